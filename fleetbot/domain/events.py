@@ -1,0 +1,190 @@
+"""The lines of the journal. An event is a fact: immutable, named in the past, complete in itself.
+
+The tag of each type is its name in the journal. A change of shape bumps `SCHEMA` and adds an upcast in
+`decode`, so that old lines stay readable for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from fleetbot.domain.model import AgentName, Receipt, ReceiptId, RunId, Traits, Usage
+from fleetbot.domain.reasons import ReasonCode
+
+SCHEMA = 1
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """Base of all events."""
+
+
+class TaskCreated(Event, tag="task.created"):
+    repo: str
+    issue: int
+    url: str
+    author: str
+    traits: Traits
+    base: str = ""
+
+
+class TaskEdited(Event, tag="task.edited"):
+    """Title or labels changed on the issue."""
+
+    traits: Traits
+
+
+class TaskPinned(Event, tag="task.pinned"):
+    """A person chose the agent."""
+
+    agent: AgentName
+
+
+class TaskAssigned(Event, tag="task.assigned"):
+    run: RunId
+    agent: AgentName
+    attempt: int
+    branch: str
+
+
+class TaskStarted(Event, tag="task.started"):
+    run: RunId
+
+
+class TaskRequeued(Event, tag="task.requeued"):
+    """`avoid` is the agent that should not get it next; `fresh` forgets the attempts so far."""
+
+    reason: ReasonCode
+    not_before: int = 0
+    avoid: AgentName | None = None
+    fresh: bool = False
+
+
+class ReceiptFiled(Event, tag="receipt.filed"):
+    run: RunId
+    receipt: Receipt
+
+
+class ReceiptVerified(Event, tag="receipt.verified"):
+    run: RunId
+    receipt: ReceiptId
+
+
+class ReceiptRefuted(Event, tag="receipt.refuted"):
+    """`final`: the run's last chance is gone."""
+
+    run: RunId
+    receipt: ReceiptId
+    reasons: tuple[str, ...]
+    final: bool = False
+
+
+class ReceiptUnknown(Event, tag="receipt.unknown"):
+    """A check could not be made; it is tried again at `check_at`."""
+
+    run: RunId
+    receipt: ReceiptId
+    unread: tuple[str, ...]
+    check_at: int
+
+
+class TaskCompleted(Event, tag="task.completed"):
+    run: RunId
+    receipt: ReceiptId
+
+
+class TaskFailed(Event, tag="task.failed"):
+    run: RunId
+    reason: ReasonCode
+    detail: str = ""
+    usage: Usage = Usage()
+
+
+class TaskAgentLost(Event, tag="task.agent_lost"):
+    run: RunId
+    reason: ReasonCode
+
+
+class TaskCancelled(Event, tag="task.cancelled"):
+    reason: ReasonCode
+
+
+class AgentRegistered(Event, tag="agent.registered"):
+    adapter: str
+    capabilities: tuple[str, ...] = ()
+    max_concurrency: int = 1
+    account: str = ""
+    host: str = ""
+    program: str = ""
+    health: tuple[str, ...] = ()
+
+
+class AgentOnline(Event, tag="agent.online"):
+    pass
+
+
+class AgentOffline(Event, tag="agent.offline"):
+    reason: ReasonCode = ReasonCode.AGENT_LOST
+
+
+class AgentDeregistered(Event, tag="agent.deregistered"):
+    pass
+
+
+TaskEvent = (
+    TaskCreated
+    | TaskEdited
+    | TaskPinned
+    | TaskAssigned
+    | TaskStarted
+    | TaskRequeued
+    | ReceiptFiled
+    | ReceiptVerified
+    | ReceiptRefuted
+    | ReceiptUnknown
+    | TaskCompleted
+    | TaskFailed
+    | TaskAgentLost
+    | TaskCancelled
+)
+AgentEvent = AgentRegistered | AgentOnline | AgentOffline | AgentDeregistered
+AnyEvent = TaskEvent | AgentEvent
+
+TASK_EVENTS: tuple[type[Event], ...] = TaskEvent.__args__
+AGENT_EVENTS: tuple[type[Event], ...] = AgentEvent.__args__
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its place in the journal.
+
+    `stream` is `task:<id>` or `agent:<name>`, `version` its position there from 1; `seq` has no gaps over
+    all streams; `at` is epoch milliseconds; `actor` says who (`matrix:@u:hs`, `agent:claude-1`,
+    `forgejo:<login>`, `timer`); `cause` ties what follows from what (`delivery:<id>`, `seq:<n>`).
+    """
+
+    seq: int
+    stream: str
+    version: int
+    at: int
+    actor: str
+    cause: str
+    event: AnyEvent
+
+
+def event_type(event: Event | type[Event]) -> str:
+    """The event's name in the journal, e.g. `task.created`."""
+    tag: Any = event.__struct_config__.tag
+    return str(tag)
+
+
+def encode(event: AnyEvent) -> bytes:
+    """Deterministic JSON, so that the journal's hash chain can be checked on any machine."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes | str) -> AnyEvent:
+    return _decoder.decode(data)

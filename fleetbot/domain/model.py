@@ -1,0 +1,206 @@
+"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds."""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+import msgspec
+
+from fleetbot.domain.reasons import ReasonCode
+
+TaskId = NewType("TaskId", str)
+RunId = NewType("RunId", str)
+AgentName = NewType("AgentName", str)
+ReceiptId = NewType("ReceiptId", str)
+
+AGENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
+CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+#-]{0,39}\Z")
+REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_.-]{1,100}\Z")
+
+
+class TaskState(StrEnum):
+    CREATED = "created"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    AGENT_LOST = "agent_lost"
+    CANCELLED = "cancelled"
+
+
+OPEN_STATES = frozenset(TaskState) - {TaskState.COMPLETED, TaskState.CANCELLED}
+
+
+class Priority(IntEnum):
+    LOW = 10
+    NORMAL = 20
+    HIGH = 30
+    URGENT = 40
+
+
+class AgentStatus(StrEnum):
+    ONLINE = "online"
+    OFFLINE = "offline"
+    DEREGISTERED = "deregistered"
+
+
+class RunState(StrEnum):
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Verdict(StrEnum):
+    """What fleetbot has found out about a receipt so far."""
+
+    PENDING = "pending"
+    VERIFIED = "verified"
+    REFUTED = "refuted"
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the domain's values; unset fields are left out of their JSON."""
+
+
+class Usage(Value):
+    """Tokens and money of one run; `cost_usd` is None where the program does not tell."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Artifact(Value):
+    """One thing a receipt points at."""
+
+    kind: str
+    name: str
+    url: str
+
+
+class Receipt(Value):
+    """What an agent claims it did. Nothing in it is believed before `receipts.verify`."""
+
+    id: ReceiptId
+    pull_request: int
+    branch: str
+    head: str
+    files: tuple[str, ...] = ()
+    summary: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    usage: Usage = Usage()
+
+
+class FiledReceipt(Value):
+    """A receipt with its history: whose it is and what became of it."""
+
+    receipt: Receipt
+    task: TaskId
+    run: RunId
+    filed_at: int
+    verdict: Verdict = Verdict.PENDING
+    reasons: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    checks: int = 0
+    check_at: int = 0
+
+
+class Traits(Value):
+    """What an issue's title and labels say of a task; derived anew at every edit."""
+
+    title: str
+    kind: str = "task"
+    priority: Priority = Priority.NORMAL
+    agent: AgentName | None = None
+    needs: tuple[str, ...] = ()
+
+
+class Task(Value):
+    id: TaskId
+    version: int
+    repo: str
+    issue: int
+    url: str
+    author: str
+    traits: Traits
+    state: TaskState
+    created_at: int
+    updated_at: int
+    queued_at: int
+    base: str = ""
+    attempt: int = 0
+    not_before: int = 0
+    first_assigned_at: int = 0
+    run: RunId | None = None
+    pinned: AgentName | None = None
+    avoid: AgentName | None = None
+    reason: ReasonCode | None = None
+    detail: str = ""
+    receipt: ReceiptId | None = None
+    refuted: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> str:
+        """The issue as people write it: `owner/name#12`."""
+        return f"{self.repo}#{self.issue}"
+
+    @property
+    def wanted_agent(self) -> AgentName | None:
+        return self.pinned or self.traits.agent
+
+
+class Run(Value):
+    """One attempt at a task by one agent."""
+
+    id: RunId
+    task: TaskId
+    agent: AgentName
+    attempt: int
+    branch: str
+    state: RunState
+    assigned_at: int
+    started_at: int = 0
+    ended_at: int = 0
+    refutations: int = 0
+    receipt: ReceiptId | None = None
+    reason: ReasonCode | None = None
+    usage: Usage = Usage()
+
+
+class Agent(Value):
+    name: AgentName
+    version: int
+    adapter: str
+    status: AgentStatus
+    registered_at: int
+    capabilities: tuple[str, ...] = ()
+    max_concurrency: int = 1
+    account: str = ""
+    host: str = ""
+    program: str = ""
+    health: tuple[str, ...] = ()
+
+
+class Policy(Value):
+    """The numbers the domain decides by; from configuration. Times in milliseconds."""
+
+    max_attempts: int = 3
+    retry_base_ms: int = 30_000
+    retry_cap_ms: int = 3_600_000
+    ack_ms: int = 30_000
+    lease_ms: int = 90_000
+    heartbeat_ms: int = 20_000
+    run_timeout_ms: int = 3 * 3_600_000
+    max_refutations: int = 2
+    repo_limit: int = 0
+    recheck_base_ms: int = 5_000
+    recheck_cap_ms: int = 300_000
+
+
+def branch_name(issue: int, title: str) -> str:
+    """The branch of a task, `fleet/<issue>-<slug>`: safe as a ref and as a path for any title."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
+    return f"fleet/{issue}-{slug}" if slug else f"fleet/{issue}"

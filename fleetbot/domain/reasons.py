@@ -1,0 +1,187 @@
+"""Why a task failed or waits: one list, each with whether a retry can help and what a person can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ReasonCode(StrEnum):
+    AGENT_FAILED = "agent_failed"
+    NO_RESULT = "no_result"
+    NO_CHANGES = "no_changes"
+    TIMEOUT = "timeout"
+    IDLE_TIMEOUT = "idle_timeout"
+    START_TIMEOUT = "start_timeout"
+    NOT_ACKNOWLEDGED = "not_acknowledged"
+    AGENT_LOST = "agent_lost"
+    LEASE_EXPIRED = "lease_expired"
+    AGENT_DEREGISTERED = "agent_deregistered"
+    RECEIPT_REFUTED = "receipt_refuted"
+    USAGE_LIMIT = "usage_limit"
+    RATE_LIMITED = "rate_limited"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    AUTH_FAILED = "auth_failed"
+    BILLING = "billing"
+    MODEL_NOT_FOUND = "model_not_found"
+    CONTEXT_TOO_LONG = "context_too_long"
+    PERMISSION_DENIED = "permission_denied"
+    MAX_TURNS = "max_turns"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    UNREADABLE_OUTPUT = "unreadable_output"
+    PROGRAM_MISSING = "program_missing"
+    PROGRAM_UNSUPPORTED = "program_unsupported"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    TEMPLATE_ERROR = "template_error"
+    WORKSPACE_FAILED = "workspace_failed"
+    HOOK_FAILED = "hook_failed"
+    PUSH_REJECTED = "push_rejected"
+    BRANCH_CONFLICT = "branch_conflict"
+    FORGE_UNAVAILABLE = "forge_unavailable"
+    FORGE_REFUSED = "forge_refused"
+    CANCELLED_BY_USER = "cancelled_by_user"
+    ISSUE_CLOSED = "issue_closed"
+    TRIGGER_REMOVED = "trigger_removed"
+    RETRY_BY_USER = "retry_by_user"
+    ISSUE_REOPENED = "issue_reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`retry_helps`: the same task may succeed when it is simply tried again, so fleetbot does it."""
+
+    text: str
+    retry_helps: bool
+    advice: str
+
+
+_R = ReasonCode
+REASONS: dict[ReasonCode, Reason] = {
+    _R.AGENT_FAILED: Reason(
+        "the agent program failed", True, "Read the agent's log; retry when the cause is mended."
+    ),
+    _R.NO_RESULT: Reason(
+        "the agent program ended without a result", True, "Read the end of the agent's log."
+    ),
+    _R.NO_CHANGES: Reason(
+        "the agent ended without changing anything",
+        False,
+        "Say in the issue what should change, then retry.",
+    ),
+    _R.TIMEOUT: Reason(
+        "the run took longer than it may",
+        True,
+        "Split the issue, or raise `runs.timeout_seconds`.",
+    ),
+    _R.IDLE_TIMEOUT: Reason(
+        "the agent program was silent for too long", True, "Read the end of the agent's log."
+    ),
+    _R.START_TIMEOUT: Reason(
+        "the agent program did not come up in time",
+        True,
+        "Run `fleetbot check` on the agent's machine.",
+    ),
+    _R.NOT_ACKNOWLEDGED: Reason(
+        "the agent did not acknowledge the task in time", True, "Nothing; it goes to the queue."
+    ),
+    _R.AGENT_LOST: Reason(
+        "the agent missed its heartbeats", True, "Look at the runner on the agent's machine."
+    ),
+    _R.LEASE_EXPIRED: Reason(
+        "the agent no longer spoke for its run",
+        True,
+        "Look at the runner on the agent's machine.",
+    ),
+    _R.AGENT_DEREGISTERED: Reason(
+        "the agent signed off", True, "Nothing; the task goes to another agent."
+    ),
+    _R.RECEIPT_REFUTED: Reason(
+        "Forgejo does not bear out the receipt",
+        True,
+        "Read the receipt's comment on the issue.",
+    ),
+    _R.USAGE_LIMIT: Reason(
+        "the account's usage limit is reached", True, "Wait for the reset, or add an account."
+    ),
+    _R.RATE_LIMITED: Reason(
+        "the model's provider is limiting requests", True, "Nothing; it is tried again later."
+    ),
+    _R.PROVIDER_UNAVAILABLE: Reason(
+        "the model's provider did not answer", True, "Nothing; it is tried again later."
+    ),
+    _R.AUTH_FAILED: Reason(
+        "the agent program is not logged in",
+        False,
+        "Log in on the agent's machine, run `fleetbot check`, then retry.",
+    ),
+    _R.BILLING: Reason(
+        "the provider refuses for want of credit", False, "Top up the account, then retry."
+    ),
+    _R.MODEL_NOT_FOUND: Reason(
+        "the model named in the configuration is not to be had",
+        False,
+        "Correct `model` in the runner's configuration, then retry.",
+    ),
+    _R.CONTEXT_TOO_LONG: Reason(
+        "the task did not fit the model's context", False, "Split the issue, then retry."
+    ),
+    _R.PERMISSION_DENIED: Reason(
+        "the agent was refused a permission it needed",
+        False,
+        "Allow it in the agent's configuration, or answer its question, then retry.",
+    ),
+    _R.MAX_TURNS: Reason(
+        "the agent used up its turns", True, "Split the issue, or raise `max_turns`."
+    ),
+    _R.BUDGET_EXCEEDED: Reason(
+        "the budget is used up", False, "Raise the budget, or split the issue; then retry."
+    ),
+    _R.UNREADABLE_OUTPUT: Reason(
+        "the agent program's output could not be read",
+        True,
+        "Check the program's version with `fleetbot check`.",
+    ),
+    _R.PROGRAM_MISSING: Reason(
+        "the agent program is not installed", False, "Install it, run `fleetbot check`, retry."
+    ),
+    _R.PROGRAM_UNSUPPORTED: Reason(
+        "the agent program's version is not supported",
+        False,
+        "Install a supported version, run `fleetbot check`, then retry.",
+    ),
+    _R.SANDBOX_UNAVAILABLE: Reason(
+        "the sandbox asked for cannot be had on that machine",
+        False,
+        "Install bubblewrap there or change `sandbox`; then retry.",
+    ),
+    _R.TEMPLATE_ERROR: Reason(
+        "the prompt template is wrong", False, "Correct the template it names, then retry."
+    ),
+    _R.WORKSPACE_FAILED: Reason(
+        "the worktree could not be prepared", True, "Read the agent's log; check disk and git."
+    ),
+    _R.HOOK_FAILED: Reason(
+        "a workspace hook failed", True, "Read the agent's log; mend the hook it names."
+    ),
+    _R.PUSH_REJECTED: Reason(
+        "Forgejo refused the push", False, "Check the runner's token and branch protection."
+    ),
+    _R.BRANCH_CONFLICT: Reason(
+        "the task's branch holds commits of somebody else",
+        False,
+        "Rename or delete that branch on Forgejo, then retry.",
+    ),
+    _R.FORGE_UNAVAILABLE: Reason(
+        "Forgejo could not be reached from the runner", True, "Nothing; it is tried again."
+    ),
+    _R.FORGE_REFUSED: Reason(
+        "Forgejo refused what the runner asked for", False, "Check the scopes of its token."
+    ),
+    _R.CANCELLED_BY_USER: Reason("cancelled by a person", False, "Retry to take it up again."),
+    _R.ISSUE_CLOSED: Reason("the issue was closed", False, "Reopen the issue, or retry."),
+    _R.TRIGGER_REMOVED: Reason(
+        "the issue no longer asks for the fleet", False, "Put the trigger label back."
+    ),
+    _R.RETRY_BY_USER: Reason("a person asked for it again", True, "Nothing."),
+    _R.ISSUE_REOPENED: Reason("the issue was reopened", True, "Nothing."),
+}

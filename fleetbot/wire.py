@@ -1,0 +1,286 @@
+"""Messages between runner and orchestrator: one definition for both ends and for the API description.
+
+Every request is decoded strictly: an unknown or mistyped field is refused with its name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from fleetbot.domain.model import Artifact, Priority, TaskState, Usage, Verdict
+from fleetbot.domain.reasons import ReasonCode
+
+API = "api/v1"
+
+AgentNameText = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?$",
+        description="1 to 40 of a-z 0-9 . _ -, beginning and ending with a letter or digit",
+    ),
+]
+CapabilityText = Annotated[
+    str,
+    Meta(pattern=r"^[a-z0-9][a-z0-9._+#-]{0,39}$", description="1 to 40 of a-z 0-9 . _ + # -"),
+]
+ShortText = Annotated[str, Meta(max_length=200)]
+LongText = Annotated[str, Meta(max_length=20_000)]
+CommitSha = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{40,64}$", description="full commit id, lower-case hex")
+]
+Concurrency = Annotated[int, Meta(ge=1, le=64)]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of requests."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of answers; a reader ignores fields it does not know, so that a newer server can add some."""
+
+
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding of an agent's health check, with what to do where it is not well."""
+
+    name: ShortText
+    ok: bool
+    detail: ShortText = ""
+    remedy: ShortText = ""
+
+
+class RegisterRequest(Message):
+    """`POST agents/register`: with the enrolment token, or the agent's own to update itself."""
+
+    name: AgentNameText
+    adapter: ShortText
+    capabilities: Annotated[tuple[CapabilityText, ...], Meta(max_length=64)] = ()
+    max_concurrency: Concurrency = 1
+    account: ShortText = ""
+    host: ShortText = ""
+    program: ShortText = ""
+    health: Annotated[tuple[HealthLine, ...], Meta(max_length=32)] = ()
+
+
+class RegisterAnswer(Answer):
+    """`token` is given once, when the agent is new; later registrations leave it out."""
+
+    agent: str
+    heartbeat_seconds: float
+    lease_seconds: float
+    claim_wait_seconds: float
+    log_batch_lines: int
+    log_batch_bytes: int
+    token: str | None = None
+
+
+class HeartbeatRequest(Message):
+    """`POST agents/heartbeat`: extends the leases of the runs it names."""
+
+    runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
+
+
+class CancelOrder(Answer):
+    run: str
+    reason: str
+
+
+class RunMessage(Answer):
+    """Something a person says to a run."""
+
+    id: str
+    run: str
+    text: str
+
+
+class HeartbeatAnswer(Answer):
+    """What to do: runs to stop, whether to take nothing new, what people say to its runs."""
+
+    next_seconds: float
+    cancel: tuple[CancelOrder, ...] = ()
+    drain: bool = False
+    messages: tuple[RunMessage, ...] = ()
+
+
+class ClaimRequest(Message):
+    """`POST agents/claim`: long poll of up to `wait` seconds. Header `Idempotency-Key` names the try."""
+
+    wait: Annotated[float, Meta(ge=0, le=60)] = 25
+
+
+class Assignment(Answer):
+    """A run for the agent: what to do, where, on which branch, and until when to acknowledge."""
+
+    run: str
+    task: str
+    attempt: int
+    repo: str
+    issue: int
+    title: str
+    kind: str
+    priority: str
+    branch: str
+    ack_seconds: float
+    lease_seconds: float
+    timeout_seconds: float
+    base: str = ""
+    refuted: tuple[str, ...] = ()
+    previous_run: str | None = None
+
+
+class RunAnswer(Answer):
+    run: str
+    state: str
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """`at` in epoch milliseconds; `kind`: assistant, tool, tool_output, stderr, system, output."""
+
+    at: int
+    text: Annotated[str, Meta(max_length=16_384)]
+    kind: ShortText = "output"
+
+
+class LogRequest(Message):
+    """`POST runs/{run}/log`: lines from `offset` on, counted from the run's first line as 0."""
+
+    offset: Annotated[int, Meta(ge=0)]
+    lines: Annotated[tuple[LogLine, ...], Meta(max_length=1000)]
+
+
+class LogAnswer(Answer):
+    """`acked`: how many lines of the run are on disk; the runner drops those."""
+
+    acked: int
+
+
+class FailRequest(Message):
+    """`POST runs/{run}/fail`: the agent could not do it. `until` (epoch ms): when a limit resets."""
+
+    reason: ReasonCode
+    detail: LongText = ""
+    usage: Usage = Usage()
+    until: int | None = None
+
+
+class ReceiptRequest(Message):
+    """`POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt."""
+
+    run: ShortText
+    pull_request: Annotated[int, Meta(ge=1)]
+    branch: ShortText
+    head: CommitSha
+    files: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=5000)] = ()
+    summary: LongText = ""
+    artifacts: Annotated[tuple[Artifact, ...], Meta(max_length=50)] = ()
+    usage: Usage = Usage()
+
+
+class ReceiptAnswer(Answer):
+    """`refuted` with `final` false: the agent may mend it and file again while its lease holds."""
+
+    receipt: str
+    run: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    final: bool = False
+
+
+class AgentView(Answer):
+    name: str
+    adapter: str
+    status: str
+    capabilities: tuple[str, ...]
+    max_concurrency: int
+    runs: tuple[str, ...]
+    seen_at: int | None
+    host: str = ""
+    program: str = ""
+    account: str = ""
+    health: tuple[str, ...] = ()
+
+
+class AgentList(Answer):
+    agents: tuple[AgentView, ...]
+
+
+class NewTaskRequest(Message):
+    """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
+
+    repo: ShortText
+    issue: Annotated[int, Meta(ge=1)] | None = None
+    title: Annotated[str, Meta(max_length=255)] | None = None
+    body: LongText = ""
+
+
+class TaskView(Answer):
+    id: str
+    repo: str
+    issue: int
+    url: str
+    title: str
+    kind: str
+    priority: str
+    state: TaskState
+    attempt: int
+    agent: str | None = None
+    run: str | None = None
+    reason: ReasonCode | None = None
+    detail: str = ""
+    not_before: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+    needs: tuple[str, ...] = ()
+    wanted_agent: str | None = None
+    receipt: str | None = None
+
+
+class TaskList(Answer):
+    """`next`: give it as `before` for the following page; absent on the last."""
+
+    tasks: tuple[TaskView, ...]
+    next: str | None = None
+
+
+class EventView(Answer):
+    """One line of the journal. `data` is the event's own fields."""
+
+    seq: int
+    stream: str
+    version: int
+    type: str
+    at: int
+    actor: str
+    cause: str
+    data: dict[str, object]
+
+
+class EventList(Answer):
+    events: tuple[EventView, ...]
+    next: int | None = None
+
+
+class Health(Answer):
+    status: Literal["ok", "degraded"]
+    checks: dict[str, str]
+    version: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """RFC 9457 problem details; `field` names the part of the request at fault."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | None = None
+    replaced_by: str | None = None
+
+
+def priority_name(priority: Priority) -> str:
+    """`high` for `Priority.HIGH`: how priorities are written in JSON and in labels."""
+    return priority.name.lower()
