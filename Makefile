@@ -1,0 +1,62 @@
+# Everything here works on a fresh clone with Python 3.11 or newer, git and make.
+#
+#   make demo                       the whole story on real servers, then a chat prompt
+#   make demo ONCE=1 AGENT=command  the story only; exit status 0 if it ends well
+#   make test PYTEST_ARGS='-k word' checks, then the tests
+#   make check                      linters and types
+#   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3,\
+	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c \
+	'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+PYTEST_ARGS ?=
+ONCE ?=
+AGENT ?= command
+
+.PHONY: help demo test check plugin clean
+
+help:
+	@sed -n 's/^# \{0,1\}//; 3,7p' Makefile
+
+demo: $(INSTALLED)
+	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
+
+test: check
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+plugin: $(INSTALLED)
+	$(BIN)/python -m fleetbot.devkit.build dist
+
+# uv where there is one, venv and pip otherwise. The stamp is written last, so that an interrupted
+# installation is taken up again.
+$(INSTALLED): pyproject.toml
+	@$(if $(PYTHON),,echo 'fleetbot needs Python 3.11 or newer; none found. Name one: make PYTHON=/path/to/python3' >&2; exit 1)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "fleetbot needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; exit 1; }
+	@if command -v uv >/dev/null 2>&1; then \
+		set -ex; \
+		test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
+		uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
+	else \
+		set -ex; \
+		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	fi
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find fleetbot tests -name __pycache__ -type d -prune -exec rm -rf {} +
