@@ -1,0 +1,1 @@
+"""Forgejo: webhook payloads (pure) and the REST client."""

@@ -1,0 +1,153 @@
+"""The REST client: what fleetbot asks of Forgejo, one method per call, a thin layer.
+
+A repository is named ``owner/name`` (``ValueError`` for another shape). Every call may raise the
+errors of :mod:`fleetbot.forge.errors`. Source: Forgejo's API description (``/swagger.v1.json``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+
+from fleetbot.forge.errors import Forbidden
+from fleetbot.forge.git_calls import GitCalls
+from fleetbot.forge.issue_calls import IssueCalls
+from fleetbot.forge.label_calls import LabelCalls
+from fleetbot.forge.models import (
+    ApiSettings,
+    Comment,
+    Hook,
+    Permission,
+    Repository,
+    User,
+    Version,
+)
+from fleetbot.forge.pull_calls import PullCalls
+from fleetbot.forge.transport import Transport, path_of, repo_path
+
+
+class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls):
+    """``async with ForgeClient(url, token) as forge``; or call :meth:`close` at the end.
+
+    ``login`` is the account of the token; it is asked for when it is needed and not given. A token
+    restricted to some repositories may not ask, so it has to be given for one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        login: str | None = None,
+        session: aiohttp.ClientSession | None = None,
+        timeout: float = 15.0,
+        concurrency: int = 4,
+        attempts: int = 3,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(
+            Transport(
+                url,
+                token,
+                session=session,
+                timeout=timeout,
+                concurrency=concurrency,
+                attempts=attempts,
+                sleep=sleep,
+                jitter=jitter,
+            )
+        )
+        self._login = login
+
+    @property
+    def url(self) -> str:
+        return self._http.url
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # -- the server and the account
+
+    async def version(self) -> Version:
+        return await self._http.get(Version, "/version")
+
+    async def settings(self) -> ApiSettings:
+        return await self._http.get(ApiSettings, "/settings/api")
+
+    async def current_user(self) -> User:
+        return await self._http.get(User, "/user")
+
+    async def login(self) -> str:
+        """The login of the token's account; asked once."""
+        if self._login is None:
+            try:
+                self._login = (await self.current_user()).login
+            except Forbidden as error:
+                raise Forbidden(
+                    error.status,
+                    error.method,
+                    error.path,
+                    "the token may not ask who it is; give the bot's login in the configuration",
+                ) from error
+        return self._login
+
+    # -- repositories
+
+    async def repo(self, repo: str) -> Repository:
+        """Its ``full_name`` differs from ``repo`` where the repository was renamed."""
+        return await self._http.get(Repository, repo_path(repo))
+
+    async def collaborator_permission(self, repo: str, login: str) -> Permission:
+        path = repo_path(repo) + path_of("/collaborators/{}/permission", login)
+        return await self._http.get(Permission, path)
+
+    async def assignees(self, repo: str) -> tuple[User, ...]:
+        """Who an issue can be assigned to."""
+        return await self._http.get(tuple[User, ...], repo_path(repo) + "/assignees")
+
+    # -- hooks
+
+    async def hooks(self, repo: str) -> list[Hook]:
+        return [hook async for hook in self._http.pages(Hook, repo_path(repo) + "/hooks")]
+
+    async def create_hook(self, repo: str, url: str, secret: str, events: Sequence[str]) -> Hook:
+        """An active JSON hook. Unknown events are ignored by the server; ``issues`` and
+        ``pull_request`` each switch on their whole family. Needs a repository admin's token."""
+        body = {
+            "type": "forgejo",
+            "active": True,
+            "branch_filter": "*",
+            "events": list(events),
+            "config": {"url": url, "content_type": "json", "secret": secret},
+        }
+        return await self._http.call(Hook, "POST", repo_path(repo) + "/hooks", json=body)
+
+    async def delete_hook(self, repo: str, hook_id: int) -> None:
+        await self._http.send("DELETE", repo_path(repo) + path_of("/hooks/{}", hook_id))
+
+    # -- said once
+
+    async def comment_once(self, repo: str, number: int, marker: str, body: str) -> Comment:
+        """Comment under a hidden marker; where our comment with it is there already, answer that.
+
+        Safe to call again after any failure. A comment of somebody else never counts.
+        """
+        existing = await self.find_comment(repo, number, marker, author=await self.login())
+        return existing or await self.create_comment(repo, number, body, marker=marker)

@@ -1,0 +1,73 @@
+"""What can go wrong when talking to Forgejo. No error carries a token or a request body."""
+
+from __future__ import annotations
+
+
+class ForgeError(Exception):
+    """Forgejo did not do what was asked; ``status`` is 0 when there was no answer."""
+
+    def __init__(self, status: int, method: str, path: str, message: str = "") -> None:
+        said = f": {message}" if message else ""
+        super().__init__(f"{method} {path} -> {status or 'no answer'}{said}")
+        self.status = status
+        self.method = method
+        self.path = path
+        self.message = message
+
+
+class Unauthorized(ForgeError):
+    """The token is wrong, expired or revoked."""
+
+
+class Forbidden(ForgeError):
+    """The token may not do this; Forgejo's ``message`` names the scope it lacks, if it is that."""
+
+
+class NotFound(ForgeError):
+    """It does not exist, or it is in a private repository the token cannot see."""
+
+
+class Conflict(ForgeError):
+    """It exists already, has changed meanwhile, or cannot be merged."""
+
+
+class Unprocessable(ForgeError):
+    """Forgejo refuses a field of the request."""
+
+
+class ForgeUnavailable(ForgeError):
+    """Nothing was found out: network, time-out, 5xx, 429. Try again, after ``retry_after`` seconds
+    where it is given."""
+
+    def __init__(
+        self,
+        status: int,
+        method: str,
+        path: str,
+        message: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(status, method, path, message)
+        self.retry_after = retry_after
+
+
+class UnexpectedAnswer(ForgeUnavailable):
+    """The answer is not Forgejo's: a proxy's page, a redirect elsewhere, another API."""
+
+
+_BY_STATUS: dict[int, type[ForgeError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: Unprocessable,
+}
+
+
+def error_for(
+    status: int, method: str, path: str, message: str, retry_after: float | None
+) -> ForgeError:
+    """The error of an HTTP status that is no success."""
+    if status == 429 or status >= 500:
+        return ForgeUnavailable(status, method, path, message, retry_after)
+    return _BY_STATUS.get(status, ForgeError)(status, method, path, message)

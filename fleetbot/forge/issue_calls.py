@@ -1,0 +1,179 @@
+"""Issues and their comments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from fleetbot.forge.models import Comment, Issue
+from fleetbot.forge.transport import Calls, path_of, repo_path
+
+State = Literal["open", "closed"]
+_MARKER_KEY = re.compile(r"[A-Za-z0-9._:/#-]{1,200}")
+
+
+def hidden_marker(key: str) -> str:
+    """The HTML comment by which a comment of ours is found again; nobody sees it rendered."""
+    if not _MARKER_KEY.fullmatch(key) or "--" in key:
+        raise ValueError(f"not a marker: {key!r}; letters, digits and ._:/#- without a double dash")
+    return f"<!-- fleetbot {key} -->"
+
+
+def with_marker(body: str, marker: str) -> str:
+    return f"{body.rstrip()}\n\n{hidden_marker(marker)}"
+
+
+class IssueCalls(Calls):
+    # -- issues
+
+    async def iter_issues(
+        self,
+        repo: str,
+        *,
+        state: Literal["open", "closed", "all"] = "open",
+        labels: Sequence[str] = (),
+        since: datetime | None = None,
+        assigned_by: str | None = None,
+        created_by: str | None = None,
+        sort: str | None = None,
+    ) -> AsyncIterator[Issue]:
+        """Issues (no pull requests) that carry *all* of ``labels``, updated at or after ``since``.
+
+        Forgejo drops label names it does not know, down to no filter at all, hence the second look.
+        """
+        params = {
+            "state": state,
+            "type": "issues",
+            "labels": ",".join(labels) or None,
+            "since": since.isoformat() if since else None,
+            "assigned_by": assigned_by,
+            "created_by": created_by,
+            "sort": sort,
+        }
+        async for issue in self._http.pages(Issue, repo_path(repo) + "/issues", params):
+            if issue.label_names.issuperset(labels):
+                yield issue
+
+    async def issues(
+        self,
+        repo: str,
+        *,
+        state: Literal["open", "closed", "all"] = "open",
+        labels: Sequence[str] = (),
+        since: datetime | None = None,
+        assigned_by: str | None = None,
+        created_by: str | None = None,
+        sort: str | None = None,
+    ) -> list[Issue]:
+        """:meth:`iter_issues`, gathered."""
+        found = self.iter_issues(
+            repo,
+            state=state,
+            labels=labels,
+            since=since,
+            assigned_by=assigned_by,
+            created_by=created_by,
+            sort=sort,
+        )
+        return [issue async for issue in found]
+
+    async def issue(self, repo: str, number: int) -> Issue:
+        return await self._http.get(Issue, repo_path(repo) + path_of("/issues/{}", number))
+
+    async def create_issue(
+        self,
+        repo: str,
+        title: str,
+        body: str = "",
+        *,
+        label_ids: Sequence[int] = (),
+        assignees: Sequence[str] = (),
+    ) -> Issue:
+        """Without write access, labels and assignees are dropped silently by the server."""
+        request = {
+            "title": title,
+            "body": body,
+            "labels": list(label_ids),
+            "assignees": list(assignees),
+        }
+        return await self._http.call(Issue, "POST", repo_path(repo) + "/issues", json=request)
+
+    async def edit_issue(
+        self,
+        repo: str,
+        number: int,
+        *,
+        title: str | None = None,
+        body: str | None = None,
+        state: State | None = None,
+        assignees: Sequence[str] | None = None,
+    ) -> Issue:
+        """Change what is given. ``assignees`` replaces them all.
+
+        A user who cannot be assigned is answered with 500 (:class:`ForgeUnavailable`): ask
+        ``assignees(repo)`` first where that may be.
+        """
+        given = {
+            "title": title,
+            "body": body,
+            "state": state,
+            "assignees": None if assignees is None else list(assignees),
+        }
+        path = repo_path(repo) + path_of("/issues/{}", number)
+        return await self._http.call(Issue, "PATCH", path, json=_given(given))
+
+    async def blockers(self, repo: str, number: int) -> list[Issue]:
+        """The issues this one depends on, open and closed."""
+        path = repo_path(repo) + path_of("/issues/{}/dependencies", number)
+        return [issue async for issue in self._http.pages(Issue, path)]
+
+    # -- comments
+
+    async def comments(
+        self, repo: str, number: int, *, since: datetime | None = None
+    ) -> tuple[Comment, ...]:
+        """All comments of an issue or pull request, oldest first; Forgejo does not page them."""
+        path = repo_path(repo) + path_of("/issues/{}/comments", number)
+        params = {"since": since.isoformat() if since else None}
+        return await self._http.get(tuple[Comment, ...], path, params)
+
+    async def comment(self, repo: str, comment_id: int) -> Comment:
+        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
+        return await self._http.get(Comment, path)
+
+    async def create_comment(
+        self, repo: str, number: int, body: str, *, marker: str | None = None
+    ) -> Comment:
+        """Post a comment, whatever is there already; see ``comment_once``."""
+        text = with_marker(body, marker) if marker else body
+        path = repo_path(repo) + path_of("/issues/{}/comments", number)
+        return await self._http.call(Comment, "POST", path, json={"body": text})
+
+    async def edit_comment(
+        self, repo: str, comment_id: int, body: str, *, marker: str | None = None
+    ) -> Comment:
+        """Replace the text; a comment posted under a marker needs the marker again."""
+        text = with_marker(body, marker) if marker else body
+        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
+        return await self._http.call(Comment, "PATCH", path, json={"body": text})
+
+    async def delete_comment(self, repo: str, comment_id: int) -> None:
+        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
+        await self._http.send("DELETE", path)
+
+    async def find_comment(
+        self, repo: str, number: int, marker: str, *, author: str | None = None
+    ) -> Comment | None:
+        """The first comment with the marker; by ``author``, since anybody can write a marker."""
+        sought = hidden_marker(marker)
+        for comment in await self.comments(repo, number):
+            by = comment.user.login if comment.user else None
+            if sought in comment.body and author in (None, by):
+                return comment
+        return None
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

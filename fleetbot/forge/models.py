@@ -1,0 +1,307 @@
+"""Forgejo's API objects as frozen structs: the fields fleetbot reads, no more.
+
+Names are those of Forgejo's JSON (``modules/structs``). Decoding is tolerant: unknown fields are
+ignored, and ``null`` means absent, because Forgejo sends ``null`` for empty lists
+(``assignees``) and for users, repositories and dates that are gone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
+
+
+def parse_repo(full_name: str) -> tuple[str, str]:
+    """Split ``owner/name``; ``ValueError`` when it has another shape."""
+    owner, _, name = full_name.partition("/")
+    if not _REPO.fullmatch(full_name) or name in {".", ".."}:
+        raise ValueError(f"not a repository: {full_name!r}; expected owner/name")
+    return owner, name
+
+
+class Object(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything Forgejo answers or sends."""
+
+
+class User(Object, frozen=True):
+    login: str
+    id: int = 0
+    full_name: str = ""
+    is_admin: bool = False
+    html_url: str = ""
+
+
+class Label(Object, frozen=True):
+    id: int
+    name: str
+    color: str = ""
+    description: str = ""
+    exclusive: bool = False
+
+
+class Repository(Object, frozen=True):
+    full_name: str
+    id: int = 0
+    name: str = ""
+    owner: User | None = None
+    default_branch: str = ""
+    html_url: str = ""
+    clone_url: str = ""
+    ssh_url: str = ""
+    private: bool = False
+    empty: bool = False
+    archived: bool = False
+
+
+class RepositoryMeta(Object, frozen=True):
+    """The short form inside an issue; its ``owner`` is a plain login."""
+
+    full_name: str
+    id: int = 0
+    name: str = ""
+    owner: str = ""
+
+
+class IssuePull(Object, frozen=True):
+    """Marks an issue that is a pull request."""
+
+    merged: bool = False
+    draft: bool = False
+    html_url: str = ""
+
+
+class Issue(Object, frozen=True):
+    number: int
+    id: int = 0
+    title: str = ""
+    body: str = ""
+    state: str = "open"
+    html_url: str = ""
+    ref: str = ""
+    user: User | None = None
+    labels: tuple[Label, ...] = ()
+    assignees: tuple[User, ...] = ()
+    comments: int = 0
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    closed_at: datetime | None = None
+    pull_request: IssuePull | None = None
+    repository: RepositoryMeta | None = None
+
+    @property
+    def label_names(self) -> frozenset[str]:
+        return frozenset(label.name for label in self.labels)
+
+    @property
+    def assignee_logins(self) -> frozenset[str]:
+        return frozenset(user.login for user in self.assignees)
+
+
+class Comment(Object, frozen=True):
+    id: int
+    body: str = ""
+    user: User | None = None
+    html_url: str = ""
+    issue_url: str = ""
+    pull_request_url: str = ""
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+class PullBranch(Object, frozen=True):
+    """One side of a pull request. ``ref`` of a deleted head branch is ``refs/pull/N/head``."""
+
+    ref: str = ""
+    label: str = ""
+    sha: str = ""
+    repo_id: int = -1
+    repo: Repository | None = None
+
+
+class PullRequest(Object, frozen=True):
+    number: int
+    id: int = 0
+    title: str = ""
+    body: str = ""
+    state: str = "open"
+    draft: bool = False
+    merged: bool = False
+    mergeable: bool = False
+    merge_commit_sha: str = ""
+    merge_base: str = ""
+    html_url: str = ""
+    user: User | None = None
+    labels: tuple[Label, ...] = ()
+    assignees: tuple[User, ...] = ()
+    head: PullBranch = PullBranch()
+    base: PullBranch = PullBranch()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    merged_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+class Review(Object, frozen=True):
+    """``state``: APPROVED, REQUEST_CHANGES, COMMENT, PENDING or REQUEST_REVIEW."""
+
+    id: int
+    state: str = ""
+    user: User | None = None
+    body: str = ""
+    commit_id: str = ""
+    stale: bool = False
+    official: bool = False
+    dismissed: bool = False
+    html_url: str = ""
+    submitted_at: datetime | None = None
+
+
+class ChangedFile(Object, frozen=True):
+    """``status``: added, deleted, changed, renamed, …"""
+
+    filename: str
+    previous_filename: str = ""
+    status: str = ""
+    additions: int = 0
+    deletions: int = 0
+    changes: int = 0
+    html_url: str = ""
+
+
+class Signature(Object, frozen=True):
+    name: str = ""
+    email: str = ""
+    date: datetime | None = None
+
+
+class CommitBody(Object, frozen=True):
+    message: str = ""
+    author: Signature = Signature()
+    committer: Signature = Signature()
+
+
+class CommitFile(Object, frozen=True):
+    """``status``: added, removed or modified."""
+
+    filename: str
+    status: str = ""
+
+
+class CommitMeta(Object, frozen=True):
+    sha: str = ""
+
+
+class Commit(Object, frozen=True):
+    sha: str
+    html_url: str = ""
+    created: datetime | None = None
+    commit: CommitBody = CommitBody()
+    author: User | None = None
+    committer: User | None = None
+    parents: tuple[CommitMeta, ...] = ()
+    files: tuple[CommitFile, ...] = ()
+
+
+class Compare(Object, frozen=True):
+    total_commits: int = 0
+    commits: tuple[Commit, ...] = ()
+    files: tuple[CommitFile, ...] = ()
+
+
+class PayloadSignature(Object, frozen=True):
+    name: str = ""
+    email: str = ""
+    username: str = ""
+
+
+class PayloadCommit(Object, frozen=True):
+    """The commit form of pushes and branches; its hash is ``id``."""
+
+    id: str
+    message: str = ""
+    url: str = ""
+    author: PayloadSignature = PayloadSignature()
+    committer: PayloadSignature = PayloadSignature()
+    timestamp: datetime | None = None
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
+
+
+class Branch(Object, frozen=True):
+    name: str
+    commit: PayloadCommit | None = None
+    protected: bool = False
+
+
+class CommitStatus(Object, frozen=True):
+    """``status``: pending, success, error, failure or warning."""
+
+    status: str = ""
+    context: str = ""
+    description: str = ""
+    target_url: str = ""
+    id: int = 0
+    creator: User | None = None
+    created_at: datetime | None = None
+
+
+class CombinedStatus(Object, frozen=True):
+    """``state`` is ``""`` when the commit has no status at all."""
+
+    state: str = ""
+    sha: str = ""
+    total_count: int = 0
+    statuses: tuple[CommitStatus, ...] = ()
+
+
+class Hook(Object, frozen=True):
+    """``config`` never holds the secret; ``events`` are not valid as input again."""
+
+    id: int
+    type: str = ""
+    active: bool = False
+    config: dict[str, str] = {}
+    events: tuple[str, ...] = ()
+
+
+class Permission(Object, frozen=True):
+    """``permission``: none, read, write, admin or owner."""
+
+    permission: str = "none"
+    role_name: str = ""
+    user: User | None = None
+
+
+class ApiSettings(Object, frozen=True):
+    max_response_items: int = 50
+    default_paging_num: int = 30
+
+
+class Version(Object, frozen=True):
+    version: str = ""
+
+    @property
+    def is_forgejo(self) -> bool:
+        """Forgejo names the Gitea release it is compatible with; Gitea does not."""
+        return "+gitea-" in self.version
+
+
+def convert(data: Any, kind: type[T]) -> T:
+    """Make a struct from decoded JSON; ``msgspec.ValidationError`` names a field that is wrong."""
+    return msgspec.convert(_without_nulls(data), kind)
+
+
+def _without_nulls(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _without_nulls(value) for key, value in data.items() if value is not None}
+    if isinstance(data, list):
+        return [_without_nulls(value) for value in data if value is not None]
+    return data

@@ -1,0 +1,217 @@
+"""Webhook deliveries: check the signature, then parse. Pure; knows nothing of the transport.
+
+Source: Forgejo ``services/webhook/shared/payloader.go`` (headers) and ``modules/structs/hook.go``
+(payloads). Gitea sends the same without the ``X-Forgejo-*`` headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from fleetbot.forge.models import (
+    Comment,
+    Issue,
+    Object,
+    PayloadCommit,
+    PullRequest,
+    Repository,
+    User,
+    convert,
+)
+
+
+class MalformedDelivery(ValueError):
+    """A delivery that cannot be understood; ``field`` is the header or JSON path at fault."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class IssueEvent(Object, frozen=True):
+    """An issue was opened, edited, closed, labelled, assigned…; ``issue`` is the state after it.
+
+    Forgejo does not say which label or assignee changed: compare with what is known.
+    """
+
+    action: str
+    issue: Issue
+    repository: Repository
+    sender: User | None = None
+    commit_id: str = ""
+
+
+class IssueCommentEvent(Object, frozen=True):
+    """A comment in the conversation of an issue, or of a pull request where ``is_pull``."""
+
+    action: str
+    issue: Issue
+    comment: Comment
+    repository: Repository
+    sender: User | None = None
+    is_pull: bool = False
+
+
+class PayloadReview(Object, frozen=True):
+    type: str = ""
+    content: str = ""
+
+
+class PullRequestEvent(Object, frozen=True):
+    """A merge is ``closed`` with ``pull_request.merged``; a push to the head, ``synchronized``."""
+
+    action: str
+    pull_request: PullRequest
+    repository: Repository
+    sender: User | None = None
+    review: PayloadReview | None = None
+
+
+class PushEvent(Object, frozen=True):
+    """``commits`` is capped by the server; ``total_commits`` is not, except on a new branch."""
+
+    ref: str
+    before: str
+    after: str
+    repository: Repository
+    commits: tuple[PayloadCommit, ...] = ()
+    total_commits: int = 0
+    pusher: User | None = None
+    sender: User | None = None
+
+
+class CreateEvent(Object, frozen=True):
+    """A branch or tag came to be; ``ref`` is the full ref for hooks of type ``forgejo``."""
+
+    ref: str
+    ref_type: str
+    repository: Repository
+    sha: str = ""
+    sender: User | None = None
+
+
+class DeleteEvent(Object, frozen=True):
+    ref: str
+    ref_type: str
+    repository: Repository
+    sender: User | None = None
+
+
+class RepositoryEvent(Object, frozen=True):
+    action: str
+    repository: Repository
+    sender: User | None = None
+
+
+class UnknownEvent(Object, frozen=True):
+    """An event fleetbot has no use for, or has never heard of."""
+
+    event_type: str
+
+    def __str__(self) -> str:
+        return f"unknown event {self.event_type!r}"
+
+
+Event = (
+    IssueEvent
+    | IssueCommentEvent
+    | PullRequestEvent
+    | PushEvent
+    | CreateEvent
+    | DeleteEvent
+    | RepositoryEvent
+    | UnknownEvent
+)
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One signed message from Forgejo; ``id`` is unique, also for a manual redelivery."""
+
+    id: str
+    event_type: str
+    payload: Event
+
+
+# By Event-Type. The coarser X-Forgejo-Event is no key: its "pull_request_comment" means a review.
+_EVENTS: Mapping[str, type[Event]] = {
+    "issues": IssueEvent,
+    "issue_assign": IssueEvent,
+    "issue_label": IssueEvent,
+    "issue_milestone": IssueEvent,
+    "issue_comment": IssueCommentEvent,
+    "pull_request_comment": IssueCommentEvent,
+    "pull_request": PullRequestEvent,
+    "pull_request_assign": PullRequestEvent,
+    "pull_request_label": PullRequestEvent,
+    "pull_request_milestone": PullRequestEvent,
+    "pull_request_sync": PullRequestEvent,
+    "pull_request_review_request": PullRequestEvent,
+    "pull_request_review_approved": PullRequestEvent,
+    "pull_request_review_rejected": PullRequestEvent,
+    "pull_request_review_comment": PullRequestEvent,
+    "push": PushEvent,
+    "create": CreateEvent,
+    "delete": DeleteEvent,
+    "repository": RepositoryEvent,
+}
+
+
+def verify_signature(secret: bytes | str, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether ``body`` (raw bytes) was signed with ``secret``; an empty secret signs nothing."""
+    key = secret.encode() if isinstance(secret, str) else secret
+    given = _header(headers, "Signature")
+    if not key or not given:
+        return False
+    expected = hmac.new(key, body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
+
+
+def parse_delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
+    """Parse a delivery whose signature was checked.
+
+    Raises :class:`MalformedDelivery`, which names the header or field that is wrong.
+    """
+    event_type = _required_header(headers, "Event-Type")
+    delivery_id = _required_header(headers, "Delivery")
+    payload = _json_object(body)
+    kind = _EVENTS.get(event_type)
+    if kind is None:
+        return Delivery(delivery_id, event_type, UnknownEvent(event_type=event_type))
+    try:
+        return Delivery(delivery_id, event_type, convert(payload, kind))
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).rpartition(" - at ")
+        raise MalformedDelivery(path.strip("`") or "$", reason or str(error)) from None
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        payload = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedDelivery("body", "is not JSON") from None
+    if not isinstance(payload, dict):
+        raise MalformedDelivery("body", "is JSON but not an object")
+    return payload
+
+
+def _required_header(headers: Mapping[str, str], name: str) -> str:
+    value = _header(headers, name)
+    if not value:
+        raise MalformedDelivery(f"X-Forgejo-{name}", "header is missing or empty")
+    return value
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    """The first of Forgejo's and Gitea's form that is there, even when it is empty."""
+    lowered = {key.lower(): value for key, value in headers.items()}
+    for vendor in ("forgejo", "gitea"):
+        value = lowered.get(f"x-{vendor}-{name.lower()}")
+        if value is not None:
+            return value.strip()
+    return ""

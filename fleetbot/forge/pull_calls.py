@@ -1,0 +1,126 @@
+"""Pull requests, what they change, and what reviewers said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from fleetbot.forge.errors import NotFound
+from fleetbot.forge.models import ChangedFile, Commit, PullRequest, Review
+from fleetbot.forge.transport import Calls, path_of, repo_path
+
+MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
+
+
+class PullCalls(Calls):
+    async def pulls(
+        self,
+        repo: str,
+        *,
+        state: Literal["open", "closed", "all"] = "open",
+        sort: str | None = None,
+    ) -> list[PullRequest]:
+        path = repo_path(repo) + "/pulls"
+        params = {"state": state, "sort": sort}
+        return [pull async for pull in self._http.pages(PullRequest, path, params)]
+
+    async def pull(self, repo: str, number: int) -> PullRequest:
+        return await self._http.get(PullRequest, _pull_path(repo, number))
+
+    async def find_pull(self, repo: str, base: str, head: str) -> PullRequest | None:
+        """The open pull request of branch ``head`` of this repository onto ``base``, if any.
+
+        Forgejo's look-up by branches may answer an old, closed one; then the open ones are read.
+        """
+        if "/" not in base:  # that call cannot be asked about such a base
+            try:
+                pull = await self._http.get(
+                    PullRequest, repo_path(repo) + path_of("/pulls/{}/{}", base, head)
+                )
+            except NotFound:
+                return None
+            if pull.state == "open":
+                return pull
+        for pull in await self.pulls(repo):
+            if pull.base.ref == base and pull.head.ref == head and _same_repo(pull):
+                return pull
+        return None
+
+    async def create_pull(
+        self,
+        repo: str,
+        *,
+        head: str,
+        base: str,
+        title: str,
+        body: str = "",
+        assignees: Sequence[str] = (),
+    ) -> PullRequest:
+        """``Conflict`` where an open one exists for these branches, ``NotFound`` for a missing
+        branch, ``Unprocessable`` where head and base are the same."""
+        request = {
+            "head": head,
+            "base": base,
+            "title": title,
+            "body": body,
+            "assignees": list(assignees),
+        }
+        return await self._http.call(PullRequest, "POST", repo_path(repo) + "/pulls", json=request)
+
+    async def edit_pull(
+        self,
+        repo: str,
+        number: int,
+        *,
+        title: str | None = None,
+        body: str | None = None,
+        state: Literal["open", "closed"] | None = None,
+        base: str | None = None,
+    ) -> PullRequest:
+        fields = {"title": title, "body": body, "state": state, "base": base}
+        given = {key: value for key, value in fields.items() if value is not None}
+        return await self._http.call(PullRequest, "PATCH", _pull_path(repo, number), json=given)
+
+    async def pull_files(self, repo: str, number: int) -> list[ChangedFile]:
+        """The files of the diff; empty for an empty diff."""
+        path = _pull_path(repo, number) + "/files"
+        return [file async for file in self._http.pages(ChangedFile, path)]
+
+    async def pull_commits(self, repo: str, number: int) -> list[Commit]:
+        """Newest first."""
+        path = _pull_path(repo, number) + "/commits"
+        params = {"verification": False, "files": False}
+        return [commit async for commit in self._http.pages(Commit, path, params)]
+
+    async def reviews(self, repo: str, number: int) -> list[Review]:
+        path = _pull_path(repo, number) + "/reviews"
+        return [review async for review in self._http.pages(Review, path)]
+
+    async def create_review(
+        self,
+        repo: str,
+        number: int,
+        event: Literal["APPROVED", "REQUEST_CHANGES", "COMMENT"],
+        body: str = "",
+    ) -> Review:
+        """``Unprocessable`` for approving or rejecting one's own pull request."""
+        path = _pull_path(repo, number) + "/reviews"
+        return await self._http.call(Review, "POST", path, json={"event": event, "body": body})
+
+    async def merge_pull(
+        self, repo: str, number: int, *, head_sha: str, style: MergeStyle = "merge"
+    ) -> None:
+        """Merge exactly ``head_sha``: ``Conflict`` where the head has moved or cannot be merged.
+
+        405 (a plain :class:`ForgeError`) where it is not allowed, or its check is still running.
+        """
+        body = {"Do": style, "head_commit_id": head_sha}
+        await self._http.send("POST", _pull_path(repo, number) + "/merge", json=body)
+
+
+def _pull_path(repo: str, number: int) -> str:
+    return repo_path(repo) + path_of("/pulls/{}", number)
+
+
+def _same_repo(pull: PullRequest) -> bool:
+    return pull.base.repo_id == pull.head.repo_id

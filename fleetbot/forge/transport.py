@@ -1,0 +1,265 @@
+"""HTTP to one Forgejo: authentication, time-outs, retries, redirects, pages, errors.
+
+Policy (Forgejo's own behaviour is the reason for each point):
+
+- Only GET, PUT and DELETE are tried again; anything is where the connection was never made.
+  A POST that may have arrived is the caller's to look up.
+- A renamed repository answers 301. HTTP libraries turn a redirected POST into a GET, so redirects
+  are followed here, with the same method, and on the forge itself only: the token goes nowhere
+  else.
+- Lists are read with an explicit ``page``, since without it ``limit`` is ignored on many of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from fleetbot import __version__
+from fleetbot.forge.errors import ForgeError, ForgeUnavailable, UnexpectedAnswer, error_for
+from fleetbot.forge.models import convert, parse_repo
+
+T = TypeVar("T")
+Params = Mapping[str, str | int | bool | None]
+
+PAGE_SIZE = 50  # MAX_RESPONSE_ITEMS of an unconfigured server; a larger limit is capped silently
+_REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
+_REDIRECTS = frozenset({301, 302, 307, 308})
+_MAX_REDIRECTS = 3
+_MAX_PATIENCE = 5.0  # seconds; a longer Retry-After is the caller's to wait for
+_USER_AGENT = f"fleetbot/{__version__}"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def path_of(template: str, *parts: str | int) -> str:
+    """Fill the ``{}`` of a path, each part quoted whole, slashes too."""
+    return template.format(*(quote(str(part), safe="") for part in parts))
+
+
+def repo_path(repo: str) -> str:
+    return path_of("/repos/{}/{}", *parse_repo(repo))
+
+
+class Transport:
+    """``session`` stays the caller's when it is given; otherwise one is made and closed here."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        session: aiohttp.ClientSession | None = None,
+        timeout: float = 15.0,
+        concurrency: int = 4,
+        attempts: int = 3,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._api = URL(self.url + "/api/v1", encoded=True)
+        self._authorization = f"token {token}"
+        self._session = session
+        self._owns_session = session is None
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._attempts = attempts
+        self._sleep = sleep
+        self._jitter = jitter
+
+    async def close(self) -> None:
+        if self._owns_session and self._session is not None:
+            await self._session.close()
+
+    async def get(self, kind: type[T], path: str, params: Params | None = None) -> T:
+        return await self.call(kind, "GET", path, params=params)
+
+    async def call(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> T:
+        """Send one request and decode its answer as ``kind``."""
+        answer = await self.send(method, path, params=params, json=json)
+        return _convert(_json(answer, method, path), kind, method, path)
+
+    async def pages(
+        self, kind: type[T], path: str, params: Params | None = None
+    ) -> AsyncIterator[T]:
+        """Every element of a paged list.
+
+        A page may be shorter than asked for (the server's own cap), so the end is the total the
+        server names, or an empty page.
+        """
+        page, seen = 1, 0
+        while True:
+            wanted = {**(params or {}), "page": page, "limit": PAGE_SIZE}
+            answer = await self.send("GET", path, params=wanted)
+            items = _convert(_json(answer, "GET", path), list[Any], "GET", path)
+            for item in items:
+                yield _convert(item, kind, "GET", path)
+            page, seen = page + 1, seen + len(items)
+            if not items or seen >= _total(answer, default=seen + 1):
+                return
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        json: Mapping[str, Any] | None = None,
+    ) -> Answer:
+        """Send, with retries where they are safe; :class:`ForgeError` on every status >= 300."""
+        query = {key: _word(value) for key, value in (params or {}).items() if value is not None}
+        url = self._address(path, query)
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return await self._follow(method, path, url, json)
+            except ForgeUnavailable as error:
+                wait = self._wait_before_retry(error, attempt)
+                if wait is None:
+                    raise
+                await self._sleep(wait)
+            except ForgeError as error:
+                if attempt > 1 and method == "DELETE" and error.status == 404:
+                    return Answer(204, {}, b"")  # an earlier attempt did arrive
+                raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _address(self, path: str, query: Mapping[str, str]) -> URL:
+        suffix = f"?{urlencode(query)}" if query else ""
+        return URL(f"{self._api}{path}{suffix}", encoded=True)
+
+    def _wait_before_retry(self, error: ForgeUnavailable, attempt: int) -> float | None:
+        repeatable = error.method in _REPEATABLE or isinstance(error, _NeverSent)
+        if attempt == self._attempts or not repeatable or isinstance(error, UnexpectedAnswer):
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= _MAX_PATIENCE else None
+        return float(2 ** (attempt - 1)) * (0.25 + 0.5 * self._jitter())
+
+    async def _follow(
+        self, method: str, path: str, url: URL, json: Mapping[str, Any] | None
+    ) -> Answer:
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = await self._once(method, path, url, json)
+            if answer.status < 300:
+                return answer
+            if answer.status not in _REDIRECTS:
+                raise _error_of(answer, method, path)
+            url = self._redirected(answer, method, path, url)
+        raise UnexpectedAnswer(answer.status, method, path, "too many redirects")
+
+    def _redirected(self, answer: Answer, method: str, path: str, url: URL) -> URL:
+        target = url.join(URL(answer.headers.get("Location", ""), encoded=True))
+        if target.origin() != self._api.origin():
+            raise UnexpectedAnswer(
+                answer.status,
+                method,
+                path,
+                f"redirected to {target.origin()}, which is not the forge; is its address right?",
+            )
+        return target
+
+    async def _once(
+        self, method: str, path: str, url: URL, json: Mapping[str, Any] | None
+    ) -> Answer:
+        data = None if method == "GET" else msgspec.json.encode(json or {})
+        headers = {
+            "Authorization": self._authorization,
+            "Accept": "application/json",
+            "User-Agent": _USER_AGENT,
+        }
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with (
+                self._slots,
+                self._live_session().request(
+                    method,
+                    url,
+                    data=data,
+                    headers=headers,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                ) as response,
+            ):
+                return Answer(response.status, response.headers, await response.read())
+        except aiohttp.ClientConnectorError as error:
+            raise _NeverSent(0, method, path, f"cannot connect: {error.strerror}") from error
+        except TimeoutError as error:
+            raise ForgeUnavailable(0, method, path, "no answer in time") from error
+        except aiohttp.ClientError as error:
+            raise ForgeUnavailable(0, method, path, type(error).__name__) from error
+
+    def _live_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+
+class Calls:
+    """Base of the groups of calls that make up the client."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._http = transport
+
+
+class _NeverSent(ForgeUnavailable):
+    """The connection was not made, so any method may be tried again."""
+
+
+def _word(value: str | int | bool | None) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _total(answer: Answer, default: int) -> int:
+    given = answer.headers.get("X-Total-Count", "")
+    return int(given) if given.isdecimal() else default
+
+
+def _error_of(answer: Answer, method: str, path: str) -> ForgeError:
+    retry_after = answer.headers.get("Retry-After", "")
+    seconds = float(retry_after) if retry_after.isdecimal() else None
+    return error_for(answer.status, method, path, _message(answer.body), seconds)
+
+
+def _message(body: bytes) -> str:
+    """Forgejo's ``message``; many errors have an empty body, a bare string or another object."""
+    try:
+        said = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    text = said.get("message") if isinstance(said, dict) else said
+    return text[:300] if isinstance(text, str) else ""
+
+
+def _json(answer: Answer, method: str, path: str) -> Any:
+    try:
+        data = msgspec.json.decode(answer.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnexpectedAnswer(answer.status, method, path, "the answer is not JSON") from error
+    return [] if data is None else data  # Go writes an empty list as null
+
+
+def _convert(data: Any, kind: type[T], method: str, path: str) -> T:
+    try:
+        return convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise UnexpectedAnswer(200, method, path, str(error)) from error
