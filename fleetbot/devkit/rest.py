@@ -1,0 +1,40 @@
+"""JSON over HTTP to a server on loopback. Every call has a connection of its own: nothing to close."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+
+class CallFailed(Exception):
+    """A server's answer outside 2xx."""
+
+    def __init__(self, method: str, url: str, status: int, body: str) -> None:
+        super().__init__(f"{method} {url} answered {status}: {body[:500]}")
+        self.status = status
+        self.body = body
+
+
+async def call(
+    method: str,
+    url: str,
+    *,
+    token: str | None = None,
+    json: object = None,
+    data: bytes | None = None,
+    params: Mapping[str, str] | None = None,
+) -> Any:
+    """The JSON value that the server answers, None for an empty answer.
+
+    Raises CallFailed for a status outside 2xx and aiohttp.ClientError where there is no answer.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.request(method, url, json=json, data=data, params=params) as response,
+    ):
+        if not response.ok:
+            raise CallFailed(method, url, response.status, await response.text())
+        return await response.json() if await response.read() else None
