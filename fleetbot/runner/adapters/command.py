@@ -1,0 +1,133 @@
+"""The `command` adapter: any program; git tells what it did.
+
+Its output becomes the log, exit status 0 means done. It is told about the task by the prompt, as
+configured, and by the variables of the run's environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.contract import (
+    Answer,
+    Finished,
+    HealthLine,
+    LaunchSpec,
+    LogLine,
+    Session,
+)
+from fleetbot.runner.adapters.driver import CloseInput, Send, Step
+from fleetbot.runner.adapters.session import Refused, open_session
+
+PROMPT_FILE = "FLEETBOT_PROMPT_FILE"
+_ARGUMENT_LIMIT = 128 * 1024 - 1  # Linux: MAX_ARG_STRLEN, with the final zero
+
+
+class CommandConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of a `command` agent.
+
+    `argv` is run as it is, without a shell. `prompt`: "file" puts the path of a file with the
+    prompt into FLEETBOT_PROMPT_FILE, "stdin" also pipes it in, "argument" adds it to `argv`.
+    """
+
+    argv: list[str]
+    prompt: Literal["file", "stdin", "argument"] = "file"
+
+    def __post_init__(self) -> None:
+        if not self.argv or not self.argv[0]:
+            raise ValueError("argv: name the program to run, for example ['./agent.sh']")
+
+
+class CommandAdapter:
+    """Runs one configured command per run."""
+
+    name = "command"
+
+    def __init__(self, config: CommandConfig) -> None:
+        self._config = config
+
+    async def check(self, env: Mapping[str, str], home: Path) -> list[HealthLine]:
+        program = self._config.argv[0]
+        # A relative path is looked up in the worktree, which is there only during a run.
+        if "/" in program and not program.startswith("/"):
+            return [HealthLine("program", True, f"{program}, in the repository")]
+        found = shutil.which(program, path=env.get("PATH"))
+        if found is None:
+            remedy = "install it, or correct argv in the agent's settings"
+            return [HealthLine("program", False, f"{program} was not found", remedy)]
+        return [HealthLine("program", True, found)]
+
+    async def launch(self, spec: LaunchSpec) -> Session:
+        config = self._config
+        if config.prompt == "argument" and len(spec.prompt.encode()) > _ARGUMENT_LIMIT:
+            detail = "the prompt is too long for an argument; set prompt to 'file' or 'stdin'"
+            return Refused(ReasonCode.AGENT_FAILED, detail)
+        prompt_file = spec.home / f"prompt-{spec.run}.md"
+        spec.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prompt_file.touch(mode=0o600)
+        prompt_file.write_text(spec.prompt, "utf-8")
+        spec = msgspec.structs.replace(spec, env={**spec.env, PROMPT_FILE: str(prompt_file)})
+        return await open_session(
+            spec, CommandDriver(config, spec.prompt), lambda: _remove(prompt_file)
+        )
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+
+
+class CommandDriver:
+    """Every line is a log line; the exit status is the result."""
+
+    greets = False
+    talks = True
+    stop_signal = signal.SIGTERM
+
+    def __init__(self, config: CommandConfig, prompt: str) -> None:
+        self.argv = [*config.argv, prompt] if config.prompt == "argument" else config.argv
+        self.pipe = config.prompt == "stdin"
+        self._prompt = prompt
+        self._last = ""
+
+    def opening(self) -> Iterable[Step]:
+        return [Send(self._prompt), CloseInput()] if self.pipe else []
+
+    def line(self, text: str) -> Iterable[Step]:
+        self._last = text.strip() or self._last
+        return [LogLine(text, "assistant")]
+
+    def stderr(self, text: str) -> Iterable[Step]:
+        return [LogLine(text, "stderr")]
+
+    def steer(self, text: str) -> Sequence[Step] | None:
+        return None
+
+    def answer(self, question: str, answer: Answer) -> Sequence[Step] | None:
+        return None
+
+    def interrupt(self) -> Sequence[Step]:
+        return []
+
+    def exited(self, code: int) -> Iterable[Step]:
+        if code == 0:
+            yield Finished(outcome="done", summary=self._last)
+        else:
+            yield Finished(outcome="failed", reason=ReasonCode.AGENT_FAILED, detail=exit_text(code))
+
+
+def exit_text(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exit status {code}"
+    with contextlib.suppress(ValueError):
+        return f"ended by {signal.Signals(-code).name}"
+    return f"ended by signal {-code}"

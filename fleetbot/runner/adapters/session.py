@@ -1,0 +1,323 @@
+"""Runs one driver over one process: reads, writes, keeps time, stops, sweeps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import sandbox
+from fleetbot.runner.adapters.clocks import Clocks
+from fleetbot.runner.adapters.contract import (
+    Answer,
+    Delivery,
+    Event,
+    Finished,
+    LaunchSpec,
+    Limits,
+    LogLine,
+    Question,
+    QuestionWithdrawn,
+    Session,
+)
+from fleetbot.runner.adapters.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
+from fleetbot.runner.adapters.masking import Masker
+from fleetbot.runner.process import Process, read_lines
+
+_QUEUE = 1000
+_TEXT_LIMIT = 4000
+
+
+def nothing() -> None:
+    """The clean-up of a run that made no files."""
+
+
+async def open_session(
+    spec: LaunchSpec, driver: Driver, clean_up: Callable[[], None] = nothing
+) -> Session:
+    """Start the driver's program; if it cannot be started, a session that only finishes."""
+    try:
+        argv = _command(spec, driver.argv)
+        process = await Process.start(argv, cwd=spec.workdir, env=spec.env, stdin=driver.pipe)
+    except (OSError, sandbox.SandboxUnavailable) as problem:
+        clean_up()
+        return _refusal(spec, driver.argv[0], problem)
+    return ProgramSession(spec, driver, process, clean_up)
+
+
+def _refusal(spec: LaunchSpec, program: str, problem: Exception) -> Refused:
+    if isinstance(problem, sandbox.SandboxUnavailable):
+        return Refused(ReasonCode.SANDBOX_UNAVAILABLE, str(problem))
+    if not spec.workdir.is_dir():
+        return Refused(ReasonCode.WORKSPACE_FAILED, f"the worktree {spec.workdir} is gone")
+    return Refused(ReasonCode.PROGRAM_MISSING, f"cannot start {program}: {problem}")
+
+
+def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
+    if spec.sandbox is None:
+        return argv
+    return sandbox.wrap(spec.sandbox, argv, spec.workdir, (spec.home, *spec.git_dirs))
+
+
+class Refused:
+    """A session of a program that was never started."""
+
+    def __init__(self, reason: ReasonCode, detail: str) -> None:
+        self._finished = Finished(outcome="failed", reason=reason, detail=detail)
+
+    async def events(self) -> AsyncIterator[Event]:
+        yield self._finished
+
+    async def steer(self, text: str) -> Delivery:
+        return "kept"
+
+    async def answer(self, question: str, answer: Answer) -> bool:
+        return False
+
+    async def stop(self, reason: ReasonCode) -> None:
+        return
+
+
+class ProgramSession:
+    """The session of a running program."""
+
+    def __init__(
+        self, spec: LaunchSpec, driver: Driver, process: Process, clean_up: Callable[[], None]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._spec = spec
+        self._driver = driver
+        self._process = process
+        self._clean_up = clean_up
+        self._mask = Masker(spec.env)
+        self._mail = Mailbox()
+        self._clocks = Clocks(
+            spec.limits, self._loop.time(), greets=driver.greets, talks=driver.talks
+        )
+        self._clocks_moved = asyncio.Event()
+        self._last_line = self._loop.time()
+        self._hung_up = False
+        self._stopped: tuple[ReasonCode, str] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._life = asyncio.create_task(self._live(), name=f"run {spec.run}")
+
+    async def events(self) -> AsyncIterator[Event]:
+        while True:
+            event = await self._mail.get()
+            yield event
+            if isinstance(event, Finished):
+                await self._life
+                return
+
+    async def steer(self, text: str) -> Delivery:
+        steps = None if self._ending else self._driver.steer(text)
+        return "delivered" if steps is not None and await self._take(steps) else "kept"
+
+    async def answer(self, question: str, answer: Answer) -> bool:
+        steps = None if self._ending else self._driver.answer(question, answer)
+        if steps is None:
+            return False
+        self._clocks.answered(self._loop.time())
+        self._clocks_moved.set()
+        return await self._take(steps)
+
+    async def stop(self, reason: ReasonCode) -> None:
+        self._begin_stop(reason, "")
+        await asyncio.wait({self._life})
+
+    @property
+    def _ending(self) -> bool:
+        return self._stopped is not None or self._hung_up or self._life.done()
+
+    async def _live(self) -> None:
+        process = self._process
+        readers = asyncio.gather(
+            self._read(process.stdout, self._driver.line),
+            self._read(process.stderr, self._driver.stderr),
+        )
+        try:
+            self._spawn(self._watch())
+            self._spawn(self._open())
+            code = await process.wait()
+            await process.sweep()
+            # What was written before the exit is still in the pipes; nobody holds them open now.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._spec.limits.grace_seconds):
+                    await readers
+            self._mail.put_now(*map(self._mask.event, self._last_events(code)))
+        finally:
+            readers.cancel()
+            await self._end_tasks()
+            process.close()
+            self._clean_up()
+
+    async def _open(self) -> None:
+        await self._take(self._driver.opening())
+
+    async def _read(
+        self, stream: asyncio.StreamReader, parse: Callable[[str], Iterable[Step]]
+    ) -> None:
+        async for text in read_lines(stream):
+            steps = _parsed(parse, text)
+            now = self._last_line = self._loop.time()
+            if not any(isinstance(step, Retrying) for step in steps):
+                self._clocks.progressed(now)
+            await self._take(steps)
+
+    async def _take(self, steps: Iterable[Step]) -> bool:
+        """Carry out a driver's steps; False if the program no longer reads what it is sent."""
+        heard = True
+        for step in steps:
+            if isinstance(step, Send):
+                heard = await self._process.write(step.line) and heard
+            elif isinstance(step, CloseInput):
+                self._process.close_stdin()
+            elif isinstance(step, Hangup):
+                self._hang_up()
+            elif isinstance(step, Retrying):
+                self._clocks.retrying(self._loop.time())
+                self._clocks_moved.set()
+                await self._emit(LogLine(step.detail, "system"))
+            else:
+                await self._emit(step)
+        return heard
+
+    async def _emit(self, event: Event) -> None:
+        if isinstance(event, Question):
+            self._clocks.asked(self._loop.time())
+        elif isinstance(event, QuestionWithdrawn):
+            self._clocks.answered(self._loop.time())
+            self._clocks_moved.set()
+        await self._mail.put(_clipped(self._mask.event(event)))
+
+    async def _watch(self) -> None:
+        while self._clocks.next()[0] > self._loop.time():
+            self._clocks_moved.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._clocks.next()[0]):
+                    await self._clocks_moved.wait()
+        reason = self._clocks.next()[1]
+        self._begin_stop(reason, _overdue(reason, self._spec.limits))
+
+    def _begin_stop(self, reason: ReasonCode, detail: str) -> None:
+        if not self._ending:
+            self._stopped = (reason, detail)
+            self._spawn(self._halt())
+        self._mail.open_wide()
+
+    async def _halt(self) -> None:
+        grace = self._spec.limits.grace_seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                if (steps := self._driver.interrupt()) and await self._take(steps):
+                    await self._process.wait()
+        await self._process.stop(self._driver.stop_signal, grace)
+
+    def _hang_up(self) -> None:
+        self._process.close_stdin()
+        if not self._hung_up:
+            self._hung_up = True
+            self._spawn(self._linger())
+
+    async def _linger(self) -> None:
+        """A program whose work is done should exit; one that stays, in silence, is ended."""
+        grace = self._spec.limits.grace_seconds
+        while (end := self._last_line + grace) > self._loop.time():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await self._process.wait()
+                    return
+        await self._process.stop(self._driver.stop_signal, grace)
+
+    def _last_events(self, code: int) -> Iterable[Event]:
+        for step in self._driver.exited(code):
+            if isinstance(step, Finished):
+                yield self._verdict(step)
+            elif not isinstance(step, Send | CloseInput | Hangup | Retrying):
+                yield step
+
+    def _verdict(self, said: Finished) -> Finished:
+        if self._stopped is None:
+            return said
+        reason, detail = self._stopped
+        cancelled = reason in (ReasonCode.CANCELLED_BY_USER, ReasonCode.ISSUE_CLOSED)
+        return msgspec.structs.replace(
+            said,
+            outcome="cancelled" if cancelled else "failed",
+            reason=reason,
+            detail=detail,
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.create_task(work))
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class Mailbox:
+    """A queue of events: a full one makes the program wait, until `open_wide` for its stop."""
+
+    def __init__(self) -> None:
+        self._events: deque[Event] = deque()
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._wide = False
+
+    async def put(self, event: Event) -> None:
+        while len(self._events) >= _QUEUE and not self._wide:
+            self._room.clear()
+            await self._room.wait()
+        # A program that floods while it is being stopped must not fill the memory.
+        if len(self._events) < 2 * _QUEUE:
+            self.put_now(event)
+
+    def put_now(self, *events: Event) -> None:
+        self._events.extend(events)
+        self._filled.set()
+
+    async def get(self) -> Event:
+        while not self._events:
+            self._filled.clear()
+            await self._filled.wait()
+        self._room.set()
+        return self._events.popleft()
+
+    def open_wide(self) -> None:
+        self._wide = True
+        self._room.set()
+
+
+def _parsed(parse: Callable[[str], Iterable[Step]], text: str) -> list[Step]:
+    """A line's steps. Output is untrusted: a shape no driver expects is logged, not fatal."""
+    try:
+        return list(parse(text))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return [LogLine(f"unreadable output: {text}", "system")]
+
+
+def _clipped(event: Event) -> Event:
+    if not isinstance(event, LogLine) or len(event.text) <= _TEXT_LIMIT:
+        return event
+    more = len(event.text) - _TEXT_LIMIT
+    return LogLine(f"{event.text[:_TEXT_LIMIT]} … [{more} more characters]", event.kind)
+
+
+def _overdue(reason: ReasonCode, limits: Limits) -> str:
+    text, seconds = {
+        ReasonCode.TIMEOUT: ("the run was ended after {:g} s", limits.wall_seconds),
+        ReasonCode.START_TIMEOUT: ("no word within {:g} s of the start", limits.start_seconds),
+        ReasonCode.IDLE_TIMEOUT: ("the program was silent for {:g} s", limits.idle_seconds),
+        ReasonCode.PROVIDER_UNAVAILABLE: (
+            "the program kept retrying its model provider for {:g} s",
+            limits.provider_seconds,
+        ),
+    }[reason]
+    return text.format(seconds)
