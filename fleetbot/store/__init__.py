@@ -1,0 +1,1 @@
+"""The journal and everything kept beside it: the only place with SQL."""

@@ -1,0 +1,300 @@
+"""What is kept, in what shape, and what a store promises.
+
+A `Change` is one decision: its events, the values they lead to, and what the outside must be told,
+durable together or not at all. Memory decides; the store refuses what memory cannot have meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+import msgspec
+
+from fleetbot.domain.errors import Conflict
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    FiledReceipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+    TaskState,
+)
+
+
+class StoreUnavailable(Exception):
+    """The change is not durable, and no later one will be taken until `load`.
+
+    Memory has been decided on events that never landed, so it must be read again from disk first.
+    """
+
+
+class LogGap(Conflict):
+    """Log lines before `offset` are missing; send again from `length`, what is stored so far."""
+
+    def __init__(self, run: RunId, offset: int, length: int) -> None:
+        super().__init__(
+            f"run {run} has {length} log lines; lines from {offset} would leave a gap:"
+            f" send again from {length}",
+            field="offset",
+        )
+        self.length = length
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds."""
+
+
+class Arrival(Row, frozen=True):
+    """Something that came in: a webhook delivery, a claim, a receipt, by its idempotency key.
+
+    `body` is what is still to be acted on; None when the change that records the arrival also deals
+    with it. `answer` is what a second arrival with the same key is told. `meta` is small, e.g. the
+    type of a webhook event.
+    """
+
+    key: str
+    kind: str
+    at: int
+    body: bytes | None = None
+    answer: bytes | None = None
+    meta: str = ""
+
+
+class Handled(Row, frozen=True):
+    """Marks an arrival as done: its body is dropped, its answer kept."""
+
+    key: str
+    answer: bytes | None = None
+
+
+class OutboxEntry(Row, frozen=True):
+    """An effect to be delivered; order holds per destination, in the order of insertion.
+
+    `id` is derived from the effect: a second entry with the same id is ignored. A newer entry with
+    the same (`destination`, `collapse`) supersedes older ones that are not delivered yet. `seq` is
+    the event that caused it, 0 if none did.
+    """
+
+    id: str
+    destination: str
+    kind: str
+    payload: bytes
+    due_at: int
+    seq: int = 0
+    collapse: str | None = None
+
+
+class Due(Row, frozen=True):
+    """An entry that may be delivered now, and how often that has been tried in vain."""
+
+    entry: OutboxEntry
+    attempts: int
+
+
+class Delivered(Row, frozen=True):
+    """`result` is what the destination answered, e.g. an event id or a comment id."""
+
+    id: str
+    at: int
+    result: str = ""
+
+
+class Deferred(Row, frozen=True):
+    """A delivery failed: nothing goes to its destination before `due_at`."""
+
+    id: str
+    due_at: int
+    error: str
+
+
+class Backlog(Row, frozen=True):
+    """What waits for one destination: `oldest` is the least `due_at`, `error` the last failure."""
+
+    destination: str
+    pending: int
+    oldest: int
+    deferred_until: int
+    attempts: int
+    error: str
+
+
+class Anchor(Row, frozen=True):
+    """A small remembered fact of the outside: a thread's root event, a status comment's id."""
+
+    key: str
+    value: str
+
+
+class AgentToken(Row, frozen=True):
+    agent: AgentName
+    hash: bytes
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    at: int
+    kind: str
+    text: str
+
+
+class LogChunk(Row, frozen=True):
+    """Lines of a run's log; `offset` is the index of the first one, from 0."""
+
+    run: RunId
+    offset: int
+    lines: tuple[LogLine, ...]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one decision changes. The newest value of a task, run, agent, receipt, … wins.
+
+    The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An
+    arrival whose key is already known is left alone when the change has no events, and fails the
+    append when it has some: they have happened already.
+    """
+
+    events: tuple[Recorded, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    runs: tuple[Run, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    receipts: tuple[FiledReceipt, ...] = ()
+    outbox: tuple[OutboxEntry, ...] = ()
+    arrivals: tuple[Arrival, ...] = ()
+    handled: tuple[Handled, ...] = ()
+    delivered: tuple[Delivered, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    tokens: tuple[AgentToken, ...] = ()
+    seen: tuple[tuple[AgentName, int], ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What memory starts from: open tasks with their current runs, pending receipts, all agents."""
+
+    seq: int
+    tasks: tuple[Task, ...]
+    runs: tuple[Run, ...]
+    receipts: tuple[FiledReceipt, ...]
+    agents: tuple[Agent, ...]
+    seen: dict[AgentName, int]
+
+
+GENESIS = bytes(32)
+
+
+class JournalLine(msgspec.Struct, frozen=True):
+    """An event as it is kept: `data` is the exact text that `hash` covers."""
+
+    seq: int
+    stream: str
+    version: int
+    type: str
+    at: int
+    actor: str
+    cause: str
+    data: str
+    hash: bytes
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True):
+    """The read models of a whole journal up to `seq`, as a fold of it gives them."""
+
+    seq: int
+    tasks: Collection[Task]
+    runs: Collection[Run]
+    agents: Collection[Agent]
+    receipts: Collection[FiledReceipt]
+
+
+class Store(Protocol):
+    """Durable truth. One event loop uses it; reads see every append that has returned."""
+
+    async def load(self) -> Snapshot:
+        """Opens the store, at first and after a failed append; appends are refused until it did."""
+
+    async def append(self, change: Change) -> None:
+        """Returns when the change is durable.
+
+        Raises `StoreUnavailable` if it is not; then all appends behind it fail too. A caller that
+        is cancelled leaves the transaction alone: its change stands or falls with the others.
+        """
+
+    async def append_log(self, chunk: LogChunk) -> int:
+        """Stores the lines that are new and returns the log's length; raises `LogGap`."""
+
+    async def prune(self, before: int) -> int:
+        """Forgets delivered and superseded effects and handled arrivals older than `before`."""
+
+    async def close(self) -> None:
+        """Commits what has been handed in, then lets go of the database."""
+
+    async def task(self, task: TaskId) -> Task | None: ...
+
+    async def task_by_issue(self, repo: str, issue: int) -> Task | None: ...
+
+    async def tasks(
+        self,
+        *,
+        states: Collection[TaskState] = (),
+        repo: str | None = None,
+        agent: AgentName | None = None,
+        limit: int = 100,
+        before: TaskId | None = None,
+    ) -> list[Task]:
+        """Newest first; `agent` is that of the task's current run; `before` the last one seen."""
+
+    async def run(self, run: RunId) -> Run | None: ...
+
+    async def runs_of(self, task: TaskId) -> list[Run]:
+        """In the order in which they were assigned."""
+
+    async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
+
+    async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
+        """In the order in which they were filed."""
+
+    async def agent(self, agent: AgentName) -> Agent | None: ...
+
+    async def events(
+        self, stream: str | None = None, *, after: int = 0, limit: int = 500
+    ) -> list[Recorded]:
+        """Events with `seq` greater than `after`, oldest first; of one stream or of all."""
+
+    async def arrival(self, key: str) -> Arrival | None: ...
+
+    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
+        """Arrivals that still have a body, oldest first."""
+
+    async def due(self, now: int, limit: int = 100) -> list[Due]:
+        """The first undelivered entry of each destination, where it and the destination are due."""
+
+    async def next_due(self) -> int | None:
+        """When `due` will have something, which may be in the past; None when nothing waits."""
+
+    async def outbox_stats(self) -> list[Backlog]: ...
+
+    async def anchor(self, key: str) -> str | None: ...
+
+    async def token_hash(self, agent: AgentName) -> bytes | None: ...
+
+    async def agent_by_token_hash(self, hash: bytes) -> AgentName | None: ...
+
+    async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]: ...
+
+    async def log_length(self, run: RunId) -> int: ...
+
+    async def last_hash(self) -> bytes:
+        """Of the journal's last line; `GENESIS` when it is empty."""
+
+    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
+        """As kept, for verification."""
+
+    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
+        """Rows of one of `views.VIEWS` in the order of their keys, for verification."""
+
+    async def replace_models(self, models: Models) -> None:
+        """Puts these in place of the read models; raises `Conflict` if `seq` is not the last."""
