@@ -1,4 +1,4 @@
-"""Messages between runner and orchestrator: one definition for both ends and for the API description.
+"""Messages between runner and orchestrator, defined once for both ends and the API description.
 
 Every request is decoded strictly: an unknown or mistyped field is refused with its name.
 """
@@ -39,7 +39,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of answers; a reader ignores fields it does not know, so that a newer server can add some."""
+    """Base of answers; a reader ignores fields it does not know: a newer server may add some."""
 
 
 class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
     remedy: ShortText = ""
 
 
-class RegisterRequest(Message):
+class RegisterRequest(Message, frozen=True):
     """`POST agents/register`: with the enrolment token, or the agent's own to update itself."""
 
     name: AgentNameText
@@ -64,7 +64,7 @@ class RegisterRequest(Message):
     health: Annotated[tuple[HealthLine, ...], Meta(max_length=32)] = ()
 
 
-class RegisterAnswer(Answer):
+class RegisterAnswer(Answer, frozen=True):
     """`token` is given once, when the agent is new; later registrations leave it out."""
 
     agent: str
@@ -76,18 +76,18 @@ class RegisterAnswer(Answer):
     token: str | None = None
 
 
-class HeartbeatRequest(Message):
+class HeartbeatRequest(Message, frozen=True):
     """`POST agents/heartbeat`: extends the leases of the runs it names."""
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
 
 
-class CancelOrder(Answer):
+class CancelOrder(Answer, frozen=True):
     run: str
     reason: str
 
 
-class RunMessage(Answer):
+class RunMessage(Answer, frozen=True):
     """Something a person says to a run."""
 
     id: str
@@ -95,7 +95,7 @@ class RunMessage(Answer):
     text: str
 
 
-class HeartbeatAnswer(Answer):
+class HeartbeatAnswer(Answer, frozen=True):
     """What to do: runs to stop, whether to take nothing new, what people say to its runs."""
 
     next_seconds: float
@@ -104,13 +104,13 @@ class HeartbeatAnswer(Answer):
     messages: tuple[RunMessage, ...] = ()
 
 
-class ClaimRequest(Message):
-    """`POST agents/claim`: long poll of up to `wait` seconds. Header `Idempotency-Key` names the try."""
+class ClaimRequest(Message, frozen=True):
+    """`POST agents/claim`: long poll of up to `wait` seconds; `Idempotency-Key` names the try."""
 
     wait: Annotated[float, Meta(ge=0, le=60)] = 25
 
 
-class Assignment(Answer):
+class Assignment(Answer, frozen=True):
     """A run for the agent: what to do, where, on which branch, and until when to acknowledge."""
 
     run: str
@@ -130,7 +130,7 @@ class Assignment(Answer):
     previous_run: str | None = None
 
 
-class RunAnswer(Answer):
+class RunAnswer(Answer, frozen=True):
     run: str
     state: str
 
@@ -143,21 +143,21 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     kind: ShortText = "output"
 
 
-class LogRequest(Message):
+class LogRequest(Message, frozen=True):
     """`POST runs/{run}/log`: lines from `offset` on, counted from the run's first line as 0."""
 
     offset: Annotated[int, Meta(ge=0)]
     lines: Annotated[tuple[LogLine, ...], Meta(max_length=1000)]
 
 
-class LogAnswer(Answer):
+class LogAnswer(Answer, frozen=True):
     """`acked`: how many lines of the run are on disk; the runner drops those."""
 
     acked: int
 
 
-class FailRequest(Message):
-    """`POST runs/{run}/fail`: the agent could not do it. `until` (epoch ms): when a limit resets."""
+class FailRequest(Message, frozen=True):
+    """`POST runs/{run}/fail`: the agent could not do it. `until` (epoch ms): a limit's reset."""
 
     reason: ReasonCode
     detail: LongText = ""
@@ -165,7 +165,7 @@ class FailRequest(Message):
     until: int | None = None
 
 
-class ReceiptRequest(Message):
+class ReceiptRequest(Message, frozen=True):
     """`POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt."""
 
     run: ShortText
@@ -178,7 +178,7 @@ class ReceiptRequest(Message):
     usage: Usage = Usage()
 
 
-class ReceiptAnswer(Answer):
+class ReceiptAnswer(Answer, frozen=True):
     """`refuted` with `final` false: the agent may mend it and file again while its lease holds."""
 
     receipt: str
@@ -189,7 +189,7 @@ class ReceiptAnswer(Answer):
     final: bool = False
 
 
-class AgentView(Answer):
+class AgentView(Answer, frozen=True):
     name: str
     adapter: str
     status: str
@@ -203,11 +203,11 @@ class AgentView(Answer):
     health: tuple[str, ...] = ()
 
 
-class AgentList(Answer):
+class AgentList(Answer, frozen=True):
     agents: tuple[AgentView, ...]
 
 
-class NewTaskRequest(Message):
+class NewTaskRequest(Message, frozen=True):
     """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
 
     repo: ShortText
@@ -216,7 +216,7 @@ class NewTaskRequest(Message):
     body: LongText = ""
 
 
-class TaskView(Answer):
+class TaskView(Answer, frozen=True):
     id: str
     repo: str
     issue: int
@@ -238,14 +238,14 @@ class TaskView(Answer):
     receipt: str | None = None
 
 
-class TaskList(Answer):
+class TaskList(Answer, frozen=True):
     """`next`: give it as `before` for the following page; absent on the last."""
 
     tasks: tuple[TaskView, ...]
     next: str | None = None
 
 
-class EventView(Answer):
+class EventView(Answer, frozen=True):
     """One line of the journal. `data` is the event's own fields."""
 
     seq: int
@@ -258,12 +258,12 @@ class EventView(Answer):
     data: dict[str, object]
 
 
-class EventList(Answer):
+class EventList(Answer, frozen=True):
     events: tuple[EventView, ...]
     next: int | None = None
 
 
-class Health(Answer):
+class Health(Answer, frozen=True):
     status: Literal["ok", "degraded"]
     checks: dict[str, str]
     version: str

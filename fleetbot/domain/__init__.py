@@ -1,1 +1,1 @@
-"""The rules of the fleet: pure values and functions, no I/O, no clock, no randomness, no logging."""
+"""The rules of the fleet: pure values and functions; no I/O, clock, chance or logging."""

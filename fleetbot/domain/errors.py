@@ -6,7 +6,7 @@ from __future__ import annotations
 class FleetError(Exception):
     """A command that cannot be carried out. Nothing has changed when it is raised.
 
-    `code` is stable and machine-readable; `field` names the part of the request at fault, if one is.
+    `code` is stable and machine-readable; `field` names the part of the request at fault.
     """
 
     code = "refused"
@@ -51,6 +51,6 @@ class Invalid(FleetError):
 
 
 class IllegalTransition(FleetError):
-    """An event that the lifecycle table does not allow in this state: a bug, never a user's error."""
+    """An event that the table does not allow in this state: a bug, never a user's error."""
 
     code = "illegal_transition"

@@ -1,7 +1,7 @@
 """The lines of the journal. An event is a fact: immutable, named in the past, complete in itself.
 
-The tag of each type is its name in the journal. A change of shape bumps `SCHEMA` and adds an upcast in
-`decode`, so that old lines stay readable for ever.
+The tag of each type is its name in the journal. A change of shape bumps `SCHEMA` and adds an upcast
+in `decode`, so that old lines stay readable for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """Base of all events."""
 
 
-class TaskCreated(Event, tag="task.created"):
+class TaskCreated(Event, frozen=True, tag="task.created"):
     repo: str
     issue: int
     url: str
@@ -29,49 +29,53 @@ class TaskCreated(Event, tag="task.created"):
     base: str = ""
 
 
-class TaskEdited(Event, tag="task.edited"):
+class TaskEdited(Event, frozen=True, tag="task.edited"):
     """Title or labels changed on the issue."""
 
     traits: Traits
 
 
-class TaskPinned(Event, tag="task.pinned"):
+class TaskPinned(Event, frozen=True, tag="task.pinned"):
     """A person chose the agent."""
 
     agent: AgentName
 
 
-class TaskAssigned(Event, tag="task.assigned"):
+class TaskAssigned(Event, frozen=True, tag="task.assigned"):
     run: RunId
     agent: AgentName
     attempt: int
     branch: str
 
 
-class TaskStarted(Event, tag="task.started"):
+class TaskStarted(Event, frozen=True, tag="task.started"):
     run: RunId
 
 
-class TaskRequeued(Event, tag="task.requeued"):
-    """`avoid` is the agent that should not get it next; `fresh` forgets the attempts so far."""
+class TaskRequeued(Event, frozen=True, tag="task.requeued"):
+    """`avoid` is the agent that should not get it next; `fresh` forgets the attempts so far.
+
+    `uncounted`: the attempt that just ended was nobody's fault and does not count.
+    """
 
     reason: ReasonCode
     not_before: int = 0
     avoid: AgentName | None = None
     fresh: bool = False
+    uncounted: bool = False
 
 
-class ReceiptFiled(Event, tag="receipt.filed"):
+class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
     run: RunId
     receipt: Receipt
 
 
-class ReceiptVerified(Event, tag="receipt.verified"):
+class ReceiptVerified(Event, frozen=True, tag="receipt.verified"):
     run: RunId
     receipt: ReceiptId
 
 
-class ReceiptRefuted(Event, tag="receipt.refuted"):
+class ReceiptRefuted(Event, frozen=True, tag="receipt.refuted"):
     """`final`: the run's last chance is gone."""
 
     run: RunId
@@ -80,7 +84,7 @@ class ReceiptRefuted(Event, tag="receipt.refuted"):
     final: bool = False
 
 
-class ReceiptUnknown(Event, tag="receipt.unknown"):
+class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
     """A check could not be made; it is tried again at `check_at`."""
 
     run: RunId
@@ -89,28 +93,28 @@ class ReceiptUnknown(Event, tag="receipt.unknown"):
     check_at: int
 
 
-class TaskCompleted(Event, tag="task.completed"):
+class TaskCompleted(Event, frozen=True, tag="task.completed"):
     run: RunId
     receipt: ReceiptId
 
 
-class TaskFailed(Event, tag="task.failed"):
+class TaskFailed(Event, frozen=True, tag="task.failed"):
     run: RunId
     reason: ReasonCode
     detail: str = ""
     usage: Usage = Usage()
 
 
-class TaskAgentLost(Event, tag="task.agent_lost"):
+class TaskAgentLost(Event, frozen=True, tag="task.agent_lost"):
     run: RunId
     reason: ReasonCode
 
 
-class TaskCancelled(Event, tag="task.cancelled"):
+class TaskCancelled(Event, frozen=True, tag="task.cancelled"):
     reason: ReasonCode
 
 
-class AgentRegistered(Event, tag="agent.registered"):
+class AgentRegistered(Event, frozen=True, tag="agent.registered"):
     adapter: str
     capabilities: tuple[str, ...] = ()
     max_concurrency: int = 1
@@ -120,15 +124,22 @@ class AgentRegistered(Event, tag="agent.registered"):
     health: tuple[str, ...] = ()
 
 
-class AgentOnline(Event, tag="agent.online"):
+class AgentOnline(Event, frozen=True, tag="agent.online"):
     pass
 
 
-class AgentOffline(Event, tag="agent.offline"):
+class AgentOffline(Event, frozen=True, tag="agent.offline"):
     reason: ReasonCode = ReasonCode.AGENT_LOST
 
 
-class AgentDeregistered(Event, tag="agent.deregistered"):
+class AgentParked(Event, frozen=True, tag="agent.parked"):
+    """The agent's account has reached a limit: nothing new before `until` (epoch ms)."""
+
+    until: int
+    reason: ReasonCode
+
+
+class AgentDeregistered(Event, frozen=True, tag="agent.deregistered"):
     pass
 
 
@@ -148,7 +159,7 @@ TaskEvent = (
     | TaskAgentLost
     | TaskCancelled
 )
-AgentEvent = AgentRegistered | AgentOnline | AgentOffline | AgentDeregistered
+AgentEvent = AgentRegistered | AgentOnline | AgentOffline | AgentParked | AgentDeregistered
 AnyEvent = TaskEvent | AgentEvent
 
 TASK_EVENTS: tuple[type[Event], ...] = TaskEvent.__args__
@@ -161,8 +172,8 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its place in the journal.
 
-    `stream` is `task:<id>` or `agent:<name>`, `version` its position there from 1; `seq` has no gaps over
-    all streams; `at` is epoch milliseconds; `actor` says who (`matrix:@u:hs`, `agent:claude-1`,
+    `stream` is `task:<id>` or `agent:<name>`, `version` the place there from 1; `seq` has no gaps
+    over all streams; `at` is in epoch milliseconds; `actor` says who (`matrix:@u:hs`, `agent:a-1`,
     `forgejo:<login>`, `timer`); `cause` ties what follows from what (`delivery:<id>`, `seq:<n>`).
     """
 

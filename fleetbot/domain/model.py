@@ -64,7 +64,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the domain's values; unset fields are left out of their JSON."""
 
 
-class Usage(Value):
+class Usage(Value, frozen=True):
     """Tokens and money of one run; `cost_usd` is None where the program does not tell."""
 
     input_tokens: int = 0
@@ -73,7 +73,7 @@ class Usage(Value):
     cost_usd: float | None = None
 
 
-class Artifact(Value):
+class Artifact(Value, frozen=True):
     """One thing a receipt points at."""
 
     kind: str
@@ -81,7 +81,7 @@ class Artifact(Value):
     url: str
 
 
-class Receipt(Value):
+class Receipt(Value, frozen=True):
     """What an agent claims it did. Nothing in it is believed before `receipts.verify`."""
 
     id: ReceiptId
@@ -94,7 +94,7 @@ class Receipt(Value):
     usage: Usage = Usage()
 
 
-class FiledReceipt(Value):
+class FiledReceipt(Value, frozen=True):
     """A receipt with its history: whose it is and what became of it."""
 
     receipt: Receipt
@@ -108,7 +108,7 @@ class FiledReceipt(Value):
     check_at: int = 0
 
 
-class Traits(Value):
+class Traits(Value, frozen=True):
     """What an issue's title and labels say of a task; derived anew at every edit."""
 
     title: str
@@ -118,7 +118,7 @@ class Traits(Value):
     needs: tuple[str, ...] = ()
 
 
-class Task(Value):
+class Task(Value, frozen=True):
     id: TaskId
     version: int
     repo: str
@@ -135,6 +135,7 @@ class Task(Value):
     not_before: int = 0
     first_assigned_at: int = 0
     run: RunId | None = None
+    last_run: RunId | None = None
     pinned: AgentName | None = None
     avoid: AgentName | None = None
     reason: ReasonCode | None = None
@@ -152,7 +153,7 @@ class Task(Value):
         return self.pinned or self.traits.agent
 
 
-class Run(Value):
+class Run(Value, frozen=True):
     """One attempt at a task by one agent."""
 
     id: RunId
@@ -170,7 +171,7 @@ class Run(Value):
     usage: Usage = Usage()
 
 
-class Agent(Value):
+class Agent(Value, frozen=True):
     name: AgentName
     version: int
     adapter: str
@@ -182,9 +183,10 @@ class Agent(Value):
     host: str = ""
     program: str = ""
     health: tuple[str, ...] = ()
+    parked_until: int = 0
 
 
-class Policy(Value):
+class Policy(Value, frozen=True):
     """The numbers the domain decides by; from configuration. Times in milliseconds."""
 
     max_attempts: int = 3

@@ -1,4 +1,4 @@
-"""Why a task failed or waits: one list, each with whether a retry can help and what a person can do."""
+"""Why a task failed or waits: each with whether a retry can help and what a person can do."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ReasonCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`retry_helps`: the same task may succeed when it is simply tried again, so fleetbot does it."""
+    """`retry_helps`: the task may succeed when it is simply tried again, so fleetbot does it."""
 
     text: str
     retry_helps: bool

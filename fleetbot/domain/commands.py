@@ -1,0 +1,129 @@
+"""What can be asked of the fleet. Ids are made by the caller, so that deciding stays pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.model import AgentName, Receipt, ReceiptId, RunId, TaskId, Traits, Usage
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTask:
+    task: TaskId
+    repo: str
+    issue: int
+    url: str
+    author: str
+    traits: Traits
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EditTask:
+    task: TaskId
+    traits: Traits
+
+
+@dataclass(frozen=True, slots=True)
+class AssignTask:
+    """A person chooses the agent; a task that ended is queued again for it."""
+
+    task: TaskId
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class RetryTask:
+    """A person wants the task tried again, with its attempts forgotten."""
+
+    task: TaskId
+    reason: ReasonCode = ReasonCode.RETRY_BY_USER
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    task: TaskId
+    reason: ReasonCode = ReasonCode.CANCELLED_BY_USER
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Give the agent the task it should take now, if there is one."""
+
+    agent: AgentName
+    run: RunId
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    run: RunId
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class FailRun:
+    """`until`: epoch milliseconds before which a retry cannot help."""
+
+    run: RunId
+    agent: AgentName
+    reason: ReasonCode
+    detail: str = ""
+    usage: Usage = field(default_factory=Usage)
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileReceipt:
+    run: RunId
+    agent: AgentName
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """The finding of a verification."""
+
+    receipt: ReceiptId
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterAgent:
+    agent: AgentName
+    registration: AgentRegistered
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSeen:
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class DeregisterAgent:
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Let time take effect: acknowledgements, leases, run times, silent agents."""
+
+
+Command = (
+    CreateTask
+    | EditTask
+    | AssignTask
+    | RetryTask
+    | CancelTask
+    | Dispatch
+    | StartRun
+    | FailRun
+    | FileReceipt
+    | Conclude
+    | RegisterAgent
+    | AgentSeen
+    | DeregisterAgent
+    | Expire
+)

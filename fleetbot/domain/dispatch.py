@@ -1,0 +1,142 @@
+"""Who works on what: the queue of waiting tasks and the choice among them."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    AgentStatus,
+    Policy,
+    Run,
+    Task,
+    TaskId,
+    TaskState,
+)
+
+
+class Lane(NamedTuple):
+    """Tasks that the same agents may take: they differ only in their order."""
+
+    repo: str
+    wanted: AgentName | None
+    needs: tuple[str, ...]
+    avoid: AgentName | None
+
+
+class Entry(NamedTuple):
+    """Order within a lane: a person's choice, then priority, then age."""
+
+    unpinned: bool
+    minus_priority: int
+    queued_at: int
+    task: TaskId
+
+
+def lane_of(task: Task) -> Lane:
+    return Lane(task.repo, task.wanted_agent, task.traits.needs, task.avoid)
+
+
+def entry_of(task: Task) -> Entry:
+    return Entry(task.pinned is None, -int(task.traits.priority), task.queued_at, task.id)
+
+
+class ReadyQueue:
+    """Waiting tasks by lane. Entries that no longer hold are dropped when they come to the top."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, list[Entry]] = {}
+        self._later: list[tuple[int, TaskId]] = []
+
+    def push(self, task: Task, now: int) -> None:
+        """Queue a task; before its `not_before` it waits aside. Times in epoch milliseconds."""
+        if task.not_before > now:
+            heapq.heappush(self._later, (task.not_before, task.id))
+        else:
+            heapq.heappush(self._lanes.setdefault(lane_of(task), []), entry_of(task))
+
+    def ripen(self, tasks: Mapping[TaskId, Task], now: int) -> bool:
+        """Move tasks whose time has come into their lanes; tells whether there were any."""
+        moved = False
+        while self._later and self._later[0][0] <= now:
+            due, task_id = heapq.heappop(self._later)
+            task = tasks.get(task_id)
+            if task and task.state is TaskState.CREATED and task.not_before == due:
+                self.push(task, now)
+                moved = True
+        return moved
+
+    def next_due(self) -> int | None:
+        """When the earliest waiting back-off ends, epoch milliseconds."""
+        return self._later[0][0] if self._later else None
+
+    def heads(self, tasks: Mapping[TaskId, Task]) -> Iterator[tuple[Lane, Entry]]:
+        """The first valid entry of every lane; empty lanes are dropped."""
+        for lane in list(self._lanes):
+            heap = self._lanes[lane]
+            while heap and not _holds(heap[0], lane, tasks):
+                heapq.heappop(heap)
+            if heap:
+                yield lane, heap[0]
+            else:
+                del self._lanes[lane]
+
+
+def _holds(entry: Entry, lane: Lane, tasks: Mapping[TaskId, Task]) -> bool:
+    task = tasks.get(entry.task)
+    return (
+        task is not None
+        and task.state is TaskState.CREATED
+        and entry_of(task) == entry
+        and lane_of(task) == lane
+    )
+
+
+class Fleet(Protocol):
+    """What the choice looks at; `state.FleetState` is it."""
+
+    tasks: dict[TaskId, Task]
+    agents: dict[AgentName, Agent]
+    ready: ReadyQueue
+
+    def runs_of_agent(self, agent: AgentName) -> tuple[Run, ...]: ...
+    def runs_in_repo(self, repo: str) -> int: ...
+
+
+def has_room(fleet: Fleet, agent: Agent, now: int) -> bool:
+    """Whether the agent is online, not parked, and may take one more run."""
+    available = agent.status is AgentStatus.ONLINE and agent.parked_until <= now
+    return available and len(fleet.runs_of_agent(agent.name)) < agent.max_concurrency
+
+
+def can_do(agent: Agent, lane: Lane) -> bool:
+    wanted = lane.wanted is None or lane.wanted == agent.name
+    return wanted and set(lane.needs) <= set(agent.capabilities)
+
+
+def choose(fleet: Fleet, agent: Agent, now: int, policy: Policy) -> Task | None:
+    """The task that `agent` should take now, if there is one: priority, then age."""
+    if not has_room(fleet, agent, now):
+        return None
+    best: Entry | None = None
+    for lane, entry in fleet.ready.heads(fleet.tasks):
+        if (best is None or entry < best) and _suits(fleet, agent, lane, now, policy):
+            best = entry
+    return fleet.tasks[best.task] if best else None
+
+
+def _suits(fleet: Fleet, agent: Agent, lane: Lane, now: int, policy: Policy) -> bool:
+    if not can_do(agent, lane):
+        return False
+    if policy.repo_limit and fleet.runs_in_repo(lane.repo) >= policy.repo_limit:
+        return False
+    return lane.avoid != agent.name or not _another(fleet, agent, lane, now)
+
+
+def _another(fleet: Fleet, agent: Agent, lane: Lane, now: int) -> bool:
+    """Whether some other agent could take the lane's tasks right now."""
+    others = (a for a in fleet.agents.values() if a.name != agent.name)
+    return any(can_do(other, lane) and has_room(fleet, other, now) for other in others)

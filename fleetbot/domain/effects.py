@@ -1,0 +1,217 @@
+"""What the outside must be told: a pure function of the journal's lines.
+
+An effect's `key` is derived from the line that caused it, so that telling it twice can be recognised.
+Effects with the same destination and `collapse` replace each other: only the newest matters.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.model import AgentName, FiledReceipt, Run, Task, TaskId
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import FleetState
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """Base of all effects."""
+
+
+class ShowOnIssue(Effect, frozen=True, kw_only=True, tag="issue_state"):
+    """The task's state on the issue: labels, assignee and the one status comment."""
+
+    task: Task
+    run: Run | None
+    pull_request: int | None = None
+
+
+class ReceiptComment(Effect, frozen=True, kw_only=True, tag="receipt_comment"):
+    task: Task
+    run: Run
+    receipt: FiledReceipt
+
+
+class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
+    """`state` is pending, success or failure, as Forgejo knows them."""
+
+    repo: str
+    sha: str
+    state: str
+    description: str
+    target_url: str
+
+
+class NoticeKind(StrEnum):
+    ASSIGNED = "assigned"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    REFUTED = "refuted"
+    AGENT_LOST = "agent_lost"
+    CANCELLED = "cancelled"
+    AGENT_OFFLINE = "agent_offline"
+    AGENT_ONLINE = "agent_online"
+    AGENT_PARKED = "agent_parked"
+
+
+class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
+    """Something about a task that the room should hear. `retry_at` (epoch ms): it is tried again."""
+
+    notice: NoticeKind
+    task: Task
+    run: Run | None = None
+    pull_request: int | None = None
+    summary: str = ""
+    reason: ReasonCode | None = None
+    detail: str = ""
+    retry_at: int | None = None
+
+
+class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
+    notice: NoticeKind
+    agent: AgentName
+    until: int | None = None
+
+
+AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNotice
+
+
+def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
+    """The effects of `line`; `state` is the fold up to it, `follows` the next event of its commit.
+
+    `follows` lets one message say "failed, and tried again at …" where both happen at once.
+    """
+    kind, _, key = line.stream.partition(":")
+    if kind == "agent":
+        return _of_agent(AgentName(key), line.event)
+    task = state.tasks[TaskId(key)]
+    run = state.runs.get(task.run) if task.run else None
+    return [
+        *_notices(line.event, task, run, state, follows),
+        *_on_forge(line.event, task, run, state),
+    ]
+
+
+def _of_agent(agent: AgentName, event: ev.AnyEvent) -> list[AnyEffect]:
+    match event:
+        case ev.AgentOffline():
+            return [AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=agent)]
+        case ev.AgentOnline():
+            return [AgentNotice(notice=NoticeKind.AGENT_ONLINE, agent=agent)]
+        case ev.AgentParked(until=until):
+            return [AgentNotice(notice=NoticeKind.AGENT_PARKED, agent=agent, until=until)]
+        case _:
+            return []
+
+
+def _notices(
+    event: ev.AnyEvent,
+    task: Task,
+    run: Run | None,
+    state: FleetState,
+    follows: ev.AnyEvent | None,
+) -> list[AnyEffect]:
+    retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
+    match event:
+        case ev.TaskAssigned():
+            return [TaskNotice(notice=NoticeKind.ASSIGNED, task=task, run=run)]
+        case ev.TaskCompleted(receipt=receipt_id):
+            receipt = state.receipts[receipt_id].receipt
+            return [
+                TaskNotice(
+                    notice=NoticeKind.COMPLETED,
+                    task=task,
+                    run=run,
+                    pull_request=receipt.pull_request,
+                    summary=receipt.summary,
+                )
+            ]
+        case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
+            return [
+                TaskNotice(
+                    notice=NoticeKind.REFUTED,
+                    task=task,
+                    run=run,
+                    pull_request=state.receipts[receipt_id].receipt.pull_request,
+                    detail=" ".join(reasons),
+                )
+            ]
+        case ev.TaskFailed(reason=reason, detail=detail):
+            return [
+                TaskNotice(
+                    notice=NoticeKind.FAILED,
+                    task=task,
+                    run=run,
+                    reason=reason,
+                    detail=detail,
+                    retry_at=retry_at,
+                )
+            ]
+        case ev.TaskAgentLost(reason=reason):
+            return [
+                TaskNotice(
+                    notice=NoticeKind.AGENT_LOST,
+                    task=task,
+                    run=run,
+                    reason=reason,
+                    retry_at=retry_at,
+                )
+            ]
+        case ev.TaskCancelled(reason=reason):
+            return [TaskNotice(notice=NoticeKind.CANCELLED, task=task, run=run, reason=reason)]
+        case _:
+            return []
+
+
+def _on_forge(
+    event: ev.AnyEvent, task: Task, run: Run | None, state: FleetState
+) -> list[AnyEffect]:
+    pull = state.receipts[task.receipt].receipt.pull_request if task.receipt else None
+    show: AnyEffect = ShowOnIssue(task=task, run=run, pull_request=pull)
+    match event:
+        case ev.ReceiptFiled(receipt=receipt):
+            return [show, _status(task, receipt.head, "pending", "Checking the agent's receipt")]
+        case ev.ReceiptVerified(receipt=receipt_id):
+            filed = state.receipts[receipt_id]
+            verified = _status(task, filed.receipt.head, "success", "The receipt holds")
+            assert run is not None  # a receipt belongs to the current run
+            return [verified, ReceiptComment(task=task, run=run, receipt=filed)]
+        case ev.ReceiptRefuted(receipt=receipt_id):
+            filed = state.receipts[receipt_id]
+            refuted = _status(task, filed.receipt.head, "failure", "The receipt does not hold")
+            assert run is not None  # as above
+            return [refuted, ReceiptComment(task=task, run=run, receipt=filed), show]
+        case ev.ReceiptUnknown() | ev.TaskEdited():
+            return []
+        case _:
+            return [show]
+
+
+def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
+    return CommitStatus(
+        repo=task.repo, sha=sha, state=state, description=description, target_url=task.url
+    )
+
+
+def destination(effect: AnyEffect) -> str | None:
+    """Where a forge effect goes, in order: one queue for each issue. None: it goes to rooms."""
+    match effect:
+        case ShowOnIssue(task=task) | ReceiptComment(task=task):
+            return f"forgejo:{task.repo}#{task.issue}"
+        case CommitStatus(repo=repo, sha=sha):
+            return f"forgejo:{repo}@{sha}"
+        case TaskNotice() | AgentNotice():
+            return None
+
+
+def collapse(effect: AnyEffect) -> str | None:
+    """Effects of one destination with the same word replace each other."""
+    match effect:
+        case ShowOnIssue():
+            return "state"
+        case CommitStatus():
+            return "status"
+        case _:
+            return None

@@ -1,0 +1,97 @@
+"""The life of a task as a table: the table is the code, and the documentation is made from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.errors import IllegalTransition
+from fleetbot.domain.model import TaskState
+
+S = TaskState
+
+
+class Rule(NamedTuple):
+    """`target` None keeps the state; `sources` empty means the task did not exist before."""
+
+    sources: tuple[TaskState, ...]
+    event: type[ev.Event]
+    target: TaskState | None
+    note: str
+
+
+TABLE: tuple[Rule, ...] = (
+    Rule((), ev.TaskCreated, S.CREATED, "from an issue, `!fleet new`, or the API"),
+    Rule(
+        (S.CREATED, S.ASSIGNED, S.RUNNING, S.FAILED, S.AGENT_LOST),
+        ev.TaskEdited,
+        None,
+        "title or labels changed on the issue",
+    ),
+    Rule((S.CREATED,), ev.TaskPinned, None, "a person chose the agent"),
+    Rule((S.CREATED,), ev.TaskAssigned, S.ASSIGNED, "by the dispatcher"),
+    Rule((S.ASSIGNED,), ev.TaskStarted, S.RUNNING, "the agent acknowledged"),
+    Rule(
+        (S.ASSIGNED,),
+        ev.TaskRequeued,
+        S.CREATED,
+        "not acknowledged in time; no attempt is counted",
+    ),
+    Rule((S.RUNNING,), ev.ReceiptFiled, None, "verification is on its way"),
+    Rule((S.RUNNING,), ev.ReceiptUnknown, None, "a check could not be made; it is tried again"),
+    Rule((S.RUNNING,), ev.ReceiptVerified, None, "Forgejo bears the receipt out"),
+    Rule(
+        (S.RUNNING,),
+        ev.ReceiptRefuted,
+        None,
+        "the agent gets the reasons and may file again, up to a limit",
+    ),
+    Rule((S.RUNNING,), ev.TaskCompleted, S.COMPLETED, "only after `receipt.verified`"),
+    Rule(
+        (S.ASSIGNED, S.RUNNING),
+        ev.TaskFailed,
+        S.FAILED,
+        "the agent's own failure, timeout, or refuted for good",
+    ),
+    Rule(
+        (S.ASSIGNED, S.RUNNING),
+        ev.TaskAgentLost,
+        S.AGENT_LOST,
+        "three heartbeats missed, signed off, or the lease ran out",
+    ),
+    Rule(
+        (S.FAILED, S.AGENT_LOST),
+        ev.TaskRequeued,
+        S.CREATED,
+        "by itself where the reason allows and attempts are left; by a person always",
+    ),
+    Rule(
+        (S.CREATED, S.ASSIGNED, S.RUNNING, S.FAILED, S.AGENT_LOST),
+        ev.TaskCancelled,
+        S.CANCELLED,
+        "by chat, API, or the issue being closed",
+    ),
+    Rule((S.CREATED,), ev.TaskRequeued, S.CREATED, "a person overrules the back-off"),
+    Rule((S.CANCELLED, S.COMPLETED), ev.TaskRequeued, S.CREATED, "by a person only"),
+)
+
+_TARGETS: dict[tuple[TaskState | None, type[ev.Event]], TaskState | None] = {
+    (source, rule.event): rule.target for rule in TABLE for source in (rule.sources or (None,))
+}
+
+
+def allowed(state: TaskState | None, event: type[ev.Event]) -> bool:
+    """Whether the table has the pair; `state` None is a task that does not exist."""
+    return (state, event) in _TARGETS
+
+
+def next_state(state: TaskState | None, event: ev.Event) -> TaskState:
+    """The state after `event`. Raises IllegalTransition for a pair that is not in the table."""
+    try:
+        target = _TARGETS[state, type(event)]
+    except KeyError:
+        name = ev.event_type(event)
+        raise IllegalTransition(f"{name} cannot happen to a task that is {state}") from None
+    result = target or state
+    assert result is not None  # only task.created has no source, and it names its target
+    return result

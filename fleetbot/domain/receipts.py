@@ -1,0 +1,219 @@
+"""Whether a receipt holds: judged on facts read from Forgejo, never on the agent's word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from fleetbot.domain.model import Receipt, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A fact that could not be read, and why: never taken for a yes or a no."""
+
+    why: str
+
+
+class PullFacts(Value, frozen=True):
+    """The pull request as Forgejo shows it; `number` is its own."""
+
+    number: int
+    state: str
+    merged: bool
+    author: str
+    title: str
+    body: str
+    base: str
+    head_branch: str
+    head_sha: str
+    head_repo: str
+
+
+class CommitFact(Value, frozen=True):
+    """`committed_at` in epoch milliseconds."""
+
+    sha: str
+    committed_at: int
+
+
+class ReviewFact(Value, frozen=True):
+    """A standing review: the reviewer's latest that was not dismissed."""
+
+    reviewer: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What Forgejo shows. `pull` None: it says that there is no such pull request.
+
+    `author_may_write`: whether the pull request's author may write to the repository.
+    `ci`: the combined commit status, "" where there is none.
+    """
+
+    pull: PullFacts | Unread | None
+    files: tuple[str, ...] | Unread = ()
+    commits: tuple[CommitFact, ...] | Unread = ()
+    reviews: tuple[ReviewFact, ...] | Unread = ()
+    author_may_write: bool | Unread = True
+    ci: str | Unread = ""
+
+
+class Expectation(Value, frozen=True):
+    """What the task's run was given: a receipt must fit it. `not_before` in epoch milliseconds."""
+
+    repo: str
+    issue: int
+    issue_url: str
+    base: str
+    branch: str
+    not_before: int
+
+
+class Rules(Value, frozen=True):
+    """The operator's rules. `authors` empty: any account that may write to the repository."""
+
+    authors: tuple[str, ...] = ()
+    forbidden_paths: tuple[str, ...] = ()
+    require_ci: bool = False
+    clock_skew_ms: int = 300_000
+
+
+class Verified(Value, frozen=True):
+    pass
+
+
+class Refuted(Value, frozen=True):
+    """Each reason tells the agent what to mend."""
+
+    reasons: tuple[str, ...]
+
+
+class Unknown(Value, frozen=True):
+    """What could not be read, or is not decided yet."""
+
+    unread: tuple[str, ...]
+
+
+Finding = Verified | Refuted | Unknown
+
+
+def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) -> Finding:
+    """A refutation that is certain stands even where other facts could not be read."""
+    pull = facts.pull
+    if isinstance(pull, Unread):
+        return Unknown(unread=(pull.why,))
+    if pull is None:
+        return Refuted(
+            reasons=(f"There is no pull request {expected.repo}#{receipt.pull_request}.",)
+        )
+    checks = (
+        _pull_fits(receipt, expected, pull),
+        _author_fits(facts, pull, rules),
+        _commits_fit(receipt, expected, facts, rules),
+        _files_fit(receipt, facts, rules),
+        _reviews_fit(facts),
+        _ci_fits(facts, rules),
+    )
+    found = [finding for check in checks for finding in check]
+    if reasons := tuple(text for text in found if isinstance(text, str)):
+        return Refuted(reasons=reasons)
+    if unread := tuple(gap.why for gap in found if isinstance(gap, Unread)):
+        return Unknown(unread=unread)
+    return Verified()
+
+
+def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iterator[str]:
+    name = f"Pull request #{pull.number}"
+    if pull.state != "open" and not pull.merged:
+        yield f"{name} is closed without being merged: reopen it or open a new one."
+    if expected.base and pull.base != expected.base:
+        yield f"{name} goes to `{pull.base}`, not to `{expected.base}`."
+    if pull.head_repo.lower() != expected.repo.lower():
+        where = pull.head_repo or "a repository that is gone"
+        yield f"{name} comes from {where}, not from {expected.repo}."
+    if pull.head_branch != expected.branch or receipt.branch != expected.branch:
+        yield f"{name} must come from the run's branch `{expected.branch}`."
+    if pull.head_sha != receipt.head:
+        yield f"The head of {name} is {pull.head_sha[:12]}, the receipt says {receipt.head[:12]}."
+    if not names_issue(f"{pull.title}\n{pull.body}", expected):
+        yield f"{name} does not name the issue: write `#{expected.issue}` in its text."
+
+
+def names_issue(text: str, expected: Expectation) -> bool:
+    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address."""
+    number = rf"(?<![\w/])(?:{re.escape(expected.repo)})?#{expected.issue}(?!\d)"
+    address = rf"{re.escape(expected.issue_url)}(?!\d)"
+    found = re.search(number, text, re.IGNORECASE)
+    return bool(found or (expected.issue_url and re.search(address, text)))
+
+
+def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
+    if rules.authors:
+        if pull.author.lower() not in {name.lower() for name in rules.authors}:
+            yield f"{pull.author} is not an account that the fleet may use."
+    elif isinstance(facts.author_may_write, Unread):
+        yield facts.author_may_write
+    elif not facts.author_may_write:
+        yield f"{pull.author}, the author of the pull request, may not write to the repository."
+
+
+def _commits_fit(
+    receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules
+) -> Iterator[str | Unread]:
+    if isinstance(facts.commits, Unread):
+        yield facts.commits
+        return
+    if receipt.head not in {commit.sha for commit in facts.commits}:
+        yield f"Commit {receipt.head[:12]} is not a commit of the pull request."
+    oldest = expected.not_before - rules.clock_skew_ms
+    stale = [c.sha[:12] for c in facts.commits if c.committed_at < oldest]
+    if stale:
+        yield f"Commits older than the task's first run: {', '.join(stale)}."
+
+
+def _files_fit(receipt: Receipt, facts: Facts, rules: Rules) -> Iterator[str | Unread]:
+    if isinstance(facts.files, Unread):
+        yield facts.files
+        return
+    if not facts.files:
+        yield "The pull request changes nothing: its diff is empty."
+    if missing := sorted(set(receipt.files) - set(facts.files)):
+        yield f"Not in the diff: {_some(missing)}."
+    if forbidden := [path for path in facts.files if _forbidden(path, rules)]:
+        yield f"These paths may not be changed by an agent: {_some(forbidden)}."
+
+
+def _forbidden(path: str, rules: Rules) -> bool:
+    return any(
+        fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
+        for pattern in rules.forbidden_paths
+    )
+
+
+def _some(paths: list[str], most: int = 5) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(f"`{path}`" for path in paths[:most]) + more
+
+
+def _reviews_fit(facts: Facts) -> Iterator[str | Unread]:
+    if isinstance(facts.reviews, Unread):
+        yield facts.reviews
+        return
+    for review in facts.reviews:
+        if review.state == "REQUEST_CHANGES":
+            yield f"{review.reviewer} requests changes on the pull request."
+
+
+def _ci_fits(facts: Facts, rules: Rules) -> Iterator[str | Unread]:
+    if not rules.require_ci:
+        return
+    if isinstance(facts.ci, Unread):
+        yield facts.ci
+    elif facts.ci in ("", "pending"):
+        yield Unread("The commit's CI has not finished.")
+    elif facts.ci != "success":
+        yield f"The commit's CI says {facts.ci}."

@@ -1,0 +1,305 @@
+"""The fleet as the fold of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.dispatch import ReadyQueue
+from fleetbot.domain.lifecycle import next_state
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    AgentStatus,
+    FiledReceipt,
+    ReceiptId,
+    Run,
+    RunId,
+    RunState,
+    Task,
+    TaskId,
+    TaskState,
+    Verdict,
+)
+
+
+def task_stream(task: TaskId) -> str:
+    return f"task:{task}"
+
+
+def agent_stream(agent: AgentName) -> str:
+    return f"agent:{agent}"
+
+
+class FleetState:
+    """Tasks, runs, agents and receipts by id, with the indexes that decisions need.
+
+    `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
+    and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
+    """
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.tasks: dict[TaskId, Task] = {}
+        self.runs: dict[RunId, Run] = {}
+        self.agents: dict[AgentName, Agent] = {}
+        self.receipts: dict[ReceiptId, FiledReceipt] = {}
+        self.by_issue: dict[tuple[str, int], TaskId] = {}
+        self.ready = ReadyQueue()
+        self.leases: dict[RunId, int] = {}
+        self.seen: dict[AgentName, int] = {}
+        self._live: dict[AgentName, dict[RunId, None]] = {}
+        self._in_repo: dict[str, int] = {}
+
+    # reading
+
+    def runs_of_agent(self, agent: AgentName) -> tuple[Run, ...]:
+        """The agent's runs that have not ended, oldest first."""
+        return tuple(self.runs[run] for run in self._live.get(agent, ()))
+
+    def runs_in_repo(self, repo: str) -> int:
+        return self._in_repo.get(repo, 0)
+
+    def live_runs(self) -> list[Run]:
+        return [self.runs[run] for runs in self._live.values() for run in runs]
+
+    def task_of_issue(self, repo: str, issue: int) -> Task | None:
+        task = self.by_issue.get((repo, issue))
+        return self.tasks[task] if task else None
+
+    def version(self, stream: str) -> int:
+        kind, _, key = stream.partition(":")
+        if kind == "task":
+            task = self.tasks.get(TaskId(key))
+            return task.version if task else 0
+        agent = self.agents.get(AgentName(key))
+        return agent.version if agent else 0
+
+    # taking in what the store holds
+
+    def adopt(
+        self,
+        tasks: Iterable[Task] = (),
+        runs: Iterable[Run] = (),
+        agents: Iterable[Agent] = (),
+        receipts: Iterable[FiledReceipt] = (),
+    ) -> None:
+        """Take in folded values, as the read models have them."""
+        for agent in agents:
+            self.agents[agent.name] = agent
+        for receipt in receipts:
+            self.receipts[receipt.receipt.id] = receipt
+        for task in tasks:
+            self._keep_task(task)
+        for run in runs:
+            self.runs[run.id] = run
+            if run.state is not RunState.ENDED:
+                self._occupy(run)
+
+    def forget(self, task: TaskId) -> None:
+        """Let go of a closed task; the store keeps it."""
+        old = self.tasks.pop(task)
+        self.by_issue.pop((old.repo, old.issue), None)
+        for run in [r for r in self.runs.values() if r.task == task]:
+            del self.runs[run.id]
+        for receipt in [r for r in self.receipts.values() if r.task == task]:
+            del self.receipts[receipt.receipt.id]
+
+    # the fold
+
+    def apply(self, line: ev.Recorded) -> None:
+        """Fold one line of the journal. Raises IllegalTransition for a line that cannot follow."""
+        self.seq = line.seq
+        kind, _, key = line.stream.partition(":")
+        if kind == "agent":
+            self._apply_agent(AgentName(key), line)
+        else:
+            self._apply_task(TaskId(key), line)
+
+    def _apply_task(self, task_id: TaskId, line: ev.Recorded) -> None:
+        event = line.event
+        if isinstance(event, ev.TaskCreated):
+            self._keep_task(_created(task_id, event, line))
+            return
+        old = self.tasks[task_id]
+        state = next_state(old.state, event)
+        self._apply_run(old, line)
+        task = replace(old, version=line.version, state=state, updated_at=line.at)
+        self._keep_task(_task_after(task, line))
+
+    def _keep_task(self, task: Task) -> None:
+        self.tasks[task.id] = task
+        self.by_issue[task.repo, task.issue] = task.id
+        if task.state is TaskState.CREATED:
+            self.ready.push(task, task.updated_at)
+
+    def _apply_run(self, task: Task, line: ev.Recorded) -> None:
+        match line.event:
+            case ev.TaskAssigned() as event:
+                run = _assigned(task, event, line.at)
+                self.runs[run.id] = run
+                self._occupy(run)
+            case ev.TaskStarted(run=run_id):
+                self._change(run_id, state=RunState.RUNNING, started_at=line.at)
+            case ev.ReceiptFiled(run=run_id, receipt=receipt):
+                self._change(run_id, receipt=receipt.id, usage=receipt.usage)
+                self.receipts[receipt.id] = FiledReceipt(
+                    receipt=receipt, task=task.id, run=run_id, filed_at=line.at, check_at=line.at
+                )
+            case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
+                self._apply_finding(event)
+            case ev.TaskCompleted(run=run_id):
+                self._end(run_id, line.at)
+            case ev.TaskFailed(run=run_id, reason=reason, usage=usage):
+                self._end(run_id, line.at, reason=reason, usage=usage)
+            case ev.TaskAgentLost(run=run_id, reason=reason):
+                self._end(run_id, line.at, reason=reason)
+            case ev.TaskRequeued(reason=reason) | ev.TaskCancelled(reason=reason):
+                if task.run:
+                    self._end(task.run, line.at, reason=reason)
+
+    def _apply_finding(
+        self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
+    ) -> None:
+        filed = self.receipts[event.receipt]
+        checks = filed.checks + 1
+        match event:
+            case ev.ReceiptVerified():
+                filed = replace(filed, verdict=Verdict.VERIFIED, checks=checks, unread=())
+            case ev.ReceiptUnknown(unread=unread, check_at=check_at):
+                filed = replace(filed, checks=checks, unread=unread, check_at=check_at)
+            case ev.ReceiptRefuted(reasons=reasons):
+                filed = replace(
+                    filed, verdict=Verdict.REFUTED, checks=checks, reasons=reasons, unread=()
+                )
+                run = self.runs[event.run]
+                self._change(run.id, receipt=None, refutations=run.refutations + 1)
+        self.receipts[event.receipt] = filed
+
+    def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
+        old = self.agents.get(name)
+        match line.event:
+            case ev.AgentRegistered() as event:
+                self.agents[name] = _registered(name, event, line, old)
+            case ev.AgentOnline():
+                self._set_status(name, AgentStatus.ONLINE, line.version)
+            case ev.AgentOffline():
+                self._set_status(name, AgentStatus.OFFLINE, line.version)
+            case ev.AgentParked(until=until):
+                agent = self.agents[name]
+                self.agents[name] = replace(agent, parked_until=until, version=line.version)
+            case ev.AgentDeregistered():
+                self._set_status(name, AgentStatus.DEREGISTERED, line.version)
+
+    def _set_status(self, name: AgentName, status: AgentStatus, version: int) -> None:
+        self.agents[name] = replace(self.agents[name], status=status, version=version)
+
+    def _occupy(self, run: Run) -> None:
+        self._live.setdefault(run.agent, {})[run.id] = None
+        repo = self.tasks[run.task].repo
+        self._in_repo[repo] = self._in_repo.get(repo, 0) + 1
+
+    def _change(self, run_id: RunId, **fields: object) -> None:
+        self.runs[run_id] = replace(self.runs[run_id], **fields)
+
+    def _end(self, run_id: RunId, at: int, **fields: object) -> None:
+        run = self.runs[run_id]
+        if run.state is RunState.ENDED:
+            return
+        self._change(run_id, state=RunState.ENDED, ended_at=at, **fields)
+        self._live[run.agent].pop(run_id)
+        self._in_repo[self.tasks[run.task].repo] -= 1
+        self.leases.pop(run_id, None)
+
+
+def _created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
+    return Task(
+        id=task,
+        version=line.version,
+        repo=event.repo,
+        issue=event.issue,
+        url=event.url,
+        author=event.author,
+        traits=event.traits,
+        base=event.base,
+        state=TaskState.CREATED,
+        created_at=line.at,
+        updated_at=line.at,
+        queued_at=line.at,
+    )
+
+
+def _assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
+    return Run(
+        id=event.run,
+        task=task.id,
+        agent=event.agent,
+        attempt=event.attempt,
+        branch=event.branch,
+        state=RunState.ASSIGNED,
+        assigned_at=at,
+    )
+
+
+def _registered(
+    name: AgentName, event: ev.AgentRegistered, line: ev.Recorded, old: Agent | None
+) -> Agent:
+    return Agent(
+        name=name,
+        version=line.version,
+        adapter=event.adapter,
+        status=AgentStatus.ONLINE,
+        registered_at=old.registered_at if old else line.at,
+        capabilities=event.capabilities,
+        max_concurrency=event.max_concurrency,
+        account=event.account,
+        host=event.host,
+        program=event.program,
+        health=event.health,
+        parked_until=old.parked_until if old else 0,
+    )
+
+
+def _task_after(task: Task, line: ev.Recorded) -> Task:
+    """The task's own fields after the event; state, version and time are already set."""
+    match line.event:
+        case ev.TaskEdited(traits=traits):
+            return replace(task, traits=traits)
+        case ev.TaskPinned(agent=agent):
+            return replace(task, pinned=agent)
+        case ev.TaskAssigned(run=run):
+            first = task.first_assigned_at or line.at
+            return replace(task, run=run, not_before=0, first_assigned_at=first)
+        case ev.TaskStarted():
+            return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
+        case ev.ReceiptFiled(receipt=receipt):
+            return replace(task, receipt=receipt.id)
+        case ev.ReceiptRefuted(reasons=reasons):
+            return replace(task, refuted=reasons)
+        case ev.TaskCompleted(receipt=receipt_id):
+            return replace(task, receipt=receipt_id, refuted=(), reason=None, detail="")
+        case ev.TaskFailed(reason=reason, detail=detail):
+            return replace(task, reason=reason, detail=detail)
+        case ev.TaskAgentLost(reason=reason) | ev.TaskCancelled(reason=reason):
+            return replace(task, reason=reason, detail="")
+        case ev.TaskRequeued() as event:
+            return _requeued(task, event, line.at)
+        case _:
+            return task
+
+
+def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
+    return replace(
+        task,
+        run=None,
+        last_run=task.run,
+        receipt=None,
+        reason=event.reason,
+        not_before=event.not_before,
+        avoid=event.avoid,
+        queued_at=task.created_at if not event.fresh else at,
+        attempt=0 if event.fresh else task.attempt - event.uncounted,
+        pinned=None if event.fresh else task.pinned,
+    )
