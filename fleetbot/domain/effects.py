@@ -1,6 +1,6 @@
 """What the outside must be told: a pure function of the journal's lines.
 
-An effect's `key` is derived from the line that caused it, so that telling it twice can be recognised.
+The outbox names an effect after the line that caused it, so that telling it twice is recognised.
 Effects with the same destination and `collapse` replace each other: only the newest matters.
 """
 
@@ -57,7 +57,7 @@ class NoticeKind(StrEnum):
 
 
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
-    """Something about a task that the room should hear. `retry_at` (epoch ms): it is tried again."""
+    """What the room should hear of a task. `retry_at` (epoch ms): it is tried again then."""
 
     notice: NoticeKind
     task: Task
