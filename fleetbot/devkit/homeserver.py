@@ -56,7 +56,6 @@ class Homeserver:
         `rate_limits` are Synapse's `rc_…` settings; what is not in it has Synapse's default. Raises
         ServerDied with the end of Synapse's log if it does not come up.
         """
-        root.mkdir(parents=True, exist_ok=True)
         homeserver = cls(root, rate_limits=rate_limits)
         await homeserver.process.start()
         try:
@@ -88,6 +87,7 @@ class Homeserver:
 def _write_config(
     root: Path, port: int, registration_secret: str, rate_limits: Mapping[str, Any]
 ) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
     log_config, config_path = root / "log.yaml", root / "homeserver.yaml"
     signing_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
     config = {

@@ -1,10 +1,10 @@
 """Run a program that dies with its parent: `python leash.py PARENT_PID PROGRAM [ARGUMENT]...`.
 
-A parent that is killed cannot clean up after itself. On Linux the kernel does it: a process may ask
-for a signal at its parent's death, and keeps that wish over `exec`. The wish is made here, after the
-fork and in the child's own interpreter, because code between fork and exec (`preexec_fn`) is not
-safe in a process with threads. "Parent" means the thread that started the child. Elsewhere than on
-Linux the program just runs.
+A parent that is killed cannot clean up after itself. On Linux the kernel does it: a process may
+ask for a signal at its parent's death, and keeps that wish over `exec`. The wish is made here,
+after the fork and in the child's own interpreter, because code between fork and exec
+(`preexec_fn`) is not safe in a process with threads. "Parent" means the thread that started the
+child. Elsewhere than on Linux the program just runs.
 """
 
 from __future__ import annotations

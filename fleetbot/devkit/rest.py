@@ -1,4 +1,7 @@
-"""JSON over HTTP to a server on loopback. Every call has a connection of its own: nothing to close."""
+"""JSON over HTTP to a server on loopback.
+
+Every call has a connection of its own, so there is nothing to close and no event loop to belong to.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,50 @@
+"""Real servers for the tests that need them. Synapse is started once; names keep tests apart."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fleetbot.devkit.bot_server import BotServer
+from fleetbot.devkit.homeserver import Homeserver
+from fleetbot.devkit.matrix_user import MatrixUser
+
+Register = Callable[[str], Awaitable[MatrixUser]]
+StartBotServer = Callable[[], Awaitable[BotServer]]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Homeserver]:
+    """A Synapse without rate limits, shared by all tests."""
+    async with Homeserver.start(tmp_path_factory.mktemp("synapse")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def register(homeserver: Homeserver) -> Register:
+    """Makes a Matrix account whose name begins with the given word and is like no other."""
+    numbers = itertools.count(1)
+
+    async def register(name: str) -> MatrixUser:
+        return await homeserver.register(f"{name}-{next(numbers)}", "password")
+
+    return register
+
+
+@pytest_asyncio.fixture
+async def start_bot_server(
+    homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[StartBotServer]:
+    """Starts a maubot of the test's own; it is stopped when the test ends."""
+    async with AsyncExitStack() as servers:
+
+        async def start() -> BotServer:
+            root: Path = tmp_path_factory.mktemp("maubot")
+            return await servers.enter_async_context(BotServer.start(root, homeserver))
+
+        yield start
