@@ -189,6 +189,32 @@ class ReceiptAnswer(Answer, frozen=True):
     final: bool = False
 
 
+class AskRequest(Message, frozen=True):
+    """`POST runs/{run}/ask`: the agent program waits for a person. The same `id` asks once.
+
+    `request` is the program's whole request, secrets masked. After `expires_seconds` nobody waits
+    for the answer any more.
+    """
+
+    id: ShortText
+    kind: Literal["permission", "question"]
+    title: ShortText
+    request: dict[str, object] = {}
+    options: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
+    expires_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600
+
+
+class AskAnswer(Answer, frozen=True):
+    """Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered.
+
+    `behavior` and `text` count only when `state` is `answered`.
+    """
+
+    state: Literal["waiting", "answered", "expired"]
+    behavior: Literal["allow", "deny"] = "deny"
+    text: LongText = ""
+
+
 class AgentView(Answer, frozen=True):
     name: str
     adapter: str
