@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ class MaubotAdmin:
                         return record
         raise ConnectionError("maubot closed the log stream")
 
-    async def _log_stream(self) -> AsyncIterator[list[dict[str, Any]]]:
+    async def _log_stream(self) -> AsyncGenerator[list[dict[str, Any]]]:
         """The history of the log, then each new record."""
         async with (
             aiohttp.ClientSession() as session,
