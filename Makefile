@@ -52,7 +52,7 @@ $(INSTALLED): pyproject.toml
 		uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
 	else \
 		set -ex; \
-		test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+		test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
 	fi
 	@touch $@
