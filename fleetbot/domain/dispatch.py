@@ -28,12 +28,16 @@ class Lane(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """Order within a lane: a person's choice, then priority, then age."""
+    """Order within a lane: a person's choice, then priority, then age.
+
+    `not_before` tells a ripe entry from one that was queued before its task's last back-off.
+    """
 
     unpinned: bool
     minus_priority: int
     queued_at: int
     task: TaskId
+    not_before: int
 
 
 def lane_of(task: Task) -> Lane:
@@ -41,7 +45,13 @@ def lane_of(task: Task) -> Lane:
 
 
 def entry_of(task: Task) -> Entry:
-    return Entry(task.pinned is None, -int(task.traits.priority), task.queued_at, task.id)
+    return Entry(
+        unpinned=task.pinned is None,
+        minus_priority=-int(task.traits.priority),
+        queued_at=task.queued_at,
+        task=task.id,
+        not_before=task.not_before,
+    )
 
 
 class ReadyQueue:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.dispatch import ReadyQueue
+from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.model import (
     Agent,
@@ -119,12 +120,12 @@ class FleetState:
             self._apply_task(TaskId(key), line)
 
     def _apply_task(self, task_id: TaskId, line: ev.Recorded) -> None:
-        event = line.event
-        if isinstance(event, ev.TaskCreated):
+        event, old = line.event, self.tasks.get(task_id)
+        state = next_state(old.state if old else None, event)
+        if old is None:
+            assert isinstance(event, ev.TaskCreated)  # the table lets nothing else come first
             self._keep_task(_created(task_id, event, line))
             return
-        old = self.tasks[task_id]
-        state = next_state(old.state, event)
         self._apply_run(old, line)
         task = replace(old, version=line.version, state=state, updated_at=line.at)
         self._keep_task(_task_after(task, line))
@@ -180,6 +181,9 @@ class FleetState:
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)
+        if old is None and not isinstance(line.event, ev.AgentRegistered):
+            what = ev.event_type(line.event)
+            raise IllegalTransition(f"{what} cannot happen to an agent that never registered")
         match line.event:
             case ev.AgentRegistered() as event:
                 self.agents[name] = _registered(name, event, line, old)
@@ -192,6 +196,8 @@ class FleetState:
                 self.agents[name] = replace(agent, parked_until=until, version=line.version)
             case ev.AgentDeregistered():
                 self._set_status(name, AgentStatus.DEREGISTERED, line.version)
+            case _:
+                raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
 
     def _set_status(self, name: AgentName, status: AgentStatus, version: int) -> None:
         self.agents[name] = replace(self.agents[name], status=status, version=version)
@@ -205,9 +211,9 @@ class FleetState:
         self.runs[run_id] = replace(self.runs[run_id], **fields)
 
     def _end(self, run_id: RunId, at: int, **fields: object) -> None:
-        run = self.runs[run_id]
-        if run.state is RunState.ENDED:
-            return
+        run = self.runs.get(run_id)
+        if run is None or run.state is RunState.ENDED:
+            return  # a run that ended before a restart may have stayed on disk
         self._change(run_id, state=RunState.ENDED, ended_at=at, **fields)
         self._live[run.agent].pop(run_id)
         self._in_repo[self.tasks[run.task].repo] -= 1
@@ -294,7 +300,7 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
     return replace(
         task,
         run=None,
-        last_run=task.run,
+        last_run=task.run or task.last_run,
         receipt=None,
         reason=event.reason,
         not_before=event.not_before,
