@@ -83,6 +83,8 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
 
 
 def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
+    if command.task in state.tasks:
+        raise Conflict(f"The task id {command.task} is taken.", field="task")
     if state.task_of_issue(command.repo, command.issue):
         raise Conflict(f"{command.repo}#{command.issue} is a task already.", field="issue")
     event = ev.TaskCreated(
@@ -145,6 +147,8 @@ def _cancel(state: FleetState, command: cmd.CancelTask) -> Drafts:
 
 def _dispatch(state: FleetState, command: cmd.Dispatch, now: int, policy: Policy) -> Drafts:
     agent = _agent(state, command.agent)
+    if command.run in state.runs:
+        raise Conflict(f"The run id {command.run} is taken.", field="run")
     task = choose(state, agent, now, policy)
     if task is None:
         return ()
@@ -179,9 +183,13 @@ def _fail(state: FleetState, command: cmd.FailRun, now: int, policy: Policy) -> 
 def _park(
     state: FleetState, run: Run, now: int, policy: Policy, until: int | None
 ) -> Iterator[Draft]:
-    """Park every agent on the account whose limit is reached, until its reset."""
+    """Park every agent on the account whose limit is reached, until its reset.
+
+    A reset said to be past parks them for a moment all the same: the task must not spin.
+    """
     holder = state.agents[run.agent]
-    parked = ev.AgentParked(until=until or now + policy.retry_cap_ms, reason=ReasonCode.USAGE_LIMIT)
+    reset = max(until or now + policy.retry_cap_ms, now + policy.retry_base_ms)
+    parked = ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)
     for agent in state.agents.values():
         if agent.name == holder.name or (holder.account and agent.account == holder.account):
             yield Draft(agent_stream(agent.name), parked)
@@ -202,6 +210,8 @@ def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:
         raise Conflict("Start the run before its receipt is filed.", field="run")
     if run.receipt:
         raise Conflict("A receipt of this run is being verified already.", field="run")
+    if command.receipt.id in state.receipts:
+        raise Conflict(f"The receipt id {command.receipt.id} is taken.", field="receipt")
     event = ev.ReceiptFiled(run=run.id, receipt=command.receipt)
     return (Draft(task_stream(run.task), event),)
 
@@ -236,9 +246,9 @@ def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy
     filed = state.receipts.get(command.receipt)
     if filed is None or filed.verdict is not Verdict.PENDING:
         return ()
-    run = state.runs[filed.run]
-    if run.state is RunState.ENDED:
-        return ()
+    run = state.runs.get(filed.run)
+    if run is None or run.state is RunState.ENDED:
+        return ()  # cancelled while it was being verified
     stream = task_stream(run.task)
     match command.finding:
         case Verified():
