@@ -144,9 +144,12 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
 
 
 def names_issue(text: str, expected: Expectation) -> bool:
-    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address."""
-    number = rf"(?<![\w/])(?:{re.escape(expected.repo)})?#{expected.issue}(?!\d)"
-    address = rf"{re.escape(expected.issue_url)}(?!\d)"
+    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address.
+
+    Not to another's: `my-owner/name#12` and the colour `#12ab34` name something else.
+    """
+    number = rf"(?<![\w/.&-])(?:{re.escape(expected.repo)})?#{expected.issue}(?!\w)"
+    address = rf"{re.escape(expected.issue_url)}(?!\w)"
     found = re.search(number, text, re.IGNORECASE)
     return bool(found or (expected.issue_url and re.search(address, text)))
 
