@@ -79,9 +79,10 @@ AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNoti
 
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
-    """The effects of `line`; `state` is the fold up to it, `follows` the next event of its commit.
+    """The effects of `line`; `state` is the fold up to it.
 
-    `follows` lets one message say "failed, and tried again at …" where both happen at once.
+    `follows` is the next event of its commit, if that is of the same stream: it lets one message
+    say "failed, and tried again at …" where both happen at once.
     """
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
@@ -168,7 +169,8 @@ def _notices(
 def _on_forge(
     event: ev.AnyEvent, task: Task, run: Run | None, state: FleetState
 ) -> list[AnyEffect]:
-    pull = state.receipts[task.receipt].receipt.pull_request if task.receipt else None
+    latest = state.receipts.get(task.receipt) if task.receipt else None
+    pull = latest.receipt.pull_request if latest else None
     show: AnyEffect = ShowOnIssue(task=task, run=run, pull_request=pull)
     match event:
         case ev.ReceiptFiled(receipt=receipt):
@@ -195,15 +197,17 @@ def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
     )
 
 
-def destination(effect: AnyEffect) -> str | None:
-    """Where a forge effect goes, in order: one queue for each issue. None: it goes to rooms."""
+ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
+Notice = TaskNotice | AgentNotice
+
+
+def destination(effect: ForgeEffect) -> str:
+    """Where a forge effect goes, in order: one queue for each issue and each commit."""
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task):
             return f"forgejo:{task.repo}#{task.issue}"
         case CommitStatus(repo=repo, sha=sha):
             return f"forgejo:{repo}@{sha}"
-        case TaskNotice() | AgentNotice():
-            return None
 
 
 def collapse(effect: AnyEffect) -> str | None:

@@ -1,0 +1,275 @@
+"""The one authority: state in memory, truth on disk, and the only way to change either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from fleetbot.domain import effects as fx
+from fleetbot.domain.commands import Command
+from fleetbot.domain.decide import Drafts, decide
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, Task, TaskId, TaskState
+from fleetbot.domain.state import FleetState
+from fleetbot.store.journal import (
+    AgentToken,
+    Arrival,
+    Change,
+    Handled,
+    OutboxEntry,
+    Store,
+    StoreUnavailable,
+)
+
+Route = Callable[[fx.Notice], Sequence[str]]
+Listener = Callable[[Sequence[Recorded]], None]
+
+CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who wants it and what led to it, for the journal; and what is recorded with it.
+
+    `arrival` is remembered only if something happens; `handled` and `tokens` in any case.
+    """
+
+    actor: str
+    cause: str = ""
+    arrival: Arrival | None = None
+    handled: tuple[Handled, ...] = ()
+    tokens: tuple[AgentToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What a command led to in memory, and the promise that it is on disk."""
+
+    lines: tuple[Recorded, ...]
+    durable: asyncio.Future[None]
+
+
+class Fleet:
+    """`route` names the destinations of a notice; `clock` gives epoch milliseconds."""
+
+    def __init__(
+        self, store: Store, policy: Policy, clock: Callable[[], int], route: Route
+    ) -> None:
+        self.store = store
+        self.policy = policy
+        self.clock = clock
+        self.route = route
+        self.state = FleetState()
+        self._listeners: list[Listener] = []
+        self._stale = True
+        self._loading = asyncio.Lock()
+        self._closed: dict[TaskId, None] = {}
+        self._landings: set[asyncio.Task[None]] = set()
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called with the lines of every commit once they are durable."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Take the state from disk. Leases and heartbeats start afresh, as if just renewed."""
+        async with self._loading:
+            if not self._stale:
+                return
+            snapshot = await self.store.load()
+            state, now = FleetState(), self.clock()
+            state.seq = snapshot.seq
+            state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts)
+            state.ready.ripen(state.tasks, now)
+            state.seen = dict.fromkeys(state.agents, now)
+            state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
+            self.state, self._closed, self._stale = state, {}, False
+        self._tell(())
+
+    async def commit(self, command: Command, context: Context) -> tuple[Recorded, ...]:
+        """Decide, apply, and return when it is on disk.
+
+        Raises `FleetError` if the command cannot be carried out, `StoreUnavailable` if the disk
+        refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
+        """
+        await self.start()
+        landing = self.submit(command, context)
+        await asyncio.shield(landing.durable)
+        return landing.lines
+
+    def submit(self, command: Command, context: Context) -> Landing:
+        """`commit` in two halves, for who must act on memory before the disk has answered."""
+        if self._stale:
+            raise StoreUnavailable("the fleet's state is being read from disk")
+        now = self.clock()
+        drafts = decide(self.state, command, now, self.policy)
+        return self._submit(drafts, context, now)
+
+    def _submit(self, drafts: Drafts, context: Context, now: int) -> Landing:
+        change, lines = self._apply(drafts, context, now)
+        landing = asyncio.ensure_future(self._land(change, lines))
+        self._landings.add(landing)
+        landing.add_done_callback(self._landings.discard)
+        return Landing(lines, landing)
+
+    def _apply(
+        self, drafts: Drafts, context: Context, now: int
+    ) -> tuple[Change, tuple[Recorded, ...]]:
+        touched = _Touched()
+        lines: list[Recorded] = []
+        outbox: list[OutboxEntry] = []
+        for place, draft in enumerate(drafts):
+            line = Recorded(
+                seq=self.state.seq + 1,
+                stream=draft.stream,
+                version=self.state.version(draft.stream) + 1,
+                at=now,
+                actor=context.actor,
+                cause=context.cause,
+                event=draft.event,
+            )
+            touched.note(self.state, line)
+            self.state.apply(line)
+            touched.note(self.state, line)
+            follows = drafts[place + 1].event if place + 1 < len(drafts) else None
+            outbox += self._entries(line, fx.effects(line, self.state, follows))
+            lines.append(line)
+        self._note_closed(touched.tasks)
+        arrivals = (context.arrival,) if context.arrival and lines else ()
+        change = Change(
+            events=tuple(lines),
+            tasks=tuple(self.state.tasks[t] for t in touched.tasks),
+            runs=tuple(self.state.runs[r] for r in touched.runs),
+            agents=tuple(self.state.agents[a] for a in touched.agents),
+            receipts=tuple(self.state.receipts[r] for r in touched.receipts),
+            outbox=tuple(outbox),
+            arrivals=arrivals,
+            handled=context.handled,
+            tokens=context.tokens,
+        )
+        return change, tuple(lines)
+
+    def _entries(self, line: Recorded, effects: Iterable[fx.AnyEffect]) -> Iterable[OutboxEntry]:
+        for place, effect in enumerate(effects):
+            payload = msgspec.json.encode(effect)
+            if isinstance(effect, fx.TaskNotice | fx.AgentNotice):
+                destinations = self.route(effect)
+            else:
+                destinations = (fx.destination(effect),)
+            for destination in destinations:
+                yield OutboxEntry(
+                    id=f"{line.seq}.{place}/{destination}",
+                    destination=destination,
+                    kind=str(effect.__struct_config__.tag),
+                    collapse=fx.collapse(effect),
+                    payload=payload,
+                    due_at=line.at,
+                    seq=line.seq,
+                )
+
+    async def _land(self, change: Change, lines: tuple[Recorded, ...]) -> None:
+        if change != _NOTHING:
+            try:
+                await self.store.append(change)
+            except StoreUnavailable:
+                self._stale = True
+                raise
+        if lines:
+            self._tell(lines)
+
+    def _tell(self, lines: Sequence[Recorded]) -> None:
+        for listener in self._listeners:
+            listener(lines)
+
+    # heartbeats
+
+    async def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
+        """Note a sign of life: the agent's, and that of those `runs` that are its own."""
+        now = self.clock()
+        self.state.seen[agent] = now
+        own = {run.id for run in self.state.runs_of_agent(agent)}
+        for run in own.intersection(runs):
+            self.state.leases[run] = now + self.policy.lease_ms
+        try:
+            await self.store.append(Change(seen=((agent, now),)))
+        except StoreUnavailable:
+            self._stale = True
+            raise
+
+    # closed tasks live on disk; they are called back when somebody speaks of them
+
+    async def task_of_issue(self, repo: str, issue: int) -> Task | None:
+        """The task of an issue, open or closed."""
+        await self.start()
+        if task := self.state.task_of_issue(repo, issue):
+            return task
+        stored = await self.store.task_by_issue(repo, issue)
+        return await self._recall(stored) if stored else None
+
+    async def task(self, task: TaskId) -> Task | None:
+        await self.start()
+        if task in self.state.tasks:
+            return self.state.tasks[task]
+        stored = await self.store.task(task)
+        return await self._recall(stored) if stored else None
+
+    async def recall_run(self, run: RunId) -> None:
+        """Have the run's task in memory, if there is such a run."""
+        await self.start()
+        if run not in self.state.runs and (stored := await self.store.run(run)):
+            await self.task(stored.task)
+
+    async def recall_receipt(self, receipt: ReceiptId) -> None:
+        """Have the receipt's task in memory, if there is such a receipt."""
+        await self.start()
+        if receipt not in self.state.receipts and (stored := await self.store.receipt(receipt)):
+            await self.task(stored.task)
+
+    async def _recall(self, stored: Task) -> Task:
+        runs = await self.store.runs_of(stored.id)
+        receipts = await self.store.receipts_of(stored.id)
+        if stored.id not in self.state.tasks:
+            self.state.adopt([stored], runs, (), receipts)
+            self._note_closed([stored.id])
+        return self.state.tasks[stored.id]
+
+    def _note_closed(self, tasks: Iterable[TaskId]) -> None:
+        for task in tasks:
+            if self.state.tasks[task].state in CLOSED:
+                self._closed[task] = None
+            else:
+                self._closed.pop(task, None)
+
+    def forget_closed(self, before: int) -> None:
+        """Let go of closed tasks that nothing has happened to since `before` (epoch ms)."""
+        if self._landings:
+            return  # their last lines may not be on disk yet
+        for task in [t for t in self._closed if self.state.tasks[t].updated_at < before]:
+            self.state.forget(task)
+            del self._closed[task]
+
+
+class _Touched:
+    """Which values a decision changes: those of its lines' streams before and after each."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[TaskId, None] = {}
+        self.runs: dict[RunId, None] = {}
+        self.agents: dict[AgentName, None] = {}
+        self.receipts: dict[ReceiptId, None] = {}
+
+    def note(self, state: FleetState, line: Recorded) -> None:
+        kind, _, key = line.stream.partition(":")
+        if kind == "agent":
+            self.agents[AgentName(key)] = None
+        elif task := state.tasks.get(TaskId(key)):
+            self.tasks[task.id] = None
+            if task.run:
+                self.runs[task.run] = None
+            if task.receipt:
+                self.receipts[task.receipt] = None
+
+
+_NOTHING = Change()
