@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from fleetbot.runner.adapters.claude_code import ClaudeCodeAdapter, ClaudeConfig
 from fleetbot.runner.adapters.command import CommandAdapter, CommandConfig
 from fleetbot.runner.adapters.contract import (
     Adapter,
@@ -49,7 +50,7 @@ __all__ = [
     "build",
 ]
 
-KINDS = ("command",)
+KINDS = ("claude-code", "command")
 
 
 class AdapterConfigError(ValueError):
@@ -59,6 +60,8 @@ class AdapterConfigError(ValueError):
 def build(kind: str, table: Mapping[str, Any]) -> Adapter:
     """Make the adapter `kind` from its table of settings. Raises AdapterConfigError."""
     try:
+        if kind == "claude-code":
+            return ClaudeCodeAdapter(msgspec.convert(table, ClaudeConfig))
         if kind == "command":
             return CommandAdapter(msgspec.convert(table, CommandConfig))
     except (msgspec.ValidationError, ValueError) as problem:

@@ -26,6 +26,7 @@ from fleetbot.runner.adapters.contract import (
 )
 from fleetbot.runner.adapters.driver import CloseInput, Send, Step
 from fleetbot.runner.adapters.session import Refused, open_session
+from fleetbot.runner.adapters.text import exit_text
 
 PROMPT_FILE = "FLEETBOT_PROMPT_FILE"
 _ARGUMENT_LIMIT = 128 * 1024 - 1  # Linux: MAX_ARG_STRLEN, with the final zero
@@ -122,12 +123,3 @@ class CommandDriver:
             yield Finished(outcome="done", summary=self._last)
         else:
             yield Finished(outcome="failed", reason=ReasonCode.AGENT_FAILED, detail=exit_text(code))
-
-
-def exit_text(code: int) -> str:
-    """An exit code in words."""
-    if code >= 0:
-        return f"exit status {code}"
-    with contextlib.suppress(ValueError):
-        return f"ended by {signal.Signals(-code).name}"
-    return f"ended by signal {-code}"

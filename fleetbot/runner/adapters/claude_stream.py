@@ -1,0 +1,193 @@
+"""What Claude Code's JSON messages mean: pure parsing, for the live and the plain mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.contract import (
+    Finished,
+    LimitReached,
+    LogLine,
+    PermissionDenial,
+    SessionStarted,
+    ToolUse,
+    Usage,
+)
+from fleetbot.runner.adapters.driver import Retrying, Step
+from fleetbot.runner.adapters.text import OutputTail, shortened
+
+_TOLD_BY = ("command", "file_path", "notebook_path", "pattern", "path", "url", "query", "prompt")
+_BY_SUBTYPE = {
+    "error_max_turns": ReasonCode.MAX_TURNS,
+    "error_max_budget_usd": ReasonCode.BUDGET_EXCEEDED,
+}
+_BY_TERMINAL_REASON = {
+    "prompt_too_long": ReasonCode.CONTEXT_TOO_LONG,
+    "max_turns": ReasonCode.MAX_TURNS,
+}
+_BY_ERROR = {
+    "authentication_failed": ReasonCode.AUTH_FAILED,
+    "oauth_org_not_allowed": ReasonCode.AUTH_FAILED,
+    "billing_error": ReasonCode.BILLING,
+    "model_not_found": ReasonCode.MODEL_NOT_FOUND,
+    "rate_limit": ReasonCode.RATE_LIMITED,
+    "overloaded": ReasonCode.PROVIDER_UNAVAILABLE,
+    "server_error": ReasonCode.PROVIDER_UNAVAILABLE,
+}
+_BY_STATUS = {
+    401: ReasonCode.AUTH_FAILED,
+    402: ReasonCode.BILLING,
+    403: ReasonCode.AUTH_FAILED,
+    404: ReasonCode.MODEL_NOT_FOUND,
+    429: ReasonCode.RATE_LIMITED,
+}
+_SERVER_ERRORS = 500
+
+
+def tool_summary(tool_input: Any) -> str:
+    """One line that tells a person what a tool is asked to do."""
+    if isinstance(tool_input, Mapping):
+        for key in _TOLD_BY:
+            if isinstance(value := tool_input.get(key), str):
+                return shortened(value)
+    return shortened(json.dumps(tool_input, ensure_ascii=False))
+
+
+class ClaudeMessages:
+    """Reads the messages of one process and keeps what its end is judged by.
+
+    `baseline` is what earlier runs of the same session used: cost and `modelUsage` are cumulative
+    over a session, so it is subtracted.
+    """
+
+    def __init__(self, baseline: Usage | None) -> None:
+        self._baseline = baseline or Usage()
+        self._error = ""
+        self._limited = False
+        self._session = ""
+        self._tail = OutputTail()
+        self.finished: Finished | None = None
+
+    def read(self, message: Mapping[str, Any]) -> Iterable[Step]:
+        """The steps of one message; unknown kinds mean nothing."""
+        match message.get("type"):
+            case "system":
+                return self._system(message)
+            case "assistant":
+                return self._assistant(message)
+            case "user" if not message.get("isReplay"):
+                return _tool_results(message)
+            case "rate_limit_event":
+                return self._rate_limit(message["rate_limit_info"])
+            case "result":
+                return self._result(message)
+        return []
+
+    def unreadable(self, text: str) -> Iterable[Step]:
+        self._tail.garbage = True
+        return [LogLine(text, "system")]
+
+    def stderr(self, text: str) -> Iterable[Step]:
+        self._tail.add(text)
+        return [LogLine(text, "stderr")]
+
+    def exited(self, code: int) -> Iterable[Step]:
+        # Exit status 0 proves nothing: after an interrupt there is no result and still a 0.
+        return [self.finished or self._tail.no_result(code)]
+
+    def _system(self, message: Mapping[str, Any]) -> Iterable[Step]:
+        match message.get("subtype"):
+            case "init" if message["session_id"] != self._session:
+                self._session = message["session_id"]
+                return [SessionStarted(self._session)]
+            case "api_retry":
+                attempt = f"{message.get('attempt')}/{message.get('max_retries')}"
+                cause = message.get("error_status") or message.get("error") or "no connection"
+                return [Retrying(f"the model provider failed ({cause}); retry {attempt}")]
+            case "permission_denied":
+                return [LogLine(f"denied: {message['message']}", "system")]
+            case "informational":
+                return [LogLine(message["content"], "system")]
+        return []
+
+    def _assistant(self, message: Mapping[str, Any]) -> Iterable[Step]:
+        self._error = message.get("error") or ""
+        self._limited |= message.get("api_error") == "usage_limit_reached"
+        for block in message["message"]["content"]:
+            if block["type"] == "text" and block["text"].strip():
+                yield LogLine(block["text"], "system" if self._error else "assistant")
+            elif block["type"] == "tool_use":
+                yield ToolUse(block["name"], tool_summary(block["input"]))
+
+    def _rate_limit(self, info: Mapping[str, Any]) -> Iterable[Step]:
+        if info.get("status") != "rejected":
+            return []
+        self._limited = True
+        return [LimitReached(info.get("rateLimitType") or "account", info.get("resetsAt"))]
+
+    def _result(self, message: Mapping[str, Any]) -> Iterable[Step]:
+        denials = tuple(
+            PermissionDenial(d["tool_name"], tool_summary(d.get("tool_input")))
+            for d in message.get("permission_denials") or ()
+        )
+        said = message.get("result") or "; ".join(map(str, message.get("errors") or ()))
+        failed = bool(message.get("is_error")) or message.get("subtype") != "success"
+        self.finished = Finished(
+            outcome="failed" if failed else "done",
+            reason=self._reason(message) if failed else None,
+            detail=(said or str(message.get("terminal_reason") or "")) if failed else "",
+            summary="" if failed else said,
+            permission_denials=denials,
+        )
+        return [self._usage(message)]
+
+    def _reason(self, message: Mapping[str, Any]) -> ReasonCode:
+        # `subtype` is "success" even for failed requests, and one status has several causes: the
+        # most specific word decides.
+        status = message.get("api_error_status")
+        if self._limited or message.get("api_error") == "usage_limit_reached":
+            return ReasonCode.USAGE_LIMIT
+        known = (
+            _BY_SUBTYPE.get(message.get("subtype", "")),
+            _BY_TERMINAL_REASON.get(message.get("terminal_reason", "")),
+            _BY_ERROR.get(self._error),
+            _BY_STATUS.get(status or 0),
+        )
+        if reason := next(filter(None, known), None):
+            return reason
+        if (status or 0) >= _SERVER_ERRORS or message.get("terminal_reason") == "api_error":
+            return ReasonCode.PROVIDER_UNAVAILABLE
+        return ReasonCode.AGENT_FAILED
+
+    def _usage(self, message: Mapping[str, Any]) -> Usage:
+        models = (message.get("modelUsage") or {}).values()
+
+        def total(*keys: str) -> int:
+            return sum(int(model.get(key) or 0) for model in models for key in keys)
+
+        fresh = total("inputTokens", "cacheCreationInputTokens")
+        cached = total("cacheReadInputTokens")
+        cost = float(message.get("total_cost_usd") or 0) - (self._baseline.cost_usd or 0)
+        return Usage(
+            input_tokens=max(0, fresh + cached - self._baseline.input_tokens),
+            output_tokens=max(0, total("outputTokens") - self._baseline.output_tokens),
+            cached_tokens=max(0, cached - self._baseline.cached_tokens),
+            cost_usd=max(0.0, round(cost, 6)),
+        )
+
+
+def _tool_results(message: Mapping[str, Any]) -> Iterable[Step]:
+    content = message["message"]["content"]
+    for block in content if isinstance(content, list) else ():
+        if block.get("type") == "tool_result" and (text := _block_text(block.get("content"))):
+            yield LogLine(text, "tool_output")
+
+
+def _block_text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    return "\n".join(part["text"] for part in parts if part.get("type") == "text")
