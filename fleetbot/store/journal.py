@@ -7,6 +7,7 @@ durable together or not at all. Memory decides; the store refuses what memory ca
 from __future__ import annotations
 
 from collections.abc import Collection
+from hashlib import sha256
 from typing import Protocol
 
 import msgspec
@@ -184,6 +185,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 GENESIS = bytes(32)
+_json = msgspec.json.Encoder()
 
 
 class JournalLine(msgspec.Struct, frozen=True):
@@ -198,6 +200,25 @@ class JournalLine(msgspec.Struct, frozen=True):
     cause: str
     data: str
     hash: bytes
+
+
+def link(
+    previous: bytes,
+    seq: int,
+    stream: str,
+    version: int,
+    at: int,
+    actor: str,
+    cause: str,
+    data: bytes,
+) -> bytes:
+    """The hash of a line.
+
+    SHA-256 over the hash before it (`GENESIS` for the first) and `[seq, stream, version, at, actor,
+    cause, data]` as compact JSON in UTF-8, with the event's JSON as it is kept.
+    """
+    line = _json.encode((seq, stream, version, at, actor, cause, msgspec.Raw(data)))
+    return sha256(previous + line).digest()
 
 
 class Models(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,7 +296,11 @@ class Store(Protocol):
     async def next_due(self) -> int | None:
         """When `due` will have something, which may be in the past; None when nothing waits."""
 
-    async def outbox_stats(self) -> list[Backlog]: ...
+    async def outbox_stats(self) -> list[Backlog]:
+        """What waits, by destination; those where nothing waits are left out."""
+
+    async def delivered(self, id: str) -> Delivered | None:
+        """What became of an effect; None while it is pending, when superseded or forgotten."""
 
     async def anchor(self, key: str) -> str | None: ...
 

@@ -1,0 +1,1 @@
+"""Measurements against anchors; each prints its table."""

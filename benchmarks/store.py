@@ -1,0 +1,183 @@
+"""Durable transitions per second: the store against raw SQLite with a commit per transition.
+
+A transition is one event (with its hash) and one task. Raw SQLite gets finished rows, so that it
+does nothing but write; the store encodes and hashes too. Both run in turn on fresh databases, the
+order changing from pair to pair; what is printed is the median over the pairs.
+
+    python -m benchmarks.store [--pairs 7] [--transitions 4000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
+from fleetbot.domain.model import Task, TaskId, TaskState, Traits
+from fleetbot.domain.state import task_stream
+from fleetbot.store.commit import INSERT_EVENT, upsert
+from fleetbot.store.journal import GENESIS, Change, link
+from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.views import TASKS
+from fleetbot.store.writer import connect
+
+CALLERS = (1, 16, 64, 256)
+TARGETS = {1: 0.55, 64: 8.0}
+TARGET_FULL_TO_NORMAL = 0.85
+VERSIONS_PER_TASK = 4
+
+Synchronous = Literal["FULL", "NORMAL"]
+Row = tuple[object, ...]
+
+
+def transitions(count: int) -> list[Change]:
+    return [_transition(seq) for seq in range(1, count + 1)]
+
+
+def _transition(seq: int) -> Change:
+    number, version = divmod(seq - 1, VERSIONS_PER_TASK)
+    task, at = TaskId(f"01K{number:023d}"), 1_790_000_000_000 + seq
+    repo, issue, author = "octo/hello-world", number + 1, "alice"
+    url = f"https://forge.example/{repo}/issues/{issue}"
+    traits = Traits(title=f"The parser fails on line {number} of a longer file", needs=("python",))
+    event = TaskCreated(repo=repo, issue=issue, url=url, author=author, traits=traits)
+    line = Recorded(
+        seq=seq,
+        stream=task_stream(task),
+        version=version + 1,
+        at=at,
+        actor=f"forgejo:{author}",
+        cause=f"delivery:{seq:032x}",
+        event=event,
+    )
+    value = Task(
+        id=task,
+        version=version + 1,
+        repo=repo,
+        issue=issue,
+        url=url,
+        author=author,
+        traits=traits,
+        state=TaskState.CREATED,
+        created_at=at,
+        updated_at=at,
+        queued_at=at,
+    )
+    return Change(events=(line,), tasks=(value,))
+
+
+def rows(changes: Iterable[Change]) -> list[tuple[Row, Row]]:
+    """What the store would write, ready for SQLite."""
+    prepared: list[tuple[Row, Row]] = []
+    previous = GENESIS
+    for change in changes:
+        (line,), (task,) = change.events, change.tasks
+        data = encode(line.event)
+        place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
+        previous = link(previous, *place, data)
+        kind = event_type(line.event)
+        event = (*place[:3], kind, *place[3:], data.decode(), previous)
+        prepared.append((event, TASKS.row(task)))
+    return prepared
+
+
+def raw(path: Path, prepared: Sequence[tuple[Row, Row]]) -> float:
+    """Transitions per second of a commit each, `synchronous=FULL`."""
+    database = connect(path, "journal_mode = WAL", "synchronous = FULL", "cache_size = -16000")
+    upsert_task = upsert(TASKS.table, TASKS.columns)
+    started = time.perf_counter()
+    for event, task in prepared:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute(INSERT_EVENT, event)
+        database.execute(upsert_task, task)
+        database.execute("COMMIT")
+    elapsed = time.perf_counter() - started
+    database.close()
+    return len(prepared) / elapsed
+
+
+def grouped(
+    path: Path, changes: Sequence[Change], callers: int, synchronous: Synchronous = "FULL"
+) -> float:
+    """Transitions per second of the store with so many callers, each waiting for its append."""
+
+    async def measure() -> float:
+        store = SqliteStore(path, synchronous=synchronous)
+        await store.load()
+        waiting = iter(changes)
+
+        async def caller() -> None:
+            for change in waiting:
+                await store.append(change)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(callers)))
+        elapsed = time.perf_counter() - started
+        await store.close()
+        return len(changes) / elapsed
+
+    return asyncio.run(measure())
+
+
+def on_fresh_database(measure: Callable[[Path], float]) -> float:
+    with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+        path = Path(folder) / "store.db"
+        migrate_sqlite(path)
+        return measure(path)
+
+
+def pairs(
+    count: int, product: Callable[[Path], float], anchor: Callable[[Path], float]
+) -> tuple[float, float, float]:
+    """Median rates of product and anchor, and the median of the ratios pair by pair."""
+    rates: list[tuple[float, float]] = []
+    for number in range(count):
+        if number % 2:
+            second = on_fresh_database(anchor)
+            rates.append((on_fresh_database(product), second))
+        else:
+            rates.append((on_fresh_database(product), on_fresh_database(anchor)))
+    products, anchors = zip(*rates, strict=True)
+    ratio = statistics.median(p / a for p, a in rates)
+    return statistics.median(products), statistics.median(anchors), ratio
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--pairs", type=int, default=7)
+    arguments.add_argument("--transitions", type=int, default=4000)
+    chosen = arguments.parse_args()
+    many = transitions(chosen.transitions * 4)
+    few = many[: chosen.transitions]
+    prepared = rows(few)
+
+    print(f"{'callers':>8} {'store/s':>9} {'raw/s':>9} {'ratio':>7} {'target':>7}")
+    for callers in CALLERS:
+        changes = few if callers == 1 else many
+        ours, theirs, ratio = pairs(
+            chosen.pairs,
+            partial(grouped, changes=changes, callers=callers),
+            partial(raw, prepared=prepared),
+        )
+        target = f">= {TARGETS[callers]:g}" if callers in TARGETS else ""
+        print(f"{callers:>8} {ours:>9,.0f} {theirs:>9,.0f} {ratio:>7.2f} {target:>7}")
+
+    full, normal, ratio = pairs(
+        chosen.pairs,
+        partial(grouped, changes=many, callers=64),
+        partial(grouped, changes=many, callers=64, synchronous="NORMAL"),
+    )
+    print(f"\n{'callers':>8} {'FULL/s':>9} {'NORMAL/s':>9} {'ratio':>7} {'target':>7}")
+    print(f"{64:>8} {full:>9,.0f} {normal:>9,.0f} {ratio:>7.2f} >= {TARGET_FULL_TO_NORMAL:g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""One SQLite transaction: changes that have gathered, as rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+from fleetbot.domain.errors import Conflict
+from fleetbot.domain.events import AGENT_EVENTS, TASK_EVENTS, encode, event_type
+from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
+from fleetbot.store.journal import (
+    GENESIS,
+    AgentToken,
+    Anchor,
+    Arrival,
+    Change,
+    Delivered,
+    LogChunk,
+    LogGap,
+    Models,
+    OutboxEntry,
+    link,
+)
+from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
+
+Row = tuple[object, ...]
+
+_TYPES = {event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS)}
+
+INSERT_EVENT = """
+INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+INSERT_EFFECT = """
+INSERT INTO outbox (
+    position, id, destination, kind, collapse, payload, due_at, seq,
+    state, attempts, error, delivered_at, result
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, '', 0, '')
+ON CONFLICT (id) DO NOTHING
+"""
+
+SUPERSEDE = """
+UPDATE outbox SET state = 'superseded'
+WHERE state = 'pending' AND destination = ?1 AND collapse = ?2 AND position < (
+    SELECT max(position) FROM outbox
+    WHERE state = 'pending' AND destination = ?1 AND collapse = ?2
+)
+"""
+
+DELIVERED = "UPDATE outbox SET state = 'delivered', delivered_at = ?, result = ? WHERE id = ?"
+
+FAILED_ATTEMPT = "UPDATE outbox SET attempts = attempts + 1, error = ? WHERE id = ?"
+
+DEFER_DESTINATION = """
+INSERT INTO destinations (destination, due_at)
+SELECT destination, ? FROM outbox WHERE id = ?
+ON CONFLICT (destination) DO UPDATE SET due_at = excluded.due_at
+"""
+
+INSERT_ARRIVAL = (
+    "INSERT INTO arrivals (key, kind, at, meta, body, answer) VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
+
+INSERT_LOG_LINE = "INSERT INTO log_lines (run, position, at, kind, text) VALUES (?, ?, ?, ?, ?)"
+
+PRUNE_OUTBOX = """
+DELETE FROM outbox WHERE position IN (
+    SELECT position FROM outbox WHERE state <> 'pending' AND due_at < ? LIMIT ?
+)
+"""
+
+PRUNE_ARRIVALS = """
+DELETE FROM arrivals WHERE key IN (
+    SELECT key FROM arrivals WHERE body IS NULL AND at < ? LIMIT ?
+)
+"""
+
+
+def upsert(table: str, columns: Sequence[str]) -> str:
+    """An insert that replaces the row with the same key, which is the first column."""
+    key, *others = columns
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        f" ON CONFLICT ({key}) DO UPDATE SET "
+        + ", ".join(f"{column} = excluded.{column}" for column in others)
+    )
+
+
+Keyed = tuple[str, Callable[[Change], Iterable[Any]], Callable[[Any], object], Callable[[Any], Row]]
+
+
+def _newest_of(view: View, field: str, key: str) -> Keyed:
+    return upsert(view.table, view.columns), attrgetter(field), attrgetter(key), view.row
+
+
+def _anchor(anchor: Anchor) -> Row:
+    return (anchor.key, anchor.value)
+
+
+def _token(token: AgentToken) -> Row:
+    return (token.agent, token.hash)
+
+
+def _seen(seen: tuple[str, int]) -> Row:
+    return seen
+
+
+def _first(seen: tuple[str, int]) -> str:
+    return seen[0]
+
+
+# Of these only the newest value of a key is written: statement, field, key, row.
+_NEWEST: tuple[Keyed, ...] = (
+    _newest_of(TASKS, "tasks", "id"),
+    _newest_of(RUNS, "runs", "id"),
+    _newest_of(RECEIPTS, "receipts", "receipt.id"),
+    _newest_of(AGENTS, "agents", "name"),
+    (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
+    (upsert("agent_tokens", ("agent", "hash")), attrgetter("tokens"), attrgetter("agent"), _token),
+    (upsert("seen", ("agent", "at")), attrgetter("seen"), _first, _seen),
+)
+
+
+class OutOfStep(Exception):
+    """Memory and journal disagree on what comes next."""
+
+
+class Journal:
+    """The writing side of one connection; knows where the journal ends."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+        last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        self._seq: int = last[0] if last else 0
+        self._hash: bytes = last[1] if last else GENESIS
+        highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
+        self._position: int = highest[0]
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Writes what the changes hold, within the transaction that is open."""
+        self._execute(INSERT_EVENT, self._lines(changes))
+        for statement, field, key, row in _NEWEST:
+            newest = {key(value): value for change in changes for value in field(change)}
+            self._execute(statement, [row(value) for value in newest.values()])
+        self._write_inbox(changes)
+        self._write_outbox(changes)
+
+    def _execute(self, statement: str, rows: Collection[Row]) -> None:
+        if rows:
+            self._db.executemany(statement, rows)
+
+    def _lines(self, changes: Sequence[Change]) -> list[Row]:
+        rows: list[Row] = []
+        for line in chain.from_iterable(change.events for change in changes):
+            self._seq += 1
+            if line.seq != self._seq:
+                raise OutOfStep(f"event {line.seq} follows {self._seq - 1} in the journal")
+            place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
+            data = encode(line.event)
+            self._hash = link(self._hash, *place, data)
+            rows.append(
+                (
+                    line.seq,
+                    line.stream,
+                    line.version,
+                    _TYPES[type(line.event)],
+                    line.at,
+                    line.actor,
+                    line.cause,
+                    data.decode(),
+                    self._hash,
+                )
+            )
+        return rows
+
+    def _write_inbox(self, changes: Sequence[Change]) -> None:
+        arrived: list[Row] = []
+        acted_on: list[Row] = []
+        for change in changes:
+            if change.arrivals:
+                rows = acted_on if change.events else arrived
+                rows += map(_arrival, change.arrivals)
+        self._execute(INSERT_ARRIVAL, acted_on)
+        self._execute(INSERT_ARRIVAL + " ON CONFLICT (key) DO NOTHING", arrived)
+        self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
+
+    def _write_outbox(self, changes: Sequence[Change]) -> None:
+        entries = [entry for change in changes for entry in change.outbox]
+        self._execute(INSERT_EFFECT, [self._effect(entry) for entry in entries])
+        collapsing = {(e.destination, e.collapse) for e in entries if e.collapse is not None}
+        self._execute(SUPERSEDE, collapsing)
+        self._execute(DELIVERED, [_delivered(d) for c in changes for d in c.delivered])
+        deferred = [d for change in changes for d in change.deferred]
+        self._execute(FAILED_ATTEMPT, [(d.error, d.id) for d in deferred])
+        self._execute(DEFER_DESTINATION, [(d.due_at, d.id) for d in deferred])
+
+    def _effect(self, e: OutboxEntry) -> Row:
+        self._position += 1
+        place = (self._position, e.id, e.destination, e.kind, e.collapse)
+        return (*place, e.payload, e.due_at, e.seq)
+
+    def append_log(self, chunk: LogChunk) -> int:
+        """The log's length afterwards; lines that are there already are skipped."""
+        query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
+        length: int = self._db.execute(query, (chunk.run,)).fetchone()[0]
+        if chunk.offset > length:
+            raise LogGap(chunk.run, chunk.offset, length)
+        new = chunk.lines[length - chunk.offset :]
+        rows = [(chunk.run, n, x.at, x.kind, x.text) for n, x in enumerate(new, start=length)]
+        self._execute(INSERT_LOG_LINE, rows)
+        return length + len(new)
+
+    def prune(self, before: int, limit: int) -> int:
+        """Deletes up to `limit` effects and as many arrivals; returns how many it were."""
+        effects = self._db.execute(PRUNE_OUTBOX, (before, limit)).rowcount
+        arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
+        self._db.execute("DELETE FROM destinations WHERE due_at < ?", (before,))
+        return effects + arrivals
+
+    def replace_models(self, models: Models) -> None:
+        if models.seq != self._seq:
+            raise Conflict(
+                f"the read models are of event {models.seq}, the journal's last is {self._seq}"
+            )
+        values: tuple[tuple[View, Iterable[Task | Run | FiledReceipt | Agent]], ...] = (
+            (TASKS, models.tasks),
+            (RUNS, models.runs),
+            (RECEIPTS, models.receipts),
+            (AGENTS, models.agents),
+        )
+        for view, new in values:
+            self._db.execute(f"DELETE FROM {view.table}")
+            self._db.executemany(upsert(view.table, view.columns), map(view.row, new))
+
+
+def _arrival(a: Arrival) -> Row:
+    return (a.key, a.kind, a.at, a.meta, a.body, a.answer)
+
+
+def _delivered(d: Delivered) -> Row:
+    return (d.at, d.result, d.id)

@@ -1,0 +1,90 @@
+"""Bring a database's schema up to date, with yoyo."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+from urllib.parse import quote
+
+from fleetbot.store.lock import ProcessLock
+
+log = logging.getLogger("fleetbot.store")
+
+
+class MigrationError(Exception):
+    """The schema cannot be brought up to date; the message says what to do."""
+
+
+def migrate_sqlite(path: Path) -> list[str]:
+    """Applies what is missing and returns the names of it. Blocks: run it in a thread.
+
+    A kill at any moment leaves a migration either whole or not begun. Raises `MigrationError`, and
+    `DatabaseInUse` when another process works on the database.
+    """
+    yoyo = _yoyo()
+    folder = resources.files("fleetbot.store.migrations.sqlite")
+    with ProcessLock(path), _as_files(folder) as scripts, _backend(yoyo, path) as backend:
+        if backend.execute("SELECT 1 FROM yoyo_lock").fetchone():
+            log.warning("a migration of %s was interrupted; it is taken up again", path)
+            backend.break_lock()
+        migrations = yoyo.read_migrations(str(scripts))
+        _refuse_newer_schema(backend, {migration.hash for migration in migrations})
+        return [_apply(backend, migration) for migration in backend.to_apply(migrations)]
+
+
+def _yoyo() -> ModuleType:
+    try:
+        import yoyo
+    except ImportError as error:
+        raise MigrationError(
+            "fleetbot needs yoyo-migrations next to maubot: pip install 'yoyo-migrations>=9,<10'"
+        ) from error
+    module: ModuleType = yoyo
+    return module
+
+
+@contextmanager
+def _as_files(folder: Traversable) -> Iterator[Path]:
+    """Real files under their own names: yoyo opens paths, and names them after the file."""
+    with TemporaryDirectory(prefix="fleetbot-migrations-") as name:
+        copy = Path(name)
+        for script in folder.iterdir():
+            if script.name.endswith(".sql"):
+                (copy / script.name).write_bytes(script.read_bytes())
+        yield copy
+
+
+@contextmanager
+def _backend(yoyo: ModuleType, path: Path) -> Iterator[Any]:
+    backend = yoyo.get_backend(f"sqlite:///{quote(str(path.absolute()))}")
+    try:
+        yield backend
+    finally:
+        backend.connection.close()
+
+
+def _refuse_newer_schema(backend: Any, known: set[str]) -> None:
+    if set(backend.get_applied_migration_hashes()) - known:
+        raise MigrationError(
+            "the database was made by a newer fleetbot: install that one, or restore a backup"
+        )
+
+
+def _apply(backend: Any, migration: Any) -> str:
+    """Script and mark in one transaction; yoyo's own way leaves a gap between the two.
+
+    Its log table is not written: that would ask for a user name, which a container may not have.
+    """
+    with backend.transaction():
+        migration.process_steps(backend, "apply")
+        backend.mark_one(migration, log=False)
+    name = str(migration.id)
+    log.info("applied migration %s", name)
+    return name

@@ -1,0 +1,1 @@
+"""Schema of the journal and what is beside it, one folder per database."""

@@ -1,0 +1,387 @@
+"""The store on SQLite: appends go to the writer's thread, reads to a connection of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from fleetbot.domain.events import Recorded, decode
+from fleetbot.domain.model import (
+    OPEN_STATES,
+    Agent,
+    AgentName,
+    FiledReceipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+    TaskState,
+)
+from fleetbot.store.commit import Journal
+from fleetbot.store.journal import (
+    GENESIS,
+    Arrival,
+    Backlog,
+    Change,
+    Delivered,
+    Due,
+    JournalLine,
+    LogChunk,
+    LogLine,
+    Models,
+    OutboxEntry,
+    Snapshot,
+    StoreUnavailable,
+)
+from fleetbot.store.lock import ProcessLock
+from fleetbot.store.views import VIEWS
+from fleetbot.store.writer import Work, Writer, connect
+
+T = TypeVar("T")
+
+_PRUNED_AT_ONCE = 2000
+
+_task = msgspec.json.Decoder(Task).decode
+_run = msgspec.json.Decoder(Run).decode
+_receipt = msgspec.json.Decoder(FiledReceipt).decode
+_agent = msgspec.json.Decoder(Agent).decode
+
+# Walks from destination to destination, so that its cost does not grow with what waits for each.
+HEADS = """
+WITH RECURSIVE waiting (destination) AS (
+    SELECT min(destination) FROM outbox WHERE state = 'pending'
+    UNION ALL
+    SELECT (
+        SELECT min(o.destination) FROM outbox o
+        WHERE o.state = 'pending' AND o.destination > waiting.destination
+    )
+    FROM waiting WHERE waiting.destination IS NOT NULL
+),
+heads (destination, position) AS (
+    SELECT waiting.destination, (
+        SELECT min(o.position) FROM outbox o
+        WHERE o.state = 'pending' AND o.destination = waiting.destination
+    )
+    FROM waiting WHERE waiting.destination IS NOT NULL
+)
+"""
+
+DUE = f"""{HEADS}
+SELECT o.id, o.destination, o.kind, o.payload, o.due_at, o.seq, o.collapse, o.attempts
+FROM heads
+JOIN outbox o ON o.position = heads.position
+LEFT JOIN destinations d ON d.destination = heads.destination
+WHERE o.due_at <= ?1 AND coalesce(d.due_at, 0) <= ?1
+ORDER BY o.position
+LIMIT ?2
+"""
+
+NEXT_DUE = f"""{HEADS}
+SELECT min(CASE WHEN d.due_at > o.due_at THEN d.due_at ELSE o.due_at END)
+FROM heads
+JOIN outbox o ON o.position = heads.position
+LEFT JOIN destinations d ON d.destination = heads.destination
+"""
+
+BACKLOG = f"""{HEADS}
+SELECT
+    heads.destination, pending.entries, pending.oldest, coalesce(d.due_at, 0), o.attempts, o.error
+FROM heads
+JOIN outbox o ON o.position = heads.position
+JOIN (
+    SELECT destination, count(*) AS entries, min(due_at) AS oldest
+    FROM outbox WHERE state = 'pending' GROUP BY destination
+) pending ON pending.destination = heads.destination
+LEFT JOIN destinations d ON d.destination = heads.destination
+ORDER BY heads.destination
+"""
+
+EVENTS = "SELECT seq, stream, version, at, actor, cause, data FROM events"
+
+
+class SqliteStore:
+    """`Store` on one SQLite file that migrations have been applied to; see `journal.Store`.
+
+    `synchronous=NORMAL` survives a killed process but not a power cut.
+    """
+
+    def __init__(self, path: Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._lock = ProcessLock(path)
+        self._writer: Writer | None = None
+        self._loaded = False
+        self._readers: ThreadPoolExecutor | None = None
+        self._database: sqlite3.Connection | None = None
+
+    async def load(self) -> Snapshot:
+        await self._retire_writer()
+        self._lock.acquire()
+        self._writer = Writer(self._path, self._synchronous)
+        await self._writer.start()
+        snapshot = await self._read(_snapshot)
+        self._loaded = True
+        return snapshot
+
+    async def close(self) -> None:
+        await self._retire_writer()
+        if self._readers is not None:
+            await self._read(sqlite3.Connection.close)
+            self._readers.shutdown()
+            self._readers = self._database = None
+        self._lock.release()
+
+    async def _retire_writer(self) -> None:
+        self._loaded = False
+        if self._writer is not None:
+            await self._writer.stop()
+            self._writer = None
+
+    # writing
+
+    async def append(self, change: Change) -> None:
+        await self._submit(change)
+
+    async def append_log(self, chunk: LogChunk) -> int:
+        length: int = await self._submit(lambda journal: journal.append_log(chunk))
+        return length
+
+    async def prune(self, before: int) -> int:
+        def prune(journal: Journal) -> int:
+            return journal.prune(before, _PRUNED_AT_ONCE)
+
+        total = pruned = int(await self._submit(prune))
+        while pruned >= _PRUNED_AT_ONCE:  # in portions, so that appends get their turn in between
+            pruned = int(await self._submit(prune))
+            total += pruned
+        return total
+
+    async def replace_models(self, models: Models) -> None:
+        await self._submit(lambda journal: journal.replace_models(models))
+
+    def _submit(self, work: Work) -> asyncio.Future[Any]:
+        if self._writer is None or not self._loaded:
+            raise StoreUnavailable("the store is not loaded")
+        return self._writer.submit(work)
+
+    # reading
+
+    async def task(self, task: TaskId) -> Task | None:
+        return await self._value(_task, "SELECT data FROM tasks WHERE id = ?", task)
+
+    async def task_by_issue(self, repo: str, issue: int) -> Task | None:
+        query = "SELECT data FROM tasks WHERE repo = ? AND issue = ? AND issue > 0"
+        return await self._value(_task, query, repo, issue)
+
+    async def tasks(
+        self,
+        *,
+        states: Collection[TaskState] = (),
+        repo: str | None = None,
+        agent: AgentName | None = None,
+        limit: int = 100,
+        before: TaskId | None = None,
+    ) -> list[Task]:
+        terms: list[str] = ["1 = 1"]
+        values: list[object] = []
+        if states:
+            terms.append(f"state IN ({_marks(states)})")
+            values += [state.value for state in states]
+        if repo is not None:
+            terms.append("repo = ?")
+            values.append(repo)
+        if agent is not None:
+            terms.append("run IN (SELECT id FROM runs WHERE agent = ?)")
+            values.append(agent)
+        if before is not None:
+            terms.append("(created_at, id) < (SELECT created_at, id FROM tasks WHERE id = ?)")
+            values.append(before)
+        query = f"SELECT data FROM tasks WHERE {' AND '.join(terms)}"
+        newest_first = " ORDER BY created_at DESC, id DESC LIMIT ?"
+        return await self._values(_task, query + newest_first, *values, limit)
+
+    async def run(self, run: RunId) -> Run | None:
+        return await self._value(_run, "SELECT data FROM runs WHERE id = ?", run)
+
+    async def runs_of(self, task: TaskId) -> list[Run]:
+        query = "SELECT data FROM runs WHERE task = ? ORDER BY assigned_at, id"
+        return await self._values(_run, query, task)
+
+    async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
+        return await self._value(_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
+
+    async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
+        query = "SELECT data FROM receipts WHERE task = ? ORDER BY filed_at, id"
+        return await self._values(_receipt, query, task)
+
+    async def agent(self, agent: AgentName) -> Agent | None:
+        return await self._value(_agent, "SELECT data FROM agents WHERE name = ?", agent)
+
+    async def events(
+        self, stream: str | None = None, *, after: int = 0, limit: int = 500
+    ) -> list[Recorded]:
+        if stream is None:
+            rows = await self._rows(f"{EVENTS} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+        else:
+            query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
+            rows = await self._rows(query, stream, after, limit)
+        return [_recorded(row) for row in rows]
+
+    async def arrival(self, key: str) -> Arrival | None:
+        query = "SELECT key, kind, at, body, answer, meta FROM arrivals WHERE key = ?"
+        rows = await self._rows(query, key)
+        return _arrival(rows[0]) if rows else None
+
+    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
+        query = """
+            SELECT key, kind, at, body, answer, meta FROM arrivals
+            WHERE kind = ? AND body IS NOT NULL ORDER BY at, key LIMIT ?
+        """
+        return [_arrival(row) for row in await self._rows(query, kind, limit)]
+
+    async def due(self, now: int, limit: int = 100) -> list[Due]:
+        return [_due(row) for row in await self._rows(DUE, now, limit)]
+
+    async def next_due(self) -> int | None:
+        due: int | None = (await self._rows(NEXT_DUE))[0][0]
+        return due
+
+    async def outbox_stats(self) -> list[Backlog]:
+        return [_backlog(row) for row in await self._rows(BACKLOG)]
+
+    async def delivered(self, id: str) -> Delivered | None:
+        query = "SELECT id, delivered_at, result FROM outbox WHERE id = ? AND state = 'delivered'"
+        rows = await self._rows(query, id)
+        return Delivered(id=rows[0][0], at=rows[0][1], result=rows[0][2]) if rows else None
+
+    async def anchor(self, key: str) -> str | None:
+        return await self._value(str, "SELECT value FROM anchors WHERE key = ?", key)
+
+    async def token_hash(self, agent: AgentName) -> bytes | None:
+        return await self._value(bytes, "SELECT hash FROM agent_tokens WHERE agent = ?", agent)
+
+    async def agent_by_token_hash(self, hash: bytes) -> AgentName | None:
+        return await self._value(AgentName, "SELECT agent FROM agent_tokens WHERE hash = ?", hash)
+
+    async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]:
+        query = """
+            SELECT at, kind, text FROM log_lines
+            WHERE run = ? AND position >= ? ORDER BY position LIMIT ?
+        """
+        return [LogLine(*row) for row in await self._rows(query, run, offset, limit)]
+
+    async def log_length(self, run: RunId) -> int:
+        query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
+        return int((await self._rows(query, run))[0][0])
+
+    async def last_hash(self) -> bytes:
+        query = "SELECT hash FROM events ORDER BY seq DESC LIMIT 1"
+        return await self._value(bytes, query) or GENESIS
+
+    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
+        query = """
+            SELECT seq, stream, version, type, at, actor, cause, data, hash FROM events
+            WHERE seq > ? ORDER BY seq LIMIT ?
+        """
+        return [JournalLine(*row) for row in await self._rows(query, after, limit)]
+
+    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
+        columns, key = ", ".join(VIEWS[view].columns), VIEWS[view].key
+        query = f"SELECT {columns} FROM {view} WHERE {key} > ? ORDER BY {key} LIMIT ?"
+        return await self._rows(query, after, limit)
+
+    async def _value(self, of: Callable[[Any], T], query: str, *values: object) -> T | None:
+        rows = await self._rows(query, *values)
+        return of(rows[0][0]) if rows else None
+
+    async def _values(self, of: Callable[[Any], T], query: str, *values: object) -> list[T]:
+        return [of(row[0]) for row in await self._rows(query, *values)]
+
+    async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        return await self._read(lambda database: database.execute(query, values).fetchall())
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs the query in the reading thread, on its connection."""
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(1, thread_name_prefix="fleetbot-reads")
+
+        def read() -> T:
+            if self._database is None:
+                self._database = connect(self._path, "query_only = ON")
+            return query(self._database)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+
+
+def _snapshot(database: sqlite3.Connection) -> Snapshot:
+    def data(query: str, *values: object) -> list[str]:
+        return [row[0] for row in database.execute(query, values)]
+
+    states = [state.value for state in OPEN_STATES]
+    is_open = f"state IN ({_marks(states)})"
+    runs = f"SELECT data FROM runs WHERE id IN (SELECT run FROM tasks WHERE {is_open})"
+    pending = "SELECT data FROM receipts WHERE verdict = 'pending' ORDER BY filed_at, id"
+    tasks = f"SELECT data FROM tasks WHERE {is_open} ORDER BY created_at, id"
+    return Snapshot(
+        seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
+        tasks=tuple(map(_task, data(tasks, *states))),
+        runs=tuple(map(_run, data(runs, *states))),
+        receipts=tuple(map(_receipt, data(pending))),
+        agents=tuple(map(_agent, data("SELECT data FROM agents ORDER BY name"))),
+        seen=dict(database.execute("SELECT agent, at FROM seen").fetchall()),
+    )
+
+
+def _marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _recorded(row: tuple[Any, ...]) -> Recorded:
+    seq, stream, version, at, actor, cause, data = row
+    return Recorded(
+        seq=seq,
+        stream=stream,
+        version=version,
+        at=at,
+        actor=actor,
+        cause=cause,
+        event=decode(data),
+    )
+
+
+def _arrival(row: tuple[Any, ...]) -> Arrival:
+    key, kind, at, body, answer, meta = row
+    return Arrival(key=key, kind=kind, at=at, body=body, answer=answer, meta=meta)
+
+
+def _due(row: tuple[Any, ...]) -> Due:
+    id, destination, kind, payload, due_at, seq, collapse, attempts = row
+    entry = OutboxEntry(
+        id=id,
+        destination=destination,
+        kind=kind,
+        payload=payload,
+        due_at=due_at,
+        seq=seq,
+        collapse=collapse,
+    )
+    return Due(entry=entry, attempts=attempts)
+
+
+def _backlog(row: tuple[Any, ...]) -> Backlog:
+    destination, pending, oldest, deferred_until, attempts, error = row
+    return Backlog(
+        destination=destination,
+        pending=pending,
+        oldest=oldest,
+        deferred_until=deferred_until,
+        attempts=attempts,
+        error=error,
+    )

@@ -1,0 +1,60 @@
+"""Read models: how a value of the domain becomes a row of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
+
+_json = msgspec.json.Encoder(order="deterministic")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A table beside the journal. The first column is its key, `data` the whole value as JSON."""
+
+    table: str
+    columns: tuple[str, ...]
+    row: Callable[[Any], tuple[object, ...]]
+
+    @property
+    def key(self) -> str:
+        return self.columns[0]
+
+
+def _task(task: Task) -> tuple[object, ...]:
+    return (
+        task.id,
+        task.repo,
+        task.issue,
+        task.state.value,
+        task.run,
+        task.created_at,
+        _json.encode(task).decode(),
+    )
+
+
+def _run(run: Run) -> tuple[object, ...]:
+    data = _json.encode(run).decode()
+    return (run.id, run.task, run.agent, run.state.value, run.assigned_at, data)
+
+
+def _receipt(filed: FiledReceipt) -> tuple[object, ...]:
+    data = _json.encode(filed).decode()
+    return (filed.receipt.id, filed.task, filed.run, filed.verdict.value, filed.filed_at, data)
+
+
+def _agent(agent: Agent) -> tuple[object, ...]:
+    return (agent.name, agent.status.value, _json.encode(agent).decode())
+
+
+TASKS = View("tasks", ("id", "repo", "issue", "state", "run", "created_at", "data"), _task)
+RUNS = View("runs", ("id", "task", "agent", "state", "assigned_at", "data"), _run)
+RECEIPTS = View("receipts", ("id", "task", "run", "verdict", "filed_at", "data"), _receipt)
+AGENTS = View("agents", ("name", "status", "data"), _agent)
+
+VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS)}

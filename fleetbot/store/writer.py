@@ -1,0 +1,154 @@
+"""The one thread that writes to a SQLite database, and how coroutines hand work to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from fleetbot.domain.errors import FleetError
+from fleetbot.store.commit import Journal
+from fleetbot.store.journal import Change, StoreUnavailable
+
+log = logging.getLogger("fleetbot.store")
+
+# A change, or something that runs within the transaction and has a result.
+Work = Change | Callable[[Journal], Any]
+Item = tuple[Work, "asyncio.Future[Any]"]
+
+
+def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for pragma in ("busy_timeout = 10000", "foreign_keys = ON", *pragmas):
+        database.execute(f"PRAGMA {pragma}").close()
+    return database
+
+
+class Writer:
+    """Commits whatever has gathered as one transaction, until `stop` or the first failure.
+
+    After a failure everything behind it fails too, and a new writer must be made. Its public
+    methods are for the event loop's thread.
+    """
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        self._path = path
+        self._synchronous = synchronous
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._taken: list[Item] = []
+        self._accepts = True
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="fleetbot-store", daemon=True)
+
+    async def start(self) -> None:
+        """Opens the database; raises `StoreUnavailable`."""
+        self._thread.start()
+        await asyncio.shield(self._opened)
+
+    def submit(self, work: Work) -> asyncio.Future[Any]:
+        """A future of the work's result. To cancel it changes nothing but who listens."""
+        if not self._accepts:
+            raise StoreUnavailable("the store has failed or was closed; it must be loaded again")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.put((work, future))
+        return future
+
+    async def stop(self) -> None:
+        """Commits what was submitted, then ends the thread."""
+        if self._accepts:
+            self._accepts = False
+            self._queue.put(None)
+        await asyncio.shield(self._ended)
+        self._thread.join()
+
+    # in the thread
+
+    def _run(self) -> None:
+        error: Exception | None = None
+        try:
+            pragmas = ("journal_mode = WAL", f"synchronous = {self._synchronous}")
+            with closing(connect(self._path, *pragmas, "cache_size = -16000")) as database:
+                journal = Journal(database)
+                self._tell(_resolve, self._opened)
+                while self._gather():
+                    batch, results = self._taken, _transact(database, journal, self._taken)
+                    self._tell(_settle, batch, results)
+        except Exception as failure:
+            log.exception("the store at %s failed; what was not durable is given up", self._path)
+            error = failure
+        self._tell(self._finish, error)
+
+    def _gather(self) -> bool:
+        """Waits for work and takes all there is; false when no more will come."""
+        items = [self._queue.get()]
+        items += [self._queue.get() for _ in range(self._queue.qsize())]
+        self._taken = [item for item in items if item is not None]
+        if len(self._taken) < len(items):
+            self._queue.put(None)
+        return bool(self._taken)
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    # on the loop again
+
+    def _finish(self, error: Exception | None) -> None:
+        self._accepts = False
+        if error is not None:
+            lost = [*self._taken]
+            while not self._queue.empty():
+                if (item := self._queue.get()) is not None:
+                    lost.append(item)
+            for future in (self._opened, *(future for _, future in lost)):
+                if not future.done():
+                    failure = StoreUnavailable(f"the change could not be made durable: {error}")
+                    failure.__cause__ = error
+                    future.set_exception(failure)
+        self._ended.set_result(None)
+
+
+def _transact(database: sqlite3.Connection, journal: Journal, items: list[Item]) -> list[Any]:
+    """The results of the items, in their order; of a refused one the error."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        journal.write([work for work, _ in items if isinstance(work, Change)])
+        results = [
+            None if isinstance(work, Change) else _attempt(work, journal) for work, _ in items
+        ]
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _attempt(work: Callable[[Journal], Any], journal: Journal) -> Any:
+    try:
+        return work(journal)
+    except FleetError as refusal:
+        return refusal
+
+
+def _settle(items: list[Item], results: list[Any]) -> None:
+    for (_, future), result in zip(items, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, FleetError):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
