@@ -59,4 +59,4 @@ $(INSTALLED): pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find fleetbot tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find fleetbot tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
