@@ -1,0 +1,67 @@
+"""Who holds which token. Tokens are random, shown once, and kept as hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+
+import msgspec
+
+from fleetbot.domain.model import AgentName
+from fleetbot.store.journal import Store
+
+AGENT_PREFIX = "fba_"
+
+
+class TokenSets(msgspec.Struct, frozen=True, kw_only=True):
+    """The tokens of the configuration: who may enrol agents, read, and act as an operator."""
+
+    enrolment: tuple[str, ...] = ()
+    reader: tuple[str, ...] = ()
+    operator: tuple[str, ...] = ()
+
+
+def new_agent_token() -> str:
+    """256 random bits; the prefix tells people and secret scanners what it is."""
+    return AGENT_PREFIX + secrets.token_urlsafe(32)
+
+
+def token_hash(token: str) -> bytes:
+    """SHA-256: enough for a random token, which cannot be guessed from a word list."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _is_one_of(token: str, known: Iterable[str]) -> bool:
+    """Constant time: every token is compared, whichever matches."""
+    found = False
+    for candidate in known:
+        found |= hmac.compare_digest(token_hash(token), token_hash(candidate))
+    return found
+
+
+class Access:
+    """Answers who a bearer token belongs to."""
+
+    def __init__(self, store: Store, tokens: TokenSets) -> None:
+        self._store = store
+        self._tokens = tokens
+
+    async def agent(self, token: str) -> AgentName | None:
+        """The agent that the token was given to."""
+        if not token.startswith(AGENT_PREFIX):
+            return None
+        digest = token_hash(token)
+        name = await self._store.agent_by_token_hash(digest)
+        stored = await self._store.token_hash(name) if name else None
+        return name if stored and hmac.compare_digest(stored, digest) else None
+
+    def may_enrol(self, token: str) -> bool:
+        return _is_one_of(token, self._tokens.enrolment)
+
+    def may_read(self, token: str) -> bool:
+        return _is_one_of(token, self._tokens.reader) or self.may_operate(token)
+
+    def may_operate(self, token: str) -> bool:
+        return _is_one_of(token, self._tokens.operator)

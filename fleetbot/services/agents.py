@@ -1,0 +1,151 @@
+"""Agents: registering, giving signs of life, signing off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleetbot import wire
+from fleetbot.domain.commands import AgentSeen, DeregisterAgent, RegisterAgent
+from fleetbot.domain.errors import Conflict, Forbidden, Invalid
+from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.model import Agent, AgentName, AgentStatus, RunId
+from fleetbot.services.access import new_agent_token, token_hash
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.store.journal import AgentToken
+
+LOG_BATCH_LINES = 500
+LOG_BATCH_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """What agents are told of timing, in seconds."""
+
+    heartbeat: float
+    lease: float
+    claim_wait: float
+
+
+class Agents:
+    def __init__(self, fleet: Fleet, rhythm: Rhythm) -> None:
+        self._fleet = fleet
+        self._rhythm = rhythm
+
+    async def register(
+        self, request: wire.RegisterRequest, *, agent: AgentName | None
+    ) -> wire.RegisterAnswer:
+        """Register or update. `agent` is whose token was shown; None: the enrolment token was.
+
+        An enrolment token makes new agents and gives a lost token anew, but never takes over the
+        name of an agent that is online: whoever holds one could otherwise speak for any agent.
+        """
+        name = AgentName(request.name)
+        if agent is not None and agent != name:
+            raise Forbidden(f"This token is {agent}'s, not {name}'s.", field="name")
+        await self._fleet.start()
+        known = self._fleet.state.agents.get(name)
+        if agent is None and known and known.status is AgentStatus.ONLINE:
+            raise Conflict(
+                f"An agent named {name} is online: stop it first, or choose another name.",
+                field="name",
+            )
+        token = new_agent_token() if agent is None else None
+        await self._record(name, request, token, known)
+        await self._fleet.saw(name, ())
+        return self._answer(name, token)
+
+    async def _record(
+        self, name: AgentName, request: wire.RegisterRequest, token: str | None, known: Agent | None
+    ) -> None:
+        registration = _registration(request)
+        if token is None and known and not _differs(known, registration):
+            return
+        tokens = (AgentToken(agent=name, hash=token_hash(token)),) if token else ()
+        context = Context(actor=f"agent:{name}", cause="register", tokens=tokens)
+        await self._fleet.commit(RegisterAgent(name, registration), context)
+
+    def _answer(self, name: AgentName, token: str | None) -> wire.RegisterAnswer:
+        return wire.RegisterAnswer(
+            agent=name,
+            token=token,
+            heartbeat_seconds=self._rhythm.heartbeat,
+            lease_seconds=self._rhythm.lease,
+            claim_wait_seconds=self._rhythm.claim_wait,
+            log_batch_lines=LOG_BATCH_LINES,
+            log_batch_bytes=LOG_BATCH_BYTES,
+        )
+
+    async def heartbeat(
+        self, agent: AgentName, request: wire.HeartbeatRequest
+    ) -> wire.HeartbeatAnswer:
+        """Extend the leases of the runs it names; answer which of them must stop."""
+        await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
+        runs = tuple(RunId(run) for run in request.runs)
+        await self._fleet.saw(agent, runs)
+        return wire.HeartbeatAnswer(
+            next_seconds=self._rhythm.heartbeat, cancel=self._stale(agent, runs)
+        )
+
+    def _stale(self, agent: AgentName, runs: tuple[RunId, ...]) -> tuple[wire.CancelOrder, ...]:
+        state = self._fleet.state
+        current = {run.id for run in state.runs_of_agent(agent)}
+        orders = []
+        for run in runs:
+            if run not in current:
+                known = state.runs.get(run)
+                reason = known.reason if known and known.reason else "superseded"
+                orders.append(wire.CancelOrder(run=run, reason=str(reason)))
+        return tuple(orders)
+
+    async def deregister(self, agent: AgentName) -> None:
+        """Its runs go back to the queue. A second time changes nothing."""
+        await self._fleet.commit(DeregisterAgent(agent), Context(actor=f"agent:{agent}"))
+
+    def list(self, capability: str | None, status: str | None) -> wire.AgentList:
+        """Agents by name. Raises Invalid for a status that does not exist."""
+        if status is not None and status not in tuple(AgentStatus):
+            known = ", ".join(AgentStatus)
+            raise Invalid(f"status must be one of {known}.", field="status")
+        agents = sorted(self._fleet.state.agents.values(), key=lambda agent: agent.name)
+        return wire.AgentList(
+            agents=tuple(
+                self._view(agent)
+                for agent in agents
+                if (capability is None or capability in agent.capabilities)
+                and (status is None or status == agent.status)
+            )
+        )
+
+    def _view(self, agent: Agent) -> wire.AgentView:
+        state = self._fleet.state
+        return wire.AgentView(
+            name=agent.name,
+            adapter=agent.adapter,
+            status=agent.status,
+            capabilities=agent.capabilities,
+            max_concurrency=agent.max_concurrency,
+            runs=tuple(run.id for run in state.runs_of_agent(agent.name)),
+            seen_at=state.seen.get(agent.name),
+            host=agent.host,
+            program=agent.program,
+            account=agent.account,
+            health=agent.health,
+        )
+
+
+def _registration(request: wire.RegisterRequest) -> AgentRegistered:
+    return AgentRegistered(
+        adapter=request.adapter,
+        capabilities=tuple(sorted(set(request.capabilities))),
+        max_concurrency=request.max_concurrency,
+        account=request.account,
+        host=request.host,
+        program=request.program,
+        health=tuple(f"{line.name}: {line.detail}" for line in request.health if not line.ok),
+    )
+
+
+def _differs(known: Agent, registration: AgentRegistered) -> bool:
+    fields = registration.__struct_fields__
+    same = all(getattr(known, field) == getattr(registration, field) for field in fields)
+    return not same or known.status is not AgentStatus.ONLINE

@@ -1,0 +1,226 @@
+"""What agents do with their runs: claim, start, log, fail, file a receipt, hear the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from fleetbot import wire
+from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
+from fleetbot.domain.decide import current_run
+from fleetbot.domain.errors import Forbidden, NotFound
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import (
+    AgentName,
+    FiledReceipt,
+    Receipt,
+    ReceiptId,
+    Run,
+    RunId,
+    TaskId,
+    Verdict,
+)
+from fleetbot.domain.state import task_stream
+from fleetbot.services.dispatcher import Dispatcher, claim_key
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.store.journal import Arrival, LogChunk, LogLine
+
+LogListener = Callable[[RunId], None]
+
+
+class Runs:
+    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        new_receipt: Callable[[], ReceiptId],
+        on_log: LogListener,
+    ) -> None:
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._new_receipt = new_receipt
+        self._on_log = on_log
+        self._waiters: dict[TaskId, set[asyncio.Event]] = {}
+        self._closed = False
+        fleet.listen(self._on_lines)
+
+    # claim
+
+    async def claim(
+        self, agent: AgentName, key: str, wait: float, alive: Callable[[], bool]
+    ) -> wire.Assignment | None:
+        """A run to do, or None when there is none within `wait` seconds. Same key, same answer."""
+        await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
+        await self._fleet.saw(agent, ())
+        earlier = await self._fleet.store.arrival(claim_key(agent, key))
+        if earlier and earlier.answer:
+            run = await self._own_run(agent, RunId(earlier.answer.decode()))
+            return self._assignment(current_run(self._fleet.state, run.id, agent))
+        claimed = await self._dispatcher.claim(agent, key, wait, alive)
+        if claimed is None or claimed not in self._fleet.state.runs:
+            return None
+        return self._assignment(self._fleet.state.runs[claimed])
+
+    def _assignment(self, run: Run) -> wire.Assignment:
+        task, policy = self._fleet.state.tasks[run.task], self._fleet.policy
+        return wire.Assignment(
+            run=run.id,
+            task=task.id,
+            attempt=run.attempt,
+            repo=task.repo,
+            issue=task.issue,
+            title=task.traits.title,
+            kind=task.traits.kind,
+            priority=wire.priority_name(task.traits.priority),
+            branch=run.branch,
+            base=task.base,
+            ack_seconds=policy.ack_ms / 1000,
+            lease_seconds=policy.lease_ms / 1000,
+            timeout_seconds=policy.run_timeout_ms / 1000,
+            refuted=task.refuted,
+            previous_run=task.last_run,
+        )
+
+    # start, fail, log
+
+    async def start(self, agent: AgentName, run: RunId) -> wire.RunAnswer:
+        """Acknowledge the run. A second time changes nothing."""
+        await self._fleet.recall_run(run)
+        await self._fleet.commit(StartRun(run, agent), Context(actor=f"agent:{agent}"))
+        await self._fleet.saw(agent, (run,))
+        return self._run_answer(run)
+
+    async def fail(self, agent: AgentName, run: RunId, request: wire.FailRequest) -> wire.RunAnswer:
+        await self._fleet.recall_run(run)
+        command = FailRun(
+            run=run,
+            agent=agent,
+            reason=request.reason,
+            detail=request.detail,
+            usage=request.usage,
+            until=request.until,
+        )
+        await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
+        return self._run_answer(run)
+
+    def _run_answer(self, run: RunId) -> wire.RunAnswer:
+        return wire.RunAnswer(run=run, state=self._fleet.state.runs[run].state)
+
+    async def log(self, agent: AgentName, run: RunId, request: wire.LogRequest) -> wire.LogAnswer:
+        """Keep the lines. A run that has ended may still hand in the rest of its log."""
+        await self._own_run(agent, run)
+        lines = tuple(LogLine(at=x.at, kind=x.kind, text=x.text) for x in request.lines)
+        acked = await self._fleet.store.append_log(
+            LogChunk(run=run, offset=request.offset, lines=lines)
+        )
+        self._on_log(run)
+        return wire.LogAnswer(acked=acked)
+
+    async def _own_run(self, agent: AgentName, run_id: RunId) -> Run:
+        await self._fleet.recall_run(run_id)
+        run = self._fleet.state.runs.get(run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id}.", field="run")
+        if run.agent != agent:
+            raise Forbidden("This run belongs to another agent.", field="run")
+        return run
+
+    # receipts
+
+    async def file(
+        self, agent: AgentName, request: wire.ReceiptRequest, key: str
+    ) -> wire.ReceiptAnswer:
+        """File a receipt: answered once durable, verified afterwards. Same key, same receipt."""
+        inbox_key = f"receipt:{agent}:{key}"
+        earlier = await self._fleet.store.arrival(inbox_key)
+        if earlier and earlier.answer:
+            return await self.verdict(agent, ReceiptId(earlier.answer.decode()), 0)
+        await self._fleet.recall_run(RunId(request.run))
+        receipt = self._receipt(request)
+        arrival = Arrival(
+            key=inbox_key, kind="receipt", at=self._fleet.clock(), answer=receipt.id.encode()
+        )
+        await self._fleet.commit(
+            FileReceipt(RunId(request.run), agent, receipt),
+            Context(actor=f"agent:{agent}", cause=f"receipt:{receipt.id}", arrival=arrival),
+        )
+        await self._fleet.saw(agent, (RunId(request.run),))
+        return self._answer(self._fleet.state.receipts[receipt.id])
+
+    def _receipt(self, request: wire.ReceiptRequest) -> Receipt:
+        return Receipt(
+            id=self._new_receipt(),
+            pull_request=request.pull_request,
+            branch=request.branch,
+            head=request.head,
+            files=request.files,
+            summary=request.summary,
+            artifacts=request.artifacts,
+            usage=request.usage,
+        )
+
+    async def verdict(
+        self, agent: AgentName, receipt: ReceiptId, wait: float
+    ) -> wire.ReceiptAnswer:
+        """What is known of the receipt; waits up to `wait` seconds while that is nothing yet."""
+        filed = await self._own_receipt(agent, receipt)
+        changed = asyncio.Event()
+        self._waiters.setdefault(filed.task, set()).add(changed)
+        try:
+            async with asyncio.timeout(wait):
+                while self._undecided(receipt):
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._stop_waiting(filed.task, changed)
+        return self._answer(await self._own_receipt(agent, receipt))
+
+    def _undecided(self, receipt: ReceiptId) -> bool:
+        filed = self._fleet.state.receipts.get(receipt)
+        if self._closed or filed is None or filed.verdict is not Verdict.PENDING:
+            return False
+        return self._fleet.state.tasks[filed.task].run == filed.run
+
+    def _stop_waiting(self, task: TaskId, waiter: asyncio.Event) -> None:
+        waiters = self._waiters[task]
+        waiters.discard(waiter)
+        if not waiters:
+            del self._waiters[task]
+
+    async def _own_receipt(self, agent: AgentName, receipt: ReceiptId) -> FiledReceipt:
+        await self._fleet.recall_receipt(receipt)
+        filed = self._fleet.state.receipts.get(receipt)
+        if filed is None:
+            raise NotFound(f"There is no receipt {receipt}.", field="receipt")
+        await self._own_run(agent, filed.run)
+        return filed
+
+    def _answer(self, filed: FiledReceipt) -> wire.ReceiptAnswer:
+        run = self._fleet.state.runs[filed.run]
+        return wire.ReceiptAnswer(
+            receipt=filed.receipt.id,
+            run=filed.run,
+            verdict=filed.verdict,
+            reasons=filed.reasons,
+            unread=filed.unread,
+            final=run.ended_at > 0,
+        )
+
+    def _on_lines(self, lines: Sequence[Recorded]) -> None:
+        streams = {line.stream for line in lines}
+        for task, waiters in self._waiters.items():
+            if task_stream(task) in streams:
+                for waiter in waiters:
+                    waiter.set()
+
+    def close(self) -> None:
+        """Send all who wait home with what is known now."""
+        self._closed = True
+        self._dispatcher.close()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.set()

@@ -1,0 +1,172 @@
+"""Tasks as people and programs ask for them: find, list, take, cancel, retry, assign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import msgspec
+
+from fleetbot import wire
+from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
+from fleetbot.domain.errors import Invalid, NotFound
+from fleetbot.domain.events import Recorded, event_type
+from fleetbot.domain.model import REPO, AgentName, Task, TaskId, TaskState
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import task_stream
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.intake import Intake
+
+_NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
+_LINK = re.compile(
+    r"https?://[^\s/]+/(?:[^\s]*/)?(?P<repo>[\w.-]+/[\w.-]+)/issues/(?P<number>[1-9]\d{0,9})/?\Z"
+)
+
+
+class Tasks:
+    """`repositories`: those the fleet works on, for telling a short name from a full one."""
+
+    def __init__(self, fleet: Fleet, intake: Intake, repositories: Collection[str]) -> None:
+        self._fleet = fleet
+        self._intake = intake
+        self._repositories = repositories
+
+    # reading
+
+    async def list(
+        self,
+        states: Collection[TaskState] = (),
+        repo: str | None = None,
+        agent: AgentName | None = None,
+        limit: int = 100,
+        before: TaskId | None = None,
+    ) -> wire.TaskList:
+        """Newest first. `agent`: that of the current run."""
+        tasks = await self._fleet.store.tasks(
+            states=states, repo=repo, agent=agent, limit=limit + 1, before=before
+        )
+        page = tasks[:limit]
+        more = page[-1].id if len(tasks) > limit else None
+        return wire.TaskList(tasks=tuple([await self._view(task) for task in page]), next=more)
+
+    async def view(self, task: TaskId) -> wire.TaskView:
+        return await self._view(await self._get(task))
+
+    async def events(self, task: TaskId, after: int = 0, limit: int = 100) -> wire.EventList:
+        """The task's lines of the journal; `after`: the `seq` already known."""
+        await self._get(task)
+        lines = await self._fleet.store.events(task_stream(task), after=after, limit=limit + 1)
+        page = lines[:limit]
+        more = page[-1].seq if len(lines) > limit else None
+        return wire.EventList(events=tuple(event_view(line) for line in page), next=more)
+
+    async def find(self, text: str, default_repo: str | None = None) -> Task:
+        """The task of an issue named `#12`, `repo#12`, `owner/repo#12` or by its link."""
+        repo, number = self.parse_ref(text, default_repo)
+        task = await self._fleet.task_of_issue(repo, number)
+        if task is None:
+            raise NotFound(f"{repo}#{number} is not a task of the fleet.", field="issue")
+        return task
+
+    def parse_ref(self, text: str, default_repo: str | None) -> tuple[str, int]:
+        """Repository and issue number. Raises Invalid with the forms that are understood."""
+        match = _LINK.match(text.strip()) or _NUMBER.match(text.strip())
+        if match is None:
+            raise Invalid(
+                f"{text!r} is not an issue: write #12, repo#12, owner/repo#12 or its link.",
+                field="issue",
+            )
+        return self._full_name(match["repo"], default_repo), int(match["number"])
+
+    def _full_name(self, repo: str, default_repo: str | None) -> str:
+        if "/" in repo:
+            return repo
+        if not repo:
+            if default_repo:
+                return default_repo
+            if len(self._repositories) == 1:
+                return next(iter(self._repositories))
+            raise Invalid("Which repository? Write owner/repo#12.", field="issue")
+        found = [name for name in self._repositories if name.split("/")[1].lower() == repo.lower()]
+        if len(found) != 1:
+            raise Invalid(f"Which repository is {repo!r}? Write owner/repo#12.", field="issue")
+        return found[0]
+
+    # changing
+
+    async def create(self, request: wire.NewTaskRequest, actor: str) -> wire.TaskView:
+        """Take an issue, or open one. Raises Invalid unless exactly one of them is asked for."""
+        if not REPO.match(request.repo):
+            raise Invalid("repo must be owner/name.", field="repo")
+        if (request.issue is None) == (request.title is None):
+            raise Invalid("Give either `issue` or `title`.", field="issue")
+        if request.issue is not None:
+            task = await self._intake.take(request.repo, request.issue, actor)
+        else:
+            task = await self._intake.open(request.repo, request.title or "", request.body, actor)
+        return await self._view(task)
+
+    async def cancel(self, task: TaskId, actor: str) -> wire.TaskView:
+        return await self._change(task, CancelTask(task, ReasonCode.CANCELLED_BY_USER), actor)
+
+    async def retry(self, task: TaskId, actor: str) -> wire.TaskView:
+        return await self._change(task, RetryTask(task), actor)
+
+    async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
+        return await self._change(task, AssignTask(task, agent), actor)
+
+    async def _change(self, task: TaskId, command: Command, actor: str) -> wire.TaskView:
+        await self._get(task)
+        await self._fleet.commit(command, Context(actor=actor))
+        return await self.view(task)
+
+    async def _get(self, task_id: TaskId) -> Task:
+        task = await self._fleet.task(task_id)
+        if task is None:
+            raise NotFound(f"There is no task {task_id}.", field="task")
+        return task
+
+    async def _view(self, task: Task) -> wire.TaskView:
+        run = self._fleet.state.runs.get(task.run) if task.run else None
+        if run is None and task.run:
+            run = await self._fleet.store.run(task.run)
+        return task_view(task, run.agent if run else None)
+
+
+def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
+    return wire.TaskView(
+        id=task.id,
+        repo=task.repo,
+        issue=task.issue,
+        url=task.url,
+        title=task.traits.title,
+        kind=task.traits.kind,
+        priority=wire.priority_name(task.traits.priority),
+        state=task.state,
+        attempt=task.attempt,
+        agent=agent,
+        run=task.run,
+        reason=task.reason,
+        detail=task.detail,
+        not_before=task.not_before,
+        created_at=task.created_at,
+        updated_at=task.updated_at,
+        needs=task.traits.needs,
+        wanted_agent=task.wanted_agent,
+        receipt=task.receipt,
+    )
+
+
+def event_view(line: Recorded) -> wire.EventView:
+    data = msgspec.to_builtins(line.event)
+    data.pop("type")
+    return wire.EventView(
+        seq=line.seq,
+        stream=line.stream,
+        version=line.version,
+        type=event_type(line.event),
+        at=line.at,
+        actor=line.actor,
+        cause=line.cause,
+        data=data,
+    )
