@@ -1,0 +1,113 @@
+"""Commits, branches, comparisons, commit statuses."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from fleetbot.devkit.forge import git_shapes, shapes
+from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
+from fleetbot.devkit.forge.state import Access, Status
+
+_WORST_FIRST = ("error", "failure", "warning", "pending", "success")
+
+
+async def get_commit(call: Call) -> web.Response:
+    sha = await _resolve(call, call.part("sha"))
+    [commit] = await call.repo.git.commits(sha, limit=1)
+    return answer(await git_shapes.commit(call.world, call.repo, commit, call.request.query))
+
+
+async def compare(call: Call) -> web.Response:
+    """The files are those of each commit, one after the other, and may repeat."""
+    base, dots, head = call.part("basehead").partition("...")
+    if not dots:
+        base, _, head = call.part("basehead").partition("..")
+    ends = await _resolve(call, base), await _resolve(call, head)
+    commits = await call.repo.git.commits(ends[1], f"^{ends[0]}")
+    shaped = [await git_shapes.commit(call.world, call.repo, one) for one in commits]
+    files = [file for one in shaped for file in one["files"]]
+    return answer({"total_commits": len(commits), "commits": shaped, "files": files})
+
+
+async def list_branches(call: Call) -> web.Response:
+    prefix = "refs/heads/"
+    heads = sorted(ref for ref in call.repo.refs if ref.startswith(prefix))
+    page, headers = call.page(heads, always=True)
+    shaped = [
+        await git_shapes.branch(
+            call.world, call.repo, ref.removeprefix(prefix), call.repo.refs[ref], call.access
+        )
+        for ref in page
+    ]
+    return answer(shaped, headers=headers)
+
+
+async def get_branch(call: Call) -> web.Response:
+    name = call.part("branch")
+    sha = call.repo.branch(name)
+    if sha is None:
+        raise ApiError(404, NOT_FOUND)
+    return answer(await git_shapes.branch(call.world, call.repo, name, sha, call.access))
+
+
+async def create_status(call: Call) -> web.Response:
+    sha = await _resolve(call, call.part("sha"))
+    state = call.required("state")
+    if state not in _WORST_FIRST:
+        raise ApiError(422, f"unknown state {state}")
+    row = Status(
+        id=call.world.next_id(),
+        creator=call.user,
+        state=state,
+        context=call.field("context", str, "") or "default",
+        description=call.field("description", str, ""),
+        target_url=call.field("target_url", str, ""),
+        created=call.world.now(),
+    )
+    call.repo.statuses.setdefault(sha, []).append(row)
+    return answer(git_shapes.status(call.world, call.repo, sha, row), 201)
+
+
+async def list_statuses(call: Call) -> web.Response:
+    sha = await _resolve(call, call.part("sha"))
+    rows, headers = call.page(list(reversed(call.repo.statuses.get(sha, []))), always=True)
+    return answer(
+        [git_shapes.status(call.world, call.repo, sha, one) for one in rows], headers=headers
+    )
+
+
+async def combined_status(call: Call) -> web.Response:
+    """The latest of each context. A commit without any has an object with nothing in it."""
+    sha = await _resolve(call, call.part("ref"))
+    latest = {row.context: row for row in call.repo.statuses.get(sha, [])}
+    rows, headers = call.page(list(latest.values()), always=True)
+    worst = min((row.state for row in rows), key=_WORST_FIRST.index, default="")
+    body = {
+        "state": "failure" if worst == "error" else worst,
+        "sha": sha if rows else "",
+        "total_count": len(rows),
+        "statuses": [git_shapes.status(call.world, call.repo, sha, one) for one in rows],
+        "repository": shapes.repository(call.world, call.repo, call.actor),
+        "commit_url": "",
+        "url": "",
+    }
+    return answer(body, headers=headers)
+
+
+async def _resolve(call: Call, name: str) -> str:
+    sha = await call.repo.git.resolve(name)
+    if sha is None:
+        raise ApiError(404, NOT_FOUND)
+    return sha
+
+
+_R = "/repos/{owner}/{repo}"
+ROUTES = (
+    Route("GET", f"{_R}/git/commits/{{sha}}", get_commit),
+    Route("GET", f"{_R}/compare/{{basehead:.+}}", compare),
+    Route("GET", f"{_R}/branches", list_branches),
+    Route("GET", f"{_R}/branches/{{branch:.+}}", get_branch),
+    Route("POST", f"{_R}/statuses/{{sha}}", create_status, Access.WRITE),
+    Route("GET", f"{_R}/statuses/{{sha}}", list_statuses),
+    Route("GET", f"{_R}/commits/{{ref:.+}}/status", combined_status),
+)

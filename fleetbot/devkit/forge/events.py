@@ -1,0 +1,131 @@
+"""What happens on the forge, told as Forgejo tells it: which events, with which payload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fleetbot.devkit.forge import git_shapes, shapes
+from fleetbot.devkit.forge.git import ZERO
+from fleetbot.devkit.forge.state import Account, Comment, Repo, Review, Ticket, World
+from fleetbot.devkit.forge.webhooks import Webhooks
+
+Json = dict[str, Any]
+_COMMIT_LIMIT = 15  # PAYLOAD_COMMIT_LIMIT of an unconfigured server
+_NEW_BRANCH_LIMIT = 10
+_REVIEWS = {
+    "APPROVED": "pull_request_review_approved",
+    "REQUEST_CHANGES": "pull_request_review_rejected",
+    "COMMENT": "pull_request_review_comment",
+}
+
+
+class Notifier:
+    def __init__(self, world: World, webhooks: Webhooks) -> None:
+        self._world = world
+        self._webhooks = webhooks
+
+    async def ticket_created(self, repo: Repo, ticket: Ticket, actor: Account) -> None:
+        """Several events: the assignments come first, and before anybody has heard of the issue."""
+        for _ in ticket.assignees:
+            await self.ticket(repo, ticket, actor, "assigned", kind="assign")
+        await self.ticket(repo, ticket, actor, "opened")
+        if ticket.labels:
+            await self.ticket(repo, ticket, actor, "label_updated", kind="label")
+
+    async def ticket(
+        self,
+        repo: Repo,
+        ticket: Ticket,
+        actor: Account,
+        action: str,
+        *,
+        kind: str = "",
+        **more: object,
+    ) -> None:
+        """An event of an issue or pull request; ``kind`` is the second half of the fine name."""
+        payload: Json = {"action": action, "number": ticket.number, **self._who(repo, actor)}
+        payload |= {"commit_id": "", **more}
+        if ticket.pull:
+            shape = await shapes.pull_request(self._world, repo, ticket, actor)
+            payload |= {"pull_request": shape, "requested_reviewer": None}
+            payload.setdefault("review", None)
+            name = f"pull_request_{kind}" if kind else "pull_request"
+        else:
+            payload["issue"] = shapes.issue(self._world, repo, ticket)
+            name = f"issue_{kind}" if kind else "issues"
+        self._webhooks.send(repo, name, payload)
+
+    async def comment(
+        self,
+        repo: Repo,
+        ticket: Ticket,
+        row: Comment,
+        actor: Account,
+        action: str,
+        **more: object,
+    ) -> None:
+        payload: Json = {
+            "action": action,
+            "issue": shapes.issue(self._world, repo, ticket),
+            "comment": shapes.comment(self._world, repo, ticket, row),
+            "is_pull": ticket.pull is not None,
+            **self._who(repo, actor),
+            **more,
+        }
+        if ticket.pull:
+            payload["pull_request"] = await shapes.pull_request(self._world, repo, ticket, actor)
+        name = "pull_request_comment" if ticket.pull else "issue_comment"
+        self._webhooks.send(repo, name, payload)
+
+    async def reviewed(self, repo: Repo, ticket: Ticket, row: Review) -> None:
+        name = _REVIEWS[row.state]
+        await self.ticket(
+            repo,
+            ticket,
+            row.author,
+            "reviewed",
+            kind=name.removeprefix("pull_request_"),
+            review={"type": name, "content": row.body},
+        )
+
+    async def ref_changed(
+        self, repo: Repo, actor: Account, ref: str, before: str, after: str
+    ) -> None:
+        """A new branch is create + push, a deleted one delete, a deleted tag push + delete."""
+        kind = "tag" if ref.startswith("refs/tags/") else "branch"
+        about = {"ref": ref, "ref_type": kind, **self._who(repo, actor)}
+        if before == ZERO:
+            self._webhooks.send(repo, "create", {"sha": after, **about})
+        if after != ZERO or kind == "tag":
+            self._webhooks.send(repo, "push", await self._push(repo, actor, ref, before, after))
+        if after == ZERO:
+            self._webhooks.send(repo, "delete", {"pusher_type": "user", **about})
+
+    async def _push(self, repo: Repo, actor: Account, ref: str, before: str, after: str) -> Json:
+        commits = []
+        if after != ZERO:
+            since = [after, f"^{before}"] if before != ZERO else [after]
+            limit = None if before != ZERO else _NEW_BRANCH_LIMIT
+            commits = await repo.git.commits(*since, limit=limit)
+        shown = [
+            await git_shapes.payload_commit(self._world, repo, one)
+            for one in commits[:_COMMIT_LIMIT]
+        ]
+        html = f"{self._world.url}/{repo.full_name}"
+        return {
+            "ref": ref,
+            "before": before,
+            "after": after,
+            "compare_url": f"{html}/compare/{before}...{after}" if before != ZERO else "",
+            "commits": shown,
+            "total_commits": len(commits),
+            "head_commit": shown[0] if shown else None,
+            "pusher": shapes.user(self._world, actor),
+            **self._who(repo, actor),
+        }
+
+    def _who(self, repo: Repo, actor: Account) -> Json:
+        return {
+            "repository": shapes.repository(self._world, repo, actor),
+            "sender": shapes.user(self._world, actor),
+        }

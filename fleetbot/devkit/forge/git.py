@@ -1,0 +1,241 @@
+"""A bare repository on disk, driven through the git program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+ZERO = "0" * 40
+_FIELDS = "%H%x00%P%x00%T%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B"
+_FIELD_COUNT = 10
+_CHANGE = {"A": "added", "D": "removed"}
+
+
+class GitError(Exception):
+    """git refused; the text is what it said."""
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    email: str
+    date: datetime
+
+
+@dataclass(frozen=True)
+class GitCommit:
+    sha: str
+    parents: tuple[str, ...]
+    tree: str
+    author: Person
+    committer: Person
+    message: str
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """``status`` in the words of a pull request: added, deleted, changed, renamed."""
+
+    path: str
+    previous: str
+    status: str
+    additions: int
+    deletions: int
+
+
+def git_environment() -> dict[str, str]:
+    """Nothing of the user's own git configuration or identity, no prompt, no template."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.devnull,
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "devforge",
+        "GIT_AUTHOR_EMAIL": "devforge@localhost",
+        "GIT_COMMITTER_NAME": "devforge",
+        "GIT_COMMITTER_EMAIL": "devforge@localhost",
+    }
+
+
+async def run_git(
+    cwd: Path | None, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> bytes:
+    """git's standard output; :class:`GitError` when it fails."""
+    process = await asyncio.create_subprocess_exec(
+        "git",
+        *args,
+        cwd=cwd,
+        env={**git_environment(), **(env or {})},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(stdin)
+    if process.returncode != 0:
+        raise GitError(err.decode(errors="replace").strip() or f"git ended with {args[0]}")
+    return out
+
+
+class GitRepository:
+    """Refs are full names, commits full hashes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    async def create(cls, path: Path, default_branch: str) -> GitRepository:
+        make = ("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}")
+        await run_git(None, *make, str(path))
+        return cls(path)
+
+    async def refs(self) -> dict[str, str]:
+        """Branches and tags."""
+        out = await self._text(
+            "for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"
+        )
+        return {name: sha for sha, _, name in (line.partition(" ") for line in out.splitlines())}
+
+    async def resolve(self, name: str) -> str | None:
+        """The commit of a branch, tag or hash."""
+        for candidate in (f"refs/heads/{name}", f"refs/tags/{name}", name):
+            if candidate.startswith("-"):
+                continue
+            try:
+                wanted = f"{candidate}^{{commit}}"
+                return (await self._text("rev-parse", "--verify", "--quiet", wanted)).strip()
+            except GitError:
+                continue
+        return None
+
+    async def set_ref(self, ref: str, sha: str) -> None:
+        await self._text("update-ref", ref, sha)
+
+    async def commits(self, *revisions: str, limit: int | None = None) -> list[GitCommit]:
+        """Newest first; ``revisions`` as for ``git log``."""
+        count = [] if limit is None else [f"--max-count={limit}"]
+        out = await self._text("log", "-z", f"--format={_FIELDS}", *count, *revisions, "--")
+        fields = out.removesuffix("\0").split("\0") if out else []
+        return [
+            _commit(fields[start : start + _FIELD_COUNT])
+            for start in range(0, len(fields), _FIELD_COUNT)
+        ]
+
+    async def touched(self, sha: str) -> list[tuple[str, str]]:
+        """``(path, added|removed|modified)`` of one commit."""
+        out = await self._text(
+            "diff-tree",
+            "--root",
+            "-r",
+            "-z",
+            "--no-commit-id",
+            "--name-status",
+            "--no-renames",
+            sha,
+        )
+        words = out.split("\0")[:-1]
+        pairs = zip(words[::2], words[1::2], strict=True)
+        return [(path, _CHANGE.get(status, "modified")) for status, path in pairs]
+
+    async def merge_base(self, one: str, other: str) -> str:
+        try:
+            return (await self._text("merge-base", one, other)).strip()
+        except GitError:
+            return ""
+
+    async def changes(self, base: str, head: str) -> list[FileChange]:
+        """The diff between two commits, renames found."""
+        names = (await self._text("diff", "-z", "-M", "--name-status", base, head)).split("\0")
+        counts = await self._line_counts(base, head)
+        changes, words = [], iter(names[:-1])
+        for status in words:
+            previous = next(words) if status[0] in "RC" else ""
+            path = next(words)
+            kind = {"A": "added", "D": "deleted", "R": "renamed", "C": "copied"}.get(
+                status[0], "changed"
+            )
+            changes.append(FileChange(path, previous, kind, *counts.get(path, (0, 0))))
+        return changes
+
+    async def diff(self, base: str, head: str) -> str:
+        return await self._text("diff", "-M", base, head)
+
+    async def commit_files(
+        self, branch: str, files: Mapping[str, str], message: str, *, parent: str | None
+    ) -> str:
+        """Write ``files`` over what ``parent`` holds and make the commit the branch's tip."""
+        with tempfile.TemporaryDirectory() as scratch:
+            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
+            if parent:
+                await self._text("read-tree", parent, env=env)
+            for path, content in files.items():
+                blob = await self._text("hash-object", "-w", "--stdin", stdin=content.encode())
+                entry = f"100644,{blob.strip()},{path}"
+                await self._text("update-index", "--add", "--cacheinfo", entry, env=env)
+            tree = (await self._text("write-tree", env=env)).strip()
+        parents = ["-p", parent] if parent else []
+        sha = (await self._text("commit-tree", tree, *parents, "-m", message)).strip()
+        await self.set_ref(f"refs/heads/{branch}", sha)
+        return sha
+
+    async def merge(self, base: str, head: str, style: str, message: str) -> str:
+        """The commit a merge would give; no ref is moved. :class:`GitError` on a conflict."""
+        with tempfile.TemporaryDirectory() as scratch:
+            tree = Path(scratch) / "tree"
+            await self._text("worktree", "add", "--quiet", "--detach", str(tree), base)
+            try:
+                for command in _merge_commands(base, head, style, message):
+                    await run_git(tree, *command)
+                return (await run_git(tree, "rev-parse", "HEAD")).decode().strip()
+            finally:
+                await self._text("worktree", "remove", "--force", str(tree))
+
+    async def _line_counts(self, base: str, head: str) -> dict[str, tuple[int, int]]:
+        """Added and deleted lines by (new) path; binary files count nothing."""
+        out = await self._text("diff", "-z", "-M", "--numstat", base, head)
+        counts, words = {}, iter(out.split("\0")[:-1])
+        for word in words:
+            added, deleted, path = word.split("\t", 2)
+            if not path:  # a rename: old and new path follow
+                next(words)
+                path = next(words)
+            counts[path] = (_count(added), _count(deleted))
+        return counts
+
+    async def _text(
+        self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> str:
+        out = await run_git(self.path, *args, stdin=stdin, env=env)
+        return out.decode(errors="replace")
+
+
+def _merge_commands(base: str, head: str, style: str, message: str) -> Sequence[Sequence[str]]:
+    if style == "squash":
+        return (("merge", "--quiet", "--squash", head), ("commit", "--quiet", "-m", message))
+    if style == "fast-forward-only":
+        return (("merge", "--quiet", "--ff-only", head),)
+    if style == "rebase":
+        return (("checkout", "--quiet", "--detach", head), ("rebase", "--quiet", base))
+    return (("merge", "--quiet", "--no-ff", "-m", message, head),)
+
+
+def _commit(fields: Sequence[str]) -> GitCommit:
+    sha, parents, tree, author, author_mail, authored, by, by_mail, at, message = fields
+    return GitCommit(
+        sha=sha,
+        parents=tuple(parents.split()),
+        tree=tree,
+        author=Person(author, author_mail, datetime.fromisoformat(authored)),
+        committer=Person(by, by_mail, datetime.fromisoformat(at)),
+        message=message,
+    )
+
+
+def _count(number: str) -> int:
+    return int(number) if number.isdecimal() else 0

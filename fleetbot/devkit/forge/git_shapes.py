@@ -1,0 +1,118 @@
+"""The JSON of commits, branches and commit statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fleetbot.devkit.forge.git import FileChange, GitCommit, Person
+from fleetbot.devkit.forge.shapes import NEVER, Json, user, when
+from fleetbot.devkit.forge.state import Access, Repo, Status, World
+
+
+def status(world: World, repo: Repo, sha: str, row: Status) -> Json:
+    return {
+        "id": row.id,
+        "status": row.state,
+        "target_url": row.target_url,
+        "description": row.description,
+        "url": f"{world.url}/api/v1/repos/{repo.full_name}/statuses/{sha}",
+        "context": row.context,
+        "creator": user(world, row.creator),
+        "created_at": when(row.created),
+        "updated_at": when(row.created),
+    }
+
+
+def changed_file(world: World, repo: Repo, sha: str, change: FileChange) -> Json:
+    api = f"{world.url}/api/v1/repos/{repo.full_name}"
+    place = f"{repo.full_name}/{{}}/commit/{sha}/{change.path}"
+    shape: Json = {
+        "filename": change.path,
+        "status": change.status,
+        "additions": change.additions,
+        "deletions": change.deletions,
+        "changes": change.additions + change.deletions,
+        "html_url": f"{world.url}/{place.format('src')}",
+        "contents_url": f"{api}/contents/{change.path}?ref={sha}",
+        "raw_url": f"{world.url}/{place.format('raw')}",
+    }
+    return {**shape, "previous_filename": change.previous} if change.previous else shape
+
+
+async def commit(
+    world: World, repo: Repo, row: GitCommit, options: Mapping[str, str] | None = None
+) -> Json:
+    """``options`` are the query's ``files=false`` and the like."""
+    api = f"{world.url}/api/v1/repos/{repo.full_name}/git"
+    files = [] if (options or {}).get("files") == "false" else await repo.git.touched(row.sha)
+    return {
+        "url": f"{api}/commits/{row.sha}",
+        "sha": row.sha,
+        "created": when(row.committer.date),
+        "html_url": f"{world.url}/{repo.full_name}/commit/{row.sha}",
+        "commit": {
+            "url": f"{api}/commits/{row.sha}",
+            "author": _commit_user(row.author),
+            "committer": _commit_user(row.committer),
+            "message": row.message,
+            "tree": {"url": f"{api}/trees/{row.tree}", "sha": row.tree, "created": NEVER},
+            "verification": None,
+        },
+        "author": _known(world, row.author),
+        "committer": _known(world, row.committer),
+        "parents": [
+            {"url": f"{api}/commits/{sha}", "sha": sha, "created": NEVER} for sha in row.parents
+        ],
+        "files": [{"filename": path, "status": state} for path, state in files],
+        "stats": None,
+    }
+
+
+async def payload_commit(world: World, repo: Repo, row: GitCommit) -> Json:
+    """The other form of a commit: in pushes and branches."""
+    touched = await repo.git.touched(row.sha)
+    by_state = {
+        state: [path for path, was in touched if was == state]
+        for state in ("added", "removed", "modified")
+    }
+    return {
+        "id": row.sha,
+        "message": row.message,
+        "url": f"{world.url}/{repo.full_name}/commit/{row.sha}",
+        "author": _payload_user(world, row.author),
+        "committer": _payload_user(world, row.committer),
+        "verification": None,
+        "timestamp": when(row.committer.date),
+        **by_state,
+    }
+
+
+async def branch(world: World, repo: Repo, name: str, sha: str, access: Access) -> Json:
+    [tip] = await repo.git.commits(sha, limit=1)
+    return {
+        "name": name,
+        "commit": await payload_commit(world, repo, tip),
+        "protected": False,
+        "required_approvals": 0,
+        "enable_status_check": False,
+        "status_check_contexts": [],
+        "user_can_push": access >= Access.WRITE,
+        "user_can_merge": access >= Access.WRITE,
+        "effective_branch_protection_name": "",
+    }
+
+
+def _commit_user(person: Person) -> Json:
+    return {"name": person.name, "email": person.email, "date": when(person.date)}
+
+
+def _payload_user(world: World, person: Person) -> Json:
+    known = _known(world, person)
+    username = known["login"] if known else ""
+    return {"name": person.name, "email": person.email, "username": username}
+
+
+def _known(world: World, person: Person) -> Json | None:
+    login, _, host = person.email.partition("@")
+    account = world.account(login) if host == "noreply.localhost" else None
+    return user(world, account) if account else None

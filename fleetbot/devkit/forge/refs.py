@@ -1,0 +1,59 @@
+"""What follows from branches that moved: events, pull requests in step, issues closed by commits.
+
+However a ref moves (a push, a merge, a commit made here), :func:`refs_changed` is told afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+
+from fleetbot.devkit.forge.events import Notifier
+from fleetbot.devkit.forge.git import ZERO
+from fleetbot.devkit.forge.state import Account, Repo, Ticket, World
+
+_CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#(\d+)\b", re.IGNORECASE)
+
+
+async def refs_changed(world: World, notify: Notifier, repo: Repo, actor: Account) -> None:
+    """Compare the refs on disk with those last seen, and tell of each that differs."""
+    before, after = repo.refs, await repo.git.refs()
+    repo.refs = after
+    for ref in sorted(before.keys() | after.keys()):
+        old, new = before.get(ref, ZERO), after.get(ref, ZERO)
+        if old != new:
+            await notify.ref_changed(repo, actor, ref, old, new)
+            await _follow(world, notify, repo, actor, ref, old, new)
+
+
+async def close_named_issues(
+    world: World, notify: Notifier, repo: Repo, actor: Account, text: str, commit_id: str
+) -> None:
+    """Close the issues that ``text`` says it closes."""
+    for number in dict.fromkeys(int(found) for found in _CLOSING.findall(text)):
+        ticket = repo.tickets.get(number)
+        if ticket and ticket.pull is None and ticket.state == "open":
+            close(world, ticket)
+            await notify.ticket(repo, ticket, actor, "closed", commit_id=commit_id)
+
+
+def close(world: World, ticket: Ticket) -> None:
+    ticket.state = "closed"
+    ticket.closed = ticket.updated = world.now()
+
+
+async def _follow(
+    world: World, notify: Notifier, repo: Repo, actor: Account, ref: str, old: str, new: str
+) -> None:
+    branch = ref.removeprefix("refs/heads/")
+    if new == ZERO or branch == ref:
+        return
+    for ticket in list(repo.tickets.values()):
+        pull = ticket.pull
+        if pull and ticket.state == "open" and pull.head == branch and pull.head_sha != new:
+            pull.head_sha = new
+            ticket.updated = world.now()
+            await repo.git.set_ref(f"refs/pull/{ticket.number}/head", new)
+            await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")
+    if branch == repo.default_branch and old != ZERO:
+        for commit in await repo.git.commits(new, f"^{old}"):
+            await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)

@@ -1,0 +1,229 @@
+"""The server, accounts and tokens, repositories, collaborators, hooks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aiohttp import web
+
+from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
+from fleetbot.devkit.forge.git import GitRepository
+from fleetbot.devkit.forge.state import Access, Account, Hook, Repo, World
+from fleetbot.devkit.forge.webhooks import subscribed
+
+VERSION = "15.0.3-devforge+gitea-1.22.0"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
+
+
+async def version(call: Call) -> web.Response:
+    return answer({"version": VERSION})
+
+
+async def api_settings(call: Call) -> web.Response:
+    return answer(
+        {
+            "max_response_items": 50,
+            "default_paging_num": 30,
+            "default_git_trees_per_page": 1000,
+            "default_max_blob_size": 10485760,
+        }
+    )
+
+
+async def current_user(call: Call) -> web.Response:
+    return answer(shapes.user(call.world, call.user))
+
+
+async def get_user(call: Call) -> web.Response:
+    return answer(shapes.user(call.world, call.account(call.part("username"))))
+
+
+async def admin_create_user(call: Call) -> web.Response:
+    if not call.user.is_admin:
+        raise ApiError(403)
+    login, password = call.required("username"), call.required("password")
+    if call.world.account(login):
+        raise ApiError(422, f"user already exists [name: {login}]")
+    return answer(shapes.user(call.world, new_account(call.world, login, password)), 201)
+
+
+async def create_token(call: Call) -> web.Response:
+    """With the account's password only, and for oneself."""
+    if not call.request.headers.get("Authorization", "").lower().startswith("basic "):
+        raise ApiError(401, "auth required")
+    if call.account(call.part("username")) is not call.user:
+        raise ApiError(403)
+    name, scopes = call.required("name"), call.field("scopes", list, [])
+    if not scopes:
+        raise ApiError(400, "access token must have a scope")
+    token = call.world.new_token(call.user.login, frozenset(map(str, scopes)))
+    shape = {"id": call.world.next_id(), "name": name, "sha1": token, "scopes": scopes}
+    return answer({**shape, "token_last_eight": token[-8:], "repositories": None}, 201)
+
+
+# -- repositories
+
+
+async def create_repo(call: Call) -> web.Response:
+    name = call.required("name")
+    if not NAME.fullmatch(name):
+        raise ApiError(422, f"name is invalid: {name}")
+    if call.world.repo(f"{call.user.login}/{name}"):
+        raise ApiError(409, "The repository with the same name already exists.")
+    root = call.request.app[REPOSITORIES]
+    branch = call.field("default_branch", str, "") or "main"
+    repo = await new_repo(call.world, root, call.user, name, default_branch=branch)
+    repo.private = call.field("private", bool, False)
+    repo.description = call.field("description", str, "")
+    if call.field("auto_init", bool, False):
+        await repo.git.commit_files(
+            branch, {"README.md": f"# {name}\n"}, "Initial commit", parent=None
+        )
+        repo.refs = await repo.git.refs()
+    return answer(shapes.repository(call.world, repo, call.user), 201)
+
+
+async def get_repo(call: Call) -> web.Response:
+    return answer(shapes.repository(call.world, call.repo, call.actor))
+
+
+async def edit_repo(call: Call) -> web.Response:
+    repo = call.repo
+    repo.private = call.field("private", bool, repo.private)
+    repo.default_branch = call.field("default_branch", str, repo.default_branch)
+    name = call.field("name", str, repo.name)
+    if name != repo.name:
+        if not NAME.fullmatch(name) or call.world.repo(f"{repo.owner.login}/{name}"):
+            raise ApiError(422, f"repo name is taken or invalid [name: {name}]")
+        call.world.rename(repo, name)
+    return answer(shapes.repository(call.world, repo, call.actor))
+
+
+async def delete_repo(call: Call) -> web.Response:
+    del call.world.repos[call.repo.full_name.lower()]
+    return nothing()
+
+
+async def set_collaborator(call: Call) -> web.Response:
+    account = call.account(call.part("login"))
+    wanted = call.field("permission", str, "write")
+    call.repo.collaborators[account.login] = _PERMISSIONS.get(wanted, Access.READ)
+    return nothing()
+
+
+async def remove_collaborator(call: Call) -> web.Response:
+    call.repo.collaborators.pop(call.account(call.part("login")).login, None)
+    return nothing()
+
+
+async def get_permission(call: Call) -> web.Response:
+    account = call.account(call.part("login"))
+    if call.access < Access.ADMIN and account is not call.user:
+        raise ApiError(403, "Only admins can query all permissions")
+    word = call.world.access(account, call.repo).name.lower()
+    shape = {"permission": word, "role_name": word, "user": shapes.user(call.world, account)}
+    return answer(shape)
+
+
+async def list_assignees(call: Call) -> web.Response:
+    rows = call.world.assignable(call.repo)
+    return answer([shapes.user(call.world, one) for one in rows])
+
+
+# -- hooks
+
+
+async def list_hooks(call: Call) -> web.Response:
+    page, headers = call.page(list(call.repo.hooks.values()), always=True)
+    return answer([shapes.hook(one) for one in page], headers=headers)
+
+
+async def create_hook(call: Call) -> web.Response:
+    config = call.field("config", dict, {})
+    url, content_type = config.get("url"), config.get("content_type")
+    if not isinstance(url, str) or content_type not in ("json", "form"):
+        raise ApiError(422, "Missing config option: url or content_type")
+    if content_type == "form":
+        raise ApiError(422, "this forge sends JSON only; use content_type json")
+    row = Hook(
+        id=call.world.next_id(),
+        url=url,
+        secret=str(config.get("secret", "")),
+        events=subscribed([str(one) for one in call.field("events", list, [])]),
+        active=call.field("active", bool, False),
+        content_type=content_type,
+        kind=call.required("type"),
+        branch_filter=call.field("branch_filter", str, ""),
+        created=call.world.now(),
+    )
+    call.repo.hooks[row.id] = row
+    return answer(shapes.hook(row), 201)
+
+
+async def get_hook(call: Call) -> web.Response:
+    return answer(shapes.hook(_hook(call)))
+
+
+async def delete_hook(call: Call) -> web.Response:
+    del call.repo.hooks[_hook(call).id]
+    return nothing()
+
+
+def _hook(call: Call) -> Hook:
+    hook = call.repo.hooks.get(call.number("id"))
+    if hook is None:
+        raise ApiError(404, NOT_FOUND)
+    return hook
+
+
+# -- also used by the forge's Python interface
+
+
+def new_account(
+    world: World, login: str, password: str = "", *, admin: bool = False, org: bool = False
+) -> Account:
+    if not NAME.fullmatch(login):
+        raise ValueError(f"not a login: {login!r}")
+    if world.account(login):
+        raise ValueError(f"there is a {login} already")
+    account = Account(world.next_id(), login, password, is_admin=admin, is_org=org)
+    world.accounts[login.lower()] = account
+    return account
+
+
+async def new_repo(
+    world: World, root: Path, owner: Account, name: str, *, default_branch: str = "main"
+) -> Repo:
+    number = world.next_id()
+    git = await GitRepository.create(root / f"{number}.git", default_branch)
+    repo = Repo(number, owner, name, git, world.now(), default_branch)
+    world.repos[repo.full_name.lower()] = repo
+    return repo
+
+
+REPOSITORIES: web.AppKey[Path] = web.AppKey("repositories", Path)
+
+_R = "/repos/{owner}/{repo}"
+ROUTES = (
+    Route("GET", "/version", version, "anybody"),
+    Route("GET", "/settings/api", api_settings, "anybody"),
+    Route("GET", "/user", current_user, "user"),
+    Route("GET", "/users/{username}", get_user, "anybody"),
+    Route("POST", "/users/{username}/tokens", create_token, "user"),
+    Route("POST", "/admin/users", admin_create_user, "user"),
+    Route("POST", "/user/repos", create_repo, "user"),
+    Route("GET", _R, get_repo),
+    Route("PATCH", _R, edit_repo, Access.ADMIN),
+    Route("DELETE", _R, delete_repo, Access.OWNER),
+    Route("GET", f"{_R}/assignees", list_assignees),
+    Route("PUT", f"{_R}/collaborators/{{login}}", set_collaborator, Access.ADMIN),
+    Route("DELETE", f"{_R}/collaborators/{{login}}", remove_collaborator, Access.ADMIN),
+    Route("GET", f"{_R}/collaborators/{{login}}/permission", get_permission, "user"),
+    Route("GET", f"{_R}/hooks", list_hooks, Access.ADMIN),
+    Route("POST", f"{_R}/hooks", create_hook, Access.ADMIN),
+    Route("GET", f"{_R}/hooks/{{id}}", get_hook, Access.ADMIN),
+    Route("DELETE", f"{_R}/hooks/{{id}}", delete_hook, Access.ADMIN),
+)

@@ -1,0 +1,296 @@
+"""The development forge: start it, fill it, disturb it, look at what it was asked and sent."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Self
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from fleetbot.devkit.forge import commits, issues, labels, pulls, repos
+from fleetbot.devkit.forge.api import (
+    ApiError,
+    Call,
+    Json,
+    Route,
+    error_answer,
+    json_of,
+    prepare,
+)
+from fleetbot.devkit.forge.events import Notifier
+from fleetbot.devkit.forge.githttp import GitHttp
+from fleetbot.devkit.forge.pages import Pages
+from fleetbot.devkit.forge.refs import refs_changed
+from fleetbot.devkit.forge.state import Access, Account, Repo, World
+from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
+
+ROUTES: tuple[Route, ...] = (
+    *repos.ROUTES,
+    *labels.ROUTES,
+    *issues.ROUTES,
+    *pulls.ROUTES,
+    *commits.ROUTES,
+)
+_MAX_BODY = 256 * 1024 * 1024  # a push is one body
+_PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that was answered; ``status`` 0 where the connection was cut instead."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    json: Json
+    login: str
+    status: int
+
+
+@dataclass
+class Failure:
+    """What the next matching requests get; ``applied`` means it is done, and the answer lost."""
+
+    method: str
+    path: re.Pattern[str]
+    status: int
+    times: int
+    retry_after: int | None
+    applied: bool
+
+
+class DevForge:
+    """``async with DevForge.start(root) as forge``; everything is done on the running loop."""
+
+    def __init__(self, root: Path, listener: socket.socket, now: Callable[[], datetime]) -> None:
+        host, port = listener.getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+        self.requests: list[Seen] = []
+        self._failures: list[Failure] = []
+        self._root = root
+        self._world = World(self.url, now)
+        self._webhooks = Webhooks()
+        self._notify = Notifier(self._world, self._webhooks)
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        root: Path,
+        port: int = 0,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> AsyncIterator[Self]:
+        """Listen on loopback, with repositories below ``root``; stopped at the end of the block."""
+        listener = socket.create_server(("127.0.0.1", port))
+        forge = cls(root, listener, now)
+        runner = web.AppRunner(forge._app(), access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        await forge._webhooks.start()
+        try:
+            yield forge
+        finally:
+            await forge._webhooks.stop()
+            await runner.cleanup()
+
+    # -- fill it
+
+    def add_user(
+        self,
+        login: str,
+        password: str | None = None,
+        *,
+        admin: bool = False,
+        scopes: Iterable[str] = ("all",),
+    ) -> str:
+        """A new account; answers a token for it. Without a password there is a random one."""
+        repos.new_account(self._world, login, password or secrets.token_hex(16), admin=admin)
+        return self.add_token(login, scopes)
+
+    def add_token(self, login: str, scopes: Iterable[str] = ("all",)) -> str:
+        return self._world.new_token(self._account(login).login, frozenset(scopes))
+
+    def add_org(self, login: str) -> None:
+        """An organisation; its repositories are reached through collaborators."""
+        repos.new_account(self._world, login, org=True)
+
+    async def create_repo(
+        self,
+        owner: str,
+        name: str,
+        files: Mapping[str, str] | None = None,
+        *,
+        labels: Iterable[str] = (),
+        private: bool = False,
+    ) -> Repo:
+        """A repository with ``files`` in a first commit on ``main``; empty without any."""
+        account = self._account(owner)
+        repo = await repos.new_repo(self._world, self._root, account, name)
+        repo.private = private
+        for label in labels:
+            self.add_label(repo.full_name, label)
+        if files:
+            await self.commit(repo.full_name, "main", files, "Initial commit", by=owner)
+        return repo
+
+    def add_label(self, repo: str, name: str, color: str = "#6e7781") -> int:
+        """Answers the label's id."""
+        return labels.add_label(self.repo(repo).labels, self._world.next_id(), name, color).id
+
+    def add_collaborator(
+        self, repo: str, login: str, permission: Literal["read", "write", "admin"] = "write"
+    ) -> None:
+        account = self._account(login)
+        self.repo(repo).collaborators[account.login] = _PERMISSIONS[permission]
+
+    async def commit(
+        self,
+        repo: str,
+        branch: str,
+        files: Mapping[str, str],
+        message: str,
+        *,
+        by: str,
+        base: str = "main",
+    ) -> str:
+        """Commit to a branch as a push would, made from ``base`` where it is new; the hash."""
+        row = self.repo(repo)
+        async with row.lock:
+            parent = row.branch(branch) or row.branch(base)
+            sha = await row.git.commit_files(branch, files, message, parent=parent)
+            await refs_changed(self._world, self._notify, row, self._account(by))
+        return sha
+
+    # -- look at it
+
+    def repo(self, full_name: str) -> Repo:
+        repo = self._world.repo(full_name)
+        if repo is None:
+            raise LookupError(f"no repository {full_name}")
+        return repo
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Every webhook message so far, lost ones too, in the order of what caused them."""
+        return self._webhooks.deliveries
+
+    async def delivered(self) -> None:
+        """Return once every queued delivery has been answered or has failed."""
+        await self._webhooks.drained()
+
+    # -- disturb it
+
+    def lose_webhooks(self, count: int) -> None:
+        """The next ``count`` deliveries never leave."""
+        self._webhooks.lose(count)
+
+    def redeliver(self, delivery: Delivery) -> Delivery:
+        """Send a payload again, as an administrator can: it gets a new id."""
+        for repo in self._world.repos.values():
+            if delivery.hook_id in repo.hooks:
+                return self._webhooks.redeliver(delivery, repo.hooks[delivery.hook_id])
+        raise LookupError("the hook is gone")
+
+    def fail_next(
+        self,
+        method: str,
+        path: str,
+        status: int,
+        times: int = 1,
+        *,
+        retry_after: int | None = None,
+        applied: bool = False,
+    ) -> None:
+        """Fail the next ``times`` requests whose path matches the regular expression ``path``.
+
+        ``status`` 0 cuts the connection. With ``applied`` the request is carried out first, and
+        only its answer is lost.
+        """
+        failure = Failure(method, re.compile(path), status, times, retry_after, applied)
+        self._failures.append(failure)
+
+    # -- how it works
+
+    def _account(self, login: str) -> Account:
+        account = self._world.account(login)
+        if account is None:
+            raise LookupError(f"no account {login}")
+        return account
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=_MAX_BODY, middlewares=[self._disturbed])
+        app[repos.REPOSITORIES] = self._root
+        for route in ROUTES:
+            app.router.add_route(route.method, f"/api/v1{route.path}", self._handler(route))
+        app.router.add_route("*", "/api/v1/{rest:.*}", self._no_such_call)
+        GitHttp(self._world, self._notify).add_routes(app)
+        Pages(self._world).add_routes(app)
+        return app
+
+    @web.middleware
+    async def _disturbed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        failure = self._failure_of(request)
+        if failure is None:
+            return await handler(request)
+        if failure.applied:
+            await handler(request)
+        else:
+            await request.read()
+            self._saw(request, {}, None, failure.status)
+        if failure.status == 0 and request.transport is not None:
+            request.transport.abort()
+        headers = {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
+        return web.Response(status=failure.status or 500, headers=headers)
+
+    def _failure_of(self, request: web.Request) -> Failure | None:
+        for failure in self._failures:
+            if failure.method == request.method and failure.path.search(request.path):
+                failure.times -= 1
+                if failure.times <= 0:
+                    self._failures.remove(failure)
+                return failure
+        return None
+
+    def _handler(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            moved = self._moved(request)
+            if moved is not None:
+                return moved
+            call = Call(request, self._world, self._notify, {})
+            try:
+                call.sent = json_of(await request.read())
+                prepare(call, route)
+                response = await route.handler(call)
+            except ApiError as error:
+                response = error_answer(self._world, error)
+            self._saw(request, call.sent, call.actor, response.status)
+            return response
+
+        return handle
+
+    def _moved(self, request: web.Request) -> web.Response | None:
+        """The redirect from a repository's old name; to the same call, below the new one."""
+        old = "{owner}/{repo}".format_map({"owner": "", "repo": "", **request.match_info})
+        new = self._world.renamed.get(old.lower())
+        if new is None or self._world.repo(old) is not None:
+            return None
+        location = str(request.rel_url).replace(old, new, 1)
+        return web.Response(status=301, headers={"Location": location})
+
+    async def _no_such_call(self, request: web.Request) -> web.StreamResponse:
+        self._saw(request, {}, None, 404)
+        return error_answer(self._world, ApiError(404, "this forge has no such call"))
+
+    def _saw(self, request: web.Request, sent: Json, actor: Account | None, status: int) -> None:
+        login = actor.login if actor else ""
+        query = dict(request.query)
+        self.requests.append(Seen(request.method, request.path, query, sent, login, status))

@@ -1,0 +1,325 @@
+"""The JSON of Forgejo's API, made from our rows. Field names: ``modules/structs`` of Forgejo."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fleetbot.devkit.forge.git import FileChange, GitError
+from fleetbot.devkit.forge.state import (
+    Access,
+    Account,
+    Comment,
+    Hook,
+    Label,
+    Pull,
+    Repo,
+    Review,
+    Ticket,
+    World,
+)
+
+Json = dict[str, Any]
+NEVER = "0001-01-01T00:00:00Z"
+
+
+def when(moment: datetime | None) -> str | None:
+    """RFC 3339 as Go writes it: whole seconds, ``Z`` for UTC."""
+    return None if moment is None else moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def user(world: World, account: Account) -> Json:
+    return {
+        "id": account.id,
+        "login": account.login,
+        "login_name": "",
+        "source_id": 0,
+        "full_name": "",
+        "email": f"{account.login}@noreply.localhost",
+        "avatar_url": f"{world.url}/avatars/{account.login}",
+        "html_url": f"{world.url}/{account.login}",
+        "language": "",
+        "is_admin": account.is_admin,
+        "last_login": NEVER,
+        "created": NEVER,
+        "restricted": False,
+        "active": True,
+        "prohibit_login": False,
+        "location": "",
+        "pronouns": "",
+        "website": "",
+        "description": "",
+        "visibility": "public",
+        "followers_count": 0,
+        "following_count": 0,
+        "starred_repos_count": 0,
+        "username": account.login,
+    }
+
+
+def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
+    access = world.access(viewer, repo)
+    html = f"{world.url}/{repo.full_name}"
+    return {
+        "id": repo.id,
+        "owner": user(world, repo.owner),
+        "name": repo.name,
+        "full_name": repo.full_name,
+        "description": repo.description,
+        "empty": not repo.refs,
+        "private": repo.private,
+        "fork": False,
+        "template": False,
+        "parent": None,
+        "mirror": False,
+        "size": 0,
+        "language": "",
+        "link": "",
+        "url": f"{world.url}/api/v1/repos/{repo.full_name}",
+        "html_url": html,
+        "clone_url": f"{html}.git",
+        "ssh_url": f"git@localhost:{repo.full_name}.git",
+        "original_url": "",
+        "website": "",
+        "stars_count": 0,
+        "forks_count": 0,
+        "watchers_count": 1,
+        "open_issues_count": _open(repo, pulls=False),
+        "open_pr_counter": _open(repo, pulls=True),
+        "release_counter": 0,
+        "default_branch": repo.default_branch,
+        "archived": False,
+        "archived_at": "1970-01-01T00:00:00Z",
+        "created_at": when(repo.created),
+        "updated_at": when(repo.created),
+        "permissions": {
+            "admin": access >= Access.ADMIN,
+            "push": access >= Access.WRITE,
+            "pull": access >= Access.READ,
+        },
+        "has_issues": True,
+        "has_pull_requests": True,
+        "has_wiki": False,
+        "has_actions": False,
+        "internal": False,
+        "avatar_url": "",
+        "object_format_name": "sha1",
+        "topics": None,
+        "repo_transfer": None,
+    }
+
+
+def label(world: World, repo: Repo | None, row: Label) -> Json:
+    where = f"repos/{repo.full_name}" if repo else "orgs"
+    return {
+        "id": row.id,
+        "name": row.name,
+        "exclusive": row.exclusive,
+        "is_archived": False,
+        "color": row.color,
+        "description": row.description,
+        "url": f"{world.url}/api/v1/{where}/labels/{row.id}",
+    }
+
+
+def ticket_url(world: World, repo: Repo, ticket: Ticket) -> str:
+    kind = "pulls" if ticket.pull else "issues"
+    return f"{world.url}/{repo.full_name}/{kind}/{ticket.number}"
+
+
+def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
+    """Also of a pull request, which is an issue with ``pull_request`` filled."""
+    html = ticket_url(world, repo, ticket)
+    return {
+        **_common(world, repo, ticket),
+        "url": f"{world.url}/api/v1/repos/{repo.full_name}/issues/{ticket.number}",
+        "html_url": html,
+        "original_author": "",
+        "original_author_id": 0,
+        "ref": "",
+        "assets": [],
+        "pull_request": _pull_meta(ticket, html),
+        "repository": {
+            "id": repo.id,
+            "name": repo.name,
+            "owner": repo.owner.login,
+            "full_name": repo.full_name,
+        },
+    }
+
+
+async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account | None) -> Json:
+    pull = _pull(ticket)
+    html = ticket_url(world, repo, ticket)
+    base_sha = base_commit(repo, pull)
+    merge_base = await repo.git.merge_base(base_sha, pull.head_sha)
+    changes = await pull_changes(repo, pull)
+    return {
+        **_common(world, repo, ticket),
+        "url": html,
+        "html_url": html,
+        "diff_url": f"{html}.diff",
+        "patch_url": f"{html}.patch",
+        "requested_reviewers": [],
+        "requested_reviewers_teams": [],
+        "draft": ticket.is_draft,
+        "review_comments": 0,
+        "additions": sum(change.additions for change in changes),
+        "deletions": sum(change.deletions for change in changes),
+        "changed_files": len(changes),
+        "mergeable": await is_mergeable(repo, ticket),
+        "merged": pull.merged is not None,
+        "merged_at": when(pull.merged),
+        "merge_commit_sha": pull.merge_sha or None,
+        "merged_by": user(world, pull.merged_by) if pull.merged_by else None,
+        "allow_maintainer_edit": False,
+        "base": _branch_side(world, repo, pull.base, pull.base, base_sha, viewer),
+        "head": _branch_side(
+            world, repo, pull.head, _head_ref(repo, ticket), pull.head_sha, viewer
+        ),
+        "merge_base": merge_base,
+        "flow": 0,
+    }
+
+
+def base_commit(repo: Repo, pull: Pull) -> str:
+    """The base's tip, as it was at the merge once merged."""
+    return pull.base_sha_at_merge or repo.branch(pull.base) or pull.head_sha
+
+
+async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
+    """What the pull request changes, counted from where it left its base."""
+    merge_base = await repo.git.merge_base(base_commit(repo, pull), pull.head_sha)
+    return await repo.git.changes(merge_base, pull.head_sha) if merge_base else []
+
+
+async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:
+    pull = _pull(ticket)
+    base = repo.branch(pull.base)
+    if ticket.is_draft or ticket.state != "open" or base is None:
+        return pull.merged is not None
+    if await repo.git.merge_base(base, pull.head_sha) == base:
+        return True  # nothing to conflict with, so the costly try can be spared
+    try:
+        await repo.git.merge(base, pull.head_sha, "merge", "try")
+    except GitError:
+        return False
+    return True
+
+
+def comment(world: World, repo: Repo, ticket: Ticket, row: Comment) -> Json:
+    html = ticket_url(world, repo, ticket)
+    return {
+        "id": row.id,
+        "html_url": f"{html}#issuecomment-{row.id}",
+        "pull_request_url": html if ticket.pull else "",
+        "issue_url": "" if ticket.pull else html,
+        "user": user(world, row.author),
+        "original_author": "",
+        "original_author_id": 0,
+        "body": row.body,
+        "assets": [],
+        "created_at": when(row.created),
+        "updated_at": when(row.updated),
+    }
+
+
+def review(world: World, repo: Repo, ticket: Ticket, row: Review) -> Json:
+    html = ticket_url(world, repo, ticket)
+    return {
+        "id": row.id,
+        "user": user(world, row.author),
+        "team": None,
+        "state": row.state,
+        "body": row.body,
+        "commit_id": row.commit_id,
+        "stale": row.commit_id != _pull(ticket).head_sha,
+        "official": world.access(row.author, repo) >= Access.WRITE,
+        "dismissed": False,
+        "comments_count": 0,
+        "submitted_at": when(row.created),
+        "updated_at": when(row.created),
+        "html_url": f"{html}#issuecomment-{row.id}",
+        "pull_request_url": html,
+    }
+
+
+def hook(row: Hook) -> Json:
+    """Never with the secret; ``events`` are fine names, which are no valid input."""
+    return {
+        "id": row.id,
+        "type": row.kind,
+        "branch_filter": row.branch_filter,
+        "url": row.url,
+        "config": {"content_type": row.content_type, "url": row.url},
+        "content_type": row.content_type,
+        "metadata": None,
+        "events": sorted(row.events),
+        "authorization_header": "",
+        "active": row.active,
+        "created_at": when(row.created),
+        "updated_at": when(row.created),
+    }
+
+
+def _common(world: World, repo: Repo, ticket: Ticket) -> Json:
+    assignees = [user(world, one) for one in ticket.assignees]
+    return {
+        "id": ticket.id,
+        "number": ticket.number,
+        "user": user(world, ticket.author),
+        "title": ticket.title,
+        "body": ticket.body,
+        "labels": [label(world, repo, one) for one in ticket.labels],
+        "milestone": None,
+        "assignee": assignees[0] if assignees else None,
+        "assignees": assignees or None,  # null, not [], in Forgejo too
+        "state": ticket.state,
+        "is_locked": False,
+        "comments": len(ticket.comments),
+        "created_at": when(ticket.created),
+        "updated_at": when(ticket.updated),
+        "closed_at": when(ticket.closed),
+        "due_date": None,
+        "pin_order": 0,
+    }
+
+
+def _branch_side(
+    world: World, repo: Repo, name: str, ref: str, sha: str, viewer: Account | None
+) -> Json:
+    return {
+        "label": name,
+        "ref": ref,
+        "sha": sha,
+        "repo_id": repo.id,
+        "repo": repository(world, repo, viewer),
+    }
+
+
+def _head_ref(repo: Repo, ticket: Ticket) -> str:
+    head = _pull(ticket).head
+    return head if repo.branch(head) else f"refs/pull/{ticket.number}/head"
+
+
+def _pull_meta(ticket: Ticket, html: str) -> Json | None:
+    if ticket.pull is None:
+        return None
+    return {
+        "merged": ticket.pull.merged is not None,
+        "merged_at": when(ticket.pull.merged),
+        "draft": ticket.is_draft,
+        "html_url": html,
+    }
+
+
+def _pull(ticket: Ticket) -> Pull:
+    if ticket.pull is None:
+        raise ValueError(f"#{ticket.number} is no pull request")
+    return ticket.pull
+
+
+def _open(repo: Repo, *, pulls: bool) -> int:
+    return sum(
+        one.state == "open" and (one.pull is not None) is pulls for one in repo.tickets.values()
+    )

@@ -1,0 +1,217 @@
+"""What the development forge remembers: accounts, repositories, tickets, hooks. Plain rows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+
+from fleetbot.devkit.forge.git import GitRepository
+
+
+class Access(IntEnum):
+    NONE = 0
+    READ = 1
+    WRITE = 2
+    ADMIN = 3
+    OWNER = 4
+
+
+@dataclass
+class Account:
+    """A person, or an organisation (which has labels and no password)."""
+
+    id: int
+    login: str
+    password: str = ""
+    is_admin: bool = False
+    is_org: bool = False
+    labels: dict[int, Label] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Token:
+    login: str
+    scopes: frozenset[str]
+
+
+@dataclass
+class Label:
+    id: int
+    name: str
+    color: str
+    description: str = ""
+    exclusive: bool = False
+
+    @property
+    def scope(self) -> str:
+        """Forgejo's exclusive scope: what stands before the last slash."""
+        return self.name.rpartition("/")[0] if self.exclusive else ""
+
+
+@dataclass
+class Comment:
+    id: int
+    author: Account
+    body: str
+    created: datetime
+    updated: datetime
+
+
+@dataclass
+class Review:
+    id: int
+    author: Account
+    state: str
+    body: str
+    commit_id: str
+    created: datetime
+
+
+@dataclass
+class Status:
+    id: int
+    creator: Account
+    state: str
+    context: str
+    description: str
+    target_url: str
+    created: datetime
+
+
+@dataclass
+class Pull:
+    """The part of a ticket that makes it a pull request."""
+
+    base: str
+    head: str
+    head_sha: str
+    reviews: list[Review] = field(default_factory=list)
+    merged: datetime | None = None
+    merged_by: Account | None = None
+    merge_sha: str = ""
+    base_sha_at_merge: str = ""
+
+
+@dataclass
+class Ticket:
+    """An issue or a pull request: they share their numbers, as in Forgejo."""
+
+    id: int
+    number: int
+    author: Account
+    title: str
+    body: str
+    created: datetime
+    updated: datetime
+    state: str = "open"
+    closed: datetime | None = None
+    labels: list[Label] = field(default_factory=list)
+    assignees: list[Account] = field(default_factory=list)
+    comments: list[Comment] = field(default_factory=list)
+    blockers: list[tuple[Repo, Ticket]] = field(default_factory=list)
+    pull: Pull | None = None
+
+    @property
+    def is_draft(self) -> bool:
+        return self.title.upper().startswith(("WIP:", "[WIP]"))
+
+
+@dataclass
+class Hook:
+    id: int
+    url: str
+    secret: str
+    events: frozenset[str]
+    active: bool
+    content_type: str
+    kind: str
+    branch_filter: str
+    created: datetime
+
+
+@dataclass
+class Repo:
+    id: int
+    owner: Account
+    name: str
+    git: GitRepository
+    created: datetime
+    default_branch: str = "main"
+    private: bool = False
+    description: str = ""
+    collaborators: dict[str, Access] = field(default_factory=dict)
+    labels: dict[int, Label] = field(default_factory=dict)
+    tickets: dict[int, Ticket] = field(default_factory=dict)
+    hooks: dict[int, Hook] = field(default_factory=dict)
+    statuses: dict[str, list[Status]] = field(default_factory=dict)
+    refs: dict[str, str] = field(default_factory=dict)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.owner.login}/{self.name}"
+
+    def branch(self, name: str) -> str | None:
+        """The commit of a branch."""
+        return self.refs.get(f"refs/heads/{name}")
+
+    def all_labels(self) -> dict[int, Label]:
+        return {**self.owner.labels, **self.labels}
+
+
+class World:
+    """Everything the forge knows, with the look-ups that several places need."""
+
+    def __init__(self, url: str, now: Callable[[], datetime]) -> None:
+        self.url = url
+        self._now = now
+        self._ids: Iterator[int] = itertools.count(1)
+        self.accounts: dict[str, Account] = {}
+        self.tokens: dict[str, Token] = {}
+        self.repos: dict[str, Repo] = {}
+        self.renamed: dict[str, str] = {}
+
+    def now(self) -> datetime:
+        """Whole seconds, like every time Forgejo shows."""
+        return self._now().astimezone(UTC).replace(microsecond=0)
+
+    def next_id(self) -> int:
+        return next(self._ids)
+
+    def account(self, login: str) -> Account | None:
+        return self.accounts.get(login.lower())
+
+    def repo(self, full_name: str) -> Repo | None:
+        return self.repos.get(full_name.lower())
+
+    def new_token(self, login: str, scopes: frozenset[str]) -> str:
+        token = secrets.token_hex(20)
+        self.tokens[token] = Token(login, scopes)
+        return token
+
+    def rename(self, repo: Repo, name: str) -> None:
+        old = repo.full_name.lower()
+        del self.repos[old]
+        repo.name = name
+        self.repos[repo.full_name.lower()] = repo
+        self.renamed[old] = repo.full_name
+
+    def access(self, account: Account | None, repo: Repo) -> Access:
+        if account is None:
+            return Access.NONE if repo.private else Access.READ
+        if account is repo.owner:
+            return Access.OWNER
+        if account.is_admin:
+            return Access.ADMIN
+        public = Access.NONE if repo.private else Access.READ
+        return max(public, repo.collaborators.get(account.login, Access.NONE))
+
+    def assignable(self, repo: Repo) -> list[Account]:
+        """Who an issue can be assigned to: whoever may write, by explicit right."""
+        people = [repo.owner, *(self.accounts[name.lower()] for name in repo.collaborators)]
+        return [one for one in people if self.access(one, repo) >= Access.WRITE and not one.is_org]
