@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from fleetbot.runner.adapters.claude_code import ClaudeCodeAdapter, ClaudeConfig
+from fleetbot.runner.adapters.codex import CodexAdapter, CodexConfig
 from fleetbot.runner.adapters.command import CommandAdapter, CommandConfig
 from fleetbot.runner.adapters.contract import (
     Adapter,
@@ -50,7 +51,7 @@ __all__ = [
     "build",
 ]
 
-KINDS = ("claude-code", "command")
+KINDS = ("claude-code", "codex", "command")
 
 
 class AdapterConfigError(ValueError):
@@ -62,6 +63,8 @@ def build(kind: str, table: Mapping[str, Any]) -> Adapter:
     try:
         if kind == "claude-code":
             return ClaudeCodeAdapter(msgspec.convert(table, ClaudeConfig))
+        if kind == "codex":
+            return CodexAdapter(msgspec.convert(table, CodexConfig))
         if kind == "command":
             return CommandAdapter(msgspec.convert(table, CommandConfig))
     except (msgspec.ValidationError, ValueError) as problem:
