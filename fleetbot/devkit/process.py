@@ -7,8 +7,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 
@@ -29,12 +30,30 @@ def free_port() -> int:
         return port
 
 
+def spawn_leashed(
+    argv: Sequence[str], *, cwd: Path, log: BinaryIO, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a program in a session of its own, its output in `log`.
+
+    A Ctrl-C in the terminal reaches us alone, and on Linux the child dies with the thread that
+    started it (see `leash.py`).
+    """
+    return subprocess.Popen(
+        [sys.executable, "-IS", str(_LEASH), str(os.getpid()), *argv],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 class ServerProcess:
     """One server program: always the same command, directory and log, however often it starts.
 
-    The child is in a session of its own, so that a Ctrl-C in the terminal reaches us alone, and on
-    Linux it dies with the thread that started it (see `leash.py`). Nothing here is bound to an
-    event loop: a server may be started by one loop and stopped by another.
+    Nothing here is bound to an event loop: a server may be started by one loop and stopped by
+    another.
     """
 
     def __init__(self, name: str, argv: Sequence[str], *, cwd: Path, ready_url: str) -> None:
@@ -95,14 +114,7 @@ class ServerProcess:
 
     def _spawn(self) -> None:
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-IS", str(_LEASH), str(os.getpid()), *self._argv],
-                cwd=self._cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self._process = spawn_leashed(self._argv, cwd=self._cwd, log=log)
 
     async def _until_ready(self) -> None:
         async with aiohttp.ClientSession() as session:

@@ -69,6 +69,11 @@ class Fleet:
         self._closed: dict[TaskId, None] = {}
         self._landings: set[asyncio.Task[None]] = set()
 
+    @property
+    def ready(self) -> bool:
+        """Whether memory is what the disk says; commits make it so before they decide."""
+        return not self._stale
+
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with the lines of every commit once they are durable."""
         self._listeners.append(listener)
@@ -182,6 +187,10 @@ class Fleet:
     def _tell(self, lines: Sequence[Recorded]) -> None:
         for listener in self._listeners:
             listener(lines)
+
+    async def settle(self) -> None:
+        """Wait for all that was submitted to be on disk, or refused."""
+        await asyncio.gather(*self._landings, return_exceptions=True)
 
     # heartbeats
 

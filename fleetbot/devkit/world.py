@@ -1,0 +1,236 @@
+"""A whole fleet on loopback: Synapse, maubot with the plugin, a forge, people, a room, a hook.
+
+The demo shows it and the flow tests tell their stories in it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fleetbot.devkit.bot_server import BotServer
+from fleetbot.devkit.build import build_plugin
+from fleetbot.devkit.forge import DevForge
+from fleetbot.devkit.homeserver import Homeserver
+from fleetbot.devkit.matrix_user import MatrixUser
+from fleetbot.devkit.rest import call
+from fleetbot.devkit.runner_process import RunnerProcess
+
+REPO = "acme/shop"
+INSTANCE = "fleet"
+LABELS = ("fleet", "bug", "priority:high", "priority:low", "needs:python", "agent:smith")
+FILES = {
+    "README.md": "# Shop\n\nA small shop that greets its customers.\n",
+    "greeting.py": 'def greet(name: str) -> str:\n    return f"Helo, {name}!"\n',
+    "test_greeting.py": (
+        "import unittest\n\nfrom greeting import greet\n\n\n"
+        "class TestGreeting(unittest.TestCase):\n"
+        "    def test_greets_by_name(self) -> None:\n"
+        '        self.assertTrue(greet("Ada").endswith(", Ada!"))\n'
+    ),
+}
+EVENTS = ("issues", "pull_request", "pull_request_review", "push")
+
+# Quick, so that a story does not wait for a heartbeat; the proportions are those of real life.
+RUNS = {"heartbeat_seconds": 1, "lease_seconds": 5, "ack_seconds": 5, "claim_wait_seconds": 10}
+
+
+class World:
+    """Everything is up; `room` has alice (all power), bob (none) and the bot in it."""
+
+    homeserver: Homeserver
+    bots: BotServer
+    forge: DevForge
+    alice: MatrixUser
+    bob: MatrixUser
+    bot: MatrixUser
+    room: str
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.alice_password = secrets.token_hex(6)
+        self.reader_token = secrets.token_urlsafe(24)
+        self.operator_token = secrets.token_urlsafe(24)
+        self.enrolment_token = secrets.token_urlsafe(24)
+        self.webhook_secret = secrets.token_urlsafe(24)
+        self.tokens: dict[str, str] = {}
+        self._runners: list[RunnerProcess] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def start(
+        cls,
+        root: Path,
+        *,
+        homeserver: Homeserver | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> AsyncIterator[World]:
+        """Start in the empty directory `root`; `config` replaces sections of the plugin's."""
+        world = cls(root)
+        async with AsyncExitStack() as stack:
+            await world._start_servers(stack, homeserver)
+            await world._people_the_forge()
+            await world._people_the_room()
+            await world._install(config or {})
+            try:
+                yield world
+            finally:
+                for runner in world._runners:
+                    await runner.stop()
+
+    async def _start_servers(self, stack: AsyncExitStack, homeserver: Homeserver | None) -> None:
+        for name in ("synapse", "maubot", "forge", "runner"):
+            (self.root / name).mkdir(parents=True)
+        if homeserver is None:
+            homeserver = await stack.enter_async_context(Homeserver.start(self.root / "synapse"))
+        self.homeserver = homeserver
+        self.forge = await stack.enter_async_context(DevForge.start(self.root / "forge"))
+        self.bots = await stack.enter_async_context(
+            BotServer.start(self.root / "maubot", homeserver)
+        )
+
+    async def _people_the_forge(self) -> None:
+        self.forge.add_org("acme")
+        self.tokens["alice"] = self.forge.add_user("alice", self.alice_password)
+        self.tokens["fleetbot"] = self.forge.add_user("fleetbot")
+        self.tokens["runner"] = self.forge.add_user("fleet-runner")
+        await self.forge.create_repo("acme", "shop", FILES, labels=LABELS)
+        self.forge.add_collaborator(REPO, "alice", "admin")
+        self.forge.add_collaborator(REPO, "fleetbot", "write")
+        self.forge.add_collaborator(REPO, "fleet-runner", "write")
+
+    async def _people_the_room(self) -> None:
+        mark = secrets.token_hex(3)  # the homeserver may be shared
+        self.alice = await self.homeserver.register(f"alice-{mark}", self.alice_password)
+        self.bob = await self.homeserver.register(f"bob-{mark}", self.alice_password)
+        self.bot = await self.homeserver.register(f"fleetbot-{mark}", secrets.token_hex(16))
+        self.room = await self.alice.create_room(
+            "Fleet", invite=[self.bot.user_id, self.bob.user_id]
+        )
+        await self.bob.join(self.room)
+
+    async def _install(self, config: Mapping[str, Any]) -> None:
+        archive = build_plugin(self.root / "dist")
+        plugin = await self.bots.admin.upload(archive)
+        await self.bots.add_bot(self.bot)
+        await self.bot.join(self.room)
+        await self.bots.admin.put_instance(
+            INSTANCE,
+            plugin=plugin,
+            user_id=self.bot.user_id,
+            config={**self.config, **config},
+        )
+        await self.forge_api(
+            "alice",
+            "POST",
+            f"/repos/{REPO}/hooks",
+            {
+                "type": "forgejo",
+                "active": True,
+                "events": list(EVENTS),
+                "config": {
+                    "url": f"{self.api}/webhooks/forgejo",
+                    "content_type": "json",
+                    "secret": self.webhook_secret,
+                },
+            },
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The plugin's configuration in this world."""
+        return {
+            "forge": {
+                "url": self.forge.url,
+                "token": self.tokens["fleetbot"],
+                "webhook_secret": self.webhook_secret,
+                "repositories": [REPO],
+                "reconcile_seconds": 5,
+            },
+            "auth": {
+                "enrolment_tokens": [self.enrolment_token],
+                "reader_tokens": [self.reader_token],
+                "operator_tokens": [self.operator_token],
+            },
+            "rooms": {self.room: {"default_repo": REPO}},
+            "runs": RUNS,
+            "retry": {"max_attempts": 3, "base_seconds": 0.2, "cap_seconds": 1},
+        }
+
+    # addresses and calls
+
+    @property
+    def instance_url(self) -> str:
+        return self.bots.admin.instance_url(INSTANCE)
+
+    @property
+    def api(self) -> str:
+        return f"{self.instance_url}api/v1"
+
+    async def get(self, path: str) -> Any:
+        """Ask fleetbot, as a reader."""
+        return await call("GET", f"{self.api}{path}", token=self.reader_token)
+
+    async def forge_api(self, who: str, method: str, path: str, body: object = None) -> Any:
+        """Ask the forge as alice, fleetbot or the runner's account."""
+        return await call(
+            method, f"{self.forge.url}/api/v1{path}", token=self.tokens[who], json=body
+        )
+
+    async def open_issue(
+        self, title: str, body: str = "", labels: Sequence[str] = ("fleet",)
+    ) -> int:
+        """alice opens an issue; returns its number."""
+        known = {row["name"]: row["id"] for row in await self._labels()}
+        issue = {"title": title, "body": body, "labels": [known[name] for name in labels]}
+        answer = await self.forge_api("alice", "POST", f"/repos/{REPO}/issues", issue)
+        return int(answer["number"])
+
+    async def _labels(self) -> list[dict[str, Any]]:
+        return list(await self.forge_api("alice", "GET", f"/repos/{REPO}/labels"))
+
+    async def issue(self, number: int) -> dict[str, Any]:
+        return dict(await self.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}"))
+
+    async def comments(self, number: int) -> list[str]:
+        rows = await self.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}/comments")
+        return [row["body"] for row in rows]
+
+    # runners
+
+    def start_runner(
+        self, agents: str, *, name: str = "runner", env: Mapping[str, str] | None = None
+    ) -> RunnerProcess:
+        """Start `fleetbot runner` with these `[[agents]]` tables, as TOML."""
+        root = self.root / "runner" / name
+        root.mkdir(parents=True, exist_ok=True)
+        config = root / "config.toml"
+        config.write_text(self.runner_config(root, agents))
+        config.chmod(0o600)
+        argv = [sys.executable, "-m", "fleetbot.cli", "runner", "-c", str(config)]
+        runner = RunnerProcess(argv, root / "runner.log", {**_base_env(root), **(env or {})})
+        self._runners.append(runner)
+        runner.start()
+        return runner
+
+    def runner_config(self, root: Path, agents: str) -> str:
+        return (
+            f'[orchestrator]\nurl = "{self.instance_url}"\n'
+            f'enrolment_token = "{self.enrolment_token}"\n\n'
+            f'[forge]\nurl = "{self.forge.url}"\nusername = "fleet-runner"\n'
+            f'token = "{self.tokens["runner"]}"\n\n'
+            f'[runner]\nroot = "{root / "state"}"\ndrain_seconds = 5\n\n{agents}\n'
+        )
+
+
+def _base_env(home: Path) -> dict[str, str]:
+    """Nothing of the person's own environment but what programs need to be found and to speak."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
+    project = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [project, kept.get("PYTHONPATH")]))
+    return {**kept, "HOME": str(home), "PYTHONPATH": path}

@@ -1,0 +1,58 @@
+"""Whether all is well: what `healthz` and the start of the plugin tell."""
+
+from __future__ import annotations
+
+import logging
+
+from fleetbot import wire
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError
+from fleetbot.services.fleet import Fleet
+
+
+class ForgeProbe:
+    """Knows whether Forgejo answers, and as whom; looks again with every `tick`."""
+
+    def __init__(self, client: ForgeClient, log: logging.Logger) -> None:
+        self._client = client
+        self._log = log
+        self.login: str | None = None
+        self.problem: str | None = "not asked yet"
+
+    async def tick(self) -> float | None:
+        """Seconds until the next look: sooner while Forgejo is away."""
+        before = self.problem
+        try:
+            self.login = (await self._client.current_user()).login
+            self.problem = None
+        except ForgeError as error:
+            self.problem = str(error)
+        if self.problem != before:
+            self._report()
+        return 5 if self.problem else None
+
+    def _report(self) -> None:
+        if self.problem:
+            self._log.warning("Forgejo cannot be used: %s. It is tried again.", self.problem)
+        else:
+            self._log.info("Forgejo answers; the bot is %s there", self.login)
+
+
+class HealthReport:
+    def __init__(self, fleet: Fleet, probe: ForgeProbe, version: str) -> None:
+        self._fleet = fleet
+        self._probe = probe
+        self._version = version
+
+    async def check(self) -> wire.Health:
+        """`degraded` where something needs a look; the checks say what."""
+        stuck = [b for b in await self._fleet.store.outbox_stats() if b.attempts > 0]
+        checks = {
+            "journal": "ok" if self._fleet.ready else "the journal cannot be written",
+            "forge": self._probe.problem or "ok",
+            "outbox": "; ".join(f"{b.destination}: {b.error}" for b in stuck[:5]) or "ok",
+        }
+        well = set(checks.values()) == {"ok"}
+        return wire.Health(
+            status="ok" if well else "degraded", checks=checks, version=self._version
+        )

@@ -1,0 +1,203 @@
+"""The plugin's configuration, parsed once into frozen values; `base-config.yaml` describes it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from fleetbot.domain.model import REPO, Policy
+from fleetbot.domain.receipts import Rules
+from fleetbot.services.access import TokenSets
+from fleetbot.services.agents import Rhythm
+from fleetbot.services.labels import LabelMaps
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Token = Annotated[str, Meta(min_length=16)]
+
+
+class SettingsError(ValueError):
+    """The configuration is wrong; the text names the setting and the way out."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the configuration's sections."""
+
+
+class ForgeSettings(Section, frozen=True):
+    url: str
+    token: str
+    webhook_secret: str
+    repositories: tuple[str, ...] = ()
+    accounts: dict[str, str] = {}
+    reconcile_seconds: Seconds = 300
+
+
+class AuthSettings(Section, frozen=True):
+    enrolment_tokens: tuple[Token, ...] = ()
+    reader_tokens: tuple[Token, ...] = ()
+    operator_tokens: tuple[Token, ...] = ()
+
+    @property
+    def token_sets(self) -> TokenSets:
+        return TokenSets(
+            enrolment=self.enrolment_tokens,
+            reader=self.reader_tokens,
+            operator=self.operator_tokens,
+        )
+
+
+class RoomSettings(Section, frozen=True):
+    """One room. `repos` empty: it hears of all; `levels`: power level by command."""
+
+    repos: tuple[str, ...] = ()
+    default_repo: str | None = None
+    levels: dict[str, int] = {}
+
+    def hears(self, repo: str) -> bool:
+        return not self.repos or repo in self.repos
+
+
+class RunSettings(Section, frozen=True):
+    heartbeat_seconds: Seconds = 20
+    lease_seconds: Seconds = 90
+    ack_seconds: Seconds = 30
+    timeout_seconds: Seconds = 10_800
+    claim_wait_seconds: Annotated[float, Meta(gt=0, le=60)] = 25
+    repository_limit: Count = 0
+    max_refutations: Count = 2
+
+    @property
+    def rhythm(self) -> Rhythm:
+        return Rhythm(
+            heartbeat=self.heartbeat_seconds,
+            lease=self.lease_seconds,
+            claim_wait=self.claim_wait_seconds,
+        )
+
+
+class RetrySettings(Section, frozen=True):
+    max_attempts: Annotated[int, Meta(ge=1)] = 3
+    base_seconds: Seconds = 30
+    cap_seconds: Seconds = 3600
+
+
+class VerifySettings(Section, frozen=True):
+    authors: tuple[str, ...] = ()
+    forbidden_paths: tuple[str, ...] = ()
+    require_ci: bool = False
+    clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            authors=self.authors,
+            forbidden_paths=self.forbidden_paths,
+            require_ci=self.require_ci,
+            clock_skew_ms=int(self.clock_skew_seconds * 1000),
+        )
+
+
+class Settings(Section, frozen=True):
+    forge: ForgeSettings
+    labels: LabelMaps = LabelMaps()
+    auth: AuthSettings = AuthSettings()
+    rooms: dict[str, RoomSettings] = {}
+    runs: RunSettings = RunSettings()
+    retry: RetrySettings = RetrySettings()
+    verify: VerifySettings = VerifySettings()
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            max_attempts=self.retry.max_attempts,
+            retry_base_ms=_ms(self.retry.base_seconds),
+            retry_cap_ms=_ms(self.retry.cap_seconds),
+            ack_ms=_ms(self.runs.ack_seconds),
+            lease_ms=_ms(self.runs.lease_seconds),
+            heartbeat_ms=_ms(self.runs.heartbeat_seconds),
+            run_timeout_ms=_ms(self.runs.timeout_seconds),
+            max_refutations=self.runs.max_refutations,
+            repo_limit=self.runs.repository_limit,
+        )
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def parse(data: Mapping[str, Any]) -> Settings:
+    """Parse the configuration. Raises SettingsError with the setting's name and the way out."""
+    try:
+        settings = msgspec.convert(data, Settings)
+    except msgspec.ValidationError as problem:
+        raise SettingsError(_explain(str(problem), data)) from None
+    _check_forge(settings.forge)
+    _check_rooms(settings)
+    if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
+        raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
+    return settings
+
+
+def _check_forge(forge: ForgeSettings) -> None:
+    if not re.match(r"https?://[^\s/]+", forge.url):
+        raise SettingsError("forge.url must be an address like https://forgejo.example.org.")
+    if not forge.token:
+        raise SettingsError("forge.token is missing: make one on Forgejo for the bot's account.")
+    if not forge.webhook_secret:
+        raise SettingsError("forge.webhook_secret is missing: deliveries could not be trusted.")
+    for repo in forge.repositories:
+        if not REPO.match(repo):
+            raise SettingsError(f"forge.repositories: {repo!r} is not of the form owner/name.")
+
+
+def _check_rooms(settings: Settings) -> None:
+    for room, its in settings.rooms.items():
+        if not room.startswith("!"):
+            raise SettingsError(
+                f"rooms: {room!r} is not a room id; it begins with '!' "
+                "(in Element: room settings, Advanced)."
+            )
+        for repo in (*its.repos, *filter(None, [its.default_repo])):
+            if not REPO.match(repo):
+                raise SettingsError(f"rooms.{room}: {repo!r} is not of the form owner/name.")
+
+
+def _explain(problem: str, data: Mapping[str, Any]) -> str:
+    """`forge.tokn: unknown setting; did you mean token?` out of msgspec's words."""
+    path = re.search(r" - at `\$\.?([^`]*)`", problem)
+    where = path[1] if path else ""
+    message = problem.partition(" - at ")[0]
+    if unknown := re.search(r"unknown field `([^`]+)`", message):
+        return _unknown(where, unknown[1])
+    if missing := re.search(r"missing required field `([^`]+)`", message):
+        return f"{_join(where, missing[1])} is missing."
+    return f"{where or 'the configuration'}: {message[0].lower()}{message[1:]}."
+
+
+def _unknown(where: str, name: str) -> str:
+    section: Any = Settings
+    for part in filter(None, where.split(".")):
+        section = _SECTIONS.get(part, RoomSettings)
+    near = difflib.get_close_matches(name, section.__struct_fields__, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(section.__struct_fields__)}."
+    return f"{_join(where, name)} is an unknown setting; {hint}"
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+_SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "forge": ForgeSettings,
+    "labels": LabelMaps,
+    "auth": AuthSettings,
+    "runs": RunSettings,
+    "retry": RetrySettings,
+    "verify": VerifySettings,
+}
