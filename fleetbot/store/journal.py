@@ -28,9 +28,10 @@ from fleetbot.domain.model import (
 
 
 class StoreUnavailable(Exception):
-    """The change is not durable, and no later one will be taken until `load`.
+    """The database refuses, or is not loaded.
 
-    Memory has been decided on events that never landed, so it must be read again from disk first.
+    After an append that raised this no other is taken until `load`: memory has been decided on
+    events that never landed, so it must be read again from disk first.
     """
 
 
@@ -174,7 +175,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What memory starts from: open tasks with their current runs, pending receipts, all agents."""
+    """What memory starts from: open tasks with their runs and receipts, and all agents."""
 
     seq: int
     tasks: tuple[Task, ...]
@@ -234,8 +235,14 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """Durable truth. One event loop uses it; reads see every append that has returned."""
 
+    async def open(self) -> None:
+        """Opens the store for reads and `replace_models` only; `load` does it too."""
+
     async def load(self) -> Snapshot:
-        """Opens the store, at first and after a failed append; appends are refused until it did."""
+        """Opens the store, at first and after a failed append; appends are refused until it did.
+
+        Raises `StoreUnavailable`, and `DatabaseInUse` when another process works on the database.
+        """
 
     async def append(self, change: Change) -> None:
         """Returns when the change is durable.

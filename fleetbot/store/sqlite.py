@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -42,7 +43,7 @@ from fleetbot.store.journal import (
 )
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.views import VIEWS
-from fleetbot.store.writer import Work, Writer, connect
+from fleetbot.store.writer import Writer, connect
 
 T = TypeVar("T")
 
@@ -121,19 +122,30 @@ class SqliteStore:
         self._readers: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
 
-    async def load(self) -> Snapshot:
+    async def open(self) -> None:
         await self._retire_writer()
         self._lock.acquire()
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(1, thread_name_prefix="fleetbot-reads")
         self._writer = Writer(self._path, self._synchronous)
         await self._writer.start()
-        snapshot = await self._read(_snapshot)
+
+    async def load(self) -> Snapshot:
+        await self.open()
+        try:
+            snapshot = await self._read(_snapshot)
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(
+                f"a read model cannot be read ({error}): `fleetbot db rebuild` makes them anew"
+            ) from error
         self._loaded = True
         return snapshot
 
     async def close(self) -> None:
         await self._retire_writer()
         if self._readers is not None:
-            await self._read(sqlite3.Connection.close)
+            with suppress(StoreUnavailable):  # it was never opened
+                await self._read(sqlite3.Connection.close)
             self._readers.shutdown()
             self._readers = self._database = None
         self._lock.release()
@@ -147,29 +159,36 @@ class SqliteStore:
     # writing
 
     async def append(self, change: Change) -> None:
-        await self._submit(change)
+        await self._loaded_writer().submit(change)
 
     async def append_log(self, chunk: LogChunk) -> int:
-        length: int = await self._submit(lambda journal: journal.append_log(chunk))
+        writer = self._loaded_writer()
+        length: int = await writer.submit(lambda journal: journal.append_log(chunk))
         return length
 
     async def prune(self, before: int) -> int:
         def prune(journal: Journal) -> int:
             return journal.prune(before, _PRUNED_AT_ONCE)
 
-        total = pruned = int(await self._submit(prune))
-        while pruned >= _PRUNED_AT_ONCE:  # in portions, so that appends get their turn in between
-            pruned = int(await self._submit(prune))
+        total = 0
+        while True:  # in portions, so that appends get their turn in between
+            pruned: int = await self._loaded_writer().submit(prune)
             total += pruned
-        return total
+            if pruned < _PRUNED_AT_ONCE:
+                return total
 
     async def replace_models(self, models: Models) -> None:
-        await self._submit(lambda journal: journal.replace_models(models))
+        await self._open_writer().submit(lambda journal: journal.replace_models(models))
 
-    def _submit(self, work: Work) -> asyncio.Future[Any]:
-        if self._writer is None or not self._loaded:
-            raise StoreUnavailable("the store is not loaded")
-        return self._writer.submit(work)
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise StoreUnavailable("the store is not open")
+        return self._writer
+
+    def _loaded_writer(self) -> Writer:
+        if not self._loaded:
+            raise StoreUnavailable("the store must be loaded first")
+        return self._open_writer()
 
     # reading
 
@@ -310,12 +329,15 @@ class SqliteStore:
     async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Runs the query in the reading thread, on its connection."""
         if self._readers is None:
-            self._readers = ThreadPoolExecutor(1, thread_name_prefix="fleetbot-reads")
+            raise StoreUnavailable("the store is not open")
 
         def read() -> T:
-            if self._database is None:
-                self._database = connect(self._path, "query_only = ON")
-            return query(self._database)
+            try:
+                if self._database is None:
+                    self._database = connect(self._path, "query_only = ON")
+                return query(self._database)
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"{self._path} cannot be read: {error}") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, read)
 
@@ -326,14 +348,15 @@ def _snapshot(database: sqlite3.Connection) -> Snapshot:
 
     states = [state.value for state in OPEN_STATES]
     is_open = f"state IN ({_marks(states)})"
-    runs = f"SELECT data FROM runs WHERE id IN (SELECT run FROM tasks WHERE {is_open})"
-    pending = "SELECT data FROM receipts WHERE verdict = 'pending' ORDER BY filed_at, id"
+    of_open = f"task IN (SELECT id FROM tasks WHERE {is_open})"
     tasks = f"SELECT data FROM tasks WHERE {is_open} ORDER BY created_at, id"
+    runs = f"SELECT data FROM runs WHERE {of_open} ORDER BY assigned_at, id"
+    receipts = f"SELECT data FROM receipts WHERE {of_open} ORDER BY filed_at, id"
     return Snapshot(
         seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
         tasks=tuple(map(_task, data(tasks, *states))),
         runs=tuple(map(_run, data(runs, *states))),
-        receipts=tuple(map(_receipt, data(pending))),
+        receipts=tuple(map(_receipt, data(receipts, *states))),
         agents=tuple(map(_agent, data("SELECT data FROM agents ORDER BY name"))),
         seen=dict(database.execute("SELECT agent, at FROM seen").fetchall()),
     )

@@ -39,22 +39,20 @@ def _task(task: Task) -> tuple[object, ...]:
 
 
 def _run(run: Run) -> tuple[object, ...]:
-    data = _json.encode(run).decode()
-    return (run.id, run.task, run.agent, run.state.value, run.assigned_at, data)
+    return (run.id, run.task, run.agent, run.assigned_at, _json.encode(run).decode())
 
 
 def _receipt(filed: FiledReceipt) -> tuple[object, ...]:
-    data = _json.encode(filed).decode()
-    return (filed.receipt.id, filed.task, filed.run, filed.verdict.value, filed.filed_at, data)
+    return (filed.receipt.id, filed.task, filed.filed_at, _json.encode(filed).decode())
 
 
 def _agent(agent: Agent) -> tuple[object, ...]:
-    return (agent.name, agent.status.value, _json.encode(agent).decode())
+    return (agent.name, _json.encode(agent).decode())
 
 
 TASKS = View("tasks", ("id", "repo", "issue", "state", "run", "created_at", "data"), _task)
-RUNS = View("runs", ("id", "task", "agent", "state", "assigned_at", "data"), _run)
-RECEIPTS = View("receipts", ("id", "task", "run", "verdict", "filed_at", "data"), _receipt)
-AGENTS = View("agents", ("name", "status", "data"), _agent)
+RUNS = View("runs", ("id", "task", "agent", "assigned_at", "data"), _run)
+RECEIPTS = View("receipts", ("id", "task", "filed_at", "data"), _receipt)
+AGENTS = View("agents", ("name", "data"), _agent)
 
 VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS)}

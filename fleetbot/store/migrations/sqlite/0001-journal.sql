@@ -34,7 +34,6 @@ CREATE TABLE runs (
     id           TEXT   NOT NULL PRIMARY KEY,
     task         TEXT   NOT NULL,
     agent        TEXT   NOT NULL,
-    state        TEXT   NOT NULL,
     assigned_at  BIGINT NOT NULL,
     data         TEXT   NOT NULL
 );
@@ -44,18 +43,14 @@ CREATE INDEX runs_agent ON runs (agent);
 CREATE TABLE receipts (
     id        TEXT   NOT NULL PRIMARY KEY,
     task      TEXT   NOT NULL,
-    run       TEXT   NOT NULL,
-    verdict   TEXT   NOT NULL,
     filed_at  BIGINT NOT NULL,
     data      TEXT   NOT NULL
 );
 CREATE INDEX receipts_task ON receipts (task, filed_at);
-CREATE INDEX receipts_pending ON receipts (verdict) WHERE verdict = 'pending';
 
 CREATE TABLE agents (
-    name    TEXT NOT NULL PRIMARY KEY,
-    status  TEXT NOT NULL,
-    data    TEXT NOT NULL
+    name  TEXT NOT NULL PRIMARY KEY,
+    data  TEXT NOT NULL
 );
 
 -- Heartbeats are no events: only the last one of each agent matters.

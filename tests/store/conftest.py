@@ -1,0 +1,29 @@
+"""Every test of a store runs on every database there is a store for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fleetbot.store.journal import Store
+from tests.store.backend import Backend, SqliteBackend
+from tests.store.history import History
+
+
+@pytest.fixture(params=[SqliteBackend])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    made: Backend = request.param(tmp_path)
+    return made
+
+
+@pytest.fixture
+async def store(backend: Backend) -> AsyncIterator[Store]:
+    async with backend.open() as opened:
+        yield opened
+
+
+@pytest.fixture
+def history() -> History:
+    return History()

@@ -1,0 +1,74 @@
+"""Logs of runs: by offset, so that a runner may send again what it is not sure of."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fleetbot.domain.model import RunId
+from fleetbot.store.journal import Anchor, Change, LogChunk, LogGap, LogLine, Store
+
+RUN = RunId("run-1")
+
+
+def lines(*numbers: int) -> tuple[LogLine, ...]:
+    return tuple(LogLine(at=n, kind="out", text=f"line {n}") for n in numbers)
+
+
+def chunk(*numbers: int, run: RunId = RUN) -> LogChunk:
+    return LogChunk(run=run, offset=numbers[0], lines=lines(*numbers))
+
+
+async def test_lines_come_back_in_order_by_offset(store: Store) -> None:
+    assert await store.append_log(chunk(0, 1, 2)) == 3
+    assert await store.append_log(chunk(3)) == 4
+
+    assert await store.log_lines(RUN) == list(lines(0, 1, 2, 3))
+    assert await store.log_lines(RUN, offset=1, limit=2) == list(lines(1, 2))
+    assert await store.log_length(RUN) == 4
+
+
+async def test_lines_sent_again_are_not_stored_again(store: Store) -> None:
+    await store.append_log(chunk(0, 1, 2))
+
+    assert await store.append_log(chunk(0, 1)) == 3
+    assert await store.append_log(chunk(1, 2, 3)) == 4
+    assert await store.log_lines(RUN) == list(lines(0, 1, 2, 3))
+
+
+async def test_a_gap_is_refused_with_what_is_there(store: Store) -> None:
+    await store.append_log(chunk(0, 1))
+
+    with pytest.raises(LogGap, match="send again from 2") as refused:
+        await store.append_log(chunk(3, 4))
+
+    assert refused.value.length == 2
+    assert refused.value.field == "offset"
+    assert await store.log_length(RUN) == 2
+
+
+async def test_a_gap_disturbs_nobody_else(store: Store) -> None:
+    refused, length, _ = await asyncio.gather(
+        store.append_log(chunk(5)),
+        store.append_log(chunk(0, run=RunId("run-2"))),
+        store.append(Change(anchors=(Anchor(key="k", value="v"),))),
+        return_exceptions=True,
+    )
+
+    assert isinstance(refused, LogGap)
+    assert length == 1
+    assert await store.anchor("k") == "v"
+
+
+async def test_runs_have_logs_of_their_own(store: Store) -> None:
+    await store.append_log(chunk(0, 1))
+
+    assert await store.log_length(RunId("run-2")) == 0
+    assert await store.log_lines(RunId("run-2")) == []
+
+
+async def test_a_chunk_without_lines_tells_the_length(store: Store) -> None:
+    await store.append_log(chunk(0, 1))
+
+    assert await store.append_log(LogChunk(run=RUN, offset=2, lines=())) == 2

@@ -1,0 +1,105 @@
+"""Migrations: applied once, from a checkout or a zip, and never in need of a person."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import fleetbot
+from fleetbot.store.migrate import MigrationError, migrate_sqlite
+
+PACKAGE = Path(fleetbot.__file__).parent
+NAMES = sorted(path.stem for path in (PACKAGE / "store/migrations/sqlite").glob("*.sql"))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "fleet bot #1?.db"
+
+
+def execute(database: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        return connection.execute(statement).fetchall()
+
+
+def test_every_migration_is_applied_once(database: Path) -> None:
+    assert migrate_sqlite(database) == NAMES
+    assert migrate_sqlite(database) == []
+    assert execute(database, "SELECT count(*) FROM events") == [(0,)]
+
+
+def test_migrations_are_applied_from_inside_a_zip(tmp_path: Path, database: Path) -> None:
+    plugin = tmp_path / "fleetbot.mbp"
+    with zipfile.ZipFile(plugin, "w") as archive:
+        for path in PACKAGE.rglob("*"):
+            if path.suffix in {".py", ".sql"}:  # no entries for folders, as mbc writes it
+                archive.write(path, path.relative_to(PACKAGE.parent))
+    script = (
+        "import sys, pathlib, fleetbot.store.migrate as m;"
+        "print(m.__file__, m.migrate_sqlite(pathlib.Path(sys.argv[1])))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(database)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(plugin)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.strip() == f"{plugin}/fleetbot/store/migrate.py {NAMES}"
+
+
+def test_a_lock_left_behind_by_a_killed_process_is_broken(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    migrate_sqlite(database)
+    execute(database, "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, '2026-01-01', 1)")
+
+    assert migrate_sqlite(database) == []
+
+    assert "was interrupted" in caplog.text
+    assert execute(database, "SELECT * FROM yoyo_lock") == []
+
+
+def test_a_lock_left_behind_at_the_very_first_start_is_broken(database: Path) -> None:
+    execute(database, "CREATE TABLE yoyo_lock (locked INT DEFAULT 1, ctime TIMESTAMP, pid INT)")
+    execute(database, "INSERT INTO yoyo_lock VALUES (1, '2026-01-01', 1)")
+
+    assert migrate_sqlite(database) == NAMES
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(database: Path) -> None:
+    execute(database, "CREATE TABLE outbox (id TEXT)")
+
+    with pytest.raises(sqlite3.OperationalError, match="outbox"):
+        migrate_sqlite(database)
+
+    assert execute(database, "SELECT name FROM sqlite_master WHERE name = 'events'") == []
+    execute(database, "DROP TABLE outbox")
+    assert migrate_sqlite(database) == NAMES
+
+
+def test_a_newer_schema_is_refused(database: Path) -> None:
+    migrate_sqlite(database)
+    execute(database, "INSERT INTO _yoyo_migration VALUES ('abc', '9999-later', '2026-01-01')")
+
+    with pytest.raises(MigrationError, match="newer fleetbot"):
+        migrate_sqlite(database)
+
+
+def test_a_missing_yoyo_is_told_in_one_line(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "yoyo", None)
+
+    with pytest.raises(MigrationError, match="pip install 'yoyo-migrations"):
+        migrate_sqlite(database)

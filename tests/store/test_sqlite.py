@@ -1,0 +1,90 @@
+"""What holds on SQLite: a killed process, one process per file, few commits for many callers."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from fleetbot.store.journal import StoreUnavailable
+from fleetbot.store.lock import DatabaseInUse
+from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.verify import verify
+from tests.store.backend import SqliteBackend
+from tests.store.history import History
+
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> SqliteBackend:
+    return SqliteBackend(tmp_path)
+
+
+def commits(database: Path) -> int:
+    """How many transactions the write-ahead log holds: a commit's last frame tells the size."""
+    log = database.with_name(database.name + "-wal").read_bytes()
+    if not log:
+        return 0
+    (page_size,) = struct.unpack(">I", log[8:12])
+    frames = range(32, len(log), 24 + page_size)
+    return sum(log[frame + 4 : frame + 8] != bytes(4) for frame in frames)
+
+
+async def test_a_killed_process_loses_nothing_it_has_acknowledged(backend: SqliteBackend) -> None:
+    await asyncio.to_thread(migrate_sqlite, backend.path)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.store.appender", str(backend.path)),
+        cwd=PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    acknowledged = [int(await process.stdout.readline()) for _ in range(400)]
+    process.kill()
+    rest, _ = await process.communicate()
+    acknowledged += [int(line) for line in rest.splitlines(keepends=True) if line.endswith(b"\n")]
+
+    async with backend.open() as store:
+        snapshot = await store.load()
+        assert snapshot.seq >= max(acknowledged)
+        assert len(snapshot.tasks) == snapshot.seq
+        assert await verify(store) == []
+
+
+async def test_callers_that_come_together_share_a_commit(
+    backend: SqliteBackend, history: History
+) -> None:
+    async with backend.open() as store:
+        before = commits(backend.path)
+        async with backend.held():
+            changes = [history.created(f"t{n}") for n in range(200)]
+            appends = [asyncio.create_task(store.append(change)) for change in changes]
+            await store.last_hash()
+        await asyncio.gather(*appends)
+
+        # One for what the writer had taken when it began to wait, one for all the others.
+        assert commits(backend.path) - before <= 2
+
+
+async def test_a_second_process_is_refused_while_the_first_works(backend: SqliteBackend) -> None:
+    async with backend.open():
+        with pytest.raises(DatabaseInUse, match="stop it first"):
+            await SqliteStore(backend.path).load()
+        with pytest.raises(DatabaseInUse):
+            await asyncio.to_thread(migrate_sqlite, backend.path)
+
+    async with backend.open():
+        pass
+
+
+async def test_a_database_without_schema_is_not_opened(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "empty.db")
+
+    with pytest.raises(StoreUnavailable, match="no such table"):
+        await store.load()
+
+    await store.close()

@@ -1,0 +1,113 @@
+"""Verification finds what was changed behind the fleet's back; a rebuild mends read models."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetbot.domain.errors import Conflict
+from fleetbot.store.journal import Models, Store, StoreUnavailable
+from fleetbot.store.verify import JournalDamaged, Problem, rebuild, verify
+from tests.store.backend import Backend
+from tests.store.history import History
+
+
+@pytest.fixture
+async def story(store: Store, history: History) -> None:
+    """Events 1 to 8: an agent, a task from beginning to end, and a waiting one."""
+    for change in (history.registered(), *history.story("t1"), history.created("t2")):
+        await store.append(change)
+
+
+@pytest.mark.usefixtures("story")
+async def test_an_untouched_store_has_no_problems(store: Store) -> None:
+    assert await verify(store) == []
+
+
+@pytest.mark.usefixtures("story")
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        ("UPDATE events SET data = replace(data, 'alice', 'mallory') WHERE seq = 2", "event 2"),
+        ("UPDATE events SET actor = 'matrix:@mallory:hs' WHERE seq = 3", "event 3"),
+        ("UPDATE events SET at = at + 1 WHERE seq = 8", "event 8"),
+        ("UPDATE events SET type = 'task.cancelled' WHERE seq = 7", "event 7"),
+        ("UPDATE events SET hash = zeroblob(32) WHERE seq = 1", "event 1"),
+        ("UPDATE events SET version = 9 WHERE seq = 7", "event 7"),
+        ("DELETE FROM events WHERE seq = 4", "event 5"),
+    ],
+)
+async def test_a_changed_line_is_found_and_a_rebuild_refused(
+    backend: Backend, store: Store, change: str, where: str
+) -> None:
+    backend.tamper(change)
+
+    (problem,) = await verify(store)
+    assert problem.where == where
+    with pytest.raises(JournalDamaged, match=f"{where}: .*restore a backup"):
+        await rebuild(store)
+
+
+@pytest.mark.usefixtures("story")
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("DELETE FROM runs", Problem("runs t1-run", "is missing")),
+        (
+            "UPDATE tasks SET state = 'created' WHERE id = 't1'",
+            Problem("tasks t1", "differs from what its events say"),
+        ),
+        (
+            "UPDATE receipts SET data = replace(data, 'verified', 'refuted')",
+            Problem("receipts t1-receipt", "differs from what its events say"),
+        ),
+        (
+            "INSERT INTO agents (name, data) VALUES ('ghost', '{}')",
+            Problem("agents ghost", "no event tells of it"),
+        ),
+        (
+            "DELETE FROM events WHERE seq = 8",
+            Problem("tasks t2", "no event tells of it"),
+        ),
+    ],
+)
+async def test_a_changed_read_model_is_found_and_made_again(
+    backend: Backend, store: Store, change: str, problem: Problem
+) -> None:
+    backend.tamper(change)
+    assert await verify(store) == [problem]
+
+    await store.open()
+    await rebuild(store)
+
+    assert await verify(store) == []
+
+
+@pytest.mark.usefixtures("story")
+async def test_an_unreadable_read_model_is_told_with_the_way_out(
+    backend: Backend, store: Store
+) -> None:
+    backend.tamper("UPDATE agents SET data = '{}'")
+
+    with pytest.raises(StoreUnavailable, match="fleetbot db rebuild"):
+        await store.load()
+
+    await rebuild(store)
+    assert len((await store.load()).agents) == 1
+
+
+@pytest.mark.usefixtures("story")
+async def test_a_rebuild_of_an_older_journal_is_refused(store: Store) -> None:
+    older = Models(seq=7, tasks=(), runs=(), agents=(), receipts=())
+
+    with pytest.raises(Conflict, match="event 7"):
+        await store.replace_models(older)
+
+    assert await verify(store) == []
+
+
+async def test_findings_are_limited(backend: Backend, store: Store, history: History) -> None:
+    for number in range(80):
+        await store.append(history.created(f"t{number}"))
+    backend.tamper("DELETE FROM tasks")
+
+    assert len(await verify(store)) == 50
