@@ -203,7 +203,10 @@ class FleetState:
         self.agents[name] = replace(self.agents[name], status=status, version=version)
 
     def _occupy(self, run: Run) -> None:
-        self._live.setdefault(run.agent, {})[run.id] = None
+        live = self._live.setdefault(run.agent, {})
+        if run.id in live:
+            return  # adopted before
+        live[run.id] = None
         repo = self.tasks[run.task].repo
         self._in_repo[repo] = self._in_repo.get(repo, 0) + 1
 
