@@ -1,0 +1,240 @@
+"""A fleet in memory, and short words for what is asked of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.decide import Draft, decide
+from fleetbot.domain.effects import AnyEffect, effects
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    Policy,
+    Receipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+    TaskState,
+    Traits,
+)
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import Refuted, Unknown, Verified
+from fleetbot.domain.state import FleetState
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+START = 1_700_000_000_000
+
+T1, T2, T3 = TaskId("t1"), TaskId("t2"), TaskId("t3")
+A1, A2, A3 = AgentName("claude-1"), AgentName("codex-1"), AgentName("codex-2")
+R1, R2, R3 = RunId("r1"), RunId("r2"), RunId("r3")
+C1, C2, C3 = ReceiptId("c1"), ReceiptId("c2"), ReceiptId("c3")
+HEAD = "5eb63bbbe01eeed093cb22bb8f5acdc3a5cfa1d0"
+
+
+@dataclass
+class World:
+    """Decides commands, records what follows, and folds it, as the orchestrator does."""
+
+    policy: Policy = field(default_factory=Policy)
+    now: int = START
+    state: FleetState = field(default_factory=FleetState)
+    journal: list[ev.Recorded] = field(default_factory=list)
+
+    def given(self, *commands: cmd.Command) -> World:
+        """What has happened before the story begins."""
+        for command in commands:
+            self.when(command)
+        return self
+
+    def when(self, command: cmd.Command) -> tuple[ev.AnyEvent, ...]:
+        """Carry out `command`; the events that follow."""
+        drafts = decide(self.state, command, self.now, self.policy)
+        return tuple(self.record(draft).event for draft in drafts)
+
+    def told(self, command: cmd.Command) -> list[AnyEffect]:
+        """Carry out `command`; the effects that follow."""
+        drafts = decide(self.state, command, self.now, self.policy)
+        found: list[AnyEffect] = []
+        for draft, after in zip(drafts, (*drafts[1:], None), strict=True):
+            line = self.record(draft)
+            follows = after.event if after and after.stream == draft.stream else None
+            found += effects(line, self.state, follows)
+        return found
+
+    def record(self, draft: Draft) -> ev.Recorded:
+        line = ev.Recorded(
+            seq=self.state.seq + 1,
+            stream=draft.stream,
+            version=self.state.version(draft.stream) + 1,
+            at=self.now,
+            actor="test",
+            cause="",
+            event=draft.event,
+        )
+        self.state.apply(line)
+        self.journal.append(line)
+        return line
+
+    def later(self, milliseconds: int) -> World:
+        """Let time pass; back-offs that end are noticed."""
+        self.now += milliseconds
+        self.state.ready.ripen(self.state.tasks, self.now)
+        return self
+
+    def heard(self, *agents: AgentName) -> World:
+        """The agents' heartbeats, for themselves and all their runs."""
+        for agent in agents:
+            self.state.seen[agent] = self.now
+            for run in self.state.runs_of_agent(agent):
+                self.state.leases[run.id] = self.now + self.policy.lease_ms
+        return self
+
+    def task(self, task: TaskId = T1) -> Task:
+        return self.state.tasks[task]
+
+    def run(self, run: RunId = R1) -> Run:
+        return self.state.runs[run]
+
+    def agent(self, agent: AgentName = A1) -> Agent:
+        return self.state.agents[agent]
+
+
+def replay(journal: list[ev.Recorded]) -> FleetState:
+    """The state as a new process finds it."""
+    state = FleetState()
+    for line in journal:
+        state.apply(line)
+    return state
+
+
+def names(events: tuple[ev.AnyEvent, ...]) -> list[str]:
+    return [ev.event_type(event) for event in events]
+
+
+def only(events: tuple[ev.AnyEvent, ...], kind: type[ev.Event]) -> Any:
+    """The one event of its kind."""
+    (event,) = (event for event in events if type(event) is kind)
+    return event
+
+
+# what is asked
+
+
+def a_task(task: TaskId = T1, *, repo: str = "team/app", **traits: Any) -> cmd.CreateTask:
+    """A task from issue number n, where `task` is `t<n>`."""
+    issue = int(task[1:])
+    return cmd.CreateTask(
+        task=task,
+        repo=repo,
+        issue=issue,
+        url=f"https://forge.example/{repo}/issues/{issue}",
+        author="ada",
+        traits=Traits(**{"title": "Mend the door", **traits}),
+        base="main",
+    )
+
+
+def an_agent(name: AgentName = A1, **fields: Any) -> cmd.RegisterAgent:
+    return cmd.RegisterAgent(
+        agent=name, registration=ev.AgentRegistered(**{"adapter": "command", **fields})
+    )
+
+
+def dispatch(agent: AgentName = A1, run: RunId = R1) -> cmd.Dispatch:
+    return cmd.Dispatch(agent=agent, run=run)
+
+
+def start(run: RunId = R1, agent: AgentName = A1) -> cmd.StartRun:
+    return cmd.StartRun(run=run, agent=agent)
+
+
+def fail(
+    reason: ReasonCode = ReasonCode.AGENT_FAILED,
+    run: RunId = R1,
+    agent: AgentName = A1,
+    **fields: Any,
+) -> cmd.FailRun:
+    return cmd.FailRun(run=run, agent=agent, reason=reason, **fields)
+
+
+def a_receipt(receipt: ReceiptId = C1, **fields: Any) -> Receipt:
+    claimed = {"pull_request": 7, "branch": "fleet/1-mend-the-door", "head": HEAD, **fields}
+    return Receipt(id=receipt, **claimed)
+
+
+def file(receipt: ReceiptId = C1, run: RunId = R1, agent: AgentName = A1) -> cmd.FileReceipt:
+    return cmd.FileReceipt(run=run, agent=agent, receipt=a_receipt(receipt))
+
+
+def verified(receipt: ReceiptId = C1) -> cmd.Conclude:
+    return cmd.Conclude(receipt=receipt, finding=Verified())
+
+
+def refuted(receipt: ReceiptId = C1, *reasons: str) -> cmd.Conclude:
+    return cmd.Conclude(receipt=receipt, finding=Refuted(reasons=reasons or ("Empty diff.",)))
+
+
+def unknown(receipt: ReceiptId = C1, *unread: str) -> cmd.Conclude:
+    return cmd.Conclude(receipt=receipt, finding=Unknown(unread=unread or ("Forgejo is away.",)))
+
+
+# where a story begins
+
+
+def assigned(world: World | None = None) -> World:
+    """Task t1 is given to claude-1 as run r1."""
+    return (world or World()).given(an_agent(), a_task(), dispatch()).heard(A1)
+
+
+def running(world: World | None = None) -> World:
+    return assigned(world).given(start()).heard(A1)
+
+
+def verifying(world: World | None = None) -> World:
+    return running(world).given(file())
+
+
+def completed(world: World | None = None) -> World:
+    return verifying(world).given(verified())
+
+
+def in_back_off(world: World | None = None) -> World:
+    return running(world).given(fail())
+
+
+def failed(world: World | None = None) -> World:
+    return running(world).given(fail(ReasonCode.NO_CHANGES))
+
+
+def agent_lost(world: World | None = None) -> World:
+    """The last attempt's lease ran out, though the agent itself is there."""
+    world = running(world or World(policy=Policy(max_attempts=1)))
+    world.later(world.policy.lease_ms + 1)
+    world.state.seen[A1] = world.now
+    return world.given(cmd.Expire())
+
+
+def cancelled(world: World | None = None) -> World:
+    return running(world).given(cmd.CancelTask(task=T1))
+
+
+def created(world: World | None = None) -> World:
+    return (world or World()).given(an_agent(), a_task()).heard(A1)
+
+
+IN_STATE = {
+    TaskState.CREATED: created,
+    TaskState.ASSIGNED: assigned,
+    TaskState.RUNNING: running,
+    TaskState.COMPLETED: completed,
+    TaskState.FAILED: failed,
+    TaskState.AGENT_LOST: agent_lost,
+    TaskState.CANCELLED: cancelled,
+}

@@ -1,0 +1,392 @@
+"""Whatever is asked in whatever order, the journal folds, and the fleet's promises hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.decide import Drafts, decide
+from fleetbot.domain.dispatch import choose
+from fleetbot.domain.effects import effects
+from fleetbot.domain.errors import FleetError, IllegalTransition
+from fleetbot.domain.model import (
+    OPEN_STATES,
+    AgentName,
+    AgentStatus,
+    Policy,
+    Priority,
+    ReceiptId,
+    Run,
+    RunId,
+    RunState,
+    TaskId,
+    TaskState,
+    Traits,
+    Verdict,
+)
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import FleetState
+from tests.domain.builders import (
+    A1,
+    A2,
+    A3,
+    HOUR,
+    MINUTE,
+    SECOND,
+    World,
+    a_receipt,
+    a_task,
+    an_agent,
+    refuted,
+    replay,
+    unknown,
+    verified,
+)
+
+POLICY = Policy(max_attempts=2, max_refutations=1, repo_limit=2, run_timeout_ms=30 * MINUTE)
+HOLDING = {TaskState.ASSIGNED: RunState.ASSIGNED, TaskState.RUNNING: RunState.RUNNING}
+
+tasks = st.sampled_from([TaskId(f"t{n}") for n in range(1, 6)])
+agents = st.sampled_from([A1, A2, A3])
+traits = st.builds(
+    Traits,
+    title=st.sampled_from(["Mend the door", "Paint it"]),
+    priority=st.sampled_from(Priority),
+    agent=st.none() | st.none() | agents,
+    needs=st.sampled_from([(), ("python",)]),
+)
+reasons = st.sampled_from(
+    [ReasonCode.AGENT_FAILED, ReasonCode.NO_CHANGES, ReasonCode.USAGE_LIMIT, ReasonCode.BILLING]
+)
+pauses = st.sampled_from([1, 5 * SECOND, 31 * SECOND, 61 * SECOND, 91 * SECOND, 31 * MINUTE, HOUR])
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """`world` has run since the beginning; `restarted` has what the store gave it at a restart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(policy=POLICY)
+        self.restarted: FleetState | None = None
+
+    # asking
+
+    def ask(self, command: cmd.Command) -> None:
+        """Ask both, compare, and fold what follows line by line."""
+        state = self.world.state
+        before = _image(state)
+        drafts = self._decided(state, command)
+        assert _image(state) == before, "deciding changes nothing"
+        if self.restarted is not None:
+            _recall(self.restarted, state, command)
+            assert self._decided(self.restarted, command) == drafts
+        for draft in drafts if isinstance(drafts, tuple) else ():
+            line = self.world.record(draft)
+            effects(line, state, None)
+            if self.restarted is not None:
+                self.restarted.apply(line)
+                effects(line, self.restarted, None)
+            if isinstance(line.event, ev.TaskAssigned):
+                self._assignment_is_fair(line.event)
+
+    def _decided(self, state: FleetState, command: cmd.Command) -> Drafts | str:
+        try:
+            return decide(state, command, self.world.now, POLICY)
+        except IllegalTransition:
+            raise
+        except FleetError as refusal:
+            assert refusal.field
+            return f"{refusal.code}: {refusal}"
+
+    def _assignment_is_fair(self, event: ev.TaskAssigned) -> None:
+        state = self.world.state
+        agent = state.agents[event.agent]
+        task = state.tasks[state.runs[event.run].task]
+        assert len(state.runs_of_agent(agent.name)) <= agent.max_concurrency
+        assert state.runs_in_repo(task.repo) <= POLICY.repo_limit
+        assert agent.status is AgentStatus.ONLINE
+        assert agent.parked_until <= self.world.now
+        assert task.wanted_agent in (None, agent.name)
+        assert set(task.traits.needs) <= set(agent.capabilities)
+
+    def _states(self) -> list[FleetState]:
+        return [self.world.state, *([self.restarted] if self.restarted is not None else [])]
+
+    @initialize(traits=st.lists(traits, min_size=1, max_size=4), most=st.integers(1, 2))
+    def a_fleet_with_work(self, traits: list[Traits], most: int) -> None:
+        for name in (A1, A2):
+            self.an_agent_registers(name, ("python",), most, "shared")
+        for number, wish in enumerate(traits, 1):
+            self.an_issue_appears(TaskId(f"t{number}"), wish, "team/app")
+
+    # people and the forge
+
+    @rule(task=tasks, traits=traits, repo=st.sampled_from(["team/app", "team/web"]))
+    def an_issue_appears(self, task: TaskId, traits: Traits, repo: str) -> None:
+        command = a_task(task, repo=repo)
+        self.ask(cmd.CreateTask(**{**_fields(command), "traits": traits}))
+
+    @rule(task=tasks, traits=traits)
+    def an_issue_is_edited(self, task: TaskId, traits: Traits) -> None:
+        self.ask(cmd.EditTask(task=task, traits=traits))
+
+    @rule(task=tasks, agent=agents)
+    def somebody_assigns(self, task: TaskId, agent: AgentName) -> None:
+        self.ask(cmd.AssignTask(task=task, agent=agent))
+
+    @rule(task=tasks)
+    def somebody_retries(self, task: TaskId) -> None:
+        self.ask(cmd.RetryTask(task=task))
+
+    @rule(task=tasks)
+    def somebody_cancels(self, task: TaskId) -> None:
+        self.ask(cmd.CancelTask(task=task))
+
+    # agents
+
+    @rule(
+        agent=agents,
+        skills=st.sampled_from([(), ("python",)]),
+        most=st.integers(1, 2),
+        account=st.sampled_from(["", "shared"]),
+    )
+    def an_agent_registers(
+        self, agent: AgentName, skills: tuple[str, ...], most: int, account: str
+    ) -> None:
+        self.ask(an_agent(agent, capabilities=skills, max_concurrency=most, account=account))
+        for state in self._states():
+            state.seen[agent] = self.world.now
+
+    @rule(agent=agents)
+    def an_agent_is_heard(self, agent: AgentName) -> None:
+        self.ask(cmd.AgentSeen(agent=agent))
+        for state in self._states():
+            state.seen[agent] = self.world.now
+            for run in state.runs_of_agent(agent):
+                state.leases[run.id] = self.world.now + POLICY.lease_ms
+
+    @rule(agent=agents, back=st.booleans())
+    def an_agent_signs_off(self, agent: AgentName, back: bool) -> None:
+        self.ask(cmd.DeregisterAgent(agent=agent))
+        if back:
+            self.an_agent_registers(agent, ("python",), 2, "")
+
+    @rule()
+    def every_agent_claims(self) -> None:
+        for agent in list(self.world.state.agents):
+            self._claim(agent, RunId(f"r{len(self.world.state.runs) + 1}"))
+
+    @rule(agent=agents, data=st.data())
+    def an_agent_claims_with_an_id_in_use(self, agent: AgentName, data: st.DataObject) -> None:
+        self._claim(agent, self._some_run(data))
+
+    def _claim(self, agent: AgentName, run: RunId) -> None:
+        for state in self._states():
+            state.ready.ripen(state.tasks, self.world.now)
+        self.ask(cmd.Dispatch(agent=agent, run=run))
+
+    @precondition(lambda self: self.world.state.live_runs())
+    @rule(data=st.data(), finding=st.sampled_from([verified, refuted, unknown]))
+    def runs_go_their_way(self, data: st.DataObject, finding: Any) -> None:
+        """The next step of every live run, so that stories get long."""
+        for run in self.world.state.live_runs():
+            if data.draw(st.sampled_from([True, True, False])):
+                self._next_step(run, finding)
+
+    def _next_step(self, run: Run, finding: Any) -> None:
+        if run.state is RunState.ASSIGNED:
+            self.ask(cmd.StartRun(run=run.id, agent=run.agent))
+        elif run.receipt:
+            self.ask(finding(run.receipt))
+        else:
+            receipt = a_receipt(ReceiptId(f"c{len(self.world.state.receipts) + 1}"))
+            self.ask(cmd.FileReceipt(run=run.id, agent=run.agent, receipt=receipt))
+
+    @rule(data=st.data())
+    def a_run_starts(self, data: st.DataObject) -> None:
+        run = self._some_run(data)
+        self.ask(cmd.StartRun(run=run, agent=self._speaker(run, data)))
+
+    @rule(data=st.data(), reason=reasons, wait=st.none() | pauses)
+    def a_run_fails(self, data: st.DataObject, reason: ReasonCode, wait: int | None) -> None:
+        run = self._some_run(data)
+        until = None if wait is None else self.world.now + wait
+        speaker = self._speaker(run, data)
+        self.ask(cmd.FailRun(run=run, agent=speaker, reason=reason, until=until))
+
+    @rule(data=st.data(), number=st.integers(1, 30))
+    def a_receipt_is_filed(self, data: st.DataObject, number: int) -> None:
+        run = self._some_run(data)
+        receipt = a_receipt(ReceiptId(f"c{number}"))
+        self.ask(cmd.FileReceipt(run=run, agent=self._speaker(run, data), receipt=receipt))
+
+    @precondition(lambda self: self.world.state.receipts)
+    @rule(data=st.data(), finding=st.sampled_from([verified, refuted, unknown]))
+    def a_receipt_is_checked(self, data: st.DataObject, finding: Any) -> None:
+        known = sorted(self.world.state.receipts)
+        self.ask(finding(data.draw(st.sampled_from([*known, ReceiptId("unheard-of")]))))
+
+    def _some_run(self, data: st.DataObject) -> RunId:
+        """Mostly a live one."""
+        live = [run.id for run in self.world.state.live_runs()]
+        anyone = [*self.world.state.runs, RunId("unheard-of")]
+        return data.draw(st.sampled_from(live * 4 + anyone[-8:]))
+
+    def _speaker(self, run: RunId, data: st.DataObject) -> AgentName:
+        """Mostly the run's own agent."""
+        known = self.world.state.runs.get(run)
+        return data.draw(st.sampled_from([known.agent] * 5 + [A1, A2])) if known else A1
+
+    # time
+
+    @rule(wait=pauses, silent=st.sets(agents))
+    def time_passes(self, wait: int, silent: set[AgentName]) -> None:
+        self.world.now += wait
+        for agent in set(self.world.state.agents) - silent:
+            self.an_agent_is_heard(agent)
+
+    @rule()
+    def time_takes_effect(self) -> None:
+        self.ask(cmd.Expire())
+
+    @rule()
+    def the_orchestrator_restarts(self) -> None:
+        """As the store keeps it: open tasks, live runs, pending receipts, agents."""
+        old, new = self.world.state, FleetState()
+        new.seq = old.seq
+        new.adopt(
+            [task for task in old.tasks.values() if task.state in OPEN_STATES],
+            [run for run in old.runs.values() if run.state is not RunState.ENDED],
+            old.agents.values(),
+            [r for r in old.receipts.values() if r.verdict is Verdict.PENDING],
+        )
+        for state in (old, new):
+            state.seen = dict.fromkeys(state.agents, self.world.now)
+            state.leases = {r.id: self.world.now + POLICY.lease_ms for r in state.live_runs()}
+        self.restarted = new
+
+    # what must hold
+
+    @invariant()
+    def replay_gives_the_same_state(self) -> None:
+        again = replay(self.world.journal)
+        assert _image(again) == _image(self.world.state)
+
+    @rule()
+    def replay_makes_the_same_choices(self) -> None:
+        again = replay(self.world.journal)
+        states = [again, *self._states()]
+        for state in states:
+            state.ready.ripen(state.tasks, self.world.now)
+        for agent in self.world.state.agents.values():
+            chosen = [choose(state, agent, self.world.now, POLICY) for state in states]
+            assert chosen == [chosen[0]] * len(states)
+
+    @invariant()
+    def a_restart_makes_no_difference(self) -> None:
+        if self.restarted is None:
+            return
+        new, old = self.restarted, self.world.state
+        assert new.agents == old.agents
+        assert new.tasks.items() <= old.tasks.items()
+        assert {t for t, task in old.tasks.items() if task.state in OPEN_STATES} <= set(new.tasks)
+        assert new.runs.items() <= old.runs.items()
+        assert new.receipts.items() <= old.receipts.items()
+        assert {run.id for run in new.live_runs()} == {run.id for run in old.live_runs()}
+
+    @invariant()
+    def versions_and_places_have_no_gaps(self) -> None:
+        versions = Counter[str]()
+        for place, line in enumerate(self.world.journal, 1):
+            versions[line.stream] += 1
+            assert (line.seq, line.version) == (place, versions[line.stream])
+
+    @invariant()
+    def a_task_and_its_live_run_agree(self) -> None:
+        state = self.world.state
+        live = {run.task: run for run in state.live_runs()}
+        assert len(live) == len(state.live_runs())
+        assert {t for t, task in state.tasks.items() if task.state in HOLDING} == set(live)
+        for task_id, run in live.items():
+            task = state.tasks[task_id]
+            assert task.run == run.id
+            assert HOLDING[task.state] is run.state
+
+    @invariant()
+    def the_counts_agree_with_the_runs(self) -> None:
+        state = self.world.state
+        repos = Counter(state.tasks[run.task].repo for run in state.live_runs())
+        assert all(state.runs_in_repo(repo) == repos[repo] for repo in ("team/app", "team/web"))
+
+    @invariant()
+    def attempts_are_never_negative(self) -> None:
+        assert all(task.attempt >= 0 for task in self.world.state.tasks.values())
+
+    @invariant()
+    def only_a_verified_receipt_completes(self) -> None:
+        lines: list[ev.Recorded | None] = [None, *self.world.journal]
+        for before, line in pairwise(lines):
+            if line and isinstance(line.event, ev.TaskCompleted):
+                proof = ev.ReceiptVerified(run=line.event.run, receipt=line.event.receipt)
+                assert before
+                assert (before.stream, before.event) == (line.stream, proof)
+
+    @invariant()
+    def every_line_can_be_read_again(self) -> None:
+        for line in self.world.journal[-3:]:
+            assert ev.decode(ev.encode(line.event)) == line.event
+
+
+def _fields(command: cmd.CreateTask) -> dict[str, Any]:
+    return {name: getattr(command, name) for name in command.__dataclass_fields__}
+
+
+def _image(state: FleetState) -> tuple[object, ...]:
+    """All that is folded, as it is now; values are frozen, so that shallow copies do."""
+    return (
+        state.seq,
+        dict(state.tasks),
+        dict(state.runs),
+        dict(state.agents),
+        dict(state.receipts),
+        dict(state.by_issue),
+        state.live_runs(),
+    )
+
+
+def _recall(new: FleetState, old: FleetState, command: cmd.Command) -> None:
+    """Take a task back in with its whole history, if the command speaks of what stayed on disk."""
+    wanted: set[TaskId | None] = {getattr(command, "task", None)}
+    if isinstance(command, cmd.CreateTask):
+        wanted.add(old.by_issue.get((command.repo, command.issue)))
+    if (run := getattr(command, "run", None)) in old.runs and run not in new.runs:
+        wanted.add(old.runs[run].task)
+    receipt = command.receipt.id if isinstance(command, cmd.FileReceipt) else None
+    receipt = command.receipt if isinstance(command, cmd.Conclude) else receipt
+    if receipt in old.receipts and receipt not in new.receipts:
+        wanted.add(old.receipts[receipt].task)
+    for task in wanted & set(old.tasks):
+        assert task is not None
+        new.adopt(
+            [old.tasks[task]],
+            [r for r in old.runs.values() if r.task == task],
+            (),
+            [r for r in old.receipts.values() if r.task == task],
+        )
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=250, stateful_step_count=60)

@@ -1,0 +1,189 @@
+"""What each command leads to in each state of a task: every pair is here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import Conflict, FleetError, NotFound, Superseded
+from fleetbot.domain.model import TaskState, Traits
+from tests.domain.builders import (
+    A1,
+    HOUR,
+    R2,
+    T1,
+    World,
+    a_task,
+    agent_lost,
+    an_agent,
+    assigned,
+    cancelled,
+    completed,
+    created,
+    dispatch,
+    fail,
+    failed,
+    file,
+    in_back_off,
+    names,
+    refuted,
+    replay,
+    running,
+    start,
+    unknown,
+    verified,
+    verifying,
+)
+
+Outcome = tuple[str, ...] | type[FleetError]
+
+SITUATIONS: dict[str, Callable[[], World]] = {
+    "created": created,
+    "in back-off": in_back_off,
+    "assigned": assigned,
+    "running": running,
+    "verifying": verifying,
+    "completed": completed,
+    "failed": failed,
+    "agent lost": agent_lost,
+    "cancelled": cancelled,
+}
+
+COMMANDS: dict[str, cmd.Command] = {
+    "create": a_task(),
+    "edit": cmd.EditTask(task=T1, traits=Traits(title="Mend the window")),
+    "assign": cmd.AssignTask(task=T1, agent=A1),
+    "retry": cmd.RetryTask(task=T1),
+    "cancel": cmd.CancelTask(task=T1),
+    "dispatch": dispatch(run=R2),
+    "start": start(),
+    "fail": fail(),
+    "file": file(),
+    "verified": verified(),
+    "refuted": refuted(),
+    "unknown": unknown(),
+    "register": an_agent(),
+    "seen": cmd.AgentSeen(agent=A1),
+    "deregister": cmd.DeregisterAgent(agent=A1),
+    "expire": cmd.Expire(),
+    "expire, an hour later": cmd.Expire(),
+}
+
+NOTHING: Outcome = ()
+AGAIN: Outcome = ("task.requeued",)
+GONE = "agent.deregistered"
+LOST = ("task.agent_lost", "task.requeued")
+FAILED = ("task.failed", "task.requeued")
+
+
+def row(otherwise: Outcome, **exceptions: Outcome) -> dict[str, Outcome]:
+    named = {name.replace("_", " ").replace("back ", "back-"): o for name, o in exceptions.items()}
+    assert set(named) <= set(SITUATIONS)
+    return {situation: named.get(situation, otherwise) for situation in SITUATIONS}
+
+
+EXPECTED: dict[str, dict[str, Outcome]] = {
+    "create": row(Conflict),
+    "edit": row(("task.edited",), completed=NOTHING, cancelled=NOTHING),
+    "assign": row(
+        ("task.requeued", "task.pinned"),
+        created=("task.pinned",),
+        assigned=Conflict,
+        running=Conflict,
+        verifying=Conflict,
+    ),
+    "retry": row(AGAIN, created=NOTHING, assigned=Conflict, running=Conflict, verifying=Conflict),
+    "cancel": row(("task.cancelled",), completed=NOTHING, cancelled=NOTHING),
+    "dispatch": row(NOTHING, created=("task.assigned",)),
+    "start": row(
+        Superseded,
+        created=NotFound,
+        assigned=("task.started",),
+        running=NOTHING,
+        verifying=NOTHING,
+    ),
+    "fail": row(Superseded, created=NotFound, assigned=FAILED, running=FAILED, verifying=Conflict),
+    "file": row(
+        Superseded,
+        created=NotFound,
+        assigned=Conflict,
+        running=("receipt.filed",),
+        verifying=Conflict,
+    ),
+    "verified": row(NOTHING, verifying=("receipt.verified", "task.completed")),
+    "refuted": row(NOTHING, verifying=("receipt.refuted",)),
+    "unknown": row(NOTHING, verifying=("receipt.unknown",)),
+    "register": row(("agent.registered",)),
+    "seen": row(NOTHING),
+    "deregister": row((GONE,), assigned=(GONE, *LOST), running=(GONE, *LOST)),
+    "expire": row(NOTHING),
+    "expire, an hour later": row(NOTHING, assigned=AGAIN, running=LOST),
+}
+
+
+def test_every_command_is_tried() -> None:
+    assert {type(command) for command in COMMANDS.values()} == set(get_args(cmd.Command))
+    assert set(EXPECTED) == set(COMMANDS)
+
+
+def test_every_state_is_tried() -> None:
+    assert {make().task().state for make in SITUATIONS.values()} == set(TaskState)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_leads_to(name: str, situation: str) -> None:
+    world = SITUATIONS[situation]()
+    if name.endswith("later"):
+        world.now += HOUR  # the agent itself is heard of; its back-off has not been looked at
+        world.state.seen[A1] = world.now
+    expected, lines = EXPECTED[name][situation], len(world.journal)
+    if isinstance(expected, type):
+        with pytest.raises(expected) as refusal:
+            world.when(COMMANDS[name])
+        assert refusal.value.field
+        assert str(refusal.value).endswith((".", ")"))
+        assert len(world.journal) == lines
+    else:
+        assert names(world.when(COMMANDS[name])) == list(expected)
+        again = replay(world.journal)
+        assert (again.tasks, again.runs) == (world.state.tasks, world.state.runs)
+
+
+ABOUT_A_TASK = [
+    cmd.EditTask(task=T1, traits=Traits(title="?")),
+    cmd.AssignTask(task=T1, agent=A1),
+    cmd.RetryTask(task=T1),
+    cmd.CancelTask(task=T1),
+]
+ABOUT_AN_AGENT = [dispatch(), cmd.AgentSeen(agent=A1), cmd.DeregisterAgent(agent=A1)]
+ABOUT_A_RUN = [start(), fail(), file()]
+
+
+@pytest.mark.parametrize("command", ABOUT_A_TASK)
+def test_a_task_nobody_knows_is_not_found(command: cmd.Command) -> None:
+    with pytest.raises(NotFound, match="no task t1") as refusal:
+        World().given(an_agent()).when(command)
+    assert refusal.value.field == "task"
+
+
+@pytest.mark.parametrize("command", ABOUT_AN_AGENT)
+def test_an_agent_nobody_knows_is_not_found(command: cmd.Command) -> None:
+    with pytest.raises(NotFound, match="no agent claude-1; known: none yet") as refusal:
+        World().when(command)
+    assert refusal.value.field == "agent"
+
+
+@pytest.mark.parametrize("command", ABOUT_A_RUN)
+def test_a_run_nobody_knows_is_not_found(command: cmd.Command) -> None:
+    with pytest.raises(NotFound, match="no run r1") as refusal:
+        World().given(an_agent()).when(command)
+    assert refusal.value.field == "run"
+
+
+@pytest.mark.parametrize("command", [verified(), refuted(), unknown(), cmd.Expire()])
+def test_findings_and_time_mean_nothing_to_an_empty_fleet(command: cmd.Command) -> None:
+    assert World().when(command) == ()
