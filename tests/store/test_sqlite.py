@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from fleetbot.store.journal import StoreUnavailable
+from fleetbot.store.journal import Anchor, Change, StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
@@ -33,6 +36,17 @@ def commits(database: Path) -> int:
     (page_size,) = struct.unpack(">I", log[8:12])
     frames = range(32, len(log), 24 + page_size)
     return sum(log[frame + 4 : frame + 8] != bytes(4) for frame in frames)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Writes beyond `size` bytes fail as they do on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_killed_process_loses_nothing_it_has_acknowledged(backend: SqliteBackend) -> None:
@@ -88,3 +102,19 @@ async def test_a_database_without_schema_is_not_opened(tmp_path: Path) -> None:
         await store.load()
 
     await store.close()
+
+
+async def test_a_full_disk_fails_appends_and_nothing_else(
+    backend: SqliteBackend, history: History
+) -> None:
+    async with backend.open() as store:
+        await store.append(history.created("t1"))
+        wal = backend.path.with_name(backend.path.name + "-wal")
+        with largest_file(wal.stat().st_size), pytest.raises(StoreUnavailable):
+            await store.append(Change(anchors=(Anchor(key="k", value="v" * 100_000),)))
+
+        assert (await store.load()).seq == 1
+        await store.append(history.created("t2"))
+
+        assert await store.anchor("k") is None
+        assert await verify(store) == []
