@@ -1,0 +1,182 @@
+"""git and hook commands as child processes that always end."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.failure import RunFailed
+
+_NETWORK_SETTINGS = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+)
+_AWAY = (
+    "could not resolve host",
+    "failed to connect",
+    "couldn't connect",
+    "connection refused",
+    "connection reset",
+    "timed out",
+    "returned error: 5",
+    "rpc failed",
+    "early eof",
+    "empty reply",
+)
+_REFUSED = (
+    "authentication failed",
+    "could not read username",
+    "returned error: 401",
+    "returned error: 403",
+    "returned error: 404",
+    "not found",
+    "does not appear to be a git repository",
+    "does not exist",
+)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program that has ended: exit status and what it wrote."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class GitFailed(Exception):
+    """git ended with an error; `text` is what it said, without progress lines."""
+
+    def __init__(self, args: Sequence[str], completed: Completed) -> None:
+        said = (completed.stderr + completed.stdout).strip()
+        self.text = said or f"git {args[0]}: exit status {completed.status}"
+        self.stdout = completed.stdout
+        super().__init__(f"git {args[0]}: {self.text}")
+
+
+async def complete(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
+) -> Completed:
+    """Run a program to its end. Cancelled or late, it and its process group are killed.
+
+    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env=dict(env),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            stdout, stderr = await child.communicate()
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
+        raise
+    return Completed(child.returncode or 0, _text(stdout), _text(stderr))
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the fleet's commits are by."""
+
+    name: str
+    email: str
+
+    def env(self) -> dict[str, str]:
+        return {
+            "GIT_AUTHOR_NAME": self.name,
+            "GIT_AUTHOR_EMAIL": self.email,
+            "GIT_COMMITTER_NAME": self.name,
+            "GIT_COMMITTER_EMAIL": self.email,
+        }
+
+
+class Git:
+    """git as the runner uses it: no prompts, no hooks, nothing of the person's own settings.
+
+    The credentials travel in the environment of the few commands that talk to the forge, for the
+    forge's address only; they are never an argument and never in a configuration file.
+    """
+
+    def __init__(self, forge_url: str, username: str, token: str) -> None:
+        self._forge_url = forge_url.rstrip("/") + "/"
+        credentials = base64.b64encode(f"{username}:{token}".encode()).decode()
+        self._header = f"Authorization: Basic {credentials}"
+
+    async def __call__(
+        self, *args: str, cwd: Path, forge: bool = False, timeout: float = 900
+    ) -> str:
+        """What git writes to stdout. `forge`: with credentials. Raises GitFailed."""
+        try:
+            done = await complete(
+                ["git", *args], cwd=cwd, env=self._env(forge=forge), timeout=timeout
+            )
+        except TimeoutError:
+            message = f"timed out after {timeout:g} s"
+            raise GitFailed(args, Completed(-1, "", message)) from None
+        if done.status != 0:
+            raise GitFailed(args, done)
+        return done.stdout
+
+    def plain_env(self) -> dict[str, str]:
+        """The environment of commands that have nothing to do with the forge."""
+        return self._env(forge=False)
+
+    def _env(self, *, forge: bool) -> dict[str, str]:
+        settings = {
+            "core.hooksPath": os.devnull,
+            "core.fsmonitor": "false",
+            "credential.helper": "",
+            "advice.detachedHead": "false",
+        }
+        if forge:
+            settings[f"http.{self._forge_url}.extraHeader"] = self._header
+        env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": os.devnull,
+            "LC_ALL": "C",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_CONFIG_COUNT": str(len(settings)),
+        }
+        for number, (key, value) in enumerate(settings.items()):
+            env[f"GIT_CONFIG_KEY_{number}"] = key
+            env[f"GIT_CONFIG_VALUE_{number}"] = value
+        passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
+        return env | passed
+
+
+def forge_failure(problem: GitFailed, doing: str) -> RunFailed:
+    """The reason code of a git command that failed while it talked to the forge."""
+    said = problem.text.lower()
+    if any(sign in said for sign in _AWAY):
+        return RunFailed(ReasonCode.FORGE_UNAVAILABLE, f"{doing}: {problem.text}")
+    if any(sign in said for sign in _REFUSED):
+        advice = "check that the repository exists and that the runner's forge token may use it"
+        return RunFailed(ReasonCode.FORGE_REFUSED, f"{doing}: {problem.text}; {advice}")
+    return RunFailed(ReasonCode.WORKSPACE_FAILED, f"{doing}: {problem.text}")

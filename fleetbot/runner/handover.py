@@ -1,0 +1,137 @@
+"""From a finished worktree to a receipt: leftovers, push, pull request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+from fleetbot.domain.model import Artifact, Usage
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import sandbox
+from fleetbot.runner.delivery import PullRequest
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import Completed, complete
+from fleetbot.runner.setup import Setup
+from fleetbot.runner.workspace import Worktree
+from fleetbot.wire import Assignment, ReceiptRequest
+
+_MOST_FILES = 5000
+_SUMMARY_LIMIT = 10_000
+_COMMIT_SECONDS = 600
+
+
+class Handover:
+    """Delivers one run's work; more than once where a receipt had to be mended."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        order: Assignment,
+        tree: Worktree,
+        env: Mapping[str, str],
+        note: Callable[[str], None],
+    ) -> None:
+        self._setup = setup
+        self._order = order
+        self._tree = tree
+        self._env = env
+        self._note = note
+        self._remote = tree.start.remote
+
+    async def deliver(self, said: str, usage: Usage) -> ReceiptRequest:
+        """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
+        order, start, repository = self._order, self._tree.start, self._tree.repository
+        if self._setup.agent.commits_leftovers:
+            await self._commit_leftovers()
+        head = await self._tree.head(self._setup.machine.git)
+        files = await repository.files(start.base_commit, head)
+        if not files:
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                "the agent ended and the branch does not differ from its base; "
+                "say in the issue what should change, then retry",
+            )
+        await repository.push(order.branch, head, self._remote)
+        self._remote = head
+        self._note(f"pushed {head[:10]} to {order.branch}")
+        summary = await self._summary(said, head)
+        pull = await self._pull_request(summary, head)
+        return ReceiptRequest(
+            run=order.run,
+            pull_request=pull.number,
+            branch=order.branch,
+            head=head,
+            files=files[:_MOST_FILES],
+            summary=summary,
+            artifacts=self._artifacts(pull, head),
+            usage=usage,
+        )
+
+    async def _commit_leftovers(self) -> None:
+        if not (await self._inside("git", "status", "--porcelain")).stdout:
+            return
+        title = " ".join(self._order.title.split())[:60] or "Changes"
+        message = f"{title} (#{self._order.issue})"
+        await self._inside("git", "add", "--all")
+        await self._inside("git", "commit", "--quiet", "--no-verify", f"--message={message}")
+        self._note("committed what the agent left uncommitted")
+
+    async def _inside(self, *argv: str) -> Completed:
+        """Run a command as the agent could have: git filters and settings it left act as it did."""
+        tree, box = self._tree, self._setup.sandbox
+        command: list[str] = list(argv)
+        try:
+            if box is not None:
+                writable = (self._setup.home, *tree.git_dirs)
+                command = sandbox.wrap(box, command, tree.path, writable)
+            done = await complete(command, cwd=tree.path, env=self._env, timeout=_COMMIT_SECONDS)
+        except (OSError, TimeoutError, sandbox.SandboxUnavailable) as problem:
+            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"{argv[1]}: {problem}") from None
+        if done.status != 0:
+            said = (done.stderr + done.stdout).strip()[-2000:]
+            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"git {argv[1]}: {said}")
+        return done
+
+    async def _summary(self, said: str, head: str) -> str:
+        text = said.strip()
+        if not text:
+            subjects = await self._tree.repository.subjects(self._tree.start.base_commit, head)
+            text = "\n".join(f"- {subject}" for subject in subjects)
+        return self._setup.mask(text)[:_SUMMARY_LIMIT]
+
+    async def _pull_request(self, summary: str, head: str) -> PullRequest:
+        order, machine = self._order, self._setup.machine
+        forge, closes = machine.forge, machine.config.forge.closes
+        mention = f"{closes} #{order.issue}" if closes else f"For #{order.issue}"
+        body = (
+            f"{_inert(summary)}\n\n{mention}\n\n"
+            f"By the agent `{self._setup.agent.name}`, run `{order.run}`."
+        )
+        title = " ".join(order.title.split())[:255] or f"Issue {order.issue}"
+        pull = await forge.pull_request(
+            order.repo, order.branch, self._tree.start.base, title=title, body=body
+        )
+        self._note(f"pull request #{pull.number}")
+        if not await forge.await_head(order.repo, pull.number, head):
+            self._note("the forge has not noticed the push yet; the check will wait for it")
+        return pull
+
+    def _artifacts(self, pull: PullRequest, head: str) -> tuple[Artifact, ...]:
+        order, url = self._order, self._setup.machine.forge.url
+        branch = quote(order.branch, safe="/")
+        page = f"{url}/{order.repo}"
+        return (
+            Artifact(
+                kind="pull_request",
+                name=f"#{pull.number}",
+                url=pull.html_url or f"{page}/pulls/{pull.number}",
+            ),
+            Artifact(kind="branch", name=order.branch, url=f"{page}/src/branch/{branch}"),
+            Artifact(kind="commit", name=head[:10], url=f"{page}/commit/{head}"),
+        )
+
+
+def _inert(text: str) -> str:
+    """An agent's words in which nobody is mentioned and no issue closed."""
+    return re.sub(r"([@#])(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text)

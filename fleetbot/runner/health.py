@@ -1,0 +1,145 @@
+"""Whether a run could work here: programs, forge, orchestrator, git, disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+
+from fleetbot.runner import adapters, process, prompt, sandbox
+from fleetbot.runner.adapters.contract import Adapter, HealthLine
+from fleetbot.runner.config import AgentConfig, Config
+from fleetbot.runner.delivery import Forge
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import complete
+from fleetbot.runner.link import read_token
+
+_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
+_LEAST_FREE = 2 * 10**9
+
+
+def home_of(root: Path, agent: str) -> Path:
+    """The HOME of an agent's program."""
+    return root / "homes" / agent
+
+
+def token_path(root: Path, agent: str) -> Path:
+    """Where the agent's own token is kept."""
+    return root / "tokens" / agent
+
+
+async def agent_lines(config: Config, agent: AgentConfig, adapter: Adapter) -> list[HealthLine]:
+    """The agent's program, sandbox and prompt."""
+    home = home_of(config.root, agent.name)
+    try:
+        env = process.build_env(run="check", home=home, passed=agent.env, secrets=config.secrets())
+    except process.EnvironmentRefused as problem:
+        return [HealthLine("environment", False, str(problem))]
+    lines = [*await adapter.check(env, home), _prompt_line(agent)]
+    if agent.sandbox == "bubblewrap":
+        lines.append(await _sandbox_line(agent))
+    return lines
+
+
+def _prompt_line(agent: AgentConfig) -> HealthLine:
+    try:
+        prompt.load(agent.prompt).check()
+    except RunFailed as problem:
+        return HealthLine("prompt", False, problem.detail, "correct the template")
+    return HealthLine("prompt", True, agent.prompt or "the default template")
+
+
+async def _sandbox_line(agent: AgentConfig) -> HealthLine:
+    try:
+        await sandbox.probe(agent.bubblewrap)
+    except (sandbox.SandboxUnavailable, OSError, TimeoutError) as problem:
+        return HealthLine("sandbox", False, str(problem), "install bubblewrap or set sandbox")
+    return HealthLine("sandbox", True, agent.bubblewrap.program)
+
+
+async def machine_lines(
+    config: Config, http: aiohttp.ClientSession, forge: Forge
+) -> list[HealthLine]:
+    """What all agents of this runner need."""
+    return [
+        await _git_line(),
+        _disk_line(config.root),
+        await _forge_line(config, forge),
+        await _orchestrator_line(config, http),
+    ]
+
+
+async def _git_line() -> HealthLine:
+    remedy = f"install git {'.'.join(map(str, _OLDEST_GIT))} or newer"
+    try:
+        done = await complete(
+            ["git", "--version"], cwd=Path("/"), env={"PATH": os.environ["PATH"]}, timeout=10
+        )
+    except (OSError, TimeoutError) as problem:
+        return HealthLine("git", False, f"git cannot be run: {problem}", remedy)
+    version = tuple(map(int, re.findall(r"\d+", done.stdout)[:2]))
+    return HealthLine("git", version >= _OLDEST_GIT, done.stdout.strip(), remedy)
+
+
+def _disk_line(root: Path) -> HealthLine:
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = shutil.disk_usage(root).free
+        writable = os.access(root, os.W_OK)
+    except OSError as problem:
+        return HealthLine("disk", False, f"{root}: {problem.strerror}", "correct runner.root")
+    if not writable:
+        return HealthLine("disk", False, f"{root} cannot be written", "correct runner.root")
+    remedy = "free some space, or lower workspace.max_gb"
+    return HealthLine("disk", free > _LEAST_FREE, f"{free / 10**9:.1f} GB free at {root}", remedy)
+
+
+async def _forge_line(config: Config, forge: Forge) -> HealthLine:
+    settings = config.forge
+    try:
+        login = await forge.login()
+        await forge.check_scopes(settings.username, f"fleetbot-check-{secrets.token_hex(4)}")
+    except RunFailed as problem:
+        return HealthLine("forge", False, problem.detail, "correct forge.url or forge.token")
+    if login and login.lower() != settings.username.lower():
+        detail = f"the token belongs to {login}, not to {settings.username}"
+        return HealthLine("forge", False, detail, "correct forge.username or forge.token")
+    return HealthLine("forge", True, f"{settings.url} as {settings.username}")
+
+
+async def _orchestrator_line(config: Config, http: aiohttp.ClientSession) -> HealthLine:
+    url = config.orchestrator.url
+    remedy = "correct orchestrator.url: the plugin's address as maubot shows it; is it running?"
+    try:
+        async with http.get(f"{url}/healthz", timeout=_TIMEOUT) as response:
+            status = response.status
+            is_ours = response.content_type == "application/json"
+    except (aiohttp.ClientError, TimeoutError) as problem:
+        said = str(problem) or type(problem).__name__
+        return HealthLine("orchestrator", False, f"{url}: {said}", remedy)
+    if not is_ours or status not in (200, 503):
+        return HealthLine("orchestrator", False, f"{url}/healthz answered {status}", remedy)
+    enrolled = [read_token(token_path(config.root, agent.name)) for agent in config.agents]
+    if not all(enrolled) and not config.orchestrator.enrolment_token:
+        remedy = "set orchestrator.enrolment_token to one from `!fleet enrol`"
+        return HealthLine("orchestrator", False, "an agent has no token yet", remedy)
+    return HealthLine("orchestrator", True, url)
+
+
+async def check(config: Config) -> AsyncIterator[tuple[str, HealthLine]]:
+    """Everything, as it is found out: of which agent (or `runner`), and the finding."""
+    async with aiohttp.ClientSession() as http:
+        settings = config.forge
+        forge = Forge(http, settings.url, settings.token, delays=())
+        for line in await machine_lines(config, http, forge):
+            yield "runner", line
+    for agent in config.agents:
+        adapter = adapters.build(agent.adapter, agent.program)
+        for line in await agent_lines(config, agent, adapter):
+            yield agent.name, line

@@ -1,0 +1,248 @@
+"""The runner's link to the orchestrator: one method per call, typed errors, patience."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from fleetbot.wire import (
+    API,
+    AskAnswer,
+    AskRequest,
+    Assignment,
+    ClaimRequest,
+    FailRequest,
+    HeartbeatAnswer,
+    HeartbeatRequest,
+    LogAnswer,
+    LogRequest,
+    Problem,
+    ReceiptAnswer,
+    ReceiptRequest,
+    RegisterAnswer,
+    RegisterRequest,
+    RunAnswer,
+)
+
+_T = TypeVar("_T")
+_SLACK = 20.0
+VERDICT_WAIT = 20.0
+
+
+class LinkError(Exception):
+    """A call that the orchestrator did not carry out."""
+
+
+class Unreachable(LinkError):
+    """No answer of fleetbot's: network, restart, proxy. Asking again later helps."""
+
+
+class Unauthorized(LinkError):
+    """The token is not (or no longer) known."""
+
+
+class Superseded(LinkError):
+    """The run is no longer ours; `replaced_by` says what has taken its place."""
+
+    def __init__(self, detail: str, replaced_by: str) -> None:
+        super().__init__(detail)
+        self.replaced_by = replaced_by
+
+
+class Refused(LinkError):
+    """The orchestrator understood and says no; asking again does not help."""
+
+    def __init__(self, problem: Problem) -> None:
+        field = f"{problem.field}: " if problem.field else ""
+        super().__init__(f"{field}{problem.detail or problem.title} ({problem.status})")
+        self.problem = problem
+
+
+class Backoff:
+    """Waiting times: doubling from `base` up to `cap` seconds, each with jitter."""
+
+    def __init__(self, base: float = 0.5, cap: float = 15.0) -> None:
+        self._base = base
+        self._cap = cap
+
+    def delays(self) -> Iterator[float]:
+        delay = self._base
+        while True:
+            yield random.uniform(delay / 2, delay)
+            delay = min(self._cap, delay * 2)
+
+
+class Link:
+    """The calls of one agent. `token` is its own; `notice` hears of lost and found contact."""
+
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        url: str,
+        *,
+        token: str = "",
+        notice: Callable[[str], None],
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._http = http
+        self._url = f"{url}/{API}"
+        self.token = token
+        self._notice = notice
+        self._backoff = backoff or Backoff()
+        self._lost = False
+
+    async def register(self, request: RegisterRequest, token: str) -> RegisterAnswer:
+        return await self._call(
+            "POST", "agents/register", RegisterAnswer, body=request, token=token
+        )
+
+    async def heartbeat(self, runs: tuple[str, ...]) -> HeartbeatAnswer:
+        request = HeartbeatRequest(runs=runs)
+        return await self._call("POST", "agents/heartbeat", HeartbeatAnswer, body=request)
+
+    async def deregister(self) -> None:
+        await self._send("POST", "agents/deregister", {}, self.token)
+
+    async def claim(self, key: str, wait: float) -> Assignment | None:
+        """A run, or None when there is nothing to do. The same key gets the same answer."""
+        body = await self._send(
+            "POST", "agents/claim", ClaimRequest(wait=wait), self.token, key=key, wait=wait
+        )
+        return _decode(body, Assignment) if body else None
+
+    async def start(self, run: str) -> RunAnswer:
+        return await self._call("POST", f"runs/{_part(run)}/start", RunAnswer, body={})
+
+    async def log(self, run: str, request: LogRequest) -> LogAnswer:
+        return await self._call("POST", f"runs/{_part(run)}/log", LogAnswer, body=request)
+
+    async def fail(self, run: str, request: FailRequest) -> None:
+        await self._send("POST", f"runs/{_part(run)}/fail", request, self.token)
+
+    async def file(self, request: ReceiptRequest, key: str) -> ReceiptAnswer:
+        body = await self._send("POST", "receipts", request, self.token, key=key)
+        return _decode(body, ReceiptAnswer)
+
+    async def verdict(self, receipt: str, wait: float = VERDICT_WAIT) -> ReceiptAnswer:
+        path = f"receipts/{_part(receipt)}?wait={wait:g}"
+        return await self._call("GET", path, ReceiptAnswer, wait=wait)
+
+    async def ask(self, run: str, request: AskRequest) -> AskAnswer:
+        return await self._call("POST", f"runs/{_part(run)}/ask", AskAnswer, body=request)
+
+    async def answer(self, run: str, ask: str, wait: float) -> AskAnswer:
+        path = f"runs/{_part(run)}/asks/{_part(ask)}?wait={wait:g}"
+        return await self._call("GET", path, AskAnswer, wait=wait)
+
+    async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Repeat a call until the orchestrator answers; its refusals are raised."""
+        for delay in self._backoff.delays():
+            try:
+                answer = await call()
+            except Unreachable as problem:
+                self._lose(str(problem))
+                await asyncio.sleep(delay)
+            else:
+                self._find()
+                return answer
+        raise AssertionError("the waiting times have no end")
+
+    def _lose(self, problem: str) -> None:
+        if not self._lost:
+            self._lost = True
+            self._notice(f"orchestrator not reached, trying on: {problem}")
+
+    def _find(self) -> None:
+        if self._lost:
+            self._lost = False
+            self._notice("orchestrator reached again")
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        kind: type[_T],
+        *,
+        body: object = None,
+        token: str | None = None,
+        wait: float = 0,
+    ) -> _T:
+        token = self.token if token is None else token
+        return _decode(await self._send(method, path, body, token, wait=wait), kind)
+
+    async def _send(
+        self, method: str, path: str, body: object, token: str, *, key: str = "", wait: float = 0
+    ) -> bytes:
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        if key:
+            headers["Idempotency-Key"] = key
+        try:
+            async with self._http.request(
+                method,
+                f"{self._url}/{path}",
+                data=None if body is None else msgspec.json.encode(body),
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=wait + _SLACK),
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as problem:
+            raise Unreachable(str(problem) or type(problem).__name__) from None
+        if 200 <= response.status < 300:
+            return answer
+        raise _error(response.status, response.content_type, answer)
+
+
+def _decode(body: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as problem:
+        raise Unreachable(f"unreadable answer: {problem}") from None
+
+
+def _error(status: int, content_type: str, body: bytes) -> LinkError:
+    """Only problem details are fleetbot's word; the rest is a proxy's or a stopped plugin's."""
+    if content_type != "application/problem+json":
+        return Unreachable(f"it answered {status} without a reason; is fleetbot running there?")
+    try:
+        problem = msgspec.json.decode(body, type=Problem)
+    except msgspec.DecodeError as wrong:
+        return Unreachable(f"unreadable answer: {wrong}")
+    if status == 401:
+        return Unauthorized(problem.detail)
+    if status == 409 and problem.replaced_by is not None:
+        return Superseded(problem.detail, problem.replaced_by)
+    if status >= 500 or status == 429:
+        return Unreachable(problem.detail or problem.title)
+    return Refused(problem)
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def read_token(path: Path) -> str:
+    """The agent's saved token; empty before its first registration."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text("utf-8").strip()
+    return ""
+
+
+def save_token(path: Path, token: str) -> None:
+    """Keep the agent's token for nobody but this account; whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,131 @@
+"""What an agent is told: a jinja2 template over the issue and what is known of the task.
+
+A template sees `Context`'s fields and nothing else; a variable it does not know is an error that
+names it. The filter `fenced` sets text apart so that nothing in it can end the fence.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import jinja2
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.failure import RunFailed
+
+INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
+_DEFAULT = Path(__file__).parent / "templates" / "prompt.md.j2"
+
+
+@dataclass(frozen=True)
+class IssueContext:
+    """`trusted`: its author may write to the repository, or is named in the settings."""
+
+    number: int
+    title: str
+    kind: str
+    body: str = ""
+    author: str = ""
+    url: str = ""
+    trusted: bool = False
+
+
+@dataclass(frozen=True)
+class CommentContext:
+    """A comment by a trusted person."""
+
+    author: str
+    body: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """The variables of a template.
+
+    `earlier`: subjects of the commits an earlier attempt left. `messages`: what people said that
+    did not reach a running program. `refuted`: why the last receipt did not hold. `left_out`: how
+    many comments of others there are. `resumed`: the program goes on with its own session.
+    """
+
+    agent: str
+    repo: str
+    branch: str
+    base: str
+    attempt: int
+    issue: IssueContext
+    comments: tuple[CommentContext, ...] = ()
+    left_out: int = 0
+    instructions: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    refuted: tuple[str, ...] = ()
+    resumed: bool = False
+
+
+_SAMPLE = Context(
+    agent="agent",
+    repo="owner/name",
+    branch="fleet/1-title",
+    base="main",
+    attempt=1,
+    issue=IssueContext(number=1, title="Title", kind="task"),
+    comments=(CommentContext("login", "text", "2026-01-01T00:00:00Z"),),
+    earlier=("subject",),
+    messages=("text",),
+    refuted=("reason",),
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A template, ready to be filled."""
+
+    name: str
+    text: str = field(repr=False)
+
+    def fill(self, context: Context) -> str:
+        """Raises RunFailed(template_error) that names what is wrong."""
+        try:
+            template = _environment().from_string(self.text)
+            return template.render(asdict(context)).strip() + "\n"
+        except jinja2.TemplateSyntaxError as problem:
+            said = f"line {problem.lineno}: {problem.message}"
+        except jinja2.UndefinedError as problem:
+            said = f"{problem.message}; known are {', '.join(sorted(asdict(context)))}"
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as problem:
+            said = str(problem)
+        raise RunFailed(ReasonCode.TEMPLATE_ERROR, f"{self.name}: {said}")
+
+    def check(self) -> None:
+        """Fill it with a sample. Raises RunFailed(template_error)."""
+        self.fill(_SAMPLE)
+
+
+def load(path: str) -> Prompt:
+    """The template at `path`, or the default. Raises RunFailed(template_error)."""
+    file = Path(path) if path else _DEFAULT
+    try:
+        return Prompt(str(file), file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise RunFailed(ReasonCode.TEMPLATE_ERROR, f"{file}: {problem}") from None
+
+
+def instructions_in(worktree: Path) -> tuple[str, ...]:
+    """The files in which a repository tells agents and people how to work on it."""
+    return tuple(name for name in INSTRUCTIONS if (worktree / name).is_file())
+
+
+def _fenced(text: str) -> str:
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _environment() -> jinja2.Environment:
+    # The result is text for a program, not HTML.
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.filters["fenced"] = _fenced
+    return environment

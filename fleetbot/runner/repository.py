@@ -1,0 +1,287 @@
+"""One repository of the forge on this machine.
+
+`mirror.git` holds the objects and the worktrees; agents write to it. `courier.git` talks to the
+forge: it shares the mirror's objects but has a configuration and refs of its own, so that nothing
+an agent writes into the mirror's configuration is ever read by a git that carries credentials.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import Git, GitFailed, forge_failure
+
+_PUSHED = "refs/fleetbot/pushed"
+_MIRROR_CONFIG = """\
+[core]
+	repositoryformatversion = 0
+	filemode = true
+	bare = true
+[remote "origin"]
+	url = {url}
+	fetch = +refs/heads/*:refs/remotes/origin/*
+"""
+_LFS_CONFIG = """\
+[filter "lfs"]
+	clean = git-lfs clean -- %f
+	smudge = git-lfs smudge -- %f
+	process = git-lfs filter-process
+	required = true
+"""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins: its first commit, the base's newest, the branch's on the forge if any."""
+
+    commit: str
+    base: str
+    base_commit: str
+    remote: str | None
+
+
+class Repository:
+    """Fetches, pushes and reads one repository. Safe for concurrent runs."""
+
+    def __init__(self, git: Git, directory: Path, url: str) -> None:
+        self.mirror = directory / "mirror.git"
+        self.lock = asyncio.Lock()
+        self._courier = directory / "courier.git"
+        self._git = git
+        self._url = url
+        self._fetch_began = float("-inf")
+
+    async def refresh(self) -> None:
+        """Bring the forge's branches here. Callers that wait for the same fetch share it.
+
+        Raises RunFailed when the forge is away or refuses.
+        """
+        now = asyncio.get_running_loop().time
+        asked = now()
+        async with self.lock:
+            if self._fetch_began >= asked:
+                return
+            began = now()
+            try:
+                await self._make()
+                await self._fetch()
+            except GitFailed as problem:
+                raise forge_failure(problem, f"fetching {self._url}") from None
+            self._fetch_began = began
+
+    async def _make(self) -> None:
+        if not self.mirror.exists():
+            await self._init(self.mirror)
+        self._write_config()
+        if not self._courier.exists():
+            await self._init(self._courier, objects=self.mirror / "objects")
+
+    async def _init(self, path: Path, objects: Path | None = None) -> None:
+        """Make a bare repository; it appears whole or not at all."""
+        fresh = path.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.parent.mkdir(parents=True, exist_ok=True)
+        await self._git("init", "--quiet", "--bare", "--template=", str(fresh), cwd=fresh.parent)
+        if objects is not None:
+            shutil.rmtree(fresh / "objects")
+            (fresh / "objects").symlink_to(Path("..") / objects.parent.name / "objects")
+            await self._git("config", "gc.auto", "0", cwd=fresh)
+        fresh.rename(path)
+
+    def _write_config(self) -> None:
+        """Undo what agents wrote into the mirror's configuration."""
+        fresh = self.mirror / "config.new"
+        text = _MIRROR_CONFIG.format(url=self._url)
+        fresh.write_text(text + (_LFS_CONFIG if shutil.which("git-lfs") else ""))
+        fresh.rename(self.mirror / "config")
+
+    async def _fetch(self) -> None:
+        await self._git(
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-tags",
+            "--no-write-fetch-head",
+            self._url,
+            "+refs/heads/*:refs/heads/*",
+            "+refs/tags/*:refs/tags/*",
+            cwd=self._courier,
+            forge=True,
+        )
+        await self._git(
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-gc",
+            str(self._courier),
+            "+refs/heads/*:refs/remotes/origin/*",
+            "+refs/tags/*:refs/tags/*",
+            cwd=self.mirror,
+        )
+
+    async def default_branch(self) -> str:
+        """The branch the forge shows first. Raises RunFailed."""
+        try:
+            said = await self._git(
+                "ls-remote", "--symref", self._url, "HEAD", cwd=self._courier, forge=True
+            )
+        except GitFailed as problem:
+            raise forge_failure(problem, f"asking {self._url} for its default branch") from None
+        for line in said.splitlines():
+            if line.startswith("ref: refs/heads/"):
+                return line.split("\t")[0].removeprefix("ref: refs/heads/")
+        raise RunFailed(
+            ReasonCode.WORKSPACE_FAILED,
+            f"{self._url} has no default branch; push a first commit, then retry",
+        )
+
+    async def start(self, branch: str, base: str, author_email: str) -> Start:
+        """Where to go on: the branch as it is here or on the forge, else the base's newest commit.
+
+        Raises RunFailed(branch_conflict) if the forge's branch has somebody else's commits.
+        """
+        base_commit = await self._commit(self._courier, f"refs/heads/{base}")
+        if base_commit is None:
+            raise RunFailed(
+                ReasonCode.WORKSPACE_FAILED,
+                f"the base branch {base!r} is not on the forge; push it or change the task's base",
+            )
+        remote = await self._commit(self._courier, f"refs/heads/{branch}")
+        if remote is not None:
+            await self._refuse_strangers(branch, remote, base_commit, author_email)
+        local = await self._commit(self.mirror, f"refs/heads/{branch}")
+        commit = await self._furthest(local, remote)
+        if commit is None or not await self._goes_on_from(base_commit, commit):
+            commit = base_commit
+        return Start(commit, base, base_commit, remote)
+
+    async def _furthest(self, local: str | None, remote: str | None) -> str | None:
+        if local is None or remote is None:
+            return local or remote
+        return local if await self._is_ancestor(remote, local) else remote
+
+    async def _goes_on_from(self, base_commit: str, commit: str) -> bool:
+        """Whether the commit adds to the base's history; a merged branch does not."""
+        try:
+            await self._git("merge-base", base_commit, commit, cwd=self._courier)
+        except GitFailed:
+            return False
+        return not await self._is_ancestor(commit, base_commit)
+
+    async def _refuse_strangers(
+        self, branch: str, remote: str, base_commit: str, author_email: str
+    ) -> None:
+        known = [base_commit]
+        if pushed := await self._commit(self._courier, f"{_PUSHED}/{branch}"):
+            known.append(pushed)
+        emails = await self._git(
+            "log", "--format=%ce", remote, *(f"^{commit}" for commit in known), cwd=self._courier
+        )
+        if strangers := sorted(set(emails.split("\n")) - {author_email, ""}):
+            raise RunFailed(
+                ReasonCode.BRANCH_CONFLICT,
+                f"the branch {branch} on the forge has commits by {', '.join(strangers[:3])}; "
+                "rename or delete it there, then retry",
+            )
+
+    async def push(self, branch: str, commit: str, expected: str | None) -> None:
+        """Make the forge's branch this commit, if it still is what it was at the start of the run.
+
+        Raises RunFailed: branch_conflict if it moved, push_rejected if the forge says no.
+        """
+        if commit != expected:
+            try:
+                await self._push_lfs(commit)
+                await self._git(
+                    "push",
+                    "--porcelain",
+                    "--quiet",
+                    f"--force-with-lease=refs/heads/{branch}:{expected or ''}",
+                    self._url,
+                    f"{commit}:refs/heads/{branch}",
+                    cwd=self._courier,
+                    forge=True,
+                )
+            except GitFailed as problem:
+                raise _push_failure(problem, branch) from None
+        await self._git("update-ref", f"{_PUSHED}/{branch}", commit, cwd=self._courier)
+
+    async def _push_lfs(self, commit: str) -> None:
+        storage = self.mirror / "lfs"
+        if storage.is_dir():
+            setting = f"lfs.storage={storage}"
+            await self._git(
+                "-c", setting, "lfs", "push", self._url, commit, cwd=self._courier, forge=True
+            )
+
+    async def files(self, base_commit: str, commit: str) -> tuple[str, ...]:
+        """The files that differ between the commit and where it left the base."""
+        fork = await self._fork(base_commit, commit)
+        said = await self._git(
+            "diff", "--name-only", "-z", "--find-renames", fork, commit, cwd=self._courier
+        )
+        return tuple(filter(None, said.split("\0")))
+
+    async def subjects(self, base_commit: str, commit: str) -> tuple[str, ...]:
+        """The first lines of the commits since the base, oldest first."""
+        said = await self._git(
+            "log", "--reverse", "--format=%s", commit, f"^{base_commit}", cwd=self._courier
+        )
+        return tuple(filter(None, said.splitlines()))
+
+    async def _fork(self, base_commit: str, commit: str) -> str:
+        try:
+            said = await self._git("merge-base", base_commit, commit, cwd=self._courier)
+        except GitFailed:
+            raise RunFailed(
+                ReasonCode.AGENT_FAILED,
+                "the agent's commits do not descend from the base branch; a retry starts afresh",
+            ) from None
+        return said.strip()
+
+    async def _commit(self, where: Path, ref: str) -> str | None:
+        try:
+            said = await self._git(
+                "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=where
+            )
+        except GitFailed:
+            return None
+        return said.strip()
+
+    async def _is_ancestor(self, older: str, newer: str) -> bool:
+        try:
+            await self._git("merge-base", "--is-ancestor", older, newer, cwd=self._courier)
+        except GitFailed:
+            return False
+        return True
+
+
+def _push_failure(problem: GitFailed, branch: str) -> RunFailed:
+    # With --porcelain the rejection of a ref is on stdout: "!\t<from>:<to>\t[rejected] (why)".
+    rejected = [line for line in problem.stdout.splitlines() if line.startswith("!")]
+    said = "; ".join(line.split("\t")[-1] for line in rejected) or problem.text
+    if "(stale info)" in said or "(fetch first)" in said:
+        return RunFailed(
+            ReasonCode.BRANCH_CONFLICT,
+            f"the branch {branch} moved on the forge while the agent worked; "
+            "rename or delete it there, then retry",
+        )
+    if rejected:
+        remote = [line for line in problem.text.splitlines() if line.startswith("remote:")]
+        said = " ".join([said, *remote[:5]])
+        return RunFailed(
+            ReasonCode.PUSH_REJECTED,
+            f"the forge refused the push of {branch}: {said}; check the runner's token and the "
+            "branch protection",
+        )
+    failed = forge_failure(problem, f"pushing {branch}")
+    if failed.reason is ReasonCode.FORGE_UNAVAILABLE:
+        return failed
+    return RunFailed(ReasonCode.PUSH_REJECTED, failed.detail)

@@ -1,0 +1,53 @@
+"""What an agent remembers of a task between attempts."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import msgspec
+
+from fleetbot.domain.model import Usage
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """The program's session to go on with, what it has used in all, and messages not yet given."""
+
+    session: str | None = None
+    usage: Usage = Usage()
+    messages: tuple[str, ...] = ()
+
+
+class Memories:
+    """One small file per task of an agent."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def of(self, task: str) -> Memory:
+        """What is remembered; nothing if there is no file or it cannot be read."""
+        try:
+            return msgspec.json.decode(self._path(task).read_bytes(), type=Memory)
+        except (OSError, msgspec.DecodeError):
+            return Memory()
+
+    def keep(self, task: str, memory: Memory) -> None:
+        path = self._path(task)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(memory))
+        fresh.replace(path)
+
+    def forget(self, task: str) -> None:
+        self._path(task).unlink(missing_ok=True)
+
+    def forget_old(self, days: float) -> None:
+        """Forget what has not changed for so many days."""
+        for path in self._directory.glob("*.json"):
+            if path.stat().st_mtime < time.time() - days * 86_400:
+                path.unlink(missing_ok=True)
+
+    def _path(self, task: str) -> Path:
+        # The id comes from the orchestrator: as a digest it is a file name whatever it holds.
+        return self._directory / f"{hashlib.sha256(task.encode()).hexdigest()[:32]}.json"

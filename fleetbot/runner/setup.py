@@ -1,0 +1,82 @@
+"""What the runs of one agent have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import process
+from fleetbot.runner.adapters.contract import Adapter
+from fleetbot.runner.adapters.masking import Masker
+from fleetbot.runner.config import AgentConfig, Config
+from fleetbot.runner.delivery import Forge
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import Git, Identity
+from fleetbot.runner.link import Link
+from fleetbot.runner.runlog import Batching
+from fleetbot.runner.sandbox import Sandbox
+from fleetbot.runner.sessions import Memories
+from fleetbot.runner.workspace import Workspaces
+from fleetbot.wire import Assignment
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What all agents of a runner share. `say` prints a line: who, what."""
+
+    config: Config
+    forge: Forge
+    git: Git
+    identity: Identity
+    workspaces: Workspaces
+    say: Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One agent: its program, its link, its memory, its home."""
+
+    machine: Machine
+    agent: AgentConfig
+    adapter: Adapter
+    link: Link
+    memories: Memories
+    home: Path
+    batching: Batching
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        return self.agent.bubblewrap if self.agent.sandbox == "bubblewrap" else None
+
+    def secrets(self) -> tuple[str, ...]:
+        """The runner's own secrets, which an agent program never gets and a log never shows."""
+        return (*self.machine.config.secrets(), *filter(None, [self.link.token]))
+
+    def mask(self, text: str) -> str:
+        return Masker({}, self.secrets()).text(text)
+
+    def say(self, text: str) -> None:
+        self.machine.say(self.agent.name, self.mask(text))
+
+    def run_env(self, order: Assignment) -> dict[str, str]:
+        """The whole environment of the agent program in this run. Raises RunFailed."""
+        task = {
+            "FLEETBOT_TASK": order.task,
+            "FLEETBOT_REPO": order.repo,
+            "FLEETBOT_ISSUE": str(order.issue),
+            "FLEETBOT_TITLE": order.title.replace("\0", " "),
+            "FLEETBOT_BRANCH": order.branch,
+            "FLEETBOT_ATTEMPT": str(order.attempt),
+        }
+        try:
+            return process.build_env(
+                run=order.run,
+                home=self.home,
+                passed=self.agent.env,
+                extra=task | self.machine.identity.env(),
+                secrets=self.secrets(),
+            )
+        except process.EnvironmentRefused as problem:
+            raise RunFailed(ReasonCode.AGENT_FAILED, str(problem)) from None

@@ -1,0 +1,196 @@
+"""One run, from the assignment to the verdict on its receipt.
+
+prepare → launch → stream → collect → push → pull request → receipt → verdict → clean up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Coroutine
+from typing import Any
+
+from fleetbot.domain.model import Verdict
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import process
+from fleetbot.runner.conversation import Conversation
+from fleetbot.runner.failure import RunFailed, first_error
+from fleetbot.runner.handover import Handover
+from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
+from fleetbot.runner.runlog import RunLog
+from fleetbot.runner.setup import Setup
+from fleetbot.runner.spool import FailDue, ReceiptDue, ReceiptRefuted, RunRecord
+from fleetbot.wire import FailRequest, ReceiptAnswer
+
+_LOGGER = logging.getLogger(__name__)
+_DETAIL_LIMIT = 10_000
+
+
+class Worker:
+    """Carries out one run. `work` and `resume` return when it is settled or taken away.
+
+    Cancelled, it stops the program and reports nothing; its record stays in the spool unless the
+    cancellation was ordered with `cancel`.
+    """
+
+    def __init__(self, setup: Setup, record: RunRecord) -> None:
+        self._setup = setup
+        self._record = record
+        self._order = record.order
+        self._log = RunLog(
+            record.log, setup.link, record.order.run, mask=setup.mask, batching=setup.batching
+        )
+        self._conversation = Conversation(setup, record, self._log)
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled: str | None = None
+
+    async def work(self) -> None:
+        """A new run."""
+        await self._guarded(self._begin())
+
+    async def resume(self) -> None:
+        """A run that an earlier runner left: report what it came to; guess nothing."""
+        await process.sweep(self._order.run)
+        await self._guarded(self._go_on())
+
+    async def tell(self, message: str, text: str) -> None:
+        """Hand a person's message to the program, or keep it."""
+        await self._conversation.tell(message, text)
+
+    def cancel(self, reason: str) -> None:
+        """The orchestrator takes the run away."""
+        if self._cancelled is None and self._task is not None:
+            self._cancelled = reason
+            self._task.cancel()
+
+    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+        """Run the steps while the log ships; whatever ends one ends the other."""
+        self._task = asyncio.current_task()
+        try:
+            lost = await self._with_log(steps)
+        except asyncio.CancelledError:
+            if self._cancelled is None:
+                self._record.release()
+                raise
+            lost = f"cancelled: {self._cancelled}"
+        self._record.close()
+        if lost:
+            self._note_here(lost)
+
+    async def _with_log(self, steps: Coroutine[Any, Any, None]) -> str:
+        """Empty when the run was settled, else why it was given up."""
+        lost = ""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._log.ship())
+                await steps
+                self._log.finish()
+        except* (Superseded, Refused, Unauthorized) as refusals:
+            lost = f"given up: {first_error(refusals)}"
+        return lost
+
+    async def _begin(self) -> None:
+        link, run = self._setup.link, self._order.run
+        await link.persist(lambda: link.start(run))
+        self._note(f"attempt {self._order.attempt}: {self._order.title}")
+        await self._attempt(self._order.refuted)
+
+    async def _go_on(self) -> None:
+        record = self._record
+        if record.failure is not None:
+            await self._report(record.failure)
+        elif record.receipt is not None:
+            self._note("the runner is back; the receipt is filed again")
+            answer = await self._settle(record.receipt)
+            if not _is_settled(answer):
+                await self._attempt(answer.reasons)
+        else:
+            restarted = "the runner was restarted while the agent was at work; a retry goes on"
+            await self._fail(RunFailed(ReasonCode.AGENT_FAILED, restarted))
+
+    async def _attempt(self, refuted: tuple[str, ...]) -> None:
+        """Work until a receipt is settled, or report why there is none."""
+        try:
+            await self._work_in_tree(refuted)
+        except RunFailed as failure:
+            await self._fail(failure)
+        except LinkError:
+            raise
+        except Exception as problem:
+            # A fault of the runner must not leave the task hanging until its lease runs out.
+            _LOGGER.exception("run %s", self._order.run)
+            said = f"the runner failed: {type(problem).__name__}: {problem}"
+            await self._fail(RunFailed(ReasonCode.AGENT_FAILED, said))
+
+    async def _work_in_tree(self, refuted: tuple[str, ...]) -> None:
+        setup, order = self._setup, self._order
+        end = asyncio.get_running_loop().time() + order.timeout_seconds
+        env = setup.run_env(order)
+        workspaces = setup.machine.workspaces
+        keep = self._conversation.resumes
+        async with workspaces.open(order, env, keep_changes=keep) as tree:
+            self._note(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
+            handover = Handover(setup, order, tree, env, self._note)
+            while True:
+                seconds = end - asyncio.get_running_loop().time()
+                summary = await self._conversation.turn(tree, env, refuted, seconds)
+                await self._after_run(tree.path, env)
+                request = await handover.deliver(summary, self._record.usage)
+                due = ReceiptDue(secrets.token_hex(16), request)
+                self._record.note(due)
+                answer = await self._settle(due)
+                if _is_settled(answer):
+                    return
+                refuted = answer.reasons
+
+    async def _after_run(self, path: Any, env: dict[str, str]) -> None:
+        try:
+            await self._setup.machine.workspaces.run_hook("after_run", path, env)
+        except RunFailed as failure:
+            self._note(f"after the run: {failure.detail}")
+
+    async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:
+        """File the receipt and wait for what the orchestrator finds."""
+        link = self._setup.link
+        answer = await link.persist(lambda: link.file(due.request, due.key))
+        self._note(f"receipt {answer.receipt} filed")
+        while answer.verdict is Verdict.PENDING:
+            receipt = answer.receipt
+            answer = await link.persist(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
+        if answer.verdict is Verdict.VERIFIED:
+            self._setup.memories.forget(self._order.task)
+            self._note("receipt verified")
+        else:
+            self._record.note(ReceiptRefuted())
+            final = " for good" if answer.final else ""
+            self._note(f"receipt refuted{final}: {'; '.join(answer.reasons)}")
+        return answer
+
+    async def _fail(self, failure: RunFailed) -> None:
+        request = FailRequest(
+            reason=failure.reason,
+            detail=self._setup.mask(failure.detail)[:_DETAIL_LIMIT],
+            usage=self._record.usage,
+            until=failure.until,
+        )
+        self._record.note(FailDue(request))
+        await self._report(request)
+
+    async def _report(self, request: FailRequest) -> None:
+        link, run = self._setup.link, self._order.run
+        self._note(f"failed: {request.reason}: {request.detail}")
+        await link.persist(lambda: link.fail(run, request))
+
+    def _note(self, text: str) -> None:
+        """Say it on the terminal and in the run's log."""
+        self._log.add(text)
+        self._note_here(text)
+
+    def _note_here(self, text: str) -> None:
+        order = self._order
+        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}")
+
+
+def _is_settled(answer: ReceiptAnswer) -> bool:
+    return answer.verdict is Verdict.VERIFIED or answer.final

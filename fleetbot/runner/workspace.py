@@ -1,0 +1,296 @@
+"""Worktrees: one per task, on the task's branch, kept for a retry, removed by age and size.
+
+<root>/repositories/<owner>/<name>/{mirror,courier}.git
+<root>/workspaces/<owner>/<name>/<branch>/<name>      the worktree
+<root>/workspaces/<owner>/<name>/<branch>/used        touched by every run
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbot.domain.model import REPO
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.config import Hook, WorkspaceConfig
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import Git, GitFailed, Identity, complete, forge_failure
+from fleetbot.runner.repository import Repository, Start
+from fleetbot.wire import Assignment
+
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_BRANCH_REFUSED = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$|^(?:refs|HEAD)(?:/|$)")
+# A git that was killed, or a merge that was never finished: such a worktree is made anew.
+_UNFINISHED = ("index.lock", "HEAD.lock", "rebase-merge", "rebase-apply", "MERGE_HEAD")
+_GB = 10**9
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """A prepared worktree, for as long as its run lasts."""
+
+    path: Path
+    branch: str
+    start: Start
+    git_dirs: tuple[Path, ...]
+    repository: Repository
+    earlier: tuple[str, ...]
+
+    async def head(self, git: Git) -> str:
+        """The commit the agent left checked out. Raises RunFailed if the worktree is destroyed."""
+        try:
+            return (await git("rev-parse", "--verify", "HEAD^{commit}", cwd=self.path)).strip()
+        except (GitFailed, OSError) as problem:
+            raise RunFailed(
+                ReasonCode.WORKSPACE_FAILED,
+                f"the agent destroyed its worktree ({problem}); a retry makes it anew",
+            ) from None
+
+
+class Workspaces:
+    """Makes, lends and removes the worktrees under one root."""
+
+    def __init__(
+        self, root: Path, config: WorkspaceConfig, git: Git, forge_url: str, identity: Identity
+    ) -> None:
+        self._root = root
+        self._config = config
+        self._git = git
+        self._forge_url = forge_url
+        self._identity = identity
+        self._repositories: dict[str, Repository] = {}
+        self._slots: dict[Path, asyncio.Lock] = {}
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, order: Assignment, hook_env: Mapping[str, str], *, keep_changes: bool
+    ) -> AsyncIterator[Worktree]:
+        """The task's worktree, this run's alone until it is left.
+
+        `keep_changes`: what an earlier attempt left uncommitted stays, for a program that goes on
+        with its session. Raises RunFailed.
+        """
+        check_names(order)
+        slot = self._slot(order.repo, order.branch)
+        lock = self._slots.setdefault(slot, asyncio.Lock())
+        async with lock:
+            slot.mkdir(parents=True, exist_ok=True)
+            (slot / "used").touch()
+            worktree = await self._prepare(order, slot, hook_env, keep_changes=keep_changes)
+            try:
+                yield worktree
+            finally:
+                (slot / "used").touch()
+
+    async def run_hook(self, name: str, path: Path, env: Mapping[str, str]) -> None:
+        """Run a configured hook. Raises RunFailed(hook_failed)."""
+        hook: Hook | None = getattr(self._config.hooks, name)
+        if hook is None:
+            return
+        try:
+            done = await complete(
+                ["/bin/sh", "-c", hook.run], cwd=path, env=env, timeout=hook.timeout_seconds
+            )
+        except TimeoutError:
+            said = f"took longer than {hook.timeout_seconds:g} s"
+            raise RunFailed(ReasonCode.HOOK_FAILED, f"hook {name}: {said}") from None
+        if done.status != 0:
+            said = (done.stderr + done.stdout).strip()[-2000:]
+            raise RunFailed(
+                ReasonCode.HOOK_FAILED, f"hook {name}: exit status {done.status}: {said}"
+            )
+
+    async def remove_old(self, now: float | None = None) -> list[Path]:
+        """Remove worktrees unused for `keep_days`, then the oldest beyond `max_gb`; none in use.
+
+        `now` is in epoch seconds. Answers what was removed.
+        """
+        oldest_kept = (time.time() if now is None else now) - self._config.keep_days * 86_400
+        room = self._config.max_gb * _GB
+        removed = []
+        for used, slot in sorted(self._used_slots(), reverse=True):
+            room -= await asyncio.to_thread(_size, slot)
+            if (used < oldest_kept or room < 0) and not self._in_use(slot):
+                await self._remove(slot)
+                removed.append(slot)
+        return removed
+
+    def _in_use(self, slot: Path) -> bool:
+        lock = self._slots.get(slot)
+        return lock is not None and lock.locked()
+
+    def _used_slots(self) -> Iterator[tuple[float, Path]]:
+        for stamp in (self._root / "workspaces").glob("*/*/*/used"):
+            yield stamp.stat().st_mtime, stamp.parent
+
+    async def _remove(self, slot: Path) -> None:
+        repo = f"{slot.parent.parent.name}/{slot.parent.name}"
+        async with self._slots.setdefault(slot, asyncio.Lock()):
+            # The hook may clean up outside the worktree; its failure must not keep the disk full.
+            with contextlib.suppress(RunFailed, OSError):
+                await self.run_hook("before_remove", slot / slot.parent.name, self._git.plain_env())
+            await asyncio.to_thread(shutil.rmtree, slot, ignore_errors=True)
+            repository = self._repository(repo)
+            async with repository.lock:
+                with contextlib.suppress(GitFailed, OSError):
+                    await self._git("worktree", "prune", cwd=repository.mirror)
+
+    def _repository(self, repo: str) -> Repository:
+        if repo not in self._repositories:
+            directory = self._root / "repositories" / repo
+            url = f"{self._forge_url}/{repo}.git"
+            self._repositories[repo] = Repository(self._git, directory, url)
+        return self._repositories[repo]
+
+    def _slot(self, repo: str, branch: str) -> Path:
+        # "+" is not a character of our branches, so two branches never share a directory.
+        return self._root / "workspaces" / repo / branch.replace("/", "+")
+
+    async def _prepare(
+        self, order: Assignment, slot: Path, hook_env: Mapping[str, str], *, keep_changes: bool
+    ) -> Worktree:
+        repository = self._repository(order.repo)
+        await repository.refresh()
+        base = order.base or await repository.default_branch()
+        if order.branch == base:
+            raise RunFailed(
+                ReasonCode.WORKSPACE_FAILED, f"the task's branch {base!r} is its base branch"
+            )
+        start = await repository.start(order.branch, base, self._identity.email)
+        path = slot / order.repo.partition("/")[2]
+        try:
+            async with repository.lock:
+                made = await self._check_out(
+                    repository, path, order.branch, start.commit, keep=keep_changes
+                )
+            await self._fetch_parts(path)
+            git_dirs = await self._git_dirs(path)
+        except (GitFailed, OSError) as problem:
+            raise RunFailed(
+                ReasonCode.WORKSPACE_FAILED, f"making the worktree: {problem}"
+            ) from None
+        if made:
+            await self.run_hook("after_create", path, hook_env)
+        await self.run_hook("before_run", path, hook_env)
+        earlier = await repository.subjects(start.base_commit, start.commit)
+        return Worktree(path, order.branch, start, git_dirs, repository, earlier)
+
+    async def _check_out(
+        self, repository: Repository, path: Path, branch: str, commit: str, *, keep: bool
+    ) -> bool:
+        """Bring the worktree to the commit; True if it was made anew."""
+        await self._git("worktree", "prune", cwd=repository.mirror)
+        if await self._is_sound(repository, path):
+            if not (keep and await self._stands_on(path, branch, commit)):
+                await self._git("checkout", "--quiet", "--force", "-B", branch, commit, cwd=path)
+                await self._git("clean", "--quiet", "-ffd", cwd=path)
+            return False
+        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+        await self._git("worktree", "prune", cwd=repository.mirror)
+        await self._git(
+            "worktree",
+            "add",
+            "--quiet",
+            "--force",
+            "-B",
+            branch,
+            str(path),
+            commit,
+            cwd=repository.mirror,
+        )
+        return True
+
+    async def _is_sound(self, repository: Repository, path: Path) -> bool:
+        if not (path / ".git").is_file():
+            return False
+        try:
+            own, common = await self._git_dirs(path)
+        except (GitFailed, ValueError):
+            return False
+        return common == _resolved(str(repository.mirror)) and not any(
+            (own / name).exists() for name in _UNFINISHED
+        )
+
+    async def _stands_on(self, path: Path, branch: str, commit: str) -> bool:
+        try:
+            on = await self._git("symbolic-ref", "--quiet", "HEAD", cwd=path)
+        except GitFailed:
+            return False
+        head = await self._git("rev-parse", "HEAD", cwd=path)
+        return (on.strip(), head.strip()) == (f"refs/heads/{branch}", commit)
+
+    async def _git_dirs(self, path: Path) -> tuple[Path, ...]:
+        said = await self._git(
+            "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", cwd=path
+        )
+        return tuple(map(_resolved, said.splitlines()))
+
+    async def _fetch_parts(self, path: Path) -> None:
+        """Submodules and LFS files, where the repository has them. Raises RunFailed."""
+        try:
+            if self._config.submodules == "auto" and (path / ".gitmodules").is_file():
+                await self._git(
+                    "submodule", "--quiet", "update", "--init", "--recursive", cwd=path, forge=True
+                )
+            if self._config.lfs == "auto" and await self._uses_lfs(path):
+                await self._fetch_lfs(path)
+        except GitFailed as problem:
+            raise forge_failure(problem, "fetching submodules and LFS files") from None
+
+    async def _uses_lfs(self, path: Path) -> bool:
+        tracked = await self._git("ls-files", "-z", "--", "*.gitattributes", cwd=path)
+        names = filter(None, tracked.split("\0"))
+        return any("filter=lfs" in _text_of(path / name) for name in names)
+
+    async def _fetch_lfs(self, path: Path) -> None:
+        if shutil.which("git-lfs") is None:
+            raise RunFailed(
+                ReasonCode.WORKSPACE_FAILED,
+                "the repository keeps files in Git LFS and git-lfs is not installed here; "
+                "install it, or set workspace.lfs to 'off'",
+            )
+        await self._git("lfs", "pull", cwd=path, forge=True)
+
+
+def check_names(order: Assignment) -> None:
+    """Refuse names that could leave the root or mean something else to git. Raises RunFailed."""
+    owner, _, name = order.repo.partition("/")
+    if not REPO.fullmatch(order.repo) or {owner, name} & {".", ".."}:
+        problem = f"{order.repo!r} is not a repository's name"
+    elif not _BRANCH.fullmatch(order.branch) or _BRANCH_REFUSED.search(order.branch):
+        problem = f"{order.branch!r} is not a branch the runner will make"
+    elif order.base and (
+        not re.fullmatch(r"[^\s~^:?*\[\\\x00-\x1f-][^\s~^:?*\[\\\x00-\x1f]*", order.base)
+        or _BRANCH_REFUSED.search(order.base)
+    ):
+        problem = f"{order.base!r} is not a branch"
+    else:
+        return
+    raise RunFailed(ReasonCode.WORKSPACE_FAILED, problem)
+
+
+def _resolved(path: str) -> Path:
+    return Path(path).resolve()
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text("utf-8", "replace") if not path.is_symlink() else ""
+    except OSError:
+        return ""
+
+
+def _size(directory: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    return total
