@@ -11,13 +11,13 @@ from typing import Any
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import AGENT_EVENTS, TASK_EVENTS, encode, event_type
 from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
+from fleetbot.store import outbox
 from fleetbot.store.journal import (
     GENESIS,
     AgentToken,
     Anchor,
     Arrival,
     Change,
-    Delivered,
     LogChunk,
     LogGap,
     Models,
@@ -35,33 +35,6 @@ INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
-INSERT_EFFECT = """
-INSERT INTO outbox (
-    position, id, destination, kind, collapse, payload, due_at, seq,
-    state, attempts, error, delivered_at, result
-)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, '', 0, '')
-ON CONFLICT (id) DO NOTHING
-"""
-
-SUPERSEDE = """
-UPDATE outbox SET state = 'superseded'
-WHERE state = 'pending' AND destination = ?1 AND collapse = ?2 AND position < (
-    SELECT max(position) FROM outbox
-    WHERE state = 'pending' AND destination = ?1 AND collapse = ?2
-)
-"""
-
-DELIVERED = "UPDATE outbox SET state = 'delivered', delivered_at = ?, result = ? WHERE id = ?"
-
-FAILED_ATTEMPT = "UPDATE outbox SET attempts = attempts + 1, error = ? WHERE id = ?"
-
-DEFER_DESTINATION = """
-INSERT INTO destinations (destination, due_at)
-SELECT destination, ? FROM outbox WHERE id = ?
-ON CONFLICT (destination) DO UPDATE SET due_at = excluded.due_at
-"""
-
 INSERT_ARRIVAL = (
     "INSERT INTO arrivals (key, kind, at, meta, body, answer) VALUES (?, ?, ?, ?, ?, ?)"
 )
@@ -69,12 +42,6 @@ INSERT_ARRIVAL = (
 HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
 
 INSERT_LOG_LINE = "INSERT INTO log_lines (run, position, at, kind, text) VALUES (?, ?, ?, ?, ?)"
-
-PRUNE_OUTBOX = """
-DELETE FROM outbox WHERE position IN (
-    SELECT position FROM outbox WHERE state <> 'pending' AND due_at < ? LIMIT ?
-)
-"""
 
 PRUNE_ARRIVALS = """
 DELETE FROM arrivals WHERE key IN (
@@ -193,18 +160,18 @@ class Journal:
 
     def _write_outbox(self, changes: Sequence[Change]) -> None:
         entries = [entry for change in changes for entry in change.outbox]
-        self._execute(INSERT_EFFECT, [self._effect(entry) for entry in entries])
+        self._execute(outbox.INSERT, [self._entry_row(entry) for entry in entries])
         collapsing = {(e.destination, e.collapse) for e in entries if e.collapse is not None}
-        self._execute(SUPERSEDE, collapsing)
-        self._execute(DELIVERED, [_delivered(d) for c in changes for d in c.delivered])
+        self._execute(outbox.SUPERSEDE, collapsing)
+        delivered = [d for change in changes for d in change.delivered]
+        self._execute(outbox.DELIVERED, [(d.at, d.result, d.id) for d in delivered])
+        self._execute(outbox.SUCCEEDED, [(d.id,) for d in delivered])
         deferred = [d for change in changes for d in change.deferred]
-        self._execute(FAILED_ATTEMPT, [(d.error, d.id) for d in deferred])
-        self._execute(DEFER_DESTINATION, [(d.due_at, d.id) for d in deferred])
+        self._execute(outbox.FAILED, [(d.due_at, d.error, d.id) for d in deferred])
 
-    def _effect(self, e: OutboxEntry) -> Row:
+    def _entry_row(self, entry: OutboxEntry) -> Row:
         self._position += 1
-        place = (self._position, e.id, e.destination, e.kind, e.collapse)
-        return (*place, e.payload, e.due_at, e.seq)
+        return outbox.entry_row(self._position, entry)
 
     def append_log(self, chunk: LogChunk) -> int:
         """The log's length afterwards; lines that are there already are skipped."""
@@ -219,9 +186,8 @@ class Journal:
 
     def prune(self, before: int, limit: int) -> int:
         """Deletes up to `limit` effects and as many arrivals; returns how many it were."""
-        effects = self._db.execute(PRUNE_OUTBOX, (before, limit)).rowcount
+        effects = self._db.execute(outbox.PRUNE, (before, limit)).rowcount
         arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
-        self._db.execute("DELETE FROM destinations WHERE due_at < ?", (before,))
         return effects + arrivals
 
     def replace_models(self, models: Models) -> None:
@@ -242,7 +208,3 @@ class Journal:
 
 def _arrival(a: Arrival) -> Row:
     return (a.key, a.kind, a.at, a.meta, a.body, a.answer)
-
-
-def _delivered(d: Delivered) -> Row:
-    return (d.at, d.result, d.id)

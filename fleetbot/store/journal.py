@@ -92,7 +92,11 @@ class OutboxEntry(Row, frozen=True):
 
 
 class Due(Row, frozen=True):
-    """An entry that may be delivered now, and how often that has been tried in vain."""
+    """An entry that may be delivered now.
+
+    `attempts` counts the failures at its destination since the last success there: that of an entry
+    would start anew whenever a newer one supersedes it.
+    """
 
     entry: OutboxEntry
     attempts: int
@@ -115,7 +119,10 @@ class Deferred(Row, frozen=True):
 
 
 class Backlog(Row, frozen=True):
-    """What waits for one destination: `oldest` is the least `due_at`, `error` the last failure."""
+    """What waits for one destination: `oldest` is the least `due_at`.
+
+    `attempts` counts its failures since the last success, `error` is the last of them.
+    """
 
     destination: str
     pending: int

@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.store import outbox
 from fleetbot.store.commit import Journal
 from fleetbot.store.journal import (
     GENESIS,
@@ -37,7 +38,6 @@ from fleetbot.store.journal import (
     LogChunk,
     LogLine,
     Models,
-    OutboxEntry,
     Snapshot,
     StoreUnavailable,
 )
@@ -53,56 +53,6 @@ _task = msgspec.json.Decoder(Task).decode
 _run = msgspec.json.Decoder(Run).decode
 _receipt = msgspec.json.Decoder(FiledReceipt).decode
 _agent = msgspec.json.Decoder(Agent).decode
-
-# Walks from destination to destination, so that its cost does not grow with what waits for each.
-HEADS = """
-WITH RECURSIVE waiting (destination) AS (
-    SELECT min(destination) FROM outbox WHERE state = 'pending'
-    UNION ALL
-    SELECT (
-        SELECT min(o.destination) FROM outbox o
-        WHERE o.state = 'pending' AND o.destination > waiting.destination
-    )
-    FROM waiting WHERE waiting.destination IS NOT NULL
-),
-heads (destination, position) AS (
-    SELECT waiting.destination, (
-        SELECT min(o.position) FROM outbox o
-        WHERE o.state = 'pending' AND o.destination = waiting.destination
-    )
-    FROM waiting WHERE waiting.destination IS NOT NULL
-)
-"""
-
-DUE = f"""{HEADS}
-SELECT o.id, o.destination, o.kind, o.payload, o.due_at, o.seq, o.collapse, o.attempts
-FROM heads
-JOIN outbox o ON o.position = heads.position
-LEFT JOIN destinations d ON d.destination = heads.destination
-WHERE o.due_at <= ?1 AND coalesce(d.due_at, 0) <= ?1
-ORDER BY o.position
-LIMIT ?2
-"""
-
-NEXT_DUE = f"""{HEADS}
-SELECT min(CASE WHEN d.due_at > o.due_at THEN d.due_at ELSE o.due_at END)
-FROM heads
-JOIN outbox o ON o.position = heads.position
-LEFT JOIN destinations d ON d.destination = heads.destination
-"""
-
-BACKLOG = f"""{HEADS}
-SELECT
-    heads.destination, pending.entries, pending.oldest, coalesce(d.due_at, 0), o.attempts, o.error
-FROM heads
-JOIN outbox o ON o.position = heads.position
-JOIN (
-    SELECT destination, count(*) AS entries, min(due_at) AS oldest
-    FROM outbox WHERE state = 'pending' GROUP BY destination
-) pending ON pending.destination = heads.destination
-LEFT JOIN destinations d ON d.destination = heads.destination
-ORDER BY heads.destination
-"""
 
 EVENTS = "SELECT seq, stream, version, at, actor, cause, data FROM events"
 
@@ -266,14 +216,14 @@ class SqliteStore:
         return [_arrival(row) for row in await self._rows(query, kind, limit)]
 
     async def due(self, now: int, limit: int = 100) -> list[Due]:
-        return [_due(row) for row in await self._rows(DUE, now, limit)]
+        return [outbox.due(row) for row in await self._rows(outbox.DUE, now, limit)]
 
     async def next_due(self) -> int | None:
-        due: int | None = (await self._rows(NEXT_DUE))[0][0]
+        due: int | None = (await self._rows(outbox.NEXT_DUE))[0][0]
         return due
 
     async def outbox_stats(self) -> list[Backlog]:
-        return [_backlog(row) for row in await self._rows(BACKLOG)]
+        return [outbox.backlog(row) for row in await self._rows(outbox.BACKLOG)]
 
     async def delivered(self, id: str) -> Delivered | None:
         query = "SELECT id, delivered_at, result FROM outbox WHERE id = ? AND state = 'delivered'"
@@ -382,29 +332,3 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
 def _arrival(row: tuple[Any, ...]) -> Arrival:
     key, kind, at, body, answer, meta = row
     return Arrival(key=key, kind=kind, at=at, body=body, answer=answer, meta=meta)
-
-
-def _due(row: tuple[Any, ...]) -> Due:
-    id, destination, kind, payload, due_at, seq, collapse, attempts = row
-    entry = OutboxEntry(
-        id=id,
-        destination=destination,
-        kind=kind,
-        payload=payload,
-        due_at=due_at,
-        seq=seq,
-        collapse=collapse,
-    )
-    return Due(entry=entry, attempts=attempts)
-
-
-def _backlog(row: tuple[Any, ...]) -> Backlog:
-    destination, pending, oldest, deferred_until, attempts, error = row
-    return Backlog(
-        destination=destination,
-        pending=pending,
-        oldest=oldest,
-        deferred_until=deferred_until,
-        attempts=attempts,
-        error=error,
-    )

@@ -120,6 +120,20 @@ async def test_a_deferred_entry_holds_its_destination_and_no_other(store: Store)
     assert (found.entry.id, found.attempts) == ("a", 1)
 
 
+async def test_failures_are_counted_by_destination_until_one_succeeds(store: Store) -> None:
+    await put(store, entry("old", collapse="card"), entry("next"))
+    await defer(store, "old", NOW)
+    await put(store, entry("new", collapse="card"))
+    await defer(store, "next", NOW)
+
+    (found,) = await store.due(NOW)
+    assert (found.entry.id, found.attempts) == ("next", 2)
+
+    await deliver(store, "next")
+    (found,) = await store.due(NOW)
+    assert (found.entry.id, found.attempts) == ("new", 0)
+
+
 async def test_a_newer_entry_does_not_cut_a_deferral_short(store: Store) -> None:
     await put(store, entry("old", collapse="card"), entry("next"))
     await defer(store, "old", NOW + 60)

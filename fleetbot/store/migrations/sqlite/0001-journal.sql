@@ -87,8 +87,6 @@ CREATE TABLE outbox (
     due_at        BIGINT NOT NULL,
     seq           BIGINT NOT NULL,
     state         TEXT   NOT NULL,
-    attempts      BIGINT NOT NULL,
-    error         TEXT   NOT NULL,
     delivered_at  BIGINT NOT NULL,
     result        TEXT   NOT NULL
 );
@@ -97,10 +95,12 @@ CREATE INDEX outbox_collapse ON outbox (destination, collapse)
     WHERE state = 'pending' AND collapse IS NOT NULL;
 CREATE INDEX outbox_done ON outbox (due_at) WHERE state <> 'pending';
 
--- Until when a destination that failed is left alone.
-CREATE TABLE destinations (
+-- Destinations whose last delivery failed: until when they are left alone, and what is wrong.
+CREATE TABLE failing (
     destination  TEXT   NOT NULL PRIMARY KEY,
-    due_at       BIGINT NOT NULL
+    due_at       BIGINT NOT NULL,
+    attempts     BIGINT NOT NULL,
+    error        TEXT   NOT NULL
 );
 
 CREATE TABLE anchors (
