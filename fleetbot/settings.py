@@ -33,6 +33,7 @@ class ForgeSettings(Section, frozen=True):
     url: str
     token: str
     webhook_secret: str
+    login: str = ""
     repositories: tuple[str, ...] = ()
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300

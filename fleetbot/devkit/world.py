@@ -59,7 +59,7 @@ class World:
         self.enrolment_token = secrets.token_urlsafe(24)
         self.webhook_secret = secrets.token_urlsafe(24)
         self.tokens: dict[str, str] = {}
-        self._runners: list[RunnerProcess] = []
+        self.runners: list[RunnerProcess] = []
 
     @classmethod
     @asynccontextmanager
@@ -80,7 +80,7 @@ class World:
             try:
                 yield world
             finally:
-                for runner in world._runners:
+                for runner in world.runners:
                     await runner.stop()
 
     async def _start_servers(self, stack: AsyncExitStack, homeserver: Homeserver | None) -> None:
@@ -214,7 +214,7 @@ class World:
         config.chmod(0o600)
         argv = [sys.executable, "-m", "fleetbot.cli", "runner", "-c", str(config)]
         runner = RunnerProcess(argv, root / "runner.log", {**_base_env(root), **(env or {})})
-        self._runners.append(runner)
+        self.runners.append(runner)
         runner.start()
         return runner
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fleetbot.domain.events import AgentRegistered
-from fleetbot.domain.model import AgentName, Receipt, ReceiptId, RunId, TaskId, Traits, Usage
+from fleetbot.domain.model import (
+    AgentName,
+    AskKind,
+    Behavior,
+    Receipt,
+    ReceiptId,
+    RunId,
+    Taken,
+    TaskId,
+    Traits,
+    Usage,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Finding
 
@@ -91,6 +102,45 @@ class Conclude:
 
 
 @dataclass(frozen=True, slots=True)
+class AskPerson:
+    """The agent program waits for a person, until `expires_at` (epoch ms)."""
+
+    run: RunId
+    agent: AgentName
+    ask: str
+    kind: AskKind
+    title: str
+    request: str
+    options: tuple[str, ...]
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerAsk:
+    run: RunId
+    ask: str
+    behavior: Behavior
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """A person says something to the run."""
+
+    run: RunId
+    message: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeMessage:
+    run: RunId
+    agent: AgentName
+    message: str
+    taken: Taken
+
+
+@dataclass(frozen=True, slots=True)
 class RegisterAgent:
     agent: AgentName
     registration: AgentRegistered
@@ -122,6 +172,10 @@ Command = (
     | FailRun
     | FileReceipt
     | Conclude
+    | AskPerson
+    | AnswerAsk
+    | SendMessage
+    | TakeMessage
     | RegisterAgent
     | AgentSeen
     | DeregisterAgent

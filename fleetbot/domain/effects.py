@@ -49,6 +49,7 @@ class NoticeKind(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     REFUTED = "refuted"
+    ASKED = "asked"
     AGENT_LOST = "agent_lost"
     CANCELLED = "cancelled"
     AGENT_OFFLINE = "agent_offline"
@@ -139,6 +140,8 @@ def _notices(
                     detail=" ".join(reasons),
                 )
             ]
+        case ev.RunAsked(title=title):
+            return [TaskNotice(notice=NoticeKind.ASKED, task=task, run=run, detail=title)]
         case ev.TaskFailed(reason=reason, detail=detail):
             return [
                 TaskNotice(
@@ -186,6 +189,8 @@ def _on_forge(
             assert run is not None  # as above
             return [refuted, ReceiptComment(task=task, run=run, receipt=filed), show]
         case ev.ReceiptUnknown() | ev.TaskEdited():
+            return []
+        case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []
         case _:
             return [show]

@@ -10,7 +10,17 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import AgentName, Receipt, ReceiptId, RunId, Traits, Usage
+from fleetbot.domain.model import (
+    AgentName,
+    AskKind,
+    Behavior,
+    Receipt,
+    ReceiptId,
+    RunId,
+    Taken,
+    Traits,
+    Usage,
+)
 from fleetbot.domain.reasons import ReasonCode
 
 SCHEMA = 1
@@ -93,6 +103,42 @@ class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
     check_at: int
 
 
+class RunAsked(Event, frozen=True, tag="run.asked"):
+    """The agent program waits for a person until `expires_at` (epoch ms)."""
+
+    run: RunId
+    ask: str
+    kind: AskKind
+    title: str
+    expires_at: int
+    request: str = "{}"
+    options: tuple[str, ...] = ()
+
+
+class RunAnswered(Event, frozen=True, tag="run.answered"):
+    """`expired`: nobody answered in time, which counts as a no."""
+
+    run: RunId
+    ask: str
+    behavior: Behavior
+    text: str = ""
+    expired: bool = False
+
+
+class RunMessaged(Event, frozen=True, tag="run.messaged"):
+    """A person said something to the run."""
+
+    run: RunId
+    message: str
+    text: str
+
+
+class RunMessageTaken(Event, frozen=True, tag="run.message_taken"):
+    run: RunId
+    message: str
+    taken: Taken
+
+
 class TaskCompleted(Event, frozen=True, tag="task.completed"):
     run: RunId
     receipt: ReceiptId
@@ -154,6 +200,10 @@ TaskEvent = (
     | ReceiptVerified
     | ReceiptRefuted
     | ReceiptUnknown
+    | RunAsked
+    | RunAnswered
+    | RunMessaged
+    | RunMessageTaken
     | TaskCompleted
     | TaskFailed
     | TaskAgentLost

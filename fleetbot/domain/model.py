@@ -46,6 +46,25 @@ class AgentStatus(StrEnum):
     DEREGISTERED = "deregistered"
 
 
+class AskKind(StrEnum):
+    PERMISSION = "permission"
+    QUESTION = "question"
+
+
+class Behavior(StrEnum):
+    """What a person says to a request; a question is answered with `allow` and a text."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class Taken(StrEnum):
+    """What became of a message: heard by the live session, or kept for the next attempt."""
+
+    DELIVERED = "delivered"
+    KEPT = "kept"
+
+
 class RunState(StrEnum):
     ASSIGNED = "assigned"
     RUNNING = "running"
@@ -71,6 +90,40 @@ class Usage(Value, frozen=True):
     output_tokens: int = 0
     cached_tokens: int = 0
     cost_usd: float | None = None
+
+
+class Ask(Value, frozen=True):
+    """A question of a run to a person. `request` is the program's whole request as JSON, masked."""
+
+    id: str
+    kind: AskKind
+    title: str
+    request: str
+    options: tuple[str, ...]
+    asked_at: int
+    expires_at: int
+    behavior: Behavior | None = None
+    text: str = ""
+    expired: bool = False
+
+
+class Message(Value, frozen=True):
+    """Something a person says to a run."""
+
+    id: str
+    text: str
+    taken: Taken | None = None
+
+
+def add_usage(one: Usage, other: Usage) -> Usage:
+    """Both together; the cost of a program that does not tell counts as nothing."""
+    costs = [usage.cost_usd for usage in (one, other) if usage.cost_usd is not None]
+    return Usage(
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        cached_tokens=one.cached_tokens + other.cached_tokens,
+        cost_usd=sum(costs) if costs else None,
+    )
 
 
 class Artifact(Value, frozen=True):
@@ -142,6 +195,8 @@ class Task(Value, frozen=True):
     detail: str = ""
     receipt: ReceiptId | None = None
     refuted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    spent: Usage = Usage()
 
     @property
     def ref(self) -> str:
@@ -169,6 +224,8 @@ class Run(Value, frozen=True):
     receipt: ReceiptId | None = None
     reason: ReasonCode | None = None
     usage: Usage = Usage()
+    asks: tuple[Ask, ...] = ()
+    messages: tuple[Message, ...] = ()
 
 
 class Agent(Value, frozen=True):
@@ -200,6 +257,8 @@ class Policy(Value, frozen=True):
     repo_limit: int = 0
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
+    task_budget_usd: float = 0
+    day_budget_usd: float = 0
 
 
 def branch_name(issue: int, title: str) -> str:

@@ -14,15 +14,19 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     AgentStatus,
+    Ask,
     FiledReceipt,
+    Message,
     ReceiptId,
     Run,
     RunId,
     RunState,
+    Taken,
     Task,
     TaskId,
     TaskState,
     Verdict,
+    add_usage,
 )
 
 
@@ -126,9 +130,16 @@ class FleetState:
             assert isinstance(event, ev.TaskCreated)  # the table lets nothing else come first
             self._keep_task(_created(task_id, event, line))
             return
+        live = self._live_run(old)
         self._apply_run(old, line)
         task = replace(old, version=line.version, state=state, updated_at=line.at)
+        if live and self.runs[live.id].state is RunState.ENDED:
+            task = _after_run(task, self.runs[live.id])
         self._keep_task(_task_after(task, line))
+
+    def _live_run(self, task: Task) -> Run | None:
+        run = self.runs.get(task.run) if task.run else None
+        return run if run and run.state is not RunState.ENDED else None
 
     def _keep_task(self, task: Task) -> None:
         self.tasks[task.id] = task
@@ -151,6 +162,10 @@ class FleetState:
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event)
+            case (
+                ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as event
+            ):
+                self._apply_words(event, line.at)
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
             case ev.TaskFailed(run=run_id, reason=reason, usage=usage):
@@ -160,6 +175,26 @@ class FleetState:
             case ev.TaskRequeued(reason=reason) | ev.TaskCancelled(reason=reason):
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
+
+    def _apply_words(
+        self,
+        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken,
+        at: int,
+    ) -> None:
+        run = self.runs[event.run]
+        match event:
+            case ev.RunAsked():
+                self._change(run.id, asks=(*run.asks, _asked(event, at)))
+            case ev.RunAnswered():
+                asks = tuple(_answered(a, event) if a.id == event.ask else a for a in run.asks)
+                self._change(run.id, asks=asks)
+            case ev.RunMessaged(message=message, text=text):
+                self._change(run.id, messages=(*run.messages, Message(id=message, text=text)))
+            case ev.RunMessageTaken(message=message, taken=taken):
+                messages = tuple(
+                    replace(m, taken=taken) if m.id == message else m for m in run.messages
+                )
+                self._change(run.id, messages=messages)
 
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
@@ -252,6 +287,28 @@ def _assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
     )
 
 
+def _asked(event: ev.RunAsked, at: int) -> Ask:
+    return Ask(
+        id=event.ask,
+        kind=event.kind,
+        title=event.title,
+        request=event.request,
+        options=event.options,
+        asked_at=at,
+        expires_at=event.expires_at,
+    )
+
+
+def _answered(ask: Ask, event: ev.RunAnswered) -> Ask:
+    return replace(ask, behavior=event.behavior, text=event.text, expired=event.expired)
+
+
+def _after_run(task: Task, run: Run) -> Task:
+    """What an ended run leaves with its task: its cost, and words that nobody has heard yet."""
+    unheard = tuple(m.text for m in run.messages if m.taken is not Taken.DELIVERED)
+    return replace(task, spent=add_usage(task.spent, run.usage), notes=(*task.notes, *unheard))
+
+
 def _registered(
     name: AgentName, event: ev.AgentRegistered, line: ev.Recorded, old: Agent | None
 ) -> Agent:
@@ -288,7 +345,7 @@ def _task_after(task: Task, line: ev.Recorded) -> Task:
         case ev.ReceiptRefuted(reasons=reasons):
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt_id):
-            return replace(task, receipt=receipt_id, refuted=(), reason=None, detail="")
+            return replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason) | ev.TaskCancelled(reason=reason):

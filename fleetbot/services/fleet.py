@@ -10,8 +10,9 @@ import msgspec
 
 from fleetbot.domain import effects as fx
 from fleetbot.domain.commands import Command
-from fleetbot.domain.decide import Drafts, decide
+from fleetbot.domain.decide import decide
 from fleetbot.domain.events import Recorded
+from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, Task, TaskId, TaskState
 from fleetbot.domain.state import FleetState
 from fleetbot.store.journal import (

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
-from fleetbot.domain.decide import current_run
 from fleetbot.domain.errors import Forbidden, NotFound
 from fleetbot.domain.events import Recorded
+from fleetbot.domain.lookup import current_run
 from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,

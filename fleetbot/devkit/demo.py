@@ -1,0 +1,193 @@
+"""`fleetbot demo`: the whole job once, for real, on loopback; then a room to talk in."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+from pathlib import Path
+
+import click
+
+from fleetbot.devkit.chat_prompt import ChatPrompt
+from fleetbot.devkit.story import Step, Story, StoryFailed, until
+from fleetbot.devkit.world import REPO, World
+
+TITLE = "The greeting is misspelt"
+BODY = "`greet()` says *Helo*. It should say *Hello*; the tests should notice next time."
+STORY_SECONDS = 120
+TOLD = "told"  # the demo task's name once its story has ended well
+
+COMMAND_AGENT = '''
+"""A stand-in for a coding agent: reads its task, mends the code, tests it, commits."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+issue = os.environ["FLEETBOT_ISSUE"]
+prompt = pathlib.Path(os.environ["FLEETBOT_PROMPT_FILE"]).read_text()
+print(f"I have read issue #{issue} ({len(prompt.split())} words)", flush=True)
+
+code = pathlib.Path("greeting.py")
+test = pathlib.Path("test_greeting.py")
+if "Helo" in code.read_text():
+    code.write_text(code.read_text().replace("Helo", "Hello"))
+    print("greeting.py: Helo -> Hello", flush=True)
+    test.write_text(test.read_text().replace('.endswith(", Ada!"))', ' == "Hello, Ada!")'))
+    print("test_greeting.py: the test looks at the whole greeting now", flush=True)
+else:
+    notes = pathlib.Path("NOTES.md")
+    before = notes.read_text() if notes.exists() else "# Notes\\n"
+    notes.write_text(f"{before}\\n- Issue #{issue}: {os.environ['FLEETBOT_TITLE']}\\n")
+    print("NOTES.md: noted what was asked for", flush=True)
+
+tests = subprocess.run([sys.executable, "-m", "unittest", "-q"], capture_output=True, text=True)
+print(tests.stderr.strip().splitlines()[-1], flush=True)
+if tests.returncode:
+    sys.exit("the tests fail")
+subprocess.run(["git", "add", "--all", "--", ":!__pycache__"], check=True)
+message = f"{os.environ['FLEETBOT_TITLE']}\\n\\nRefs #{issue}"
+subprocess.run(["git", "commit", "--quiet", "-m", message], check=True)
+print("committed", flush=True)
+'''
+
+
+class Teller:
+    """Prints a line per step, with the time since the story began."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def restart(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, step: Step) -> None:
+        stamp = click.style(f"{time.monotonic() - self._start:7.2f} s", dim=True)
+        name = click.style(f"{step.name:<13}", fg=_COLOURS.get(step.name, "cyan"), bold=True)
+        click.echo(f"{stamp}  {name} {textwrap.shorten(step.text, 140, placeholder=' …')}")
+
+
+_COLOURS = {
+    "verified": "green",
+    "completed": "green",
+    "failed": "red",
+    "refuted": "red",
+    "agent lost": "red",
+    "matrix": "magenta",
+    "log": "white",
+}
+
+
+def main(agent: str, once: bool) -> int:
+    """Run the demo; the exit status says whether the story ended well."""
+    try:
+        return asyncio.run(_until_interrupted(agent, once))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _until_interrupted(agent: str, once: bool) -> int:
+    """Ctrl-C and SIGTERM end the demo in order: every server is stopped."""
+    task = asyncio.create_task(_demo(agent, once))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        click.echo("\nStopping everything.")
+        return 0 if task.get_name() == TOLD else 130
+
+
+async def _demo(agent: str, once: bool) -> int:
+    tell = Teller()
+    with tempfile.TemporaryDirectory(prefix="fleetbot-demo-") as name:
+        tell(Step("start", "Synapse, maubot with the plugin, a forge; all on 127.0.0.1"))
+        async with World.start(Path(name)) as world:
+            try:
+                await _tell_story(world, agent, tell)
+            except StoryFailed as failure:
+                _explain(world, failure)
+                return 1
+            if once:
+                return 0
+            _mark_told()
+            _show_addresses(world)
+            await ChatPrompt(world).run()
+    return 0
+
+
+def _mark_told() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.set_name(TOLD)
+
+
+async def _tell_story(world: World, agent: str, tell: Teller) -> None:
+    world.start_runner(_agents(world, agent))
+    tell(Step("runner", "one agent, named smith"))
+    await until(lambda: _is_online(world), "the agent to register")
+    tell.restart()
+    issue = await world.open_issue(TITLE, BODY, labels=("fleet", "bug", "priority:high"))
+    tell(Step("issue", f"alice opens {REPO}#{issue}: {TITLE}"))
+    story = Story(world, issue, tell)
+    await story.watch(STORY_SECONDS)
+    await _check_outcome(world, issue)
+    tell(Step("done", f"{world.forge.url}/{REPO}/issues/{issue}"))
+
+
+async def _is_online(world: World) -> bool:
+    return bool((await world.get("/agents?status=online"))["agents"])
+
+
+async def _check_outcome(world: World, issue: int) -> None:
+    async def is_done() -> bool:
+        labels = {label["name"] for label in (await world.issue(issue))["labels"]}
+        return "status:done" in labels
+
+    await until(is_done, "the label status:done on the issue")
+
+
+def _agents(world: World, agent: str) -> str:
+    if agent != "command":
+        raise StoryFailed(f"There is no demo for the agent {agent!r}; there is: command.")
+    script = world.root / "agent.py"
+    script.write_text(COMMAND_AGENT)
+    return (
+        '[[agents]]\nname = "smith"\nadapter = "command"\ncapabilities = ["python"]\n'
+        f'command = {{ argv = ["{sys.executable}", "{script}"] }}\n'
+    )
+
+
+def _explain(world: World, failure: StoryFailed) -> None:
+    click.echo(click.style(f"The demo failed. {failure}", fg="red"), err=True)
+    for runner in world.runners:
+        click.echo(f"The runner's last words:\n{_tail(runner.output())}", err=True)
+    click.echo(f"maubot's last words:\n{world.bots.process.log_tail()}", err=True)
+
+
+def _tail(text: str, lines: int = 30) -> str:
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _show_addresses(world: World) -> None:
+    rows = [
+        ("Matrix client", f"{world.homeserver.url}  {world.alice.user_id}"),
+        ("", f"password {world.alice_password}"),
+        ("management UI", world.bots.management_url),
+        ("", f"{world.bots.admin_user}, password {world.bots.admin_password}"),
+        ("forge", f"{world.forge.url}/{REPO}"),
+        ("", f"alice, password {world.alice_password}"),
+        ("fleetbot", f"{world.api}/tasks"),
+        ("", f"Authorization: Bearer {world.reader_token}"),
+    ]
+    click.echo("\nEverything stays up until Ctrl-C or an empty line with Ctrl-D.\n")
+    for name, text in rows:
+        click.echo(f"  {name:<15} {text}")
+    click.echo("\nYou are alice in the room. Try: !fleet status, !fleet help, !fleet tasks,")
+    click.echo("or /issue <title> to open an issue for the fleet.\n")

@@ -1,0 +1,199 @@
+"""The main story, watched from outside: what the forge, the journal and the room show."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+from fleetbot.devkit.rest import CallFailed
+from fleetbot.devkit.world import REPO, World
+
+_POLL_SECONDS = 0.05
+
+
+class Step(NamedTuple):
+    """One thing that was seen: `name` is a word of the story, `text` says what it was."""
+
+    name: str
+    text: str
+
+
+EXPECTED = (
+    "webhook",
+    "task",
+    "assigned",
+    "started",
+    "log",
+    "pushed",
+    "pull request",
+    "receipt",
+    "verified",
+    "completed",
+    "comment",
+    "labels",
+    "status",
+    "matrix",
+)
+
+_JOURNAL = {
+    "task.created": "task",
+    "task.assigned": "assigned",
+    "task.started": "started",
+    "receipt.filed": "receipt",
+    "receipt.verified": "verified",
+    "receipt.refuted": "refuted",
+    "receipt.unknown": "unverified",
+    "task.completed": "completed",
+    "task.failed": "failed",
+    "task.requeued": "requeued",
+    "task.agent_lost": "agent lost",
+    "task.cancelled": "cancelled",
+}
+
+
+class StoryFailed(Exception):
+    """The story did not end as it should; the text says where it stopped."""
+
+
+class Story:
+    """Watches one issue's way through the fleet, and tells each step once."""
+
+    def __init__(self, world: World, issue: int, tell: Callable[[Step], None]) -> None:
+        self._world = world
+        self._issue = issue
+        self._tell = tell
+        self.seen: set[str] = set()
+        self._deliveries = 0
+        self._requests = 0
+        self._last_seq = 0
+        self._task: str | None = None
+        self._matrix = asyncio.Queue[Step]()
+
+    async def watch(self, timeout: float) -> None:
+        """Until every step was seen. Raises StoryFailed after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        listener = asyncio.create_task(self._listen())
+        try:
+            while missing := [name for name in EXPECTED if name not in self.seen]:
+                if time.monotonic() > deadline:
+                    raise StoryFailed(f"Not seen within {timeout:.0f} s: {', '.join(missing)}.")
+                await self._look()
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            listener.cancel()
+
+    async def _look(self) -> None:
+        for step in self._new_deliveries():
+            self._see(step)
+        for source in (self._new_lines, self._new_matrix):
+            for step in await source():
+                self._see(step)
+        for step in self._new_requests():
+            self._see(step)
+
+    def _see(self, step: Step) -> None:
+        self.seen.add(step.name)
+        self._tell(step)
+
+    def _new_deliveries(self) -> Iterator[Step]:
+        deliveries = self._world.forge.deliveries
+        while self._deliveries < len(deliveries):
+            delivery = deliveries[self._deliveries]
+            if delivery.status is None:
+                return
+            self._deliveries += 1
+            if step := _of_delivery(delivery.event_type, delivery.payload, delivery.status):
+                yield step
+
+    async def _new_lines(self) -> list[Step]:
+        if self._task is None:
+            tasks = (await self._world.get(f"/tasks?repo={REPO}"))["tasks"]
+            self._task = next((t["id"] for t in tasks if t["issue"] == self._issue), None)
+        if self._task is None:
+            return []
+        answer = await self._world.get(f"/tasks/{self._task}/events?after={self._last_seq}")
+        steps = []
+        for line in answer["events"]:
+            self._last_seq = line["seq"]
+            steps.append(Step(_JOURNAL.get(line["type"], line["type"]), _line_text(line)))
+        return steps
+
+    def _new_requests(self) -> Iterator[Step]:
+        requests = self._world.forge.requests
+        while self._requests < len(requests):
+            request = requests[self._requests]
+            self._requests += 1
+            by_us = request.login == "fleetbot" and 200 <= request.status < 300
+            if by_us and (step := _of_request(request.method, request.path, request.json)):
+                yield step
+
+    async def _new_matrix(self) -> list[Step]:
+        steps = []
+        while not self._matrix.empty():
+            steps.append(self._matrix.get_nowait())
+        return steps
+
+    async def _listen(self) -> None:
+        """What the bot says in the room, and in the thread of its agent."""
+        world, last = self._world, None
+        while True:
+            event = await world.alice.wait_for(
+                lambda e: e.sender == world.bot.user_id and e.type == "m.room.message",
+                after=last,
+                timeout=3600,
+            )
+            last = event.event_id
+            name = "log" if event.thread else "matrix"
+            first = next((line for line in reversed(event.text.splitlines()) if line.strip()), "")
+            text = first if event.thread else event.text.splitlines()[0]
+            self._matrix.put_nowait(Step(name, f"{world.bot.user_id.split(':')[0]}: {text}"))
+
+
+def _of_delivery(event_type: str, payload: dict[str, Any], status: int) -> Step | None:
+    if event_type == "issues" and payload.get("action") == "opened":
+        return Step("webhook", f"Forgejo → fleetbot: issue opened, signed; answered {status}")
+    if event_type == "push" and payload["ref"].startswith("refs/heads/fleet/"):
+        branch = payload["ref"].removeprefix("refs/heads/")
+        return Step("pushed", f"{payload['pusher']['login']} → {branch} {payload['after'][:10]}")
+    if event_type == "pull_request" and payload.get("action") == "opened":
+        pull = payload["pull_request"]
+        return Step("pull request", f"{pull['html_url']} by {pull['user']['login']}")
+    return None
+
+
+def _of_request(method: str, path: str, body: Any) -> Step | None:
+    if method == "POST" and path.endswith("/comments"):
+        lines = [line for line in body["body"].splitlines() if line and "<!--" not in line]
+        return Step("comment", lines[0] if lines else "")
+    if "/labels" in path and "/issues/" in path and method in ("POST", "PUT", "DELETE"):
+        return Step("labels", f"{method} {path.partition('/issues/')[2]}")
+    if method == "POST" and "/statuses/" in path:
+        return Step("status", f"{body['context']}: {body['state']} ({body['description']})")
+    return None
+
+
+def _line_text(line: dict[str, Any]) -> str:
+    data, parts = line["data"], [f"by {line['actor']}"]
+    for name in ("agent", "branch", "reason", "detail", "reasons", "unread"):
+        if value := data.get(name):
+            parts.append(f"{name} {value}")
+    receipt = data.get("receipt")
+    if isinstance(receipt, dict):
+        parts.append(f"pull request #{receipt['pull_request']} at {receipt['head'][:10]}")
+    return ", ".join(parts)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout: float = 30.0) -> None:
+    """Wait until something outside is so. Raises StoryFailed with `what` when it takes too long."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            if await condition():
+                return
+        except CallFailed:
+            pass
+        if time.monotonic() > deadline:
+            raise StoryFailed(f"Waited {timeout:.0f} s in vain for {what}.")
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,0 +1,62 @@
+"""What a command speaks of, or an error that says the way out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.errors import Forbidden, NotFound, Superseded
+from fleetbot.domain.model import Agent, AgentName, Run, RunId, RunState, Task, TaskId
+from fleetbot.domain.state import FleetState
+
+
+class Draft(NamedTuple):
+    """An event that is about to happen, with its stream."""
+
+    stream: str
+    event: ev.AnyEvent
+
+
+Drafts = tuple[Draft, ...]
+
+
+def the_task(state: FleetState, task: TaskId) -> Task:
+    try:
+        return state.tasks[task]
+    except KeyError:
+        raise NotFound(f"There is no task {task}.", field="task") from None
+
+
+def the_agent(state: FleetState, name: AgentName) -> Agent:
+    try:
+        return state.agents[name]
+    except KeyError:
+        known = ", ".join(sorted(state.agents)) or "none yet"
+        raise NotFound(f"There is no agent {name}; known: {known}.", field="agent") from None
+
+
+def run_id_of(task: Task) -> RunId:
+    assert task.run is not None  # an assigned or running task has a run
+    return task.run
+
+
+def current_run(state: FleetState, run_id: RunId, agent: AgentName) -> Run:
+    """The run, if it is `agent`'s and still current. Raises NotFound, Forbidden or Superseded."""
+    run = state.runs.get(run_id)
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.", field="run")
+    if run.agent != agent:
+        raise Forbidden("This run belongs to another agent.", field="run")
+    task = state.tasks[run.task]
+    if run.state is RunState.ENDED or task.run != run.id:
+        raise Superseded(
+            f"Run {run_id} is no longer current.", replaced_by=_replacement(state, task, run)
+        )
+    return run
+
+
+def _replacement(state: FleetState, task: Task, run: Run) -> str:
+    if task.run and task.run != run.id:
+        return f"run {task.run} of {state.runs[task.run].agent}"
+    why = f" ({run.reason})" if run.reason else ""
+    return f"the task is {task.state}{why}"

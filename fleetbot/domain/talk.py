@@ -1,0 +1,91 @@
+"""Between a run and people: questions with their answers, and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.errors import Conflict, NotFound
+from fleetbot.domain.lookup import Draft, Drafts, current_run
+from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
+from fleetbot.domain.state import FleetState, task_stream
+
+
+def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
+    """The same ask again changes nothing."""
+    run = current_run(state, command.run, command.agent)
+    if run.state is not RunState.RUNNING:
+        raise Conflict("Start the run before it asks.", field="run")
+    if any(known.id == command.ask for known in run.asks):
+        return ()
+    event = ev.RunAsked(
+        run=run.id,
+        ask=command.ask,
+        kind=command.kind,
+        title=command.title,
+        request=command.request,
+        options=command.options,
+        expires_at=command.expires_at,
+    )
+    return (Draft(task_stream(run.task), event),)
+
+
+def answer(state: FleetState, command: cmd.AnswerAsk) -> Drafts:
+    """The first answer counts."""
+    run = _run_of_people(state, command.run)
+    question = the_ask(run, command.ask)
+    if question.behavior is not None:
+        how = "nobody answered in time" if question.expired else f"{question.behavior}"
+        raise Conflict(f"This question is answered already: {how}.", field="ask")
+    event = ev.RunAnswered(
+        run=run.id, ask=question.id, behavior=command.behavior, text=command.text
+    )
+    return (Draft(task_stream(run.task), event),)
+
+
+def send(state: FleetState, command: cmd.SendMessage) -> Drafts:
+    run = _run_of_people(state, command.run)
+    event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
+    return (Draft(task_stream(run.task), event),)
+
+
+def take(state: FleetState, command: cmd.TakeMessage) -> Drafts:
+    run = current_run(state, command.run, command.agent)
+    message = _the_message(run, command.message)
+    if message.taken is not None:
+        return ()
+    event = ev.RunMessageTaken(run=run.id, message=message.id, taken=command.taken)
+    return (Draft(task_stream(run.task), event),)
+
+
+def expire_asks(run: Run, now: int) -> Iterator[Draft]:
+    """Questions that nobody answered in time are denied."""
+    for question in run.asks:
+        if question.behavior is None and question.expires_at <= now:
+            event = ev.RunAnswered(
+                run=run.id, ask=question.id, behavior=Behavior.DENY, expired=True
+            )
+            yield Draft(task_stream(run.task), event)
+
+
+def the_ask(run: Run, ask_id: str) -> Ask:
+    """Raises NotFound."""
+    for question in run.asks:
+        if question.id == ask_id:
+            return question
+    raise NotFound(f"Run {run.id} has no question {ask_id}.", field="ask")
+
+
+def _the_message(run: Run, message_id: str) -> Message:
+    for message in run.messages:
+        if message.id == message_id:
+            return message
+    raise NotFound(f"Run {run.id} has no message {message_id}.", field="message")
+
+
+def _run_of_people(state: FleetState, run_id: RunId) -> Run:
+    run = state.runs.get(run_id)
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.", field="run")
+    return current_run(state, run_id, run.agent)

@@ -1,0 +1,134 @@
+"""The composition root: opens, wires, starts, stops. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from maubot import Plugin
+from mautrix.util.async_db import Database, Scheme
+from mautrix.util.config import BaseProxyConfig, ConfigUpdateHelper
+from ruamel.yaml.comments import CommentedMap
+
+from fleetbot import __version__
+from fleetbot.runtime import Runtime
+from fleetbot.settings import Settings, SettingsError, parse
+from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.web import unconfigured_routes
+
+
+class Config(BaseProxyConfig):
+    def do_update(self, helper: ConfigUpdateHelper) -> None:
+        """Everything the operator wrote, over the defaults: unknown keys stay, to be refused."""
+        for section, value in self._data.items():
+            if isinstance(value, CommentedMap) and section in helper.base:
+                for key in value:
+                    helper.base[section][key] = value[key]
+            else:
+                helper.base[section] = value
+
+    def plain(self) -> dict[str, Any]:
+        """The configuration as ordinary dicts and lists."""
+        return {key: _plain(value) for key, value in self._data.items()}
+
+    def put_back(self, data: CommentedMap) -> None:
+        self._data = data
+        self.save()
+
+    def snapshot(self) -> CommentedMap:
+        return copy.deepcopy(self._data)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+class FleetBot(Plugin):
+    config: Config
+
+    _store: SqliteStore | None = None
+    _runtime: Runtime | None = None
+    _good: CommentedMap | None = None
+
+    @classmethod
+    def get_config_class(cls) -> type[BaseProxyConfig]:
+        return Config
+
+    async def start(self) -> None:
+        """Comes up even where the configuration is not complete or Forgejo is away, and says so."""
+        self.config.load_and_update()
+        self.client.ignore_first_sync = False  # what was said while maubot was down counts too
+        try:
+            self._store = await self._open_store()
+            await self._apply(self._read_settings())
+        except BaseException:
+            await self.pre_stop()
+            raise
+        self.log.info("fleetbot %s started", __version__)
+
+    async def pre_stop(self) -> None:
+        await self._halt()
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+
+    async def on_external_config_update(self) -> None:
+        """Apply what the management UI saved, or refuse it and keep the last good settings."""
+        self.config.load()
+        try:
+            self.config.update(save=False)
+            settings = parse(self.config.plain())
+        except SettingsError as error:
+            self.log.error("The new configuration is refused: %s", error)
+            if self._good is not None:
+                self.config.put_back(copy.deepcopy(self._good))
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self.config.save()
+        await self._apply(settings)
+        self.log.info("The new configuration is in force")
+
+    def _read_settings(self) -> Settings | str:
+        """The settings, or what is wrong with them."""
+        try:
+            return parse(self.config.plain())
+        except SettingsError as error:
+            return str(error)
+
+    async def _apply(self, settings: Settings | str) -> None:
+        await self._halt()
+        assert self.webapp is not None  # maubot.yaml asks for it
+        assert self._store is not None  # opened before anything is applied
+        if isinstance(settings, str):
+            self.log.warning("fleetbot waits for its configuration: %s", settings)
+            self.webapp.add_routes(unconfigured_routes(settings, __version__))
+            return
+        self._runtime = Runtime(settings, self._store, self.client, self.log)
+        await self._runtime.start()
+        self._good = self.config.snapshot()
+        self.webapp.add_routes(self._runtime.routes())
+
+    async def _halt(self) -> None:
+        if self.webapp is not None:
+            self.webapp.clear()
+        if self._runtime is not None:
+            await self._runtime.stop()
+            self._runtime = None
+
+    async def _open_store(self) -> SqliteStore:
+        database = self.database
+        if not isinstance(database, Database) or database.scheme is not Scheme.SQLITE:
+            raise RuntimeError(
+                "fleetbot keeps its journal on SQLite: "
+                "set plugin_databases.postgres to null in maubot's configuration"
+            )
+        path = Path(database.url.path)
+        await asyncio.to_thread(migrate_sqlite, path)
+        return SqliteStore(path)
