@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -61,14 +61,22 @@ class Request:
         """The whole conversation as it was sent, for looking for words in it."""
         return json.dumps([self.body.get("messages"), self.body.get("input")], ensure_ascii=False)
 
+    @property
+    def streams(self) -> bool:
+        return bool(self.body.get("stream"))
+
+
+Line = Reply | Callable[[Request], Reply]
+"""One line of a script: a reply, or what makes one from the request."""
+
 
 class ScriptedModel:
-    """The server; use it as an asynchronous context manager."""
+    """The server, as an asynchronous context manager; `after` answers when the script is over."""
 
-    def __init__(self, script: Iterable[Reply] = (), after: Reply | None = None) -> None:
+    def __init__(self, script: Iterable[Line] = (), after: Line | None = None) -> None:
         self.requests: list[Request] = []
         self._script = list(script)
-        self._after = after or Reply(text="(the script is over)")
+        self._after: Line = after or Reply(text="(the script is over)")
         self._arrived = asyncio.Event()
         self._app = web.Application(client_max_size=_BODY_LIMIT)
         self._app.router.add_post("/v1/messages", self._messages)
@@ -92,9 +100,13 @@ class ScriptedModel:
     ) -> None:
         await self._runner.cleanup()
 
-    def then(self, *replies: Reply) -> None:
-        """Add replies to the end of the script."""
-        self._script.extend(replies)
+    def then(self, *lines: Line) -> None:
+        """Add to the end of the script."""
+        self._script.extend(lines)
+
+    def always(self, line: Line) -> None:
+        """Answer everything with this once the script is over."""
+        self._after = line
 
     async def request(self, number: int) -> Request:
         """Wait for request `number`, counted from 1."""
@@ -104,9 +116,11 @@ class ScriptedModel:
         return self.requests[number - 1]
 
     def _next(self, request: web.Request, body: Mapping[str, Any]) -> Reply:
-        self.requests.append(Request(request.path, body))
+        asked = Request(request.path, body)
+        self.requests.append(asked)
         self._arrived.set()
-        return self._script.pop(0) if self._script else self._after
+        line = self._script.pop(0) if self._script else self._after
+        return line if isinstance(line, Reply) else line(asked)
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

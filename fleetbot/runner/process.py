@@ -249,7 +249,7 @@ async def sweep(run: str, leader: int | None = None) -> None:
     A runner that was killed calls this at its next start for the runs it finds in its spool.
     """
     for _ in range(_SWEEP_ROUNDS):
-        found = list(_strays(run, leader))
+        found = survivors(run, leader)
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -258,7 +258,12 @@ async def sweep(run: str, leader: int | None = None) -> None:
         await asyncio.sleep(_SWEEP_PAUSE)
 
 
-def _strays(run: str, leader: int | None) -> Iterator[int]:
+def survivors(run: str, leader: int | None = None) -> list[int]:
+    """The processes that carry the run's marker or are in the leader's group or session."""
+    return list(_survivors(run, leader))
+
+
+def _survivors(run: str, leader: int | None) -> Iterator[int]:
     if not Path("/proc/self/environ").exists():
         yield from _group_only(leader)
         return

@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import structs
+
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.contract import (
     Finished,
@@ -45,6 +47,8 @@ _BY_STATUS = {
     429: ReasonCode.RATE_LIMITED,
 }
 _SERVER_ERRORS = 500
+_DIAGNOSTIC = "[ede_diagnostic]"  # the program's notes to itself, no words for people
+_BROKEN_ANSWER = "Could not parse message into JSON"
 
 
 def tool_summary(tool_input: Any) -> str:
@@ -67,6 +71,7 @@ class ClaudeMessages:
         self._baseline = baseline or Usage()
         self._error = ""
         self._limited = False
+        self._broken_answer = False
         self._session = ""
         self._tail = OutputTail()
         self.finished: Finished | None = None
@@ -92,11 +97,16 @@ class ClaudeMessages:
 
     def stderr(self, text: str) -> Iterable[Step]:
         self._tail.add(text)
+        self._broken_answer |= text.startswith(_BROKEN_ANSWER)
         return [LogLine(text, "stderr")]
 
     def exited(self, code: int) -> Iterable[Step]:
         # Exit status 0 proves nothing: after an interrupt there is no result and still a 0.
-        return [self.finished or self._tail.no_result(code)]
+        end = self.finished or self._tail.no_result(code)
+        if self._broken_answer and end.reason is ReasonCode.AGENT_FAILED:
+            detail = "the model provider's answer could not be read"
+            return [structs.replace(end, reason=ReasonCode.PROVIDER_UNAVAILABLE, detail=detail)]
+        return [end]
 
     def _system(self, message: Mapping[str, Any]) -> Iterable[Step]:
         match message.get("subtype"):
@@ -133,12 +143,15 @@ class ClaudeMessages:
             PermissionDenial(d["tool_name"], tool_summary(d.get("tool_input")))
             for d in message.get("permission_denials") or ()
         )
-        said = message.get("result") or "; ".join(map(str, message.get("errors") or ()))
+        errors = [str(error) for error in message.get("errors") or ()]
+        said = message.get("result") or "; ".join(
+            error for error in errors if not error.startswith(_DIAGNOSTIC)
+        )
         failed = bool(message.get("is_error")) or message.get("subtype") != "success"
         self.finished = Finished(
             outcome="failed" if failed else "done",
             reason=self._reason(message) if failed else None,
-            detail=(said or str(message.get("terminal_reason") or "")) if failed else "",
+            detail=(said or f"the turn ended: {message.get('terminal_reason')}") if failed else "",
             summary="" if failed else said,
             permission_denials=denials,
         )

@@ -96,7 +96,7 @@ class AppServerDriver:
             if "id" in message:
                 return self._asked(message["id"], message["method"], params)
             return self._notified(message["method"], params)
-        succeeded, failed = self._calls.pop(message["id"])
+        succeeded, failed = self._calls.pop(message["id"], (_ignore, _ignore))
         return failed(message["error"]) if "error" in message else succeeded(message["result"])
 
     def stderr(self, text: str) -> Iterable[Step]:
