@@ -1,0 +1,326 @@
+"""An orchestrator that does what a test tells it: a real HTTP server speaking `fleetbot.wire`."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from fleetbot import wire
+from fleetbot.domain.model import Verdict
+
+M = TypeVar("M")
+ENROLMENT = "enrol-8f1c2d3e4a5b"
+_SOON = 0.05
+
+
+class Objection(Exception):
+    """An answer of problem details."""
+
+    def __init__(self, status: int, detail: str, replaced_by: str | None = None) -> None:
+        super().__init__(detail)
+        self.problem = wire.Problem(
+            type="about:blank",
+            title=detail,
+            status=status,
+            detail=detail,
+            code="refused",
+            replaced_by=replaced_by,
+        )
+
+
+@dataclass
+class Finding:
+    """What a receipt is answered with."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    final: bool = False
+
+
+@dataclass
+class Orchestrator:
+    """What the runner said is in the lists; what it is told is in the queues."""
+
+    port: int
+    registered: list[wire.RegisterRequest] = field(default_factory=list)
+    heartbeats: list[tuple[str, ...]] = field(default_factory=list)
+    deregistered: list[str] = field(default_factory=list)
+    claims: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    logs: dict[str, list[wire.LogLine]] = field(default_factory=dict)
+    failures: dict[str, wire.FailRequest] = field(default_factory=dict)
+    receipts: list[wire.ReceiptRequest] = field(default_factory=list)
+    receipt_keys: list[str] = field(default_factory=list)
+    verdicts: dict[str, wire.ReceiptAnswer] = field(default_factory=dict)
+    asked: dict[str, wire.AskRequest] = field(default_factory=dict)
+    answers: dict[str, wire.AskAnswer] = field(default_factory=dict)
+    findings: deque[Finding] = field(default_factory=deque)
+    cancels: list[wire.CancelOrder] = field(default_factory=list)
+    messages: list[wire.RunMessage] = field(default_factory=list)
+    superseded: set[str] = field(default_factory=set)
+    tokens: dict[str, str] = field(default_factory=dict)
+    drain: bool = False
+    holds_verdicts: bool = False
+    _queue: deque[wire.Assignment] = field(default_factory=deque)
+    _given: dict[str, wire.Assignment | None] = field(default_factory=dict)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _server: web.AppRunner | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls) -> AsyncIterator[Self]:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        orchestrator = cls(port)
+        await orchestrator.up()
+        try:
+            yield orchestrator
+        finally:
+            await orchestrator.down()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/fleet"
+
+    async def up(self) -> None:
+        """Begin (again) to answer, at the same address, knowing what it knew."""
+        self._server = web.AppRunner(self._app(), access_log=None, shutdown_timeout=0.1)
+        await self._server.setup()
+        await web.TCPSite(self._server, "127.0.0.1", self.port, reuse_address=True).start()
+
+    async def down(self) -> None:
+        if self._server is not None:
+            await self._server.cleanup()
+            self._server = None
+
+    async def assign(self, order: wire.Assignment) -> None:
+        self._queue.append(order)
+        await self.changed()
+
+    async def changed(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    async def until(self, holds: Callable[[Self], bool]) -> None:
+        """Wait until something the runner said makes it true."""
+        async with self._news:
+            await self._news.wait_for(lambda: holds(self))
+
+    def log_of(self, run: str) -> str:
+        return "\n".join(line.text for line in self.logs.get(run, []))
+
+    def is_settled(self, run: str) -> bool:
+        return run in self.failures or any(
+            answer.run == run and (answer.verdict is Verdict.VERIFIED or answer.final)
+            for answer in self.verdicts.values()
+        )
+
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[_objections])
+        api = f"/fleet/{wire.API}"
+        app.add_routes(
+            [
+                web.get("/fleet/healthz", self._health),
+                web.post(f"{api}/agents/register", self._register),
+                web.post(f"{api}/agents/heartbeat", self._heartbeat),
+                web.post(f"{api}/agents/deregister", self._deregister),
+                web.post(f"{api}/agents/claim", self._claim),
+                web.post(f"{api}/runs/{{run}}/start", self._start),
+                web.post(f"{api}/runs/{{run}}/log", self._log),
+                web.post(f"{api}/runs/{{run}}/fail", self._fail),
+                web.post(f"{api}/runs/{{run}}/ask", self._ask),
+                web.get(f"{api}/runs/{{run}}/asks/{{ask}}", self._answer),
+                web.post(f"{api}/receipts", self._file),
+                web.get(f"{api}/receipts/{{receipt}}", self._verdict),
+            ]
+        )
+        return app
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return _json(wire.Health(status="ok", checks={}, version="test"))
+
+    async def _register(self, request: web.Request) -> web.Response:
+        token = _token(request)
+        body = await _read(request, wire.RegisterRequest)
+        own = self.tokens.get(body.name)
+        if token not in (ENROLMENT, own):
+            raise Objection(401, "the token is not known")
+        new = f"agent-token-of-{body.name}-{len(self.registered)}" if token == ENROLMENT else None
+        self.tokens[body.name] = new or token
+        self.registered.append(body)
+        await self.changed()
+        return _json(
+            wire.RegisterAnswer(
+                agent=body.name,
+                heartbeat_seconds=_SOON,
+                lease_seconds=60,
+                claim_wait_seconds=5,
+                log_batch_lines=100,
+                log_batch_bytes=64_000,
+                token=new,
+            )
+        )
+
+    def _agent(self, request: web.Request) -> str:
+        token = _token(request)
+        for name, known in self.tokens.items():
+            if token == known:
+                return name
+        raise Objection(401, "the token is not known")
+
+    async def _heartbeat(self, request: web.Request) -> web.Response:
+        self._agent(request)
+        body = await _read(request, wire.HeartbeatRequest)
+        self.heartbeats.append(body.runs)
+        await self.changed()
+        return _json(
+            wire.HeartbeatAnswer(
+                next_seconds=_SOON,
+                cancel=tuple(order for order in self.cancels if order.run in body.runs),
+                messages=tuple(message for message in self.messages if message.run in body.runs),
+                drain=self.drain,
+            )
+        )
+
+    async def _deregister(self, request: web.Request) -> web.Response:
+        self.deregistered.append(self._agent(request))
+        await self.changed()
+        return web.Response(status=204)
+
+    async def _claim(self, request: web.Request) -> web.Response:
+        self._agent(request)
+        body = await _read(request, wire.ClaimRequest)
+        key = request.headers["Idempotency-Key"]
+        self.claims.append(key)
+        if key not in self._given:
+            self._given[key] = await self._next(body.wait)
+        order = self._given[key]
+        return web.Response(status=204) if order is None else _json(order)
+
+    async def _next(self, wait: float) -> wire.Assignment | None:
+        try:
+            async with asyncio.timeout(wait), self._news:
+                self._news.notify_all()
+                await self._news.wait_for(lambda: bool(self._queue))
+                return self._queue.popleft()
+        except TimeoutError:
+            return None
+
+    def _run(self, request: web.Request) -> str:
+        self._agent(request)
+        return self._current(request.match_info["run"])
+
+    def _current(self, run: str) -> str:
+        if run in self.superseded:
+            raise Objection(409, f"{run} is not current", replaced_by="run-of-another")
+        return run
+
+    async def _start(self, request: web.Request) -> web.Response:
+        run = self._run(request)
+        self.started.append(run)
+        await self.changed()
+        return _json(wire.RunAnswer(run=run, state="running"))
+
+    async def _log(self, request: web.Request) -> web.Response:
+        body = await _read(request, wire.LogRequest)
+        lines = self.logs.setdefault(self._run(request), [])
+        if body.offset <= len(lines):
+            lines += body.lines[len(lines) - body.offset :]
+        await self.changed()
+        return _json(wire.LogAnswer(acked=len(lines)))
+
+    async def _fail(self, request: web.Request) -> web.Response:
+        body = await _read(request, wire.FailRequest)
+        run = self._run(request)
+        self.failures[run] = body
+        await self.changed()
+        return _json(wire.RunAnswer(run=run, state="ended"))
+
+    async def _ask(self, request: web.Request) -> web.Response:
+        self._run(request)
+        body = await _read(request, wire.AskRequest)
+        self.asked[body.id] = body
+        await self.changed()
+        return _json(self.answers.get(body.id) or wire.AskAnswer(state="waiting"))
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        ask = request.match_info["ask"]
+        await self._within(request, lambda: ask in self.answers)
+        return _json(self.answers.get(ask) or wire.AskAnswer(state="waiting"))
+
+    async def _within(self, request: web.Request, holds: Callable[[], bool]) -> None:
+        try:
+            async with asyncio.timeout(float(request.query["wait"])), self._news:
+                await self._news.wait_for(holds)
+        except TimeoutError:
+            pass
+
+    async def _file(self, request: web.Request) -> web.Response:
+        self._agent(request)
+        body = await _read(request, wire.ReceiptRequest)
+        self._current(body.run)
+        key = request.headers["Idempotency-Key"]
+        self.receipt_keys.append(key)
+        if key not in self.verdicts:
+            self.receipts.append(body)
+            self.verdicts[key] = wire.ReceiptAnswer(
+                receipt=key, run=body.run, verdict=Verdict.PENDING
+            )
+            if not self.holds_verdicts:
+                self.judge(key)
+        await self.changed()
+        return _json(self.verdicts[key])
+
+    def judge(self, key: str) -> None:
+        finding = self.findings.popleft() if self.findings else Finding(Verdict.VERIFIED)
+        self.verdicts[key] = wire.ReceiptAnswer(
+            receipt=key,
+            run=self.verdicts[key].run,
+            verdict=finding.verdict,
+            reasons=finding.reasons,
+            final=finding.final,
+        )
+
+    async def _verdict(self, request: web.Request) -> web.Response:
+        self._agent(request)
+        receipt = request.match_info["receipt"]
+        await self._within(request, lambda: self.verdicts[receipt].verdict is not Verdict.PENDING)
+        return _json(self.verdicts[receipt])
+
+
+@web.middleware
+async def _objections(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Objection as objection:
+        problem = objection.problem
+        return web.Response(
+            status=problem.status,
+            body=msgspec.json.encode(problem),
+            content_type="application/problem+json",
+        )
+
+
+def _token(request: web.Request) -> str:
+    return request.headers["Authorization"].removeprefix("Bearer ")
+
+
+async def _read(request: web.Request, kind: type[M]) -> M:
+    try:
+        return msgspec.json.decode(await request.read(), type=kind)
+    except msgspec.ValidationError as problem:
+        raise Objection(422, str(problem)) from None
+
+
+def _json(value: Any) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json")

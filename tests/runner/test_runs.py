@@ -1,0 +1,305 @@
+"""Whole runs of a command agent: a real forge, real git, a real process, an orchestrator to obey."""
+
+from __future__ import annotations
+
+from fleetbot.domain.model import Verdict
+from fleetbot.domain.reasons import ReasonCode
+from tests.runner.orchestrator import Finding
+from tests.runner.scene import REPO, WRITES_A_FILE, Scene
+
+
+async def test_an_assignment_becomes_a_pull_request_and_a_receipt_for_it(scene: Scene) -> None:
+    order = await scene.order("Say hello")
+
+    await scene.carry_out(f"echo working; {WRITES_A_FILE}", order)
+
+    (receipt,) = scene.orchestrator.receipts
+    (pull,) = await scene.pulls()
+    assert receipt.run == order.run
+    assert receipt.pull_request == pull["number"]
+    assert receipt.branch == pull["head"]["ref"] == f"fleet/{order.issue}-say-hello"
+    assert receipt.head == pull["head"]["sha"] == scene.on_forge("rev-parse", order.branch)
+    assert receipt.files == ("hello.txt",)
+    assert {artifact.kind for artifact in receipt.artifacts} == {"pull_request", "branch", "commit"}
+    assert pull["title"] == "Say hello"
+    assert f"Resolves #{order.issue}" in pull["body"]
+    assert "working" in scene.orchestrator.log_of(order.run)
+
+
+async def test_what_the_program_leaves_uncommitted_is_committed_in_the_issues_name(
+    scene: Scene,
+) -> None:
+    order = await scene.order("Say hello")
+
+    await scene.carry_out("echo hello > hello.txt; mkdir -p a; echo b > a/b.txt", order)
+
+    (receipt,) = scene.orchestrator.receipts
+    assert receipt.files == ("a/b.txt", "hello.txt")
+    written = scene.on_forge("log", "-1", "--format=%s|%an|%ae|%ce", order.branch)
+    assert written == (f"Say hello (#{order.issue})|fleetbot|fleet@example.org|fleet@example.org")
+
+
+async def test_leftovers_are_left_where_the_configuration_says_so(scene: Scene) -> None:
+    order = await scene.order()
+
+    await scene.carry_out(
+        f"{WRITES_A_FILE}; echo draft > draft.txt", order, agent="commit_leftovers = false"
+    )
+
+    assert scene.orchestrator.receipts[0].files == ("hello.txt",)
+
+
+async def test_without_a_summary_of_the_agent_the_commits_speak(scene: Scene) -> None:
+    order = await scene.order()
+
+    await scene.carry_out(WRITES_A_FILE, order)
+
+    assert scene.orchestrator.receipts[0].summary == "- Add a greeting"
+
+
+async def test_an_agents_words_mention_nobody_and_close_nothing_else(scene: Scene) -> None:
+    order = await scene.order()
+
+    await scene.carry_out(f"{WRITES_A_FILE}; echo 'Closes #99, thanks @ada'", order)
+
+    (pull,) = await scene.pulls()
+    assert "#99" not in pull["body"]
+    assert "@ada" not in pull["body"]
+    assert f"Resolves #{order.issue}" in pull["body"]
+
+
+async def test_an_agent_that_changes_nothing_fails_with_a_reason(scene: Scene) -> None:
+    order = await scene.order()
+
+    await scene.carry_out("echo thinking", order)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.NO_CHANGES
+    assert "say in the issue" in failure.detail
+    assert await scene.pulls() == []
+
+
+async def test_a_program_that_fails_is_reported_with_its_exit_status(scene: Scene) -> None:
+    order = await scene.order()
+
+    await scene.carry_out("echo 'no such tool' >&2; exit 3", order)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.AGENT_FAILED
+    assert "exit status 3" in failure.detail
+    assert "no such tool" in scene.orchestrator.log_of(order.run)
+
+
+async def test_a_refuted_receipt_is_mended_in_the_same_run(scene: Scene) -> None:
+    order = await scene.order()
+    scene.orchestrator.findings.append(Finding(Verdict.REFUTED, ("hello.txt must say goodbye",)))
+    script = (
+        'if grep -q "must say goodbye" "$FLEETBOT_PROMPT_FILE"; then echo goodbye > hello.txt; '
+        "else echo hello > hello.txt; fi"
+    )
+
+    await scene.carry_out(script, order)
+
+    first, second = scene.orchestrator.receipts
+    assert first.run == second.run == order.run
+    assert first.head != second.head
+    assert second.head == scene.on_forge("rev-parse", order.branch)
+    assert scene.on_forge("show", f"{order.branch}:hello.txt") == "goodbye"
+    assert first.pull_request == second.pull_request
+
+
+async def test_a_receipt_refuted_for_good_ends_the_run(scene: Scene) -> None:
+    order = await scene.order()
+    scene.orchestrator.findings.append(Finding(Verdict.REFUTED, ("wrong base",), final=True))
+
+    await scene.carry_out(WRITES_A_FILE, order)
+
+    assert len(scene.orchestrator.receipts) == 1
+    assert scene.orchestrator.failures == {}
+
+
+async def test_a_pending_verdict_is_waited_for(scene: Scene) -> None:
+    order = await scene.order()
+    scene.orchestrator.holds_verdicts = True
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(WRITES_A_FILE):
+        await scene.orchestrator.until(lambda o: len(o.receipts) == 1)
+        (key,) = scene.orchestrator.verdicts
+        scene.orchestrator.judge(key)
+        await scene.orchestrator.changed()
+        await scene.settled(order)
+        await scene.orchestrator.until(lambda o: "receipt verified" in o.log_of(order.run))
+
+
+async def test_a_pull_request_that_exists_already_is_used_again(scene: Scene) -> None:
+    first = await scene.order()
+    await scene.carry_out(WRITES_A_FILE, first)
+    again = await scene.order(issue=first.issue, attempt=2)
+
+    await scene.carry_out("echo more > more.txt", again)
+
+    assert [receipt.pull_request for receipt in scene.orchestrator.receipts] == [2, 2]
+    assert scene.orchestrator.receipts[1].files == ("hello.txt", "more.txt")
+
+
+async def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(scene: Scene) -> None:
+    order = await scene.order()
+    scene.forge.fail_next("POST", "/pulls$", 502, applied=True)
+
+    await scene.carry_out(WRITES_A_FILE, order)
+
+    assert len(await scene.pulls()) == 1
+    assert len(scene.orchestrator.receipts) == 1
+
+
+async def test_a_push_that_the_forge_refuses_is_told_as_that(scene: Scene) -> None:
+    order = await scene.order()
+    hook = scene.forge.repo(REPO).git.path / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'branches are frozen' >&2\nexit 1\n")
+    hook.chmod(0o755)
+
+    await scene.carry_out(WRITES_A_FILE, order)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.PUSH_REJECTED
+    assert "branches are frozen" in failure.detail
+    assert await scene.pulls() == []
+
+
+async def test_a_branch_with_somebody_elses_commits_is_left_alone(scene: Scene) -> None:
+    order = await scene.order()
+    theirs = await scene.forge.commit(REPO, order.branch, {"mine.txt": "x"}, "Mine", by="ada")
+
+    await scene.carry_out(WRITES_A_FILE, order)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.BRANCH_CONFLICT
+    assert "rename or delete" in failure.detail
+    assert scene.on_forge("rev-parse", order.branch) == theirs
+
+
+async def test_a_branch_that_moves_while_the_agent_works_is_not_overwritten(
+    scene: Scene,
+) -> None:
+    order = await scene.order()
+    gate = scene.root / "gate"
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(f"echo at work; until test -e {gate}; do sleep 0.02; done; date > d"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        theirs = await scene.forge.commit(REPO, order.branch, {"x": "y"}, "Mine", by="ada")
+        gate.touch()
+        await scene.settled(order)
+
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.BRANCH_CONFLICT
+    assert scene.on_forge("rev-parse", order.branch) == theirs
+
+
+async def test_a_cancelled_run_ends_its_program_and_files_nothing(scene: Scene) -> None:
+    order = await scene.order()
+    pid_file = scene.root / "pid"
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(f"echo $$ > {pid_file}; echo at work; exec sleep 300"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        await scene.cancel(order, "the issue was closed")
+        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+
+    assert not scene.is_alive(int(pid_file.read_text()))
+    assert scene.orchestrator.receipts == []
+    assert scene.orchestrator.failures == {}
+    assert any("cancelled: the issue was closed" in line for line in scene.said)
+
+
+async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("echo at work; while true; do echo more; sleep 0.05; done"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        scene.orchestrator.superseded.add(order.run)
+        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+
+    assert any("given up" in line and "is not current" in line for line in scene.said)
+    assert scene.orchestrator.receipts == []
+
+
+async def test_several_tasks_of_one_repository_are_worked_on_at_once(scene: Scene) -> None:
+    orders = [await scene.order(f"Task {number}") for number in range(3)]
+    # Each waits for the others: this only ends if all three run at the same time.
+    meeting = scene.root / "meeting"
+    meeting.mkdir()
+    script = (
+        f"touch {meeting}/$FLEETBOT_ISSUE; "
+        f"until [ $(ls {meeting} | wc -l) = 3 ]; do sleep 0.02; done; "
+        "echo done > done-$FLEETBOT_ISSUE.txt"
+    )
+    for order in orders:
+        await scene.orchestrator.assign(order)
+
+    async with scene.runner(script, agent="max_concurrency = 3"):
+        for order in orders:
+            await scene.settled(order)
+
+    assert {receipt.files for receipt in scene.orchestrator.receipts} == {
+        (f"done-{order.issue}.txt",) for order in orders
+    }
+
+
+async def test_no_secret_reaches_the_program_its_worktree_or_the_log(scene: Scene) -> None:
+    order = await scene.order()
+    script = (
+        f"echo leak {scene.fleet}; env; git config --list; "
+        "cat $(git rev-parse --git-common-dir)/config; date > d.txt"
+    )
+
+    await scene.carry_out(script, order)
+
+    log = scene.orchestrator.log_of(order.run)
+    agent_token = scene.orchestrator.tokens["worker-1"]
+    assert "leak [masked]" in log
+    for secret in (scene.fleet, agent_token, "Authorization", "extraheader"):
+        assert secret not in log
+    assert scene.fleet not in scene.everything_below("state/repositories", "state/workspaces")
+
+
+async def test_the_program_knows_its_task_by_its_environment(scene: Scene) -> None:
+    order = await scene.order('It\'s 100% $HOME `odd`; "quoted" 🎉')
+    names = "REPO ISSUE TITLE BRANCH TASK ATTEMPT RUN"
+    script = f'for name in {names}; do eval "echo $name=\\"\\$FLEETBOT_$name\\""; done; date > d'
+
+    await scene.carry_out(script, order)
+
+    log = scene.orchestrator.log_of(order.run)
+    assert f"TITLE={order.title}" in log
+    assert f"REPO={REPO}" in log
+    assert f"RUN={order.run}" in log
+
+
+async def test_a_message_that_the_program_cannot_take_is_kept_for_the_next_attempt(
+    scene: Scene,
+) -> None:
+    first = await scene.order()
+    gate = scene.root / "gate"
+    await scene.orchestrator.assign(first)
+    async with scene.runner(f"echo at work; until test -e {gate}; do sleep 0.02; done; exit 1"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(first.run))
+        await scene.tell(first, "Use the blue one")
+        await scene.orchestrator.until(lambda o: "kept for the next" in o.log_of(first.run))
+        gate.touch()
+        await scene.settled(first)
+    second = await scene.order(issue=first.issue, attempt=2, task=first.task)
+
+    await scene.carry_out('cat "$FLEETBOT_PROMPT_FILE"; date > d.txt', second)
+
+    assert "Use the blue one" in scene.orchestrator.log_of(second.run)
+
+
+async def test_a_run_is_limited_by_what_the_orchestrator_allows(scene: Scene) -> None:
+    order = await scene.order(timeout_seconds=2.0)
+
+    await scene.carry_out("while true; do echo busy; sleep 0.1; done", order)
+
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.TIMEOUT
