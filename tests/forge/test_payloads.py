@@ -1,0 +1,189 @@
+"""Webhook deliveries: who sent them, and what they say."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+
+from fleetbot.forge.payloads import (
+    Delivery,
+    IssueCommentEvent,
+    IssueEvent,
+    MalformedDelivery,
+    PullRequestEvent,
+    PushEvent,
+    UnknownEvent,
+    parse_delivery,
+    verify_signature,
+)
+
+SECRET = "hush"
+BODY = b'{"a": "\\u003cb\\u003e"}'
+REPOSITORY = {"id": 3, "full_name": "ann/app"}
+
+
+def signed(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def headers(event_type: str, event: str = "") -> dict[str, str]:
+    return {
+        "X-Forgejo-Delivery": "6f1c",
+        "X-Forgejo-Event": event or event_type,
+        "X-Forgejo-Event-Type": event_type,
+    }
+
+
+def parsed(event_type: str, payload: Any, event: str = "") -> Delivery:
+    return parse_delivery(headers(event_type, event), json.dumps(payload).encode())
+
+
+# -- the signature
+
+
+@pytest.mark.parametrize("name", ["X-Forgejo-Signature", "x-forgejo-signature"])
+def test_a_signed_body_is_accepted(name: str) -> None:
+    assert verify_signature(SECRET, BODY, {name: signed(BODY)})
+    assert verify_signature(SECRET.encode(), BODY, {name: signed(BODY)})
+
+
+def test_a_body_signed_by_gitea_is_accepted() -> None:
+    assert verify_signature(SECRET, BODY, {"X-Gitea-Signature": signed(BODY)})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"X-Forgejo-Signature": ""},
+        {"X-Forgejo-Signature": "", "X-Gitea-Signature": signed(BODY)},
+        {"X-Forgejo-Signature": signed(BODY, "other")},
+        {"X-Forgejo-Signature": "sha256=" + signed(BODY)},
+        {"X-Forgejo-Signature": signed(BODY)[:-1]},
+        {"X-Forgejo-Signature": "ü\udcff"},
+        {"X-Hub-Signature-256": "sha256=" + signed(BODY)},
+    ],
+    ids=["none", "empty", "empty-first", "wrong", "prefixed", "short", "not-ascii", "github's"],
+)
+def test_any_other_signature_is_refused(given: dict[str, str]) -> None:
+    assert not verify_signature(SECRET, BODY, given)
+
+
+def test_the_raw_bytes_are_what_is_signed() -> None:
+    rewritten = json.dumps(json.loads(BODY)).encode()
+    assert not verify_signature(SECRET, rewritten, {"X-Forgejo-Signature": signed(BODY)})
+
+
+def test_no_secret_accepts_nothing() -> None:
+    assert not verify_signature("", BODY, {"X-Forgejo-Signature": signed(BODY, "")})
+    assert not verify_signature("", BODY, {"X-Forgejo-Signature": ""})
+
+
+# -- what is malformed, by name
+
+
+@pytest.mark.parametrize("missing", ["X-Forgejo-Event-Type", "X-Forgejo-Delivery"])
+def test_a_missing_header_is_named(missing: str) -> None:
+    given = {key: value for key, value in headers("issues").items() if key != missing}
+    with pytest.raises(MalformedDelivery) as refused:
+        parse_delivery(given, b"{}")
+    assert refused.value.field == missing
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[1]", b'"text"', b"null", b"\xff\xfe", b"[" * 100_000, b"payload=%7B%7D"],
+    ids=["empty", "cut", "list", "text", "null", "bytes", "deep", "form"],
+)
+def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(MalformedDelivery) as refused:
+        parse_delivery(headers("issues"), body)
+    assert refused.value.field == "body"
+
+
+def test_a_field_of_the_wrong_type_is_named() -> None:
+    payload = {"action": "opened", "issue": {"number": "seven"}, "repository": REPOSITORY}
+    with pytest.raises(MalformedDelivery) as refused:
+        parsed("issues", payload)
+    assert refused.value.field == "$.issue.number"
+    assert "int" in refused.value.reason
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(MalformedDelivery, match="repository"):
+        parsed("issues", {"action": "opened", "issue": {"number": 7}})
+
+
+# -- what is understood
+
+
+def test_nulls_and_unknown_fields_do_no_harm() -> None:
+    issue = {
+        "number": 7,
+        "title": "T",
+        "assignees": None,
+        "labels": [{"id": 1, "name": "fleet", "novelty": True}],
+        "user": None,
+        "updated_at": "2026-11-23T08:00:00+02:00",
+        "closed_at": None,
+        "pull_request": None,
+        "novelty": {},
+    }
+    payload = {"action": "opened", "issue": issue, "repository": REPOSITORY, "sender": None}
+    event = parsed("issues", payload).payload
+    assert isinstance(event, IssueEvent)
+    assert event.issue.assignees == ()
+    assert event.issue.label_names == {"fleet"}
+    assert event.issue.pull_request is None
+    assert event.issue.updated_at is not None
+    assert event.issue.updated_at.utcoffset() is not None
+    assert event.sender is None
+
+
+def test_the_fine_event_name_decides() -> None:
+    """The coarse name ``pull_request_comment`` means a review; the fine one, a comment."""
+    review = {
+        "action": "reviewed",
+        "pull_request": {"number": 8},
+        "repository": REPOSITORY,
+        "review": {"type": "pull_request_review_comment", "content": "hm"},
+    }
+    comment = {
+        "action": "created",
+        "issue": {"number": 8},
+        "comment": {"id": 5, "body": "hm"},
+        "repository": REPOSITORY,
+        "is_pull": True,
+    }
+    reviewed = parsed("pull_request_review_comment", review, event="pull_request_comment")
+    said = parsed("pull_request_comment", comment, event="issue_comment")
+    assert isinstance(reviewed.payload, PullRequestEvent)
+    assert isinstance(said.payload, IssueCommentEvent)
+    assert said.payload.is_pull
+
+
+def test_a_gitea_delivery_is_parsed() -> None:
+    given = {"X-Gitea-Delivery": "1", "X-Gitea-Event": "push", "X-Gitea-Event-Type": "push"}
+    payload = {
+        "ref": "refs/heads/main",
+        "before": "0" * 40,
+        "after": "1" * 40,
+        "commits": None,
+        "head_commit": None,
+        "repository": REPOSITORY,
+    }
+    delivery = parse_delivery(given, json.dumps(payload).encode())
+    assert delivery.id == "1"
+    assert isinstance(delivery.payload, PushEvent)
+    assert delivery.payload.commits == ()
+
+
+@pytest.mark.parametrize("event_type", ["release", "package", "workflow_job", "nonsense"])
+def test_an_unknown_event_is_said_to_be_unknown(event_type: str) -> None:
+    event = parsed(event_type, {"whatever": 1}).payload
+    assert event == UnknownEvent(event_type=event_type)
+    assert str(event) == f"unknown event '{event_type}'"
