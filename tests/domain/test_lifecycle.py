@@ -72,7 +72,9 @@ def test_the_table_names_every_pair_once_and_explains_it() -> None:
 
 
 def test_every_state_can_be_reached_and_left() -> None:
-    moves = [(s, r.target) for r in TABLE if r.target for s in r.sources or (None,) if s != r.target]
+    moves = [
+        (s, r.target) for r in TABLE if r.target for s in r.sources or (None,) if s != r.target
+    ]
     assert {target for _, target in moves} == set(TaskState)
     assert {source for source, _ in moves} == {None, *TaskState}
 
@@ -128,7 +130,7 @@ def test_an_agents_event_cannot_happen_to_a_task(kind: type[ev.Event]) -> None:
 
 def test_a_tasks_event_cannot_happen_to_an_agent() -> None:
     world = created()
-    with pytest.raises(IllegalTransition, match="task.cancelled"):
+    with pytest.raises(IllegalTransition, match=r"task\.cancelled"):
         world.record(Draft(agent_stream(A1), ev.TaskCancelled(reason=WHY)))
 
 

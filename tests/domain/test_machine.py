@@ -108,8 +108,7 @@ class AnyOrder(RuleBasedStateMachine):
         except IllegalTransition:
             raise
         except FleetError as refusal:
-            assert refusal.field
-            return f"{refusal.code}: {refusal}"
+            return f"{refusal.code} of {refusal.field}: {refusal}"
 
     def _assignment_is_fair(self, event: ev.TaskAssigned) -> None:
         state = self.world.state

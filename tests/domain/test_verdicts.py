@@ -1,0 +1,129 @@
+"""What a verification leads to, and how a receipt that is being verified outlives its agent."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.model import Policy, TaskState, Verdict
+from fleetbot.domain.reasons import ReasonCode
+from tests.domain.builders import (
+    A1,
+    C1,
+    C2,
+    C3,
+    HOUR,
+    R1,
+    R2,
+    T1,
+    World,
+    completed,
+    dispatch,
+    file,
+    names,
+    only,
+    refuted,
+    running,
+    unknown,
+    verified,
+    verifying,
+)
+
+
+def test_a_verified_receipt_completes_the_task() -> None:
+    world = verifying()
+    assert names(world.when(verified())) == ["receipt.verified", "task.completed"]
+    assert world.task().state is TaskState.COMPLETED
+    assert world.task().receipt == C1
+    assert world.state.receipts[C1].verdict is Verdict.VERIFIED
+    assert world.state.runs_of_agent(A1) == ()
+
+
+def test_a_refuted_receipt_lets_the_agent_file_again() -> None:
+    world = verifying().given(refuted(C1, "Empty diff.", "Wrong base."))
+    assert world.task().state is TaskState.RUNNING
+    assert world.task().refuted == ("Empty diff.", "Wrong base.")
+    assert world.state.receipts[C1].reasons == ("Empty diff.", "Wrong base.")
+    assert names(world.given(file(C2)).when(verified(C2))) == ["receipt.verified", "task.completed"]
+    assert world.task().refuted == ()
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_refutations_end(most: int) -> None:
+    world = running(World(policy=Policy(max_refutations=most, max_attempts=1)))
+    for n in range(most):
+        event = only(world.given(file(C1 + str(n))).when(refuted(C1 + str(n))), ev.ReceiptRefuted)  # type: ignore[arg-type]  # ids are strings
+        assert not event.final
+    events = world.given(file(C3)).when(refuted(C3, "Empty diff.", "Wrong base."))
+    assert names(events) == ["receipt.refuted", "task.failed"]
+    assert only(events, ev.ReceiptRefuted).final
+    assert world.task().state is TaskState.FAILED
+    assert world.task().reason is ReasonCode.RECEIPT_REFUTED
+    assert world.task().detail == "Empty diff. Wrong base."
+
+
+def test_a_task_refuted_for_good_is_tried_again_while_attempts_are_left() -> None:
+    world = running(World(policy=Policy(max_refutations=0))).given(file())
+    assert names(world.when(refuted())) == ["receipt.refuted", "task.failed", "task.requeued"]
+    assert world.task().not_before > world.now
+    assert world.task().refuted == ("Empty diff.",)  # the next attempt should know
+
+
+def test_an_unknown_finding_changes_nothing_but_the_next_look() -> None:
+    world = verifying()
+    event = only(world.when(unknown(C1, "Forgejo is away.")), ev.ReceiptUnknown)
+    filed = world.state.receipts[C1]
+    assert world.task().state is TaskState.RUNNING
+    assert (filed.verdict, filed.unread) == (Verdict.PENDING, ("Forgejo is away.",))
+    assert filed.check_at == event.check_at > world.now
+
+
+def test_unknown_is_looked_at_ever_more_rarely_up_to_a_cap_and_never_given_up() -> None:
+    world = verifying(World(policy=Policy(recheck_base_ms=1_000, recheck_cap_ms=60_000)))
+    waits = []
+    for _ in range(40):
+        world.given(unknown())
+        waits.append(world.state.receipts[C1].check_at - world.now)
+        world.later(waits[-1])
+    assert waits[:6] == sorted(set(waits[:6]))
+    assert len(set(waits[7:])) == 1
+    assert 45_000 <= waits[-1] <= 60_000
+    assert names(world.when(verified())) == ["receipt.verified", "task.completed"]
+    assert world.state.receipts[C1].unread == ()
+
+
+def test_a_receipt_outlives_its_agent() -> None:
+    """The agent has done its part: silence, sign-off, lease and time no longer matter."""
+    world = verifying().later(10 * HOUR)
+    assert names(world.when(cmd.Expire())) == ["agent.offline"]
+    assert names(world.when(cmd.DeregisterAgent(agent=A1))) == ["agent.deregistered"]
+    assert world.task().state is TaskState.RUNNING
+    assert names(world.when(verified())) == ["receipt.verified", "task.completed"]
+
+
+def test_a_refuted_receipt_of_a_lost_agent_sends_the_task_elsewhere() -> None:
+    world = verifying().later(10 * HOUR)
+    world.given(cmd.Expire(), refuted())
+    assert names(world.when(cmd.Expire())) == ["task.agent_lost", "task.requeued"]
+    assert world.task().avoid == A1
+
+
+def test_a_finding_about_a_cancelled_task_means_nothing() -> None:
+    world = verifying().given(cmd.CancelTask(task=T1))
+    for finding in (verified(), refuted(), unknown()):
+        assert world.when(finding) == ()
+
+
+def test_a_finding_about_an_earlier_run_means_nothing() -> None:
+    world = verifying().given(cmd.CancelTask(task=T1), cmd.RetryTask(task=T1), dispatch(run=R2))
+    assert world.when(verified()) == ()
+    assert world.task().run == R2
+
+
+def test_the_same_finding_twice_is_one_event() -> None:
+    assert completed().when(verified()) == ()
+    again = verifying().given(refuted())
+    assert again.when(refuted()) == ()
+    assert again.when(verified()) == ()
+    assert again.run(R1).refutations == 1
