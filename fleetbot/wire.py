@@ -10,7 +10,15 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import Artifact, Priority, TaskState, Usage, Verdict
+from fleetbot.domain.model import (
+    Artifact,
+    Behavior,
+    Priority,
+    Taken,
+    TaskState,
+    Usage,
+    Verdict,
+)
 from fleetbot.domain.reasons import ReasonCode
 
 API = "api/v1"
@@ -96,7 +104,7 @@ class RunMessage(Answer, frozen=True):
 
 
 class HeartbeatAnswer(Answer, frozen=True):
-    """What to do: runs to stop, whether to take nothing new, what people say to its runs."""
+    """What to do: runs to stop, and whether to take nothing new."""
 
     next_seconds: float
     cancel: tuple[CancelOrder, ...] = ()
@@ -127,6 +135,7 @@ class Assignment(Answer, frozen=True):
     timeout_seconds: float
     base: str = ""
     refuted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     previous_run: str | None = None
 
 
@@ -213,6 +222,62 @@ class AskAnswer(Answer, frozen=True):
     state: Literal["waiting", "answered", "expired"]
     behavior: Literal["allow", "deny"] = "deny"
     text: LongText = ""
+
+
+class AnswerRequest(Message, frozen=True):
+    """`POST runs/{run}/asks/{id}/answer`: what a person says; a question wants a `text`."""
+
+    behavior: Behavior
+    text: LongText = ""
+
+
+class AskView(Answer, frozen=True):
+    """A question that waits for a person. `request` is the program's own, secrets masked."""
+
+    id: str
+    run: str
+    task: str
+    agent: str
+    kind: str
+    title: str
+    request: dict[str, object]
+    options: tuple[str, ...]
+    asked_at: int
+    expires_at: int
+
+
+class AskList(Answer, frozen=True):
+    asks: tuple[AskView, ...]
+
+
+class MessageRequest(Message, frozen=True):
+    """`POST runs/{run}/messages`: something a person says to the run."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=20_000)]
+
+
+class MessageView(Answer, frozen=True):
+    """`taken` is absent while the agent has not heard of it.
+
+    `kept`: the program cannot be spoken to while it runs; the next attempt is told.
+    """
+
+    id: str
+    run: str
+    text: str
+    taken: Taken | None = None
+
+
+class MessageList(Answer, frozen=True):
+    """Also of `GET runs/{run}/messages?wait=`, a long poll for those the agent has not taken."""
+
+    messages: tuple[MessageView, ...]
+
+
+class TakenRequest(Message, frozen=True):
+    """`POST runs/{run}/messages/{id}/taken`: what became of a message."""
+
+    taken: Taken
 
 
 class AgentView(Answer, frozen=True):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Forbidden, NotFound
-from fleetbot.domain.events import Recorded
 from fleetbot.domain.lookup import current_run
 from fleetbot.domain.model import (
     AgentName,
@@ -17,10 +15,9 @@ from fleetbot.domain.model import (
     ReceiptId,
     Run,
     RunId,
-    TaskId,
     Verdict,
 )
-from fleetbot.domain.state import task_stream
+from fleetbot.services.changes import Changes
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.journal import Arrival, LogChunk, LogLine
@@ -35,16 +32,15 @@ class Runs:
         self,
         fleet: Fleet,
         dispatcher: Dispatcher,
+        changes: Changes,
         new_receipt: Callable[[], ReceiptId],
         on_log: LogListener,
     ) -> None:
         self._fleet = fleet
         self._dispatcher = dispatcher
+        self._changes = changes
         self._new_receipt = new_receipt
         self._on_log = on_log
-        self._waiters: dict[TaskId, set[asyncio.Event]] = {}
-        self._closed = False
-        fleet.listen(self._on_lines)
 
     # claim
 
@@ -80,6 +76,7 @@ class Runs:
             lease_seconds=policy.lease_ms / 1000,
             timeout_seconds=policy.run_timeout_ms / 1000,
             refuted=task.refuted,
+            notes=task.notes,
             previous_run=task.last_run,
         )
 
@@ -166,30 +163,14 @@ class Runs:
     ) -> wire.ReceiptAnswer:
         """What is known of the receipt; waits up to `wait` seconds while that is nothing yet."""
         filed = await self._own_receipt(agent, receipt)
-        changed = asyncio.Event()
-        self._waiters.setdefault(filed.task, set()).add(changed)
-        try:
-            async with asyncio.timeout(wait):
-                while self._undecided(receipt):
-                    changed.clear()
-                    await changed.wait()
-        except TimeoutError:
-            pass
-        finally:
-            self._stop_waiting(filed.task, changed)
+        await self._changes.wait_while(lambda: self._undecided(receipt), filed.task, wait)
         return self._answer(await self._own_receipt(agent, receipt))
 
     def _undecided(self, receipt: ReceiptId) -> bool:
         filed = self._fleet.state.receipts.get(receipt)
-        if self._closed or filed is None or filed.verdict is not Verdict.PENDING:
+        if filed is None or filed.verdict is not Verdict.PENDING:
             return False
         return self._fleet.state.tasks[filed.task].run == filed.run
-
-    def _stop_waiting(self, task: TaskId, waiter: asyncio.Event) -> None:
-        waiters = self._waiters[task]
-        waiters.discard(waiter)
-        if not waiters:
-            del self._waiters[task]
 
     async def _own_receipt(self, agent: AgentName, receipt: ReceiptId) -> FiledReceipt:
         await self._fleet.recall_receipt(receipt)
@@ -209,18 +190,3 @@ class Runs:
             unread=filed.unread,
             final=run.ended_at > 0,
         )
-
-    def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        streams = {line.stream for line in lines}
-        for task, waiters in self._waiters.items():
-            if task_stream(task) in streams:
-                for waiter in waiters:
-                    waiter.set()
-
-    def close(self) -> None:
-        """Send all who wait home with what is known now."""
-        self._closed = True
-        self._dispatcher.close()
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.set()

@@ -1,0 +1,145 @@
+"""Between runs and people: questions with their answers, and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from fleetbot import wire
+from fleetbot.domain.commands import AnswerAsk, AskPerson, SendMessage, TakeMessage
+from fleetbot.domain.errors import Forbidden, NotFound
+from fleetbot.domain.model import AgentName, Ask, AskKind, Message, Run, RunId, Taken
+from fleetbot.domain.talk import the_ask
+from fleetbot.services.changes import Changes
+from fleetbot.services.fleet import Context, Fleet
+
+
+class Talks:
+    """`new_message` makes ids."""
+
+    def __init__(self, fleet: Fleet, changes: Changes, new_message: Callable[[], str]) -> None:
+        self._fleet = fleet
+        self._changes = changes
+        self._new_message = new_message
+
+    # questions
+
+    async def ask(self, agent: AgentName, run: RunId, request: wire.AskRequest) -> wire.AskAnswer:
+        """Keep the question; the same id asks once."""
+        await self._fleet.recall_run(run)
+        command = AskPerson(
+            run=run,
+            agent=agent,
+            ask=request.id,
+            kind=AskKind(request.kind),
+            title=request.title,
+            request=msgspec.json.encode(request.request).decode(),
+            options=request.options,
+            expires_at=self._fleet.clock() + int(request.expires_seconds * 1000),
+        )
+        await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
+        return _answer(the_ask(self._fleet.state.runs[run], request.id))
+
+    async def hear(self, agent: AgentName, run: RunId, ask: str, wait: float) -> wire.AskAnswer:
+        """The answer; waits up to `wait` seconds for one."""
+        own = await self._own_run(agent, run)
+        the_ask(own, ask)
+        await self._changes.wait_while(lambda: self._open(run, ask), own.task, wait)
+        return _answer(the_ask(await self._own_run(agent, run), ask))
+
+    def _open(self, run_id: RunId, ask: str) -> bool:
+        run = self._fleet.state.runs.get(run_id)
+        return run is not None and not run.ended_at and the_ask(run, ask).behavior is None
+
+    async def answer(
+        self, run: RunId, ask: str, request: wire.AnswerRequest, actor: str
+    ) -> wire.AskAnswer:
+        """A person answers; the first answer counts."""
+        await self._fleet.recall_run(run)
+        command = AnswerAsk(run, ask, request.behavior, request.text)
+        await self._fleet.commit(command, Context(actor=actor))
+        return _answer(the_ask(self._fleet.state.runs[run], ask))
+
+    def waiting(self) -> wire.AskList:
+        """The questions that wait for a person, oldest first."""
+        views = [
+            _view(run, ask)
+            for run in self._fleet.state.live_runs()
+            for ask in run.asks
+            if ask.behavior is None
+        ]
+        return wire.AskList(asks=tuple(sorted(views, key=lambda view: view.asked_at)))
+
+    # messages
+
+    async def send(self, run: RunId, text: str, actor: str) -> wire.MessageView:
+        """Say something to the run."""
+        await self._fleet.recall_run(run)
+        message = self._new_message()
+        await self._fleet.commit(SendMessage(run, message, text), Context(actor=actor))
+        return wire.MessageView(id=message, run=run, text=text)
+
+    async def messages(self, agent: AgentName, run: RunId, wait: float) -> wire.MessageList:
+        """What the agent has not taken yet; waits up to `wait` seconds for something."""
+        own = await self._own_run(agent, run)
+        await self._changes.wait_while(lambda: self._nothing_new(run), own.task, wait)
+        current = await self._own_run(agent, run)
+        return wire.MessageList(
+            messages=tuple(_message(current, m) for m in current.messages if m.taken is None)
+        )
+
+    def _nothing_new(self, run_id: RunId) -> bool:
+        run = self._fleet.state.runs.get(run_id)
+        return run is not None and not run.ended_at and all(m.taken for m in run.messages)
+
+    async def take(self, agent: AgentName, run: RunId, message: str, taken: Taken) -> None:
+        """The agent says what became of a message."""
+        await self._fleet.recall_run(run)
+        command = TakeMessage(run, agent, message, taken)
+        await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
+
+    async def all_messages(self, run_id: RunId) -> wire.MessageList:
+        """What was said to the run, and what became of it."""
+        run = await self._run(run_id)
+        return wire.MessageList(messages=tuple(_message(run, m) for m in run.messages))
+
+    async def _run(self, run_id: RunId) -> Run:
+        await self._fleet.recall_run(run_id)
+        run = self._fleet.state.runs.get(run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id}.", field="run")
+        return run
+
+    async def _own_run(self, agent: AgentName, run_id: RunId) -> Run:
+        run = await self._run(run_id)
+        if run.agent != agent:
+            raise Forbidden("This run belongs to another agent.", field="run")
+        return run
+
+
+def _answer(ask: Ask) -> wire.AskAnswer:
+    if ask.behavior is None:
+        return wire.AskAnswer(state="waiting")
+    if ask.expired:
+        return wire.AskAnswer(state="expired")
+    return wire.AskAnswer(state="answered", behavior=ask.behavior.value, text=ask.text)
+
+
+def _view(run: Run, ask: Ask) -> wire.AskView:
+    return wire.AskView(
+        id=ask.id,
+        run=run.id,
+        task=run.task,
+        agent=run.agent,
+        kind=ask.kind,
+        title=ask.title,
+        request=msgspec.json.decode(ask.request),
+        options=ask.options,
+        asked_at=ask.asked_at,
+        expires_at=ask.expires_at,
+    )
+
+
+def _message(run: Run, message: Message) -> wire.MessageView:
+    return wire.MessageView(id=message.id, run=run.id, text=message.text, taken=message.taken)
