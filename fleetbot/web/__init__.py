@@ -1,0 +1,119 @@
+"""The HTTP interface: every endpoint behind one guard, described by the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from fleetbot import wire
+from fleetbot.services.access import Access
+from fleetbot.services.agents import Agents
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.intake import Intake
+from fleetbot.services.runs import Runs
+from fleetbot.services.tasks import Tasks
+from fleetbot.web.agents import AgentCalls
+from fleetbot.web.endpoint import AnyEndpoint
+from fleetbot.web.events import EVENT_STREAM, EventCalls
+from fleetbot.web.guard import Guard, Handler
+from fleetbot.web.meta import MetaCalls
+from fleetbot.web.metrics import Metrics
+from fleetbot.web.problems import Code, problem, respond
+from fleetbot.web.receipts import ReceiptCalls
+from fleetbot.web.runs import RunCalls
+from fleetbot.web.tasks import TaskCalls
+from fleetbot.web.webhooks import WebhookCalls
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the interface stands on. `claims_waiting`: how many claims wait at this moment."""
+
+    fleet: Fleet
+    access: Access
+    agents: Agents
+    runs: Runs
+    tasks: Tasks
+    intake: Intake
+    webhook_secret: str
+    health: Callable[[], Awaitable[wire.Health]]
+    claims_waiting: Callable[[], int]
+    version: str
+
+
+class WebApi:
+    """Make one per configuration, and close it when the plugin stops."""
+
+    def __init__(self, parts: Parts) -> None:
+        metrics = Metrics(parts.fleet, parts.claims_waiting)
+        meta = MetaCalls(parts.health, metrics, parts.version)
+        self._events = EventCalls(parts.fleet)
+        self._guard = Guard(parts.access, parts.webhook_secret, metrics.count_request)
+        self.endpoints: tuple[AnyEndpoint, ...] = (
+            *AgentCalls(parts.agents).endpoints(),
+            *RunCalls(parts.runs).endpoints(),
+            *ReceiptCalls(parts.runs).endpoints(),
+            *WebhookCalls(parts.intake).endpoints(),
+            *TaskCalls(parts.tasks).endpoints(),
+            *self._events.endpoints(),
+            *meta.endpoints(),
+        )
+        meta.describe(self.endpoints)
+
+    def routes(self) -> list[web.RouteDef]:
+        """For `webapp.add_routes`; every other path and method is answered with a problem."""
+        by_path: dict[str, list[AnyEndpoint]] = {}
+        for endpoint in self.endpoints:
+            by_path.setdefault(endpoint.path, []).append(endpoint)
+        routes = [route for here in by_path.values() for route in self._at_path(here)]
+        return [*routes, web.route("*", "/{tail:.*}", _nothing_here)]
+
+    def _at_path(self, endpoints: Iterable[AnyEndpoint]) -> Iterator[web.RouteDef]:
+        allowed: list[str] = []
+        path = ""
+        for endpoint in endpoints:
+            path = endpoint.path
+            for method in _methods(endpoint):
+                allowed.append(method)
+                yield web.route(method, path, self._guard.protect(endpoint))
+        yield web.route("*", path, _refuse_method(", ".join(sorted(allowed))))
+
+    def close(self) -> None:
+        """End the streams; what else waits belongs to the services."""
+        self._events.close()
+
+
+def _methods(endpoint: AnyEndpoint) -> tuple[str, ...]:
+    """Whoever may GET may ask for the HEAD; of a stream it would have no end."""
+    if endpoint.method == "GET" and endpoint.media != EVENT_STREAM:
+        return ("GET", "HEAD")
+    return (endpoint.method,)
+
+
+def _refuse_method(allowed: str) -> Handler:
+    async def refuse(request: web.Request) -> web.Response:
+        detail = f"{request.method} does not work here: use {allowed}."
+        return respond(problem(Code.METHOD_NOT_ALLOWED, detail), {"Allow": allowed})
+
+    return refuse
+
+
+async def _nothing_here(request: web.Request) -> web.Response:
+    detail = "There is nothing at this path; /openapi.json of this plugin lists what there is."
+    return respond(problem(Code.NOT_FOUND, detail))
+
+
+def unconfigured_routes(message: str, version: str) -> list[web.RouteDef]:
+    """While there is no valid configuration: each call is told so, and `message`, what is wrong."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        health = wire.Health(status="degraded", checks={"configuration": message}, version=version)
+        return web.json_response(body=msgspec.json.encode(health))
+
+    async def refuse(request: web.Request) -> web.Response:
+        return respond(problem(Code.NOT_CONFIGURED, message))
+
+    return [web.get("/healthz", healthz), web.route("*", "/{tail:.*}", refuse)]

@@ -1,0 +1,91 @@
+"""Agents over HTTP: register, heartbeat, deregister, list."""
+
+from __future__ import annotations
+
+from types import NoneType
+
+from fleetbot import wire
+from fleetbot.domain.model import AgentStatus
+from fleetbot.services.agents import Agents
+from fleetbot.web.endpoint import (
+    AnyEndpoint,
+    Call,
+    Endpoint,
+    NoBody,
+    NoQuery,
+    Query,
+    Who,
+)
+from fleetbot.web.problems import Code
+
+AGENTS = f"/{wire.API}/agents"
+
+
+class AgentsQuery(Query, frozen=True):
+    capability: wire.CapabilityText | None = None
+    status: AgentStatus | None = None
+
+
+class AgentCalls:
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+
+    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="POST",
+                path=f"{AGENTS}/register",
+                who=Who.ENROLLER,
+                summary="Register an agent or update it; a new one is given its token, once.",
+                body=wire.RegisterRequest,
+                query=NoQuery,
+                answer=wire.RegisterAnswer,
+                handler=self.register,
+                refusals=(Code.CONFLICT,),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{AGENTS}/heartbeat",
+                who=Who.AGENT,
+                summary="Give a sign of life, extend the leases of runs, hear what to do.",
+                body=wire.HeartbeatRequest,
+                query=NoQuery,
+                answer=wire.HeartbeatAnswer,
+                handler=self.heartbeat,
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{AGENTS}/deregister",
+                who=Who.AGENT,
+                summary="Sign off; the agent's runs go back to the queue.",
+                body=NoBody,
+                query=NoQuery,
+                answer=NoneType,
+                handler=self.deregister,
+                empty="The agent is signed off, now or before.",
+                refusals=(Code.NOT_FOUND,),
+            ),
+            Endpoint(
+                method="GET",
+                path=AGENTS,
+                who=Who.READER,
+                summary="List the agents.",
+                body=NoBody,
+                query=AgentsQuery,
+                answer=wire.AgentList,
+                handler=self.list,
+            ),
+        )
+
+    async def register(self, call: Call[wire.RegisterRequest, NoQuery]) -> wire.RegisterAnswer:
+        return await self._agents.register(call.body, agent=call.agent)
+
+    async def heartbeat(self, call: Call[wire.HeartbeatRequest, NoQuery]) -> wire.HeartbeatAnswer:
+        return await self._agents.heartbeat(call.speaker, call.body)
+
+    async def deregister(self, call: Call[NoBody, NoQuery]) -> None:
+        await self._agents.deregister(call.speaker)
+
+    async def list(self, call: Call[NoBody, AgentsQuery]) -> wire.AgentList:
+        return self._agents.list(call.query.capability, call.query.status)

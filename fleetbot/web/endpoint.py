@@ -1,0 +1,145 @@
+"""What an endpoint is: one value says who may call it, with what, and what comes back.
+
+The guard carries it out and `/openapi.json` describes it, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta
+
+from fleetbot import wire
+from fleetbot.domain.model import AgentName
+from fleetbot.web.problems import Code
+
+JSON = "application/json"
+MEBIBYTE = 1024 * 1024
+
+Body = TypeVar("Body")
+Params = TypeVar("Params")
+Reply = TypeVar("Reply")
+
+
+class Who(Enum):
+    """Who may call; the value is the token to show, in words."""
+
+    ANYONE = "no token"
+    AGENT = "an agent's token"
+    ENROLLER = "an enrolment token, or the agent's own token"
+    READER = "a reader's or an operator's token"
+    OPERATOR = "an operator's token"
+    FORGE = "Forgejo's signature"
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of query parameters, all optional; a tuple is a parameter that may be repeated."""
+
+
+class NoQuery(Query, frozen=True):
+    pass
+
+
+class NoBody(wire.Message, frozen=True):
+    """Nothing, or `{}`."""
+
+
+class WaitQuery(Query, frozen=True):
+    wait: Annotated[float, Meta(ge=0, le=60, description="seconds to wait for news, 0 to 60")] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header; `pattern` is a regular expression that all of its value must match."""
+
+    name: str
+    pattern: str
+    description: str
+    required: bool = False
+
+
+IDEMPOTENCY_KEY = Header(
+    "Idempotency-Key",
+    r"[!-~]([ -~]{0,198}[!-~])?",
+    "1 to 200 printable ASCII characters, chosen by the caller; the same key gets the same answer",
+    required=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Body, Params]):
+    """A request that has passed the guard.
+
+    `agent` is whose token was shown, if it is an agent's; `reads`: whether it was a token to read
+    with; `headers` holds those that the endpoint declares and the request has.
+    """
+
+    request: web.Request
+    agent: AgentName | None
+    reads: bool
+    body: Body
+    query: Params
+    headers: Mapping[str, str]
+
+    @property
+    def speaker(self) -> AgentName:
+        """The agent, for endpoints that only agents may call."""
+        assert self.agent is not None
+        return self.agent
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+    def alive(self) -> bool:
+        """Whether somebody still waits for the answer."""
+        transport = self.request.transport
+        return transport is not None and not transport.is_closing()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint(Generic[Body, Params, Reply]):
+    """`answer` is what is sent as `media`; a handler that makes the response itself sends the same.
+
+    `empty` says when there is no answer (204). `refusals` are the codes of its own problems, beside
+    those that follow from the rest. A `body` of type bytes is handed on as it came.
+    """
+
+    method: str
+    path: str
+    who: Who
+    summary: str
+    body: type[Body]
+    query: type[Params]
+    answer: type[Reply]
+    handler: Callable[[Call[Body, Params]], Awaitable[Reply | web.StreamResponse | None]]
+    status: int = 200
+    media: str = JSON
+    empty: str = ""
+    headers: tuple[Header, ...] = ()
+    refusals: tuple[Code, ...] = ()
+    limit: int = MEBIBYTE
+
+    @property
+    def takes_body(self) -> bool:
+        return self.method != "GET"
+
+    def codes(self) -> tuple[Code, ...]:
+        """Every problem that this endpoint may answer with."""
+        found: list[Code] = []
+        if self.who is not Who.ANYONE:
+            found.append(Code.UNAUTHORIZED)
+        if self.who not in (Who.ANYONE, Who.FORGE):
+            found.append(Code.FORBIDDEN)
+        if self.takes_body:
+            found += [Code.MALFORMED, Code.TOO_LARGE, Code.TOO_SLOW]
+        found += [Code.INVALID, *self.refusals, Code.UNAVAILABLE, Code.INTERNAL]
+        return tuple(dict.fromkeys(found))
+
+
+AnyEndpoint = Endpoint[Any, Any, Any]

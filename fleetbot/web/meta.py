@@ -1,0 +1,104 @@
+"""What the outside asks of the service itself: health, readiness, numbers, description."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from fleetbot import wire
+from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.metrics import Metrics
+from fleetbot.web.openapi import describe
+from fleetbot.web.problems import Code, Refusal
+
+METRICS_TYPE = "text/plain"
+WELL = "ok"
+
+CheckHealth = Callable[[], Awaitable[wire.Health]]
+
+
+class MetaCalls:
+    def __init__(self, health: CheckHealth, metrics: Metrics, version: str) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._version = version
+        self._description = b""
+
+    def describe(self, endpoints: tuple[AnyEndpoint, ...]) -> None:
+        """Say what there is to be described."""
+        self._description = msgspec.json.encode(describe(endpoints, self._version))
+
+    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="GET",
+                path="/healthz",
+                who=Who.ANYONE,
+                summary="Whether all is well; 200 while alive. A reader's token shows details.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.Health,
+                handler=self.healthz,
+            ),
+            Endpoint(
+                method="GET",
+                path="/readyz",
+                who=Who.ANYONE,
+                summary="Whether all is well; 503 when it is not.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.Health,
+                handler=self.readyz,
+                refusals=(Code.DEGRADED,),
+            ),
+            Endpoint(
+                method="GET",
+                path="/metrics",
+                who=Who.READER,
+                summary="Numbers for Prometheus.",
+                body=NoBody,
+                query=NoQuery,
+                answer=str,
+                handler=self.metrics,
+                media=METRICS_TYPE,
+            ),
+            Endpoint(
+                method="GET",
+                path="/openapi.json",
+                who=Who.ANYONE,
+                summary="This description.",
+                body=NoBody,
+                query=NoQuery,
+                answer=dict,
+                handler=self.openapi,
+            ),
+        )
+
+    async def healthz(self, call: Call[NoBody, NoQuery]) -> wire.Health:
+        """Names of repositories and rooms are in the details: not for everybody."""
+        health = await self._health()
+        if call.reads:
+            return health
+        return msgspec.structs.replace(health, checks=_without_details(health.checks))
+
+    async def readyz(self, call: Call[NoBody, NoQuery]) -> wire.Health:
+        health = await self.healthz(call)
+        if health.status != WELL:
+            failing = [f"{name}: {found}" for name, found in health.checks.items() if found != WELL]
+            raise Refusal(Code.DEGRADED, "; ".join(failing))
+        return health
+
+    async def metrics(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        body = await self._metrics.expose()
+        return web.Response(
+            body=body, headers={"Content-Type": f"{METRICS_TYPE}; version=0.0.4; charset=utf-8"}
+        )
+
+    async def openapi(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return web.Response(body=self._description, content_type="application/json")
+
+
+def _without_details(checks: dict[str, str]) -> dict[str, str]:
+    return {name: WELL if found == WELL else "not well" for name, found in checks.items()}

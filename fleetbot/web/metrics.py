@@ -1,0 +1,93 @@
+"""Numbers for Prometheus, in a registry of our own: several instances may share a process."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from fleetbot.domain.events import (
+    ReceiptRefuted,
+    ReceiptUnknown,
+    ReceiptVerified,
+    Recorded,
+    event_type,
+)
+from fleetbot.domain.model import OPEN_STATES, AgentStatus
+from fleetbot.services.fleet import Fleet
+
+_VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
+
+
+class Metrics:
+    """Counters begin at the start of the plugin; gauges are read when they are asked for."""
+
+    def __init__(self, fleet: Fleet, claims_waiting: Callable[[], int]) -> None:
+        self._fleet = fleet
+        self._claims_waiting = claims_waiting
+        self._registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "fleetbot_http_requests",
+            "Requests answered",
+            ["method", "path", "status"],
+            registry=registry,
+        )
+        self._events = Counter(
+            "fleetbot_events", "Lines of the journal", ["type"], registry=registry
+        )
+        self._verdicts = Counter(
+            "fleetbot_verifications", "Findings on receipts", ["verdict"], registry=registry
+        )
+        self._tasks = Gauge("fleetbot_tasks", "Open tasks by state", ["state"], registry=registry)
+        self._agents = Gauge("fleetbot_agents", "Agents by status", ["status"], registry=registry)
+        self._claims = Gauge(
+            "fleetbot_claims_waiting", "Claims that wait for a task", registry=registry
+        )
+        self._outbox = Gauge(
+            "fleetbot_outbox_entries", "Effects not delivered yet", ["to"], registry=registry
+        )
+        self._outbox_age = Gauge(
+            "fleetbot_outbox_oldest_seconds",
+            "How long the oldest effect has been due",
+            ["to"],
+            registry=registry,
+        )
+        fleet.listen(self._on_lines)
+
+    def count_request(self, method: str, path: str, status: int) -> None:
+        self._requests.labels(method, path, str(status)).inc()
+
+    def _on_lines(self, lines: Sequence[Recorded]) -> None:
+        for line in lines:
+            self._events.labels(event_type(line.event)).inc()
+            if verdict := _VERDICTS.get(type(line.event)):
+                self._verdicts.labels(verdict).inc()
+
+    async def expose(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        state = self._fleet.state
+        _fill(self._tasks, OPEN_STATES, (task.state for task in state.tasks.values()))
+        _fill(self._agents, AgentStatus, (agent.status for agent in state.agents.values()))
+        self._claims.set(self._claims_waiting())
+        await self._fill_outbox()
+        return generate_latest(self._registry)
+
+    async def _fill_outbox(self) -> None:
+        """By kind of destination: there may be as many destinations as issues."""
+        now = self._fleet.clock()
+        entries: Tally[str] = Tally()
+        ages = dict.fromkeys(("forgejo", "matrix"), 0)
+        for backlog in await self._fleet.store.outbox_stats():
+            kind = backlog.destination.partition(":")[0]
+            entries[kind] += backlog.pending
+            ages[kind] = max(ages.get(kind, 0), now - backlog.oldest)
+        for kind, age in ages.items():
+            self._outbox.labels(kind).set(entries[kind])
+            self._outbox_age.labels(kind).set(age / 1000)
+
+
+def _fill(gauge: Gauge, possible: Iterable[str], present: Iterable[str]) -> None:
+    counted = Tally(present)
+    for value in possible:
+        gauge.labels(str(value)).set(counted[value])

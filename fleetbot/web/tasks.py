@@ -1,0 +1,172 @@
+"""Tasks over HTTP: list, look, create, cancel, retry, assign."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from fleetbot import wire
+from fleetbot.domain.model import AgentName, TaskId, TaskState
+from fleetbot.services.tasks import Tasks
+from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Query, Who
+from fleetbot.web.problems import Code
+
+TASKS = f"/{wire.API}/tasks"
+TASK = f"{TASKS}/{{task}}"
+ACTOR = "api:operator"
+
+Limit = Annotated[int, Meta(ge=1, le=500, description="how many at most, 1 to 500")]
+Seq = Annotated[int, Meta(ge=0, le=2**53, description="the `seq` of the last event known")]
+RepoText = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_.-]+$", description="owner/name")
+]
+IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$", description="an id, as it was given")]
+
+
+class TasksQuery(Query, frozen=True):
+    state: tuple[TaskState, ...] = ()
+    repo: RepoText | None = None
+    agent: wire.AgentNameText | None = None
+    limit: Limit = 100
+    before: IdText | None = None
+
+
+class PageQuery(Query, frozen=True):
+    after: Seq = 0
+    limit: Limit = 100
+
+
+class AssignRequest(wire.Message, frozen=True):
+    """`POST tasks/{task}/assign`: the agent that a person has chosen for it."""
+
+    agent: wire.AgentNameText
+
+
+class TaskCalls:
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+
+    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        return (*self._reading(), *self._changing())
+
+    def _reading(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="GET",
+                path=TASKS,
+                who=Who.READER,
+                summary="List tasks, newest first.",
+                body=NoBody,
+                query=TasksQuery,
+                answer=wire.TaskList,
+                handler=self.list,
+            ),
+            Endpoint(
+                method="GET",
+                path=TASK,
+                who=Who.READER,
+                summary="Look at a task.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.view,
+                refusals=(Code.NOT_FOUND,),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{TASK}/events",
+                who=Who.READER,
+                summary="Read what happened to a task, oldest first.",
+                body=NoBody,
+                query=PageQuery,
+                answer=wire.EventList,
+                handler=self.events,
+                refusals=(Code.NOT_FOUND,),
+            ),
+        )
+
+    def _changing(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="POST",
+                path=TASKS,
+                who=Who.OPERATOR,
+                summary="Take an issue as a task, or open one; an issue is one task, ever.",
+                body=wire.NewTaskRequest,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.create,
+                refusals=(
+                    Code.NOT_FOUND,
+                    Code.CONFLICT,
+                    Code.FORGE_REFUSED,
+                    Code.FORGE_UNAVAILABLE,
+                ),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{TASK}/cancel",
+                who=Who.OPERATOR,
+                summary="Cancel a task; its run is told to stop.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.cancel,
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{TASK}/retry",
+                who=Who.OPERATOR,
+                summary="Queue a task anew, with its attempts forgotten.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.retry,
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{TASK}/assign",
+                who=Who.OPERATOR,
+                summary="Choose the agent for a task.",
+                body=AssignRequest,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.assign,
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+        )
+
+    async def list(self, call: Call[NoBody, TasksQuery]) -> wire.TaskList:
+        query = call.query
+        return await self._tasks.list(
+            states=query.state,
+            repo=query.repo,
+            agent=AgentName(query.agent) if query.agent else None,
+            limit=query.limit,
+            before=TaskId(query.before) if query.before else None,
+        )
+
+    async def view(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
+        return await self._tasks.view(_task(call))
+
+    async def events(self, call: Call[NoBody, PageQuery]) -> wire.EventList:
+        return await self._tasks.events(_task(call), call.query.after, call.query.limit)
+
+    async def create(self, call: Call[wire.NewTaskRequest, NoQuery]) -> wire.TaskView:
+        return await self._tasks.create(call.body, ACTOR)
+
+    async def cancel(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
+        return await self._tasks.cancel(_task(call), ACTOR)
+
+    async def retry(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
+        return await self._tasks.retry(_task(call), ACTOR)
+
+    async def assign(self, call: Call[AssignRequest, NoQuery]) -> wire.TaskView:
+        return await self._tasks.assign(_task(call), AgentName(call.body.agent), ACTOR)
+
+
+def _task(call: Call[Any, Any]) -> TaskId:
+    return TaskId(call.part("task"))

@@ -1,0 +1,47 @@
+"""Forgejo's webhook: answered once the delivery is durable, acted on afterwards."""
+
+from __future__ import annotations
+
+from fleetbot import wire
+from fleetbot.forge.payloads import MalformedDelivery, parse_delivery
+from fleetbot.services.intake import Intake
+from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoQuery, Who
+from fleetbot.web.problems import Code, Refusal
+
+LARGEST_DELIVERY = 2 * MEBIBYTE
+
+
+class DeliveryAnswer(wire.Answer, frozen=True):
+    """`known`: the delivery had arrived before, and changes nothing now."""
+
+    delivery: str
+    known: bool
+
+
+class WebhookCalls:
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="POST",
+                path=f"/{wire.API}/webhooks/forgejo",
+                who=Who.FORGE,
+                summary="Take a signed delivery; events without a use are taken and dropped.",
+                body=bytes,
+                query=NoQuery,
+                answer=DeliveryAnswer,
+                handler=self.receive,
+                status=202,
+                limit=LARGEST_DELIVERY,
+            ),
+        )
+
+    async def receive(self, call: Call[bytes, NoQuery]) -> DeliveryAnswer:
+        try:
+            delivery = parse_delivery(call.request.headers, call.body)
+        except MalformedDelivery as error:
+            raise Refusal(Code.MALFORMED, f"{error}.", field=error.field) from None
+        new = await self._intake.receive(delivery, call.body)
+        return DeliveryAnswer(delivery=delivery.id, known=not new)
