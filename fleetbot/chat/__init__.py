@@ -1,0 +1,1 @@
+"""Matrix rooms: what people say to the fleet, and what it says to them."""

@@ -1,0 +1,247 @@
+"""What a command does, and who may give it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from fleetbot import wire
+from fleetbot.chat import answers, parse
+from fleetbot.chat.parse import COMMANDS, NAMES
+from fleetbot.chat.render import Message
+from fleetbot.chat.rich import Rich, code, rows, say
+from fleetbot.chat.why import why
+from fleetbot.chat.wording import EMOJI, STATE_WORDS
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import FleetError, Forbidden, NotFound
+from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Task, TaskId, TaskState
+from fleetbot.forge.errors import ForgeError
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.tasks import Tasks
+from fleetbot.settings import RoomSettings, Settings
+from fleetbot.store.journal import Arrival, StoreUnavailable
+
+PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Who said something where; `key` names it in the journal."""
+
+    sender: str
+    key: str
+    room: RoomSettings
+
+    @property
+    def default_repo(self) -> str | None:
+        return self.room.default_repo or (self.room.repos[0] if len(self.room.repos) == 1 else None)
+
+
+class Chat:
+    """Obeys what people say in rooms.
+
+    `settings` gives those in force; `power_level` is asked only for commands that not everybody in
+    the room may give.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        tasks: Tasks,
+        settings: Callable[[], Settings],
+        power_level: PowerLevel,
+    ) -> None:
+        self._fleet = fleet
+        self._tasks = tasks
+        self._settings = settings
+        self._power_level = power_level
+
+    async def handle(self, room_id: str, sender: str, event_id: str, body: str) -> Message | None:
+        """The answer to a message; None if it was not for us, or has been obeyed before."""
+        command = parse.parse(body)
+        if command is None:
+            return None
+        room = self._settings().rooms.get(room_id)
+        if room is None:
+            return Message(_elsewhere(room_id)) if parse.calls_by_name(body) else None
+        said = Said(sender, f"matrix:{event_id}", room)
+        try:
+            await self._admit(command, room_id, said)
+            answer = await self._execute(command, said)
+        except FleetError as problem:
+            answer = answers.refused(str(problem))
+        except StoreUnavailable:
+            answer = answers.refused("The journal cannot be written now; nothing has changed.")
+        except ForgeError as problem:
+            answer = answers.refused(f"Forgejo did not go along; nothing has changed: {problem}")
+        return Message(answer) if answer else None
+
+    async def _admit(self, command: parse.Command, room_id: str, said: Said) -> None:
+        """Raises Forbidden, with the way out, if the speaker lacks the power level."""
+        name = NAMES.get(type(command))
+        needed = _levels(said.room)[name] if name else 0
+        if needed <= 0:
+            return
+        level = await self._power_level(room_id, said.sender)
+        if level is None:
+            raise Forbidden("Your power level here could not be read; try again in a moment.")
+        if level < needed:
+            raise Forbidden(
+                f"Sorry, `{name}` takes power level {needed} in this room, and you have {level}."
+                " Ask a moderator to do it, or to raise your level."
+            )
+
+    async def _execute(self, command: parse.Command, said: Said) -> Rich | None:
+        state, now, hears = self._fleet.state, self._fleet.clock(), said.room.hears
+        match command:
+            case parse.Status():
+                return answers.status(state, hears, now)
+            case parse.Agents():
+                return answers.agents(state, hears, now)
+            case parse.Help(topic=topic):
+                return answers.help_(topic, _levels(said.room))
+            case parse.Tasks():
+                return await self._list(command, said)
+            case parse.ShowTask(issue=issue):
+                return await self._show(await self._find(issue, said))
+            case parse.Why(issue=issue):
+                return self._why(await self._find(issue, said))
+            case parse.Assign() | parse.Retry() | parse.Cancel():
+                if await self._fleet.store.arrival(said.key):
+                    return None
+                return await self._change(command, said)
+            case parse.Misspelt():
+                return answers.misspelt(command)
+            case parse.Misused():
+                return answers.misused(command)
+            case _:
+                assert_never(command)
+
+    # reading
+
+    async def _list(self, command: parse.Tasks, said: Said) -> Rich:
+        if command.repo and not said.room.hears(command.repo):
+            raise _not_of_this_room(command.repo)
+        repos = [command.repo] if command.repo else (said.room.repos or [None])
+        found: list[Task] = []
+        for repo in repos:
+            found += await self._fleet.store.tasks(
+                states=command.states,
+                repo=repo,
+                agent=command.agent,
+                limit=answers.AT_MOST + 1,
+            )
+        found.sort(key=lambda task: task.created_at, reverse=True)
+        return answers.tasks(found, _what(command), self._fleet.state, self._fleet.clock())
+
+    async def _show(self, task: Task) -> Rich:
+        fleet = self._fleet
+        runs = await fleet.store.runs_of(task.id)
+        receipt = await self._newest_receipt(task)
+        return answers.task(task, runs, receipt, fleet.state, fleet.clock(), fleet.policy)
+
+    async def _newest_receipt(self, task: Task) -> FiledReceipt | None:
+        filed = await self._fleet.store.receipts_of(task.id)
+        return filed[-1] if filed else None
+
+    def _why(self, task: Task) -> Rich:
+        return answers.moved(EMOJI[task.state], task, STATE_WORDS[task.state], *self._reasons(task))
+
+    def _reasons(self, task: Task) -> Sequence[Rich | str]:
+        fleet = self._fleet
+        return why(fleet.state, task, fleet.clock(), fleet.policy)
+
+    async def _find(self, issue: str, said: Said) -> Task:
+        repo, number = self._ref(issue, said)
+        task = await self._fleet.task_of_issue(repo, number)
+        if task is None:
+            raise NotFound(
+                f"{repo}#{number} is not a task yet: give it the trigger label, or say"
+                f" !fleet assign <agent> {repo}#{number}.",
+                field="issue",
+            )
+        return task
+
+    def _ref(self, issue: str, said: Said) -> tuple[str, int]:
+        repo, number = self._tasks.parse_ref(issue, said.default_repo)
+        if not said.room.hears(repo):
+            raise _not_of_this_room(repo)
+        return repo, number
+
+    # changing
+
+    async def _change(self, command: parse.Assign | parse.Retry | parse.Cancel, said: Said) -> Rich:
+        match command:
+            case parse.Assign(agent=agent, issue=issue):
+                return await self._assign(agent, issue, said)
+            case parse.Retry(issue=issue):
+                return await self._retry(await self._find(issue, said), said)
+            case parse.Cancel(issue=issue):
+                return await self._cancel(await self._find(issue, said), said)
+
+    async def _assign(self, agent: AgentName, issue: str, said: Said) -> Rich:
+        """An issue that is no task yet becomes one: a person said so."""
+        repo, number = self._ref(issue, said)
+        task = await self._fleet.task_of_issue(repo, number)
+        if task is None:
+            if agent not in self._fleet.state.agents:
+                raise NotFound(_no_agent(agent, self._fleet.state.agents), field="agent")
+            request = wire.NewTaskRequest(repo=repo, issue=number)
+            view = await self._tasks.create(request, f"matrix:{said.sender}")
+            task = self._fleet.state.tasks[TaskId(view.id)]
+        changed = await self._commit(cmd.AssignTask(task.id, agent), said)
+        says = f"is for {agent} now." if changed else f"is for {agent} already."
+        task = self._fleet.state.tasks[task.id]
+        return answers.moved("📋", task, says, *self._reasons(task))
+
+    async def _retry(self, task: Task, said: Said) -> Rich:
+        changed = await self._commit(cmd.RetryTask(task.id), said)
+        task = self._fleet.state.tasks[task.id]
+        says = "is back in the queue." if changed else "is in the queue already."
+        return answers.moved("🔁", task, says, *self._reasons(task))
+
+    async def _cancel(self, task: Task, said: Said) -> Rich:
+        if task.state not in OPEN_STATES:
+            return answers.moved(
+                EMOJI[task.state], task, f"is {task.state} already; nothing to cancel."
+            )
+        run = self._fleet.state.runs.get(task.run) if task.run else None
+        await self._commit(cmd.CancelTask(task.id), said)
+        stopped = f"is cancelled; {run.agent} is told to stop." if run else "is cancelled."
+        return answers.moved(EMOJI[TaskState.CANCELLED], task, stopped)
+
+    async def _commit(self, command: cmd.Command, said: Said) -> bool:
+        """Whether anything happened. The message is remembered with what it led to."""
+        arrival = Arrival(key=said.key, kind="command", at=self._fleet.clock())
+        context = Context(actor=f"matrix:{said.sender}", cause=said.key, arrival=arrival)
+        return bool(await self._fleet.commit(command, context))
+
+
+def _levels(room: RoomSettings) -> dict[str, int]:
+    return {name: room.levels.get(name, usage.level) for name, usage in COMMANDS.items()}
+
+
+def _elsewhere(room_id: str) -> Rich:
+    return rows(
+        "🚪 This room is not one of mine yet.",
+        say("Add ", code(room_id), " under ", code("rooms"), " in the plugin's configuration."),
+    )
+
+
+def _not_of_this_room(repo: str) -> Forbidden:
+    return Forbidden(f"{repo} is not a repository of this room.", field="issue")
+
+
+def _no_agent(agent: AgentName, known: Mapping[AgentName, object]) -> str:
+    return f"There is no agent {agent}; known: {', '.join(sorted(known)) or 'none yet'}."
+
+
+def _what(command: parse.Tasks) -> str:
+    """`open tasks`, `failed tasks of claude-1`."""
+    words = [STATE_WORDS[state] for state in TaskState if state in command.states]
+    kind = "" if len(words) == len(TaskState) else ", ".join(words) + " "
+    if command.states == OPEN_STATES:
+        kind = "open "
+    agent = f" of {command.agent}" if command.agent else ""
+    return f"{kind}tasks{agent}" + (f" in {command.repo}" if command.repo else "")

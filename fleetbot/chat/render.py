@@ -1,0 +1,127 @@
+"""The fleet's notices as messages: pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, quote, rows, say
+from fleetbot.chat.wording import EMOJI, duration, named, pull_link, until
+from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
+from fleetbot.domain.model import Task, TaskState
+from fleetbot.domain.reasons import REASONS, ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """`urgent`: a person should hear of it now (`m.text`), not in passing (`m.notice`)."""
+
+    body: Rich
+    urgent: bool = False
+
+
+def notice(effect: TaskNotice | AgentNotice, now: int) -> Message:
+    """What a room is told; `now` in epoch milliseconds."""
+    if isinstance(effect, AgentNotice):
+        return _agent_notice(effect, now)
+    match effect.notice:
+        case NoticeKind.ASSIGNED:
+            return Message(_assigned(effect))
+        case NoticeKind.COMPLETED:
+            return Message(_completed(effect), urgent=True)
+        case NoticeKind.REFUTED:
+            return Message(_refuted(effect))
+        case NoticeKind.CANCELLED:
+            return Message(_cancelled(effect))
+        case _:
+            return Message(_went_wrong(effect, now), urgent=_needs_person(effect))
+
+
+def _needs_person(effect: TaskNotice) -> bool:
+    return effect.notice is NoticeKind.FAILED or effect.retry_at is None
+
+
+def _headline(emoji: str, task: Task) -> Rich:
+    return say(f"{emoji} ", named(task))
+
+
+def _assigned(effect: TaskNotice) -> Rich:
+    task, run = effect.task, effect.run
+    details: Part | None = None
+    if run:
+        attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
+        details = say("goes to ", bold(run.agent), attempt)
+    return rows(_headline(EMOJI[TaskState.ASSIGNED], task), details)
+
+
+def _completed(effect: TaskNotice) -> Rich:
+    parts: list[Part] = ["done"]
+    if run := effect.run:
+        took = duration(run)
+        parts = ["done by ", bold(run.agent), f" in {took}" if took else ""]
+    if effect.pull_request:
+        parts += [" · ", pull_link(effect.task, effect.pull_request)]
+    headline = _headline(EMOJI[TaskState.COMPLETED], effect.task)
+    return rows(headline, say(*parts), quote(effect.summary))
+
+
+def _refuted(effect: TaskNotice) -> Rich:
+    agent = effect.run.agent if effect.run else "The agent"
+    pull: Part = ""
+    if effect.pull_request:
+        pull = say(" (", pull_link(effect.task, effect.pull_request), ")")
+    return rows(
+        _headline("🔎", effect.task),
+        say("Forgejo does not bear out the receipt of ", bold(agent), pull, ":"),
+        quote(effect.detail),
+        "It knows the reasons and may mend it.",
+    )
+
+
+def _cancelled(effect: TaskNotice) -> Rich:
+    why = reason_text(effect.reason) or "cancelled"
+    stopped = say("; ", bold(effect.run.agent), " is told to stop") if effect.run else ""
+    return rows(_headline(EMOJI[TaskState.CANCELLED], effect.task), say(why, stopped))
+
+
+def _went_wrong(effect: TaskNotice, now: int) -> Rich:
+    lost = effect.notice is NoticeKind.AGENT_LOST
+    who: Part = ""
+    if run := effect.run:
+        who = say(bold(run.agent), f", attempt {run.attempt}: ")
+    return rows(
+        _headline(EMOJI[TaskState.AGENT_LOST if lost else TaskState.FAILED], effect.task),
+        say(who, reason_text(effect.reason) or "it failed"),
+        quote(effect.detail, limit=500),
+        italic(advice(effect.reason)) if effect.reason else None,
+        what_next(effect.task, effect.retry_at, now),
+    )
+
+
+def what_next(task: Task, retry_at: int | None, now: int) -> Rich:
+    """When it is tried again by itself, or what a person writes to have it tried."""
+    if retry_at is None:
+        return say("🙋 To try again: ", code(f"!fleet retry {task.ref}"))
+    return say(f"🔁 It is tried again {until(retry_at, now)}.")
+
+
+def _agent_notice(effect: AgentNotice, now: int) -> Message:
+    name = bold(effect.agent)
+    match effect.notice:
+        case NoticeKind.AGENT_OFFLINE:
+            says = "What it was doing goes back to the queue. Look at its runner."
+            return Message(rows(say("🔌 ", name, " is offline"), says), urgent=True)
+        case NoticeKind.AGENT_PARKED:
+            says = f"It takes tasks again {until(effect.until or now, now)}."
+            return Message(rows(say("💤 ", name, " has reached its usage limit"), says))
+        case _:
+            return Message(say("🟢 ", name, " is back online"))
+
+
+def reason_text(reason: ReasonCode | None) -> str:
+    return REASONS[reason].text if reason else ""
+
+
+def advice(reason: ReasonCode) -> str:
+    """What a person can do; empty where there is nothing to do."""
+    says = REASONS[reason].advice
+    return "" if says.startswith("Nothing") else one_line(says, 200)

@@ -1,0 +1,119 @@
+"""Text for people, as plain text and as HTML at once; whatever comes from outside is made harmless.
+
+A `Rich` is only made by the functions here, and each of them escapes its strings: text of an issue,
+an agent or a person can neither become a tag or a link nor mention anybody (Matrix client-server
+API, "m.room.message msgtypes" and "User and room mentions").
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+WORD_JOINER = "\u2060"
+_MENTION = re.compile(r"@(?=room|[^\s@:]+:[^\s@:])", re.IGNORECASE)
+_PILL = re.compile(r"(matrix)(?=\.to\b|:(?:u|r|roomid|e)/)", re.IGNORECASE)
+_WEB = re.compile(r"https?://[^\s\"'<>`]+\Z")
+_BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rich:
+    """`block`: the HTML stands on lines of its own."""
+
+    text: str
+    html: str
+    block: bool = False
+
+
+Part = Rich | str
+
+
+def harmless(text: str) -> str:
+    """Without control and direction marks, and unable to mention anybody. Keeps `\\n` and tabs."""
+    text = _BREAKS.sub("\n", text)
+    kept = "".join(c for c in text if c in "\n\t\u200d" or unicodedata.category(c)[0] != "C")
+    return _PILL.sub(rf"\1{WORD_JOINER}", _MENTION.sub(f"@{WORD_JOINER}", kept))
+
+
+def shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def one_line(text: str, limit: int = 100) -> str:
+    """For titles: blanks and line breaks become single spaces."""
+    return shorten(" ".join(text.split()), limit)
+
+
+def say(*parts: Part) -> Rich:
+    """The parts one after another; strings are untrusted."""
+    made = [_rich(part) for part in parts]
+    return Rich("".join(part.text for part in made), "".join(part.html for part in made))
+
+
+def bold(*parts: Part) -> Rich:
+    return _tagged("b", say(*parts))
+
+
+def italic(*parts: Part) -> Rich:
+    return _tagged("i", say(*parts))
+
+
+def code(text: str) -> Rich:
+    return _tagged("code", say(text))
+
+
+def link(label: str, url: str) -> Rich:
+    """`label`, leading to `url` where that is a web address that mentions nobody."""
+    said = say(label)
+    if not _WEB.match(url) or harmless(url) != url:
+        return said
+    return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>')
+
+
+def rows(*parts: Part | None) -> Rich:
+    """Each part on a line of its own; what is missing or empty is left out."""
+    made = [rich for part in parts if part is not None and (rich := _rich(part)).text]
+    markup = ""
+    for place, part in enumerate(made):
+        apart = place > 0 and not part.block and not made[place - 1].block
+        markup += f"<br>{part.html}" if apart else part.html
+    return Rich("\n".join(part.text for part in made), markup, block=True)
+
+
+def bullets(items: Iterable[Part]) -> Rich:
+    made = [_rich(item) for item in items]
+    text = "\n".join("• " + item.text.replace("\n", "\n  ") for item in made)
+    items_html = "".join(f"<li>{item.html}</li>" for item in made)
+    return Rich(text, f"<ul>{items_html}</ul>" if made else "", block=True)
+
+
+def quote(text: str, limit: int = 600, lines: int = 8) -> Rich:
+    """What somebody else said, cut to `limit` characters and `lines` lines."""
+    kept = [line.rstrip() for line in _BREAKS.sub("\n", text).strip().split("\n")]
+    if len(kept) > lines:
+        kept = [*kept[:lines], "…"]
+    said = rows(*(shorten(line, limit) for line in shorten("\n".join(kept), limit).split("\n")))
+    if not said.text:
+        return said
+    quoted = "\n".join(f"> {line}" for line in said.text.split("\n"))
+    return Rich(quoted, f"<blockquote>{said.html}</blockquote>", block=True)
+
+
+def preformatted(text: str) -> Rich:
+    said = harmless(text)
+    return Rich(said, f"<pre><code>{html.escape(said)}</code></pre>", block=True)
+
+
+def _rich(part: Part) -> Rich:
+    if isinstance(part, Rich):
+        return part
+    said = harmless(part)
+    return Rich(said, html.escape(said).replace("\n", "<br>"))
+
+
+def _tagged(tag: str, inner: Rich) -> Rich:
+    return Rich(inner.text, f"<{tag}>{inner.html}</{tag}>")

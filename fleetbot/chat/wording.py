@@ -1,0 +1,77 @@
+"""Small words that all messages share: states as emoji, spans of time, names of issues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fleetbot.chat.rich import Rich, bold, link, one_line, say
+from fleetbot.domain.model import Run, Task, TaskState
+
+EMOJI: Mapping[TaskState, str] = {
+    TaskState.CREATED: "⏳",
+    TaskState.ASSIGNED: "📋",
+    TaskState.RUNNING: "⚙️",
+    TaskState.COMPLETED: "✅",
+    TaskState.FAILED: "❌",
+    TaskState.AGENT_LOST: "📡",
+    TaskState.CANCELLED: "✖️",
+}
+STATE_WORDS: Mapping[TaskState, str] = {
+    TaskState.CREATED: "waiting",
+    TaskState.ASSIGNED: "assigned",
+    TaskState.RUNNING: "running",
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.AGENT_LOST: "lost with its agent",
+    TaskState.CANCELLED: "cancelled",
+}
+_DAY = 86_400
+
+
+def span(milliseconds: int) -> str:
+    """`40 s`, `3 min`, `2 h 5 min`, `4 d`."""
+    seconds = max(0, round(milliseconds / 1000))
+    if seconds < 90:
+        return f"{seconds} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    if seconds < 2 * _DAY:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+    return f"{round(seconds / _DAY)} d"
+
+
+def ago(at: int, now: int) -> str:
+    return "just now" if now - at < 1000 else f"{span(now - at)} ago"
+
+
+def until(at: int, now: int) -> str:
+    """`in 40 s`, and the hour as well where one would have to reckon."""
+    if at <= now:
+        return "at once"
+    if at - now < 600_000:
+        return f"in {span(at - now)}"
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    form = "%H:%M UTC" if at - now < _DAY * 1000 else "%-d %b %H:%M UTC"
+    return f"in {span(at - now)}, at {moment.strftime(form)}"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def named(task: Task) -> Rich:
+    """`owner/repo#12 Title`, leading to the issue."""
+    return say(bold(link(task.ref, task.url)), " ", one_line(task.traits.title))
+
+
+def pull_link(task: Task, number: int) -> Rich:
+    """`PR #7`, leading to it."""
+    base, issues, _ = task.url.rpartition("/issues/")
+    return link(f"PR #{number}", f"{base}/pulls/{number}" if issues else "")
+
+
+def duration(run: Run) -> str:
+    """How long an ended run took; empty where that is not known."""
+    return span(run.ended_at - run.started_at) if run.started_at and run.ended_at else ""
