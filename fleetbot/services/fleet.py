@@ -126,7 +126,7 @@ class Fleet:
         touched = _Touched()
         lines: list[Recorded] = []
         outbox: list[OutboxEntry] = []
-        for place, draft in enumerate(drafts):
+        for draft, after in zip(drafts, (*drafts[1:], None), strict=True):
             line = Recorded(
                 seq=self.state.seq + 1,
                 stream=draft.stream,
@@ -139,7 +139,7 @@ class Fleet:
             touched.note(self.state, line)
             self.state.apply(line)
             touched.note(self.state, line)
-            follows = drafts[place + 1].event if place + 1 < len(drafts) else None
+            follows = after.event if after and after.stream == draft.stream else None
             outbox += self._entries(line, fx.effects(line, self.state, follows))
             lines.append(line)
         self._note_closed(touched.tasks)
