@@ -48,8 +48,13 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule((S.RUNNING,), ev.RunAsked, None, "the agent program waits for a person"),
     Rule((S.RUNNING,), ev.RunAnswered, None, "by a person, or by time, which is a no"),
-    Rule((S.RUNNING,), ev.RunMessaged, None, "a person says something to the run"),
-    Rule((S.RUNNING,), ev.RunMessageTaken, None, "the live session heard it, or it was kept"),
+    Rule((S.ASSIGNED, S.RUNNING), ev.RunMessaged, None, "a person says something to the run"),
+    Rule(
+        (S.ASSIGNED, S.RUNNING),
+        ev.RunMessageTaken,
+        None,
+        "the live session heard it, or it was kept",
+    ),
     Rule((S.RUNNING,), ev.TaskCompleted, S.COMPLETED, "only after `receipt.verified`"),
     Rule(
         (S.ASSIGNED, S.RUNNING),

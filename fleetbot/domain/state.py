@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
+    Usage,
     Verdict,
     add_usage,
 )
@@ -169,7 +170,8 @@ class FleetState:
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
             case ev.TaskFailed(run=run_id, reason=reason, usage=usage):
-                self._end(run_id, line.at, reason=reason, usage=usage)
+                spent = self.runs[run_id].usage if usage == Usage() else usage
+                self._end(run_id, line.at, reason=reason, usage=spent)
             case ev.TaskAgentLost(run=run_id, reason=reason):
                 self._end(run_id, line.at, reason=reason)
             case ev.TaskRequeued(reason=reason) | ev.TaskCancelled(reason=reason):

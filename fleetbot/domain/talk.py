@@ -45,7 +45,10 @@ def answer(state: FleetState, command: cmd.AnswerAsk) -> Drafts:
 
 
 def send(state: FleetState, command: cmd.SendMessage) -> Drafts:
+    """The same message again changes nothing; one to a run not yet started waits for it."""
     run = _run_of_people(state, command.run)
+    if any(known.id == command.message for known in run.messages):
+        return ()
     event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
     return (Draft(task_stream(run.task), event),)
 
