@@ -100,6 +100,8 @@ class LiveDriver:
         return [_allow(request_id, {**request.input, **answers})]
 
     def interrupt(self) -> Sequence[Step]:
+        if not self._messages.session:
+            return []
         request = {"subtype": "interrupt"}
         return [_send({"type": "control_request", "request_id": "stop", "request": request})]
 

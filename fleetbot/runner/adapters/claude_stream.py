@@ -72,7 +72,7 @@ class ClaudeMessages:
         self._error = ""
         self._limited = False
         self._broken_answer = False
-        self._session = ""
+        self.session = ""
         self._tail = OutputTail()
         self.finished: Finished | None = None
 
@@ -110,9 +110,9 @@ class ClaudeMessages:
 
     def _system(self, message: Mapping[str, Any]) -> Iterable[Step]:
         match message.get("subtype"):
-            case "init" if message["session_id"] != self._session:
-                self._session = message["session_id"]
-                return [SessionStarted(self._session)]
+            case "init" if message["session_id"] != self.session:
+                self.session = message["session_id"]
+                return [SessionStarted(self.session)]
             case "api_retry":
                 attempt = f"{message.get('attempt')}/{message.get('max_retries')}"
                 cause = message.get("error_status") or message.get("error") or "no connection"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any
@@ -99,7 +100,8 @@ class ProgramSession:
         self._clocks = Clocks(
             spec.limits, self._loop.time(), greets=driver.greets, talks=driver.talks
         )
-        self._clocks_moved = asyncio.Event()
+        self._sooner = asyncio.Event()
+        self._wake_at = math.inf
         self._last_line = self._loop.time()
         self._hung_up = False
         self._stopped: tuple[ReasonCode, str] | None = None
@@ -123,7 +125,7 @@ class ProgramSession:
         if steps is None:
             return False
         self._clocks.answered(self._loop.time())
-        self._clocks_moved.set()
+        self._look_at_clocks()
         return await self._take(steps)
 
     async def stop(self, reason: ReasonCode) -> None:
@@ -167,6 +169,7 @@ class ProgramSession:
             now = self._last_line = self._loop.time()
             if not any(isinstance(step, Retrying) for step in steps):
                 self._clocks.progressed(now)
+                self._look_at_clocks()
             await self._take(steps)
 
     async def _take(self, steps: Iterable[Step]) -> bool:
@@ -181,7 +184,7 @@ class ProgramSession:
                 self._hang_up()
             elif isinstance(step, Retrying):
                 self._clocks.retrying(self._loop.time())
-                self._clocks_moved.set()
+                self._look_at_clocks()
                 await self._emit(LogLine(step.detail, "system"))
             else:
                 await self._emit(step)
@@ -192,17 +195,22 @@ class ProgramSession:
             self._clocks.asked(self._loop.time())
         elif isinstance(event, QuestionWithdrawn):
             self._clocks.answered(self._loop.time())
-            self._clocks_moved.set()
+            self._look_at_clocks()
         await self._mail.put(_clipped(self._mask.event(event)))
 
     async def _watch(self) -> None:
-        while self._clocks.next()[0] > self._loop.time():
-            self._clocks_moved.clear()
+        while (deadline := self._clocks.next()[0]) > self._loop.time():
+            self._wake_at = deadline
+            self._sooner.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._clocks.next()[0]):
-                    await self._clocks_moved.wait()
+                async with asyncio.timeout_at(deadline):
+                    await self._sooner.wait()
         reason = self._clocks.next()[1]
         self._begin_stop(reason, _overdue(reason, self._spec.limits))
+
+    def _look_at_clocks(self) -> None:
+        if self._clocks.next()[0] < self._wake_at:
+            self._sooner.set()
 
     def _begin_stop(self, reason: ReasonCode, detail: str) -> None:
         if not self._ending:

@@ -13,6 +13,7 @@ import pytest
 
 from fleetbot.devkit.model import ScriptedModel
 from fleetbot.runner.process import survivors
+from fleetbot.testing import RUN as CONTRACT
 from tests.runner.adapters.harness import RUN, Fifo, Place
 
 
@@ -44,7 +45,7 @@ async def model() -> AsyncIterator[ScriptedModel]:
 def place(tmp_path: Path) -> Iterator[Place]:
     """A repository with one commit; nothing a failed test started stays."""
     yield Place(tmp_path)
-    for pid in survivors(RUN):
+    for pid in (*survivors(RUN), *survivors(CONTRACT)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

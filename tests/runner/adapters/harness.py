@@ -39,14 +39,15 @@ class Place:
         self,
         prompt: str = "Add hello.txt and commit",
         *,
+        run: str = RUN,
         env: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         **settings: Any,
     ) -> LaunchSpec:
-        complete = build_env(run=RUN, home=self.home, extra={**PEOPLE, **(env or {})})
+        complete = build_env(run=run, home=self.home, extra={**PEOPLE, **(env or {})})
         fields = {"workdir": self.repo, "home": self.home, **settings}
         limits = limits or Limits(wall_seconds=50, grace_seconds=5)
-        return LaunchSpec(run=RUN, prompt=prompt, env=complete, limits=limits, **fields)
+        return LaunchSpec(run=run, prompt=prompt, env=complete, limits=limits, **fields)
 
     def log(self) -> list[str]:
         """The subjects of the repository's commits, newest first."""
