@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
+import secrets
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,7 +36,6 @@ class Scene:
     ada: str
     fleet: str
     said: list[str] = field(default_factory=list)
-    _runs: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def config_text(self, script: str, *, agent: str = "", more: str = "") -> str:
         return f"""
@@ -91,8 +90,9 @@ class Scene:
     async def order(self, title: str = "Say hello", **fields: Any) -> Assignment:
         """An assignment for a new issue; `fields` change it."""
         number = fields.pop("issue", None) or await self.issue(title)
-        run = f"run-{next(self._runs)}"
-        order = {
+        # A sweep finds a run's processes by its id: it must be like no other on this machine.
+        run = f"run-{secrets.token_hex(6)}"
+        order: dict[str, Any] = {
             "run": run,
             "task": f"task-{number}",
             "attempt": 1,

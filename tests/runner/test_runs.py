@@ -1,4 +1,4 @@
-"""Whole runs of a command agent: a real forge, real git, a real process, an orchestrator to obey."""
+"""Whole runs of a command agent: real forge, git and processes, and an orchestrator to obey."""
 
 from __future__ import annotations
 
