@@ -7,16 +7,20 @@ from typing import Any
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.decide import Draft, decide
+from fleetbot.domain.decide import decide
 from fleetbot.domain.effects import AnyEffect, effects
+from fleetbot.domain.lookup import Draft
 from fleetbot.domain.model import (
     Agent,
     AgentName,
+    AskKind,
+    Behavior,
     Policy,
     Receipt,
     ReceiptId,
     Run,
     RunId,
+    Taken,
     Task,
     TaskId,
     TaskState,
@@ -171,6 +175,32 @@ def a_receipt(receipt: ReceiptId = C1, **fields: Any) -> Receipt:
 
 def file(receipt: ReceiptId = C1, run: RunId = R1, agent: AgentName = A1) -> cmd.FileReceipt:
     return cmd.FileReceipt(run=run, agent=agent, receipt=a_receipt(receipt))
+
+
+def ask(ask: str = "q1", run: RunId = R1, agent: AgentName = A1, **fields: Any) -> cmd.AskPerson:
+    question = {
+        "kind": AskKind.PERMISSION,
+        "title": "Run `make`?",
+        "request": "{}",
+        "options": (),
+        "expires_at": START + HOUR,
+        **fields,
+    }
+    return cmd.AskPerson(run=run, agent=agent, ask=ask, **question)
+
+
+def answer(behavior: Behavior = Behavior.ALLOW, ask: str = "q1", run: RunId = R1) -> cmd.AnswerAsk:
+    return cmd.AnswerAsk(run=run, ask=ask, behavior=behavior)
+
+
+def say(text: str = "Mind the paint.", message: str = "m1", run: RunId = R1) -> cmd.SendMessage:
+    return cmd.SendMessage(run=run, message=message, text=text)
+
+
+def take(
+    taken: Taken = Taken.DELIVERED, message: str = "m1", run: RunId = R1, agent: AgentName = A1
+) -> cmd.TakeMessage:
+    return cmd.TakeMessage(run=run, agent=agent, message=message, taken=taken)
 
 
 def verified(receipt: ReceiptId = C1) -> cmd.Conclude:

@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.decide import Draft
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import TABLE, Rule, allowed, next_state
-from fleetbot.domain.model import TaskState, Traits
+from fleetbot.domain.lookup import Draft
+from fleetbot.domain.model import AskKind, Behavior, Taken, TaskState, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import agent_stream, task_stream
 from tests.domain.builders import (
@@ -43,6 +43,10 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.ReceiptVerified(run=R1, receipt=C1),
     ev.ReceiptRefuted(run=R1, receipt=C1, reasons=("no",)),
     ev.ReceiptUnknown(run=R1, receipt=C1, unread=("?",), check_at=0),
+    ev.RunAsked(run=R1, ask="q1", kind=AskKind.PERMISSION, title="May I?", expires_at=0),
+    ev.RunAnswered(run=R1, ask="q1", behavior=Behavior.ALLOW),
+    ev.RunMessaged(run=R1, message="m1", text="Mind the paint."),
+    ev.RunMessageTaken(run=R1, message="m1", taken=Taken.KEPT),
     ev.TaskCompleted(run=R1, receipt=C1),
     ev.TaskFailed(run=R1, reason=WHY),
     ev.TaskAgentLost(run=R1, reason=WHY),

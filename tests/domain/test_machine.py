@@ -18,20 +18,23 @@ from hypothesis.stateful import (
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.decide import Drafts, decide
+from fleetbot.domain.decide import decide
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.effects import effects
 from fleetbot.domain.errors import FleetError, IllegalTransition
+from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentName,
     AgentStatus,
+    Behavior,
     Policy,
     Priority,
     ReceiptId,
     Run,
     RunId,
     RunState,
+    Taken,
     TaskId,
     TaskState,
     Traits,
@@ -50,8 +53,12 @@ from tests.domain.builders import (
     a_receipt,
     a_task,
     an_agent,
+    answer,
+    ask,
     refuted,
     replay,
+    say,
+    take,
     unknown,
     verified,
 )
@@ -238,6 +245,25 @@ class AnyOrder(RuleBasedStateMachine):
         known = sorted(self.world.state.receipts)
         self.ask(finding(data.draw(st.sampled_from([*known, ReceiptId("unheard-of")]))))
 
+    @rule(data=st.data(), number=st.integers(1, 3), wait=pauses)
+    def a_run_asks(self, data: st.DataObject, number: int, wait: int) -> None:
+        run = self._some_run(data)
+        expires = self.world.now + wait
+        self.ask(ask(f"q{number}", run, self._speaker(run, data), expires_at=expires))
+
+    @rule(data=st.data(), number=st.integers(1, 3), behavior=st.sampled_from(Behavior))
+    def somebody_answers(self, data: st.DataObject, number: int, behavior: Behavior) -> None:
+        self.ask(answer(behavior, f"q{number}", self._some_run(data)))
+
+    @rule(data=st.data(), number=st.integers(1, 3))
+    def somebody_says_something(self, data: st.DataObject, number: int) -> None:
+        self.ask(say("Mind the paint.", f"m{number}", self._some_run(data)))
+
+    @rule(data=st.data(), number=st.integers(1, 3), taken=st.sampled_from(Taken))
+    def a_message_is_taken(self, data: st.DataObject, number: int, taken: Taken) -> None:
+        run = self._some_run(data)
+        self.ask(take(taken, f"m{number}", run, self._speaker(run, data)))
+
     def _some_run(self, data: st.DataObject) -> RunId:
         """Mostly a live one."""
         live = [run.id for run in self.world.state.live_runs()]
@@ -261,16 +287,17 @@ class AnyOrder(RuleBasedStateMachine):
     def time_takes_effect(self) -> None:
         self.ask(cmd.Expire())
 
-    @rule()
-    def the_orchestrator_restarts(self) -> None:
-        """As the store keeps it: open tasks, live runs, pending receipts, agents."""
+    @rule(whole=st.booleans())
+    def the_orchestrator_restarts(self, whole: bool) -> None:
+        """With open tasks and agents; with what is past of the tasks, or only what is live."""
         old, new = self.world.state, FleetState()
         new.seq = old.seq
+        tasks = {t: task for t, task in old.tasks.items() if task.state in OPEN_STATES}
         new.adopt(
-            [task for task in old.tasks.values() if task.state in OPEN_STATES],
-            [run for run in old.runs.values() if run.state is not RunState.ENDED],
+            tasks.values(),
+            [r for r in old.runs.values() if r.task in tasks and (whole or r.state != "ended")],
             old.agents.values(),
-            [r for r in old.receipts.values() if r.verdict is Verdict.PENDING],
+            [r for r in old.receipts.values() if whole or r.verdict is Verdict.PENDING],
         )
         for state in (old, new):
             state.seen = dict.fromkeys(state.agents, self.world.now)

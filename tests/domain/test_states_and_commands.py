@@ -19,6 +19,8 @@ from tests.domain.builders import (
     a_task,
     agent_lost,
     an_agent,
+    answer,
+    ask,
     assigned,
     cancelled,
     completed,
@@ -32,7 +34,9 @@ from tests.domain.builders import (
     refuted,
     replay,
     running,
+    say,
     start,
+    take,
     unknown,
     verified,
     verifying,
@@ -65,6 +69,10 @@ COMMANDS: dict[str, cmd.Command] = {
     "verified": verified(),
     "refuted": refuted(),
     "unknown": unknown(),
+    "ask": ask(),
+    "answer": answer(),
+    "say": say(),
+    "take": take(),
     "register": an_agent(),
     "seen": cmd.AgentSeen(agent=A1),
     "deregister": cmd.DeregisterAgent(agent=A1),
@@ -116,6 +124,26 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "verified": row(NOTHING, verifying=("receipt.verified", "task.completed")),
     "refuted": row(NOTHING, verifying=("receipt.refuted",)),
     "unknown": row(NOTHING, verifying=("receipt.unknown",)),
+    "ask": row(
+        Superseded,
+        created=NotFound,
+        assigned=Conflict,
+        running=("run.asked",),
+        verifying=("run.asked",),
+    ),
+    "answer": row(
+        Superseded, created=NotFound, assigned=NotFound, running=NotFound, verifying=NotFound
+    ),
+    "say": row(
+        Superseded,
+        created=NotFound,
+        assigned=("run.messaged",),
+        running=("run.messaged",),
+        verifying=("run.messaged",),
+    ),
+    "take": row(
+        Superseded, created=NotFound, assigned=NotFound, running=NotFound, verifying=NotFound
+    ),
     "register": row(("agent.registered",)),
     "seen": row(NOTHING),
     "deregister": row((GONE,), assigned=(GONE, *LOST), running=(GONE, *LOST)),
@@ -160,7 +188,7 @@ ABOUT_A_TASK = [
     cmd.CancelTask(task=T1),
 ]
 ABOUT_AN_AGENT = [dispatch(), cmd.AgentSeen(agent=A1), cmd.DeregisterAgent(agent=A1)]
-ABOUT_A_RUN = [start(), fail(), file()]
+ABOUT_A_RUN = [start(), fail(), file(), ask(), answer(), say(), take()]
 
 
 @pytest.mark.parametrize("command", ABOUT_A_TASK)

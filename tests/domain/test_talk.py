@@ -1,0 +1,134 @@
+"""Questions of a run to people, and what people say to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.errors import Conflict, Forbidden, NotFound
+from fleetbot.domain.model import Behavior, Policy, Taken, TaskState, Usage
+from fleetbot.domain.reasons import ReasonCode
+from tests.domain.builders import (
+    A1,
+    A2,
+    C1,
+    HOUR,
+    R1,
+    R2,
+    START,
+    T1,
+    World,
+    a_receipt,
+    an_agent,
+    answer,
+    ask,
+    assigned,
+    dispatch,
+    fail,
+    names,
+    only,
+    refuted,
+    running,
+    say,
+    start,
+    take,
+    verified,
+)
+
+
+def patient() -> World:
+    return running(World(policy=Policy(lease_ms=100 * HOUR, heartbeat_ms=100 * HOUR)))
+
+
+def test_a_question_is_kept_with_its_run() -> None:
+    world = running().given(ask("q1", title="Run `make`?", options=("yes", "no")))
+    (question,) = world.run().asks
+    assert (question.title, question.options) == ("Run `make`?", ("yes", "no"))
+    assert (question.asked_at, question.behavior) == (START, None)
+
+
+def test_the_same_question_again_is_one_event() -> None:
+    assert running().given(ask("q1")).when(ask("q1")) == ()
+
+
+def test_the_first_answer_counts() -> None:
+    world = running().given(ask("q1"), ask("q2"), answer(Behavior.ALLOW, "q1"))
+    assert [question.behavior for question in world.run().asks] == [Behavior.ALLOW, None]
+    with pytest.raises(Conflict, match="answered already: allow") as refusal:
+        world.when(answer(Behavior.DENY, "q1"))
+    assert refusal.value.field == "ask"
+
+
+def test_no_answer_in_time_is_a_no() -> None:
+    world = patient().given(ask("q1", expires_at=START + HOUR))
+    assert world.later(HOUR - 1).when(cmd.Expire()) == ()
+    event = only(world.later(1).when(cmd.Expire()), ev.RunAnswered)
+    assert (event.behavior, event.expired) == (Behavior.DENY, True)
+    with pytest.raises(Conflict, match="nobody answered in time"):
+        world.when(answer())
+    assert world.when(cmd.Expire()) == ()
+
+
+def test_a_question_nobody_asked_cannot_be_answered() -> None:
+    with pytest.raises(NotFound, match="no question q9") as refusal:
+        running().when(answer(ask="q9"))
+    assert refusal.value.field == "ask"
+
+
+@pytest.mark.parametrize("command", [ask(agent=A2), take(agent=A2)])
+def test_an_agent_cannot_ask_or_listen_for_anothers_run(command: cmd.Command) -> None:
+    with pytest.raises(Forbidden):
+        running().given(an_agent(A2), say()).when(command)
+
+
+@pytest.mark.parametrize("begin", [assigned, running])
+def test_people_may_speak_to_a_run_before_and_after_its_start(begin: Callable[[], World]) -> None:
+    world = begin().given(say("Mind the paint."))
+    assert [message.text for message in world.run().messages] == ["Mind the paint."]
+    assert names(world.when(take())) == ["run.message_taken"]
+    assert world.when(take()) == ()
+
+
+def test_the_same_message_again_is_one_event() -> None:
+    assert running().given(say()).when(say()) == ()
+
+
+def test_a_message_nobody_sent_cannot_be_taken() -> None:
+    with pytest.raises(NotFound, match="no message m9") as refusal:
+        running().when(take(message="m9"))
+    assert refusal.value.field == "message"
+
+
+def test_what_a_run_did_not_hear_is_told_to_the_next() -> None:
+    world = running().given(say("one", "m1"), say("two", "m2"), say("three", "m3"))
+    world.given(take(Taken.DELIVERED, "m1"), take(Taken.KEPT, "m2"), fail())
+    assert world.task().notes == ("two", "three")
+    world.later(HOUR).given(dispatch(run=R2), start(R2), say("four", "m1", R2))
+    world.given(cmd.DeregisterAgent(agent=A1))
+    assert world.task().notes == ("two", "three", "four")
+
+
+def test_what_is_done_needs_no_notes() -> None:
+    world = running().given(say("one"))
+    world.given(cmd.FileReceipt(run=R1, agent=A1, receipt=a_receipt()), verified())
+    assert world.task().state is TaskState.COMPLETED
+    assert world.task().notes == ()
+
+
+def test_a_tasks_cost_is_that_of_all_its_runs() -> None:
+    world = running().given(fail(usage=Usage(input_tokens=5, cost_usd=0.5))).later(HOUR)
+    world.given(dispatch(run=R2), start(R2))
+    receipt = a_receipt(usage=Usage(output_tokens=7, cost_usd=0.25))
+    world.given(cmd.FileReceipt(run=R2, agent=A1, receipt=receipt), verified(C1))
+    assert world.task().spent == Usage(input_tokens=5, output_tokens=7, cost_usd=0.75)
+
+
+def test_an_end_without_figures_keeps_those_of_the_receipt() -> None:
+    receipt = a_receipt(usage=Usage(output_tokens=7))
+    world = running().given(cmd.FileReceipt(run=R1, agent=A1, receipt=receipt), refuted())
+    world.given(fail(ReasonCode.NO_CHANGES))
+    assert world.run().usage == world.task().spent == Usage(output_tokens=7)
+    assert world.task(T1).state is TaskState.FAILED
