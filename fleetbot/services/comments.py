@@ -53,15 +53,15 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
         case TaskState.ASSIGNED:
             return f"🤝 **Given to {agent}**, which is about to start."
         case TaskState.RUNNING if run and run.receipt:
-            what = pull_link(task, pull_request) if pull_request else "its receipt"
+            what = f"pull request {pull_link(task, pull_request)}" if pull_request else "it"
             return f"🔎 **{agent} says it is done**: {what} is being checked."
         case TaskState.RUNNING if task.refuted:
             return f"🔧 **{agent} is mending its work**: the last receipt did not hold."
         case TaskState.RUNNING:
-            branch = f" on {branch_link(task, run.branch)}" if run else ""
+            branch = f", on branch {code(run.branch)}" if run else ""
             return f"⚙️ **{agent} is working on it**{branch}."
         case TaskState.COMPLETED:
-            what = f": {pull_link(task, pull_request)}" if pull_request else ""
+            what = f": pull request {pull_link(task, pull_request)}" if pull_request else ""
             return f"✅ **Done by {agent}, and verified**{what}."
         case TaskState.FAILED:
             return f"❌ **Failed**: {reason_text(task.reason)}."
@@ -72,14 +72,14 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
 
 
 def _waiting(task: Task) -> str:
-    whom = f"for {code(task.wanted_agent)}" if task.wanted_agent else "for the next free agent"
+    whom = code(task.wanted_agent) if task.wanted_agent else "the next free agent"
     if task.traits.needs:
         whom += " that has " + ", ".join(map(code, task.traits.needs))
     if task.not_before:
-        return f"⏳ **Tried again after {moment(task.not_before)}**, waiting {whom}."
+        return f"⏳ **Next attempt after {moment(task.not_before)}**, by {whom}."
     if _is_retry(task):
-        return f"🔁 **Queued again**, waiting {whom}."
-    return f"🕓 **Queued**, waiting {whom}."
+        return f"🔁 **Queued again** for {whom}."
+    return f"🕓 **Queued** for {whom}."
 
 
 def _is_retry(task: Task) -> bool:
@@ -102,9 +102,10 @@ def _explanation(task: Task, run: Run | None) -> Iterator[str]:
 
 def _footer(task: Task, run: Run | None) -> str:
     facts = [task.traits.kind, f"{priority_name(task.traits.priority)} priority"]
-    attempt = run.attempt if run else task.attempt
-    if attempt:
-        facts.append(f"attempt {attempt}")
+    if run:
+        facts.append(f"attempt {run.attempt}")
+    elif task.attempt:
+        facts.append(f"{_count(task.attempt, 'attempt')} so far")
     if run and run.started_at:
         facts.append(f"started {moment(run.started_at)}")
     facts.append(f"updated {moment(task.updated_at)}")

@@ -1,0 +1,221 @@
+"""A fleet on a real database, before a Forgejo that is the development one, with people in it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import web
+
+from fleetbot.devkit.forge import DevForge
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.effects import AgentNotice, TaskNotice
+from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.model import (
+    AgentName,
+    Policy,
+    Receipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+)
+from fleetbot.domain.receipts import Rules
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.models import Comment, Issue, PullRequest
+from fleetbot.forge.payloads import parse_delivery, verify_signature
+from fleetbot.services.delivery import Deliverer
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.forge_effects import ForgeSender
+from fleetbot.services.intake import Intake
+from fleetbot.services.labels import LabelMaps
+from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.verification import Verifier
+from fleetbot.store.journal import Store
+from tests.store.backend import SqliteBackend
+
+REPO, BOT, ANN = "ann/app", "fleetbot", "ann"
+CLAUDE = AgentName("claude-1")
+SECRET = "hook-secret"
+TEST = Context(actor="test")
+
+
+class Clock:
+    """Milliseconds that pass when the test says so, from about now: git's dates are real."""
+
+    def __init__(self) -> None:
+        self.now = int(time.time()) * 1000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def moment(self) -> datetime:
+        return datetime.fromtimestamp(self.now / 1000, UTC)
+
+    def advance(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
+class Stage:
+    """The services as the plugin wires them; loops are ticked by the test."""
+
+    def __init__(
+        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeClient
+    ) -> None:
+        self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
+        self.labels = LabelMaps()
+        self.rules = Rules()
+        self.repositories: list[str] = [REPO]
+        self.accounts: dict[AgentName, str] = {}
+        self._ids = itertools.count(1)
+        self.restart()
+
+    def restart(self) -> None:
+        """Everything that lives in memory begins anew."""
+        self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
+        self.verifier = Verifier(self.fleet, self.client, lambda: self.rules)
+        self.intake = Intake(
+            self.fleet,
+            self.client,
+            self.verifier,
+            lambda: self.labels,
+            lambda: self.repositories,
+            lambda: TaskId(f"t{next(self._ids)}"),
+            jitter=lambda: 0.0,
+        )
+        self.reconciler = Reconciler(
+            self.fleet,
+            self.client,
+            self.intake,
+            lambda: self.labels,
+            lambda: self.repositories,
+        )
+        sender = ForgeSender(self.client, self.store, lambda: self.labels, lambda: self.accounts)
+        self.deliverer = Deliverer(self.store, {"forgejo": sender}, self.clock, jitter=lambda: 0.0)
+
+    # -- Ann, a person
+
+    async def issue(
+        self,
+        title: str = "Add a greeting",
+        *,
+        labels: Sequence[str] = ("fleet",),
+        assignees: Sequence[str] = (),
+    ) -> Issue:
+        ids = await self.ann.label_ids(REPO, labels)
+        return await self.ann.create_issue(REPO, title, label_ids=ids, assignees=assignees)
+
+    async def comments(self, number: int = 1) -> tuple[Comment, ...]:
+        return await self.ann.comments(REPO, number)
+
+    # -- what the loops do
+
+    async def hear(self) -> None:
+        """Every webhook that is under way arrives and is acted on."""
+        await self.forge.delivered()
+        await self.intake.tick()
+
+    async def settle(self) -> None:
+        """Both directions, until nothing is left to do."""
+        await self.hear()
+        await self.deliverer.tick()
+        await self.hear()
+
+    async def receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        assert verify_signature(SECRET, body, request.headers)
+        await self.intake.receive(parse_delivery(request.headers, body), body)
+        return web.Response(status=204)
+
+    # -- an agent
+
+    async def task(self, number: int = 1) -> Task:
+        task = await self.fleet.task_of_issue(REPO, number)
+        assert task is not None, f"{REPO}#{number} is no task"
+        return task
+
+    async def given_running(self, agent: AgentName = CLAUDE) -> Run:
+        """The next task is at work with the agent."""
+        registration = AgentRegistered(adapter="command")
+        await self.fleet.commit(cmd.RegisterAgent(agent, registration), TEST)
+        run = RunId(f"r{next(self._ids)}")
+        await self.fleet.commit(cmd.Dispatch(agent, run), TEST)
+        await self.fleet.commit(cmd.StartRun(run, agent), TEST)
+        return self.fleet.state.runs[run]
+
+    async def pull_request(
+        self, run: Run, *, path: str = "hello.txt", body: str = "Closes #1"
+    ) -> PullRequest:
+        """The agent's work: a commit on the run's branch and a pull request, by the bot."""
+        await self.forge.commit(REPO, run.branch, {path: "hello\n"}, "Add a greeting", by=BOT)
+        return await self.client.create_pull(
+            REPO, head=run.branch, base="main", title="Add a greeting", body=body
+        )
+
+    async def given_receipt(
+        self, run: Run, pull: PullRequest, *, summary: str = "Greets.", head: str | None = None
+    ) -> ReceiptId:
+        receipt = Receipt(
+            id=ReceiptId(f"c{next(self._ids)}"),
+            pull_request=pull.number,
+            branch=run.branch,
+            head=head or pull.head.sha,
+            files=("hello.txt",),
+            summary=summary,
+        )
+        await self.fleet.commit(cmd.FileReceipt(run.id, run.agent, receipt), TEST)
+        return receipt.id
+
+    async def given_filed(self, **receipt: str) -> tuple[Run, PullRequest, ReceiptId]:
+        """A labelled issue, worked on, with a pull request and its receipt."""
+        await self.issue()
+        await self.hear()
+        run = await self.given_running()
+        pull = await self.pull_request(run)
+        return run, pull, await self.given_receipt(run, pull, **receipt)
+
+
+def _nowhere(notice: TaskNotice | AgentNotice) -> Sequence[str]:
+    return ()
+
+
+@asynccontextmanager
+async def open_stage(root: Path) -> AsyncIterator[Stage]:
+    clock = Clock()
+    async with AsyncExitStack() as open_things:
+        enter = open_things.enter_async_context
+        forge = await enter(DevForge.start(root / "forge", now=clock.moment))
+        ann, bot = forge.add_user(ANN), forge.add_user(BOT)
+        await forge.create_repo(ANN, "app", {"README.md": "An app\n"}, labels=["fleet"])
+        forge.add_collaborator(REPO, BOT, "write")
+        store = await enter(SqliteBackend(root).open())
+        stage = Stage(
+            forge,
+            store,
+            clock,
+            await enter(ForgeClient(forge.url, bot, attempts=1)),
+            await enter(ForgeClient(forge.url, ann)),
+        )
+        await stage.fleet.start()
+        hook = await enter(_hook_receiver(stage))
+        await stage.ann.create_hook(REPO, hook, SECRET, ["issues", "pull_request"])
+        yield stage
+
+
+@asynccontextmanager
+async def _hook_receiver(stage: Stage) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/hook", stage.receive)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    try:
+        yield f"http://{host}:{port}/hook"
+    finally:
+        await runner.cleanup()
