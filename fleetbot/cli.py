@@ -74,6 +74,16 @@ def check(path: Path) -> None:
         sys.exit(0 if asyncio.run(examine()) else 1)
 
 
+@main.command()
+@click.option("--agent", default="command", show_default=True, help="Which program does the work.")
+@click.option("--once", is_flag=True, help="End after the story; the status says how it went.")
+def demo(agent: str, once: bool) -> None:
+    """Show the whole job once, for real, on this machine alone; then talk to the bot."""
+    with _needs("demo"):
+        from fleetbot.devkit import demo as show
+    sys.exit(show.main(agent, once))
+
+
 def _say(who: str, text: str) -> None:
     click.echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
 

@@ -48,6 +48,9 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    for kind in (bool, int, float, str):  # ruamel's own kinds of them remember their spelling
+        if isinstance(value, kind):
+            return kind(value)
     return value
 
 

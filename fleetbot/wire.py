@@ -5,7 +5,7 @@ Every request is decoded strictly: an unknown or mistyped field is refused with 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -23,21 +23,29 @@ from fleetbot.domain.reasons import ReasonCode
 
 API = "api/v1"
 
+# In patterns: Python's `$` also matches before a line feed at the end, JSON Schema's does not.
+
 AgentNameText = Annotated[
     str,
     Meta(
-        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?$",
+        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?$(?!\n)",
         description="1 to 40 of a-z 0-9 . _ -, beginning and ending with a letter or digit",
     ),
 ]
 CapabilityText = Annotated[
     str,
-    Meta(pattern=r"^[a-z0-9][a-z0-9._+#-]{0,39}$", description="1 to 40 of a-z 0-9 . _ + # -"),
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._+#-]{0,39}$(?!\n)", description="1 to 40 of a-z 0-9 . _ + # -"
+    ),
 ]
+Millis = Annotated[
+    int, Meta(ge=0, le=2**53, description="milliseconds since the beginning of 1970")
+]
+Number = Annotated[int, Meta(ge=1, le=2**31 - 1, description="the number Forgejo gave it")]
 ShortText = Annotated[str, Meta(max_length=200)]
 LongText = Annotated[str, Meta(max_length=20_000)]
 CommitSha = Annotated[
-    str, Meta(pattern=r"^[0-9a-f]{40,64}$", description="full commit id, lower-case hex")
+    str, Meta(pattern=r"^[0-9a-f]{40,64}$(?!\n)", description="full commit id, lower-case hex")
 ]
 Concurrency = Annotated[int, Meta(ge=1, le=64)]
 
@@ -147,7 +155,7 @@ class RunAnswer(Answer, frozen=True):
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
     """`at` in epoch milliseconds; `kind`: assistant, tool, tool_output, stderr, system, output."""
 
-    at: int
+    at: Millis
     text: Annotated[str, Meta(max_length=16_384)]
     kind: ShortText = "output"
 
@@ -155,7 +163,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 class LogRequest(Message, frozen=True):
     """`POST runs/{run}/log`: lines from `offset` on, counted from the run's first line as 0."""
 
-    offset: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=0, le=2**53)]
     lines: Annotated[tuple[LogLine, ...], Meta(max_length=1000)]
 
 
@@ -171,14 +179,14 @@ class FailRequest(Message, frozen=True):
     reason: ReasonCode
     detail: LongText = ""
     usage: Usage = Usage()
-    until: int | None = None
+    until: Millis | None = None
 
 
 class ReceiptRequest(Message, frozen=True):
     """`POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt."""
 
     run: ShortText
-    pull_request: Annotated[int, Meta(ge=1)]
+    pull_request: Number
     branch: ShortText
     head: CommitSha
     files: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=5000)] = ()
@@ -208,7 +216,7 @@ class AskRequest(Message, frozen=True):
     id: ShortText
     kind: Literal["permission", "question"]
     title: ShortText
-    request: dict[str, object] = {}
+    request: dict[str, Any] = {}
     options: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
     expires_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600
 
@@ -240,7 +248,7 @@ class AskView(Answer, frozen=True):
     agent: str
     kind: str
     title: str
-    request: dict[str, object]
+    request: dict[str, Any]
     options: tuple[str, ...]
     asked_at: int
     expires_at: int
@@ -302,7 +310,7 @@ class NewTaskRequest(Message, frozen=True):
     """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
 
     repo: ShortText
-    issue: Annotated[int, Meta(ge=1)] | None = None
+    issue: Number | None = None
     title: Annotated[str, Meta(max_length=255)] | None = None
     body: LongText = ""
 
@@ -346,7 +354,7 @@ class EventView(Answer, frozen=True):
     at: int
     actor: str
     cause: str
-    data: dict[str, object]
+    data: dict[str, Any]
 
 
 class EventList(Answer, frozen=True):

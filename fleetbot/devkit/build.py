@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 PROJECT = Path(__file__).resolve().parents[2]
 
 # An orchestrator has no use for these, and nothing in it imports them.
-_NOT_OF_THE_PLUGIN = {"cli.py", "devkit", "runner"}
+_NOT_OF_THE_PLUGIN = {"__main__.py", "cli.py", "devkit", "runner", "testing.py"}
 
 
 class BuildFailed(Exception):

@@ -212,7 +212,7 @@ class World:
         config = root / "config.toml"
         config.write_text(self.runner_config(root, agents))
         config.chmod(0o600)
-        argv = [sys.executable, "-m", "fleetbot.cli", "runner", "-c", str(config)]
+        argv = [sys.executable, "-m", "fleetbot", "runner", "-c", str(config)]
         runner = RunnerProcess(argv, root / "runner.log", {**_base_env(root), **(env or {})})
         self.runners.append(runner)
         runner.start()

@@ -61,6 +61,11 @@ class Dispatcher:
         await asyncio.shield(landing.durable)
         return claim.run
 
+    @property
+    def waiting(self) -> int:
+        """How many claims wait at this moment."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Send all waiting claims home empty-handed."""
         self._closed = True

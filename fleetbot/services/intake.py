@@ -80,7 +80,7 @@ class _Hold(NamedTuple):
 
 class Intake:
     """`labels` and `repositories` are asked each time, so that a change of configuration applies at
-    once; `new_task` makes ids, `jitter` a number from 0 to 1."""
+    once; `new_task` makes ids, `on_arrival` hears of deliveries, `jitter` a number from 0 to 1."""
 
     def __init__(
         self,
@@ -91,6 +91,7 @@ class Intake:
         repositories: Callable[[], Collection[str]],
         new_task: Callable[[], TaskId],
         *,
+        on_arrival: Callable[[], None] = lambda: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._fleet = fleet
@@ -99,6 +100,7 @@ class Intake:
         self._labels = labels
         self._repositories = repositories
         self._new_task = new_task
+        self._on_arrival = on_arrival
         self._jitter = jitter
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
@@ -116,6 +118,7 @@ class Intake:
             key=key, kind=_KIND, at=self._fleet.clock(), body=body, meta=delivery.event_type
         )
         await self._fleet.store.append(Change(arrivals=(arrival,)))
+        self._on_arrival()
         return True
 
     async def tick(self) -> None:

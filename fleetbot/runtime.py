@@ -1,0 +1,217 @@
+"""The fleet with one set of settings: what the plugin starts, and makes anew when they change."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from aiohttp import web
+from maubot.matrix import MaubotMatrixClient
+from mautrix.types import EventType
+
+from fleetbot import __version__
+from fleetbot.chat.commands import Chat
+from fleetbot.chat.inbound import Inbound
+from fleetbot.chat.link import Link
+from fleetbot.chat.room import RoomSender, destination
+from fleetbot.domain import effects as fx
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
+from fleetbot.forge.client import ForgeClient
+from fleetbot.loops import Loop, Tick
+from fleetbot.services.access import Access
+from fleetbot.services.agents import Agents
+from fleetbot.services.changes import Changes
+from fleetbot.services.delivery import Deliverer
+from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.forge_effects import ForgeSender
+from fleetbot.services.health import ForgeProbe, HealthReport
+from fleetbot.services.intake import Intake
+from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.runs import Runs
+from fleetbot.services.talks import Talks
+from fleetbot.services.tasks import Tasks
+from fleetbot.services.timers import Timers
+from fleetbot.services.verification import Verifier
+from fleetbot.settings import Settings
+from fleetbot.store.journal import Store
+from fleetbot.web import Parts, WebApi
+
+_HOUR = 3600.0
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Runtime:
+    """Everything that lives between a start and a stop, wired together."""
+
+    def __init__(
+        self, settings: Settings, store: Store, matrix: MaubotMatrixClient, log: logging.Logger
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._matrix = matrix
+        self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
+        self._forge = ForgeClient(
+            settings.forge.url, settings.forge.token, login=settings.forge.login or None
+        )
+        self._build_services(store)
+        self._build_loops()
+        self.fleet.listen(self._on_lines)
+
+    def _build_services(self, store: Store) -> None:
+        settings, fleet = self._settings, self.fleet
+        self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
+        self._changes = Changes(fleet)
+        self._timers = Timers(fleet, self._dispatcher)
+        self._probe = ForgeProbe(self._forge, self._log)
+        self._verifier = Verifier(
+            fleet,
+            self._forge,
+            lambda: settings.verify.rules,
+            on_poke=partial(self._wake, "verify"),
+        )
+        self._intake = Intake(
+            fleet,
+            self._forge,
+            self._verifier,
+            lambda: settings.labels,
+            lambda: settings.forge.repositories,
+            lambda: TaskId(_new("task")),
+            on_arrival=partial(self._wake, "intake"),
+        )
+        self._reconciler = Reconciler(
+            fleet,
+            self._forge,
+            self._intake,
+            lambda: settings.labels,
+            lambda: settings.forge.repositories,
+        )
+        self._tasks = Tasks(fleet, self._intake, settings.forge.repositories)
+        self._build_chat(store)
+        self._build_web(store)
+
+    def _build_chat(self, store: Store) -> None:
+        link = Link(self._matrix)
+        room_sender = RoomSender(link, now_ms)
+        chat = Chat(self.fleet, self._tasks, lambda: self._settings, link.power_level)
+        self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms())
+        self._deliverer = Deliverer(
+            store,
+            {
+                "forgejo": ForgeSender(
+                    self._forge,
+                    store,
+                    lambda: self._settings.labels,
+                    lambda: {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
+                ),
+                "matrix": room_sender,
+            },
+            now_ms,
+        )
+
+    def _build_web(self, store: Store) -> None:
+        settings = self._settings
+        runs = Runs(
+            self.fleet,
+            self._dispatcher,
+            self._changes,
+            lambda: ReceiptId(_new("receipt")),
+            self._threads.note,
+        )
+        self._web = WebApi(
+            Parts(
+                fleet=self.fleet,
+                access=Access(store, settings.auth.token_sets),
+                agents=Agents(self.fleet, settings.runs.rhythm),
+                runs=runs,
+                talks=Talks(self.fleet, self._changes, lambda: _new("message")),
+                tasks=self._tasks,
+                intake=self._intake,
+                webhook_secret=settings.forge.webhook_secret,
+                health=HealthReport(self.fleet, self._probe, __version__).check,
+                claims_waiting=lambda: self._dispatcher.waiting,
+                version=__version__,
+            )
+        )
+
+    def _build_loops(self) -> None:
+        ticks: dict[str, tuple[Tick, float]] = {
+            "deliver": (self._deliver, 30),
+            "verify": (self._verify, 30),
+            "intake": (self._take_in, 30),
+            "timers": (self._timers.tick, 1),
+            "threads": (self._threads.tick, 30),
+            "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
+            "probe": (self._probe.tick, 60),
+            "prune": (self._timers.prune, _HOUR),
+        }
+        self._loops = {
+            name: Loop(name, tick, interval, self._log) for name, (tick, interval) in ticks.items()
+        }
+
+    # ticks that know when they are wanted next
+
+    async def _deliver(self) -> float | None:
+        await self._deliverer.tick()
+        return _seconds_until(await self._deliverer.next_due())
+
+    async def _verify(self) -> float | None:
+        await self._verifier.tick()
+        return _seconds_until(self._verifier.next_due())
+
+    async def _take_in(self) -> float | None:
+        await self._intake.tick()
+        return _seconds_until(self._intake.next_due())
+
+    # life
+
+    async def start(self) -> None:
+        """Take the state from disk and begin; raises StoreUnavailable if it cannot be had."""
+        await self.fleet.start()
+        for loop in self._loops.values():
+            loop.start()
+        self._matrix.add_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+
+    async def stop(self) -> None:
+        """Stop listening, send home who waits, end the loops, and let the last commits land."""
+        self._matrix.remove_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+        self._dispatcher.close()
+        self._changes.close()
+        self._web.close()
+        for loop in self._loops.values():
+            await loop.stop()
+        await self.fleet.settle()
+        await self._forge.close()
+
+    def routes(self) -> list[web.RouteDef]:
+        return self._web.routes()
+
+    def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
+        """The rooms that hear of it: those of the task's repository, or all for an agent."""
+        rooms = self._settings.rooms.items()
+        if isinstance(notice, fx.TaskNotice):
+            rooms = {room: its for room, its in rooms if its.hears(notice.task.repo)}.items()
+        return [destination(room) for room, _ in rooms]
+
+    def _on_lines(self, lines: Sequence[Recorded]) -> None:
+        self._deliverer.wake()
+        self._wake("deliver", "verify", "threads")
+
+    def _wake(self, *names: str) -> None:
+        for name in names:
+            self._loops[name].wake()
+
+
+def _new(kind: str) -> str:
+    return f"{kind}-{secrets.token_hex(6)}"
+
+
+def _seconds_until(at: int | None) -> float | None:
+    return None if at is None else max(0.0, (at - now_ms()) / 1000)

@@ -1,0 +1,28 @@
+"""Time taking effect: leases, deadlines, back-offs, and what may be forgotten."""
+
+from __future__ import annotations
+
+from fleetbot.domain.commands import Expire
+from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.fleet import Context, Fleet
+
+_CLOSED_STAY_MS = 10 * 60_000
+_KEEP_MS = 14 * 24 * 3_600_000
+
+
+class Timers:
+    def __init__(self, fleet: Fleet, dispatcher: Dispatcher) -> None:
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+
+    async def tick(self) -> None:
+        """Let what has run out run out, and what has waited long enough be dispatched."""
+        await self._fleet.commit(Expire(), Context(actor="timer"))
+        now = self._fleet.clock()
+        self._fleet.state.ready.ripen(self._fleet.state.tasks, now)
+        self._dispatcher.wake()
+        self._fleet.forget_closed(now - _CLOSED_STAY_MS)
+
+    async def prune(self) -> None:
+        """Delivered effects and handled deliveries are of no use after two weeks."""
+        await self._fleet.store.prune(self._fleet.clock() - _KEEP_MS)
