@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import msgspec
 
@@ -126,7 +127,7 @@ class Fleet:
         touched = _Touched()
         lines: list[Recorded] = []
         outbox: list[OutboxEntry] = []
-        for draft, after in zip(drafts, (*drafts[1:], None), strict=True):
+        for draft, after in zip_longest(drafts, drafts[1:]):
             line = Recorded(
                 seq=self.state.seq + 1,
                 stream=draft.stream,
