@@ -110,7 +110,7 @@ class Writer:
                     lost.append(item)
             for future in (self._opened, *(future for _, future in lost)):
                 if not future.done():
-                    failure = StoreUnavailable(f"the change could not be made durable: {error}")
+                    failure = StoreUnavailable(f"the database at {self._path} failed: {error}")
                     failure.__cause__ = error
                     future.set_exception(failure)
         self._ended.set_result(None)
