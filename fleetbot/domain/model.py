@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum, StrEnum
-from typing import NewType
+from typing import Annotated, NewType
 
 import msgspec
+from msgspec import Meta
 
 from fleetbot.domain.reasons import ReasonCode
 
@@ -17,7 +18,10 @@ ReceiptId = NewType("ReceiptId", str)
 
 AGENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+#-]{0,39}\Z")
-REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9_.-]{1,100}\Z")
+REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}\Z")
+
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TaskState(StrEnum):
@@ -86,10 +90,10 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Usage(Value, frozen=True):
     """Tokens and money of one run; `cost_usd` is None where the program does not tell."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost_usd: float | None = None
+    input_tokens: Count = 0
+    output_tokens: Count = 0
+    cached_tokens: Count = 0
+    cost_usd: Annotated[float, Meta(ge=0, le=1e9)] | None = None
 
 
 class Ask(Value, frozen=True):
