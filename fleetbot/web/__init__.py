@@ -14,6 +14,7 @@ from fleetbot.services.agents import Agents
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.runs import Runs
+from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.endpoint import AnyEndpoint
@@ -24,6 +25,7 @@ from fleetbot.web.metrics import Metrics
 from fleetbot.web.problems import Code, problem, respond
 from fleetbot.web.receipts import ReceiptCalls
 from fleetbot.web.runs import RunCalls
+from fleetbot.web.talks import TalkCalls
 from fleetbot.web.tasks import TaskCalls
 from fleetbot.web.webhooks import WebhookCalls
 
@@ -36,6 +38,7 @@ class Parts:
     access: Access
     agents: Agents
     runs: Runs
+    talks: Talks
     tasks: Tasks
     intake: Intake
     webhook_secret: str
@@ -55,6 +58,7 @@ class WebApi:
         self.endpoints: tuple[AnyEndpoint, ...] = (
             *AgentCalls(parts.agents).endpoints(),
             *RunCalls(parts.runs).endpoints(),
+            *TalkCalls(parts.talks).endpoints(),
             *ReceiptCalls(parts.runs).endpoints(),
             *WebhookCalls(parts.intake).endpoints(),
             *TaskCalls(parts.tasks).endpoints(),
@@ -72,25 +76,23 @@ class WebApi:
         return [*routes, web.route("*", "/{tail:.*}", _nothing_here)]
 
     def _at_path(self, endpoints: Iterable[AnyEndpoint]) -> Iterator[web.RouteDef]:
-        allowed: list[str] = []
+        allowed: set[str] = set()
         path = ""
         for endpoint in endpoints:
             path = endpoint.path
-            for method in _methods(endpoint):
-                allowed.append(method)
-                yield web.route(method, path, self._guard.protect(endpoint))
+            handler = self._guard.protect(endpoint)
+            if endpoint.method == "GET":
+                allow_head = endpoint.media != EVENT_STREAM  # a stream would have no end
+                allowed |= {"GET", "HEAD"} if allow_head else {"GET"}
+                yield web.get(path, handler, allow_head=allow_head)
+            else:
+                allowed.add(endpoint.method)
+                yield web.route(endpoint.method, path, handler)
         yield web.route("*", path, _refuse_method(", ".join(sorted(allowed))))
 
     def close(self) -> None:
         """End the streams; what else waits belongs to the services."""
         self._events.close()
-
-
-def _methods(endpoint: AnyEndpoint) -> tuple[str, ...]:
-    """Whoever may GET may ask for the HEAD; of a stream it would have no end."""
-    if endpoint.method == "GET" and endpoint.media != EVENT_STREAM:
-        return ("GET", "HEAD")
-    return (endpoint.method,)
 
 
 def _refuse_method(allowed: str) -> Handler:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -54,9 +54,18 @@ def decode_query(query: MultiMapping[str], kind: type[T]) -> T:
         raise _invalid(error, kind, "the query") from None
 
 
+def json_schemas(kinds: Sequence[type]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
+    """A JSON schema for each, and those that they refer to, by name."""
+    return msgspec.json.schema_components(
+        kinds,
+        schema_hook=lambda kind: {"description": "any JSON value"},
+        ref_template=_REFS + "{name}",
+    )
+
+
 def fields(kind: type) -> Mapping[str, dict[str, Any]]:
     """The JSON schemas of a message's fields."""
-    (_,), components = msgspec.json.schema_components((kind,), ref_template=_REFS + "{name}")
+    _, components = json_schemas([kind])
     found: dict[str, dict[str, Any]] = components[kind.__name__]["properties"]
     return found
 
@@ -92,7 +101,7 @@ def _hint(shape: Mapping[str, Any]) -> str:
 
 def _shape(kind: type, where: str) -> Mapping[str, Any]:
     """The JSON schema of the part of a message that a path like `lines[0].at` leads to."""
-    schema, components = msgspec.json.schema_components((kind,), ref_template=_REFS + "{name}")
+    schema, components = json_schemas([kind])
     found = _resolve(schema[0], components)
     for step in _STEP.finditer(where):
         inner = found.get("properties", {}).get(step[1]) if step[1] else found.get("items")

@@ -20,6 +20,7 @@ from fleetbot.web.problems import Code
 
 JSON = "application/json"
 MEBIBYTE = 1024 * 1024
+OPERATOR = "api:operator"  # the actor in the journal: operators share tokens
 
 Body = TypeVar("Body")
 Params = TypeVar("Params")

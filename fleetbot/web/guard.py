@@ -24,7 +24,7 @@ log = logging.getLogger("fleetbot.web")
 
 BODY_SECONDS = 30.0
 _CHUNK = 64 * 1024
-_PATH_PART = re.compile(r"[!-~]{1,200}\Z")
+_PATH_PART = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Count = Callable[[str, str, int], None]

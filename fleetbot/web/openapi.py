@@ -10,13 +10,11 @@ from typing import Any
 import msgspec
 
 from fleetbot import wire
-from fleetbot.web.decoding import fields
+from fleetbot.web.decoding import fields, json_schemas
 from fleetbot.web.endpoint import JSON, AnyEndpoint, Who
 from fleetbot.web.problems import PROBLEM_JSON, STATUS, Code, LogGapProblem
 
 Shape = dict[str, Any]
-
-REFS = "#/components/schemas/{name}"
 
 _BEARER: Mapping[Who, Sequence[str]] = {
     Who.ANYONE: (),
@@ -82,7 +80,7 @@ class _Schemas:
         for endpoint in endpoints:
             kinds |= {k: None for k in (endpoint.body, endpoint.answer) if _is_message(k)}
             queries[endpoint.query] = None
-        found, components = msgspec.json.schema_components((*kinds, *queries), ref_template=REFS)
+        found, components = json_schemas((*kinds, *queries))
         self._of = dict(zip((*kinds, *queries), found, strict=True))
         names = {query.__name__ for query in queries}
         self.components = {k: v for k, v in components.items() if k not in names}

@@ -9,7 +9,7 @@ from fleetbot.web.endpoint import IDEMPOTENCY_KEY, AnyEndpoint, Call, Endpoint, 
 from fleetbot.web.problems import Code
 
 RUN = f"/{wire.API}/runs/{{run}}"
-_OF_A_RUN = (Code.NOT_FOUND, Code.CONFLICT, Code.SUPERSEDED)
+OF_A_RUN = (Code.NOT_FOUND, Code.CONFLICT, Code.SUPERSEDED)
 
 
 class RunCalls:
@@ -29,7 +29,7 @@ class RunCalls:
                 handler=self.claim,
                 empty="Nothing to do within `wait` seconds.",
                 headers=(IDEMPOTENCY_KEY,),
-                refusals=_OF_A_RUN,
+                refusals=OF_A_RUN,
             ),
             Endpoint(
                 method="POST",
@@ -40,7 +40,7 @@ class RunCalls:
                 query=NoQuery,
                 answer=wire.RunAnswer,
                 handler=self.start,
-                refusals=_OF_A_RUN,
+                refusals=OF_A_RUN,
             ),
             Endpoint(
                 method="POST",
@@ -62,7 +62,7 @@ class RunCalls:
                 query=NoQuery,
                 answer=wire.RunAnswer,
                 handler=self.fail,
-                refusals=_OF_A_RUN,
+                refusals=OF_A_RUN,
             ),
         )
 

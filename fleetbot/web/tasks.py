@@ -9,12 +9,11 @@ from msgspec import Meta
 from fleetbot import wire
 from fleetbot.domain.model import AgentName, TaskId, TaskState
 from fleetbot.services.tasks import Tasks
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Query, Who
+from fleetbot.web.endpoint import OPERATOR, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Query, Who
 from fleetbot.web.problems import Code
 
 TASKS = f"/{wire.API}/tasks"
 TASK = f"{TASKS}/{{task}}"
-ACTOR = "api:operator"
 
 Limit = Annotated[int, Meta(ge=1, le=500, description="how many at most, 1 to 500")]
 Seq = Annotated[int, Meta(ge=0, le=2**53, description="the `seq` of the last event known")]
@@ -156,16 +155,16 @@ class TaskCalls:
         return await self._tasks.events(_task(call), call.query.after, call.query.limit)
 
     async def create(self, call: Call[wire.NewTaskRequest, NoQuery]) -> wire.TaskView:
-        return await self._tasks.create(call.body, ACTOR)
+        return await self._tasks.create(call.body, OPERATOR)
 
     async def cancel(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
-        return await self._tasks.cancel(_task(call), ACTOR)
+        return await self._tasks.cancel(_task(call), OPERATOR)
 
     async def retry(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
-        return await self._tasks.retry(_task(call), ACTOR)
+        return await self._tasks.retry(_task(call), OPERATOR)
 
     async def assign(self, call: Call[AssignRequest, NoQuery]) -> wire.TaskView:
-        return await self._tasks.assign(_task(call), AgentName(call.body.agent), ACTOR)
+        return await self._tasks.assign(_task(call), AgentName(call.body.agent), OPERATOR)
 
 
 def _task(call: Call[Any, Any]) -> TaskId:

@@ -1,0 +1,293 @@
+"""A whole orchestrator behind a socket, served as maubot serves a plugin; and who calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from maubot.plugin_server import PluginWebApp
+
+from fleetbot import wire
+from fleetbot.domain.commands import CreateTask
+from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, Traits
+from fleetbot.domain.receipts import Rules
+from fleetbot.forge.client import ForgeClient
+from fleetbot.services.access import Access, TokenSets
+from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.changes import Changes
+from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.intake import Intake
+from fleetbot.services.labels import LabelMaps
+from fleetbot.services.runs import Runs
+from fleetbot.services.talks import Talks
+from fleetbot.services.tasks import Tasks
+from fleetbot.services.verification import Verifier
+from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.web import Parts, WebApi
+from tests.web.description import PROBLEM, Description
+
+REPO = "team/app"
+SECRET = "the-secret-of-the-webhook"
+ENROL, READER, OPERATOR = "enrol-" + "e" * 20, "reader-" + "r" * 20, "operator-" + "o" * 20
+HEAD = "5eb63bbbe01eeed093cb22bb8f5acdc3a5cfa1d0"
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+    def refuses(self, status: int, code: str, field: str | None = None) -> str:
+        """Assert that it is this problem; the words for people."""
+        assert (self.status, self.body.get("code")) == (status, code), self.body
+        if field is not None:
+            assert self.body.get("field") == field, self.body
+        assert self.body["status"] == status
+        detail: str = self.body["detail"]
+        return detail
+
+
+class Caller:
+    """Somebody with a token; each answer is held against the description."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, description: Callable[[], Description], token: str
+    ) -> None:
+        self._session = session
+        self._description = description
+        self.token = token
+
+    async def get(self, path: str, **query: Any) -> Answer:
+        return await self.call("GET", path, query=query)
+
+    async def post(
+        self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        data = None if body is None else json.dumps(body).encode()
+        return await self.call("POST", path, data=data, headers=headers)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        sent = dict(headers or {})
+        if self.token:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        async with self._session.request(
+            method, path, data=data, params=query, headers=sent
+        ) as response:
+            raw = await response.read()
+            media = response.content_type
+        body: Any = raw.decode()
+        if raw and media in ("application/json", PROBLEM):
+            body = json.loads(raw)
+        if method != "HEAD":
+            at = response.url.raw_path
+            self._description().check(method, at, response.status, media, body)
+        return Answer(response.status, response.headers, body)
+
+
+class Site:
+    """`now` is the fleet's clock, in epoch milliseconds."""
+
+    def __init__(self, store: SqliteStore, client: ForgeClient) -> None:
+        self.now = 1_700_000_000_000
+        self.store = store
+        numbers = itertools.count(1)
+        fleet = self.fleet = Fleet(store, Policy(), lambda: self.now, lambda notice: ())
+        self.changes = Changes(fleet)
+        self.dispatcher = Dispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
+        verifier = self.verifier = Verifier(fleet, client, Rules)
+        self.intake = Intake(
+            fleet, client, verifier, LabelMaps, lambda: [REPO], lambda: _task_id(next(numbers))
+        )
+        tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
+        self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
+        runs = Runs(
+            fleet,
+            self.dispatcher,
+            self.changes,
+            lambda: ReceiptId(f"receipt-{next(numbers)}"),
+            lambda run: None,
+        )
+        self.api = WebApi(
+            Parts(
+                fleet=fleet,
+                access=Access(store, tokens),
+                agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
+                runs=runs,
+                talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
+                tasks=Tasks(fleet, self.intake, [REPO]),
+                intake=self.intake,
+                webhook_secret=SECRET,
+                health=self._check_health,
+                claims_waiting=lambda: self.dispatcher.waiting,
+                version="0.0.0",
+            )
+        )
+        self.url = ""
+        self._description: Description | None = None
+
+    async def _check_health(self) -> wire.Health:
+        return self.health
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls, folder: Path, forge_url: str, forge_token: str) -> AsyncIterator[Self]:
+        path = folder / "fleet.db"
+        await asyncio.to_thread(migrate_sqlite, path)
+        store = SqliteStore(path)
+        async with ForgeClient(forge_url, forge_token, login="fleetbot") as client:
+            site = cls(store, client)
+            await site.fleet.start()
+            async with serve(site.api.routes()) as site.url, site._session():
+                yield site
+                site.close()
+        await store.close()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(self.url) as self.http:
+            async with self.http.get("/openapi.json") as response:
+                self.document = await response.json()
+            self._description = Description(self.document)
+            yield
+
+    def close(self) -> None:
+        """Send home everybody who waits."""
+        self.api.close()
+        self.dispatcher.close()
+        self.changes.close()
+
+    # who calls
+
+    def caller(self, token: str = "") -> Caller:
+        return Caller(self.http, self._judge, token)
+
+    def _judge(self) -> Description:
+        assert self._description is not None
+        return self._description
+
+    @property
+    def nobody(self) -> Caller:
+        return self.caller()
+
+    @property
+    def reader(self) -> Caller:
+        return self.caller(READER)
+
+    @property
+    def operator(self) -> Caller:
+        return self.caller(OPERATOR)
+
+    async def agent(self, name: str = "claude-1", **fields: Any) -> Caller:
+        """A registered agent."""
+        body = {"name": name, "adapter": "command", **fields}
+        answer = await self.caller(ENROL).post("/api/v1/agents/register", body)
+        assert answer.status == 200, answer.body
+        return self.caller(answer.body["token"])
+
+    # what has happened
+
+    async def task(self, issue: int = 1, **traits: Any) -> TaskId:
+        """A task that waits for an agent."""
+        command = CreateTask(
+            task=TaskId(f"task-of-{issue}"),
+            repo=REPO,
+            issue=issue,
+            url=f"https://forge.example/{REPO}/issues/{issue}",
+            author="ada",
+            traits=Traits(**{"title": "Mend the door", **traits}),
+            base="main",
+        )
+        await self.fleet.commit(command, Context(actor="test"))
+        return command.task
+
+    async def claimed(self, agent: Caller, key: str = "k") -> str:
+        """The run that the agent got."""
+        answer = await claim(agent, key)
+        assert answer.status == 200, answer.body
+        run: str = answer.body["run"]
+        return run
+
+    async def running(self, agent: Caller, key: str = "k") -> str:
+        """A run that the agent has claimed and started."""
+        run = await self.claimed(agent, key)
+        assert (await agent.post(f"/api/v1/runs/{run}/start", {})).status == 200
+        return run
+
+    async def deliver(self, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        """Send a webhook's delivery, signed unless the headers say otherwise."""
+        sent = {
+            "X-Forgejo-Delivery": "d-1",
+            "X-Forgejo-Event-Type": "issues",
+            "X-Forgejo-Signature": signature(body),
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
+        return await self.nobody.call("POST", "/api/v1/webhooks/forgejo", data=body, headers=sent)
+
+    async def journal(self) -> list[str]:
+        """The actors and types of all lines."""
+        return [
+            f"{line.actor} {line.event.__struct_config__.tag}" for line in await self.store.events()
+        ]
+
+
+async def claim(agent: Caller, key: str = "k", wait: float = 0) -> Answer:
+    headers = {"Idempotency-Key": key}
+    return await agent.post("/api/v1/agents/claim", {"wait": wait}, headers=headers)
+
+
+def a_receipt(run: str, **fields: Any) -> dict[str, Any]:
+    return {"run": run, "pull_request": 7, "branch": "fleet/1", "head": HEAD, **fields}
+
+
+async def file(agent: Caller, receipt: dict[str, Any], key: str = "r") -> Answer:
+    return await agent.post("/api/v1/receipts", receipt, headers={"Idempotency-Key": key})
+
+
+def signature(body: bytes, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def _task_id(number: int) -> TaskId:
+    return TaskId(f"task-{number}")
+
+
+def agent_name(name: str) -> AgentName:
+    return AgentName(name)
+
+
+@asynccontextmanager
+async def serve(routes: list[web.RouteDef]) -> AsyncIterator[str]:
+    """The routes below maubot's dispatcher, on a port of their own."""
+    plugin = PluginWebApp()  # type: ignore[no-untyped-call]  # maubot leaves it untyped
+    plugin.add_routes(routes)
+    outer = web.Application()
+    outer.router.add_route("*", "/{tail:.*}", plugin.handle)
+    server = TestServer(outer)
+    await server.start_server()
+    try:
+        yield str(server.make_url("/"))
+    finally:
+        await server.close()
