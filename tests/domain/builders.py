@@ -66,7 +66,7 @@ class World:
         """Carry out `command`; the effects that follow."""
         drafts = decide(self.state, command, self.now, self.policy)
         found: list[AnyEffect] = []
-        for draft, after in zip(drafts, (*drafts[1:], None), strict=True):
+        for draft, after in zip(drafts, (*drafts[1:], None), strict=False):
             line = self.record(draft)
             follows = after.event if after and after.stream == draft.stream else None
             found += effects(line, self.state, follows)

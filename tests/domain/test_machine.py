@@ -415,4 +415,4 @@ def _recall(new: FleetState, old: FleetState, command: cmd.Command) -> None:
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=250, stateful_step_count=60)
+TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=60)

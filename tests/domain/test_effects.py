@@ -1,0 +1,292 @@
+"""What the outside is told of each event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import msgspec
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import effects as fx
+from fleetbot.domain import events as ev
+from fleetbot.domain.model import OPEN_STATES, Policy, RunState, TaskState, Traits, Verdict
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import FleetState
+from tests.domain.builders import (
+    A1,
+    A2,
+    C1,
+    C2,
+    HEAD,
+    HOUR,
+    MINUTE,
+    R1,
+    R2,
+    START,
+    T1,
+    T2,
+    World,
+    a_receipt,
+    a_task,
+    an_agent,
+    answer,
+    ask,
+    assigned,
+    created,
+    dispatch,
+    fail,
+    failed,
+    file,
+    refuted,
+    running,
+    say,
+    start,
+    take,
+    unknown,
+    verified,
+    verifying,
+)
+
+CANCEL = cmd.CancelTask(task=T1)
+EXPIRE = cmd.Expire()
+
+
+def kinds(effects: list[fx.AnyEffect]) -> list[str]:
+    """The effects by their names in the outbox; notices say which."""
+    return [
+        str(e.notice) if isinstance(e, fx.TaskNotice | fx.AgentNotice) else str(_tag(e))
+        for e in effects
+    ]
+
+
+def _tag(effect: fx.AnyEffect) -> object:
+    return effect.__struct_config__.tag
+
+
+def one(effects: list[fx.AnyEffect], kind: type[fx.Effect]) -> Any:
+    (effect,) = (effect for effect in effects if type(effect) is kind)
+    return effect
+
+
+def final() -> World:
+    return running(World(policy=Policy(max_refutations=0, max_attempts=1))).given(file())
+
+
+TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
+    "created": (World, a_task(), ["issue_state"]),
+    "edited": (created, cmd.EditTask(task=T1, traits=Traits(title="?")), []),
+    "pinned": (created, cmd.AssignTask(task=T1, agent=A1), ["issue_state"]),
+    "assigned": (created, dispatch(), ["assigned", "issue_state"]),
+    "started": (assigned, start(), ["issue_state"]),
+    "filed": (running, file(), ["issue_state", "commit_status"]),
+    "verified, completed": (
+        verifying,
+        verified(),
+        ["commit_status", "receipt_comment", "completed", "issue_state"],
+    ),
+    "refuted": (
+        verifying,
+        refuted(),
+        ["refuted", "commit_status", "receipt_comment", "issue_state"],
+    ),
+    "refuted for good, failed": (
+        final,
+        refuted(),
+        ["commit_status", "receipt_comment", "issue_state", "failed", "issue_state"],
+    ),
+    "unknown": (verifying, unknown(), []),
+    "failed": (running, fail(ReasonCode.NO_CHANGES), ["failed", "issue_state"]),
+    "failed, requeued": (running, fail(), ["failed", "issue_state", "issue_state"]),
+    "signed off, lost, requeued": (
+        running,
+        cmd.DeregisterAgent(agent=A1),
+        ["agent_lost", "issue_state", "issue_state"],
+    ),
+    "parked, failed, requeued": (
+        running,
+        fail(ReasonCode.USAGE_LIMIT),
+        ["agent_parked", "failed", "issue_state", "issue_state"],
+    ),
+    "cancelled": (running, CANCEL, ["cancelled", "issue_state"]),
+    "retried": (failed, cmd.RetryTask(task=T1), ["issue_state"]),
+    "registered": (World, an_agent(), []),
+    "offline": (lambda: created().later(HOUR), EXPIRE, ["agent_offline"]),
+    "online": (
+        lambda: created().later(HOUR).given(EXPIRE),
+        cmd.AgentSeen(agent=A1),
+        ["agent_online"],
+    ),
+    "asked": (running, ask(), ["asked"]),
+    "answered": (lambda: running().given(ask()), answer(), []),
+    "messaged": (running, say(), []),
+    "message taken": (lambda: running().given(say()), take(), []),
+}
+
+
+@pytest.mark.parametrize(("make", "command", "expected"), TOLD.values(), ids=TOLD)
+def test_what_is_told(make: Callable[[], World], command: cmd.Command, expected: list[str]) -> None:
+    told = make().told(command)
+    assert kinds(told) == expected
+    for effect in told:
+        assert msgspec.json.decode(msgspec.json.encode(effect), type=fx.AnyEffect) == effect
+
+
+def test_every_event_is_among_them() -> None:
+    happened: set[type[ev.Event]] = set()
+    for make, command, _ in TOLD.values():
+        happened |= {type(event) for event in make().when(command)}
+    assert happened == {*ev.TASK_EVENTS, *ev.AGENT_EVENTS}
+
+
+def test_an_assignment_says_who_and_where() -> None:
+    notice = one(created().told(dispatch()), fx.TaskNotice)
+    assert (notice.run.agent, notice.run.branch) == (A1, "fleet/1-mend-the-door")
+    assert notice.task.ref == "team/app#1"
+
+
+def test_a_completion_says_what_was_done() -> None:
+    receipt = a_receipt(summary="Oiled the hinge.")
+    world = running().given(cmd.FileReceipt(run=R1, agent=A1, receipt=receipt))
+    told = world.told(verified())
+    notice, comment = one(told, fx.TaskNotice), one(told, fx.ReceiptComment)
+    assert (notice.summary, notice.pull_request) == ("Oiled the hinge.", 7)
+    assert comment.receipt.verdict is Verdict.VERIFIED
+    assert one(told, fx.ShowOnIssue).pull_request == 7
+    assert one(told, fx.ShowOnIssue).task.state is TaskState.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("world", "command", "state"),
+    [
+        (running(), file(), "pending"),
+        (verifying(), verified(), "success"),
+        (verifying(), refuted(), "failure"),
+    ],
+)
+def test_the_commit_carries_the_finding(world: World, command: cmd.Command, state: str) -> None:
+    status = one(world.told(command), fx.CommitStatus)
+    assert (status.repo, status.sha, status.state) == ("team/app", HEAD, state)
+    assert status.target_url == world.task().url
+
+
+def test_a_refutation_says_why() -> None:
+    told = verifying().told(refuted(C1, "Empty diff.", "Wrong base."))
+    assert one(told, fx.TaskNotice).detail == "Empty diff. Wrong base."
+    assert one(told, fx.ReceiptComment).receipt.reasons == ("Empty diff.", "Wrong base.")
+
+
+def test_a_last_refutation_is_one_notice() -> None:
+    notice = one(final().told(refuted(C1, "Empty diff.")), fx.TaskNotice)
+    assert (notice.reason, notice.detail) == (ReasonCode.RECEIPT_REFUTED, "Empty diff.")
+    assert notice.retry_at is None
+
+
+def test_a_question_says_what_is_asked() -> None:
+    assert one(running().told(ask(title="Run `make`?")), fx.TaskNotice).detail == "Run `make`?"
+
+
+# failures say whether they are tried again
+
+
+def test_a_failure_that_is_tried_again_says_when() -> None:
+    world = running()
+    notice = one(world.told(fail(detail="exit status 1")), fx.TaskNotice)
+    assert (notice.reason, notice.detail) == (ReasonCode.AGENT_FAILED, "exit status 1")
+    assert notice.retry_at == world.task().not_before > START
+
+
+def test_a_failure_that_is_not_tried_again_says_so() -> None:
+    assert one(running().told(fail(ReasonCode.BILLING)), fx.TaskNotice).retry_at is None
+
+
+def test_a_lost_run_is_tried_again_at_once() -> None:
+    notice = one(running().told(cmd.DeregisterAgent(agent=A1)), fx.TaskNotice)
+    assert (notice.reason, notice.retry_at) == (ReasonCode.AGENT_DEREGISTERED, 0)
+
+
+def test_only_the_tasks_own_next_event_counts() -> None:
+    """t1 is lost for good; what follows in the same commit is the requeue of t2."""
+    world = World(policy=Policy(max_attempts=1))
+    world.given(an_agent(A1), an_agent(A2), a_task(T1), a_task(T2))
+    world.given(dispatch(A1, R1), start(R1), dispatch(A2, R2)).heard(A1, A2)
+    world.later(MINUTE)
+    world.state.leases[R1] = world.now - 1
+    told = world.told(EXPIRE)
+    notices = [effect for effect in told if isinstance(effect, fx.TaskNotice)]
+    assert [(n.task.id, n.retry_at) for n in notices] == [(T1, None)]
+    assert world.task(T2).state is TaskState.CREATED
+
+
+def test_a_parked_agent_is_told_with_its_time() -> None:
+    told = running().told(fail(ReasonCode.USAGE_LIMIT, until=START + HOUR))
+    assert one(told, fx.AgentNotice).until == START + HOUR
+
+
+# where it goes
+
+
+def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_none() -> None:
+    told = [*running().told(file()), *verifying().told(verified())]
+    forge = [e for e in told if not isinstance(e, fx.TaskNotice | fx.AgentNotice)]
+    assert {fx.destination(effect) for effect in forge} == {
+        "forgejo:team/app#1",
+        f"forgejo:team/app@{HEAD}",
+    }
+
+
+def test_only_what_shows_a_state_is_replaced_by_a_newer_one() -> None:
+    told = [*created().told(dispatch()), *running().told(file()), *verifying().told(verified())]
+    collapsing = {type(effect): fx.collapse(effect) for effect in told}
+    assert collapsing == {
+        fx.TaskNotice: None,
+        fx.ReceiptComment: None,
+        fx.ShowOnIssue: "state",
+        fx.CommitStatus: "status",
+    }
+
+
+# after a restart, and in secret
+
+
+@pytest.mark.parametrize(
+    "command", [fail(), CANCEL, file(C2), cmd.DeregisterAgent(agent=A1), dispatch(run=R2)]
+)
+def test_what_stayed_on_disk_is_not_missed(command: cmd.Command) -> None:
+    world = verifying().given(refuted())
+    old, new = world.state, FleetState()
+    new.seq = old.seq
+    new.adopt(
+        [task for task in old.tasks.values() if task.state in OPEN_STATES],
+        [run for run in old.runs.values() if run.state is not RunState.ENDED],
+        old.agents.values(),
+    )
+    world.state = new
+    world.told(command)
+    assert T1 in new.tasks
+
+
+WORDS_OF_SECRETS = ("token", "secret", "password", "prompt", "authorization", "cookie")
+
+
+def test_no_effect_has_a_place_for_a_secret() -> None:
+    """Effects go to chat and forge, and lie in the outbox: only named fields get there."""
+    _, schemas = msgspec.json.schema_components([fx.AnyEffect], ref_template="{name}")
+    fields = {field for schema in schemas.values() for field in schema.get("properties", {})}
+    counts = {"input_tokens", "output_tokens", "cached_tokens"}
+    suspicious = [f for f, word in product(fields - counts, WORDS_OF_SECRETS) if word in f]
+    assert "task" in fields
+    assert suspicious == []
+
+
+def test_an_agents_host_and_account_stay_inside() -> None:
+    world = World().given(an_agent(host="box.internal", account="ada@team"), a_task())
+    told = world.told(dispatch())
+    told += world.told(start())
+    told += world.told(fail(ReasonCode.USAGE_LIMIT, until=START + HOUR))
+    text = json.dumps([msgspec.to_builtins(effect) for effect in told])
+    assert "box.internal" not in text
+    assert "ada@team" not in text

@@ -1,0 +1,74 @@
+"""Events on their way to the journal and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.reasons import ReasonCode
+
+KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS)
+MOST = 2**53  # what JSON of other programs still holds exactly
+
+
+def made_of(kind: Any) -> st.SearchStrategy[Any]:
+    """Any value of a type that events are made of."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        fields = {f.encode_name: made_of(f.type) for f in msgspec.structs.fields(kind)}
+        return st.fixed_dictionaries(fields).map(lambda values: kind(**values))
+    inner = get_args(kind)
+    if get_origin(kind) is tuple:
+        return st.lists(made_of(inner[0]), max_size=3).map(tuple)
+    if get_origin(kind) is Annotated:  # a number within its bounds
+        return made_of(inner[0]).filter(lambda n: inner[1].ge <= n <= inner[1].le)
+    if type(None) in inner:
+        return st.one_of(*map(made_of, inner))
+    if kind is int:
+        return st.integers(0, MOST) | st.integers(-MOST, MOST)
+    if kind is float:
+        return st.floats(0, 1e9) | st.floats(allow_nan=False, allow_infinity=False)
+    if kind is str or getattr(kind, "__supertype__", None) is str:
+        return st.text(max_size=20)
+    return st.from_type(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=ev.event_type)
+@given(data=st.data())
+def test_every_event_comes_back_as_it_went(kind: type[ev.Event], data: st.DataObject) -> None:
+    event = data.draw(made_of(kind))
+    line = ev.encode(event)
+    assert ev.decode(line) == event
+    assert ev.decode(line.decode()) == event
+    assert ev.encode(ev.decode(line)) == line, "the hash chain needs one form only"
+
+
+def test_names_are_unique_and_say_whose_event_it_is() -> None:
+    names = [ev.event_type(kind) for kind in KINDS]
+    assert len(set(names)) == len(names)
+    assert all(n.split(".")[0] in ("task", "receipt", "run") for n in names[: len(ev.TASK_EVENTS)])
+    assert all(n.startswith("agent.") for n in names[len(ev.TASK_EVENTS) :])
+
+
+def test_the_name_is_in_the_line() -> None:
+    assert json.loads(ev.encode(ev.AgentOnline())) == {"type": "agent.online"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"[]", b"{}", b'{"type":"task.forgotten"}', b'{"type":"task.started"}', b"\xff"],
+)
+def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        ev.decode(line)
+
+
+def test_an_event_cannot_be_changed() -> None:
+    event = ev.AgentParked(until=1, reason=ReasonCode.USAGE_LIMIT)
+    with pytest.raises(AttributeError, match="immutable"):
+        event.until = 2  # type: ignore[misc]  # what is being tried
