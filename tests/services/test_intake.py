@@ -1,0 +1,399 @@
+"""An issue becomes a task, and the task follows it, whatever order the news comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+import msgspec
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import Conflict, Invalid, NotFound
+from fleetbot.domain.model import Priority, TaskState
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.forge.payloads import Delivery, UnknownEvent, parse_delivery
+from fleetbot.services.fleet import Context
+from fleetbot.store.journal import Arrival, Handled
+from tests.services.stage import BOT, REPO, TEST, Stage
+
+_numbers = itertools.count(1)
+
+
+async def receive(stage: Stage, event_type: str, body: bytes) -> str:
+    """Keep a delivery as the web's handler does; its key."""
+    name = f"made-{next(_numbers)}"
+    known = Delivery(name, event_type, UnknownEvent(event_type=event_type))
+    assert await stage.intake.receive(known, body)
+    return f"delivery:{name}"
+
+
+async def arrival(stage: Stage, key: str) -> Arrival:
+    found = await stage.store.arrival(key)
+    assert found is not None
+    return found
+
+
+async def waiting(stage: Stage) -> int:
+    return len(await stage.store.arrivals_due("webhook"))
+
+
+# -- receiving
+
+
+async def test_a_delivery_is_kept_before_anything_is_done(stage: Stage) -> None:
+    await stage.issue()
+    await stage.forge.delivered()
+    assert await waiting(stage) > 0
+    assert await stage.fleet.task_of_issue(REPO, 1) is None
+    await stage.intake.tick()
+    assert await waiting(stage) == 0
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_a_replayed_delivery_is_known(stage: Stage) -> None:
+    await stage.issue()
+    await stage.forge.delivered()
+    sent = stage.forge.deliveries[0]
+    again = parse_delivery(sent.headers, sent.body)
+    assert not await stage.intake.receive(again, sent.body)
+    await stage.intake.tick()
+    assert not await stage.intake.receive(again, sent.body)
+    assert await waiting(stage) == 0
+
+
+async def test_what_was_received_before_a_crash_is_acted_on_after_it(stage: Stage) -> None:
+    await stage.issue()
+    await stage.forge.delivered()
+    stage.restart()
+    await stage.intake.tick()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+# -- becoming a task
+
+
+async def test_several_deliveries_for_a_new_issue_make_one_task(stage: Stage) -> None:
+    await stage.issue("Add a greeting", assignees=[BOT])
+    await stage.hear()
+    assert len(stage.forge.deliveries) > 1
+    task = await stage.task()
+    lines = await stage.store.events(f"task:{task.id}")
+    assert [line.actor for line in lines] == ["forgejo:ann"]
+    assert lines[0].cause.startswith("delivery:")
+    assert task.traits.title == "Add a greeting"
+    assert (task.author, task.base) == ("ann", "main")
+    assert task.url == f"{stage.forge.url}/{REPO}/issues/1"
+
+
+async def test_labels_shape_the_task(stage: Stage) -> None:
+    for label in ("type:feature", "priority:high", "needs:python", "whatever"):
+        stage.forge.add_label(REPO, label)
+    await stage.issue(labels=["fleet", "type:feature", "priority:high", "needs:python", "whatever"])
+    await stage.hear()
+    traits = (await stage.task()).traits
+    assert (traits.kind, traits.priority, traits.needs) == ("feature", Priority.HIGH, ("python",))
+
+
+async def test_assignment_to_the_bot_is_enough(stage: Stage) -> None:
+    await stage.issue(labels=[], assignees=[BOT])
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_an_issue_that_does_not_ask_for_the_fleet_is_left_alone(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    await stage.hear()
+    assert await stage.fleet.task_of_issue(REPO, 1) is None
+
+
+async def test_a_labelled_pull_request_is_no_task(stage: Stage) -> None:
+    await stage.forge.commit(REPO, "work", {"a": "b"}, "Work", by="ann")
+    await stage.ann.create_pull(REPO, head="work", base="main", title="Work")
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])
+    await stage.hear()
+    assert await stage.intake.look(REPO, 1, TEST) is None
+
+
+async def test_the_payload_is_a_hint_and_forgejo_is_asked(stage: Stage) -> None:
+    """The label was taken off again before the news of it arrived."""
+    await stage.issue()
+    await stage.ann.remove_issue_label(REPO, 1, "fleet")
+    await stage.hear()
+    assert await stage.fleet.task_of_issue(REPO, 1) is None
+
+
+async def test_an_unlisted_repository_is_none_of_our_business(stage: Stage) -> None:
+    stage.repositories = []
+    await stage.issue()
+    await stage.hear()
+    assert await waiting(stage) == 0
+    assert await stage.store.tasks() == []
+
+
+async def test_a_repository_is_found_however_it_is_spelt(stage: Stage) -> None:
+    stage.repositories = ["Ann/App"]
+    await stage.issue()
+    await stage.hear()
+    assert await stage.fleet.task_of_issue("Ann/App", 1) is not None
+
+
+async def test_many_who_consider_an_issue_at_once_make_one_task(stage: Stage) -> None:
+    issue = await stage.issue()
+    found = await asyncio.gather(
+        *(stage.intake.consider(REPO, issue, TEST) for _ in range(5)),
+        *(stage.intake.look(REPO, 1, TEST) for _ in range(5)),
+    )
+    assert {task.id for task in found if task} == {(await stage.task()).id}
+    assert len(await stage.store.events()) == 1
+
+
+# -- following the issue
+
+
+async def test_a_changed_label_changes_the_task(stage: Stage) -> None:
+    stage.forge.add_label(REPO, "priority:urgent")
+    await stage.issue()
+    await stage.hear()
+    await stage.ann.add_issue_labels(REPO, 1, ["priority:urgent"])
+    await stage.hear()
+    assert (await stage.task()).traits.priority is Priority.URGENT
+
+
+async def test_closing_the_issue_cancels_and_reopening_takes_it_up_again(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.ISSUE_CLOSED)
+    await stage.ann.edit_issue(REPO, 1, state="open", title="Add two greetings")
+    await stage.hear()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CREATED, ReasonCode.ISSUE_REOPENED)
+    assert task.traits.title == "Add two greetings"
+
+
+async def test_taking_the_label_off_cancels_and_putting_it_back_retries(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.ann.remove_issue_label(REPO, 1, "fleet")
+    await stage.hear()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.TRIGGER_REMOVED)
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_the_bots_own_assignment_keeps_a_running_task(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.given_running()
+    await stage.settle()
+    await stage.ann.remove_issue_label(REPO, 1, "fleet")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.RUNNING
+    await stage.ann.edit_issue(REPO, 1, assignees=[])
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_a_task_that_a_person_cancelled_stays_so_until_the_issue_is_reopened(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    await stage.ann.edit_issue(REPO, 1, title="Add a nicer greeting")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CANCELLED
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_a_completed_task_is_done_again_when_a_person_reopens_its_issue(
+    stage: Stage,
+) -> None:
+    await stage.given_filed()
+    await stage.verifier.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.COMPLETED
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_a_closed_task_is_recognised_after_a_restart(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    stage.restart()
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+    assert len(await stage.store.tasks()) == 1
+
+
+async def test_a_merge_that_closes_the_issue_does_not_cancel_what_is_being_verified(
+    stage: Stage,
+) -> None:
+    _, pull, _ = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.RUNNING
+    await stage.verifier.tick()
+    await stage.intake.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_a_closed_issue_whose_receipt_is_refuted_is_cancelled_after_all(
+    stage: Stage,
+) -> None:
+    await stage.given_filed(head="0" * 40)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.RUNNING
+    await stage.verifier.tick()
+    await stage.intake.tick()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_an_issue_that_is_gone_cancels_its_task(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    del stage.forge.repo(REPO).tickets[1]
+    await stage.intake.look(REPO, 1, TEST)
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_a_pull_request_that_moves_has_its_receipt_checked_again(stage: Stage) -> None:
+    stage.rules = msgspec.structs.replace(stage.rules, require_ci=True)
+    _, pull, _ = await stage.given_filed()
+    await stage.hear()
+    await stage.verifier.tick()
+    assert (stage.verifier.next_due() or 0) > stage.clock()
+    await stage.ann.edit_pull(REPO, pull.number, body="Closes #1, really")
+    await stage.hear()
+    assert (stage.verifier.next_due() or 0) <= stage.clock()
+
+
+# -- what must not stop the others
+
+
+async def test_our_own_writes_come_back_and_change_nothing(stage: Stage) -> None:
+    await stage.issue()
+    await stage.settle()
+    before = len(await stage.store.events())
+    asked = len(stage.forge.requests)
+    await stage.client.edit_issue(REPO, 1, body="from the bot")
+    await stage.hear()
+    assert await waiting(stage) == 0
+    assert len(await stage.store.events()) == before
+    assert [seen.method for seen in stage.forge.requests[asked:]] == ["PATCH"]
+
+
+async def test_while_forgejo_is_away_deliveries_wait(stage: Stage) -> None:
+    await stage.issue()
+    await stage.forge.delivered()
+    stage.forge.fail_next("GET", "/issues/1$", 503)
+    await stage.intake.tick()
+    assert await waiting(stage) > 0
+    await stage.intake.tick()  # too early
+    assert await waiting(stage) > 0
+    assert stage.intake.next_due() == stage.clock() + 2_000
+    stage.clock.advance(2)
+    await stage.intake.tick()
+    assert await waiting(stage) == 0
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_one_issue_that_cannot_be_read_does_not_hold_up_another(stage: Stage) -> None:
+    stage.forge.fail_next("GET", "/issues/1$", 503, times=100)
+    await stage.issue()
+    await stage.issue("Add a farewell")
+    await stage.hear()
+    assert (await stage.task(2)).state is TaskState.CREATED
+    assert await stage.fleet.task_of_issue(REPO, 1) is None
+
+
+@pytest.mark.parametrize("body", [b"[]", b"\xff", b'{"action": 1}', b"{}"])
+async def test_a_delivery_that_cannot_be_understood_is_answered_and_done_with(
+    stage: Stage, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = await receive(stage, "issues", body)
+    await stage.issue()
+    await stage.hear()
+    answer = (await arrival(stage, key)).answer
+    assert answer is not None
+    assert "error" in msgspec.json.decode(answer)
+    assert len([line for line in caplog.messages if key in line]) == 1
+    assert await waiting(stage) == 0
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_an_unknown_event_is_done_with(stage: Stage) -> None:
+    key = await receive(stage, "solar_eclipse", b"{}")
+    await stage.intake.tick()
+    assert (await arrival(stage, key)).body is None
+
+
+async def test_a_repository_that_cannot_be_seen_cancels_nothing(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.repo(REPO).private = True
+    stage.forge.repo(REPO).collaborators.clear()
+    await stage.ann.edit_issue(REPO, 1, title="Add a nicer greeting")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CREATED
+    assert await waiting(stage) > 0
+
+
+# -- a person asks
+
+
+async def test_taking_an_issue_puts_the_label_on_it(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    task = await stage.intake.take("ANN/app", 1, "matrix:@ann:hs")
+    assert task.state is TaskState.CREATED
+    assert (await stage.ann.issue(REPO, 1)).label_names == {"fleet"}
+    [line] = await stage.store.events()
+    assert line.actor == "matrix:@ann:hs"
+
+
+async def test_opening_an_issue_makes_it_a_task_once(stage: Stage) -> None:
+    task = await stage.intake.open(REPO, "Say hello", "Please.", "matrix:@ann:hs")
+    await stage.hear()
+    issue = await stage.ann.issue(REPO, task.issue)
+    assert (issue.title, issue.body) == ("Say hello", "Please.")
+    assert len(await stage.store.tasks()) == 1
+
+
+async def test_what_cannot_be_taken_is_refused_with_the_way_out(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    with pytest.raises(Conflict, match="reopen it first"):
+        await stage.intake.take(REPO, 1, "matrix:@ann:hs")
+    with pytest.raises(NotFound, match="There is no issue ann/app#7"):
+        await stage.intake.take(REPO, 7, "matrix:@ann:hs")
+    with pytest.raises(Invalid, match="it does on: ann/app"):
+        await stage.intake.take("ann/other", 1, "matrix:@ann:hs")
+    with pytest.raises(Invalid, match="title"):
+        await stage.intake.open(REPO, " ", "", "matrix:@ann:hs")
+    assert await stage.store.events() == []
+
+
+async def test_what_caused_a_change_is_done_with_in_the_same_change(stage: Stage) -> None:
+    """A crash right after the change finds nothing left to do."""
+    issue = await stage.issue()
+    await stage.forge.delivered()
+    [first, *_] = await stage.store.arrivals_due("webhook")
+    context = Context(actor="forgejo:ann", handled=(Handled(key=first.key),))
+    await stage.intake.consider(REPO, issue, context)
+    assert (await arrival(stage, first.key)).body is None
