@@ -1,27 +1,30 @@
 """An optional sandbox around an agent program, by bubblewrap.
 
-The system is read-only, the homes of this machine are hidden, and only the worktree, its `.git`
-directories, the agent's own HOME and the paths named in the configuration can be written. Where a
-sandbox is asked for and cannot be had, the run is refused: it never goes on without.
+The system is read-only, the homes, temporary files and sockets of this machine are hidden, and only
+the worktree, its `.git` directories, the agent's own HOME and the paths named in the configuration
+can be written. Where a sandbox is asked for and cannot be had, the run is refused: it never goes
+on without.
 """
 
 from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-_HIDDEN = ("/home", "/root", "/tmp", "/var/tmp", "/run/user")
-_CHECK_SECONDS = 10
+_HIDDEN = ("/home", "/root", "/tmp", "/var/tmp", "/run")
+# Where the resolver's and, on NixOS, the whole system's files may be.
+_NEEDED = ("/run/systemd/resolve", "/run/current-system")
+_PROBE_SECONDS = 10
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the sandbox: extra `writable` and `readable` paths, and whether it has a network.
 
-    Paths must be absolute and exist. `program` is bubblewrap's name or path.
+    Paths are absolute. `program` is bubblewrap's name or path.
     """
 
     program: str = "bwrap"
@@ -40,41 +43,80 @@ class SandboxUnavailable(RuntimeError):
     """The sandbox that was asked for cannot be had; the text says why and what to do."""
 
 
-def wrap(sandbox: Sandbox, argv: Sequence[str], cwd: Path, writable: Iterable[Path]) -> list[str]:
-    """The command that runs `argv` in `cwd` inside the sandbox. Raises SandboxUnavailable."""
-    program = shutil.which(sandbox.program)
-    if program is None:
-        raise SandboxUnavailable(
-            f"sandbox: {sandbox.program} was not found; install bubblewrap or remove the sandbox "
-            f"from the agent's settings"
-        )
-    command = [program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    if not sandbox.network:
-        command.append("--unshare-net")
-    command += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    for hidden in _HIDDEN:
-        if Path(hidden).is_dir():
-            command += ["--tmpfs", hidden]
-    program_dir = Path(shutil.which(argv[0]) or argv[0]).resolve().parent
-    for path in (program_dir, *map(Path, sandbox.readable)):
-        command += ["--ro-bind", str(path), str(path)]
-    for path in (cwd, *writable, *map(Path, sandbox.writable)):
-        command += ["--bind", str(path), str(path)]
-    return [*command, "--chdir", str(cwd), "--", *argv]
+async def wrap(
+    sandbox: Sandbox,
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    writable: Iterable[Path],
+    path: str | None = None,
+) -> list[str]:
+    """The command that runs `argv` in `cwd` inside the sandbox; `path` is the child's PATH.
+
+    A sandbox is made once to prove that it can be. Raises SandboxUnavailable.
+    """
+    _check_paths(sandbox)
+    await probe(sandbox)
+    program = shutil.which(argv[0], path=path) or argv[0]
+    readable = [*_program_dirs(program), *map(Path, sandbox.readable)]
+    command = [*_base(sandbox)]
+    for place in readable:
+        command += ["--ro-bind", str(place), str(place)]
+    for place in (cwd, *writable, *map(Path, sandbox.writable)):
+        command += ["--bind", str(place), str(place)]
+    return [*command, "--chdir", str(cwd), "--", program, *argv[1:]]
 
 
 async def probe(sandbox: Sandbox) -> None:
     """Prove that a sandbox can be made on this machine. Raises SandboxUnavailable."""
-    command = wrap(sandbox, ["/bin/true"], Path("/"), ())
-    command = [word for word in command if word != "--chdir"]
     child = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *_base(sandbox),
+        *("--", "/bin/true"),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(_CHECK_SECONDS):
-        _, stderr = await child.communicate()
+    try:
+        async with asyncio.timeout(_PROBE_SECONDS):
+            _, stderr = await child.communicate()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
+        raise SandboxUnavailable(f"sandbox: {sandbox.program} hangs") from None
     if child.returncode:
         said = stderr.decode("utf-8", "replace").strip()
         raise SandboxUnavailable(
             f"sandbox: {sandbox.program} cannot make a sandbox here ({said}); allow unprivileged "
-            f"user namespaces or remove the sandbox from the agent's settings"
+            f"user namespaces, or remove the sandbox from the agent's settings"
         )
+
+
+def _base(sandbox: Sandbox) -> Iterator[str]:
+    if (program := shutil.which(sandbox.program)) is None:
+        raise SandboxUnavailable(
+            f"sandbox: {sandbox.program} was not found; install bubblewrap, or remove the sandbox "
+            f"from the agent's settings"
+        )
+    yield from (program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
+    if not sandbox.network:
+        yield "--unshare-net"
+    yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
+    for hidden in _HIDDEN:
+        if Path(hidden).is_dir():
+            yield from ("--tmpfs", hidden)
+    for needed in _NEEDED:
+        yield from ("--ro-bind-try", needed, needed)
+
+
+def _check_paths(sandbox: Sandbox) -> None:
+    for field in ("writable", "readable"):
+        for path in getattr(sandbox, field):
+            if not Path(path).exists():
+                raise SandboxUnavailable(f"sandbox.{field}: {path} does not exist; create it")
+
+
+def _program_dirs(program: str) -> Iterator[Path]:
+    """Where the program is and, if that is a link, where it really is, as far as it is hidden."""
+    for file in dict.fromkeys((Path(program), Path(program).resolve())):
+        if file.is_file() and any(file.is_relative_to(hidden) for hidden in _HIDDEN):
+            yield file.parent

@@ -43,7 +43,7 @@ async def open_session(
 ) -> Session:
     """Start the driver's program; if it cannot be started, a session that only finishes."""
     try:
-        argv = _command(spec, driver.argv)
+        argv = await _command(spec, driver.argv)
         process = await Process.start(argv, cwd=spec.workdir, env=spec.env, stdin=driver.pipe)
     except (OSError, sandbox.SandboxUnavailable) as problem:
         clean_up()
@@ -59,10 +59,12 @@ def _refusal(spec: LaunchSpec, program: str, problem: Exception) -> Refused:
     return Refused(ReasonCode.PROGRAM_MISSING, f"cannot start {program}: {problem}")
 
 
-def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
+async def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
     if spec.sandbox is None:
         return argv
-    return sandbox.wrap(spec.sandbox, argv, spec.workdir, (spec.home, *spec.git_dirs))
+    writable = (spec.home, *spec.git_dirs)
+    path = spec.env.get("PATH")
+    return await sandbox.wrap(spec.sandbox, argv, cwd=spec.workdir, writable=writable, path=path)
 
 
 class Refused:
