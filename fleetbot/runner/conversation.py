@@ -13,6 +13,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import prompt
 from fleetbot.runner.adapters import contract
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.messages import Messages
 from fleetbot.runner.prompt import CommentContext, Context, IssueContext
 from fleetbot.runner.questions import Questions
 from fleetbot.runner.runlog import RunLog
@@ -23,7 +24,7 @@ from fleetbot.runner.workspace import Worktree
 
 
 class Conversation:
-    """Launches the program, follows its events, takes messages for it."""
+    """Launches the program, follows its events, joins it with people."""
 
     def __init__(self, setup: Setup, record: RunRecord, log: RunLog) -> None:
         self._setup = setup
@@ -31,10 +32,9 @@ class Conversation:
         self._order = record.order
         self._log = log
         self._memory: Memory = setup.memories.of(record.order.task)
-        self._session: contract.Session | None = None
         self._used_before = record.usage
         self._resets_at: int | None = None
-        self._heard: set[str] = set()
+        self._messages = Messages(setup.link, record.order.run, record.order.notes, log.add)
         self._questions = Questions(
             setup.link,
             record.order.run,
@@ -47,18 +47,6 @@ class Conversation:
         """Whether the program goes on with a session of an earlier attempt."""
         return self._memory.session is not None
 
-    async def tell(self, message: str, text: str) -> None:
-        """A person's message: to the program if it listens, else kept for the next attempt."""
-        if message in self._heard:
-            return
-        self._heard.add(message)
-        told = "kept" if self._session is None else await self._session.steer(text)
-        if told == "delivered":
-            self._log.add("a person's message was handed to the program")
-        else:
-            self._remember(messages=(*self._memory.messages, text))
-            self._log.add("a person's message is kept for the next attempt")
-
     async def turn(
         self, tree: Worktree, env: Mapping[str, str], refuted: tuple[str, ...], seconds: float
     ) -> str:
@@ -66,18 +54,17 @@ class Conversation:
         spec = await self._spec(tree, env, refuted, seconds)
         self._used_before = self._record.usage
         session = await self._setup.adapter.launch(spec)
-        self._session = session
+        listening = asyncio.create_task(self._messages.listen(session))
         try:
             finished = await self._follow(session, spec)
         finally:
-            self._session = None
+            listening.cancel()
             await self._questions.close()
             await _to_the_end(session.stop(ReasonCode.CANCELLED_BY_USER))
         for denial in finished.permission_denials:
             self._log.add(f"was not allowed: {denial.tool}: {denial.summary}")
         if finished.outcome != "done":
             raise self._failure(finished)
-        self._remember(messages=())
         return finished.summary
 
     async def _spec(
@@ -124,7 +111,7 @@ class Conversation:
             left_out=len(comments) - len(heeded),
             instructions=prompt.instructions_in(tree.path),
             earlier=tree.earlier,
-            messages=self._memory.messages,
+            messages=self._messages.take(),
             refuted=refuted,
             resumed=self.resumes,
         )

@@ -84,7 +84,10 @@ class Handover:
         try:
             if box is not None:
                 writable = (self._setup.home, *tree.git_dirs)
-                command = sandbox.wrap(box, command, tree.path, writable)
+                path = self._env.get("PATH")
+                command = await sandbox.wrap(
+                    box, command, cwd=tree.path, writable=writable, path=path
+                )
             done = await complete(command, cwd=tree.path, env=self._env, timeout=_COMMIT_SECONDS)
         except (OSError, TimeoutError, sandbox.SandboxUnavailable) as problem:
             raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"{argv[1]}: {problem}") from None

@@ -63,7 +63,6 @@ class Host:
         )
         self._workers: dict[str, Worker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tellings: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._welcome = asyncio.Event()
         self._free = asyncio.Semaphore(agent.max_concurrency)
@@ -79,7 +78,7 @@ class Host:
             self._say(f"turned away: {first_error(problem)}")
         else:
             await self._finish_runs(halt)
-        await _cancelled(serving, *self._tasks, *self._tellings)
+        await _cancelled(serving, *self._tasks)
         if not serving.cancelled() and serving.exception():
             return False
         await self._say_goodbye()
@@ -173,12 +172,6 @@ class Host:
         for order in answer.cancel:
             if worker := self._workers.get(order.run):
                 worker.cancel(order.reason)
-        for message in answer.messages:
-            if worker := self._workers.get(message.run):
-                # A program that does not read must not hold up the heartbeat.
-                telling = asyncio.create_task(worker.tell(message.id, message.text))
-                self._tellings.add(telling)
-                telling.add_done_callback(self._tellings.discard)
 
     async def _claims(self, setup: Setup, wait: float) -> None:
         link = self._link

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from fleetbot.domain.model import Taken
 from fleetbot.wire import (
     API,
     AskAnswer,
@@ -25,12 +26,14 @@ from fleetbot.wire import (
     HeartbeatRequest,
     LogAnswer,
     LogRequest,
+    MessageList,
     Problem,
     ReceiptAnswer,
     ReceiptRequest,
     RegisterAnswer,
     RegisterRequest,
     RunAnswer,
+    TakenRequest,
 )
 
 _T = TypeVar("_T")
@@ -142,6 +145,15 @@ class Link:
     async def answer(self, run: str, ask: str, wait: float) -> AskAnswer:
         path = f"runs/{_part(run)}/asks/{_part(ask)}?wait={wait:g}"
         return await self._call("GET", path, AskAnswer, wait=wait)
+
+    async def messages(self, run: str, wait: float) -> MessageList:
+        """What people have said that was not taken yet; waits for something."""
+        path = f"runs/{_part(run)}/messages?wait={wait:g}"
+        return await self._call("GET", path, MessageList, wait=wait)
+
+    async def taken(self, run: str, message: str, taken: Taken) -> None:
+        path = f"runs/{_part(run)}/messages/{_part(message)}/taken"
+        await self._send("POST", path, TakenRequest(taken=taken), self.token)
 
     async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a call until the orchestrator answers; its refusals are raised."""

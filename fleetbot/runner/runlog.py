@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fleetbot.runner.link import Link
+from fleetbot.runner.link import Link, Refused
 from fleetbot.runner.spool import LogFile
 from fleetbot.wire import LogLine, LogRequest
 
@@ -84,7 +84,13 @@ class RunLog:
         limits = self._batching
         while lines := self._file.read(self._acked, limits.lines, limits.bytes):
             request = LogRequest(offset=self._acked, lines=lines)
-            answer = await self._link.persist(lambda: self._link.log(self._run, request))  # noqa: B023 - awaited at once
-            # It may have more than was just sent (an earlier answer was lost) or, restored from a
-            # backup, less; its word is where to go on.
-            self._acked = min(answer.acked, len(self._file))
+            try:
+                answer = await self._link.persist(lambda: self._link.log(self._run, request))  # noqa: B023 - awaited at once
+            except Refused as refused:
+                if refused.problem.code != "log_gap" or self._acked == 0:
+                    raise
+                # It was restored from a backup: it leaves out what it still has.
+                self._acked = 0
+            else:
+                # More than was just sent, where an earlier answer was lost.
+                self._acked = min(answer.acked, len(self._file))

@@ -12,11 +12,10 @@ from fleetbot.domain.model import Usage
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """The program's session to go on with, what it has used in all, and messages not yet given."""
+    """The program's session to go on with, and what it has used in all."""
 
     session: str | None = None
     usage: Usage = Usage()
-    messages: tuple[str, ...] = ()
 
 
 class Memories:

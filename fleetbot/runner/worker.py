@@ -44,6 +44,7 @@ class Worker:
         self._conversation = Conversation(setup, record, self._log)
         self._task: asyncio.Task[Any] | None = None
         self._cancelled: str | None = None
+        self._settling = False
 
     async def work(self) -> None:
         """A new run."""
@@ -54,13 +55,9 @@ class Worker:
         await process.sweep(self._order.run)
         await self._guarded(self._go_on())
 
-    async def tell(self, message: str, text: str) -> None:
-        """Hand a person's message to the program, or keep it."""
-        await self._conversation.tell(message, text)
-
     def cancel(self, reason: str) -> None:
-        """The orchestrator takes the run away."""
-        if self._cancelled is None and self._task is not None:
+        """The orchestrator takes the run away. While it is being settled, the answer says so."""
+        if self._cancelled is None and self._task is not None and not self._settling:
             self._cancelled = reason
             self._task.cancel()
 
@@ -153,18 +150,22 @@ class Worker:
     async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:
         """File the receipt and wait for what the orchestrator finds."""
         link = self._setup.link
+        self._settling = True
         answer = await link.persist(lambda: link.file(due.request, due.key))
         self._note(f"receipt {answer.receipt} filed")
-        while answer.verdict is Verdict.PENDING:
+        while answer.verdict is Verdict.PENDING and not answer.final:
             receipt = answer.receipt
             answer = await link.persist(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
+        self._settling = False
         if answer.verdict is Verdict.VERIFIED:
             self._setup.memories.forget(self._order.task)
             self._note("receipt verified")
-        else:
+        elif answer.verdict is Verdict.REFUTED:
             self._record.note(ReceiptRefuted())
             final = " for good" if answer.final else ""
             self._note(f"receipt refuted{final}: {'; '.join(answer.reasons)}")
+        else:
+            self._note("the run ended before its receipt was decided")
         return answer
 
     async def _fail(self, failure: RunFailed) -> None:
@@ -179,6 +180,7 @@ class Worker:
 
     async def _report(self, request: FailRequest) -> None:
         link, run = self._setup.link, self._order.run
+        self._settling = True
         self._note(f"failed: {request.reason}: {request.detail}")
         await link.persist(lambda: link.fail(run, request))
 

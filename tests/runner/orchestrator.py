@@ -64,7 +64,7 @@ class Orchestrator:
     answers: dict[str, wire.AskAnswer] = field(default_factory=dict)
     findings: deque[Finding] = field(default_factory=deque)
     cancels: list[wire.CancelOrder] = field(default_factory=list)
-    messages: list[wire.RunMessage] = field(default_factory=list)
+    messages: dict[str, wire.MessageView] = field(default_factory=dict)
     superseded: set[str] = field(default_factory=set)
     tokens: dict[str, str] = field(default_factory=dict)
     drain: bool = False
@@ -138,6 +138,8 @@ class Orchestrator:
                 web.post(f"{api}/runs/{{run}}/fail", self._fail),
                 web.post(f"{api}/runs/{{run}}/ask", self._ask),
                 web.get(f"{api}/runs/{{run}}/asks/{{ask}}", self._answer),
+                web.get(f"{api}/runs/{{run}}/messages", self._messages),
+                web.post(f"{api}/runs/{{run}}/messages/{{message}}/taken", self._taken),
                 web.post(f"{api}/receipts", self._file),
                 web.get(f"{api}/receipts/{{receipt}}", self._verdict),
             ]
@@ -185,7 +187,6 @@ class Orchestrator:
             wire.HeartbeatAnswer(
                 next_seconds=_SOON,
                 cancel=tuple(order for order in self.cancels if order.run in body.runs),
-                messages=tuple(message for message in self.messages if message.run in body.runs),
                 drain=self.drain,
             )
         )
@@ -255,6 +256,22 @@ class Orchestrator:
         ask = request.match_info["ask"]
         await self._within(request, lambda: ask in self.answers)
         return _json(self.answers.get(ask) or wire.AskAnswer(state="waiting"))
+
+    async def _messages(self, request: web.Request) -> web.Response:
+        run = self._run(request)
+        await self._within(request, lambda: bool(self._untaken(run)))
+        return _json(wire.MessageList(messages=self._untaken(run)))
+
+    def _untaken(self, run: str) -> tuple[wire.MessageView, ...]:
+        return tuple(m for m in self.messages.values() if m.run == run and m.taken is None)
+
+    async def _taken(self, request: web.Request) -> web.Response:
+        body = await _read(request, wire.TakenRequest)
+        message = request.match_info["message"]
+        known = self.messages[message]
+        self.messages[message] = msgspec.structs.replace(known, taken=body.taken)
+        await self.changed()
+        return web.Response(status=204)
 
     async def _within(self, request: web.Request, holds: Callable[[], bool]) -> None:
         try:

@@ -19,7 +19,7 @@ from fleetbot.devkit.forge import DevForge
 from fleetbot.domain.model import branch_name
 from fleetbot.runner import app
 from fleetbot.runner.config import Config, load
-from fleetbot.wire import Assignment, CancelOrder, RunMessage
+from fleetbot.wire import Assignment, CancelOrder, MessageView
 from tests.runner.orchestrator import ENROLMENT, Orchestrator
 
 REPO = "ada/widgets"
@@ -121,7 +121,8 @@ class Scene:
         self.orchestrator.cancels.append(CancelOrder(run=order.run, reason=reason))
 
     async def tell(self, order: Assignment, text: str) -> None:
-        self.orchestrator.messages.append(RunMessage(id="m1", run=order.run, text=text))
+        self.orchestrator.messages["m1"] = MessageView(id="m1", run=order.run, text=text)
+        await self.orchestrator.changed()
 
     def is_alive(self, pid: int) -> bool:
         try:

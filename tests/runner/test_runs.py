@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetbot.domain.model import Verdict
+from fleetbot.domain.model import Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from tests.runner.orchestrator import Finding
 from tests.runner.scene import REPO, WRITES_A_FILE, Scene
@@ -278,23 +278,33 @@ async def test_the_program_knows_its_task_by_its_environment(scene: Scene) -> No
     assert f"RUN={order.run}" in log
 
 
-async def test_a_message_that_the_program_cannot_take_is_kept_for_the_next_attempt(
+async def test_a_message_that_the_program_cannot_take_is_given_at_its_next_start(
     scene: Scene,
 ) -> None:
-    first = await scene.order()
+    order = await scene.order()
+    scene.orchestrator.findings.append(Finding(Verdict.REFUTED, ("mend it",)))
     gate = scene.root / "gate"
-    await scene.orchestrator.assign(first)
-    async with scene.runner(f"echo at work; until test -e {gate}; do sleep 0.02; done; exit 1"):
-        await scene.orchestrator.until(lambda o: "at work" in o.log_of(first.run))
-        await scene.tell(first, "Use the blue one")
-        await scene.orchestrator.until(lambda o: "kept for the next" in o.log_of(first.run))
+    script = f'echo at work; until test -e {gate}; do sleep 0.02; done; cat "$FLEETBOT_PROMPT_FILE"'
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(f"{script}; date >> d.txt"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        await scene.tell(order, "Use the blue one")
+        await scene.orchestrator.until(lambda o: o.messages["m1"].taken is Taken.KEPT)
         gate.touch()
-        await scene.settled(first)
-    second = await scene.order(issue=first.issue, attempt=2, task=first.task)
+        await scene.settled(order)
 
-    await scene.carry_out('cat "$FLEETBOT_PROMPT_FILE"; date > d.txt', second)
+    first, second = scene.orchestrator.log_of(order.run).split("receipt refuted")
+    assert "Use the blue one" not in first
+    assert "Use the blue one" in second
 
-    assert "Use the blue one" in scene.orchestrator.log_of(second.run)
+
+async def test_what_people_said_to_an_earlier_attempt_is_told_to_this_one(scene: Scene) -> None:
+    order = await scene.order(attempt=2, notes=("Use the blue one",))
+
+    await scene.carry_out('cat "$FLEETBOT_PROMPT_FILE"; date > d.txt', order)
+
+    assert "Use the blue one" in scene.orchestrator.log_of(order.run)
 
 
 async def test_a_run_is_limited_by_what_the_orchestrator_allows(scene: Scene) -> None:

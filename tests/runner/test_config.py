@@ -1,0 +1,150 @@
+"""The runner's configuration: a complete example, and a way out of every mistake."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from fleetbot.runner.config import Config, ConfigError, decode, load
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+SMALL = """
+[orchestrator]
+url = "http://127.0.0.1:1/fleet/"
+[forge]
+url = "http://127.0.0.1:2"
+username = "fleet"
+token = "t0ken-of-fleet"
+[[agents]]
+name = "worker-1"
+adapter = "command"
+[agents.command]
+argv = ["true"]
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def refusal(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ConfigError) as refused:
+        load(written(tmp_path, text), {})
+    return str(refused.value)
+
+
+def test_the_example_is_valid() -> None:
+    config = decode(EXAMPLE.read_text())
+
+    assert [agent.adapter for agent in config.agents] == ["claude-code", "codex", "command"]
+
+
+def settings(kind: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted names of every setting below a struct."""
+    for field in msgspec.structs.fields(kind):
+        table = table_in(field.type)
+        yield from settings(table, f"{prefix}{field.name}.") if table else [prefix + field.name]
+
+
+def table_in(hint: Any) -> Any:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        return hint
+    return next(filter(None, map(table_in, get_args(hint))), None)
+
+
+def test_the_example_names_every_setting_there_is() -> None:
+    uncommented = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    example = tomllib.loads(uncommented)
+
+    missing = [name for name in settings(Config) if not is_named(example, name.split("."))]
+
+    assert missing == []
+
+
+def is_named(table: Any, steps: list[str]) -> bool:
+    if not steps:
+        return True
+    if isinstance(table, list):
+        return any(is_named(entry, steps) for entry in table)
+    return isinstance(table, dict) and steps[0] in table and is_named(table[steps[0]], steps[1:])
+
+
+def test_a_small_file_gets_the_defaults_and_absolute_paths(tmp_path: Path) -> None:
+    text = SMALL.replace("[forge]", '[runner]\nroot = "state"\n[forge]')
+
+    config = load(written(tmp_path, text), {})
+
+    assert config.root == tmp_path / "state"
+    assert config.orchestrator.url == "http://127.0.0.1:1/fleet"
+    assert config.workspace.keep_days == 7
+    assert config.agents[0].commits_leftovers
+    assert config.host
+
+
+def test_tokens_come_from_files_and_variables(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from-a-file\n")
+    text = SMALL.replace('token = "t0ken-of-fleet"', 'token_env = "FORGE_TOKEN"').replace(
+        "[forge]", 'enrolment_token_file = "secret"\n[forge]'
+    )
+
+    config = load(written(tmp_path, text), {"FORGE_TOKEN": "from-a-variable"})
+
+    assert config.forge.token == "from-a-variable"
+    assert config.orchestrator.enrolment_token == "from-a-file"
+    assert set(config.secrets()) == {"from-a-variable", "from-a-file"}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "instead", "said"),
+    [
+        ('token = "t0ken-of-fleet"', "", "forge.token is missing; set one of token, token_file"),
+        ('token = "t0ken-of-fleet"', 'token_file = "gone"', "forge.token_file: cannot read"),
+        ('token = "t0ken-of-fleet"', 'token_env = "GONE"', "the variable GONE is not set"),
+        ("[forge]", '[forge]\ntoken_env = "X"', "forge.token is given 2 times"),
+        ("username", "user", "forge.user: there is no such setting; did you mean 'username'?"),
+        ('username = "fleet"', "", "forge.username is missing"),
+        ('username = "fleet"', "username = 3", "forge.username: expected 'str', got 'int'"),
+        ("http://127.0.0.1:2", "forge.example.org", "forge.url: expected 'str' matching"),
+        ("[forge]", "[forges]", "forges: there is no such setting; did you mean 'forge'?"),
+        ("worker-1", "Worker One", "agents[0].name"),
+        ('"command"', '"comand"', "agents[0].adapter: invalid enum value 'comand'"),
+        ("[agents.command]", "[agents.claude]", "agents[0].claude.argv: there is no such"),
+        ('[agents.command]\nargv = ["true"]', "", "give it a table [agents.command]"),
+        ('argv = ["true"]', "argv = []", "agents[0].command: argv: name the program to run"),
+        ("[agents.command]", "[agents.codex]\n[agents.command]", "remove its table [agents.codex]"),
+        ("[[agents]]", "max_gb = 3\n[[agents]]", "forge.max_gb: there is no such setting"),
+        ("[[agents]]", "[workspace]\nkeep_days = -1\n[[agents]]", "workspace.keep_days"),
+        ("[[agents]]", "[workspace.hooks.before_run]\n[[agents]]", "before_run.run is missing"),
+        ("[agents.command]", 'prompt = "gone.j2"\n[agents.command]', "there is no file"),
+        ("[orchestrator]", "[orchestrator", "not TOML"),
+    ],
+)
+def test_a_mistake_is_answered_with_its_field_and_the_way_out(
+    tmp_path: Path, mistake: str, instead: str, said: str
+) -> None:
+    assert mistake in SMALL
+
+    refused = refusal(tmp_path, SMALL.replace(mistake, instead, 1))
+
+    assert said in refused
+    assert "\n" not in refused
+    assert "t0ken-of-fleet" not in refused
+
+
+def test_two_agents_of_one_name_are_refused(tmp_path: Path) -> None:
+    agent = SMALL[SMALL.index("[[agents]]") :]
+
+    assert "two agents are named 'worker-1'" in refusal(tmp_path, SMALL + agent)
+
+
+def test_a_missing_file_points_to_the_example(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.example\.toml"):
+        load(tmp_path / "gone.toml", {})
