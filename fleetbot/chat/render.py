@@ -30,6 +30,8 @@ def notice(effect: TaskNotice | AgentNotice, now: int) -> Message:
             return Message(_completed(effect), urgent=True)
         case NoticeKind.REFUTED:
             return Message(_refuted(effect))
+        case NoticeKind.ASKED:
+            return Message(_asked(effect), urgent=True)
         case NoticeKind.CANCELLED:
             return Message(_cancelled(effect))
         case _:
@@ -75,6 +77,12 @@ def _refuted(effect: TaskNotice) -> Rich:
         quote(effect.detail),
         "It knows the reasons and may mend it.",
     )
+
+
+def _asked(effect: TaskNotice) -> Rich:
+    agent = effect.run.agent if effect.run else "The agent"
+    says = say("🙋 ", bold(agent), " asks, and waits for an answer:")
+    return rows(_headline("❓", effect.task), says, quote(effect.detail))
 
 
 def _cancelled(effect: TaskNotice) -> Rich:

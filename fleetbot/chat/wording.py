@@ -53,8 +53,8 @@ def until(at: int, now: int) -> str:
     if at - now < 600_000:
         return f"in {span(at - now)}"
     moment = datetime.fromtimestamp(at / 1000, UTC)
-    form = "%H:%M UTC" if at - now < _DAY * 1000 else "%-d %b %H:%M UTC"
-    return f"in {span(at - now)}, at {moment.strftime(form)}"
+    form = "at %H:%M UTC" if at - now < _DAY * 1000 else "on %-d %b at %H:%M UTC"
+    return f"in {span(at - now)}, {moment.strftime(form)}"
 
 
 def count(number: int, noun: str) -> str:

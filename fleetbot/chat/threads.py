@@ -1,0 +1,250 @@
+"""One thread per agent and room, with the log of its runs.
+
+A run's log is gathered into few messages: the newest one is edited until it is full. What has been
+written is kept on disk, so that a restart neither repeats nor loses a line: a message is planned
+before it is sent, and sent again under the same transaction id if its event id was not kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from fleetbot.chat import pages
+from fleetbot.chat.link import Link, transaction
+from fleetbot.chat.pages import Page
+from fleetbot.domain import events as ev
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import AgentName, Run, RunId, Task, TaskId
+from fleetbot.services.delivery import RetryLater, Undeliverable
+from fleetbot.services.fleet import Fleet
+from fleetbot.store.journal import Anchor, Change
+
+log = logging.getLogger("fleetbot.chat")
+
+PACE_MS = 3_000
+_SLOWEST_MS = 60_000
+_page = msgspec.json.Decoder(Page)
+_run_ids = msgspec.json.Decoder(list[RunId])
+
+
+class ThreadLog:
+    """Writes the logs of runs to `rooms(repo)`; `wake` is called when there is something to do.
+
+    A thread changes at most once per `pace_ms`, less often while the homeserver limits us; the end
+    of a run is written at once.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        link: Link,
+        rooms: Callable[[str], Sequence[str]],
+        wake: Callable[[], None],
+        *,
+        pace_ms: int = PACE_MS,
+    ) -> None:
+        self._fleet = fleet
+        self._link = link
+        self._rooms = rooms
+        self._wake = wake
+        self._fastest = self._pace = pace_ms
+        self._restored = False
+        self._behind: dict[RunId, None] = {}
+        self._followed: dict[AgentName, dict[RunId, None]] = {}
+        self._pages: dict[tuple[str, RunId], Page] = {}
+        self._roots: dict[tuple[str, AgentName], str] = {}
+        self._changeable_at: dict[tuple[str, AgentName], int] = {}
+        self._quiet_until = 0
+
+    def note(self, run: RunId) -> None:
+        """The run's log has grown, or the run has begun or ended."""
+        self._behind[run] = None
+        self._wake()
+
+    def hear(self, lines: Sequence[Recorded]) -> None:
+        """Listener of the fleet: runs that begin and end."""
+        for line in lines:
+            match line.event:
+                case (
+                    ev.TaskStarted(run=run)
+                    | ev.TaskCompleted(run=run)
+                    | ev.TaskFailed(run=run)
+                    | ev.TaskAgentLost(run=run)
+                ):
+                    self.note(run)
+                case ev.TaskCancelled():
+                    task = self._fleet.state.tasks.get(TaskId(line.stream.partition(":")[2]))
+                    if task and task.run:
+                        self.note(task.run)
+
+    async def tick(self) -> float | None:
+        """Write what is new. Answers in how many seconds to come again, None if nothing waits."""
+        await self._restore()
+        for run in list(self._behind):
+            if self._fleet.clock() < self._quiet_until:
+                break
+            await self._catch_up(run)
+        if not self._behind:
+            return None
+        return max(self._pace, self._quiet_until - self._fleet.clock()) / 1000
+
+    async def _restore(self) -> None:
+        """After a start: runs that are on, and those whose end may not have been written."""
+        if self._restored:
+            return
+        for agent in list(self._fleet.state.agents):
+            kept = await self._fleet.store.anchor(_followed_key(agent))
+            runs = dict.fromkeys(_run_ids.decode(kept) if kept else ())
+            self._followed[agent] = runs
+            self._behind |= runs
+        self._behind |= dict.fromkeys(run.id for run in self._fleet.state.live_runs())
+        self._restored = True
+
+    async def _catch_up(self, run_id: RunId) -> None:
+        del self._behind[run_id]
+        done = False
+        try:
+            await self._fleet.recall_run(run_id)
+            run = self._fleet.state.runs.get(run_id)
+            done = run is None or not run.started_at or await self._write(run)
+        finally:
+            if not done:
+                self._behind[run_id] = None
+
+    async def _write(self, run: Run) -> bool:
+        """Whether every room has all there is."""
+        task = self._fleet.state.tasks[run.task]
+        await self._follow(run)
+        done = True
+        for room in self._rooms(task.repo):
+            done = await self._write_in(room, run, task) and done
+        if done and pages.is_over(run):
+            await self._unfollow(run)
+        return done
+
+    async def _write_in(self, room: str, run: Run, task: Task) -> bool:
+        thread = (room, run.agent)
+        over = pages.is_over(run)
+        while True:
+            now = self._fleet.clock()
+            if now < self._quiet_until or (not over and now < self._changeable_at.get(thread, 0)):
+                return False
+            try:
+                changed, more = await self._step(room, run, task)
+            except RetryLater as limit:
+                self._slow_down(limit)
+                return False
+            except Undeliverable as error:
+                log.warning("the log of %s cannot be written in %s: %s", run.id, room, error)
+                self._changeable_at[thread] = self._fleet.clock() + _SLOWEST_MS
+                return True
+            if changed:
+                self._pace = max(self._fastest, self._pace * 9 // 10)
+                self._changeable_at[thread] = self._fleet.clock() + self._pace
+            if not more:
+                return True
+
+    def _slow_down(self, limit: RetryLater) -> None:
+        self._pace = min(_SLOWEST_MS, self._pace * 2)
+        pause = self._pace if limit.seconds is None else round(limit.seconds * 1000)
+        self._quiet_until = self._fleet.clock() + pause
+
+    # one message
+
+    async def _step(self, room: str, run: Run, task: Task) -> tuple[bool, bool]:
+        """Send or edit one message: whether one had to be, and whether there may be more."""
+        page = await self._newest_page(room, run.id) or await self._plan(room, run, 0)
+        if not page.event:
+            await self._send(room, run, task, page)
+            return True, True
+        wanted, full = await self._reach(run, page.first)
+        changed = (wanted.upto, wanted.closed) != (page.upto, page.closed)
+        if changed:
+            await self._edit(room, run, task, replace(wanted, event=page.event))
+        elif full:
+            await self._plan(room, run, wanted.upto)
+        return changed, full
+
+    async def _reach(self, run: Run, first: int) -> tuple[Page, bool]:
+        """The page from line `first` on as it should be now, and whether it is full."""
+        lines = await self._fleet.store.log_lines(run.id, first, pages.PAGE_LINES + 1)
+        fits = pages.fit(lines)
+        full = fits < len(lines)
+        return Page(first, first + fits, closed=pages.is_over(run) and not full), full
+
+    async def _plan(self, room: str, run: Run, first: int) -> Page:
+        page, _ = await self._reach(run, first)
+        await self._keep(room, run.id, page)
+        return page
+
+    async def _send(self, room: str, run: Run, task: Task, page: Page) -> None:
+        root = await self._root(room, run.agent, look=page.first == 0)
+        message = pages.in_thread(await self._content(run, task, page), root)
+        sent = await self._link.send(room, message, transaction("log", room, run.id, page.first))
+        await self._keep(room, run.id, replace(page, event=sent))
+
+    async def _edit(self, room: str, run: Run, task: Task, page: Page) -> None:
+        message = pages.as_edit(await self._content(run, task, page), page.event)
+        edit = transaction("log", room, run.id, page.first, page.upto, page.closed)
+        await self._link.send(room, message, edit)
+        await self._keep(room, run.id, page)
+
+    async def _content(self, run: Run, task: Task, page: Page) -> dict[str, object]:
+        number = page.upto - page.first
+        lines = await self._fleet.store.log_lines(run.id, page.first, number) if number else []
+        return pages.page_content(page, lines, run, task)
+
+    # what is remembered
+
+    async def _root(self, room: str, agent: AgentName, *, look: bool) -> str:
+        """The thread's first message; with `look` it is made anew if it is gone."""
+        key = f"thread:{room}:{agent}"
+        root = self._roots.get((room, agent)) or await self._fleet.store.anchor(key)
+        if root is None or (look and not await self._link.holds(room, root)):
+            made = transaction("thread", room, agent, root or "")
+            root = await self._link.send(room, pages.root_content(agent), made)
+            await self._remember(key, root)
+        self._roots[room, agent] = root
+        return root
+
+    async def _newest_page(self, room: str, run: RunId) -> Page | None:
+        page = self._pages.get((room, run))
+        if page is None and (kept := await self._fleet.store.anchor(_page_key(room, run))):
+            page = self._pages[room, run] = _page.decode(kept)
+        return page
+
+    async def _keep(self, room: str, run: RunId, page: Page) -> None:
+        await self._remember(_page_key(room, run), msgspec.json.encode(page).decode())
+        self._pages[room, run] = page
+
+    async def _follow(self, run: Run) -> None:
+        runs = self._followed.setdefault(run.agent, {})
+        if run.id not in runs:
+            runs[run.id] = None
+            await self._remember_followed(run.agent)
+
+    async def _unfollow(self, run: Run) -> None:
+        """All is written; lines that come late make it followed again."""
+        self._followed[run.agent].pop(run.id)
+        await self._remember_followed(run.agent)
+        for key in [key for key in self._pages if key[1] == run.id]:
+            del self._pages[key]
+
+    async def _remember_followed(self, agent: AgentName) -> None:
+        runs = msgspec.json.encode(list(self._followed[agent])).decode()
+        await self._remember(_followed_key(agent), runs)
+
+    async def _remember(self, key: str, value: str) -> None:
+        await self._fleet.store.append(Change(anchors=(Anchor(key=key, value=value),)))
+
+
+def _page_key(room: str, run: RunId) -> str:
+    return f"log:{room}:{run}"
+
+
+def _followed_key(agent: AgentName) -> str:
+    return f"logs:{agent}"

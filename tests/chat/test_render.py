@@ -1,0 +1,210 @@
+"""What a room hears of tasks and agents, word for word."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fleetbot.chat.render import Message, notice
+from fleetbot.chat.wording import ago, span, until
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
+from fleetbot.domain.model import AgentName
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import Refuted, Verified
+from tests.chat.markup import Markup, mentions
+from tests.domain import builders as a
+from tests.domain.builders import HOUR, MINUTE, SECOND, START, World
+
+
+@pytest.fixture
+def running() -> World:
+    """team/app#1 is at work with claude-1, since a minute."""
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    return world.later(MINUTE)
+
+
+def heard(world: World, command: cmd.Command) -> list[Message]:
+    told = [x for x in world.told(command) if isinstance(x, TaskNotice | AgentNotice)]
+    return [notice(effect, world.now) for effect in told]
+
+
+def only(messages: list[Message]) -> Message:
+    (message,) = messages
+    return message
+
+
+def lines(message: Message) -> list[str]:
+    return message.body.text.split("\n")
+
+
+def test_an_assignment_is_told_in_passing() -> None:
+    world = World().given(a.an_agent(), a.a_task(title="Mend <the> door"))
+
+    message = only(heard(world, a.dispatch()))
+
+    assert not message.urgent
+    assert lines(message) == ["📋 team/app#1 Mend <the> door", "goes to claude-1"]
+    assert message.body.html == (
+        '📋 <b><a href="https://forge.example/team/app/issues/1">team/app#1</a></b>'
+        " Mend &lt;the&gt; door<br>goes to <b>claude-1</b>"
+    )
+
+
+def test_a_completion_comes_with_the_proof(running: World) -> None:
+    running.given(cmd.FileReceipt(a.R1, a.A1, a.a_receipt(summary="The door\ncloses again.")))
+    running.later(11 * MINUTE)
+
+    message = only(heard(running, cmd.Conclude(a.C1, Verified())))
+
+    assert message.urgent
+    assert lines(message) == [
+        "✅ team/app#1 Mend the door",
+        "done by claude-1 in 12 min · PR #7",
+        "> The door",
+        "> closes again.",
+    ]
+    assert Markup(message.body.html).links == [
+        "https://forge.example/team/app/issues/1",
+        "https://forge.example/team/app/pulls/7",
+    ]
+
+
+def test_a_failure_that_is_tried_again_says_when(running: World) -> None:
+    failure = a.fail(ReasonCode.TIMEOUT, detail="It was still compiling.")
+
+    message = only(heard(running, failure))
+
+    assert message.urgent
+    first, reason, detail, advice, next_try = lines(message)
+    assert first == "❌ team/app#1 Mend the door"
+    assert reason == "claude-1, attempt 1: the run took longer than it may"
+    assert detail == "> It was still compiling."
+    assert advice == "Split the issue, or raise `runs.timeout_seconds`."
+    assert next_try.startswith("🔁 It is tried again in 2")
+
+
+def test_a_failure_for_good_says_what_a_person_can_do(running: World) -> None:
+    message = only(heard(running, a.fail(ReasonCode.BILLING)))
+
+    assert lines(message)[-2:] == [
+        "Top up the account, then retry.",
+        "🙋 To try again: !fleet retry team/app#1",
+    ]
+
+
+def test_a_refuted_receipt_is_told_with_its_reasons(running: World) -> None:
+    running.given(a.file())
+
+    message = only(heard(running, cmd.Conclude(a.C1, Refuted(("The diff is empty.",)))))
+
+    assert not message.urgent
+    assert lines(message) == [
+        "🔎 team/app#1 Mend the door",
+        "Forgejo does not bear out the receipt of claude-1 (PR #7):",
+        "> The diff is empty.",
+        "It knows the reasons and may mend it.",
+    ]
+
+
+def test_a_question_reaches_a_person(running: World) -> None:
+    message = only(heard(running, a.ask(title="Run `make`?")))
+
+    assert message.urgent
+    assert lines(message) == [
+        "❓ team/app#1 Mend the door",
+        "🙋 claude-1 asks, and waits for an answer:",
+        "> Run `make`?",
+    ]
+
+
+def test_a_lost_agent_is_told_and_so_is_what_becomes_of_its_task(running: World) -> None:
+    running.later(HOUR)
+
+    offline, lost = heard(running, cmd.Expire())
+
+    assert offline.urgent
+    assert lines(offline)[0] == "🔌 claude-1 is offline"
+    assert not lost.urgent
+    assert lines(lost) == [
+        "📡 team/app#1 Mend the door",
+        "claude-1, attempt 1: the agent missed its heartbeats",
+        "Look at the runner on the agent's machine.",
+        "🔁 It is tried again at once.",
+    ]
+
+
+def test_a_cancelled_run_is_told(running: World) -> None:
+    message = only(heard(running, cmd.CancelTask(a.T1)))
+
+    assert not message.urgent
+    assert lines(message) == [
+        "✖️ team/app#1 Mend the door",
+        "cancelled by a person; claude-1 is told to stop",
+    ]
+
+
+def test_an_agent_that_is_back_or_at_its_limit_is_told_in_passing() -> None:
+    back = AgentNotice(notice=NoticeKind.AGENT_ONLINE, agent=AgentName("claude-1"))
+    parked = AgentNotice(
+        notice=NoticeKind.AGENT_PARKED, agent=AgentName("claude-1"), until=START + 2 * HOUR
+    )
+
+    assert notice(back, START) == Message(notice(back, START).body, urgent=False)
+    assert lines(notice(back, START)) == ["🟢 claude-1 is back online"]
+    assert lines(notice(parked, START)) == [
+        "💤 claude-1 has reached its usage limit",
+        "It takes tasks again in 2 h, at 00:13 UTC.",
+    ]
+
+
+@given(hostile=st.text(max_size=300), kind=st.sampled_from(NoticeKind))
+def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(
+    hostile: str, kind: NoticeKind
+) -> None:
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    task = world.task()
+    bait = f"{hostile}</blockquote><img src=x>@room @ann:example.org {hostile}"
+    traits = replace(task.traits, title=bait)
+    effect = TaskNotice(
+        notice=kind,
+        task=replace(task, traits=traits, url=f"javascript:{hostile}", detail=bait),
+        run=world.run(),
+        summary=bait,
+        detail=bait,
+        reason=ReasonCode.AGENT_FAILED,
+        pull_request=7,
+    )
+
+    message = notice(effect, world.now)
+
+    assert not mentions(Markup(message.body.html).text)
+    assert not mentions(message.body.text)
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [
+        (0, "0 s"),
+        (40 * SECOND, "40 s"),
+        (90 * SECOND, "2 min"),
+        (59 * MINUTE, "59 min"),
+        (125 * MINUTE, "2 h 5 min"),
+        (12 * HOUR, "12 h"),
+        (96 * HOUR, "4 d"),
+        (-5, "0 s"),
+    ],
+)
+def test_spans_of_time_are_short(milliseconds: int, words: str) -> None:
+    assert span(milliseconds) == words
+
+
+def test_moments_are_told_from_now() -> None:
+    assert ago(START - 3 * MINUTE, START) == "3 min ago"
+    assert ago(START, START) == "just now"
+    assert until(START + 40 * SECOND, START) == "in 40 s"
+    assert until(START - 1, START) == "at once"
+    assert until(START + HOUR, START) == "in 60 min, at 23:13 UTC"
+    assert until(START + 49 * HOUR, START) == "in 2 d, on 16 Nov at 23:13 UTC"
