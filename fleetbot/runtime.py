@@ -17,6 +17,7 @@ from fleetbot.chat.commands import Chat
 from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.link import Link
 from fleetbot.chat.room import RoomSender, destination
+from fleetbot.chat.threads import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
@@ -101,6 +102,10 @@ class Runtime:
         link = Link(self._matrix)
         room_sender = RoomSender(link, now_ms)
         chat = Chat(self.fleet, self._tasks, lambda: self._settings, link.power_level)
+        self._threads = ThreadLog(
+            self.fleet, link, self._rooms_of, wake=partial(self._wake, "threads")
+        )
+        self.fleet.listen(self._threads.hear)
         self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms())
         self._deliverer = Deliverer(
             store,
@@ -195,14 +200,18 @@ class Runtime:
 
     def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
         """The rooms that hear of it: those of the task's repository, or all for an agent."""
-        rooms = self._settings.rooms.items()
         if isinstance(notice, fx.TaskNotice):
-            rooms = {room: its for room, its in rooms if its.hears(notice.task.repo)}.items()
-        return [destination(room) for room, _ in rooms]
+            rooms = self._rooms_of(notice.task.repo)
+        else:
+            rooms = list(self._settings.rooms)
+        return [destination(room) for room in rooms]
+
+    def _rooms_of(self, repo: str) -> list[str]:
+        return [room for room, its in self._settings.rooms.items() if its.hears(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._deliverer.wake()
-        self._wake("deliver", "verify", "threads")
+        self._wake("deliver", "verify")
 
     def _wake(self, *names: str) -> None:
         for name in names:

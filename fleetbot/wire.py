@@ -103,21 +103,12 @@ class CancelOrder(Answer, frozen=True):
     reason: str
 
 
-class RunMessage(Answer, frozen=True):
-    """Something a person says to a run."""
-
-    id: str
-    run: str
-    text: str
-
-
 class HeartbeatAnswer(Answer, frozen=True):
     """What to do: runs to stop, and whether to take nothing new."""
 
     next_seconds: float
     cancel: tuple[CancelOrder, ...] = ()
     drain: bool = False
-    messages: tuple[RunMessage, ...] = ()
 
 
 class ClaimRequest(Message, frozen=True):

@@ -46,11 +46,12 @@ else:
     notes.write_text(f"{before}\\n- Issue #{issue}: {os.environ['FLEETBOT_TITLE']}\\n")
     print("NOTES.md: noted what was asked for", flush=True)
 
-tests = subprocess.run([sys.executable, "-m", "unittest", "-q"], capture_output=True, text=True)
+unittest = [sys.executable, "-B", "-m", "unittest", "-q"]
+tests = subprocess.run(unittest, capture_output=True, text=True)
 print(tests.stderr.strip().splitlines()[-1], flush=True)
 if tests.returncode:
     sys.exit("the tests fail")
-subprocess.run(["git", "add", "--all", "--", ":!__pycache__"], check=True)
+subprocess.run(["git", "add", "--all"], check=True)
 message = f"{os.environ['FLEETBOT_TITLE']}\\n\\nRefs #{issue}"
 subprocess.run(["git", "commit", "--quiet", "-m", message], check=True)
 print("committed", flush=True)
@@ -79,6 +80,8 @@ _COLOURS = {
     "refuted": "red",
     "agent lost": "red",
     "matrix": "magenta",
+    "room": "magenta",
+    "thread": "magenta",
     "log": "white",
 }
 

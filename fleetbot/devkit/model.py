@@ -55,6 +55,7 @@ class Request:
 
     path: str
     body: Mapping[str, Any]
+    authorization: str = ""
 
     @property
     def text(self) -> str:
@@ -116,7 +117,7 @@ class ScriptedModel:
         return self.requests[number - 1]
 
     def _next(self, request: web.Request, body: Mapping[str, Any]) -> Reply:
-        asked = Request(request.path, body)
+        asked = Request(request.path, body, request.headers.get("Authorization", ""))
         self.requests.append(asked)
         self._arrived.set()
         line = self._script.pop(0) if self._script else self._after

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
+from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.rest import CallFailed
 from fleetbot.devkit.world import REPO, World
 
@@ -34,7 +35,7 @@ EXPECTED = (
     "comment",
     "labels",
     "status",
-    "matrix",
+    "room",
 )
 
 _JOURNAL = {
@@ -91,7 +92,13 @@ class Story:
             for step in await source():
                 self._see(step)
         for step in self._new_requests():
-            self._see(step)
+            self._see(await self._spelt_out(step))
+
+    async def _spelt_out(self, step: Step) -> Step:
+        if step.name != "labels":
+            return step
+        labels = (await self._world.issue(self._issue))["labels"]
+        return Step("labels", ", ".join(sorted(label["name"] for label in labels)))
 
     def _see(self, step: Step) -> None:
         self.seen.add(step.name)
@@ -145,10 +152,15 @@ class Story:
                 timeout=3600,
             )
             last = event.event_id
-            name = "log" if event.thread else "matrix"
-            first = next((line for line in reversed(event.text.splitlines()) if line.strip()), "")
-            text = first if event.thread else event.text.splitlines()[0]
-            self._matrix.put_nowait(Step(name, f"{world.bot.user_id.split(':')[0]}: {text}"))
+            self._matrix.put_nowait(_of_message(event))
+
+
+def _of_message(event: RoomEvent) -> Step:
+    """`room` is the news that the task is done, `log` a line of the agent's thread."""
+    lines = [line for line in event.text.splitlines() if line.strip()] or [""]
+    if event.thread:
+        return Step("log" if len(lines) > 1 else "thread", lines[-1])
+    return Step("room" if lines[0].startswith("✅") else "matrix", lines[0])
 
 
 def _of_delivery(event_type: str, payload: dict[str, Any], status: int) -> Step | None:
