@@ -5,6 +5,7 @@ Everything is set, not toggled, so that an effect may be delivered twice.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, cast
@@ -55,6 +56,7 @@ class ForgeSender:
         self._store = store
         self._labels = labels
         self._accounts = accounts
+        self._making_label = asyncio.Lock()  # Forgejo would make two of the same name
 
     async def __call__(self, due: Due) -> str:
         """Raises `RetryLater` or `Undeliverable`; answers what was done."""
@@ -138,7 +140,8 @@ class ForgeSender:
         try:
             await self._client.add_issue_labels(task.repo, task.issue, names)
         except UnknownLabel:
-            await self._client.ensure_labels(task.repo, [state_label(task.state, maps)])
+            async with self._making_label:
+                await self._client.ensure_labels(task.repo, [state_label(task.state, maps)])
             await self._client.add_issue_labels(task.repo, task.issue, names)
 
     async def _set_assignee(self, effect: fx.ShowOnIssue, issue: Issue) -> str:

@@ -84,7 +84,12 @@ class Verifier:
             for filed in self._pending()
             if self._due_at(filed) <= now and filed.receipt.id not in self._checking
         ]
-        outcomes = await asyncio.gather(*map(self._check, due), return_exceptions=True)
+        ours = {filed.receipt.id for filed in due}
+        self._checking |= ours
+        try:
+            outcomes = await asyncio.gather(*map(self._check, due), return_exceptions=True)
+        finally:
+            self._checking -= ours
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -100,15 +105,11 @@ class Verifier:
 
     async def _check(self, filed: FiledReceipt) -> None:
         receipt = filed.receipt.id
-        self._checking.add(receipt)
-        try:
-            async with self._slots:
-                self._poked.discard(receipt)
-                finding = await self._find(filed)
-                context = Context(actor="timer", cause=f"receipt:{receipt}")
-                await self._fleet.commit(Conclude(receipt, finding), context)
-        finally:
-            self._checking.discard(receipt)
+        async with self._slots:
+            self._poked.discard(receipt)
+            finding = await self._find(filed)
+            context = Context(actor="timer", cause=f"receipt:{receipt}")
+            await self._fleet.commit(Conclude(receipt, finding), context)
 
     async def _find(self, filed: FiledReceipt) -> Finding:
         """The finding; an error of ours is no verdict, it is not knowing."""

@@ -95,8 +95,12 @@ class Stage:
             lambda: self.labels,
             lambda: self.repositories,
         )
-        sender = ForgeSender(self.client, self.store, lambda: self.labels, lambda: self.accounts)
-        self.deliverer = Deliverer(self.store, {"forgejo": sender}, self.clock, jitter=lambda: 0.0)
+        self.sender = ForgeSender(
+            self.client, self.store, lambda: self.labels, lambda: self.accounts
+        )
+        self.deliverer = Deliverer(
+            self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
+        )
 
     # -- Ann, a person
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import commonmark
+import commonmark  # type: ignore[import-untyped]  # it publishes no types
 import pytest
 from msgspec.structs import replace
 

@@ -1,0 +1,298 @@
+"""What a task looks like on its issue: labels, assignee, one status comment, receipts, status."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import TaskState
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.services.forge_effects import STATUS_CONTEXT, status_anchor
+from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
+
+
+async def names(stage: Stage) -> set[str]:
+    return set((await stage.ann.issue(REPO, 1)).label_names)
+
+
+async def assignees(stage: Stage) -> set[str]:
+    return set((await stage.ann.issue(REPO, 1)).assignee_logins)
+
+
+async def result(stage: Stage) -> str:
+    """What became of the latest effect on the issue."""
+    [backlog] = await stage.store.outbox_stats()
+    return backlog.error
+
+
+# -- labels
+
+
+async def test_the_state_is_a_label_that_moves_with_the_task(stage: Stage) -> None:
+    stage.forge.add_label(REPO, "bug")
+    await stage.issue(labels=["fleet", "bug"])
+    await stage.settle()
+    assert await names(stage) == {"fleet", "bug", "status:todo"}
+    run = await stage.given_running()
+    await stage.settle()
+    assert await names(stage) == {"fleet", "bug", "status:doing"}
+    await stage.given_receipt(run, await stage.pull_request(run))
+    await stage.verifier.tick()
+    await stage.settle()
+    assert await names(stage) == {"fleet", "bug", "status:done"}
+
+
+async def test_a_missing_label_is_made_once_with_a_colour_and_a_description(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.issue()
+    await stage.settle()
+    [todo] = [one for one in await stage.ann.repo_labels(REPO) if one.name == "status:todo"]
+    assert todo.color == "8c959f"
+    assert todo.description == "Waits for an agent of the fleet"
+
+
+async def test_a_state_that_is_shown_already_writes_no_label(stage: Stage) -> None:
+    stage.forge.add_label(REPO, "status:todo")
+    await stage.issue(labels=["fleet", "status:todo"])
+    await stage.settle()
+    wrote = [s for s in stage.forge.requests if s.login == BOT and "labels" in s.path]
+    assert wrote == []
+
+
+# -- assignee
+
+
+async def test_the_bot_is_assigned_while_an_agent_works(stage: Stage) -> None:
+    await stage.issue(assignees=["ann"])
+    await stage.settle()
+    assert await assignees(stage) == {"ann"}
+    run = await stage.given_running()
+    await stage.settle()
+    assert await assignees(stage) == {"ann", BOT}
+    failed = cmd.FailRun(run.id, run.agent, ReasonCode.NO_CHANGES)
+    await stage.fleet.commit(failed, TEST)
+    await stage.settle()
+    assert await assignees(stage) == {"ann"}
+    assert (await stage.task()).state is TaskState.FAILED
+
+
+async def test_an_agents_own_account_is_assigned_where_it_has_one(stage: Stage) -> None:
+    stage.forge.add_user("claude")
+    stage.forge.add_collaborator(REPO, "claude")
+    stage.accounts = {CLAUDE: "Claude"}
+    await stage.issue()
+    await stage.hear()
+    await stage.given_running()
+    await stage.settle()
+    assert await assignees(stage) == {"claude"}
+
+
+async def test_an_account_that_cannot_be_assigned_is_left_out(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.accounts = {CLAUDE: "nobody-here"}
+    await stage.issue()
+    await stage.hear()
+    await stage.given_running()
+    await stage.settle()
+    assert await assignees(stage) == set()
+    assert "nobody-here cannot be assigned" in caplog.text
+    assert len(await stage.comments()) == 1
+
+
+async def test_the_assignment_that_asks_for_the_fleet_is_never_taken_away(
+    stage: Stage,
+) -> None:
+    await stage.issue(labels=[], assignees=[BOT])
+    await stage.settle()
+    assert await assignees(stage) == {BOT}
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+# -- the status comment
+
+
+async def test_one_comment_is_edited_as_the_task_moves(stage: Stage) -> None:
+    await stage.issue()
+    await stage.settle()
+    [first] = await stage.comments()
+    assert first.user is not None
+    assert first.user.login == BOT
+    assert "🕓 **Queued**" in first.body
+    assert "<!-- fleetbot task:t1 -->" in first.body
+    await stage.given_running()
+    await stage.settle()
+    [second] = await stage.comments()
+    assert second.id == first.id
+    assert "⚙️ **`claude-1` is working on it**" in second.body
+    assert await stage.store.anchor(status_anchor((await stage.task()).id)) == str(first.id)
+
+
+async def test_a_comment_that_a_person_deleted_is_made_again(stage: Stage) -> None:
+    await stage.issue()
+    await stage.settle()
+    [first] = await stage.comments()
+    await stage.ann.delete_comment(REPO, first.id)
+    await stage.given_running()
+    await stage.settle()
+    [again] = await stage.comments()
+    assert again.id != first.id
+    assert "is working on it" in again.body
+
+
+async def test_a_comment_whose_answer_was_lost_is_found_again(stage: Stage) -> None:
+    stage.forge.fail_next("POST", "/issues/1/comments", 0, applied=True)
+    await stage.issue()
+    await stage.settle()
+    assert await stage.store.next_due() is not None
+    stage.clock.advance(10)
+    await stage.settle()
+    assert len(await stage.comments()) == 1
+    assert await stage.store.next_due() is None
+
+
+async def test_a_marker_that_somebody_else_wrote_is_not_ours(stage: Stage) -> None:
+    await stage.issue()
+    await stage.ann.create_comment(REPO, 1, "mine <!-- fleetbot task:t1 -->")
+    await stage.settle()
+    mine, ours = await stage.comments()
+    assert mine.body == "mine <!-- fleetbot task:t1 -->"
+    assert "Queued" in ours.body
+
+
+async def test_a_burst_of_changes_becomes_one_edit(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.given_running()
+    await stage.deliverer.tick()
+    [comment] = await stage.comments()
+    assert "is working on it" in comment.body
+    wrote = [s for s in stage.forge.requests if s.login == BOT and s.method != "GET"]
+    assert not any(seen.method == "PATCH" and "comments" in seen.path for seen in wrote)
+
+
+# -- receipts
+
+
+async def test_a_verified_receipt_has_its_own_comment_and_status(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed(summary="Greets @ann. Closes #1.")
+    await stage.settle()
+    await stage.verifier.tick()
+    await stage.settle()
+    status, receipt = await stage.comments()
+    assert "✅ **Done by `claude-1`, and verified**" in status.body
+    assert receipt.body.startswith("✅ **Receipt of `claude-1`: verified**")
+    assert "@ann" not in receipt.body
+    assert f"/pulls/{pull.number})" in receipt.body
+    combined = await stage.ann.combined_status(REPO, pull.head.sha)
+    [state] = combined.statuses
+    assert (state.context, state.status) == (STATUS_CONTEXT, "success")
+    assert state.target_url == (await stage.task()).url
+
+
+async def test_each_receipt_gets_a_comment_of_its_own(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed(head="0" * 40)
+    await stage.settle()
+    await stage.verifier.tick()
+    await stage.settle()
+    status, refuted = await stage.comments()
+    assert "is mending its work" in status.body
+    assert refuted.body.startswith("❌ **Receipt of `claude-1`: refuted.**")
+    assert "- The head of Pull request" in refuted.body
+    await stage.given_receipt(run, pull)
+    await stage.verifier.tick()
+    await stage.settle()
+    status, refuted, verified = await stage.comments()
+    assert "Done by" in status.body
+    assert "verified" in verified.body
+
+
+async def test_a_receipt_whose_comment_was_posted_is_not_posted_twice(stage: Stage) -> None:
+    await stage.given_filed()
+    await stage.deliverer.tick()
+    await stage.verifier.tick()
+    stage.forge.fail_next("POST", "/issues/1/comments", 502, applied=True)
+    await stage.deliverer.tick()
+    stage.clock.advance(10)
+    await stage.deliverer.tick()
+    assert len(await stage.comments()) == 2
+
+
+async def test_the_status_of_a_commit_that_does_not_exist_is_given_up(stage: Stage) -> None:
+    await stage.given_filed(head="0" * 40)
+    stage.forge.fail_next("POST", "/statuses/", 500)
+    await stage.deliverer.tick()
+    assert await stage.store.next_due() is None
+
+
+# -- a forge that does not do its part
+
+
+async def test_a_forge_that_is_away_is_waited_for(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 503)
+    await stage.deliverer.tick()
+    assert "503" in await result(stage)
+    stage.clock.advance(2)
+    await stage.deliverer.tick()
+    assert await names(stage) == {"fleet", "status:todo"}
+
+
+async def test_a_rate_limit_is_obeyed(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", 429, retry_after=77)
+    await stage.deliverer.tick()
+    assert await stage.store.next_due() == stage.clock() + 77_000
+
+
+async def test_an_issue_that_is_gone_takes_no_effects(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    del stage.forge.repo(REPO).tickets[1]
+    await stage.deliverer.tick()
+    assert await stage.store.next_due() is None
+    assert "cannot be delivered" in caplog.text
+
+
+async def test_labels_that_are_refused_do_not_hold_up_the_comment(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.forge.add_collaborator(REPO, BOT, "read")
+    await stage.issue()
+    await stage.hear()
+    await stage.deliverer.tick()
+    assert "Forgejo refuses to set the labels" in caplog.text
+    assert len(await stage.comments()) == 1
+    assert await stage.store.next_due() is None
+
+
+async def test_a_comment_that_is_refused_for_good_is_given_up_after_a_while(
+    stage: Stage,
+) -> None:
+    stage.forge.fail_next("POST", "/comments$", 403, times=100)
+    await stage.issue()
+    await stage.hear()
+    tries = 0
+    while await stage.store.next_due() is not None:
+        await stage.deliverer.tick()
+        stage.clock.advance(300)
+        tries += 1
+    assert 10 < tries < 30
+
+
+async def test_a_second_delivery_of_the_same_effect_changes_nothing(stage: Stage) -> None:
+    """As after a crash between sending and noting it down."""
+    await stage.issue()
+    await stage.hear()
+    [due] = await stage.store.due(stage.clock())
+    await stage.deliverer.tick()
+    before, comments = await names(stage), await stage.comments()
+    await stage.sender(due)
+    assert await names(stage) == before
+    assert [one.body for one in await stage.comments()] == [one.body for one in comments]

@@ -1,0 +1,131 @@
+"""A lost webhook delays; it loses nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetbot.domain.model import TaskState
+from fleetbot.services.reconcile import position_anchor
+from tests.services.stage import BOT, REPO, Stage
+
+
+async def bot_calls(stage: Stage, since: int) -> list[str]:
+    seen = stage.forge.requests[since:]
+    return [f"{one.method} {one.path.rpartition(REPO)[2]}" for one in seen if one.login == BOT]
+
+
+async def test_an_issue_whose_webhook_was_lost_becomes_a_task(stage: Stage) -> None:
+    stage.forge.lose_webhooks(100)
+    await stage.issue()
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CREATED
+    [line] = await stage.store.events()
+    assert (line.actor, line.cause) == ("timer", "reconcile")
+
+
+async def test_a_webhook_and_a_reconciliation_make_one_task(stage: Stage) -> None:
+    await stage.issue()
+    await stage.reconciler.tick()
+    await stage.hear()
+    await stage.reconciler.tick()
+    assert len(await stage.store.events()) == 1
+
+
+async def test_a_close_that_nobody_told_us_of_cancels(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.reconciler.tick()
+    stage.forge.lose_webhooks(100)
+    stage.clock.advance(600)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CANCELLED
+    stage.clock.advance(600)
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_what_was_closed_while_we_were_down_is_found_at_the_start(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.lose_webhooks(100)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    stage.restart()
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_a_deleted_issue_is_noticed_by_the_hourly_sweep(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.reconciler.tick()
+    del stage.forge.repo(REPO).tickets[1]
+    stage.clock.advance(60)
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CREATED
+    stage.clock.advance(3600)
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_only_what_changed_is_read_and_nothing_more_is_asked(stage: Stage) -> None:
+    for _ in range(60):
+        await stage.issue(labels=[])
+    await stage.reconciler.tick()
+    position = await stage.store.anchor(position_anchor(REPO))
+    assert position == stage.clock.moment().isoformat()
+    stage.clock.advance(600)
+    await stage.ann.edit_issue(REPO, 7, title="Another title")
+    await stage.reconciler.tick()
+    before = len(stage.forge.requests)
+    stage.clock.advance(60)
+    await stage.reconciler.tick()
+    assert await bot_calls(stage, before) == ["GET /issues"]
+    assert stage.forge.requests[-1].query["since"] < stage.clock.moment().isoformat()
+
+
+async def test_the_position_survives_a_restart(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    await stage.reconciler.tick()
+    kept = await stage.store.anchor(position_anchor(REPO))
+    stage.restart()
+    await stage.reconciler.tick()
+    assert await stage.store.anchor(position_anchor(REPO)) == kept
+
+
+async def test_a_repository_that_cannot_be_read_does_not_stop_the_others(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.repositories = ["ann/gone", REPO]
+    stage.forge.lose_webhooks(100)
+    await stage.issue()
+    await stage.reconciler.tick()
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CREATED
+    assert len([line for line in caplog.messages if "ann/gone" in line]) == 1
+
+
+async def test_a_walk_that_was_cut_short_begins_where_it_began(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    await stage.reconciler.tick()
+    stage.clock.advance(600)
+    stage.forge.lose_webhooks(100)
+    await stage.issue()
+    stage.forge.fail_next("GET", "/issues/2$", 503)
+    await stage.reconciler.tick()
+    assert await stage.fleet.task_of_issue(REPO, 2) is None
+    stage.clock.advance(600)
+    await stage.reconciler.tick()
+    assert (await stage.task(2)).state is TaskState.CREATED
+
+
+async def test_a_state_label_that_somebody_took_off_is_shown_again_once(stage: Stage) -> None:
+    await stage.issue()
+    await stage.settle()
+    stage.clock.advance(60)
+    for expected in ({"fleet", "status:todo"}, {"fleet"}):
+        await stage.ann.remove_issue_label(REPO, 1, "status:todo")
+        await stage.reconciler.tick()
+        await stage.deliverer.tick()
+        assert (await stage.ann.issue(REPO, 1)).label_names == expected

@@ -1,0 +1,279 @@
+"""Only what Forgejo shows completes a task; what cannot be read is not known."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
+from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread
+from fleetbot.forge.models import CommitStatus, Review, User
+from fleetbot.services.verification import ci_of, gather, standing_reviews
+from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
+
+
+async def facts(stage: Stage, receipt: ReceiptId) -> Facts:
+    filed = stage.fleet.state.receipts[receipt]
+    task = stage.fleet.state.tasks[filed.task]
+    expected = Expectation(
+        repo=REPO,
+        issue=1,
+        issue_url=task.url,
+        base="main",
+        branch=filed.receipt.branch,
+        not_before=task.first_assigned_at,
+    )
+    return await gather(stage.client, expected, filed.receipt)
+
+
+def verdict(stage: Stage, receipt: ReceiptId) -> FiledReceipt:
+    return stage.fleet.state.receipts[receipt]
+
+
+# -- facts
+
+
+async def test_the_facts_of_an_honest_receipt(stage: Stage) -> None:
+    run, pull, receipt = await stage.given_filed()
+    found = await facts(stage, receipt)
+    assert found.pull is not None
+    assert not isinstance(found.pull, Unread)
+    assert (found.pull.number, found.pull.state, found.pull.author) == (2, "open", BOT)
+    assert (found.pull.base, found.pull.head_branch) == ("main", run.branch)
+    assert (found.pull.head_sha, found.pull.head_repo) == (pull.head.sha, REPO)
+    assert found.files == ("hello.txt",)
+    assert not isinstance(found.commits, Unread)
+    [commit] = found.commits
+    assert commit.sha == pull.head.sha
+    assert abs(commit.committed_at - stage.clock()) < 60_000
+    assert found.reviews == ()
+    assert found.author_may_write is True
+    assert found.ci == ""
+
+
+async def test_a_pull_request_that_does_not_exist_is_none(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    assert (await facts_of_pull(stage, run.branch, pull.number + 7)).pull is None
+
+
+async def facts_of_pull(stage: Stage, branch: str, number: int) -> Facts:
+    task = await stage.task()
+    expected = Expectation(
+        repo=REPO, issue=1, issue_url=task.url, base="main", branch=branch, not_before=0
+    )
+    filed = next(iter(stage.fleet.state.receipts.values()))
+    return await gather(stage.client, expected, replace(filed.receipt, pull_request=number))
+
+
+async def test_a_repository_that_the_bot_cannot_see_is_not_taken_for_a_missing_pull_request(
+    stage: Stage,
+) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.repo(REPO).private = True
+    stage.forge.repo(REPO).collaborators.clear()
+    assert isinstance((await facts(stage, receipt)).pull, Unread)
+
+
+async def test_a_merged_pull_request_keeps_the_name_of_its_deleted_branch(stage: Stage) -> None:
+    run, pull, receipt = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    del stage.forge.repo(REPO).refs[f"refs/heads/{run.branch}"]
+    assert (await stage.client.pull(REPO, pull.number)).head.ref == "refs/pull/2/head"
+    found = (await facts(stage, receipt)).pull
+    assert found is not None
+    assert not isinstance(found, Unread)
+    assert (found.merged, found.head_branch) == (True, run.branch)
+
+
+@pytest.mark.parametrize(
+    ("path", "fact"),
+    [
+        (r"/pulls/2$", "pull"),
+        (r"/pulls/2/files", "files"),
+        (r"/pulls/2/commits", "commits"),
+        (r"/pulls/2/reviews", "reviews"),
+        (r"/permission", "author_may_write"),
+        (r"/status", "ci"),
+    ],
+)
+@pytest.mark.parametrize("status", [0, 403, 500, 429])
+async def test_a_fact_that_cannot_be_read_is_unread(
+    stage: Stage, path: str, fact: str, status: int
+) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.repo(REPO).collaborators.pop(BOT)  # so that a 403 has no other source
+    stage.forge.fail_next("GET", path, status, times=2)  # a cut connection is tried again
+    found = await facts(stage, receipt)
+    assert isinstance(getattr(found, fact), Unread)
+
+
+async def test_who_may_write_is_also_known_from_who_can_be_assigned(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.fail_next("GET", "/permission", 403)
+    assert (await facts(stage, receipt)).author_may_write is True
+
+
+def review(number: int, login: str, state: str, *, dismissed: bool = False) -> Review:
+    return Review(id=number, state=state, user=User(login=login), dismissed=dismissed)
+
+
+def test_a_reviewers_latest_word_stands() -> None:
+    found = standing_reviews(
+        [
+            review(4, "bob", "COMMENT"),
+            review(1, "ann", "REQUEST_CHANGES"),
+            review(3, "ann", "APPROVED"),
+            review(2, "bob", "REQUEST_CHANGES"),
+            review(5, "cyd", "REQUEST_CHANGES", dismissed=True),
+            review(6, "dan", "PENDING"),
+        ]
+    )
+    assert {(one.reviewer, one.state) for one in found} == {
+        ("ann", "APPROVED"),
+        ("bob", "REQUEST_CHANGES"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ({}, ""),
+        ({"fleetbot/receipt": "pending"}, ""),
+        ({"fleetbot/receipt": "failure", "ci": "success"}, "success"),
+        ({"ci": "success", "lint": "pending"}, "pending"),
+        ({"ci": "failure", "lint": "pending"}, "failure"),
+        ({"ci": "success", "lint": "error"}, "error"),
+    ],
+)
+def test_ci_is_the_worst_state_of_the_contexts_that_are_not_ours(
+    states: dict[str, str], expected: str
+) -> None:
+    statuses = [CommitStatus(context=name, status=state) for name, state in states.items()]
+    assert ci_of(statuses) == expected
+
+
+# -- verdicts
+
+
+async def test_an_honest_receipt_completes_the_task(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_a_merged_pull_request_with_its_branch_deleted_completes_the_task(
+    stage: Stage,
+) -> None:
+    run, pull, _ = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    del stage.forge.repo(REPO).refs[f"refs/heads/{run.branch}"]
+    await stage.verifier.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_a_head_that_differs_is_refuted(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed(head="0" * 40)
+    await stage.verifier.tick()
+    filed = verdict(stage, receipt)
+    assert filed.verdict is Verdict.REFUTED
+    assert "the receipt says 000000000000" in filed.reasons[0]
+    assert (await stage.task()).state is TaskState.RUNNING
+
+
+async def test_a_review_that_requests_changes_is_refuted(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).reasons == (f"{ANN} requests changes on the pull request.",)
+
+
+async def test_rules_that_change_apply_to_the_next_check(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.rules = Rules(forbidden_paths=("hello.*",))
+    await stage.verifier.tick()
+    assert "may not be changed by an agent: `hello.txt`" in verdict(stage, receipt).reasons[0]
+
+
+async def test_not_knowing_is_tried_again_and_never_a_verdict(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    stage.forge.fail_next("GET", "/pulls/2/files", 502)
+    await stage.verifier.tick()
+    filed = verdict(stage, receipt)
+    assert (filed.verdict, filed.checks) == (Verdict.PENDING, 1)
+    assert re.search("The diff could not be read: .* 502", filed.unread[0])
+    await stage.verifier.tick()  # too early
+    assert verdict(stage, receipt).checks == 1
+    assert stage.verifier.next_due() == filed.check_at
+    stage.clock.advance(5)
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+
+
+async def test_ci_that_has_not_finished_is_waited_for(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    stage.rules = Rules(require_ci=True)
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).unread == ("The commit's CI has not finished.",)
+    await stage.ann.create_status(REPO, pull.head.sha, state="success", context="ci")
+    stage.verifier.poke(REPO, pull.number)
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+
+
+async def test_a_check_that_breaks_is_not_knowing(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, _, receipt = await stage.given_filed()
+
+    def broken() -> Rules:
+        raise ZeroDivisionError
+
+    stage.verifier = type(stage.verifier)(stage.fleet, stage.client, broken)
+    await stage.verifier.tick()
+    filed = verdict(stage, receipt)
+    assert filed.verdict is Verdict.PENDING
+    assert filed.unread == ("The check broke: ZeroDivisionError.",)
+    assert "broke" in caplog.text
+
+
+async def test_a_receipt_is_not_checked_twice_at_once(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    await asyncio.gather(*(stage.verifier.tick() for _ in range(3)))
+    assert verdict(stage, receipt).checks == 1
+    paths = [seen.path for seen in stage.forge.requests if seen.path.endswith("/pulls/2")]
+    assert len(paths) == 1
+
+
+async def test_the_receipt_of_a_cancelled_task_is_let_go(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    assert stage.verifier.next_due() is None
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.PENDING
+
+
+async def test_a_pending_receipt_is_checked_after_a_restart(stage: Stage) -> None:
+    await stage.given_filed()
+    stage.restart()
+    await stage.fleet.start()
+    await stage.verifier.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_only_the_pull_request_meant_is_poked(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed()
+    stage.rules = Rules(require_ci=True)
+    await stage.verifier.tick()
+    later = stage.verifier.next_due()
+    stage.verifier.poke(REPO, pull.number + 1)
+    stage.verifier.poke("ann/other", pull.number)
+    assert stage.verifier.next_due() == later
+    stage.verifier.poke(REPO.upper(), pull.number)
+    assert stage.verifier.next_due() == 0
+    assert stage.fleet.state.runs_of_agent(CLAUDE)
