@@ -13,6 +13,7 @@ import msgspec
 
 from fleetbot.domain.commands import CancelTask, Command, CreateTask, EditTask, RetryTask
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
+from fleetbot.domain.events import ReceiptRefuted, Recorded
 from fleetbot.domain.model import OPEN_STATES, Task, TaskId, TaskState, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge import errors as forge
@@ -106,6 +107,7 @@ class Intake:
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
         self._held: dict[str, _Hold] = {}
         self._put_off: set[Subject] = set()
+        fleet.listen(self._on_lines)
 
     # -- webhooks come in
 
@@ -186,7 +188,8 @@ class Intake:
 
     async def _look_at(
         self, subject: Subject, keys: Sequence[str], context: Context, reopened: bool = False
-    ) -> None:
+    ) -> bool:
+        """False where Forgejo could not be asked; then the deliveries `keys` are held."""
         try:
             async with self._slots:
                 await self.look(*subject, context, reopened=reopened)
@@ -194,19 +197,27 @@ class Intake:
             raise
         except forge.ForgeError as error:
             self._hold(keys, error)
+            return False
         except Exception as error:
             # A bug must not come back for ever; reconciliation looks at the issue again.
             log.exception("%s#%d could not be dealt with", *subject)
             await self._settle(keys, type(error).__name__)
         else:
             await self._settle(keys)
+        return True
 
     async def _revisit(self, subject: Subject) -> None:
         """Look again at an issue that was closed while a receipt was being verified."""
         task = await self._fleet.task_of_issue(*subject)
         if task is None or not self._is_verifying(task):
             self._put_off.discard(subject)
-            await self._look_at(subject, (), Context(actor="timer", cause="verification"))
+            context = Context(actor="timer", cause="verification")
+            if not await self._look_at(subject, (), context):
+                self._put_off.add(subject)
+
+    def _on_lines(self, lines: Sequence[Recorded]) -> None:
+        if self._put_off and any(isinstance(line.event, ReceiptRefuted) for line in lines):
+            self._on_arrival()
 
     def _hold(self, keys: Sequence[str], error: forge.ForgeError) -> None:
         for key in keys:

@@ -72,6 +72,7 @@ class Stage:
         self.rules = Rules()
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
+        self.woken = 0
         self._ids = itertools.count(1)
         self.restart()
 
@@ -86,6 +87,7 @@ class Stage:
             lambda: self.labels,
             lambda: self.repositories,
             lambda: TaskId(f"t{next(self._ids)}"),
+            on_arrival=self._wake,
             jitter=lambda: 0.0,
         )
         self.reconciler = Reconciler(
@@ -101,6 +103,9 @@ class Stage:
         self.deliverer = Deliverer(
             self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
         )
+
+    def _wake(self) -> None:
+        self.woken += 1
 
     # -- Ann, a person
 

@@ -260,7 +260,11 @@ async def test_a_closed_issue_whose_receipt_is_refuted_is_cancelled_after_all(
     await stage.ann.edit_issue(REPO, 1, state="closed")
     await stage.hear()
     assert (await stage.task()).state is TaskState.RUNNING
+    stage.woken = 0
     await stage.verifier.tick()
+    assert stage.woken == 1
+    stage.forge.fail_next("GET", "/issues/1$", 503)
+    await stage.intake.tick()
     await stage.intake.tick()
     assert (await stage.task()).state is TaskState.CANCELLED
 
