@@ -29,10 +29,12 @@ class Agent:
         return self.mode == "live"
 
     def adapter(self, **settings: Any) -> Adapter:
-        defaults = _claude() if self.kind == "claude-code" else _codex(self.model.url)
-        return build(
-            self.kind, {"program": self.program, "mode": self.mode, **defaults, **settings}
-        )
+        """The adapter with the settings for the scripted model, changed by `settings`."""
+        return build(self.kind, {**self.adapter_settings(), **settings})
+
+    def adapter_settings(self) -> dict[str, Any]:
+        more = {"max_retries": 0} if self.kind == "claude-code" else _codex(self.model.url)
+        return {"program": self.program, "mode": self.mode, **more}
 
     @property
     def env(self) -> dict[str, str]:
@@ -88,17 +90,14 @@ class Agent:
 
 def stand_in(path: Path, version: str, body: str) -> str:
     """A program that says it has a version and otherwise runs a few lines of shell."""
-    path.write_text(f'#!/bin/sh\nif [ "$1" = --version ]; then echo {version}; exit; fi\n{body}\n')
+    tell = f"""if [ "$1" = --version ]; then echo "{version}"; exit; fi"""
+    path.write_text(f"#!/bin/sh\n{tell}\n{body}\n")
     path.chmod(0o755)
     return str(path)
 
 
 def _error(kind: str, message: str) -> Mapping[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": message}}
-
-
-def _claude() -> dict[str, Any]:
-    return {"max_retries": 0}
 
 
 def _codex(url: str) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""What is special about Claude Code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from fleetbot.devkit.model import Reply, ScriptedModel
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters import HealthLine, Limits, SessionStarted, build
+from fleetbot.runner.adapters.claude_live import LiveDriver
+from fleetbot.runner.adapters.contract import Answer, LaunchSpec
+from fleetbot.runner.adapters.driver import Send
+from tests.runner.adapters.agents import COMMIT, Agent, stand_in
+from tests.runner.adapters.harness import KEY, Place, collect, end, of, until, used
+
+DONE = Reply(text="Done.")
+
+
+@pytest.fixture
+def agent(claude: str, model: ScriptedModel) -> Agent:
+    return Agent("claude-code", "live", claude, model)
+
+
+async def test_a_message_during_the_last_answer_gets_a_turn_of_its_own(
+    agent: Agent, place: Place
+) -> None:
+    hold = asyncio.Event()
+    agent.model.then(Reply(text="first answer", hold=hold), Reply(text="second answer"))
+    session = await agent.adapter().launch(place.spec(env=agent.env))
+    await agent.model.request(1)
+
+    assert await session.steer("one more thing") == "delivered"
+    hold.set()
+    events = await collect(session)
+
+    assert end(events).summary == "second answer"
+    assert "one more thing" in agent.model.requests[1].text
+    assert used(events).input_tokens == 2000
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(max_turns=1), ReasonCode.MAX_TURNS),
+        (Limits(max_budget_usd=0.001), ReasonCode.BUDGET_EXCEEDED),
+    ],
+)
+async def test_turns_and_money_end_a_run(
+    agent: Agent, place: Place, limits: Limits, reason: ReasonCode
+) -> None:
+    agent.model.always(agent.shell("true"))
+
+    spec = place.spec(env=agent.env, permissions="bypass", limits=limits)
+    events = await collect(await agent.adapter().launch(spec))
+
+    assert (end(events).outcome, end(events).reason) == ("failed", reason)
+    assert used(events).cost_usd == pytest.approx(0.0045)
+
+
+async def test_where_nobody_may_be_asked_the_model_is_told(agent: Agent, place: Place) -> None:
+    agent.model.then(agent.shell(COMMIT), agent.asks(), DONE)
+
+    spec = place.spec(env=agent.env, permissions="deny")
+    last = end(await collect(await agent.adapter().launch(spec)))
+
+    assert last.outcome == "done"
+    assert [denial.tool for denial in last.permission_denials] == ["Bash", "AskUserQuestion"]
+    assert "may not ask for permissions" in agent.model.requests[1].text
+    assert "Nobody can be asked" in agent.model.requests[2].text
+    assert place.log() == ["init"]
+
+
+async def test_commits_carry_no_advertisement(agent: Agent, place: Place) -> None:
+    agent.model.then(DONE)
+
+    await collect(await agent.adapter().launch(place.spec(env=agent.env)))
+
+    assert "Co-Authored-By" not in json.dumps(agent.model.requests[0].body)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason", "advice"),
+    [
+        ("1.0.128 (Claude Code)", ReasonCode.PROGRAM_UNSUPPORTED, "install a version from 2.1"),
+        ("no version at all", ReasonCode.PROGRAM_UNSUPPORTED, "install Claude Code"),
+        (None, ReasonCode.PROGRAM_MISSING, "install Claude Code"),
+    ],
+)
+async def test_a_program_that_will_not_do_is_refused_with_what_to_do(
+    place: Place, tmp_path: Path, version: str | None, reason: ReasonCode, advice: str
+) -> None:
+    program = stand_in(tmp_path / "claude", version, "exit 0") if version else "/nonexistent/claude"
+    adapter = build("claude-code", {"program": program})
+    spec = place.spec(env={"ANTHROPIC_API_KEY": KEY})
+
+    last = end(await collect(await adapter.launch(spec)))
+    health = await adapter.check(spec.env, spec.home)
+
+    assert (last.outcome, last.reason) == ("failed", reason)
+    assert advice in last.detail
+    assert [(line.name, line.ok) for line in health] == [("program", False), ("login", True)]
+    assert advice in health[0].remedy
+
+
+async def test_a_missing_login_is_found_without_asking_a_model(agent: Agent, place: Place) -> None:
+    spec = place.spec()
+
+    without = await agent.adapter().check(spec.env, spec.home)
+    (spec.home / ".claude").mkdir()
+    (spec.home / ".claude" / ".credentials.json").touch()
+    logged_in = await agent.adapter().check(spec.env, spec.home)
+
+    assert [(line.name, line.ok) for line in without] == [("program", True), ("login", False)]
+    assert "log in" in without[1].remedy
+    assert logged_in[1] == HealthLine("login", True, "logged in")
+    assert agent.model.requests == []
+
+
+async def test_a_worktree_that_somebody_deleted_is_said_to_be_gone(
+    agent: Agent, place: Place
+) -> None:
+    spec = place.spec(env=agent.env, workdir=place.repo / "gone")
+
+    last = end(await collect(await agent.adapter().launch(spec)))
+
+    assert last.reason is ReasonCode.WORKSPACE_FAILED
+    assert "gone" in last.detail
+
+
+async def test_a_session_is_known_before_anything_can_go_wrong(agent: Agent, place: Place) -> None:
+    hold = asyncio.Event()
+    agent.model.then(Reply(text="x", hold=hold))
+    session = await agent.adapter().launch(place.spec(env=agent.env))
+    events = session.events()
+
+    started = await until(events, SessionStarted)
+    await session.stop(ReasonCode.CANCELLED_BY_USER)
+
+    assert started.session
+    assert of([event async for event in events], SessionStarted) == []
+
+
+# The driver alone
+
+
+def driver(permissions: str = "ask") -> LiveDriver:
+    spec = LaunchSpec(
+        run="r",
+        prompt="p",
+        workdir=Path("/"),
+        home=Path("/"),
+        env={},
+        permissions=permissions,  # type: ignore[arg-type]  # a parameter of the tests
+    )
+    return LiveDriver([], spec)
+
+
+def request(request_id: str, **fields: object) -> str:
+    return json.dumps({"type": "control_request", "request_id": request_id, "request": fields})
+
+
+def sent(steps: object) -> list[dict[str, object]]:
+    assert isinstance(steps, list)
+    return [json.loads(step.line)["response"] for step in steps if isinstance(step, Send)]
+
+
+def test_permission_suggestions_are_never_echoed() -> None:
+    live = driver()
+    suggestions = [{"type": "addRules", "destination": "localSettings"}]
+    fields = {"tool_name": "Bash", "input": {"command": "ls"}}
+    live.line(request("1", subtype="can_use_tool", permission_suggestions=suggestions, **fields))
+
+    [response] = sent(live.answer("1", Answer("allow")))
+
+    assert response["response"] == {"behavior": "allow", "updatedInput": {"command": "ls"}}
+
+
+def test_several_questions_are_answered_together() -> None:
+    live = driver()
+    questions = [{"question": "Color?"}, {"question": "Size?"}]
+    asked = {"subtype": "can_use_tool", "tool_name": "AskUserQuestion"}
+    first, second = live.line(request("7", **asked, input={"questions": questions}))
+
+    assert live.answer("7/0", Answer("allow", "Blue")) == []
+    [response] = sent(live.answer("7/1", Answer("allow", "L")))
+
+    assert (first.id, second.id) == ("7/0", "7/1")  # type: ignore[union-attr]  # both are questions
+    answers = {"questions": questions, "answers": {"Color?": "Blue", "Size?": "L"}}
+    assert response["response"] == {"behavior": "allow", "updatedInput": answers}
+
+
+def test_a_request_of_an_unknown_kind_is_refused_and_not_left_waiting() -> None:
+    [response] = sent(list(driver().line(request("9", subtype="hook_callback"))))
+
+    assert response["subtype"] == "error"

@@ -1,0 +1,179 @@
+"""What is special about Codex."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from fleetbot.devkit.model import Reply, ScriptedModel
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters import (
+    Answer,
+    LimitReached,
+    Limits,
+    Question,
+    SessionStarted,
+    build,
+)
+from fleetbot.runner.adapters.codex_items import command_summary, reason_of
+from tests.runner.adapters.agents import Agent, stand_in
+from tests.runner.adapters.harness import KEY, Place, collect, end, of, rest, until
+
+DONE = Reply(text="Done.")
+
+
+@pytest.fixture
+def agent(codex: str, model: ScriptedModel) -> Agent:
+    return Agent("codex", "live", codex, model)
+
+
+async def test_a_message_during_the_last_answer_is_answered_too(agent: Agent, place: Place) -> None:
+    hold = asyncio.Event()
+    agent.model.then(Reply(text="first answer", hold=hold), Reply(text="second answer"))
+    session = await agent.adapter().launch(place.spec(env=agent.env))
+    events = session.events()
+    await until(events, SessionStarted)
+    await agent.model.request(1)
+
+    assert await session.steer("one more thing") == "delivered"
+    hold.set()
+
+    assert end(await rest(events)).summary == "second answer"
+    assert "one more thing" in agent.model.requests[1].text
+
+
+async def test_a_message_before_the_first_turn_is_not_lost(agent: Agent, place: Place) -> None:
+    agent.model.then(agent.shell("sleep 0.3"), DONE)
+    session = await agent.adapter().launch(place.spec(env=agent.env, permissions="bypass"))
+
+    assert await session.steer("early words") == "delivered"
+    await collect(session)
+
+    assert "early words" in agent.model.requests[-1].text
+
+
+async def test_the_sandbox_keeps_a_run_inside_its_worktree(agent: Agent, place: Place) -> None:
+    # /tmp is left writable, so nothing there would prove anything.
+    agent.model.then(agent.shell("touch inside; touch /usr/outside; touch .git/x"), DONE)
+
+    await collect(await agent.adapter().launch(place.spec(env=agent.env, permissions="deny")))
+
+    assert (place.repo / "inside").exists()
+    assert not Path("/usr/outside").exists()
+    assert not (place.repo / ".git" / "x").exists()
+
+
+@pytest.mark.parametrize("mode", ["live", "plain"])
+async def test_reconnecting_without_end_is_ended_by_our_clock(
+    codex: str, model: ScriptedModel, place: Place, mode: str
+) -> None:
+    agent = Agent("codex", mode, codex, model)
+    settings = agent.adapter_settings()
+    settings["config"]["model_providers"]["scripted"]["base_url"] = "http://127.0.0.1:9/v1"
+    limits = Limits(provider_seconds=0.5, grace_seconds=3)
+
+    spec = place.spec(env=agent.env, limits=limits)
+    last = end(await collect(await agent.adapter(**settings).launch(spec)))
+
+    assert (last.outcome, last.reason) == ("failed", ReasonCode.PROVIDER_UNAVAILABLE)
+    assert "retrying" in last.detail
+
+
+@pytest.mark.parametrize("mode", ["live", "plain"])
+async def test_a_key_logs_in_for_this_run_and_is_not_written_down(
+    codex: str, model: ScriptedModel, place: Place, mode: str
+) -> None:
+    agent = Agent("codex", mode, codex, model)
+    model.always(DONE)
+    settings = {"config": {"openai_base_url": f"{model.url}/v1"}}
+
+    spec = place.spec(env={"CODEX_API_KEY": KEY})
+    last = end(await collect(await agent.adapter(**settings).launch(spec)))
+
+    assert last.outcome == "done"
+    assert model.requests[0].authorization == f"Bearer {KEY}"
+    written = [p for p in (place.home / ".codex").rglob("*") if p.is_file()]
+    assert not [path for path in written if KEY.encode() in path.read_bytes()]
+
+
+async def test_plain_mode_knows_a_usage_limit_without_its_time(
+    codex: str, model: ScriptedModel, place: Place
+) -> None:
+    agent = Agent("codex", "plain", codex, model)
+    model.always(agent.usage_limit(2_000_000_000))
+
+    events = await collect(await agent.adapter().launch(place.spec(env=agent.env)))
+
+    assert [limit.resets_at for limit in of(events, LimitReached)] == [None]
+    assert end(events).reason is ReasonCode.USAGE_LIMIT
+
+
+async def test_a_file_change_is_asked_about_with_its_diff(agent: Agent, place: Place) -> None:
+    patch = (
+        "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: new.txt\n+hello\n*** End Patch\nEOF"
+    )
+    agent.model.then(agent.shell(patch), DONE)
+    adapter = agent.adapter(approval_policy="untrusted")
+    session = await adapter.launch(place.spec(env=agent.env))
+    events = session.events()
+
+    question = await until(events, Question)
+    assert await session.answer(question.id, Answer("allow"))
+    await rest(events)
+
+    assert question.title.startswith("edit: ")
+    assert "hello" in json.dumps(question.request["changes"])
+    assert (place.repo / "new.txt").read_text() == "hello\n"
+
+
+async def test_health_names_what_is_missing(agent: Agent, place: Place, tmp_path: Path) -> None:
+    spec = place.spec()
+    old = build("codex", {"program": stand_in(tmp_path / "codex", "codex-cli 0.42.0", "exit")})
+
+    here = await agent.adapter().check(spec.env, spec.home)
+    outdated = await old.check(spec.env, spec.home)
+
+    assert [(line.name, line.ok) for line in here] == [("program", True), ("login", False)]
+    assert "codex login" in here[1].remedy
+    assert not outdated[0].ok
+    assert "install a version from 0.160, before 1" in outdated[0].remedy
+    assert (await agent.adapter().check({**spec.env, "SCRIPT_KEY": KEY}, spec.home))[1].ok
+
+
+@pytest.mark.parametrize(
+    ("info", "message", "reason"),
+    [
+        ("usageLimitExceeded", "You've hit your usage limit", ReasonCode.USAGE_LIMIT),
+        ("usageLimitExceeded", "Quota exceeded. Check your plan", ReasonCode.BILLING),
+        ("contextWindowExceeded", "", ReasonCode.CONTEXT_TOO_LONG),
+        ({"httpConnectionFailed": {"httpStatusCode": 403}}, "", ReasonCode.AUTH_FAILED),
+        (
+            {"httpConnectionFailed": {"httpStatusCode": None}},
+            "502",
+            ReasonCode.PROVIDER_UNAVAILABLE,
+        ),
+        ({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}, "", ReasonCode.RATE_LIMITED),
+        ("something new", "who knows", ReasonCode.AGENT_FAILED),
+        (None, "exceeded retry limit, last status: 429", ReasonCode.RATE_LIMITED),
+    ],
+)
+def test_an_error_has_the_reason_of_its_type_or_text(
+    info: object, message: str, reason: ReasonCode
+) -> None:
+    assert reason_of({"codexErrorInfo": info, "message": message}) is reason
+
+
+@pytest.mark.parametrize(
+    ("command", "summary"),
+    [
+        ("/bin/bash -lc 'git status'", "git status"),
+        ('bash -c "ls -l"', "ls -l"),
+        ("git log", "git log"),
+        ("/bin/sh -c ls", "ls"),
+    ],
+)
+def test_a_command_is_shown_without_its_shell(command: str, summary: str) -> None:
+    assert command_summary(command) == summary
