@@ -207,7 +207,7 @@ def test_a_task_cancelled_during_its_back_off_does_not_ripen() -> None:
 
 def test_a_back_off_does_not_cost_a_task_its_age() -> None:
     world = World().given(an_agent(), a_task(T1)).later(1).given(a_task(T2))
-    world.given(dispatch(), start(), fail()).later(MINUTE)
+    world.later(1).given(dispatch(), start(), fail()).later(MINUTE)
     assert chosen(world) == T1
 
 
