@@ -1,0 +1,83 @@
+"""The bot in a real room, and a homeserver that answers as a test says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+from mautrix.client import Client
+from mautrix.types import UserID
+
+from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
+
+
+@asynccontextmanager
+async def client_of(user: MatrixUser) -> AsyncIterator[Client]:
+    client = Client(UserID(user.user_id), base_url=user.homeserver_url, token=user.access_token)
+    try:
+        yield client
+    finally:
+        await client.api.session.close()
+
+
+async def said(person: MatrixUser, room: str, by: MatrixUser) -> list[RoomEvent]:
+    """All messages of `by`, as `person` sees them."""
+    events = await person.messages(room, limit=500)
+    return [e for e in events if e.sender == by.user_id and e.type == "m.room.message"]
+
+
+class Answer:
+    """One HTTP answer; the last one of a list is given again and again."""
+
+    def __init__(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
+        self.status, self.body, self.headers = status, body, headers or {}
+
+
+def sent(event: str = "$event") -> Answer:
+    return Answer(200, {"event_id": event})
+
+
+def error(status: int, code: str, **fields: Any) -> Answer:
+    return Answer(status, {"errcode": code, "error": "No.", **fields})
+
+
+class MoodyHomeserver:
+    """Answers every request with the next of `answers`, and keeps what was asked."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answers: list[Answer] = []
+        self.requests: list[tuple[str, str, dict[str, Any]]] = []
+
+    def user(self) -> MatrixUser:
+        return MatrixUser(self.url, "@bot:localhost", "token", "DEVICE")
+
+    async def handle(self, request: web.Request) -> web.Response:
+        text = await request.text()
+        self.requests.append((request.method, request.raw_path, json.loads(text or "{}")))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+        return web.Response(status=answer.status, text=body, headers=answer.headers)
+
+    @property
+    def transactions(self) -> Sequence[str]:
+        return [path.rsplit("/", 1)[1] for method, path, _ in self.requests if method == "PUT"]
+
+
+@asynccontextmanager
+async def moody_homeserver() -> AsyncIterator[MoodyHomeserver]:
+    server = MoodyHomeserver("")
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    server.url = f"http://{host}:{port}"
+    try:
+        yield server
+    finally:
+        await runner.cleanup()

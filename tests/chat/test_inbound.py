@@ -1,0 +1,100 @@
+"""What comes from a room: obeyed if a person says it now, and means it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from mautrix.types import MessageEvent
+
+from fleetbot.chat.commands import Chat
+from fleetbot.chat.inbound import CLOCKS_APART_MS, Inbound
+from fleetbot.chat.link import Link
+from fleetbot.chat.room import RoomSender
+from fleetbot.services.tasks import Tasks
+from fleetbot.settings import ForgeSettings, RoomSettings, Settings
+from tests.chat.rooms import MoodyHomeserver, client_of, moody_homeserver, sent
+from tests.services.stage import Stage
+
+ROOM, ANN, BOT = "!team:localhost", "@ann:localhost", "@bot:localhost"
+STARTED = 1_700_000_000_000
+
+
+def message(body: str = "!fleet status", **fields: Any) -> MessageEvent:
+    content = {"msgtype": "m.text", "body": body, **fields.pop("content", {})}
+    event: Any = {
+        "type": "m.room.message",
+        "room_id": ROOM,
+        "sender": ANN,
+        "event_id": "$asked",
+        "origin_server_ts": STARTED + 1,
+        "content": content,
+        **fields,
+    }
+    made = MessageEvent.deserialize(event)
+    assert isinstance(made, MessageEvent)
+    return made
+
+
+def in_force() -> Settings:
+    forge = ForgeSettings(url="http://f", token="t", webhook_secret="s")
+    return Settings(forge=forge, rooms={ROOM: RoomSettings()})
+
+
+def broken() -> Settings:
+    raise LookupError("a bug")
+
+
+async def answers(
+    stage: Stage, event: MessageEvent, settings: Callable[[], Settings] = in_force
+) -> list[dict[str, Any]]:
+    """What the bot sends when the event comes in."""
+    tasks = Tasks(stage.fleet, stage.intake, stage.repositories)
+    async with moody_homeserver() as server, client_of(server.user()) as client:
+        server.answers = [sent()]
+        link = Link(client)
+        chat = Chat(stage.fleet, tasks, settings, link.power_level)
+        inbound = Inbound(chat, RoomSender(link, stage.clock), BOT, STARTED)
+        await inbound.on_message(event)
+        return _sent(server)
+
+
+def _sent(server: MoodyHomeserver) -> list[dict[str, Any]]:
+    return [body for method, _, body in server.requests if method == "PUT"]
+
+
+async def test_a_command_is_answered_where_it_was_given(stage: Stage) -> None:
+    relation = {"rel_type": "m.thread", "event_id": "$root"}
+
+    (answer,) = await answers(stage, message(content={"m.relates_to": relation}))
+
+    assert answer["body"].startswith("🚦")
+    assert answer["m.relates_to"]["event_id"] == "$root"
+    assert answer["m.relates_to"]["m.in_reply_to"] == {"event_id": "$asked"}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        message("good morning"),
+        message(sender=BOT),
+        message(content={"msgtype": "m.notice"}),
+        message(content={"msgtype": "m.emote"}),
+        message(content={"msgtype": "m.image", "url": "mxc://x/y"}),
+        message(content={"m.relates_to": {"rel_type": "m.replace", "event_id": "$older"}}),
+        message(origin_server_ts=STARTED - CLOCKS_APART_MS - 1),
+    ],
+    ids=["talk", "our own", "a bot's", "an emote", "a picture", "an edit", "of old"],
+)
+async def test_what_is_no_command_of_now_is_left_alone(stage: Stage, event: MessageEvent) -> None:
+    assert await answers(stage, event) == []
+
+
+async def test_a_bug_of_ours_is_owned_up_to(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        (answer,) = await answers(stage, message(), broken)
+
+    assert "Something went wrong here" in answer["body"]
+    assert "could not be obeyed" in caplog.text
