@@ -13,7 +13,7 @@ from typing import Literal, cast
 import msgspec
 
 from fleetbot.domain import effects as fx
-from fleetbot.domain.model import AgentName, TaskId, TaskState
+from fleetbot.domain.model import AgentName, Task, TaskId, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
     Forbidden,
@@ -156,7 +156,17 @@ class ForgeSender:
         if after == now.keys():
             return ""
         logins = sorted(now.get(login, login) for login in after)
-        await self._client.edit_issue(effect.task.repo, effect.task.issue, assignees=logins)
+        return await self._assign(effect.task, logins)
+
+    async def _assign(self, task: Task, logins: list[str]) -> str:
+        try:
+            await self._client.edit_issue(task.repo, task.issue, assignees=logins)
+        except ForgeUnavailable as error:
+            if error.status != 500:
+                raise
+            # Forgejo's answer where somebody assigned has lost access since: not ours to mend.
+            log.warning("%s does not let its assignees be changed: %s", task.ref, error)
+            return "assignee refused"
         return f"assigned {', '.join(logins) or 'nobody'}"
 
     def _assignee(self, effect: fx.ShowOnIssue, bot: str) -> set[str]:

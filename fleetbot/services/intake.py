@@ -112,12 +112,20 @@ class Intake:
     # -- webhooks come in
 
     async def receive(self, delivery: Delivery, body: bytes) -> bool:
-        """Keep a delivery whose signature was checked; durable on return. False: known already."""
+        """Keep a delivery whose signature was checked; durable on return. False: known already.
+
+        Of an event without consequences only the id is kept.
+        """
         key = f"delivery:{delivery.id}"
         if await self._fleet.store.arrival(key) is not None:
             return False
+        matters = isinstance(delivery.payload, IssueEvent | PullRequestEvent)
         arrival = Arrival(
-            key=key, kind=_KIND, at=self._fleet.clock(), body=body, meta=delivery.event_type
+            key=key,
+            kind=_KIND,
+            at=self._fleet.clock(),
+            body=body if matters else None,
+            meta=delivery.event_type,
         )
         await self._fleet.store.append(Change(arrivals=(arrival,)))
         self._on_arrival()

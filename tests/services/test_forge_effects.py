@@ -102,6 +102,19 @@ async def test_an_account_that_cannot_be_assigned_is_left_out(
     assert len(await stage.comments()) == 1
 
 
+async def test_assignees_that_forgejo_will_not_change_do_not_hold_up_the_comment(
+    stage: Stage,
+) -> None:
+    """It answers 500 where one of them may no longer be assigned."""
+    await stage.issue()
+    await stage.hear()
+    await stage.given_running()
+    stage.forge.fail_next("PATCH", "/issues/1$", 500)
+    await stage.settle()
+    assert len(await stage.comments()) == 1
+    assert await stage.store.next_due() is None
+
+
 async def test_the_assignment_that_asks_for_the_fleet_is_never_taken_away(
     stage: Stage,
 ) -> None:

@@ -12,7 +12,8 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
 from fleetbot.domain.model import Priority, TaskState
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.forge.payloads import Delivery, UnknownEvent, parse_delivery
+from fleetbot.forge.models import Issue, Repository
+from fleetbot.forge.payloads import Delivery, IssueEvent, UnknownEvent, parse_delivery
 from fleetbot.services.fleet import Context
 from fleetbot.store.journal import Arrival, Handled
 from tests.services.stage import BOT, REPO, TEST, Stage
@@ -21,10 +22,11 @@ _numbers = itertools.count(1)
 
 
 async def receive(stage: Stage, event_type: str, body: bytes) -> str:
-    """Keep a delivery as the web's handler does; its key."""
+    """Keep a delivery with a body of any kind, as a version with other payloads would; its key."""
     name = f"made-{next(_numbers)}"
-    known = Delivery(name, event_type, UnknownEvent(event_type=event_type))
-    assert await stage.intake.receive(known, body)
+    repository = Repository(full_name=REPO)
+    payload = IssueEvent(action="opened", issue=Issue(number=1), repository=repository)
+    assert await stage.intake.receive(Delivery(name, event_type, payload), body)
     return f"delivery:{name}"
 
 
@@ -346,6 +348,13 @@ async def test_an_unknown_event_is_done_with(stage: Stage) -> None:
     key = await receive(stage, "solar_eclipse", b"{}")
     await stage.intake.tick()
     assert (await arrival(stage, key)).body is None
+
+
+async def test_of_news_without_consequences_only_the_id_is_kept(stage: Stage) -> None:
+    push = Delivery("p1", "push", UnknownEvent(event_type="push"))
+    assert await stage.intake.receive(push, b"{}" * 1000)
+    assert (await arrival(stage, "delivery:p1")).body is None
+    assert not await stage.intake.receive(push, b"{}" * 1000)
 
 
 async def test_a_repository_that_cannot_be_seen_cancels_nothing(stage: Stage) -> None:
