@@ -186,8 +186,8 @@ def parse_delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
     try:
         return Delivery(delivery_id, event_type, convert(payload, kind))
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).rpartition(" - at ")
-        raise MalformedDelivery(path.strip("`") or "$", reason or str(error)) from None
+        reason, _, path = str(error).partition(" - at ")
+        raise MalformedDelivery(path.strip("`") or "$", reason) from None
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
