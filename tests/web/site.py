@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import io
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -93,7 +94,7 @@ class Caller:
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         async with self._session.request(
-            method, path, data=data, params=query, headers=sent
+            method, path, data=io.BytesIO(data or b""), params=query, headers=sent
         ) as response:
             raw = await response.read()
             media = response.content_type
@@ -106,6 +107,24 @@ class Caller:
         return Answer(response.status, response.headers, body)
 
 
+class WatchedDispatcher(Dispatcher):
+    """Counts the claims that have begun to wait."""
+
+    def __init__(self, fleet: Fleet, new_run: Callable[[], RunId]) -> None:
+        super().__init__(fleet, new_run)
+        self._begun = asyncio.Semaphore(0)
+
+    async def claim(
+        self, agent: AgentName, key: str, wait: float, alive: Callable[[], bool]
+    ) -> RunId | None:
+        self._begun.release()
+        return await super().claim(agent, key, wait, alive)
+
+    async def claimed(self) -> None:
+        """Return when one more claim waits."""
+        await self._begun.acquire()
+
+
 class Site:
     """`now` is the fleet's clock, in epoch milliseconds."""
 
@@ -115,7 +134,7 @@ class Site:
         numbers = itertools.count(1)
         fleet = self.fleet = Fleet(store, Policy(), lambda: self.now, lambda notice: ())
         self.changes = Changes(fleet)
-        self.dispatcher = Dispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
+        self.dispatcher = WatchedDispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
         verifier = self.verifier = Verifier(fleet, client, Rules)
         self.intake = Intake(
             fleet, client, verifier, LabelMaps, lambda: [REPO], lambda: _task_id(next(numbers))
@@ -246,6 +265,20 @@ class Site:
         }
         return await self.nobody.call("POST", "/api/v1/webhooks/forgejo", data=body, headers=sent)
 
+    async def unannounced(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+        """Send a body in chunks, without saying how long it is."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            for start in range(0, len(body), 64 * 1024):
+                yield body[start : start + 64 * 1024]
+
+        async with self.http.post(path, data=chunks()) as response:
+            await response.read()
+        return response
+
+    def run_id(self, run: str) -> RunId:
+        return RunId(run)
+
     async def journal(self) -> list[str]:
         """The actors and types of all lines."""
         return [
@@ -272,10 +305,6 @@ def signature(body: bytes, secret: str = SECRET) -> str:
 
 def _task_id(number: int) -> TaskId:
     return TaskId(f"task-{number}")
-
-
-def agent_name(name: str) -> AgentName:
-    return AgentName(name)
 
 
 @asynccontextmanager
