@@ -1,4 +1,6 @@
-"""`python -m fleetbot`: the same as the `fleetbot` command."""
+"""`python -m fleetbot` is the `fleetbot` command."""
+
+from __future__ import annotations
 
 from fleetbot.cli import main
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import subprocess
 from collections.abc import AsyncIterator
@@ -125,11 +124,12 @@ class Scene:
         await self.orchestrator.changed()
 
     def is_alive(self, pid: int) -> bool:
+        """A process that has ended but was not reaped by its parent counts as dead."""
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
             return False
-        return True
+        return state not in "ZX"
 
     def everything_below(self, *folders: str) -> str:
         """The text of all files, to look for what must not be there."""

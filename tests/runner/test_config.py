@@ -61,7 +61,7 @@ def table_in(hint: Any) -> Any:
 
 
 def test_the_example_names_every_setting_there_is() -> None:
-    uncommented = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE.read_text(), flags=re.MULTILINE)
+    uncommented = re.sub(r"^# (?=[a-z_]+ = |\[)", "", EXAMPLE.read_text(), flags=re.MULTILINE)
     example = tomllib.loads(uncommented)
 
     missing = [name for name in settings(Config) if not is_named(example, name.split("."))]
