@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from fleetbot.chat.parse import COMMANDS, ISSUE_FORMS, Misspelt, Misused, nearest
 from fleetbot.chat.render import reason_text
-from fleetbot.chat.rich import Part, Rich, bold, bullets, code, italic, one_line, quote, rows, say
+from fleetbot.chat.rich import (
+    Part,
+    Rich,
+    bold,
+    bullets,
+    code,
+    italic,
+    one_line,
+    prose,
+    quote,
+    rows,
+    say,
+)
 from fleetbot.chat.why import why
 from fleetbot.chat.wording import (
     EMOJI,
@@ -245,7 +257,7 @@ def help_(topic: str | None, levels: Mapping[str, int]) -> Rich:
 
 def _usage(name: str) -> Rich:
     usage = COMMANDS[name]
-    return say(code(f"!fleet {name} {usage.arguments}".rstrip()), f": {usage.says}")
+    return say(code(f"!fleet {name} {usage.arguments}".rstrip()), ": ", prose(usage.says))
 
 
 def _level(level: int) -> str:
@@ -269,4 +281,4 @@ def misused(said: Misused) -> Rich:
 
 
 def refused(problem: str) -> Rich:
-    return say("⚠️ ", problem)
+    return say("⚠️ ", prose(problem))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -22,6 +23,7 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.settings import RoomSettings, Settings
 from fleetbot.store.journal import Arrival, StoreUnavailable
 
+_CHANGING = (parse.Assign, parse.Retry, parse.Cancel)
 PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
 
 
@@ -56,6 +58,7 @@ class Chat:
         self._tasks = tasks
         self._settings = settings
         self._power_level = power_level
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def handle(self, room_id: str, sender: str, event_id: str, body: str) -> Message | None:
         """The answer to a message; None if it was not for us, or has been obeyed before."""
@@ -66,6 +69,12 @@ class Chat:
         if room is None:
             return Message(_elsewhere(room_id)) if parse.calls_by_name(body) else None
         said = Said(sender, f"matrix:{event_id}", room)
+        if not isinstance(command, _CHANGING):
+            return await self._answer(command, room_id, said)
+        async with self._turns.setdefault(room_id, asyncio.Lock()):  # in the order of the room
+            return await self._answer(command, room_id, said)
+
+    async def _answer(self, command: parse.Command, room_id: str, said: Said) -> Message | None:
         try:
             await self._admit(command, room_id, said)
             answer = await self._execute(command, said)

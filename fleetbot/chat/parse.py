@@ -24,7 +24,9 @@ CHANGES = 50  # the level of moderators in a room that nobody has configured
 COMMANDS: Mapping[str, Usage] = {
     "status": Usage("", "the fleet at a glance, and what waits for a person", 0),
     "tasks": Usage(
-        "[state] [owner/repo] [agent]", "tasks: the open ones, or `failed`, `running`, …", 0
+        "[state] [owner/repo] [agent]",
+        "the open tasks, or those `failed`, `running`, …",
+        0,
     ),
     "task": Usage("<issue>", "one task: where it is, who had it, what came of it", 0),
     "why": Usage("<issue>", "why a task is where it is, and what can be done", 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, quote, rows, say
+from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, rows, say
 from fleetbot.chat.wording import EMOJI, duration, named, pull_link, until
 from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
 from fleetbot.domain.model import Task, TaskState
@@ -100,7 +100,7 @@ def _went_wrong(effect: TaskNotice, now: int) -> Rich:
         _headline(EMOJI[TaskState.AGENT_LOST if lost else TaskState.FAILED], effect.task),
         say(who, reason_text(effect.reason) or "it failed"),
         quote(effect.detail, limit=500),
-        italic(advice(effect.reason)) if effect.reason else None,
+        italic(prose(advice(effect.reason))) if effect.reason else None,
         what_next(effect.task, effect.retry_at, now),
     )
 

@@ -17,16 +17,15 @@ WORD_JOINER = "\u2060"
 _MENTION = re.compile(r"@(?=room|[^\s@:]+:[^\s@:])", re.IGNORECASE)
 _PILL = re.compile(r"(matrix)(?=\.to\b|:(?:u|r|roomid|e)/)", re.IGNORECASE)
 _WEB = re.compile(r"https?://[^\s\"'<>`]+\Z")
+_BLOCKS = ("<ul>", "<blockquote>", "<pre>")
+_BLOCK_ENDS = ("</ul>", "</blockquote>", "</pre>")
 _BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
 class Rich:
-    """`block`: the HTML stands on lines of its own."""
-
     text: str
     html: str
-    block: bool = False
 
 
 Part = Rich | str
@@ -66,6 +65,14 @@ def code(text: str) -> Rich:
     return _tagged("code", say(text))
 
 
+def prose(text: str) -> Rich:
+    """Text in which `code` stands between back-quotes."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one back-quote is alone
+        return say(text)
+    return say(*(code(part) if place % 2 else part for place, part in enumerate(parts)))
+
+
 def link(label: str, url: str) -> Rich:
     """`label`, leading to `url` where that is a web address that mentions nobody."""
     said = say(label)
@@ -78,17 +85,17 @@ def rows(*parts: Part | None) -> Rich:
     """Each part on a line of its own; what is missing or empty is left out."""
     made = [rich for part in parts if part is not None and (rich := _rich(part)).text]
     markup = ""
-    for place, part in enumerate(made):
-        apart = place > 0 and not part.block and not made[place - 1].block
-        markup += f"<br>{part.html}" if apart else part.html
-    return Rich("\n".join(part.text for part in made), markup, block=True)
+    for part in made:
+        inline = markup and not markup.endswith(_BLOCK_ENDS) and not part.html.startswith(_BLOCKS)
+        markup += f"<br>{part.html}" if inline else part.html
+    return Rich("\n".join(part.text for part in made), markup)
 
 
 def bullets(items: Iterable[Part]) -> Rich:
     made = [_rich(item) for item in items]
     text = "\n".join("• " + item.text.replace("\n", "\n  ") for item in made)
     items_html = "".join(f"<li>{item.html}</li>" for item in made)
-    return Rich(text, f"<ul>{items_html}</ul>" if made else "", block=True)
+    return Rich(text, f"<ul>{items_html}</ul>" if made else "")
 
 
 def quote(text: str, limit: int = 600, lines: int = 8) -> Rich:
@@ -100,12 +107,12 @@ def quote(text: str, limit: int = 600, lines: int = 8) -> Rich:
     if not said.text:
         return said
     quoted = "\n".join(f"> {line}" for line in said.text.split("\n"))
-    return Rich(quoted, f"<blockquote>{said.html}</blockquote>", block=True)
+    return Rich(quoted, f"<blockquote>{said.html}</blockquote>")
 
 
 def preformatted(text: str) -> Rich:
     said = harmless(text)
-    return Rich(said, f"<pre><code>{html.escape(said)}</code></pre>", block=True)
+    return Rich(said, f"<pre><code>{html.escape(said)}</code></pre>")
 
 
 def _rich(part: Part) -> Rich:

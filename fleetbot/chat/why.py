@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fleetbot.chat.render import advice, reason_text, what_next
-from fleetbot.chat.rich import Part, Rich, bold, code, italic, quote, say
+from fleetbot.chat.rich import Part, Rich, bold, code, italic, prose, quote, say
 from fleetbot.chat.wording import ago, count, until
 from fleetbot.domain.dispatch import entry_of
 from fleetbot.domain.model import (
@@ -64,7 +64,7 @@ def _ended(task: Task, now: int) -> list[Part]:
     if task.detail:
         says.append(quote(task.detail))
     if task.reason and (helps := advice(task.reason)):
-        says.append(italic(helps))
+        says.append(italic(prose(helps)))
     return [*says, what_next(task, None, now)]
 
 
@@ -85,18 +85,20 @@ def _waiting(state: FleetState, task: Task, now: int, policy: Policy) -> list[Pa
     return _queueing(state, task, free)
 
 
-def _queueing(state: FleetState, task: Task, free: Iterable[Agent]) -> list[Part]:
+def _queueing(state: FleetState, task: Task, free: Sequence[Agent]) -> list[Part]:
     names = ", ".join(agent.name for agent in _by_name(free)[:5])
-    ahead = _ahead(state, task)
+    ahead = _ahead(state, task, free)
     if ahead:
         return [f"{count(ahead, 'task')} before it; next for {names}."]
     return [f"Nothing: {names} can take it at the next claim."]
 
 
-def _ahead(state: FleetState, task: Task) -> int:
+def _ahead(state: FleetState, task: Task, free: Sequence[Agent]) -> int:
+    """How many waiting tasks the free agents would take first."""
     own = entry_of(task)
-    waiting = (other for other in state.tasks.values() if other.state is TaskState.CREATED)
-    return sum(entry_of(other) < own for other in waiting if not other.not_before)
+    waiting = (t for t in state.tasks.values() if t.state is TaskState.CREATED)
+    before = (t for t in waiting if not t.not_before and entry_of(t) < own)
+    return sum(any(not _unable(t, agent) for agent in free) for t in before)
 
 
 def _nobody(state: FleetState, task: Task) -> list[Part]:

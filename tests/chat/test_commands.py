@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -152,6 +153,15 @@ async def test_the_same_message_is_obeyed_once(talk: Talk) -> None:
     assert await talk.state() is TaskState.CREATED
 
 
+async def test_commands_are_obeyed_in_the_order_of_the_room(talk: Talk) -> None:
+    bodies = ["/cancel #1", "/retry #1", "/cancel #1", "/retry #1"]
+
+    await asyncio.gather(*(talk.says(body) for body in bodies))
+
+    kinds = [kind for kind, _ in await talk.journal()]
+    assert kinds[1:] == ["task.cancelled", "task.requeued"] * 2
+
+
 @pytest.mark.parametrize(
     ("body", "answer"),
     [
@@ -216,7 +226,7 @@ async def test_a_room_sets_its_own_levels(talk: Talk) -> None:
     assert await talk.state() is TaskState.CANCELLED
     refused = await talk.says("!fleet status", who=GUEST)
     assert refused is not None
-    assert "`status` takes power level 10" in refused
+    assert "status takes power level 10" in refused
 
 
 async def test_a_room_that_is_not_listed_is_told_how_to_be(talk: Talk) -> None:

@@ -82,7 +82,7 @@ def test_a_failure_that_is_tried_again_says_when(running: World) -> None:
     assert first == "❌ team/app#1 Mend the door"
     assert reason == "claude-1, attempt 1: the run took longer than it may"
     assert detail == "> It was still compiling."
-    assert advice == "Split the issue, or raise `runs.timeout_seconds`."
+    assert advice == "Split the issue, or raise runs.timeout_seconds."
     assert next_try.startswith("🔁 It is tried again in 2")
 
 

@@ -43,8 +43,9 @@ def test_no_text_becomes_a_tag_or_a_mention(text: str) -> None:
         rich.rows(text, rich.bold(text)),
         rich.preformatted(text),
         rich.say(rich.one_line(text, 20)),
+        rich.prose(text.replace("`", "")),
     ]
-    bare = ["", "b", "code", "a", "blockquote", "ul li li", "b", "pre code", ""]
+    bare = ["", "b", "code", "a", "blockquote", "ul li li", "b", "pre code", "", ""]
     for piece, tags in zip(pieces, bare, strict=True):
         markup = Markup(piece.html)
         assert [tag for tag in markup.tags if tag != "br"] in (tags.split(), [])
@@ -82,6 +83,18 @@ def test_the_plain_text_and_the_html_say_the_same() -> None:
         '✅ <b><a href="https://f.example/1">a/b#1</a></b> Fix &lt;it&gt;<br>two &amp; three'
         "<ul><li>one</li><li>two<br>lines</li></ul><blockquote>she said<br>that</blockquote>"
     )
+
+
+def test_lines_in_lines_stand_apart_and_blocks_do_so_by_themselves() -> None:
+    made = rich.rows("a", rich.rows("b", rich.quote("c")), rich.rows("d", "e"))
+
+    assert made.html == "a<br>b<blockquote>c</blockquote>d<br>e"
+
+
+def test_code_in_prose_stands_between_back_quotes() -> None:
+    assert rich.prose("Run `a<b`, then wait.").html == "Run <code>a&lt;b</code>, then wait."
+    assert rich.prose("Run `a<b`, then wait.").text == "Run a<b, then wait."
+    assert rich.prose("It's 5 o`clock").html == "It&#x27;s 5 o`clock"
 
 
 @pytest.mark.parametrize(

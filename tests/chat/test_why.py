@@ -70,6 +70,7 @@ def test_it_waits_for_its_next_try() -> None:
 def test_others_come_first() -> None:
     world = World().given(a.an_agent(), a.a_task())
     world.given(a.a_task(a.T2, priority=Priority.URGENT))
+    world.given(a.a_task(a.T3, priority=Priority.URGENT, needs=("rust",)))
 
     assert said(world) == "1 task before it; next for claude-1."
     assert said(world, a.T2) == "Nothing: claude-1 can take it at the next claim."

@@ -1,0 +1,322 @@
+"""The log of runs in threads of a real room, over restarts and limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fleetbot.chat.link import Link
+from fleetbot.chat.threads import PACE_MS, ThreadLog
+from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import Run, RunId
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.store.journal import Anchor, Change, LogChunk, LogLine
+from tests.chat.rooms import (
+    MoodyHomeserver,
+    client_of,
+    error,
+    moody_homeserver,
+    said,
+    sent,
+)
+from tests.conftest import Register
+from tests.services.stage import CLAUDE, TEST, Stage
+
+PACE = PACE_MS / 1000
+
+
+class Scene:
+    """The bot writes to a room that Ann reads; ticks come when the test says so."""
+
+    def __init__(self, stage: Stage, link: Link, room: str) -> None:
+        self.stage, self.link, self.room = stage, link, room
+        self.rooms = [room]
+        self.wakes = 0
+        self.start()
+
+    def start(self) -> None:
+        """A process of ours begins: nothing is in memory."""
+        self.threads = ThreadLog(self.stage.fleet, self.link, lambda repo: self.rooms, self._woken)
+        self.stage.fleet.listen(self.threads.hear)
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    async def run(self) -> Run:
+        await self.stage.issue("Add a greeting")
+        await self.stage.hear()
+        return await self.stage.given_running()
+
+    async def log(self, run: Run, *texts: str) -> None:
+        store = self.stage.store
+        offset = await store.log_length(run.id)
+        lines = tuple(LogLine(at=0, kind="assistant", text=text) for text in texts)
+        await store.append_log(LogChunk(run=run.id, offset=offset, lines=lines))
+        self.threads.note(run.id)
+
+    async def fail(self, run: Run) -> None:
+        failure = cmd.FailRun(run=run.id, agent=run.agent, reason=ReasonCode.TIMEOUT)
+        await self.stage.fleet.commit(failure, TEST)
+
+    async def tick_later(self) -> float | None:
+        self.stage.clock.advance(PACE)
+        return await self.threads.tick()
+
+
+class RealScene(Scene):
+    def __init__(
+        self, stage: Stage, link: Link, room: str, ann: MatrixUser, bot: MatrixUser
+    ) -> None:
+        super().__init__(stage, link, room)
+        self.ann, self.bot = ann, bot
+
+    async def events(self) -> list[RoomEvent]:
+        return await said(self.ann, self.room, self.bot)
+
+    async def thread(self) -> list[str]:
+        """What Ann reads in the agent's thread: the newest text of each message."""
+        texts: dict[str, str] = {}
+        for event in await self.events():
+            if event.replaces:
+                texts[event.replaces] = event.text
+            elif event.thread:
+                texts[event.event_id] = event.text
+        return list(texts.values())
+
+
+@pytest.fixture
+async def scene(stage: Stage, register: Register) -> AsyncIterator[RealScene]:
+    ann, bot = await register("ann"), await register("bot")
+    room = await ann.create_room("Fleet", invite=[bot.user_id])
+    await bot.join(room)
+    async with client_of(bot) as client:
+        yield RealScene(stage, Link(client), room, ann, bot)
+
+
+@pytest.fixture
+async def moody() -> AsyncIterator[MoodyHomeserver]:
+    async with moody_homeserver() as server:
+        yield server
+
+
+@pytest.fixture
+async def moody_scene(stage: Stage, moody: MoodyHomeserver) -> AsyncIterator[Scene]:
+    moody.answers = [sent()]
+    async with client_of(moody.user()) as client:
+        yield Scene(stage, Link(client), "!room:localhost")
+
+
+async def test_a_run_is_told_in_one_message_that_grows(scene: RealScene) -> None:
+    run = await scene.run()
+    assert scene.wakes > 0
+    await scene.threads.tick()
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting"]
+
+    await scene.log(run, "Reading the code")
+    await scene.tick_later()
+    await scene.log(run, "Writing <b>tests</b>", "Done")
+    await scene.tick_later()
+    assert await scene.thread() == [
+        "▶ ann/app#1 Add a greeting\nReading the code\nWriting <b>tests</b>\nDone"
+    ]
+
+    await scene.fail(run)
+    await scene.threads.tick()
+    (text,) = await scene.thread()
+    assert text.endswith("Done\n■ the run took longer than it may ❌ after 6 s")
+    assert await scene.threads.tick() is None
+
+
+async def test_every_agent_has_one_thread_for_all_its_runs(scene: RealScene) -> None:
+    await scene.fail(await scene.run())
+    await scene.threads.tick()
+    await scene.stage.fleet.commit(cmd.RetryTask((await scene.stage.task()).id), TEST)
+    await scene.stage.given_running()
+    await scene.threads.tick()
+    await scene.tick_later()
+
+    events = await scene.events()
+    roots = [e for e in events if not e.thread and not e.replaces]
+    assert [e.text for e in roots] == ["🧵 claude-1: what it does, run by run"]
+    assert {e.thread for e in events if e.thread} == {roots[0].event_id}
+    assert len(await scene.thread()) == 2
+    assert all(e.content["msgtype"] == "m.notice" for e in events)
+    assert all(e.content["m.mentions"] == {} for e in events)
+
+
+async def test_a_full_message_is_followed_by_another(scene: RealScene) -> None:
+    run = await scene.run()
+    lines = [f"line {n} " + "x" * 80 for n in range(100)]
+    await scene.log(run, *lines)
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    first, *others = await scene.thread()
+    assert first.startswith("▶ ann/app#1")
+    assert len(others) == 2
+    assert all(text.startswith("… ann/app#1\n") for text in others)
+    assert others[-1].splitlines()[-1].startswith("■ ")
+    told = [x for text in (first, *others) for x in text.splitlines() if x.startswith("line ")]
+    assert told == lines
+
+
+async def test_lines_that_come_late_are_added(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    await scene.log(run, "one more thing")
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    header, late, footer = text.splitlines()
+    assert (header, late) == ("▶ ann/app#1 Add a greeting", "one more thing")
+    assert footer.startswith("■ ")
+
+
+async def test_a_restart_neither_repeats_nor_loses_a_line(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, "before")
+    await scene.threads.tick()
+
+    scene.start()
+    await scene.log(run, "after")
+    scene.start()
+    await scene.tick_later()
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nbefore\nafter"]
+
+
+async def test_an_end_that_was_not_written_before_a_restart_is_written_after_it(
+    scene: RealScene,
+) -> None:
+    run = await scene.run()
+    await scene.threads.tick()
+    await scene.stage.fleet.commit(cmd.CancelTask(run.task), TEST)
+
+    scene.stage.restart()
+    scene.start()
+    await scene.stage.fleet.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert "■ cancelled by a person" in text
+
+
+async def test_a_message_sent_just_before_a_crash_is_not_sent_again(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, "hello")
+    await scene.threads.tick()
+    key = f"log:{scene.room}:{run.id}"
+    planned = Anchor(key=key, value='{"first":0,"upto":1}')
+    await scene.stage.store.append(Change(anchors=(planned,)))  # as it was before the send
+
+    scene.start()
+    await scene.log(run, "world")
+    await scene.threads.tick()
+    await scene.tick_later()
+
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nhello\nworld"]
+
+
+async def test_a_thread_whose_beginning_is_gone_is_begun_anew(scene: RealScene) -> None:
+    await scene.fail(await scene.run())
+    await scene.threads.tick()
+    (root,) = {e.thread for e in await scene.events() if e.thread}
+    async with client_of(scene.ann) as ann:
+        await ann.redact(scene.room, root)  # type: ignore[arg-type]  # plain strings will do
+
+    await scene.stage.fleet.commit(cmd.RetryTask((await scene.stage.task()).id), TEST)
+    await scene.stage.given_running()
+    await scene.tick_later()
+
+    threads = [e.thread for e in await scene.events() if e.thread]
+    assert len(set(threads)) == 2
+    assert threads[-1] != root
+
+
+async def test_a_thread_changes_no_more_often_than_its_pace(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    run = await scene.run()
+    await scene.log(run, "one")
+    await scene.threads.tick()
+    asked = len(moody.requests)
+
+    await scene.log(run, "two")
+    assert await scene.threads.tick() == PACE
+    await scene.log(run, "three")
+    assert await scene.threads.tick() == PACE
+    assert len(moody.requests) == asked
+
+    await scene.tick_later()
+    assert len(moody.requests) == asked + 1
+
+
+async def test_the_end_of_a_run_does_not_wait_for_the_pace(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    run = await scene.run()
+    await scene.threads.tick()
+    asked = len(moody.requests)
+
+    await scene.fail(run)
+    assert await scene.threads.tick() is None
+
+    assert len(moody.requests) == asked + 1
+
+
+async def test_a_limit_is_waited_for_and_slows_us_down(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    run = await scene.run()
+    moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=20_000)]
+    assert await scene.threads.tick() == 20.0
+    moody.answers = [sent()]
+
+    asked = len(moody.requests)
+    scene.stage.clock.advance(19)
+    await scene.threads.tick()
+    assert len(moody.requests) == asked
+    scene.stage.clock.advance(1)
+    await scene.threads.tick()
+    assert len(moody.requests) > asked
+
+    asked = len(moody.requests)
+    await scene.log(run, "on we go")
+    await scene.tick_later()
+    assert len(moody.requests) == asked
+    await scene.tick_later()
+    assert len(moody.requests) == asked + 1
+
+
+async def test_a_room_that_refuses_does_not_hold_up_the_others(
+    scene: RealScene, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = await scene.run()
+    scene.rooms = [await scene.ann.create_room("Without the bot"), scene.room]
+    await scene.log(run, "hello")
+
+    await scene.threads.tick()
+
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nhello"]
+    assert "cannot be written" in caplog.text
+
+
+async def test_a_run_that_never_began_is_not_told(scene: RealScene) -> None:
+    await scene.run()
+    await scene.stage.fleet.commit(cmd.CancelTask((await scene.stage.task()).id), TEST)
+    await scene.stage.issue("Never begun")
+    await scene.stage.hear()
+    await scene.threads.tick()
+    before = await scene.events()
+    await scene.stage.fleet.commit(cmd.Dispatch(CLAUDE, run := RunId("r-x")), TEST)
+
+    scene.threads.note(run)
+    await scene.threads.tick()
+
+    assert await scene.events() == before
