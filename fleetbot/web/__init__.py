@@ -73,7 +73,7 @@ class WebApi:
         for endpoint in self.endpoints:
             by_path.setdefault(endpoint.path, []).append(endpoint)
         routes = [route for here in by_path.values() for route in self._at_path(here)]
-        return [*routes, web.route("*", "/{tail:.*}", _nothing_here)]
+        return [*routes, web.route("*", r"/{tail:[\s\S]*}", _nothing_here)]
 
     def _at_path(self, endpoints: Iterable[AnyEndpoint]) -> Iterator[web.RouteDef]:
         allowed: set[str] = set()
@@ -118,4 +118,4 @@ def unconfigured_routes(message: str, version: str) -> list[web.RouteDef]:
     async def refuse(request: web.Request) -> web.Response:
         return respond(problem(Code.NOT_CONFIGURED, message))
 
-    return [web.get("/healthz", healthz), web.route("*", "/{tail:.*}", refuse)]
+    return [web.get("/healthz", healthz), web.route("*", r"/{tail:[\s\S]*}", refuse)]

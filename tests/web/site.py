@@ -313,7 +313,7 @@ async def serve(routes: list[web.RouteDef]) -> AsyncIterator[str]:
     plugin = PluginWebApp()  # type: ignore[no-untyped-call]  # maubot leaves it untyped
     plugin.add_routes(routes)
     outer = web.Application()
-    outer.router.add_route("*", "/{tail:.*}", plugin.handle)
+    outer.router.add_route("*", r"/{tail:[\s\S]*}", plugin.handle)
     server = TestServer(outer)
     await server.start_server()
     try:

@@ -1,0 +1,214 @@
+"""People and programs look at tasks, and operators change them."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetbot.devkit.forge import DevForge
+from fleetbot.forge.client import ForgeClient
+from tests.web.site import REPO, Site
+
+TASKS = "/api/v1/tasks"
+
+
+async def test_tasks_are_listed_newest_first_and_page_by_page(site: Site) -> None:
+    for issue in (1, 2, 3):
+        site.now += 1000
+        await site.task(issue)
+
+    first = (await site.reader.get(TASKS, limit="2")).body
+    rest = (await site.reader.get(TASKS, limit="2", before=first["next"])).body
+
+    assert [task["issue"] for task in first["tasks"]] == [3, 2]
+    assert [task["issue"] for task in rest["tasks"]] == [1]
+    assert rest["next"] is None
+
+
+async def test_tasks_are_filtered_by_state_repository_and_agent(site: Site) -> None:
+    agent = await site.agent("claude-1")
+    await site.task(1)
+    await site.task(2)
+    await site.task(3)
+    await site.running(agent)
+    await site.operator.post(f"{TASKS}/task-of-3/cancel")
+
+    async def issues(query: str) -> list[int]:
+        answer = await site.reader.call("GET", f"{TASKS}?{query}")
+        return sorted(task["issue"] for task in answer.body["tasks"])
+
+    assert await issues("state=running") == [1]
+    assert await issues("state=created&state=cancelled") == [2, 3]
+    assert await issues("agent=claude-1") == [1]
+    assert await issues(f"repo={REPO}") == [1, 2, 3]
+    assert await issues("repo=team/other") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "hint"),
+    [
+        ("state=asleep", "state[0]", "agent_lost"),
+        ("limit=0", "limit", "1 to 500"),
+        ("limit=501", "limit", "1 to 500"),
+        ("limit=many", "limit", "1 to 500"),
+        ("limit=1&limit=2", "limit", "once"),
+        ("repo=app", "repo", "owner/name"),
+        ("agent=Claude", "agent", "a-z"),
+        ("before=a%00b", "before", "an id"),
+        ("stat=running", "stat", "state, repo"),
+    ],
+)
+async def test_a_wrong_parameter_is_named(site: Site, query: str, field: str, hint: str) -> None:
+    answer = await site.reader.call("GET", f"{TASKS}?{query}")
+
+    assert hint in answer.refuses(422, "invalid", field)
+
+
+async def test_a_task_and_what_happened_to_it_can_be_read(site: Site) -> None:
+    agent = await site.agent("claude-1")
+    task = await site.task(title="Mend the door")
+    await site.running(agent)
+
+    seen = (await site.reader.get(f"{TASKS}/{task}")).body
+    events = (await site.reader.get(f"{TASKS}/{task}/events")).body
+
+    assert (seen["title"], seen["state"], seen["agent"]) == ("Mend the door", "running", "claude-1")
+    types = [event["type"] for event in events["events"]]
+    assert types == ["task.created", "task.assigned", "task.started"]
+    assert events["events"][1]["actor"] == "agent:claude-1"
+
+
+async def test_events_come_in_pages(site: Site) -> None:
+    agent = await site.agent()
+    task = await site.task()
+    await site.running(agent)
+
+    first = (await site.reader.get(f"{TASKS}/{task}/events", limit="2")).body
+    rest = (await site.reader.get(f"{TASKS}/{task}/events", after=str(first["next"]))).body
+
+    assert len(first["events"]) == 2
+    assert [event["type"] for event in rest["events"]] == ["task.started"]
+
+
+async def test_an_operator_cancels_and_retries(site: Site) -> None:
+    task = await site.task()
+
+    cancelled = await site.operator.post(f"{TASKS}/{task}/cancel", {})
+    retried = await site.operator.post(f"{TASKS}/{task}/retry", {})
+
+    assert (cancelled.body["state"], cancelled.body["reason"]) == ("cancelled", "cancelled_by_user")
+    assert retried.body["state"] == "created"
+    actors = {line.split()[0] for line in (await site.journal())[1:]}
+    assert actors == {"api:operator"}
+
+
+async def test_an_operator_chooses_the_agent(site: Site) -> None:
+    await site.agent("claude-1")
+    task = await site.task()
+
+    answer = await site.operator.post(f"{TASKS}/{task}/assign", {"agent": "claude-1"})
+
+    assert answer.body["wanted_agent"] == "claude-1"
+
+
+async def test_unknown_tasks_and_agents_are_not_found(site: Site) -> None:
+    task = await site.task()
+    (await site.reader.get(f"{TASKS}/nothing")).refuses(404, "not_found", "task")
+    (await site.reader.get(f"{TASKS}/nothing/events")).refuses(404, "not_found", "task")
+    for change in ("cancel", "retry"):
+        answer = await site.operator.post(f"{TASKS}/nothing/{change}")
+        answer.refuses(404, "not_found", "task")
+
+    answer = await site.operator.post(f"{TASKS}/{task}/assign", {"agent": "codex-9"})
+
+    assert "known: none yet" in answer.refuses(404, "not_found", "agent")
+
+
+async def test_a_task_that_is_over_cannot_be_cancelled_twice(site: Site) -> None:
+    task = await site.task()
+    first = await site.operator.post(f"{TASKS}/{task}/cancel")
+    before = await site.journal()
+
+    second = await site.operator.post(f"{TASKS}/{task}/cancel")
+
+    assert second.status in (200, 409)
+    assert first.body["state"] == "cancelled"
+    assert await site.journal() == before
+
+
+async def test_an_operator_takes_an_issue_once(site: Site, forge: DevForge) -> None:
+    number = await an_issue(forge)
+
+    first = await site.operator.post(TASKS, {"repo": REPO, "issue": number})
+    second = await site.operator.post(TASKS, {"repo": REPO, "issue": number})
+
+    assert (first.status, first.body["title"]) == (200, "Mend the door")
+    assert second.body["id"] == first.body["id"]
+
+
+async def test_an_operator_opens_an_issue(site: Site, forge: DevForge) -> None:
+    await an_issue(forge)
+
+    answer = await site.operator.post(TASKS, {"repo": REPO, "title": "Paint it", "body": "Blue."})
+
+    assert (answer.body["issue"], answer.body["title"]) == (2, "Paint it")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"repo": REPO}, "issue"),
+        ({"repo": REPO, "issue": 1, "title": "both"}, "issue"),
+        ({"repo": "app", "issue": 1}, "repo"),
+        ({"repo": REPO, "issue": 0}, "issue"),
+        ({"repo": REPO, "issue": 10**30}, "issue"),
+        ({"repo": REPO, "title": "  "}, "title"),
+        ({"repo": REPO, "title": "t" * 256}, "title"),
+        ({"issue": 1}, "repo"),
+        ({"repo": REPO, "issue": 1, "label": "fleet"}, "label"),
+    ],
+)
+async def test_a_new_task_that_makes_no_sense_is_refused(
+    site: Site, body: dict[str, object], field: str
+) -> None:
+    answer = await site.operator.post(TASKS, body)
+
+    answer.refuses(422, "invalid", field)
+    assert await site.journal() == []
+
+
+async def test_an_issue_that_does_not_exist_is_not_found(site: Site, forge: DevForge) -> None:
+    await an_issue(forge)
+
+    answer = await site.operator.post(TASKS, {"repo": REPO, "issue": 99})
+
+    answer.refuses(404, "not_found", "issue")
+
+
+async def test_a_forge_that_is_away_is_told_apart_from_a_wrong_request(
+    site: Site, forge: DevForge
+) -> None:
+    number = await an_issue(forge)
+    forge.fail_next("GET", "/issues/", 503, times=9, retry_after=60)
+
+    answer = await site.operator.post(TASKS, {"repo": REPO, "issue": number})
+
+    assert "try again" in answer.refuses(503, "forge_unavailable")
+    assert answer.headers["Retry-After"]
+    assert await site.journal() == []
+
+
+async def test_a_forge_that_refuses_the_bot_is_named(site: Site, forge: DevForge) -> None:
+    number = await an_issue(forge)
+    forge.fail_next("GET", "/issues/", 403)
+
+    answer = await site.operator.post(TASKS, {"repo": REPO, "issue": number})
+
+    assert "403" in answer.refuses(502, "forge_refused")
+
+
+async def an_issue(forge: DevForge) -> int:
+    ann = forge.add_user("ann", admin=True)
+    forge.add_org("team")
+    await forge.create_repo("team", "app", {"README.md": "hello"})
+    async with ForgeClient(forge.url, ann) as client:
+        return (await client.create_issue(REPO, "Mend the door", "It creaks.")).number
