@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from fleetbot.domain import effects as fx
-from fleetbot.domain.model import OPEN_STATES, Task, TaskId
+from fleetbot.domain.model import OPEN_STATES, Task
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
@@ -47,7 +47,6 @@ class Reconciler:
         self._repositories = repositories
         self._swept: dict[str, int] = {}
         self._failing: dict[str, str] = {}
-        self._shown: dict[TaskId, int] = {}
 
     async def tick(self) -> None:
         """Go through the repositories; one that cannot be read does not stop the others. Raises
@@ -122,15 +121,14 @@ class Reconciler:
             log.exception("%s#%d could not be reconciled", repo, number)
 
     async def _show_again(self, task: Task, issue: Issue) -> None:
-        """Have the issue of an open task show its state where it does not; once for each state, as
-        Forgejo may have refused it."""
+        """Have the issue of an open task show its state where it does not. The effect's id makes it
+        once for each state: Forgejo may refuse it, and a person may insist."""
         shows = not any(state_labels_after(issue.label_names, task.state, self._labels()))
-        if shows or task.state not in OPEN_STATES or self._shown.get(task.id) == task.version:
+        if shows or task.state not in OPEN_STATES:
             return
-        self._shown[task.id] = task.version
         effect = self._effect(task)
         entry = OutboxEntry(
-            id=f"repair/{task.id}/{task.version}/{self._fleet.clock()}",
+            id=f"repair/{task.id}/{task.version}",
             destination=fx.destination(effect),
             kind="issue_state",
             collapse=fx.collapse(effect),

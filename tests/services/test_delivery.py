@@ -145,9 +145,11 @@ async def test_a_dead_destination_never_blocks_another(
         arrived.set()
         return "ok"
 
-    out = deliverer(store, clock, Post(arrives), dead=Post(hangs))
+    dead = Post(hangs)
+    out = deliverer(store, clock, Post(arrives), dead=dead)
     tick = asyncio.create_task(out.tick())
     await arrived.wait()
+    assert dead.sent == ["dead0", "dead1", "dead2", "dead3"]  # four at a time
     arrived.clear()
     await put("a2", to="room:a")  # while the dead ones still hang
     out.wake()

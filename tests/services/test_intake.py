@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
+from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import Priority, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import Issue, Repository
 from fleetbot.forge.payloads import Delivery, IssueEvent, UnknownEvent, parse_delivery
-from fleetbot.services.fleet import Context
-from fleetbot.store.journal import Arrival, Handled
+from fleetbot.store.journal import Arrival
 from tests.services.stage import BOT, REPO, TEST, Stage
 
 _numbers = itertools.count(1)
@@ -404,9 +405,15 @@ async def test_what_cannot_be_taken_is_refused_with_the_way_out(stage: Stage) ->
 
 async def test_what_caused_a_change_is_done_with_in_the_same_change(stage: Stage) -> None:
     """A crash right after the change finds nothing left to do."""
-    issue = await stage.issue()
+    await stage.issue()
     await stage.forge.delivered()
-    [first, *_] = await stage.store.arrivals_due("webhook")
-    context = Context(actor="forgejo:ann", handled=(Handled(key=first.key),))
-    await stage.intake.consider(REPO, issue, context)
-    assert (await arrival(stage, first.key)).body is None
+    tick = asyncio.create_task(stage.intake.tick())
+
+    def crash(lines: Sequence[Recorded]) -> None:
+        tick.cancel()
+
+    stage.fleet.listen(crash)
+    with pytest.raises(asyncio.CancelledError):
+        await tick
+    assert (await stage.task()).state is TaskState.CREATED
+    assert await waiting(stage) == 0

@@ -125,6 +125,7 @@ async def test_a_state_label_that_somebody_took_off_is_shown_again_once(stage: S
     await stage.settle()
     stage.clock.advance(60)
     for expected in ({"fleet", "status:todo"}, {"fleet"}):
+        stage.clock.advance(1)
         await stage.ann.remove_issue_label(REPO, 1, "status:todo")
         await stage.reconciler.tick()
         await stage.deliverer.tick()
