@@ -192,7 +192,7 @@ class Workspaces:
                 await self._git("checkout", "--quiet", "--force", "-B", branch, commit, cwd=path)
                 await self._git("clean", "--quiet", "-ffd", cwd=path)
             return False
-        await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+        await asyncio.to_thread(_clear, path)
         await self._git("worktree", "prune", cwd=repository.mirror)
         await self._git(
             "worktree",
@@ -274,6 +274,14 @@ def check_names(order: Assignment) -> None:
     else:
         return
     raise RunFailed(ReasonCode.WORKSPACE_FAILED, problem)
+
+
+def _clear(path: Path) -> None:
+    """Remove whatever is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _resolved(path: str) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fleetbot.domain.model import Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from tests.runner.orchestrator import Finding
@@ -313,3 +315,26 @@ async def test_a_run_is_limited_by_what_the_orchestrator_allows(scene: Scene) ->
     await scene.carry_out("while true; do echo busy; sleep 0.1; done", order)
 
     assert scene.orchestrator.failures[order.run].reason is ReasonCode.TIMEOUT
+
+
+@pytest.mark.parametrize(("mode", "said"), [("auto", "a part"), ("off", "No such file")])
+async def test_submodules_on_the_forge_are_fetched_with_the_runners_credentials(
+    scene: Scene, mode: str, said: str
+) -> None:
+    await scene.forge.create_repo("ada", "part", {"part.txt": "a part"}, private=True)
+    scene.forge.add_collaborator("ada/part", "fleet", "read")
+    part = scene.git("rev-parse", "main", cwd=scene.forge.repo("ada/part").git.path)
+    work = scene.root / "work"
+    scene.git("clone", "-q", str(scene.forge.repo(REPO).git.path), str(work), cwd=scene.root)
+    (work / ".gitmodules").write_text('[submodule "part"]\n\tpath = part\n\turl = ../part.git\n')
+    scene.git("add", ".gitmodules", cwd=work)
+    scene.git("update-index", "--add", "--cacheinfo", f"160000,{part},part", cwd=work)
+    scene.git("commit", "-qm", "Add a part", cwd=work)
+    scene.git("push", "-q", cwd=work)
+    order = await scene.order()
+
+    await scene.carry_out(
+        "cat part/part.txt; date > d.txt", order, more=f'[workspace]\nsubmodules = "{mode}"'
+    )
+
+    assert said in scene.orchestrator.log_of(order.run)
