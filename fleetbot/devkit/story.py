@@ -158,7 +158,7 @@ class Story:
 def _of_message(event: RoomEvent) -> Step:
     """`room` is the news that the task is done, `log` a line of the agent's thread."""
     lines = [line for line in event.text.splitlines() if line.strip()] or [""]
-    if event.thread:
+    if event.thread or event.replaces:
         return Step("log" if len(lines) > 1 else "thread", lines[-1])
     return Step("room" if lines[0].startswith("✅") else "matrix", lines[0])
 

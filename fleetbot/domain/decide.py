@@ -11,7 +11,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain import talk
 from fleetbot.domain.dispatch import choose
-from fleetbot.domain.errors import Conflict
+from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.lookup import Draft, Drafts, current_run, run_id_of, the_agent, the_task
 from fleetbot.domain.model import (
     OPEN_STATES,
@@ -25,7 +25,7 @@ from fleetbot.domain.model import (
     branch_name,
 )
 from fleetbot.domain.outcome import backoff, ended, expire, limited, lose_runs, park
-from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reasons import REASONS_OF_AGENTS, ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
@@ -120,7 +120,7 @@ def _retry(state: FleetState, command: cmd.RetryTask) -> Drafts:
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
         holder = state.runs[run_id_of(task)].agent
         raise Conflict(f"{task.ref} is with {holder} now; cancel it first.", field="issue")
-    if task.state is TaskState.CREATED and task.not_before == 0:
+    if task.state is TaskState.CREATED and task.not_before == 0 and task.attempt == 0:
         return ()
     return (_fresh(task_stream(task.id), command.reason),)
 
@@ -150,7 +150,7 @@ def _dispatch(state: FleetState, command: cmd.Dispatch, now: int, policy: Policy
         run=command.run,
         agent=agent.name,
         attempt=task.attempt + 1,
-        branch=branch_name(task.issue, task.traits.title),
+        branch=task.branch or branch_name(task.issue, task.traits.title),
     )
     return (Draft(task_stream(task.id), event),)
 
@@ -166,12 +166,15 @@ def _fail(state: FleetState, command: cmd.FailRun, now: int, policy: Policy) -> 
     run = current_run(state, command.run, command.agent)
     if run.receipt:
         raise Conflict("A receipt of this run is being verified.", field="run")
+    if command.reason not in REASONS_OF_AGENTS:
+        raise Invalid(f"{command.reason} is not for agents to say.", field="reason")
     event = ev.TaskFailed(
         run=run.id, reason=command.reason, detail=command.detail, usage=command.usage
     )
+    began = () if run.state is RunState.RUNNING else _start(state, cmd.StartRun(run.id, run.agent))
     if command.reason is ReasonCode.USAGE_LIMIT:
-        return (*park(state, run, now, policy, command.until), *limited(state, run, event))
-    return ended(state, run, event, now, policy, until=command.until or 0)
+        return (*park(state, run, now, policy, command.until), *began, *limited(run, event))
+    return (*began, *ended(state, run, event, now, policy, until=command.until or 0))
 
 
 def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:

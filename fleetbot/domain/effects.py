@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, FiledReceipt, Run, Task, TaskId
@@ -90,6 +91,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
         return _of_agent(AgentName(key), line.event)
     task = state.tasks[TaskId(key)]
     run = state.runs.get(task.run) if task.run else None
+    if run:
+        run = replace(run, asks=(), messages=())  # between the run and people only
     return [
         *_notices(line.event, task, run, state, follows),
         *_on_forge(line.event, task, run, state),

@@ -188,6 +188,7 @@ class Task(Value, frozen=True):
     updated_at: int
     queued_at: int
     base: str = ""
+    branch: str = ""
     attempt: int = 0
     not_before: int = 0
     first_assigned_at: int = 0

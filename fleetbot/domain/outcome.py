@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator
 from fleetbot.domain import events as ev
 from fleetbot.domain import talk
 from fleetbot.domain.lookup import Draft, Drafts
-from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState, TaskState
+from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
+
+LONGEST_WAIT_MS = 8 * 24 * 3_600_000  # a weekly limit, and a day
 
 
 def ended(
@@ -23,8 +25,9 @@ def ended(
 ) -> Drafts:
     """The end of a run, and the retry where its reason allows one and attempts are left."""
     draft = Draft(task_stream(run.task), event)
-    task = state.tasks[run.task]
-    if not REASONS[event.reason].retry_helps or task.attempt >= policy.max_attempts:
+    counted = isinstance(event, ev.TaskFailed)  # an agent that fails has acknowledged the run
+    attempts = run.attempt if counted else state.tasks[run.task].attempt
+    if not REASONS[event.reason].retry_helps or attempts >= policy.max_attempts:
         return (draft,)
     again = ev.TaskRequeued(
         reason=event.reason,
@@ -40,7 +43,7 @@ def _not_before(
     if isinstance(event, ev.TaskAgentLost):
         return 0  # it was not the task's fault: at once, elsewhere first
     wait = backoff(policy.retry_base_ms, policy.retry_cap_ms, run.attempt - 1, run.id)
-    return max(now + wait, until)
+    return max(now + wait, min(until, now + LONGEST_WAIT_MS))
 
 
 def backoff(base: int, cap: int, tries: int, salt: str) -> int:
@@ -96,20 +99,20 @@ def park(
 ) -> Iterator[Draft]:
     """Park every agent on the account whose limit is reached, until its reset.
 
-    A reset said to be past parks them for a moment all the same: the task must not spin.
+    A reset said to be past parks them for a moment all the same: the task must not spin. One that
+    is said to be far off is not believed: nothing an agent says stops an account for months.
     """
     holder = state.agents[run.agent]
     reset = max(until or now + policy.retry_cap_ms, now + policy.retry_base_ms)
+    reset = min(reset, now + LONGEST_WAIT_MS)
     parked = ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)
     for agent in state.agents.values():
         if agent.name == holder.name or (holder.account and agent.account == holder.account):
             yield Draft(agent_stream(agent.name), parked)
 
 
-def limited(state: FleetState, run: Run, event: ev.TaskFailed) -> Drafts:
+def limited(run: Run, event: ev.TaskFailed) -> Drafts:
     """The task goes back at once, for agents of another account or for after the reset."""
     again = ev.TaskRequeued(reason=event.reason, uncounted=True)
     stream = task_stream(run.task)
-    if state.tasks[run.task].state is TaskState.ASSIGNED:
-        again = ev.TaskRequeued(reason=event.reason)
     return (Draft(stream, event), Draft(stream, again))

@@ -46,6 +46,21 @@ class ReasonCode(StrEnum):
     ISSUE_REOPENED = "issue_reopened"
 
 
+# What only fleetbot and people can know; everything else an agent may say of its own run.
+REASONS_OF_AGENTS = frozenset(ReasonCode) - {
+    ReasonCode.NOT_ACKNOWLEDGED,
+    ReasonCode.AGENT_LOST,
+    ReasonCode.LEASE_EXPIRED,
+    ReasonCode.AGENT_DEREGISTERED,
+    ReasonCode.RECEIPT_REFUTED,
+    ReasonCode.CANCELLED_BY_USER,
+    ReasonCode.ISSUE_CLOSED,
+    ReasonCode.TRIGGER_REMOVED,
+    ReasonCode.RETRY_BY_USER,
+    ReasonCode.ISSUE_REOPENED,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """`retry_helps`: the task may succeed when it is simply tried again, so fleetbot does it."""

@@ -337,9 +337,9 @@ def _task_after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, traits=traits)
         case ev.TaskPinned(agent=agent):
             return replace(task, pinned=agent)
-        case ev.TaskAssigned(run=run):
+        case ev.TaskAssigned(run=run, branch=branch):
             first = task.first_assigned_at or line.at
-            return replace(task, run=run, not_before=0, first_assigned_at=first)
+            return replace(task, run=run, branch=branch, not_before=0, first_assigned_at=first)
         case ev.TaskStarted():
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
         case ev.ReceiptFiled(receipt=receipt):

@@ -108,7 +108,7 @@ class Verifier:
         async with self._slots:
             self._poked.discard(receipt)
             finding = await self._find(filed)
-            context = Context(actor="timer", cause=f"receipt:{receipt}")
+            context = Context(actor="verifier", cause=f"receipt:{receipt}")
             await self._fleet.commit(Conclude(receipt, finding), context)
 
     async def _find(self, filed: FiledReceipt) -> Finding:

@@ -10,9 +10,17 @@ from hypothesis import strategies as st
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.errors import Conflict, Forbidden, Superseded
-from fleetbot.domain.model import AgentStatus, Policy, RunId, RunState, TaskState, Usage
-from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.errors import Conflict, Forbidden, Invalid, Superseded
+from fleetbot.domain.model import (
+    AgentStatus,
+    Policy,
+    RunId,
+    RunState,
+    TaskState,
+    Traits,
+    Usage,
+)
+from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
 from tests.domain.builders import (
     A1,
     A2,
@@ -155,11 +163,36 @@ def test_a_failure_is_tried_again_after_a_back_off() -> None:
     assert START < task.not_before <= START + world.policy.retry_base_ms
 
 
-@pytest.mark.parametrize("reason", ReasonCode)
+@pytest.mark.parametrize("reason", sorted(REASONS_OF_AGENTS))
 def test_what_a_retry_cannot_help_is_not_retried(reason: ReasonCode) -> None:
     world = running().given(fail(reason))
     expected = TaskState.CREATED if REASONS[reason].retry_helps else TaskState.FAILED
     assert world.task().state is expected
+
+
+@pytest.mark.parametrize("reason", sorted(frozenset(ReasonCode) - REASONS_OF_AGENTS))
+def test_an_agent_cannot_say_what_only_the_fleet_knows(reason: ReasonCode) -> None:
+    with pytest.raises(Invalid, match="not for agents to say") as refusal:
+        running().when(fail(reason))
+    assert refusal.value.field == "reason"
+
+
+def test_a_run_that_fails_before_it_is_acknowledged_counts() -> None:
+    world = World(policy=Policy(max_attempts=2)).given(an_agent(), a_task())
+    for run in (R1, R2):
+        world.later(HOUR).given(dispatch(run=run), fail(run=run))
+    assert (world.task().state, world.task().attempt) == (TaskState.FAILED, 2)
+
+
+def test_a_reset_that_is_said_to_be_far_off_is_not_believed() -> None:
+    world = running().given(fail(ReasonCode.USAGE_LIMIT, until=START + 365 * 24 * HOUR))
+    assert world.agent().parked_until <= START + 8 * 24 * HOUR
+
+
+def test_a_retitled_task_keeps_its_branch() -> None:
+    world = running().given(cmd.EditTask(T1, Traits(title="Something else")), fail())
+    world.later(HOUR).given(dispatch(run=R2))
+    assert world.run(R2).branch == world.run(R1).branch
 
 
 def test_attempts_end() -> None:

@@ -113,7 +113,13 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
         running=NOTHING,
         verifying=NOTHING,
     ),
-    "fail": row(Superseded, created=NotFound, assigned=FAILED, running=FAILED, verifying=Conflict),
+    "fail": row(
+        Superseded,
+        created=NotFound,
+        assigned=("task.started", *FAILED),
+        running=FAILED,
+        verifying=Conflict,
+    ),
     "file": row(
         Superseded,
         created=NotFound,
