@@ -147,7 +147,7 @@ class Process:
         if self._stdin is None or self._stdin.is_closing():
             return False
         try:
-            self._stdin.write(line.encode() + b"\n")
+            self._stdin.write(line.encode("utf-8", "replace") + b"\n")
             await self._stdin.drain()
         except (ConnectionError, BrokenPipeError):
             return False

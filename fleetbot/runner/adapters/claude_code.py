@@ -101,7 +101,7 @@ class ClaudeCodeAdapter:
             program, _version = await self._program.find(spec.env)
         except ProgramProblem as problem:
             return Refused(problem.reason, str(problem))
-        resumed = spec.session is not None and _has_session(spec.home, spec.session)
+        resumed = spec.session is not None and _has_session(spec, spec.session)
         session = spec.session if resumed and spec.session else self._new_id()
         spec = msgspec.structs.replace(
             spec,
@@ -153,17 +153,20 @@ def _lower(*values: float | None) -> float | None:
     return min((value for value in values if value is not None), default=None)
 
 
-def _has_session(home: Path, session: str) -> bool:
+def _has_session(spec: LaunchSpec, session: str) -> bool:
     """Whether this HOME still has the conversation; the program fails for one it does not know."""
-    name = f"{session}.jsonl"
-    projects = home / ".claude" / "projects"
-    return any(entry.name == name for entry in projects.glob("*/*.jsonl"))
+    projects = _config_dir(spec.env, spec.home) / "projects"
+    return any(entry.stem == session for entry in projects.glob("*/*.jsonl"))
+
+
+def _config_dir(env: Mapping[str, str], home: Path) -> Path:
+    return Path(env.get("CLAUDE_CONFIG_DIR") or home / ".claude")
 
 
 def _login(env: Mapping[str, str], home: Path) -> HealthLine:
     if found := next((name for name in _LOGIN if env.get(name)), None):
         return HealthLine("login", True, f"by {found}")
-    if (home / ".claude" / ".credentials.json").is_file():
+    if (_config_dir(env, home) / ".credentials.json").is_file():
         return HealthLine("login", True, "logged in")
     remedy = (
         f"run `HOME={home} claude` and log in, or pass ANTHROPIC_API_KEY or "

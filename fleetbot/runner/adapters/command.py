@@ -74,7 +74,7 @@ class CommandAdapter:
         prompt_file = spec.home / f"prompt-{spec.run}.md"
         spec.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         prompt_file.touch(mode=0o600)
-        prompt_file.write_text(spec.prompt, "utf-8")
+        prompt_file.write_text(spec.prompt, "utf-8", "replace")
         spec = msgspec.structs.replace(spec, env={**spec.env, PROMPT_FILE: str(prompt_file)})
         return await open_session(
             spec, CommandDriver(config, spec.prompt), lambda: _remove(prompt_file)

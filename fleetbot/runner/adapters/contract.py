@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     `start` runs until the program's first line, `idle` between lines that show progress (it rests
     while a question is open), `provider` while the program only reports that it is retrying its
     model provider, `wall` over everything. `grace` is what each step of stopping may take.
+    `max_turns` and `max_budget_usd` are kept by Claude Code; Codex and commands do not know them.
     """
 
     wall_seconds: float = 3600

@@ -41,7 +41,9 @@ class Masker:
     """Replaces known forms of secrets, and the exact values of a run's secret variables."""
 
     def __init__(self, env: Mapping[str, str], also: Iterable[str] = ()) -> None:
-        values = {v for k, v in env.items() if _SECRET_NAME.search(k)} | set(also)
+        # A number is a setting (…_MAX_TOKENS), not a secret.
+        named = {v for k, v in env.items() if _SECRET_NAME.search(k) and not v.isdigit()}
+        values = named | set(also)
         self._values = sorted((v for v in values if len(v) >= _SHORTEST), key=len, reverse=True)
 
     def text(self, text: str) -> str:

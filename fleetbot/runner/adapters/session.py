@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
@@ -27,11 +26,13 @@ from fleetbot.runner.adapters.contract import (
     Session,
 )
 from fleetbot.runner.adapters.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
+from fleetbot.runner.adapters.mailbox import Mailbox
 from fleetbot.runner.adapters.masking import Masker
+from fleetbot.runner.adapters.text import clipped
 from fleetbot.runner.process import Process, read_lines
 
-_QUEUE = 1000
-_TEXT_LIMIT = 4000
+_LOG_LIMIT = 4000
+_TEXT_LIMIT = 10_000
 
 
 def nothing() -> None:
@@ -154,6 +155,12 @@ class ProgramSession:
                 async with asyncio.timeout(self._spec.limits.grace_seconds):
                     await readers
             self._mail.put_now(*map(self._mask.event, self._last_events(code)))
+        except BaseException as problem:
+            # Whoever reads the events must not wait for ever for an end that cannot come.
+            detail = f"the session broke: {type(problem).__name__}"
+            reason = ReasonCode.AGENT_FAILED
+            self._mail.put_now(Finished(outcome="failed", reason=reason, detail=detail))
+            raise
         finally:
             readers.cancel()
             await self._end_tasks()
@@ -253,7 +260,8 @@ class ProgramSession:
 
     def _verdict(self, said: Finished) -> Finished:
         if self._stopped is None:
-            return said
+            detail, summary = (clipped(text, _TEXT_LIMIT) for text in (said.detail, said.summary))
+            return msgspec.structs.replace(said, detail=detail, summary=summary)
         reason, detail = self._stopped
         cancelled = reason in (ReasonCode.CANCELLED_BY_USER, ReasonCode.ISSUE_CLOSED)
         return msgspec.structs.replace(
@@ -272,39 +280,6 @@ class ProgramSession:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class Mailbox:
-    """A queue of events: a full one makes the program wait, until `open_wide` for its stop."""
-
-    def __init__(self) -> None:
-        self._events: deque[Event] = deque()
-        self._filled = asyncio.Event()
-        self._room = asyncio.Event()
-        self._wide = False
-
-    async def put(self, event: Event) -> None:
-        while len(self._events) >= _QUEUE and not self._wide:
-            self._room.clear()
-            await self._room.wait()
-        # A program that floods while it is being stopped must not fill the memory.
-        if len(self._events) < 2 * _QUEUE:
-            self.put_now(event)
-
-    def put_now(self, *events: Event) -> None:
-        self._events.extend(events)
-        self._filled.set()
-
-    async def get(self) -> Event:
-        while not self._events:
-            self._filled.clear()
-            await self._filled.wait()
-        self._room.set()
-        return self._events.popleft()
-
-    def open_wide(self) -> None:
-        self._wide = True
-        self._room.set()
-
-
 def _parsed(parse: Callable[[str], Iterable[Step]], text: str) -> list[Step]:
     """A line's steps. Output is untrusted: a shape no driver expects is logged, not fatal."""
     try:
@@ -314,10 +289,20 @@ def _parsed(parse: Callable[[str], Iterable[Step]], text: str) -> list[Step]:
 
 
 def _clipped(event: Event) -> Event:
-    if not isinstance(event, LogLine) or len(event.text) <= _TEXT_LIMIT:
-        return event
-    more = len(event.text) - _TEXT_LIMIT
-    return LogLine(f"{event.text[:_TEXT_LIMIT]} … [{more} more characters]", event.kind)
+    """The event without texts of a size that only a file should have."""
+    if isinstance(event, LogLine):
+        return LogLine(clipped(event.text, _LOG_LIMIT), event.kind)
+    if isinstance(event, Question):
+        return msgspec.structs.replace(event, request=_clipped_tree(event.request))
+    return event
+
+
+def _clipped_tree(value: Any) -> Any:
+    if isinstance(value, str):
+        return clipped(value, _TEXT_LIMIT)
+    if isinstance(value, dict):
+        return {key: _clipped_tree(item) for key, item in value.items()}
+    return [_clipped_tree(item) for item in value] if isinstance(value, list) else value
 
 
 def _overdue(reason: ReasonCode, limits: Limits) -> str:

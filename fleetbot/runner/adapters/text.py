@@ -22,6 +22,12 @@ def shortened(text: str, limit: int = _SUMMARY) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def clipped(text: str, limit: int) -> str:
+    """The text, cut after `limit` characters with a note of how much is missing."""
+    more = len(text) - limit
+    return text if more <= 0 else f"{text[:limit]} … [{more} more characters]"
+
+
 def json_object(line: str) -> Mapping[str, Any] | None:
     """The JSON object on a line; None if it is anything else."""
     try:
@@ -49,7 +55,7 @@ class OutputTail:
 
     def add(self, line: str) -> None:
         if line.strip():
-            self._lines.append(line)
+            self._lines.append(shortened(line))
 
     def no_result(self, code: int) -> Finished:
         """The end of a program that exited with `code` and never said how it went."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,9 @@ async def test_nothing_else_can_be_written_and_homes_are_hidden(
     place: Place,
     sandbox: Sandbox,
 ) -> None:
-    secret = place.repo.parent / "secret"
-    secret.write_text("x")
-
-    script = f"touch /usr/x || echo read-only; cat {secret} || echo hidden; ls -A /root /home"
-    lines, last = await run(place, script, sandbox=sandbox)
+    with tempfile.NamedTemporaryFile(dir="/tmp") as secret:
+        script = f"touch /usr/x || echo read-only; cat {secret.name} || echo hidden; ls -A /root"
+        lines, last = await run(place, script, sandbox=sandbox)
 
     assert last.outcome == "done"
     assert {"read-only", "hidden"} <= set(lines)
