@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from fleetbot.chat.commands import Chat
 from fleetbot.chat.inbound import CLOCKS_APART_MS, Inbound
 from fleetbot.chat.link import Link
 from fleetbot.chat.room import RoomSender
+from fleetbot.domain.model import TaskState
 from fleetbot.services.tasks import Tasks
 from fleetbot.settings import ForgeSettings, RoomSettings, Settings
 from tests.chat.rooms import MoodyHomeserver, client_of, moody_homeserver, sent
@@ -98,3 +100,28 @@ async def test_a_bug_of_ours_is_owned_up_to(stage: Stage, caplog: pytest.LogCapt
 
     assert "Something went wrong here" in answer["body"]
     assert "could not be obeyed" in caplog.text
+
+
+async def test_who_stops_ends_what_is_under_way_and_takes_nothing_more(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    tasks = Tasks(stage.fleet, stage.intake, stage.repositories)
+    asked = asyncio.Event()
+
+    async def never(room: str, user: str) -> int | None:
+        asked.set()
+        return await asyncio.Future()
+
+    async with moody_homeserver() as server, client_of(server.user()) as client:
+        server.answers = [sent()]
+        chat = Chat(stage.fleet, tasks, in_force, never)
+        inbound = Inbound(chat, RoomSender(Link(client), stage.clock), BOT, STARTED)
+        under_way = asyncio.create_task(inbound.on_message(message("/cancel ann/app#1")))
+        await asked.wait()
+
+        await inbound.close()
+        await inbound.on_message(message())
+
+    assert under_way.cancelled()
+    assert server.requests == []
+    assert (await stage.task()).state is TaskState.CREATED
