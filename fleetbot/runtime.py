@@ -187,6 +187,7 @@ class Runtime:
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
         self._matrix.remove_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+        await self._inbound.close()
         self._dispatcher.close()
         self._changes.close()
         self._web.close()
