@@ -88,7 +88,10 @@ async def test_a_key_logs_in_for_this_run_and_is_not_written_down(
 ) -> None:
     agent = Agent("codex", mode, codex, model)
     model.always(DONE)
-    settings = {"config": {"openai_base_url": f"{model.url}/v1"}}
+    settings = agent.adapter_settings()
+    provider = settings["config"]["model_providers"]["scripted"]
+    del provider["env_key"]
+    provider["requires_openai_auth"] = True
 
     spec = place.spec(env={"CODEX_API_KEY": KEY})
     last = end(await collect(await agent.adapter(**settings).launch(spec)))
