@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,13 +16,39 @@ T = TypeVar("T")
 _REFS = "#/components/schemas/"
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\d+|\.\.\.)\]")
 
+_NAMES = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "a JSON object",
+}
+_KINDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+}
+_BOUNDS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "more than",
+    "maximum": "at most",
+    "minLength": "of a length of at least",
+    "maxLength": "of a length of at most",
+    "minItems": "of a length of at least",
+    "maxItems": "of a length of at most",
+}
+
 
 def decode_json(body: bytes, kind: type[T]) -> T:
     """Raises Refusal: malformed if it is not JSON, invalid if it is not such a message."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _invalid(error, kind, "the body") from None
+        raise _invalid(error, kind, "The body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = f"The body is not JSON in UTF-8: {_reason(error)}."
         raise Refusal(Code.MALFORMED, detail, field="body") from None
@@ -38,9 +64,8 @@ def _reason(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
-def decode_query(query: MultiMapping[str], kind: type[T]) -> T:
+def decode_query(query: MultiMapping[str], kind: type[T], repeatable: Collection[str]) -> T:
     """Raises Refusal with the name of the parameter that is wrong."""
-    repeatable = {name for name, shape in fields(kind).items() if shape.get("type") == "array"}
     values: dict[str, list[str] | str] = {}
     for name in dict.fromkeys(query):
         given = query.getall(name)
@@ -51,7 +76,7 @@ def decode_query(query: MultiMapping[str], kind: type[T]) -> T:
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise _invalid(error, kind, "the query") from None
+        raise _invalid(error, kind, "The query") from None
 
 
 def json_schemas(kinds: Sequence[type]) -> tuple[Sequence[dict[str, Any]], dict[str, Any]]:
@@ -71,7 +96,7 @@ def fields(kind: type) -> Mapping[str, dict[str, Any]]:
 
 
 def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
-    """`name: expected … (1 to 40 of a-z …)` out of msgspec's words."""
+    """`wait must be a number, at least 0 and at most 60` out of msgspec's words."""
     said, _, path = str(error).partition(" - at `$")
     where = path.rstrip("`").removeprefix(".")
     if missing := re.search(r"missing required field `([^`]+)`", said):
@@ -81,9 +106,9 @@ def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
         field = _join(where, unknown[1])
         known = ", ".join(_shape(kind, where).get("properties", {})) or "none"
         return Refusal(Code.INVALID, f"{field} is not known here; known: {known}.", field=field)
-    hint = _hint(_shape(kind, where))
-    said = said[:1].lower() + said[1:]
-    detail = f"{where or whole}: {said.replace('`', '')}{hint}."
+    given = re.search(r"got `(\w+)`", said)
+    instead = f", not {_KINDS.get(given[1], given[1])}" if given else ""
+    detail = f"{where or whole} must be {_wanted(_shape(kind, where))}{instead}."
     return Refusal(Code.INVALID, detail, field=where or None)
 
 
@@ -91,12 +116,17 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _hint(shape: Mapping[str, Any]) -> str:
+def _wanted(shape: Mapping[str, Any]) -> str:
+    """What a JSON schema asks for, in words."""
     if values := shape.get("enum"):
-        return f"; it must be one of {', '.join(map(str, values))}"
-    if meant := shape.get("description"):
-        return f"; it must be: {meant}"
-    return ""
+        return f"one of {', '.join(map(str, values))}"
+    meant = str(shape.get("description", ""))
+    if "pattern" in shape:
+        return meant
+    kind = str(shape.get("type", ""))
+    bounds = [f"{words} {shape[name]}" for name, words in _BOUNDS.items() if name in shape]
+    wanted = ", ".join(filter(None, [_NAMES.get(kind, "another value"), " and ".join(bounds)]))
+    return f"{wanted} ({meant})" if meant and kind != "object" else wanted
 
 
 def _shape(kind: type, where: str) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec import Meta
 
 from fleetbot import wire
 from fleetbot.domain.model import AgentName
+from fleetbot.web.decoding import fields
 from fleetbot.web.problems import Code
 
 JSON = "application/json"
@@ -51,7 +53,7 @@ class NoBody(wire.Message, frozen=True):
 
 
 class WaitQuery(Query, frozen=True):
-    wait: Annotated[float, Meta(ge=0, le=60, description="seconds to wait for news, 0 to 60")] = 0
+    wait: Annotated[float, Meta(ge=0, le=60, description="seconds to wait for news")] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,12 @@ class Endpoint(Generic[Body, Params, Reply]):
     @property
     def takes_body(self) -> bool:
         return self.method != "GET"
+
+    @cached_property
+    def repeatable(self) -> frozenset[str]:
+        """The names of the parameters that may be given more than once."""
+        shapes = fields(self.query).items()
+        return frozenset(name for name, shape in shapes if shape.get("type") == "array")
 
     def codes(self) -> tuple[Code, ...]:
         """Every problem that this endpoint may answer with."""

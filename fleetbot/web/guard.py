@@ -79,7 +79,8 @@ class Guard:
     async def _serve(self, endpoint: AnyEndpoint, request: web.Request) -> web.StreamResponse:
         caller = await self._authenticate(endpoint.who, request)
         _check_path(request)
-        query, headers = decode_query(request.query, endpoint.query), _headers(endpoint, request)
+        query = decode_query(request.query, endpoint.query, endpoint.repeatable)
+        headers = _headers(endpoint, request)
         raw = await _read(request, endpoint.limit) if endpoint.takes_body else b""
         if endpoint.who is Who.FORGE:
             self._check_signature(request, raw)

@@ -15,7 +15,7 @@ from fleetbot.web.problems import Code
 TASKS = f"/{wire.API}/tasks"
 TASK = f"{TASKS}/{{task}}"
 
-Limit = Annotated[int, Meta(ge=1, le=500, description="how many at most, 1 to 500")]
+Limit = Annotated[int, Meta(ge=1, le=500, description="how many to give")]
 Seq = Annotated[int, Meta(ge=0, le=2**53, description="the `seq` of the last event known")]
 RepoText = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_.-]+$", description="owner/name")

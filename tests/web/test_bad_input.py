@@ -94,7 +94,7 @@ async def test_json_that_is_not_an_object_is_refused(
         with subtests.test(endpoint.path):
             caller = known[endpoint.who]
             answer = await caller.call("POST", address(endpoint), data=body, headers=KEY)
-            assert "expected object" in answer.refuses(422, "invalid")
+            assert "must be a JSON object" in answer.refuses(422, "invalid")
 
 
 async def test_an_unknown_field_is_named_with_those_that_are_known(

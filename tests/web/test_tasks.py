@@ -47,9 +47,9 @@ async def test_tasks_are_filtered_by_state_repository_and_agent(site: Site) -> N
     ("query", "field", "hint"),
     [
         ("state=asleep", "state[0]", "agent_lost"),
-        ("limit=0", "limit", "1 to 500"),
-        ("limit=501", "limit", "1 to 500"),
-        ("limit=many", "limit", "1 to 500"),
+        ("limit=0", "limit", "at most 500"),
+        ("limit=501", "limit", "at most 500"),
+        ("limit=many", "limit", "at most 500"),
         ("limit=1&limit=2", "limit", "once"),
         ("repo=app", "repo", "owner/name"),
         ("agent=Claude", "agent", "a-z"),

@@ -1,0 +1,92 @@
+"""What is wrong with a request is said in words, with its place and the way out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from yarl import URL
+
+from fleetbot import wire
+from fleetbot.web.decoding import decode_json, decode_query
+from fleetbot.web.problems import Refusal
+from fleetbot.web.tasks import TasksQuery
+
+CLAUDE = {"name": "claude-1", "adapter": "command"}
+
+
+@pytest.mark.parametrize(
+    ("message", "body", "words"),
+    [
+        (wire.RegisterRequest, [], "The body must be a JSON object, not a list."),
+        (wire.RegisterRequest, {"name": "a"}, "adapter is missing: give it."),
+        (
+            wire.RegisterRequest,
+            CLAUDE | {"name": "A"},
+            "name must be 1 to 40 of a-z 0-9 . _ -, beginning and ending with a letter or digit.",
+        ),
+        (
+            wire.RegisterRequest,
+            CLAUDE | {"capabilities": ["ok", "Not Ok"]},
+            "capabilities[1] must be 1 to 40 of a-z 0-9 . _ + # -.",
+        ),
+        (
+            wire.RegisterRequest,
+            CLAUDE | {"max_concurrency": 65},
+            "max_concurrency must be a whole number, at least 1 and at most 64.",
+        ),
+        (
+            wire.RegisterRequest,
+            CLAUDE | {"host": "h" * 201},
+            "host must be text, of a length of at most 200.",
+        ),
+        (wire.HeartbeatRequest, {"run": []}, "run is not known here; known: runs."),
+        (
+            wire.HeartbeatRequest,
+            {"runs": "r1"},
+            "runs must be a list, of a length of at most 64, not text.",
+        ),
+        (
+            wire.LogRequest,
+            {"offset": 0, "lines": [{"at": 1}]},
+            "lines[0].text is missing: give it.",
+        ),
+        (
+            wire.FailRequest,
+            {"reason": "timeout", "until": -1},
+            "until must be a whole number, at least 0 and at most 9007199254740992 "
+            "(milliseconds since the beginning of 1970).",
+        ),
+        (wire.AnswerRequest, {"behavior": "maybe"}, "behavior must be one of allow, deny."),
+    ],
+)
+def test_a_wrong_body_is_explained(message: type, body: object, words: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        decode_json(json.dumps(body).encode(), message)
+
+    assert str(refusal.value) == words
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        (
+            "limit=0",
+            "limit must be a whole number, at least 1 and at most 500 (how many to give).",
+        ),
+        ("repo=app", "repo must be owner/name."),
+        ("limit=1&limit=2", "limit is given 2 times: give it once."),
+        ("page=2", "page is not known here; known: state, repo, agent, limit, before."),
+    ],
+)
+def test_a_wrong_parameter_is_explained(query: str, words: str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        decode_query(URL(f"?{query}").query, TasksQuery, {"state"})
+
+    assert str(refusal.value) == words
+
+
+def test_a_repeated_parameter_gathers_its_values() -> None:
+    query = decode_query(URL("?state=created&state=failed").query, TasksQuery, {"state"})
+
+    assert query.state == ("created", "failed")
