@@ -43,6 +43,7 @@ from fleetbot.store.journal import Store
 from fleetbot.web import Parts, WebApi
 
 _HOUR = 3600.0
+_STALE_MS = 10 * 60_000  # what was said while we were down still counts, if it is not older
 
 
 def now_ms() -> int:
@@ -106,7 +107,7 @@ class Runtime:
             self.fleet, link, self._rooms_of, wake=partial(self._wake, "threads")
         )
         self.fleet.listen(self._threads.hear)
-        self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms())
+        self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms() - _STALE_MS)
         self._deliverer = Deliverer(
             store,
             {

@@ -1,0 +1,42 @@
+"""Whole stories on real servers: Synapse, maubot with the built plugin, a forge, runners."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import pytest_asyncio
+
+from fleetbot.devkit.homeserver import Homeserver
+from fleetbot.devkit.world import World
+
+
+class StartWorld(Protocol):
+    def __call__(self, config: Mapping[str, Any] | None = None) -> Awaitable[World]: ...
+
+
+@pytest_asyncio.fixture
+async def start_world(
+    homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[StartWorld]:
+    """Starts a whole fleet, with sections of the plugin's configuration replaced."""
+    async with AsyncExitStack() as worlds:
+
+        async def start(config: Mapping[str, Any] | None = None) -> World:
+            root: Path = tmp_path_factory.mktemp("world")
+            return await worlds.enter_async_context(
+                World.start(root, homeserver=homeserver, config=config)
+            )
+
+        yield start
+
+
+@pytest_asyncio.fixture
+async def world(start_world: StartWorld) -> World:
+    return await start_world()
+
+
+Agents = Callable[..., str]

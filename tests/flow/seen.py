@@ -1,0 +1,78 @@
+"""What one sees from outside: in the room, on the issue, in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fleetbot.devkit.matrix_user import RoomEvent
+from fleetbot.devkit.story import until
+from fleetbot.devkit.world import REPO, World
+
+
+async def task_of(world: World, issue: int) -> dict[str, Any] | None:
+    tasks = (await world.get(f"/tasks?repo={REPO}"))["tasks"]
+    return next((dict(task) for task in tasks if task["issue"] == issue), None)
+
+
+async def journal_of(world: World, issue: int) -> list[str]:
+    """The types of the task's events, in order."""
+    task = await task_of(world, issue)
+    assert task is not None
+    lines = (await world.get(f"/tasks/{task['id']}/events?limit=500"))["events"]
+    return [line["type"] for line in lines]
+
+
+async def until_state(world: World, issue: int, state: str, timeout: float = 30.0) -> None:
+    """Wait until the issue's task is in `state`."""
+
+    async def reached() -> bool:
+        task = await task_of(world, issue)
+        return task is not None and task["state"] == state
+
+    await until(reached, f"#{issue} to be {state}", timeout)
+
+
+async def until_labelled(world: World, issue: int, label: str) -> None:
+    async def labelled() -> bool:
+        names = {row["name"] for row in (await world.issue(issue))["labels"]}
+        return label in names
+
+    await until(labelled, f"the label {label} on #{issue}")
+
+
+def says(world: World, *words: str) -> Callable[[RoomEvent], bool]:
+    """A message of the bot in the room, outside of threads, with all of these words."""
+
+    def matches(event: RoomEvent) -> bool:
+        return (
+            event.sender == world.bot.user_id
+            and event.room_id == world.room
+            and not event.thread
+            and not event.replaces
+            and all(word in event.text for word in words)
+        )
+
+    return matches
+
+
+async def ask(world: World, text: str, *, who: str = "alice") -> str:
+    """Say something in the room; the text of the bot's answer to it."""
+    person = world.alice if who == "alice" else world.bob
+    said = await person.send(world.room, text)
+
+    def answers(event: RoomEvent) -> bool:
+        relation = event.content.get("m.relates_to", {})
+        return bool(relation.get("m.in_reply_to", {}).get("event_id") == said)
+
+    return (await person.wait_for(answers)).text
+
+
+async def said_in_room(world: World) -> list[str]:
+    """First lines of what the bot has said in the room, outside of threads."""
+    events = await world.alice.messages(world.room, limit=200)
+    mine = says(world)
+    return [e.text.splitlines()[0] for e in events if e.type == "m.room.message" and mine(e)]
+
+
+Check = Callable[[], Awaitable[bool]]

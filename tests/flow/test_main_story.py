@@ -1,0 +1,77 @@
+"""From a Forgejo issue to a verified task."""
+
+from __future__ import annotations
+
+from fleetbot.devkit.world import REPO, World
+from tests.flow.agents import DILIGENT, IDLE, agent
+from tests.flow.seen import journal_of, says, until_labelled, until_state
+
+
+async def test_an_issue_becomes_a_verified_task_and_the_room_hears(world: World) -> None:
+    world.start_runner(agent(world.root, "smith", DILIGENT))
+
+    issue = await world.open_issue("Write <b>notes</b>", "Please.", labels=("fleet", "bug"))
+
+    await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue}", "smith"))
+    await until_labelled(world, issue, "status:done")
+    assert await journal_of(world, issue) == [
+        "task.created",
+        "task.assigned",
+        "task.started",
+        "receipt.filed",
+        "receipt.verified",
+        "task.completed",
+    ]
+    comments = "\n".join(await world.comments(issue))
+    assert "/pulls/" in comments
+    status = await _commit_status(world, issue)
+    assert status == {"fleetbot/receipt": "success"}
+
+
+async def test_a_log_of_the_run_stands_in_the_agents_thread(world: World) -> None:
+    world.start_runner(agent(world.root, "smith", 'print("<i>thinking</i>")\n' + DILIGENT))
+
+    issue = await world.open_issue("Think")
+
+    root = await world.alice.wait_for(says(world, "🧵", "smith"))
+    log = await world.alice.wait_for(
+        lambda e: bool(e.thread or e.replaces) and "committed notes/" in e.text
+    )
+    assert root.event_id in (log.thread, (await _replaced(world, log.replaces)))
+    shown = log.content.get("m.new_content", log.content)
+    assert "&lt;i&gt;thinking" in shown["formatted_body"]
+    await until_state(world, issue, "completed")
+
+
+async def test_an_agent_that_changes_nothing_completes_nothing(world: World) -> None:
+    world.start_runner(agent(world.root, "smith", IDLE))
+
+    issue = await world.open_issue("Do something")
+
+    await world.alice.wait_for(says(world, "❌", f"{REPO}#{issue}"))
+    await until_labelled(world, issue, "status:failed")
+    assert "receipt.filed" not in await journal_of(world, issue)
+
+
+async def test_a_webhook_that_never_came_is_made_up_for(world: World) -> None:
+    world.start_runner(agent(world.root, "smith", DILIGENT))
+    world.forge.lose_webhooks(10)
+
+    issue = await world.open_issue("Unheard of")
+
+    await until_state(world, issue, "completed")
+
+
+async def _commit_status(world: World, issue: int) -> dict[str, str]:
+    pulls = await world.forge_api("alice", "GET", f"/repos/{REPO}/pulls?state=all&page=1&limit=50")
+    head = pulls[0]["head"]["sha"]
+    rows = await world.forge_api("alice", "GET", f"/repos/{REPO}/commits/{head}/status")
+    return {row["context"]: row["status"] for row in rows["statuses"]}
+
+
+async def _replaced(world: World, event_id: str | None) -> str | None:
+    """The thread of the message that was edited."""
+    for event in await world.alice.messages(world.room, limit=200):
+        if event.event_id == event_id:
+            return event.thread
+    return None

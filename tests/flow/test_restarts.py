@@ -1,0 +1,129 @@
+"""Processes die in mid-story; the story ends as if nothing had happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fleetbot.devkit.rest import call
+from fleetbot.devkit.story import until
+from fleetbot.devkit.world import REPO, World
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.verify import verify
+from tests.flow.agents import DILIGENT, agent, gated
+from tests.flow.conftest import StartWorld
+from tests.flow.seen import journal_of, said_in_room, says, task_of, until_labelled, until_state
+
+TOLD_ONCE = [
+    "task.created",
+    "task.assigned",
+    "task.started",
+    "receipt.filed",
+    "receipt.verified",
+    "task.completed",
+]
+
+
+async def test_maubot_is_killed_while_the_agent_works(world: World) -> None:
+    gate = world.root / "gate"
+    world.start_runner(agent(world.root, "smith", gated(gate)))
+    issue = await world.open_issue("Survive")
+    await until_state(world, issue, "running")
+
+    await world.bots.kill()
+    gate.touch()
+    await world.bots.restart()
+
+    await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue}"), timeout=40)
+    await until_labelled(world, issue, "status:done")
+    assert await journal_of(world, issue) == TOLD_ONCE
+    assert sum("✅" in line for line in await said_in_room(world)) == 1
+    receipts = [text for text in await world.comments(issue) if "Receipt of" in text]
+    assert len(receipts) == 1
+    await world.bots.process.stop()
+    assert await _problems(world) == []
+
+
+async def test_an_issue_opened_while_maubot_is_down_is_found(world: World) -> None:
+    world.start_runner(agent(world.root, "smith", DILIGENT))
+    await until(lambda: _online(world, 1), "the agent")
+
+    await world.bots.kill()
+    issue = await world.open_issue("Nobody listens")
+    await world.bots.restart()
+
+    await until_state(world, issue, "completed", timeout=40)
+
+
+async def test_a_runner_is_killed_and_another_one_does_the_work(world: World) -> None:
+    gate = world.root / "gate"
+    doomed = world.start_runner(agent(world.root, "doomed", gated(gate)), name="one")
+    issue = await world.open_issue("Hand over")
+    await until_state(world, issue, "running")
+
+    await doomed.kill()
+    world.start_runner(agent(world.root, "heir", DILIGENT), name="two")
+
+    await until_state(world, issue, "completed", timeout=40)
+    journal = await journal_of(world, issue)
+    assert journal[:5] == [*TOLD_ONCE[:3], "task.agent_lost", "task.requeued"]
+    assert journal[-1] == "task.completed"
+    done = await task_of(world, issue)
+    assert done is not None
+    assert done["agent"] == "heir"
+    await world.alice.wait_for(says(world, "doomed", "offline"))
+
+
+async def test_a_runner_restarted_in_mid_run_finishes_or_reports_it(world: World) -> None:
+    gate = world.root / "gate"
+    runner = world.start_runner(agent(world.root, "smith", gated(gate)))
+    issue = await world.open_issue("Start again")
+    await until_state(world, issue, "running")
+
+    await runner.kill()
+    gate.touch()
+    runner.start()
+
+    await until_state(world, issue, "completed", timeout=40)
+    assert (await journal_of(world, issue)).count("task.completed") == 1
+
+
+async def test_a_runner_that_is_asked_to_stop_finishes_its_run_and_signs_off(world: World) -> None:
+    gate = world.root / "gate"
+    runner = world.start_runner(agent(world.root, "smith", gated(gate)))
+    issue = await world.open_issue("Finish first")
+    await until_state(world, issue, "running")
+    gate.touch()
+
+    assert await runner.stop() == 0
+
+    await until_state(world, issue, "completed")
+    assert (await world.get("/agents"))["agents"][0]["status"] == "deregistered"
+
+
+async def test_forgejo_is_away_when_maubot_starts(start_world: StartWorld) -> None:
+    world = await start_world()
+    world.start_runner(agent(world.root, "smith", DILIGENT))
+    await world.bots.process.stop()
+    world.forge.fail_next("GET", "/api/v1/user$", 503, times=3)
+    world.forge.fail_next("GET", r"/issues/\d+$", 503, times=3)
+
+    await world.bots.restart()
+
+    assert (await call("GET", f"{world.instance_url}healthz"))["status"] == "degraded"
+    issue = await world.open_issue("Patience")
+    await until_state(world, issue, "completed", timeout=40)
+
+
+async def _online(world: World, count: int) -> bool:
+    return len((await world.get("/agents?status=online"))["agents"]) == count
+
+
+async def _problems(world: World) -> list[str]:
+    """What is wrong with the journal that the killed and the restarted maubot have written."""
+    database = next(Path(world.root / "maubot").rglob("fleet.db"))
+    store = SqliteStore(database)
+    try:
+        await store.load()
+        return [str(problem) for problem in await verify(store)]
+    finally:
+        await store.close()
