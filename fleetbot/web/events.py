@@ -96,8 +96,8 @@ class EventCalls:
                 "X-Accel-Buffering": "no",  # nginx would hold events back
             }
         )
-        await response.prepare(call.request)
         try:
+            await response.prepare(call.request)
             await response.write(b"retry: %d\n\n" % RECONNECT_MS)
             while call.alive() and not self._closed:
                 waker.clear()

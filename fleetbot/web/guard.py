@@ -24,7 +24,7 @@ log = logging.getLogger("fleetbot.web")
 
 BODY_SECONDS = 30.0
 _CHUNK = 64 * 1024
-_PATH_PART = re.compile(r"[^\x00-\x1f\x7f]{1,200}\Z")
+_PATH_PART = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Count = Callable[[str, str, int], None]
@@ -129,8 +129,9 @@ class Guard:
 
 
 def _bearer(request: web.Request) -> str:
+    """The token shown; empty if there is none that could be one of ours."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    return token.strip() if scheme.lower() == "bearer" and token.isascii() else ""
 
 
 # what is asked
@@ -188,7 +189,12 @@ def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
         return answer
     if answer is None:
         return web.Response(status=HTTPStatus.NO_CONTENT)
-    return web.Response(body=msgspec.json.encode(answer), status=endpoint.status, content_type=JSON)
+    return web.Response(
+        body=msgspec.json.encode(answer),
+        status=endpoint.status,
+        content_type=JSON,
+        headers={"Cache-Control": "no-store"},  # among them is the token of a new agent
+    )
 
 
 def _answer_error(error: Exception, endpoint: AnyEndpoint) -> web.Response:

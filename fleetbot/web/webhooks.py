@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fleetbot import wire
 from fleetbot.forge.payloads import MalformedDelivery, parse_delivery
 from fleetbot.services.intake import Intake
@@ -9,6 +11,7 @@ from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoQuery
 from fleetbot.web.problems import Code, Refusal
 
 LARGEST_DELIVERY = 2 * MEBIBYTE
+_WORD = re.compile(r"[!-~]{1,200}\Z")
 
 
 class DeliveryAnswer(wire.Answer, frozen=True):
@@ -43,5 +46,10 @@ class WebhookCalls:
             delivery = parse_delivery(call.request.headers, call.body)
         except MalformedDelivery as error:
             raise Refusal(Code.MALFORMED, f"{error}.", field=error.field) from None
+        for name, word in {"Delivery": delivery.id, "Event-Type": delivery.event_type}.items():
+            if not _WORD.match(word):
+                field = f"X-Forgejo-{name}"
+                detail = f"{field} must be 1 to 200 printable ASCII characters."
+                raise Refusal(Code.MALFORMED, detail, field=field)
         new = await self._intake.receive(delivery, call.body)
         return DeliveryAnswer(delivery=delivery.id, known=not new)

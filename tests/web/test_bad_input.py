@@ -41,7 +41,8 @@ def with_message(site: Site) -> list[AnyEndpoint]:
 
 
 @pytest.mark.parametrize(
-    "authorization", [None, "", "Bearer", "Bearer ", "Basic dTpw", "Bearer nobody", "Bearer fba_x"]
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "Basic dTpw", "Bearer nobody", "Bearer fba_x", "Bearer fba_ü"],
 )
 async def test_nobody_gets_in_without_a_token(
     site: Site, subtests: pytest.Subtests, authorization: str | None

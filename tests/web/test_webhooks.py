@@ -100,6 +100,15 @@ async def test_a_header_that_is_missing_is_named(site: Site, header: str) -> Non
     answer.refuses(400, "malformed", header)
 
 
+@pytest.mark.parametrize("value", ["ü", "d" * 201, "two words"])
+@pytest.mark.parametrize("header", ["X-Forgejo-Delivery", "X-Forgejo-Event-Type"])
+async def test_a_header_that_is_no_word_is_named(site: Site, header: str, value: str) -> None:
+    answer = await site.deliver(BODY, {header: value})
+
+    answer.refuses(400, "malformed", header)
+    assert (await site.deliver(BODY)).status == 202
+
+
 async def test_unknown_events_are_taken_and_dropped(site: Site) -> None:
     answer = await site.deliver(b"{}", {"X-Forgejo-Event-Type": "moon_phase"})
 
