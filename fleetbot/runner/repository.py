@@ -79,17 +79,18 @@ class Repository:
             await self._init(self.mirror)
         self._write_config()
         if not self._courier.exists():
-            await self._init(self._courier, objects=self.mirror / "objects")
+            await self._init(self._courier, shares=("objects", "lfs"))
 
-    async def _init(self, path: Path, objects: Path | None = None) -> None:
-        """Make a bare repository; it appears whole or not at all."""
+    async def _init(self, path: Path, shares: tuple[str, ...] = ()) -> None:
+        """Make a bare repository, whole or not at all; what it `shares` is the mirror's."""
         fresh = path.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.parent.mkdir(parents=True, exist_ok=True)
         await self._git("init", "--quiet", "--bare", "--template=", str(fresh), cwd=fresh.parent)
-        if objects is not None:
-            shutil.rmtree(fresh / "objects")
-            (fresh / "objects").symlink_to(Path("..") / objects.parent.name / "objects")
+        for name in shares:
+            shutil.rmtree(fresh / name, ignore_errors=True)
+            (fresh / name).symlink_to(Path("..") / self.mirror.name / name)
+        if shares:  # the mirror's gc knows the worktrees, the courier's would not
             await self._git("config", "gc.auto", "0", cwd=fresh)
         fresh.rename(path)
 
@@ -214,12 +215,8 @@ class Repository:
         await self._git("update-ref", f"{_PUSHED}/{branch}", commit, cwd=self._courier)
 
     async def _push_lfs(self, commit: str) -> None:
-        storage = self.mirror / "lfs"
-        if storage.is_dir():
-            setting = f"lfs.storage={storage}"
-            await self._git(
-                "-c", setting, "lfs", "push", self._url, commit, cwd=self._courier, forge=True
-            )
+        if (self.mirror / "lfs").is_dir():
+            await self._git("lfs", "push", self._url, commit, cwd=self._courier, forge=True)
 
     async def files(self, base_commit: str, commit: str) -> tuple[str, ...]:
         """The files that differ between the commit and where it left the base."""

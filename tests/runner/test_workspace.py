@@ -512,3 +512,25 @@ async def test_an_empty_repository_says_what_to_do(root: Path, forge: Forge) -> 
     refused = await refusal(workspaces(root, forge), order(repo="ada/empty"))
 
     assert "push a first commit" in refused.detail
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed here")
+async def test_lfs_files_are_fetched_and_pushed(root: Path, forge: Forge, tmp_path: Path) -> None:
+    lfs = ("-c", "filter.lfs.clean=git-lfs clean -- %f", "-c", "filter.lfs.required=true")
+    work = forge.root / "with-lfs"
+    forge.git("clone", "-q", f"{forge.url}/{REPO}.git", str(work))
+    (work / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    (work / "a.bin").write_text("large as it is")
+    forge.git(*lfs, "add", "-A", cwd=work)
+    forge.git("commit", "-qm", "Add a large file", cwd=work)
+    forge.git("lfs", "push", "origin", "main", cwd=work)
+    forge.git("push", "-q", cwd=work)
+
+    async with opened(workspaces(root, forge), order()) as tree:
+        assert (tree.path / "a.bin").read_text() == "large as it is"
+        (tree.path / "b.bin").write_text("made by the agent")
+        head = commit(tree, forge, "c.txt")
+        await tree.repository.push(tree.branch, head, None)
+
+    async with opened(workspaces(tmp_path / "other", forge), order()) as tree:
+        assert (tree.path / "b.bin").read_text() == "made by the agent"
