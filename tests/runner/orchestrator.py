@@ -24,14 +24,16 @@ _SOON = 0.05
 class Objection(Exception):
     """An answer of problem details."""
 
-    def __init__(self, status: int, detail: str, replaced_by: str | None = None) -> None:
+    def __init__(
+        self, status: int, detail: str, *, code: str = "refused", replaced_by: str | None = None
+    ) -> None:
         super().__init__(detail)
         self.problem = wire.Problem(
             type="about:blank",
             title=detail,
             status=status,
             detail=detail,
-            code="refused",
+            code=code,
             replaced_by=replaced_by,
         )
 
@@ -233,8 +235,9 @@ class Orchestrator:
     async def _log(self, request: web.Request) -> web.Response:
         body = await _read(request, wire.LogRequest)
         lines = self.logs.setdefault(self._run(request), [])
-        if body.offset <= len(lines):
-            lines += body.lines[len(lines) - body.offset :]
+        if body.offset > len(lines):
+            raise Objection(409, "lines are missing", code="log_gap")
+        lines += body.lines[len(lines) - body.offset :]
         await self.changed()
         return _json(wire.LogAnswer(acked=len(lines)))
 

@@ -1,0 +1,112 @@
+"""`fleetbot check`: every finding with what to do, and an exit status that says it all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fleetbot.runner import health
+from fleetbot.runner.adapters.contract import HealthLine
+from fleetbot.runner.config import load
+from tests.runner.scene import Scene
+from tests.runner.test_restart import daemon
+
+
+async def findings(config: Path) -> dict[str, HealthLine]:
+    return {f"{who} {line.name}": line async for who, line in health.check(load(config, {}))}
+
+
+def bad(found: dict[str, HealthLine]) -> dict[str, str]:
+    return {name: line.detail for name, line in found.items() if not line.ok}
+
+
+def edited(config: Path, old: str, new: str) -> Path:
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new))
+    return config
+
+
+async def test_a_machine_that_can_work_is_told_so(scene: Scene) -> None:
+    found = await findings(scene.config_file("true"))
+
+    assert bad(found) == {}
+    assert {
+        "runner git",
+        "runner disk",
+        "runner forge",
+        "runner orchestrator",
+        "worker-1 program",
+        "worker-1 prompt",
+    } <= set(found)
+
+
+async def test_a_forge_token_that_is_wrong_or_anothers_is_found(scene: Scene) -> None:
+    config = scene.config_file("true")
+    assert "401" in bad(await findings(edited(config, scene.fleet, "0" * 40)))["runner forge"]
+
+    config = edited(scene.config_file("true"), scene.fleet, scene.ada)
+    assert "belongs to ada" in bad(await findings(config))["runner forge"]
+
+
+async def test_servers_that_are_away_are_found(scene: Scene) -> None:
+    config = edited(scene.config_file("true"), scene.forge.url, "http://127.0.0.1:9")
+    await scene.orchestrator.down()
+
+    assert set(bad(await findings(config))) == {"runner forge", "runner orchestrator"}
+
+
+async def test_an_address_where_fleetbot_is_not_is_found(scene: Scene) -> None:
+    config = edited(scene.config_file("true"), "/fleet", "/elsewhere")
+
+    assert "healthz answered 404" in bad(await findings(config))["runner orchestrator"]
+
+
+async def test_an_agent_that_can_neither_show_a_token_nor_enrol_is_found(scene: Scene) -> None:
+    config = scene.config_file("true")
+    lines = [x for x in config.read_text().splitlines() if "enrolment_token" not in x]
+    config.write_text("\n".join(lines))
+
+    line = (await findings(config))["runner orchestrator"]
+
+    assert line.detail == "an agent has no token yet"
+    assert "orchestrator.enrolment_token" in line.remedy
+
+
+async def test_a_program_a_sandbox_and_a_template_that_cannot_be_had_are_found(
+    scene: Scene,
+) -> None:
+    template = scene.root / "own.j2"
+    template.write_text("{{ isue }}")
+    agent = f'prompt = "own.j2"\nsandbox = "bubblewrap"\nbubblewrap.program = "{scene.root}/none"'
+    config = edited(scene.config_file("true", agent=agent), '"/bin/sh"', json.dumps("/no/program"))
+
+    problems = bad(await findings(config))
+
+    assert set(problems) == {"worker-1 program", "worker-1 prompt", "worker-1 sandbox"}
+    assert "'isue' is undefined" in problems["worker-1 prompt"]
+
+
+async def test_a_variable_that_would_hand_over_a_secret_is_found(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEAK", f"https://fleet:{scene.fleet}@forge")
+
+    found = await findings(scene.config_file("true", agent='env = ["LEAK"]'))
+
+    assert "LEAK would hand" in bad(found)["worker-1 environment"]
+    assert scene.fleet not in str(found)
+
+
+async def test_the_command_prints_a_line_each_and_fails_if_one_does(scene: Scene) -> None:
+    async with daemon(scene.config_file("true"), "check") as well:
+        assert "as fleet" in await well.line("forge")
+        assert await well.end() == 0
+
+    config = edited(scene.config_file("true"), '"/bin/sh"', '"/no/program"')
+    async with daemon(config, "check") as unwell:
+        assert "/no/program was not found" in await unwell.line("✗")
+        assert "install it" in await unwell.line("argv")
+        assert await unwell.end() == 1

@@ -1,0 +1,193 @@
+"""The link to the orchestrator: patience where it helps, typed refusals where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from fleetbot.domain.model import Verdict
+from fleetbot.runner.link import (
+    Backoff,
+    Link,
+    Refused,
+    Superseded,
+    Unauthorized,
+    Unreachable,
+    read_token,
+    save_token,
+)
+from fleetbot.wire import (
+    LogRequest,
+    Problem,
+    ReceiptRequest,
+    RegisterRequest,
+)
+from tests.runner.orchestrator import ENROLMENT, Orchestrator
+
+AGENT = RegisterRequest(name="worker-1", adapter="command")
+RECEIPT = ReceiptRequest(run="run-1", pull_request=1, branch="b", head="a" * 40)
+
+
+@pytest.fixture
+async def orchestrator() -> AsyncIterator[Orchestrator]:
+    async with Orchestrator.start() as orchestrator:
+        yield orchestrator
+
+
+@pytest.fixture
+def notices() -> asyncio.Queue[str]:
+    return asyncio.Queue()
+
+
+@pytest.fixture
+async def link(orchestrator: Orchestrator, notices: asyncio.Queue[str]) -> AsyncIterator[Link]:
+    async with aiohttp.ClientSession() as http:
+        link = Link(http, orchestrator.url, notice=notices.put_nowait, backoff=Backoff(0.01, 0.05))
+        answer = await link.register(AGENT, ENROLMENT)
+        link.token = answer.token or ""
+        yield link
+
+
+async def test_an_outage_is_waited_out_and_told_once(
+    link: Link, orchestrator: Orchestrator, notices: asyncio.Queue[str]
+) -> None:
+    await orchestrator.down()
+    calling = asyncio.create_task(link.persist(lambda: link.start("run-1")))
+    assert "not reached" in await notices.get()
+    await orchestrator.up()
+
+    assert (await calling).state == "running"
+    assert await notices.get() == "orchestrator reached again"
+    assert notices.empty()
+
+
+async def test_a_run_that_is_somebody_elses_is_told_with_what_replaced_it(
+    link: Link, orchestrator: Orchestrator
+) -> None:
+    orchestrator.superseded.add("run-1")
+
+    with pytest.raises(Superseded) as lost:
+        await link.persist(lambda: link.start("run-1"))
+
+    assert lost.value.replaced_by == "run-of-another"
+
+
+async def test_an_unknown_token_is_not_tried_again(link: Link) -> None:
+    link.token = "guessed"
+
+    with pytest.raises(Unauthorized):
+        await link.persist(lambda: link.heartbeat(()))
+
+
+async def test_what_the_orchestrator_refuses_names_the_field(link: Link) -> None:
+    wrong = LogRequest(offset=-1, lines=())
+
+    with pytest.raises(Refused, match="offset"):
+        await link.persist(lambda: link.log("run-1", wrong))
+
+
+async def test_a_claim_with_the_same_key_gets_the_same_answer(
+    link: Link, orchestrator: Orchestrator
+) -> None:
+    assert await link.claim("key", 0) is None
+    assert await link.claim("key", 5) is None
+    assert orchestrator.claims == ["key", "key"]
+
+
+async def test_a_receipt_filed_twice_is_filed_once(link: Link, orchestrator: Orchestrator) -> None:
+    first = await link.file(RECEIPT, "key")
+    second = await link.file(RECEIPT, "key")
+
+    assert first == second
+    assert first.verdict is Verdict.VERIFIED
+    assert len(orchestrator.receipts) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "content_type", "body"),
+    [
+        (404, "text/plain", "404: Not Found"),  # maubot, while the plugin is reloaded
+        (502, "text/html", "<h1>Bad Gateway</h1>"),
+        (200, "text/html", "<h1>Welcome</h1>"),
+        (503, "application/problem+json", "{}"),
+        (302, "text/html", ""),
+    ],
+)
+async def test_an_answer_that_is_not_fleetbots_counts_as_none(
+    status: int, content_type: str, body: str
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=status, text=body, content_type=content_type)
+
+    async with serving(answer) as url, aiohttp.ClientSession() as http:
+        link = Link(http, url, token="t", notice=lambda text: None)
+
+        with pytest.raises(Unreachable):
+            await link.start("run-1")
+
+
+async def test_run_ids_cannot_leave_their_place_in_the_address() -> None:
+    paths: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        paths.append(request.raw_path)
+        return web.json_response({"run": "x", "state": "running"})
+
+    async with serving(answer) as url, aiohttp.ClientSession() as http:
+        await Link(http, url, token="t", notice=lambda text: None).start("../../x?y=1#z")
+
+    assert paths == ["/api/v1/runs/..%2F..%2Fx%3Fy=1%23z/start"]
+
+
+class serving:
+    """A server with one answer to everything; its address."""
+
+    def __init__(self, handler: Handler) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{rest:.*}", handler)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+
+    async def __aenter__(self) -> str:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def __aexit__(self, *problem: object) -> None:
+        await self._runner.cleanup()
+
+
+def test_a_token_is_kept_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "tokens" / "worker-1"
+    assert read_token(path) == ""
+
+    save_token(path, "first")
+    save_token(path, "second")
+
+    assert read_token(path) == "second"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_waiting_times_grow_to_their_limit_and_never_agree() -> None:
+    delays = Backoff(1, 8).delays()
+
+    first = [next(delays) for _ in range(6)]
+
+    for delay, most in zip(first, (1, 2, 4, 8, 8, 8), strict=True):
+        assert most / 2 <= delay <= most
+    assert len(set(first)) == 6
+
+
+def test_refusals_say_where_and_why() -> None:
+    problem = Problem(
+        type="t", title="A value is wrong", status=422, detail="is too long", code="invalid"
+    )
+
+    assert str(Refused(problem)) == "is too long (422)"
