@@ -1,4 +1,4 @@
-"""The scene of the runner's tests."""
+"""The scene of the runner's tests, and the agent programs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runner.adapters.conftest import claude, codex, model  # noqa: F401 - fixtures
 from tests.runner.scene import Scene, open_scene
 
 

@@ -119,6 +119,9 @@ class Orchestrator:
     def log_of(self, run: str) -> str:
         return "\n".join(line.text for line in self.logs.get(run, []))
 
+    def kinds_of(self, run: str) -> set[str]:
+        return {line.kind for line in self.logs.get(run, [])}
+
     def is_settled(self, run: str) -> bool:
         return run in self.failures or any(
             answer.run == run and (answer.verdict is Verdict.VERIFIED or answer.final)

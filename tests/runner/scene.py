@@ -18,7 +18,7 @@ from fleetbot.devkit.forge import DevForge
 from fleetbot.domain.model import branch_name
 from fleetbot.runner import app
 from fleetbot.runner.config import Config, load
-from fleetbot.wire import Assignment, CancelOrder, MessageView
+from fleetbot.wire import AskAnswer, Assignment, CancelOrder, MessageView
 from tests.runner.orchestrator import ENROLMENT, Orchestrator
 
 REPO = "ada/widgets"
@@ -36,7 +36,17 @@ class Scene:
     fleet: str
     said: list[str] = field(default_factory=list)
 
-    def config_text(self, script: str, *, agent: str = "", more: str = "") -> str:
+    def config_text(self, script: str, *, agent: str = "", more: str = "", agents: str = "") -> str:
+        """`agent`: settings of the command agent; `agents`: others in its place."""
+        command = f"""
+            [[agents]]
+            name = "worker-1"
+            adapter = "command"
+            capabilities = ["shell"]
+            {agent}
+            [agents.command]
+            argv = ["/bin/sh", "-c", {json.dumps(script)}]
+        """
         return f"""
             {more}
             [orchestrator]
@@ -50,13 +60,7 @@ class Scene:
             [runner]
             root = "{self.root / "state"}"
             drain_seconds = 20
-            [[agents]]
-            name = "worker-1"
-            adapter = "command"
-            capabilities = ["shell"]
-            {agent}
-            [agents.command]
-            argv = ["/bin/sh", "-c", {json.dumps(script)}]
+            {agents or command}
         """
 
     def config_file(self, script: str, **parts: str) -> Path:
@@ -121,6 +125,10 @@ class Scene:
 
     async def tell(self, order: Assignment, text: str) -> None:
         self.orchestrator.messages["m1"] = MessageView(id="m1", run=order.run, text=text)
+        await self.orchestrator.changed()
+
+    async def answer(self, ask: str, answer: AskAnswer) -> None:
+        self.orchestrator.answers[ask] = answer
         await self.orchestrator.changed()
 
     def is_alive(self, pid: int) -> bool:
