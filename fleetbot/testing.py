@@ -4,7 +4,7 @@ For an adapter `Mine`, in a test module run by pytest with pytest-asyncio:
 
     class TestMine(AdapterContract):
         async def launch(self, scenario, limits):
-            return await Mine(...).launch(LaunchSpec(run="contract", limits=limits, ...))
+            return await Mine(...).launch(LaunchSpec(run=RUN, limits=limits, ...))
 
 Each test stages one scenario with the program, or a stand-in for it, and looks only at the session.
 A scenario that cannot happen with a program (a question where it never asks) is staged as None; its
@@ -13,6 +13,7 @@ test then passes. The run id of every spec must be `RUN`, by which left-over pro
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -31,7 +32,7 @@ from fleetbot.runner.adapters import (
 )
 from fleetbot.runner.process import survivors
 
-RUN = "contract"
+RUN = f"contract-{os.getpid()}"  # two test runs on one machine must not sweep each other
 
 Scenario = Literal[
     "done",  # works for a moment, says a word about it, ends well

@@ -22,7 +22,7 @@ from fleetbot.runner.process import (
     sweep,
 )
 
-RUN = "process-test"
+RUN = f"process-{os.getpid()}"  # two test runs on one machine must not sweep each other
 # Leaves its parent, its group and its session, the way a daemon does.
 DAEMON = """
 import os, sys, time

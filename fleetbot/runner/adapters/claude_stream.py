@@ -46,6 +46,11 @@ _BY_STATUS = {
     404: ReasonCode.MODEL_NOT_FOUND,
     429: ReasonCode.RATE_LIMITED,
 }
+# The plain mode's result has no error category, and these no status of their own.
+_BY_TEXT = {
+    "Not logged in": ReasonCode.AUTH_FAILED,
+    "Credit balance is too low": ReasonCode.BILLING,
+}
 _SERVER_ERRORS = 500
 _DIAGNOSTIC = "[ede_diagnostic]"  # the program's notes to itself, no words for people
 _BROKEN_ANSWER = "Could not parse message into JSON"
@@ -70,7 +75,7 @@ class ClaudeMessages:
     def __init__(self, baseline: Usage | None) -> None:
         self._baseline = baseline or Usage()
         self._error = ""
-        self._limited = False
+        self._limited = self._limit_told = False
         self._broken_answer = False
         self.session = ""
         self._tail = OutputTail()
@@ -135,7 +140,7 @@ class ClaudeMessages:
     def _rate_limit(self, info: Mapping[str, Any]) -> Iterable[Step]:
         if info.get("status") != "rejected":
             return []
-        self._limited = True
+        self._limited = self._limit_told = True
         return [LimitReached(info.get("rateLimitType") or "account", info.get("resetsAt"))]
 
     def _result(self, message: Mapping[str, Any]) -> Iterable[Step]:
@@ -155,7 +160,9 @@ class ClaudeMessages:
             summary="" if failed else said,
             permission_denials=denials,
         )
-        return [self._usage(message)]
+        yield self._usage(message)
+        if self.finished.reason is ReasonCode.USAGE_LIMIT and not self._limit_told:
+            yield LimitReached("account")  # the plain mode does not say until when
 
     def _reason(self, message: Mapping[str, Any]) -> ReasonCode:
         # `subtype` is "success" even for failed requests, and one status has several causes: the
@@ -168,6 +175,7 @@ class ClaudeMessages:
             _BY_TERMINAL_REASON.get(message.get("terminal_reason", "")),
             _BY_ERROR.get(self._error),
             _BY_STATUS.get(status or 0),
+            *(reason for text, reason in _BY_TEXT.items() if text in str(message.get("result"))),
         )
         if reason := next(filter(None, known), None):
             return reason

@@ -130,7 +130,9 @@ class AppServerDriver:
             return []
         del self._open[question.partition("/")[0]]
         result = request.answers if request.approval else {"answers": request.answers}
-        return [_send({"id": request.id, "result": result})]
+        # The protocol has no place for a reason, so it follows as a message.
+        why = self.steer(answer.text) if answer.verdict == "deny" and answer.text else []
+        return [_send({"id": request.id, "result": result}), *why]
 
     def interrupt(self) -> Sequence[Step]:
         if not self._turn:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage
 from fleetbot.runner.process import build_env
 
-RUN = "run-1"
+RUN = f"run-{os.getpid()}"  # two test runs on one machine must not sweep each other
 KEY = "sk-dummy-of-the-test"
 PEOPLE = {
     f"GIT_{role}_{field}": value

@@ -120,6 +120,36 @@ async def test_a_missing_login_is_found_without_asking_a_model(agent: Agent, pla
     assert agent.model.requests == []
 
 
+@pytest.mark.parametrize("mode", ["live", "plain"])
+async def test_a_run_without_a_login_fails_for_that_reason(
+    agent: Agent, place: Place, mode: str
+) -> None:
+    last = end(await collect(await agent.adapter(mode=mode).launch(place.spec())))
+
+    assert (last.outcome, last.reason) == ("failed", ReasonCode.AUTH_FAILED)
+    assert "Not logged in" in last.detail
+
+
+@pytest.mark.parametrize("mode", ["live", "plain"])
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("Your credit balance is too low to access the Anthropic API.", ReasonCode.BILLING),
+        ("prompt is too long: 300000 tokens > 200000 maximum", ReasonCode.CONTEXT_TOO_LONG),
+    ],
+)
+async def test_a_bad_request_has_the_reason_of_its_words(
+    agent: Agent, place: Place, mode: str, message: str, reason: ReasonCode
+) -> None:
+    error = {"type": "invalid_request_error", "message": message}
+    agent.model.always(Reply(status=400, body={"type": "error", "error": error}))
+
+    spec = place.spec(env=agent.env)
+    last = end(await collect(await agent.adapter(mode=mode).launch(spec)))
+
+    assert (last.outcome, last.reason) == ("failed", reason)
+
+
 async def test_a_worktree_that_somebody_deleted_is_said_to_be_gone(
     agent: Agent, place: Place
 ) -> None:

@@ -10,17 +10,10 @@ import pytest
 
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters import (
-    Answer,
-    LimitReached,
-    Limits,
-    Question,
-    SessionStarted,
-    build,
-)
+from fleetbot.runner.adapters import Answer, Limits, Question, SessionStarted, build
 from fleetbot.runner.adapters.codex_items import command_summary, reason_of
 from tests.runner.adapters.agents import Agent, stand_in
-from tests.runner.adapters.harness import KEY, Place, collect, end, of, rest, until
+from tests.runner.adapters.harness import KEY, Place, collect, end, rest, until
 
 DONE = Reply(text="Done.")
 
@@ -100,18 +93,6 @@ async def test_a_key_logs_in_for_this_run_and_is_not_written_down(
     assert model.requests[0].authorization == f"Bearer {KEY}"
     written = [p for p in (place.home / ".codex").rglob("*") if p.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
-
-
-async def test_plain_mode_knows_a_usage_limit_without_its_time(
-    codex: str, model: ScriptedModel, place: Place
-) -> None:
-    agent = Agent("codex", "plain", codex, model)
-    model.always(agent.usage_limit(2_000_000_000))
-
-    events = await collect(await agent.adapter().launch(place.spec(env=agent.env)))
-
-    assert [limit.resets_at for limit in of(events, LimitReached)] == [None]
-    assert end(events).reason is ReasonCode.USAGE_LIMIT
 
 
 async def test_a_file_change_is_asked_about_with_its_diff(agent: Agent, place: Place) -> None:

@@ -201,6 +201,7 @@ async def test_a_denied_permission_is_told_to_the_model_and_reported(
     last = end(await rest(events))
 
     assert last.outcome == "done"
+    assert "not today" in agent.model.requests[-1].text
     assert "git commit" in last.permission_denials[0].summary
     assert place.log() == ["init"]
 
@@ -282,6 +283,18 @@ async def test_an_error_of_the_provider_has_its_reason(
     assert (last.outcome, last.reason) == ("failed", reason)
     assert last.detail
     assert KEY not in last.detail
+
+
+@where_plain
+async def test_plain_mode_knows_a_usage_limit_without_its_time(agent: Agent, place: Place) -> None:
+    agent.model.always(agent.usage_limit(2_000_000_000))
+    subscription = {"ANTHROPIC_API_KEY": "", "CLAUDE_CODE_OAUTH_TOKEN": KEY}
+
+    spec = place.spec(env={**agent.env, **subscription})
+    events = await collect(await agent.adapter().launch(spec))
+
+    assert [limit.resets_at for limit in of(events, LimitReached)] == [None]
+    assert end(events).reason is ReasonCode.USAGE_LIMIT
 
 
 @where_plain
