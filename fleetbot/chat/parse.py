@@ -122,7 +122,7 @@ _PREFIX = re.compile(r"[!/]fleet(?:\s+|\Z)", re.IGNORECASE)
 _ALONE = re.compile(r"/(assign|retry|cancel)(?:\s+|\Z)", re.IGNORECASE)
 _BLANKS = re.compile(r"[\s\u200b\u2060\ufeff]+")
 _QUOTES = "\"'`<>\u00ab\u00bb\u2018\u2019\u201c\u201d"
-_STATES: Mapping[str, frozenset[TaskState]] = {
+STATE_NAMES: Mapping[str, frozenset[TaskState]] = {
     **{state.value: frozenset({state}) for state in TaskState},
     "open": OPEN_STATES,
     "all": frozenset(TaskState),
@@ -243,8 +243,8 @@ def _tasks(words: list[str]) -> Command:
     repo: str | None = None
     agent: AgentName | None = None
     for word in words:
-        if word.lower() in _STATES:
-            states |= _STATES[word.lower()]
+        if word.lower() in STATE_NAMES:
+            states |= STATE_NAMES[word.lower()]
         elif "/" in word and repo is None:
             repo = word
         elif "/" not in word and agent is None:
