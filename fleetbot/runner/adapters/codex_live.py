@@ -299,7 +299,8 @@ class AppServerDriver:
         return _send({"id": number, "method": method, "params": params})
 
     def _refused(self, error: Mapping[str, Any]) -> Iterable[Step]:
-        self._finished = Finished(
+        # A late message that finds no turn does not undo the turn that ended well.
+        self._finished = self._finished or Finished(
             outcome="failed", reason=reason_of(error), detail=str(error.get("message"))
         )
         return [Hangup()]
