@@ -127,7 +127,7 @@ async def _orchestrator_line(config: Config, http: aiohttp.ClientSession) -> Hea
         return HealthLine("orchestrator", False, f"{url}/healthz answered {status}", remedy)
     enrolled = [read_token(token_path(config.root, agent.name)) for agent in config.agents]
     if not all(enrolled) and not config.orchestrator.enrolment_token:
-        remedy = "set orchestrator.enrolment_token to one from `!fleet enrol`"
+        remedy = "set orchestrator.enrolment_token to one of the plugin's auth.enrolment_tokens"
         return HealthLine("orchestrator", False, "an agent has no token yet", remedy)
     return HealthLine("orchestrator", True, url)
 
