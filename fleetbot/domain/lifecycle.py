@@ -21,7 +21,7 @@ class Rule(NamedTuple):
 
 
 TABLE: tuple[Rule, ...] = (
-    Rule((), ev.TaskCreated, S.CREATED, "from an issue, `!fleet new`, or the API"),
+    Rule((), ev.TaskCreated, S.CREATED, "from an issue, by chat, or the API"),
     Rule(
         (S.CREATED, S.ASSIGNED, S.RUNNING, S.FAILED, S.AGENT_LOST),
         ev.TaskEdited,
