@@ -3,7 +3,7 @@
 An adapter knows one program. It knows neither HTTP nor the orchestrator: the runner's worker hands
 it a `LaunchSpec`, reads typed events from the `Session` it gets back, and may steer it, answer its
 questions and stop it. The same definitions are published as TypeScript types
-(`docs/reference/adapter.ts`) for adapters written outside Python.
+(`docs/reference/typescript/adapter.ts`) for adapters written outside Python.
 """
 
 from __future__ import annotations
