@@ -5,6 +5,7 @@
 #   make test PYTEST_ARGS='-k word' checks, then the tests
 #   make check                      linters and types
 #   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
+#   make docs                       the generated pages of docs/reference
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -20,10 +21,10 @@ PYTEST_ARGS ?=
 ONCE ?=
 AGENT ?= command
 
-.PHONY: help demo test check plugin clean
+.PHONY: help demo test check plugin docs clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,7p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,8p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
@@ -39,6 +40,9 @@ check: $(INSTALLED)
 
 plugin: $(INSTALLED)
 	$(BIN)/python -m fleetbot.devkit.build dist
+
+docs: $(INSTALLED)
+	$(BIN)/python -m fleetbot.devkit.docs
 
 # uv where there is one, venv and pip otherwise. The stamp is written last, so that an interrupted
 # installation is taken up again.

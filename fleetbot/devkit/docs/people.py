@@ -1,0 +1,145 @@
+"""What people say to the bot, type in a shell, and write for agents."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from fleetbot.chat import parse
+from fleetbot.chat.wording import EMOJI, STATE_WORDS
+from fleetbot.devkit.docs.markdown import block, code, codes, page, prose, table
+from fleetbot.domain.model import TaskState
+from fleetbot.runner import prompt
+
+_ROOT = Path(__file__).parents[3]
+
+# the chat
+
+
+def commands() -> str:
+    """`commands.md`."""
+    states = ((code(word), _states(word)) for word in parse.STATE_NAMES)
+    return page(
+        "Commands in the chat",
+        "Say them in a room that the plugin's configuration lists, as `!fleet status`. "
+        "`/fleet status` means the same, where the client lets it through: some swallow slash "
+        "commands that they do not know, so `!fleet` is the form to rely on. A wrong word gets "
+        "the nearest right one.",
+        table(("command", "what it does", "power level"), map(_command, parse.COMMANDS)),
+        "The power level can be changed for each room and command: `rooms.<room>.levels` in the "
+        "[configuration](configuration-plugin.md). A command that changes something is obeyed "
+        "once, however often Matrix delivers it.",
+        f"An issue is {parse.ISSUE_FORMS}. A short form means the room's `default_repo`. "
+        "`!fleet #12` alone shows the task.",
+        "`/assign <agent> <issue>`, `/retry <issue>` and `/cancel <issue>` also work without "
+        "`fleet`.",
+        "## Words for states in `!fleet tasks`",
+        table(("word", "tasks that are"), states),
+        "## Signs",
+        table(
+            ("sign", "state", "said as"), ((EMOJI[s], code(s), STATE_WORDS[s]) for s in TaskState)
+        ),
+    )
+
+
+def _command(name: str) -> tuple[str, str, str]:
+    usage = parse.COMMANDS[name]
+    return code(f"!fleet {name} {usage.arguments}".rstrip()), usage.says, str(usage.level)
+
+
+def _states(word: str) -> str:
+    return codes(state for state in TaskState if state in parse.STATE_NAMES[word])
+
+
+# the shell
+
+
+def shell() -> str:
+    """`cli.md`, from what the command says of itself."""
+    overview = _help()
+    names = re.findall(r"^  (\w+)  ", overview.partition("Commands:")[2], re.MULTILINE)
+    parts = [block(overview)]
+    for name in names:
+        parts += [f"## fleetbot {name}", block(_help(name))]
+    return page("The fleetbot command", *parts)
+
+
+def _help(*words: str) -> str:
+    argv = [sys.executable, "-m", "fleetbot", *words, "--help"]
+    env = {**os.environ, "COLUMNS": "80", "LC_ALL": "C.UTF-8", "NO_COLOR": "1"}
+    done = subprocess.run(argv, capture_output=True, check=True, text=True, env=env, cwd=_ROOT)
+    return done.stdout.replace("python -m fleetbot", "fleetbot")
+
+
+# the prompt
+
+
+def prompts() -> str:
+    """`prompt.md`."""
+    template = (Path(prompt.__file__).parent / "templates" / "prompt.md.j2").read_text("utf-8")
+    return page(
+        "Prompt templates",
+        "What an agent is told is a [Jinja](https://jinja.palletsprojects.com/) template: "
+        "fleetbot's own, or the file that `prompt` of an agent names. A variable that does not "
+        "exist is an error that names it; `fleetbot check` fills every template with a sample.",
+        prose(inspect.cleandoc(prompt.Context.__doc__ or "")),
+        "The filter `fenced` sets text apart so that nothing in it can end the fence: use it for "
+        "the words of people who are not trusted.",
+        *map(_variables, (prompt.Context, prompt.IssueContext, prompt.CommentContext)),
+        "## fleetbot's own template",
+        block(template, "jinja"),
+    )
+
+
+def _variables(kind: type) -> str:
+    titles = {prompt.Context: "Variables", prompt.IssueContext: "issue"}
+    title = titles.get(kind, "each of comments")
+    rows = ((code(field.name), code(str(field.type))) for field in fields(kind))
+    return f"## {title}\n\n" + table(("name", "type"), rows)
+
+
+# labels
+
+
+def labels(configured: dict[str, Any]) -> str:
+    """`labels.md`; `configured` is the section `labels` of base-config.yaml."""
+    return page(
+        "Labels",
+        "What an issue's labels say to the fleet, and what the fleet says with them. Every name "
+        "here is a default: the section `labels` of the [configuration](configuration-plugin.md) "
+        "changes it. Labels that mean nothing to the fleet are left alone.",
+        "## Read from the issue",
+        table(("label", "meaning"), _read(configured)),
+        "Of several types the first of the configuration counts, of several priorities the "
+        "highest, of several agents the first by name; all of several needs count. A name that no "
+        "agent or capability can have is ignored.",
+        "Taking the trigger label away stops a task that waits. One that is being worked on is "
+        "assigned to the bot, which asks for the fleet as well: stop it with `!fleet cancel`, or "
+        "close the issue. Reopening the issue, or giving the label back, queues the task again. "
+        "Changes of the other labels count for a task that waits; a run keeps what it was given.",
+        "## Written on the issue",
+        table(("state", "label"), _written(configured["states"])),
+        "A label that the repository lacks is made. The others of this table are taken off.",
+    )
+
+
+def _read(configured: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    yield code(configured["trigger"]), "the issue is the fleet's; assigning it to the bot also is"
+    for label, kind in configured["types"].items():
+        yield code(label), f"type {kind}"
+    for label, priority in configured["priorities"].items():
+        yield code(label), f"{priority} priority; without one it is normal"
+    agent, need = configured["agent_prefix"], configured["needs_prefix"]
+    yield code(f"{agent}claude-1"), "only the agent `claude-1` may take it"
+    yield code(f"{need}python"), "only agents with the capability `python` may take it"
+
+
+def _written(states: dict[str, str]) -> Iterable[tuple[str, str]]:
+    return ((code(state), code(states.get(state, "")) or "none") for state in TaskState)
