@@ -59,6 +59,7 @@ class Deliverer:
         self._each = each
         self._jitter = jitter
         self._busy: dict[str, str] = {}  # destination -> sender, over all ticks
+        self._bugs: Counter[str] = Counter()  # outages are no reason to give up; bugs are
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -133,7 +134,9 @@ class Deliverer:
             return f"undeliverable: {error}"
         except Exception as error:
             log.exception("the delivery of %s to %s broke", entry.kind, entry.destination)
-            if due.attempts + 1 >= _BUG_ATTEMPTS:  # it must not hold up its destination for ever
+            self._bugs[entry.id] += 1
+            if self._bugs[entry.id] >= _BUG_ATTEMPTS:  # it must not block its destination for ever
+                del self._bugs[entry.id]
                 return f"undeliverable: {type(error).__name__}"
             raise RetryLater(None, type(error).__name__) from error
 

@@ -40,22 +40,29 @@ class Dispatcher:
         """A run for the agent, durable; None if there is none within `wait` seconds.
 
         `alive` tells whether somebody still listens: a claim whose caller has gone gets nothing.
-        A second claim with the same key takes the place of the first.
+        A second claim with the same key takes the place of the first, or shares what it was given.
         """
         loop = asyncio.get_running_loop()
         claim = _Claim(agent, key, self._new_run(), alive, loop.create_future())
-        if older := self._waiting.pop((agent, key), None):
+        if older := self._waiting.get((agent, key)):
+            if older.landing.done() and (landing := older.landing.result()):
+                await asyncio.shield(landing.durable)
+                return older.run
             _settle(older, None)
         self._waiting[agent, key] = claim
         self._attempt(claim)
         try:
-            async with asyncio.timeout(0 if self._closed else wait):
-                landing = await claim.landing
-        except TimeoutError:
-            landing = None
+            return await self._until_landed(claim, 0 if self._closed else wait)
         finally:
             if self._waiting.get((agent, key)) is claim:
                 del self._waiting[agent, key]
+
+    async def _until_landed(self, claim: _Claim, wait: float) -> RunId | None:
+        try:
+            async with asyncio.timeout(wait):
+                landing = await asyncio.shield(claim.landing)
+        except TimeoutError:
+            landing = claim.landing.result() if claim.landing.done() else None
         if landing is None:
             return None
         await asyncio.shield(landing.durable)
