@@ -53,7 +53,8 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     `sandbox` is Codex's own; with "workspace-write" the worktree and its `.git` directories can be
     written and `network` decides about the network. `approval_policy` counts where people may be
-    asked. A run whose permissions are "bypass" has neither sandbox nor approvals. `config` is passed on as `-c` settings, nested tables as dotted keys.
+    asked. A run whose permissions are "bypass" has neither sandbox nor approvals. `config` is
+    passed on as `-c` settings, nested tables as dotted keys.
     """
 
     program: str = "codex"
