@@ -32,6 +32,7 @@ from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.health import ForgeProbe, HealthReport
 from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
@@ -79,23 +80,28 @@ class Runtime:
             lambda: settings.verify.rules,
             on_poke=partial(self._wake, "verify"),
         )
+        issues = Issues(
+            fleet,
+            self._forge,
+            lambda: settings.labels,
+            lambda: settings.forge.repositories,
+            lambda: TaskId(_new("task")),
+        )
         self._intake = Intake(
             fleet,
             self._forge,
             self._verifier,
-            lambda: settings.labels,
-            lambda: settings.forge.repositories,
-            lambda: TaskId(_new("task")),
+            issues,
             on_arrival=partial(self._wake, "intake"),
         )
         self._reconciler = Reconciler(
             fleet,
             self._forge,
-            self._intake,
+            issues,
             lambda: settings.labels,
             lambda: settings.forge.repositories,
         )
-        self._tasks = Tasks(fleet, self._intake, settings.forge.repositories)
+        self._tasks = Tasks(fleet, issues, settings.forge.repositories)
         self._build_chat(store)
         self._build_web(store)
 

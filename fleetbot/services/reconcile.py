@@ -14,7 +14,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps, state_labels_after
 from fleetbot.store.journal import Anchor, Change, OutboxEntry, StoreUnavailable
 
@@ -36,13 +36,13 @@ class Reconciler:
         self,
         fleet: Fleet,
         client: ForgeClient,
-        intake: Intake,
+        issues: Issues,
         labels: Callable[[], LabelMaps],
         repositories: Callable[[], Collection[str]],
     ) -> None:
         self._fleet = fleet
         self._client = client
-        self._intake = intake
+        self._issues = issues
         self._labels = labels
         self._repositories = repositories
         self._swept: dict[str, int] = {}
@@ -107,14 +107,14 @@ class Reconciler:
         return newest
 
     async def _compare(self, repo: str, issue: Issue) -> None:
-        if not await self._intake.agrees(repo, issue):
+        if not await self._issues.agrees(repo, issue):
             await self._look(repo, issue.number)
         elif task := self._fleet.state.task_of_issue(repo, issue.number):
             await self._show_again(task, issue)
 
     async def _look(self, repo: str, number: int) -> None:
         try:
-            await self._intake.look(repo, number, _CONTEXT)
+            await self._issues.look(repo, number, _CONTEXT)
         except (ForgeError, StoreUnavailable):
             raise
         except Exception:  # a bug with one issue must not keep the others from being read

@@ -15,7 +15,7 @@ from fleetbot.domain.model import REPO, AgentName, Task, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import task_stream
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
 
 _NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
 _LINK = re.compile(
@@ -26,9 +26,9 @@ _LINK = re.compile(
 class Tasks:
     """`repositories`: those the fleet works on, for telling a short name from a full one."""
 
-    def __init__(self, fleet: Fleet, intake: Intake, repositories: Collection[str]) -> None:
+    def __init__(self, fleet: Fleet, issues: Issues, repositories: Collection[str]) -> None:
         self._fleet = fleet
-        self._intake = intake
+        self._issues = issues
         self._repositories = repositories
 
     # reading
@@ -101,9 +101,9 @@ class Tasks:
         if (request.issue is None) == (request.title is None):
             raise Invalid("Give either `issue` or `title`.", field="issue")
         if request.issue is not None:
-            task = await self._intake.take(request.repo, request.issue, actor)
+            task = await self._issues.take(request.repo, request.issue, actor)
         else:
-            task = await self._intake.open(request.repo, request.title or "", request.body, actor)
+            task = await self._issues.open(request.repo, request.title or "", request.body, actor)
         return await self._view(task)
 
     async def cancel(self, task: TaskId, actor: str) -> wire.TaskView:

@@ -31,7 +31,7 @@ class Talk:
         self.asked: list[tuple[str, str]] = []
         self.levels: dict[str, int | None] = {MOD: 50, GUEST: 0}
         self._messages = 0
-        tasks = Tasks(stage.fleet, stage.intake, stage.repositories)
+        tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
         self._chat = Chat(stage.fleet, tasks, self._settings, self._power_level)
 
     async def says(

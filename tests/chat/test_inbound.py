@@ -53,7 +53,7 @@ async def answers(
     stage: Stage, event: MessageEvent, settings: Callable[[], Settings] = in_force
 ) -> list[dict[str, Any]]:
     """What the bot sends when the event comes in."""
-    tasks = Tasks(stage.fleet, stage.intake, stage.repositories)
+    tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
     async with moody_homeserver() as server, client_of(server.user()) as client:
         server.answers = [sent()]
         link = Link(client)
@@ -105,7 +105,7 @@ async def test_a_bug_of_ours_is_owned_up_to(stage: Stage, caplog: pytest.LogCapt
 async def test_who_stops_ends_what_is_under_way_and_takes_nothing_more(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
-    tasks = Tasks(stage.fleet, stage.intake, stage.repositories)
+    tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
     asked = asyncio.Event()
 
     async def never(room: str, user: str) -> int | None:

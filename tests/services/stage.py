@@ -33,6 +33,7 @@ from fleetbot.services.delivery import Deliverer
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.verification import Verifier
@@ -80,20 +81,25 @@ class Stage:
         """Everything that lives in memory begins anew."""
         self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
         self.verifier = Verifier(self.fleet, self.client, lambda: self.rules)
+        self.issues = Issues(
+            self.fleet,
+            self.client,
+            lambda: self.labels,
+            lambda: self.repositories,
+            lambda: TaskId(f"t{next(self._ids)}"),
+        )
         self.intake = Intake(
             self.fleet,
             self.client,
             self.verifier,
-            lambda: self.labels,
-            lambda: self.repositories,
-            lambda: TaskId(f"t{next(self._ids)}"),
+            self.issues,
             on_arrival=self._wake,
             jitter=lambda: 0.0,
         )
         self.reconciler = Reconciler(
             self.fleet,
             self.client,
-            self.intake,
+            self.issues,
             lambda: self.labels,
             lambda: self.repositories,
         )

@@ -115,7 +115,7 @@ async def test_a_labelled_pull_request_is_no_task(stage: Stage) -> None:
     await stage.ann.create_pull(REPO, head="work", base="main", title="Work")
     await stage.ann.add_issue_labels(REPO, 1, ["fleet"])
     await stage.hear()
-    assert await stage.intake.look(REPO, 1, TEST) is None
+    assert await stage.issues.look(REPO, 1, TEST) is None
 
 
 async def test_the_payload_is_a_hint_and_forgejo_is_asked(stage: Stage) -> None:
@@ -144,8 +144,8 @@ async def test_a_repository_is_found_however_it_is_spelt(stage: Stage) -> None:
 async def test_many_who_consider_an_issue_at_once_make_one_task(stage: Stage) -> None:
     issue = await stage.issue()
     found = await asyncio.gather(
-        *(stage.intake.consider(REPO, issue, TEST) for _ in range(5)),
-        *(stage.intake.look(REPO, 1, TEST) for _ in range(5)),
+        *(stage.issues.consider(REPO, issue, TEST) for _ in range(5)),
+        *(stage.issues.look(REPO, 1, TEST) for _ in range(5)),
     )
     assert {task.id for task in found if task} == {(await stage.task()).id}
     assert len(await stage.store.events()) == 1
@@ -276,7 +276,7 @@ async def test_an_issue_that_is_gone_cancels_its_task(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     del stage.forge.repo(REPO).tickets[1]
-    await stage.intake.look(REPO, 1, TEST)
+    await stage.issues.look(REPO, 1, TEST)
     assert (await stage.task()).state is TaskState.CANCELLED
 
 
@@ -374,7 +374,7 @@ async def test_a_repository_that_cannot_be_seen_cancels_nothing(stage: Stage) ->
 
 async def test_taking_an_issue_puts_the_label_on_it(stage: Stage) -> None:
     await stage.issue(labels=[])
-    task = await stage.intake.take("ANN/app", 1, "matrix:@ann:hs")
+    task = await stage.issues.take("ANN/app", 1, "matrix:@ann:hs")
     assert task.state is TaskState.CREATED
     assert (await stage.ann.issue(REPO, 1)).label_names == {"fleet"}
     [line] = await stage.store.events()
@@ -382,7 +382,7 @@ async def test_taking_an_issue_puts_the_label_on_it(stage: Stage) -> None:
 
 
 async def test_opening_an_issue_makes_it_a_task_once(stage: Stage) -> None:
-    task = await stage.intake.open(REPO, "Say hello", "Please.", "matrix:@ann:hs")
+    task = await stage.issues.open(REPO, "Say hello", "Please.", "matrix:@ann:hs")
     await stage.hear()
     issue = await stage.ann.issue(REPO, task.issue)
     assert (issue.title, issue.body) == ("Say hello", "Please.")
@@ -393,13 +393,13 @@ async def test_what_cannot_be_taken_is_refused_with_the_way_out(stage: Stage) ->
     await stage.issue(labels=[])
     await stage.ann.edit_issue(REPO, 1, state="closed")
     with pytest.raises(Conflict, match="reopen it first"):
-        await stage.intake.take(REPO, 1, "matrix:@ann:hs")
+        await stage.issues.take(REPO, 1, "matrix:@ann:hs")
     with pytest.raises(NotFound, match="There is no issue ann/app#7"):
-        await stage.intake.take(REPO, 7, "matrix:@ann:hs")
+        await stage.issues.take(REPO, 7, "matrix:@ann:hs")
     with pytest.raises(Invalid, match="it does on: ann/app"):
-        await stage.intake.take("ann/other", 1, "matrix:@ann:hs")
+        await stage.issues.take("ann/other", 1, "matrix:@ann:hs")
     with pytest.raises(Invalid, match="title"):
-        await stage.intake.open(REPO, " ", "", "matrix:@ann:hs")
+        await stage.issues.open(REPO, " ", "", "matrix:@ann:hs")
     assert await stage.store.events() == []
 
 

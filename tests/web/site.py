@@ -30,6 +30,7 @@ from fleetbot.services.changes import Changes
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
@@ -136,9 +137,8 @@ class Site:
         self.changes = Changes(fleet)
         self.dispatcher = WatchedDispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
         verifier = self.verifier = Verifier(fleet, client, Rules)
-        self.intake = Intake(
-            fleet, client, verifier, LabelMaps, lambda: [REPO], lambda: _task_id(next(numbers))
-        )
+        issues = Issues(fleet, client, LabelMaps, lambda: [REPO], lambda: _task_id(next(numbers)))
+        self.intake = Intake(fleet, client, verifier, issues)
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
         runs = Runs(
@@ -155,7 +155,7 @@ class Site:
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, self.intake, [REPO]),
+                tasks=Tasks(fleet, issues, [REPO]),
                 intake=self.intake,
                 webhook_secret=SECRET,
                 health=self._check_health,

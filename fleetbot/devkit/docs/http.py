@@ -19,6 +19,7 @@ from fleetbot.services.changes import Changes
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
@@ -49,14 +50,15 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
     client = ForgeClient("http://forge.invalid", "unused")
     changes, dispatcher = Changes(fleet), Dispatcher(fleet, lambda: RunId("unused"))
     verifier = Verifier(fleet, client, Rules)
-    intake = Intake(fleet, client, verifier, LabelMaps, tuple, lambda: TaskId("unused"))
+    issues = Issues(fleet, client, LabelMaps, tuple, lambda: TaskId("unused"))
+    intake = Intake(fleet, client, verifier, issues)
     parts = Parts(
         fleet=fleet,
         access=Access(store, TokenSets()),
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
         runs=Runs(fleet, dispatcher, changes, lambda: ReceiptId("unused"), lambda run: None),
         talks=Talks(fleet, changes, lambda: "unused"),
-        tasks=Tasks(fleet, intake, ()),
+        tasks=Tasks(fleet, issues, ()),
         intake=intake,
         webhook_secret="unused",
         health=_no_health,

@@ -91,7 +91,9 @@ def default(shape: Shape) -> str:
     value = shape["default"]
     if value == "":
         return "empty"
-    return "none" if value is None or value in ([], (), {}) else code(json.dumps(value, ensure_ascii=False))
+    if value is None or value in ([], (), {}):
+        return "none"
+    return code(json.dumps(value, ensure_ascii=False))
 
 
 def sections(components: Mapping[str, Shape], skip: Iterable[str] = ()) -> Iterator[str]:
