@@ -93,9 +93,14 @@ class RegisterAnswer(Answer, frozen=True):
 
 
 class HeartbeatRequest(Message, frozen=True):
-    """`POST agents/heartbeat`: extends the leases of the runs it names."""
+    """`POST agents/heartbeat`: extends the leases of the runs it names.
+
+    `usage` is what a run has used so far, all in all; a run whose program does not tell is left
+    out.
+    """
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
+    usage: Annotated[dict[ShortText, Usage], Meta(max_length=64)] = {}
 
 
 class CancelOrder(Answer, frozen=True):

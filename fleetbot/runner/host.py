@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from fleetbot import wire
+from fleetbot.domain.model import Usage
 from fleetbot.runner import health
 from fleetbot.runner.adapters.contract import Adapter
 from fleetbot.runner.config import AgentConfig
@@ -157,12 +158,15 @@ class Host:
         link = self._link
         while True:
             try:
-                answer = await link.persist(lambda: link.heartbeat(tuple(self._workers)))
+                answer = await link.persist(lambda: link.heartbeat(self._used()))
             except (Unauthorized, Refused):
                 await self._register()
-                answer = await link.persist(lambda: link.heartbeat(tuple(self._workers)))
+                answer = await link.persist(lambda: link.heartbeat(self._used()))
             self._obey(answer)
             await asyncio.sleep(answer.next_seconds)
+
+    def _used(self) -> dict[str, Usage]:
+        return {run: worker.usage for run, worker in self._workers.items()}
 
     def _obey(self, answer: wire.HeartbeatAnswer) -> None:
         if answer.drain:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from fleetbot.domain.model import Taken
+from fleetbot.domain.model import Taken, Usage
 from fleetbot.wire import (
     API,
     AskAnswer,
@@ -108,8 +108,10 @@ class Link:
             "POST", "agents/register", RegisterAnswer, body=request, token=token
         )
 
-    async def heartbeat(self, runs: tuple[str, ...]) -> HeartbeatAnswer:
-        request = HeartbeatRequest(runs=runs)
+    async def heartbeat(self, runs: Mapping[str, Usage]) -> HeartbeatAnswer:
+        """Speak for the runs; each with what it has used so far."""
+        used = {run: usage for run, usage in runs.items() if usage != Usage()}
+        request = HeartbeatRequest(runs=tuple(runs), usage=used)
         return await self._call("POST", "agents/heartbeat", HeartbeatAnswer, body=request)
 
     async def deregister(self) -> None:

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Coroutine
 from typing import Any
 
-from fleetbot.domain.model import Verdict
+from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import process
 from fleetbot.runner.conversation import Conversation
@@ -45,6 +45,11 @@ class Worker:
         self._task: asyncio.Task[Any] | None = None
         self._cancelled: str | None = None
         self._settling = False
+
+    @property
+    def usage(self) -> Usage:
+        """What the run has used, as far as its program has told."""
+        return self._record.usage
 
     async def work(self) -> None:
         """A new run."""

@@ -14,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from fleetbot import wire
-from fleetbot.domain.model import Verdict
+from fleetbot.domain.model import Usage, Verdict
 
 M = TypeVar("M")
 ENROLMENT = "enrol-8f1c2d3e4a5b"
@@ -54,6 +54,7 @@ class Orchestrator:
     port: int
     registered: list[wire.RegisterRequest] = field(default_factory=list)
     heartbeats: list[tuple[str, ...]] = field(default_factory=list)
+    used: dict[str, Usage] = field(default_factory=dict)
     deregistered: list[str] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
@@ -187,6 +188,7 @@ class Orchestrator:
         self._agent(request)
         body = await _read(request, wire.HeartbeatRequest)
         self.heartbeats.append(body.runs)
+        self.used.update(body.usage)
         await self.changed()
         return _json(
             wire.HeartbeatAnswer(
@@ -207,16 +209,19 @@ class Orchestrator:
         key = request.headers["Idempotency-Key"]
         self.claims.append(key)
         if key not in self._given:
-            self._given[key] = await self._next(body.wait)
+            self._given[key] = await self._next(body.wait, request)
         order = self._given[key]
         return web.Response(status=204) if order is None else _json(order)
 
-    async def _next(self, wait: float) -> wire.Assignment | None:
+    async def _next(self, wait: float, request: web.Request) -> wire.Assignment | None:
+        def gone() -> bool:
+            return request.transport is None
+
         try:
             async with asyncio.timeout(wait), self._news:
                 self._news.notify_all()
-                await self._news.wait_for(lambda: bool(self._queue))
-                return self._queue.popleft()
+                await self._news.wait_for(lambda: gone() or bool(self._queue))
+                return None if gone() else self._queue.popleft()
         except TimeoutError:
             return None
 

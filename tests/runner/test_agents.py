@@ -94,6 +94,7 @@ async def test_a_refuted_receipt_goes_on_in_the_same_session(scene: Scene, agent
     assert "Added a greeting." in agent.model.requests[-1].text  # it remembers what it did
     assert first.usage.input_tokens == 2000
     assert second.usage.input_tokens == 4000
+    assert scene.orchestrator.used[order.run].input_tokens >= 2000  # told while it went on
 
 
 @where_live

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fleetbot.domain.model import Verdict
+from fleetbot.domain.model import Usage, Verdict
 from fleetbot.runner.link import (
     Backoff,
     Link,
@@ -82,7 +82,18 @@ async def test_an_unknown_token_is_not_tried_again(link: Link) -> None:
     link.token = "guessed"
 
     with pytest.raises(Unauthorized):
-        await link.persist(lambda: link.heartbeat(()))
+        await link.persist(lambda: link.heartbeat({}))
+
+
+async def test_a_heartbeat_tells_what_each_run_has_used_if_that_is_known(
+    link: Link, orchestrator: Orchestrator
+) -> None:
+    used = Usage(input_tokens=5, cost_usd=0.5)
+
+    await link.persist(lambda: link.heartbeat({"run-1": used, "run-2": Usage()}))
+
+    assert orchestrator.heartbeats == [("run-1", "run-2")]
+    assert orchestrator.used == {"run-1": used}
 
 
 async def test_what_the_orchestrator_refuses_names_the_field(link: Link) -> None:

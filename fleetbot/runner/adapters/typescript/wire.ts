@@ -86,9 +86,15 @@ export interface HeartbeatAnswer {
   readonly drain?: boolean;
 }
 
-/** `POST agents/heartbeat`: extends the leases of the runs it names. */
+/**
+ * `POST agents/heartbeat`: extends the leases of the runs it names.
+ *
+ * `usage` is what a run has used so far, all in all; a run whose program does not tell is left
+ * out.
+ */
 export interface HeartbeatRequest {
   readonly runs?: ReadonlyArray<string>;
+  readonly usage?: Readonly<Record<string, Usage>>;
 }
 
 /** `acked`: how many lines of the run are on disk; the runner drops those. */
