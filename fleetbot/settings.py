@@ -171,7 +171,7 @@ def _check_rooms(settings: Settings) -> None:
 
 def _explain(problem: str, data: Mapping[str, Any]) -> str:
     """`forge.tokn: unknown setting; did you mean token?` out of msgspec's words."""
-    path = re.search(r" - at `\$\.?([^`]*)`", problem)
+    path = re.search(r" - at (?:`key` in )?`\$\.?([^`]*)`", problem)
     where = path[1] if path else ""
     message = problem.partition(" - at ")[0]
     if unknown := re.search(r"unknown field `([^`]+)`", message):

@@ -1,0 +1,182 @@
+"""The plugin's configuration: what it may say, and what is said where it is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from ruamel.yaml import YAML
+
+from fleetbot.domain.model import Priority, TaskState
+from fleetbot.services.labels import LabelMaps
+from fleetbot.settings import RoomSettings, Settings, SettingsError, parse
+
+BASE = Path(__file__).parent.parent / "base-config.yaml"
+ROOM = "!abc:example.org"
+
+
+def base() -> dict[str, Any]:
+    return dict(YAML(typ="safe").load(BASE))
+
+
+def config(**sections: Any) -> dict[str, Any]:
+    """What an operator writes at least, with `sections` beside it."""
+    forge = {"url": "https://forge.example", "token": "t", "webhook_secret": "s"}
+    return {"forge": forge, **sections}
+
+
+def with_forge(**fields: Any) -> dict[str, Any]:
+    whole = config()
+    whole["forge"] |= fields
+    return whole
+
+
+def complete() -> dict[str, Any]:
+    """The shipped configuration with the two secrets nobody can ship."""
+    whole = base()
+    whole["forge"] |= {"token": "t", "webhook_secret": "s"}
+    return whole
+
+
+def keys(kind: type[msgspec.Struct], prefix: str = "") -> set[str]:
+    """The settings of `kind` and of the sections in it, with dots."""
+    found: set[str] = set()
+    for field in msgspec.structs.fields(kind):
+        name = f"{prefix}{field.encode_name}"
+        inner = field.type
+        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+            found |= keys(inner, f"{name}.")
+        else:
+            found.add(name)
+    return found
+
+
+def written(data: Mapping[str, Any]) -> set[str]:
+    """The settings that a configuration names, with dots; maps that people fill are one."""
+    found: set[str] = set()
+    for section, value in data.items():
+        if section == "rooms":
+            found.add(section)
+        else:
+            found |= {f"{section}.{name}" for name in value}
+    return found
+
+
+def test_every_setting_is_in_the_shipped_configuration_and_nothing_else_is() -> None:
+    assert written(base()) == keys(Settings)
+
+
+def test_the_shipped_values_are_the_defaults() -> None:
+    shipped, least = parse(complete()), parse(config())
+    for name in ("auth", "rooms", "runs", "retry", "verify"):
+        assert getattr(shipped, name) == getattr(least, name), name
+    assert shipped.forge.reconcile_seconds == least.forge.reconcile_seconds
+    assert shown(shipped.labels) == shown(least.labels)
+
+
+def shown(labels: LabelMaps) -> LabelMaps:
+    """The shipped configuration names the states without a label as well."""
+    named = {state: label for state, label in labels.states.items() if label}
+    return msgspec.structs.replace(labels, states=named)
+
+
+def test_as_shipped_it_says_what_to_do_first() -> None:
+    with pytest.raises(SettingsError, match=r"forge\.token is missing: make one on Forgejo"):
+        parse(base())
+
+
+def test_the_example_of_a_room_is_right() -> None:
+    text = BASE.read_text()
+    start, end = text.index("# Example:\n") + len("# Example:\n"), text.index("rooms: {}")
+    example = "\n".join(line.removeprefix("#") for line in text[start:end].splitlines())
+
+    rooms = parse(complete() | YAML(typ="safe").load(example)).rooms
+
+    assert rooms[ROOM].default_repo == "acme/app"
+    assert rooms[ROOM].levels == {"assign": 50, "retry": 0, "cancel": 50}
+
+
+def test_what_is_written_counts() -> None:
+    settings = parse(
+        config(
+            runs={"heartbeat_seconds": 1, "lease_seconds": 2.5, "repository_limit": 3},
+            retry={"max_attempts": 5},
+            auth={"reader_tokens": ["r" * 16]},
+            labels={"trigger": "robot", "priorities": {"now": "urgent"}, "states": {"failed": ""}},
+            verify={"forbidden_paths": ["*.lock"], "clock_skew_seconds": 0},
+        )
+    )
+
+    policy = settings.policy
+    assert (policy.heartbeat_ms, policy.lease_ms, policy.repo_limit) == (1000, 2500, 3)
+    assert (policy.max_attempts, policy.retry_base_ms) == (5, 30_000)
+    assert settings.runs.rhythm.lease == 2.5
+    assert settings.auth.token_sets.reader == ("r" * 16,)
+    assert settings.labels.trigger == "robot"
+    assert settings.verify.rules.forbidden_paths == ("*.lock",)
+    assert settings.verify.rules.clock_skew_ms == 0
+
+
+def test_a_room_hears_of_its_repositories_or_of_all() -> None:
+    assert RoomSettings().hears("any/repo")
+    assert RoomSettings(repos=("acme/app",)).hears("acme/app")
+    assert not RoomSettings(repos=("acme/app",)).hears("acme/web")
+
+
+WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
+    "no forge": ({}, "forge is missing."),
+    "no address": (config(forge={"token": "t", "webhook_secret": "s"}), "forge.url is missing."),
+    "no token": (with_forge(token=""), "forge.token is missing: make one on Forgejo for"),
+    "no secret": (with_forge(webhook_secret=""), "forge.webhook_secret is missing: deliveries"),
+    "not an address": (with_forge(url="forge.example"), "forge.url must be an address like"),
+    "a number": (with_forge(token=12), "forge.token: expected `str`, got `int`."),
+    "a misspelt setting": (with_forge(tokn="x"), "forge.tokn is an unknown setting; did you mean"),
+    "an odd setting": (with_forge(zzz=1), "forge.zzz is an unknown setting; known: url, token,"),
+    "a misspelt section": (config(run={}), "run is an unknown setting; did you mean runs?"),
+    "a repository": (with_forge(repositories=["app"]), "forge.repositories: 'app' is not of the"),
+    "one repository": (with_forge(repositories="a/b"), "forge.repositories: expected `array`"),
+    "a word": (config(runs={"heartbeat_seconds": "often"}), "runs.heartbeat_seconds: expected"),
+    "nothing": (config(runs={"lease_seconds": None}), "runs.lease_seconds: expected `float`"),
+    "zero": (config(retry={"base_seconds": 0}), "retry.base_seconds: expected `float` > 0"),
+    "a long wait": (config(runs={"claim_wait_seconds": 61}), "runs.claim_wait_seconds: expected"),
+    "a lease too short": (
+        config(runs={"heartbeat_seconds": 20, "lease_seconds": 20}),
+        "runs.lease_seconds must be longer than runs.heartbeat_seconds.",
+    ),
+    "a short token": (config(auth={"reader_tokens": ["x"]}), "auth.reader_tokens[0]: expected"),
+    "an alias": (config(rooms={"#fleet:example.org": {}}), "rooms: '#fleet:example.org' is not a"),
+    "a room's repository": (config(rooms={ROOM: {"repos": ["app"]}}), f"rooms.{ROOM}: 'app' is"),
+    "a room's default": (config(rooms={ROOM: {"default_repo": "a"}}), f"rooms.{ROOM}: 'a' is not"),
+    "a room's setting": (config(rooms={ROOM: {"repo": []}}), "repo is an unknown setting; did you"),
+    "a state": (config(labels={"states": {"finished": "x"}}), "labels.states: invalid enum value"),
+    "a priority": (config(labels={"priorities": {"p": "soon"}}), "labels.priorities[...]: invalid"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_with_the_way_out(name: str) -> None:
+    data, says = WRONG[name]
+    with pytest.raises(SettingsError) as refused:
+        parse(data)
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_secret_is_never_in_the_refusal() -> None:
+    for data in (
+        with_forge(token="hush-hush", webhook_secret=""),
+        with_forge(token=["hush-hush"]),
+        config(auth={"reader_tokens": ["hush-hush"]}),
+    ):
+        with pytest.raises(SettingsError) as refused:
+            parse(data)
+        assert "hush" not in str(refused.value)
+
+
+def test_states_and_priorities_are_those_of_the_domain() -> None:
+    labels = base()["labels"]
+    assert set(labels["states"]) == set(TaskState)
+    assert set(labels["priorities"].values()) == {level.name.lower() for level in Priority}
