@@ -12,6 +12,7 @@ from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import prompt
 from fleetbot.runner.adapters import contract
+from fleetbot.runner.briefing import Briefing
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.messages import Messages
 from fleetbot.runner.prompt import CommentContext, Context, IssueContext
@@ -48,10 +49,16 @@ class Conversation:
         return self._memory.session is not None
 
     async def turn(
-        self, tree: Worktree, env: Mapping[str, str], refuted: tuple[str, ...], seconds: float
+        self,
+        tree: Worktree,
+        env: Mapping[str, str],
+        briefing: Briefing,
+        refuted: tuple[str, ...],
+        seconds: float,
     ) -> str:
         """Let the program work until it ends; answers its summary. Raises RunFailed."""
-        spec = await self._spec(tree, env, refuted, seconds)
+        text = prompt.load(self._setup.agent.prompt).fill(self._context(tree, briefing, refuted))
+        spec = self._spec(tree, env, text, seconds)
         self._used_before = self._record.usage
         session = await self._setup.adapter.launch(spec)
         listening = asyncio.create_task(self._messages.listen(session))
@@ -67,13 +74,13 @@ class Conversation:
             raise self._failure(finished)
         return finished.summary
 
-    async def _spec(
-        self, tree: Worktree, env: Mapping[str, str], refuted: tuple[str, ...], seconds: float
+    def _spec(
+        self, tree: Worktree, env: Mapping[str, str], text: str, seconds: float
     ) -> contract.LaunchSpec:
         agent, memory = self._setup.agent, self._memory
         return contract.LaunchSpec(
             run=self._order.run,
-            prompt=prompt.load(agent.prompt).fill(await self._context(tree, refuted)),
+            prompt=text,
             workdir=tree.path,
             env=env,
             home=self._setup.home,
@@ -85,13 +92,8 @@ class Conversation:
             sandbox=self._setup.sandbox,
         )
 
-    async def _context(self, tree: Worktree, refuted: tuple[str, ...]) -> Context:
-        order, forge = self._order, self._setup.machine.forge
-        issue = await forge.issue(order.repo, order.issue)
-        comments = await forge.comments(order.repo, order.issue)
-        people = {issue.author, *(comment.author for comment in comments)}
-        trusted = {who for who in people if await forge.is_trusted(order.repo, who)}
-        heeded = [comment for comment in comments if comment.author in trusted]
+    def _context(self, tree: Worktree, briefing: Briefing, refuted: tuple[str, ...]) -> Context:
+        order, issue = self._order, briefing.issue
         return Context(
             agent=self._setup.agent.name,
             repo=order.repo,
@@ -105,10 +107,13 @@ class Conversation:
                 body=issue.body or "",
                 author=issue.author,
                 url=issue.html_url,
-                trusted=issue.author in trusted,
+                trusted=briefing.author_trusted,
             ),
-            comments=tuple(CommentContext(c.author, c.body or "", c.created_at) for c in heeded),
-            left_out=len(comments) - len(heeded),
+            comments=tuple(
+                CommentContext(comment.author, comment.body or "", comment.created_at)
+                for comment in briefing.comments
+            ),
+            left_out=briefing.left_out,
             instructions=prompt.instructions_in(tree.path),
             earlier=tree.earlier,
             messages=self._messages.take(),

@@ -56,7 +56,7 @@ class Repository:
         self._url = url
         self._fetch_began = float("-inf")
 
-    async def refresh(self) -> None:
+    async def _refresh(self) -> None:
         """Bring the forge's branches here. Callers that wait for the same fetch share it.
 
         Raises RunFailed when the forge is away or refuses.
@@ -68,18 +68,18 @@ class Repository:
                 return
             began = now()
             try:
-                await self._make()
                 await self._fetch()
             except GitFailed as problem:
                 raise forge_failure(problem, f"fetching {self._url}") from None
             self._fetch_began = began
 
     async def _make(self) -> None:
-        if not self.mirror.exists():
-            await self._init(self.mirror)
-        self._write_config()
-        if not self._courier.exists():
-            await self._init(self._courier, shares=("objects", "lfs"))
+        async with self.lock:
+            if not self.mirror.exists():
+                await self._init(self.mirror)
+            if not self._courier.exists():
+                await self._init(self._courier, shares=("objects", "lfs"))
+            self._write_config()
 
     async def _init(self, path: Path, shares: tuple[str, ...] = ()) -> None:
         """Make a bare repository, whole or not at all; what it `shares` is the mirror's."""
@@ -127,41 +127,70 @@ class Repository:
             cwd=self.mirror,
         )
 
-    async def default_branch(self) -> str:
-        """The branch the forge shows first. Raises RunFailed."""
-        try:
-            said = await self._git(
-                "ls-remote", "--symref", self._url, "HEAD", cwd=self._courier, forge=True
-            )
-        except GitFailed as problem:
-            raise forge_failure(problem, f"asking {self._url} for its default branch") from None
-        for line in said.splitlines():
-            if line.startswith("ref: refs/heads/"):
-                return line.split("\t")[0].removeprefix("ref: refs/heads/")
-        raise RunFailed(
-            ReasonCode.WORKSPACE_FAILED,
-            f"{self._url} has no default branch; push a first commit, then retry",
-        )
-
     async def start(self, branch: str, base: str, author_email: str) -> Start:
         """Where to go on: the branch as it is here or on the forge, else the base's newest commit.
 
-        Raises RunFailed(branch_conflict) if the forge's branch has somebody else's commits.
+        An empty `base` is the repository's default branch. The forge is asked for these branches
+        and fetched from only if they have moved. Raises RunFailed; branch_conflict if the forge's
+        branch has somebody else's commits.
         """
-        base_commit = await self._commit(self._courier, f"refs/heads/{base}")
+        try:
+            await self._make()
+        except (GitFailed, OSError) as problem:
+            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"making the mirror: {problem}") from None
+        base, newest = await self._ask(branch, base)
+        names = [f"refs/heads/{base}", f"refs/heads/{branch}", f"{_PUSHED}/{branch}"]
+        known = await self._refs(self._courier, names)
+        if not _is_current(known, newest, *names):
+            await self._refresh()
+            known = await self._refs(self._courier, names)
+        base_commit, remote, pushed = (known.get(name) for name in names)
         if base_commit is None:
             raise RunFailed(
                 ReasonCode.WORKSPACE_FAILED,
                 f"the base branch {base!r} is not on the forge; push it or change the task's base",
             )
-        remote = await self._commit(self._courier, f"refs/heads/{branch}")
-        if remote is not None:
-            await self._refuse_strangers(branch, remote, base_commit, author_email)
-        local = await self._commit(self.mirror, f"refs/heads/{branch}")
+        if remote is not None and remote != pushed:
+            ours = [commit for commit in (base_commit, pushed) if commit]
+            await self._refuse_strangers(branch, remote, ours, author_email)
+        local = (await self._refs(self.mirror, [names[1]])).get(names[1])
         commit = await self._furthest(local, remote)
         if commit is None or not await self._goes_on_from(base_commit, commit):
             commit = base_commit
         return Start(commit, base, base_commit, remote)
+
+    async def _ask(self, branch: str, base: str) -> tuple[str, dict[str, str]]:
+        """The base branch's name, and where the forge's branches are now."""
+        wanted = [f"refs/heads/{name}" for name in (base, branch) if name]
+        try:
+            said = await self._git(
+                "ls-remote", "--symref", self._url, "HEAD", *wanted, cwd=self._courier, forge=True
+            )
+        except GitFailed as problem:
+            raise forge_failure(problem, f"asking {self._url} for its branches") from None
+        newest = {}
+        for line in said.splitlines():
+            value, _, name = line.partition("\t")
+            if value.startswith("ref: refs/heads/"):
+                base = base or value.removeprefix("ref: refs/heads/")
+            else:
+                newest[name] = value
+        if not base:
+            raise RunFailed(
+                ReasonCode.WORKSPACE_FAILED,
+                f"{self._url} has no default branch; push a first commit, then retry",
+            )
+        if base_commit := newest.get(f"refs/heads/{base}", newest.get("HEAD")):
+            newest[f"refs/heads/{base}"] = base_commit
+        return base, newest
+
+    async def _refs(self, where: Path, names: list[str]) -> dict[str, str]:
+        """The commits of these refs, of those that there are."""
+        said = await self._git(
+            "for-each-ref", "--format=%(refname) %(objectname)", *names, cwd=where
+        )
+        found = dict(line.split(" ") for line in said.splitlines())
+        return {name: found[name] for name in names if name in found}
 
     async def _furthest(self, local: str | None, remote: str | None) -> str | None:
         if local is None or remote is None:
@@ -177,11 +206,8 @@ class Repository:
         return not await self._is_ancestor(commit, base_commit)
 
     async def _refuse_strangers(
-        self, branch: str, remote: str, base_commit: str, author_email: str
+        self, branch: str, remote: str, known: list[str], author_email: str
     ) -> None:
-        known = [base_commit]
-        if pushed := await self._commit(self._courier, f"{_PUSHED}/{branch}"):
-            known.append(pushed)
         emails = await self._git(
             "log", "--format=%ce", remote, *(f"^{commit}" for commit in known), cwd=self._courier
         )
@@ -212,7 +238,8 @@ class Repository:
                 )
             except GitFailed as problem:
                 raise _push_failure(problem, branch) from None
-        await self._git("update-ref", f"{_PUSHED}/{branch}", commit, cwd=self._courier)
+        for ref in (f"{_PUSHED}/{branch}", f"refs/heads/{branch}"):
+            await self._git("update-ref", ref, commit, cwd=self._courier)
 
     async def _push_lfs(self, commit: str) -> None:
         if (self.mirror / "lfs").is_dir():
@@ -243,21 +270,16 @@ class Repository:
             ) from None
         return said.strip()
 
-    async def _commit(self, where: Path, ref: str) -> str | None:
-        try:
-            said = await self._git(
-                "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=where
-            )
-        except GitFailed:
-            return None
-        return said.strip()
-
     async def _is_ancestor(self, older: str, newer: str) -> bool:
         try:
             await self._git("merge-base", "--is-ancestor", older, newer, cwd=self._courier)
         except GitFailed:
             return False
         return True
+
+
+def _is_current(known: dict[str, str], newest: dict[str, str], *names: str) -> bool:
+    return all(known.get(name) == newest.get(name) for name in names[:2])
 
 
 def _push_failure(problem: GitFailed, branch: str) -> RunFailed:

@@ -9,11 +9,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner import process
+from fleetbot.runner import briefing, process
+from fleetbot.runner.briefing import together
 from fleetbot.runner.conversation import Conversation
 from fleetbot.runner.failure import RunFailed, first_error
 from fleetbot.runner.handover import Handover
@@ -93,10 +96,12 @@ class Worker:
         return lost
 
     async def _begin(self) -> None:
+        self._note(f"attempt {self._order.attempt}: {self._order.title}")
+        await self._attempt(self._order.refuted, self._acknowledge())
+
+    async def _acknowledge(self) -> None:
         link, run = self._setup.link, self._order.run
         await link.persist(lambda: link.start(run))
-        self._note(f"attempt {self._order.attempt}: {self._order.title}")
-        await self._attempt(self._order.refuted)
 
     async def _go_on(self) -> None:
         record = self._record
@@ -106,17 +111,23 @@ class Worker:
             self._note("the runner is back; the receipt is filed again")
             answer = await self._settle(record.receipt)
             if not _is_settled(answer):
-                await self._attempt(answer.reasons)
+                await self._attempt(answer.reasons, _nothing())
         else:
             restarted = "the runner was restarted while the agent was at work; a retry goes on"
             await self._fail(RunFailed(ReasonCode.AGENT_FAILED, restarted))
 
-    async def _attempt(self, refuted: tuple[str, ...]) -> None:
-        """Work until a receipt is settled, or report why there is none."""
+    async def _attempt(self, refuted: tuple[str, ...], word: Coroutine[Any, Any, None]) -> None:
+        """Work until a receipt is settled, or report why there is none.
+
+        `word` is what the orchestrator is told meanwhile, before the program starts.
+        """
         try:
-            await self._work_in_tree(refuted)
+            await self._work_in_tree(refuted, word)
         except RunFailed as failure:
             await self._fail(failure)
+        except Refused as refusal:
+            said = f"the orchestrator refused what the runner told it: {refusal}"
+            await self._fail(RunFailed(ReasonCode.AGENT_FAILED, said))
         except LinkError:
             raise
         except Exception as problem:
@@ -125,18 +136,25 @@ class Worker:
             said = f"the runner failed: {type(problem).__name__}: {problem}"
             await self._fail(RunFailed(ReasonCode.AGENT_FAILED, said))
 
-    async def _work_in_tree(self, refuted: tuple[str, ...]) -> None:
-        setup, order = self._setup, self._order
+    async def _work_in_tree(
+        self, refuted: tuple[str, ...], word: Coroutine[Any, Any, None]
+    ) -> None:
+        setup, order, machine = self._setup, self._order, self._setup.machine
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
-        workspaces = setup.machine.workspaces
         keep = self._conversation.resumes
-        async with workspaces.open(order, env, keep_changes=keep) as tree:
+        async with AsyncExitStack() as stack:
+            opening = machine.workspaces.open(order, env, keep_changes=keep)
+            tree, briefed, _ = await together(
+                stack.enter_async_context(opening),
+                briefing.read(machine.forge, order.repo, order.issue),
+                word,
+            )
             self._note(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
             handover = Handover(setup, order, tree, env, self._note)
             while True:
                 seconds = end - asyncio.get_running_loop().time()
-                summary = await self._conversation.turn(tree, env, refuted, seconds)
+                summary = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 await self._after_run(tree.path, env)
                 request = await handover.deliver(summary, self._record.usage)
                 due = ReceiptDue(secrets.token_hex(16), request)
@@ -146,7 +164,7 @@ class Worker:
                     return
                 refuted = answer.reasons
 
-    async def _after_run(self, path: Any, env: dict[str, str]) -> None:
+    async def _after_run(self, path: Path, env: dict[str, str]) -> None:
         try:
             await self._setup.machine.workspaces.run_hook("after_run", path, env)
         except RunFailed as failure:
@@ -197,6 +215,10 @@ class Worker:
     def _note_here(self, text: str) -> None:
         order = self._order
         self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}")
+
+
+async def _nothing() -> None:
+    """The word of a run that is acknowledged already."""
 
 
 def _is_settled(answer: ReceiptAnswer) -> bool:

@@ -157,13 +157,11 @@ class Workspaces:
         self, order: Assignment, slot: Path, hook_env: Mapping[str, str], *, keep_changes: bool
     ) -> Worktree:
         repository = self._repository(order.repo)
-        await repository.refresh()
-        base = order.base or await repository.default_branch()
-        if order.branch == base:
+        start = await repository.start(order.branch, order.base, self._identity.email)
+        if order.branch == start.base:
             raise RunFailed(
-                ReasonCode.WORKSPACE_FAILED, f"the task's branch {base!r} is its base branch"
+                ReasonCode.WORKSPACE_FAILED, f"the task's branch {start.base!r} is its base branch"
             )
-        start = await repository.start(order.branch, base, self._identity.email)
         path = slot / order.repo.partition("/")[2]
         try:
             async with repository.lock:
@@ -171,7 +169,7 @@ class Workspaces:
                     repository, path, order.branch, start.commit, keep=keep_changes
                 )
             await self._fetch_parts(path)
-            git_dirs = await self._git_dirs(path)
+            git_dirs = _git_dirs(path)
         except (GitFailed, OSError) as problem:
             raise RunFailed(
                 ReasonCode.WORKSPACE_FAILED, f"making the worktree: {problem}"
@@ -179,44 +177,32 @@ class Workspaces:
         if made:
             await self.run_hook("after_create", path, hook_env)
         await self.run_hook("before_run", path, hook_env)
-        earlier = await repository.subjects(start.base_commit, start.commit)
+        earlier: tuple[str, ...] = ()
+        if start.commit != start.base_commit:
+            earlier = await repository.subjects(start.base_commit, start.commit)
         return Worktree(path, order.branch, start, git_dirs, repository, earlier)
 
     async def _check_out(
         self, repository: Repository, path: Path, branch: str, commit: str, *, keep: bool
     ) -> bool:
         """Bring the worktree to the commit; True if it was made anew."""
-        await self._git("worktree", "prune", cwd=repository.mirror)
-        if await self._is_sound(repository, path):
+        if _is_sound(repository.mirror, path):
             if not (keep and await self._stands_on(path, branch, commit)):
                 await self._git("checkout", "--quiet", "--force", "-B", branch, commit, cwd=path)
                 await self._git("clean", "--quiet", "-ffd", cwd=path)
             return False
         await asyncio.to_thread(_clear, path)
-        await self._git("worktree", "prune", cwd=repository.mirror)
-        await self._git(
-            "worktree",
-            "add",
-            "--quiet",
-            "--force",
-            "-B",
-            branch,
-            str(path),
-            commit,
-            cwd=repository.mirror,
-        )
-        return True
-
-    async def _is_sound(self, repository: Repository, path: Path) -> bool:
-        if not (path / ".git").is_file():
-            return False
         try:
-            own, common = await self._git_dirs(path)
-        except (GitFailed, ValueError):
-            return False
-        return common == _resolved(str(repository.mirror)) and not any(
-            (own / name).exists() for name in _UNFINISHED
-        )
+            add = ("worktree", "add", "--quiet", "-B", branch, str(path), commit)
+            await self._git(*add, cwd=repository.mirror)
+        except GitFailed:
+            # A worktree that is gone, or one in which an agent strayed here, holds the branch.
+            await asyncio.to_thread(_clear, path)
+            await self._git("worktree", "prune", cwd=repository.mirror)
+            await self._git("update-ref", f"refs/heads/{branch}", commit, cwd=repository.mirror)
+            again = ("worktree", "add", "--quiet", "--force", str(path), branch)
+            await self._git(*again, cwd=repository.mirror)
+        return True
 
     async def _stands_on(self, path: Path, branch: str, commit: str) -> bool:
         try:
@@ -225,12 +211,6 @@ class Workspaces:
             return False
         head = await self._git("rev-parse", "HEAD", cwd=path)
         return (on.strip(), head.strip()) == (f"refs/heads/{branch}", commit)
-
-    async def _git_dirs(self, path: Path) -> tuple[Path, ...]:
-        said = await self._git(
-            "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir", cwd=path
-        )
-        return tuple(map(_resolved, said.splitlines()))
 
     async def _fetch_parts(self, path: Path) -> None:
         """Submodules and LFS files, where the repository has them. Raises RunFailed."""
@@ -284,8 +264,23 @@ def _clear(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _resolved(path: str) -> Path:
-    return Path(path).resolve()
+def _is_sound(mirror: Path, path: Path) -> bool:
+    """Whether the directory is a worktree of the mirror that git would go on with."""
+    try:
+        own, common = _git_dirs(path)
+    except (OSError, ValueError):
+        return False
+    return common == mirror.resolve() and not any((own / name).exists() for name in _UNFINISHED)
+
+
+def _git_dirs(path: Path) -> tuple[Path, Path]:
+    """The worktree's own git directory and the one it shares. Raises OSError, ValueError."""
+    link = (path / ".git").read_text("utf-8").strip()
+    if not link.startswith("gitdir: "):
+        raise ValueError(f"{path}/.git is not a worktree's")
+    own = Path(link.removeprefix("gitdir: ")).resolve(strict=True)
+    common = own / (own / "commondir").read_text("utf-8").strip()
+    return own, common.resolve(strict=True)
 
 
 def _text_of(path: Path) -> str:

@@ -333,6 +333,17 @@ async def test_a_broken_worktree_is_made_anew_with_its_commits(
         assert forge.git("rev-parse", "HEAD", cwd=tree.path) == done
 
 
+async def test_an_agent_that_strayed_onto_another_tasks_branch_does_not_block_it(
+    root: Path, forge: Forge
+) -> None:
+    spaces = workspaces(root, forge)
+    async with opened(spaces, order(7)) as tree:
+        forge.git("checkout", "-q", "-b", order(8).branch, cwd=tree.path)
+
+        async with opened(spaces, order(8)) as other:
+            assert forge.git("branch", "--show-current", cwd=other.path) == order(8).branch
+
+
 async def test_a_detached_head_is_put_back_on_the_branch(root: Path, forge: Forge) -> None:
     spaces = workspaces(root, forge)
     async with opened(spaces, order()) as tree:

@@ -1,0 +1,41 @@
+"""What the forge says of a task: the issue, what trusted people add, and who they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fleetbot.runner.delivery import Comment, Forge, Issue
+from fleetbot.runner.failure import first_error
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """`comments` are those of trusted people; `left_out` counts the others."""
+
+    issue: Issue
+    comments: tuple[Comment, ...]
+    left_out: int
+    author_trusted: bool
+
+
+async def read(forge: Forge, repo: str, number: int) -> Briefing:
+    """Raises RunFailed."""
+    issue, comments = await together(forge.issue(repo, number), forge.comments(repo, number))
+    people = sorted({issue.author, *(comment.author for comment in comments)})
+    answers = await together(*(forge.is_trusted(repo, login) for login in people))
+    trusted = {login for login, answer in zip(people, answers, strict=True) if answer}
+    heeded = tuple(comment for comment in comments if comment.author in trusted)
+    return Briefing(issue, heeded, len(comments) - len(heeded), issue.author in trusted)
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """All at once; the first failure cancels the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except BaseExceptionGroup as problems:
+        raise first_error(problems) from None
+    return [task.result() for task in tasks]
