@@ -55,8 +55,8 @@ class Conversation:
         briefing: Briefing,
         refuted: tuple[str, ...],
         seconds: float,
-    ) -> str:
-        """Let the program work until it ends; answers its summary. Raises RunFailed."""
+    ) -> contract.Finished:
+        """Let the program work until it ends well. Raises RunFailed."""
         text = prompt.load(self._setup.agent.prompt).fill(self._context(tree, briefing, refuted))
         spec = self._spec(tree, env, text, seconds)
         self._used_before = self._record.usage
@@ -72,7 +72,7 @@ class Conversation:
             self._log.add(f"was not allowed: {denial.tool}: {denial.summary}")
         if finished.outcome != "done":
             raise self._failure(finished)
-        return finished.summary
+        return finished
 
     def _spec(
         self, tree: Worktree, env: Mapping[str, str], text: str, seconds: float

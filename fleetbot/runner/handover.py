@@ -9,6 +9,7 @@ from urllib.parse import quote
 from fleetbot.domain.model import Artifact, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import sandbox
+from fleetbot.runner.adapters.contract import Finished, PermissionDenial
 from fleetbot.runner.delivery import PullRequest
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git import Completed, complete
@@ -17,6 +18,7 @@ from fleetbot.runner.workspace import Worktree
 from fleetbot.wire import Assignment, ReceiptRequest
 
 _MOST_FILES = 5000
+_MOST_DENIALS = 3
 _SUMMARY_LIMIT = 10_000
 _COMMIT_SECONDS = 600
 
@@ -39,7 +41,7 @@ class Handover:
         self._note = note
         self._remote = tree.start.remote
 
-    async def deliver(self, said: str, usage: Usage) -> ReceiptRequest:
+    async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
         """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
         order, start, repository = self._order, self._tree.start, self._tree.repository
         if self._setup.agent.commits_leftovers:
@@ -47,15 +49,11 @@ class Handover:
         head = await self._tree.head(self._setup.machine.git)
         files = await repository.files(start.base_commit, head)
         if not files:
-            raise RunFailed(
-                ReasonCode.NO_CHANGES,
-                "the agent ended and the branch does not differ from its base; "
-                "say in the issue what should change, then retry",
-            )
+            raise _nothing_done(finished.permission_denials)
         await repository.push(order.branch, head, self._remote)
         self._remote = head
         self._note(f"pushed {head[:10]} to {order.branch}")
-        summary = await self._summary(said, head)
+        summary = await self._summary(finished.summary, head)
         pull = await self._pull_request(summary, head)
         return ReceiptRequest(
             run=order.run,
@@ -133,6 +131,24 @@ class Handover:
             Artifact(kind="branch", name=order.branch, url=f"{page}/src/branch/{branch}"),
             Artifact(kind="commit", name=head[:10], url=f"{page}/commit/{head}"),
         )
+
+
+def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
+    """Why the branch does not differ from its base: the program could not, or saw no need."""
+    if not denials:
+        return RunFailed(
+            ReasonCode.NO_CHANGES,
+            "the agent ended and the branch does not differ from its base; "
+            "say in the issue what should change, then retry",
+        )
+    refused = "; ".join(f"{denial.tool}: {denial.summary}" for denial in denials[:_MOST_DENIALS])
+    more = len(denials) - _MOST_DENIALS
+    return RunFailed(
+        ReasonCode.PERMISSION_DENIED,
+        f"the agent changed nothing and was not allowed {refused}"
+        f"{f' and {more} more' if more > 0 else ''}; "
+        "allow that in the agent's settings, or when it is asked for, then retry",
+    )
 
 
 def _inert(text: str) -> str:

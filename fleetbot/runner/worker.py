@@ -154,9 +154,9 @@ class Worker:
             handover = Handover(setup, order, tree, env, self._note)
             while True:
                 seconds = end - asyncio.get_running_loop().time()
-                summary = await self._conversation.turn(tree, env, briefed, refuted, seconds)
+                finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 await self._after_run(tree.path, env)
-                request = await handover.deliver(summary, self._record.usage)
+                request = await handover.deliver(finished, self._record.usage)
                 due = ReceiptDue(secrets.token_hex(16), request)
                 self._record.note(due)
                 answer = await self._settle(due)

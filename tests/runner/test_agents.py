@@ -165,7 +165,10 @@ async def test_what_nobody_answers_in_time_is_denied(scene: Scene, agent: Agent)
         "", order, agents=configured(agent, ""), more="[limits]\nquestion_seconds = 0.2"
     )
 
-    assert scene.orchestrator.failures[order.run].reason is ReasonCode.NO_CHANGES
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.PERMISSION_DENIED
+    assert "git commit" in failure.detail
+    assert "allow that in the agent's settings" in failure.detail
     assert "nobody answered within 0.2 s" in scene.orchestrator.log_of(order.run)
     assert "was not allowed" in scene.orchestrator.log_of(order.run)
 
