@@ -34,6 +34,7 @@ _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
 _MAX_PATIENCE = 5.0  # seconds; a longer Retry-After is the caller's to wait for
+_MAX_MESSAGE = 300  # characters of Forgejo's message that an error keeps
 _USER_AGENT = f"fleetbot/{__version__}"
 
 
@@ -69,7 +70,7 @@ class Transport:
     ) -> None:
         self.url = url.rstrip("/")
         self._api = URL(self.url + "/api/v1", encoded=True)
-        self._authorization = f"token {token}"
+        self._token = token
         self._session = session
         self._owns_session = session is None
         self._timeout = aiohttp.ClientTimeout(total=timeout)
@@ -162,9 +163,18 @@ class Transport:
             if answer.status < 300:
                 return answer
             if answer.status not in _REDIRECTS:
-                raise _error_of(answer, method, path)
+                raise self._error_of(answer, method, path)
             url = self._redirected(answer, method, path, url)
         raise UnexpectedAnswer(answer.status, method, path, "too many redirects")
+
+    def _error_of(self, answer: Answer, method: str, path: str) -> ForgeError:
+        """Forgejo repeats a token it does not know in its message; nobody else should."""
+        retry_after = answer.headers.get("Retry-After", "")
+        seconds = float(retry_after) if retry_after.isdecimal() else None
+        message = _message(answer.body)
+        if self._token:
+            message = message.replace(self._token, "…")
+        return error_for(answer.status, method, path, message[:_MAX_MESSAGE], seconds)
 
     def _redirected(self, answer: Answer, method: str, path: str, url: URL) -> URL:
         target = url.join(URL(answer.headers.get("Location", ""), encoded=True))
@@ -182,7 +192,7 @@ class Transport:
     ) -> Answer:
         data = None if method == "GET" else msgspec.json.encode(json or {})
         headers = {
-            "Authorization": self._authorization,
+            "Authorization": f"token {self._token}",
             "Accept": "application/json",
             "User-Agent": _USER_AGENT,
         }
@@ -234,12 +244,6 @@ def _total(answer: Answer, default: int) -> int:
     return int(given) if given.isdecimal() else default
 
 
-def _error_of(answer: Answer, method: str, path: str) -> ForgeError:
-    retry_after = answer.headers.get("Retry-After", "")
-    seconds = float(retry_after) if retry_after.isdecimal() else None
-    return error_for(answer.status, method, path, _message(answer.body), seconds)
-
-
 def _message(body: bytes) -> str:
     """Forgejo's ``message``; many errors have an empty body, a bare string or another object."""
     try:
@@ -247,7 +251,7 @@ def _message(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     text = said.get("message") if isinstance(said, dict) else said
-    return text[:300] if isinstance(text, str) else ""
+    return text if isinstance(text, str) else ""
 
 
 def _json(answer: Answer, method: str, path: str) -> Any:

@@ -21,6 +21,7 @@ VERSIONS = ("15.0.3", "11.0.15")
 # The description knows no null; Forgejo sends it where there is nothing to show.
 _NULLABLE = frozenset(
     [
+        "added",
         "archived_at",
         "assets",
         "assignee",
@@ -40,16 +41,19 @@ _NULLABLE = frozenset(
         "merged_by",
         "metadata",
         "milestone",
+        "modified",
         "mirror_updated",
         "parent",
         "permissions",
         "pull_request",
+        "removed",
         "repo",
         "repo_transfer",
         "repositories",
         "repository",
         "requested_reviewers",
         "requested_reviewers_teams",
+        "signer",
         "stats",
         "status_check_contexts",
         "statuses",

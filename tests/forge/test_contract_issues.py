@@ -21,9 +21,11 @@ async def test_the_account_of_a_token_is_known(bot: Person) -> None:
     assert await bot.forge.login() == bot.login
 
 
-async def test_a_wrong_token_is_unauthorized(site: Site) -> None:
-    with pytest.raises(Unauthorized):
-        await (await site.client("0" * 40)).current_user()
+async def test_a_wrong_token_is_unauthorized_and_not_repeated(site: Site) -> None:
+    token = "0123456789" * 4
+    with pytest.raises(Unauthorized) as refused:
+        await (await site.client(token)).current_user()
+    assert token not in str(refused.value)
 
 
 async def test_a_missing_scope_is_named(site: Site) -> None:
@@ -142,6 +144,11 @@ async def test_issues_are_listed_by_assignee_and_author(
     await ann.forge.create_issue(repo, "nobody's")
     listed = await bot.forge.issues(repo, assigned_by=bot.login, created_by=ann.login)
     assert [one.number for one in listed] == [mine.number]
+
+
+async def test_issues_of_an_author_nobody_knows_are_not_found(repo: str, bot: Person) -> None:
+    with pytest.raises(NotFound):
+        await bot.forge.issues(repo, created_by="no-such-person")
 
 
 async def test_open_blockers_are_listed_and_hold_an_issue_open(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.forge.errors import Conflict, NotFound, Unprocessable
+from fleetbot.forge.errors import Conflict, ForgeError, NotFound, Unprocessable
 from fleetbot.forge.models import PullRequest
 from tests.forge.site import Person, Site
 
@@ -159,6 +159,8 @@ async def test_a_merge_takes_the_named_head_only_and_closes_what_it_names(
     merged = await ann.forge.pull(repo, pull.number)
     assert (merged.merged, merged.state) == (True, "closed")
     assert merged.merge_commit_sha
+    with pytest.raises(ForgeError, match="405"):
+        await ann.forge.merge_pull(repo, pull.number, head_sha=pull.head.sha)
     assert (await ann.forge.issue(repo, issue.number)).state == "closed"
 
 
@@ -195,10 +197,14 @@ async def test_a_branch_is_read_and_may_be_missing(site: Site, repo: str, bot: P
     assert await bot.forge.branch(repo, "no/such-branch") is None
 
 
-async def test_a_commit_without_status_has_an_empty_one(site: Site, repo: str, bot: Person) -> None:
+async def test_a_commit_without_status_has_an_empty_one_known_or_not(
+    site: Site, repo: str, bot: Person
+) -> None:
     sha = await site.push(repo, bot, BRANCH, {"new.txt": "one\n"}, "Add new.txt")
     combined = await bot.forge.combined_status(repo, sha)
     assert (combined.state, combined.statuses) == ("", ())
+    unknown = await bot.forge.combined_status(repo, "1" * 40)
+    assert (unknown.state, unknown.statuses) == ("", ())
 
 
 async def test_the_latest_status_of_each_context_counts(site: Site, repo: str, bot: Person) -> None:

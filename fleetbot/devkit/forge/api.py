@@ -141,7 +141,8 @@ def error_answer(world: World, error: ApiError) -> web.Response:
     """Forgejo's error object; 404 has ``errors`` too, and many a 403 has no body at all."""
     if error.status == 403 and not error.message:
         return web.Response(status=403)
-    body: Json = {"message": error.message, "url": f"{world.url}/api/swagger"}
+    message = "" if error.status >= 500 else error.message  # details are for administrators
+    body: Json = {"message": message, "url": f"{world.url}/api/swagger"}
     if error.status == 404:
         body = {"errors": [], **body}
     return web.json_response(body, status=error.status)
@@ -202,7 +203,7 @@ def _by_token(world: World, given: str) -> tuple[Account, Token]:
     token = world.tokens.get(given)
     account = world.account(token.login) if token else None
     if token is None or account is None:
-        raise ApiError(401, "user does not exist [uid: 0, name: ]")
+        raise ApiError(401, f"access token does not exist [sha: {given}]")  # Forgejo says it too
     return account, token
 
 

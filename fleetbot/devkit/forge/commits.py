@@ -53,13 +53,11 @@ async def get_branch(call: Call) -> web.Response:
 async def create_status(call: Call) -> web.Response:
     sha = await _resolve(call, call.part("sha"))
     state = call.required("state")
-    if state not in _WORST_FIRST:
-        raise ApiError(422, f"unknown state {state}")
     row = Status(
         id=call.world.next_id(),
         creator=call.user,
         state=state,
-        context=call.field("context", str, "") or "default",
+        context=call.field("context", str, ""),
         description=call.field("description", str, ""),
         target_url=call.field("target_url", str, ""),
         created=call.world.now(),
@@ -77,21 +75,27 @@ async def list_statuses(call: Call) -> web.Response:
 
 
 async def combined_status(call: Call) -> web.Response:
-    """The latest of each context. A commit without any has an object with nothing in it."""
-    sha = await _resolve(call, call.part("ref"))
+    """The latest of each context; nothing is in it without any, or for a ref nobody knows."""
+    sha = await call.repo.git.resolve(call.part("ref")) or ""
     latest = {row.context: row for row in call.repo.statuses.get(sha, [])}
     rows, headers = call.page(list(latest.values()), always=True)
-    worst = min((row.state for row in rows), key=_WORST_FIRST.index, default="")
-    body = {
-        "state": "failure" if worst == "error" else worst,
-        "sha": sha if rows else "",
-        "total_count": len(rows),
-        "statuses": [git_shapes.status(call.world, call.repo, sha, one) for one in rows],
-        "repository": shapes.repository(call.world, call.repo, call.actor),
-        "commit_url": "",
-        "url": "",
-    }
-    return answer(body, headers=headers)
+    body = {"state": "", "sha": "", "total_count": 0, "statuses": None, "repository": None}
+    if rows:
+        body = {
+            "state": _combined([row.state for row in rows]),
+            "sha": sha,
+            "total_count": len(latest),
+            "statuses": [git_shapes.status(call.world, call.repo, sha, one) for one in rows],
+            "repository": shapes.repository(call.world, call.repo, call.actor),
+        }
+    return answer({**body, "commit_url": "", "url": ""}, headers=headers)
+
+
+def _combined(states: list[str]) -> str:
+    """The worst of them; an error counts as a failure. A state is not checked when it is set."""
+    known = [state for state in states if state in _WORST_FIRST]
+    worst = min(known, key=_WORST_FIRST.index, default="")
+    return "failure" if worst == "error" else worst
 
 
 async def _resolve(call: Call, name: str) -> str:

@@ -47,8 +47,7 @@ class Notifier:
         payload |= {"commit_id": "", **more}
         if ticket.pull:
             shape = await shapes.pull_request(self._world, repo, ticket, actor)
-            payload |= {"pull_request": shape, "requested_reviewer": None}
-            payload.setdefault("review", None)
+            payload = {"requested_reviewer": None, "review": None, **payload, "pull_request": shape}
             name = f"pull_request_{kind}" if kind else "pull_request"
         else:
             payload["issue"] = shapes.issue(self._world, repo, ticket)
@@ -85,6 +84,7 @@ class Notifier:
             row.author,
             "reviewed",
             kind=name.removeprefix("pull_request_"),
+            requested_reviewer=shapes.user(self._world, row.author),
             review={"type": name, "content": row.body},
         )
 

@@ -39,12 +39,22 @@ def changed_file(world: World, repo: Repo, sha: str, change: FileChange) -> Json
     return {**shape, "previous_filename": change.previous} if change.previous else shape
 
 
+_UNSIGNED = {
+    "verified": False,
+    "reason": "gpg.error.not_signed_commit",
+    "signature": "",
+    "signer": None,
+    "payload": "",
+}
+
+
 async def commit(
     world: World, repo: Repo, row: GitCommit, options: Mapping[str, str] | None = None
 ) -> Json:
     """``options`` are the query's ``files=false`` and the like."""
     api = f"{world.url}/api/v1/repos/{repo.full_name}/git"
-    files = [] if (options or {}).get("files") == "false" else await repo.git.touched(row.sha)
+    wants_files = (options or {}).get("files") != "false"
+    files = [{"filename": path, "status": state} for path, state in await repo.git.touched(row.sha)]
     return {
         "url": f"{api}/commits/{row.sha}",
         "sha": row.sha,
@@ -56,14 +66,14 @@ async def commit(
             "committer": _commit_user(row.committer),
             "message": row.message,
             "tree": {"url": f"{api}/trees/{row.tree}", "sha": row.tree, "created": NEVER},
-            "verification": None,
+            "verification": _UNSIGNED,
         },
         "author": _known(world, row.author),
         "committer": _known(world, row.committer),
         "parents": [
             {"url": f"{api}/commits/{sha}", "sha": sha, "created": NEVER} for sha in row.parents
         ],
-        "files": [{"filename": path, "status": state} for path, state in files],
+        "files": files if wants_files else None,
         "stats": None,
     }
 
@@ -81,7 +91,7 @@ async def payload_commit(world: World, repo: Repo, row: GitCommit) -> Json:
         "url": f"{world.url}/{repo.full_name}/commit/{row.sha}",
         "author": _payload_user(world, row.author),
         "committer": _payload_user(world, row.committer),
-        "verification": None,
+        "verification": _UNSIGNED,
         "timestamp": when(row.committer.date),
         **by_state,
     }
@@ -91,7 +101,10 @@ async def branch(world: World, repo: Repo, name: str, sha: str, access: Access) 
     [tip] = await repo.git.commits(sha, limit=1)
     return {
         "name": name,
-        "commit": await payload_commit(world, repo, tip),
+        "commit": {
+            **await payload_commit(world, repo, tip),
+            **dict.fromkeys(("added", "removed", "modified")),  # left out here
+        },
         "protected": False,
         "required_approvals": 0,
         "enable_status_check": False,

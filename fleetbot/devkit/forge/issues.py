@@ -32,6 +32,9 @@ _SORTS: dict[str, tuple[Callable[[Ticket], Any], bool]] = {
 
 
 async def list_issues(call: Call) -> web.Response:
+    for name in ("created_by", "assigned_by"):
+        if call.query(name):
+            call.account(call.query(name))  # 404 for nobody, whatever else is asked
     rows = [one for one in call.repo.tickets.values() if _matches(call, one)]
     key, reverse = _SORTS.get(call.query("sort"), _SORTS["latest"])
     page, headers = call.page(sorted(rows, key=key, reverse=reverse), always=True)

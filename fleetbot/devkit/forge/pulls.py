@@ -138,7 +138,7 @@ async def get_diff(call: Call) -> web.Response:
 
 def _check_mergeable(call: Call, ticket: Ticket, pull: Pull) -> None:
     if ticket.state != "open":
-        raise ApiError(404, NOT_FOUND)
+        raise ApiError(405) if pull.merged else ApiError(404, NOT_FOUND)
     if call.required("Do") not in _STYLES:
         raise ApiError(405, "wrong style")
     if ticket.is_draft:

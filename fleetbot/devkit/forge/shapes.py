@@ -104,7 +104,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
         "internal": False,
         "avatar_url": "",
         "object_format_name": "sha1",
-        "topics": None,
+        "topics": [],
         "repo_transfer": None,
     }
 
