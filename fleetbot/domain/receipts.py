@@ -138,7 +138,8 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
     if pull.head_branch != expected.branch or receipt.branch != expected.branch:
         yield f"{name} must come from the run's branch `{expected.branch}`."
     if pull.head_sha != receipt.head:
-        yield f"The head of {name} is {pull.head_sha[:12]}, the receipt says {receipt.head[:12]}."
+        found, claimed = pull.head_sha[:12], receipt.head[:12]
+        yield f"The head of pull request #{pull.number} is {found}, the receipt says {claimed}."
     if not names_issue(f"{pull.title}\n{pull.body}", expected):
         yield f"{name} does not name the issue: write `#{expected.issue}` in its text."
 

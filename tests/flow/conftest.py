@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,4 +39,19 @@ async def world(start_world: StartWorld) -> World:
     return await start_world()
 
 
-Agents = Callable[..., str]
+@pytest.fixture(scope="module")
+def shared_config() -> Mapping[str, Any]:
+    """Sections of the plugin's configuration that a module wants replaced in its shared world."""
+    return {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_world(
+    homeserver: Homeserver,
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_config: Mapping[str, Any],
+) -> AsyncIterator[World]:
+    """A fleet for all tests of a module that do not disturb one another."""
+    root: Path = tmp_path_factory.mktemp("world")
+    async with World.start(root, homeserver=homeserver, config=shared_config) as world:
+        yield world

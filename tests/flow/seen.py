@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.verify import verify
 
 
 async def task_of(world: World, issue: int) -> dict[str, Any] | None:
@@ -75,4 +82,38 @@ async def said_in_room(world: World) -> list[str]:
     return [e.text.splitlines()[0] for e in events if e.type == "m.room.message" and mine(e)]
 
 
-Check = Callable[[], Awaitable[bool]]
+@asynccontextmanager
+async def journal_copy(world: World) -> AsyncIterator[SqliteStore]:
+    """The journal as it is on disk at this moment; fleetbot goes on meanwhile."""
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "fleet.db"
+        await asyncio.to_thread(_copy, next((world.root / "maubot").rglob("fleet.db")), copy)
+        store = SqliteStore(copy)
+        try:
+            await store.load()
+            yield store
+        finally:
+            await store.close()
+
+
+def _copy(source: Path, target: Path) -> None:
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target)) as new:
+        old.backup(new)
+
+
+async def journal_problems(world: World) -> list[str]:
+    """What is wrong with the journal, or with the tables that follow from it."""
+    async with journal_copy(world) as store:
+        return [str(problem) for problem in await verify(store)]
+
+
+async def journal_length(world: World) -> int:
+    async with journal_copy(world) as store:
+        return (await store.load()).seq
+
+
+@asynccontextmanager
+async def nothing_changes(world: World) -> AsyncIterator[None]:
+    before = await journal_length(world)
+    yield
+    assert await journal_length(world) == before

@@ -213,7 +213,7 @@ async def test_each_receipt_gets_a_comment_of_its_own(stage: Stage) -> None:
     status, refuted = await stage.comments()
     assert "is mending its work" in status.body
     assert refuted.body.startswith("❌ **Receipt of `claude-1`: refuted.**")
-    assert "- The head of Pull request" in refuted.body
+    assert "- The head of pull request" in refuted.body
     await stage.given_receipt(run, pull)
     await stage.verifier.tick()
     await stage.settle()
