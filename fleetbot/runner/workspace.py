@@ -164,13 +164,12 @@ class Workspaces:
             )
         path = slot / order.repo.partition("/")[2]
         try:
-            async with repository.lock:
-                made = await self._check_out(
-                    repository, path, order.branch, start.commit, keep=keep_changes
-                )
-            await self._fetch_parts(path)
+            made = False
+            if not (keep_changes and await self._is_as_left(repository, path, order, start)):
+                made = await self._check_out(repository, path, order.branch, start.commit)
+                await self._fetch_parts(path)
             git_dirs = _git_dirs(path)
-        except (GitFailed, OSError) as problem:
+        except (GitFailed, OSError, ValueError) as problem:
             raise RunFailed(
                 ReasonCode.WORKSPACE_FAILED, f"making the worktree: {problem}"
             ) from None
@@ -183,13 +182,13 @@ class Workspaces:
         return Worktree(path, order.branch, start, git_dirs, repository, earlier)
 
     async def _check_out(
-        self, repository: Repository, path: Path, branch: str, commit: str, *, keep: bool
+        self, repository: Repository, path: Path, branch: str, commit: str
     ) -> bool:
         """Bring the worktree to the commit; True if it was made anew."""
-        if _is_sound(repository.mirror, path):
-            if not (keep and await self._stands_on(path, branch, commit)):
-                await self._git("checkout", "--quiet", "--force", "-B", branch, commit, cwd=path)
-                await self._git("clean", "--quiet", "-ffd", cwd=path)
+        # Submodules have settings of their own, which the agent could write: they are made anew.
+        if _is_sound(repository.mirror, path) and not _has_submodules(path):
+            await self._git("checkout", "--quiet", "--force", "-B", branch, commit, cwd=path)
+            await self._git("clean", "--quiet", "-ffd", cwd=path)
             return False
         await asyncio.to_thread(_clear, path)
         try:
@@ -204,13 +203,18 @@ class Workspaces:
             await self._git(*again, cwd=repository.mirror)
         return True
 
-    async def _stands_on(self, path: Path, branch: str, commit: str) -> bool:
+    async def _is_as_left(
+        self, repository: Repository, path: Path, order: Assignment, start: Start
+    ) -> bool:
+        """Whether the worktree is there and on the very commit from which the run begins."""
+        if not _is_sound(repository.mirror, path):
+            return False
         try:
-            on = await self._git("symbolic-ref", "--quiet", "HEAD", cwd=path)
+            said = await self._git("rev-parse", "--symbolic-full-name", "HEAD", cwd=path)
+            head = await self._git("rev-parse", "HEAD", cwd=path)
         except GitFailed:
             return False
-        head = await self._git("rev-parse", "HEAD", cwd=path)
-        return (on.strip(), head.strip()) == (f"refs/heads/{branch}", commit)
+        return (said.strip(), head.strip()) == (f"refs/heads/{order.branch}", start.commit)
 
     async def _fetch_parts(self, path: Path) -> None:
         """Submodules and LFS files, where the repository has them. Raises RunFailed."""
@@ -271,6 +275,10 @@ def _is_sound(mirror: Path, path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return common == mirror.resolve() and not any((own / name).exists() for name in _UNFINISHED)
+
+
+def _has_submodules(path: Path) -> bool:
+    return (_git_dirs(path)[0] / "modules").exists()
 
 
 def _git_dirs(path: Path) -> tuple[Path, Path]:

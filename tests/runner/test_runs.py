@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+from pathlib import Path
+
 import pytest
 
 from fleetbot.domain.model import Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox import Sandbox, SandboxUnavailable, probe
 from tests.runner.orchestrator import Finding
 from tests.runner.scene import REPO, WRITES_A_FILE, Scene
 
@@ -338,3 +343,34 @@ async def test_submodules_on_the_forge_are_fetched_with_the_runners_credentials(
     )
 
     assert said in scene.orchestrator.log_of(order.run)
+
+
+async def test_in_a_sandbox_nothing_that_an_agent_left_runs_outside(scene: Scene) -> None:
+    program = await bubblewrap()
+    spy, order = scene.root / "spy", await scene.order()
+    script = (
+        f"touch {spy} 2>/dev/null && echo escaped; git config core.fsmonitor 'touch {spy} #'; "
+        f"git config filter.spy.clean 'touch {spy}; cat'; echo '* filter=spy' > .gitattributes; "
+        "echo hello > hello.txt"
+    )
+
+    await scene.carry_out(
+        script, order, agent=f'sandbox = "bubblewrap"\nbubblewrap.program = "{program}"'
+    )
+
+    assert scene.orchestrator.failures == {}
+    assert scene.orchestrator.receipts[0].files == (".gitattributes", "hello.txt")
+    assert "escaped" not in scene.orchestrator.log_of(order.run)
+    assert not spy.exists()
+
+
+async def bubblewrap() -> str:
+    """The system's bubblewrap, or the one in Codex's wheel."""
+    spec = importlib.util.find_spec("codex_cli_bin")
+    places = (spec and spec.submodule_search_locations) or ["/nowhere"]
+    program = shutil.which("bwrap") or str(Path(places[0], "codex-resources", "bwrap"))
+    try:
+        await probe(Sandbox(program=program))
+    except SandboxUnavailable as problem:
+        pytest.skip(str(problem))
+    return program

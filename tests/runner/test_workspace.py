@@ -381,6 +381,20 @@ async def test_what_an_agent_writes_into_gits_settings_does_not_reach_the_forges
     assert not spy.exists()
 
 
+async def test_a_submodules_settings_do_not_outlive_the_run(root: Path, forge: Forge) -> None:
+    spaces = workspaces(root, forge)
+    async with opened(spaces, order()) as tree:
+        done = commit(tree, forge, "done.txt")
+        planted = tree.git_dirs[0] / "modules" / "part" / "config"
+        planted.parent.mkdir(parents=True)
+        planted.write_text("[core]\n\tsshCommand = evil\n")
+
+    async with opened(spaces, order()) as tree:
+        assert forge.git("rev-parse", "HEAD", cwd=tree.path) == done
+        assert not planted.exists()
+        assert not (tree.git_dirs[0] / "modules").exists()
+
+
 async def test_tasks_of_one_repository_are_prepared_at_the_same_time(
     root: Path, forge: Forge
 ) -> None:
