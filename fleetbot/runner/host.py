@@ -86,7 +86,7 @@ class Host:
         return True
 
     async def _serve(self) -> None:
-        answer = await self._register()
+        answer = await self._enter()
         setup = self._setup(answer)
         self._memories.forget_old(self._machine.config.workspace.keep_days)
         self._resume(setup)
@@ -105,6 +105,17 @@ class Host:
             home=health.home_of(self._machine.config.root, self._agent.name),
             batching=Batching(lines=answer.log_batch_lines, bytes=answer.log_batch_bytes),
         )
+
+    async def _enter(self) -> wire.RegisterAnswer:
+        """Register, however long the name is taken: by an agent whose end is not yet noticed."""
+        while True:
+            try:
+                return await self._register()
+            except Refused as refusal:
+                if refusal.problem.code != "conflict":
+                    raise
+                self._say(f"waits for its name: {refusal}")
+                await asyncio.sleep(_REFUSED_SECONDS)
 
     async def _register(self) -> wire.RegisterAnswer:
         """With the agent's own token, or else the enrolment token. Raises LinkError."""

@@ -71,6 +71,7 @@ class Orchestrator:
     superseded: set[str] = field(default_factory=set)
     tokens: dict[str, str] = field(default_factory=dict)
     drain: bool = False
+    name_is_taken: bool = False
     holds_verdicts: bool = False
     _queue: deque[wire.Assignment] = field(default_factory=deque)
     _given: dict[str, wire.Assignment | None] = field(default_factory=dict)
@@ -158,6 +159,8 @@ class Orchestrator:
     async def _register(self, request: web.Request) -> web.Response:
         token = _token(request)
         body = await _read(request, wire.RegisterRequest)
+        if self.name_is_taken:
+            raise Objection(409, "an agent of this name is online", code="conflict")
         own = self.tokens.get(body.name)
         if token not in (ENROLMENT, own):
             raise Objection(401, "the token is not known")

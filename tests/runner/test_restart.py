@@ -234,6 +234,15 @@ async def test_an_agent_that_is_turned_away_says_why_and_the_runner_fails(scene:
         assert await runner.end() == 1
 
 
+async def test_an_agent_whose_name_is_still_taken_waits_for_it(scene: Scene) -> None:
+    scene.orchestrator.name_is_taken = True
+
+    async with daemon(scene.config_file("true")) as runner:
+        assert "is online" in await runner.line("waits for its name")
+        runner.send(signal.SIGTERM)
+        assert await runner.end() == 0
+
+
 async def test_two_runners_cannot_share_a_root(scene: Scene) -> None:
     config = scene.config_file("true")
 
