@@ -85,7 +85,7 @@ def _headline(agents: Sequence[Agent], counts: Mapping[TaskState, int]) -> str:
     for state in (TaskState.RUNNING, TaskState.ASSIGNED, TaskState.CREATED):
         if counts.get(state):
             parts.append(f"{counts[state]} {STATE_WORDS[state]}")
-    if len(parts) == 1:
+    if not counts:
         parts.append("nothing to do")
     return " · ".join(parts)
 

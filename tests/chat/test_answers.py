@@ -52,6 +52,15 @@ def test_the_status_of_an_empty_fleet_is_short() -> None:
     assert answers.status(World().state, everything, 0).text == "🚦 No agents yet · nothing to do"
 
 
+def test_a_fleet_that_waits_for_a_person_has_something_to_do() -> None:
+    world = World().given(a.an_agent(), a.a_task(a.T1), a.dispatch(), a.start())
+    world.given(a.fail(ReasonCode.BILLING))
+
+    said = answers.status(world.state, everything, world.now)
+
+    assert said.text.splitlines()[0] == "🚦 1 of 1 agent online"
+
+
 def test_a_room_hears_of_its_own_repositories_only() -> None:
     world = busy_fleet().given(a.a_task(TaskId("t9"), repo="other/secret", title="Hush"))
 
