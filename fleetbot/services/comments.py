@@ -27,6 +27,7 @@ _MAX_SUMMARY = 4000
 _MAX_DETAIL = 600
 _MAX_REASON = 600
 _MAX_ARTIFACTS = 10
+_TOLD = frozenset({"pull_request", "branch", "commit"})  # from the receipt's own fields
 _BREAK = "\u200b"  # zero-width space: looks like nothing, and no word is read across it
 
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -137,7 +138,8 @@ def _artifacts(task: Task, receipt: Receipt) -> Iterator[str]:
     yield f"📌 Commit {commit_link(task, receipt.head)}"
     if receipt.files:
         yield f"📄 {_count(len(receipt.files), 'file')} changed"
-    for artifact in receipt.artifacts[:_MAX_ARTIFACTS]:
+    others = [artifact for artifact in receipt.artifacts if artifact.kind not in _TOLD]
+    for artifact in others[:_MAX_ARTIFACTS]:
         yield f"📎 {_artifact(task, artifact)}"
     if usage := usage_text(receipt.usage):
         yield f"🧮 {usage}"

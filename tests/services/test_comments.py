@@ -182,6 +182,16 @@ def test_an_artifact_is_linked_only_within_the_repository() -> None:
     assert "evil.example" not in text
 
 
+def test_what_the_receipt_says_itself_is_not_told_twice() -> None:
+    artifacts = (
+        Artifact(kind="pull_request", name="#13", url=f"{HOME}/pulls/13"),
+        Artifact(kind="branch", name=RECEIPT.branch, url=f"{HOME}/src/branch/{RECEIPT.branch}"),
+        Artifact(kind="commit", name=RECEIPT.head[:10], url=f"{HOME}/commit/{RECEIPT.head}"),
+    )
+    filed = replace(FILED, receipt=replace(RECEIPT, artifacts=artifacts))
+    assert "📎" not in receipt_comment(TASK, RUN, filed)
+
+
 def test_an_endless_summary_is_cut() -> None:
     filed = replace(FILED, receipt=replace(RECEIPT, summary="word " * 10_000))
     assert len(receipt_comment(TASK, RUN, filed)) < 6_000
