@@ -189,7 +189,7 @@ def _show_addresses(world: World) -> None:
         ("fleetbot", f"{world.api}/tasks"),
         ("", f"Authorization: Bearer {world.reader_token}"),
     ]
-    click.echo("\nEverything stays up until Ctrl-C or an empty line with Ctrl-D.\n")
+    click.echo("\nEverything stays up until Ctrl-C or Ctrl-D.\n")
     for name, text in rows:
         click.echo(f"  {name:<15} {text}")
     click.echo("\nYou are alice in the room. Try: !fleet status, !fleet help, !fleet tasks,")

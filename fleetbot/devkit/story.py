@@ -66,6 +66,7 @@ class Story:
         self._issue = issue
         self._tell = tell
         self.seen: set[str] = set()
+        self._told: dict[str, str] = {}
         self._deliveries = 0
         self._requests = 0
         self._last_seq = 0
@@ -102,7 +103,9 @@ class Story:
 
     def _see(self, step: Step) -> None:
         self.seen.add(step.name)
-        self._tell(step)
+        if self._told.get(step.name) != step.text:  # labels come and go one by one
+            self._told[step.name] = step.text
+            self._tell(step)
 
     def _new_deliveries(self) -> Iterator[Step]:
         deliveries = self._world.forge.deliveries
@@ -189,7 +192,8 @@ def _of_request(method: str, path: str, body: Any) -> Step | None:
 def _line_text(line: dict[str, Any]) -> str:
     data, parts = line["data"], [f"by {line['actor']}"]
     for name in ("agent", "branch", "reason", "detail", "reasons", "unread"):
-        if value := data.get(name):
+        value = data.get(name)
+        if value and line["actor"] != f"{name}:{value}":
             parts.append(f"{name} {value}")
     receipt = data.get("receipt")
     if isinstance(receipt, dict):
