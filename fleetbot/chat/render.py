@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, rows, say
 from fleetbot.chat.wording import EMOJI, duration, named, pull_link, until
-from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
+from fleetbot.domain.effects import AgentNotice, FleetNotice, Notice, NoticeKind, TaskNotice
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.services.comments import usage_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,12 @@ class Message:
     urgent: bool = False
 
 
-def notice(effect: TaskNotice | AgentNotice, now: int) -> Message:
+def notice(effect: Notice, now: int) -> Message:
     """What a room is told; `now` in epoch milliseconds."""
     if isinstance(effect, AgentNotice):
         return _agent_notice(effect, now)
+    if isinstance(effect, FleetNotice):
+        return _fleet_notice(effect, now)
     match effect.notice:
         case NoticeKind.ASSIGNED:
             return Message(_assigned(effect))
@@ -123,6 +126,21 @@ def _agent_notice(effect: AgentNotice, now: int) -> Message:
             return Message(rows(say("💤 ", name, " has reached its usage limit"), says))
         case _:
             return Message(say("🟢 ", name, " is back online"))
+
+
+def _fleet_notice(effect: FleetNotice, now: int) -> Message:
+    if effect.notice is NoticeKind.FLEET_RESUMED or effect.reason is None:
+        return Message(say("▶️ ", bold("The fleet goes on")))
+    spent = usage_text(effect.spent)
+    return Message(
+        rows(
+            say("🌙 ", bold("The fleet rests"), ": ", reason_text(effect.reason)),
+            f"Spent today: {spent}." if spent else None,
+            f"It goes on {until(effect.until or now, now)}.",
+            italic(prose(advice(effect.reason))),
+        ),
+        urgent=True,
+    )
 
 
 def reason_text(reason: ReasonCode | None) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.render import Message, notice
 from fleetbot.chat.rich import Rich
-from fleetbot.domain.effects import AgentNotice, TaskNotice
+from fleetbot.domain.effects import Notice
 from fleetbot.services.delivery import RetryLater, Undeliverable
 from fleetbot.store.journal import Due
 
@@ -21,7 +21,7 @@ log = logging.getLogger("fleetbot.chat")
 PREFIX = "matrix:"
 _ANSWER_TRIES = 4
 _ANSWER_PATIENCE = 30.0  # seconds; nobody waits longer for an answer
-_notice = msgspec.json.Decoder(TaskNotice | AgentNotice)
+_notice: msgspec.json.Decoder[Notice] = msgspec.json.Decoder(Notice)
 
 
 def destination(room: str) -> str:

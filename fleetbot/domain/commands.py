@@ -157,8 +157,22 @@ class DeregisterAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainAgent:
+    """A person wants the agent to take nothing new; what it is at goes on."""
+
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAgent:
+    """A person wants the agent to take tasks again, though it was drained or parked."""
+
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
-    """Let time take effect: acknowledgements, leases, run times, silent agents."""
+    """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
 
 
 Command = (
@@ -179,5 +193,7 @@ Command = (
     | RegisterAgent
     | AgentSeen
     | DeregisterAgent
+    | DrainAgent
+    | ResumeAgent
     | Expire
 )

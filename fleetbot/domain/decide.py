@@ -9,7 +9,8 @@ from typing import assert_never
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain import talk
+from fleetbot.domain import limits, talk
+from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.lookup import Draft, Drafts, current_run, run_id_of, the_agent, the_task
@@ -21,6 +22,7 @@ from fleetbot.domain.model import (
     Run,
     RunState,
     TaskState,
+    Usage,
     Verdict,
     branch_name,
 )
@@ -61,10 +63,14 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
             return talk.send(state, command)
         case cmd.TakeMessage():
             return talk.take(state, command)
-        case cmd.RegisterAgent(agent=name, registration=registration):
-            return (Draft(agent_stream(name), registration),)
+        case cmd.RegisterAgent():
+            return _register(state, command, now)
         case cmd.AgentSeen():
-            return _seen(state, command)
+            return _seen(state, command, policy)
+        case cmd.DrainAgent():
+            return _drain(state, command)
+        case cmd.ResumeAgent():
+            return _resume(state, command, now)
         case cmd.DeregisterAgent():
             return _deregister(state, command, now, policy)
         case cmd.Expire():
@@ -133,7 +139,21 @@ def _cancel(state: FleetState, command: cmd.CancelTask) -> Drafts:
     task = the_task(state, command.task)
     if task.state not in OPEN_STATES:
         return ()
-    return (Draft(task_stream(task.id), ev.TaskCancelled(reason=command.reason)),)
+    live = state.live_run(task)
+    used = state.usage_of(live) if live else Usage()
+    return (Draft(task_stream(task.id), ev.TaskCancelled(reason=command.reason, usage=used)),)
+
+
+def _drain(state: FleetState, command: cmd.DrainAgent) -> Drafts:
+    agent = the_agent(state, command.agent)
+    return () if agent.draining else (Draft(agent_stream(agent.name), ev.AgentDrained()),)
+
+
+def _resume(state: FleetState, command: cmd.ResumeAgent, now: int) -> Drafts:
+    agent = the_agent(state, command.agent)
+    if not agent.draining and agent.parked_until <= now:
+        return ()
+    return (Draft(agent_stream(agent.name), ev.AgentResumed()),)
 
 
 # by agents
@@ -168,12 +188,15 @@ def _fail(state: FleetState, command: cmd.FailRun, now: int, policy: Policy) -> 
         raise Conflict("A receipt of this run is being verified.", field="run")
     if command.reason not in REASONS_OF_AGENTS:
         raise Invalid(f"{command.reason} is not for agents to say.", field="reason")
-    event = ev.TaskFailed(
-        run=run.id, reason=command.reason, detail=command.detail, usage=command.usage
-    )
+    used = most(command.usage, state.usage_of(run))
+    event = ev.TaskFailed(run=run.id, reason=command.reason, detail=command.detail, usage=used)
     began = () if run.state is RunState.RUNNING else _start(state, cmd.StartRun(run.id, run.agent))
     if command.reason is ReasonCode.USAGE_LIMIT:
-        return (*park(state, run, now, policy, command.until), *began, *limited(run, event))
+        return (
+            *park(state, run, now, policy, command.until),
+            *began,
+            *limited(state, run, event, policy),
+        )
     return (*began, *ended(state, run, event, now, policy, until=command.until or 0))
 
 
@@ -189,11 +212,24 @@ def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:
     return (Draft(task_stream(run.task), event),)
 
 
-def _seen(state: FleetState, command: cmd.AgentSeen) -> Drafts:
+def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts:
+    """A newcomer to an account whose limit is reached waits for the reset like the others."""
+    stream, account = agent_stream(command.agent), command.registration.account
+    known = state.agents.get(command.agent)
+    others = (a for a in state.agents.values() if account and a.account == account)
+    reset = max((agent.parked_until for agent in others), default=0)
+    registered = Draft(stream, command.registration)
+    if reset <= max(now, known.parked_until if known else 0):
+        return (registered,)
+    return (registered, Draft(stream, ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)))
+
+
+def _seen(state: FleetState, command: cmd.AgentSeen, policy: Policy) -> Drafts:
+    """Also stops those of its runs that have used up their task's budget."""
     agent = the_agent(state, command.agent)
     match agent.status:
         case AgentStatus.ONLINE:
-            return ()
+            return tuple(limits.stop_tasks(state, agent, policy))
         case AgentStatus.OFFLINE:
             return (Draft(agent_stream(agent.name), ev.AgentOnline()),)
         case AgentStatus.DEREGISTERED:

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+from fleetbot.domain.budget import is_spent
 from fleetbot.domain.model import (
     Agent,
     AgentName,
@@ -15,6 +16,7 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
+    Usage,
 )
 
 
@@ -111,14 +113,17 @@ class Fleet(Protocol):
     tasks: dict[TaskId, Task]
     agents: dict[AgentName, Agent]
     ready: ReadyQueue
+    paused_until: int
 
+    def spent_today(self, now: int) -> Usage: ...
     def runs_of_agent(self, agent: AgentName) -> tuple[Run, ...]: ...
     def runs_in_repo(self, repo: str) -> int: ...
 
 
 def has_room(fleet: Fleet, agent: Agent, now: int) -> bool:
-    """Whether the agent is online, not parked, and may take one more run."""
-    available = agent.status is AgentStatus.ONLINE and agent.parked_until <= now
+    """Whether the agent is online, neither parked nor draining, and may take one more run."""
+    held = agent.draining or max(agent.parked_until, fleet.paused_until) > now
+    available = agent.status is AgentStatus.ONLINE and not held
     return available and len(fleet.runs_of_agent(agent.name)) < agent.max_concurrency
 
 
@@ -135,7 +140,14 @@ def choose(fleet: Fleet, agent: Agent, now: int, policy: Policy) -> Task | None:
     for lane, entry in fleet.ready.heads(fleet.tasks):
         if (best is None or entry < best) and _suits(fleet, agent, lane, now, policy):
             best = entry
-    return fleet.tasks[best.task] if best else None
+    if best is None or _day_is_spent(fleet, now, policy):
+        return None
+    return fleet.tasks[best.task]
+
+
+def _day_is_spent(fleet: Fleet, now: int, policy: Policy) -> bool:
+    budget = policy.day_budget
+    return budget.is_bound and is_spent(fleet.spent_today(now), budget)
 
 
 def _suits(fleet: Fleet, agent: Agent, lane: Lane, now: int, policy: Policy) -> bool:

@@ -12,9 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import AgentName, FiledReceipt, Run, Task, TaskId
+from fleetbot.domain.model import AgentName, FiledReceipt, Run, Task, TaskId, Usage
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.state import FleetState
+from fleetbot.domain.state import FLEET_STREAM, FleetState
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -56,6 +56,8 @@ class NoticeKind(StrEnum):
     AGENT_OFFLINE = "agent_offline"
     AGENT_ONLINE = "agent_online"
     AGENT_PARKED = "agent_parked"
+    FLEET_PAUSED = "fleet_paused"
+    FLEET_RESUMED = "fleet_resumed"
 
 
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
@@ -77,7 +79,16 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
     until: int | None = None
 
 
-AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNotice
+class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
+    """`spent`: on the day so far."""
+
+    notice: NoticeKind
+    reason: ReasonCode | None = None
+    until: int | None = None
+    spent: Usage = Usage()
+
+
+AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNotice | FleetNotice
 
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
@@ -86,6 +97,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     `follows` is the next event of its commit, if that is of the same stream: it lets one message
     say "failed, and tried again at …" where both happen at once.
     """
+    if line.stream == FLEET_STREAM:
+        return _of_fleet(line.event)
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
         return _of_agent(AgentName(key), line.event)
@@ -109,6 +122,15 @@ def _of_agent(agent: AgentName, event: ev.AnyEvent) -> list[AnyEffect]:
             return [AgentNotice(notice=NoticeKind.AGENT_PARKED, agent=agent, until=until)]
         case _:
             return []
+
+
+def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
+    match event:
+        case ev.FleetPaused(reason=reason, until=until, spent=spent):
+            kind = NoticeKind.FLEET_PAUSED
+            return [FleetNotice(notice=kind, reason=reason, until=until, spent=spent)]
+        case _:
+            return [FleetNotice(notice=NoticeKind.FLEET_RESUMED)]
 
 
 def _notices(
@@ -206,7 +228,7 @@ def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
 
 
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
-Notice = TaskNotice | AgentNotice
+Notice = TaskNotice | AgentNotice | FleetNotice
 
 
 def destination(effect: ForgeEffect) -> str:

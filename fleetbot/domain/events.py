@@ -154,10 +154,14 @@ class TaskFailed(Event, frozen=True, tag="task.failed"):
 class TaskAgentLost(Event, frozen=True, tag="task.agent_lost"):
     run: RunId
     reason: ReasonCode
+    usage: Usage = Usage()
 
 
 class TaskCancelled(Event, frozen=True, tag="task.cancelled"):
+    """`usage` is that of the run that was stopped, if one was."""
+
     reason: ReasonCode
+    usage: Usage = Usage()
 
 
 class AgentRegistered(Event, frozen=True, tag="agent.registered"):
@@ -185,8 +189,28 @@ class AgentParked(Event, frozen=True, tag="agent.parked"):
     reason: ReasonCode
 
 
+class AgentDrained(Event, frozen=True, tag="agent.drained"):
+    """A person wants it to take nothing new."""
+
+
+class AgentResumed(Event, frozen=True, tag="agent.resumed"):
+    """A person wants it to take tasks again, whatever limit it had met."""
+
+
 class AgentDeregistered(Event, frozen=True, tag="agent.deregistered"):
     pass
+
+
+class FleetPaused(Event, frozen=True, tag="fleet.paused"):
+    """Nothing is given to anybody before `until` (epoch ms). `spent`: on that day so far."""
+
+    reason: ReasonCode
+    until: int
+    spent: Usage = Usage()
+
+
+class FleetResumed(Event, frozen=True, tag="fleet.resumed"):
+    """The pause ended before its time."""
 
 
 TaskEvent = (
@@ -209,11 +233,21 @@ TaskEvent = (
     | TaskAgentLost
     | TaskCancelled
 )
-AgentEvent = AgentRegistered | AgentOnline | AgentOffline | AgentParked | AgentDeregistered
-AnyEvent = TaskEvent | AgentEvent
+AgentEvent = (
+    AgentRegistered
+    | AgentOnline
+    | AgentOffline
+    | AgentParked
+    | AgentDrained
+    | AgentResumed
+    | AgentDeregistered
+)
+FleetEvent = FleetPaused | FleetResumed
+AnyEvent = TaskEvent | AgentEvent | FleetEvent
 
 TASK_EVENTS: tuple[type[Event], ...] = TaskEvent.__args__
 AGENT_EVENTS: tuple[type[Event], ...] = AgentEvent.__args__
+FLEET_EVENTS: tuple[type[Event], ...] = FleetEvent.__args__
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -222,9 +256,10 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its place in the journal.
 
-    `stream` is `task:<id>` or `agent:<name>`, `version` the place there from 1; `seq` has no gaps
-    over all streams; `at` is in epoch milliseconds; `actor` says who (`matrix:@u:hs`, `agent:a-1`,
-    `forgejo:<login>`, `timer`); `cause` ties what follows from what (`delivery:<id>`, `seq:<n>`).
+    `stream` is `task:<id>`, `agent:<name>` or `fleet`, `version` the place there from 1; `seq` has
+    no gaps over all streams; `at` is in epoch milliseconds; `actor` says who (`matrix:@u:hs`,
+    `agent:a-1`, `forgejo:<login>`, `timer`); `cause` ties what follows from what (`delivery:<id>`,
+    `seq:<n>`).
     """
 
     seq: int

@@ -35,7 +35,7 @@ TABLE: tuple[Rule, ...] = (
         (S.ASSIGNED,),
         ev.TaskRequeued,
         S.CREATED,
-        "not acknowledged in time; no attempt is counted",
+        "not acknowledged in time, or the day's budget is used up; no attempt is counted",
     ),
     Rule((S.RUNNING,), ev.ReceiptFiled, None, "verification is on its way"),
     Rule((S.RUNNING,), ev.ReceiptUnknown, None, "a check could not be made; it is tried again"),

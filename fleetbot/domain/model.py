@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import IntEnum, StrEnum
+from functools import reduce
 from typing import Annotated, NewType
 
 import msgspec
@@ -96,6 +98,17 @@ class Usage(Value, frozen=True):
     cost_usd: Annotated[float, Meta(ge=0, le=1e9)] | None = None
 
 
+class Budget(Value, frozen=True):
+    """What may be spent, in dollars and in tokens (input and output together); 0 is no bound."""
+
+    usd: float = 0
+    tokens: int = 0
+
+    @property
+    def is_bound(self) -> bool:
+        return self.usd > 0 or self.tokens > 0
+
+
 class Ask(Value, frozen=True):
     """A question of a run to a person. `request` is the program's whole request as JSON, masked."""
 
@@ -128,6 +141,10 @@ def add_usage(one: Usage, other: Usage) -> Usage:
         cached_tokens=one.cached_tokens + other.cached_tokens,
         cost_usd=sum(costs) if costs else None,
     )
+
+
+def sum_usage(usages: Iterable[Usage]) -> Usage:
+    return reduce(add_usage, usages, Usage())
 
 
 class Artifact(Value, frozen=True):
@@ -202,6 +219,7 @@ class Task(Value, frozen=True):
     refuted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     spent: Usage = Usage()
+    spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
 
     @property
     def ref(self) -> str:
@@ -246,6 +264,7 @@ class Agent(Value, frozen=True):
     program: str = ""
     health: tuple[str, ...] = ()
     parked_until: int = 0
+    draining: bool = False
 
 
 class Policy(Value, frozen=True):
@@ -262,8 +281,8 @@ class Policy(Value, frozen=True):
     repo_limit: int = 0
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
-    task_budget_usd: float = 0
-    day_budget_usd: float = 0
+    task_budget: Budget = Budget()
+    day_budget: Budget = Budget()
 
 
 def branch_name(issue: int, title: str) -> str:

@@ -28,6 +28,7 @@ class ReasonCode(StrEnum):
     PERMISSION_DENIED = "permission_denied"
     MAX_TURNS = "max_turns"
     BUDGET_EXCEEDED = "budget_exceeded"
+    DAY_BUDGET_EXCEEDED = "day_budget_exceeded"
     UNREADABLE_OUTPUT = "unreadable_output"
     PROGRAM_MISSING = "program_missing"
     PROGRAM_UNSUPPORTED = "program_unsupported"
@@ -53,6 +54,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.LEASE_EXPIRED,
     ReasonCode.AGENT_DEREGISTERED,
     ReasonCode.RECEIPT_REFUTED,
+    ReasonCode.DAY_BUDGET_EXCEEDED,
     ReasonCode.CANCELLED_BY_USER,
     ReasonCode.ISSUE_CLOSED,
     ReasonCode.TRIGGER_REMOVED,
@@ -149,7 +151,14 @@ REASONS: dict[ReasonCode, Reason] = {
         "the agent used up its turns", True, "Split the issue, or raise `max_turns`."
     ),
     _R.BUDGET_EXCEEDED: Reason(
-        "the budget is used up", False, "Raise the budget, or split the issue; then retry."
+        "the task's budget is used up",
+        False,
+        "Retry: that gives it the budget once more. Or raise the budget, or split the issue.",
+    ),
+    _R.DAY_BUDGET_EXCEEDED: Reason(
+        "the fleet's budget for the day is used up",
+        True,
+        "Wait for the next day (UTC), or raise `budget.day_usd` or `budget.day_tokens`.",
     ),
     _R.UNREADABLE_OUTPUT: Reason(
         "the agent program's output could not be read",

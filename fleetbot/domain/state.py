@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.budget import day_of, most
 from fleetbot.domain.dispatch import ReadyQueue
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import next_state
@@ -28,7 +29,10 @@ from fleetbot.domain.model import (
     Usage,
     Verdict,
     add_usage,
+    sum_usage,
 )
+
+FLEET_STREAM = "fleet"
 
 
 def task_stream(task: TaskId) -> str:
@@ -39,11 +43,15 @@ def agent_stream(agent: AgentName) -> str:
     return f"agent:{agent}"
 
 
+_NOTHING = Usage()
+
+
 class FleetState:
     """Tasks, runs, agents and receipts by id, with the indexes that decisions need.
 
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
+    Nor is `used`, what live runs have used so far: the next heartbeat tells it again.
     """
 
     def __init__(self) -> None:
@@ -56,6 +64,10 @@ class FleetState:
         self.ready = ReadyQueue()
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
+        self.used: dict[RunId, Usage] = {}
+        self.paused_until = 0
+        self._fleet_version = 0
+        self._spent = (0, Usage())  # by runs that ended on the day of this number
         self._live: dict[AgentName, dict[RunId, None]] = {}
         self._in_repo: dict[str, int] = {}
 
@@ -71,12 +83,29 @@ class FleetState:
     def live_runs(self) -> list[Run]:
         return [self.runs[run] for runs in self._live.values() for run in runs]
 
+    def live_run(self, task: Task) -> Run | None:
+        """The task's run, unless it has ended."""
+        run = self.runs.get(task.run) if task.run else None
+        return run if run and run.state is not RunState.ENDED else None
+
+    def usage_of(self, run: Run) -> Usage:
+        """What the run has used, as far as is known."""
+        return most(run.usage, self.used[run.id]) if run.id in self.used else run.usage
+
+    def spent_today(self, now: int) -> Usage:
+        """By all runs that ended on the day of `now`, and by those that are on."""
+        day, spent = self._spent
+        spent = spent if day == day_of(now) else Usage()
+        return sum_usage((spent, *(self.usage_of(run) for run in self.live_runs())))
+
     def task_of_issue(self, repo: str, issue: int) -> Task | None:
         task = self.by_issue.get((repo, issue))
         return self.tasks[task] if task else None
 
     def version(self, stream: str) -> int:
         kind, _, key = stream.partition(":")
+        if stream == FLEET_STREAM:
+            return self._fleet_version
         if kind == "task":
             task = self.tasks.get(TaskId(key))
             return task.version if task else 0
@@ -104,6 +133,12 @@ class FleetState:
             if run.state is not RunState.ENDED:
                 self._occupy(run)
 
+    def adopt_fleet(self, line: ev.Recorded | None, now: int, spent: Usage) -> None:
+        """Take in the last line of the fleet's own stream, and what was `spent` today so far."""
+        if line:
+            self._apply_fleet(line)
+        self._spent = (day_of(now), spent)
+
     def forget(self, task: TaskId) -> None:
         """Let go of a closed task; the store keeps it."""
         old = self.tasks.pop(task)
@@ -119,7 +154,9 @@ class FleetState:
         """Fold one line of the journal. Raises IllegalTransition for a line that cannot follow."""
         self.seq = line.seq
         kind, _, key = line.stream.partition(":")
-        if kind == "agent":
+        if line.stream == FLEET_STREAM:
+            self._apply_fleet(line)
+        elif kind == "agent":
             self._apply_agent(AgentName(key), line)
         else:
             self._apply_task(TaskId(key), line)
@@ -131,16 +168,12 @@ class FleetState:
             assert isinstance(event, ev.TaskCreated)  # the table lets nothing else come first
             self._keep_task(_created(task_id, event, line))
             return
-        live = self._live_run(old)
+        live = self.live_run(old)
         self._apply_run(old, line)
         task = replace(old, version=line.version, state=state, updated_at=line.at)
         if live and self.runs[live.id].state is RunState.ENDED:
             task = _after_run(task, self.runs[live.id])
         self._keep_task(_task_after(task, line))
-
-    def _live_run(self, task: Task) -> Run | None:
-        run = self.runs.get(task.run) if task.run else None
-        return run if run and run.state is not RunState.ENDED else None
 
     def _keep_task(self, task: Task) -> None:
         self.tasks[task.id] = task
@@ -169,12 +202,15 @@ class FleetState:
                 self._apply_words(event, line.at)
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
-            case ev.TaskFailed(run=run_id, reason=reason, usage=usage):
-                spent = self.runs[run_id].usage if usage == Usage() else usage
-                self._end(run_id, line.at, reason=reason, usage=spent)
-            case ev.TaskAgentLost(run=run_id, reason=reason):
-                self._end(run_id, line.at, reason=reason)
-            case ev.TaskRequeued(reason=reason) | ev.TaskCancelled(reason=reason):
+            case (
+                ev.TaskFailed(run=run_id, reason=reason, usage=usage)
+                | ev.TaskAgentLost(run=run_id, reason=reason, usage=usage)
+            ):
+                self._end(run_id, line.at, usage, reason=reason)
+            case ev.TaskCancelled(reason=reason, usage=usage):
+                if task.run:
+                    self._end(task.run, line.at, usage, reason=reason)
+            case ev.TaskRequeued(reason=reason):
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
 
@@ -231,10 +267,27 @@ class FleetState:
             case ev.AgentParked(until=until):
                 agent = self.agents[name]
                 self.agents[name] = replace(agent, parked_until=until, version=line.version)
+            case ev.AgentDrained():
+                self.agents[name] = replace(self.agents[name], draining=True, version=line.version)
+            case ev.AgentResumed():
+                agent = self.agents[name]
+                self.agents[name] = replace(
+                    agent, draining=False, parked_until=0, version=line.version
+                )
             case ev.AgentDeregistered():
                 self._set_status(name, AgentStatus.DEREGISTERED, line.version)
             case _:
                 raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
+
+    def _apply_fleet(self, line: ev.Recorded) -> None:
+        self._fleet_version = line.version
+        match line.event:
+            case ev.FleetPaused(until=until):
+                self.paused_until = until
+            case ev.FleetResumed():
+                self.paused_until = 0
+            case _:
+                raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to the fleet")
 
     def _set_status(self, name: AgentName, status: AgentStatus, version: int) -> None:
         self.agents[name] = replace(self.agents[name], status=status, version=version)
@@ -250,14 +303,18 @@ class FleetState:
     def _change(self, run_id: RunId, **fields: object) -> None:
         self.runs[run_id] = replace(self.runs[run_id], **fields)
 
-    def _end(self, run_id: RunId, at: int, **fields: object) -> None:
+    def _end(self, run_id: RunId, at: int, usage: Usage = _NOTHING, **fields: object) -> None:
         run = self.runs.get(run_id)
         if run is None or run.state is RunState.ENDED:
             return  # a run that ended before a restart may have stayed on disk
-        self._change(run_id, state=RunState.ENDED, ended_at=at, **fields)
+        spent = run.usage if usage == _NOTHING else usage
+        self._change(run_id, state=RunState.ENDED, ended_at=at, usage=spent, **fields)
         self._live[run.agent].pop(run_id)
         self._in_repo[self.tasks[run.task].repo] -= 1
         self.leases.pop(run_id, None)
+        self.used.pop(run_id, None)
+        day, before = self._spent
+        self._spent = (day_of(at), add_usage(before, spent) if day == day_of(at) else spent)
 
 
 def _created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
@@ -327,6 +384,7 @@ def _registered(
         program=event.program,
         health=event.health,
         parked_until=old.parked_until if old else 0,
+        draining=old.draining if old else False,
     )
 
 
@@ -370,4 +428,5 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
         queued_at=task.created_at if not event.fresh else at,
         attempt=0 if event.fresh else task.attempt - event.uncounted,
         pinned=None if event.fresh else task.pinned,
+        spent_before=task.spent if event.fresh else task.spent_before,
     )

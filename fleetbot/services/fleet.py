@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 import msgspec
 
 from fleetbot.domain import effects as fx
+from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.lookup import Drafts
-from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, Task, TaskId, TaskState
+from fleetbot.domain.model import (
+    AgentName,
+    Policy,
+    ReceiptId,
+    RunId,
+    Task,
+    TaskId,
+    TaskState,
+    Usage,
+)
 from fleetbot.domain.state import FleetState
 from fleetbot.store.journal import (
     AgentToken,
@@ -87,8 +97,10 @@ class Fleet:
                 return
             snapshot = await self.store.load()
             state, now = FleetState(), self.clock()
+            today = await self.store.usage(since=day_start(now))
             state.seq = snapshot.seq
             state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts)
+            state.adopt_fleet(snapshot.fleet, now, today.usage)
             state.ready.ripen(state.tasks, now)
             state.seen = dict.fromkeys(state.agents, now)
             state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
@@ -161,7 +173,7 @@ class Fleet:
     def _entries(self, line: Recorded, effects: Iterable[fx.AnyEffect]) -> Iterable[OutboxEntry]:
         for place, effect in enumerate(effects):
             payload = msgspec.json.encode(effect)
-            if isinstance(effect, fx.TaskNotice | fx.AgentNotice):
+            if isinstance(effect, fx.Notice):
                 destinations = self.route(effect)
             else:
                 destinations = (fx.destination(effect),)
@@ -195,6 +207,13 @@ class Fleet:
         await asyncio.gather(*self._landings, return_exceptions=True)
 
     # heartbeats
+
+    def note_usage(self, agent: AgentName, used: Mapping[RunId, Usage]) -> None:
+        """Note what those of the runs that are the agent's own have used so far."""
+        for run in self.state.runs_of_agent(agent):
+            if run.id in used:
+                known = self.state.used.get(run.id, run.usage)
+                self.state.used[run.id] = most(known, used[run.id])
 
     async def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
         """Note a sign of life: the agent's, and that of those `runs` that are its own."""

@@ -9,7 +9,13 @@ from operator import attrgetter
 from typing import Any
 
 from fleetbot.domain.errors import Conflict
-from fleetbot.domain.events import AGENT_EVENTS, TASK_EVENTS, encode, event_type
+from fleetbot.domain.events import (
+    AGENT_EVENTS,
+    FLEET_EVENTS,
+    TASK_EVENTS,
+    encode,
+    event_type,
+)
 from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
 from fleetbot.store import outbox
 from fleetbot.store.journal import (
@@ -28,7 +34,7 @@ from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
 
 Row = tuple[object, ...]
 
-_TYPES = {event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS)}
+_TYPES = {event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS)}
 
 INSERT_EVENT = """
 INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash)

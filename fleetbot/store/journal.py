@@ -7,6 +7,7 @@ durable together or not at all. Memory decides; the store refuses what memory ca
 from __future__ import annotations
 
 from collections.abc import Collection
+from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
+    Usage,
 )
 
 
@@ -182,14 +184,35 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What memory starts from: open tasks with their runs and receipts, and all agents."""
+    """What memory starts from: open tasks with their runs and receipts, and all agents.
+
+    `fleet` is the last line of the fleet's own stream.
+    """
 
     seq: int
+    fleet: Recorded | None
     tasks: tuple[Task, ...]
     runs: tuple[Run, ...]
     receipts: tuple[FiledReceipt, ...]
     agents: tuple[Agent, ...]
     seen: dict[AgentName, int]
+
+
+class UsageBy(StrEnum):
+    """What runs are summed up by. A run counts on the day, in UTC, on which it ended."""
+
+    AGENT = "agent"
+    REPO = "repo"
+    TASK = "task"
+    DAY = "day"
+
+
+class UsageSum(Row, frozen=True):
+    """What runs that have ended used together. `key`: as asked for; days as `2026-11-23`."""
+
+    key: str
+    runs: int
+    usage: Usage
 
 
 GENESIS = bytes(32)
@@ -286,6 +309,14 @@ class Store(Protocol):
 
     async def runs_of(self, task: TaskId) -> list[Run]:
         """In the order in which they were assigned."""
+
+    async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
+        """Of all runs that ended from `since` on and before `until`, in epoch milliseconds."""
+
+    async def usage_by(
+        self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
+    ) -> list[UsageSum]:
+        """The same, part by part: the dearest first, days from the newest back."""
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
 

@@ -25,7 +25,8 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
-from fleetbot.store import outbox
+from fleetbot.domain.state import FLEET_STREAM
+from fleetbot.store import outbox, spending
 from fleetbot.store.commit import Journal
 from fleetbot.store.journal import (
     GENESIS,
@@ -40,6 +41,8 @@ from fleetbot.store.journal import (
     Models,
     Snapshot,
     StoreUnavailable,
+    UsageBy,
+    UsageSum,
 )
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.views import VIEWS
@@ -183,6 +186,16 @@ class SqliteStore:
         query = "SELECT data FROM runs WHERE task = ? ORDER BY assigned_at, id"
         return await self._values(_run, query, task)
 
+    async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
+        query, values = spending.total(since, until)
+        return spending.summed((await self._rows(query, *values))[0])
+
+    async def usage_by(
+        self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
+    ) -> list[UsageSum]:
+        query, values = spending.by(by, since, until, limit)
+        return [spending.summed(row, by) for row in await self._rows(query, *values)]
+
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
         return await self._value(_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
 
@@ -302,8 +315,11 @@ def _snapshot(database: sqlite3.Connection) -> Snapshot:
     tasks = f"SELECT data FROM tasks WHERE {is_open} ORDER BY created_at, id"
     runs = f"SELECT data FROM runs WHERE {of_open} ORDER BY assigned_at, id"
     receipts = f"SELECT data FROM receipts WHERE {of_open} ORDER BY filed_at, id"
+    fleet = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
+    last = database.execute(fleet, (FLEET_STREAM,)).fetchone()
     return Snapshot(
         seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
+        fleet=_recorded(last) if last else None,
         tasks=tuple(map(_task, data(tasks, *states))),
         runs=tuple(map(_run, data(runs, *states))),
         receipts=tuple(map(_receipt, data(receipts, *states))),

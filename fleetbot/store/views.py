@@ -39,7 +39,18 @@ def _task(task: Task) -> tuple[object, ...]:
 
 
 def _run(run: Run) -> tuple[object, ...]:
-    return (run.id, run.task, run.agent, run.assigned_at, _json.encode(run).decode())
+    return (
+        run.id,
+        run.task,
+        run.agent,
+        run.assigned_at,
+        run.ended_at,
+        run.usage.input_tokens,
+        run.usage.output_tokens,
+        run.usage.cached_tokens,
+        run.usage.cost_usd,
+        _json.encode(run).decode(),
+    )
 
 
 def _receipt(filed: FiledReceipt) -> tuple[object, ...]:
@@ -51,7 +62,22 @@ def _agent(agent: Agent) -> tuple[object, ...]:
 
 
 TASKS = View("tasks", ("id", "repo", "issue", "state", "run", "created_at", "data"), _task)
-RUNS = View("runs", ("id", "task", "agent", "assigned_at", "data"), _run)
+RUNS = View(
+    "runs",
+    (
+        "id",
+        "task",
+        "agent",
+        "assigned_at",
+        "ended_at",
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "cost_usd",
+        "data",
+    ),
+    _run,
+)
 RECEIPTS = View("receipts", ("id", "task", "filed_at", "data"), _receipt)
 AGENTS = View("agents", ("name", "data"), _agent)
 

@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Traits,
+    Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
@@ -98,6 +99,11 @@ class World:
             self.state.seen[agent] = self.now
             for run in self.state.runs_of_agent(agent):
                 self.state.leases[run.id] = self.now + self.policy.lease_ms
+        return self
+
+    def uses(self, run: RunId, usage: Usage) -> World:
+        """What the agent's heartbeat tells of the run."""
+        self.state.used[run] = usage
         return self
 
     def task(self, task: TaskId = T1) -> Task:

@@ -13,7 +13,16 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import OPEN_STATES, Policy, RunState, TaskState, Traits, Verdict
+from fleetbot.domain.model import (
+    OPEN_STATES,
+    Budget,
+    Policy,
+    RunState,
+    TaskState,
+    Traits,
+    Usage,
+    Verdict,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from tests.domain.builders import (
@@ -57,10 +66,7 @@ EXPIRE = cmd.Expire()
 
 def kinds(effects: list[fx.AnyEffect]) -> list[str]:
     """The effects by their names in the outbox; notices say which."""
-    return [
-        str(e.notice) if isinstance(e, fx.TaskNotice | fx.AgentNotice) else str(_tag(e))
-        for e in effects
-    ]
+    return [str(e.notice) if isinstance(e, fx.Notice) else str(_tag(e)) for e in effects]
 
 
 def _tag(effect: fx.AnyEffect) -> object:
@@ -74,6 +80,17 @@ def one(effects: list[fx.AnyEffect], kind: type[fx.Effect]) -> Any:
 
 def final() -> World:
     return running(World(policy=Policy(max_refutations=0, max_attempts=1))).given(file())
+
+
+def day_spent() -> World:
+    world = running(World(policy=Policy(day_budget=Budget(tokens=100))))
+    return world.uses(R1, Usage(output_tokens=100))
+
+
+def more_allowed() -> World:
+    world = day_spent().given(EXPIRE)
+    world.policy = Policy(day_budget=Budget(tokens=200))
+    return world
 
 
 TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
@@ -123,6 +140,10 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "asked": (running, ask(), ["asked"]),
     "answered": (lambda: running().given(ask()), answer(), []),
     "messaged": (running, say(), []),
+    "drained": (created, cmd.DrainAgent(agent=A1), []),
+    "resumed": (lambda: created().given(cmd.DrainAgent(agent=A1)), cmd.ResumeAgent(agent=A1), []),
+    "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
+    "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
     "message taken": (lambda: running().given(say()), take(), []),
 }
 
@@ -139,7 +160,7 @@ def test_every_event_is_among_them() -> None:
     happened: set[type[ev.Event]] = set()
     for make, command, _ in TOLD.values():
         happened |= {type(event) for event in make().when(command)}
-    assert happened == {*ev.TASK_EVENTS, *ev.AGENT_EVENTS}
+    assert happened == {*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS}
 
 
 def test_an_assignment_says_who_and_where() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fleetbot.domain import events as ev
 from fleetbot.domain.reasons import ReasonCode
 
-KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS)
+KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)
 MOST = 2**53  # what JSON of other programs still holds exactly
 
 
@@ -52,7 +52,7 @@ def test_names_are_unique_and_say_whose_event_it_is() -> None:
     names = [ev.event_type(kind) for kind in KINDS]
     assert len(set(names)) == len(names)
     assert all(n.split(".")[0] in ("task", "receipt", "run") for n in names[: len(ev.TASK_EVENTS)])
-    assert all(n.startswith("agent.") for n in names[len(ev.TASK_EVENTS) :])
+    assert all(n.split(".")[0] in ("agent", "fleet") for n in names[len(ev.TASK_EVENTS) :])
 
 
 def test_the_name_is_in_the_line() -> None:

@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.budget import day_start, is_spent
 from fleetbot.domain.decide import decide
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.effects import effects
@@ -28,6 +29,7 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Behavior,
+    Budget,
     Policy,
     Priority,
     ReceiptId,
@@ -38,10 +40,12 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Traits,
+    Usage,
     Verdict,
+    sum_usage,
 )
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.state import FleetState
+from fleetbot.domain.state import FLEET_STREAM, FleetState
 from tests.domain.builders import (
     A1,
     A2,
@@ -63,7 +67,14 @@ from tests.domain.builders import (
     verified,
 )
 
-POLICY = Policy(max_attempts=2, max_refutations=1, repo_limit=2, run_timeout_ms=30 * MINUTE)
+POLICY = Policy(
+    max_attempts=2,
+    max_refutations=1,
+    repo_limit=2,
+    run_timeout_ms=30 * MINUTE,
+    task_budget=Budget(tokens=50),
+    day_budget=Budget(tokens=100),
+)
 HOLDING = {TaskState.ASSIGNED: RunState.ASSIGNED, TaskState.RUNNING: RunState.RUNNING}
 
 tasks = st.sampled_from([TaskId(f"t{n}") for n in range(1, 6)])
@@ -124,7 +135,9 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(state.runs_of_agent(agent.name)) <= agent.max_concurrency
         assert state.runs_in_repo(task.repo) <= POLICY.repo_limit
         assert agent.status is AgentStatus.ONLINE
-        assert agent.parked_until <= self.world.now
+        assert max(agent.parked_until, state.paused_until) <= self.world.now
+        assert not agent.draining
+        assert not is_spent(state.spent_today(self.world.now), POLICY.day_budget)
         assert task.wanted_agent in (None, agent.name)
         assert set(task.traits.needs) <= set(agent.capabilities)
 
@@ -139,6 +152,14 @@ class AnyOrder(RuleBasedStateMachine):
             self.an_issue_appears(TaskId(f"t{number}"), wish, "team/app")
 
     # people and the forge
+
+    @rule(agent=agents)
+    def somebody_drains_an_agent(self, agent: AgentName) -> None:
+        self.ask(cmd.DrainAgent(agent=agent))
+
+    @rule(agent=agents)
+    def somebody_resumes_an_agent(self, agent: AgentName) -> None:
+        self.ask(cmd.ResumeAgent(agent=agent))
 
     @rule(task=tasks, traits=traits, repo=st.sampled_from(["team/app", "team/web"]))
     def an_issue_appears(self, task: TaskId, traits: Traits, repo: str) -> None:
@@ -203,6 +224,14 @@ class AnyOrder(RuleBasedStateMachine):
         for state in self._states():
             state.ready.ripen(state.tasks, self.world.now)
         self.ask(cmd.Dispatch(agent=agent, run=run))
+
+    @precondition(lambda self: self.world.state.live_runs())
+    @rule(data=st.data(), tokens=st.sampled_from([1, 10, 40]))
+    def a_run_uses_tokens(self, data: st.DataObject, tokens: int) -> None:
+        run = data.draw(st.sampled_from(self.world.state.live_runs()))
+        used = Usage(output_tokens=self.world.state.usage_of(run).output_tokens + tokens)
+        for state in self._states():
+            state.used[run.id] = used
 
     @precondition(lambda self: self.world.state.live_runs())
     @rule(data=st.data(), finding=st.sampled_from([verified, refuted, unknown]))
@@ -299,6 +328,11 @@ class AnyOrder(RuleBasedStateMachine):
             old.agents.values(),
             [r for r in old.receipts.values() if whole or r.verdict is Verdict.PENDING],
         )
+        last = [line for line in self.world.journal if line.stream == FLEET_STREAM][-1:]
+        ended = [r for r in old.runs.values() if r.ended_at >= day_start(self.world.now)]
+        spent = sum_usage(run.usage for run in ended)
+        new.adopt_fleet(last[0] if last else None, self.world.now, spent)
+        old.used = {}
         for state in (old, new):
             state.seen = dict.fromkeys(state.agents, self.world.now)
             state.leases = {r.id: self.world.now + POLICY.lease_ms for r in state.live_runs()}
@@ -332,6 +366,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert new.runs.items() <= old.runs.items()
         assert new.receipts.items() <= old.receipts.items()
         assert {run.id for run in new.live_runs()} == {run.id for run in old.live_runs()}
+        assert new.paused_until == old.paused_until
+        assert new.spent_today(self.world.now) == old.spent_today(self.world.now)
 
     @invariant()
     def versions_and_places_have_no_gaps(self) -> None:
@@ -371,6 +407,13 @@ class AnyOrder(RuleBasedStateMachine):
                 assert (before.stream, before.event) == (line.stream, proof)
 
     @invariant()
+    def a_task_has_spent_what_its_runs_have(self) -> None:
+        state = self.world.state
+        for task in state.tasks.values():
+            runs = [r for r in state.runs.values() if r.task == task.id and r.ended_at]
+            assert task.spent == sum_usage(run.usage for run in runs)
+
+    @invariant()
     def every_line_can_be_read_again(self) -> None:
         for line in self.world.journal[-3:]:
             assert ev.decode(ev.encode(line.event)) == line.event
@@ -390,6 +433,7 @@ def _image(state: FleetState) -> tuple[object, ...]:
         dict(state.receipts),
         dict(state.by_issue),
         state.live_runs(),
+        state.paused_until,
     )
 
 

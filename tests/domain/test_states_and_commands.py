@@ -76,6 +76,8 @@ COMMANDS: dict[str, cmd.Command] = {
     "register": an_agent(),
     "seen": cmd.AgentSeen(agent=A1),
     "deregister": cmd.DeregisterAgent(agent=A1),
+    "drain": cmd.DrainAgent(agent=A1),
+    "resume": cmd.ResumeAgent(agent=A1),
     "expire": cmd.Expire(),
     "expire, an hour later": cmd.Expire(),
 }
@@ -153,6 +155,8 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "register": row(("agent.registered",)),
     "seen": row(NOTHING),
     "deregister": row((GONE,), assigned=(GONE, *LOST), running=(GONE, *LOST)),
+    "drain": row(("agent.drained",)),
+    "resume": row(NOTHING),
     "expire": row(NOTHING),
     "expire, an hour later": row(NOTHING, assigned=AGAIN, running=LOST),
 }
@@ -193,7 +197,13 @@ ABOUT_A_TASK = [
     cmd.RetryTask(task=T1),
     cmd.CancelTask(task=T1),
 ]
-ABOUT_AN_AGENT = [dispatch(), cmd.AgentSeen(agent=A1), cmd.DeregisterAgent(agent=A1)]
+ABOUT_AN_AGENT = [
+    dispatch(),
+    cmd.AgentSeen(agent=A1),
+    cmd.DeregisterAgent(agent=A1),
+    cmd.DrainAgent(agent=A1),
+    cmd.ResumeAgent(agent=A1),
+]
 ABOUT_A_RUN = [start(), fail(), file(), ask(), answer(), say(), take()]
 
 
