@@ -38,7 +38,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
-    r"`((?:forge|labels|auth|rooms|runs|retry|verify|orchestrator|runner|workspace|limits)"
+    r"`((?:forge|labels|auth|rooms|runs|retry|verify|budget|orchestrator|runner|workspace|limits)"
     r"\.[a-z_]+)`"
 )
 _CHAT = re.compile(r"!fleet ([a-z]+)")
