@@ -50,6 +50,9 @@ class World:
     bob: MatrixUser
     bot: MatrixUser
     room: str
+    forge_url: str
+    repo = REPO
+    runner_login = "fleet-runner"
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -89,10 +92,14 @@ class World:
         if homeserver is None:
             homeserver = await stack.enter_async_context(Homeserver.start(self.root / "synapse"))
         self.homeserver = homeserver
-        self.forge = await stack.enter_async_context(DevForge.start(self.root / "forge"))
+        self.forge_url = await self._start_forge(stack)
         self.bots = await stack.enter_async_context(
             BotServer.start(self.root / "maubot", homeserver)
         )
+
+    async def _start_forge(self, stack: AsyncExitStack) -> str:
+        self.forge = await stack.enter_async_context(DevForge.start(self.root / "forge"))
+        return self.forge.url
 
     async def _people_the_forge(self) -> None:
         self.forge.add_org("acme")
@@ -128,7 +135,7 @@ class World:
         await self.forge_api(
             "alice",
             "POST",
-            f"/repos/{REPO}/hooks",
+            f"/repos/{self.repo}/hooks",
             {
                 "type": "forgejo",
                 "active": True,
@@ -146,10 +153,10 @@ class World:
         """The plugin's configuration in this world."""
         return {
             "forge": {
-                "url": self.forge.url,
+                "url": self.forge_url,
                 "token": self.tokens["fleetbot"],
                 "webhook_secret": self.webhook_secret,
-                "repositories": [REPO],
+                "repositories": [self.repo],
                 "reconcile_seconds": 5,
             },
             "auth": {
@@ -157,7 +164,7 @@ class World:
                 "reader_tokens": [self.reader_token],
                 "operator_tokens": [self.operator_token],
             },
-            "rooms": {self.room: {"default_repo": REPO}},
+            "rooms": {self.room: {"default_repo": self.repo}},
             "runs": RUNS,
             "retry": {"max_attempts": 3, "base_seconds": 0.2, "cap_seconds": 1},
         }
@@ -179,7 +186,7 @@ class World:
     async def forge_api(self, who: str, method: str, path: str, body: object = None) -> Any:
         """Ask the forge as alice, fleetbot or the runner's account."""
         return await call(
-            method, f"{self.forge.url}/api/v1{path}", token=self.tokens[who], json=body
+            method, f"{self.forge_url}/api/v1{path}", token=self.tokens[who], json=body
         )
 
     async def open_issue(
@@ -188,17 +195,17 @@ class World:
         """alice opens an issue; returns its number."""
         known = {row["name"]: row["id"] for row in await self._labels()}
         issue = {"title": title, "body": body, "labels": [known[name] for name in labels]}
-        answer = await self.forge_api("alice", "POST", f"/repos/{REPO}/issues", issue)
+        answer = await self.forge_api("alice", "POST", f"/repos/{self.repo}/issues", issue)
         return int(answer["number"])
 
     async def _labels(self) -> list[dict[str, Any]]:
-        return list(await self.forge_api("alice", "GET", f"/repos/{REPO}/labels"))
+        return list(await self.forge_api("alice", "GET", f"/repos/{self.repo}/labels"))
 
     async def issue(self, number: int) -> dict[str, Any]:
-        return dict(await self.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}"))
+        return dict(await self.forge_api("alice", "GET", f"/repos/{self.repo}/issues/{number}"))
 
     async def comments(self, number: int) -> list[str]:
-        rows = await self.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}/comments")
+        rows = await self.forge_api("alice", "GET", f"/repos/{self.repo}/issues/{number}/comments")
         return [row["body"] for row in rows]
 
     # runners
@@ -222,7 +229,7 @@ class World:
         return (
             f'[orchestrator]\nurl = "{self.instance_url}"\n'
             f'enrolment_token = "{self.enrolment_token}"\n\n'
-            f'[forge]\nurl = "{self.forge.url}"\nusername = "fleet-runner"\n'
+            f'[forge]\nurl = "{self.forge_url}"\nusername = "{self.runner_login}"\n'
             f'token = "{self.tokens["runner"]}"\n\n'
             f'[runner]\nroot = "{root / "state"}"\ndrain_seconds = 5\n\n{agents}\n'
         )
