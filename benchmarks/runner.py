@@ -1,0 +1,284 @@
+"""From the claim to the program's first model request, against starting the program by hand.
+
+A whole fleet on loopback (`devkit.World`: Synapse, maubot, the forge), the shipped runner as a
+process of its own, the real agent programs in live mode, and a scripted model. The runner's time
+begins with `task.assigned` in the journal and ends when the model is asked. By hand, the same
+program is started with the arguments, the environment and in the worktree that the runner's first
+run had, and is told to begin in the fewest words its protocol has.
+
+    python -m benchmarks.runner [--pairs 7] [--agent claude-code] [--agent codex]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.pairs import Comparison, in_turn, machine
+from fleetbot.devkit.model import Reply, ScriptedModel
+from fleetbot.devkit.world import World
+from fleetbot.runner.process import MARKER, survivors
+
+TARGET = 1.25
+PATIENCE = 60.0
+_PROMPT = "Mend the greeting, with a test, and commit."
+_KEY = "sk-dummy-of-the-benchmark"
+# An attempt that does nothing fails, and must not be followed by another; heartbeats are rare.
+_CONFIG = {
+    "retry": {"max_attempts": 1},
+    "runs": {"heartbeat_seconds": 20, "lease_seconds": 90, "claim_wait_seconds": 25},
+}
+_OVER = ("failed", "completed", "cancelled")
+
+Talk = Callable[[asyncio.StreamWriter, asyncio.StreamReader, Path], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True)
+class Launched:
+    """How the runner started the program."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path
+
+    @classmethod
+    def look(cls, program: str, run: str) -> Launched:
+        """The process of the run that is this program, as the kernel shows it."""
+        for pid in survivors(run):
+            with contextlib.suppress(OSError):
+                proc = Path(f"/proc/{pid}")
+                argv = _strings(proc / "cmdline")
+                if argv[:1] == [program]:
+                    pairs = (text.partition("=") for text in _strings(proc / "environ"))
+                    env = {name: value for name, _, value in pairs}
+                    return cls(argv, env, Path(os.readlink(proc / "cwd")))
+        raise LookupError(f"no process of {run} is {program}")
+
+    def again(self) -> tuple[list[str], dict[str, str]]:
+        """Arguments and environment of one more start, with a session of its own."""
+        argv = list(self.argv)
+        if "--session-id" in argv:
+            argv[argv.index("--session-id") + 1] = str(uuid.uuid4())
+        return argv, {**self.env, MARKER: f"by-hand-{os.getpid()}"}
+
+
+def _strings(path: Path) -> list[str]:
+    return path.read_bytes().decode().split("\0")[:-1]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One program: where it is, its part of the runner's configuration, how to talk to it."""
+
+    kind: str
+    program: str
+    env: Mapping[str, str]
+    settings: str
+    talk: Talk
+
+    def table(self) -> str:
+        return (
+            f'[[agents]]\nname = "{self.kind}"\nadapter = "{self.kind}"\npermissions = "bypass"\n'
+            f"env = {json.dumps(list(self.env))}\n{self.settings}\n"
+        )
+
+
+def claude(model: str) -> Agent:
+    program = _bundled("claude_agent_sdk", "_bundled", "claude")
+    env = {"ANTHROPIC_API_KEY": _KEY, "ANTHROPIC_BASE_URL": model}
+    settings = f'[agents.claude]\nprogram = "{program}"\nmax_retries = 0'
+    return Agent("claude-code", program, env, settings, _talk_to_claude)
+
+
+def codex(model: str) -> Agent:
+    program = _bundled("codex_cli_bin", "bin", "codex")
+    settings = f"""
+        [agents.codex]
+        program = "{program}"
+        model = "scripted-model"
+        [agents.codex.config]
+        model_provider = "scripted"
+        [agents.codex.config.model_providers.scripted]
+        name = "scripted"
+        base_url = "{model}/v1"
+        env_key = "SCRIPT_KEY"
+        wire_api = "responses"
+    """
+    return Agent("codex", program, {"SCRIPT_KEY": _KEY}, settings, _talk_to_codex)
+
+
+AGENTS = {"claude-code": claude, "codex": codex}
+
+
+def _bundled(package: str, *path: str) -> str:
+    """A program inside an installed wheel."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit(f"the package {package} is not installed: pip install 'fleetbot[dev]'")
+    return str(Path(spec.submodule_search_locations[0], *path))
+
+
+async def _talk_to_claude(
+    stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, cwd: Path
+) -> None:
+    _say(stdin, {"type": "user", "message": {"role": "user", "content": _PROMPT}})
+
+
+async def _talk_to_codex(
+    stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, cwd: Path
+) -> None:
+    client = {"name": "by-hand", "title": "by hand", "version": "1"}
+    await _ask(stdin, stdout, "initialize", {"clientInfo": client})
+    _say(stdin, {"method": "initialized"})
+    rights = {"approvalPolicy": "never", "sandbox": "danger-full-access"}
+    thread = {"cwd": str(cwd), "model": "scripted-model", **rights}
+    opened = await _ask(stdin, stdout, "thread/start", thread)
+    words = [{"type": "text", "text": _PROMPT}]
+    turn = {"threadId": opened["thread"]["id"], "input": words}
+    _say(stdin, {"id": "turn/start", "method": "turn/start", "params": turn})
+
+
+def _say(stdin: asyncio.StreamWriter, message: object) -> None:
+    stdin.write(json.dumps(message).encode() + b"\n")
+
+
+async def _ask(
+    stdin: asyncio.StreamWriter, stdout: asyncio.StreamReader, method: str, params: object
+) -> Any:
+    """The result of a call; notifications that come before it are passed over."""
+    _say(stdin, {"id": method, "method": method, "params": params})
+    while line := await stdout.readline():
+        message = json.loads(line)
+        if message.get("id") == method:
+            return message["result"]
+    raise EOFError(f"the program ended before it answered {method}")
+
+
+class Bench:
+    """One agent in a world; its runner is running."""
+
+    def __init__(self, world: World, model: ScriptedModel, agent: Agent) -> None:
+        self._world = world
+        self._model = model
+        self._agent = agent
+        self._launched: Launched | None = None
+
+    async def learn(self) -> None:
+        """One run to fetch the repository, warm the machine up, and see how it is started."""
+        hold = asyncio.Event()
+        self._model.then(Reply(text="Nothing to do.", hold=hold))
+        try:
+            await self._until_asked()
+            run = (await self._newest_task())["run"]
+            self._launched = Launched.look(self._agent.program, run)
+        finally:
+            hold.set()
+        await self._until_over()
+
+    async def by_runner(self) -> float:
+        """Seconds from the claim to the first request."""
+        asked = await self._until_asked()
+        task = await self._until_over()
+        events = (await self._world.get(f"/tasks/{task}/events"))["events"]
+        assigned = next(event["at"] for event in events if event["type"] == "task.assigned")
+        return asked - float(assigned) / 1000
+
+    async def by_hand(self) -> float:
+        """Seconds from the start of the program to its first request."""
+        assert self._launched is not None
+        argv, env = self._launched.again()
+        first = len(self._model.requests) + 1
+        started = time.time()
+        child = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=self._launched.cwd,
+            env=env,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=2**24,
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._agent.talk(child.stdin, child.stdout, self._launched.cwd)
+                await self._model.request(first)
+                elapsed = time.time() - started
+                child.stdin.close()
+                await child.stdout.read()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
+        return elapsed
+
+    async def _until_asked(self) -> float:
+        """Open an issue and wait for the run's first request; when it came, in epoch seconds."""
+        first = len(self._model.requests) + 1
+        await self._world.open_issue("The greeting is misspelled")
+        async with asyncio.timeout(PATIENCE):
+            await self._model.request(first)
+        return time.time()
+
+    async def _until_over(self) -> str:
+        """Wait for the end of the newest task; its id."""
+        async with asyncio.timeout(PATIENCE):
+            while (task := await self._newest_task())["state"] not in _OVER:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)  # other processes: no event to wait for
+        return str(task["id"])
+
+    async def _newest_task(self) -> dict[str, Any]:
+        (task,) = (await self._world.get("/tasks?limit=1"))["tasks"]
+        return dict(task)
+
+
+@asynccontextmanager
+async def bench(world: World, model: ScriptedModel, kind: str) -> AsyncIterator[Bench]:
+    agent = AGENTS[kind](model.url)
+    runner = world.start_runner(agent.table(), name=kind, env=agent.env)
+    try:
+        yield Bench(world, model, agent)
+    finally:
+        await runner.stop()
+
+
+async def measure(kinds: Sequence[str], pairs: int) -> None:
+    results: dict[str, Comparison] = {}
+    reply = Reply(text="Nothing to do.")
+    with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+        async with World.start(Path(folder), config=_CONFIG) as world:
+            for kind in kinds:
+                async with ScriptedModel(after=reply) as model, bench(world, model, kind) as there:
+                    await there.learn()
+                    await there.by_hand()
+                    (results[kind],) = await in_turn(pairs, there.by_runner, there.by_hand)
+    print(f"{pairs} pairs, live mode, {machine()}")
+    print(f"{'agent':>12} {'runner ms':>10} {'by hand ms':>11} {'ratio':>6} {'target':>8}")
+    for kind, result in results.items():
+        times = f"{1000 * result.product:>10.0f} {1000 * result.anchor:>11.0f}"
+        print(f"{kind:>12} {times} {result.ratio:>6.2f} {f'<= {TARGET:g}':>8}")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--pairs", type=int, default=7)
+    arguments.add_argument("--agent", action="append", choices=list(AGENTS))
+    chosen = arguments.parse_args()
+    asyncio.run(measure(chosen.agent or list(AGENTS), chosen.pairs))
+
+
+if __name__ == "__main__":
+    main()
