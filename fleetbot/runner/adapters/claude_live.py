@@ -82,7 +82,7 @@ class LiveDriver:
         return [_send({"type": "user", "message": message, "parent_tool_use_id": None})]
 
     def answer(self, question: str, answer: Answer) -> Sequence[Step] | None:
-        request_id = question.partition("/")[0]
+        request_id = question.partition(":")[0]
         request = self._open.get(request_id)
         if request is None or question not in request.waiting:
             return None
@@ -145,11 +145,11 @@ class LiveDriver:
         questions = request["input"]["questions"]
         if self._spec.permissions == "deny":
             return [_deny(request_id, _NOBODY)]
-        ids = {f"{request_id}/{n}": q["question"] for n, q in enumerate(questions)}
+        ids = {f"{request_id}:{n}": q["question"] for n, q in enumerate(questions)}
         self._open[request_id] = _Open(_ASK, dict(request["input"]), ids, {})
         return [
             Question(
-                id=f"{request_id}/{n}",
+                id=f"{request_id}:{n}",
                 kind="question",
                 title=q["question"],
                 request=q,

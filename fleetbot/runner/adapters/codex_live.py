@@ -118,7 +118,7 @@ class AppServerDriver:
         return [self._call("turn/steer", params, self._steered, lambda _: self._new_turn(text))]
 
     def answer(self, question: str, answer: Answer) -> Sequence[Step] | None:
-        request = self._open.get(question.partition("/")[0])
+        request = self._open.get(question.partition(":")[0])
         if request is None or question not in request.waiting:
             return None
         asked = request.waiting.pop(question)
@@ -128,7 +128,7 @@ class AppServerDriver:
             request.answers[asked] = {"answers": [answer.text]}
         if request.waiting:
             return []
-        del self._open[question.partition("/")[0]]
+        del self._open[question.partition(":")[0]]
         result = request.answers if request.approval else {"answers": request.answers}
         # The protocol has no place for a reason, so it follows as a message.
         why = self.steer(answer.text) if answer.verdict == "deny" and answer.text else []
@@ -269,11 +269,11 @@ class AppServerDriver:
         if self._spec.permissions == "deny":
             return [_send({"id": request_id, "result": {"answers": {}}})]
         key, questions = str(request_id), params["questions"]
-        ids = {f"{key}/{n}": question["id"] for n, question in enumerate(questions)}
+        ids = {f"{key}:{n}": question["id"] for n, question in enumerate(questions)}
         self._open[key] = _Open(request_id, False, ids, {})
         return [
             Question(
-                id=f"{key}/{n}",
+                id=f"{key}:{n}",
                 kind="question",
                 title=question["question"],
                 request=question,

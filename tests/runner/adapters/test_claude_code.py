@@ -215,10 +215,10 @@ def test_several_questions_are_answered_together() -> None:
     asked = {"subtype": "can_use_tool", "tool_name": "AskUserQuestion"}
     first, second = live.line(request("7", **asked, input={"questions": questions}))
 
-    assert live.answer("7/0", Answer("allow", "Blue")) == []
-    [response] = sent(live.answer("7/1", Answer("allow", "L")))
+    assert live.answer("7:0", Answer("allow", "Blue")) == []
+    [response] = sent(live.answer("7:1", Answer("allow", "L")))
 
-    assert (first.id, second.id) == ("7/0", "7/1")  # type: ignore[union-attr]  # both are questions
+    assert (first.id, second.id) == ("7:0", "7:1")  # type: ignore[union-attr]  # both are questions
     answers = {"questions": questions, "answers": {"Color?": "Blue", "Size?": "L"}}
     assert response["response"] == {"behavior": "allow", "updatedInput": answers}
 

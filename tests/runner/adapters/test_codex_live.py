@@ -128,11 +128,11 @@ def test_several_questions_are_answered_together() -> None:
     questions = [{"id": "c", "question": "Color?"}, {"id": "s", "question": "Size?"}]
     talk.hears(id=0, method="item/tool/requestUserInput", params={"questions": questions})
 
-    assert talk.driver.answer("0/0", Answer("allow", "Blue")) == []
-    [answer] = sent(talk.driver.answer("0/1", Answer("allow", "L")))
+    assert talk.driver.answer("0:0", Answer("allow", "Blue")) == []
+    [answer] = sent(talk.driver.answer("0:1", Answer("allow", "L")))
 
     assert answer["result"] == {"answers": {"c": {"answers": ["Blue"]}, "s": {"answers": ["L"]}}}
-    assert talk.driver.answer("0/1", Answer("allow", "L")) is None
+    assert talk.driver.answer("0:1", Answer("allow", "L")) is None
 
 
 def test_only_this_once_is_ever_allowed() -> None:
