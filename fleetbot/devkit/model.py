@@ -101,6 +101,11 @@ class ScriptedModel:
     ) -> None:
         await self._runner.cleanup()
 
+    def begin(self, script: Iterable[Line]) -> None:
+        """Start over with this script, as if nothing had been asked yet."""
+        self.requests.clear()
+        self._script = list(script)
+
     def then(self, *lines: Line) -> None:
         """Add to the end of the script."""
         self._script.extend(lines)
