@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import REPO, Policy
+from fleetbot.domain.model import REPO, Budget, Policy
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
@@ -88,6 +88,15 @@ class RetrySettings(Section, frozen=True):
     cap_seconds: Seconds = 3600
 
 
+class BudgetSettings(Section, frozen=True):
+    """0 is no bound. Tokens are input and output together."""
+
+    task_usd: Annotated[float, Meta(ge=0)] = 0
+    task_tokens: Count = 0
+    day_usd: Annotated[float, Meta(ge=0)] = 0
+    day_tokens: Count = 0
+
+
 class VerifySettings(Section, frozen=True):
     authors: tuple[str, ...] = ()
     forbidden_paths: tuple[str, ...] = ()
@@ -111,6 +120,7 @@ class Settings(Section, frozen=True):
     rooms: dict[str, RoomSettings] = {}
     runs: RunSettings = RunSettings()
     retry: RetrySettings = RetrySettings()
+    budget: BudgetSettings = BudgetSettings()
     verify: VerifySettings = VerifySettings()
 
     @property
@@ -125,6 +135,8 @@ class Settings(Section, frozen=True):
             run_timeout_ms=_ms(self.runs.timeout_seconds),
             max_refutations=self.runs.max_refutations,
             repo_limit=self.runs.repository_limit,
+            task_budget=Budget(usd=self.budget.task_usd, tokens=self.budget.task_tokens),
+            day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
         )
 
 
@@ -200,5 +212,6 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "auth": AuthSettings,
     "runs": RunSettings,
     "retry": RetrySettings,
+    "budget": BudgetSettings,
     "verify": VerifySettings,
 }

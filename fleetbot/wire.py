@@ -285,6 +285,11 @@ class TakenRequest(Message, frozen=True):
 
 
 class AgentView(Answer, frozen=True):
+    """`parked_until`: until then (epoch ms) it takes nothing, its account has reached a limit.
+
+    `draining`: it takes nothing new until a person resumes it.
+    """
+
     name: str
     adapter: str
     status: str
@@ -296,6 +301,8 @@ class AgentView(Answer, frozen=True):
     program: str = ""
     account: str = ""
     health: tuple[str, ...] = ()
+    parked_until: int = 0
+    draining: bool = False
 
 
 class AgentList(Answer, frozen=True):
@@ -331,6 +338,7 @@ class TaskView(Answer, frozen=True):
     needs: tuple[str, ...] = ()
     wanted_agent: str | None = None
     receipt: str | None = None
+    spent: Usage = Usage()
 
 
 class TaskList(Answer, frozen=True):
@@ -338,6 +346,28 @@ class TaskList(Answer, frozen=True):
 
     tasks: tuple[TaskView, ...]
     next: str | None = None
+
+
+class UsageRow(Answer, frozen=True):
+    """What runs used together; `input_tokens` includes `cached_tokens`.
+
+    `cost_usd` is null where no program told.
+    """
+
+    key: str
+    runs: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+
+
+class UsageAnswer(Answer, frozen=True):
+    """`GET usage`: the dearest parts first, or days from the newest back; `total` is of all."""
+
+    by: str
+    parts: tuple[UsageRow, ...]
+    total: UsageRow
 
 
 class EventView(Answer, frozen=True):

@@ -21,7 +21,7 @@ from fleetbot.chat.rich import (
     rows,
     say,
 )
-from fleetbot.chat.why import why
+from fleetbot.chat.why import resting, why
 from fleetbot.chat.wording import (
     EMOJI,
     STATE_WORDS,
@@ -44,8 +44,10 @@ from fleetbot.domain.model import (
     Task,
     TaskState,
     Verdict,
+    add_usage,
 )
 from fleetbot.domain.state import FleetState
+from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
 
@@ -66,6 +68,7 @@ def status(state: FleetState, hears: Hears, now: int) -> Rich:
     agents = _registered(state)
     return rows(
         say("🚦 ", bold(_headline(agents, counts))),
+        resting(state, now),
         bullets(_agent_line(state, agent, hears, now) for agent in agents[:AT_MOST]),
         _more(len(agents) - AT_MOST, "agent", "!fleet agents"),
         _for_a_person(stuck, sum(counts[s] for s in FOR_A_PERSON)),
@@ -133,6 +136,8 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
         parts.append(" is offline")
     elif agent.parked_until > now:
         parts.append(f" has reached its usage limit; again {until(agent.parked_until, now)}")
+    elif agent.draining:
+        parts.append(" is drained and takes nothing new")
     elif not runs:
         parts.append(" is free")
     if agent.max_concurrency > 1 and runs:
@@ -145,7 +150,7 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
 def _lamp(agent: Agent, now: int) -> str:
     if agent.status is not AgentStatus.ONLINE:
         return "🔌"
-    return "💤" if agent.parked_until > now else "🟢"
+    return "💤" if agent.parked_until > now or agent.draining else "🟢"
 
 
 def _at_work(task: Task, run: Run, hears: Hears, now: int) -> Rich:
@@ -201,6 +206,7 @@ def task(
         say(f"{EMOJI[its.state]} ", named(its)),
         say(bold(STATE_WORDS[its.state]), f" · {_traits(its)} · opened by {its.author}"),
         _claim(its, receipt) if receipt else None,
+        _spent(its, state),
         *why(state, its, now, policy),
         bullets(_run_line(run, now) for run in runs[-AT_MOST:]),
     )
@@ -215,6 +221,12 @@ def _traits(its: Task) -> str:
     if its.wanted_agent:
         parts.append(f"for {its.wanted_agent}")
     return ", ".join(parts)
+
+
+def _spent(its: Task, state: FleetState) -> str | None:
+    live = state.live_run(its)
+    spent = add_usage(its.spent, state.usage_of(live)) if live else its.spent
+    return f"🧮 {usage}" if (usage := usage_text(spent)) else None
 
 
 def _claim(its: Task, filed: FiledReceipt) -> Rich:

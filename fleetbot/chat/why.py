@@ -18,6 +18,7 @@ from fleetbot.domain.model import (
     TaskState,
     Verdict,
 )
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 
 
@@ -69,6 +70,8 @@ def _ended(task: Task, now: int) -> list[Part]:
 
 
 def _waiting(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
+    if rests := resting(state, now):
+        return [rests]
     if task.not_before > now:
         because = reason_text(task.reason) or "the last attempt failed"
         early = say("Sooner: ", code(f"!fleet retry {task.ref}"))
@@ -83,6 +86,14 @@ def _waiting(state: FleetState, task: Task, now: int, policy: Policy) -> list[Pa
         limit = count(policy.repo_limit, "task")
         return [f"{task.repo} has {limit} running already, which is its limit."]
     return _queueing(state, task, free)
+
+
+def resting(state: FleetState, now: int) -> Rich | None:
+    """Why nothing is given to anybody now; None if that is not so."""
+    if state.paused_until <= now:
+        return None
+    because = reason_text(ReasonCode.DAY_BUDGET_EXCEEDED)
+    return say("🌙 The fleet rests: ", because, f". It goes on {until(state.paused_until, now)}.")
 
 
 def _queueing(state: FleetState, task: Task, free: Sequence[Agent]) -> list[Part]:
@@ -132,6 +143,8 @@ def _unavailable(state: FleetState, agent: Agent, now: int) -> Rich | None:
         return say(name, " is offline.")
     if agent.parked_until > now:
         return say(name, f" waits for its usage limit to end {until(agent.parked_until, now)}.")
+    if agent.draining:
+        return say(name, " is drained: it takes nothing new until somebody resumes it.")
     runs = state.runs_of_agent(agent.name)
     if len(runs) >= agent.max_concurrency:
         return say(name, f" is busy with {count(len(runs), 'task')}.")

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetbot import wire
-from fleetbot.domain.commands import AgentSeen, DeregisterAgent, RegisterAgent
+from fleetbot.domain.commands import (
+    AgentSeen,
+    DeregisterAgent,
+    DrainAgent,
+    RegisterAgent,
+    ResumeAgent,
+)
 from fleetbot.domain.errors import Conflict, Forbidden, Invalid
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import Agent, AgentName, AgentStatus, RunId
@@ -78,12 +84,16 @@ class Agents:
     async def heartbeat(
         self, agent: AgentName, request: wire.HeartbeatRequest
     ) -> wire.HeartbeatAnswer:
-        """Extend the leases of the runs it names; answer which of them must stop."""
+        """Note what its runs have used, extend their leases; answer which of them must stop."""
+        await self._fleet.start()
+        self._fleet.note_usage(agent, {RunId(run): used for run, used in request.usage.items()})
         await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
         runs = tuple(RunId(run) for run in request.runs)
         await self._fleet.saw(agent, runs)
         return wire.HeartbeatAnswer(
-            next_seconds=self._rhythm.heartbeat, cancel=self._stale(agent, runs)
+            next_seconds=self._rhythm.heartbeat,
+            cancel=self._stale(agent, runs),
+            drain=self._fleet.state.agents[agent].draining,
         )
 
     def _stale(self, agent: AgentName, runs: tuple[RunId, ...]) -> tuple[wire.CancelOrder, ...]:
@@ -100,6 +110,18 @@ class Agents:
     async def deregister(self, agent: AgentName) -> None:
         """Its runs go back to the queue. A second time changes nothing."""
         await self._fleet.commit(DeregisterAgent(agent), Context(actor=f"agent:{agent}"))
+
+    async def drain(self, agent: AgentName, actor: str) -> wire.AgentView:
+        """It takes nothing new, whatever its runner says, until it is resumed."""
+        return await self._change(DrainAgent(agent), actor)
+
+    async def resume(self, agent: AgentName, actor: str) -> wire.AgentView:
+        """It takes tasks again, though it was drained or waits for a usage limit's reset."""
+        return await self._change(ResumeAgent(agent), actor)
+
+    async def _change(self, command: DrainAgent | ResumeAgent, actor: str) -> wire.AgentView:
+        await self._fleet.commit(command, Context(actor=actor))
+        return self._view(self._fleet.state.agents[command.agent])
 
     def list(self, capability: str | None, status: str | None) -> wire.AgentList:
         """Agents by name. Raises Invalid for a status that does not exist."""
@@ -130,6 +152,8 @@ class Agents:
             program=agent.program,
             account=agent.account,
             health=agent.health,
+            parked_until=agent.parked_until,
+            draining=agent.draining,
         )
 
 

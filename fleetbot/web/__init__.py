@@ -14,6 +14,7 @@ from fleetbot.services.agents import Agents
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.runs import Runs
+from fleetbot.services.spending import Spending
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.web.agents import AgentCalls
@@ -27,6 +28,7 @@ from fleetbot.web.receipts import ReceiptCalls
 from fleetbot.web.runs import RunCalls
 from fleetbot.web.talks import TalkCalls
 from fleetbot.web.tasks import TaskCalls
+from fleetbot.web.usage import UsageCalls
 from fleetbot.web.webhooks import WebhookCalls
 
 
@@ -62,6 +64,7 @@ class WebApi:
             *ReceiptCalls(parts.runs).endpoints(),
             *WebhookCalls(parts.intake).endpoints(),
             *TaskCalls(parts.tasks).endpoints(),
+            *UsageCalls(Spending(parts.fleet)).endpoints(),
             *self._events.endpoints(),
             *meta.endpoints(),
         )

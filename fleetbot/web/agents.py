@@ -5,9 +5,10 @@ from __future__ import annotations
 from types import NoneType
 
 from fleetbot import wire
-from fleetbot.domain.model import AgentStatus
+from fleetbot.domain.model import AgentName, AgentStatus
 from fleetbot.services.agents import Agents
 from fleetbot.web.endpoint import (
+    OPERATOR,
     AnyEndpoint,
     Call,
     Endpoint,
@@ -19,6 +20,7 @@ from fleetbot.web.endpoint import (
 from fleetbot.web.problems import Code
 
 AGENTS = f"/{wire.API}/agents"
+AGENT = f"{AGENTS}/{{agent}}"
 
 
 class AgentsQuery(Query, frozen=True):
@@ -31,6 +33,9 @@ class AgentCalls:
         self._agents = agents
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        return (*self._of_agents(), *self._of_people())
+
+    def _of_agents(self) -> tuple[AnyEndpoint, ...]:
         return (
             Endpoint(
                 method="POST",
@@ -66,6 +71,10 @@ class AgentCalls:
                 empty="The agent is signed off, now or before.",
                 refusals=(Code.NOT_FOUND,),
             ),
+        )
+
+    def _of_people(self) -> tuple[AnyEndpoint, ...]:
+        return (
             Endpoint(
                 method="GET",
                 path=AGENTS,
@@ -75,6 +84,28 @@ class AgentCalls:
                 query=AgentsQuery,
                 answer=wire.AgentList,
                 handler=self.list,
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{AGENT}/drain",
+                who=Who.OPERATOR,
+                summary="Let an agent end what it is at, and give it nothing new.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.AgentView,
+                handler=self.drain,
+                refusals=(Code.NOT_FOUND,),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{AGENT}/resume",
+                who=Who.OPERATOR,
+                summary="Give an agent tasks again that was drained or waits for a limit's reset.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.AgentView,
+                handler=self.resume,
+                refusals=(Code.NOT_FOUND,),
             ),
         )
 
@@ -89,3 +120,9 @@ class AgentCalls:
 
     async def list(self, call: Call[NoBody, AgentsQuery]) -> wire.AgentList:
         return self._agents.list(call.query.capability, call.query.status)
+
+    async def drain(self, call: Call[NoBody, NoQuery]) -> wire.AgentView:
+        return await self._agents.drain(AgentName(call.part("agent")), OPERATOR)
+
+    async def resume(self, call: Call[NoBody, NoQuery]) -> wire.AgentView:
+        return await self._agents.resume(AgentName(call.part("agent")), OPERATOR)

@@ -252,7 +252,7 @@ def test_a_parked_agent_is_told_with_its_time() -> None:
 
 def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_none() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.TaskNotice | fx.AgentNotice)]
+    forge = [e for e in told if not isinstance(e, fx.Notice)]
     assert {fx.destination(effect) for effect in forge} == {
         "forgejo:team/app#1",
         f"forgejo:team/app@{HEAD}",

@@ -38,6 +38,7 @@ _GROUPS = {
     "asks": "Questions",
     "webhooks": "Webhooks",
     "tasks": "Tasks",
+    "usage": "Usage",
     "events": "Events",
     "service": "The service itself",
 }

@@ -36,7 +36,8 @@ def states() -> str:
         "`retry.base_seconds` to `retry.cap_seconds`, less up to a quarter of it by chance. "
         "`agent_lost` is tried again at once, with another agent first if there is one. After "
         "`usage_limit` the agents of the account rest until the reset, and the attempt does not "
-        "count. `!fleet retry` forgets the attempts so far.",
+        "count; nor does it after `day_budget_exceeded`, which is tried again on the next day. "
+        "`!fleet retry` forgets the attempts so far, and gives a fresh budget.",
         "## As a picture",
         block(_diagram(), "mermaid"),
         "Whether a reason allows a retry: [reasons](reasons.md). What an event carries: "
@@ -77,14 +78,14 @@ def reasons() -> str:
 def _reason(reason: ReasonCode) -> tuple[str, ...]:
     its = REASONS[reason]
     by = "agents" if reason in REASONS_OF_AGENTS else "fleetbot"
-    if reason is ReasonCode.TIMEOUT:
+    if reason in (ReasonCode.TIMEOUT, ReasonCode.BUDGET_EXCEEDED):
         by = "agents, fleetbot"
     return code(reason), its.text, "yes" if its.retry_helps else "no", its.advice, by
 
 
 def events() -> str:
     """`events.md`."""
-    kinds = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS)
+    kinds = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)
     components = schemas(kinds)
     line = prose(inspect.cleandoc(ev.Recorded.__doc__ or "").partition("\n\n")[2])
     return page(
@@ -99,6 +100,8 @@ def events() -> str:
         *_events(ev.TASK_EVENTS, components),
         "## Of agents",
         *_events(ev.AGENT_EVENTS, components),
+        "## Of the fleet",
+        *_events(ev.FLEET_EVENTS, components),
         "## Values in them",
         *sections(components, skip=[kind.__name__ for kind in kinds]),
     )
