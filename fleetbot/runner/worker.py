@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from fleetbot.wire import FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
+Steps = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Worker:
@@ -56,12 +57,12 @@ class Worker:
 
     async def work(self) -> None:
         """A new run."""
-        await self._guarded(self._begin())
+        await self._guarded(self._begin)
 
     async def resume(self) -> None:
         """A run that an earlier runner left: report what it came to; guess nothing."""
         await process.sweep(self._order.run)
-        await self._guarded(self._go_on())
+        await self._guarded(self._go_on)
 
     def cancel(self, reason: str) -> None:
         """The orchestrator takes the run away. While it is being settled, the answer says so."""
@@ -69,13 +70,13 @@ class Worker:
             self._cancelled = reason
             self._task.cancel()
 
-    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, steps: Steps) -> None:
         """Run the steps while the log ships; whatever ends one ends the other."""
         self._task = asyncio.current_task()
         try:
             lost = await self._with_log(steps)
-        except asyncio.CancelledError:
-            if self._cancelled is None:
+        except BaseException as problem:
+            if not isinstance(problem, asyncio.CancelledError) or self._cancelled is None:
                 self._record.release()
                 raise
             lost = f"cancelled: {self._cancelled}"
@@ -83,13 +84,13 @@ class Worker:
         if lost:
             self._note_here(lost)
 
-    async def _with_log(self, steps: Coroutine[Any, Any, None]) -> str:
+    async def _with_log(self, steps: Steps) -> str:
         """Empty when the run was settled, else why it was given up."""
         lost = ""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._log.ship())
-                await steps
+                await steps()
                 self._log.finish()
         except* (Superseded, Refused, Unauthorized) as refusals:
             lost = f"given up: {first_error(refusals)}"
@@ -97,7 +98,7 @@ class Worker:
 
     async def _begin(self) -> None:
         self._note(f"attempt {self._order.attempt}: {self._order.title}")
-        await self._attempt(self._order.refuted, self._acknowledge())
+        await self._attempt(self._order.refuted, self._acknowledge)
 
     async def _acknowledge(self) -> None:
         link, run = self._setup.link, self._order.run
@@ -111,12 +112,12 @@ class Worker:
             self._note("the runner is back; the receipt is filed again")
             answer = await self._settle(record.receipt)
             if not _is_settled(answer):
-                await self._attempt(answer.reasons, _nothing())
+                await self._attempt(answer.reasons, _nothing)
         else:
             restarted = "the runner was restarted while the agent was at work; a retry goes on"
             await self._fail(RunFailed(ReasonCode.AGENT_FAILED, restarted))
 
-    async def _attempt(self, refuted: tuple[str, ...], word: Coroutine[Any, Any, None]) -> None:
+    async def _attempt(self, refuted: tuple[str, ...], word: Steps) -> None:
         """Work until a receipt is settled, or report why there is none.
 
         `word` is what the orchestrator is told meanwhile, before the program starts.
@@ -136,9 +137,7 @@ class Worker:
             said = f"the runner failed: {type(problem).__name__}: {problem}"
             await self._fail(RunFailed(ReasonCode.AGENT_FAILED, said))
 
-    async def _work_in_tree(
-        self, refuted: tuple[str, ...], word: Coroutine[Any, Any, None]
-    ) -> None:
+    async def _work_in_tree(self, refuted: tuple[str, ...], word: Steps) -> None:
         setup, order, machine = self._setup, self._order, self._setup.machine
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
@@ -148,7 +147,7 @@ class Worker:
             tree, briefed, _ = await together(
                 stack.enter_async_context(opening),
                 briefing.read(machine.forge, order.repo, order.issue),
-                word,
+                word(),
             )
             self._note(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
             handover = Handover(setup, order, tree, env, self._note)

@@ -36,7 +36,9 @@ class Scene:
     fleet: str
     said: list[str] = field(default_factory=list)
 
-    def config_text(self, script: str, *, agent: str = "", more: str = "", agents: str = "") -> str:
+    def config_text(
+        self, script: str, *, agent: str = "", more: str = "", forge: str = "", agents: str = ""
+    ) -> str:
         """`agent`: settings of the command agent; `agents`: others in its place."""
         command = f"""
             [[agents]]
@@ -57,6 +59,7 @@ class Scene:
             username = "fleet"
             token = "{self.fleet}"
             author_email = "fleet@example.org"
+            {forge}
             [runner]
             root = "{self.root / "state"}"
             drain_seconds = 20

@@ -39,7 +39,7 @@ def test_the_default_tells_the_issue_where_and_what_not_to_do() -> None:
 
     for word in ("#12", "bug", "Say hello", "In a file.", "fleet/12-say-hello", "Do not push"):
         assert word in text
-    for absent in ("earlier attempt", "not accepted", "people have said", "left out", "Comment"):
+    for absent in ("earlier attempt", "not accepted", "people have said", "Left out", "Comment"):
         assert absent not in text
 
 
@@ -56,7 +56,7 @@ def test_it_tells_what_is_known_besides() -> None:
     for word in (
         "Comment by bea",
         "Make it blue.",
-        "2 comments",
+        "Left out: 2",
         "Read AGENTS.md",
         "- Add a greeting",
         "Hurry up",
