@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.web.site import ENROL, Site
+import asyncio
+
+from fleetbot.domain.model import AgentName
+from fleetbot.services.timers import Timers
+from tests.web.site import ENROL, Site, claim
 
 REGISTER = "/api/v1/agents/register"
 HEARTBEAT = "/api/v1/agents/heartbeat"
@@ -105,3 +109,67 @@ async def test_a_status_that_does_not_exist_is_refused_with_those_that_do(site: 
     answer = await site.reader.get("/api/v1/agents", status="asleep")
 
     assert "deregistered, offline, online" in answer.refuses(422, "invalid", "status")
+
+
+async def test_a_drained_agent_is_told_so_and_gets_nothing_until_it_is_resumed(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+
+    drained = await site.operator.post("/api/v1/agents/claude-1/drain")
+
+    assert drained.body["draining"] is True
+    assert (await agent.post(HEARTBEAT, {"runs": []})).body["drain"] is True
+    assert (await claim(agent)).status == 204
+    resumed = await site.operator.post("/api/v1/agents/claude-1/resume")
+    assert resumed.body["draining"] is False
+    assert (await agent.post(HEARTBEAT, {"runs": []})).body["drain"] is False
+    assert (await claim(agent, "again")).status == 200
+
+
+async def test_only_operators_drain_and_only_agents_that_exist(site: Site) -> None:
+    agent = await site.agent()
+    for path in ("drain", "resume"):
+        url = f"/api/v1/agents/claude-1/{path}"
+        (await agent.post(url)).refuses(403, "forbidden")
+        (await site.reader.post(url)).refuses(403, "forbidden")
+        nobody = await site.operator.post(f"/api/v1/agents/claude-9/{path}")
+        assert "known: claude-1" in nobody.refuses(404, "not_found", "agent")
+
+
+async def test_a_usage_limit_parks_the_account_and_gives_the_task_to_another(site: Site) -> None:
+    limited = await site.agent("claude-1", account="team")
+    same, other = await site.agent("claude-2", account="team"), await site.agent("codex-1")
+    await site.task()
+    run, reset = await site.running(limited), site.now + 3_600_000
+
+    request = {"reason": "usage_limit", "until": reset}
+    assert (await limited.post(f"/api/v1/runs/{run}/fail", request)).status == 200
+
+    listed = (await site.reader.get("/api/v1/agents")).body["agents"]
+    assert {a["name"]: a["parked_until"] for a in listed} == {
+        "claude-1": reset,
+        "claude-2": reset,
+        "codex-1": 0,
+    }
+    assert (await claim(same)).status == 204
+    assert (await claim(other)).status == 200
+
+
+async def test_a_task_that_only_a_parked_agent_can_do_is_given_to_it_after_the_reset(
+    site: Site,
+) -> None:
+    agent = await site.agent()
+    await site.task()
+    run, reset = await site.running(agent), site.now + 60_000
+    request = {"reason": "usage_limit", "until": reset}
+    await agent.post(f"/api/v1/runs/{run}/fail", request)
+    timers = Timers(site.fleet, site.dispatcher)
+    waiting = asyncio.create_task(claim(agent, "after", wait=30))
+    await site.dispatcher.claimed()
+    await site.dispatcher.claimed()
+
+    site.now = reset
+    await site.fleet.saw(AgentName("claude-1"), ())
+    await timers.tick()
+
+    assert (await waiting).status == 200
