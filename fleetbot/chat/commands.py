@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -193,14 +193,13 @@ class Chat:
         """An issue that is no task yet becomes one: a person said so."""
         repo, number = self._ref(issue, said)
         task = await self._fleet.task_of_issue(repo, number)
+        is_new = task is None
         if task is None:
-            if agent not in self._fleet.state.agents:
-                raise NotFound(_no_agent(agent, self._fleet.state.agents), field="agent")
             request = wire.NewTaskRequest(repo=repo, issue=number)
-            view = await self._tasks.create(request, f"matrix:{said.sender}")
+            view = await self._tasks.create(request, f"matrix:{said.sender}", agent)
             task = self._fleet.state.tasks[TaskId(view.id)]
         changed = await self._commit(cmd.AssignTask(task.id, agent), said)
-        says = f"is for {agent} now." if changed else f"is for {agent} already."
+        says = f"is for {agent} now." if is_new or changed else f"is for {agent} already."
         task = self._fleet.state.tasks[task.id]
         return answers.moved("📋", task, says, *self._reasons(task))
 
@@ -240,10 +239,6 @@ def _elsewhere(room_id: str) -> Rich:
 
 def _not_of_this_room(repo: str) -> Forbidden:
     return Forbidden(f"{repo} is not a repository of this room.", field="issue")
-
-
-def _no_agent(agent: AgentName, known: Mapping[AgentName, object]) -> str:
-    return f"There is no agent {agent}; known: {', '.join(sorted(known)) or 'none yet'}."
 
 
 def _what(command: parse.Tasks) -> str:

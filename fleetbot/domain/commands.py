@@ -23,6 +23,8 @@ from fleetbot.domain.receipts import Finding
 
 @dataclass(frozen=True, slots=True)
 class CreateTask:
+    """`agent`: the one that a person chose for it, before any other could take it."""
+
     task: TaskId
     repo: str
     issue: int
@@ -30,6 +32,7 @@ class CreateTask:
     author: str
     traits: Traits
     base: str = ""
+    agent: AgentName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from fleetbot.domain import limits, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
-from fleetbot.domain.lookup import Draft, Drafts, current_run, run_id_of, the_agent, the_task
+from fleetbot.domain.lookup import (
+    Draft,
+    Drafts,
+    able_agent,
+    current_run,
+    run_id_of,
+    the_agent,
+    the_task,
+)
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentStatus,
@@ -95,7 +103,11 @@ def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
         traits=command.traits,
         base=command.base,
     )
-    return (Draft(task_stream(command.task), event),)
+    stream = task_stream(command.task)
+    if command.agent is None:
+        return (Draft(stream, event),)
+    agent = able_agent(state, command.agent, command.traits.needs)
+    return (Draft(stream, event), Draft(stream, ev.TaskPinned(agent=agent.name)))
 
 
 def _edit(state: FleetState, command: cmd.EditTask) -> Drafts:
@@ -106,13 +118,12 @@ def _edit(state: FleetState, command: cmd.EditTask) -> Drafts:
 
 
 def _assign(state: FleetState, command: cmd.AssignTask) -> Drafts:
-    task, agent = the_task(state, command.task), the_agent(state, command.agent)
-    if agent.status is AgentStatus.DEREGISTERED:
-        raise Conflict(f"{agent.name} has signed off: start its runner first.", field="agent")
-    if lacking := sorted(set(task.traits.needs) - set(agent.capabilities)):
-        raise Conflict(f"{agent.name} lacks {', '.join(lacking)}.", field="agent")
+    task = the_task(state, command.task)
+    agent = able_agent(state, command.agent, task.traits.needs)
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
         holder = state.runs[run_id_of(task)].agent
+        if holder == agent.name:
+            return ()
         raise Conflict(f"{task.ref} is with {holder}: cancel it first.", field="issue")
     stream = task_stream(task.id)
     pin = Draft(stream, ev.TaskPinned(agent=agent.name))
@@ -218,10 +229,12 @@ def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts
     known = state.agents.get(command.agent)
     others = (a for a in state.agents.values() if account and a.account == account)
     reset = max((agent.parked_until for agent in others), default=0)
-    registered = Draft(stream, command.registration)
+    back = known is not None and known.status is AgentStatus.OFFLINE
+    online = (Draft(stream, ev.AgentOnline()),) if back else ()
+    registered = (*online, Draft(stream, command.registration))
     if reset <= max(now, known.parked_until if known else 0):
-        return (registered,)
-    return (registered, Draft(stream, ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)))
+        return registered
+    return (*registered, Draft(stream, ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)))
 
 
 def _seen(state: FleetState, command: cmd.AgentSeen, policy: Policy) -> Drafts:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.errors import Forbidden, NotFound, Superseded
-from fleetbot.domain.model import Agent, AgentName, Run, RunId, RunState, Task, TaskId
+from fleetbot.domain.errors import Conflict, Forbidden, NotFound, Superseded
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    AgentStatus,
+    Run,
+    RunId,
+    RunState,
+    Task,
+    TaskId,
+)
 from fleetbot.domain.state import FleetState
 
 
@@ -33,6 +43,16 @@ def the_agent(state: FleetState, name: AgentName) -> Agent:
     except KeyError:
         known = ", ".join(sorted(state.agents)) or "none yet"
         raise NotFound(f"There is no agent {name}; known: {known}.", field="agent") from None
+
+
+def able_agent(state: FleetState, name: AgentName, needs: Sequence[str]) -> Agent:
+    """The agent, if it could take a task with these needs. Raises NotFound or Conflict."""
+    agent = the_agent(state, name)
+    if agent.status is AgentStatus.DEREGISTERED:
+        raise Conflict(f"{name} has signed off: start its runner first.", field="agent")
+    if lacking := sorted(set(needs) - set(agent.capabilities)):
+        raise Conflict(f"{name} lacks {', '.join(lacking)}.", field="agent")
+    return agent
 
 
 def run_id_of(task: Task) -> RunId:

@@ -10,7 +10,8 @@ from weakref import WeakValueDictionary
 
 from fleetbot.domain.commands import CancelTask, Command, CreateTask, EditTask, RetryTask
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
-from fleetbot.domain.model import OPEN_STATES, Task, TaskId, TaskState, Verdict
+from fleetbot.domain.lookup import able_agent, the_agent
+from fleetbot.domain.model import OPEN_STATES, AgentName, Task, TaskId, TaskState, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
@@ -103,10 +104,16 @@ class Issues:
             return await self.consider(repo, issue, context, reopened=reopened)
 
     async def consider(
-        self, repo: str, issue: Issue, context: Context, *, reopened: bool = False
+        self,
+        repo: str,
+        issue: Issue,
+        context: Context,
+        *,
+        reopened: bool = False,
+        agent: AgentName | None = None,
     ) -> Task | None:
         """Have the task follow the issue as it was just read; safe to call again, and at once by
-        many: an issue never becomes two tasks."""
+        many: an issue never becomes two tasks. `agent` is for whom a new task is."""
         if issue.pull_request is not None:
             return None
         bot = await self._client.login()
@@ -114,7 +121,7 @@ class Issues:
         if task is None:
             if issue.state != "open" or not wants_fleet(issue, self._labels(), bot):
                 return None
-            return await self._create(repo, issue, context)
+            return await self._create(repo, issue, context, agent)
         while command := next_command(task, issue, self._labels(), bot, reopened):
             if isinstance(command, CancelTask) and self.is_verifying(task):
                 self.put_off.add(Subject(repo, issue.number))
@@ -131,7 +138,9 @@ class Issues:
         filed = self._fleet.state.receipts.get(run.receipt) if run and run.receipt else None
         return filed is not None and filed.verdict is Verdict.PENDING
 
-    async def _create(self, repo: str, issue: Issue, context: Context) -> Task | None:
+    async def _create(
+        self, repo: str, issue: Issue, context: Context, agent: AgentName | None
+    ) -> Task | None:
         base = await self._base_of(repo, issue)
         command = CreateTask(
             task=self._new_task(),
@@ -141,10 +150,13 @@ class Issues:
             author=issue.user.login if issue.user else "",
             traits=traits_of(issue, self._labels()),
             base=base,
+            agent=agent,
         )
         try:
             await self._fleet.commit(command, context)
         except Conflict:
+            if await self._fleet.task_of_issue(repo, issue.number) is None:
+                raise
             log.debug("%s#%d has become a task meanwhile", repo, issue.number)
         return await self._fleet.task_of_issue(repo, issue.number)
 
@@ -156,12 +168,16 @@ class Issues:
 
     # -- a person asks for it
 
-    async def take(self, repo: str, number: int, actor: str) -> Task:
-        """Make an issue a task, by putting the trigger label on it.
+    async def take(
+        self, repo: str, number: int, actor: str, agent: AgentName | None = None
+    ) -> Task:
+        """Make an issue a task, by putting the trigger label on it; for `agent`, if one is named.
 
         Raises `Invalid`, `NotFound` or `Conflict`, and the forge client's errors.
         """
         name = self._must_be_listed(repo)
+        if agent is not None:
+            the_agent(self._fleet.state, agent)
         try:
             issue = await self._client.issue(name, number)
         except forge.NotFound:
@@ -170,7 +186,9 @@ class Issues:
             raise Invalid(f"{name}#{number} is a pull request.", field="issue")
         if issue.state != "open":
             raise Conflict(f"{name}#{number} is closed: reopen it first.", field="issue")
-        return await self._take(name, issue, actor)
+        if agent is not None:
+            able_agent(self._fleet.state, agent, traits_of(issue, self._labels()).needs)
+        return await self._take(name, issue, actor, agent)
 
     async def open(self, repo: str, title: str, body: str, actor: str) -> Task:
         """Open an issue and make it a task. Raises what `take` does."""
@@ -179,12 +197,17 @@ class Issues:
             raise Invalid("An issue needs a title.", field="title")
         return await self._take(name, await self._client.create_issue(name, title, body), actor)
 
-    async def _take(self, repo: str, issue: Issue, actor: str) -> Task:
-        if not wants_fleet(issue, self._labels(), await self._client.login()):
-            label = trigger_label(self._labels())
-            await self._client.ensure_labels(repo, [label])
-            await self._client.add_issue_labels(repo, issue.number, [label.name])
-        task = await self.look(repo, issue.number, Context(actor=actor))
+    async def _take(
+        self, repo: str, issue: Issue, actor: str, agent: AgentName | None = None
+    ) -> Task:
+        """The webhook that tells of the label waits: it knows nothing of the agent."""
+        async with self._locks.setdefault(Subject(repo, issue.number), asyncio.Lock()):
+            if not wants_fleet(issue, self._labels(), await self._client.login()):
+                label = trigger_label(self._labels())
+                await self._client.ensure_labels(repo, [label])
+                await self._client.add_issue_labels(repo, issue.number, [label.name])
+            issue = await self._client.issue(repo, issue.number)
+            task = await self.consider(repo, issue, Context(actor=actor), agent=agent)
         if task is None:
             raise Conflict(
                 f"{repo}#{issue.number} was not taken: does the bot have write access there?",

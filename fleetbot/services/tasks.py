@@ -94,14 +94,19 @@ class Tasks:
 
     # changing
 
-    async def create(self, request: wire.NewTaskRequest, actor: str) -> wire.TaskView:
-        """Take an issue, or open one. Raises Invalid unless exactly one of them is asked for."""
+    async def create(
+        self, request: wire.NewTaskRequest, actor: str, agent: AgentName | None = None
+    ) -> wire.TaskView:
+        """Take an issue, for `agent` if one is named, or open one.
+
+        Raises Invalid unless exactly one of them is asked for.
+        """
         if not REPO.match(request.repo):
             raise Invalid("repo must be owner/name.", field="repo")
         if (request.issue is None) == (request.title is None):
             raise Invalid("Give either `issue` or `title`.", field="issue")
         if request.issue is not None:
-            task = await self._issues.take(request.repo, request.issue, actor)
+            task = await self._issues.take(request.repo, request.issue, actor, agent)
         else:
             task = await self._issues.open(request.repo, request.title or "", request.body, actor)
         return await self._view(task)

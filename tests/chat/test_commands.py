@@ -193,11 +193,16 @@ async def test_a_wrong_command_gets_a_clear_answer_and_changes_nothing(
 
 async def test_a_task_at_work_is_not_taken_away_by_assigning_it(talk: Talk) -> None:
     await talk.stage.given_running()
+    other = cmd.RegisterAgent(AgentName("codex-1"), AgentRegistered(adapter="command"))
+    await talk.stage.fleet.commit(other, TEST)
 
     async with nothing_changed(talk.stage):
-        said = await talk.says("/assign claude-1 #1")
+        said = await talk.says("/assign codex-1 #1")
+        again = await talk.says("/assign claude-1 #1")
 
     assert said == "⚠️ ann/app#1 is with claude-1: cancel it first."
+    assert again is not None
+    assert "is for claude-1 already." in again
 
 
 @pytest.mark.parametrize("body", ["/cancel #1", "/retry #1", "!fleet assign claude-1 #1"])

@@ -85,6 +85,12 @@ def test_a_heartbeat_brings_a_silent_agent_back() -> None:
     assert world.agent().status is AgentStatus.ONLINE
 
 
+def test_registering_again_brings_a_silent_agent_back_and_the_room_hears() -> None:
+    world = created().later(61 * SECOND).given(cmd.Expire())
+    assert names(world.when(an_agent())) == ["agent.online", "agent.registered"]
+    assert world.agent().status is AgentStatus.ONLINE
+
+
 def test_a_heartbeat_does_not_bring_a_signed_off_agent_back() -> None:
     world = created().given(cmd.DeregisterAgent(agent=A1))
     with pytest.raises(Conflict, match="has signed off: register it again") as refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -121,13 +122,34 @@ def test_an_agent_that_lacks_a_skill_cannot_be_assigned() -> None:
     assert refusal.value.field == "agent"
 
 
-@pytest.mark.parametrize("command", [cmd.AssignTask(task=T1, agent=A1), cmd.RetryTask(task=T1)])
+def test_a_new_task_may_be_for_an_agent_from_the_start() -> None:
+    world = World().given(an_agent(A1), an_agent(A2), replace(a_task(), agent=A2))
+    assert world.task().pinned == A2
+    assert world.when(dispatch(A1)) == ()
+    assert names(world.when(dispatch(A2, R2))) == ["task.assigned"]
+
+
+def test_a_new_task_for_an_agent_that_cannot_take_it_is_not_made() -> None:
+    world = World().given(an_agent(A1))
+    for agent, error in ((A2, NotFound), (A1, Conflict)):
+        with pytest.raises(error) as refusal:
+            world.when(replace(a_task(needs=("rust",)), agent=agent))
+        assert refusal.value.field == "agent"
+    assert world.state.tasks == {}
+
+
+@pytest.mark.parametrize("situation", [assigned, running])
+def test_assigning_to_whoever_has_it_changes_nothing(situation: Callable[[], World]) -> None:
+    assert situation().when(cmd.AssignTask(task=T1, agent=A1)) == ()
+
+
+@pytest.mark.parametrize("command", [cmd.AssignTask(task=T1, agent=A2), cmd.RetryTask(task=T1)])
 @pytest.mark.parametrize("situation", [assigned, running])
 def test_a_task_in_hand_must_be_cancelled_first(
     situation: Callable[[], World], command: cmd.Command
 ) -> None:
     with pytest.raises(Conflict, match=r"team/app#1 is with claude-1.*cancel it first") as refusal:
-        situation().when(command)
+        situation().given(an_agent(A2)).when(command)
     assert refusal.value.field == "issue"
 
 

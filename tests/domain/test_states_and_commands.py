@@ -101,9 +101,9 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "assign": row(
         ("task.requeued", "task.pinned"),
         created=("task.pinned",),
-        assigned=Conflict,
-        running=Conflict,
-        verifying=Conflict,
+        assigned=NOTHING,
+        running=NOTHING,
+        verifying=NOTHING,
     ),
     "retry": row(AGAIN, created=NOTHING, assigned=Conflict, running=Conflict, verifying=Conflict),
     "cancel": row(("task.cancelled",), completed=NOTHING, cancelled=NOTHING),

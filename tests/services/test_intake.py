@@ -11,14 +11,16 @@ import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
-from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import Priority, TaskState
+from fleetbot.domain.events import AgentRegistered, Recorded
+from fleetbot.domain.model import AgentName, Priority, RunId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import Issue, Repository
 from fleetbot.forge.payloads import Delivery, IssueEvent, UnknownEvent, parse_delivery
+from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.store.journal import Arrival
-from tests.services.stage import BOT, REPO, TEST, Stage
+from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 
+CODEX = AgentName("codex-1")
 _numbers = itertools.count(1)
 
 
@@ -379,6 +381,31 @@ async def test_taking_an_issue_puts_the_label_on_it(stage: Stage) -> None:
     assert (await stage.ann.issue(REPO, 1)).label_names == {"fleet"}
     [line] = await stage.store.events()
     assert line.actor == "matrix:@ann:hs"
+
+
+async def test_an_issue_is_taken_for_an_agent_before_any_other_can_have_it(stage: Stage) -> None:
+    for name in (CLAUDE, CODEX):
+        registration = AgentRegistered(adapter="command")
+        await stage.fleet.commit(cmd.RegisterAgent(name, registration), TEST)
+    await stage.issue(labels=[])
+    dispatcher = Dispatcher(stage.fleet, lambda: RunId("r1"))
+    waiting = asyncio.create_task(dispatcher.claim(CODEX, "k", 10, lambda: True))
+
+    task = await stage.issues.take(REPO, 1, "matrix:@ann:hs", CLAUDE)
+    await stage.hear()
+
+    assert task.pinned == CLAUDE
+    assert (await stage.task()).state is TaskState.CREATED
+    dispatcher.close()
+    assert await waiting is None
+
+
+async def test_an_issue_is_not_taken_for_an_agent_that_could_not_do_it(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    with pytest.raises(NotFound, match="There is no agent claude-1"):
+        await stage.issues.take(REPO, 1, "matrix:@ann:hs", CLAUDE)
+    assert (await stage.ann.issue(REPO, 1)).label_names == set()
+    assert await stage.store.events() == []
 
 
 async def test_opening_an_issue_makes_it_a_task_once(stage: Stage) -> None:
