@@ -86,14 +86,16 @@ async def test_an_agent_that_changes_nothing_fails_with_a_reason(scene: Scene) -
     assert await scene.pulls() == []
 
 
-async def test_a_program_that_fails_is_reported_with_its_exit_status(scene: Scene) -> None:
+async def test_a_program_that_fails_is_reported_with_its_exit_status_and_last_words(
+    scene: Scene,
+) -> None:
     order = await scene.order()
 
     await scene.carry_out("echo 'no such tool' >&2; exit 3", order)
 
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.AGENT_FAILED
-    assert "exit status 3" in failure.detail
+    assert failure.detail == "exit status 3: no such tool"
     assert "no such tool" in scene.orchestrator.log_of(order.run)
 
 

@@ -98,6 +98,7 @@ class CommandDriver:
         self.pipe = config.prompt == "stdin"
         self._prompt = prompt
         self._last = ""
+        self._complaint = ""
 
     def opening(self) -> Iterable[Step]:
         return [Send(self._prompt), CloseInput()] if self.pipe else []
@@ -107,6 +108,7 @@ class CommandDriver:
         return [LogLine(text, "assistant")]
 
     def stderr(self, text: str) -> Iterable[Step]:
+        self._complaint = text.strip() or self._complaint
         return [LogLine(text, "stderr")]
 
     def steer(self, text: str) -> Sequence[Step] | None:
@@ -122,4 +124,5 @@ class CommandDriver:
         if code == 0:
             yield Finished(outcome="done", summary=self._last)
         else:
-            yield Finished(outcome="failed", reason=ReasonCode.AGENT_FAILED, detail=exit_text(code))
+            detail = ": ".join(filter(None, (exit_text(code), self._complaint)))
+            yield Finished(outcome="failed", reason=ReasonCode.AGENT_FAILED, detail=detail)
