@@ -128,6 +128,8 @@ class Fleet:
 
     def _submit(self, drafts: Drafts, context: Context, now: int) -> Landing:
         change, lines = self._apply(drafts, context, now)
+        if change == _NOTHING:
+            return Landing(lines, _done())
         landing = asyncio.ensure_future(self._land(change, lines))
         self._landings.add(landing)
         landing.add_done_callback(self._landings.discard)
@@ -189,12 +191,11 @@ class Fleet:
                 )
 
     async def _land(self, change: Change, lines: tuple[Recorded, ...]) -> None:
-        if change != _NOTHING:
-            try:
-                await self.store.append(change)
-            except StoreUnavailable:
-                self._stale = True
-                raise
+        try:
+            await self.store.append(change)
+        except StoreUnavailable:
+            self._stale = True
+            raise
         if lines:
             self._tell(lines)
 
@@ -303,3 +304,9 @@ class _Touched:
 
 
 _NOTHING = Change()
+
+
+def _done() -> asyncio.Future[None]:
+    done = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done

@@ -82,8 +82,6 @@ class Intake:
         Of an event without consequences only the id is kept.
         """
         key = f"delivery:{delivery.id}"
-        if await self._fleet.store.arrival(key) is not None:
-            return False
         matters = isinstance(delivery.payload, IssueEvent | PullRequestEvent)
         arrival = Arrival(
             key=key,
@@ -92,9 +90,10 @@ class Intake:
             body=body if matters else None,
             meta=delivery.event_type,
         )
-        await self._fleet.store.append(Change(arrivals=(arrival,)))
-        self._on_arrival()
-        return True
+        new = await self._fleet.store.keep(arrival)
+        if new:
+            self._on_arrival()
+        return new
 
     async def tick(self) -> None:
         """Act on what came in. What Forgejo cannot be asked about now stays, and is tried again;

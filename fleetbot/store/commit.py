@@ -44,6 +44,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 INSERT_ARRIVAL = (
     "INSERT INTO arrivals (key, kind, at, meta, body, answer) VALUES (?, ?, ?, ?, ?, ?)"
 )
+KEEP_ARRIVAL = f"{INSERT_ARRIVAL} ON CONFLICT (key) DO NOTHING"
 
 HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
 
@@ -161,7 +162,7 @@ class Journal:
                 rows = acted_on if change.events else arrived
                 rows += map(_arrival, change.arrivals)
         self._execute(INSERT_ARRIVAL, acted_on)
-        self._execute(INSERT_ARRIVAL + " ON CONFLICT (key) DO NOTHING", arrived)
+        self._execute(KEEP_ARRIVAL, arrived)
         self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
 
     def _write_outbox(self, changes: Sequence[Change]) -> None:
@@ -178,6 +179,10 @@ class Journal:
     def _entry_row(self, entry: OutboxEntry) -> Row:
         self._position += 1
         return outbox.entry_row(self._position, entry)
+
+    def keep(self, arrival: Arrival) -> bool:
+        """Whether the arrival's key is new; only then it is written."""
+        return self._db.execute(KEEP_ARRIVAL, _arrival(arrival)).rowcount == 1
 
     def append_log(self, chunk: LogChunk) -> int:
         """The log's length afterwards; lines that are there already are skipped."""

@@ -281,6 +281,9 @@ class Store(Protocol):
         is cancelled leaves the transaction alone: its change stands or falls with the others.
         """
 
+    async def keep(self, arrival: Arrival) -> bool:
+        """Remembers what came in, durably; False if something with its key is known already."""
+
     async def append_log(self, chunk: LogChunk) -> int:
         """Stores the lines that are new and returns the log's length; raises `LogGap`."""
 

@@ -74,6 +74,7 @@ class SqliteStore:
         self._loaded = False
         self._readers: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
+        self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
 
     async def open(self) -> None:
         await self._retire_writer()
@@ -87,6 +88,7 @@ class SqliteStore:
         await self.open()
         try:
             snapshot = await self._read(_snapshot)
+            self._tokens = dict(await self._rows("SELECT agent, hash FROM agent_tokens"))
         except msgspec.DecodeError as error:
             raise StoreUnavailable(
                 f"a read model cannot be read ({error}): `fleetbot db rebuild` makes them anew"
@@ -113,6 +115,11 @@ class SqliteStore:
 
     async def append(self, change: Change) -> None:
         await self._loaded_writer().submit(change)
+        self._tokens.update({token.agent: token.hash for token in change.tokens})
+
+    async def keep(self, arrival: Arrival) -> bool:
+        kept: bool = await self._loaded_writer().submit(lambda journal: journal.keep(arrival))
+        return kept
 
     async def append_log(self, chunk: LogChunk) -> int:
         writer = self._loaded_writer()
@@ -247,10 +254,10 @@ class SqliteStore:
         return await self._value(str, "SELECT value FROM anchors WHERE key = ?", key)
 
     async def token_hash(self, agent: AgentName) -> bytes | None:
-        return await self._value(bytes, "SELECT hash FROM agent_tokens WHERE agent = ?", agent)
+        return self._tokens.get(agent)
 
     async def agent_by_token_hash(self, hash: bytes) -> AgentName | None:
-        return await self._value(AgentName, "SELECT agent FROM agent_tokens WHERE hash = ?", hash)
+        return next((agent for agent, known in self._tokens.items() if known == hash), None)
 
     async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         query = """

@@ -102,6 +102,9 @@ async def test_tokens_are_found_by_agent_and_by_hash_and_are_replaced(store: Sto
     assert await store.agent_by_token_hash(b"old") is None
     assert await store.token_hash(AgentName("nobody")) is None
 
+    await store.load()
+    assert await store.agent_by_token_hash(b"new") == AGENT
+
 
 async def test_anchors_are_replaced(store: Store) -> None:
     await store.append(Change(anchors=(Anchor(key="k", value="1"), Anchor(key="k", value="2"))))
