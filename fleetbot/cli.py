@@ -84,6 +84,67 @@ def demo(agent: str, once: bool) -> None:
     sys.exit(show.main(agent, once))
 
 
+_database = click.argument(
+    "path", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="PATH"
+)
+
+
+@main.group()
+def db() -> None:
+    """Look after the journal: PATH is the plugin instance's SQLite database.
+
+    fleetbot must not be working on it: stop the instance first.
+    """
+
+
+@db.command()
+@_database
+def verify(path: Path) -> None:
+    """Prove that the journal is whole and that the read models follow from it."""
+    with _needs("runner"):
+        from fleetbot.store.existing import existing
+        from fleetbot.store.verify import Problem
+        from fleetbot.store.verify import verify as examine
+
+    async def examined() -> list[Problem]:
+        async with existing(path) as store:
+            return await examine(store)
+
+    with _database_errors():
+        problems = asyncio.run(examined())
+    for problem in problems:
+        click.echo(f"{click.style('✗', fg='red')}  {problem.where}: {problem.text}")
+    if not problems:
+        click.echo("The journal is whole, and the read models follow from it.")
+    elif problems[0].where.startswith("event "):
+        click.echo("The journal itself is damaged: restore a backup.")
+    else:
+        click.echo(f"The journal is whole; make the read models anew: fleetbot db rebuild {path}")
+    sys.exit(1 if problems else 0)
+
+
+@db.command()
+@_database
+def rebuild(path: Path) -> None:
+    """Make the read models again from the journal."""
+    with _needs("runner"):
+        from fleetbot.store.existing import existing
+        from fleetbot.store.verify import JournalDamaged
+        from fleetbot.store.verify import rebuild as make_anew
+
+    async def made() -> int:
+        async with existing(path) as store:
+            return await make_anew(store)
+
+    with _database_errors():
+        try:
+            events = asyncio.run(made())
+        except JournalDamaged as damage:
+            click.echo(f"fleetbot: the journal is damaged: {damage}", err=True)
+            sys.exit(1)
+    click.echo(f"The read models are made anew from {events} events.")
+
+
 def _say(who: str, text: str) -> None:
     click.echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
 
@@ -99,6 +160,15 @@ def _needs(extra: str) -> Iterator[None]:
         install = f"pip install 'fleetbot[{extra}]'"
         click.echo(f"fleetbot: {missing.name} is missing; install it: {install}", err=True)
         sys.exit(CONFIG_STATUS)
+
+
+@contextlib.contextmanager
+def _database_errors() -> Iterator[None]:
+    from fleetbot.store.journal import StoreUnavailable
+    from fleetbot.store.lock import DatabaseInUse
+
+    with _config_errors(StoreUnavailable), _config_errors(DatabaseInUse):
+        yield
 
 
 @contextlib.contextmanager
