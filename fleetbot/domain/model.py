@@ -183,13 +183,17 @@ class FiledReceipt(Value, frozen=True):
 
 
 class Traits(Value, frozen=True):
-    """What an issue's title and labels say of a task; derived anew at every edit."""
+    """What an issue's title and labels say of a task; derived anew at every edit.
+
+    `labelled`: the trigger label asks for the fleet, rather than an assignment to the bot.
+    """
 
     title: str
     kind: str = "task"
     priority: Priority = Priority.NORMAL
     agent: AgentName | None = None
     needs: tuple[str, ...] = ()
+    labelled: bool = False
 
 
 class Task(Value, frozen=True):

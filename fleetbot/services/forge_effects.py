@@ -150,7 +150,7 @@ class ForgeSender:
         bot = (await self._client.login()).lower()
         fleet = {bot, *(login.lower() for login in self._accounts().values())}
         wanted = self._assignee(effect, bot)
-        if bot in now and self._labels().trigger not in issue.label_names:
+        if bot in now and not effect.task.traits.labelled:
             wanted |= {bot}  # being assigned is how this issue asks for the fleet
         after = (now.keys() - fleet) | await self._assignable(effect, wanted, now)
         if after == now.keys():

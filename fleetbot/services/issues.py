@@ -17,7 +17,13 @@ from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.services.labels import LabelMaps, traits_of, trigger_label, wants_fleet
+from fleetbot.services.labels import (
+    LabelMaps,
+    still_wants_fleet,
+    traits_of,
+    trigger_label,
+    wants_fleet,
+)
 
 log = logging.getLogger("fleetbot.issues")
 
@@ -28,7 +34,7 @@ def next_command(
     task: Task, issue: Issue, maps: LabelMaps, bot: str, reopened: bool
 ) -> Command | None:
     """What the issue, as Forgejo shows it, asks of its task; None where they agree. Pure."""
-    wanted = wants_fleet(issue, maps, bot)
+    wanted = still_wants_fleet(issue, task, maps, bot)
     is_open = issue.state == "open"
     if task.state in OPEN_STATES:
         if not is_open:

@@ -15,6 +15,7 @@ from fleetbot.domain.model import (
     CAPABILITY,
     AgentName,
     Priority,
+    Task,
     TaskState,
     Traits,
 )
@@ -84,6 +85,14 @@ def wants_fleet(issue: Issue, maps: LabelMaps, bot_login: str) -> bool:
     return maps.trigger in issue.label_names or bot_login.lower() in assigned
 
 
+def still_wants_fleet(issue: Issue, task: Task, maps: LabelMaps, bot_login: str) -> bool:
+    """Where the label asked, only the label counts: the assignment may be our own, made to show
+    that an agent works."""
+    if task.traits.labelled:
+        return maps.trigger in issue.label_names
+    return wants_fleet(issue, maps, bot_login)
+
+
 def traits_of(issue: Issue, maps: LabelMaps) -> Traits:
     """What the issue says of its task. Of several types the first of the map holds, of several
     priorities the highest; a name that no agent or capability can have is ignored."""
@@ -100,6 +109,7 @@ def traits_of(issue: Issue, maps: LabelMaps) -> Traits:
         priority=max(priorities, default=Priority.NORMAL),
         agent=AgentName(agents[0]) if agents else None,
         needs=tuple(needs[:_MAX_NEEDS]),
+        labelled=maps.trigger in names,
     )
 
 

@@ -191,13 +191,26 @@ async def test_taking_the_label_off_cancels_and_putting_it_back_retries(stage: S
     assert (await stage.task()).state is TaskState.CREATED
 
 
-async def test_the_bots_own_assignment_keeps_a_running_task(stage: Stage) -> None:
+async def test_taking_the_label_off_stops_a_running_task_and_our_assignment_is_no_wish(
+    stage: Stage,
+) -> None:
     await stage.issue()
     await stage.hear()
     await stage.given_running()
     await stage.settle()
+    assert "fleetbot" in (await stage.ann.issue(REPO, 1)).assignee_logins
     await stage.ann.remove_issue_label(REPO, 1, "fleet")
     await stage.hear()
+    await stage.reconciler.tick()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.TRIGGER_REMOVED)
+
+
+async def test_a_task_asked_for_by_assignment_runs_until_that_is_taken_back(stage: Stage) -> None:
+    await stage.issue(labels=(), assignees=("fleetbot",))
+    await stage.hear()
+    await stage.given_running()
+    await stage.settle()
     assert (await stage.task()).state is TaskState.RUNNING
     await stage.ann.edit_issue(REPO, 1, assignees=[])
     await stage.hear()
