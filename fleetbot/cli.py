@@ -91,9 +91,10 @@ _database = click.argument(
 
 @main.group()
 def db() -> None:
-    """Look after the journal: PATH is the plugin instance's SQLite database.
+    """Look after the journal's database.
 
-    fleetbot must not be working on it: stop the instance first.
+    PATH is the plugin instance's SQLite database. fleetbot must not be working on it: stop the
+    instance first.
     """
 
 

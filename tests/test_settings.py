@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from ruamel.yaml import YAML
 
-from fleetbot.domain.model import Priority, TaskState
+from fleetbot.domain.model import Budget, Priority, TaskState
 from fleetbot.services.labels import LabelMaps
 from fleetbot.settings import RoomSettings, Settings, SettingsError, parse
 
@@ -71,7 +71,7 @@ def test_every_setting_is_in_the_shipped_configuration_and_nothing_else_is() -> 
 
 def test_the_shipped_values_are_the_defaults() -> None:
     shipped, least = parse(complete()), parse(config())
-    for name in ("auth", "rooms", "runs", "retry", "verify"):
+    for name in ("auth", "rooms", "runs", "retry", "budget", "verify"):
         assert getattr(shipped, name) == getattr(least, name), name
     assert shipped.forge.reconcile_seconds == least.forge.reconcile_seconds
     assert shown(shipped.labels) == shown(least.labels)
@@ -104,6 +104,7 @@ def test_what_is_written_counts() -> None:
         config(
             runs={"heartbeat_seconds": 1, "lease_seconds": 2.5, "repository_limit": 3},
             retry={"max_attempts": 5},
+            budget={"task_usd": 2.5, "day_tokens": 1000},
             auth={"reader_tokens": ["r" * 16]},
             labels={"trigger": "robot", "priorities": {"now": "urgent"}, "states": {"failed": ""}},
             verify={"forbidden_paths": ["*.lock"], "clock_skew_seconds": 0},
@@ -113,6 +114,7 @@ def test_what_is_written_counts() -> None:
     policy = settings.policy
     assert (policy.heartbeat_ms, policy.lease_ms, policy.repo_limit) == (1000, 2500, 3)
     assert (policy.max_attempts, policy.retry_base_ms) == (5, 30_000)
+    assert (policy.task_budget, policy.day_budget) == (Budget(usd=2.5), Budget(tokens=1000))
     assert settings.runs.rhythm.lease == 2.5
     assert settings.auth.token_sets.reader == ("r" * 16,)
     assert settings.labels.trigger == "robot"
@@ -135,6 +137,7 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "a number": (with_forge(token=12), "forge.token: expected `str`, got `int`."),
     "a misspelt setting": (with_forge(tokn="x"), "forge.tokn is an unknown setting; did you mean"),
     "an odd setting": (with_forge(zzz=1), "forge.zzz is an unknown setting; known: url, token,"),
+    "less than nothing": (config(budget={"day_usd": -1}), "budget.day_usd: expected `float` >= 0"),
     "a misspelt section": (config(run={}), "run is an unknown setting; did you mean runs?"),
     "a repository": (with_forge(repositories=["app"]), "forge.repositories: 'app' is not of the"),
     "one repository": (with_forge(repositories="a/b"), "forge.repositories: expected `array`"),

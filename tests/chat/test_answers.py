@@ -9,7 +9,7 @@ from fleetbot.chat import answers
 from fleetbot.chat.parse import COMMANDS, Misspelt, Misused
 from fleetbot.chat.rich import Rich
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import Priority, TaskId
+from fleetbot.domain.model import Budget, Policy, Priority, TaskId, Usage
 from fleetbot.domain.reasons import ReasonCode
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
@@ -168,3 +168,27 @@ def test_no_text_of_an_issue_or_person_becomes_a_tag_or_mention(hostile: str) ->
     for piece in said:
         assert not mentions(Markup(piece.html).text)
         assert not mentions(piece.text)
+
+
+def test_a_fleet_that_rests_and_an_agent_that_is_drained_are_seen_at_a_glance() -> None:
+    world = World(policy=Policy(day_budget=Budget(usd=1)))
+    world.given(a.an_agent(), a.a_task(), a.dispatch(), a.start()).uses(a.R1, Usage(cost_usd=1))
+    world.given(cmd.Expire(), cmd.DrainAgent(a.A1))
+
+    said = answers.status(world.state, everything, world.now)
+
+    assert said.text.splitlines()[1:3] == [
+        "🌙 The fleet rests: the fleet's budget for the day is used up."
+        " It goes on in 1 h 47 min, at 00:00 UTC.",
+        "• 💤 claude-1 is drained and takes nothing new",
+    ]
+
+
+def test_a_task_is_told_with_what_it_has_cost_so_far() -> None:
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    world.given(a.fail(usage=Usage(output_tokens=10, cost_usd=0.5))).later(HOUR)
+    world.given(a.dispatch(run=a.R2), a.start(a.R2)).uses(a.R2, Usage(cost_usd=0.25))
+
+    said = answers.task(world.task(), [], None, world.state, world.now, world.policy)
+
+    assert "🧮 10 out, $0.75" in said.text.splitlines()

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from fleetbot.chat.render import Message, notice
 from fleetbot.chat.wording import ago, span, until
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
-from fleetbot.domain.model import AgentName
+from fleetbot.domain.effects import AgentNotice, Notice, NoticeKind, TaskNotice
+from fleetbot.domain.model import AgentName, Budget, Policy, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
 from tests.chat.markup import Markup, mentions
@@ -27,7 +27,7 @@ def running() -> World:
 
 
 def heard(world: World, command: cmd.Command) -> list[Message]:
-    told = [x for x in world.told(command) if isinstance(x, TaskNotice | AgentNotice)]
+    told = [x for x in world.told(command) if isinstance(x, Notice)]
     return [notice(effect, world.now) for effect in told]
 
 
@@ -208,3 +208,22 @@ def test_moments_are_told_from_now() -> None:
     assert until(START - 1, START) == "at once"
     assert until(START + HOUR, START) == "in 60 min, at 23:13 UTC"
     assert until(START + 49 * HOUR, START) == "in 2 d, on 16 Nov at 23:13 UTC"
+
+
+def test_a_spent_day_is_told_once_with_when_it_goes_on() -> None:
+    world = World(policy=Policy(day_budget=Budget(usd=1)))
+    world.given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    world.uses(a.R1, Usage(output_tokens=1200, cost_usd=1.5))
+
+    rests, stopped = heard(world, cmd.Expire())
+
+    assert rests.urgent
+    assert lines(rests) == [
+        "🌙 The fleet rests: the fleet's budget for the day is used up",
+        "Spent today: 1.2k out, $1.50.",
+        "It goes on in 1 h 47 min, at 00:00 UTC.",
+        "Wait for the next day (UTC), or raise budget.day_usd or budget.day_tokens.",
+    ]
+    assert "🔁 It is tried again in 1 h 47 min, at 00:00 UTC." in lines(stopped)
+    world.policy = Policy()
+    assert lines(only(heard(world, cmd.Expire()))) == ["▶️ The fleet goes on"]

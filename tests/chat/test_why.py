@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from fleetbot.chat.rich import rows
 from fleetbot.chat.why import why
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import Priority, TaskId
+from fleetbot.domain.model import Budget, Policy, Priority, TaskId, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from tests.domain import builders as a
@@ -132,3 +132,34 @@ def test_it_is_over(command: cmd.CancelTask | None) -> None:
 
     holds = "Its receipt was checked against Forgejo and holds."
     assert said(world).startswith("It ended just now: cancelled" if command else holds)
+
+
+def test_the_days_budget_is_used_up() -> None:
+    world = World(policy=Policy(day_budget=Budget(usd=1)))
+    world.given(a.an_agent(), a.a_task(), a.dispatch(), a.start()).uses(a.R1, Usage(cost_usd=1))
+    world.given(cmd.Expire(), a.a_task(a.T2))
+
+    for task in (a.T1, a.T2):
+        assert said(world, task) == (
+            "🌙 The fleet rests: the fleet's budget for the day is used up."
+            " It goes on in 1 h 47 min, at 00:00 UTC."
+        )
+
+
+def test_its_agent_is_drained() -> None:
+    world = World().given(a.an_agent(), cmd.DrainAgent(a.A1), a.a_task())
+
+    assert said(world) == ("claude-1 is drained: it takes nothing new until somebody resumes it.")
+
+
+def test_a_task_that_used_up_its_budget_says_how_to_go_on() -> None:
+    world = World(policy=Policy(task_budget=Budget(usd=1)))
+    world.given(a.an_agent(), a.a_task(), a.dispatch(), a.start()).uses(a.R1, Usage(cost_usd=1.5))
+    world.given(cmd.Expire())
+
+    assert said(world).splitlines() == [
+        "It ended just now: the task's budget is used up.",
+        "> $1.50 of $1.00",
+        "Retry: that gives it the budget once more. Or raise the budget, or split the issue.",
+        "🙋 To try again: !fleet retry team/app#1",
+    ]

@@ -103,3 +103,23 @@ def test_a_missing_yoyo_is_told_in_one_line(
 
     with pytest.raises(MigrationError, match="pip install 'yoyo-migrations"):
         migrate_sqlite(database)
+
+
+def test_what_runs_used_before_is_counted_after_an_update(database: Path) -> None:
+    migrate_sqlite(database)
+    for column in ("ended_at", "input_tokens", "output_tokens", "cached_tokens", "cost_usd"):
+        execute(database, "DROP INDEX IF EXISTS runs_ended")
+        execute(database, f"ALTER TABLE runs DROP COLUMN {column}")
+    execute(database, "DELETE FROM _yoyo_migration WHERE migration_id = '0002-usage'")
+    used = '{"ended_at": 7, "usage": {"input_tokens": 5, "cost_usd": 0.25}}'
+    for run, data in (("r1", used), ("r2", "{}")):
+        values = f"VALUES ('{run}', 't', 'a', 1, '{data}')"
+        execute(database, f"INSERT INTO runs (id, task, agent, assigned_at, data) {values}")
+
+    assert migrate_sqlite(database) == ["0002-usage"]
+
+    columns = "id, ended_at, input_tokens, output_tokens, cached_tokens, cost_usd"
+    assert execute(database, f"SELECT {columns} FROM runs ORDER BY id") == [
+        ("r1", 7, 5, 0, 0, 0.25),
+        ("r2", 0, 0, 0, 0, None),
+    ]

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -63,12 +63,16 @@ def _states(word: str) -> str:
 
 def shell() -> str:
     """`cli.md`, from what the command says of itself."""
-    overview = _help()
-    names = re.findall(r"^  (\w+)  ", overview.partition("Commands:")[2], re.MULTILINE)
-    parts = [block(overview)]
-    for name in names:
-        parts += [f"## fleetbot {name}", block(_help(name))]
-    return page("The fleetbot command", *parts)
+    return page("The fleetbot command", *_shell())
+
+
+def _shell(*words: str) -> Iterator[str]:
+    text = _help(*words)
+    if words:
+        yield f"## fleetbot {' '.join(words)}"
+    yield block(text)
+    for name in re.findall(r"^  (\w+)  ", text.partition("Commands:")[2], re.MULTILINE):
+        yield from _shell(*words, name)
 
 
 def _help(*words: str) -> str:

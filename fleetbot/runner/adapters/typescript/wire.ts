@@ -143,6 +143,7 @@ export type ReasonCode =
   | "budget_exceeded"
   | "cancelled_by_user"
   | "context_too_long"
+  | "day_budget_exceeded"
   | "forge_refused"
   | "forge_unavailable"
   | "hook_failed"
