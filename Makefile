@@ -2,6 +2,7 @@
 #
 #   make demo                       the whole story on real servers, then a chat prompt
 #   make demo ONCE=1 AGENT=command  the story only; exit status 0 if it ends well
+#   make demo AGENT=claude          with your own Claude Code (or codex) and its login: costs money
 #   make test PYTEST_ARGS='-k word' checks, then the tests
 #   make check                      linters and types
 #   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
@@ -24,7 +25,7 @@ AGENT ?= command
 .PHONY: help demo test check plugin docs clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,8p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,9p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)

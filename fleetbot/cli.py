@@ -75,7 +75,7 @@ def check(path: Path) -> None:
 
 
 @main.command()
-@click.option("--agent", default="command", show_default=True, help="Which program does the work.")
+@click.option("--agent", default="command", show_default=True, help="command, claude or codex.")
 @click.option("--once", is_flag=True, help="End after the story; the status says how it went.")
 def demo(agent: str, once: bool) -> None:
     """Show the whole job once, for real, on this machine alone; then talk to the bot."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import tempfile
 import textwrap
 import time
@@ -13,49 +12,14 @@ from pathlib import Path
 import click
 
 from fleetbot.devkit.chat_prompt import ChatPrompt
+from fleetbot.devkit.demo_agents import AgentMissing, DemoAgent, choose
 from fleetbot.devkit.story import Step, Story, StoryFailed, until
 from fleetbot.devkit.world import REPO, World
 
 TITLE = "The greeting is misspelt"
 BODY = "`greet()` says *Helo*. It should say *Hello*; the tests should notice next time."
-STORY_SECONDS = 120
+MISSING = 2  # exit status where the agent asked for cannot be had
 TOLD = "told"  # the demo task's name once its story has ended well
-
-COMMAND_AGENT = '''
-"""A stand-in for a coding agent: reads its task, mends the code, tests it, commits."""
-
-import os
-import pathlib
-import subprocess
-import sys
-
-issue = os.environ["FLEETBOT_ISSUE"]
-prompt = pathlib.Path(os.environ["FLEETBOT_PROMPT_FILE"]).read_text()
-print(f"I have read issue #{issue} ({len(prompt.split())} words)", flush=True)
-
-code = pathlib.Path("greeting.py")
-test = pathlib.Path("test_greeting.py")
-if "Helo" in code.read_text():
-    code.write_text(code.read_text().replace("Helo", "Hello"))
-    print("greeting.py: Helo -> Hello", flush=True)
-    test.write_text(test.read_text().replace('.endswith(", Ada!"))', ' == "Hello, Ada!")'))
-    print("test_greeting.py: the test looks at the whole greeting now", flush=True)
-else:
-    notes = pathlib.Path("NOTES.md")
-    before = notes.read_text() if notes.exists() else "# Notes\\n"
-    notes.write_text(f"{before}\\n- Issue #{issue}: {os.environ['FLEETBOT_TITLE']}\\n")
-    print("NOTES.md: noted what was asked for", flush=True)
-
-unittest = [sys.executable, "-B", "-m", "unittest", "-q"]
-tests = subprocess.run(unittest, capture_output=True, text=True)
-print(tests.stderr.strip().splitlines()[-1], flush=True)
-if tests.returncode:
-    sys.exit("the tests fail")
-subprocess.run(["git", "add", "--all"], check=True)
-message = f"{os.environ['FLEETBOT_TITLE']}\\n\\nRefs #{issue}"
-subprocess.run(["git", "commit", "--quiet", "-m", message], check=True)
-print("committed", flush=True)
-'''
 
 
 class Teller:
@@ -107,11 +71,18 @@ async def _until_interrupted(agent: str, once: bool) -> int:
         return 0 if task.get_name() == TOLD else 130
 
 
-async def _demo(agent: str, once: bool) -> int:
+async def _demo(name: str, once: bool) -> int:
     tell = Teller()
-    with tempfile.TemporaryDirectory(prefix="fleetbot-demo-") as name:
+    with tempfile.TemporaryDirectory(prefix="fleetbot-demo-") as folder:
+        try:
+            agent = await choose(name, Path(folder))
+        except AgentMissing as missing:
+            click.echo(click.style(str(missing), fg="red"), err=True)
+            return MISSING
+        for line in agent.notice:
+            click.echo(click.style(line, fg="yellow"))
         tell(Step("start", "Synapse, maubot with the plugin, a forge; all on 127.0.0.1"))
-        async with World.start(Path(name)) as world:
+        async with World.start(Path(folder)) as world:
             try:
                 await _tell_story(world, agent, tell)
             except StoryFailed as failure:
@@ -131,15 +102,15 @@ def _mark_told() -> None:
     task.set_name(TOLD)
 
 
-async def _tell_story(world: World, agent: str, tell: Teller) -> None:
-    world.start_runner(_agents(world, agent))
+async def _tell_story(world: World, agent: DemoAgent, tell: Teller) -> None:
+    world.start_runner(agent.table, env=agent.env)
     tell(Step("runner", "one agent, named smith"))
     await until(lambda: _is_online(world), "the agent to register")
     tell.restart()
     issue = await world.open_issue(TITLE, BODY, labels=("fleet", "bug", "priority:high"))
     tell(Step("issue", f"alice opens {REPO}#{issue}: {TITLE}"))
     story = Story(world, issue, tell)
-    await story.watch(STORY_SECONDS)
+    await story.watch(agent.seconds)
     await _check_outcome(world, issue)
     tell(Step("done", f"{world.forge.url}/{REPO}/issues/{issue}"))
 
@@ -154,17 +125,6 @@ async def _check_outcome(world: World, issue: int) -> None:
         return "status:done" in labels
 
     await until(is_done, "the label status:done on the issue")
-
-
-def _agents(world: World, agent: str) -> str:
-    if agent != "command":
-        raise StoryFailed(f"There is no demo for the agent {agent!r}; there is: command.")
-    script = world.root / "agent.py"
-    script.write_text(COMMAND_AGENT)
-    return (
-        '[[agents]]\nname = "smith"\nadapter = "command"\ncapabilities = ["python"]\n'
-        f'command = {{ argv = ["{sys.executable}", "{script}"] }}\n'
-    )
 
 
 def _explain(world: World, failure: StoryFailed) -> None:

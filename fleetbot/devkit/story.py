@@ -74,7 +74,10 @@ class Story:
         self._matrix = asyncio.Queue[Step]()
 
     async def watch(self, timeout: float) -> None:
-        """Until every step was seen. Raises StoryFailed after `timeout` seconds."""
+        """Until every step was seen.
+
+        Raises StoryFailed after `timeout` seconds, or once the task has failed for good.
+        """
         deadline = time.monotonic() + timeout
         listener = asyncio.create_task(self._listen())
         try:
@@ -82,6 +85,7 @@ class Story:
                 if time.monotonic() > deadline:
                     raise StoryFailed(f"Not seen within {timeout:.0f} s: {', '.join(missing)}.")
                 await self._look()
+                await self._stop_if_failed()
                 await asyncio.sleep(_POLL_SECONDS)
         finally:
             listener.cancel()
@@ -94,6 +98,12 @@ class Story:
                 self._see(step)
         for step in self._new_requests():
             self._see(await self._spelt_out(step))
+
+    async def _stop_if_failed(self) -> None:
+        if "failed" in self.seen:
+            task = await self._world.get(f"/tasks/{self._task}")
+            if task["state"] == "failed":
+                raise StoryFailed(f"The task failed: {task['reason']}: {task.get('detail', '')}")
 
     async def _spelt_out(self, step: Step) -> Step:
         if step.name != "labels":
