@@ -68,11 +68,17 @@ async def ask(world: World, text: str, *, who: str = "alice") -> str:
     person = world.alice if who == "alice" else world.bob
     said = await person.send(world.room, text)
 
-    def answers(event: RoomEvent) -> bool:
+    return (await person.wait_for(answer_to(said))).text
+
+
+def answer_to(said: str) -> Callable[[RoomEvent], bool]:
+    """The answer to the message with this event id."""
+
+    def matches(event: RoomEvent) -> bool:
         relation = event.content.get("m.relates_to", {})
         return bool(relation.get("m.in_reply_to", {}).get("event_id") == said)
 
-    return (await person.wait_for(answers)).text
+    return matches
 
 
 async def said_in_room(world: World) -> list[str]:
