@@ -33,11 +33,11 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _is_one_of(token: str, known: Iterable[str]) -> bool:
+def _is_one_of(token: str, hashes: Iterable[bytes]) -> bool:
     """Constant time: every token is compared, whichever matches."""
-    found = False
-    for candidate in known:
-        found |= hmac.compare_digest(token_hash(token), token_hash(candidate))
+    found, digest = False, token_hash(token)
+    for known in hashes:
+        found |= hmac.compare_digest(digest, known)
     return found
 
 
@@ -46,7 +46,10 @@ class Access:
 
     def __init__(self, store: Store, tokens: TokenSets) -> None:
         self._store = store
-        self._tokens = tokens
+        self._enrolment, self._reader, self._operator = (
+            tuple(map(token_hash, some))
+            for some in (tokens.enrolment, tokens.reader, tokens.operator)
+        )
 
     async def agent(self, token: str) -> AgentName | None:
         """The agent that the token was given to."""
@@ -58,10 +61,10 @@ class Access:
         return name if stored and hmac.compare_digest(stored, digest) else None
 
     def may_enrol(self, token: str) -> bool:
-        return _is_one_of(token, self._tokens.enrolment)
+        return _is_one_of(token, self._enrolment)
 
     def may_read(self, token: str) -> bool:
-        return _is_one_of(token, self._tokens.reader) or self.may_operate(token)
+        return _is_one_of(token, self._reader) or self.may_operate(token)
 
     def may_operate(self, token: str) -> bool:
-        return _is_one_of(token, self._tokens.operator)
+        return _is_one_of(token, self._operator)

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, StreamReader, web
 
 from fleetbot.domain.model import AgentName
 from fleetbot.forge.payloads import verify_signature
@@ -139,22 +139,30 @@ def _bearer(request: web.Request) -> str:
 
 async def _read(request: web.Request, limit: int) -> bytes:
     """The body, counted while it is read: a header may lie and a packed body may grow."""
-    too_large = Refusal(Code.TOO_LARGE, f"The body may have {limit} bytes: send less.")
-    if (request.content_length or 0) > limit:
-        raise too_large
-    body = bytearray()
+    content = request.content
+    body = b""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                body += chunk
-                if len(body) > limit:
-                    raise too_large
+        if content.is_eof():  # a small body comes with its headers: there is nothing to wait for
+            body = content.read_nowait()
+        if not content.at_eof() and (request.content_length or 0) <= limit:
+            async with asyncio.timeout(BODY_SECONDS):
+                body += await _rest(content, limit - len(body))
     except TimeoutError:
         detail = f"The body took longer than {BODY_SECONDS:g} seconds."
         raise Refusal(Code.TOO_SLOW, detail) from None
     except (ClientPayloadError, web.RequestPayloadError, ConnectionError):
         raise Refusal(Code.MALFORMED, "The body ended early or is damaged.") from None
-    return bytes(body)
+    if max(len(body), request.content_length or 0) > limit:
+        raise Refusal(Code.TOO_LARGE, f"The body may have {limit} bytes: send less.")
+    return body
+
+
+async def _rest(content: StreamReader, limit: int) -> bytes:
+    """What is still to come, to its end or to just beyond the limit."""
+    rest = bytearray()
+    while not content.at_eof() and len(rest) <= limit:
+        rest += await content.read(_CHUNK)
+    return bytes(rest)
 
 
 def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:
