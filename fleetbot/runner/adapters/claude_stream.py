@@ -77,6 +77,8 @@ class ClaudeMessages:
         self._error = ""
         self._limited = self._limit_told = False
         self._broken_answer = False
+        self._accounted = Usage()  # as the last result has it
+        self._requests: dict[str, Usage] = {}  # to the model, since then
         self.session = ""
         self._tail = OutputTail()
         self.finished: Finished | None = None
@@ -136,6 +138,24 @@ class ClaudeMessages:
                 yield LogLine(block["text"], "system" if self._error else "assistant")
             elif block["type"] == "tool_use":
                 yield ToolUse(block["name"], tool_summary(block["input"]))
+        yield from self._used_so_far(message["message"])
+
+    def _used_so_far(self, message: Mapping[str, Any]) -> Iterable[Step]:
+        """Once for each request to the model: its input; output and cost come with the result."""
+        usage, request = message.get("usage") or {}, str(message.get("id"))
+        cached = int(usage.get("cache_read_input_tokens") or 0)
+        fresh = sum(
+            int(usage.get(key) or 0) for key in ("input_tokens", "cache_creation_input_tokens")
+        )
+        if request in self._requests or not fresh + cached:
+            return
+        self._requests[request] = Usage(input_tokens=fresh + cached, cached_tokens=cached)
+        since = self._requests.values()
+        yield structs.replace(
+            self._accounted,
+            input_tokens=self._accounted.input_tokens + sum(u.input_tokens for u in since),
+            cached_tokens=self._accounted.cached_tokens + sum(u.cached_tokens for u in since),
+        )
 
     def _rate_limit(self, info: Mapping[str, Any]) -> Iterable[Step]:
         if info.get("status") != "rejected":
@@ -160,7 +180,9 @@ class ClaudeMessages:
             summary="" if failed else said,
             permission_denials=denials,
         )
-        yield self._usage(message)
+        self._accounted = self._usage(message)
+        self._requests.clear()
+        yield self._accounted
         if self.finished.reason is ReasonCode.USAGE_LIMIT and not self._limit_told:
             yield LimitReached("account")  # the plain mode does not say until when
 
