@@ -72,11 +72,12 @@ async def test_an_issue_becomes_a_verified_task(fleet: Programs, name: str) -> N
 
 @where_asked
 async def test_a_person_says_no_to_one_thing_and_yes_to_another(fleet: Programs, name: str) -> None:
-    shell = fleet[name].shell
     escalated = {} if "claude" in name else {"sandbox_permissions": "require_escalated"}
-    fleet.told(
-        shell(committing("no.txt"), **escalated), shell(committing("yes.txt"), **escalated), DONE
-    )
+
+    def risky(path: str) -> Reply:
+        return fleet[name].shell(f"python3 -c 'print()' && {committing(path)}", **escalated)
+
+    fleet.told(risky("no.txt"), risky("yes.txt"), DONE)
     issue = await fleet.issue_for(name, "Ask before you act")
 
     first = await fleet.asked()
