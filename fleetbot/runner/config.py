@@ -122,7 +122,7 @@ class AgentConfig(Table, frozen=True):
     env: tuple[str, ...] = ()
     prompt: str = ""
     permissions: Permissions = "ask"
-    commit_leftovers: bool | None = None
+    commit_leftovers: bool = True
     sandbox: Literal["none", "bubblewrap"] = "none"
     bubblewrap: Sandbox = Sandbox()
     claude: ClaudeConfig | None = None
@@ -143,12 +143,6 @@ class AgentConfig(Table, frozen=True):
         """The settings of this agent's program, as its adapter takes them."""
         table = getattr(self, self.adapter.partition("-")[0])
         return {} if table is None else msgspec.structs.asdict(table)
-
-    @property
-    def commits_leftovers(self) -> bool:
-        if self.commit_leftovers is None:
-            return self.adapter == "command"
-        return self.commit_leftovers
 
 
 class Config(Table, frozen=True):

@@ -44,7 +44,8 @@ class Handover:
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
         """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
         order, start, repository = self._order, self._tree.start, self._tree.repository
-        if self._setup.agent.commits_leftovers:
+        self._tree.check()
+        if self._setup.agent.commit_leftovers:
             await self._commit_leftovers()
         head = await self._tree.head(self._setup.machine.git)
         files = await repository.files(start.base_commit, head)

@@ -12,7 +12,7 @@ from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.model import Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire import AskAnswer
-from tests.runner.adapters.agents import COMMIT, Agent
+from tests.runner.adapters.agents import COMMIT, RISKY_COMMIT, Agent
 from tests.runner.adapters.harness import KEY
 from tests.runner.orchestrator import Finding
 from tests.runner.scene import Scene
@@ -120,7 +120,7 @@ async def test_a_person_allows_what_the_program_may_not_do_by_itself(
 ) -> None:
     order = await scene.order()
     escalate = {} if agent.kind == "claude-code" else {"sandbox_permissions": "require_escalated"}
-    agent.model.then(agent.shell(COMMIT, **escalate), DONE)
+    agent.model.then(agent.shell(RISKY_COMMIT, **escalate), DONE)
     await scene.orchestrator.assign(order)
 
     async with scene.runner("", agents=configured(agent, "")):
@@ -159,7 +159,7 @@ async def test_the_program_hears_the_answer_to_its_question(scene: Scene, agent:
 async def test_what_nobody_answers_in_time_is_denied(scene: Scene, agent: Agent) -> None:
     order = await scene.order()
     escalate = {} if agent.kind == "claude-code" else {"sandbox_permissions": "require_escalated"}
-    agent.model.then(agent.shell(COMMIT, **escalate), Reply(text="I could not."))
+    agent.model.then(agent.shell(RISKY_COMMIT, **escalate), Reply(text="I could not."))
 
     await scene.carry_out(
         "", order, agents=configured(agent, ""), more="[limits]\nquestion_seconds = 0.2"

@@ -124,9 +124,9 @@ def labels(configured: dict[str, Any]) -> str:
         "Of several types the first of the configuration counts, of several priorities the "
         "highest, of several agents the first by name; all of several needs count. A name that no "
         "agent or capability can have is ignored.",
-        "Taking the trigger label away stops a task that waits. One that is being worked on is "
-        "assigned to the bot, which asks for the fleet as well: stop it with `!fleet cancel`, or "
-        "close the issue. Reopening the issue, or giving the label back, queues the task again. "
+        "Taking the trigger label away stops the task, also a running one; so do `!fleet cancel`, "
+        "closing the issue, and taking back the assignment where that asked for the fleet. "
+        "Reopening the issue, or giving the label back, queues the task again. "
         "Changes of the other labels count for a task that waits; a run keeps what it was given.",
         "## Written on the issue",
         table(("state", "label"), _written(configured["states"])),

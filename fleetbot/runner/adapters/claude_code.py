@@ -53,8 +53,12 @@ _OURS = (
 )
 
 
+# A run is judged by its commits, so nobody needs to be asked for them.
+_ITS_JOB = ("Bash(git add:*)", "Bash(git commit:*)")
+
+
 class ClaudeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a `claude-code` agent.
+    """Settings of a `claude-code` agent. It may always `git add` and `git commit`.
 
     `settings` is merged into what the program gets as `--settings`. `max_retries` is how often the
     program itself repeats a failed model request: its own default of 10 takes minutes.
@@ -142,7 +146,7 @@ def _arguments(config: ClaudeConfig, spec: LaunchSpec) -> list[str]:
     ):
         arguments += [flag, str(value)] if value is not None else []
     for flag, tools in (
-        ("--allowedTools", config.allowed_tools),
+        ("--allowedTools", [*_ITS_JOB, *config.allowed_tools]),
         ("--disallowedTools", config.disallowed_tools),
     ):
         arguments += [flag, ",".join(tools)] if tools else []

@@ -12,6 +12,8 @@ from fleetbot.runner.adapters import Adapter, build
 from tests.runner.adapters.harness import KEY
 
 COMMIT = "echo hi > hello.txt && git add -A && git commit -qm 'Add hello'"
+# Committing is always allowed; running a program is not.
+RISKY_COMMIT = f"python3 -c 'print()' && {COMMIT}"
 ERROR_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 

@@ -14,7 +14,7 @@ from fleetbot.runner.adapters import HealthLine, Limits, SessionStarted, build
 from fleetbot.runner.adapters.claude_live import LiveDriver
 from fleetbot.runner.adapters.contract import Answer, LaunchSpec
 from fleetbot.runner.adapters.driver import Send
-from tests.runner.adapters.agents import COMMIT, Agent, stand_in
+from tests.runner.adapters.agents import RISKY_COMMIT, Agent, stand_in
 from tests.runner.adapters.harness import KEY, Place, collect, end, of, until, used
 
 DONE = Reply(text="Done.")
@@ -62,7 +62,7 @@ async def test_turns_and_money_end_a_run(
 
 
 async def test_where_nobody_may_be_asked_the_model_is_told(agent: Agent, place: Place) -> None:
-    agent.model.then(agent.shell(COMMIT), agent.asks(), DONE)
+    agent.model.then(agent.shell(RISKY_COMMIT), agent.asks(), DONE)
 
     spec = place.spec(env=agent.env, permissions="deny")
     last = end(await collect(await agent.adapter().launch(spec)))

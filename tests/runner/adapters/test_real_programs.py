@@ -20,7 +20,7 @@ from fleetbot.runner.adapters import (
     Usage,
 )
 from fleetbot.runner.process import survivors
-from tests.runner.adapters.agents import COMMIT, Agent
+from tests.runner.adapters.agents import COMMIT, RISKY_COMMIT, Agent
 from tests.runner.adapters.harness import (
     KEY,
     RUN,
@@ -171,7 +171,7 @@ async def test_a_killed_program_can_be_resumed(agent: Agent, place: Place, fifo:
 @where_live
 async def test_an_allowed_permission_lets_the_work_go_on(agent: Agent, place: Place) -> None:
     escalate = {} if agent.kind == "claude-code" else {"sandbox_permissions": "require_escalated"}
-    agent.model.then(agent.shell(COMMIT, **escalate), DONE)
+    agent.model.then(agent.shell(RISKY_COMMIT, **escalate), DONE)
     session = await agent.adapter().launch(place.spec(env=agent.env))
     events = session.events()
     question = await until(events, Question)
@@ -192,7 +192,7 @@ async def test_a_denied_permission_is_told_to_the_model_and_reported(
     agent: Agent, place: Place
 ) -> None:
     escalate = {} if agent.kind == "claude-code" else {"sandbox_permissions": "require_escalated"}
-    agent.model.then(agent.shell(COMMIT, **escalate), Reply(text="I could not."))
+    agent.model.then(agent.shell(RISKY_COMMIT, **escalate), Reply(text="I could not."))
     session = await agent.adapter().launch(place.spec(env=agent.env))
     events = session.events()
     question = await until(events, Question)
