@@ -200,7 +200,7 @@ class Runtime:
         self._web.close()
         for loop in self._loops.values():
             await loop.stop()
-        await self.fleet.settle()
+        await self.fleet.close()
         await self._forge.close()
 
     def routes(self) -> list[web.RouteDef]:

@@ -77,6 +77,7 @@ class Fleet:
         self.state = FleetState()
         self._listeners: list[Listener] = []
         self._stale = True
+        self._retired = False
         self._loading = asyncio.Lock()
         self._closed: dict[TaskId, None] = {}
         self._landings: set[asyncio.Task[None]] = set()
@@ -84,17 +85,20 @@ class Fleet:
     @property
     def ready(self) -> bool:
         """Whether memory is what the disk says; commits make it so before they decide."""
-        return not self._stale
+        return not self._stale and self.store.loaded
 
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with the lines of every commit once they are durable."""
         self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Take the state from disk. Leases and heartbeats start afresh, as if just renewed."""
+        """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`."""
         async with self._loading:
-            if not self._stale:
+            if self._retired:
+                raise StoreUnavailable("the settings have changed; ask again")
+            if self.ready:
                 return
+            self._stale = True
             snapshot = await self.store.load()
             state, now = FleetState(), self.clock()
             today = await self.store.usage(since=day_start(now))
@@ -102,10 +106,20 @@ class Fleet:
             state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts)
             state.adopt_fleet(snapshot.fleet, now, today.usage)
             state.ready.ripen(state.tasks, now)
-            state.seen = dict.fromkeys(state.agents, now)
-            state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
             self.state, self._closed, self._stale = state, {}, False
+            self.renew()
         self._tell(())
+
+    async def close(self) -> None:
+        """Let what was submitted land, then take no more: another fleet may be the authority."""
+        self._retired = self._stale = True
+        await asyncio.gather(*self._landings, return_exceptions=True)
+
+    def renew(self) -> None:
+        """Take every agent and run as heard just now: time we slept through is nobody's silence."""
+        state, now = self.state, self.clock()
+        state.seen = dict.fromkeys(state.agents, now)
+        state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
 
     async def commit(self, command: Command, context: Context) -> tuple[Recorded, ...]:
         """Decide, apply, and return when it is on disk.
@@ -120,14 +134,18 @@ class Fleet:
 
     def submit(self, command: Command, context: Context) -> Landing:
         """`commit` in two halves, for who must act on memory before the disk has answered."""
-        if self._stale:
+        if not self.ready:
             raise StoreUnavailable("the fleet's state is being read from disk")
         now = self.clock()
         drafts = decide(self.state, command, now, self.policy)
         return self._submit(drafts, context, now)
 
     def _submit(self, drafts: Drafts, context: Context, now: int) -> Landing:
-        change, lines = self._apply(drafts, context, now)
+        try:
+            change, lines = self._apply(drafts, context, now)
+        except Exception:
+            self._stale = True  # memory may hold a part of it
+            raise
         if change == _NOTHING:
             return Landing(lines, _done())
         landing = asyncio.ensure_future(self._land(change, lines))
@@ -191,21 +209,13 @@ class Fleet:
                 )
 
     async def _land(self, change: Change, lines: tuple[Recorded, ...]) -> None:
-        try:
-            await self.store.append(change)
-        except StoreUnavailable:
-            self._stale = True
-            raise
+        await self.store.append(change)
         if lines:
             self._tell(lines)
 
     def _tell(self, lines: Sequence[Recorded]) -> None:
         for listener in self._listeners:
             listener(lines)
-
-    async def settle(self) -> None:
-        """Wait for all that was submitted to be on disk, or refused."""
-        await asyncio.gather(*self._landings, return_exceptions=True)
 
     # heartbeats
 
@@ -223,11 +233,7 @@ class Fleet:
         own = {run.id for run in self.state.runs_of_agent(agent)}
         for run in own.intersection(runs):
             self.state.leases[run] = now + self.policy.lease_ms
-        try:
-            await self.store.append(Change(seen=((agent, now),)))
-        except StoreUnavailable:
-            self._stale = True
-            raise
+        await self.store.append(Change(seen=((agent, now),)))
 
     # closed tasks live on disk; they are called back when somebody speaks of them
 

@@ -90,6 +90,7 @@ class Intake:
             body=body if matters else None,
             meta=delivery.event_type,
         )
+        await self._fleet.start()  # Forgejo tells of it once: a store that failed is mended first
         new = await self._fleet.store.keep(arrival)
         if new:
             self._on_arrival()

@@ -274,6 +274,10 @@ class Store(Protocol):
         Raises `StoreUnavailable`, and `DatabaseInUse` when another process works on the database.
         """
 
+    @property
+    def loaded(self) -> bool:
+        """Whether appends are taken: since `load`, until one of them fails."""
+
     async def append(self, change: Change) -> None:
         """Returns when the change is durable.
 

@@ -113,6 +113,10 @@ class SqliteStore:
 
     # writing
 
+    @property
+    def loaded(self) -> bool:
+        return self._loaded and self._writer is not None and self._writer.accepts
+
     async def append(self, change: Change) -> None:
         await self._loaded_writer().submit(change)
         self._tokens.update({token.agent: token.hash for token in change.tokens})

@@ -43,7 +43,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._taken: list[Item] = []
-        self._accepts = True
+        self.accepts = True
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="fleetbot-store", daemon=True)
@@ -55,7 +55,7 @@ class Writer:
 
     def submit(self, work: Work) -> asyncio.Future[Any]:
         """A future of the work's result. To cancel it changes nothing but who listens."""
-        if not self._accepts:
+        if not self.accepts:
             raise StoreUnavailable("the store has failed or was closed; it must be loaded again")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._queue.put((work, future))
@@ -63,8 +63,8 @@ class Writer:
 
     async def stop(self) -> None:
         """Commits what was submitted, then ends the thread."""
-        if self._accepts:
-            self._accepts = False
+        if self.accepts:
+            self.accepts = False
             self._queue.put(None)
         await asyncio.shield(self._ended)
         self._thread.join()
@@ -102,7 +102,7 @@ class Writer:
     # on the loop again
 
     def _finish(self, error: Exception | None) -> None:
-        self._accepts = False
+        self.accepts = False
         if error is not None:
             lost = [*self._taken]
             while not self._queue.empty():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import logging
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from fleetbot.web.endpoint import AnyEndpoint, Who
 from fleetbot.web.webhooks import LARGEST_DELIVERY
+from tests.store.backend import SqliteBackend
 from tests.web.site import ENROL, OPERATOR, READER, Caller, Site, signature
 
 KEY = {"Idempotency-Key": "k"}
@@ -208,15 +210,18 @@ async def test_nothing_is_written_by_what_is_refused(site: Site) -> None:
     assert await site.journal() == before
 
 
-async def test_a_store_that_fails_is_unavailable_for_now(site: Site) -> None:
-    agent = await site.agent()
-    await site.task()
-    await site.store.close()
+async def test_a_store_that_fails_is_unavailable_for_now(site: Site, tmp_path: Path) -> None:
+    agent, database = await site.agent(), SqliteBackend(tmp_path)
+    database.tamper(
+        "CREATE TRIGGER full BEFORE INSERT ON seen BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    )
 
     answer = await agent.post("/api/v1/agents/heartbeat", {"runs": []})
+    database.tamper("DROP TRIGGER full")
 
     assert answer.refuses(503, "unavailable")
     assert answer.headers["Retry-After"] == "5"
+    assert (await agent.post("/api/v1/agents/heartbeat", {"runs": []})).status == 200
 
 
 async def test_a_bug_is_answered_without_details_and_logged(
