@@ -7,6 +7,7 @@ from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
 
 _CLOSED_STAY_MS = 10 * 60_000
+_ASLEEP_MS = 15_000  # between two ticks: the machine was suspended, or its clock was set
 _KEEP_MS = 14 * 24 * 3_600_000
 
 
@@ -14,14 +15,23 @@ class Timers:
     def __init__(self, fleet: Fleet, dispatcher: Dispatcher) -> None:
         self._fleet = fleet
         self._dispatcher = dispatcher
+        self._last = fleet.clock()
 
     async def tick(self) -> None:
         """Let what has run out run out, and what has waited long enough be dispatched."""
+        await self._wake_up()
         await self._fleet.commit(Expire(), Context(actor="timer"))
         now = self._fleet.clock()
         self._fleet.state.ready.ripen(self._fleet.state.tasks, now)
         self._dispatcher.wake()
         self._fleet.forget_closed(now - _CLOSED_STAY_MS)
+
+    async def _wake_up(self) -> None:
+        """Nobody could be heard while we slept, so nobody was silent."""
+        last, self._last = self._last, self._fleet.clock()
+        if not 0 <= self._last - last <= _ASLEEP_MS:
+            await self._fleet.start()
+            self._fleet.renew()
 
     async def prune(self) -> None:
         """Delivered effects and handled deliveries are of no use after two weeks."""
