@@ -63,6 +63,8 @@ class Setup:
     def run_env(self, order: Assignment) -> dict[str, str]:
         """The whole environment of the agent program in this run. Raises RunFailed."""
         task = {
+            # Without its .git a worktree must not be taken for a part of a repository above it.
+            "GIT_CEILING_DIRECTORIES": str(self.machine.config.root / "workspaces"),
             "FLEETBOT_TASK": order.task,
             "FLEETBOT_REPO": order.repo,
             "FLEETBOT_ISSUE": str(order.issue),

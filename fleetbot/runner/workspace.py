@@ -45,13 +45,26 @@ class Worktree:
 
     async def head(self, git: Git) -> str:
         """The commit the agent left checked out. Raises RunFailed if the worktree is destroyed."""
+        self.check()
         try:
             return (await git("rev-parse", "--verify", "HEAD^{commit}", cwd=self.path)).strip()
         except (GitFailed, OSError) as problem:
-            raise RunFailed(
-                ReasonCode.WORKSPACE_FAILED,
-                f"the agent destroyed its worktree ({problem}); a retry makes it anew",
-            ) from None
+            raise self._destroyed(problem) from None
+
+    def check(self) -> None:
+        """Raises RunFailed if this is no worktree any more: git would look in the folders above."""
+        try:
+            found = _git_dirs(self.path)
+        except (OSError, ValueError) as problem:
+            raise self._destroyed(problem) from None
+        if found != self.git_dirs:
+            raise self._destroyed("it belongs to another repository")
+
+    def _destroyed(self, problem: object) -> RunFailed:
+        return RunFailed(
+            ReasonCode.WORKSPACE_FAILED,
+            f"the agent destroyed its worktree ({problem}); a retry makes it anew",
+        )
 
 
 class Workspaces:
@@ -101,6 +114,8 @@ class Workspaces:
         except TimeoutError:
             said = f"took longer than {hook.timeout_seconds:g} s"
             raise RunFailed(ReasonCode.HOOK_FAILED, f"hook {name}: {said}") from None
+        except OSError as problem:
+            raise RunFailed(ReasonCode.HOOK_FAILED, f"hook {name}: {problem}") from None
         if done.status != 0:
             said = (done.stderr + done.stdout).strip()[-2000:]
             raise RunFailed(
