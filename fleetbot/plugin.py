@@ -12,28 +12,42 @@ from maubot import Plugin
 from mautrix.util.async_db import Database, Scheme
 from mautrix.util.config import BaseProxyConfig, ConfigUpdateHelper
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot import __version__
 from fleetbot.runtime import Runtime
 from fleetbot.settings import Settings, SettingsError, parse
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
-from fleetbot.web import unconfigured_routes
+from fleetbot.web import changing_routes, unconfigured_routes
 
 
 class Config(BaseProxyConfig):
     def do_update(self, helper: ConfigUpdateHelper) -> None:
         """Everything the operator wrote, over the defaults: unknown keys stay, to be refused."""
         for section, value in self._data.items():
+            section = str(section)
             if isinstance(value, CommentedMap) and section in helper.base:
                 for key in value:
                     helper.base[section][key] = value[key]
             else:
                 helper.base[section] = value
 
-    def plain(self) -> dict[str, Any]:
-        """The configuration as ordinary dicts and lists."""
-        return {key: _plain(value) for key, value in self._data.items()}
+    def read(self) -> Settings:
+        """Take what maubot has stored, and store it with the defaults, for the UI to show.
+
+        Raises SettingsError with the way out.
+        """
+        try:
+            self.load()
+        except YAMLError as error:
+            raise SettingsError(f"the configuration is not YAML: {_place(error)}") from error
+        data: object = self._data  # whatever YAML can say
+        if not isinstance(data, CommentedMap):
+            self._data = CommentedMap()
+            raise SettingsError("the configuration must have sections, such as `forge:`.")
+        self.update()
+        return parse({key: _plain(value) for key, value in self._data.items()})
 
     def put_back(self, data: CommentedMap) -> None:
         self._data = data
@@ -41,6 +55,14 @@ class Config(BaseProxyConfig):
 
     def snapshot(self) -> CommentedMap:
         return copy.deepcopy(self._data)
+
+
+def _place(error: YAMLError) -> str:
+    """`line 3: found duplicate key "rooms"`, without the text around it, which may be a secret."""
+    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
+    if mark is None:
+        return "it cannot be read."
+    return f"line {mark.line + 1}, column {mark.column + 1}: look at the indentation and quotes."
 
 
 def _plain(value: Any) -> Any:
@@ -59,7 +81,6 @@ class FleetBot(Plugin):
 
     _store: SqliteStore | None = None
     _runtime: Runtime | None = None
-    _good: CommentedMap | None = None
 
     @classmethod
     def get_config_class(cls) -> type[BaseProxyConfig]:
@@ -67,7 +88,6 @@ class FleetBot(Plugin):
 
     async def start(self) -> None:
         """Comes up even where the configuration is not complete or Forgejo is away, and says so."""
-        self.config.load_and_update()
         self.client.ignore_first_sync = False  # what was said while maubot was down counts too
         try:
             self._store = await self._open_store()
@@ -78,49 +98,50 @@ class FleetBot(Plugin):
         self.log.info("fleetbot %s started", __version__)
 
     async def pre_stop(self) -> None:
+        self._serve([])
         await self._halt()
         if self._store is not None:
             await self._store.close()
             self._store = None
 
     async def on_external_config_update(self) -> None:
-        """Apply what the management UI saved, or refuse it and keep the last good settings."""
-        self.config.load()
+        """Apply what the management UI saved, or refuse it and keep what was in force."""
+        before = self.config.snapshot()
         try:
-            self.config.update(save=False)
-            settings = parse(self.config.plain())
+            settings = self.config.read()
         except SettingsError as error:
             self.log.error("The new configuration is refused: %s", error)
-            if self._good is not None:
-                self.config.put_back(copy.deepcopy(self._good))
+            self.config.put_back(before)
             raise web.HTTPBadRequest(text=str(error)) from error
-        self.config.save()
         await self._apply(settings)
         self.log.info("The new configuration is in force")
 
     def _read_settings(self) -> Settings | str:
         """The settings, or what is wrong with them."""
         try:
-            return parse(self.config.plain())
+            return self.config.read()
         except SettingsError as error:
             return str(error)
 
     async def _apply(self, settings: Settings | str) -> None:
-        await self._halt()
-        assert self.webapp is not None  # maubot.yaml asks for it
         assert self._store is not None  # opened before anything is applied
+        self._serve(changing_routes())
+        await self._halt()
         if isinstance(settings, str):
             self.log.warning("fleetbot waits for its configuration: %s", settings)
-            self.webapp.add_routes(unconfigured_routes(settings, __version__))
+            self._serve(unconfigured_routes(settings, __version__))
             return
         self._runtime = Runtime(settings, self._store, self.client, self.log)
         await self._runtime.start()
-        self._good = self.config.snapshot()
-        self.webapp.add_routes(self._runtime.routes())
+        self._serve(self._runtime.routes())
+
+    def _serve(self, routes: list[web.RouteDef]) -> None:
+        """Answer requests with these from now on."""
+        assert self.webapp is not None  # maubot.yaml asks for it
+        self.webapp.clear()
+        self.webapp.add_routes(routes)
 
     async def _halt(self) -> None:
-        if self.webapp is not None:
-            self.webapp.clear()
         if self._runtime is not None:
             await self._runtime.stop()
             self._runtime = None

@@ -111,6 +111,16 @@ async def _nothing_here(request: web.Request) -> web.Response:
     return respond(problem(Code.NOT_FOUND, detail))
 
 
+def changing_routes() -> list[web.RouteDef]:
+    """While a new configuration takes over: whoever calls comes again."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        detail = "A new configuration is taking over: try again shortly."
+        return respond(problem(Code.UNAVAILABLE, detail))
+
+    return [web.route("*", r"/{tail:[\s\S]*}", refuse)]
+
+
 def unconfigured_routes(message: str, version: str) -> list[web.RouteDef]:
     """While there is no valid configuration: each call is told so, and `message`, what is wrong."""
 
