@@ -123,7 +123,10 @@ class ClaimRequest(Message, frozen=True):
 
 
 class Assignment(Answer, frozen=True):
-    """A run for the agent: what to do, where, on which branch, and until when to acknowledge."""
+    """A run for the agent: what to do, where, on which branch, and until when to acknowledge.
+
+    `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
+    """
 
     run: str
     task: str
@@ -141,6 +144,7 @@ class Assignment(Answer, frozen=True):
     refuted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     previous_run: str | None = None
+    budget_usd: float | None = None
 
 
 class RunAnswer(Answer, frozen=True):

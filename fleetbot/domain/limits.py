@@ -17,6 +17,12 @@ def of_task(task: Task, running: Usage) -> Usage:
     return add_usage(since(task.spent, task.spent_before), running)
 
 
+def dollars_left(task: Task, policy: Policy) -> float | None:
+    """What the task's next run may cost; None where there is no bound."""
+    spent = of_task(task, Usage()).cost_usd or 0
+    return max(0.0, policy.task_budget.usd - spent) if policy.task_budget.usd else None
+
+
 def day_is_spent(state: FleetState, now: int, policy: Policy) -> bool:
     return policy.day_budget.is_bound and is_spent(state.spent_today(now), policy.day_budget)
 

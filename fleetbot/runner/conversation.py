@@ -23,6 +23,8 @@ from fleetbot.runner.setup import Setup
 from fleetbot.runner.spool import RunRecord, Used
 from fleetbot.runner.workspace import Worktree
 
+_LEAST_BUDGET = 0.001  # dollars; 0 might mean none
+
 
 class Conversation:
     """Launches the program, follows its events, joins it with people."""
@@ -87,7 +89,7 @@ class Conversation:
             git_dirs=tree.git_dirs,
             session=memory.session,
             baseline=contract.Usage(**msgspec.structs.asdict(memory.usage)),
-            limits=self._setup.machine.config.launch_limits(seconds),
+            limits=self._limits(seconds),
             permissions=agent.permissions,
             sandbox=self._setup.sandbox,
         )
@@ -120,6 +122,13 @@ class Conversation:
             refuted=refuted,
             resumed=self.resumes,
         )
+
+    def _limits(self, seconds: float) -> contract.Limits:
+        limits = self._setup.machine.config.launch_limits(seconds)
+        if self._order.budget_usd is None:
+            return limits
+        left = self._order.budget_usd - (self._record.usage.cost_usd or 0)
+        return msgspec.structs.replace(limits, max_budget_usd=max(left, _LEAST_BUDGET))
 
     async def _follow(
         self, session: contract.Session, spec: contract.LaunchSpec

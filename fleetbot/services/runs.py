@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Forbidden, NotFound
+from fleetbot.domain.limits import dollars_left
 from fleetbot.domain.lookup import current_run
 from fleetbot.domain.model import (
     AgentName,
@@ -78,6 +79,7 @@ class Runs:
             refuted=task.refuted,
             notes=task.notes,
             previous_run=task.last_run,
+            budget_usd=dollars_left(task, policy),
         )
 
     # start, fail, log

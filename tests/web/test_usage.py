@@ -65,6 +65,21 @@ async def test_a_retry_by_a_person_has_a_fresh_budget(site: Site) -> None:
     assert len(await beat(agent, run, used(1.0))) == 1
 
 
+async def test_an_assignment_says_what_is_left_of_its_budget(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    first = (await claim(agent, "a")).body
+    assert first["budget_usd"] is None
+    request = {"reason": "rate_limited", "usage": used(0.25)}
+    assert (await agent.post(f"/api/v1/runs/{first['run']}/fail", request)).status == 200
+
+    site.fleet.policy = Policy(task_budget=Budget(usd=1))
+    site.now += 3_600_000
+    site.fleet.state.ready.ripen(site.fleet.state.tasks, site.now)
+
+    assert (await claim(agent, "b")).body["budget_usd"] == 0.75
+
+
 async def test_no_agent_can_speak_of_anothers_usage_or_take_its_own_back(site: Site) -> None:
     site.fleet.policy = Policy(task_budget=Budget(usd=1))
     agent, other = await site.agent(), await site.agent("codex-1")

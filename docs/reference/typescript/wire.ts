@@ -33,7 +33,11 @@ export interface AskRequest {
   readonly expires_seconds?: number;
 }
 
-/** A run for the agent: what to do, where, on which branch, and until when to acknowledge. */
+/**
+ * A run for the agent: what to do, where, on which branch, and until when to acknowledge.
+ *
+ * `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
+ */
 export interface Assignment {
   readonly run: string;
   readonly task: string;
@@ -51,6 +55,7 @@ export interface Assignment {
   readonly refuted?: ReadonlyArray<string>;
   readonly notes?: ReadonlyArray<string>;
   readonly previous_run?: string | null;
+  readonly budget_usd?: number | null;
 }
 
 export interface CancelOrder {
