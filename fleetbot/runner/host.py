@@ -171,7 +171,7 @@ class Host:
             try:
                 answer = await link.persist(lambda: link.heartbeat(self._used()))
             except (Unauthorized, Refused):
-                await self._register()
+                await self._enter()
                 answer = await link.persist(lambda: link.heartbeat(self._used()))
             self._obey(answer)
             await asyncio.sleep(answer.next_seconds)
@@ -209,7 +209,7 @@ class Host:
     async def _until_well(self) -> None:
         while not self._well:
             await asyncio.sleep(_UNWELL_SECONDS)
-            await self._register()
+            await self._enter()
 
     def _take(self, setup: Setup, order: wire.Assignment) -> bool:
         """Begin the run; its slot is free again when it ends."""

@@ -243,6 +243,17 @@ async def test_an_agent_whose_name_is_still_taken_waits_for_it(scene: Scene) -> 
         assert await runner.end() == 0
 
 
+async def test_an_agent_whose_token_is_forgotten_waits_for_its_name_as_well(scene: Scene) -> None:
+    """An orchestrator restored from a backup knows the agent, as online, and not its token."""
+    async with daemon(scene.config_file("true")) as runner:
+        await runner.line("registered")
+        scene.orchestrator.name_is_taken = True
+        scene.orchestrator.tokens["worker-1"] = "another"
+        assert "is online" in await runner.line("waits for its name")
+        runner.send(signal.SIGTERM)
+        assert await runner.end() == 0
+
+
 async def test_two_runners_cannot_share_a_root(scene: Scene) -> None:
     config = scene.config_file("true")
 
