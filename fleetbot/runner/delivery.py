@@ -55,6 +55,7 @@ class Comment(msgspec.Struct, frozen=True):
 class Branch(msgspec.Struct, frozen=True):
     ref: str = ""
     sha: str = ""
+    repo_id: int = 0
 
 
 class PullRequest(msgspec.Struct, frozen=True):
@@ -63,6 +64,11 @@ class PullRequest(msgspec.Struct, frozen=True):
     base: Branch
     state: str = "open"
     html_url: str = ""
+
+    def joins(self, branch: str, base: str) -> bool:
+        """Whether it is of these two branches; anybody's fork may have one of the same name."""
+        within = self.head.repo_id == self.base.repo_id
+        return within and (self.head.ref, self.base.ref) == (branch, base)
 
 
 class Permission(msgspec.Struct, frozen=True):
@@ -132,11 +138,19 @@ class Forge:
             return bool(login)
         path = f"/repos/{_repo(repo)}/collaborators/{quote(login, safe='')}/permission"
         status, body = await self._patiently(lambda: self._send("GET", path))
-        # 403: only the repository's administrators may ask, so nobody else is known to be trusted.
-        if status in (403, 404):
+        if status == 403:
+            return await self._is_assignable(repo, login)
+        if status == 404:
             return False
         found = _read(status, body, Permission, f"asking what {login} may do in {repo}")
         return found.permission in _WRITERS
+
+    async def _is_assignable(self, repo: str, login: str) -> bool:
+        """Only administrators are told who may write; everybody, who can be assigned: the same."""
+        path = f"/repos/{_repo(repo)}/assignees"
+        status, body = await self._patiently(lambda: self._send("GET", path))
+        people = _read(status, body, list[User], f"asking who may be assigned in {repo}")
+        return login.lower() in {person.login.lower() for person in people}
 
     async def pull_request(
         self, repo: str, branch: str, base: str, *, title: str, body: str
@@ -170,7 +184,7 @@ class Forge:
                 status, body, list[PullRequest | None], f"listing pull requests of {repo}"
             )
             for pull in filter(None, found):
-                if (pull.head.ref, pull.base.ref) == (branch, base):
+                if pull.joins(branch, base):
                     return pull
             if not found:
                 break

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.delivery import Forge
@@ -54,9 +55,17 @@ async def test_people_are_trusted_by_their_write_access_or_by_name(
     assert trusted == ["ada", "bea", "dora"]
 
 
-async def test_who_may_not_ask_trusts_only_those_named(scene: Scene, forge: Forge) -> None:
-    assert not await forge.is_trusted(REPO, "ada")
-    assert await forge.is_trusted(REPO, "bea")
+async def test_who_may_not_ask_for_rights_trusts_those_who_can_be_assigned(
+    scene: Scene, forge: Forge
+) -> None:
+    for login in ("carl", "dora"):
+        scene.forge.add_user(login)
+    scene.forge.add_collaborator(REPO, "carl", "read")
+    scene.forge.add_collaborator(REPO, "dora", "write")
+
+    people = ("ada", "bea", "carl", "dora", "nobody")
+
+    assert [p for p in people if await forge.is_trusted(REPO, p)] == ["ada", "bea", "dora"]
 
 
 async def test_a_pull_request_is_found_before_it_is_made(scene: Scene, forge: Forge) -> None:
@@ -114,3 +123,16 @@ async def test_a_token_is_known_by_its_owner_and_by_what_it_may(scene: Scene) ->
         with pytest.raises(RunFailed, match="write:repository"):
             await unable.check_scopes("fleet", "absent")
     assert all(seen.status in (200, 404, 403) for seen in scene.forge.requests)
+
+
+async def test_a_forks_pull_request_from_a_branch_of_the_same_name_is_not_taken(
+    scene: Scene, forge: Forge
+) -> None:
+    await scene.forge.commit(REPO, BRANCH, {"a.txt": "a"}, "A", by="fleet")
+    ours = await forge.pull_request(REPO, BRANCH, "main", title="T", body="B")
+    repo = ours.base.repo_id
+
+    strangers = replace(ours, head=replace(ours.head, repo_id=repo + 1))
+
+    assert ours.joins(BRANCH, "main")
+    assert not strangers.joins(BRANCH, "main")
