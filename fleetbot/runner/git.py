@@ -40,6 +40,7 @@ _AWAY = (
 _REFUSED = (
     "authentication failed",
     "could not read username",
+    "returned error: 30",
     "returned error: 401",
     "returned error: 403",
     "returned error: 404",
@@ -155,6 +156,8 @@ class Git:
         }
         if forge:
             settings[f"http.{self._forge_url}.extraHeader"] = self._header
+            # git would show the credentials to whatever host the forge's address led on to.
+            settings[f"http.{self._forge_url}.followRedirects"] = "false"
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": os.devnull,
