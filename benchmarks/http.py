@@ -2,9 +2,10 @@
 
 The server is the plugin's own interface below maubot's dispatcher, in a process of its own; 64
 connections ask as fast as they are answered. Each durable POST is answered when it is on disk: a
-signed webhook of a new issue ("create"), an agent's heartbeat, and a transition of a task (a person
-chooses its agent). The trivial POST has the same body and reads it. The assignment is measured
-from sending the request that queues a task to the answer that the waiting agent gets.
+signed webhook of a new issue ("create"; "long" with 2 KB of text), an agent's heartbeat, and a
+transition of a task (a person chooses its agent). The trivial POST has the same body and reads it.
+The assignment is measured from sending the request that queues a task to the answer that the
+waiting agent gets.
 
     python -m benchmarks.http [--rounds 7] [--seconds 1] [--assignments 300]
 """
@@ -40,24 +41,22 @@ _API = "/api/v1"
 Requests = Callable[[int], Iterator[bytes]]
 
 HEARTBEAT: dict[str, list[str]] = {"runs": []}
-_USER = {"id": 1, "login": "alice", "full_name": "Alice", "email": "alice@example.org"}
-DELIVERY = json.dumps(
-    {
+
+
+def delivery(text: str) -> bytes:
+    """What Forgejo sends for a new issue with this text, as far as it is read."""
+    user = {"id": 1, "login": "alice"}
+    issue = {"id": 70, "number": 7, "title": "The greeting is misspelled", "body": text}
+    event = {
         "action": "opened",
-        "number": 7,
-        "issue": {
-            "id": 70,
-            "number": 7,
-            "title": "The greeting is misspelled",
-            "body": "It says Helo where it should say Hello.\n" * 40,
-            "state": "open",
-            "user": _USER,
-            "labels": [{"id": 1, "name": "fleet", "color": "6e7781"}],
-        },
-        "repository": {"id": 1, "full_name": REPO, "name": "shop", "owner": _USER},
-        "sender": _USER,
+        "issue": {**issue, "state": "open", "user": user, "labels": [{"id": 1, "name": "fleet"}]},
+        "repository": {"id": 1, "name": "shop", "full_name": REPO, "owner": user},
+        "sender": user,
     }
-).encode()
+    return json.dumps(event).encode()
+
+
+SHORT, LONG = delivery(""), delivery("It says Helo where it should say Hello.\n" * 50)
 
 
 class Caller(asyncio.Protocol):
@@ -199,14 +198,12 @@ def trivial(body: object) -> Requests:
     return lambda number: itertools.repeat(request)
 
 
-def creates(connection: int) -> Iterator[bytes]:
+def creates(body: bytes, connection: int) -> Iterator[bytes]:
     """Deliveries with an id of their own each."""
-    signature = hmac.new(SECRET.encode(), DELIVERY, hashlib.sha256).hexdigest()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = {"X-Forgejo-Event-Type": "issues", "X-Forgejo-Signature": signature}
     mark = "X-Forgejo-Delivery"
-    begin, end = post(f"{_API}/webhooks/forgejo", DELIVERY, {**headers, mark: "{id}"}).split(
-        b"{id}", 1
-    )
+    begin, end = post(f"{_API}/webhooks/forgejo", body, {**headers, mark: "{id}"}).split(b"{id}", 1)
     while True:
         yield begin + secrets.token_hex(16).encode() + end
 
@@ -233,7 +230,8 @@ async def throughput(rounds: int, seconds: float) -> None:
         tokens = [await site.agent(_name(number)) for number in range(AGENTS)]
         load = Load([await site.connect() for _ in range(CONNECTIONS)], seconds)
         kinds: dict[str, tuple[Requests, object]] = {
-            "create": (creates, DELIVERY),
+            "create": (partial(creates, SHORT), SHORT),
+            "create, long": (partial(creates, LONG), LONG),
             "heartbeat": (partial(heartbeats, tokens), HEARTBEAT),
             "transition": (transitions, {"agent": _name(0)}),
         }

@@ -218,11 +218,12 @@ class Bench:
                 await self._model.request(first)
                 elapsed = time.time() - started
                 child.stdin.close()
-                await child.stdout.read()
-        finally:
+                await child.communicate()
+        except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+            raise
         return elapsed
 
     async def _until_asked(self) -> float:
