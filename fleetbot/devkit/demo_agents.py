@@ -107,8 +107,8 @@ PROGRAMS = {
 max_turns = 50
 max_budget_usd = 2.0
 allowed_tools = [
-    "Bash(git add:*)", "Bash(git commit:*)", "Bash(git diff:*)", "Bash(git log:*)",
-    "Bash(git status:*)", "Bash(python3 -m unittest:*)", "Bash(python -m unittest:*)",
+    "Bash(git diff:*)", "Bash(git log:*)", "Bash(git status:*)",
+    "Bash(python3 -m unittest:*)", "Bash(python -m unittest:*)",
 ]
 """,
         log_in="run `claude` and log in, or export ANTHROPIC_API_KEY",
@@ -182,7 +182,7 @@ def _table(program: Program, env: Mapping[str, str]) -> str:
     names = ", ".join(f'"{name}"' for name in env)
     return (
         f'[[agents]]\nname = "smith"\nadapter = "{program.adapter}"\ncapabilities = ["python"]\n'
-        f'env = [{names}]\npermissions = "deny"\ncommit_leftovers = true\n{program.settings}'
+        f'env = [{names}]\npermissions = "deny"\n{program.settings}'
     )
 
 

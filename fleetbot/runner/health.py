@@ -63,16 +63,10 @@ async def _sandbox_line(agent: AgentConfig) -> HealthLine:
     return HealthLine("sandbox", True, agent.bubblewrap.program)
 
 
-async def machine_lines(
-    config: Config, http: aiohttp.ClientSession, forge: Forge
-) -> list[HealthLine]:
-    """What all agents of this runner need."""
-    return [
-        await _git_line(),
-        _disk_line(config.root),
-        await _forge_line(config, forge),
-        await _orchestrator_line(config, http),
-    ]
+async def machine_lines(config: Config, http: aiohttp.ClientSession) -> list[HealthLine]:
+    """What all agents of this runner need, besides the orchestrator."""
+    forge = Forge(http, config.forge.url, config.forge.token, delays=())
+    return [await _git_line(), _disk_line(config.root), await _forge_line(config, forge)]
 
 
 async def _git_line() -> HealthLine:
@@ -135,10 +129,9 @@ async def _orchestrator_line(config: Config, http: aiohttp.ClientSession) -> Hea
 async def check(config: Config) -> AsyncIterator[tuple[str, HealthLine]]:
     """Everything, as it is found out: of which agent (or `runner`), and the finding."""
     async with aiohttp.ClientSession() as http:
-        settings = config.forge
-        forge = Forge(http, settings.url, settings.token, delays=())
-        for line in await machine_lines(config, http, forge):
+        for line in await machine_lines(config, http):
             yield "runner", line
+        yield "runner", await _orchestrator_line(config, http)
     for agent in config.agents:
         adapter = adapters.build(agent.adapter, agent.program)
         for line in await agent_lines(config, agent, adapter):

@@ -52,6 +52,7 @@ class Host:
         root = machine.config.root
         self._machine = machine
         self._agent = agent
+        self._http = http
         self._adapter = adapter
         self._spool = spool
         self._token_path = health.token_path(root, agent.name)
@@ -136,7 +137,10 @@ class Host:
 
     async def _introduction(self) -> wire.RegisterRequest:
         config, agent = self._machine.config, self._agent
-        lines = await health.agent_lines(config, agent, self._adapter)
+        lines = [
+            *await health.agent_lines(config, agent, self._adapter),
+            *await health.machine_lines(config, self._http),
+        ]
         self._well = all(line.ok for line in lines)
         for line in lines:
             if not line.ok:
@@ -148,7 +152,7 @@ class Host:
             max_concurrency=agent.max_concurrency,
             account=agent.account,
             host=config.host[:_SHORT],
-            program=lines[0].detail[:_SHORT] if lines else "",
+            program=next((x.detail[:_SHORT] for x in lines if x.ok and x.name == "program"), ""),
             health=tuple(
                 wire.HealthLine(
                     name=line.name,

@@ -100,6 +100,24 @@ async def test_a_variable_that_would_hand_over_a_secret_is_found(
     assert scene.fleet not in str(found)
 
 
+async def test_a_runner_that_could_not_push_says_so_at_its_start_and_takes_nothing(
+    scene: Scene,
+) -> None:
+    reader = scene.forge.add_token("fleet", ("read:repository", "read:issue", "read:user"))
+    await scene.orchestrator.assign(await scene.order())
+
+    async with daemon(edited(scene.config_file("true"), scene.fleet, reader)) as runner:
+        assert "write:repository" in await runner.line("not well: forge")
+        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 2)
+
+    (registered,) = scene.orchestrator.registered
+    found = {line.name: line for line in registered.health}
+    assert [line.name for line in registered.health if not line.ok] == ["forge"]
+    assert "correct forge.url or forge.token" in found["forge"].remedy
+    assert {"git", "disk", "program", "prompt"} <= set(found)
+    assert scene.orchestrator.claims == []
+
+
 async def test_the_command_prints_a_line_each_and_fails_if_one_does(scene: Scene) -> None:
     async with daemon(scene.config_file("true"), "check") as well:
         assert "as fleet" in await well.line("forge")

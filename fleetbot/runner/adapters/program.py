@@ -69,7 +69,8 @@ class Program:
             path, version = await self.find(env)
         except ProgramProblem as problem:
             return HealthLine("program", False, problem.detail, problem.remedy)
-        return HealthLine("program", True, f"{path} {_dotted(version)}")
+        supported = f"supported {self._supported}"
+        return HealthLine("program", True, f"{path} {_dotted(version)} ({supported})")
 
     async def _ask(self, path: str, env: Mapping[str, str]) -> Version:
         said = await _output(path, env)
