@@ -7,6 +7,7 @@ from typing import Any
 from fleetbot.domain.commands import Expire
 from fleetbot.domain.model import Budget, Policy
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.store.verify import verify
 from tests.web.site import Caller, Site, claim
 
 HEARTBEAT = "/api/v1/agents/heartbeat"
@@ -116,6 +117,7 @@ async def test_a_day_that_is_spent_stops_all_until_the_next_even_over_a_restart(
     assert again.state.paused_until == site.fleet.state.paused_until > site.now
     assert again.state.spent_today(site.now).cost_usd == 1
     assert await again.commit(Expire(), TIMER) == ()
+    assert await verify(site.store) == []
 
 
 async def test_work_goes_on_when_the_next_day_begins(site: Site) -> None:
