@@ -138,7 +138,9 @@ def choose(fleet: Fleet, agent: Agent, now: int, policy: Policy) -> Task | None:
         return None
     best: Entry | None = None
     for lane, entry in fleet.ready.heads(fleet.tasks):
-        if (best is None or entry < best) and _suits(fleet, agent, lane, now, policy):
+        if best is not None and best < entry:
+            continue
+        if _suits(fleet, agent, lane, fleet.tasks[entry.task], now, policy):
             best = entry
     if best is None or _day_is_spent(fleet, now, policy):
         return None
@@ -150,12 +152,16 @@ def _day_is_spent(fleet: Fleet, now: int, policy: Policy) -> bool:
     return budget.is_bound and is_spent(fleet.spent_today(now), budget)
 
 
-def _suits(fleet: Fleet, agent: Agent, lane: Lane, now: int, policy: Policy) -> bool:
+def _suits(fleet: Fleet, agent: Agent, lane: Lane, task: Task, now: int, policy: Policy) -> bool:
     if not can_do(agent, lane):
         return False
     if policy.repo_limit and fleet.runs_in_repo(lane.repo) >= policy.repo_limit:
         return False
-    return lane.avoid != agent.name or not _another(fleet, agent, lane, now)
+    if lane.avoid != agent.name:
+        return True
+    # One that has room may still not ask for work: it is unwell, or about to stop.
+    refused = now - task.updated_at > policy.ack_ms
+    return refused or not _another(fleet, agent, lane, now)
 
 
 def _another(fleet: Fleet, agent: Agent, lane: Lane, now: int) -> bool:

@@ -141,6 +141,12 @@ def test_a_lost_task_goes_elsewhere_first() -> None:
     assert chosen(world, A2) == T1
 
 
+def test_a_lost_task_does_not_wait_for_ever_for_an_agent_that_never_asks() -> None:
+    world = lost_by_claude(A2)
+    assert chosen(world.later(world.policy.ack_ms), A1) is None
+    assert chosen(world.later(1), A1) == T1
+
+
 def test_a_lost_task_goes_to_the_same_agent_if_it_is_alone() -> None:
     assert chosen(lost_by_claude()) == T1
 
