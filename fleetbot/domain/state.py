@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -139,13 +139,14 @@ class FleetState:
             self._apply_fleet(line)
         self._spent = (day_of(now), spent)
 
-    def forget(self, task: TaskId) -> None:
-        """Let go of a closed task; the store keeps it."""
-        old = self.tasks.pop(task)
-        self.by_issue.pop((old.repo, old.issue), None)
-        for run in [r for r in self.runs.values() if r.task == task]:
+    def forget(self, tasks: Collection[TaskId]) -> None:
+        """Let go of closed tasks; the store keeps them."""
+        for task in tasks:
+            old = self.tasks.pop(task)
+            self.by_issue.pop((old.repo, old.issue), None)
+        for run in [r for r in self.runs.values() if r.task in tasks]:
             del self.runs[run.id]
-        for receipt in [r for r in self.receipts.values() if r.task == task]:
+        for receipt in [r for r in self.receipts.values() if r.task in tasks]:
             del self.receipts[receipt.receipt.id]
 
     # the fold

@@ -283,9 +283,10 @@ class Fleet:
         """Let go of closed tasks that nothing has happened to since `before` (epoch ms)."""
         if self._landings:
             return  # their last lines may not be on disk yet
-        for task in [t for t in self._closed if self.state.tasks[t].updated_at < before]:
-            self.state.forget(task)
-            del self._closed[task]
+        old = {task for task in self._closed if self.state.tasks[task].updated_at < before}
+        if old:
+            self.state.forget(old)
+            self._closed = {task: None for task in self._closed if task not in old}
 
 
 class _Touched:

@@ -132,7 +132,7 @@ def test_what_is_adopted_twice_counts_once() -> None:
 def test_a_closed_task_can_be_let_go_and_called_back() -> None:
     world = completed().given(a_task(T2))
     task, run, receipt = world.task(), world.run(), world.state.receipts[C1]
-    world.state.forget(T1)
+    world.state.forget({T1})
     assert (T1 in world.state.tasks, world.state.runs, world.state.receipts) == (False, {}, {})
     assert world.state.task_of_issue("team/app", 1) is None
     assert world.state.task_of_issue("team/app", 2)
