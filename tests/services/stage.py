@@ -13,7 +13,7 @@ from aiohttp import web
 
 from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import AgentNotice, TaskNotice
+from fleetbot.domain.effects import Notice
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import (
     AgentName,
@@ -195,7 +195,7 @@ class Stage:
         return run, pull, await self.given_receipt(run, pull, **receipt)
 
 
-def _nowhere(notice: TaskNotice | AgentNotice) -> Sequence[str]:
+def _nowhere(notice: Notice) -> Sequence[str]:
     return ()
 
 
