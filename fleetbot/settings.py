@@ -190,7 +190,15 @@ def _explain(problem: str, data: Mapping[str, Any]) -> str:
         return _unknown(where, unknown[1])
     if missing := re.search(r"missing required field `([^`]+)`", message):
         return f"{_join(where, missing[1])} is missing."
-    return f"{where or 'the configuration'}: {message[0].lower()}{message[1:]}."
+    return f"{where or 'the configuration'}{_plainly(message)}."
+
+
+def _plainly(message: str) -> str:
+    """` must be a number, not text` for msgspec's "Expected `float`, got `str`"."""
+    if not message.startswith("Expected"):
+        return f": {message[0].lower()}{message[1:]}"
+    said = re.sub(r"`(\w+)`", lambda name: _KINDS.get(name[1], name[0]), message)
+    return said.replace("Expected", " must be").replace(", got ", ", not ")
 
 
 def _unknown(where: str, name: str) -> str:
@@ -206,6 +214,15 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
+_KINDS: Mapping[str, str] = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a section of settings",
+    "null": "nothing",
+}
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "forge": ForgeSettings,
     "labels": LabelMaps,

@@ -236,7 +236,7 @@ def _claim(its: Task, filed: FiledReceipt) -> Rich:
 
 
 def _run_line(run: Run, now: int) -> Rich:
-    what = reason_text(run.reason) or ("ended" if run.ended_at else "at work")
+    what = reason_text(run.reason) or ("verified" if run.ended_at else "at work")
     if run.ended_at:
         took = duration(run)
         when = f"{'after ' + took + ', ' if took else ''}{ago(run.ended_at, now)}"

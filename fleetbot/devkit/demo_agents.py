@@ -40,11 +40,12 @@ if "Helo" in code.read_text():
     print("greeting.py: Helo -> Hello", flush=True)
     test.write_text(test.read_text().replace('.endswith(", Ada!"))', ' == "Hello, Ada!")'))
     print("test_greeting.py: the test looks at the whole greeting now", flush=True)
+    summary = "The greeting is spelt right, and the test would notice if it were not."
 else:
     notes = pathlib.Path("NOTES.md")
     before = notes.read_text() if notes.exists() else "# Notes\\n"
     notes.write_text(f"{before}\\n- Issue #{issue}: {os.environ['FLEETBOT_TITLE']}\\n")
-    print("NOTES.md: noted what was asked for", flush=True)
+    summary = "NOTES.md has a note of what was asked for."
 
 unittest = [sys.executable, "-B", "-m", "unittest", "-q"]
 tests = subprocess.run(unittest, capture_output=True, text=True)
@@ -54,7 +55,7 @@ if tests.returncode:
 subprocess.run(["git", "add", "--all"], check=True)
 message = f"{os.environ['FLEETBOT_TITLE']}\\n\\nRefs #{issue}"
 subprocess.run(["git", "commit", "--quiet", "-m", message], check=True)
-print("committed", flush=True)
+print(summary, flush=True)
 '''
 # A configuration needs both; the check of a program alone looks at neither.
 _NOWHERE = (

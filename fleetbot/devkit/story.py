@@ -173,7 +173,8 @@ def _of_message(event: RoomEvent) -> Step:
     lines = [line for line in event.text.splitlines() if line.strip()] or [""]
     if event.thread or event.replaces:
         return Step("log" if len(lines) > 1 else "thread", lines[-1])
-    return Step("room" if lines[0].startswith("✅") else "matrix", lines[0])
+    shown = " · ".join(lines[:2])
+    return Step("room" if shown.startswith("✅") else "matrix", shown)
 
 
 def _of_delivery(event_type: str, payload: dict[str, Any], status: int) -> Step | None:

@@ -104,7 +104,7 @@ async def test_tasks_and_agents_are_told(world: World) -> None:
     await until_state(world, issue, "completed")
     done = await ask(world, f"!fleet task {world.forge.url}/{REPO}/issues/{issue}")
     assert "PR #" in done
-    assert "verified" in done
+    assert "attempt 1, smith: verified, after" in done
 
 
 async def test_a_wrong_word_gets_the_nearest_right_one(world: World) -> None:

@@ -60,7 +60,7 @@ def with_forge(own: Mapping[str, Any], **fields: str) -> dict[str, Any]:
 REFUSED: Mapping[str, tuple[Callable[[dict[str, Any]], dict[str, Any] | str], str]] = {
     "a wrong type": (
         lambda own: {**own, "runs": {"heartbeat_seconds": "often"}},
-        "runs.heartbeat_seconds: expected `float`, got `str`.",
+        "runs.heartbeat_seconds must be a number, not text.",
     ),
     "an unknown key": (
         lambda own: with_forge(own, tokn="x"),
@@ -76,7 +76,7 @@ REFUSED: Mapping[str, tuple[Callable[[dict[str, Any]], dict[str, Any] | str], st
     ),
     "a section that is a word": (
         lambda own: {**own, "runs": "fast"},
-        "runs: expected `object`, got `str`.",
+        "runs must be a section of settings, not text.",
     ),
     "a number for a section's name": (lambda own: "7: {}\n", "7 is an unknown setting"),
     "a list": (lambda own: "- forge\n- runs\n", "the configuration must have sections"),
