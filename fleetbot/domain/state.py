@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
+from fleetbot.domain import fold
 from fleetbot.domain.budget import day_of, most
 from fleetbot.domain.dispatch import ReadyQueue
 from fleetbot.domain.errors import IllegalTransition
@@ -15,14 +16,12 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     AgentStatus,
-    Ask,
     FiledReceipt,
     Message,
     ReceiptId,
     Run,
     RunId,
     RunState,
-    Taken,
     Task,
     TaskId,
     TaskState,
@@ -167,14 +166,14 @@ class FleetState:
         state = next_state(old.state if old else None, event)
         if old is None:
             assert isinstance(event, ev.TaskCreated)  # the table lets nothing else come first
-            self._keep_task(_created(task_id, event, line))
+            self._keep_task(fold.created(task_id, event, line))
             return
         live = self.live_run(old)
         self._apply_run(old, line)
         task = replace(old, version=line.version, state=state, updated_at=line.at)
         if live and self.runs[live.id].state is RunState.ENDED:
-            task = _after_run(task, self.runs[live.id])
-        self._keep_task(_task_after(task, line))
+            task = fold.after_run(task, self.runs[live.id])
+        self._keep_task(fold.after(task, line))
 
     def _keep_task(self, task: Task) -> None:
         self.tasks[task.id] = task
@@ -185,7 +184,7 @@ class FleetState:
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:
             case ev.TaskAssigned() as event:
-                run = _assigned(task, event, line.at)
+                run = fold.assigned(task, event, line.at)
                 self.runs[run.id] = run
                 self._occupy(run)
             case ev.TaskStarted(run=run_id):
@@ -223,9 +222,9 @@ class FleetState:
         run = self.runs[event.run]
         match event:
             case ev.RunAsked():
-                self._change(run.id, asks=(*run.asks, _asked(event, at)))
+                self._change(run.id, asks=(*run.asks, fold.asked(event, at)))
             case ev.RunAnswered():
-                asks = tuple(_answered(a, event) if a.id == event.ask else a for a in run.asks)
+                asks = tuple(fold.answered(a, event) if a.id == event.ask else a for a in run.asks)
                 self._change(run.id, asks=asks)
             case ev.RunMessaged(message=message, text=text):
                 self._change(run.id, messages=(*run.messages, Message(id=message, text=text)))
@@ -260,7 +259,7 @@ class FleetState:
             raise IllegalTransition(f"{what} cannot happen to an agent that never registered")
         match line.event:
             case ev.AgentRegistered() as event:
-                self.agents[name] = _registered(name, event, line, old)
+                self.agents[name] = fold.registered(name, event, line, old)
             case ev.AgentOnline():
                 self._set_status(name, AgentStatus.ONLINE, line.version)
             case ev.AgentOffline():
@@ -316,118 +315,3 @@ class FleetState:
         self.used.pop(run_id, None)
         day, before = self._spent
         self._spent = (day_of(at), add_usage(before, spent) if day == day_of(at) else spent)
-
-
-def _created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
-    return Task(
-        id=task,
-        version=line.version,
-        repo=event.repo,
-        issue=event.issue,
-        url=event.url,
-        author=event.author,
-        traits=event.traits,
-        base=event.base,
-        state=TaskState.CREATED,
-        created_at=line.at,
-        updated_at=line.at,
-        queued_at=line.at,
-    )
-
-
-def _assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
-    return Run(
-        id=event.run,
-        task=task.id,
-        agent=event.agent,
-        attempt=event.attempt,
-        branch=event.branch,
-        state=RunState.ASSIGNED,
-        assigned_at=at,
-    )
-
-
-def _asked(event: ev.RunAsked, at: int) -> Ask:
-    return Ask(
-        id=event.ask,
-        kind=event.kind,
-        title=event.title,
-        request=event.request,
-        options=event.options,
-        asked_at=at,
-        expires_at=event.expires_at,
-    )
-
-
-def _answered(ask: Ask, event: ev.RunAnswered) -> Ask:
-    return replace(ask, behavior=event.behavior, text=event.text, expired=event.expired)
-
-
-def _after_run(task: Task, run: Run) -> Task:
-    """What an ended run leaves with its task: its cost, and words that nobody has heard yet."""
-    unheard = tuple(m.text for m in run.messages if m.taken is not Taken.DELIVERED)
-    return replace(task, spent=add_usage(task.spent, run.usage), notes=(*task.notes, *unheard))
-
-
-def _registered(
-    name: AgentName, event: ev.AgentRegistered, line: ev.Recorded, old: Agent | None
-) -> Agent:
-    return Agent(
-        name=name,
-        version=line.version,
-        adapter=event.adapter,
-        status=AgentStatus.ONLINE,
-        registered_at=old.registered_at if old else line.at,
-        capabilities=event.capabilities,
-        max_concurrency=event.max_concurrency,
-        account=event.account,
-        host=event.host,
-        program=event.program,
-        health=event.health,
-        parked_until=old.parked_until if old else 0,
-        draining=old.draining if old else False,
-    )
-
-
-def _task_after(task: Task, line: ev.Recorded) -> Task:
-    """The task's own fields after the event; state, version and time are already set."""
-    match line.event:
-        case ev.TaskEdited(traits=traits):
-            return replace(task, traits=traits)
-        case ev.TaskPinned(agent=agent):
-            return replace(task, pinned=agent)
-        case ev.TaskAssigned(run=run, branch=branch):
-            first = task.first_assigned_at or line.at
-            return replace(task, run=run, branch=branch, not_before=0, first_assigned_at=first)
-        case ev.TaskStarted():
-            return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
-        case ev.ReceiptFiled(receipt=receipt):
-            return replace(task, receipt=receipt.id)
-        case ev.ReceiptRefuted(reasons=reasons):
-            return replace(task, refuted=reasons)
-        case ev.TaskCompleted(receipt=receipt_id):
-            return replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
-        case ev.TaskFailed(reason=reason, detail=detail):
-            return replace(task, reason=reason, detail=detail)
-        case ev.TaskAgentLost(reason=reason) | ev.TaskCancelled(reason=reason):
-            return replace(task, reason=reason, detail="")
-        case ev.TaskRequeued() as event:
-            return _requeued(task, event, line.at)
-        case _:
-            return task
-
-
-def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
-    return replace(
-        task,
-        run=None,
-        last_run=task.run or task.last_run,
-        receipt=None,
-        reason=event.reason,
-        not_before=event.not_before,
-        avoid=event.avoid,
-        queued_at=task.created_at if not event.fresh else at,
-        attempt=0 if event.fresh else task.attempt - event.uncounted,
-        pinned=None if event.fresh else task.pinned,
-        spent_before=task.spent if event.fresh else task.spent_before,
-    )

@@ -1,0 +1,135 @@
+"""What an event makes of a task, a run or an agent: the parts of the fold that need no index."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    AgentStatus,
+    Ask,
+    Run,
+    RunState,
+    Taken,
+    Task,
+    TaskId,
+    TaskState,
+    add_usage,
+)
+
+
+def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
+    return Task(
+        id=task,
+        version=line.version,
+        repo=event.repo,
+        issue=event.issue,
+        url=event.url,
+        author=event.author,
+        traits=event.traits,
+        base=event.base,
+        state=TaskState.CREATED,
+        created_at=line.at,
+        updated_at=line.at,
+        queued_at=line.at,
+    )
+
+
+def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
+    return Run(
+        id=event.run,
+        task=task.id,
+        agent=event.agent,
+        attempt=event.attempt,
+        branch=event.branch,
+        state=RunState.ASSIGNED,
+        assigned_at=at,
+    )
+
+
+def asked(event: ev.RunAsked, at: int) -> Ask:
+    return Ask(
+        id=event.ask,
+        kind=event.kind,
+        title=event.title,
+        request=event.request,
+        options=event.options,
+        asked_at=at,
+        expires_at=event.expires_at,
+    )
+
+
+def answered(ask: Ask, event: ev.RunAnswered) -> Ask:
+    return replace(ask, behavior=event.behavior, text=event.text, expired=event.expired)
+
+
+def after_run(task: Task, run: Run) -> Task:
+    """What an ended run leaves with its task: its cost, and words that nobody has heard yet."""
+    unheard = tuple(m.text for m in run.messages if m.taken is not Taken.DELIVERED)
+    return replace(task, spent=add_usage(task.spent, run.usage), notes=(*task.notes, *unheard))
+
+
+def registered(
+    name: AgentName, event: ev.AgentRegistered, line: ev.Recorded, old: Agent | None
+) -> Agent:
+    return Agent(
+        name=name,
+        version=line.version,
+        adapter=event.adapter,
+        status=AgentStatus.ONLINE,
+        registered_at=old.registered_at if old else line.at,
+        capabilities=event.capabilities,
+        max_concurrency=event.max_concurrency,
+        account=event.account,
+        host=event.host,
+        program=event.program,
+        health=event.health,
+        parked_until=old.parked_until if old else 0,
+        draining=old.draining if old else False,
+    )
+
+
+def after(task: Task, line: ev.Recorded) -> Task:
+    """The task's own fields after the event; state, version and time are already set."""
+    match line.event:
+        case ev.TaskEdited(traits=traits):
+            return replace(task, traits=traits)
+        case ev.TaskPinned(agent=agent):
+            return replace(task, pinned=agent)
+        case ev.TaskAssigned(run=run, branch=branch):
+            first = task.first_assigned_at or line.at
+            return replace(task, run=run, branch=branch, not_before=0, first_assigned_at=first)
+        case ev.TaskStarted():
+            return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
+        case ev.ReceiptFiled(receipt=receipt):
+            return replace(task, receipt=receipt.id)
+        case ev.ReceiptRefuted(reasons=reasons):
+            return replace(task, refuted=reasons)
+        case ev.TaskCompleted(receipt=receipt_id):
+            return replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
+        case ev.TaskFailed(reason=reason, detail=detail):
+            return replace(task, reason=reason, detail=detail)
+        case ev.TaskAgentLost(reason=reason) | ev.TaskCancelled(reason=reason):
+            return replace(task, reason=reason, detail="")
+        case ev.TaskRequeued() as event:
+            return _requeued(task, event, line.at)
+        case _:
+            return task
+
+
+def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
+    return replace(
+        task,
+        run=None,
+        last_run=task.run or task.last_run,
+        receipt=None,
+        reason=event.reason,
+        not_before=event.not_before,
+        avoid=event.avoid,
+        queued_at=task.created_at if not event.fresh else at,
+        attempt=0 if event.fresh else task.attempt - event.uncounted,
+        pinned=None if event.fresh else task.pinned,
+        spent_before=task.spent if event.fresh else task.spent_before,
+    )
