@@ -36,8 +36,7 @@ class Loop:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])  # unlike awaiting it, tells its end from our own
         self._task = None
 
     async def _run(self) -> None:
