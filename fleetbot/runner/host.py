@@ -201,13 +201,14 @@ class Host:
             key = secrets.token_hex(16)
             try:
                 order = await link.persist(lambda: link.claim(key, wait))  # noqa: B023 - awaited at once
-            except LinkError as problem:
-                # Unauthorized: the heartbeat registers anew.
-                self._say(f"claim refused: {problem}")
+                taken = order is not None and self._take(setup, order)
+            except (LinkError, OSError) as problem:
+                # Unauthorized: the heartbeat registers anew. OSError: no room to note the run down.
+                self._say(f"takes no run for now: {problem}")
                 self._free.release()
                 await asyncio.sleep(_REFUSED_SECONDS)
                 continue
-            if order is None or not self._take(setup, order):
+            if not taken:
                 self._free.release()
 
     async def _until_well(self) -> None:

@@ -254,6 +254,23 @@ async def test_an_agent_whose_token_is_forgotten_waits_for_its_name_as_well(scen
         assert await runner.end() == 0
 
 
+async def test_a_run_that_cannot_be_noted_down_is_not_taken_and_the_agent_stays(
+    scene: Scene,
+) -> None:
+    (scene.root / "state").mkdir()
+    (scene.root / "state" / "spool").write_text("in the way, as a full disk is")
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(WRITES_A_FILE):
+        await scene.orchestrator.until(lambda o: len(o.claims) == 1)
+        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 4)
+
+    assert any("takes no run for now" in line for line in scene.said)
+    assert scene.orchestrator.started == []
+    assert scene.orchestrator.deregistered == ["worker-1"]
+
+
 async def test_two_runners_cannot_share_a_root(scene: Scene) -> None:
     config = scene.config_file("true")
 
