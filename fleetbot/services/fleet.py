@@ -199,7 +199,8 @@ class Fleet:
                 destinations = (fx.destination(effect),)
             for destination in destinations:
                 yield OutboxEntry(
-                    id=f"{line.seq}.{place}/{destination}",
+                    # With its time: after a backup is restored, numbers are given anew.
+                    id=f"{line.seq}.{place}@{line.at}/{destination}",
                     destination=destination,
                     kind=str(effect.__struct_config__.tag),
                     collapse=fx.collapse(effect),

@@ -11,13 +11,21 @@ from fleetbot.domain.model import AgentStatus, TaskState
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.timers import Timers
-from fleetbot.store.journal import LogChunk, LogLine, StoreUnavailable
+from fleetbot.store.journal import (
+    Change,
+    Delivered,
+    LogChunk,
+    LogLine,
+    Store,
+    StoreUnavailable,
+)
 from tests.services.stage import CLAUDE, TEST, Stage
 from tests.store.backend import SqliteBackend
 
 DISK_FULL = """
 CREATE TRIGGER disk_full BEFORE INSERT ON log_lines BEGIN SELECT RAISE(ABORT, 'disk full'); END
 """
+FAR = 10**15
 LINE = (LogLine(at=1, kind="out", text="hello"),)
 
 
@@ -125,3 +133,37 @@ async def test_an_agent_that_is_silent_while_we_are_awake_is_lost(stage: Stage) 
 
     assert stage.fleet.state.agents[CLAUDE].status is AgentStatus.OFFLINE
     assert (await stage.task()).state is TaskState.CREATED
+
+
+async def test_after_a_backup_no_effect_is_taken_for_one_that_was_delivered_before(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """The homeserver drops a message whose transaction id it has seen."""
+    stage.fleet.route = lambda notice: ("matrix:!room",)
+    await stage.issue()
+    await stage.hear()
+    (tmp_path / "backup").mkdir()
+    SqliteBackend(tmp_path).tamper(f"VACUUM INTO '{tmp_path}/backup/fleet.db'")
+    await stage.given_running()
+    lost = await effects_of(stage.store)
+
+    async with SqliteBackend(tmp_path / "backup").open() as stage.store:
+        stage.clock.advance(60)
+        stage.restart()
+        stage.fleet.route = lambda notice: ("matrix:!room",)
+        kept = await effects_of(stage.store)
+        await stage.given_running()
+        made = await effects_of(stage.store) - kept
+
+    assert made
+    assert made.isdisjoint(lost)
+
+
+async def effects_of(store: Store) -> set[str]:
+    """The ids of all that waits for the room."""
+    found = set()
+    while heads := [due for due in await store.due(FAR) if due.entry.destination[0] == "m"]:
+        found |= {due.entry.id for due in heads}
+        done = tuple(Delivered(id=due.entry.id, at=1) for due in heads)
+        await store.append(Change(delivered=done))
+    return found
