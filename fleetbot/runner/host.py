@@ -18,6 +18,7 @@ from fleetbot.runner.adapters.contract import Adapter
 from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.failure import first_error
 from fleetbot.runner.link import (
+    Backoff,
     Link,
     LinkError,
     Refused,
@@ -212,8 +213,9 @@ class Host:
                 self._free.release()
 
     async def _until_well(self) -> None:
+        delays = Backoff(base=5, cap=_UNWELL_SECONDS).delays()
         while not self._well:
-            await asyncio.sleep(_UNWELL_SECONDS)
+            await asyncio.sleep(next(delays))
             await self._enter()
 
     def _take(self, setup: Setup, order: wire.Assignment) -> bool:
