@@ -154,7 +154,7 @@ async def test_a_pull_request_that_exists_already_is_used_again(scene: Scene) ->
 
 async def test_a_pull_request_whose_answer_was_lost_is_not_made_twice(scene: Scene) -> None:
     order = await scene.order()
-    scene.forge.fail_next("POST", "/pulls$", 502, applied=True)
+    scene.forge.fail_next("POST", f"{REPO}/pulls$", 502, applied=True)
 
     await scene.carry_out(WRITES_A_FILE, order)
 
