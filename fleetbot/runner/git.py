@@ -25,6 +25,7 @@ _NETWORK_SETTINGS = (
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
 )
+_OUTPUT_LIMIT = 32 * 2**20
 _AWAY = (
     "could not resolve host",
     "failed to connect",
@@ -74,6 +75,7 @@ async def complete(
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and its process group are killed.
 
+    Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
     Raises OSError if it cannot be started, TimeoutError after `timeout` seconds.
     """
     child = await asyncio.create_subprocess_exec(
@@ -87,17 +89,22 @@ async def complete(
     )
     try:
         async with asyncio.timeout(timeout):
-            stdout, stderr = await child.communicate()
+            stdout, stderr = await asyncio.gather(_output(child.stdout), _output(child.stderr))
+            await child.wait()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
         await child.wait()
         raise
-    return Completed(child.returncode or 0, _text(stdout), _text(stderr))
+    return Completed(child.returncode or 0, stdout, stderr)
 
 
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+async def _output(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None  # both are pipes
+    kept = bytearray()
+    while chunk := await stream.read(2**16):
+        kept += chunk[: _OUTPUT_LIMIT - len(kept)]
+    return kept.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

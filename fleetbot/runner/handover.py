@@ -21,6 +21,7 @@ _MOST_FILES = 5000
 _MOST_DENIALS = 3
 _SUMMARY_LIMIT = 10_000
 _COMMIT_SECONDS = 600
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 class Handover:
@@ -47,7 +48,7 @@ class Handover:
         self._tree.check()
         if self._setup.agent.commit_leftovers:
             await self._commit_leftovers()
-        head = await self._tree.head(self._setup.machine.git)
+        head = await self._head()
         files = await repository.files(start.base_commit, head)
         if not files:
             raise _nothing_done(finished.permission_denials)
@@ -75,6 +76,14 @@ class Handover:
         await self._inside("git", "add", "--all")
         await self._inside("git", "commit", "--quiet", "--no-verify", f"--message={message}")
         self._note("committed what the agent left uncommitted")
+
+    async def _head(self) -> str:
+        """The commit the agent left checked out: looking for it may fetch by its own settings."""
+        self._tree.check()
+        said = await self._inside("git", "rev-parse", "--verify", "HEAD^{commit}")
+        if not _COMMIT.fullmatch(said.stdout.strip()):
+            raise RunFailed(ReasonCode.WORKSPACE_FAILED, "git rev-parse: it named no commit")
+        return said.stdout.strip()
 
     async def _inside(self, *argv: str) -> Completed:
         """Run a command as the agent could have: git filters and settings it left act as it did."""

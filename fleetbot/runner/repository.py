@@ -26,6 +26,8 @@ _MIRROR_CONFIG = """\
 	url = {url}
 	fetch = +refs/heads/*:refs/remotes/origin/*
 """
+# Of these we have none: they name another configuration, filters, and other repositories' objects.
+_LEADS_ASTRAY = ("commondir", "config.worktree", "info/attributes", "objects/info/alternates")
 _LFS_CONFIG = """\
 [filter "lfs"]
 	clean = git-lfs clean -- %f
@@ -95,11 +97,19 @@ class Repository:
         fresh.rename(path)
 
     def _write_config(self) -> None:
-        """Undo what agents wrote into the mirror's configuration."""
-        fresh = self.mirror / "config.new"
+        """Undo what agents wrote into the mirror's configuration, or put in its place.
+
+        The new one is written beside the mirror, where no agent can have left a link.
+        """
+        for name in _LEADS_ASTRAY:
+            _remove(self.mirror / name)
+        config = self.mirror / "config"
+        if config.is_dir():
+            _remove(config)
+        fresh = self.mirror.with_name("config.new")
         text = _MIRROR_CONFIG.format(url=self._url)
         fresh.write_text(text + (_LFS_CONFIG if shutil.which("git-lfs") else ""))
-        fresh.rename(self.mirror / "config")
+        fresh.rename(config)
 
     async def _fetch(self) -> None:
         await self._git(
@@ -276,6 +286,13 @@ class Repository:
         except GitFailed:
             return False
         return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_current(known: dict[str, str], newest: dict[str, str], *names: str) -> bool:

@@ -149,6 +149,8 @@ class Worker:
                 briefing.read(machine.forge, order.repo, order.issue),
                 word(),
             )
+            # Hooks and git's filters run after the program has ended, and may leave something too.
+            stack.push_async_callback(process.sweep, order.run)
             self._note(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
             handover = Handover(setup, order, tree, env, self._note)
             while True:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _BRANCH_REFUSED = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$|^(?:refs|HEAD)(?:/|$)")
 # A git that was killed, or a merge that was never finished: such a worktree is made anew.
 _UNFINISHED = ("index.lock", "HEAD.lock", "rebase-merge", "rebase-apply", "MERGE_HEAD")
+_TEXT_LIMIT = 2**20
 _GB = 10**9
 
 
@@ -42,14 +44,6 @@ class Worktree:
     git_dirs: tuple[Path, ...]
     repository: Repository
     earlier: tuple[str, ...]
-
-    async def head(self, git: Git) -> str:
-        """The commit the agent left checked out. Raises RunFailed if the worktree is destroyed."""
-        self.check()
-        try:
-            return (await git("rev-parse", "--verify", "HEAD^{commit}", cwd=self.path)).strip()
-        except (GitFailed, OSError) as problem:
-            raise self._destroyed(problem) from None
 
     def check(self) -> None:
         """Raises RunFailed if this is no worktree any more: git would look in the folders above."""
@@ -298,17 +292,21 @@ def _has_submodules(path: Path) -> bool:
 
 def _git_dirs(path: Path) -> tuple[Path, Path]:
     """The worktree's own git directory and the one it shares. Raises OSError, ValueError."""
-    link = (path / ".git").read_text("utf-8").strip()
+    link = _text_of(path / ".git").strip()
     if not link.startswith("gitdir: "):
         raise ValueError(f"{path}/.git is not a worktree's")
     own = Path(link.removeprefix("gitdir: ")).resolve(strict=True)
-    common = own / (own / "commondir").read_text("utf-8").strip()
+    common = own / _text_of(own / "commondir").strip()
     return own, common.resolve(strict=True)
 
 
 def _text_of(path: Path) -> str:
+    """The beginning of a file; empty of anything else, as a pipe left there would never end."""
     try:
-        return path.read_text("utf-8", "replace") if not path.is_symlink() else ""
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return ""
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(_TEXT_LIMIT)
     except OSError:
         return ""
 

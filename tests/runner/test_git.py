@@ -1,7 +1,8 @@
-"""git with the forge's credentials: shown to the forge, and to nobody it points at."""
+"""git's credentials are shown to the forge only, and what it writes is bounded."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.git import Git, GitFailed, forge_failure
+from fleetbot.runner.git import Git, GitFailed, complete, forge_failure
 
 _HEAD = b"1" * 40 + b" HEAD\0multi_ack_detailed no-done side-band-64k\n"
 _BRANCHES = b"001e# service=git-upload-pack\n0000%04x%s0000" % (len(_HEAD) + 4, _HEAD)
@@ -55,3 +56,12 @@ async def test_credentials_do_not_follow_the_forge_to_another_host(tmp_path: Pat
     assert forge.shown[0]
     assert stranger.shown == []
     assert forge_failure(refused.value, "fetching").reason is ReasonCode.FORGE_REFUSED
+
+
+async def test_a_flood_of_output_is_cut(tmp_path: Path) -> None:
+    flood = ["head", "-c", "100000000", "/dev/zero"]
+
+    done = await complete(flood, cwd=tmp_path, env={"PATH": os.environ["PATH"]}, timeout=30)
+
+    assert done.status == 0
+    assert len(done.stdout) == 32 * 2**20

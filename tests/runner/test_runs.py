@@ -365,6 +365,36 @@ async def test_in_a_sandbox_nothing_that_an_agent_left_runs_outside(scene: Scene
     assert not spy.exists()
 
 
+async def test_in_a_sandbox_not_even_the_search_for_the_commit_runs_outside(scene: Scene) -> None:
+    program = await bubblewrap()
+    spy, order = scene.root / "spy", await scene.order()
+    script = (
+        "git config core.repositoryformatversion 1; git config extensions.partialClone far; "
+        "git config remote.far.promisor true; git config remote.far.url /tmp; "
+        f"git config remote.far.uploadpack 'touch {spy}; false'; "
+        "git checkout -q --detach; printf '1%.0s' $(seq 40) > $(git rev-parse --git-dir)/HEAD"
+    )
+    sandboxed = f'sandbox = "bubblewrap"\nbubblewrap.program = "{program}"'
+
+    await scene.carry_out(script, order, agent=f"{sandboxed}\ncommit_leftovers = false")
+
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.WORKSPACE_FAILED
+    assert not spy.exists()
+
+
+async def test_what_git_starts_after_the_program_ends_with_the_run(scene: Scene) -> None:
+    pid, order = scene.root / "pid", await scene.order()
+    script = (
+        f"git config filter.stay.clean 'setsid tail -f /dev/null >/dev/null 2>&1 & "
+        f"echo $! > {pid}; cat'; echo '* filter=stay' > .gitattributes; echo hello > hello.txt"
+    )
+
+    await scene.carry_out(script, order)
+
+    assert scene.orchestrator.failures == {}
+    assert not scene.is_alive(int(pid.read_text()))
+
+
 async def bubblewrap() -> str:
     """The system's bubblewrap, or the one in Codex's wheel."""
     spec = importlib.util.find_spec("codex_cli_bin")

@@ -381,6 +381,56 @@ async def test_what_an_agent_writes_into_gits_settings_does_not_reach_the_forges
     assert not spy.exists()
 
 
+async def test_another_repository_put_in_the_mirrors_place_is_not_followed(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    spaces = workspaces(root, forge)
+    spy, evil = tmp_path / "spy", tmp_path / "evil"
+    async with opened(spaces, order()) as tree:
+        mirror = tree.git_dirs[1]
+        shutil.copytree(mirror, evil, symlinks=True)
+        forge.git("config", "filter.spy.smudge", f"touch {spy}; cat", cwd=evil)
+        for place in (mirror, evil):
+            (place / "info").mkdir(exist_ok=True)
+            (place / "info" / "attributes").write_text("* filter=spy\n")
+        (mirror / "commondir").write_text(f"{evil}\n")
+
+    async with opened(spaces, order(8)) as tree:
+        assert (tree.path / "README.md").is_file()
+
+    assert not spy.exists()
+
+
+async def test_a_link_left_where_the_settings_are_written_is_not_written_through(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    spaces = workspaces(root, forge)
+    victim = tmp_path / "victim"
+    victim.write_text("mine\n")
+    async with opened(spaces, order()) as tree:
+        mirror = tree.git_dirs[1]
+        (mirror / "config.new").symlink_to(victim)
+        (mirror / "config").unlink()
+        (mirror / "config").symlink_to(victim)
+
+    async with opened(spaces, order(8)):
+        pass
+
+    assert victim.read_text() == "mine\n"
+
+
+async def test_a_pipe_left_in_place_of_a_file_does_not_stop_the_runner(
+    root: Path, forge: Forge
+) -> None:
+    spaces = workspaces(root, forge)
+    async with opened(spaces, order()) as tree:
+        (tree.path / ".git").unlink()
+        os.mkfifo(tree.path / ".git")
+
+    async with opened(spaces, order()) as tree:
+        assert forge.git("status", "--porcelain", cwd=tree.path) == ""
+
+
 async def test_a_submodules_settings_do_not_outlive_the_run(root: Path, forge: Forge) -> None:
     spaces = workspaces(root, forge)
     async with opened(spaces, order()) as tree:
