@@ -79,6 +79,7 @@ def _plain(value: Any) -> Any:
 class FleetBot(Plugin):
     config: Config
 
+    _turn: asyncio.Lock
     _store: SqliteStore | None = None
     _runtime: Runtime | None = None
 
@@ -88,6 +89,7 @@ class FleetBot(Plugin):
 
     async def start(self) -> None:
         """Comes up even where the configuration is not complete or Forgejo is away, and says so."""
+        self._turn = asyncio.Lock()
         self.client.ignore_first_sync = False  # what was said while maubot was down counts too
         try:
             self._store = await self._open_store()
@@ -98,14 +100,23 @@ class FleetBot(Plugin):
         self.log.info("fleetbot %s started", __version__)
 
     async def pre_stop(self) -> None:
-        self._serve([])
-        await self._halt()
-        if self._store is not None:
-            await self._store.close()
-            self._store = None
+        async with self._turn:
+            self._serve([])
+            await self._halt()
+            if self._store is not None:
+                await self._store.close()
+                self._store = None
 
     async def on_external_config_update(self) -> None:
-        """Apply what the management UI saved, or refuse it and keep what was in force."""
+        """Apply what the management UI saved, or refuse it and keep what was in force.
+
+        One change at a time: two at once would leave two authorities on one journal.
+        """
+        async with self._turn:
+            if self._store is not None:  # else it was stopped meanwhile
+                await self._change()
+
+    async def _change(self) -> None:
         before = self.config.snapshot()
         try:
             settings = self.config.read()

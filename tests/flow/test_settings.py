@@ -162,6 +162,18 @@ async def test_a_change_loses_no_run_and_no_waiting_claim(world: World) -> None:
     await runner.stop()
 
 
+async def test_changes_at_the_same_time_leave_one_authority(world: World) -> None:
+    await Puppet.register(world, "silent")  # each authority there is would call it offline
+    attempts = range(4, 9)
+
+    await asyncio.gather(*(configure(world, retry={"max_attempts": n}) for n in attempts))
+
+    await until(lambda: _is_offline(world, "silent"), "the agent to be missed", timeout=15)
+    logged = [str(record["msg"]) for record in await world.bots.admin.logs()]
+    assert not [line for line in logged if "what was not durable is given up" in line]
+    assert (await world.bots.admin.config(INSTANCE))["retry"]["max_attempts"] in attempts
+
+
 async def test_an_instance_without_configuration_waits_for_one(world: World) -> None:
     bot = await world.homeserver.register(f"fresh-{secrets.token_hex(3)}", "password")
     await world.bots.add_bot(bot)
@@ -190,6 +202,11 @@ async def test_an_instance_without_configuration_waits_for_one(world: World) -> 
 
 async def _is_in(world: World, room: str) -> bool:
     return world.bot.user_id in await world.alice.members(room)
+
+
+async def _is_offline(world: World, name: str) -> bool:
+    offline = (await world.get("/agents?status=offline"))["agents"]
+    return name in [agent["name"] for agent in offline]
 
 
 async def _waits(world: World) -> bool:
