@@ -135,9 +135,9 @@ class CodexAdapter:
             return HealthLine("login", True, f"by {found}")
         if (codex_home := _codex_home(env, home)).joinpath("auth.json").is_file():
             return HealthLine("login", True, "logged in")
+        key = names[-1] or API_KEY
         remedy = (
-            f"run `CODEX_HOME={codex_home} codex login`, or pass {API_KEY} in the agent's env "
-            "settings"
+            f"run `CODEX_HOME={codex_home} codex login`, or pass {key} in the agent's env settings"
         )
         return HealthLine("login", False, "neither a key nor a login was found", remedy)
 

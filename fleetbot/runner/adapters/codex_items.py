@@ -42,7 +42,10 @@ _BY_TEXT = (
     (r"usage limit", ReasonCode.USAGE_LIMIT),
     (r"quota exceeded|billing", ReasonCode.BILLING),
     (r"context window", ReasonCode.CONTEXT_TOO_LONG),
-    (r"\b40[13]\b|unauthorized|not logged in", ReasonCode.AUTH_FAILED),
+    (
+        r"\b40[13]\b|unauthorized|not logged in|missing environment variable",
+        ReasonCode.AUTH_FAILED,
+    ),
     (r"\b404\b|model.*(not found|does not exist)", ReasonCode.MODEL_NOT_FOUND),
     (r"\b429\b|rate limit", ReasonCode.RATE_LIMITED),
     (

@@ -122,6 +122,7 @@ async def test_health_names_what_is_missing(agent: Agent, place: Place, tmp_path
 
     assert [(line.name, line.ok) for line in here] == [("program", True), ("login", False)]
     assert "codex login" in here[1].remedy
+    assert "pass SCRIPT_KEY in the agent's env settings" in here[1].remedy
     assert not outdated[0].ok
     assert "install a version from 0.160, before 1" in outdated[0].remedy
     assert (await agent.adapter().check({**spec.env, "SCRIPT_KEY": KEY}, spec.home))[1].ok
@@ -142,6 +143,7 @@ async def test_health_names_what_is_missing(agent: Agent, place: Place, tmp_path
         ({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}, "", ReasonCode.RATE_LIMITED),
         ("something new", "who knows", ReasonCode.AGENT_FAILED),
         (None, "exceeded retry limit, last status: 429", ReasonCode.RATE_LIMITED),
+        ("other", "Missing environment variable: `SCRIPT_KEY`.", ReasonCode.AUTH_FAILED),
     ],
 )
 def test_an_error_has_the_reason_of_its_type_or_text(
