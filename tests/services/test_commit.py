@@ -1,0 +1,137 @@
+"""Commits: decided in memory, answered when they are on disk, whatever happens to their callers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import Conflict
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import ReceiptId, TaskId, TaskState, Traits
+from fleetbot.services.fleet import Context
+from fleetbot.store.journal import Arrival
+from fleetbot.store.verify import verify
+from tests.services.stage import REPO, TEST, Stage
+from tests.store.backend import SqliteBackend
+
+T1 = TaskId("made-1")
+
+
+def make(number: int = 1) -> cmd.CreateTask:
+    issue = 100 + number
+    return cmd.CreateTask(
+        task=TaskId(f"made-{number}"),
+        repo=REPO,
+        issue=issue,
+        url=f"https://forge.example/{REPO}/issues/{issue}",
+        author="ann",
+        traits=Traits(title="Made"),
+    )
+
+
+async def test_whoever_listens_hears_of_lines_that_are_on_disk(stage: Stage) -> None:
+    heard: list[int] = []
+
+    def hear(lines: Sequence[Recorded]) -> None:
+        heard.extend(line.seq for line in lines)
+
+    stage.fleet.listen(hear)
+    await stage.fleet.commit(make(), TEST)
+
+    assert heard == [line.seq for line in await stage.store.events()] == [1]
+
+
+async def test_a_cancelled_caller_leaves_the_commit_alone(stage: Stage, tmp_path: Path) -> None:
+    async with SqliteBackend(tmp_path).held():
+        caller = asyncio.create_task(stage.fleet.commit(make(), TEST))
+        await stage.store.last_hash()  # by now it is on its way
+        assert T1 in stage.fleet.state.tasks
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    await stage.fleet.commit(cmd.CancelTask(T1), TEST)
+
+    assert [line.version for line in await stage.store.events()] == [1, 2]
+    assert await verify(stage.store) == []
+
+
+async def test_many_at_once_are_told_apart_and_none_is_lost(stage: Stage) -> None:
+    many = [stage.fleet.commit(make(number), TEST) for number in range(100)]
+    same = [stage.fleet.commit(make(7), TEST) for _ in range(10)]
+
+    results = await asyncio.gather(*many, *same, return_exceptions=True)
+
+    assert [isinstance(result, tuple) for result in results] == [True] * 100 + [False] * 10
+    assert all(isinstance(result, Conflict) for result in results[100:])
+    assert [line.seq for line in await stage.store.events(limit=1000)] == list(range(1, 101))
+    assert await verify(stage.store) == []
+
+
+async def test_what_cannot_be_done_leaves_nothing_behind(stage: Stage) -> None:
+    await stage.fleet.commit(make(), TEST)
+    arrival = Arrival(key="again", kind="command", at=1)
+    with pytest.raises(Conflict):
+        await stage.fleet.commit(make(), Context(actor="test", arrival=arrival))
+    assert len(await stage.store.events()) == 1
+    assert await stage.store.arrival("again") is None
+
+
+async def test_an_arrival_is_remembered_only_with_what_it_led_to(stage: Stage) -> None:
+    await stage.fleet.commit(make(), TEST)
+    for key in ("first", "second"):
+        arrival = Arrival(key=key, kind="command", at=1)
+        await stage.fleet.commit(cmd.CancelTask(T1), Context(actor="test", arrival=arrival))
+    assert await stage.store.arrival("first") is not None
+    assert await stage.store.arrival("second") is None
+
+
+async def test_a_closed_task_is_forgotten_and_called_back_when_somebody_speaks_of_it(
+    stage: Stage,
+) -> None:
+    run, _, receipt = await stage.given_filed()
+    await stage.fleet.commit(cmd.CancelTask(run.task), TEST)
+    stage.fleet.forget_closed(stage.clock() + 1)
+    assert run.task not in stage.fleet.state.tasks
+
+    await stage.fleet.recall_run(run.id)
+    assert stage.fleet.state.runs[run.id].agent == run.agent
+    stage.fleet.forget_closed(stage.clock() + 1)
+    await stage.fleet.recall_receipt(receipt)
+    assert stage.fleet.state.receipts[ReceiptId(receipt)].task == run.task
+    stage.fleet.forget_closed(stage.clock() + 1)
+    task = await stage.fleet.task_of_issue(REPO, 1)
+    assert task is not None
+    assert task.state is TaskState.CANCELLED
+
+    await stage.fleet.commit(cmd.RetryTask(task.id), TEST)
+    stage.fleet.forget_closed(stage.clock() + 1)
+    assert (await stage.task()).state is TaskState.CREATED
+    assert await verify(stage.store) == []
+
+
+async def test_a_task_that_closed_a_moment_ago_is_kept(stage: Stage) -> None:
+    await stage.fleet.commit(make(), TEST)
+    await stage.fleet.commit(cmd.CancelTask(T1), TEST)
+    stage.fleet.forget_closed(stage.clock())
+    assert T1 in stage.fleet.state.tasks
+
+
+async def test_nothing_is_forgotten_before_it_is_on_disk(stage: Stage, tmp_path: Path) -> None:
+    await stage.fleet.commit(make(), TEST)
+    async with SqliteBackend(tmp_path).held():
+        cancelling = asyncio.create_task(stage.fleet.commit(cmd.CancelTask(T1), TEST))
+        await stage.store.last_hash()
+        stage.fleet.forget_closed(stage.clock() + 1)
+        assert T1 in stage.fleet.state.tasks
+    await cancelling
+
+
+async def test_what_was_never_there_is_not_called_back(stage: Stage) -> None:
+    assert await stage.fleet.task(TaskId("t99")) is None
+    assert await stage.fleet.task_of_issue(REPO, 99) is None
+    await stage.fleet.recall_receipt(ReceiptId("c99"))
+    assert stage.fleet.state.receipts == {}
