@@ -263,8 +263,14 @@ def help_(topic: str | None, levels: Mapping[str, int]) -> Rich:
         say("👋 ", bold("What you can say")),
         bullets(_usage(name) for name in COMMANDS),
         f"An issue is {ISSUE_FORMS}.",
-        say("Short forms: ", code("/assign"), ", ", code("/retry"), ", ", code("/cancel"), "."),
+        _short_forms(),
     )
+
+
+def _short_forms() -> Rich:
+    """Some clients hold back slash commands that they do not know, without a word."""
+    forms = (code("/assign"), ", ", code("/retry"), ", ", code("/cancel"))
+    return say("Short, where your client lets it through: ", *forms, ".")
 
 
 def _usage(name: str) -> Rich:
@@ -278,7 +284,8 @@ def _level(level: int) -> str:
 
 def _alone(name: str) -> Rich | None:
     form = f"/{name} {COMMANDS[name].arguments}"
-    return say("Also ", code(form), ".") if name in ("assign", "retry", "cancel") else None
+    says = say("Also ", code(form), ", where your client lets it through.")
+    return says if name in ("assign", "retry", "cancel") else None
 
 
 def misspelt(said: Misspelt) -> Rich:

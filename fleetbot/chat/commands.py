@@ -206,7 +206,7 @@ class Chat:
     async def _retry(self, task: Task, said: Said) -> Rich:
         changed = await self._commit(cmd.RetryTask(task.id), said)
         task = self._fleet.state.tasks[task.id]
-        says = "is back in the queue." if changed else "is in the queue already."
+        says = "is tried again." if changed else "is in the queue already."
         return answers.moved("🔁", task, says, *self._reasons(task))
 
     async def _cancel(self, task: Task, said: Said) -> Rich:

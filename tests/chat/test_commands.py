@@ -94,7 +94,7 @@ async def test_a_person_cancels_and_retries(talk: Talk) -> None:
     said = await talk.says("/retry ann/app#1")
     assert said is not None
     assert said.splitlines()[1:] == [
-        "is back in the queue.",
+        "is tried again.",
         "Nothing: claude-1 can take it at the next claim.",
     ]
     assert (await talk.journal())[1:] == [

@@ -143,7 +143,7 @@ async def test_a_task_is_cancelled_and_tried_again(world: World, form: str) -> N
     await until_state(world, issue, "cancelled")
 
     open_gate(world, issue)
-    assert "is back in the queue" in await ask(world, form.format("retry", f"#{issue}"))
+    assert "is tried again." in await ask(world, form.format("retry", f"#{issue}"))
     await until_state(world, issue, "completed")
     journal = await journal_of(world, issue)
     assert journal[2:5] == ["task.started", "task.cancelled", "task.requeued"]
