@@ -9,6 +9,7 @@ on without.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,22 +19,26 @@ import msgspec
 _HIDDEN = ("/home", "/root", "/tmp", "/var/tmp", "/run")
 # Where the resolver's and, on NixOS, the whole system's files may be.
 _NEEDED = ("/run/systemd/resolve", "/run/current-system")
+_PATHS = ("writable", "readable", "hidden")
 _PROBE_SECONDS = 10
 
 
 class Sandbox(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of the sandbox: extra `writable` and `readable` paths, and whether it has a network.
 
-    Paths are absolute. `program` is bubblewrap's name or path.
+    Paths are absolute. `hidden` are folders and files that must not be seen, beside those that
+    never are; what is named in the other two is seen all the same. `program` is bubblewrap's name
+    or path.
     """
 
     program: str = "bwrap"
     writable: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     network: bool = True
 
     def __post_init__(self) -> None:
-        for field in ("writable", "readable"):
+        for field in _PATHS:
             for path in getattr(self, field):
                 if not Path(path).is_absolute():
                     raise ValueError(f"sandbox.{field}: {path!r} is not an absolute path")
@@ -98,6 +103,10 @@ def _base(sandbox: Sandbox) -> Iterator[str]:
             f"from the agent's settings"
         )
     yield from (program, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts")
+    if os.geteuid() == 0:
+        # It would keep root's capabilities, and could undo all the rest with them. Under another
+        # number a sandbox of its own (Codex has one) can still be made inside.
+        yield from ("--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL")
     if not sandbox.network:
         yield "--unshare-net"
     yield from ("--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc")
@@ -106,10 +115,12 @@ def _base(sandbox: Sandbox) -> Iterator[str]:
             yield from ("--tmpfs", hidden)
     for needed in _NEEDED:
         yield from ("--ro-bind-try", needed, needed)
+    for path in sandbox.hidden:
+        yield from ("--tmpfs", path) if Path(path).is_dir() else ("--ro-bind", "/dev/null", path)
 
 
 def _check_paths(sandbox: Sandbox) -> None:
-    for field in ("writable", "readable"):
+    for field in _PATHS:
         for path in getattr(sandbox, field):
             if not Path(path).exists():
                 raise SandboxUnavailable(f"sandbox.{field}: {path} does not exist; create it")

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import process
 from fleetbot.runner.adapters.contract import Adapter
@@ -48,7 +50,11 @@ class Setup:
 
     @property
     def sandbox(self) -> Sandbox | None:
-        return self.agent.bubblewrap if self.agent.sandbox == "bubblewrap" else None
+        """Wherever the runner's root is, the agent sees nothing of it but what is its own."""
+        if self.agent.sandbox != "bubblewrap":
+            return None
+        box = self.agent.bubblewrap
+        return msgspec.structs.replace(box, hidden=(*box.hidden, self.machine.config.runner.root))
 
     def secrets(self) -> tuple[str, ...]:
         """The runner's own secrets, which an agent program never gets and a log never shows."""

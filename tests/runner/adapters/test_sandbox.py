@@ -88,6 +88,25 @@ async def test_a_named_path_can_be_written_and_another_read(
     assert {"a page", "read-only"} <= set(lines)
 
 
+async def test_a_hidden_folder_and_a_hidden_file_are_not_seen(
+    place: Place,
+    sandbox: Sandbox,
+) -> None:
+    box = Sandbox(program=sandbox.program, hidden=("/usr/share", "/etc/passwd"))
+
+    lines, last = await run(place, "ls -A /usr/share; cat /etc/passwd; echo looked", sandbox=box)
+
+    assert last.outcome == "done"
+    assert lines[-1] == "looked"
+    assert not [line for line in lines if ":0:" in line or line == "man"]
+
+
+async def test_even_roots_program_has_no_rights_to_undo_it(place: Place, sandbox: Sandbox) -> None:
+    lines, _ = await run(place, "grep CapEff /proc/self/status; umount /tmp", sandbox=sandbox)
+
+    assert lines[0].split() == ["CapEff:", "0" * 16]
+
+
 async def test_without_network_nothing_is_reached(
     place: Place,
     sandbox: Sandbox,

@@ -153,12 +153,15 @@ export type ReasonCode =
 /**
  * Settings of the sandbox: extra `writable` and `readable` paths, and whether it has a network.
  *
- * Paths are absolute. `program` is bubblewrap's name or path.
+ * Paths are absolute. `hidden` are folders and files that must not be seen, beside those that
+ * never are; what is named in the other two is seen all the same. `program` is bubblewrap's name
+ * or path.
  */
 export interface Sandbox {
   readonly program?: string;
   readonly writable?: ReadonlyArray<string>;
   readonly readable?: ReadonlyArray<string>;
+  readonly hidden?: ReadonlyArray<string>;
   readonly network?: boolean;
 }
 
