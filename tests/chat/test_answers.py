@@ -134,7 +134,7 @@ def test_help_teaches_every_command() -> None:
     assert answers.help_("retry", LEVELS).text.splitlines() == [
         "!fleet retry <issue>: try it again",
         "It needs power level 50 in this room.",
-        "Also /retry <issue>.",
+        "Also /retry <issue>, where your client lets it through.",
     ]
     assert "!fleet cancel" in answers.help_("cancle", LEVELS).text
 
