@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -89,7 +90,7 @@ class Prompt:
     def fill(self, context: Context) -> str:
         """Raises RunFailed(template_error) that names what is wrong."""
         try:
-            template = _environment().from_string(self.text)
+            template = _compiled(self.text)
             return template.render(asdict(context)).strip() + "\n"
         except jinja2.TemplateSyntaxError as problem:
             said = f"line {problem.lineno}: {problem.message}"
@@ -122,6 +123,11 @@ def _fenced(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"
+
+
+@lru_cache(maxsize=16)  # compiling takes longer than everything else that a prompt needs
+def _compiled(text: str) -> jinja2.Template:
+    return _environment().from_string(text)
 
 
 def _environment() -> jinja2.Environment:

@@ -14,8 +14,9 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fleetbot.domain.model import REPO
@@ -62,16 +63,26 @@ class Worktree:
 
 
 class Workspaces:
-    """Makes, lends and removes the worktrees under one root."""
+    """Makes, lends and removes the worktrees under one root.
+
+    `heads` tells of a repository where branches are, as `Repository` takes it.
+    """
 
     def __init__(
-        self, root: Path, config: WorkspaceConfig, git: Git, forge_url: str, identity: Identity
+        self,
+        root: Path,
+        config: WorkspaceConfig,
+        git: Git,
+        forge_url: str,
+        identity: Identity,
+        heads: Callable[[str, str, str], Awaitable[Mapping[str, str] | None]] | None = None,
     ) -> None:
         self._root = root
         self._config = config
         self._git = git
         self._forge_url = forge_url
         self._identity = identity
+        self._heads = heads
         self._repositories: dict[str, Repository] = {}
         self._slots: dict[Path, asyncio.Lock] = {}
 
@@ -155,7 +166,8 @@ class Workspaces:
         if repo not in self._repositories:
             directory = self._root / "repositories" / repo
             url = f"{self._forge_url}/{repo}.git"
-            self._repositories[repo] = Repository(self._git, directory, url)
+            heads = partial(self._heads, repo) if self._heads else None
+            self._repositories[repo] = Repository(self._git, directory, url, heads)
         return self._repositories[repo]
 
     def _slot(self, repo: str, branch: str) -> Path:
