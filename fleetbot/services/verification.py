@@ -149,7 +149,7 @@ async def gather(client: ForgeClient, expected: Expectation, receipt: Receipt) -
         _read("The commit's CI", _ci(client, repo, pull.head.sha)),
     )
     return Facts(
-        pull=_pull_facts(pull),
+        pull=await _unmoved(client, repo, _pull_facts(pull)),
         files=files,
         commits=commits,
         reviews=reviews,
@@ -175,6 +175,14 @@ async def _pull(client: ForgeClient, repo: str, number: int) -> PullRequest | Un
         return seen if isinstance(seen, Unread) else None
     except ForgeError as error:
         return Unread(f"The pull request could not be read: {error}.")
+
+
+async def _unmoved(client: ForgeClient, repo: str, seen: PullFacts) -> PullFacts | Unread:
+    """What was seen, if it is still so: else the other facts may be those of another head."""
+    again = await _pull(client, repo, seen.number)
+    if isinstance(again, PullRequest) and _pull_facts(again) == seen:
+        return seen
+    return again if isinstance(again, Unread) else Unread("The pull request is changing.")
 
 
 def _pull_facts(pull: PullRequest) -> PullFacts:

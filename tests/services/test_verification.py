@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread
-from fleetbot.forge.models import CommitStatus, Review, User
+from fleetbot.forge.models import ChangedFile, CommitStatus, Review, User
 from fleetbot.services.verification import ci_of, gather, standing_reviews
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
@@ -76,6 +76,21 @@ async def test_a_repository_that_the_bot_cannot_see_is_not_taken_for_a_missing_p
     _, _, receipt = await stage.given_filed()
     stage.forge.repo(REPO).private = True
     stage.forge.repo(REPO).collaborators.clear()
+    assert isinstance((await facts(stage, receipt)).pull, Unread)
+
+
+async def test_a_pull_request_that_moves_while_it_is_read_is_not_judged(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, receipt = await stage.given_filed()
+    read_files = stage.client.pull_files
+
+    async def read_files_after_a_push(repo: str, number: int) -> list[ChangedFile]:
+        await stage.forge.commit(REPO, run.branch, {"more.txt": "more"}, "More", by=BOT)
+        return await read_files(repo, number)
+
+    monkeypatch.setattr(stage.client, "pull_files", read_files_after_a_push)
+
     assert isinstance((await facts(stage, receipt)).pull, Unread)
 
 
@@ -247,7 +262,7 @@ async def test_a_receipt_is_not_checked_twice_at_once(stage: Stage) -> None:
     await asyncio.gather(*(stage.verifier.tick() for _ in range(3)))
     assert verdict(stage, receipt).checks == 1
     paths = [seen.path for seen in stage.forge.requests if seen.path.endswith("/pulls/2")]
-    assert len(paths) == 1
+    assert len(paths) == 2  # before the other facts, and after
 
 
 async def test_the_receipt_of_a_cancelled_task_is_let_go(stage: Stage) -> None:
