@@ -57,7 +57,7 @@ class Agents:
             )
         token = new_agent_token() if agent is None else None
         await self._record(name, request, token, known)
-        await self._fleet.saw(name, ())
+        self._fleet.saw(name, ())
         return self._answer(name, token)
 
     async def _record(
@@ -89,7 +89,7 @@ class Agents:
         self._fleet.note_usage(agent, {RunId(run): used for run, used in request.usage.items()})
         await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
         runs = tuple(RunId(run) for run in request.runs)
-        await self._fleet.saw(agent, runs)
+        self._fleet.saw(agent, runs)
         return wire.HeartbeatAnswer(
             next_seconds=self._rhythm.heartbeat,
             cancel=self._stale(agent, runs),

@@ -227,14 +227,16 @@ class Fleet:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
 
-    async def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
-        """Note a sign of life: the agent's, and that of those `runs` that are its own."""
+    def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
+        """Note a sign of life: the agent's, and that of those `runs` that are its own.
+
+        In memory only: a start of ours grants all of it afresh.
+        """
         now = self.clock()
         self.state.seen[agent] = now
         own = {run.id for run in self.state.runs_of_agent(agent)}
         for run in own.intersection(runs):
             self.state.leases[run] = now + self.policy.lease_ms
-        await self.store.append(Change(seen=((agent, now),)))
 
     # closed tasks live on disk; they are called back when somebody speaks of them
 

@@ -50,7 +50,7 @@ class Runs:
     ) -> wire.Assignment | None:
         """A run to do, or None when there is none within `wait` seconds. Same key, same answer."""
         await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
-        await self._fleet.saw(agent, ())
+        self._fleet.saw(agent, ())
         earlier = await self._fleet.store.arrival(claim_key(agent, key))
         if earlier and earlier.answer:
             run = await self._own_run(agent, RunId(earlier.answer.decode()))
@@ -88,7 +88,7 @@ class Runs:
         """Acknowledge the run. A second time changes nothing."""
         await self._fleet.recall_run(run)
         await self._fleet.commit(StartRun(run, agent), Context(actor=f"agent:{agent}"))
-        await self._fleet.saw(agent, (run,))
+        self._fleet.saw(agent, (run,))
         return self._run_answer(run)
 
     async def fail(self, agent: AgentName, run: RunId, request: wire.FailRequest) -> wire.RunAnswer:
@@ -145,7 +145,7 @@ class Runs:
             FileReceipt(RunId(request.run), agent, receipt),
             Context(actor=f"agent:{agent}", cause=f"receipt:{receipt.id}", arrival=arrival),
         )
-        await self._fleet.saw(agent, (RunId(request.run),))
+        self._fleet.saw(agent, (RunId(request.run),))
         return self._answer(self._fleet.state.receipts[receipt.id])
 
     def _receipt(self, request: wire.ReceiptRequest) -> Receipt:

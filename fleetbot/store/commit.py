@@ -82,14 +82,6 @@ def _token(token: AgentToken) -> Row:
     return (token.agent, token.hash)
 
 
-def _seen(seen: tuple[str, int]) -> Row:
-    return seen
-
-
-def _first(seen: tuple[str, int]) -> str:
-    return seen[0]
-
-
 # Of these only the newest value of a key is written: statement, field, key, row.
 _NEWEST: tuple[Keyed, ...] = (
     _newest_of(TASKS, "tasks", "id"),
@@ -98,7 +90,6 @@ _NEWEST: tuple[Keyed, ...] = (
     _newest_of(AGENTS, "agents", "name"),
     (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
     (upsert("agent_tokens", ("agent", "hash")), attrgetter("tokens"), attrgetter("agent"), _token),
-    (upsert("seen", ("agent", "at")), attrgetter("seen"), _first, _seen),
 )
 
 

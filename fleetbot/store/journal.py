@@ -180,7 +180,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     deferred: tuple[Deferred, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
-    seen: tuple[tuple[AgentName, int], ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +194,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     receipts: tuple[FiledReceipt, ...]
     agents: tuple[Agent, ...]
-    seen: dict[AgentName, int]
 
 
 class UsageBy(StrEnum):

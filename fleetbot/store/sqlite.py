@@ -335,7 +335,6 @@ def _snapshot(database: sqlite3.Connection) -> Snapshot:
         runs=tuple(map(_run, data(runs, *states))),
         receipts=tuple(map(_receipt, data(receipts, *states))),
         agents=tuple(map(_agent, data("SELECT data FROM agents ORDER BY name"))),
-        seen=dict(database.execute("SELECT agent, at FROM seen").fetchall()),
     )
 
 

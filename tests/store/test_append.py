@@ -47,7 +47,6 @@ async def test_the_snapshot_has_open_tasks_with_their_runs_and_receipts(
     await append_all(store, [history.registered(), *history.story("done")])
     await append_all(store, islice(history.story("doing"), 4))
     await store.append(history.created("waiting"))
-    await store.append(Change(seen=((AGENT, 5),)))
 
     snapshot = await store.load()
 
@@ -56,7 +55,6 @@ async def test_the_snapshot_has_open_tasks_with_their_runs_and_receipts(
     assert [run.id for run in snapshot.runs] == ["doing-run"]
     assert [filed.receipt.id for filed in snapshot.receipts] == ["doing-receipt"]
     assert snapshot.agents == (history.state.agents[AGENT],)
-    assert snapshot.seen == {AGENT: 5}
 
 
 async def test_many_callers_are_written_in_the_order_in_which_they_came(

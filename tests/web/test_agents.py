@@ -169,7 +169,7 @@ async def test_a_task_that_only_a_parked_agent_can_do_is_given_to_it_after_the_r
     await site.dispatcher.claimed()
 
     site.now = reset
-    await site.fleet.saw(AgentName("claude-1"), ())
+    site.fleet.saw(AgentName("claude-1"), ())
     await timers.tick()
 
     assert (await waiting).status == 200

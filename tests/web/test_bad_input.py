@@ -213,15 +213,16 @@ async def test_nothing_is_written_by_what_is_refused(site: Site) -> None:
 async def test_a_store_that_fails_is_unavailable_for_now(site: Site, tmp_path: Path) -> None:
     agent, database = await site.agent(), SqliteBackend(tmp_path)
     database.tamper(
-        "CREATE TRIGGER full BEFORE INSERT ON seen BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk full'); END"
     )
 
-    answer = await agent.post("/api/v1/agents/heartbeat", {"runs": []})
+    answer = await agent.post("/api/v1/agents/deregister", {})
     database.tamper("DROP TRIGGER full")
 
     assert answer.refuses(503, "unavailable")
     assert answer.headers["Retry-After"] == "5"
     assert (await agent.post("/api/v1/agents/heartbeat", {"runs": []})).status == 200
+    assert (await agent.post("/api/v1/agents/deregister", {})).status == 204
 
 
 async def test_a_bug_is_answered_without_details_and_logged(

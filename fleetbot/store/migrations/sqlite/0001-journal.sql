@@ -53,12 +53,6 @@ CREATE TABLE agents (
     data  TEXT NOT NULL
 );
 
--- Heartbeats are no events: only the last one of each agent matters.
-CREATE TABLE seen (
-    agent  TEXT   NOT NULL PRIMARY KEY,
-    at     BIGINT NOT NULL
-);
-
 CREATE TABLE agent_tokens (
     agent  TEXT NOT NULL PRIMARY KEY,
     hash   BLOB NOT NULL UNIQUE
