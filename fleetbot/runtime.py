@@ -73,7 +73,7 @@ class Runtime:
         self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
         self._changes = Changes(fleet)
         self._timers = Timers(fleet, self._dispatcher)
-        self._probe = ForgeProbe(self._forge, self._log)
+        self._probe = ForgeProbe(self._forge, settings.forge.repositories, self._log)
         self._verifier = Verifier(
             fleet,
             self._forge,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
@@ -13,8 +14,11 @@ from fleetbot.services.fleet import Fleet
 class ForgeProbe:
     """Knows whether Forgejo answers, and as whom; looks again with every `tick`."""
 
-    def __init__(self, client: ForgeClient, log: logging.Logger) -> None:
+    def __init__(
+        self, client: ForgeClient, repositories: Sequence[str], log: logging.Logger
+    ) -> None:
         self._client = client
+        self._repositories = repositories
         self._log = log
         self.login: str | None = None
         self.problem: str | None = "not asked yet"
@@ -23,13 +27,21 @@ class ForgeProbe:
         """Seconds until the next look: sooner while Forgejo is away."""
         before = self.problem
         try:
-            self.login = (await self._client.current_user()).login
+            self.login = await self._client.login()
+            await self._look()
             self.problem = None
         except ForgeError as error:
             self.problem = str(error)
         if self.problem != before:
             self._report()
         return 5 if self.problem else None
+
+    async def _look(self) -> None:
+        """At a repository: all that a token restricted to some may be asked for."""
+        if self._repositories:
+            await self._client.repo(self._repositories[0])
+        else:
+            await self._client.version()
 
     def _report(self) -> None:
         if self.problem:

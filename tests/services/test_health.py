@@ -1,0 +1,106 @@
+"""Whether all is well, and what is not."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from fleetbot.forge.client import ForgeClient
+from fleetbot.services.delivery import Deliverer, RetryLater
+from fleetbot.services.health import ForgeProbe, HealthReport
+from fleetbot.store.journal import Due, StoreUnavailable
+from tests.services.stage import BOT, REPO, Stage
+
+LOG = logging.getLogger("health")
+
+
+def probe_of(stage: Stage) -> ForgeProbe:
+    return ForgeProbe(stage.client, stage.repositories, LOG)
+
+
+async def checks(stage: Stage, probe: ForgeProbe) -> dict[str, str]:
+    """What is not well."""
+    health = await HealthReport(stage.fleet, probe, "1.0").check()
+    found = {name: finding for name, finding in health.checks.items() if finding != "ok"}
+    assert health.status == ("degraded" if found else "ok")
+    return found
+
+
+async def test_all_is_well_when_forgejo_answers(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    probe = probe_of(stage)
+    assert await checks(stage, probe) == {"forge": "not asked yet"}
+
+    with caplog.at_level(logging.INFO):
+        assert await probe.tick() is None
+        assert await probe.tick() is None
+
+    assert await checks(stage, probe) == {}
+    assert caplog.messages == ["Forgejo answers; the bot is fleetbot there"]
+
+
+async def test_forgejo_that_is_away_is_asked_again_soon_and_reported_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    probe = probe_of(stage)
+    await probe.tick()
+    stage.forge.fail_next("GET", f"/repos/{REPO}$", 503, times=2)
+
+    with caplog.at_level(logging.INFO):
+        assert await probe.tick() == 5
+        assert "503" in (await checks(stage, probe))["forge"]
+        assert await probe.tick() == 5
+        assert await probe.tick() is None
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert await checks(stage, probe) == {}
+
+
+async def test_a_repository_out_of_reach_is_found_out(stage: Stage) -> None:
+    stage.forge.repo(REPO).private = True
+    stage.forge.repo(REPO).collaborators.clear()
+    probe = probe_of(stage)
+    await probe.tick()
+    assert "404" in (await checks(stage, probe))["forge"]
+
+
+async def test_a_token_that_may_not_ask_who_it_is_is_well_with_a_login(stage: Stage) -> None:
+    token = stage.forge.add_token(BOT, ["write:issue", "write:repository"])
+    async with ForgeClient(stage.forge.url, token, login=BOT) as client:
+        probe = ForgeProbe(client, [REPO], LOG)
+        await probe.tick()
+        assert probe.problem is None
+        assert probe.login == BOT
+    async with ForgeClient(stage.forge.url, token) as client:
+        probe = ForgeProbe(client, [REPO], LOG)
+        await probe.tick()
+        assert "give the bot's login" in str(probe.problem)
+
+
+async def test_without_repositories_forgejo_itself_is_asked(stage: Stage) -> None:
+    stage.repositories = []
+    probe = probe_of(stage)
+    await probe.tick()
+    assert await checks(stage, probe) == {}
+
+
+async def test_what_is_stuck_in_the_outbox_is_told(stage: Stage) -> None:
+    async def away(due: Due) -> str:
+        raise RetryLater(None, "the homeserver is away")
+
+    probe = probe_of(stage)
+    await probe.tick()
+    await stage.issue()
+    await stage.hear()
+    await Deliverer(stage.store, {"forgejo": away}, stage.clock, jitter=lambda: 0.0).tick()
+
+    assert "the homeserver is away" in (await checks(stage, probe))["outbox"]
+
+
+async def test_a_closed_journal_is_no_health(stage: Stage, tmp_path: Path) -> None:
+    await stage.store.close()
+    with pytest.raises(StoreUnavailable):
+        await HealthReport(stage.fleet, probe_of(stage), "1.0").check()
