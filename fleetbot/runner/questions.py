@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 from fleetbot.runner.adapters.contract import Answer, Question, Session
@@ -49,7 +50,8 @@ class Questions:
 
     async def _answer(self, question: Question) -> Answer:
         request = AskRequest(
-            id=question.id[:_SHORT],
+            # Programs begin to count anew at each start, and no answer may count for two questions.
+            id=secrets.token_hex(8),
             kind=question.kind,
             title=question.title[:_SHORT],
             request=question.request,

@@ -136,6 +136,26 @@ async def test_a_person_allows_what_the_program_may_not_do_by_itself(
 
 
 @where_live
+async def test_what_was_allowed_at_one_start_is_asked_anew_at_the_next(
+    scene: Scene, agent: Agent
+) -> None:
+    order = await scene.order()
+    escalate = {} if agent.kind == "claude-code" else {"sandbox_permissions": "require_escalated"}
+    risky = agent.shell(RISKY_COMMIT, **escalate)
+    agent.model.then(risky, DONE, agent.shell("curl http://localhost:9 >x.txt", **escalate), DONE)
+    scene.orchestrator.findings.append(Finding(Verdict.REFUTED, ("mend it",)))
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("", agents=configured(agent, "")):
+        await scene.orchestrator.until(lambda o: len(o.asked) == 1)
+        (allowed,) = scene.orchestrator.asked
+        await scene.answer(allowed, AskAnswer(state="answered", behavior="allow"))
+        await scene.orchestrator.until(lambda o: len(o.asked) == 2)
+
+    assert "curl" in next(reversed(scene.orchestrator.asked.values())).title
+
+
+@where_live
 async def test_the_program_hears_the_answer_to_its_question(scene: Scene, agent: Agent) -> None:
     order = await scene.order()
     agent.model.then(agent.asks(), agent.shell(COMMIT), DONE)
