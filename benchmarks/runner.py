@@ -1,12 +1,13 @@
 """From the claim to the program's first model request, against starting the program by hand.
 
-A whole fleet on loopback (`devkit.World`: Synapse, maubot, the forge), the shipped runner as a
-process of its own, the real agent programs in live mode, and a scripted model. The runner's time
-begins with `task.assigned` in the journal and ends when the model is asked. By hand, the same
-program is started with the arguments, the environment and in the worktree that the runner's first
-run had, and is told to begin in the fewest words its protocol has.
+The shipped runner as a process of its own, the real agent programs in live mode, a scripted model,
+the forge of devkit, and the tests' orchestrator, which hands out the runs: Synapse and maubot
+would take the program's share of the cores. The runner's time begins when a waiting claim is given
+its run and ends when the model is asked. By hand, the same program is started with the arguments,
+the environment and in the worktree that the runner's first run had, and is told to begin in the
+fewest words its protocol has.
 
-    python -m benchmarks.runner [--pairs 7] [--agent claude-code] [--agent codex]
+    python -m benchmarks.runner [--pairs 9] [--agent claude-code] [--agent codex]
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -28,19 +30,15 @@ from typing import Any
 
 from benchmarks.pairs import Comparison, in_turn, machine
 from fleetbot.devkit.model import Reply, ScriptedModel
-from fleetbot.devkit.world import World
+from fleetbot.devkit.runner_process import RunnerProcess
 from fleetbot.runner.process import MARKER, survivors
+from fleetbot.wire import Assignment
+from tests.runner.scene import Scene, open_scene
 
 TARGET = 1.25
 PATIENCE = 60.0
 _PROMPT = "Mend the greeting, with a test, and commit."
 _KEY = "sk-dummy-of-the-benchmark"
-# An attempt that does nothing fails, and must not be followed by another; heartbeats are rare.
-_CONFIG = {
-    "retry": {"max_attempts": 1},
-    "runs": {"heartbeat_seconds": 20, "lease_seconds": 90, "claim_wait_seconds": 25},
-}
-_OVER = ("failed", "completed", "cancelled")
 
 Talk = Callable[[asyncio.StreamWriter, asyncio.StreamReader, Path], Coroutine[Any, Any, None]]
 
@@ -167,40 +165,56 @@ async def _ask(
 
 
 class Bench:
-    """One agent in a world; its runner is running."""
+    """One agent on a work machine; its runner is running."""
 
-    def __init__(self, world: World, model: ScriptedModel, agent: Agent) -> None:
-        self._world = world
+    def __init__(self, scene: Scene, model: ScriptedModel, agent: Agent) -> None:
+        self._scene = scene
         self._model = model
         self._agent = agent
+        self._claims = 0
         self._launched: Launched | None = None
 
     async def learn(self) -> None:
         """One run to fetch the repository, warm the machine up, and see how it is started."""
         hold = asyncio.Event()
         self._model.then(Reply(text="Nothing to do.", hold=hold))
+        order = await self._order()
         try:
-            await self._until_asked()
-            run = (await self._newest_task())["run"]
-            self._launched = Launched.look(self._agent.program, run)
+            await self._until_asked(order)
+            self._launched = Launched.look(self._agent.program, order.run)
         finally:
             hold.set()
-        await self._until_over()
+        await self._scene.settled(order)
 
     async def by_runner(self) -> float:
         """Seconds from the claim to the first request."""
-        asked = await self._until_asked()
-        task = await self._until_over()
-        events = (await self._world.get(f"/tasks/{task}/events"))["events"]
-        assigned = next(event["at"] for event in events if event["type"] == "task.assigned")
-        return asked - float(assigned) / 1000
+        order = await self._order()
+        elapsed = await self._until_asked(order)
+        await self._scene.settled(order)
+        return elapsed
+
+    async def _order(self) -> Assignment:
+        """The next run, once the runner waits for one."""
+        order = await self._scene.order("The greeting is misspelled", base="main")
+        async with asyncio.timeout(PATIENCE):
+            await self._scene.orchestrator.until(lambda o: len(o.claims) > self._claims)
+        self._claims = len(self._scene.orchestrator.claims)
+        return order
+
+    async def _until_asked(self, order: Assignment) -> float:
+        first = len(self._model.requests) + 1
+        started = time.perf_counter()
+        await self._scene.orchestrator.assign(order)
+        async with asyncio.timeout(PATIENCE):
+            await self._model.request(first)
+        return time.perf_counter() - started
 
     async def by_hand(self) -> float:
         """Seconds from the start of the program to its first request."""
         assert self._launched is not None
         argv, env = self._launched.again()
         first = len(self._model.requests) + 1
-        started = time.time()
+        started = time.perf_counter()
         child = await asyncio.create_subprocess_exec(
             *argv,
             cwd=self._launched.cwd,
@@ -216,7 +230,7 @@ class Bench:
             async with asyncio.timeout(PATIENCE):
                 await self._agent.talk(child.stdin, child.stdout, self._launched.cwd)
                 await self._model.request(first)
-                elapsed = time.time() - started
+                elapsed = time.perf_counter() - started
                 child.stdin.close()
                 await child.communicate()
         except BaseException:
@@ -226,46 +240,38 @@ class Bench:
             raise
         return elapsed
 
-    async def _until_asked(self) -> float:
-        """Open an issue and wait for the run's first request; when it came, in epoch seconds."""
-        first = len(self._model.requests) + 1
-        await self._world.open_issue("The greeting is misspelled")
-        async with asyncio.timeout(PATIENCE):
-            await self._model.request(first)
-        return time.time()
-
-    async def _until_over(self) -> str:
-        """Wait for the end of the newest task; its id."""
-        async with asyncio.timeout(PATIENCE):
-            while (task := await self._newest_task())["state"] not in _OVER:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)  # other processes: no event to wait for
-        return str(task["id"])
-
-    async def _newest_task(self) -> dict[str, Any]:
-        (task,) = (await self._world.get("/tasks?limit=1"))["tasks"]
-        return dict(task)
-
 
 @asynccontextmanager
-async def bench(world: World, model: ScriptedModel, kind: str) -> AsyncIterator[Bench]:
-    agent = AGENTS[kind](model.url)
-    runner = world.start_runner(agent.table(), name=kind, env=agent.env)
-    try:
-        yield Bench(world, model, agent)
-    finally:
-        await runner.stop()
+async def bench(root: Path, kind: str) -> AsyncIterator[Bench]:
+    async with (
+        ScriptedModel(after=Reply(text="Nothing to do.")) as model,
+        open_scene(root) as scene,
+    ):
+        agent = AGENTS[kind](model.url)
+        config = scene.config_file("", agents=agent.table())
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(root),
+            "PYTHONPATH": os.getcwd(),
+            **agent.env,
+        }
+        argv = [sys.executable, "-m", "fleetbot", "runner", "-c", str(config)]
+        runner = RunnerProcess(argv, root / "runner.log", env)
+        runner.start()
+        try:
+            yield Bench(scene, model, agent)
+        finally:
+            await runner.stop()
 
 
 async def measure(kinds: Sequence[str], pairs: int) -> None:
     results: dict[str, Comparison] = {}
-    reply = Reply(text="Nothing to do.")
-    with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
-        async with World.start(Path(folder), config=_CONFIG) as world:
-            for kind in kinds:
-                async with ScriptedModel(after=reply) as model, bench(world, model, kind) as there:
-                    await there.learn()
-                    await there.by_hand()
-                    (results[kind],) = await in_turn(pairs, there.by_runner, there.by_hand)
+    for kind in kinds:
+        with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+            async with bench(Path(folder), kind) as there:
+                await there.learn()
+                await there.by_hand()
+                (results[kind],) = await in_turn(pairs, there.by_runner, there.by_hand)
     print(f"{pairs} pairs, live mode, {machine()}")
     print(f"{'agent':>12} {'runner ms':>10} {'by hand ms':>11} {'ratio':>6} {'target':>8}")
     for kind, result in results.items():
@@ -275,7 +281,7 @@ async def measure(kinds: Sequence[str], pairs: int) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--pairs", type=int, default=7)
+    arguments.add_argument("--pairs", type=int, default=9)
     arguments.add_argument("--agent", action="append", choices=list(AGENTS))
     chosen = arguments.parse_args()
     asyncio.run(measure(chosen.agent or list(AGENTS), chosen.pairs))
