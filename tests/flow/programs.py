@@ -121,6 +121,15 @@ class Programs:
 
         await until(seen, f"the message to be {taken}")
 
+    async def until_accounted(self, run: str) -> None:
+        """Wait until the runner has written down what the program used."""
+        journal = self._root / "spool" / run / "journal"
+
+        async def written() -> bool:
+            return '"type":"used"' in journal.read_text("utf-8")
+
+        await until(written, f"the usage of {run}")
+
     async def lines(self, issue: int, kind: str) -> list[dict[str, Any]]:
         """The task's journal, of this type of event: `at` and the event's own fields."""
         task = await task_of(self.world, issue)

@@ -69,7 +69,8 @@ class ClaudeMessages:
     """Reads the messages of one process and keeps what its end is judged by.
 
     `baseline` is what earlier runs of the same session used: cost and `modelUsage` are cumulative
-    over a session, so it is subtracted.
+    over a session, so it is subtracted. A session does not know of a process that was killed: what
+    this process itself told is the least that it used.
     """
 
     def __init__(self, baseline: Usage | None) -> None:
@@ -79,6 +80,7 @@ class ClaudeMessages:
         self._broken_answer = False
         self._accounted = Usage()  # as the last result has it
         self._requests: dict[str, Usage] = {}  # to the model, since then
+        self._told_input = self._told_cached = 0  # in all
         self.session = ""
         self._tail = OutputTail()
         self.finished: Finished | None = None
@@ -150,6 +152,8 @@ class ClaudeMessages:
         if request in self._requests or not fresh + cached:
             return
         self._requests[request] = Usage(input_tokens=fresh + cached, cached_tokens=cached)
+        self._told_input += fresh + cached
+        self._told_cached += cached
         since = self._requests.values()
         yield structs.replace(
             self._accounted,
@@ -215,9 +219,9 @@ class ClaudeMessages:
         cached = total("cacheReadInputTokens")
         cost = float(message.get("total_cost_usd") or 0) - (self._baseline.cost_usd or 0)
         return Usage(
-            input_tokens=max(0, fresh + cached - self._baseline.input_tokens),
+            input_tokens=max(self._told_input, fresh + cached - self._baseline.input_tokens),
             output_tokens=max(0, total("outputTokens") - self._baseline.output_tokens),
-            cached_tokens=max(0, cached - self._baseline.cached_tokens),
+            cached_tokens=max(self._told_cached, cached - self._baseline.cached_tokens),
             cost_usd=max(0.0, round(cost, 6)),
         )
 
