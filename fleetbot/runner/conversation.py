@@ -147,9 +147,9 @@ class Conversation:
     def _take(self, event: contract.Event, session: contract.Session) -> None:
         match event:
             case contract.LogLine():
-                self._log.add(event.text, event.kind)
+                self._log.output(event.text, event.kind)
             case contract.ToolUse():
-                self._log.add(f"{event.name}: {event.summary}", "tool")
+                self._log.output(f"{event.name}: {event.summary}", "tool")
             case contract.Question():
                 self._questions.ask(session, event)
             case contract.QuestionWithdrawn():

@@ -12,6 +12,7 @@ from fleetbot.runner.link import Link, Refused
 from fleetbot.runner.spool import LogFile
 from fleetbot.wire import LogLine, LogRequest
 
+OUTPUT_LIMIT = 4 * 2**20  # bytes of one run; more is a flood for people, rooms and the journal
 _LINE_LIMIT = 16_000
 
 
@@ -46,6 +47,15 @@ class RunLog:
         self._news = asyncio.Event()
         self._full = asyncio.Event()
         self._finished = False
+        self._full_up = False
+
+    def output(self, text: str, kind: str) -> None:
+        """A line of the program's, as long as there is room: one may write without end."""
+        if self._file.size < OUTPUT_LIMIT:
+            self.add(text, kind)
+        elif not self._full_up:
+            self._full_up = True
+            self.add("the log is full: what the program writes from here on is left out")
 
     def add(self, text: str, kind: str = "system") -> None:
         text = self._mask(text)

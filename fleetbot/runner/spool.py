@@ -140,6 +140,11 @@ class LogFile:
     def __len__(self) -> int:
         return len(self._ends)
 
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._end
+
     def append(self, line: LogLine) -> None:
         raw = msgspec.json.encode(line) + b"\n"
         self._file.write(raw)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from fleetbot.runner.link import Link
-from fleetbot.runner.runlog import Batching, RunLog
+from fleetbot.runner.runlog import OUTPUT_LIMIT, Batching, RunLog
 from fleetbot.runner.spool import LogFile
 from fleetbot.wire import LogLine, RegisterRequest
 from tests.runner.orchestrator import ENROLMENT, Orchestrator
@@ -113,3 +113,16 @@ async def test_a_line_longer_than_the_wire_takes_is_cut_in_pieces(
     await log.ship()
 
     assert "".join(line.text for line in orchestrator.logs["run-1"]) == "é" * 40_000
+
+
+def test_a_program_that_writes_without_end_fills_no_disk(link: Link, file: LogFile) -> None:
+    log = run_log(link, file)
+
+    for _ in range(3000):
+        log.output("x" * 4000, "assistant")
+    log.add("pushed")
+
+    assert file.size < OUTPUT_LIMIT + 10_000
+    *_, full, last = file.read(0, 5000, 2 * OUTPUT_LIMIT)
+    assert "left out" in full.text
+    assert last.text == "pushed"
