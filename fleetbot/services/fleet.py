@@ -113,6 +113,10 @@ class Fleet:
     async def close(self) -> None:
         """Let what was submitted land, then take no more: another fleet may be the authority."""
         self._retired = self._stale = True
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait for all that was submitted to be on disk, or refused."""
         await asyncio.gather(*self._landings, return_exceptions=True)
 
     def renew(self) -> None:

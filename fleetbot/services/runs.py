@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
-from fleetbot.domain.errors import Forbidden, NotFound
+from fleetbot.domain.errors import Conflict, Forbidden, NotFound
 from fleetbot.domain.limits import dollars_left
 from fleetbot.domain.lookup import current_run
 from fleetbot.domain.model import (
@@ -133,20 +133,38 @@ class Runs:
     ) -> wire.ReceiptAnswer:
         """File a receipt: answered once durable, verified afterwards. Same key, same receipt."""
         inbox_key = f"receipt:{agent}:{key}"
+        receipt = await self._filed(inbox_key)
+        if receipt is None:
+            try:
+                receipt = await self._file(agent, request, inbox_key)
+            except Conflict:
+                # With its own first sending, perhaps, that was on its way to the disk.
+                await self._fleet.settled()
+                receipt = await self._filed(inbox_key)
+                if receipt is None:
+                    raise
+        return await self.verdict(agent, receipt, 0)
+
+    async def _filed(self, inbox_key: str) -> ReceiptId | None:
+        """What was filed under the key."""
         earlier = await self._fleet.store.arrival(inbox_key)
-        if earlier and earlier.answer:
-            return await self.verdict(agent, ReceiptId(earlier.answer.decode()), 0)
-        await self._fleet.recall_run(RunId(request.run))
+        return ReceiptId(earlier.answer.decode()) if earlier and earlier.answer else None
+
+    async def _file(
+        self, agent: AgentName, request: wire.ReceiptRequest, inbox_key: str
+    ) -> ReceiptId:
+        run = RunId(request.run)
+        await self._fleet.recall_run(run)
         receipt = self._receipt(request)
         arrival = Arrival(
             key=inbox_key, kind="receipt", at=self._fleet.clock(), answer=receipt.id.encode()
         )
         await self._fleet.commit(
-            FileReceipt(RunId(request.run), agent, receipt),
+            FileReceipt(run, agent, receipt),
             Context(actor=f"agent:{agent}", cause=f"receipt:{receipt.id}", arrival=arrival),
         )
-        self._fleet.saw(agent, (RunId(request.run),))
-        return self._answer(self._fleet.state.receipts[receipt.id])
+        self._fleet.saw(agent, (run,))
+        return receipt.id
 
     def _receipt(self, request: wire.ReceiptRequest) -> Receipt:
         return Receipt(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import ReceiptId
 from fleetbot.domain.receipts import Finding, Refuted, Verified
 from fleetbot.services.fleet import Context
+from tests.store.backend import SqliteBackend
 from tests.web.site import Answer, Caller, Site, a_receipt, file
 
 
@@ -54,6 +56,19 @@ async def test_the_same_key_files_once(site: Site, agent: Caller, run: str) -> N
 
     assert again.body == first.body
     assert await site.journal() == before
+
+
+async def test_the_same_key_files_once_also_while_the_disk_is_slow(
+    site: Site, agent: Caller, run: str, tmp_path: Path
+) -> None:
+    async with SqliteBackend(tmp_path).held():
+        first = asyncio.create_task(file(agent, a_receipt(run), "r"))
+        again = asyncio.create_task(file(agent, a_receipt(run), "r"))
+        for _ in range(3):  # what was sent before has been taken up by then
+            await site.reader.get("/api/v1/tasks")
+
+    assert (await first).status == 200
+    assert (await again).body == (await first).body
 
 
 async def test_a_second_receipt_waits_for_the_first_ones_verdict(agent: Caller, run: str) -> None:
