@@ -11,6 +11,8 @@ from fleetbot.domain.lookup import Draft, Drafts, current_run
 from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 
+MOST_ASKS = 200  # of a run: each one rings in the rooms, and stays in memory while the run lives
+
 
 def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
     """The same ask again changes nothing."""
@@ -19,6 +21,8 @@ def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
         raise Conflict("Start the run before it asks.", field="run")
     if any(known.id == command.ask for known in run.asks):
         return ()
+    if len(run.asks) >= MOST_ASKS:
+        raise Conflict(f"This run has asked {MOST_ASKS} times: decide without people.", field="run")
     event = ev.RunAsked(
         run=run.id,
         ask=command.ask,

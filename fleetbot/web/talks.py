@@ -9,6 +9,7 @@ from fleetbot import wire
 from fleetbot.domain.model import RunId
 from fleetbot.services.talks import Talks
 from fleetbot.web.endpoint import (
+    MEBIBYTE,
     OPERATOR,
     AnyEndpoint,
     Call,
@@ -20,6 +21,8 @@ from fleetbot.web.endpoint import (
 )
 from fleetbot.web.problems import Code
 from fleetbot.web.runs import OF_A_RUN, RUN
+
+LARGEST_QUESTION = MEBIBYTE // 4
 
 
 class TalkCalls:
@@ -41,6 +44,7 @@ class TalkCalls:
                 answer=wire.AskAnswer,
                 handler=self.ask,
                 refusals=OF_A_RUN,
+                limit=LARGEST_QUESTION,
             ),
             Endpoint(
                 method="GET",

@@ -11,6 +11,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
 from fleetbot.domain.model import Behavior, Policy, Taken, TaskState, Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.talk import MOST_ASKS
 from tests.domain.builders import (
     A1,
     A2,
@@ -52,6 +53,13 @@ def test_a_question_is_kept_with_its_run() -> None:
 
 def test_the_same_question_again_is_one_event() -> None:
     assert running().given(ask("q1")).when(ask("q1")) == ()
+
+
+def test_a_run_cannot_ask_without_end() -> None:
+    world = running().given(*(ask(f"q{number}") for number in range(MOST_ASKS)))
+    with pytest.raises(Conflict, match="decide without people"):
+        world.when(ask("one more"))
+    assert world.when(ask("q0")) == ()
 
 
 def test_the_first_answer_counts() -> None:
