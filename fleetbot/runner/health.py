@@ -42,6 +42,9 @@ async def agent_lines(config: Config, agent: AgentConfig, adapter: Adapter) -> l
     except process.EnvironmentRefused as problem:
         return [HealthLine("environment", False, str(problem))]
     lines = [*await adapter.check(env, home), _prompt_line(agent)]
+    if unset := [name for name in agent.env if name not in env]:
+        detail = f"not set here, so not passed on: {', '.join(unset)}"
+        lines.append(HealthLine("environment", True, detail))
     if agent.sandbox == "bubblewrap":
         lines.append(await _sandbox_line(agent))
     return lines
@@ -59,7 +62,8 @@ async def _sandbox_line(agent: AgentConfig) -> HealthLine:
     try:
         await sandbox.probe(agent.bubblewrap)
     except (sandbox.SandboxUnavailable, OSError, TimeoutError) as problem:
-        return HealthLine("sandbox", False, str(problem), "install bubblewrap or set sandbox")
+        detail, _, remedy = str(problem).removeprefix("sandbox: ").partition("; ")
+        return HealthLine("sandbox", False, detail, remedy or "correct the agent's bubblewrap")
     return HealthLine("sandbox", True, agent.bubblewrap.program)
 
 

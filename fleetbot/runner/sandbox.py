@@ -60,7 +60,6 @@ async def wrap(
 
     A sandbox is made once to prove that it can be. Raises SandboxUnavailable.
     """
-    _check_paths(sandbox)
     await probe(sandbox)
     program = shutil.which(argv[0], path=path) or argv[0]
     readable = [*_program_dirs(program), *map(Path, sandbox.readable)]
@@ -74,6 +73,7 @@ async def wrap(
 
 async def probe(sandbox: Sandbox) -> None:
     """Prove that a sandbox can be made on this machine. Raises SandboxUnavailable."""
+    _check_paths(sandbox)
     child = await asyncio.create_subprocess_exec(
         *_base(sandbox),
         *("--", "/bin/true"),

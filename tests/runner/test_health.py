@@ -89,6 +89,27 @@ async def test_a_program_a_sandbox_and_a_template_that_cannot_be_had_are_found(
     assert "'isue' is undefined" in problems["worker-1 prompt"]
 
 
+async def test_a_sandbox_that_names_what_is_not_there_is_found(scene: Scene) -> None:
+    agent = f'sandbox = "bubblewrap"\nbubblewrap.writable = ["{scene.root}/none"]'
+
+    line = (await findings(scene.config_file("true", agent=agent)))["worker-1 sandbox"]
+
+    assert (line.ok, line.remedy) == (False, "create it")
+    assert line.detail.endswith("none does not exist")
+
+
+async def test_a_variable_that_is_not_set_is_mentioned(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IS_SET", "1")
+    monkeypatch.delenv("FORGOTTEN", raising=False)
+
+    found = await findings(scene.config_file("true", agent='env = ["IS_SET", "FORGOTTEN"]'))
+
+    assert bad(found) == {}
+    assert found["worker-1 environment"].detail.endswith("passed on: FORGOTTEN")
+
+
 async def test_a_variable_that_would_hand_over_a_secret_is_found(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
