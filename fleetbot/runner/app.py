@@ -17,6 +17,7 @@ from fleetbot.runner.config import Config, ConfigError
 from fleetbot.runner.delivery import Forge
 from fleetbot.runner.git import Git, Identity
 from fleetbot.runner.host import Host
+from fleetbot.runner.process import sweep
 from fleetbot.runner.setup import Machine
 from fleetbot.runner.spool import Spool
 from fleetbot.runner.workspace import Workspaces
@@ -48,7 +49,7 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
                 Host(machine, http, agent, adapters.build(agent.adapter, agent.program), spool)
                 for agent in config.agents
             ]
-            _warn_of_strangers(spool, config, say)
+            await _end_what_was_left(spool, config, say)
             tidying = asyncio.create_task(_tidy(machine))
             try:
                 async with asyncio.TaskGroup() as group:
@@ -123,8 +124,10 @@ async def _tidy(machine: Machine) -> None:
         await asyncio.sleep(_TIDY_SECONDS)
 
 
-def _warn_of_strangers(spool: Spool, config: Config, say: Say) -> None:
+async def _end_what_was_left(spool: Spool, config: Config, say: Say) -> None:
+    """Before anything begins: an agent's next run may be in the worktree of a runner's last one."""
     known = {agent.name for agent in config.agents}
     for run, agent in spool.owners():
+        await sweep(run)
         if agent not in known:
             say("runner", f"run {run} waits in the spool for the agent {agent}, not configured")

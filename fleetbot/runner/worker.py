@@ -61,7 +61,6 @@ class Worker:
 
     async def resume(self) -> None:
         """A run that an earlier runner left: report what it came to; guess nothing."""
-        await process.sweep(self._order.run)
         await self._guarded(self._go_on)
 
     def cancel(self, reason: str) -> None:

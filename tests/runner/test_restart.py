@@ -105,6 +105,23 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
     assert scene.orchestrator.receipts == []
 
 
+async def test_what_a_killed_runner_left_is_ended_before_anything_begins(scene: Scene) -> None:
+    """Also where its agent is not configured any more; and another may be given its worktree."""
+    order = await scene.order()
+    pid_file = scene.root / "pid"
+    config = scene.config_file(f"echo $$ > {pid_file}; echo at work; exec sleep 300")
+    await scene.orchestrator.assign(order)
+    async with daemon(config) as first:
+        await scene.orchestrator.until(at_work(order.run))
+        await first.kill()
+    config.write_text(config.read_text().replace("worker-1", "another"))
+
+    async with daemon(config) as second:
+        await second.line("waits in the spool for the agent worker-1")
+        assert not scene.is_alive(int(pid_file.read_text()))
+        await second.line("registered")
+
+
 async def test_a_runner_killed_before_the_verdict_files_the_same_receipt_again(
     scene: Scene,
 ) -> None:
