@@ -73,5 +73,7 @@ def pull_link(task: Task, number: int) -> Rich:
 
 
 def duration(run: Run) -> str:
-    """How long an ended run took; empty where that is not known."""
-    return span(run.ended_at - run.started_at) if run.started_at and run.ended_at else ""
+    """How long an ended run took, at least a second; empty where that is not known."""
+    if not run.started_at or not run.ended_at:
+        return ""
+    return span(max(1000, run.ended_at - run.started_at))

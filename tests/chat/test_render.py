@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fleetbot.chat.render import Message, notice
-from fleetbot.chat.wording import ago, span, until
+from fleetbot.chat.wording import ago, duration, span, until
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import AgentNotice, Notice, NoticeKind, TaskNotice
 from fleetbot.domain.model import AgentName, Budget, Policy, Usage
@@ -227,3 +227,10 @@ def test_a_spent_day_is_told_once_with_when_it_goes_on() -> None:
     assert "🔁 It is tried again in 1 h 47 min, at 00:00 UTC." in lines(stopped)
     world.policy = Policy()
     assert lines(only(heard(world, cmd.Expire()))) == ["▶️ The fleet goes on"]
+
+
+@pytest.mark.parametrize(("took", "words"), [(3, "1 s"), (SECOND, "1 s"), (5 * MINUTE, "5 min")])
+def test_nothing_is_done_in_no_time(took: int, words: str) -> None:
+    run = a.running().run()
+    assert duration(replace(run, ended_at=run.started_at + took)) == words
+    assert duration(run) == ""
