@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.briefing import together
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git import Git, GitFailed, forge_failure
 
@@ -157,10 +158,13 @@ class Repository:
             await self._make()
         except (GitFailed, OSError) as problem:
             raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"making the mirror: {problem}") from None
-        base, newest = await self._newest(branch, base)
+        if not base:
+            base, _ = await self._ask(branch, base)
         names = [f"refs/heads/{base}", f"refs/heads/{branch}", f"{_PUSHED}/{branch}"]
-        known, local = await asyncio.gather(
-            self._refs(self._courier, names), self._refs(self.mirror, names[1:2])
+        newest, known, local = await together(
+            self._newest(branch, base),
+            self._refs(self._courier, names),
+            self._refs(self.mirror, names[1:2]),
         )
         if not _is_current(known, newest, *names):
             await self._refresh()
@@ -179,12 +183,12 @@ class Repository:
             commit = base_commit
         return Start(commit, base, base_commit, remote)
 
-    async def _newest(self, branch: str, base: str) -> tuple[str, dict[str, str]]:
-        """The base branch's name, and where the forge's branches are now."""
-        told = await self._heads(base, branch) if self._heads and base else None
+    async def _newest(self, branch: str, base: str) -> dict[str, str]:
+        """Where the forge's branches are now."""
+        told = await self._heads(base, branch) if self._heads else None
         if told is None or base not in told:
-            return await self._ask(branch, base)
-        return base, {f"refs/heads/{name}": commit for name, commit in told.items()}
+            return (await self._ask(branch, base))[1]
+        return {f"refs/heads/{name}": commit for name, commit in told.items()}
 
     async def _ask(self, branch: str, base: str) -> tuple[str, dict[str, str]]:
         """The base branch's name, and where the forge's branches are now."""
