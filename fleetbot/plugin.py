@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot import __version__
+from fleetbot.chat.commands import check_levels
 from fleetbot.runtime import Runtime
 from fleetbot.settings import Settings, SettingsError, parse
 from fleetbot.store.migrate import migrate_sqlite
@@ -47,7 +48,9 @@ class Config(BaseProxyConfig):
             self._data = CommentedMap()
             raise SettingsError("the configuration must have sections, such as `forge:`.")
         self.update()
-        return parse({key: _plain(value) for key, value in self._data.items()})
+        settings = parse({key: _plain(value) for key, value in self._data.items()})
+        check_levels(settings)
+        return settings
 
     def put_back(self, data: CommentedMap) -> None:
         self._data = data

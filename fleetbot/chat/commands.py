@@ -20,7 +20,7 @@ from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Task, Ta
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.tasks import Tasks
-from fleetbot.settings import RoomSettings, Settings
+from fleetbot.settings import RoomSettings, Settings, SettingsError
 from fleetbot.store.journal import Arrival, StoreUnavailable
 
 _CHANGING = (parse.Assign, parse.Retry, parse.Cancel)
@@ -224,6 +224,16 @@ class Chat:
         arrival = Arrival(key=said.key, kind="command", at=self._fleet.clock())
         context = Context(actor=f"matrix:{said.sender}", cause=said.key, arrival=arrival)
         return bool(await self._fleet.commit(command, context))
+
+
+def check_levels(settings: Settings) -> None:
+    """Raises SettingsError where a power level is given for something that is no command."""
+    for room_id, room in settings.rooms.items():
+        for name in room.levels:
+            if name not in COMMANDS:
+                near = parse.nearest(name)
+                hint = f"did you mean {near}?" if near else f"there is: {', '.join(COMMANDS)}."
+                raise SettingsError(f"rooms.{room_id}.levels.{name} is no command; {hint}")
 
 
 def _levels(room: RoomSettings) -> dict[str, int]:

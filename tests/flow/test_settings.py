@@ -78,6 +78,10 @@ REFUSED: Mapping[str, tuple[Callable[[dict[str, Any]], dict[str, Any] | str], st
         lambda own: {**own, "runs": "fast"},
         "runs must be a section of settings, not text.",
     ),
+    "a level for no command": (
+        lambda own: {**own, "rooms": {"!r:localhost": {"levels": {"asign": 0}}}},
+        "rooms.!r:localhost.levels.asign is no command; did you mean assign?",
+    ),
     "a number for a section's name": (lambda own: "7: {}\n", "7 is an unknown setting"),
     "a list": (lambda own: "- forge\n- runs\n", "the configuration must have sections"),
     "no YAML": (lambda own: "rooms: [\n", "the configuration is not YAML: line 2"),
