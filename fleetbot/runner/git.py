@@ -136,13 +136,21 @@ class Git:
         self._header = f"Authorization: Basic {credentials}"
 
     async def __call__(
-        self, *args: str, cwd: Path, forge: bool = False, timeout: float = 900
+        self,
+        *args: str,
+        cwd: Path,
+        forge: bool = False,
+        common: Path | None = None,
+        timeout: float = 900,
     ) -> str:
-        """What git writes to stdout. `forge`: with credentials. Raises GitFailed."""
+        """What git writes to stdout. Raises GitFailed.
+
+        `forge`: with credentials. `common`: what a worktree shares with others, its configuration
+        too, is taken from there (gitrepository-layout(5), GIT_COMMON_DIR).
+        """
+        env = self._env(forge=forge) | ({"GIT_COMMON_DIR": str(common)} if common else {})
         try:
-            done = await complete(
-                ["git", *args], cwd=cwd, env=self._env(forge=forge), timeout=timeout
-            )
+            done = await complete(["git", *args], cwd=cwd, env=env, timeout=timeout)
         except TimeoutError:
             message = f"timed out after {timeout:g} s"
             raise GitFailed(args, Completed(-1, "", message)) from None

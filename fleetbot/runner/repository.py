@@ -3,6 +3,8 @@
 `mirror.git` holds the objects and the worktrees; agents write to it. `courier.git` talks to the
 forge: it shares the mirror's objects but has a configuration and refs of its own, so that nothing
 an agent writes into the mirror's configuration is ever read by a git that carries credentials.
+`keeper.git` is the mirror with a configuration that no agent can write: the runner's own git uses
+it in the mirror's place, as agents may be at work while it does.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ _MIRROR_CONFIG = """\
 [remote "origin"]
 	url = {url}
 	fetch = +refs/heads/*:refs/remotes/origin/*
+[submodule]
+	active = .
 """
+_KEPT = ("objects", "refs", "packed-refs", "logs", "worktrees", "lfs")
 # Of these we have none: they name another configuration, filters, and other repositories' objects.
 _LEADS_ASTRAY = ("commondir", "config.worktree", "info/attributes", "objects/info/alternates")
 _LFS_CONFIG = """\
@@ -62,6 +67,7 @@ class Repository:
     def __init__(self, git: Git, directory: Path, url: str, heads: Heads | None = None) -> None:
         self.mirror = directory / "mirror.git"
         self.lock = asyncio.Lock()
+        self.keeper = directory / "keeper.git"
         self._courier = directory / "courier.git"
         self._git = git
         self._url = url
@@ -91,6 +97,10 @@ class Repository:
                 await self._init(self.mirror)
             if not self._courier.exists():
                 await self._init(self._courier, shares=("objects", "lfs"))
+            if not self.keeper.exists():
+                await self._init(self.keeper, shares=_KEPT)
+            for name in ("logs", "worktrees"):
+                (self.mirror / name).mkdir(exist_ok=True)
             self._write_config()
 
     async def _init(self, path: Path, shares: tuple[str, ...] = ()) -> None:
@@ -107,9 +117,9 @@ class Repository:
         fresh.rename(path)
 
     def _write_config(self) -> None:
-        """Undo what agents wrote into the mirror's configuration, or put in its place.
+        """Write the keeper's configuration, and the mirror's for what agents have made of it.
 
-        The new one is written beside the mirror, where no agent can have left a link.
+        It is written beside the mirror first, where no agent can have left a link.
         """
         for name in _LEADS_ASTRAY:
             _remove(self.mirror / name)
@@ -118,8 +128,9 @@ class Repository:
             _remove(config)
         fresh = self.mirror.with_name("config.new")
         text = _MIRROR_CONFIG.format(url=self._url)
-        fresh.write_text(text + (_LFS_CONFIG if shutil.which("git-lfs") else ""))
-        fresh.rename(config)
+        for place in (config, self.keeper / "config"):
+            fresh.write_text(text + (_LFS_CONFIG if shutil.which("git-lfs") else ""))
+            fresh.rename(place)
 
     async def _fetch(self) -> None:
         await self._git(
@@ -144,7 +155,7 @@ class Repository:
             str(self._courier),
             "+refs/heads/*:refs/remotes/origin/*",
             "+refs/tags/*:refs/tags/*",
-            cwd=self.mirror,
+            cwd=self.keeper,
         )
 
     async def start(self, branch: str, base: str, author_email: str) -> Start:
@@ -164,7 +175,7 @@ class Repository:
         newest, known, local = await together(
             self._newest(branch, base),
             self._refs(self._courier, names),
-            self._refs(self.mirror, names[1:2]),
+            self._refs(self.keeper, names[1:2]),
         )
         if not _is_current(known, newest, *names):
             await self._refresh()

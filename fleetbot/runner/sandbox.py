@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -53,7 +53,7 @@ async def wrap(
     argv: Sequence[str],
     *,
     cwd: Path,
-    writable: Iterable[Path],
+    writable: Sequence[Path],
     path: str | None = None,
 ) -> list[str]:
     """The command that runs `argv` in `cwd` inside the sandbox; `path` is the child's PATH.
@@ -66,8 +66,15 @@ async def wrap(
     command = [*_base(sandbox)]
     for place in readable:
         command += ["--ro-bind", str(place), str(place)]
-    for place in (cwd, *writable, *map(Path, sandbox.writable)):
+    places = (cwd, *writable, *map(Path, sandbox.writable))
+    for place in places:
         command += ["--bind", str(place), str(place)]
+    # Of the worktrees of a repository others may be at work in those that are not its own.
+    for others in (place / "worktrees" for place in writable if (place / "HEAD").is_file()):
+        if others.is_dir():
+            command += ["--ro-bind", str(others), str(others)]
+            own = [str(place) for place in places if place.is_relative_to(others)]
+            command += [word for place in own for word in ("--bind", place, place)]
     return [*command, "--chdir", str(cwd), "--", program, *argv[1:]]
 
 

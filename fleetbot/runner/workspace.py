@@ -160,7 +160,7 @@ class Workspaces:
             repository = self._repository(repo)
             async with repository.lock:
                 with contextlib.suppress(GitFailed, OSError):
-                    await self._git("worktree", "prune", cwd=repository.mirror)
+                    await self._git("worktree", "prune", cwd=repository.keeper)
 
     def _repository(self, repo: str) -> Repository:
         if repo not in self._repositories:
@@ -188,7 +188,7 @@ class Workspaces:
             made = False
             if not (keep_changes and await self._is_as_left(repository, path, order, start)):
                 made = await self._check_out(repository, path, order.branch, start.commit)
-                await self._fetch_parts(path)
+                await self._fetch_parts(path, repository.keeper)
             git_dirs = _git_dirs(path)
         except (GitFailed, OSError, ValueError) as problem:
             raise RunFailed(
@@ -208,20 +208,24 @@ class Workspaces:
         """Bring the worktree to the commit; True if it was made anew."""
         # Submodules have settings of their own, which the agent could write: they are made anew.
         if _is_sound(repository.mirror, path) and not _has_submodules(path):
-            await self._git("checkout", "--quiet", "--force", "-B", branch, commit, cwd=path)
-            await self._git("clean", "--quiet", "-ffd", cwd=path)
+            checkout = ("checkout", "--quiet", "--force", "-B", branch, commit)
+            await self._git(*checkout, cwd=path, common=repository.keeper)
+            await self._git("clean", "--quiet", "-ffd", cwd=path, common=repository.keeper)
             return False
         await asyncio.to_thread(_clear, path)
+        keeper = repository.keeper
         try:
             add = ("worktree", "add", "--quiet", "-B", branch, str(path), commit)
-            await self._git(*add, cwd=repository.mirror)
+            await self._git(*add, cwd=keeper, common=keeper)
         except GitFailed:
             # A worktree that is gone, or one in which an agent strayed here, holds the branch.
             await asyncio.to_thread(_clear, path)
-            await self._git("worktree", "prune", cwd=repository.mirror)
-            await self._git("update-ref", f"refs/heads/{branch}", commit, cwd=repository.mirror)
+            await self._git("worktree", "prune", cwd=keeper)
+            await self._git("update-ref", f"refs/heads/{branch}", commit, cwd=keeper)
             again = ("worktree", "add", "--quiet", "--force", str(path), branch)
-            await self._git(*again, cwd=repository.mirror)
+            await self._git(*again, cwd=keeper, common=keeper)
+        # It names the keeper, which is the runner's: the agent's git is led to the mirror.
+        (path / ".git").write_text(f"gitdir: {_git_dirs(path)[0]}\n")
         return True
 
     async def _is_as_left(
@@ -230,38 +234,42 @@ class Workspaces:
         """Whether the worktree is there and on the very commit from which the run begins."""
         if not _is_sound(repository.mirror, path):
             return False
+        keeper = repository.keeper
         try:
-            said = await self._git("rev-parse", "--symbolic-full-name", "HEAD", cwd=path)
-            head = await self._git("rev-parse", "HEAD", cwd=path)
+            said = await self._git(
+                "rev-parse", "--symbolic-full-name", "HEAD", cwd=path, common=keeper
+            )
+            head = await self._git("rev-parse", "HEAD", cwd=path, common=keeper)
         except GitFailed:
             return False
         return (said.strip(), head.strip()) == (f"refs/heads/{order.branch}", start.commit)
 
-    async def _fetch_parts(self, path: Path) -> None:
+    async def _fetch_parts(self, path: Path, keeper: Path) -> None:
         """Submodules and LFS files, where the repository has them. Raises RunFailed."""
         try:
             if self._config.submodules == "auto" and (path / ".gitmodules").is_file():
-                await self._git(
-                    "submodule", "--quiet", "update", "--init", "--recursive", cwd=path, forge=True
-                )
-            if self._config.lfs == "auto" and await self._uses_lfs(path):
-                await self._fetch_lfs(path)
+                update = ("submodule", "--quiet", "update", "--init", "--recursive")
+                await self._git(*update, cwd=path, common=keeper, forge=True)
+            if self._config.lfs == "auto" and await self._uses_lfs(path, keeper):
+                await self._fetch_lfs(path, keeper)
         except GitFailed as problem:
             raise forge_failure(problem, "fetching submodules and LFS files") from None
 
-    async def _uses_lfs(self, path: Path) -> bool:
-        tracked = await self._git("ls-files", "-z", "--", "*.gitattributes", cwd=path)
+    async def _uses_lfs(self, path: Path, keeper: Path) -> bool:
+        tracked = await self._git(
+            "ls-files", "-z", "--", "*.gitattributes", cwd=path, common=keeper
+        )
         names = filter(None, tracked.split("\0"))
         return any("filter=lfs" in _text_of(path / name) for name in names)
 
-    async def _fetch_lfs(self, path: Path) -> None:
+    async def _fetch_lfs(self, path: Path, keeper: Path) -> None:
         if shutil.which("git-lfs") is None:
             raise RunFailed(
                 ReasonCode.WORKSPACE_FAILED,
                 "the repository keeps files in Git LFS and git-lfs is not installed here; "
                 "install it, or set workspace.lfs to 'off'",
             )
-        await self._git("lfs", "pull", cwd=path, forge=True)
+        await self._git("lfs", "pull", cwd=path, common=keeper, forge=True)
 
 
 def check_names(order: Assignment) -> None:

@@ -401,6 +401,39 @@ async def test_another_repository_put_in_the_mirrors_place_is_not_followed(
     assert not spy.exists()
 
 
+class GitBesideAnAgent(Git):
+    """While the runner's git works, an agent of another task writes into the mirror."""
+
+    mirror: Path
+    spy: Path
+
+    async def __call__(self, *args: str, **options: Any) -> str:
+        if self.mirror.is_dir():
+            (self.mirror / "info").mkdir(exist_ok=True)
+            (self.mirror / "info" / "attributes").write_text("* filter=spy\n")
+            (self.mirror / "config").write_text(
+                "[core]\n\tbare = true\n"
+                f'[filter "spy"]\n\tsmudge = "touch {self.spy}; cat"\n'
+                f'[submodule "part"]\n\tupdate = "!touch {self.spy}"\n'
+            )
+        return await super().__call__(*args, **options)
+
+
+async def test_what_another_agent_writes_meanwhile_is_not_obeyed(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    git = GitBesideAnAgent(forge.url, "fleet", "secret-token")
+    git.mirror, git.spy = root / "repositories" / REPO / "mirror.git", tmp_path / "spy"
+    spaces = Workspaces(root, WorkspaceConfig(), git, forge.url, AUTHOR)
+
+    for name in ("made", "used again"):
+        async with opened(spaces, order()) as tree:
+            assert (tree.path / "README.md").is_file(), name
+            commit(tree, forge, name)
+
+    assert not git.spy.exists()
+
+
 async def test_a_link_left_where_the_settings_are_written_is_not_written_through(
     root: Path, forge: Forge, tmp_path: Path
 ) -> None:

@@ -42,18 +42,22 @@ async def run(place: Place, script: str, **settings: Any) -> tuple[list[str], Fi
     return [line.text for line in of(events, LogLine)], end(events)
 
 
-async def test_the_worktree_and_its_git_directory_can_be_written(
+async def test_the_worktree_and_its_git_directory_can_be_written_and_no_other_worktrees(
     place: Place,
     sandbox: Sandbox,
 ) -> None:
-    tree = place.repo.parent / "tree"
-    git(place.repo, "worktree", "add", "-q", "-b", "fleet/1", str(tree))
+    common = place.repo / ".git"
+    for number in (1, 2):
+        tree = place.repo.parent / f"tree-{number}"
+        git(place.repo, "worktree", "add", "-q", "-b", f"fleet/{number}", str(tree))
+    tree, others = place.repo.parent / "tree-1", common / "worktrees" / "tree-2" / "HEAD"
+    script = f"{COMMIT} && {{ echo x > {others} || echo read-only; }}"
 
-    _lines, last = await run(
-        place, COMMIT, workdir=tree, git_dirs=(place.repo / ".git",), sandbox=sandbox
-    )
+    dirs = (common / "worktrees" / "tree-1", common)
+    lines, last = await run(place, script, workdir=tree, git_dirs=dirs, sandbox=sandbox)
 
     assert last.outcome == "done"
+    assert lines[-1] == "read-only"
     assert git(tree, "log", "--format=%s").splitlines() == ["Add hello", "init"]
 
 
