@@ -234,7 +234,17 @@ def _committed(commit: Commit) -> datetime | None:
 
 
 async def _reviews(client: ForgeClient, repo: str, number: int) -> tuple[ReviewFact, ...]:
-    return standing_reviews(await client.reviews(repo, number))
+    """Anybody who can see a pull request may review it: only the word of those who may write
+    counts. Official reviews are by such; where only some of them approve, others' are not."""
+    reviews = await client.reviews(repo, number)
+    if all(review.official for review in reviews):
+        return standing_reviews(reviews)
+    writers = {user.login for user in await client.assignees(repo)}
+    return standing_reviews(
+        review
+        for review in reviews
+        if review.official or (review.user is not None and review.user.login in writers)
+    )
 
 
 def standing_reviews(reviews: Iterable[Review]) -> tuple[ReviewFact, ...]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread
+from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import ChangedFile, CommitStatus, Review, User
 from fleetbot.services.verification import ci_of, gather, standing_reviews
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
@@ -199,6 +200,14 @@ async def test_a_head_that_differs_is_refuted(stage: Stage) -> None:
     assert filed.verdict is Verdict.REFUTED
     assert "the receipt says 000000000000" in filed.reasons[0]
     assert (await stage.task()).state is TaskState.RUNNING
+
+
+async def test_a_strangers_review_holds_nothing_up(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    async with ForgeClient(stage.forge.url, stage.forge.add_user("eve")) as eve:
+        await eve.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
 
 
 async def test_a_review_that_requests_changes_is_refuted(stage: Stage) -> None:
