@@ -86,6 +86,7 @@ def _sole_user(root: Path) -> Iterator[None]:
     """Two runners on one root would take each other's runs for dead."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.chmod(0o700)  # it may have been made for us, and for all to read: prompts, sources
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as problem:
         raise ConfigError(f"runner.root: {root}: {problem.strerror}; choose another") from None

@@ -338,3 +338,13 @@ async def test_a_drained_agent_takes_nothing_until_it_is_welcome_again(scene: Sc
 
     (answer,) = scene.orchestrator.verdicts.values()
     assert answer.verdict is Verdict.VERIFIED
+
+
+async def test_a_root_that_was_there_already_is_closed_to_others(scene: Scene) -> None:
+    root = scene.root / "state"
+    root.mkdir(mode=0o755)
+
+    async with scene.runner("true"):
+        await scene.orchestrator.until(lambda o: o.claims != [])
+
+    assert root.stat().st_mode & 0o077 == 0
