@@ -63,7 +63,10 @@ class Facts:
 
 
 class Expectation(Value, frozen=True):
-    """What the task's run was given: a receipt must fit it. `not_before` in epoch milliseconds."""
+    """What the task's run was given: a receipt must fit it. `not_before` in epoch milliseconds.
+
+    `verified`: the heads of earlier receipts that held; who asks for the task again wants more.
+    """
 
     repo: str
     issue: int
@@ -71,6 +74,7 @@ class Expectation(Value, frozen=True):
     base: str
     branch: str
     not_before: int
+    verified: tuple[str, ...] = ()
 
 
 class Rules(Value, frozen=True):
@@ -173,6 +177,8 @@ def _commits_fit(
         return
     if receipt.head not in {commit.sha for commit in facts.commits}:
         yield f"Commit {receipt.head[:12]} is not a commit of the pull request."
+    if receipt.head in expected.verified:
+        yield f"Commit {receipt.head[:12]} was verified before: the task was asked for again since."
     oldest = expected.not_before - rules.clock_skew_ms
     stale = [c.sha[:12] for c in facts.commits if c.committed_at < oldest]
     if stale:

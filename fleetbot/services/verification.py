@@ -113,8 +113,8 @@ class Verifier:
 
     async def _find(self, filed: FiledReceipt) -> Finding:
         """The finding; an error of ours is no verdict, it is not knowing."""
-        expected = self._expectation(filed)
         try:
+            expected = await self._expectation(filed)
             facts = await gather(self._client, expected, filed.receipt)
             return verify(filed.receipt, expected, facts, self._rules())
         except StoreUnavailable:
@@ -123,8 +123,9 @@ class Verifier:
             log.exception("the check of receipt %s broke", filed.receipt.id)
             return Unknown(unread=(f"The check broke: {type(error).__name__}.",))
 
-    def _expectation(self, filed: FiledReceipt) -> Expectation:
+    async def _expectation(self, filed: FiledReceipt) -> Expectation:
         task: Task = self._fleet.state.tasks[filed.task]
+        before = await self._fleet.store.receipts_of(task.id)
         return Expectation(
             repo=task.repo,
             issue=task.issue,
@@ -132,6 +133,7 @@ class Verifier:
             base=task.base,
             branch=self._fleet.state.runs[filed.run].branch,
             not_before=task.first_assigned_at,
+            verified=tuple(one.receipt.head for one in before if one.verdict is Verdict.VERIFIED),
         )
 
 

@@ -202,6 +202,23 @@ async def test_a_head_that_differs_is_refuted(stage: Stage) -> None:
     assert (await stage.task()).state is TaskState.RUNNING
 
 
+async def test_a_task_that_is_asked_for_again_is_not_done_by_what_was_there(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    await stage.verifier.tick()
+    await stage.fleet.commit(cmd.RetryTask(verdict(stage, receipt).task), TEST)
+    again = await stage.given_running()
+
+    same = await stage.given_receipt(again, pull)
+    await stage.verifier.tick()
+    assert verdict(stage, same).verdict is Verdict.REFUTED
+    assert "was verified before" in verdict(stage, same).reasons[0]
+
+    more = await stage.forge.commit(REPO, again.branch, {"more.txt": "more"}, "More", by=BOT)
+    mended = await stage.given_receipt(again, pull, head=more)
+    await stage.verifier.tick()
+    assert verdict(stage, mended).verdict is Verdict.VERIFIED
+
+
 async def test_a_strangers_review_holds_nothing_up(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
     async with ForgeClient(stage.forge.url, stage.forge.add_user("eve")) as eve:
