@@ -98,9 +98,10 @@ async def _output(path: str, env: Mapping[str, str]) -> str:
     except TimeoutError:
         return ""
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+        if child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                child.kill()
+            await child.wait()
 
 
 def _identity(path: str) -> tuple[str, float]:
