@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from fleetbot.forge.errors import NotFound
@@ -43,6 +44,20 @@ class PullCalls(Calls):
                 return pull
         for pull in await self.pulls(repo):
             if pull.base.ref == base and pull.head.ref == head and _same_repo(pull):
+                return pull
+        return None
+
+    async def merged_pull(
+        self, repo: str, base: str, head: str, since: datetime
+    ) -> PullRequest | None:
+        """The pull request of branch ``head`` of this repository onto ``base`` that was merged
+        from ``since`` on, if any; also where the branch is gone: ``label`` keeps its name."""
+        params = {"state": "closed", "sort": "recentupdate"}
+        async for pull in self._http.pages(PullRequest, repo_path(repo) + "/pulls", params):
+            if pull.updated_at and pull.updated_at < since:
+                return None
+            ours = pull.base.ref == base and pull.head.label == head and _same_repo(pull)
+            if ours and pull.merged and pull.merged_at and pull.merged_at >= since:
                 return pull
         return None
 

@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleetbot.domain.events import ReceiptRefuted, Recorded
+from fleetbot.domain.events import (
+    ReceiptRefuted,
+    Recorded,
+    TaskAgentLost,
+    TaskFailed,
+    TaskRequeued,
+)
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import User
@@ -34,6 +40,7 @@ _LOOK = 1000  # arrivals read at once; those that wait for Forgejo must not hide
 _AT_ONCE = 4
 _BACKOFF_BASE = 2.0
 _BACKOFF_CAP = 300.0
+_DECIDED = (ReceiptRefuted, TaskAgentLost, TaskFailed, TaskRequeued)  # the run will not complete it
 
 
 class _Seen(NamedTuple):
@@ -180,16 +187,16 @@ class Intake:
         return True
 
     async def _revisit(self, subject: Subject) -> None:
-        """Look again at an issue that was closed while a receipt was being verified."""
+        """Look again at an issue that was closed while its run might still complete it."""
         task = await self._fleet.task_of_issue(*subject)
-        if task is None or not self._issues.is_verifying(task):
+        if task is None or not self._issues.may_yet_complete(task):
             self._issues.put_off.discard(subject)
             context = Context(actor="timer", cause="verification")
             if not await self._look_at(subject, (), context):
                 self._issues.put_off.add(subject)
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        if self._issues.put_off and any(isinstance(line.event, ReceiptRefuted) for line in lines):
+        if self._issues.put_off and any(isinstance(line.event, _DECIDED) for line in lines):
             self._on_arrival()
 
     def _hold(self, keys: Sequence[str], error: forge.ForgeError) -> None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from fleetbot.domain.commands import CancelTask, Command, CreateTask, EditTask, RetryTask
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
 from fleetbot.domain.lookup import able_agent, the_agent
-from fleetbot.domain.model import OPEN_STATES, AgentName, Task, TaskId, TaskState, Verdict
+from fleetbot.domain.model import (
+    OPEN_STATES,
+    AgentName,
+    Run,
+    RunState,
+    Task,
+    TaskId,
+    TaskState,
+    Verdict,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
@@ -28,6 +38,7 @@ from fleetbot.services.labels import (
 log = logging.getLogger("fleetbot.issues")
 
 _PASSING = (ReasonCode.ISSUE_CLOSED, ReasonCode.TRIGGER_REMOVED)
+_CLOCKS_DIFFER = timedelta(minutes=2)  # Forgejo's and ours
 
 
 def next_command(
@@ -58,8 +69,8 @@ class Issues:
     """`labels` and `repositories` are asked each time, so that a change of configuration applies at
     once; `new_task` makes ids.
 
-    `put_off` are the issues that were closed while a receipt was being verified: they want another
-    look when the verdict is there.
+    `put_off` are the issues that were closed while a receipt was being verified, or by a merge
+    before there was one: they want another look when the verdict is there, or the run is over.
     """
 
     def __init__(
@@ -129,7 +140,7 @@ class Issues:
                 return None
             return await self._create(repo, issue, context, agent)
         while command := next_command(task, issue, self._labels(), bot, reopened):
-            if isinstance(command, CancelTask) and self.is_verifying(task):
+            if isinstance(command, CancelTask) and await self._must_wait(task, command):
                 self.put_off.add(Subject(repo, issue.number))
                 return task
             if not await self._fleet.commit(command, context):
@@ -138,10 +149,32 @@ class Issues:
             task = self._fleet.state.tasks[task.id]
         return task
 
-    def is_verifying(self, task: Task) -> bool:
+    async def _must_wait(self, task: Task, command: CancelTask) -> bool:
         """A merge closes the issue; the receipt of that very work must be heard first."""
+        run = self._live_run(task)
+        if run is None:
+            return False
+        if run.receipt is not None:
+            return self._is_pending(run)
+        by_merge = command.reason is ReasonCode.ISSUE_CLOSED and not run.refutations
+        return by_merge and await self._is_merged(task, run)
+
+    async def _is_merged(self, task: Task, run: Run) -> bool:
+        """Whether the work of this run, and not that of one before it, has been merged."""
+        since = datetime.fromtimestamp(run.assigned_at / 1000, UTC) - _CLOCKS_DIFFER
+        return await self._client.merged_pull(task.repo, task.base, run.branch, since) is not None
+
+    def may_yet_complete(self, task: Task) -> bool:
+        """Whether a receipt of the task is being verified, or the first of its run may come."""
+        run = self._live_run(task)
+        return run is not None and (self._is_pending(run) if run.receipt else run.refutations == 0)
+
+    def _live_run(self, task: Task) -> Run | None:
         run = self._fleet.state.runs.get(task.run) if task.run else None
-        filed = self._fleet.state.receipts.get(run.receipt) if run and run.receipt else None
+        return run if run and run.state is not RunState.ENDED else None
+
+    def _is_pending(self, run: Run) -> bool:
+        filed = self._fleet.state.receipts.get(run.receipt) if run.receipt else None
         return filed is not None and filed.verdict is Verdict.PENDING
 
     async def _create(

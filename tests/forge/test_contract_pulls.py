@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from fleetbot.forge.errors import Conflict, ForgeError, NotFound, Unprocessable
@@ -162,6 +164,21 @@ async def test_a_merge_takes_the_named_head_only_and_closes_what_it_names(
     with pytest.raises(ForgeError, match="405"):
         await ann.forge.merge_pull(repo, pull.number, head_sha=pull.head.sha)
     assert (await ann.forge.issue(repo, issue.number)).state == "closed"
+
+
+async def test_what_was_merged_since_a_moment_is_found_by_its_branches(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    pull = await opened(site, repo, bot)
+    before = datetime.now(UTC) - timedelta(hours=1)
+    assert await bot.forge.merged_pull(repo, "main", BRANCH, before) is None
+    await ann.forge.merge_pull(repo, pull.number, head_sha=pull.head.sha)
+    found = await bot.forge.merged_pull(repo, "main", BRANCH, before)
+    assert found is not None
+    assert found.number == pull.number
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert await bot.forge.merged_pull(repo, "main", BRANCH, later) is None
+    assert await bot.forge.merged_pull(repo, "main", "fleet/8-another", before) is None
 
 
 # -- commits, branches, statuses

@@ -271,6 +271,54 @@ async def test_a_merge_that_closes_the_issue_does_not_cancel_what_is_being_verif
     assert (await stage.task()).state is TaskState.COMPLETED
 
 
+async def test_a_merge_before_the_receipt_waits_for_it(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    pull = await stage.pull_request(run)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.hear()
+    await stage.reconciler.tick()
+    assert (await stage.ann.issue(REPO, 1)).state == "closed"
+    assert (await stage.task()).state is TaskState.RUNNING
+    await stage.given_receipt(run, pull)
+    await stage.verifier.tick()
+    await stage.intake.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_a_merge_whose_run_ends_without_a_receipt_cancels_after_all(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    pull = await stage.pull_request(run)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.hear()
+    asked = len(stage.forge.requests)
+    await stage.intake.tick()
+    assert len(stage.forge.requests) == asked, "nothing has changed, so nothing is asked"
+    stage.woken = 0
+    await stage.fleet.commit(cmd.FailRun(run.id, run.agent, ReasonCode.AGENT_FAILED), TEST)
+    assert stage.woken == 1
+    await stage.intake.tick()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.ISSUE_CLOSED)
+
+
+async def test_a_merge_of_long_ago_does_not_hold_up_a_later_close(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.verifier.tick()
+    stage.clock.advance(600)
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    again = await stage.given_running()
+    assert again.branch == run.branch
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
 async def test_a_closed_issue_whose_receipt_is_refuted_is_cancelled_after_all(
     stage: Stage,
 ) -> None:

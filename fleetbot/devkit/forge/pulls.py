@@ -24,8 +24,11 @@ _STATES = {
 async def list_pulls(call: Call) -> web.Response:
     state = call.query("state", "open")
     rows = [one for one in call.repo.tickets.values() if one.pull and state in ("all", one.state)]
-    newest_first = sorted(rows, key=lambda one: one.number, reverse=call.query("sort") != "oldest")
-    page, headers = call.page(newest_first, always=True)
+    sort = call.query("sort")
+    ordered = sorted(rows, key=lambda one: one.number, reverse=sort != "oldest")
+    if sort == "recentupdate":
+        ordered.sort(key=lambda one: one.updated, reverse=True)
+    page, headers = call.page(ordered, always=True)
     return answer([await _shape(call, one) for one in page], headers=headers)
 
 
