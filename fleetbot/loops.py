@@ -14,7 +14,8 @@ class Loop:
     """Calls `tick` again and again.
 
     `tick` may return in how many seconds it wants to be called next, at most `interval`. An
-    exception is logged and does not end the loop. `stop` cancels a tick in progress and waits.
+    exception is logged, once for as long as it stays the same, and does not end the loop. `stop`
+    cancels a tick in progress and waits.
     """
 
     def __init__(self, name: str, tick: Tick, interval: float, log: logging.Logger) -> None:
@@ -24,6 +25,7 @@ class Loop:
         self._log = log
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._failing: str | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name=f"fleetbot-{self.name}")
@@ -50,7 +52,19 @@ class Loop:
     async def _attempt(self) -> float:
         try:
             wanted = await self._tick()
-        except Exception:
-            self._log.exception("The %s loop failed; it goes on in %s s", self.name, self._interval)
+        except Exception as error:
+            self._complain(error)
             return self._interval
+        self._failing = None
         return self._interval if wanted is None else max(0.0, min(wanted, self._interval))
+
+    def _complain(self, error: Exception) -> None:
+        """Once for each new error, not at every tick."""
+        if repr(error) != self._failing:
+            self._log.error(
+                "The %s loop failed; it tries again every %s s",
+                self.name,
+                self._interval,
+                exc_info=error,
+            )
+        self._failing = repr(error)

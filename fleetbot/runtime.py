@@ -40,7 +40,7 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.settings import Settings
-from fleetbot.store.journal import Store
+from fleetbot.store.journal import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
 
 _HOUR = 3600.0
@@ -185,8 +185,14 @@ class Runtime:
     # life
 
     async def start(self) -> None:
-        """Take the state from disk and begin; raises StoreUnavailable if it cannot be had."""
-        await self.fleet.start()
+        """Take the state from disk and begin; where it cannot be had now, the loops go on trying.
+
+        Raises `DatabaseInUse`.
+        """
+        try:
+            await self.fleet.start()
+        except StoreUnavailable as error:
+            self._log.error("The fleet's state cannot be read; it is tried again: %s", error)
         for loop in self._loops.values():
             loop.start()
         self._matrix.add_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)

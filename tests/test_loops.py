@@ -107,8 +107,19 @@ async def test_an_error_is_logged_and_does_not_end_the_loop(
     counter = Counter(ValueError("a bug"))
     async with running(counter.tick, interval=0.01):
         await counter.reaches(2)
-    assert "The test loop failed; it goes on in 0.01 s" in caplog.text
+    assert "The test loop failed; it tries again every 0.01 s" in caplog.text
     assert "a bug" in caplog.text
+
+
+async def test_an_error_that_stays_the_same_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    away, full = ValueError("away"), ValueError("full")
+    counter = Counter(away, away, full, full, None, full, None)
+    async with running(counter.tick, interval=0.01):
+        await counter.reaches(7)
+    errors = [str(record.exc_info[1]) for record in caplog.records if record.exc_info]
+    assert errors == ["away", "full", "full"]
 
 
 async def test_stopping_waits_for_the_tick_to_clean_up() -> None:

@@ -96,6 +96,7 @@ class ThreadLog:
         """After a start: runs that are on, and those whose end may not have been written."""
         if self._restored:
             return
+        await self._fleet.start()  # else there are no agents to ask about
         for agent in list(self._fleet.state.agents):
             kept = await self._fleet.store.anchor(_followed_key(agent))
             runs = dict.fromkeys(_run_ids.decode(kept) if kept else ())

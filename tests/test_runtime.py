@@ -1,0 +1,63 @@
+"""What lives between a start and a stop, also where the store is away just then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import unused_port
+from maubot.matrix import MaubotMatrixClient
+from mautrix.types import UserID
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.model import AgentName, Policy
+from fleetbot.runtime import Runtime
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.settings import parse
+from fleetbot.store.sqlite import SqliteStore
+from tests.store.backend import SqliteBackend
+
+LOG = logging.getLogger("runtime")
+
+
+@pytest.fixture
+async def matrix() -> AsyncIterator[MaubotMatrixClient]:
+    """A bot whose homeserver is away."""
+    url = f"http://127.0.0.1:{unused_port()}"
+    client = MaubotMatrixClient(UserID("@bot:localhost"), base_url=url, token="token")
+    try:
+        yield client
+    finally:
+        await client.api.session.close()
+
+
+async def test_it_begins_though_the_store_is_away_and_heals_by_itself(
+    tmp_path: Path, matrix: MaubotMatrixClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = SqliteBackend(tmp_path)
+    async with backend.open() as store:
+        fleet = Fleet(store, Policy(), lambda: 1_000_000, lambda notice: ())
+        registration = cmd.RegisterAgent(AgentName("ann"), AgentRegistered(adapter="command"))
+        await fleet.commit(registration, Context(actor="test"))
+    backend.tamper("ALTER TABLE agents RENAME TO agents_away")
+    forge = {"url": f"http://127.0.0.1:{unused_port()}", "token": "t", "webhook_secret": "s"}
+    store = SqliteStore(backend.path)
+    runtime = Runtime(parse({"forge": forge}), store, matrix, LOG)
+    healed = asyncio.Event()
+    runtime.fleet.listen(lambda lines: healed.set())
+
+    await runtime.start()
+    try:
+        assert "The fleet's state cannot be read; it is tried again" in caplog.text
+        assert not runtime.fleet.ready
+        backend.tamper("ALTER TABLE agents_away RENAME TO agents")
+        async with asyncio.timeout(10):
+            await healed.wait()
+        assert "ann" in runtime.fleet.state.agents
+    finally:
+        await runtime.stop()
+        await store.close()
