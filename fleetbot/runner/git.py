@@ -53,11 +53,12 @@ _REFUSED = (
 
 @dataclass(frozen=True)
 class Completed:
-    """A program that has ended: exit status and what it wrote."""
+    """A program that has ended: exit status and what it wrote. `cut`: not all of that is here."""
 
     status: int
     stdout: str
     stderr: str
+    cut: bool = False
 
 
 class GitFailed(Exception):
@@ -96,15 +97,17 @@ async def complete(
             os.killpg(child.pid, signal.SIGKILL)
         await child.wait()
         raise
-    return Completed(child.returncode or 0, stdout, stderr)
+    said = (stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+    cut = max(len(stdout), len(stderr)) >= _OUTPUT_LIMIT
+    return Completed(child.returncode or 0, *said, cut=cut)
 
 
-async def _output(stream: asyncio.StreamReader | None) -> str:
+async def _output(stream: asyncio.StreamReader | None) -> bytes:
     assert stream is not None  # both are pipes
     kept = bytearray()
     while chunk := await stream.read(2**16):
         kept += chunk[: _OUTPUT_LIMIT - len(kept)]
-    return kept.decode("utf-8", "replace")
+    return bytes(kept)
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,8 @@ class Git:
         except TimeoutError:
             message = f"timed out after {timeout:g} s"
             raise GitFailed(args, Completed(-1, "", message)) from None
+        if done.cut:  # half an answer would be taken for the whole
+            raise GitFailed(args, Completed(-1, "", "it wrote more than the runner will read"))
         if done.status != 0:
             raise GitFailed(args, done)
         return done.stdout

@@ -65,3 +65,13 @@ async def test_a_flood_of_output_is_cut(tmp_path: Path) -> None:
 
     assert done.status == 0
     assert len(done.stdout) == 32 * 2**20
+
+
+async def test_half_an_answer_of_gits_is_an_error(tmp_path: Path) -> None:
+    git = Git("http://forge.example.org", "fleet", "secret-token")
+    (tmp_path / "flood").write_bytes(bytes(33 * 2**20))
+    await git("init", "--quiet", cwd=tmp_path)
+    blob = await git("hash-object", "-w", "flood", cwd=tmp_path)
+
+    with pytest.raises(GitFailed, match="more than the runner will read"):
+        await git("cat-file", "blob", blob.strip(), cwd=tmp_path)
