@@ -98,8 +98,14 @@ class BudgetSettings(Section, frozen=True):
 
 
 class VerifySettings(Section, frozen=True):
+    """What CI runs is forbidden by default: a push may start it, with the repository's secrets."""
+
     authors: tuple[str, ...] = ()
-    forbidden_paths: tuple[str, ...] = ()
+    forbidden_paths: tuple[str, ...] = (
+        ".forgejo/workflows/",
+        ".gitea/workflows/",
+        ".github/workflows/",
+    )
     require_ci: bool = False
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
 
@@ -137,6 +143,7 @@ class Settings(Section, frozen=True):
             repo_limit=self.runs.repository_limit,
             task_budget=Budget(usd=self.budget.task_usd, tokens=self.budget.task_tokens),
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
+            forbidden_paths=self.verify.forbidden_paths,
         )
 
 

@@ -126,6 +126,7 @@ class Assignment(Answer, frozen=True):
     """A run for the agent: what to do, where, on which branch, and until when to acknowledge.
 
     `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
+    `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
     """
 
     run: str
@@ -145,6 +146,7 @@ class Assignment(Answer, frozen=True):
     notes: tuple[str, ...] = ()
     previous_run: str | None = None
     budget_usd: float | None = None
+    forbidden_paths: tuple[str, ...] = ()
 
 
 class RunAnswer(Answer, frozen=True):

@@ -119,6 +119,7 @@ def test_what_is_written_counts() -> None:
     assert settings.auth.token_sets.reader == ("r" * 16,)
     assert settings.labels.trigger == "robot"
     assert settings.verify.rules.forbidden_paths == ("*.lock",)
+    assert policy.forbidden_paths == ("*.lock",)
     assert settings.verify.rules.clock_skew_ms == 0
 
 

@@ -272,7 +272,7 @@ class Agent(Value, frozen=True):
 
 
 class Policy(Value, frozen=True):
-    """The numbers the domain decides by; from configuration. Times in milliseconds."""
+    """What the domain decides by and runs are given; from configuration. Times in milliseconds."""
 
     max_attempts: int = 3
     retry_base_ms: int = 30_000
@@ -287,6 +287,7 @@ class Policy(Value, frozen=True):
     recheck_cap_ms: int = 300_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
+    forbidden_paths: tuple[str, ...] = ()
 
 
 def branch_name(issue: int, title: str) -> str:

@@ -36,6 +36,7 @@ class ReasonCode(StrEnum):
     TEMPLATE_ERROR = "template_error"
     WORKSPACE_FAILED = "workspace_failed"
     HOOK_FAILED = "hook_failed"
+    FORBIDDEN_PATHS = "forbidden_paths"
     PUSH_REJECTED = "push_rejected"
     BRANCH_CONFLICT = "branch_conflict"
     FORGE_UNAVAILABLE = "forge_unavailable"
@@ -186,6 +187,11 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _R.HOOK_FAILED: Reason(
         "a workspace hook failed", True, "Read the agent's log; mend the hook it names."
+    ),
+    _R.FORBIDDEN_PATHS: Reason(
+        "the agent changed what no agent may change, and nothing was pushed",
+        False,
+        "Make that change yourself, or take the path out of `verify.forbidden_paths`; then retry.",
     ),
     _R.PUSH_REJECTED: Reason(
         "Forgejo refused the push", False, "Check the runner's token and branch protection."

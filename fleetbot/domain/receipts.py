@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -193,14 +193,21 @@ def _files_fit(receipt: Receipt, facts: Facts, rules: Rules) -> Iterator[str | U
         yield "The pull request changes nothing: its diff is empty."
     if missing := sorted(set(receipt.files) - set(facts.files)):
         yield f"Not in the diff: {_some(missing)}."
-    if forbidden := [path for path in facts.files if _forbidden(path, rules)]:
-        yield f"These paths may not be changed by an agent: {_some(forbidden)}."
+    if forbidden := name_forbidden(facts.files, rules.forbidden_paths):
+        yield forbidden
 
 
-def _forbidden(path: str, rules: Rules) -> bool:
+def name_forbidden(files: Iterable[str], patterns: Collection[str]) -> str:
+    """What to tell an agent of those files that it may not change; empty if there are none."""
+    forbidden = [path for path in files if is_forbidden(path, patterns)]
+    return f"These paths may not be changed by an agent: {_some(forbidden)}." if forbidden else ""
+
+
+def is_forbidden(path: str, patterns: Collection[str]) -> bool:
+    """Whether a pattern fits the path (`*` also stands for slashes), or names its folder."""
     return any(
-        fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
-        for pattern in rules.forbidden_paths
+        fnmatchcase(path, pattern) or f"{path}/".startswith(pattern.rstrip("/") + "/")
+        for pattern in patterns
     )
 
 

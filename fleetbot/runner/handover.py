@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fleetbot.domain.model import Artifact, Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner import sandbox
 from fleetbot.runner.adapters.contract import Finished, PermissionDenial
 from fleetbot.runner.delivery import PullRequest
@@ -52,6 +53,7 @@ class Handover:
         files = await repository.files(start.base_commit, head)
         if not files:
             raise _nothing_done(finished.permission_denials)
+        self._check_paths(files)
         await repository.push(order.branch, head, self._remote)
         self._remote = head
         self._note(f"pushed {head[:10]} to {order.branch}")
@@ -67,6 +69,13 @@ class Handover:
             artifacts=self._artifacts(pull, head),
             usage=usage,
         )
+
+    def _check_paths(self, files: tuple[str, ...]) -> None:
+        """Once a workflow is on a branch of the forge, its CI may run it with secrets."""
+        if forbidden := name_forbidden(files, self._order.forbidden_paths):
+            raise RunFailed(
+                ReasonCode.FORBIDDEN_PATHS, f"{forbidden} Put them back as they are on the base."
+            )
 
     async def _commit_leftovers(self) -> None:
         if not (await self._inside("git", "status", "--porcelain")).stdout:

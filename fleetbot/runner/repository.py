@@ -288,10 +288,13 @@ class Repository:
             await self._git("lfs", "push", self._url, commit, cwd=self._courier, forge=True)
 
     async def files(self, base_commit: str, commit: str) -> tuple[str, ...]:
-        """The files that differ between the commit and where it left the base."""
+        """The files that differ between the commit and where it left the base.
+
+        Of a renamed file both names.
+        """
         fork = await self._fork(base_commit, commit)
         said = await self._git(
-            "diff", "--name-only", "-z", "--find-renames", fork, commit, cwd=self._courier
+            "diff", "--name-only", "-z", "--no-renames", fork, commit, cwd=self._courier
         )
         return tuple(filter(None, said.split("\0")))
 

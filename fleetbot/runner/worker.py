@@ -16,6 +16,7 @@ from typing import Any
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import briefing, process
+from fleetbot.runner.adapters.contract import Finished
 from fleetbot.runner.briefing import together
 from fleetbot.runner.conversation import Conversation
 from fleetbot.runner.failure import RunFailed, first_error
@@ -28,6 +29,8 @@ from fleetbot.wire import FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
+_MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS})
+"""What the program may mend once, in the same run."""
 Steps = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -49,6 +52,7 @@ class Worker:
         self._task: asyncio.Task[Any] | None = None
         self._cancelled: str | None = None
         self._settling = False
+        self._warned = False
 
     @property
     def usage(self) -> Usage:
@@ -156,13 +160,25 @@ class Worker:
                 seconds = end - asyncio.get_running_loop().time()
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 await self._after_run(tree.path, env)
-                request = await handover.deliver(finished, self._record.usage)
-                due = ReceiptDue(secrets.token_hex(16), request)
-                self._record.note(due)
-                answer = await self._settle(due)
-                if _is_settled(answer):
+                wrong = await self._hand_over(handover, finished)
+                if wrong is None:
                     return
-                refuted = answer.reasons
+                refuted = wrong
+
+    async def _hand_over(self, handover: Handover, finished: Finished) -> tuple[str, ...] | None:
+        """What is wrong with the work, for the program to mend; None when the run is settled."""
+        try:
+            request = await handover.deliver(finished, self._record.usage)
+        except RunFailed as failure:
+            if failure.reason not in _MENDABLE or self._warned:
+                raise
+            self._warned = True
+            self._note(f"not pushed: {failure.detail}")
+            return (failure.detail,)
+        due = ReceiptDue(secrets.token_hex(16), request)
+        self._record.note(due)
+        answer = await self._settle(due)
+        return None if _is_settled(answer) else answer.reasons
 
     async def _after_run(self, path: Path, env: dict[str, str]) -> None:
         try:

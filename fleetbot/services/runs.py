@@ -80,6 +80,7 @@ class Runs:
             notes=task.notes,
             previous_run=task.last_run,
             budget_usd=dollars_left(task, policy),
+            forbidden_paths=policy.forbidden_paths,
         )
 
     # start, fail, log

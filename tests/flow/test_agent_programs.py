@@ -224,7 +224,9 @@ async def test_a_runner_killed_in_mid_run_goes_on_with_the_session(
 
 
 @pytest.mark.parametrize("name", ["claude-live", "codex-plain"])
-async def test_why_a_receipt_was_refuted_is_in_the_next_prompt(fleet: Programs, name: str) -> None:
+async def test_why_the_work_was_not_pushed_is_in_the_next_prompt(
+    fleet: Programs, name: str
+) -> None:
     shell = fleet[name].shell
     fleet.told(
         shell(f"mkdir secrets && {committing('secrets/key')}"),
@@ -236,10 +238,8 @@ async def test_why_a_receipt_was_refuted_is_in_the_next_prompt(fleet: Programs, 
     issue = await fleet.issue_for(name, "Keep out of secrets")
 
     await completed(fleet, issue)
-    refuted, proved = await fleet.receipts(issue)
-    assert refuted["files"] == ["secrets/key"]
+    (proved,) = await fleet.receipts(issue)
     assert proved["files"] == ["hello.txt"]
-    assert refuted["pull_request"] == proved["pull_request"]
     assert "may not be changed by an agent: `secrets/key`" in fleet.model.requests[2].text
     assert "Done as asked." in fleet.model.requests[2].text  # it is the same conversation
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from fleetbot.domain.model import Policy
 from tests.web.site import Site, claim
 
 BEAT = "/api/v1/agents/heartbeat"
@@ -27,6 +28,14 @@ async def test_a_waiting_claim_is_answered_when_there_is_a_task(site: Site) -> N
     assert answer.status == 200
     assert answer.body["title"] == "Mend the door"
     assert answer.body["branch"] == "fleet/1-mend-the-door"
+
+
+async def test_an_assignment_says_what_may_not_be_changed(site: Site) -> None:
+    site.fleet.policy = Policy(forbidden_paths=("*.lock",))
+    agent = await site.agent()
+    await site.task()
+
+    assert (await claim(agent)).body["forbidden_paths"] == ["*.lock"]
 
 
 async def test_a_claim_without_a_task_ends_empty(site: Site) -> None:

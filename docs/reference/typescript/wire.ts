@@ -37,6 +37,7 @@ export interface AskRequest {
  * A run for the agent: what to do, where, on which branch, and until when to acknowledge.
  *
  * `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
+ * `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
  */
 export interface Assignment {
   readonly run: string;
@@ -56,6 +57,7 @@ export interface Assignment {
   readonly notes?: ReadonlyArray<string>;
   readonly previous_run?: string | null;
   readonly budget_usd?: number | null;
+  readonly forbidden_paths?: ReadonlyArray<string>;
 }
 
 export interface CancelOrder {
@@ -149,6 +151,7 @@ export type ReasonCode =
   | "cancelled_by_user"
   | "context_too_long"
   | "day_budget_exceeded"
+  | "forbidden_paths"
   | "forge_refused"
   | "forge_unavailable"
   | "hook_failed"

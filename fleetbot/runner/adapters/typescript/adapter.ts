@@ -121,6 +121,7 @@ export type ReasonCode =
   | "cancelled_by_user"
   | "context_too_long"
   | "day_budget_exceeded"
+  | "forbidden_paths"
   | "forge_refused"
   | "forge_unavailable"
   | "hook_failed"
