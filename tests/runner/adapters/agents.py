@@ -48,7 +48,9 @@ class Agent:
         """The model has the program run a command."""
         if self.kind == "claude-code":
             return Reply(tools=(Tool("Bash", {"command": command, "description": "x", **more}),))
-        return Reply(tools=(Tool("exec_command", {"cmd": command, **more}),))
+        # Without the time, a busy machine sees the command go on in the background.
+        arguments = {"cmd": command, "yield_time_ms": 30_000, **more}
+        return Reply(tools=(Tool("exec_command", arguments),))
 
     def asks(self) -> Reply:
         """The model wants to know which color."""
