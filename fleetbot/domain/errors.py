@@ -44,6 +44,12 @@ class Conflict(FleetError):
     code = "conflict"
 
 
+class Busy(FleetError):
+    """The speaker has too much under way; the same request is fine a little later."""
+
+    code = "busy"
+
+
 class Invalid(FleetError):
     """A value is of the wrong shape; `field` names it."""
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from fleetbot.domain.commands import Dispatch
 from fleetbot.domain.dispatch import has_room
+from fleetbot.domain.errors import Busy
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, RunId
 from fleetbot.services.fleet import Context, Fleet, Landing
 from fleetbot.store.journal import Arrival, StoreUnavailable
+
+CLAIMS_PER_RUN = 2  # that may wait, for each run the agent has room for: one may be a lost one
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +44,7 @@ class Dispatcher:
 
         `alive` tells whether somebody still listens: a claim whose caller has gone gets nothing.
         A second claim with the same key takes the place of the first, or shares what it was given.
+        Raises `Busy` where the agent has too many waiting: they would cost all others.
         """
         loop = asyncio.get_running_loop()
         claim = _Claim(agent, key, self._new_run(), alive, loop.create_future())
@@ -49,6 +53,8 @@ class Dispatcher:
                 await asyncio.shield(landing.durable)
                 return older.run
             _settle(older, None)
+        else:
+            self._check_number(agent)
         self._waiting[agent, key] = claim
         self._attempt(claim)
         try:
@@ -56,6 +62,13 @@ class Dispatcher:
         finally:
             if self._waiting.get((agent, key)) is claim:
                 del self._waiting[agent, key]
+
+    def _check_number(self, agent: AgentName) -> None:
+        known = self._fleet.state.agents.get(agent)
+        most = CLAIMS_PER_RUN * (known.max_concurrency if known else 1)
+        waiting = sum(c.agent == agent and c.alive() for c in self._waiting.values())
+        if waiting >= most:
+            raise Busy(f"{waiting} claims of {agent} wait already; it may have {most}.")
 
     async def _until_landed(self, claim: _Claim, wait: float) -> RunId | None:
         try:

@@ -29,7 +29,7 @@ class RunCalls:
                 handler=self.claim,
                 empty="Nothing to do within `wait` seconds.",
                 headers=(IDEMPOTENCY_KEY,),
-                refusals=OF_A_RUN,
+                refusals=(*OF_A_RUN, Code.BUSY),
             ),
             Endpoint(
                 method="POST",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import Busy
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy, RunId, TaskId, Traits
 from fleetbot.services.dispatcher import Dispatcher, claim_key
@@ -203,6 +204,25 @@ async def test_a_claim_whose_caller_has_gone_gets_nothing(bench: Bench) -> None:
     assert await heir is not None
     assert bench.assigned() == {task: BEN}
     assert not gone.done()
+
+
+async def test_an_agent_may_have_so_many_claims_waiting_and_no_more(bench: Bench) -> None:
+    """A claim takes the place of its own key's, and those whose caller has gone do not count."""
+    heard = True
+    claims = [bench.claim(key=key, alive=lambda: heard) for key in "ab"]
+    claims += [bench.claim(BEN, key) for key in "ab"]
+    await bench.waiting(4)
+    with pytest.raises(Busy, match="2 claims of ann wait already"):
+        await bench.dispatcher.claim(ANN, "c", LONG, lambda: True)
+    claims.append(bench.claim(key="b"))
+    assert await claims[1] is None
+
+    heard = False
+    claims.append(bench.claim(key="c"))
+    await bench.waiting(5)
+
+    bench.dispatcher.close()
+    await asyncio.gather(*claims)
 
 
 async def test_a_cancelled_claim_leaves_no_trace(bench: Bench) -> None:

@@ -81,6 +81,20 @@ async def test_a_claim_whose_caller_has_gone_gets_nothing(site: Site) -> None:
     assert (await other).status == 200
 
 
+async def test_one_agent_cannot_have_claims_without_number_waiting(site: Site) -> None:
+    agent = await site.agent()
+    waiting = [asyncio.create_task(claim(agent, key, wait=30)) for key in "ab"]
+    for _ in waiting:
+        await site.dispatcher.claimed()
+
+    answer = await claim(agent, "c", wait=30)
+
+    assert "it may have 2" in answer.refuses(503, "busy")
+    assert answer.headers["Retry-After"]
+    site.close()
+    assert [(await one).status for one in waiting] == [204, 204]
+
+
 async def test_a_claim_needs_a_key(site: Site) -> None:
     agent = await site.agent()
     for headers in ({}, {"Idempotency-Key": ""}, {"Idempotency-Key": "x" * 201}):
