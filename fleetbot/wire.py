@@ -170,7 +170,10 @@ class LogRequest(Message, frozen=True):
 
 
 class LogAnswer(Answer, frozen=True):
-    """`acked`: how many lines of the run are on disk; the runner drops those."""
+    """`acked`: how many lines of the run are dealt with; the runner drops those.
+
+    They are on disk, except behind the last line of a log that has become too long.
+    """
 
     acked: int
 

@@ -8,6 +8,8 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
+from msgspec.structs import replace
+
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import (
     AGENT_EVENTS,
@@ -16,16 +18,20 @@ from fleetbot.domain.events import (
     encode,
     event_type,
 )
-from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
+from fleetbot.domain.model import Agent, FiledReceipt, Run, RunId, Task
 from fleetbot.store import outbox
 from fleetbot.store.journal import (
     GENESIS,
+    LINE_BYTES,
+    LOG_BYTES,
+    LOG_IS_FULL,
     AgentToken,
     Anchor,
     Arrival,
     Change,
     LogChunk,
     LogGap,
+    LogLine,
     Models,
     OutboxEntry,
     link,
@@ -49,6 +55,12 @@ KEEP_ARRIVAL = f"{INSERT_ARRIVAL} ON CONFLICT (key) DO NOTHING"
 HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
 
 INSERT_LOG_LINE = "INSERT INTO log_lines (run, position, at, kind, text) VALUES (?, ?, ?, ?, ?)"
+
+LOG_EXTENT = """
+SELECT coalesce(max(position) + 1, 0), coalesce(sum(length(CAST(text AS BLOB)) + ?), 0)
+FROM log_lines WHERE run = ?
+"""
+_LOGS_KNOWN = 1000
 
 PRUNE_ARRIVALS = """
 DELETE FROM arrivals WHERE key IN (
@@ -107,6 +119,7 @@ class Journal:
         self._hash: bytes = last[1] if last else GENESIS
         highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
         self._position: int = highest[0]
+        self._logs: dict[RunId, tuple[int, int]] = {}
 
     def write(self, changes: Sequence[Change]) -> None:
         """Writes what the changes hold, within the transaction that is open."""
@@ -176,15 +189,32 @@ class Journal:
         return self._db.execute(KEEP_ARRIVAL, _arrival(arrival)).rowcount == 1
 
     def append_log(self, chunk: LogChunk) -> int:
-        """The log's length afterwards; lines that are there already are skipped."""
-        query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
-        length: int = self._db.execute(query, (chunk.run,)).fetchone()[0]
+        """How many lines are dealt with: stored now or before, or dropped behind a full log."""
+        length, size = self._log_extent(chunk.run)
+        end = chunk.offset + len(chunk.lines)
+        if size >= LOG_BYTES:
+            return end
         if chunk.offset > length:
             raise LogGap(chunk.run, chunk.offset, length)
-        new = chunk.lines[length - chunk.offset :]
-        rows = [(chunk.run, n, x.at, x.kind, x.text) for n, x in enumerate(new, start=length)]
+        kept: list[LogLine] = []
+        for line in chunk.lines[length - chunk.offset :]:
+            kept.append(line)
+            size += LINE_BYTES + len(line.text.encode())
+            if size >= LOG_BYTES:
+                kept.append(replace(LOG_IS_FULL, at=line.at))
+                break
+        rows = [(chunk.run, n, x.at, x.kind, x.text) for n, x in enumerate(kept, start=length)]
         self._execute(INSERT_LOG_LINE, rows)
-        return length + len(new)
+        self._logs[chunk.run] = (length + len(kept), size)
+        return max(end, length)
+
+    def _log_extent(self, run: RunId) -> tuple[int, int]:
+        """The log's length in lines and bytes; summed up once, not with every chunk."""
+        if run not in self._logs:
+            if len(self._logs) >= _LOGS_KNOWN:
+                self._logs.clear()
+            self._logs[run] = self._db.execute(LOG_EXTENT, (LINE_BYTES, run)).fetchone()
+        return self._logs[run]
 
     def prune(self, before: int, limit: int) -> int:
         """Deletes up to `limit` effects and as many arrivals; returns how many it were."""

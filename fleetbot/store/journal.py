@@ -152,6 +152,15 @@ class LogLine(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+LOG_BYTES = 16 * 1024 * 1024  # of a run, counted with `LINE_BYTES` for each line
+LINE_BYTES = 32
+LOG_IS_FULL = LogLine(
+    at=0,
+    kind="system",
+    text=f"[the log is longer than {LOG_BYTES >> 20} MiB: what came after this was not kept]",
+)
+
+
 class LogChunk(Row, frozen=True):
     """Lines of a run's log; `offset` is the index of the first one, from 0."""
 
@@ -287,7 +296,11 @@ class Store(Protocol):
         """Remembers what came in, durably; False if something with its key is known already."""
 
     async def append_log(self, chunk: LogChunk) -> int:
-        """Stores the lines that are new and returns the log's length; raises `LogGap`."""
+        """Stores the lines that are new; returns how many of the run's lines are dealt with.
+
+        Raises `LogGap`. A log is kept up to `LOG_BYTES`, with a last line that says so; what comes
+        after it counts as dealt with and is dropped.
+        """
 
     async def prune(self, before: int) -> int:
         """Forgets delivered and superseded effects and handled arrivals older than `before`."""

@@ -8,6 +8,7 @@ import pytest
 
 from fleetbot.domain.model import RunId
 from fleetbot.store.journal import Anchor, Change, LogChunk, LogGap, LogLine, Store
+from tests.store.backend import Backend
 
 RUN = RunId("run-1")
 
@@ -72,3 +73,38 @@ async def test_a_chunk_without_lines_tells_the_length(store: Store) -> None:
     await store.append_log(chunk(0, 1))
 
     assert await store.append_log(LogChunk(run=RUN, offset=2, lines=())) == 2
+
+
+def long_lines(offset: int, number: int) -> LogChunk:
+    """Lines of a megabyte each, and of some more on the disk than in characters."""
+    text = "ä" * 512 * 1024
+    return LogChunk(run=RUN, offset=offset, lines=(LogLine(at=7, kind="out", text=text),) * number)
+
+
+async def test_a_log_that_is_too_long_is_cut_off_and_its_runner_goes_on(store: Store) -> None:
+    assert await store.append_log(long_lines(0, 10)) == 10
+    assert await store.append_log(long_lines(10, 10)) == 20
+    assert await store.append_log(long_lines(20, 1)) == 21
+    assert await store.append_log(long_lines(10, 10)) == 20
+
+    assert await store.log_length(RUN) == 17
+    (last,) = await store.log_lines(RUN, offset=16)
+    assert (last.at, last.kind) == (7, "system")
+    assert "longer than 16 MiB" in last.text
+
+
+async def test_a_full_log_stays_full_after_a_restart(backend: Backend) -> None:
+    async with backend.open() as store:
+        await store.append_log(long_lines(0, 16))
+        full = await store.log_length(RUN)
+    async with backend.open() as store:
+        assert await store.append_log(long_lines(16, 1)) == 17
+        assert await store.log_length(RUN) == full
+
+
+async def test_empty_lines_without_number_fill_a_log_too(store: Store) -> None:
+    empty = (LogLine(at=0, kind="out", text=""),) * 300_000
+    for offset in (0, 300_000):
+        chunk = LogChunk(run=RUN, offset=offset, lines=empty)
+        assert await store.append_log(chunk) == offset + 300_000
+    assert await store.log_length(RUN) == 16 * 1024 * 1024 // 32 + 1
