@@ -87,7 +87,11 @@ class HooksConfig(Table, frozen=True):
 
 
 class WorkspaceConfig(Table, frozen=True):
-    """`auto`: submodules and LFS files are fetched where a repository has them."""
+    """`auto`: submodules and LFS files are fetched where a repository has them.
+
+    Submodules come over http(s) only, and with the forge's credentials only where the base branch
+    names them; fetch others with the hook `after_create`.
+    """
 
     keep_days: Annotated[float, Meta(ge=0)] = 7
     max_gb: Annotated[float, Meta(gt=0)] = 20

@@ -173,6 +173,11 @@ class Git:
             "core.fsmonitor": "false",
             "credential.helper": "",
             "advice.detachedHead": "false",
+            # Submodules are where their repository says, which an agent may have written.
+            "protocol.allow": "never",
+            "protocol.http.allow": "always",
+            "protocol.https.allow": "always",
+            "protocol.file.allow": "user",  # that is us, but not a submodule
         }
         if forge:
             settings[f"http.{self._forge_url}.extraHeader"] = self._header
@@ -184,7 +189,6 @@ class Git:
             "LC_ALL": "C",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",  # submodules may be elsewhere
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),
         }

@@ -10,8 +10,9 @@ it in the mirror's place, as agents may be at work while it does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -297,6 +298,23 @@ class Repository:
             "diff", "--name-only", "-z", "--no-renames", fork, commit, cwd=self._courier
         )
         return tuple(filter(None, said.split("\0")))
+
+    async def submodules_changed(self, base_commit: str, commit: str) -> tuple[bool, bool]:
+        """Since the base: are submodules at other commits, and `.gitmodules` another?"""
+        fork = await self._fork(base_commit, commit)
+        said = await self._git(
+            "diff-tree", "-r", "-z", "--no-renames", fork, commit, cwd=self._courier
+        )
+        changes = said.split("\0")  # ":<mode> <mode> <id> <id> <status>" and the path, in turn
+        moved = any("160000" in change[1:14].split(" ") for change in changes[::2])
+        return moved, ".gitmodules" in changes[1::2]
+
+    @contextlib.asynccontextmanager
+    async def clean_config(self) -> AsyncIterator[None]:
+        """The keeper alone, without the addresses that other branches gave to their submodules."""
+        async with self.lock:
+            self._write_config()
+            yield
 
     async def subjects(self, base_commit: str, commit: str) -> tuple[str, ...]:
         """The first lines of the commits since the base, oldest first."""

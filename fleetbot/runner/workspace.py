@@ -188,7 +188,7 @@ class Workspaces:
             made = False
             if not (keep_changes and await self._is_as_left(repository, path, order, start)):
                 made = await self._check_out(repository, path, order.branch, start.commit)
-                await self._fetch_parts(path, repository.keeper)
+                await self._fetch_parts(repository, path, start)
             git_dirs = _git_dirs(path)
         except (GitFailed, OSError, ValueError) as problem:
             raise RunFailed(
@@ -244,16 +244,34 @@ class Workspaces:
             return False
         return (said.strip(), head.strip()) == (f"refs/heads/{order.branch}", start.commit)
 
-    async def _fetch_parts(self, path: Path, keeper: Path) -> None:
+    async def _fetch_parts(self, repository: Repository, path: Path, start: Start) -> None:
         """Submodules and LFS files, where the repository has them. Raises RunFailed."""
+        keeper = repository.keeper
+        if self._config.submodules == "auto" and (path / ".gitmodules").is_file():
+            await self._fetch_submodules(repository, path, start)
         try:
-            if self._config.submodules == "auto" and (path / ".gitmodules").is_file():
-                update = ("submodule", "--quiet", "update", "--init", "--recursive")
-                await self._git(*update, cwd=path, common=keeper, forge=True)
             if self._config.lfs == "auto" and await self._uses_lfs(path, keeper):
                 await self._fetch_lfs(path, keeper)
         except GitFailed as problem:
-            raise forge_failure(problem, "fetching submodules and LFS files") from None
+            raise forge_failure(problem, "fetching LFS files") from None
+
+    async def _fetch_submodules(self, repository: Repository, path: Path, start: Start) -> None:
+        """Those that people chose with the runner's credentials, an agent's choice without.
+
+        Where an agent moved a submodule to another commit, what that names in turn is its choice.
+        """
+        moved, renamed = await repository.submodules_changed(start.base_commit, start.commit)
+        trusted = not (moved or renamed)
+        git = partial(self._git, cwd=path, common=repository.keeper)
+        update = ("submodule", "--quiet", "update", "--init")
+        try:
+            async with repository.clean_config():
+                if moved and not renamed:
+                    await git(*update, forge=True)
+                await git(*update, "--recursive", forge=trusted)
+        except GitFailed as problem:
+            how = "" if trusted else ", without credentials as the task's branch changes them"
+            raise forge_failure(problem, f"fetching submodules over http(s){how}") from None
 
     async def _uses_lfs(self, path: Path, keeper: Path) -> bool:
         tracked = await self._git(

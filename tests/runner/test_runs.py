@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
+import shlex
 import shutil
 from pathlib import Path
 
@@ -328,16 +330,8 @@ async def test_a_run_is_limited_by_what_the_orchestrator_allows(scene: Scene) ->
 async def test_submodules_on_the_forge_are_fetched_with_the_runners_credentials(
     scene: Scene, mode: str, said: str
 ) -> None:
-    await scene.forge.create_repo("ada", "part", {"part.txt": "a part"}, private=True)
-    scene.forge.add_collaborator("ada/part", "fleet", "read")
-    part = scene.git("rev-parse", "main", cwd=scene.forge.repo("ada/part").git.path)
-    work = scene.root / "work"
-    scene.git("clone", "-q", str(scene.forge.repo(REPO).git.path), str(work), cwd=scene.root)
-    (work / ".gitmodules").write_text('[submodule "part"]\n\tpath = part\n\turl = ../part.git\n')
-    scene.git("add", ".gitmodules", cwd=work)
-    scene.git("update-index", "--add", "--cacheinfo", f"160000,{part},part", cwd=work)
-    scene.git("commit", "-qm", "Add a part", cwd=work)
-    scene.git("push", "-q", cwd=work)
+    part = await private(scene, "part")
+    push_submodule(scene, REPO, "part", part)
     order = await scene.order()
 
     await scene.carry_out(
@@ -345,6 +339,69 @@ async def test_submodules_on_the_forge_are_fetched_with_the_runners_credentials(
     )
 
     assert said in scene.orchestrator.log_of(order.run)
+
+
+async def private(scene: Scene, name: str) -> str:
+    """A repository that the runner's account may read; its newest commit."""
+    repo = f"ada/{name}"
+    await scene.forge.create_repo("ada", name, {f"{name}.txt": f"a {name}"}, private=True)
+    scene.forge.add_collaborator(repo, "fleet", "read")
+    return scene.git("rev-parse", "main", cwd=scene.forge.repo(repo).git.path)
+
+
+def push_submodule(scene: Scene, repo: str, name: str, commit: str, branch: str = "main") -> str:
+    """Ada names a submodule on a branch of the repository; the branch's new commit."""
+    work = scene.root / f"work-{secrets.token_hex(4)}"
+    scene.git("clone", "-q", str(scene.forge.repo(repo).git.path), str(work), cwd=scene.root)
+    for args in submodule(name, commit):
+        scene.git(*args, cwd=work)
+    scene.git("commit", "-qm", f"Add {name}", cwd=work)
+    scene.git("push", "-q", "origin", f"HEAD:{branch}", cwd=work)
+    return scene.git("rev-parse", "HEAD", cwd=work)
+
+
+def submodule(name: str, commit: str) -> tuple[list[str], ...]:
+    """What git has to do that the index has a submodule from beside the repository."""
+    key = f"submodule.{name}"
+    return (
+        ["config", "-f", ".gitmodules", f"{key}.path", name],
+        ["config", "-f", ".gitmodules", f"{key}.url", f"../{name}.git"],
+        ["add", ".gitmodules"],
+        ["update-index", "--add", "--cacheinfo", f"160000,{commit},{name}"],
+    )
+
+
+async def test_the_runners_credentials_fetch_no_submodule_that_an_agent_chose(
+    scene: Scene,
+) -> None:
+    hidden = await private(scene, "hidden")
+    order = await scene.order()
+    steps = " && ".join(shlex.join(["git", *args]) for args in submodule("hidden", hidden))
+    await scene.carry_out(f"{steps} && git commit -qm 'Add hidden'; exit 3", order)
+    again = await scene.order(issue=order.issue, attempt=2)
+
+    await scene.carry_out("cat hidden/hidden.txt; date > d.txt", again)
+
+    failure = scene.orchestrator.failures[again.run]
+    assert failure.reason is ReasonCode.FORGE_REFUSED
+    assert "without credentials as the task's branch changes them" in failure.detail
+    assert "a hidden" not in scene.everything_below("state/workspaces", "state/repositories")
+
+
+async def test_nor_one_within_a_submodule_that_an_agent_moved(scene: Scene) -> None:
+    hidden, part = await private(scene, "hidden"), await private(scene, "part")
+    push_submodule(scene, REPO, "part", part)
+    other = push_submodule(scene, "ada/part", "hidden", hidden, branch="proposal")
+    order = await scene.order()
+    move = f"git update-index --cacheinfo 160000,{other},part && git commit -qm 'Move it'"
+    await scene.carry_out(f"{move}; exit 3", order, agent="commit_leftovers = false")
+    again = await scene.order(issue=order.issue, attempt=2)
+
+    await scene.carry_out("date > d.txt", again)
+
+    assert scene.orchestrator.failures[again.run].reason is ReasonCode.FORGE_REFUSED
+    assert (scene.worktree(again) / "part" / "part.txt").is_file()
+    assert list((scene.worktree(again) / "part" / "hidden").iterdir()) == []
 
 
 async def test_in_a_sandbox_nothing_that_an_agent_left_runs_outside(scene: Scene) -> None:

@@ -478,6 +478,25 @@ async def test_a_submodules_settings_do_not_outlive_the_run(root: Path, forge: F
         assert not (tree.git_dirs[0] / "modules").exists()
 
 
+@pytest.mark.parametrize(
+    "scheme", ["file://{here}", "ssh://127.0.0.1/p", "ext::touch {here}/spy; false"]
+)
+async def test_a_submodule_is_fetched_over_http_only(
+    root: Path, forge: Forge, tmp_path: Path, scheme: str
+) -> None:
+    url = scheme.format(here=tmp_path)
+    head = forge.commit(REPO, {".gitmodules": f'[submodule "p"]\n\tpath = p\n\turl = "{url}"\n'})
+    work = forge.root / "work"
+    forge.git("update-index", "--add", "--cacheinfo", f"160000,{head},p", cwd=work)
+    forge.git("commit", "-qm", "Add a part", cwd=work)
+    forge.git("push", "-q", cwd=work)
+
+    refused = await refusal(workspaces(root, forge), order())
+
+    assert f"transport '{url.partition(':')[0]}' not allowed" in refused.detail
+    assert not (tmp_path / "spy").exists()
+
+
 async def test_tasks_of_one_repository_are_prepared_at_the_same_time(
     root: Path, forge: Forge
 ) -> None:
