@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from aiohttp import ClientError, ClientTimeout
-from mautrix.api import Path, PathBuilder
+from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
 from mautrix.errors import MatrixError, MNotFound
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
@@ -44,6 +44,21 @@ class Link:
         path = Path.v3.rooms[room].send[kind][transaction]
         return str((await self._call("PUT", path, body))["event_id"])
 
+    async def upload(self, room: str, name: str, text: bytes) -> Content | None:
+        """Upload a text file and answer the message that shows it; None where the room is
+        encrypted: the homeserver would have the file in clear."""
+        if await self._is_sealed(RoomID(room)):
+            return None
+        answer = await self._call("POST", MediaPath.v3.upload, text)
+        return {
+            "msgtype": "m.file",
+            "body": name,
+            "filename": name,
+            "url": str(answer["content_uri"]),
+            "info": {"mimetype": "text/plain", "size": len(text)},
+            "m.mentions": {},
+        }
+
     async def holds(self, room: str, event: str) -> bool:
         """Whether the event is still there: known to the homeserver and not redacted."""
         try:
@@ -66,9 +81,9 @@ class Link:
         return None
 
     async def _sealed(self, room: RoomID, content: Content) -> tuple[str, Content]:
+        if not await self._is_sealed(room):
+            return "m.room.message", content
         try:
-            if not self._client.crypto_enabled or not await self._is_encrypted(room):
-                return "m.room.message", content
             sealed = await self._client.encrypt(
                 room,
                 EventType.ROOM_MESSAGE,
@@ -77,6 +92,13 @@ class Link:
         except (MatrixError, ClientError, TimeoutError) as error:
             raise RetryLater(None, f"could not encrypt: {error}") from error
         return "m.room.encrypted", sealed.serialize()
+
+    async def _is_sealed(self, room: RoomID) -> bool:
+        """Whether what we say in the room has to be encrypted."""
+        try:
+            return self._client.crypto_enabled and await self._is_encrypted(room)
+        except (MatrixError, ClientError, TimeoutError) as error:
+            raise RetryLater(None, f"could not ask whether to encrypt: {error}") from error
 
     async def _is_encrypted(self, room: RoomID) -> bool:
         store = self._client.state_store
@@ -90,14 +112,19 @@ class Link:
         return True
 
     async def _call(
-        self, method: str, path: PathBuilder, body: Content | None = None
+        self, method: str, path: PathBuilder, body: Content | bytes | None = None
     ) -> dict[str, Any]:
+        """`body` is sent as JSON, or as plain text where it is bytes."""
         api = self._client.api
         url = URL(f"{str(api.base_url).rstrip('/')}/{str(path).lstrip('/')}", encoded=True)
         headers = {"Authorization": f"Bearer {api.token}"}
+        sent: dict[str, Any] = {"json": body}
+        if isinstance(body, bytes):
+            sent = {"data": body}
+            headers["Content-Type"] = "text/plain; charset=utf-8"
         try:
             async with api.session.request(
-                method, url, json=body, headers=headers, timeout=_TIMEOUT
+                method, url, headers=headers, timeout=_TIMEOUT, **sent
             ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
                 answer = await response.json(content_type=None)

@@ -13,7 +13,7 @@ import msgspec
 from fleetbot.chat.render import reason_text
 from fleetbot.chat.rich import Rich, bold, harmless, preformatted, rows, say, shorten
 from fleetbot.chat.room import content
-from fleetbot.chat.wording import duration, named
+from fleetbot.chat.wording import count, duration, named
 from fleetbot.domain.model import AgentName, Run, RunState, Task
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.journal import LogLine
@@ -21,6 +21,7 @@ from fleetbot.store.journal import LogLine
 PAGE_WEIGHT = 3500  # in characters of plain English; text that is long on the wire weighs more
 PAGE_LINES = 200
 LINE_LENGTH = 1000
+MOST_PAGES = 20  # of a run: one that talks much must not keep the others' threads waiting
 
 # ECMA-48: control sequences (CSI), operating-system commands (OSC), and two-character escapes
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
@@ -35,19 +36,34 @@ _CANCELLED = (
 class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message with the lines `first` up to, not including, `upto` of a run's log.
 
-    `event` is empty while it is not known to be sent. `closed`: it says how the run ended.
+    `number` counts from 0; that of `MOST_PAGES` stands for the rest of the log, which comes as a
+    file when the run is over. `event` is empty while it is not known to be sent. `closed`: it says
+    how the run ended.
     """
 
     first: int
     upto: int
+    number: int = 0
     event: str = ""
     closed: bool = False
+
+    @property
+    def is_rest(self) -> bool:
+        return self.number >= MOST_PAGES
 
 
 def shown(line: LogLine) -> str:
     """A line as people read it: no colours, a mark for what is not the agent's own words."""
-    text = harmless(_ANSI.sub("", line.text)).rstrip()
-    return _MARKS.get(line.kind, "") + shorten(text, LINE_LENGTH)
+    return _MARKS.get(line.kind, "") + shorten(_text(line), LINE_LENGTH)
+
+
+def _text(line: LogLine) -> str:
+    return harmless(_ANSI.sub("", line.text)).rstrip()
+
+
+def file_of(lines: Sequence[LogLine]) -> bytes:
+    """The lines in UTF-8, each in its full length; a second's work where there are many."""
+    return "".join(f"{_MARKS.get(x.kind, '')}{_text(x)}\n" for x in lines).encode()
 
 
 def fit(lines: Sequence[LogLine]) -> int:
@@ -71,6 +87,22 @@ def page_content(page: Page, lines: Sequence[LogLine], run: Run, task: Task) -> 
     body = rows(
         _header(run, task) if page.first == 0 else say("… ", bold(task.ref)),
         preformatted(text) if text.strip() else None,
+        _footer(run) if page.closed else None,
+    )
+    return content(body)
+
+
+def rest_content(page: Page, run: Run, task: Task, *, attached: bool) -> dict[str, Any]:
+    """The message that stands for the rest of the log, with or without a file beside it."""
+    more = count(page.upto - page.first, "more line")
+    if not page.closed:
+        told = "the log goes on: the rest follows when the run is over"
+    elif attached:
+        told = f"{more}: see the file"
+    else:
+        told = f"{more} left out here; fleetbot's database has the whole log of {run.id}"
+    body = rows(
+        say("… ", bold(task.ref), f" {told}"),
         _footer(run) if page.closed else None,
     )
     return content(body)

@@ -1,12 +1,14 @@
 """One thread per agent and room, with the log of its runs.
 
-A run's log is gathered into few messages: the newest one is edited until it is full. What has been
-written is kept on disk, so that a restart neither repeats nor loses a line: a message is planned
-before it is sent, and sent again under the same transaction id if its event id was not kept.
+A run's log is gathered into few messages: the newest one is edited until it is full. Of a log that
+fills too many of them the rest comes as a file when the run is over. What has been written is kept
+on disk, so that a restart neither repeats nor loses a line: a message is planned before it is sent,
+and sent again under the same transaction id if its event id was not kept.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -21,7 +23,7 @@ from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, Run, RunId, Task, TaskId
 from fleetbot.services.delivery import RetryLater, Undeliverable
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.journal import Anchor, Change
+from fleetbot.store.journal import Anchor, Change, LogLine
 
 log = logging.getLogger("fleetbot.chat")
 
@@ -158,46 +160,68 @@ class ThreadLog:
 
     async def _step(self, room: str, run: Run, task: Task) -> tuple[bool, bool]:
         """Send or edit one message: whether one had to be, and whether there may be more."""
-        page = await self._newest_page(room, run.id) or await self._plan(room, run, 0)
+        page = await self._newest_page(room, run.id) or await self._plan(room, run, 0, 0)
         if not page.event:
             await self._send(room, run, task, page)
             return True, True
-        wanted, full = await self._reach(run, page.first)
+        wanted, full = await self._reach(run, page.first, page.number)
         changed = (wanted.upto, wanted.closed) != (page.upto, page.closed)
         if changed:
             await self._edit(room, run, task, replace(wanted, event=page.event))
         elif full:
-            await self._plan(room, run, wanted.upto)
+            await self._plan(room, run, wanted.upto, page.number + 1)
         return changed, full
 
-    async def _reach(self, run: Run, first: int) -> tuple[Page, bool]:
+    async def _reach(self, run: Run, first: int, number: int) -> tuple[Page, bool]:
         """The page from line `first` on as it should be now, and whether it is full."""
+        over = pages.is_over(run)
+        if number >= pages.MOST_PAGES:
+            upto = await self._fleet.store.log_length(run.id) if over else first
+            return Page(first, upto, number, closed=over), False
         lines = await self._fleet.store.log_lines(run.id, first, pages.PAGE_LINES + 1)
         fits = pages.fit(lines)
         full = fits < len(lines)
-        return Page(first, first + fits, closed=pages.is_over(run) and not full), full
+        return Page(first, first + fits, number, closed=over and not full), full
 
-    async def _plan(self, room: str, run: Run, first: int) -> Page:
-        page, _ = await self._reach(run, first)
+    async def _plan(self, room: str, run: Run, first: int, number: int) -> Page:
+        page, _ = await self._reach(run, first, number)
         await self._keep(room, run.id, page)
         return page
 
     async def _send(self, room: str, run: Run, task: Task, page: Page) -> None:
         root = await self._root(room, run.agent, look=page.first == 0)
-        message = pages.in_thread(await self._content(run, task, page), root)
+        message = pages.in_thread(await self._content(room, run, task, page), root)
         sent = await self._link.send(room, message, transaction("log", room, run.id, page.first))
         await self._keep(room, run.id, replace(page, event=sent))
 
     async def _edit(self, room: str, run: Run, task: Task, page: Page) -> None:
-        message = pages.as_edit(await self._content(run, task, page), page.event)
+        message = pages.as_edit(await self._content(room, run, task, page), page.event)
         edit = transaction("log", room, run.id, page.first, page.upto, page.closed)
         await self._link.send(room, message, edit)
         await self._keep(room, run.id, page)
 
-    async def _content(self, run: Run, task: Task, page: Page) -> dict[str, object]:
+    async def _content(self, room: str, run: Run, task: Task, page: Page) -> dict[str, object]:
         number = page.upto - page.first
         lines = await self._fleet.store.log_lines(run.id, page.first, number) if number else []
+        if page.is_rest:
+            attached = bool(lines) and await self._attach(room, run, page, lines)
+            return pages.rest_content(page, run, task, attached=attached)
         return pages.page_content(page, lines, run, task)
+
+    async def _attach(self, room: str, run: Run, page: Page, lines: Sequence[LogLine]) -> bool:
+        """Put the lines into the thread as a file; False where the room cannot have it."""
+        text = await asyncio.to_thread(pages.file_of, lines)
+        try:
+            message = await self._link.upload(room, f"{run.id}.txt", text)
+        except Undeliverable as error:  # too large for the homeserver, for example
+            log.warning("the rest of the log of %s cannot be uploaded: %s", run.id, error)
+            return False
+        if message is None:
+            return False
+        root = await self._root(room, run.agent, look=False)
+        file = transaction("log-file", room, run.id, page.first, page.upto)
+        await self._link.send(room, pages.in_thread(message, root), file)
+        return True
 
     # what is remembered
 

@@ -45,11 +45,15 @@ def error(status: int, code: str, **fields: Any) -> Answer:
 
 
 class MoodyHomeserver:
-    """Answers every request with the next of `answers`, and keeps what was asked."""
+    """Answers every request with the next of `answers`, and keeps what was asked.
+
+    A path that ends as one of `refuses` gets that answer instead.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.answers: list[Answer] = []
+        self.refuses: dict[str, Answer] = {}
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
 
     def user(self) -> MatrixUser:
@@ -57,6 +61,9 @@ class MoodyHomeserver:
 
     async def handle(self, request: web.Request) -> web.Response:
         text = await request.text()
+        for end, refusal in self.refuses.items():
+            if request.path.endswith(end):
+                return web.json_response(refusal.body, status=refusal.status)
         self.requests.append((request.method, request.raw_path, json.loads(text or "{}")))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from mautrix.client import Client
+from mautrix.types import UserID
 
 from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.render import Message
@@ -195,6 +197,26 @@ async def test_a_homeserver_that_is_away_is_tried_again(moody_link: Link) -> Non
     async with client_of(MatrixUser("http://127.0.0.1:1", "@b:x", "t", "D")) as client:
         with pytest.raises(RetryLater):
             await Link(client).send("!room:x", {"body": "hello"}, "t1")
+
+
+class _Encrypting(Client):
+    """A bot that can encrypt; what it would take to do so is not needed here."""
+
+    @property
+    def crypto_enabled(self) -> bool:
+        return True
+
+
+async def test_no_file_goes_into_an_encrypted_room_in_clear(moody: MoodyHomeserver) -> None:
+    as_json = {"Content-Type": "application/json"}
+    moody.answers = [Answer(200, {"algorithm": "m.megolm.v1.aes-sha2"}, as_json)]
+    bot = moody.user()
+    client = _Encrypting(UserID(bot.user_id), base_url=moody.url, token=bot.access_token)
+    try:
+        assert await Link(client).upload("!room:localhost", "log.txt", b"all of it") is None
+    finally:
+        await client.api.session.close()
+    assert [method for method, _, _ in moody.requests] == ["GET"]
 
 
 async def test_an_effect_that_is_no_notice_is_given_up(moody_link: Link) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fleetbot.chat.link import Link
+from fleetbot.chat.pages import MOST_PAGES
 from fleetbot.chat.threads import PACE_MS, ThreadLog
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
@@ -74,6 +75,12 @@ class RealScene(Scene):
 
     async def events(self) -> list[RoomEvent]:
         return await said(self.ann, self.room, self.bot)
+
+    async def file(self) -> list[str]:
+        """The lines of the newest file in the room, as Ann downloads it."""
+        files = [e.content for e in await self.events() if e.content["msgtype"] == "m.file"]
+        async with client_of(self.ann) as ann:
+            return (await ann.download_media(files[-1]["url"])).decode().splitlines()
 
     async def thread(self) -> list[str]:
         """What Ann reads in the agent's thread: the newest text of each message."""
@@ -160,6 +167,68 @@ async def test_a_full_message_is_followed_by_another(scene: RealScene) -> None:
     assert others[-1].splitlines()[-1].startswith("■ ")
     told = [x for text in (first, *others) for x in text.splitlines() if x.startswith("line ")]
     assert told == lines
+
+
+def many_lines(first: int, upto: int) -> list[str]:
+    return [f"line {n} " + "x" * 80 for n in range(first, upto)]
+
+
+async def test_what_does_not_fit_into_so_many_messages_comes_as_a_file(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000), "last <b>\x1b[1mword</b> @room")
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    *told, name, rest = await scene.thread()
+    assert len(told) == MOST_PAGES
+    shown = [x for text in told for x in text.splitlines() if x.startswith("line ")]
+    assert name == f"{run.id}.txt"
+    more, end = rest.splitlines()
+    assert more == f"… ann/app#1 {1001 - len(shown)} more lines: see the file"
+    assert end.startswith("■ ")
+    file = await scene.file()
+    assert [*shown, *file[:-1]] == many_lines(0, 1000)
+    assert file[-1] == "last <b>word</b> @\u2060room"
+
+
+async def test_the_file_comes_when_the_run_is_over_and_again_with_late_lines(
+    scene: RealScene,
+) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
+    for _ in range(2 * MOST_PAGES + 2):
+        await scene.tick_later()
+    before = await scene.thread()
+    assert before[-1] == "… ann/app#1 the log goes on: the rest follows when the run is over"
+    scene.start()
+    await scene.log(run, "on and on")
+    await scene.tick_later()
+    assert await scene.thread() == before
+
+    await scene.fail(run)
+    await scene.threads.tick()
+    assert (await scene.file())[-1] == "on and on"
+    await scene.log(run, "one more thing")
+    await scene.threads.tick()
+    assert (await scene.file())[-2:] == ["on and on", "one more thing"]
+    told = await scene.thread()
+    assert len(told) == MOST_PAGES + 3
+    assert sum("more lines: see the file\n■ " in text for text in told) == 1
+
+
+async def test_a_file_that_the_homeserver_refuses_is_left_out(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    moody.refuses["/upload"] = error(413, "M_TOO_LARGE")
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
+    await scene.fail(run)
+
+    assert await scene.threads.tick() is None
+
+    last = moody.requests[-1][2]["body"]
+    assert f"left out here; fleetbot's database has the whole log of {run.id}\n■ " in last
 
 
 async def test_lines_that_come_late_are_added(scene: RealScene) -> None:
