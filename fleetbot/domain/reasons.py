@@ -37,6 +37,7 @@ class ReasonCode(StrEnum):
     WORKSPACE_FAILED = "workspace_failed"
     HOOK_FAILED = "hook_failed"
     FORBIDDEN_PATHS = "forbidden_paths"
+    SECRET_IN_DIFF = "secret_in_diff"
     PUSH_REJECTED = "push_rejected"
     BRANCH_CONFLICT = "branch_conflict"
     FORGE_UNAVAILABLE = "forge_unavailable"
@@ -192,6 +193,11 @@ REASONS: dict[ReasonCode, Reason] = {
         "the agent changed what no agent may change, and nothing was pushed",
         False,
         "Make that change yourself, or take the path out of `verify.forbidden_paths`; then retry.",
+    ),
+    _R.SECRET_IN_DIFF: Reason(
+        "the agent committed a secret of its environment, and nothing was pushed",
+        False,
+        "Say in the issue where such values belong, then retry.",
     ),
     _R.PUSH_REJECTED: Reason(
         "Forgejo refused the push", False, "Check the runner's token and branch protection."

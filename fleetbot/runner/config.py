@@ -174,8 +174,15 @@ class Config(Table, frozen=True):
 
     def secrets(self) -> tuple[str, ...]:
         """What must reach neither logs nor agent programs."""
-        tokens = (self.forge.token, self.orchestrator.enrolment_token)
-        return tuple(token for token in tokens if token)
+        return tuple(self.named_secrets().values())
+
+    def named_secrets(self) -> dict[str, str]:
+        """The same, each by the name of its setting."""
+        tokens = {
+            "forge.token": self.forge.token,
+            "orchestrator.enrolment_token": self.orchestrator.enrolment_token,
+        }
+        return {name: token for name, token in tokens.items() if token}
 
     def launch_limits(self, timeout_seconds: float) -> Limits:
         """The limits of one start of an agent program, within what is left of its run."""

@@ -7,7 +7,7 @@ import base64
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ _NETWORK_SETTINGS = (
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
 )
+Watch = Callable[[bytes], None]
 _OUTPUT_LIMIT = 32 * 2**20
 _AWAY = (
     "could not resolve host",
@@ -72,10 +73,17 @@ class GitFailed(Exception):
 
 
 async def complete(
-    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float,
+    given: bytes = b"",
+    watch: Watch | None = None,
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and its process group are killed.
 
+    It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
     Raises OSError if it cannot be started, TimeoutError after `timeout` seconds.
     """
@@ -83,14 +91,16 @@ async def complete(
         *argv,
         cwd=cwd,
         env=dict(env),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )
     try:
         async with asyncio.timeout(timeout):
-            stdout, stderr = await asyncio.gather(_output(child.stdout), _output(child.stderr))
+            stdout, stderr, _ = await asyncio.gather(
+                _output(child.stdout, watch), _output(child.stderr), _feed(child.stdin, given)
+            )
             await child.wait()
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
@@ -102,11 +112,22 @@ async def complete(
     return Completed(child.returncode or 0, *said, cut=cut)
 
 
-async def _output(stream: asyncio.StreamReader | None) -> bytes:
+async def _feed(stream: asyncio.StreamWriter | None, given: bytes) -> None:
+    if stream is not None:
+        with contextlib.suppress(ConnectionError):  # it may end without reading everything
+            stream.write(given)
+            await stream.drain()
+        stream.close()
+
+
+async def _output(stream: asyncio.StreamReader | None, watch: Watch | None = None) -> bytes:
     assert stream is not None  # both are pipes
     kept = bytearray()
     while chunk := await stream.read(2**16):
-        kept += chunk[: _OUTPUT_LIMIT - len(kept)]
+        if watch is None:
+            kept += chunk[: _OUTPUT_LIMIT - len(kept)]
+        else:
+            watch(chunk)
     return bytes(kept)
 
 
@@ -145,15 +166,20 @@ class Git:
         forge: bool = False,
         common: Path | None = None,
         timeout: float = 900,
+        given: bytes = b"",
+        watch: Watch | None = None,
     ) -> str:
         """What git writes to stdout. Raises GitFailed.
 
-        `forge`: with credentials. `common`: what a worktree shares with others, its configuration
-        too, is taken from there (gitrepository-layout(5), GIT_COMMON_DIR).
+        `given` and `watch` are as in `complete`. `forge`: with credentials. `common`: what a
+        worktree shares with others, its configuration too, is taken from there
+        (gitrepository-layout(5), GIT_COMMON_DIR).
         """
         env = self._env(forge=forge) | ({"GIT_COMMON_DIR": str(common)} if common else {})
         try:
-            done = await complete(["git", *args], cwd=cwd, env=env, timeout=timeout)
+            done = await complete(
+                ["git", *args], cwd=cwd, env=env, timeout=timeout, given=given, watch=watch
+            )
         except TimeoutError:
             message = f"timed out after {timeout:g} s"
             raise GitFailed(args, Completed(-1, "", message)) from None

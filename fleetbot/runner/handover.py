@@ -54,6 +54,7 @@ class Handover:
         if not files:
             raise _nothing_done(finished.permission_denials)
         self._check_paths(files)
+        await self._check_secrets(head)
         await repository.push(order.branch, head, self._remote)
         self._remote = head
         self._note(f"pushed {head[:10]} to {order.branch}")
@@ -75,6 +76,16 @@ class Handover:
         if forbidden := name_forbidden(files, self._order.forbidden_paths):
             raise RunFailed(
                 ReasonCode.FORBIDDEN_PATHS, f"{forbidden} Put them back as they are on the base."
+            )
+
+    async def _check_secrets(self, head: str) -> None:
+        """What the forge has once been given, others may have read."""
+        secrets, base = self._setup.uncommittable(self._env), self._tree.start.base_commit
+        if leaked := await self._tree.repository.leaks(base, head, secrets):
+            raise RunFailed(
+                ReasonCode.SECRET_IN_DIFF,
+                f"The commits contain the value of {', '.join(leaked)}. Rewrite them: it must be "
+                "in none of them, which is more than to delete it in another commit.",
             )
 
     async def _commit_leftovers(self) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import leaks
 from fleetbot.runner.briefing import together
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git import Git, GitFailed, forge_failure
@@ -298,6 +299,10 @@ class Repository:
             "diff", "--name-only", "-z", "--no-renames", fork, commit, cwd=self._courier
         )
         return tuple(filter(None, said.split("\0")))
+
+    async def leaks(self, base_commit: str, commit: str, secrets: Mapping[str, str]) -> list[str]:
+        """The names of those secrets that a push of the commit would carry to the forge."""
+        return await leaks.find(self._git, self._courier, base_commit, commit, secrets)
 
     async def submodules_changed(self, base_commit: str, commit: str) -> tuple[bool, bool]:
         """Since the base: are submodules at other commits, and `.gitmodules` another?"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import msgspec
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner import process
 from fleetbot.runner.adapters.contract import Adapter
-from fleetbot.runner.adapters.masking import Masker
+from fleetbot.runner.adapters.masking import Masker, is_secret
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.delivery import Forge
 from fleetbot.runner.failure import RunFailed
@@ -22,6 +22,8 @@ from fleetbot.runner.sandbox import Sandbox
 from fleetbot.runner.sessions import Memories
 from fleetbot.runner.workspace import Workspaces
 from fleetbot.wire import Assignment
+
+_SHORTEST = 16
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,17 @@ class Setup:
 
     def secrets(self) -> tuple[str, ...]:
         """The runner's own secrets, which an agent program never gets and a log never shows."""
-        return (*self.machine.config.secrets(), *filter(None, [self.link.token]))
+        return tuple(self._own_secrets().values())
+
+    def _own_secrets(self) -> dict[str, str]:
+        own = {"the agent's token": self.link.token} if self.link.token else {}
+        return self.machine.config.named_secrets() | own
+
+    def uncommittable(self, env: Mapping[str, str]) -> dict[str, str]:
+        """What must not be in a commit: secrets, by name, the runner's and of the run's `env`."""
+        passed = {name: env[name] for name in self.agent.env if name in env}
+        looks = {name: value for name, value in passed.items() if _looks_secret(name, value)}
+        return looks | self._own_secrets()
 
     def mask(self, text: str) -> str:
         return Masker({}, self.secrets()).text(text)
@@ -88,3 +100,8 @@ class Setup:
             )
         except process.EnvironmentRefused as problem:
             raise RunFailed(ReasonCode.AGENT_FAILED, str(problem)) from None
+
+
+def _looks_secret(name: str, value: str) -> bool:
+    """Named like one, or long enough for one; a path is not."""
+    return is_secret(name, value) or (len(value.strip()) >= _SHORTEST and not value.startswith("/"))

@@ -29,7 +29,7 @@ from fleetbot.wire import FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
-_MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS})
+_MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF})
 """What the program may mend once, in the same run."""
 Steps = Callable[[], Coroutine[Any, Any, None]]
 

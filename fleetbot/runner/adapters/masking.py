@@ -37,13 +37,17 @@ _KNOWN = re.compile(
 )
 
 
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable is a secret by its name. A number is a setting (…_MAX_TOKENS)."""
+    named = _SECRET_NAME.search(name) is not None
+    return named and not value.isdigit() and len(value.strip()) >= _SHORTEST
+
+
 class Masker:
     """Replaces known forms of secrets, and the exact values of a run's secret variables."""
 
     def __init__(self, env: Mapping[str, str], also: Iterable[str] = ()) -> None:
-        # A number is a setting (…_MAX_TOKENS), not a secret.
-        named = {v for k, v in env.items() if _SECRET_NAME.search(k) and not v.isdigit()}
-        values = named | set(also)
+        values = {value for name, value in env.items() if is_secret(name, value)} | set(also)
         self._values = sorted((v for v in values if len(v) >= _SHORTEST), key=len, reverse=True)
 
     def text(self, text: str) -> str:

@@ -143,6 +143,7 @@ export type ReasonCode =
   | "receipt_refuted"
   | "retry_by_user"
   | "sandbox_unavailable"
+  | "secret_in_diff"
   | "start_timeout"
   | "template_error"
   | "timeout"

@@ -104,7 +104,11 @@ export interface HeartbeatRequest {
   readonly usage?: Readonly<Record<string, Usage>>;
 }
 
-/** `acked`: how many lines of the run are on disk; the runner drops those. */
+/**
+ * `acked`: how many lines of the run are dealt with; the runner drops those.
+ *
+ * They are on disk, except behind the last line of a log that has become too long.
+ */
 export interface LogAnswer {
   readonly acked: number;
 }
@@ -173,6 +177,7 @@ export type ReasonCode =
   | "receipt_refuted"
   | "retry_by_user"
   | "sandbox_unavailable"
+  | "secret_in_diff"
   | "start_timeout"
   | "template_error"
   | "timeout"
