@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 ALLOWED = {"b", "i", "code", "pre", "a", "ul", "li", "br", "blockquote"}
+NEW_LINE = {"br", "li", "ul", "pre", "blockquote"}
 MENTION = re.compile(r"@room|@(?!\u2060)[^\s@:]+:[^\s@:]|matrix\.to\b|matrix:[ur]/", re.IGNORECASE)
 
 
@@ -26,6 +27,7 @@ class Markup(HTMLParser):
         assert tag in ALLOWED, f"<{tag}> is not allowed"
         assert [name for name, _ in attrs] == (["href"] if tag == "a" else []), attrs
         self.tags.append(tag)
+        self.text += "\n" if tag in NEW_LINE else ""
         self.links += [value or "" for _, value in attrs]
         if tag != "br":
             self.open.append(tag)

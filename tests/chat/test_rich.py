@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleetbot.chat import rich
@@ -32,6 +32,7 @@ hostile = st.lists(st.one_of(st.sampled_from(BAIT), st.text(max_size=8)), max_si
 
 
 @given(hostile)
+@example("https://a.example/@b")  # the items of a list stand apart
 def test_no_text_becomes_a_tag_or_a_mention(text: str) -> None:
     pieces = [
         rich.say(text),
