@@ -20,7 +20,7 @@ from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.pages import Page
 from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import AgentName, Run, RunId, Task, TaskId
+from fleetbot.domain.model import AgentName, Run, RunId, RunState, Task, TaskId
 from fleetbot.services.delivery import RetryLater, Undeliverable
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.journal import Anchor, Change, LogLine
@@ -29,6 +29,7 @@ log = logging.getLogger("fleetbot.chat")
 
 PACE_MS = 3_000
 _SLOWEST_MS = 60_000
+LAST_LINES_MS = 2_000  # a runner hands in the end of the log after the receipt
 _page = msgspec.json.Decoder(Page)
 _run_ids = msgspec.json.Decoder(list[RunId])
 
@@ -37,7 +38,7 @@ class ThreadLog:
     """Writes the logs of runs to `rooms(repo)`; `wake` is called when there is something to do.
 
     A thread changes at most once per `pace_ms`, less often while the homeserver limits us; the end
-    of a run is written at once.
+    of a run does not wait for that, but a moment for the run's last lines.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class ThreadLog:
         self._rooms = rooms
         self._wake = wake
         self._fastest = self._pace = pace_ms
-        self._restored = False
+        self._restored = self._ending = False
         self._behind: dict[RunId, None] = {}
         self._followed: dict[AgentName, dict[RunId, None]] = {}
         self._pages: dict[tuple[str, RunId], Page] = {}
@@ -86,13 +87,15 @@ class ThreadLog:
     async def tick(self) -> float | None:
         """Write what is new. Answers in how many seconds to come again, None if nothing waits."""
         await self._restore()
+        self._ending = False
         for run in list(self._behind):
             if self._fleet.clock() < self._quiet_until:
                 break
             await self._catch_up(run)
         if not self._behind:
             return None
-        return max(self._pace, self._quiet_until - self._fleet.clock()) / 1000
+        pause = min(self._pace, LAST_LINES_MS) if self._ending else self._pace
+        return max(pause, self._quiet_until - self._fleet.clock()) / 1000
 
     async def _restore(self) -> None:
         """After a start: runs that are on, and those whose end may not have been written."""
@@ -119,7 +122,11 @@ class ThreadLog:
                 self._behind[run_id] = None
 
     async def _write(self, run: Run) -> bool:
-        """Whether every room has all there is."""
+        """Whether every room has all there is. A run that has ended just now is written as one that
+        goes on: its last lines are on their way, and they come before its end."""
+        ending = pages.is_over(run) and self._fleet.clock() < run.ended_at + LAST_LINES_MS
+        if ending:
+            self._ending, run = True, replace(run, state=RunState.RUNNING)
         task = self._fleet.state.tasks[run.task]
         await self._follow(run)
         done = True
@@ -127,7 +134,7 @@ class ThreadLog:
             done = await self._write_in(room, run, task) and done
         if done and pages.is_over(run):
             await self._unfollow(run)
-        return done
+        return done and not ending
 
     async def _write_in(self, room: str, run: Run, task: Task) -> bool:
         thread = (room, run.agent)

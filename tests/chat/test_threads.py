@@ -8,7 +8,7 @@ import pytest
 
 from fleetbot.chat.link import Link
 from fleetbot.chat.pages import MOST_PAGES
-from fleetbot.chat.threads import PACE_MS, ThreadLog
+from fleetbot.chat.threads import LAST_LINES_MS, PACE_MS, ThreadLog
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Run, RunId
@@ -25,7 +25,7 @@ from tests.chat.rooms import (
 from tests.conftest import Register
 from tests.services.stage import CLAUDE, TEST, Stage
 
-PACE = PACE_MS / 1000
+PACE, LAST_LINES = PACE_MS / 1000, LAST_LINES_MS / 1000
 
 
 class Scene:
@@ -58,6 +58,11 @@ class Scene:
         self.threads.note(run.id)
 
     async def fail(self, run: Run) -> None:
+        """The run ends, and the moment that its last lines are waited for passes."""
+        await self.end(run)
+        self.stage.clock.advance(LAST_LINES)
+
+    async def end(self, run: Run) -> None:
         failure = cmd.FailRun(run=run.id, agent=run.agent, reason=ReasonCode.TIMEOUT)
         await self.stage.fleet.commit(failure, TEST)
 
@@ -263,6 +268,7 @@ async def test_an_end_that_was_not_written_before_a_restart_is_written_after_it(
     run = await scene.run()
     await scene.threads.tick()
     await scene.stage.fleet.commit(cmd.CancelTask(run.task), TEST)
+    scene.stage.clock.advance(LAST_LINES)
 
     scene.stage.restart()
     scene.start()
@@ -336,6 +342,26 @@ async def test_the_end_of_a_run_does_not_wait_for_the_pace(
     assert await scene.threads.tick() is None
 
     assert len(moody.requests) == asked + 1
+
+
+async def test_the_last_lines_of_a_run_come_before_its_end(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    """A runner files the receipt first, and may be told to stop while it still has lines."""
+    scene = moody_scene
+    run = await scene.run()
+    await scene.threads.tick()
+    await scene.end(run)
+
+    assert await scene.threads.tick() == LAST_LINES
+    assert not any("■ " in str(body) for _, _, body in moody.requests)
+    await scene.log(run, "the last word")
+    scene.stage.clock.advance(LAST_LINES)
+    assert await scene.threads.tick() is None
+
+    shown = moody.requests[-1][2]["m.new_content"]["body"]
+    assert [line[:13] for line in shown.splitlines()[1:]] == ["the last word", "■ the run too"]
+    assert sum("■ " in str(body) for _, _, body in moody.requests) == 1
 
 
 async def test_a_limit_is_waited_for_and_slows_us_down(
