@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.domain.model import Usage
+from fleetbot.runner.adapters.contract import Finished
 from fleetbot.wire import Assignment, FailRequest, LogLine, ReceiptRequest
 
 
@@ -37,6 +38,16 @@ class ReceiptRefuted(msgspec.Struct, frozen=True, tag="receipt_refuted"):
     """The receipt was settled; the agent is mending what was wrong with it."""
 
 
+class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended"):
+    """The agent program ended well; its work is to be handed over."""
+
+    finished: Finished
+
+
+class NotPushed(msgspec.Struct, frozen=True, tag="not_pushed"):
+    """The work was not fit to be pushed; the agent is mending it."""
+
+
 class FailDue(msgspec.Struct, frozen=True, tag="fail_due"):
     request: FailRequest
 
@@ -47,7 +58,7 @@ class Used(msgspec.Struct, frozen=True, tag="used"):
     usage: Usage
 
 
-Entry = Opened | ReceiptDue | ReceiptRefuted | FailDue | Used
+Entry = Opened | TurnEnded | NotPushed | ReceiptDue | ReceiptRefuted | FailDue | Used
 
 
 class RunRecord:
@@ -57,6 +68,7 @@ class RunRecord:
         self._directory = directory
         self.agent = opened.agent
         self.order = opened.order
+        self.finished: Finished | None = None
         self.receipt: ReceiptDue | None = None
         self.failure: FailRequest | None = None
         self.usage = Usage()
@@ -68,10 +80,12 @@ class RunRecord:
         self.fold(entry)
 
     def fold(self, entry: Entry) -> None:
-        if isinstance(entry, ReceiptDue):
+        if isinstance(entry, TurnEnded):
+            self.finished = entry.finished
+        elif isinstance(entry, ReceiptDue):
             self.receipt = entry
-        elif isinstance(entry, ReceiptRefuted):
-            self.receipt = None
+        elif isinstance(entry, NotPushed | ReceiptRefuted):
+            self.finished = self.receipt = None
         elif isinstance(entry, FailDue):
             self.failure = entry.request
         elif isinstance(entry, Used):

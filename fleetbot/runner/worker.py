@@ -24,7 +24,14 @@ from fleetbot.runner.handover import Handover
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.runlog import RunLog
 from fleetbot.runner.setup import Setup
-from fleetbot.runner.spool import FailDue, ReceiptDue, ReceiptRefuted, RunRecord
+from fleetbot.runner.spool import (
+    FailDue,
+    NotPushed,
+    ReceiptDue,
+    ReceiptRefuted,
+    RunRecord,
+    TurnEnded,
+)
 from fleetbot.wire import FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
@@ -116,9 +123,11 @@ class Worker:
             answer = await self._settle(record.receipt)
             if not _is_settled(answer):
                 await self._attempt(answer.reasons, _nothing)
+        elif record.finished is not None:
+            self._note("the runner is back; the agent's work is handed over")
+            await self._attempt((), _nothing)
         else:
-            restarted = "the runner was restarted while the agent was at work; a retry goes on"
-            await self._fail(RunFailed(ReasonCode.AGENT_FAILED, restarted))
+            await self._fail(_restarted())
 
     async def _attempt(self, refuted: tuple[str, ...], word: Steps) -> None:
         """Work until a receipt is settled, or report why there is none.
@@ -144,7 +153,8 @@ class Worker:
         setup, order, machine = self._setup, self._order, self._setup.machine
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
-        keep = self._conversation.resumes
+        finished = self._record.finished
+        keep = finished is not None or self._conversation.resumes
         async with AsyncExitStack() as stack:
             opening = machine.workspaces.open(order, env, keep_changes=keep)
             tree, briefed, _ = await together(
@@ -155,15 +165,25 @@ class Worker:
             # Hooks and git's filters run after the program has ended, and may leave something too.
             stack.push_async_callback(process.sweep, order.run)
             self._note(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
+            if finished is not None and not tree.as_left:
+                raise _restarted()
             handover = Handover(setup, order, tree, env, self._note)
             while True:
-                seconds = end - asyncio.get_running_loop().time()
-                finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
+                if finished is None:
+                    seconds = end - asyncio.get_running_loop().time()
+                    turn = self._conversation.turn(tree, env, briefed, refuted, seconds)
+                    finished = await self._noted(turn)
                 await self._after_run(tree.path, env)
                 wrong = await self._hand_over(handover, finished)
                 if wrong is None:
                     return
-                refuted = wrong
+                finished, refuted = None, wrong
+
+    async def _noted(self, turn: Coroutine[Any, Any, Finished]) -> Finished:
+        """From here on a runner that is killed need not run the program again."""
+        finished = await turn
+        self._record.note(TurnEnded(finished))
+        return finished
 
     async def _hand_over(self, handover: Handover, finished: Finished) -> tuple[str, ...] | None:
         """What is wrong with the work, for the program to mend; None when the run is settled."""
@@ -173,6 +193,7 @@ class Worker:
             if failure.reason not in _MENDABLE or self._warned:
                 raise
             self._warned = True
+            self._record.note(NotPushed())
             self._note(f"not pushed: {failure.detail}")
             return (failure.detail,)
         due = ReceiptDue(secrets.token_hex(16), request)
@@ -231,6 +252,13 @@ class Worker:
     def _note_here(self, text: str) -> None:
         order = self._order
         self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}")
+
+
+def _restarted() -> RunFailed:
+    return RunFailed(
+        ReasonCode.AGENT_FAILED,
+        "the runner was restarted while the agent was at work; a retry goes on",
+    )
 
 
 async def _nothing() -> None:

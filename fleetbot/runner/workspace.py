@@ -37,7 +37,10 @@ _GB = 10**9
 
 @dataclass(frozen=True)
 class Worktree:
-    """A prepared worktree, for as long as its run lasts."""
+    """A prepared worktree, for as long as its run lasts.
+
+    `as_left`: what an earlier attempt left uncommitted is still there.
+    """
 
     path: Path
     branch: str
@@ -45,6 +48,7 @@ class Worktree:
     git_dirs: tuple[Path, ...]
     repository: Repository
     earlier: tuple[str, ...]
+    as_left: bool
 
     def check(self) -> None:
         """Raises RunFailed if this is no worktree any more: git would look in the folders above."""
@@ -186,7 +190,8 @@ class Workspaces:
         path = slot / order.repo.partition("/")[2]
         try:
             made = False
-            if not (keep_changes and await self._is_as_left(repository, path, order, start)):
+            as_left = keep_changes and await self._is_as_left(repository, path, order, start)
+            if not as_left:
                 made = await self._check_out(repository, path, order.branch, start.commit)
                 await self._fetch_parts(repository, path, start)
             git_dirs = _git_dirs(path)
@@ -200,7 +205,7 @@ class Workspaces:
         earlier: tuple[str, ...] = ()
         if start.commit != start.base_commit:
             earlier = await repository.subjects(start.base_commit, start.commit)
-        return Worktree(path, order.branch, start, git_dirs, repository, earlier)
+        return Worktree(path, order.branch, start, git_dirs, repository, earlier, as_left)
 
     async def _check_out(
         self, repository: Repository, path: Path, branch: str, commit: str

@@ -122,6 +122,47 @@ async def test_what_a_killed_runner_left_is_ended_before_anything_begins(scene: 
         await second.line("registered")
 
 
+DIES_ONCE = """
+    [workspace.hooks]
+    after_run = {{ run = "test -e {mark} || {{ touch {mark}; kill -9 $PPID; }}" }}
+"""
+
+
+@pytest.mark.parametrize("script", ["echo hello > hello.txt", f"{WRITES_A_FILE}; date > d.txt"])
+async def test_a_runner_killed_after_the_agents_end_hands_its_work_over(
+    scene: Scene, script: str
+) -> None:
+    order = await scene.order()
+    starts, dies = scene.root / "starts", DIES_ONCE.format(mark=scene.root / "mark")
+    config = scene.config_file(f"echo started >> {starts}; {script}", more=dies)
+    await scene.orchestrator.assign(order)
+    async with daemon(config) as first:
+        await first.end()
+
+    async with daemon(config):
+        await scene.settled(order)
+
+    (receipt,) = scene.orchestrator.receipts
+    assert "hello.txt" in receipt.files
+    assert ("d.txt" in receipt.files) == ("d.txt" in script)
+    assert starts.read_text() == "started\n"
+
+
+async def test_it_does_not_hand_over_a_worktree_in_another_state(scene: Scene) -> None:
+    order = await scene.order()
+    dies = DIES_ONCE.format(mark=scene.root / "mark")
+    config = scene.config_file("git checkout -q --detach; date > d.txt", more=dies)
+    await scene.orchestrator.assign(order)
+    async with daemon(config) as first:
+        await first.end()
+
+    async with daemon(config):
+        await scene.settled(order)
+
+    assert "restarted" in scene.orchestrator.failures[order.run].detail
+    assert scene.orchestrator.receipts == []
+
+
 async def test_a_runner_killed_before_the_verdict_files_the_same_receipt_again(
     scene: Scene,
 ) -> None:

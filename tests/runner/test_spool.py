@@ -8,8 +8,18 @@ import pytest
 
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.contract import Finished, PermissionDenial
 from fleetbot.runner.sessions import Memories, Memory
-from fleetbot.runner.spool import FailDue, LogFile, ReceiptDue, ReceiptRefuted, Spool, Used
+from fleetbot.runner.spool import (
+    FailDue,
+    LogFile,
+    NotPushed,
+    ReceiptDue,
+    ReceiptRefuted,
+    Spool,
+    TurnEnded,
+    Used,
+)
 from fleetbot.wire import Assignment, FailRequest, LogLine, ReceiptRequest
 
 ORDER = Assignment(
@@ -61,6 +71,25 @@ def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
     assert found.receipt is None
     assert found.failure == FAILURE
     found.release()
+
+
+def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spool) -> None:
+    ended = Finished(
+        outcome="done", summary="Said hello.", permission_denials=(PermissionDenial("Bash", "rm"),)
+    )
+    left = spool.open("worker-1", ORDER)
+    for entry in (TurnEnded(Finished(outcome="done")), NotPushed(), TurnEnded(ended)):
+        left.note(entry)
+    left.release()
+
+    (found,) = spool.unsettled("worker-1")
+    assert found.finished == ended
+
+    found.note(NotPushed())
+    found.release()
+    (again,) = spool.unsettled("worker-1")
+    assert again.finished is None
+    again.release()
 
 
 def test_a_settled_run_is_forgotten(spool: Spool) -> None:
