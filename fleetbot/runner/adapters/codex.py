@@ -88,7 +88,7 @@ class CodexAdapter:
             program, _version = await self._program.find(spec.env)
         except ProgramProblem as problem:
             return Refused(problem.reason, str(problem))
-        spec = _prepared(spec)
+        spec = _with_companions(_prepared(spec), program)
         return await open_session(spec, self._driver(program, spec))
 
     def _driver(self, program: str, spec: LaunchSpec) -> Driver:
@@ -140,6 +140,17 @@ class CodexAdapter:
             f"run `CODEX_HOME={codex_home} codex login`, or pass {key} in the agent's env settings"
         )
         return HealthLine("login", False, "neither a key nor a login was found", remedy)
+
+
+def _with_companions(spec: LaunchSpec, program: str) -> LaunchSpec:
+    """Have a sandbox show what belongs to Codex and lies beside its `bin`: bubblewrap, for one."""
+    if spec.sandbox is None:
+        return spec
+    package = Path(program).resolve().parent.parent
+    beside = (package / "codex-resources", package / "codex-path")
+    found = tuple(str(place) for place in beside if place.is_dir())
+    sandbox = msgspec.structs.replace(spec.sandbox, readable=(*spec.sandbox.readable, *found))
+    return msgspec.structs.replace(spec, sandbox=sandbox)
 
 
 def _prepared(spec: LaunchSpec) -> LaunchSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -170,6 +171,30 @@ async def test_codex_works_inside(
 
     assert last.outcome == "done", last
     assert place.log() == ["Add hello", "init"]
+
+
+async def test_codex_finds_its_own_parts_where_it_is_installed_in_a_hidden_place(
+    codex: str, model: ScriptedModel, place: Place, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    package = tmp_path / "package"
+    shutil.copytree(Path(codex).parents[1], package, copy_function=_link)
+    agent = Agent("codex", "live", str(package / "bin" / "codex"), model)
+    model.then(agent.shell(COMMIT), Reply(text="Done."))
+
+    dirs = (place.repo / ".git",)
+    spec = place.spec(env=agent.env, permissions="deny", sandbox=sandbox, git_dirs=dirs)
+    last = end(await collect(await agent.adapter().launch(spec)))
+
+    assert last.outcome == "done", last
+    assert place.log() == ["Add hello", "init"]
+
+
+def _link(source: str, target: str) -> None:
+    """The programs are large: the same file under another name will do."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 async def test_a_run_is_refused_where_no_sandbox_can_be_had(place: Place) -> None:
