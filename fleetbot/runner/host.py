@@ -130,6 +130,7 @@ class Host:
             if not own or not enrolment:
                 raise
             answer = await link.persist(lambda: link.register(request, enrolment))
+        link.lease_seconds = answer.lease_seconds
         if answer.token:
             link.token = answer.token
             save_token(self._token_path, answer.token)

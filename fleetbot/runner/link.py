@@ -85,7 +85,10 @@ class Backoff:
 
 
 class Link:
-    """The calls of one agent. `token` is its own; `notice` hears of lost and found contact."""
+    """The calls of one agent. `token` is its own; `notice` hears of lost and found contact.
+
+    `lease_seconds`: for how long the orchestrator keeps a run for an agent that is not heard.
+    """
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class Link:
         self._http = http
         self._url = f"{url}/{API}"
         self.token = token
+        self.lease_seconds = 0.0
         self._notice = notice
         self._backoff = backoff or Backoff()
         self._lost = False
@@ -159,15 +163,28 @@ class Link:
 
     async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a call until the orchestrator answers; its refusals are raised."""
+        return await self._repeat(call, patience=0)
+
+    async def outlast(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """The same for a run, which lives on for a lease while the agent registers anew."""
+        return await self._repeat(call, patience=self.lease_seconds)
+
+    async def _repeat(self, call: Callable[[], Awaitable[_T]], patience: float) -> _T:
+        now = asyncio.get_running_loop().time
+        patient_until: float | None = None
         for delay in self._backoff.delays():
             try:
                 answer = await call()
             except Unreachable as problem:
                 self._lose(str(problem))
-                await asyncio.sleep(delay)
+            except Unauthorized:
+                patient_until = patient_until or now() + patience
+                if now() >= patient_until:
+                    raise
             else:
                 self._find()
                 return answer
+            await asyncio.sleep(delay)
         raise AssertionError("the waiting times have no end")
 
     def _lose(self, problem: str) -> None:

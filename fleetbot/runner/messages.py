@@ -34,7 +34,7 @@ class Messages:
         link, run = self._link, self._run
         try:
             while True:
-                heard = await link.persist(lambda: link.messages(run, _WAIT))
+                heard = await link.outlast(lambda: link.messages(run, _WAIT))
                 for message in heard.messages:
                     await self._take(message, session)
         except LinkError as problem:
@@ -50,4 +50,4 @@ class Messages:
                 self._note("a person's message is kept for the program's next start")
             else:
                 self._note("a person's message was handed to the program")
-        await link.persist(lambda: link.taken(run, message.id, self._known[message.id]))
+        await link.outlast(lambda: link.taken(run, message.id, self._known[message.id]))

@@ -71,7 +71,7 @@ class Questions:
 
     async def _wait(self, request: AskRequest) -> AskAnswer:
         link, run = self._link, self._run
-        said = await link.persist(lambda: link.ask(run, request))
+        said = await link.outlast(lambda: link.ask(run, request))
         while said.state == "waiting":
-            said = await link.persist(lambda: link.answer(run, request.id, _WAIT))
+            said = await link.outlast(lambda: link.answer(run, request.id, _WAIT))
         return said

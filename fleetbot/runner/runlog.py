@@ -95,7 +95,7 @@ class RunLog:
         while lines := self._file.read(self._acked, limits.lines, limits.bytes):
             request = LogRequest(offset=self._acked, lines=lines)
             try:
-                answer = await self._link.persist(lambda: self._link.log(self._run, request))  # noqa: B023 - awaited at once
+                answer = await self._link.outlast(lambda: self._link.log(self._run, request))  # noqa: B023 - awaited at once
             except Refused as refused:
                 if refused.problem.code != "log_gap" or self._acked == 0:
                     raise

@@ -86,6 +86,10 @@ class Worker:
         try:
             lost = await self._with_log(steps)
         except BaseException as problem:
+            if isinstance(refusal := first_error(problem), Unauthorized):
+                self._record.release()
+                self._note_here(f"given up, it waits in the spool for the next start: {refusal}")
+                return
             if not isinstance(problem, asyncio.CancelledError) or self._cancelled is None:
                 self._record.release()
                 raise
@@ -102,7 +106,7 @@ class Worker:
                 group.create_task(self._log.ship())
                 await steps()
                 self._log.finish()
-        except* (Superseded, Refused, Unauthorized) as refusals:
+        except* (Superseded, Refused) as refusals:
             lost = f"given up: {first_error(refusals)}"
         return lost
 
@@ -112,7 +116,7 @@ class Worker:
 
     async def _acknowledge(self) -> None:
         link, run = self._setup.link, self._order.run
-        await link.persist(lambda: link.start(run))
+        await link.outlast(lambda: link.start(run))
 
     async def _go_on(self) -> None:
         record = self._record
@@ -211,11 +215,11 @@ class Worker:
         """File the receipt and wait for what the orchestrator finds."""
         link = self._setup.link
         self._settling = True
-        answer = await link.persist(lambda: link.file(due.request, due.key))
+        answer = await link.outlast(lambda: link.file(due.request, due.key))
         self._note(f"receipt {answer.receipt} filed")
         while answer.verdict is Verdict.PENDING and not answer.final:
             receipt = answer.receipt
-            answer = await link.persist(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
+            answer = await link.outlast(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
         self._settling = False
         if answer.verdict is Verdict.VERIFIED:
             self._setup.memories.forget(self._order.task)
@@ -242,7 +246,7 @@ class Worker:
         link, run = self._setup.link, self._order.run
         self._settling = True
         self._note(f"failed: {request.reason}: {request.detail}")
-        await link.persist(lambda: link.fail(run, request))
+        await link.outlast(lambda: link.fail(run, request))
 
     def _note(self, text: str) -> None:
         """Say it on the terminal and in the run's log."""

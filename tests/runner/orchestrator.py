@@ -73,6 +73,9 @@ class Orchestrator:
     drain: bool = False
     name_is_taken: bool = False
     holds_verdicts: bool = False
+    holds_registering: bool = False
+    lease_seconds: float = 60
+    turned_away: list[str] = field(default_factory=list)
     _queue: deque[wire.Assignment] = field(default_factory=deque)
     _given: dict[str, wire.Assignment | None] = field(default_factory=dict)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -131,7 +134,7 @@ class Orchestrator:
         )
 
     def _app(self) -> web.Application:
-        app = web.Application(middlewares=[_objections])
+        app = web.Application(middlewares=[self._objections])
         api = f"/fleet/{wire.API}"
         app.add_routes(
             [
@@ -153,12 +156,33 @@ class Orchestrator:
         )
         return app
 
+    @web.middleware
+    async def _objections(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except Objection as objection:
+            problem = objection.problem
+            if problem.status == 401:
+                self.turned_away.append(request.path)
+                await self.changed()
+            return web.Response(
+                status=problem.status,
+                body=msgspec.json.encode(problem),
+                content_type="application/problem+json",
+            )
+
     async def _health(self, request: web.Request) -> web.Response:
         return _json(wire.Health(status="ok", checks={}, version="test"))
 
     async def _register(self, request: web.Request) -> web.Response:
         token = _token(request)
         body = await _read(request, wire.RegisterRequest)
+        async with self._news:
+            await self._news.wait_for(lambda: not self.holds_registering)
         if self.name_is_taken:
             raise Objection(409, "an agent of this name is online", code="conflict")
         own = self.tokens.get(body.name)
@@ -172,7 +196,7 @@ class Orchestrator:
             wire.RegisterAnswer(
                 agent=body.name,
                 heartbeat_seconds=_SOON,
-                lease_seconds=60,
+                lease_seconds=self.lease_seconds,
                 claim_wait_seconds=5,
                 log_batch_lines=100,
                 log_batch_bytes=64_000,
@@ -325,21 +349,6 @@ class Orchestrator:
         receipt = request.match_info["receipt"]
         await self._within(request, lambda: self.verdicts[receipt].verdict is not Verdict.PENDING)
         return _json(self.verdicts[receipt])
-
-
-@web.middleware
-async def _objections(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except Objection as objection:
-        problem = objection.problem
-        return web.Response(
-            status=problem.status,
-            body=msgspec.json.encode(problem),
-            content_type="application/problem+json",
-        )
 
 
 def _token(request: web.Request) -> str:

@@ -202,3 +202,26 @@ def test_refusals_say_where_and_why() -> None:
     )
 
     assert str(Refused(problem)) == "is too long (422)"
+
+
+async def test_a_run_outlasts_that_its_agents_token_is_forgotten(
+    link: Link, orchestrator: Orchestrator
+) -> None:
+    link.lease_seconds = 30
+    orchestrator.tokens.clear()
+    start = asyncio.create_task(link.outlast(lambda: link.start("run-1")))
+    await orchestrator.until(lambda o: o.turned_away != [])
+
+    link.token = (await link.register(AGENT, ENROLMENT)).token or ""
+
+    assert (await start).run == "run-1"
+
+
+async def test_but_not_for_longer_than_its_lease(link: Link, orchestrator: Orchestrator) -> None:
+    link.lease_seconds = 0.05
+    orchestrator.tokens.clear()
+
+    with pytest.raises(Unauthorized):
+        await link.outlast(lambda: link.start("run-1"))
+
+    assert len(orchestrator.turned_away) > 1

@@ -312,6 +312,46 @@ async def test_an_agent_whose_token_is_forgotten_waits_for_its_name_as_well(scen
         assert await runner.end() == 0
 
 
+async def test_a_run_goes_on_while_its_agent_registers_anew(scene: Scene, gate: Gate) -> None:
+    orchestrator, order = scene.orchestrator, await scene.order()
+    await orchestrator.assign(order)
+
+    async with daemon(scene.config_file(f"{gate.step}; {WRITES_A_FILE}")):
+        await orchestrator.until(at_work(order.run))
+        orchestrator.holds_registering = True
+        orchestrator.tokens["worker-1"] = "another"
+        gate.open()
+        await orchestrator.until(lambda o: any("/runs/" in path for path in o.turned_away))
+        orchestrator.holds_registering = False
+        await orchestrator.changed()
+        await scene.settled(order)
+
+    assert len(orchestrator.receipts) == 1
+    assert orchestrator.failures == {}
+
+
+async def test_a_run_that_is_not_known_for_a_lease_waits_in_the_spool(
+    scene: Scene, gate: Gate
+) -> None:
+    orchestrator, order = scene.orchestrator, await scene.order()
+    orchestrator.lease_seconds = 0.1
+    config = scene.config_file(f"{gate.step}; {WRITES_A_FILE}")
+    await orchestrator.assign(order)
+    async with daemon(config) as first:
+        await orchestrator.until(at_work(order.run))
+        orchestrator.holds_registering = True
+        orchestrator.tokens["worker-1"] = "another"
+        gate.open()
+        await first.line("given up, it waits in the spool")
+        await first.kill()
+    orchestrator.holds_registering = False
+
+    async with daemon(config):
+        await scene.settled(order)
+
+    assert orchestrator.is_settled(order.run)
+
+
 async def test_a_run_that_cannot_be_noted_down_is_not_taken_and_the_agent_stays(
     scene: Scene,
 ) -> None:
