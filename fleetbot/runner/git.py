@@ -214,6 +214,7 @@ class Git:
             "HOME": os.devnull,
             "LC_ALL": "C",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_NO_REPLACE_OBJECTS": "1",  # whose refs agents can write
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),

@@ -401,6 +401,19 @@ async def test_another_repository_put_in_the_mirrors_place_is_not_followed(
     assert not spy.exists()
 
 
+async def test_what_an_agent_put_in_an_objects_place_is_not_checked_out(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    spaces = workspaces(root, forge)
+    (tmp_path / "evil").write_text("# Evil\n")
+    async with opened(spaces, order()) as tree:
+        other = forge.git("hash-object", "-w", str(tmp_path / "evil"), cwd=tree.path)
+        forge.git("replace", "HEAD:README.md", other, cwd=tree.path)
+
+    async with opened(spaces, order(8)) as tree:
+        assert (tree.path / "README.md").read_text() == "# Widgets\n"
+
+
 class GitBesideAnAgent(Git):
     """While the runner's git works, an agent of another task writes into the mirror."""
 
