@@ -178,6 +178,15 @@ async def test_an_answer_that_is_not_forgejos_is_no_answer(start_server: Start, 
             await client.issue(REPO, 1)
 
 
+async def test_an_element_that_forgejo_could_not_load_is_passed_over(start_server: Start) -> None:
+    async def list_pulls(request: web.Request) -> web.Response:
+        found = [None, {"number": 7}] if request.query["page"] == "1" else []
+        return web.json_response(found, headers={"X-Total-Count": "2"})
+
+    async with ForgeClient(await start_server(list_pulls), "token") as client:
+        assert [pull.number for pull in await client.pulls(REPO)] == [7]
+
+
 async def test_the_token_is_not_taken_to_another_server(
     setting: Setting, start_server: Start
 ) -> None:
