@@ -14,7 +14,7 @@ import aiohttp
 
 from fleetbot.runner import adapters
 from fleetbot.runner.config import Config, ConfigError
-from fleetbot.runner.delivery import Forge
+from fleetbot.runner.forge import Forge
 from fleetbot.runner.git import Git, Identity
 from fleetbot.runner.host import Host
 from fleetbot.runner.process import sweep

@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from fleetbot.runner.delivery import Comment, Forge, Issue
 from fleetbot.runner.failure import first_error
+from fleetbot.runner.forge import Comment, Forge, Issue
 
 
 @dataclass(frozen=True)

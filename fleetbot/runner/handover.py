@@ -11,8 +11,8 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner import sandbox
 from fleetbot.runner.adapters.contract import Finished, PermissionDenial
-from fleetbot.runner.delivery import PullRequest
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.git import Completed, complete
 from fleetbot.runner.setup import Setup
 from fleetbot.runner.workspace import Worktree

@@ -14,8 +14,8 @@ import aiohttp
 from fleetbot.runner import adapters, process, prompt, sandbox
 from fleetbot.runner.adapters.contract import Adapter, HealthLine
 from fleetbot.runner.config import AgentConfig, Config
-from fleetbot.runner.delivery import Forge
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.forge import Forge
 from fleetbot.runner.git import complete
 from fleetbot.runner.link import read_token
 

@@ -13,8 +13,8 @@ from fleetbot.runner import process
 from fleetbot.runner.adapters.contract import Adapter
 from fleetbot.runner.adapters.masking import Masker, is_secret
 from fleetbot.runner.config import AgentConfig, Config
-from fleetbot.runner.delivery import Forge
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.forge import Forge
 from fleetbot.runner.git import Git, Identity
 from fleetbot.runner.link import Link
 from fleetbot.runner.runlog import Batching

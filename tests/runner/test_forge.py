@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.delivery import Forge
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.forge import Forge
 from tests.runner.scene import REPO, Scene
 
 BRANCH = "fleet/1-say-hello"
