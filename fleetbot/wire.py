@@ -144,7 +144,6 @@ class Assignment(Answer, frozen=True):
     base: str = ""
     refuted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    previous_run: str | None = None
     budget_usd: float | None = None
     forbidden_paths: tuple[str, ...] = ()
 
@@ -328,6 +327,8 @@ class NewTaskRequest(Message, frozen=True):
 
 
 class TaskView(Answer, frozen=True):
+    """`last_run`: the one before `run`, or the latest while the task waits for its next."""
+
     id: str
     repo: str
     issue: int
@@ -339,6 +340,7 @@ class TaskView(Answer, frozen=True):
     attempt: int
     agent: str | None = None
     run: str | None = None
+    last_run: str | None = None
     reason: ReasonCode | None = None
     detail: str = ""
     not_before: int = 0

@@ -9,6 +9,7 @@ from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.fleet import Fleet
+from fleetbot.store.journal import Backlog
 
 
 class ForgeProbe:
@@ -59,12 +60,18 @@ class HealthReport:
     async def check(self) -> wire.Health:
         """`degraded` where something needs a look; the checks say what."""
         stuck = [b for b in await self._fleet.store.outbox_stats() if b.attempts > 0]
+        now = self._fleet.clock()
         checks = {
             "journal": "ok" if self._fleet.ready else "the journal cannot be written",
             "forge": self._probe.problem or "ok",
-            "outbox": "; ".join(f"{b.destination}: {b.error}" for b in stuck[:5]) or "ok",
+            "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+
+def _told(backlog: Backlog, now: int) -> str:
+    wait = max(0, backlog.deferred_until - now) / 1000
+    return f"{backlog.destination}: {backlog.error}; tried again in {wait:.0f} s"

@@ -78,7 +78,6 @@ class Runs:
             timeout_seconds=policy.run_timeout_ms / 1000,
             refuted=task.refuted,
             notes=task.notes,
-            previous_run=task.last_run,
             budget_usd=dollars_left(task, policy),
             forbidden_paths=policy.forbidden_paths,
         )

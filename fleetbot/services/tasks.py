@@ -151,6 +151,7 @@ def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
         attempt=task.attempt,
         agent=agent,
         run=task.run,
+        last_run=task.last_run,
         reason=task.reason,
         detail=task.detail,
         not_before=task.not_before,

@@ -97,7 +97,8 @@ async def test_what_is_stuck_in_the_outbox_is_told(stage: Stage) -> None:
     await stage.hear()
     await Deliverer(stage.store, {"forgejo": away}, stage.clock, jitter=lambda: 0.0).tick()
 
-    assert "the homeserver is away" in (await checks(stage, probe))["outbox"]
+    told = (await checks(stage, probe))["outbox"]
+    assert "the homeserver is away; tried again in 2 s" in told
 
 
 async def test_a_closed_journal_is_no_health(stage: Stage, tmp_path: Path) -> None:

@@ -101,6 +101,17 @@ async def test_an_operator_cancels_and_retries(site: Site) -> None:
     assert actors == {"api:operator"}
 
 
+async def test_a_task_that_waits_again_names_its_last_run(site: Site) -> None:
+    agent = await site.agent()
+    task = await site.task()
+    run = await site.running(agent)
+
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "agent_failed"})
+
+    view = (await site.reader.get(f"{TASKS}/{task}")).body
+    assert (view["state"], view["run"], view["last_run"]) == ("created", None, run)
+
+
 async def test_an_operator_chooses_the_agent(site: Site) -> None:
     await site.agent("claude-1")
     task = await site.task()

@@ -55,7 +55,6 @@ export interface Assignment {
   readonly base?: string;
   readonly refuted?: ReadonlyArray<string>;
   readonly notes?: ReadonlyArray<string>;
-  readonly previous_run?: string | null;
   readonly budget_usd?: number | null;
   readonly forbidden_paths?: ReadonlyArray<string>;
 }
