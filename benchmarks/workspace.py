@@ -22,8 +22,9 @@ from tempfile import TemporaryDirectory
 from benchmarks.pairs import in_turn, machine
 from fleetbot.devkit.forge import DevForge
 from fleetbot.runner.config import WorkspaceConfig
-from fleetbot.runner.git import Git, Identity
-from fleetbot.runner.workspace import Workspaces
+from fleetbot.runner.git.command import Git, Identity
+from fleetbot.runner.git.workspace import Workspaces
+from fleetbot.runner.root import Root
 from fleetbot.wire import Assignment
 
 REPO = "acme/large"
@@ -42,7 +43,7 @@ class Place:
         self._mirror = root / "mirror.git"
         self._numbers = itertools.count(1)
         self._workspaces = Workspaces(
-            root / "state", WorkspaceConfig(), self._git, forge.url, _IDENTITY
+            Root(root / "state"), WorkspaceConfig(), self._git, forge.url, _IDENTITY
         )
 
     async def prepare(self) -> None:

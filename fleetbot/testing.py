@@ -30,7 +30,7 @@ from fleetbot.runner.adapters import (
     Session,
     ToolUse,
 )
-from fleetbot.runner.process import survivors
+from fleetbot.runner.sandbox.process import survivors
 
 RUN = f"contract-{os.getpid()}"  # two test runs on one machine must not sweep each other
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetbot.runner import adapters, config, process
-from fleetbot.runner.adapters.contract import HealthLine
+from fleetbot.runner import adapters, config
+from fleetbot.runner.sandbox import process
+from fleetbot.runner.session.contract import HealthLine
 
 COMMAND = "command"
 _COMMAND_SECONDS = 120

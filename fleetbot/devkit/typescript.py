@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from fleetbot import wire
-from fleetbot.runner.adapters import contract
+from fleetbot.runner.session import contract
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "fleetbot" / "runner" / "adapters" / "typescript"

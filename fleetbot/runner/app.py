@@ -8,19 +8,19 @@ import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import aiohttp
 
 from fleetbot.runner import adapters
 from fleetbot.runner.config import Config, ConfigError
 from fleetbot.runner.forge import Forge
-from fleetbot.runner.git import Git, Identity
+from fleetbot.runner.git.command import Git, Identity
+from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.host import Host
-from fleetbot.runner.process import sweep
-from fleetbot.runner.setup import Machine
-from fleetbot.runner.spool import Spool
-from fleetbot.runner.workspace import Workspaces
+from fleetbot.runner.root import Root
+from fleetbot.runner.run.setup import Machine
+from fleetbot.runner.run.spool import Spool
+from fleetbot.runner.sandbox.process import sweep
 
 _TIDY_SECONDS = 3600.0
 Say = Callable[[str, str], None]
@@ -44,7 +44,7 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
     """Host every agent until `stop`; False if one of them could not be hosted."""
     with _sole_user(config.root):
         async with _machine(config, say) as (machine, http):
-            spool = Spool(config.root / "spool")
+            spool = Spool(config.root.spool)
             hosts = [
                 Host(machine, http, agent, adapters.build(agent.adapter, agent.program), spool)
                 for agent in config.agents
@@ -82,19 +82,19 @@ def signals(stop: Stop, say: Say) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sole_user(root: Path) -> Iterator[None]:
+def _sole_user(root: Root) -> Iterator[None]:
     """Two runners on one root would take each other's runs for dead."""
     try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        root.chmod(0o700)  # it may have been made for us, and for all to read: prompts, sources
-        lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        root.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.path.chmod(0o700)  # it may be there already, for all to read
+        lock = os.open(root.lock, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as problem:
-        raise ConfigError(f"runner.root: {root}: {problem.strerror}; choose another") from None
+        raise ConfigError(f"runner.root: {root.path}: {problem.strerror}; choose another") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise ConfigError(
-            f"runner.root: another runner uses {root}; stop it, or give this one its own"
+            f"runner.root: another runner uses {root.path}; stop it, or give this one its own"
         ) from None
     else:
         yield

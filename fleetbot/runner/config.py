@@ -20,8 +20,9 @@ from msgspec import Meta
 from fleetbot.runner.adapters.claude_code import ClaudeConfig
 from fleetbot.runner.adapters.codex import CodexConfig
 from fleetbot.runner.adapters.command import CommandConfig
-from fleetbot.runner.adapters.contract import Limits, Permissions
-from fleetbot.runner.sandbox import Sandbox
+from fleetbot.runner.root import Root
+from fleetbot.runner.sandbox.bubblewrap import Sandbox
+from fleetbot.runner.session.contract import Limits, Permissions
 from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 
 Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="an http(s) address")]
@@ -165,8 +166,8 @@ class Config(Table, frozen=True):
             raise ValueError(f"two agents are named {min(twice)!r}; give each its own name")
 
     @property
-    def root(self) -> Path:
-        return Path(self.runner.root)
+    def root(self) -> Root:
+        return Root(Path(self.runner.root))
 
     @property
     def host(self) -> str:

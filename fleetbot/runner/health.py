@@ -11,32 +11,24 @@ from pathlib import Path
 
 import aiohttp
 
-from fleetbot.runner import adapters, process, prompt, sandbox
-from fleetbot.runner.adapters.contract import Adapter, HealthLine
+from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
-from fleetbot.runner.git import complete
+from fleetbot.runner.git.command import complete
 from fleetbot.runner.link import read_token
+from fleetbot.runner.run import prompt
+from fleetbot.runner.sandbox import bubblewrap, process
+from fleetbot.runner.session.contract import Adapter, HealthLine
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
 _LEAST_FREE = 2 * 10**9
 
 
-def home_of(root: Path, agent: str) -> Path:
-    """The HOME of an agent's program."""
-    return root / "homes" / agent
-
-
-def token_path(root: Path, agent: str) -> Path:
-    """Where the agent's own token is kept."""
-    return root / "tokens" / agent
-
-
 async def agent_lines(config: Config, agent: AgentConfig, adapter: Adapter) -> list[HealthLine]:
     """The agent's program, sandbox and prompt."""
-    home = home_of(config.root, agent.name)
+    home = config.root.home(agent.name)
     try:
         env = process.build_env(run="check", home=home, passed=agent.env, secrets=config.secrets())
     except process.EnvironmentRefused as problem:
@@ -60,8 +52,8 @@ def _prompt_line(agent: AgentConfig) -> HealthLine:
 
 async def _sandbox_line(agent: AgentConfig) -> HealthLine:
     try:
-        await sandbox.probe(agent.bubblewrap)
-    except (sandbox.SandboxUnavailable, OSError, TimeoutError) as problem:
+        await bubblewrap.probe(agent.bubblewrap)
+    except (bubblewrap.SandboxUnavailable, OSError, TimeoutError) as problem:
         detail, _, remedy = str(problem).removeprefix("sandbox: ").partition("; ")
         return HealthLine("sandbox", False, detail, remedy or "correct the agent's bubblewrap")
     return HealthLine("sandbox", True, agent.bubblewrap.program)
@@ -70,7 +62,7 @@ async def _sandbox_line(agent: AgentConfig) -> HealthLine:
 async def machine_lines(config: Config, http: aiohttp.ClientSession) -> list[HealthLine]:
     """What all agents of this runner need, besides the orchestrator."""
     forge = Forge(http, config.forge.url, config.forge.token, delays=())
-    return [await _git_line(), _disk_line(config.root), await _forge_line(config, forge)]
+    return [await _git_line(), _disk_line(config.root.path), await _forge_line(config, forge)]
 
 
 async def _git_line() -> HealthLine:
@@ -123,7 +115,7 @@ async def _orchestrator_line(config: Config, http: aiohttp.ClientSession) -> Hea
         return HealthLine("orchestrator", False, f"{url}: {said}", remedy)
     if not is_ours or status not in (200, 503):
         return HealthLine("orchestrator", False, f"{url}/healthz answered {status}", remedy)
-    enrolled = [read_token(token_path(config.root, agent.name)) for agent in config.agents]
+    enrolled = [read_token(config.root.token(agent.name)) for agent in config.agents]
     if not all(enrolled) and not config.orchestrator.enrolment_token:
         remedy = "set orchestrator.enrolment_token to one of the plugin's auth.enrolment_tokens"
         return HealthLine("orchestrator", False, "an agent has no token yet", remedy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +13,6 @@ import aiohttp
 from fleetbot import wire
 from fleetbot.domain.model import Usage
 from fleetbot.runner import health
-from fleetbot.runner.adapters.contract import Adapter
 from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.failure import first_error
 from fleetbot.runner.link import (
@@ -26,13 +24,13 @@ from fleetbot.runner.link import (
     read_token,
     save_token,
 )
-from fleetbot.runner.runlog import Batching
-from fleetbot.runner.sessions import Memories
-from fleetbot.runner.setup import Machine, Setup
-from fleetbot.runner.spool import Spool
-from fleetbot.runner.worker import Worker
+from fleetbot.runner.run.memory import Memories
+from fleetbot.runner.run.runlog import Batching
+from fleetbot.runner.run.setup import Machine, Setup
+from fleetbot.runner.run.spool import Spool
+from fleetbot.runner.run.worker import Worker
+from fleetbot.runner.session.contract import Adapter, is_safe_run
 
-_SAFE_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _UNWELL_SECONDS = 60.0
 _REFUSED_SECONDS = 15.0
 _GOODBYE_SECONDS = 5.0
@@ -56,8 +54,8 @@ class Host:
         self._http = http
         self._adapter = adapter
         self._spool = spool
-        self._token_path = health.token_path(root, agent.name)
-        self._memories = Memories(root / "sessions" / agent.name)
+        self._token_path = root.token(agent.name)
+        self._memories = Memories(root.sessions(agent.name))
         self._link = Link(
             http,
             machine.config.orchestrator.url,
@@ -104,7 +102,7 @@ class Host:
             adapter=self._adapter,
             link=self._link,
             memories=self._memories,
-            home=health.home_of(self._machine.config.root, self._agent.name),
+            home=self._machine.config.root.home(self._agent.name),
             batching=Batching(lines=answer.log_batch_lines, bytes=answer.log_batch_bytes),
         )
 
@@ -221,7 +219,7 @@ class Host:
 
     def _take(self, setup: Setup, order: wire.Assignment) -> bool:
         """Begin the run; its slot is free again when it ends."""
-        if order.run in self._workers or not _SAFE_RUN.fullmatch(order.run):
+        if order.run in self._workers or not is_safe_run(order.run):
             return False
         self._say(f"{order.repo}#{order.issue} {order.run}: assigned: {order.title}")
         worker = Worker(setup, self._spool.open(self._agent.name, order))

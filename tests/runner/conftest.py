@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runner.adapters.conftest import claude, codex, model  # noqa: F401 - fixtures
+from tests.runner.adapters.conftest import claude, codex, fifo, model, place  # noqa: F401 - fixtures
 from tests.runner.scene import Scene, open_scene
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fleetbot.runner import health
-from fleetbot.runner.adapters.contract import HealthLine
 from fleetbot.runner.config import load
+from fleetbot.runner.session.contract import HealthLine
+from tests.runner.run.test_restart import daemon
 from tests.runner.scene import Scene
-from tests.runner.test_restart import daemon
 
 
 async def findings(config: Path) -> dict[str, HealthLine]:

@@ -16,7 +16,7 @@ from fleetbot.chat import parse
 from fleetbot.chat.wording import EMOJI, STATE_WORDS
 from fleetbot.devkit.docs.markdown import block, code, codes, page, prose, table
 from fleetbot.domain.model import TaskState
-from fleetbot.runner import prompt
+from fleetbot.runner.run import prompt
 
 _ROOT = Path(__file__).parents[3]
 

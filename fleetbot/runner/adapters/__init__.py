@@ -10,7 +10,7 @@ import msgspec
 from fleetbot.runner.adapters.claude_code import ClaudeCodeAdapter, ClaudeConfig
 from fleetbot.runner.adapters.codex import CodexAdapter, CodexConfig
 from fleetbot.runner.adapters.command import CommandAdapter, CommandConfig
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.session.contract import (
     Adapter,
     Answer,
     Event,

@@ -18,17 +18,17 @@ import msgspec
 
 from fleetbot.runner.adapters import claude_live
 from fleetbot.runner.adapters.claude_stream import ClaudeMessages
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
+from fleetbot.runner.session.contract import (
     Answer,
     HealthLine,
     LaunchSpec,
     Session,
     SessionStarted,
 )
-from fleetbot.runner.adapters.driver import CloseInput, Driver, Send, Step
-from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
-from fleetbot.runner.adapters.session import Refused, open_session
-from fleetbot.runner.adapters.text import json_object
+from fleetbot.runner.session.driver import CloseInput, Driver, Send, Step
+from fleetbot.runner.session.session import Refused, open_session
+from fleetbot.runner.session.text import json_object
 
 SUPPORTED = Supported((2, 1), (3,))
 INSTALL = "install Claude Code, or name its path as program in the agent's settings"

@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 
 from fleetbot.runner.adapters.claude_stream import ClaudeMessages, tool_summary
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.session.contract import (
     Answer,
     LaunchSpec,
     LogLine,
     Question,
     QuestionWithdrawn,
 )
-from fleetbot.runner.adapters.driver import Hangup, Send, Step
-from fleetbot.runner.adapters.text import json_object
+from fleetbot.runner.session.driver import Hangup, Send, Step
+from fleetbot.runner.session.text import json_object
 
 FLAGS = (
     *("--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import structs
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.session.contract import (
     Finished,
     LimitReached,
     LogLine,
@@ -18,8 +18,8 @@ from fleetbot.runner.adapters.contract import (
     ToolUse,
     Usage,
 )
-from fleetbot.runner.adapters.driver import Retrying, Step
-from fleetbot.runner.adapters.text import OutputTail, shortened
+from fleetbot.runner.session.driver import Retrying, Step
+from fleetbot.runner.session.text import OutputTail, shortened
 
 _TOLD_BY = ("command", "file_path", "notebook_path", "pattern", "path", "url", "query", "prompt")
 _BY_SUBTYPE = {

@@ -18,7 +18,8 @@ import msgspec
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.codex_items import Items, reason_of, usage_of
 from fleetbot.runner.adapters.codex_live import API_KEY, AppServerDriver, Thread
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
+from fleetbot.runner.session.contract import (
     Answer,
     Finished,
     HealthLine,
@@ -29,10 +30,9 @@ from fleetbot.runner.adapters.contract import (
     SessionStarted,
     Usage,
 )
-from fleetbot.runner.adapters.driver import CloseInput, Driver, Retrying, Send, Step
-from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
-from fleetbot.runner.adapters.session import Refused, open_session
-from fleetbot.runner.adapters.text import OutputTail, json_object
+from fleetbot.runner.session.driver import CloseInput, Driver, Retrying, Send, Step
+from fleetbot.runner.session.session import Refused, open_session
+from fleetbot.runner.session.text import OutputTail, json_object
 
 SUPPORTED = Supported((0, 160), (1,))
 INSTALL = "install Codex, or name its path as program in the agent's settings"

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters.contract import LogLine, PermissionDenial, ToolUse, Usage
-from fleetbot.runner.adapters.driver import Step
-from fleetbot.runner.adapters.text import shortened
+from fleetbot.runner.session.contract import LogLine, PermissionDenial, ToolUse, Usage
+from fleetbot.runner.session.driver import Step
+from fleetbot.runner.session.text import shortened
 
 _SHELL = re.compile(r"^(?:/\S*/)?(?:ba|z|da)?sh -l?c (.*)$", re.DOTALL)
 _BY_CODE = {

@@ -16,7 +16,7 @@ import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.codex_items import Items, command_summary, reason_of, usage_of
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.session.contract import (
     Answer,
     Finished,
     LaunchSpec,
@@ -27,8 +27,8 @@ from fleetbot.runner.adapters.contract import (
     SessionStarted,
     Usage,
 )
-from fleetbot.runner.adapters.driver import Hangup, Retrying, Send, Step
-from fleetbot.runner.adapters.text import OutputTail, json_object, shortened
+from fleetbot.runner.session.driver import Hangup, Retrying, Send, Step
+from fleetbot.runner.session.text import OutputTail, json_object, shortened
 
 API_KEY = "CODEX_API_KEY"  # read by `codex exec` itself, but not by the app-server
 _CLIENT = {"name": "fleetbot", "title": "fleetbot", "version": "1"}

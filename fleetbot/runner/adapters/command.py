@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters.contract import (
+from fleetbot.runner.session.contract import (
     Answer,
     Finished,
     HealthLine,
@@ -24,9 +24,9 @@ from fleetbot.runner.adapters.contract import (
     LogLine,
     Session,
 )
-from fleetbot.runner.adapters.driver import CloseInput, Send, Step
-from fleetbot.runner.adapters.session import Refused, open_session
-from fleetbot.runner.adapters.text import exit_text
+from fleetbot.runner.session.driver import CloseInput, Send, Step
+from fleetbot.runner.session.session import Refused, open_session
+from fleetbot.runner.session.text import exit_text
 
 PROMPT_FILE = "FLEETBOT_PROMPT_FILE"
 _ARGUMENT_LIMIT = 128 * 1024 - 1  # Linux: MAX_ARG_STRLEN, with the final zero

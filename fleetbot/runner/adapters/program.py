@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters.contract import HealthLine
+from fleetbot.runner.session.contract import HealthLine
 
 Version = tuple[int, ...]
 _VERSION = re.compile(r"\d+(?:\.\d+)+")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fleetbot.devkit.model import ScriptedModel
-from fleetbot.runner.process import survivors
+from fleetbot.runner.sandbox.process import survivors
 from fleetbot.testing import RUN as CONTRACT
 from tests.runner.adapters.harness import RUN, Fifo, Place
 

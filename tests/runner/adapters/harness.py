@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage
-from fleetbot.runner.process import build_env
+from fleetbot.runner.sandbox.process import build_env
 
 RUN = f"run-{os.getpid()}"  # two test runs on one machine must not sweep each other
 KEY = "sk-dummy-of-the-test"

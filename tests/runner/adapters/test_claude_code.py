@@ -12,8 +12,8 @@ from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import HealthLine, Limits, SessionStarted, build
 from fleetbot.runner.adapters.claude_live import LiveDriver
-from fleetbot.runner.adapters.contract import Answer, LaunchSpec
-from fleetbot.runner.adapters.driver import Send
+from fleetbot.runner.session.contract import Answer, LaunchSpec
+from fleetbot.runner.session.driver import Send
 from tests.runner.adapters.agents import RISKY_COMMIT, Agent, stand_in
 from tests.runner.adapters.harness import KEY, Place, collect, end, of, until, used
 

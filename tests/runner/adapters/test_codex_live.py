@@ -10,7 +10,7 @@ from typing import Any
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Answer, Finished, LaunchSpec, LogLine, QuestionWithdrawn
 from fleetbot.runner.adapters.codex_live import AppServerDriver, Thread
-from fleetbot.runner.adapters.driver import Hangup, Send, Step
+from fleetbot.runner.session.driver import Hangup, Send, Step
 
 
 class Talk:

@@ -19,7 +19,7 @@ from fleetbot.runner.adapters import (
     ToolUse,
     Usage,
 )
-from fleetbot.runner.process import survivors
+from fleetbot.runner.sandbox.process import survivors
 from tests.runner.adapters.agents import COMMIT, RISKY_COMMIT, Agent
 from tests.runner.adapters.harness import (
     KEY,

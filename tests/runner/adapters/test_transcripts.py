@@ -17,7 +17,7 @@ from fleetbot.runner.adapters import LaunchSpec
 from fleetbot.runner.adapters.claude_live import LiveDriver
 from fleetbot.runner.adapters.codex import ExecDriver
 from fleetbot.runner.adapters.codex_live import AppServerDriver, Thread
-from fleetbot.runner.adapters.driver import Driver, Send, Step
+from fleetbot.runner.session.driver import Driver, Send, Step
 
 DATA = Path(__file__).parents[2] / "data" / "cli"
 # The exit status matters only where no result came before it.

@@ -1,0 +1,1 @@
+"""Repositories of the forge on this machine, and the runner's own git."""

@@ -1,0 +1,1 @@
+"""One run, from the assignment to the verdict on its receipt."""

@@ -1,0 +1,77 @@
+"""Questions and permission requests of an agent program, carried to people and back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+from fleetbot.runner.link import Link, Refused, Superseded, Unauthorized
+from fleetbot.runner.session.contract import Answer, Question, Session
+from fleetbot.wire import AskAnswer, AskRequest
+
+_WAIT = 20.0
+_SHORT = 200
+_MOST_OPTIONS = 20
+
+
+class Questions:
+    """The open questions of one run. What nobody answers within `seconds` is denied."""
+
+    def __init__(self, link: Link, run: str, seconds: float, note: Callable[[str], None]) -> None:
+        self._link = link
+        self._run = run
+        self._seconds = seconds
+        self._note = note
+        self._open: dict[str, asyncio.Task[None]] = {}
+
+    def ask(self, session: Session, question: Question) -> None:
+        self._open[question.id] = asyncio.create_task(self._carry(session, question))
+
+    def withdraw(self, question: str) -> None:
+        if task := self._open.pop(question, None):
+            task.cancel()
+
+    async def close(self) -> None:
+        """The program has ended: nobody waits for an answer any more."""
+        tasks = [*self._open.values()]
+        self._open.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry(self, session: Session, question: Question) -> None:
+        self._note(f"waits for a person: {question.title}")
+        answer = await self._answer(question)
+        if await session.answer(question.id, answer):
+            said = f": {answer.text}" if answer.text else ""
+            verdict = "allowed" if answer.verdict == "allow" else "denied"
+            self._note(f"answered, {verdict}{said}")
+
+    async def _answer(self, question: Question) -> Answer:
+        request = AskRequest(
+            # Programs begin to count anew at each start, and no answer may count for two questions.
+            id=secrets.token_hex(8),
+            kind=question.kind,
+            title=question.title[:_SHORT],
+            request=question.request,
+            options=tuple(option[:_SHORT] for option in question.options[:_MOST_OPTIONS]),
+            expires_seconds=self._seconds,
+        )
+        try:
+            async with asyncio.timeout(self._seconds):
+                said = await self._wait(request)
+        except TimeoutError:
+            return Answer("deny", f"nobody answered within {self._seconds:g} s")
+        except (Refused, Superseded, Unauthorized) as problem:
+            return Answer("deny", f"nobody could be asked: {problem}")
+        if said.state == "expired":
+            return Answer("deny", "nobody answered in time")
+        return Answer(said.behavior, said.text)
+
+    async def _wait(self, request: AskRequest) -> AskAnswer:
+        link, run = self._link, self._run
+        said = await link.outlast(lambda: link.ask(run, request))
+        while said.state == "waiting":
+            said = await link.outlast(lambda: link.answer(run, request.id, _WAIT))
+        return said

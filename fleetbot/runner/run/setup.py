@@ -1,0 +1,107 @@
+"""What the runs of one agent have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.config import AgentConfig, Config
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.forge import Forge
+from fleetbot.runner.git.command import Git, Identity
+from fleetbot.runner.git.workspace import Workspaces
+from fleetbot.runner.link import Link
+from fleetbot.runner.run.memory import Memories
+from fleetbot.runner.run.runlog import Batching
+from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox.bubblewrap import Sandbox
+from fleetbot.runner.sandbox.masking import Masker, is_secret
+from fleetbot.runner.session.contract import Adapter
+from fleetbot.wire import Assignment
+
+_SHORTEST = 16
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What all agents of a runner share. `say` prints a line: who, what."""
+
+    config: Config
+    forge: Forge
+    git: Git
+    identity: Identity
+    workspaces: Workspaces
+    say: Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One agent: its program, its link, its memory, its home."""
+
+    machine: Machine
+    agent: AgentConfig
+    adapter: Adapter
+    link: Link
+    memories: Memories
+    home: Path
+    batching: Batching
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """Wherever the runner's root is, the agent sees nothing of it but what is its own."""
+        if self.agent.sandbox != "bubblewrap":
+            return None
+        box = self.agent.bubblewrap
+        return msgspec.structs.replace(box, hidden=(*box.hidden, self.machine.config.runner.root))
+
+    def secrets(self) -> tuple[str, ...]:
+        """The runner's own secrets, which an agent program never gets and a log never shows."""
+        return tuple(self._own_secrets().values())
+
+    def _own_secrets(self) -> dict[str, str]:
+        own = {"the agent's token": self.link.token} if self.link.token else {}
+        return self.machine.config.named_secrets() | own
+
+    def uncommittable(self, env: Mapping[str, str]) -> dict[str, str]:
+        """What must not be in a commit: secrets, by name, the runner's and of the run's `env`."""
+        passed = {name: env[name] for name in self.agent.env if name in env}
+        looks = {name: value for name, value in passed.items() if _looks_secret(name, value)}
+        return looks | self._own_secrets()
+
+    def mask(self, text: str) -> str:
+        return Masker({}, self.secrets()).text(text)
+
+    def say(self, text: str) -> None:
+        self.machine.say(self.agent.name, self.mask(text))
+
+    def run_env(self, order: Assignment) -> dict[str, str]:
+        """The whole environment of the agent program in this run. Raises RunFailed."""
+        task = {
+            # Without its .git a worktree must not be taken for a part of a repository above it.
+            "GIT_CEILING_DIRECTORIES": str(self.machine.config.root.workspaces),
+            "FLEETBOT_TASK": order.task,
+            "FLEETBOT_REPO": order.repo,
+            "FLEETBOT_ISSUE": str(order.issue),
+            "FLEETBOT_TITLE": order.title.replace("\0", " "),
+            "FLEETBOT_BRANCH": order.branch,
+            "FLEETBOT_ATTEMPT": str(order.attempt),
+        }
+        try:
+            return process.build_env(
+                run=order.run,
+                home=self.home,
+                passed=self.agent.env,
+                extra=task | self.machine.identity.env(),
+                secrets=self.secrets(),
+            )
+        except process.EnvironmentRefused as problem:
+            raise RunFailed(ReasonCode.AGENT_FAILED, str(problem)) from None
+
+
+def _looks_secret(name: str, value: str) -> bool:
+    """Named like one, or long enough for one; a path is not."""
+    return is_secret(name, value) or (len(value.strip()) >= _SHORTEST and not value.startswith("/"))

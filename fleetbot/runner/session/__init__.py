@@ -1,0 +1,1 @@
+"""One agent program at work: the contract, the driver, the clocks."""

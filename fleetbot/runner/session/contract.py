@@ -1,0 +1,222 @@
+"""What the runner and the adapter of an agent program say to each other.
+
+An adapter knows one program. It knows neither HTTP nor the orchestrator: the runner's worker hands
+it a `LaunchSpec`, reads typed events from the `Session` it gets back, and may steer it, answer its
+questions and stop it. The same definitions are published as TypeScript types
+(`docs/reference/typescript/adapter.ts`) for adapters written outside Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox.bubblewrap import Sandbox
+
+LogKind = Literal["assistant", "tool", "tool_output", "stderr", "system"]
+QuestionKind = Literal["permission", "question"]
+Outcome = Literal["done", "failed", "cancelled"]
+Permissions = Literal["ask", "deny", "bypass"]
+Delivery = Literal["delivered", "kept"]
+
+_SAFE_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def is_safe_run(run: str) -> bool:
+    """Whether a run's id can be a file's name and a variable's value."""
+    return _SAFE_RUN.fullmatch(run) is not None
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how much a run may take. Times are in seconds.
+
+    `start` runs until the program's first line, `idle` between lines that show progress (it rests
+    while a question is open), `provider` while the program only reports that it is retrying its
+    model provider, `wall` over everything. `grace` is what each step of stopping may take.
+    `max_turns` and `max_budget_usd` are kept by Claude Code; Codex and commands do not know them.
+    """
+
+    wall_seconds: float = 3600
+    idle_seconds: float = 900
+    start_seconds: float = 120
+    provider_seconds: float = 180
+    grace_seconds: float = 5
+    max_turns: int | None = None
+    max_budget_usd: float | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
+    """What this run has used so far; a later one replaces it. `cost_usd` is None where unknown.
+
+    `input_tokens` includes `cached_tokens`.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One run for an adapter to start.
+
+    `env` is the child's complete environment (see `process.build_env`), `home` the agent's own
+    HOME, `git_dirs` the `.git` directories a linked worktree writes to, `session` the program's
+    session of an earlier attempt to resume, `baseline` the sum of the usage that earlier attempts
+    reported for that session.
+    """
+
+    run: str
+    prompt: str
+    workdir: Path
+    env: Mapping[str, str]
+    home: Path
+    git_dirs: tuple[Path, ...] = ()
+    session: str | None = None
+    baseline: Usage | None = None
+    limits: Limits = Limits()
+    permissions: Permissions = "ask"
+    sandbox: Sandbox | None = None
+
+    def __post_init__(self) -> None:
+        if not is_safe_run(self.run):
+            raise ValueError(f"run: {self.run!r} is not a run id (letters, digits, . _ -)")
+
+
+class LogLine(msgspec.Struct, frozen=True, tag="log"):
+    """One entry of the run's log; assistant texts may hold several lines."""
+
+    text: str
+    kind: LogKind
+
+
+class ToolUse(msgspec.Struct, frozen=True, tag="tool_use"):
+    """The program began to use a tool; `summary` is its command, file or pattern, shortened."""
+
+    name: str
+    summary: str
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, tag="question"):
+    """The program waits for a person; `Session.answer` with this `id` lets it go on.
+
+    `request` is the program's whole request with secrets masked. `options` are the answers it
+    offers; a free text is also allowed for kind "question".
+    """
+
+    id: str
+    kind: QuestionKind
+    title: str
+    request: dict[str, Any]
+    options: tuple[str, ...] = ()
+
+
+class QuestionWithdrawn(msgspec.Struct, frozen=True, tag="question_withdrawn"):
+    """The program no longer waits for the answer to question `id`."""
+
+    id: str
+
+
+class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached"):
+    """The account met a usage limit; `resets_at` is in epoch seconds, None if not said."""
+
+    scope: str
+    resets_at: float | None = None
+
+
+class SessionStarted(msgspec.Struct, frozen=True, tag="session_started"):
+    """The program's own id for this conversation, to resume it with."""
+
+    session: str
+
+
+class PermissionDenial(msgspec.Struct, frozen=True):
+    """A tool use that was not allowed."""
+
+    tool: str
+    summary: str
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """The end, exactly once and last.
+
+    `reason` is set unless `outcome` is "done"; `detail` says what happened in the program's words;
+    `summary` is what the program says it did.
+    """
+
+    outcome: Outcome
+    reason: ReasonCode | None = None
+    detail: str = ""
+    summary: str = ""
+    permission_denials: tuple[PermissionDenial, ...] = ()
+
+
+Event = (
+    LogLine
+    | ToolUse
+    | Question
+    | QuestionWithdrawn
+    | Usage
+    | LimitReached
+    | SessionStarted
+    | Finished
+)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A person's answer: allow or deny; `text` is the choice, or why it was denied."""
+
+    verdict: Literal["allow", "deny"]
+    text: str = ""
+
+
+class HealthLine(msgspec.Struct, frozen=True):
+    """One finding of a health check, with what to do if it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class Session(Protocol):
+    """A run in progress."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """What happens, in order; ends with exactly one `Finished`. To be read once."""
+        ...
+
+    async def steer(self, text: str) -> Delivery:
+        """Hand a message to the program; "kept" if only a later attempt can be told."""
+        ...
+
+    async def answer(self, question: str, answer: Answer) -> bool:
+        """Answer an open question; False if it is not open (any more)."""
+        ...
+
+    async def stop(self, reason: ReasonCode) -> None:
+        """End the program and everything it started; returns when nothing is left.
+
+        `reason` becomes the reason of `Finished` unless the run had already ended by itself.
+        """
+        ...
+
+
+class Adapter(Protocol):
+    """Drives one agent program."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def check(self, env: Mapping[str, str], home: Path) -> list[HealthLine]:
+        """Find out whether a run could work in this environment, without calling a model."""
+        ...
+
+    async def launch(self, spec: LaunchSpec) -> Session:
+        """Start a run. A program that cannot be started is a session that only finishes."""
+        ...

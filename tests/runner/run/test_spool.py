@@ -1,0 +1,184 @@
+"""The spool: what was promised is on disk, whatever ends the runner."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fleetbot.domain.model import Usage
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.run.memory import Memories, Memory
+from fleetbot.runner.run.spool import (
+    FailDue,
+    LogFile,
+    NotPushed,
+    ReceiptDue,
+    ReceiptRefuted,
+    Spool,
+    TurnEnded,
+    Used,
+)
+from fleetbot.runner.session.contract import Finished, PermissionDenial
+from fleetbot.wire import Assignment, FailRequest, LogLine, ReceiptRequest
+
+ORDER = Assignment(
+    run="run-1",
+    task="task-1",
+    attempt=1,
+    repo="ada/widgets",
+    issue=1,
+    title="Say hello",
+    kind="task",
+    priority="normal",
+    branch="fleet/1-say-hello",
+    ack_seconds=30,
+    lease_seconds=60,
+    timeout_seconds=60,
+)
+RECEIPT = ReceiptDue("key", ReceiptRequest(run="run-1", pull_request=1, branch="b", head="a" * 40))
+FAILURE = FailRequest(reason=ReasonCode.TIMEOUT, detail="late")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> None:
+    left = spool.open("worker-1", ORDER)
+    left.note(Used(Usage(input_tokens=5)))
+    left.note(RECEIPT)
+    left.release()
+
+    (found,) = spool.unsettled("worker-1")
+
+    assert found.order == ORDER
+    assert found.receipt == RECEIPT
+    assert found.usage == Usage(input_tokens=5)
+    assert found.failure is None
+    found.release()
+
+
+def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
+    left = spool.open("worker-1", ORDER)
+    for entry in (RECEIPT, ReceiptRefuted(), FailDue(FAILURE)):
+        left.note(entry)
+    left.release()
+
+    (found,) = spool.unsettled("worker-1")
+
+    assert found.receipt is None
+    assert found.failure == FAILURE
+    found.release()
+
+
+def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spool) -> None:
+    ended = Finished(
+        outcome="done", summary="Said hello.", permission_denials=(PermissionDenial("Bash", "rm"),)
+    )
+    left = spool.open("worker-1", ORDER)
+    for entry in (TurnEnded(Finished(outcome="done")), NotPushed(), TurnEnded(ended)):
+        left.note(entry)
+    left.release()
+
+    (found,) = spool.unsettled("worker-1")
+    assert found.finished == ended
+
+    found.note(NotPushed())
+    found.release()
+    (again,) = spool.unsettled("worker-1")
+    assert again.finished is None
+    again.release()
+
+
+def test_a_settled_run_is_forgotten(spool: Spool) -> None:
+    spool.open("worker-1", ORDER).close()
+
+    assert list(spool.unsettled("worker-1")) == []
+
+
+def test_runs_of_other_agents_are_theirs(spool: Spool) -> None:
+    spool.open("worker-2", ORDER).release()
+
+    assert list(spool.unsettled("worker-1")) == []
+    assert list(spool.owners()) == [("run-1", "worker-2")]
+
+
+def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: Path) -> None:
+    left = spool.open("worker-1", ORDER)
+    left.note(RECEIPT)
+    left.release()
+    journal = tmp_path / "spool" / "run-1" / "journal"
+    whole = journal.read_bytes()
+    for size in range(whole.index(b"\n") + 1, len(whole), 20):
+        journal.write_bytes(whole[:size])
+
+        (found,) = spool.unsettled("worker-1")
+
+        assert found.order == ORDER
+        assert found.receipt is None
+        found.release()
+
+
+def test_a_record_cut_off_in_its_first_entry_is_no_run(spool: Spool, tmp_path: Path) -> None:
+    spool.open("worker-1", ORDER).release()
+    journal = tmp_path / "spool" / "run-1" / "journal"
+    journal.write_bytes(journal.read_bytes()[:-1])
+
+    assert list(spool.unsettled("worker-1")) == []
+    assert not journal.exists()
+
+
+def line(text: str) -> LogLine:
+    return LogLine(at=1, text=text)
+
+
+def test_a_log_is_read_by_line_number_within_both_limits(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log")
+    for text in ("one", "two\nlines", "three", "x" * 500):
+        log.append(line(text))
+
+    assert [entry.text for entry in log.read(0, 2, 10_000)] == ["one", "two\nlines"]
+    assert [entry.text for entry in log.read(1, 100, 100)] == ["two\nlines", "three"]
+    assert [entry.text for entry in log.read(3, 100, 10)] == ["x" * 500]
+    assert log.read(4, 100, 100) == ()
+    log.close()
+
+
+def test_a_log_goes_on_after_a_crash_in_mid_line(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log")
+    log.append(line("whole"))
+    log.close()
+    with (tmp_path / "log").open("ab") as file:
+        file.write(b'{"at":1,"te')
+
+    log = LogFile(tmp_path / "log")
+    log.append(line("after"))
+
+    assert [entry.text for entry in log.read(0, 100, 1000)] == ["whole", "after"]
+    log.close()
+
+
+def test_an_agent_remembers_a_task_until_it_is_told_to_forget(tmp_path: Path) -> None:
+    memories = Memories(tmp_path)
+    assert memories.of("../task") == Memory()
+
+    memories.keep("../task", Memory(session="s-1", usage=Usage(output_tokens=3)))
+
+    assert Memories(tmp_path).of("../task").session == "s-1"
+    assert all(path.parent == tmp_path for path in tmp_path.rglob("*.json"))
+    memories.forget_old(days=1)
+    assert memories.of("../task").session == "s-1"
+    memories.forget_old(days=-1)
+    assert memories.of("../task") == Memory()
+    memories.forget("../task")
+
+
+def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    memories = Memories(tmp_path)
+    memories.keep("task", Memory(session="s-1"))
+    for path in tmp_path.iterdir():
+        path.write_text("{")
+
+    assert memories.of("task") == Memory()

@@ -1,0 +1,200 @@
+"""Child processes get a clean environment, bounded lines and a sure end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fleetbot.runner.sandbox.process import (
+    EnvironmentRefused,
+    Process,
+    build_env,
+    clean_text,
+    read_lines,
+    survivors,
+    sweep,
+)
+
+RUN = f"process-{os.getpid()}"  # two test runs on one machine must not sweep each other
+# Leaves its parent, its group and its session, the way a daemon does.
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print("detached", flush=True)
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+"""
+
+
+def env(tmp_path: Path, source: Mapping[str, str] = os.environ) -> dict[str, str]:
+    return build_env(run=RUN, home=tmp_path, source={"PATH": source["PATH"]})
+
+
+async def start(tmp_path: Path, *argv: str, stdin: bool = False) -> Process:
+    return await Process.start(argv, cwd=tmp_path, env=env(tmp_path), stdin=stdin)
+
+
+async def lines_of(stream: asyncio.StreamReader, limit: int = 1000) -> list[str]:
+    return [line async for line in read_lines(stream, limit)]
+
+
+def test_the_environment_is_built_from_nothing(tmp_path: Path) -> None:
+    source = {"PATH": "/bin", "SECRET": "s", "EDITOR": "vi", "HOME": "/root"}
+
+    made = build_env(
+        run=RUN, home=tmp_path, passed=["EDITOR", "MISSING"], extra={"A": "b"}, source=source
+    )
+
+    assert made["PATH"] == "/bin"
+    assert made["HOME"] == str(tmp_path)
+    assert (made["EDITOR"], made["A"], made["FLEETBOT_RUN"]) == ("vi", "b", RUN)
+    assert "SECRET" not in made
+    assert "MISSING" not in made
+    assert Path(made["TMPDIR"]).is_dir()
+
+
+def test_a_secret_of_the_runner_is_refused_by_the_name_of_its_variable(tmp_path: Path) -> None:
+    source = {"FORGE": "https://bot:forge-token@forge.example"}
+
+    with pytest.raises(EnvironmentRefused, match="FORGE would hand") as problem:
+        build_env(run=RUN, home=tmp_path, passed=["FORGE"], source=source, secrets=["forge-token"])
+
+    assert "forge-token" not in str(problem.value)
+
+
+async def test_stdout_and_stderr_come_apart_and_stdin_is_empty(tmp_path: Path) -> None:
+    process = await start(tmp_path, "sh", "-c", "cat; echo out; echo err >&2; exit 7")
+
+    assert await lines_of(process.stdout) == ["out"]
+    assert await lines_of(process.stderr) == ["err"]
+    assert await process.wait() == 7
+    process.close()
+
+
+async def test_a_child_reads_what_is_written_to_it(tmp_path: Path) -> None:
+    process = await start(tmp_path, "cat", stdin=True)
+
+    assert await process.write("a line")
+    process.close_stdin()
+
+    assert await lines_of(process.stdout) == ["a line"]
+    assert await process.wait() == 0
+    assert not await process.write("too late")
+    process.close()
+
+
+async def test_a_line_of_ten_megabytes_is_cut_with_a_note(tmp_path: Path) -> None:
+    script = "print('x' * 10_000_000); print('next')"
+    process = await start(tmp_path, sys.executable, "-c", script)
+
+    first, second = await lines_of(process.stdout, limit=1000)
+
+    assert first == "x" * 1000 + " … [9999001 more bytes of this line were dropped]"
+    assert second == "next"
+    await process.wait()
+    process.close()
+
+
+async def test_binary_output_becomes_text(tmp_path: Path) -> None:
+    script = "import os; os.write(1, bytes(range(256)) * 10)"
+    process = await start(tmp_path, sys.executable, "-c", script)
+
+    text = "\n".join(await lines_of(process.stdout, limit=10_000))
+
+    assert "0123456789" in text
+    assert "\x00" not in text
+    assert "\x1b" not in text
+    await process.wait()
+    process.close()
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"\x1b[1;32mgreen\x1b[0m\n", "green"),
+        (b"\x1b]0;title\x07prompt", "prompt"),
+        (b" 10%\r 50%\r100%\r\n", "100%"),
+        ("größer\n".encode(), "größer"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"a\tb", "a\tb"),
+    ],
+)
+def test_terminal_output_becomes_plain_text(raw: bytes, text: str) -> None:
+    assert clean_text(raw) == text
+
+
+async def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await start(tmp_path, "/nonexistent/program")
+
+
+async def test_a_child_that_ignores_signals_is_killed(tmp_path: Path) -> None:
+    script = "trap '' INT TERM; echo ready; while :; do tail -f /dev/null; done"
+    process = await start(tmp_path, "sh", "-c", script)
+    assert await anext(read_lines(process.stdout)) == "ready"
+
+    code = await process.stop(signal.SIGINT, grace=0.2)
+
+    assert code == -signal.SIGKILL
+    assert survivors(RUN) == []
+    process.close()
+
+
+async def test_a_child_is_given_the_time_to_end_by_itself(tmp_path: Path) -> None:
+    script = "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done"
+    process = await start(tmp_path, "sh", "-c", script)
+    lines = read_lines(process.stdout)
+    assert await anext(lines) == "ready"
+
+    assert await process.stop(signal.SIGTERM, grace=10) == 4
+
+    assert [line async for line in lines] == ["bye"]
+    process.close()
+
+
+async def test_a_daemon_of_the_run_does_not_outlive_it(tmp_path: Path) -> None:
+    process = await start(tmp_path, sys.executable, "-c", DAEMON)
+    lines = read_lines(process.stdout)
+    assert await anext(lines) == "detached"
+    assert await process.wait() == 0
+    assert len(survivors(RUN)) == 1
+
+    await process.sweep()
+
+    assert survivors(RUN) == []
+    # The daemon held the pipe; now its end can be read.
+    assert [line async for line in lines] == []
+    process.close()
+
+
+async def test_a_sweep_kills_only_its_own_run(tmp_path: Path) -> None:
+    other = subprocess.Popen(
+        ["tail", "-f", "/dev/null"], env={**env(tmp_path), "FLEETBOT_RUN": f"{RUN}-2"}
+    )
+    try:
+        await sweep(RUN)
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+async def test_a_runner_that_comes_back_sweeps_by_the_run_alone(tmp_path: Path) -> None:
+    process = await start(tmp_path, sys.executable, "-c", DAEMON)
+    assert await anext(read_lines(process.stdout)) == "detached"
+    await process.wait()
+
+    await sweep(RUN)
+
+    assert survivors(RUN) == []
+    process.close()
