@@ -24,6 +24,7 @@ class ReasonCode(StrEnum):
     AUTH_FAILED = "auth_failed"
     BILLING = "billing"
     MODEL_NOT_FOUND = "model_not_found"
+    MODEL_REFUSED = "model_refused"
     CONTEXT_TOO_LONG = "context_too_long"
     PERMISSION_DENIED = "permission_denied"
     MAX_TURNS = "max_turns"
@@ -35,13 +36,18 @@ class ReasonCode(StrEnum):
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     TEMPLATE_ERROR = "template_error"
     WORKSPACE_FAILED = "workspace_failed"
+    BASE_MISSING = "base_missing"
+    DISK_FULL = "disk_full"
     HOOK_FAILED = "hook_failed"
     FORBIDDEN_PATHS = "forbidden_paths"
     SECRET_IN_DIFF = "secret_in_diff"
+    WORK_UNFIT = "work_unfit"
     PUSH_REJECTED = "push_rejected"
     BRANCH_CONFLICT = "branch_conflict"
     FORGE_UNAVAILABLE = "forge_unavailable"
     FORGE_REFUSED = "forge_refused"
+    FORGE_LOGIN_FAILED = "forge_login_failed"
+    RUNNER_FAILED = "runner_failed"
     CANCELLED_BY_USER = "cancelled_by_user"
     ISSUE_CLOSED = "issue_closed"
     TRIGGER_REMOVED = "trigger_removed"
@@ -65,11 +71,23 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
 }
 
 
+class Owner(StrEnum):
+    """Whose fault a reason is. Only what the task owns counts as an attempt at it."""
+
+    TASK = "task"
+    AGENT = "agent"
+    ACCOUNT = "account"
+    PROVIDER = "provider"
+    FORGE = "forge"
+    RUNNER = "runner"
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """`retry_helps`: the task may succeed when it is simply tried again, so fleetbot does it."""
 
     text: str
+    owner: Owner
     retry_helps: bool
     advice: str
 
@@ -77,147 +95,251 @@ class Reason:
 _R = ReasonCode
 REASONS: dict[ReasonCode, Reason] = {
     _R.AGENT_FAILED: Reason(
-        "the agent program failed", True, "Read the agent's log; retry when the cause is mended."
+        "the agent program failed",
+        Owner.TASK,
+        True,
+        "Read the agent's log; retry when the cause is mended.",
     ),
     _R.NO_RESULT: Reason(
-        "the agent program ended without a result", True, "Read the end of the agent's log."
+        "the agent program ended without a result",
+        Owner.TASK,
+        True,
+        "Read the end of the agent's log.",
     ),
     _R.NO_CHANGES: Reason(
         "the agent ended without changing anything",
+        Owner.TASK,
         False,
         "Say in the issue what should change, then retry.",
     ),
     _R.TIMEOUT: Reason(
         "the run took longer than it may",
+        Owner.TASK,
         True,
         "Split the issue, or raise `runs.timeout_seconds`.",
     ),
     _R.IDLE_TIMEOUT: Reason(
-        "the agent program was silent for too long", True, "Read the end of the agent's log."
+        "the agent program was silent for too long",
+        Owner.TASK,
+        True,
+        "Read the end of the agent's log.",
     ),
     _R.START_TIMEOUT: Reason(
         "the agent program did not come up in time",
+        Owner.AGENT,
         True,
         "Run `fleetbot check` on the agent's machine.",
     ),
     _R.NOT_ACKNOWLEDGED: Reason(
-        "the agent did not acknowledge the task in time", True, "Nothing; it goes to the queue."
+        "the agent did not acknowledge the task in time",
+        Owner.AGENT,
+        True,
+        "Nothing; it goes to the queue.",
     ),
     _R.AGENT_LOST: Reason(
-        "the agent missed its heartbeats", True, "Look at the runner on the agent's machine."
+        "the agent missed its heartbeats",
+        Owner.AGENT,
+        True,
+        "Look at the runner on the agent's machine.",
     ),
     _R.LEASE_EXPIRED: Reason(
         "the agent no longer spoke for its run",
+        Owner.AGENT,
         True,
         "Look at the runner on the agent's machine.",
     ),
     _R.AGENT_DEREGISTERED: Reason(
-        "the agent signed off", True, "Nothing; the task goes to another agent."
+        "the agent signed off", Owner.AGENT, True, "Nothing; the task goes to another agent."
     ),
     _R.RECEIPT_REFUTED: Reason(
         "Forgejo does not bear out the receipt",
+        Owner.TASK,
         True,
         "Read the receipt's comment on the issue.",
     ),
     _R.USAGE_LIMIT: Reason(
-        "the account's usage limit is reached", True, "Wait for the reset, or add an account."
+        "the account's usage limit is reached",
+        Owner.ACCOUNT,
+        True,
+        "Wait for the reset, or add an account.",
     ),
     _R.RATE_LIMITED: Reason(
-        "the model's provider is limiting requests", True, "Nothing; it is tried again later."
+        "the model's provider is limiting requests",
+        Owner.PROVIDER,
+        True,
+        "Nothing; it is tried again later.",
     ),
     _R.PROVIDER_UNAVAILABLE: Reason(
-        "the model's provider did not answer", True, "Nothing; it is tried again later."
+        "the model's provider did not answer",
+        Owner.PROVIDER,
+        True,
+        "Nothing; it is tried again later.",
     ),
     _R.AUTH_FAILED: Reason(
         "the agent program is not logged in",
+        Owner.AGENT,
         False,
         "Log in on the agent's machine, run `fleetbot check`, then retry.",
     ),
     _R.BILLING: Reason(
-        "the provider refuses for want of credit", False, "Top up the account, then retry."
+        "the provider refuses for want of credit",
+        Owner.ACCOUNT,
+        False,
+        "Top up the account, then retry.",
     ),
     _R.MODEL_NOT_FOUND: Reason(
         "the model named in the configuration is not to be had",
+        Owner.AGENT,
         False,
         "Correct `model` in the runner's configuration, then retry.",
     ),
     _R.CONTEXT_TOO_LONG: Reason(
-        "the task did not fit the model's context", False, "Split the issue, then retry."
+        "the task did not fit the model's context",
+        Owner.TASK,
+        False,
+        "Split the issue, then retry.",
     ),
     _R.PERMISSION_DENIED: Reason(
         "the agent was refused a permission it needed",
+        Owner.TASK,
         False,
         "Allow it in the agent's configuration, or answer its question, then retry.",
     ),
     _R.MAX_TURNS: Reason(
-        "the agent used up its turns", True, "Split the issue, or raise `max_turns`."
+        "the agent used up its turns", Owner.TASK, True, "Split the issue, or raise `max_turns`."
     ),
     _R.BUDGET_EXCEEDED: Reason(
         "the task's budget is used up",
+        Owner.TASK,
         False,
         "Retry: that gives it the budget once more. Or raise the budget, or split the issue.",
     ),
     _R.DAY_BUDGET_EXCEEDED: Reason(
         "the fleet's budget for the day is used up",
+        Owner.ACCOUNT,
         True,
         "Wait for the next day (UTC), or raise `budget.day_usd` or `budget.day_tokens`.",
     ),
     _R.UNREADABLE_OUTPUT: Reason(
         "the agent program's output could not be read",
+        Owner.TASK,
         True,
         "Check the program's version with `fleetbot check`.",
     ),
     _R.PROGRAM_MISSING: Reason(
-        "the agent program is not installed", False, "Install it, run `fleetbot check`, retry."
+        "the agent program is not installed",
+        Owner.AGENT,
+        False,
+        "Install it, run `fleetbot check`, retry.",
     ),
     _R.PROGRAM_UNSUPPORTED: Reason(
         "the agent program's version is not supported",
+        Owner.AGENT,
         False,
         "Install a supported version, run `fleetbot check`, then retry.",
     ),
     _R.SANDBOX_UNAVAILABLE: Reason(
         "the sandbox asked for cannot be had on that machine",
+        Owner.AGENT,
         False,
         "Install bubblewrap there or change `sandbox`; then retry.",
     ),
     _R.TEMPLATE_ERROR: Reason(
-        "the prompt template is wrong", False, "Correct the template it names, then retry."
+        "the prompt template is wrong",
+        Owner.AGENT,
+        False,
+        "Correct the template it names, then retry.",
     ),
     _R.WORKSPACE_FAILED: Reason(
-        "the worktree could not be prepared", True, "Read the agent's log; check disk and git."
+        "the worktree could not be prepared",
+        Owner.AGENT,
+        True,
+        "Read the agent's log; check disk and git.",
     ),
     _R.HOOK_FAILED: Reason(
-        "a workspace hook failed", True, "Read the agent's log; mend the hook it names."
+        "a workspace hook failed", Owner.TASK, True, "Read the agent's log; mend the hook it names."
     ),
     _R.FORBIDDEN_PATHS: Reason(
         "the agent changed what no agent may change, and nothing was pushed",
+        Owner.TASK,
         False,
         "Make that change yourself, or take the path out of `verify.forbidden_paths`; then retry.",
     ),
     _R.SECRET_IN_DIFF: Reason(
         "the agent committed a secret of its environment, and nothing was pushed",
+        Owner.TASK,
         False,
         "Say in the issue where such values belong, then retry.",
     ),
     _R.PUSH_REJECTED: Reason(
-        "Forgejo refused the push", False, "Check the runner's token and branch protection."
+        "Forgejo refused the push",
+        Owner.TASK,
+        False,
+        "Check the runner's token and branch protection.",
     ),
     _R.BRANCH_CONFLICT: Reason(
         "the task's branch holds commits of somebody else",
+        Owner.TASK,
         False,
         "Rename or delete that branch on Forgejo, then retry.",
     ),
     _R.FORGE_UNAVAILABLE: Reason(
-        "Forgejo could not be reached from the runner", True, "Nothing; it is tried again."
+        "Forgejo could not be reached from the runner",
+        Owner.FORGE,
+        True,
+        "Nothing; it is tried again.",
     ),
     _R.FORGE_REFUSED: Reason(
-        "Forgejo refused what the runner asked for", False, "Check the scopes of its token."
+        "Forgejo refused what the runner asked for",
+        Owner.TASK,
+        False,
+        "Check the scopes of its token.",
     ),
-    _R.CANCELLED_BY_USER: Reason("cancelled by a person", False, "Retry to take it up again."),
-    _R.ISSUE_CLOSED: Reason("the issue was closed", False, "Reopen the issue, or retry."),
+    _R.FORGE_LOGIN_FAILED: Reason(
+        "Forgejo does not know the runner's token",
+        Owner.AGENT,
+        True,
+        "Write a new token into the runner's `forge.token_file`; it is read again by itself.",
+    ),
+    _R.RUNNER_FAILED: Reason(
+        "the runner itself failed, which is a bug",
+        Owner.RUNNER,
+        True,
+        "Report the runner's log with this run's id.",
+    ),
+    _R.MODEL_REFUSED: Reason(
+        "the model refused the task",
+        Owner.TASK,
+        False,
+        "Say it otherwise in the issue, then retry.",
+    ),
+    _R.BASE_MISSING: Reason(
+        "the branch that the work should start from is not on Forgejo",
+        Owner.TASK,
+        False,
+        "Push that branch, or correct the issue's ref; then retry.",
+    ),
+    _R.DISK_FULL: Reason(
+        "the agent's machine has no room left",
+        Owner.AGENT,
+        True,
+        "Free some of its disk, or move `runner.root`.",
+    ),
+    _R.WORK_UNFIT: Reason(
+        "what the agent left cannot be handed over, and nothing was pushed",
+        Owner.TASK,
+        True,
+        "Read the agent's log: it names what is unfit.",
+    ),
+    _R.CANCELLED_BY_USER: Reason(
+        "cancelled by a person", Owner.TASK, False, "Retry to take it up again."
+    ),
+    _R.ISSUE_CLOSED: Reason(
+        "the issue was closed", Owner.TASK, False, "Reopen the issue, or retry."
+    ),
     _R.TRIGGER_REMOVED: Reason(
-        "the issue no longer asks for the fleet", False, "Put the trigger label back."
+        "the issue no longer asks for the fleet", Owner.TASK, False, "Put the trigger label back."
     ),
-    _R.RETRY_BY_USER: Reason("a person asked for it again", True, "Nothing."),
-    _R.ISSUE_REOPENED: Reason("the issue was reopened", True, "Nothing."),
+    _R.RETRY_BY_USER: Reason("a person asked for it again", Owner.TASK, True, "Nothing."),
+    _R.ISSUE_REOPENED: Reason("the issue was reopened", Owner.TASK, True, "Nothing."),
 }
