@@ -151,7 +151,9 @@ async def test_a_runner_killed_after_the_agents_end_hands_its_work_over(
 async def test_it_does_not_hand_over_a_worktree_in_another_state(scene: Scene) -> None:
     order = await scene.order()
     dies = DIES_ONCE.format(mark=scene.root / "mark")
-    config = scene.config_file("git checkout -q --detach; date > d.txt", more=dies)
+    config = scene.config_file(
+        "git rev-parse HEAD > $(git rev-parse --git-dir)/MERGE_HEAD; date > d.txt", more=dies
+    )
     await scene.orchestrator.assign(order)
     async with daemon(config) as first:
         await first.end()
