@@ -136,15 +136,18 @@ class Desk:
             clear(self.worktree)
             self.worktree.mkdir(parents=True)
             self.index.unlink(missing_ok=True)
+            await self._check_out(commit)
+            return
         try:
             await self._check_out(commit)
+            await self.in_tree("clean", "--quiet", "-ffd")
         except GitFailed:  # a folder that cannot be written
             await asyncio.to_thread(make_all_writable, self.worktree)
             await self._check_out(commit)
+            await self.in_tree("clean", "--quiet", "-ffd")
 
     async def _check_out(self, commit: str) -> None:
         await self.in_tree("checkout", "--quiet", "--force", "--detach", commit)
-        await self.in_tree("clean", "--quiet", "-ffd")
 
     @property
     def index(self) -> Path:
