@@ -50,6 +50,13 @@ class Desk:
                 await asyncio.to_thread(clear, self.path)
         bare.make(self.path, self._config(), borrows=(self.cache.objects,))
 
+    def borrow(self) -> None:
+        """See what the cache has now: it may have been made anew since this was opened."""
+        lenders = (self.path / bare.ALTERNATES).read_text("utf-8").splitlines()
+        if str(self.cache.objects) not in lenders:
+            places = (*map(Path, lenders), self.cache.objects)
+            bare.make(self.path, self._config(), borrows=places)
+
     def _config(self) -> str:
         more = (
             f'[remote "origin"]\n\turl = {self.cache.url}\n'

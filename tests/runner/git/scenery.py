@@ -48,9 +48,9 @@ class Forge:
         )
         return done.stdout.strip()
 
-    def create(self, repo: str, files: dict[str, str]) -> None:
+    def create(self, repo: str, files: dict[str, str], format: str = "sha1") -> None:
         path = self.root / f"{repo}.git"
-        self.git("init", "-q", "--bare", "-b", "main", str(path))
+        self.git("init", "-q", "--bare", f"--object-format={format}", "-b", "main", str(path))
         self.commit(repo, files)
 
     def create_part(self) -> str:
@@ -72,7 +72,13 @@ class Forge:
         """A commit by ada on a branch."""
         work = self.root / "work"
         shutil.rmtree(work, ignore_errors=True)
-        self.git("clone", "-q", f"{self.root}/{repo}.git", str(work))
+        there = self.root / f"{repo}.git"
+        format = self.git("rev-parse", "--show-object-format", cwd=there)
+        self.git("init", "-q", "-b", "main", f"--object-format={format}", str(work))
+        self.git("remote", "add", "origin", str(there), cwd=work)
+        self.git("fetch", "-q", "origin", cwd=work)
+        if self.git("branch", "-r", "--list", "origin/main", cwd=work):
+            self.git("checkout", "-q", "-B", "main", "origin/main", cwd=work)
         if onto:
             self.git("checkout", "-q", onto, cwd=work)
         if self.git("branch", "--show-current", cwd=work) != branch:
@@ -86,8 +92,8 @@ class Forge:
         return self.git("rev-parse", "HEAD", cwd=work)
 
 
-def workspaces(root: Path, forge: Forge, **settings: Any) -> Workspaces:
-    git = Git(forge.url, "fleet", "secret-token")
+def workspaces(root: Path, forge: Forge, git: Git | None = None, **settings: Any) -> Workspaces:
+    git = git or Git(forge.url, "fleet", "secret-token")
     return Workspaces(Root(root), WorkspaceConfig(**settings), git, forge.url, AUTHOR)
 
 
