@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.runner.git.scenery import REPO, Forge
+from tests.runner.git.site import Site, open_site
 
 
 @pytest.fixture
@@ -20,3 +22,9 @@ def forge(tmp_path: Path) -> Forge:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "state"
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with open_site(tmp_path) as site:
+        yield site
