@@ -8,6 +8,7 @@ import re
 import pytest
 from msgspec.structs import replace
 
+from fleetbot.devkit.forge import api
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread, not_shown_yet
@@ -127,14 +128,16 @@ async def test_files_of_another_push_are_not_taken_for_those_of_the_head(
     assert (await facts(stage, receipt)).files == not_shown_yet(evil)
 
 
-async def test_more_files_than_fit_on_a_page_are_all_read(stage: Stage) -> None:
+async def test_more_files_and_commits_than_fit_on_a_page_are_all_read(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_PAGE", 1)  # an administrator may set it
     run, pull, _ = await stage.given_filed()
-    for n in range(2):
-        many = {f"{n}/{m}.txt": "more" for m in range(30)}
-        await stage.forge.commit(REPO, run.branch, many, "More", by=BOT)
-    files = (await facts_of_pull(stage, run.branch, pull.number)).files
-    assert not isinstance(files, Unread)
-    assert len(files) == 61
+    await stage.forge.commit(REPO, run.branch, {"more.txt": "more"}, "More", by=BOT)
+    found = await facts_of_pull(stage, run.branch, pull.number)
+    assert found.files == ("hello.txt", "more.txt")
+    assert not isinstance(found.commits, Unread)
+    assert len(found.commits) == 2
 
 
 async def test_a_merged_pull_request_keeps_the_name_of_its_deleted_branch(stage: Stage) -> None:
