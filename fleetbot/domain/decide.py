@@ -280,10 +280,9 @@ def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy
             )
         case Refuted(reasons=reasons):
             return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread):
-            check_at = now + backoff(
-                policy.recheck_base_ms, policy.recheck_cap_ms, filed.checks, filed.receipt.id
-            )
+        case Unknown(unread=unread, soon=soon):
+            base = policy.recheck_soon_ms if soon else policy.recheck_base_ms
+            check_at = now + backoff(base, policy.recheck_cap_ms, filed.checks, filed.receipt.id)
             event = ev.ReceiptUnknown(
                 run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
             )
