@@ -92,21 +92,22 @@ class Away(Exception):
 class Forge:
     """A few calls of Forgejo's API with the runner's token. Methods raise RunFailed.
 
-    `delays`: seconds to wait before each further try of a call that got no answer.
+    `token` is asked for each call: people replace it. `delays`: seconds to wait before each further
+    try of a call that got no answer.
     """
 
     def __init__(
         self,
         http: aiohttp.ClientSession,
         url: str,
-        token: str,
+        token: Callable[[], str],
         *,
         trusted: Sequence[str] = (),
         delays: Sequence[float] = (1, 3, 10),
     ) -> None:
         self._http = http
         self.url = url
-        self._headers = {"Authorization": f"token {token}", "User-Agent": "fleetbot-runner"}
+        self._token = token
         self._trusted = frozenset(login.lower() for login in trusted)
         self._delays = delays
 
@@ -239,12 +240,13 @@ class Forge:
     async def _send(
         self, method: str, path: str, fields: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
+        headers = {"Authorization": f"token {self._token()}", "User-Agent": "fleetbot-runner"}
         try:
             async with self._http.request(
                 method,
                 f"{self.url}/api/v1{path}",
                 json=fields,
-                headers=self._headers,
+                headers=headers,
                 allow_redirects=False,
                 timeout=_TIMEOUT,
             ) as response:
@@ -266,7 +268,9 @@ def _read(status: int, body: bytes, kind: type[_T], doing: str) -> _T:
             return msgspec.json.decode(body, type=kind)
         except msgspec.DecodeError as problem:
             raise Away(f"{doing}: unreadable answer: {problem}") from None
-    raise RunFailed(ReasonCode.FORGE_REFUSED, f"{doing}: {_refusal(status, body)}")
+    unknown = status == 401
+    reason = ReasonCode.FORGE_LOGIN_FAILED if unknown else ReasonCode.FORGE_REFUSED
+    raise RunFailed(reason, f"{doing}: {_refusal(status, body)}")
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
+from fleetbot.runner.secret import Secret
 from tests.runner.scene import REPO, Scene
 
 BRANCH = "fleet/1-say-hello"
@@ -20,7 +21,9 @@ BRANCH = "fleet/1-say-hello"
 async def forge(scene: Scene) -> AsyncIterator[Forge]:
     """The fleet's account."""
     async with aiohttp.ClientSession() as http:
-        yield Forge(http, scene.forge.url, scene.fleet, trusted=("Bea",), delays=(0.01, 0.01))
+        yield Forge(
+            http, scene.forge.url, Secret(scene.fleet), trusted=("Bea",), delays=(0.01, 0.01)
+        )
 
 
 async def test_an_issue_and_what_people_said_without_fleetbots_own_words(
@@ -135,8 +138,8 @@ async def test_a_refusal_is_told_with_what_to_do(scene: Scene, forge: Forge) -> 
 async def test_a_token_is_known_by_its_owner_and_by_what_it_may(scene: Scene) -> None:
     reader = scene.forge.add_token("fleet", ("read:repository", "read:issue", "read:user"))
     async with aiohttp.ClientSession() as http:
-        able = Forge(http, scene.forge.url, scene.fleet)
-        unable = Forge(http, scene.forge.url, reader)
+        able = Forge(http, scene.forge.url, Secret(scene.fleet))
+        unable = Forge(http, scene.forge.url, Secret(reader))
 
         assert await able.login() == "fleet"
         await able.check_scopes("fleet", "absent")

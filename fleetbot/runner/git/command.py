@@ -12,19 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import network
 from fleetbot.runner.failure import RunFailed
 
-_NETWORK_SETTINGS = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-)
 Watch = Callable[[bytes], None]
 _OUTPUT_LIMIT = 32 * 2**20
 _AWAY = (
@@ -152,12 +142,21 @@ class Git:
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
+    `token` is asked for each of them: people replace it. `ca_file`: the certificates to trust at
+    the forge in place of the system's.
     """
 
-    def __init__(self, forge_url: str, username: str, token: str) -> None:
+    def __init__(
+        self, forge_url: str, username: str, token: Callable[[], str], ca_file: str = ""
+    ) -> None:
         self._forge_url = forge_url.rstrip("/") + "/"
-        credentials = base64.b64encode(f"{username}:{token}".encode()).decode()
-        self._header = f"Authorization: Basic {credentials}"
+        self._username = username
+        self._token = token
+        self._ca_file = ca_file
+
+    def _credentials(self) -> str:
+        login = f"{self._username}:{self._token()}"
+        return f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
 
     async def __call__(
         self,
@@ -205,8 +204,13 @@ class Git:
             "protocol.https.allow": "always",
             "protocol.file.allow": "user",  # that is us, but not a submodule
         }
+        # The variable would win over the setting of one address, so it becomes a setting as well.
+        if everywhere := os.environ.get("GIT_SSL_CAINFO"):
+            settings["http.sslCAInfo"] = everywhere
+        if self._ca_file:
+            settings[f"http.{self._forge_url}.sslCAInfo"] = self._ca_file
         if forge:
-            settings[f"http.{self._forge_url}.extraHeader"] = self._header
+            settings[f"http.{self._forge_url}.extraHeader"] = self._credentials()
             # git would show the credentials to whatever host the forge's address led on to.
             settings[f"http.{self._forge_url}.followRedirects"] = "false"
         env = {
@@ -222,8 +226,7 @@ class Git:
         for number, (key, value) in enumerate(settings.items()):
             env[f"GIT_CONFIG_KEY_{number}"] = key
             env[f"GIT_CONFIG_VALUE_{number}"] = value
-        passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
-        return env | passed
+        return env | network.child_env()
 
 
 def forge_failure(problem: GitFailed, doing: str) -> RunFailed:

@@ -55,6 +55,7 @@ class Handover:
             raise _nothing_done(finished.permission_denials)
         self._check_paths(files)
         await self._check_secrets(head)
+        await self._setup.leases.confirm(order.run)  # whoever has the run now pushes in its name
         await repository.push(order.branch, head, self._remote)
         self._remote = head
         self._note(f"pushed {head[:10]} to {order.branch}")

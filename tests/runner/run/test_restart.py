@@ -215,7 +215,6 @@ async def test_a_restart_of_the_orchestrator_is_invisible_to_the_run(
         await scene.orchestrator.down()
         await runner.line("orchestrator not reached")
         gate.open()
-        await runner.line("pull request")
         await scene.orchestrator.up()
         await scene.settled(order)
 
@@ -316,7 +315,7 @@ async def test_a_run_goes_on_while_its_agent_registers_anew(scene: Scene, gate: 
     orchestrator, order = scene.orchestrator, await scene.order()
     await orchestrator.assign(order)
 
-    async with daemon(scene.config_file(f"{gate.step}; {WRITES_A_FILE}")):
+    async with daemon(scene.config_file(f"{gate.step}; echo on; {WRITES_A_FILE}")):
         await orchestrator.until(at_work(order.run))
         orchestrator.holds_registering = True
         orchestrator.tokens["worker-1"] = "another"
@@ -335,7 +334,7 @@ async def test_a_run_that_is_not_known_for_a_lease_waits_in_the_spool(
 ) -> None:
     orchestrator, order = scene.orchestrator, await scene.order()
     orchestrator.lease_seconds = 0.1
-    config = scene.config_file(f"{gate.step}; {WRITES_A_FILE}")
+    config = scene.config_file(f"{gate.step}; echo on; {WRITES_A_FILE}")
     await orchestrator.assign(order)
     async with daemon(config) as first:
         await orchestrator.until(at_work(order.run))
