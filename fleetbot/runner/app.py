@@ -111,7 +111,7 @@ async def _machine(
     identity = Identity(settings.author_name, settings.author_email)
     # Every waiting claim holds a connection: no limit but the agents' own.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        forge = Forge(http, settings.url, settings.token, trusted=settings.trusted)
+        forge = Forge(http, settings.url, lambda: settings.token, trusted=settings.trusted)
         workspaces = Workspaces(
             config.root, config.workspace, git, settings.url, identity, forge.heads
         )

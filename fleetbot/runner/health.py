@@ -61,7 +61,7 @@ async def _sandbox_line(agent: AgentConfig) -> HealthLine:
 
 async def machine_lines(config: Config, http: aiohttp.ClientSession) -> list[HealthLine]:
     """What all agents of this runner need, besides the orchestrator."""
-    forge = Forge(http, config.forge.url, config.forge.token, delays=())
+    forge = Forge(http, config.forge.url, lambda: config.forge.token, delays=())
     return [await _git_line(), _disk_line(config.root.path), await _forge_line(config, forge)]
 
 

@@ -22,7 +22,6 @@ async def read(forge: Forge, repo: str, number: int) -> Briefing:
     """Raises RunFailed."""
     issue, comments = await together(forge.issue(repo, number), forge.comments(repo, number))
     people = sorted({issue.author, *(comment.author for comment in comments)})
-    answers = await together(*(forge.is_trusted(repo, login) for login in people))
-    trusted = {login for login, answer in zip(people, answers, strict=True) if answer}
-    heeded = tuple(comment for comment in comments if comment.author in trusted)
-    return Briefing(issue, heeded, len(comments) - len(heeded), issue.author in trusted)
+    trust = await forge.trust(repo, people)
+    heeded = tuple(comment for comment in comments if comment.author in trust.trusted)
+    return Briefing(issue, heeded, len(comments) - len(heeded), issue.author in trust.trusted)
