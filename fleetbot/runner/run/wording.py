@@ -16,6 +16,7 @@ _BREAK = "\N{ZERO WIDTH SPACE}"
 _PART_BEGINS, _PART_ENDS = "<!-- fleetbot: begin -->", "<!-- fleetbot: end -->"
 
 _DRAFT = re.compile(r"\s*(?:\[\s*(?:wip|draft)\s*\]|(?:wip|draft)\s*:)[\s:-]*", re.IGNORECASE)
+_SKIPPED = re.compile(r"\A(skip-checks):(?=\s*true)", re.IGNORECASE)
 _SKIP = re.compile(
     r"\[(\s*(?:skip ci|ci skip|no ci|skip actions|actions skip)\s*)\]", re.IGNORECASE
 )
@@ -54,7 +55,7 @@ def line_of(text: str, most: int) -> str:
 
 def _plain(line: str) -> str:
     line = _DRAFT.sub("", line) if _DRAFT.match(line) else line
-    line = _SKIP.sub(r"\1", line)
+    line = _SKIPPED.sub(r"\1", _SKIP.sub(r"\1", line))
     line = _LINK.sub("", _ADDRESS.sub("", line))
     return " ".join(_NAME.sub(lambda name: f"`{name[0]}`", line).split())
 

@@ -133,6 +133,7 @@ def test_every_closing_word_is_known_to_the_look_itself() -> None:
         ("[WIP] Draft: wip: greet", "greet"),
         ("Wipe the disk: fast", "Wipe the disk: fast"),
         ("[skip ci] Greet", "skip ci Greet"),
+        ("skip-checks: true", "skip-checks true"),
         ("As in ada/widgets#3.", "As in `ada/widgets#3`."),
         ("Mail foo@bar.org about C#7", "Mail foo@bar.org about C#7"),
         ("Update @types/node, please", "Update `@types/node`, please"),
