@@ -139,6 +139,17 @@ async def test_an_administrator_is_told_of_everybody_in_an_organisation(
     assert await forge.trust(crew, ["dora", "eve"]) == Trust(frozenset({"dora"}))
 
 
+async def test_a_crowd_is_not_asked_for_one_by_one_by_who_is_told_nothing(
+    scene: Scene, forge: Forge
+) -> None:
+    before = len(scene.forge.requests)
+
+    trust = await forge.trust(REPO, ["ada", *(f"reporter-{number}" for number in range(100))])
+
+    assert trust == Trust(frozenset({"ada"}))
+    assert len(scene.forge.requests) - before == 3
+
+
 @pytest.mark.parametrize("status", [403, 404])
 async def test_where_teams_are_not_told_nobody_is_trusted_on_a_guess(
     scene: Scene, forge: Forge, crew: str, status: int

@@ -21,6 +21,7 @@ _SAID_LIMIT = 300
 _NO_ANSWER = frozenset({408, 429})
 _MOVED = re.compile(r"/repos/([^/?#]+/[^/?#]+)")
 _ADVICE = {
+    401: "it does not know the runner's token, which was revoked or has expired: give it a new one",
     403: "the runner's account or its token may not do this: it needs write access to the "
     "repository, and the scopes write:repository and write:issue",
     404: "it does not exist, or the runner's account cannot see it: make it a collaborator",
@@ -122,15 +123,13 @@ class Calls:
 
     def refused(self, answer: Answer, doing: str) -> RunFailed:
         """What an answer that is no success means, by its status alone."""
-        if answer.status == 401:
-            advice = "the forge does not know the runner's token: it was revoked, or has expired"
-            return RunFailed(ReasonCode.FORGE_LOGIN_FAILED, f"{doing}: {advice}")
         advice = _ADVICE.get(answer.status, "")
         if 300 <= answer.status < 400:
             advice = _moved_to(answer.location)
-        said = f"the forge answered {answer.status}"
-        parts = filter(None, (said, self._message(answer.body), advice))
-        return RunFailed(ReasonCode.FORGE_REFUSED, f"{doing}: {'; '.join(parts)}")
+        parts = (f"the forge answered {answer.status}", self._message(answer.body), advice)
+        unknown = answer.status == 401
+        reason = ReasonCode.FORGE_LOGIN_FAILED if unknown else ReasonCode.FORGE_REFUSED
+        return RunFailed(reason, f"{doing}: {'; '.join(filter(None, parts))}")
 
     def _message(self, body: bytes) -> str:
         """What Forgejo says; it may repeat the token."""

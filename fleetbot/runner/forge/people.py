@@ -7,13 +7,16 @@ of teams that may only read (`GetRepoAssignees`). There it counts only where no 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from fleetbot.runner.concurrency import together
 from fleetbot.runner.forge.http import Calls, repo_path
 from fleetbot.runner.forge.shapes import WRITERS, Permission, Team, User
+
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,7 @@ class People:
     async def trust(self, repo: str, logins: Collection[str]) -> Trust:
         """Who of them is named in the settings or may write to the repository. Raises RunFailed."""
         named = frozenset(login for login in logins if login.lower() in self._named)
-        others = sorted(set(filter(None, logins)) - named)
-        answers = await together(*(self._may_write(repo, login) for login in others))
-        told = dict(zip(others, answers, strict=True))
+        told = await self._told(repo, sorted(set(filter(None, logins)) - named))
         writers = frozenset(login for login, answer in told.items() if answer)
         untold = frozenset(login for login, answer in told.items() if answer is None)
         if not untold:
@@ -44,6 +45,21 @@ class People:
         if all_write:
             return Trust(named | writers | likely)
         return Trust(named | writers, likely)
+
+    async def _told(self, repo: str, logins: Sequence[str]) -> dict[str, bool | None]:
+        """Whether each may write. Who is refused the first answer is not told of the others."""
+        if not logins:
+            return {}
+        if await self._may_write(repo, logins[0]) is None:
+            return dict.fromkeys(logins)
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(login: str) -> bool | None:
+            async with slots:
+                return await self._may_write(repo, login)
+
+        answers = await together(*(one(login) for login in logins))
+        return dict(zip(logins, answers, strict=True))
 
     async def _may_write(self, repo: str, login: str) -> bool | None:
         """None where it is not for us to know."""
