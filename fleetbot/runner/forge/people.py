@@ -50,7 +50,8 @@ class People:
         """Whether each may write. Who is refused the first answer is not told of the others."""
         if not logins:
             return {}
-        if await self._may_write(repo, logins[0]) is None:
+        first = await self._may_write(repo, logins[0])
+        if first is None:
             return dict.fromkeys(logins)
         slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -58,8 +59,8 @@ class People:
             async with slots:
                 return await self._may_write(repo, login)
 
-        answers = await together(*(one(login) for login in logins))
-        return dict(zip(logins, answers, strict=True))
+        answers = await together(*map(one, logins[1:]))
+        return dict(zip(logins, (first, *answers), strict=True))
 
     async def _may_write(self, repo: str, login: str) -> bool | None:
         """None where it is not for us to know."""
