@@ -109,7 +109,10 @@ class WorkspaceConfig(Table, frozen=True):
 
 
 class LimitsConfig(Table, frozen=True):
-    """How long an agent program may take. The orchestrator's own limit of a run counts as well."""
+    """How long an agent program may take. The orchestrator's own limit of a run counts as well.
+
+    `prompt_chars`: how long a prompt may be, about; of longer threads the newest comments stay.
+    """
 
     wall_seconds: Seconds = 3 * 3600
     idle_seconds: Seconds = 900
@@ -117,6 +120,7 @@ class LimitsConfig(Table, frozen=True):
     provider_seconds: Seconds = 180
     grace_seconds: Seconds = 5
     question_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 1800
+    prompt_chars: Annotated[int, Meta(ge=4000)] = 60_000
 
 
 class AgentConfig(Table, frozen=True):

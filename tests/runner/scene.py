@@ -164,6 +164,16 @@ class Scene:
     async def pulls(self) -> list[Any]:
         return list(await self.call("GET", f"/repos/{REPO}/pulls?state=all"))
 
+    async def merge(self, number: int, fields: dict[str, str] | None = None) -> None:
+        """Ada merges a pull request."""
+        headers = {"Authorization": f"token {self.ada}"}
+        url = f"{self.forge.url}/api/v1/repos/{REPO}/pulls/{number}/merge"
+        async with (
+            aiohttp.ClientSession(headers=headers, raise_for_status=True) as http,
+            http.post(url, json=fields or {"Do": "merge"}),
+        ):
+            pass
+
     def git(self, *args: str, cwd: Path) -> str:
         done = subprocess.run(
             ["git", "-c", "user.name=ada", "-c", "user.email=ada@example.org", *args],

@@ -13,7 +13,9 @@ from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.git.command import Completed, complete
 from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
+from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox import bubblewrap
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
@@ -60,7 +62,9 @@ class Handover:
         self._remote = head
         self._note(f"pushed {head[:10]} to {order.branch}")
         summary = await self._summary(finished.summary, head)
-        pull = await self._pull_request(summary, head)
+        pull = await present(self._setup, order, start.base, summary, self._note)
+        if not await self._setup.machine.forge.pulls.await_head(order.repo, pull.number, head):
+            self._note("the forge has not noticed the push yet; the check will wait for it")
         return ReceiptRequest(
             run=order.run,
             pull_request=pull.number,
@@ -92,8 +96,7 @@ class Handover:
     async def _commit_leftovers(self) -> None:
         if not (await self._inside("git", "status", "--porcelain")).stdout:
             return
-        title = " ".join(self._order.title.split())[:60] or "Changes"
-        message = f"{title} (#{self._order.issue})"
+        message = subject_of(self._order.title, self._order.issue)
         await self._inside("git", "add", "--all")
         await self._inside("git", "commit", "--quiet", "--no-verify", f"--message={message}")
         self._note("committed what the agent left uncommitted")
@@ -132,23 +135,6 @@ class Handover:
             text = "\n".join(f"- {subject}" for subject in subjects)
         return self._setup.mask(text)[:_SUMMARY_LIMIT]
 
-    async def _pull_request(self, summary: str, head: str) -> PullRequest:
-        order, machine = self._order, self._setup.machine
-        forge, closes = machine.forge, machine.config.forge.closes
-        mention = f"{closes} #{order.issue}" if closes else f"For #{order.issue}"
-        body = (
-            f"{_inert(summary)}\n\n{mention}\n\n"
-            f"By the agent `{self._setup.agent.name}`, run `{order.run}`."
-        )
-        title = " ".join(order.title.split())[:255] or f"Issue {order.issue}"
-        pull = await forge.pull_request(
-            order.repo, order.branch, self._tree.start.base, title=title, body=body
-        )
-        self._note(f"pull request #{pull.number}")
-        if not await forge.await_head(order.repo, pull.number, head):
-            self._note("the forge has not noticed the push yet; the check will wait for it")
-        return pull
-
     def _artifacts(self, pull: PullRequest, head: str) -> tuple[Artifact, ...]:
         order, url = self._order, self._setup.machine.forge.url
         branch = quote(order.branch, safe="/")
@@ -180,8 +166,3 @@ def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
         f"{f' and {more} more' if more > 0 else ''}; "
         "allow that in the agent's settings, or when it is asked for, then retry",
     )
-
-
-def _inert(text: str) -> str:
-    """An agent's words in which nobody is mentioned and no issue closed."""
-    return re.sub(r"([@#])(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text)
