@@ -23,6 +23,7 @@ from fleetbot.runner.run.spool import Spool
 from fleetbot.runner.sandbox.process import sweep
 
 _TIDY_SECONDS = 3600.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 Say = Callable[[str, str], None]
 
 
@@ -64,7 +65,7 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
 
 @contextlib.contextmanager
 def signals(stop: Stop, say: Say) -> Iterator[None]:
-    """SIGTERM and SIGINT: the first drains, the second stops."""
+    """SIGTERM, SIGINT and a closed terminal: the first drains, the second stops."""
     loop = asyncio.get_running_loop()
 
     def heard(name: str) -> None:
@@ -72,12 +73,12 @@ def signals(stop: Stop, say: Say) -> Iterator[None]:
         again = "stopping now" if stop.halt.is_set() else "draining; once more to stop at once"
         say("runner", f"{name}: {again}")
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         loop.add_signal_handler(number, heard, number.name)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPPING:
             loop.remove_signal_handler(number)
 
 

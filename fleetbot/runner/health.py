@@ -15,10 +15,10 @@ from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
-from fleetbot.runner.git.command import complete
 from fleetbot.runner.link import read_token
 from fleetbot.runner.run import prompt
 from fleetbot.runner.sandbox import bubblewrap, process
+from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.session.contract import Adapter, HealthLine
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
