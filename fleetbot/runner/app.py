@@ -31,6 +31,7 @@ from fleetbot.runner.wellbeing import ForgeWatch
 
 _TIDY_SECONDS = 3600.0
 _REMIND_SECONDS = 600.0
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Stop:
@@ -75,7 +76,7 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
 
 @contextlib.contextmanager
 def signals(stop: Stop, say: Say) -> Iterator[None]:
-    """SIGTERM and SIGINT: the first drains, the second stops."""
+    """SIGTERM, SIGINT and a closed terminal: the first drains, the second stops."""
     loop = asyncio.get_running_loop()
 
     def heard(name: str) -> None:
@@ -83,12 +84,12 @@ def signals(stop: Stop, say: Say) -> Iterator[None]:
         again = "stopping now" if stop.halt.is_set() else "draining; once more to stop at once"
         say("runner", f"{name}: {again}")
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _STOPPING:
         loop.add_signal_handler(number, heard, number.name)
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPPING:
             loop.remove_signal_handler(number)
 
 

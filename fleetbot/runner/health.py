@@ -15,11 +15,11 @@ from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
-from fleetbot.runner.git.command import complete
 from fleetbot.runner.link import read_token
 from fleetbot.runner.network import open_session
 from fleetbot.runner.run import prompt
 from fleetbot.runner.sandbox import bubblewrap, process
+from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.session.contract import Adapter, HealthLine
 from fleetbot.runner.tokens import Tokens
 

@@ -11,12 +11,12 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
-from fleetbot.runner.git.command import Completed, complete
 from fleetbot.runner.git.workspace import Worktree
 from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox import bubblewrap
+from fleetbot.runner.sandbox.complete import Completed, complete
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
