@@ -119,6 +119,10 @@ class DevForge:
     def add_token(self, login: str, scopes: Iterable[str] = ("all",)) -> str:
         return self._world.new_token(self._account(login).login, frozenset(scopes))
 
+    def revoke_token(self, token: str) -> None:
+        """From now on it is not known."""
+        del self._world.tokens[token]
+
     def add_org(self, login: str) -> None:
         """An organisation; its repositories are reached through collaborators and teams."""
         repos.new_account(self._world, login, org=True)

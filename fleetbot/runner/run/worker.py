@@ -266,7 +266,7 @@ class Worker:
         until = end - _MARGIN * self._order.timeout_seconds
 
         async def deliver() -> ReceiptRequest:
-            await self._setup.machine.forge.issue(self._order.repo, self._order.issue)
+            await self._setup.machine.quick_forge.issue(self._order.repo, self._order.issue)
             return await handover.deliver(finished, self._record.usage)
 
         try:
