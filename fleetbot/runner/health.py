@@ -25,7 +25,6 @@ from fleetbot.runner.tokens import Tokens
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
-_LEAST_FREE = 2 * 10**9
 _LOGINS = (".claude/.credentials.json", ".codex/auth.json")
 """Where the programs keep their logins, below the agent's home."""
 
@@ -71,7 +70,8 @@ async def machine_lines(config: Config, tokens: Tokens, forge: Forge) -> list[He
 
     `forge` asks once: what is away is found to be away.
     """
-    return [await _git_line(), disk_line(config.root.path), await _forge_line(config, forge)]
+    disk = disk_line(config.root.path, config.workspace.min_free_gb)
+    return [await _git_line(), disk, await _forge_line(config, forge)]
 
 
 def stamp(config: Config, agent: AgentConfig, tokens: Tokens) -> object:
@@ -102,7 +102,8 @@ async def _git_line() -> HealthLine:
     return HealthLine("git", version >= _OLDEST_GIT, done.stdout.strip(), remedy)
 
 
-def disk_line(root: Path) -> HealthLine:
+def disk_line(root: Path, least_free_gb: float) -> HealthLine:
+    """Whether a run would find room below the runner's root."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         free = shutil.disk_usage(root).free
@@ -111,8 +112,9 @@ def disk_line(root: Path) -> HealthLine:
         return HealthLine("disk", False, f"{root}: {problem.strerror}", "correct runner.root")
     if not writable:
         return HealthLine("disk", False, f"{root} cannot be written", "correct runner.root")
-    remedy = "free some space, or lower workspace.max_gb"
-    return HealthLine("disk", free > _LEAST_FREE, f"{free / 10**9:.1f} GB free at {root}", remedy)
+    remedy = "free some space, or lower workspace.max_gb; workspace.min_free_gb is what it takes"
+    has_room = free >= least_free_gb * 10**9
+    return HealthLine("disk", has_room, f"{free / 10**9:.1f} GB free at {root}", remedy)
 
 
 async def _forge_line(config: Config, forge: Forge) -> HealthLine:

@@ -138,11 +138,10 @@ class Host:
 
     async def _make_room(self) -> bool:
         """Whether there is room on the disk for a run; what is not needed any more goes first."""
-        root = self._machine.config.root.path
-        if health.disk_line(root).ok:
-            return True
-        await self._machine.workspaces.remove_old()
-        return health.disk_line(root).ok
+        workspaces = self._machine.workspaces
+        if not workspaces.room():
+            await workspaces.remove_old()
+        return workspaces.room()
 
     def _stamp(self) -> object:
         return health.stamp(self._machine.config, self._agent, self._machine.tokens)

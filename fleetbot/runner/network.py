@@ -37,6 +37,8 @@ def proxy_of(url: str) -> str | None:
 def child_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What git needs of the environment: curl knows HTTP_PROXY in small letters only."""
     found = {name: environ[name] for name in _CERTIFICATES if name in environ}
+    if folder := environ.get("GIT_SSL_CAPATH") or environ.get("SSL_CERT_DIR"):
+        found["GIT_SSL_CAPATH"] = folder
     for name in _PROXIES:
         if value := environ.get(name) or environ.get(name.upper()):
             found[name] = value

@@ -11,19 +11,19 @@ import secrets
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled, together
 from fleetbot.runner.failure import RunFailed, fault
-from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
-from fleetbot.runner.run import briefing
+from fleetbot.runner.run import briefing, keeping
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import Handover
+from fleetbot.runner.run.keeping import is_fenced
 from fleetbot.runner.run.patience import Patience
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
@@ -43,9 +43,12 @@ from fleetbot.wire import FailRequest, ReceiptAnswer, ReceiptRequest
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
 _PREPARE_SECONDS = 600.0
+_HALT_SECONDS = 5.0
 _MARGIN = 0.05
 """Of a run's time: what is left for telling, before the orchestrator ends the run itself."""
-_MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF})
+_MENDABLE = frozenset(
+    {ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT}
+)
 """What the program may mend once, in the same run."""
 _PASSES = frozenset({ReasonCode.FORGE_UNAVAILABLE, ReasonCode.FORGE_LOGIN_FAILED})
 """What finished work waits for: a forge that is away, a token that somebody replaces."""
@@ -70,6 +73,7 @@ class Worker:
         self._patience = Patience(self._announce, setup.heard)
         self._steps: asyncio.Task[None] | None = None
         self._cancelled: str | None = None
+        self._is_fenced = False
         self._settling = False
         self._warned = False
 
@@ -88,6 +92,7 @@ class Worker:
 
     def cancel(self, reason: str) -> None:
         """The orchestrator takes the run away. While it is being settled, the answer says so."""
+        self._is_fenced = is_fenced(reason)
         self._end_steps(f"cancelled: {reason}")
 
     def _end_steps(self, why: str) -> None:
@@ -155,6 +160,7 @@ class Worker:
         if isinstance(problem, Unauthorized):
             raise problem
         if isinstance(problem, Superseded):
+            self._is_fenced = True
             self._end_steps(f"given up: {problem}")
         if problem is not None:
             self._say(f"the rest of the run's log does not arrive: {problem}")
@@ -182,7 +188,17 @@ class Worker:
             self._announce("the runner is back; the agent's work is handed over")
             await self._attempt((), _acknowledged_before)
         else:
+            await self._keep_what_was_left()
             await self._fail(_restarted())
+
+    async def _keep_what_was_left(self) -> None:
+        """The runner was killed at work: the next attempt may be on another machine."""
+        workspaces, env = self._setup.machine.workspaces, self._setup.run_env(self._order)
+        try:
+            async with workspaces.open(self._order, env, keep_changes=True) as tree:
+                await keeping.keep(tree, self._setup, self._order, env, self._announce)
+        except RunFailed as failure:
+            self._say(f"the work stays on this machine: {failure.detail}")
 
     async def _attempt(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
         """Work until a receipt is settled, or report why there is none.
@@ -217,7 +233,22 @@ class Worker:
             self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
             if self._record.finished is not None and not tree.as_left:
                 raise _restarted()
-            await self._work_until_settled(tree, env, briefed, refuted, end)
+            try:
+                is_verified = await self._work_until_settled(tree, env, briefed, refuted, end)
+            except BaseException as problem:
+                await self._keep_work(tree, env, problem)
+                raise
+            if is_verified:
+                await keeping.forget(tree, self._say)
+
+    async def _keep_work(self, tree: Worktree, env: dict[str, str], problem: BaseException) -> None:
+        """Where the run is still ours, the next attempt gets what it made, wherever that is."""
+        if isinstance(problem, LinkError) or self._is_fenced:
+            return
+        if isinstance(problem, asyncio.CancelledError) and self._cancelled is None:
+            await keeping.keep(tree, self._setup, self._order, env, self._announce, _HALT_SECONDS)
+        else:
+            await keeping.keep(tree, self._setup, self._order, env, self._announce)
 
     async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
         workspaces = self._setup.machine.workspaces
@@ -244,7 +275,8 @@ class Worker:
         briefed: Briefing,
         refuted: tuple[str, ...],
         end: float,
-    ) -> None:
+    ) -> bool:
+        """Whether what it came to was verified. Raises RunFailed."""
         handover = Handover(self._setup, self._order, tree, env, self._announce)
         finished = self._record.finished
         while True:
@@ -253,16 +285,17 @@ class Worker:
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.
                 await self._record.promise(TurnEnded(finished))
-            await self._after_run(tree.path, env)
-            wrong = await self._hand_over(handover, finished, end)
-            if wrong is None:
-                return
-            finished, refuted = None, wrong
+            await self._after_run(tree, env)
+            answer = await self._hand_over(handover, finished, end)
+            if isinstance(answer, ReceiptAnswer) and _is_settled(answer):
+                return answer.verdict is Verdict.VERIFIED
+            finished = None
+            refuted = answer.reasons if isinstance(answer, ReceiptAnswer) else (answer,)
 
     async def _hand_over(
         self, handover: Handover, finished: Finished, end: float
-    ) -> tuple[str, ...] | None:
-        """What is wrong with the work, for the program to mend; None when the run is settled."""
+    ) -> ReceiptAnswer | str:
+        """What the orchestrator finds, or why the work was not pushed, for the program to mend."""
         until = end - _MARGIN * self._order.timeout_seconds
 
         async def deliver() -> ReceiptRequest:
@@ -277,15 +310,14 @@ class Worker:
             self._warned = True
             await self._record.promise(NotPushed())
             self._announce(f"not pushed: {failure.detail}")
-            return (failure.detail,)
+            return failure.detail
         due = ReceiptDue(secrets.token_hex(16), request)
         await self._record.promise(due)
-        answer = await self._settle(due)
-        return None if _is_settled(answer) else answer.reasons
+        return await self._settle(due)
 
-    async def _after_run(self, path: Path, env: dict[str, str]) -> None:
+    async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await self._setup.machine.workspaces.run_hook("after_run", path, env)
+            await tree.run_hook("after_run", env)
         except RunFailed as failure:
             self._announce(f"after the run: {failure.detail}")
 
