@@ -150,7 +150,9 @@ def _check_mergeable(call: Call, ticket: Ticket, pull: Pull) -> None:
 
 async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
     repo, base = call.repo, shapes.base_commit(call.repo, pull)
-    title = call.field("MergeTitleField", str, "") or f"Merge pull request '{ticket.title}'"
+    title = call.field("MergeTitleField", str, "") or (
+        f"Merge pull request '{ticket.title}' (#{ticket.number}) from {pull.head} into {pull.base}"
+    )
     try:
         sha = await repo.git.merge(base, pull.head_sha, call.required("Do"), title)
     except GitError as error:
@@ -160,8 +162,8 @@ async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
     pull.merged, pull.merged_by, pull.merge_sha = ticket.closed, call.user, sha
     pull.base_sha_at_merge = base
     await call.notify.ticket(repo, ticket, call.user, "closed")
-    text = f"{ticket.title}\n{ticket.body}"
-    await close_named_issues(call.world, call.notify, repo, call.user, text, sha)
+    for text in (ticket.title, ticket.body):
+        await close_named_issues(call.world, call.notify, repo, call.user, text, sha)
     await refs_changed(call.world, call.notify, repo, call.user)
 
 

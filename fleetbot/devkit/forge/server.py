@@ -30,7 +30,7 @@ from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.pages import Pages
 from fleetbot.devkit.forge.pull_refs import PullRefs
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Repo, World
+from fleetbot.devkit.forge.state import Access, Account, Repo, Team, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -133,9 +133,25 @@ class DevForge:
     def add_token(self, login: str, scopes: Iterable[str] = ("all",)) -> str:
         return self._world.new_token(self._account(login).login, frozenset(scopes))
 
+    def revoke_token(self, token: str) -> None:
+        """From now on it is not known."""
+        del self._world.tokens[token]
+
     def add_org(self, login: str) -> None:
-        """An organisation; its repositories are reached through collaborators."""
+        """An organisation; its repositories are reached through collaborators and teams."""
         repos.new_account(self._world, login, org=True)
+
+    def add_team(
+        self,
+        org: str,
+        name: str,
+        permission: Literal["read", "write", "admin"],
+        members: Iterable[str],
+    ) -> None:
+        """A team of the organisation, with all its repositories."""
+        people = [self._account(login) for login in members]
+        team = Team(self._world.next_id(), name, _PERMISSIONS[permission], people)
+        self._account(org).teams.append(team)
 
     async def create_repo(
         self,

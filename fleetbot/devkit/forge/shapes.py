@@ -15,6 +15,7 @@ from fleetbot.devkit.forge.state import (
     Pull,
     Repo,
     Review,
+    Team,
     Ticket,
     World,
 )
@@ -106,6 +107,22 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
         "object_format_name": "sha1",
         "topics": [],
         "repo_transfer": None,
+    }
+
+
+def team(row: Team) -> Json:
+    mode = row.access.name.lower()
+    units = ["repo.code", "repo.issues", "repo.pulls"]
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": "",
+        "organization": None,
+        "includes_all_repositories": True,
+        "permission": mode,
+        "units": units,
+        "units_map": dict.fromkeys(units, mode),
+        "can_create_org_repo": False,
     }
 
 

@@ -11,12 +11,12 @@ import msgspec
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run import prompt
-from fleetbot.runner.run.briefing import Briefing
+from fleetbot.runner.run.briefing import Briefing, about_trust, fitted, telling
 from fleetbot.runner.run.memory import Memory
 from fleetbot.runner.run.messages import Messages
-from fleetbot.runner.run.prompt import CommentContext, Context, IssueContext
+from fleetbot.runner.run.prompt import Context
 from fleetbot.runner.run.questions import Questions
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
@@ -37,6 +37,7 @@ class Conversation:
         self._memory: Memory = setup.memories.of(record.order.task)
         self._used_before = record.usage
         self._resets_at: int | None = None
+        self._telling: tuple[str, ...] = ()
         self._messages = Messages(setup.link, record.order.run, record.order.notes, log.add)
         self._questions = Questions(
             setup.link,
@@ -59,6 +60,8 @@ class Conversation:
         seconds: float,
     ) -> contract.Finished:
         """Let the program work until it ends well. Raises RunFailed."""
+        if not self._telling and (said := about_trust(briefing)):
+            self._log.add(said)
         text = prompt.load(self._setup.agent.prompt).fill(self._context(tree, briefing, refuted))
         spec = self._spec(tree, env, text, seconds)
         self._used_before = self._record.usage
@@ -95,32 +98,30 @@ class Conversation:
         )
 
     def _context(self, tree: Worktree, briefing: Briefing, refuted: tuple[str, ...]) -> Context:
-        order, issue = self._order, briefing.issue
+        order, room = self._order, self._setup.machine.config.limits.prompt_chars
+        known = self._memory.told if self.resumes else ()
+        seen = self.resumes and (tree.as_left or bool(self._telling))
+        more = {
+            "refuted": fitted(refuted, room // 8),
+            "messages": fitted(self._messages.take(), room // 4),
+            "earlier": () if seen else fitted(tree.earlier, room // 16),
+        }
+        room -= sum(len(text) for texts in more.values() for text in texts)
+        told = telling(briefing, order.kind, known, room)
+        self._telling = told.marks
         return Context(
             agent=self._setup.agent.name,
             repo=order.repo,
             branch=order.branch,
             base=tree.start.base,
             attempt=order.attempt,
-            issue=IssueContext(
-                number=issue.number,
-                title=issue.title,
-                kind=order.kind,
-                body=issue.body or "",
-                author=issue.author,
-                url=issue.html_url,
-                trusted=briefing.author_trusted,
-            ),
-            comments=tuple(
-                CommentContext(comment.author, comment.body or "", comment.created_at)
-                for comment in briefing.comments
-            ),
+            issue=told.issue,
+            comments=told.comments,
             left_out=briefing.left_out,
+            older=told.older,
             instructions=prompt.instructions_in(tree.path),
-            earlier=tree.earlier,
-            messages=self._messages.take(),
-            refuted=refuted,
             resumed=self.resumes,
+            **more,
         )
 
     def _limits(self, seconds: float) -> contract.Limits:
@@ -138,7 +139,7 @@ class Conversation:
             if isinstance(event, contract.Finished):
                 if spec.session is not None and event.outcome == "failed" and not greeted:
                     # The session could not be taken up again: the next attempt begins a new one.
-                    self._remember(session=None, usage=Usage())
+                    self._remember(session=None, usage=Usage(), told=())
                 return event
             greeted = greeted or isinstance(event, contract.SessionStarted)
             self._take(event, session)
@@ -160,7 +161,9 @@ class Conversation:
                 at = event.resets_at
                 self._resets_at = None if at is None else int(at * 1000)
             case contract.SessionStarted() if event.session != self._memory.session:
-                self._remember(session=event.session, usage=Usage())
+                self._remember(session=event.session, usage=Usage(), told=self._telling)
+            case contract.SessionStarted():
+                self._remember(told=self._telling)
 
     def _account(self, turn: Usage) -> None:
         """`turn` is what this start of the program has used so far."""

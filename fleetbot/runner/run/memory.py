@@ -12,10 +12,11 @@ from fleetbot.domain.model import Usage
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """The program's session to go on with, and what it has used in all."""
+    """The program's session to go on with, what it has used in all, marks of what it was told."""
 
     session: str | None = None
     usage: Usage = Usage()
+    told: tuple[str, ...] = ()
 
 
 class Memories:
