@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import socket
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,12 +40,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class OrchestratorConfig(Table, frozen=True):
-    """Where fleetbot answers, and the token with which agents enrol. At most one of the three."""
+    """Where fleetbot answers, and the token with which agents enrol. At most one of the three.
+
+    `ca_file`: the certificates (PEM) to trust there, in place of the system's.
+    """
 
     url: Address
     enrolment_token: str = ""
     enrolment_token_file: str = ""
     enrolment_token_env: str = ""
+    ca_file: str = ""
 
 
 class ForgeConfig(Table, frozen=True):
@@ -52,6 +57,7 @@ class ForgeConfig(Table, frozen=True):
 
     `trusted`: logins whose words agents may follow, besides those with write access.
     `closes`: the word before the issue's number in a pull request; an empty one only refers to it.
+    `ca_file`: the certificates (PEM) that git and the runner trust there, in place of the system's.
     """
 
     url: Address
@@ -59,6 +65,7 @@ class ForgeConfig(Table, frozen=True):
     token: str = ""
     token_file: str = ""
     token_env: str = ""
+    ca_file: str = ""
     author_name: Word = "fleetbot"
     author_email: Word = "fleetbot@localhost"
     trusted: tuple[str, ...] = ()
@@ -155,7 +162,10 @@ class AgentConfig(Table, frozen=True):
 
 
 class Config(Table, frozen=True):
-    """The whole file. After `load`, paths are absolute and both tokens are filled in."""
+    """The whole file. After `load`, paths are absolute and both tokens are filled in.
+
+    Those are what they were then: `tokens.Tokens` reads the files again.
+    """
 
     orchestrator: OrchestratorConfig
     forge: ForgeConfig
@@ -177,18 +187,6 @@ class Config(Table, frozen=True):
     def host(self) -> str:
         return self.runner.host or socket.gethostname()
 
-    def secrets(self) -> tuple[str, ...]:
-        """What must reach neither logs nor agent programs."""
-        return tuple(self.named_secrets().values())
-
-    def named_secrets(self) -> dict[str, str]:
-        """The same, each by the name of its setting."""
-        tokens = {
-            "forge.token": self.forge.token,
-            "orchestrator.enrolment_token": self.orchestrator.enrolment_token,
-        }
-        return {name: token for name, token in tokens.items() if token}
-
     def launch_limits(self, timeout_seconds: float) -> Limits:
         """The limits of one start of an agent program, within what is left of its run."""
         limits = self.limits
@@ -203,6 +201,17 @@ class Config(Table, frozen=True):
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     """Read the file, its token files and token variables. Raises ConfigError."""
+    config, problems = examine(path, env)
+    if problems:
+        raise ConfigError(f"{path}: {problems[0]}")
+    return config
+
+
+def examine(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, list[str]]:
+    """The same, with what is wrong with the files and variables it names: those are left empty.
+
+    Raises ConfigError where the file itself cannot be read.
+    """
     try:
         text = path.read_text("utf-8")
     except OSError as problem:
@@ -212,7 +221,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     try:
-        return _resolved(decode(text), path.resolve().parent, env)
+        return _Lookup(path.resolve().parent, env).resolve(decode(text))
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
 
@@ -227,70 +236,107 @@ def decode(text: str) -> Config:
         raise ConfigError(_explain(str(problem))) from None
 
 
-def _resolved(config: Config, base: Path, env: Mapping[str, str]) -> Config:
-    orchestrator, forge = config.orchestrator, config.forge
-    enrolment_token = _secret(orchestrator, "orchestrator.enrolment_token", base, env)
-    token = _secret(forge, "forge.token", base, env)
-    if not token:
-        raise ConfigError(
-            "forge.token is missing; set one of token, token_file, token_env to a token of "
-            f"{forge.username!r} with the scopes write:repository and write:issue"
+class _Lookup:
+    """Reads what a configuration names, from files and variables; gathers what is wrong."""
+
+    def __init__(self, base: Path, env: Mapping[str, str]) -> None:
+        self._base = base
+        self._env = env
+        self._problems: list[str] = []
+
+    def resolve(self, config: Config) -> tuple[Config, list[str]]:
+        replace = msgspec.structs.replace
+        resolved = replace(
+            config,
+            orchestrator=self._orchestrator(config.orchestrator),
+            forge=self._forge(config.forge),
+            runner=replace(config.runner, root=str(self._path(config.runner.root))),
+            agents=tuple(self._agent(agent) for agent in config.agents),
         )
-    replace = msgspec.structs.replace
-    return replace(
-        config,
-        orchestrator=replace(
-            orchestrator, url=orchestrator.url.rstrip("/"), enrolment_token=enrolment_token
-        ),
-        forge=replace(forge, url=forge.url.rstrip("/"), token=token),
-        runner=replace(config.runner, root=str(_path(config.runner.root, base))),
-        agents=tuple(_agent(agent, base) for agent in config.agents),
-    )
+        return resolved, self._problems
 
+    def _orchestrator(self, table: OrchestratorConfig) -> OrchestratorConfig:
+        return msgspec.structs.replace(
+            table,
+            url=table.url.rstrip("/"),
+            enrolment_token=self._secret(table, "orchestrator.enrolment_token"),
+            enrolment_token_file=self._given_path(table.enrolment_token_file),
+            ca_file=self._ca_file("orchestrator", table.ca_file, "SSL_CERT_FILE"),
+        )
 
-def _agent(agent: AgentConfig, base: Path) -> AgentConfig:
-    if not agent.prompt:
-        return agent
-    path = _path(agent.prompt, base)
-    if not path.is_file():
-        raise ConfigError(f"agent {agent.name!r}: prompt: there is no file {path}")
-    return msgspec.structs.replace(agent, prompt=str(path))
+    def _forge(self, table: ForgeConfig) -> ForgeConfig:
+        if not (table.token or table.token_file or table.token_env):
+            self._problems.append(
+                "forge.token is missing; set one of token, token_file, token_env to a token of "
+                f"{table.username!r} with the scopes write:repository and write:issue"
+            )
+        return msgspec.structs.replace(
+            table,
+            url=table.url.rstrip("/"),
+            token=self._secret(table, "forge.token"),
+            token_file=self._given_path(table.token_file),
+            ca_file=self._ca_file("forge", table.ca_file, "GIT_SSL_CAINFO", "SSL_CERT_FILE"),
+        )
 
+    def _agent(self, agent: AgentConfig) -> AgentConfig:
+        if not agent.prompt:
+            return agent
+        path = self._path(agent.prompt)
+        if not path.is_file():
+            self._problems.append(f"agent {agent.name!r}: prompt: there is no file {path}")
+        return msgspec.structs.replace(agent, prompt=str(path))
 
-def _path(text: str, base: Path) -> Path:
-    return Path(os.path.abspath(base / Path(text).expanduser()))
+    def _path(self, text: str) -> Path:
+        return Path(os.path.abspath(self._base / Path(text).expanduser()))
 
+    def _given_path(self, text: str) -> str:
+        return str(self._path(text)) if text else ""
 
-def _secret(table: Table, field: str, base: Path, env: Mapping[str, str]) -> str:
-    """A token given as itself, by a file or by a variable; empty if it is not given."""
-    name = field.rpartition(".")[2]
-    given = {form: getattr(table, form) for form in (name, f"{name}_file", f"{name}_env")}
-    given = {form: value for form, value in given.items() if value}
-    if len(given) > 1:
-        raise ConfigError(f"{field} is given {len(given)} times: keep one of {', '.join(given)}")
-    for form, value in given.items():
-        if form.endswith("_file"):
-            return _from_file(field, _path(value, base))
-        if form.endswith("_env"):
-            return _from_env(field, value, env)
-        return str(value).strip()
-    return ""
+    def _ca_file(self, table: str, given: str, *variables: str) -> str:
+        """As given, or as the variables that git and OpenSSL know name it: one for both."""
+        if not given:
+            return next(filter(None, map(self._env.get, variables)), "")
+        path = self._path(given)
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as problem:  # ssl.SSLError is one
+            self._problems.append(f"{table}.ca_file: {path} holds no certificates: {problem}")
+            return ""
+        return str(path)
 
+    def _secret(self, table: Table, field: str) -> str:
+        """A token given as itself, by a file or by a variable; empty if it is not given."""
+        name = field.rpartition(".")[2]
+        given = {form: getattr(table, form) for form in (name, f"{name}_file", f"{name}_env")}
+        given = {form: value for form, value in given.items() if value}
+        if len(given) > 1:
+            self._problems.append(
+                f"{field} is given {len(given)} times: keep one of {', '.join(given)}"
+            )
+            return ""
+        for form, value in given.items():
+            if form.endswith("_file"):
+                return self._from_file(field, self._path(value))
+            if form.endswith("_env"):
+                return self._from_env(field, value)
+            return str(value).strip()
+        return ""
 
-def _from_file(field: str, path: Path) -> str:
-    try:
-        token = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{field}_file: cannot read {path}: {problem}") from None
-    if not token:
-        raise ConfigError(f"{field}_file: {path} is empty; write the token into it")
-    return token
+    def _from_file(self, field: str, path: Path) -> str:
+        try:
+            token = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            self._problems.append(f"{field}_file: cannot read {path}: {problem}")
+            return ""
+        if not token:
+            self._problems.append(f"{field}_file: {path} is empty; write the token into it")
+        return token
 
-
-def _from_env(field: str, variable: str, env: Mapping[str, str]) -> str:
-    if not env.get(variable):
-        raise ConfigError(f"{field}_env: the variable {variable} is not set; export it")
-    return env[variable].strip()
+    def _from_env(self, field: str, variable: str) -> str:
+        value = self._env.get(variable, "").strip()
+        if not value:
+            self._problems.append(f"{field}_env: the variable {variable} is not set; export it")
+        return value
 
 
 def _explain(said: str) -> str:

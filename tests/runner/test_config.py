@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from fleetbot.runner.config import Config, ConfigError, decode, load
+from fleetbot.runner.tokens import Tokens
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 SMALL = """
@@ -99,7 +100,7 @@ def test_tokens_come_from_files_and_variables(tmp_path: Path) -> None:
 
     assert config.forge.token == "from-a-variable"
     assert config.orchestrator.enrolment_token == "from-a-file"
-    assert set(config.secrets()) == {"from-a-variable", "from-a-file"}
+    assert set(Tokens(config).named().values()) == {"from-a-variable", "from-a-file"}
 
 
 @pytest.mark.parametrize(

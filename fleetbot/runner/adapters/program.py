@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import shutil
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.session.contract import HealthLine
 
 Version = tuple[int, ...]
@@ -82,26 +81,10 @@ class Program:
 
 async def _output(path: str, env: Mapping[str, str]) -> str:
     try:
-        child = await asyncio.create_subprocess_exec(
-            path,
-            "--version",
-            env=dict(env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-    except OSError:
+        done = await complete([path, "--version"], cwd=Path("/"), env=env, timeout=_SECONDS)
+    except (OSError, TimeoutError):
         return ""
-    try:
-        async with asyncio.timeout(_SECONDS):
-            return (await child.communicate())[0].decode("utf-8", "replace")
-    except TimeoutError:
-        return ""
-    finally:
-        if child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                child.kill()
-            await child.wait()
+    return done.stdout
 
 
 def _identity(path: str) -> tuple[str, float]:

@@ -1,32 +1,18 @@
-"""git and hook commands as child processes that always end."""
+"""git as the runner uses it."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import os
-import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner import network
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.sandbox.complete import Completed, Watch, complete
 
-_NETWORK_SETTINGS = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-)
-Watch = Callable[[bytes], None]
-_OUTPUT_LIMIT = 32 * 2**20
 _AWAY = (
     "could not resolve host",
     "failed to connect",
@@ -52,16 +38,6 @@ _REFUSED = (
 )
 
 
-@dataclass(frozen=True)
-class Completed:
-    """A program that has ended: exit status and what it wrote. `cut`: not all of that is here."""
-
-    status: int
-    stdout: str
-    stderr: str
-    cut: bool = False
-
-
 class GitFailed(Exception):
     """git ended with an error; `text` is what it said, without progress lines."""
 
@@ -70,65 +46,6 @@ class GitFailed(Exception):
         self.text = said or f"git {args[0]}: exit status {completed.status}"
         self.stdout = completed.stdout
         super().__init__(f"git {args[0]}: {self.text}")
-
-
-async def complete(
-    argv: Sequence[str],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    timeout: float,
-    given: bytes = b"",
-    watch: Watch | None = None,
-) -> Completed:
-    """Run a program to its end. Cancelled or late, it and its process group are killed.
-
-    It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
-    Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
-    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=dict(env),
-        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(timeout):
-            stdout, stderr, _ = await asyncio.gather(
-                _output(child.stdout, watch), _output(child.stderr), _feed(child.stdin, given)
-            )
-            await child.wait()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
-        raise
-    said = (stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
-    cut = max(len(stdout), len(stderr)) >= _OUTPUT_LIMIT
-    return Completed(child.returncode or 0, *said, cut=cut)
-
-
-async def _feed(stream: asyncio.StreamWriter | None, given: bytes) -> None:
-    if stream is not None:
-        with contextlib.suppress(ConnectionError):  # it may end without reading everything
-            stream.write(given)
-            await stream.drain()
-        stream.close()
-
-
-async def _output(stream: asyncio.StreamReader | None, watch: Watch | None = None) -> bytes:
-    assert stream is not None  # both are pipes
-    kept = bytearray()
-    while chunk := await stream.read(2**16):
-        if watch is None:
-            kept += chunk[: _OUTPUT_LIMIT - len(kept)]
-        else:
-            watch(chunk)
-    return bytes(kept)
 
 
 @dataclass(frozen=True)
@@ -152,12 +69,21 @@ class Git:
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
+    `token` is asked for each of them: people replace it. `ca_file`: the certificates to trust at
+    the forge in place of the system's.
     """
 
-    def __init__(self, forge_url: str, username: str, token: str) -> None:
+    def __init__(
+        self, forge_url: str, username: str, token: Callable[[], str], ca_file: str = ""
+    ) -> None:
         self._forge_url = forge_url.rstrip("/") + "/"
-        credentials = base64.b64encode(f"{username}:{token}".encode()).decode()
-        self._header = f"Authorization: Basic {credentials}"
+        self._username = username
+        self._token = token
+        self._ca_file = ca_file
+
+    def _credentials(self) -> str:
+        login = f"{self._username}:{self._token()}"
+        return f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
 
     async def __call__(
         self,
@@ -205,8 +131,13 @@ class Git:
             "protocol.https.allow": "always",
             "protocol.file.allow": "user",  # that is us, but not a submodule
         }
+        # The variable would win over the setting of one address, so it becomes a setting as well.
+        if everywhere := os.environ.get("GIT_SSL_CAINFO"):
+            settings["http.sslCAInfo"] = everywhere
+        if self._ca_file:
+            settings[f"http.{self._forge_url}.sslCAInfo"] = self._ca_file
         if forge:
-            settings[f"http.{self._forge_url}.extraHeader"] = self._header
+            settings[f"http.{self._forge_url}.extraHeader"] = self._credentials()
             # git would show the credentials to whatever host the forge's address led on to.
             settings[f"http.{self._forge_url}.followRedirects"] = "false"
         env = {
@@ -222,8 +153,7 @@ class Git:
         for number, (key, value) in enumerate(settings.items()):
             env[f"GIT_CONFIG_KEY_{number}"] = key
             env[f"GIT_CONFIG_VALUE_{number}"] = value
-        passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
-        return env | passed
+        return env | network.child_env()
 
 
 def forge_failure(problem: GitFailed, doing: str) -> RunFailed:

@@ -23,9 +23,10 @@ from fleetbot.domain.model import REPO
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git.command import Git, GitFailed, Identity, complete, forge_failure
+from fleetbot.runner.git.command import Git, GitFailed, Identity, forge_failure
 from fleetbot.runner.git.repository import Repository, Start
 from fleetbot.runner.root import Root
+from fleetbot.runner.sandbox.complete import complete
 from fleetbot.wire import Assignment
 
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")

@@ -11,12 +11,12 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
-from fleetbot.runner.git.command import Completed, complete
 from fleetbot.runner.git.workspace import Worktree
 from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox import bubblewrap
+from fleetbot.runner.sandbox.complete import Completed, complete
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
@@ -57,6 +57,7 @@ class Handover:
             raise _nothing_done(finished.permission_denials)
         self._check_paths(files)
         await self._check_secrets(head)
+        await self._setup.leases.confirm(order.run)  # whoever has the run now pushes in its name
         await repository.push(order.branch, head, self._remote)
         self._remote = head
         self._note(f"pushed {head[:10]} to {order.branch}")

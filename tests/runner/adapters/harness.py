@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -74,6 +75,27 @@ class Fifo:
     def tell(self) -> None:
         """Let the command that reads go on."""
         os.write(self._fd, b"go\n")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Exit:
+    """The end of a process that is no child of ours."""
+
+    def __init__(self, pid: int) -> None:
+        self._fd = os.pidfd_open(pid)
+
+    def has_come(self) -> bool:
+        return bool(select.select([self._fd], [], [], 0)[0])
+
+    async def comes(self) -> None:
+        loop, come = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, come.set)
+        try:
+            await come.wait()
+        finally:
+            loop.remove_reader(self._fd)
 
     def close(self) -> None:
         os.close(self._fd)

@@ -41,12 +41,18 @@ FAILURE = FailRequest(reason=ReasonCode.TIMEOUT, detail="late")
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
+def said() -> list[str]:
+    """What the spool had to tell."""
+    return []
 
 
-def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> None:
-    left = spool.open("worker-1", ORDER)
+@pytest.fixture
+def spool(tmp_path: Path, said: list[str]) -> Spool:
+    return Spool(tmp_path / "spool", said.append)
+
+
+async def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> None:
+    left = await spool.open("worker-1", ORDER)
     left.note(Used(Usage(input_tokens=5)))
     left.note(RECEIPT)
     left.release()
@@ -60,8 +66,8 @@ def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> Non
     found.release()
 
 
-def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
-    left = spool.open("worker-1", ORDER)
+async def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
+    left = await spool.open("worker-1", ORDER)
     for entry in (RECEIPT, ReceiptRefuted(), FailDue(FAILURE)):
         left.note(entry)
     left.release()
@@ -73,11 +79,11 @@ def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
     found.release()
 
 
-def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spool) -> None:
+async def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spool) -> None:
     ended = Finished(
         outcome="done", summary="Said hello.", permission_denials=(PermissionDenial("Bash", "rm"),)
     )
-    left = spool.open("worker-1", ORDER)
+    left = await spool.open("worker-1", ORDER)
     for entry in (TurnEnded(Finished(outcome="done")), NotPushed(), TurnEnded(ended)):
         left.note(entry)
     left.release()
@@ -92,21 +98,21 @@ def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spoo
     again.release()
 
 
-def test_a_settled_run_is_forgotten(spool: Spool) -> None:
-    spool.open("worker-1", ORDER).close()
+async def test_a_settled_run_is_forgotten(spool: Spool) -> None:
+    (await spool.open("worker-1", ORDER)).close()
 
     assert list(spool.unsettled("worker-1")) == []
 
 
-def test_runs_of_other_agents_are_theirs(spool: Spool) -> None:
-    spool.open("worker-2", ORDER).release()
+async def test_runs_of_other_agents_are_theirs(spool: Spool) -> None:
+    (await spool.open("worker-2", ORDER)).release()
 
     assert list(spool.unsettled("worker-1")) == []
     assert list(spool.owners()) == [("run-1", "worker-2")]
 
 
-def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: Path) -> None:
-    left = spool.open("worker-1", ORDER)
+async def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: Path) -> None:
+    left = await spool.open("worker-1", ORDER)
     left.note(RECEIPT)
     left.release()
     journal = tmp_path / "spool" / "run-1" / "journal"
@@ -121,8 +127,8 @@ def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: 
         found.release()
 
 
-def test_a_record_cut_off_in_its_first_entry_is_no_run(spool: Spool, tmp_path: Path) -> None:
-    spool.open("worker-1", ORDER).release()
+async def test_a_record_cut_off_in_its_first_entry_is_no_run(spool: Spool, tmp_path: Path) -> None:
+    (await spool.open("worker-1", ORDER)).release()
     journal = tmp_path / "spool" / "run-1" / "journal"
     journal.write_bytes(journal.read_bytes()[:-1])
 
