@@ -268,3 +268,34 @@ async def test_a_secret_in_what_is_not_committed_is_taken_out_again_in_the_same_
     await scene.carry_out(script, order, agent='env = ["MODEL_API_KEY"]')
 
     assert scene.orchestrator.receipts[0].files == ("d.txt",)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "applied"),
+    [
+        ("POST", "git-receive-pack$", False),
+        ("POST", "git-receive-pack$", True),
+        ("GET", "/pulls$", False),
+        ("POST", "/pulls$", False),
+        ("POST", "/pulls$", True),
+        ("GET", r"/pulls/\d+$", False),
+    ],
+)
+async def test_a_forge_that_goes_away_at_any_step_is_handed_the_work_once(
+    scene: Scene, method: str, path: str, applied: bool
+) -> None:
+    order, starts, pushes = await scene.order(), scene.root / "starts", scene.root / "pushes"
+    hook = scene.forge.repo(REPO).git.path / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ngrep refs/heads >> {pushes}\n")
+    hook.chmod(0o755)
+    scene.forge.fail_next(method, path, 503, retry_after=3600, applied=applied)
+
+    await scene.carry_out(f"echo started >> {starts}; {WRITES_A_FILE}; date > d.txt", order)
+
+    (pull,) = await scene.pulls()
+    assert scene.orchestrator.failures == {}
+    assert len(starts.read_text().splitlines()) == 1
+    assert len(pushes.read_text().splitlines()) == 1
+    assert scene.orchestrator.receipts[0].head == pull["head"]["sha"]
+    assert scene.orchestrator.log_of(order.run).count("pull request #") == 1
