@@ -130,9 +130,7 @@ async def _machine(config: Config, say: Say) -> AsyncIterator[Machine]:
     async with open_session(settings.url, settings.ca_file) as http:
         forge = Forge(http, settings.url, tokens.forge, trusted=settings.trusted)
         quick = Forge(http, settings.url, tokens.forge, delays=())
-        workspaces = Workspaces(
-            config.root, config.workspace, git, settings.url, identity, forge.heads
-        )
+        workspaces = Workspaces(config.root, config.workspace, git, settings.url, identity)
         yield Machine(config, tokens, forge, quick, git, identity, workspaces, say)
 
 
@@ -141,8 +139,11 @@ async def _tidy_for_ever(machine: Machine, spool: Spool) -> None:
     while True:
         try:
             spool.forget_bad(machine.config.workspace.keep_days)
-            for slot in await machine.workspaces.remove_old():
+            tidied = await machine.workspaces.remove_old()
+            for slot in tidied.removed:
                 machine.say("runner", f"removed the worktree {slot}")
+            for slot in tidied.stuck:
+                machine.say("runner", f"cannot remove {slot}; remove it yourself")
         except Exception as problem:
             machine.say("runner", f"tidying failed: {fault(problem)}")
         await asyncio.sleep(_TIDY_SECONDS)

@@ -11,19 +11,18 @@ import secrets
 import traceback
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled, together
 from fleetbot.runner.failure import RunFailed, fault
-from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run import briefing
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
-from fleetbot.runner.run.handover import Handover
+from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.patience import Patience
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
@@ -45,8 +44,6 @@ _DETAIL_LIMIT = 10_000
 _PREPARE_SECONDS = 600.0
 _MARGIN = 0.05
 """Of a run's time: what is left for telling, before the orchestrator ends the run itself."""
-_MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF})
-"""What the program may mend once, in the same run."""
 _PASSES = frozenset({ReasonCode.FORGE_UNAVAILABLE, ReasonCode.FORGE_LOGIN_FAILED})
 """What finished work waits for: a forge that is away, a token that somebody replaces."""
 Steps = Callable[[], Coroutine[Any, Any, None]]
@@ -253,7 +250,7 @@ class Worker:
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.
                 await self._record.promise(TurnEnded(finished))
-            await self._after_run(tree.path, env)
+            await self._after_run(tree, env)
             wrong = await self._hand_over(handover, finished, end)
             if wrong is None:
                 return
@@ -272,7 +269,7 @@ class Worker:
         try:
             request = await self._patience.outlast(deliver, until, _PASSES)
         except RunFailed as failure:
-            if failure.reason not in _MENDABLE or self._warned:
+            if failure.reason not in MENDABLE or self._warned:
                 raise
             self._warned = True
             await self._record.promise(NotPushed())
@@ -283,9 +280,9 @@ class Worker:
         answer = await self._settle(due)
         return None if _is_settled(answer) else answer.reasons
 
-    async def _after_run(self, path: Path, env: dict[str, str]) -> None:
+    async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await self._setup.machine.workspaces.run_hook("after_run", path, env)
+            await tree.run_hook("after_run", env)
         except RunFailed as failure:
             self._announce(f"after the run: {failure.detail}")
 

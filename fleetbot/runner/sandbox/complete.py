@@ -37,23 +37,33 @@ async def complete(
     given: bytes = b"",
     watch: Watch | None = None,
     bounds: Bounds | None = None,
+    patient: bool = False,
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and all it started are ended.
 
     It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
+    `patient`: the `timeout` counts from the last time that it wrote to stderr.
     Its exit is its end, and that of whatever it started: a service it left does not keep it open.
     Raises OSError if it cannot be started, TimeoutError after `timeout` seconds, BoundsUnavailable.
     """
     process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), bounds=bounds)
     stdout, stderr = bytearray(), bytearray()
+    clock = asyncio.timeout(timeout)
+    now = asyncio.get_running_loop().time
+
+    def heard(chunk: bytes) -> None:
+        stderr.extend(chunk[: _OUTPUT_LIMIT - len(stderr)])
+        if patient and clock.when() is not None and not clock.expired():
+            clock.reschedule(now() + timeout)
+
     streams = asyncio.gather(
         _read(process.stdout, stdout, watch),
-        _read(process.stderr, stderr),
+        _read(process.stderr, stderr, heard),
         process.feed(given),
     )
     try:
-        async with asyncio.timeout(timeout):
+        async with clock:
             status = await process.wait()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(streams, _LAST_WORDS)

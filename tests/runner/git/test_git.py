@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.git.command import Git, GitFailed, forge_failure
+from fleetbot.runner.git.command import Git, GitFailed
+from fleetbot.runner.git.failures import forge_failure
 from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.secret import Secret
 

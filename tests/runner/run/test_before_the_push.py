@@ -37,8 +37,7 @@ async def test_an_agent_may_put_back_in_the_same_run_what_it_may_not_change(scen
     script = (
         'if grep -q "may not be changed" "$FLEETBOT_PROMPT_FILE"; '
         "then git rm -rq .github && git commit -qm 'Put it back'; "
-        "else mkdir -p .github/workflows && date > .github/workflows/ci.yml && git add -A && "
-        "git commit -qm 'Add CI'; fi; date >> d.txt"
+        "else mkdir -p .github/workflows && date > .github/workflows/ci.yml; fi; date >> d.txt"
     )
 
     await scene.carry_out(script, order)
@@ -93,8 +92,7 @@ async def test_an_agent_may_rewrite_the_commits_with_its_secret_in_the_same_run(
     order = await scene.order()
     script = (
         'if grep -q "the value of MODEL_API_KEY" "$FLEETBOT_PROMPT_FILE"; '
-        "then git reset -q --hard HEAD~1; else env > env.txt && git add -A && "
-        "git commit -qm 'Keep it'; fi; date >> d.txt"
+        "then git reset -q --hard HEAD~1; else env > env.txt; fi; date >> d.txt"
     )
 
     await scene.carry_out(script, order, agent='env = ["MODEL_API_KEY"]')

@@ -255,21 +255,6 @@ async def test_work_is_not_lost_with_a_branch_that_somebody_deletes_meanwhile(
     assert scene.on_forge("rev-parse", order.branch) == scene.orchestrator.receipts[-1].head
 
 
-async def test_a_secret_in_what_is_not_committed_is_taken_out_again_in_the_same_run(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MODEL_API_KEY", "k-3f9a0d51c7")
-    order = await scene.order()
-    script = (
-        'if grep -q "the value of MODEL_API_KEY" "$FLEETBOT_PROMPT_FILE"; '
-        "then rm -f env.txt; else env > env.txt; fi; date >> d.txt"
-    )
-
-    await scene.carry_out(script, order, agent='env = ["MODEL_API_KEY"]')
-
-    assert scene.orchestrator.receipts[0].files == ("d.txt",)
-
-
 @pytest.mark.parametrize(
     ("method", "path", "applied"),
     [
