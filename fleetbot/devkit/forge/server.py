@@ -200,6 +200,13 @@ class DevForge:
             await refs_changed(self._world, self._notify, row, self._account(by))
         return sha
 
+    async def delete_branch(self, repo: str, branch: str, *, by: str) -> None:
+        """As the button on a merged pull request's page does."""
+        row = self.repo(repo)
+        async with row.lock:
+            await row.git.delete_ref(f"refs/heads/{branch}")
+            await refs_changed(self._world, self._notify, row, self._account(by))
+
     # -- look at it
 
     def repo(self, full_name: str) -> Repo:

@@ -22,7 +22,7 @@ from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run import briefing, keeping
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
-from fleetbot.runner.run.handover import Handover
+from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.keeping import is_fenced
 from fleetbot.runner.run.patience import Patience
 from fleetbot.runner.run.runlog import RunLog
@@ -46,10 +46,6 @@ _PREPARE_SECONDS = 600.0
 _HALT_SECONDS = 5.0
 _MARGIN = 0.05
 """Of a run's time: what is left for telling, before the orchestrator ends the run itself."""
-_MENDABLE = frozenset(
-    {ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT}
-)
-"""What the program may mend once, in the same run."""
 _PASSES = frozenset({ReasonCode.FORGE_UNAVAILABLE, ReasonCode.FORGE_LOGIN_FAILED})
 """What finished work waits for: a forge that is away, a token that somebody replaces."""
 Steps = Callable[[], Coroutine[Any, Any, None]]
@@ -305,7 +301,7 @@ class Worker:
         try:
             request = await self._patience.outlast(deliver, until, _PASSES)
         except RunFailed as failure:
-            if failure.reason not in _MENDABLE or self._warned:
+            if failure.reason not in MENDABLE or self._warned:
                 raise
             self._warned = True
             await self._record.promise(NotPushed())

@@ -43,23 +43,23 @@ async def complete(
 
     It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
-    Its exit is its end, and that of whatever it started: a service it left does not keep it open.
     `patient`: the `timeout` counts from the last time that it wrote to stderr.
-    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds, BoundsUnavailable.
+    Its exit is its end, and that of whatever it started: a service it left does not keep it open.
+    Raises OSError if it cannot be started, SandboxUnavailable if the `bounds` cannot be kept,
+    TimeoutError after `timeout` seconds.
     """
     process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), bounds=bounds)
     stdout, stderr = bytearray(), bytearray()
-    now = asyncio.get_running_loop().time
     clock = asyncio.timeout(timeout)
 
-    def heard() -> None:
+    def spoke() -> None:
         if patient:
-            with contextlib.suppress(RuntimeError):  # it is over: these are last words
-                clock.reschedule(now() + timeout)
+            with contextlib.suppress(RuntimeError):  # the time is up already
+                clock.reschedule(asyncio.get_running_loop().time() + timeout)
 
     streams = asyncio.gather(
         _read(process.stdout, stdout, watch),
-        _read(process.stderr, stderr, heard=heard),
+        _read(process.stderr, stderr, heard=spoke),
         process.feed(given),
     )
     try:
