@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -22,6 +22,7 @@ from fleetbot.runner.adapters.codex import CodexConfig
 from fleetbot.runner.adapters.command import CommandConfig
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
+from fleetbot.runner.sandbox.cgroup import Bounds
 from fleetbot.runner.session.contract import Limits, Permissions
 from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 
@@ -102,7 +103,11 @@ class WorkspaceConfig(Table, frozen=True):
 
 
 class LimitsConfig(Table, frozen=True):
-    """How long an agent program may take. The orchestrator's own limit of a run counts as well."""
+    """How long an agent program may take. The orchestrator's own limit of a run counts as well.
+
+    `memory_mb`, `processes` and `cpu_percent` (of one core) bound a program with all it starts, by
+    a control group: they need a runner that systemd gives one (`Delegate=yes`).
+    """
 
     wall_seconds: Seconds = 3 * 3600
     idle_seconds: Seconds = 900
@@ -110,6 +115,17 @@ class LimitsConfig(Table, frozen=True):
     provider_seconds: Seconds = 180
     grace_seconds: Seconds = 5
     question_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 1800
+    memory_mb: Annotated[int, Meta(gt=0)] | None = None
+    processes: Annotated[int, Meta(gt=0)] | None = None
+    cpu_percent: Annotated[int, Meta(gt=0)] | None = None
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """What bounds a program; None if nothing does."""
+        bounds = Bounds(
+            memory_mb=self.memory_mb, processes=self.processes, cpu_percent=self.cpu_percent
+        )
+        return bounds if bounds.controllers() else None
 
 
 class AgentConfig(Table, frozen=True):
@@ -150,8 +166,8 @@ class AgentConfig(Table, frozen=True):
         return {} if table is None else msgspec.structs.asdict(table)
 
 
-class Config(Table, frozen=True):
-    """The whole file. After `load`, paths are absolute and both tokens are filled in."""
+class ConfigFile(Table, frozen=True):
+    """The whole file."""
 
     orchestrator: OrchestratorConfig
     forge: ForgeConfig
@@ -164,6 +180,15 @@ class Config(Table, frozen=True):
         names = [agent.name for agent in self.agents]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two agents are named {min(twice)!r}; give each its own name")
+
+
+class Config(ConfigFile, frozen=True):
+    """The file, its paths absolute and both tokens filled in.
+
+    `private` is what belongs to the runner alone: the file, token files, the root.
+    """
+
+    private: tuple[Path, ...] = ()
 
     @property
     def root(self) -> Root:
@@ -208,23 +233,23 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     try:
-        return _resolved(decode(text), path.resolve().parent, env)
+        return _resolved(decode(text), path.resolve(), env)
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
 
 
-def decode(text: str) -> Config:
+def decode(text: str) -> ConfigFile:
     """The file's text as it stands, with nothing looked up. Raises ConfigError."""
     try:
-        return msgspec.convert(tomllib.loads(text), Config)
+        return msgspec.convert(tomllib.loads(text), ConfigFile)
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"not TOML: {problem}") from None
     except msgspec.ValidationError as problem:
         raise ConfigError(_explain(str(problem))) from None
 
 
-def _resolved(config: Config, base: Path, env: Mapping[str, str]) -> Config:
-    orchestrator, forge = config.orchestrator, config.forge
+def _resolved(file: ConfigFile, path: Path, env: Mapping[str, str]) -> Config:
+    base, orchestrator, forge = path.parent, file.orchestrator, file.forge
     enrolment_token = _secret(orchestrator, "orchestrator.enrolment_token", base, env)
     token = _secret(forge, "forge.token", base, env)
     if not token:
@@ -233,24 +258,42 @@ def _resolved(config: Config, base: Path, env: Mapping[str, str]) -> Config:
             f"{forge.username!r} with the scopes write:repository and write:issue"
         )
     replace = msgspec.structs.replace
-    return replace(
-        config,
-        orchestrator=replace(
+    root = _path(file.runner.root, base)
+    found = {
+        "orchestrator": replace(
             orchestrator, url=orchestrator.url.rstrip("/"), enrolment_token=enrolment_token
         ),
-        forge=replace(forge, url=forge.url.rstrip("/"), token=token),
-        runner=replace(config.runner, root=str(_path(config.runner.root, base))),
-        agents=tuple(_agent(agent, base) for agent in config.agents),
-    )
+        "forge": replace(forge, url=forge.url.rstrip("/"), token=token),
+        "runner": replace(file.runner, root=str(root)),
+        "agents": tuple(_agent(agent, base, root) for agent in file.agents),
+        "private": (path, *_token_files(file, base), root),
+    }
+    return Config(**{**msgspec.structs.asdict(file), **found})
 
 
-def _agent(agent: AgentConfig, base: Path) -> AgentConfig:
+def _token_files(file: ConfigFile, base: Path) -> Iterator[Path]:
+    for name in (file.orchestrator.enrolment_token_file, file.forge.token_file):
+        if name:
+            yield _path(name, base).resolve()
+
+
+def _agent(agent: AgentConfig, base: Path, root: Path) -> AgentConfig:
+    box = agent.bubblewrap
+    if inside := [place for place in (*box.writable, *box.readable) if _is_in(root, place)]:
+        raise ConfigError(
+            f"agent {agent.name!r}: bubblewrap: {inside[0]} is in runner.root, of which agents see "
+            "their own parts only; keep it somewhere else"
+        )
     if not agent.prompt:
         return agent
     path = _path(agent.prompt, base)
     if not path.is_file():
         raise ConfigError(f"agent {agent.name!r}: prompt: there is no file {path}")
     return msgspec.structs.replace(agent, prompt=str(path))
+
+
+def _is_in(root: Path, place: str) -> bool:
+    return Path(place).resolve().is_relative_to(root.resolve())
 
 
 def _path(text: str, base: Path) -> Path:
@@ -313,7 +356,7 @@ def _join(path: str, key: str) -> str:
 
 def _table_at(path: str) -> Any:
     """The struct that a path such as `agents[0].command` leads to."""
-    found: Any = Config
+    found: Any = ConfigFile
     for step in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
         hints = {field.name: field.type for field in msgspec.structs.fields(found)}
         found = _struct_in(hints[step])

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -17,8 +17,9 @@ from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.link import read_token
 from fleetbot.runner.run import prompt
-from fleetbot.runner.sandbox import bubblewrap, process
+from fleetbot.runner.sandbox import bubblewrap, cgroup, process
 from fleetbot.runner.sandbox.complete import complete
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from fleetbot.runner.session.contract import Adapter, HealthLine
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
@@ -62,7 +63,12 @@ async def _sandbox_line(agent: AgentConfig) -> HealthLine:
 async def machine_lines(config: Config, http: aiohttp.ClientSession) -> list[HealthLine]:
     """What all agents of this runner need, besides the orchestrator."""
     forge = Forge(http, config.forge.url, config.forge.token, delays=())
-    return [await _git_line(), _disk_line(config.root.path), await _forge_line(config, forge)]
+    return [
+        await _git_line(),
+        _disk_line(config.root.path),
+        *_bounds_lines(config),
+        await _forge_line(config, forge),
+    ]
 
 
 async def _git_line() -> HealthLine:
@@ -88,6 +94,20 @@ def _disk_line(root: Path) -> HealthLine:
         return HealthLine("disk", False, f"{root} cannot be written", "correct runner.root")
     remedy = "free some space, or lower workspace.max_gb"
     return HealthLine("disk", free > _LEAST_FREE, f"{free / 10**9:.1f} GB free at {root}", remedy)
+
+
+def _bounds_lines(config: Config) -> Iterator[HealthLine]:
+    """Whether programs can be bounded as the configuration says; nothing if it says nothing."""
+    if (bounds := config.limits.bounds) is None:
+        return
+    ours = cgroup.current()
+    try:
+        (ours if ours.base else cgroup.available(cgroup.find_own())).check(bounds)
+    except SandboxUnavailable as problem:
+        detail, _, remedy = str(problem).removeprefix("limits: ").partition("; ")
+        yield HealthLine("limits", False, detail, remedy)
+    else:
+        yield HealthLine("limits", True, "kept by a control group")
 
 
 async def _forge_line(config: Config, forge: Forge) -> HealthLine:

@@ -125,6 +125,7 @@ class Git:
             "core.hooksPath": os.devnull,
             "core.fsmonitor": "false",
             "credential.helper": "",
+            "safe.directory": "*",  # where we are root, agents own what they work in
             "advice.detachedHead": "false",
             # Submodules are where their repository says, which an agent may have written.
             "protocol.allow": "never",

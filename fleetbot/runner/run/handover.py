@@ -15,6 +15,7 @@ from fleetbot.runner.git.workspace import Worktree
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.sandbox import bubblewrap
 from fleetbot.runner.sandbox.complete import Completed, complete
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
@@ -35,12 +36,14 @@ class Handover:
         tree: Worktree,
         env: Mapping[str, str],
         note: Callable[[str], None],
+        masker: Masker,
     ) -> None:
         self._setup = setup
         self._order = order
         self._tree = tree
         self._env = env
         self._note = note
+        self._masker = masker
         self._remote = tree.start.remote
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
@@ -129,7 +132,7 @@ class Handover:
         if not text:
             subjects = await self._tree.repository.subjects(self._tree.start.base_commit, head)
             text = "\n".join(f"- {subject}" for subject in subjects)
-        return self._setup.mask(text)[:_SUMMARY_LIMIT]
+        return self._masker.text(text)[:_SUMMARY_LIMIT]
 
     async def _pull_request(self, summary: str, head: str) -> PullRequest:
         order, machine = self._order, self._setup.machine

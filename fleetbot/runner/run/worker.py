@@ -53,10 +53,15 @@ class Worker:
         self._setup = setup
         self._record = record
         self._order = record.order
+        self._masker = setup.masker()
         self._log = RunLog(
-            record.log, setup.link, record.order.run, mask=setup.mask, batching=setup.batching
+            record.log,
+            setup.link,
+            record.order.run,
+            mask=self._masker.text,
+            batching=setup.batching,
         )
-        self._conversation = Conversation(setup, record, self._log)
+        self._conversation = Conversation(setup, record, self._log, self._masker)
         self._task: asyncio.Task[Any] | None = None
         self._cancelled: str | None = None
         self._settling = False
@@ -172,7 +177,7 @@ class Worker:
             self._note(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
             if finished is not None and not tree.as_left:
                 raise _restarted()
-            handover = Handover(setup, order, tree, env, self._note)
+            handover = Handover(setup, order, tree, env, self._note, self._masker)
             while True:
                 if finished is None:
                     seconds = end - asyncio.get_running_loop().time()
@@ -236,7 +241,7 @@ class Worker:
     async def _fail(self, failure: RunFailed) -> None:
         request = FailRequest(
             reason=failure.reason,
-            detail=self._setup.mask(failure.detail)[:_DETAIL_LIMIT],
+            detail=self._masker.text(failure.detail)[:_DETAIL_LIMIT],
             usage=self._record.usage,
             until=failure.until,
         )
@@ -256,7 +261,7 @@ class Worker:
 
     def _note_here(self, text: str) -> None:
         order = self._order
-        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}")
+        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}", self._masker)
 
 
 def _restarted() -> RunFailed:

@@ -43,7 +43,8 @@ async def complete(
     It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
     Its exit is its end, and that of whatever it started: a service it left does not keep it open.
-    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds, BoundsUnavailable.
+    Raises OSError if it cannot be started, SandboxUnavailable if the `bounds` cannot be kept,
+    TimeoutError after `timeout` seconds.
     """
     process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), bounds=bounds)
     stdout, stderr = bytearray(), bytearray()
