@@ -113,16 +113,17 @@ async def _machine(
     # Every waiting claim holds a connection: no limit but the agents' own.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         forge = Forge(http, settings.url, settings.token, trusted=settings.trusted)
-        workspaces = Workspaces(
-            config.root, config.workspace, git, settings.url, identity, forge.heads
-        )
+        workspaces = Workspaces(config.root, config.workspace, git, settings.url, identity)
         yield Machine(config, forge, git, identity, workspaces, say), http
 
 
 async def _tidy(machine: Machine) -> None:
     while True:
-        for slot in await machine.workspaces.remove_old():
+        tidied = await machine.workspaces.remove_old()
+        for slot in tidied.removed:
             machine.say("runner", f"removed the worktree {slot}")
+        for slot in tidied.stuck:
+            machine.say("runner", f"cannot remove {slot}; remove it yourself")
         await asyncio.sleep(_TIDY_SECONDS)
 
 

@@ -28,6 +28,7 @@ from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 
 Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="an http(s) address")]
 Seconds = Annotated[float, Meta(gt=0)]
+KEEP_BRANCH = r"^$|^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9_-]+)*/\{task\}/\{attempt\}$"
 Word = Annotated[str, Meta(min_length=1, pattern=r"^[^\s<>\x00-\x1f][^<>\x00-\x1f]*$")]
 
 
@@ -92,11 +93,17 @@ class WorkspaceConfig(Table, frozen=True):
     """`auto`: submodules and LFS files are fetched where a repository has them.
 
     Submodules come over http(s) only, and with the forge's credentials only where the base branch
-    names them; fetch others with the hook `after_create`.
+    names them; fetch others with the hook `after_create`. `max_files` and `max_mb` bound what one
+    run may hand over. `keep_branch`: where the forge refuses refs below `refs/fleet`, work that was
+    not verified is kept on branches of this name.
     """
 
     keep_days: Annotated[float, Meta(ge=0)] = 7
     max_gb: Annotated[float, Meta(gt=0)] = 20
+    min_free_gb: Annotated[float, Meta(ge=0)] = 2
+    max_files: Annotated[int, Meta(gt=0)] = 2000
+    max_mb: Annotated[int, Meta(gt=0)] = 50
+    keep_branch: Annotated[str, Meta(pattern=KEEP_BRANCH)] = ""
     submodules: Literal["auto", "off"] = "auto"
     lfs: Literal["auto", "off"] = "auto"
     hooks: HooksConfig = HooksConfig()

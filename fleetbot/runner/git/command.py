@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.sandbox.complete import Completed, Watch, complete
 
 _NETWORK_SETTINGS = (
@@ -22,40 +21,53 @@ _NETWORK_SETTINGS = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
 )
-_AWAY = (
-    "could not resolve host",
-    "failed to connect",
-    "couldn't connect",
-    "connection refused",
-    "connection reset",
-    "timed out",
-    "returned error: 5",
-    "rpc failed",
-    "early eof",
-    "empty reply",
-)
-_REFUSED = (
-    "authentication failed",
-    "could not read username",
-    "returned error: 30",
-    "returned error: 401",
-    "returned error: 403",
-    "returned error: 404",
-    "not found",
-    "does not appear to be a git repository",
-    "does not exist",
-)
+# What other programs call it, and git's name for the same.
+_CERTIFICATES = {"GIT_SSL_CAINFO": "SSL_CERT_FILE", "GIT_SSL_CAPATH": "SSL_CERT_DIR"}
+_TEXT_LIMIT = 2000
+_HTTP_STATUS = re.compile(r"The requested URL returned error: (\d{3})\b")
+_NOT_FOUND = re.compile(r"fatal: repository '[^']*' not found")
+_LOGIN_FAILED = re.compile(r"fatal: (?:Authentication failed for|could not read (?:User|Pass))")
+_LED_ON = re.compile(r"fatal: unable to update url base from redirection")
 
 
 class GitFailed(Exception):
-    """git ended with an error; `text` is what it said, without progress lines."""
+    """git ended with an error.
+
+    `text` is what git itself said, `remote` what the other side did, which decides nothing.
+    """
 
     def __init__(self, args: Sequence[str], completed: Completed) -> None:
-        said = (completed.stderr + completed.stdout).strip()
-        self.text = said or f"git {args[0]}: exit status {completed.status}"
+        own, self.remote = _by_speaker(completed.stderr)
+        self.status = completed.status
         self.stdout = completed.stdout
+        said = own or completed.stdout.strip()
+        self.text = said[-_TEXT_LIMIT:] or f"git {args[0]}: exit status {completed.status}"
         super().__init__(f"git {args[0]}: {self.text}")
+
+    @property
+    def http_status(self) -> int | None:
+        """The forge's answer, where git named one or said it in its own final words."""
+        if found := _HTTP_STATUS.findall(self.text):
+            return int(found[-1])
+        for status, words in ((404, _NOT_FOUND), (401, _LOGIN_FAILED), (301, _LED_ON)):
+            if words.search(self.text):
+                return status
+        return None
+
+
+def _by_speaker(stderr: str) -> tuple[str, str]:
+    own, remote = [], []
+    for line in stderr.split("\n"):
+        last = line.rpartition("\r")[2].strip()  # a progress bar's last state
+        heard = (line, last, last.removeprefix("fatal: ").replace("remote error:", "remote:"))
+        if any(text.startswith("remote:") for text in heard):
+            remote.append(last)
+        elif last:
+            own.append(last)
+    spoken = [line for line in own if line.startswith(("fatal:", "error:", "warning:"))]
+    return "\n".join(spoken or own), "\n".join(remote)
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,7 @@ class Identity:
 
 
 class Git:
-    """git as the runner uses it: no prompts, no hooks, nothing of the person's own settings.
+    """git as the runner uses it: no prompts, no hooks, nothing of anybody's own settings.
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
@@ -91,25 +103,32 @@ class Git:
         *args: str,
         cwd: Path,
         forge: bool = False,
-        common: Path | None = None,
+        env: Mapping[str, str] | None = None,
         timeout: float = 900,
         given: bytes = b"",
         watch: Watch | None = None,
+        patient: bool = False,
     ) -> str:
         """What git writes to stdout. Raises GitFailed.
 
-        `given` and `watch` are as in `complete`. `forge`: with credentials. `common`: what a
-        worktree shares with others, its configuration too, is taken from there
-        (gitrepository-layout(5), GIT_COMMON_DIR).
+        `given`, `watch` and `patient` are as in `complete`. `forge`: with credentials. `env` adds
+        to the environment; without GIT_DIR in it a repository is looked for in `cwd` only.
         """
-        env = self._env(forge=forge) | ({"GIT_COMMON_DIR": str(common)} if common else {})
+        whole = self._env(forge=forge) | {"GIT_CEILING_DIRECTORIES": str(cwd.parent)}
+        whole.update(env or {})
         try:
             done = await complete(
-                ["git", *args], cwd=cwd, env=env, timeout=timeout, given=given, watch=watch
+                ["git", *args],
+                cwd=cwd,
+                env=whole,
+                timeout=timeout,
+                given=given,
+                watch=watch,
+                patient=patient,
             )
         except TimeoutError:
-            message = f"timed out after {timeout:g} s"
-            raise GitFailed(args, Completed(-1, "", message)) from None
+            late = "nothing more came for" if patient else "timed out after"
+            raise GitFailed(args, Completed(-1, "", f"{late} {timeout:g} s")) from None
         if done.cut:  # half an answer would be taken for the whole
             raise GitFailed(args, Completed(-1, "", "it wrote more than the runner will read"))
         if done.status != 0:
@@ -124,9 +143,19 @@ class Git:
         settings = {
             "core.hooksPath": os.devnull,
             "core.fsmonitor": "false",
+            "core.attributesFile": os.devnull,
+            "core.excludesFile": os.devnull,
+            "core.logAllRefUpdates": "false",
             "credential.helper": "",
             "safe.directory": "*",  # where we are root, agents own what they work in
             "advice.detachedHead": "false",
+            "gc.auto": "0",
+            "maintenance.auto": "false",
+            # A nested repository has settings of its own, which an agent may have written.
+            "submodule.recurse": "false",
+            "fetch.recurseSubmodules": "false",
+            "push.recurseSubmodules": "no",
+            "diff.ignoreSubmodules": "all",
             # Submodules are where their repository says, which an agent may have written.
             "protocol.allow": "never",
             "protocol.http.allow": "always",
@@ -142,7 +171,9 @@ class Git:
             "HOME": os.devnull,
             "LC_ALL": "C",
             "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_NO_REPLACE_OBJECTS": "1",  # whose refs agents can write
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),
@@ -151,15 +182,7 @@ class Git:
             env[f"GIT_CONFIG_KEY_{number}"] = key
             env[f"GIT_CONFIG_VALUE_{number}"] = value
         passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
+        for name, other in _CERTIFICATES.items():
+            if other in passed:
+                passed.setdefault(name, passed[other])
         return env | passed
-
-
-def forge_failure(problem: GitFailed, doing: str) -> RunFailed:
-    """The reason code of a git command that failed while it talked to the forge."""
-    said = problem.text.lower()
-    if any(sign in said for sign in _AWAY):
-        return RunFailed(ReasonCode.FORGE_UNAVAILABLE, f"{doing}: {problem.text}")
-    if any(sign in said for sign in _REFUSED):
-        advice = "check that the repository exists and that the runner's forge token may use it"
-        return RunFailed(ReasonCode.FORGE_REFUSED, f"{doing}: {problem.text}; {advice}")
-    return RunFailed(ReasonCode.WORKSPACE_FAILED, f"{doing}: {problem.text}")

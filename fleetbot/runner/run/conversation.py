@@ -11,7 +11,7 @@ import msgspec
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run import prompt
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.memory import Memory

@@ -11,10 +11,8 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
-from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.git.worktree import Work, Worktree
 from fleetbot.runner.run.setup import Setup
-from fleetbot.runner.sandbox import bubblewrap
-from fleetbot.runner.sandbox.complete import Completed, complete
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
@@ -22,8 +20,6 @@ from fleetbot.wire import Assignment, ReceiptRequest
 _MOST_FILES = 5000
 _MOST_DENIALS = 3
 _SUMMARY_LIMIT = 10_000
-_COMMIT_SECONDS = 600
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 class Handover:
@@ -44,24 +40,21 @@ class Handover:
         self._env = env
         self._note = note
         self._masker = masker
-        self._remote = tree.start.remote
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
         """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
-        order, start, repository = self._order, self._tree.start, self._tree.repository
-        self._tree.check()
-        if self._setup.agent.commit_leftovers:
-            await self._commit_leftovers()
-        head = await self._head()
-        files = await repository.files(start.base_commit, head)
-        if not files:
+        order, tree = self._order, self._tree
+        work = await tree.collect(self._leftovers())
+        for note in work.notes:
+            self._note(note)
+        if not work.files:
             raise _nothing_done(finished.permission_denials)
-        self._check_paths(files)
-        await self._check_secrets(head)
-        await repository.push(order.branch, head, self._remote)
-        self._remote = head
+        self._check_paths(work.files)
+        await self._check_secrets(work)
+        await tree.push(work)
+        head, files = work.head, work.files
         self._note(f"pushed {head[:10]} to {order.branch}")
-        summary = await self._summary(finished.summary, head)
+        summary = self._summary(finished.summary, work)
         pull = await self._pull_request(summary, head)
         return ReceiptRequest(
             run=order.run,
@@ -81,57 +74,24 @@ class Handover:
                 ReasonCode.FORBIDDEN_PATHS, f"{forbidden} Put them back as they are on the base."
             )
 
-    async def _check_secrets(self, head: str) -> None:
+    async def _check_secrets(self, work: Work) -> None:
         """What the forge has once been given, others may have read."""
-        secrets, base = self._setup.uncommittable(self._env), self._tree.start.base_commit
-        if leaked := await self._tree.repository.leaks(base, head, secrets):
+        if leaked := await work.leaks(self._setup.uncommittable(self._env)):
             raise RunFailed(
                 ReasonCode.SECRET_IN_DIFF,
                 f"The commits contain the value of {', '.join(leaked)}. Rewrite them: it must be "
                 "in none of them, which is more than to delete it in another commit.",
             )
 
-    async def _commit_leftovers(self) -> None:
-        if not (await self._inside("git", "status", "--porcelain")).stdout:
-            return
+    def _leftovers(self) -> str | None:
+        """The message for a commit of what the program leaves; None to leave it."""
+        if not self._setup.agent.commit_leftovers:
+            return None
         title = " ".join(self._order.title.split())[:60] or "Changes"
-        message = f"{title} (#{self._order.issue})"
-        await self._inside("git", "add", "--all")
-        await self._inside("git", "commit", "--quiet", "--no-verify", f"--message={message}")
-        self._note("committed what the agent left uncommitted")
+        return f"{title} (#{self._order.issue})"
 
-    async def _head(self) -> str:
-        """The commit the agent left checked out: looking for it may fetch by its own settings."""
-        self._tree.check()
-        said = await self._inside("git", "rev-parse", "--verify", "HEAD^{commit}")
-        if not _COMMIT.fullmatch(said.stdout.strip()):
-            raise RunFailed(ReasonCode.WORKSPACE_FAILED, "git rev-parse: it named no commit")
-        return said.stdout.strip()
-
-    async def _inside(self, *argv: str) -> Completed:
-        """Run a command as the agent could have: git filters and settings it left act as it did."""
-        tree, box = self._tree, self._setup.sandbox
-        command: list[str] = list(argv)
-        try:
-            if box is not None:
-                writable = (self._setup.home, *tree.git_dirs)
-                path = self._env.get("PATH")
-                command = await bubblewrap.wrap(
-                    box, command, cwd=tree.path, writable=writable, path=path
-                )
-            done = await complete(command, cwd=tree.path, env=self._env, timeout=_COMMIT_SECONDS)
-        except (OSError, TimeoutError, bubblewrap.SandboxUnavailable) as problem:
-            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"{argv[1]}: {problem}") from None
-        if done.status != 0:
-            said = (done.stderr + done.stdout).strip()[-2000:]
-            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"git {argv[1]}: {said}")
-        return done
-
-    async def _summary(self, said: str, head: str) -> str:
-        text = said.strip()
-        if not text:
-            subjects = await self._tree.repository.subjects(self._tree.start.base_commit, head)
-            text = "\n".join(f"- {subject}" for subject in subjects)
+    def _summary(self, said: str, work: Work) -> str:
+        text = said.strip() or "\n".join(f"- {subject}" for subject in work.subjects)
         return self._masker.text(text)[:_SUMMARY_LIMIT]
 
     async def _pull_request(self, summary: str, head: str) -> PullRequest:

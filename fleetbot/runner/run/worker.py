@@ -10,13 +10,13 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import together
 from fleetbot.runner.failure import RunFailed, first_error
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run import briefing
 from fleetbot.runner.run.conversation import Conversation
@@ -37,7 +37,9 @@ from fleetbot.wire import FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
-_MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF})
+_MENDABLE = frozenset(
+    {ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT}
+)
 """What the program may mend once, in the same run."""
 Steps = Callable[[], Coroutine[Any, Any, None]]
 
@@ -183,7 +185,7 @@ class Worker:
                     seconds = end - asyncio.get_running_loop().time()
                     turn = self._conversation.turn(tree, env, briefed, refuted, seconds)
                     finished = await self._noted(turn)
-                await self._after_run(tree.path, env)
+                await self._after_run(tree, env)
                 wrong = await self._hand_over(handover, finished)
                 if wrong is None:
                     return
@@ -211,9 +213,9 @@ class Worker:
         answer = await self._settle(due)
         return None if _is_settled(answer) else answer.reasons
 
-    async def _after_run(self, path: Path, env: dict[str, str]) -> None:
+    async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await self._setup.machine.workspaces.run_hook("after_run", path, env)
+            await tree.run_hook("after_run", env)
         except RunFailed as failure:
             self._note(f"after the run: {failure.detail}")
 

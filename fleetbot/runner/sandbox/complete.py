@@ -36,25 +36,34 @@ async def complete(
     timeout: float,
     given: bytes = b"",
     watch: Watch | None = None,
+    patient: bool = False,
     bounds: Bounds | None = None,
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and all it started are ended.
 
     It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
+    `patient`: the `timeout` counts from the last time that it wrote to stderr.
     Its exit is its end, and that of whatever it started: a service it left does not keep it open.
     Raises OSError if it cannot be started, SandboxUnavailable if the `bounds` cannot be kept,
     TimeoutError after `timeout` seconds.
     """
     process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), bounds=bounds)
     stdout, stderr = bytearray(), bytearray()
+    clock = asyncio.timeout(timeout)
+
+    def spoke() -> None:
+        if patient:
+            with contextlib.suppress(RuntimeError):  # the time is up already
+                clock.reschedule(asyncio.get_running_loop().time() + timeout)
+
     streams = asyncio.gather(
         _read(process.stdout, stdout, watch),
-        _read(process.stderr, stderr),
+        _read(process.stderr, stderr, heard=spoke),
         process.feed(given),
     )
     try:
-        async with asyncio.timeout(timeout):
+        async with clock:
             status = await process.wait()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(streams, _LAST_WORDS)
@@ -69,8 +78,15 @@ async def complete(
     return Completed(status, *said, cut=max(len(stdout), len(stderr)) >= _OUTPUT_LIMIT)
 
 
-async def _read(stream: asyncio.StreamReader, kept: bytearray, watch: Watch | None = None) -> None:
+async def _read(
+    stream: asyncio.StreamReader,
+    kept: bytearray,
+    watch: Watch | None = None,
+    heard: Callable[[], None] | None = None,
+) -> None:
     while chunk := await stream.read(2**16):
+        if heard is not None:
+            heard()
         if watch is None:
             kept += chunk[: _OUTPUT_LIMIT - len(kept)]
         else:

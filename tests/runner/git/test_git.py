@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.git.command import Git, GitFailed, forge_failure
+from fleetbot.runner.git.command import Git, GitFailed
+from fleetbot.runner.git.failures import forge_failure
 from fleetbot.runner.sandbox.complete import complete
 
 _HEAD = b"1" * 40 + b" HEAD\0multi_ack_detailed no-done side-band-64k\n"

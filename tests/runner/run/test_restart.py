@@ -154,7 +154,9 @@ async def test_a_runner_killed_after_the_agents_end_hands_its_work_over(
 async def test_it_does_not_hand_over_a_worktree_in_another_state(scene: Scene, fifo: Fifo) -> None:
     order = await scene.order()
     stays = STAYS_ONCE.format(fifo.path)
-    config = scene.config_file("git checkout -q --detach; date > d.txt", more=stays)
+    config = scene.config_file(
+        "git rev-parse HEAD > $(git rev-parse --git-dir)/MERGE_HEAD; date > d.txt", more=stays
+    )
     await scene.orchestrator.assign(order)
     async with daemon(config) as first:
         await fifo.heard()

@@ -179,16 +179,14 @@ async def test_a_push_that_the_forge_refuses_is_told_as_that(scene: Scene) -> No
     assert await scene.pulls() == []
 
 
-async def test_a_branch_with_somebody_elses_commits_is_left_alone(scene: Scene) -> None:
+async def test_commits_that_somebody_put_on_the_branch_are_built_upon(scene: Scene) -> None:
     order = await scene.order()
     theirs = await scene.forge.commit(REPO, order.branch, {"mine.txt": "x"}, "Mine", by="ada")
 
     await scene.carry_out(WRITES_A_FILE, order)
 
-    failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.BRANCH_CONFLICT
-    assert "rename or delete" in failure.detail
-    assert scene.on_forge("rev-parse", order.branch) == theirs
+    assert scene.orchestrator.receipts[0].files == ("hello.txt", "mine.txt")
+    assert scene.on_forge("rev-parse", f"{order.branch}^") == theirs
 
 
 async def test_a_branch_that_moves_while_the_agent_works_is_not_overwritten(
@@ -435,21 +433,22 @@ async def test_in_a_sandbox_not_even_the_search_for_the_commit_runs_outside(scen
 
     await scene.carry_out(script, order, agent=f"{sandboxed}\ncommit_leftovers = false")
 
-    assert scene.orchestrator.failures[order.run].reason is ReasonCode.WORKSPACE_FAILED
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.WORK_UNFIT
     assert not spy.exists()
 
 
-async def test_what_git_starts_after_the_program_ends_with_the_run(scene: Scene) -> None:
-    pid, order = scene.root / "pid", await scene.order()
+async def test_no_filter_that_an_agent_left_is_ever_run(scene: Scene) -> None:
+    spy, order = scene.root / "spy", await scene.order()
     script = (
-        f"git config filter.stay.clean 'setsid tail -f /dev/null >/dev/null 2>&1 & "
-        f"echo $! > {pid}; cat'; echo '* filter=stay' > .gitattributes; echo hello > hello.txt"
+        f"git config filter.spy.clean 'touch {spy}; cat'; "
+        f"git config core.fsmonitor 'touch {spy} #'; "
+        f"echo '* filter=spy' > .gitattributes; echo hello > hello.txt; rm -f {spy}"
     )
 
     await scene.carry_out(script, order)
 
-    assert scene.orchestrator.failures == {}
-    assert not scene.is_alive(int(pid.read_text()))
+    assert scene.orchestrator.receipts[0].files == (".gitattributes", "hello.txt")
+    assert not spy.exists()
 
 
 async def bubblewrap() -> str:
