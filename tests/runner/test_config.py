@@ -11,7 +11,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from fleetbot.runner.config import Config, ConfigError, decode, load
+from fleetbot.runner.config import ConfigError, ConfigFile, decode, load
 from fleetbot.runner.tokens import Tokens
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -65,7 +65,7 @@ def test_the_example_names_every_setting_there_is() -> None:
     uncommented = re.sub(r"^# (?=[a-z_]+ = |\[)", "", EXAMPLE.read_text(), flags=re.MULTILINE)
     example = tomllib.loads(uncommented)
 
-    missing = [name for name in settings(Config) if not is_named(example, name.split("."))]
+    missing = [name for name in settings(ConfigFile) if not is_named(example, name.split("."))]
 
     assert missing == []
 

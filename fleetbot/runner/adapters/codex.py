@@ -147,8 +147,8 @@ def _with_companions(spec: LaunchSpec, program: str) -> LaunchSpec:
     if spec.sandbox is None:
         return spec
     package = Path(program).resolve().parent.parent
-    beside = (package / "codex-resources", package / "codex-path")
-    found = tuple(str(place) for place in beside if place.is_dir())
+    beside = (package / "codex-resources", package / "codex-path", *package.glob("bin/codex-*"))
+    found = tuple(str(place) for place in beside if place.exists())
     sandbox = msgspec.structs.replace(spec.sandbox, readable=(*spec.sandbox.readable, *found))
     return msgspec.structs.replace(spec, sandbox=sandbox)
 

@@ -143,6 +143,7 @@ class Git:
             "core.excludesFile": os.devnull,
             "core.logAllRefUpdates": "false",
             "credential.helper": "",
+            "safe.directory": "*",  # where we are root, agents own what they work in
             "advice.detachedHead": "false",
             "gc.auto": "0",
             "maintenance.auto": "false",

@@ -21,6 +21,7 @@ from fleetbot.runner.run.questions import Questions
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Used
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session import contract
 
 _LEAST_BUDGET = 0.001  # dollars; 0 might mean none
@@ -29,7 +30,7 @@ _LEAST_BUDGET = 0.001  # dollars; 0 might mean none
 class Conversation:
     """Launches the program, follows its events, joins it with people."""
 
-    def __init__(self, setup: Setup, record: RunRecord, log: RunLog) -> None:
+    def __init__(self, setup: Setup, record: RunRecord, log: RunLog, masker: Masker) -> None:
         self._setup = setup
         self._record = record
         self._order = record.order
@@ -44,6 +45,7 @@ class Conversation:
             record.order.run,
             setup.machine.config.limits.question_seconds,
             log.add,
+            masker,
         )
 
     @property
@@ -95,6 +97,7 @@ class Conversation:
             limits=self._limits(seconds),
             permissions=agent.permissions,
             sandbox=self._setup.sandbox,
+            bounds=self._setup.machine.config.limits.bounds,
         )
 
     def _context(self, tree: Worktree, briefing: Briefing, refuted: tuple[str, ...]) -> Context:

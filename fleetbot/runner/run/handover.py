@@ -14,6 +14,7 @@ from fleetbot.runner.git.worktree import Work, Worktree
 from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
@@ -34,6 +35,7 @@ class Handover:
         tree: Worktree,
         env: Mapping[str, str],
         note: Callable[[str], None],
+        masker: Masker,
     ) -> None:
         self._setup = setup
         self._order = order
@@ -41,6 +43,7 @@ class Handover:
         self._env = env
         self._note = note
         self._noted: set[str] = set()
+        self._masker = masker
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
         """Push what there is, have its pull request, write the receipt. Raises RunFailed.
@@ -120,7 +123,7 @@ class Handover:
 
     def _summary(self, said: str, work: Work) -> str:
         text = said.strip() or "\n".join(f"- {subject}" for subject in work.subjects)
-        return self._setup.mask(text)[:_SUMMARY_LIMIT]
+        return self._masker.text(text)[:_SUMMARY_LIMIT]
 
     async def _await_push(self, pull: PullRequest, head: str) -> None:
         pulls = self._setup.machine.forge.pulls

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +65,12 @@ class Setup:
 
     @property
     def sandbox(self) -> Sandbox | None:
-        """Wherever the runner's root is, the agent sees nothing of it but what is its own."""
+        """The agent sees nothing that is the runner's, wherever that is, but what is its own."""
         if self.agent.sandbox != "bubblewrap":
             return None
-        box = self.agent.bubblewrap
-        return msgspec.structs.replace(box, hidden=(*box.hidden, self.machine.config.runner.root))
+        box, config = self.agent.bubblewrap, self.machine.config
+        private = (str(path) for path in config.private if path.exists())
+        return msgspec.structs.replace(box, hidden=(*box.hidden, *private))
 
     def secrets(self) -> tuple[str, ...]:
         """The runner's own secrets, which an agent program never gets and a log never shows."""
@@ -84,11 +86,16 @@ class Setup:
         looks = {name: value for name, value in passed.items() if _looks_secret(name, value)}
         return looks | self._own_secrets()
 
-    def mask(self, text: str) -> str:
-        return Masker({}, self.secrets()).text(text)
+    def masker(self) -> Masker:
+        """For one run: over everything that leaves it, with the runner's secrets and the agent's.
 
-    def say(self, text: str) -> None:
-        self.machine.say(self.agent.name, self.mask(text))
+        The runner's are looked up for each text, as tokens are renewed.
+        """
+        passed = {name: os.environ[name] for name in self.agent.env if name in os.environ}
+        return Masker(passed, self.secrets)
+
+    def say(self, text: str, masker: Masker | None = None) -> None:
+        self.machine.say(self.agent.name, (masker or self.masker()).text(text))
 
     def run_env(self, order: Assignment) -> dict[str, str]:
         """The whole environment of the agent program in this run. Raises RunFailed."""

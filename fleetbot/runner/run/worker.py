@@ -62,10 +62,15 @@ class Worker:
         self._setup = setup
         self._record = record
         self._order = record.order
+        self._masker = setup.masker()
         self._log = RunLog(
-            record.log, setup.link, record.order.run, mask=setup.mask, batching=setup.batching
+            record.log,
+            setup.link,
+            record.order.run,
+            mask=self._masker.text,
+            batching=setup.batching,
         )
-        self._conversation = Conversation(setup, record, self._log)
+        self._conversation = Conversation(setup, record, self._log, self._masker)
         self._patience = Patience(self._announce, setup.heard)
         self._steps: asyncio.Task[None] | None = None
         self._cancelled: str | None = None
@@ -213,7 +218,7 @@ class Worker:
         except Exception as problem:
             # A fault of the runner must not leave the task hanging until its lease runs out.
             said = "".join(traceback.format_exception(problem))
-            _LOGGER.error("run %s: %s", self._order.run, self._setup.mask(said))
+            _LOGGER.error("run %s: %s", self._order.run, self._masker.text(said))
             await self._fail(fault(problem))
 
     async def _work_in_tree(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
@@ -273,7 +278,7 @@ class Worker:
         end: float,
     ) -> bool:
         """Whether what it came to was verified. Raises RunFailed."""
-        handover = Handover(self._setup, self._order, tree, env, self._announce)
+        handover = Handover(self._setup, self._order, tree, env, self._announce, self._masker)
         finished = self._record.finished
         while True:
             if finished is None:
@@ -344,7 +349,7 @@ class Worker:
         self._setup.heard(failure)
         request = FailRequest(
             reason=failure.reason,
-            detail=self._setup.mask(failure.detail)[:_DETAIL_LIMIT],
+            detail=self._masker.text(failure.detail)[:_DETAIL_LIMIT],
             usage=self._record.usage,
             until=failure.until,
         )
@@ -367,7 +372,7 @@ class Worker:
 
     def _say(self, text: str) -> None:
         order = self._order
-        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}")
+        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}", self._masker)
 
 
 def _restarted() -> RunFailed:

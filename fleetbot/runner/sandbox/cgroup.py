@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.runner.sandbox import keeper
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 
 _HIERARCHY = Path("/sys/fs/cgroup")
 _CPU_PERIOD = 100_000  # microseconds
@@ -26,10 +27,6 @@ _CONTROLLERS = {"memory_mb": "memory", "processes": "pids", "cpu_percent": "cpu"
 _REMEDY = (
     "run the runner as a service with Delegate=yes, or remove the bound from the table [limits]"
 )
-
-
-class BoundsUnavailable(RuntimeError):
-    """A bound on programs was asked for and cannot be kept here; the text says what to do."""
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +66,7 @@ class Cgroups:
     def place_for(self, run: str, bounds: Bounds | None) -> tuple[str | None, dict[str, str]]:
         """Where a child goes, and the settings of that group; nowhere if it is of no run.
 
-        Raises BoundsUnavailable.
+        Raises SandboxUnavailable.
         """
         if bounds is not None:
             self.check(bounds)
@@ -79,14 +76,14 @@ class Cgroups:
         return str(self.base / name), bounds.settings() if bounds else {}
 
     def check(self, bounds: Bounds) -> None:
-        """Raises BoundsUnavailable if these bounds cannot be kept."""
+        """Raises SandboxUnavailable if these bounds cannot be kept."""
         if missing := bounds.controllers() - self.controllers:
             why = (
                 "this process has no cgroup of its own"
                 if self.base is None
                 else f"its cgroup has no controller {', '.join(sorted(missing))}"
             )
-            raise BoundsUnavailable(f"limits: {why}; {_REMEDY}")
+            raise SandboxUnavailable(f"limits: {why}; {_REMEDY}")
 
 
 def find_own(hierarchy: Path = _HIERARCHY, own: str | None = None) -> Path | None:

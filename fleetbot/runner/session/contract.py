@@ -17,6 +17,7 @@ import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
+from fleetbot.runner.sandbox.cgroup import Bounds
 
 LogKind = Literal["assistant", "tool", "tool_output", "stderr", "system"]
 QuestionKind = Literal["permission", "question"]
@@ -66,9 +67,9 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One run for an adapter to start.
 
     `env` is the child's complete environment (see `process.build_env`), `home` the agent's own
-    HOME, `git_dirs` the `.git` directories a linked worktree writes to, `session` the program's
-    session of an earlier attempt to resume, `baseline` the sum of the usage that earlier attempts
-    reported for that session.
+    HOME, `git_dirs` the `.git` directories a linked worktree writes to, `readable` what it reads
+    besides wherever it is, `session` the program's session of an earlier attempt to resume,
+    `baseline` the sum of the usage that earlier attempts reported for that session.
     """
 
     run: str
@@ -82,6 +83,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     permissions: Permissions = "ask"
     sandbox: Sandbox | None = None
+    readable: tuple[Path, ...] = ()
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         if not is_safe_run(self.run):

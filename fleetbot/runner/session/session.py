@@ -46,7 +46,9 @@ async def open_session(
     """Start the driver's program; if it cannot be started, a session that only finishes."""
     try:
         argv = await _command(spec, driver.argv)
-        process = await Process.start(argv, cwd=spec.workdir, env=spec.env, stdin=driver.pipe)
+        process = await Process.start(
+            argv, cwd=spec.workdir, env=spec.env, stdin=driver.pipe, bounds=spec.bounds
+        )
     except (OSError, bubblewrap.SandboxUnavailable) as problem:
         clean_up()
         return _refusal(spec, driver.argv[0], problem)
@@ -65,8 +67,14 @@ async def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
     if spec.sandbox is None:
         return argv
     writable = (spec.home, *spec.git_dirs)
-    path = spec.env.get("PATH")
-    return await bubblewrap.wrap(spec.sandbox, argv, cwd=spec.workdir, writable=writable, path=path)
+    return await bubblewrap.wrap(
+        spec.sandbox,
+        argv,
+        cwd=spec.workdir,
+        writable=writable,
+        readable=spec.readable,
+        path=spec.env.get("PATH"),
+    )
 
 
 class Refused:

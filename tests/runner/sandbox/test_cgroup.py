@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fleetbot.runner.sandbox import cgroup, keeper
-from fleetbot.runner.sandbox.cgroup import Bounds, BoundsUnavailable, Cgroups
+from fleetbot.runner.sandbox.cgroup import Bounds, Cgroups
 from fleetbot.runner.sandbox.process import Process
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from tests.runner.adapters.harness import Exit, Fifo
 
 RUN = f"cgroup-{os.getpid()}"
@@ -96,7 +97,7 @@ async def test_a_program_that_cannot_be_started_leaves_no_group(
 
 
 async def test_a_bound_that_cannot_be_kept_refuses_the_program(tmp_path: Path) -> None:
-    with pytest.raises(BoundsUnavailable, match="Delegate=yes"):
+    with pytest.raises(SandboxUnavailable, match="Delegate=yes"):
         await start(tmp_path, "touch ran", Bounds(memory_mb=100))
 
     assert not (tmp_path / "ran").exists()
