@@ -49,6 +49,7 @@ class Context:
     `earlier`: subjects of the commits an earlier attempt left. `messages`: what people said that
     did not reach a running program. `refuted`: why the last receipt did not hold. `left_out`: how
     many comments of others there are. `resumed`: the program goes on with its own session.
+    `afresh`: it had one, which cannot be gone on with. `commits`: the program has to commit itself.
     """
 
     agent: str
@@ -64,6 +65,8 @@ class Context:
     messages: tuple[str, ...] = ()
     refuted: tuple[str, ...] = ()
     resumed: bool = False
+    afresh: bool = False
+    commits: bool = False
 
 
 _SAMPLE = Context(

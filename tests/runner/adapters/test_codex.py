@@ -11,7 +11,8 @@ import pytest
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Answer, Limits, Question, SessionStarted, build
-from fleetbot.runner.adapters.codex_items import command_summary, reason_of
+from fleetbot.runner.adapters.codex_errors import reason_of
+from fleetbot.runner.adapters.codex_items import command_summary
 from tests.runner.adapters.agents import Agent, stand_in
 from tests.runner.adapters.harness import KEY, Place, collect, end, rest, until
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fleetbot.runner.adapters import KINDS, AdapterConfigError, LaunchSpec, build
+from fleetbot.runner.adapters import BUILT_IN, AdapterConfigError, LaunchSpec, build
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", BUILT_IN)
 def test_every_kind_can_be_built(kind: str) -> None:
     table = {"argv": ["true"]} if kind == "command" else {}
 
