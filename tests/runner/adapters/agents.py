@@ -70,7 +70,7 @@ class Agent:
             return Reply(tools=(Tool("AskUserQuestion", {"questions": [question]}),))
         return Reply(tools=(Tool("request_user_input", {"questions": [{"id": "c", **question}]}),))
 
-    def with_helper(self, does: Reply, *, background: bool = False) -> Line:
+    def with_helper(self, does: Line, *, background: bool = False) -> Line:
         """The model gives a sub-agent something to do, and says "main" at the end.
 
         It waits for the sub-agent unless it works in the background.
@@ -79,7 +79,7 @@ class Agent:
 
         def line(request: Request) -> Reply:
             if _is_of_a_helper(request):
-                return does
+                return does if isinstance(does, Reply) else does(request)
             if (step := next(steps)) == 0:
                 return self._begins_a_helper(background)
             if step == 1 and not background and self.kind == "codex":
