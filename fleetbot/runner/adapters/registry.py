@@ -59,7 +59,9 @@ def build(name: str, table: Mapping[str, Any]) -> Adapter:
     try:
         return found.adapter(msgspec.convert(table, found.settings))
     except ValueError as problem:  # msgspec's errors are some
-        raise AdapterConfigError(f"{name}: {problem}") from problem
+        message, _, where = str(problem).partition(" - at `$.")
+        field = f"{where.rstrip('`')}: " if where else ""
+        raise AdapterConfigError(f"{name}: {field}{message}") from problem
 
 
 def _added() -> dict[str, EntryPoint]:

@@ -195,6 +195,22 @@ async def test_a_program_that_will_not_do_is_refused_with_what_to_do(
     assert advice in health[0].remedy
 
 
+async def test_a_program_that_updated_itself_works_and_is_remarked_on(
+    place: Place, tmp_path: Path
+) -> None:
+    done = """echo '{"type": "result", "subtype": "success", "result": "Done."}'"""
+    program = stand_in(tmp_path / "claude", "3.0.1 (Claude Code)", done)
+    adapter = build("claude-code", {"program": program, "mode": "plain"})
+    spec = place.spec(env={"ANTHROPIC_API_KEY": KEY})
+
+    last = end(await collect(await adapter.launch(spec)))
+    health = await adapter.check(spec.env, spec.home)
+
+    assert last.outcome == "done"
+    assert health[0].ok
+    assert "3.0.1, newer than this adapter was tested with" in health[0].detail
+
+
 async def test_a_missing_login_is_found_without_asking_a_model(agent: Agent, place: Place) -> None:
     spec = place.spec()
 

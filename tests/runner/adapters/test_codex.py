@@ -173,7 +173,7 @@ async def test_health_names_what_is_missing(agent: Agent, place: Place, tmp_path
     assert "codex login" in here[1].remedy
     assert "pass SCRIPT_KEY in the agent's env settings" in here[1].remedy
     assert not outdated[0].ok
-    assert "install a version from 0.160, before 1" in outdated[0].remedy
+    assert "install a version from 0.160 on" in outdated[0].remedy
     assert (await agent.adapter().check({**spec.env, "SCRIPT_KEY": KEY}, spec.home))[1].ok
 
 
