@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from fleetbot.devkit.model import Reply, Request, ScriptedModel
@@ -9,12 +11,19 @@ from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Finished
 from fleetbot.runner.run.memory import Memory
-from tests.runner.adapters.agents import COMMIT, Agent
+from fleetbot.runner.sandbox.process import survivors
+from tests.runner.adapters.agents import COMMIT, Agent, stand_in
+from tests.runner.adapters.harness import KEY
 from tests.runner.scene import Scene
 from tests.runner.test_agents import configured
 
 DONE = Reply(text="Done.")
 PROGRAMS = ("claude-code", "codex")
+
+
+@pytest.fixture(autouse=True)
+def _a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
 
 
 @pytest.fixture(params=PROGRAMS)
@@ -56,6 +65,54 @@ def _refused(agent: Agent) -> Reply:
     error = {"type": "invalid_request_error", "message": "messages.1: no tool_result"}
     body = {"error": error} if agent.kind == "codex" else {"type": "error", "error": error}
     return Reply(status=400, body=body)
+
+
+TALKS_ON = """
+echo '{"type": "system", "subtype": "init", "session_id": "s"}'
+echo '{"type": "result", "subtype": "success", "result": "main", "session_id": "s"}'
+while echo still here >&2; do sleep 0.05; done
+"""
+
+
+async def test_a_runner_ends_although_a_program_talks_on_after_its_result(
+    scene: Scene, tmp_path: Path
+) -> None:
+    program = stand_in(tmp_path / "claude", "2.1.330", TALKS_ON)
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("", agents=_talking(program)) as stop:
+        await scene.orchestrator.until(lambda o: "still here" in o.log_of(order.run))
+        for _ in range(3):
+            stop.ask()
+
+    assert survivors(order.run) == []
+
+
+async def test_a_run_can_be_taken_away_although_its_program_talks_on(
+    scene: Scene, tmp_path: Path
+) -> None:
+    program = stand_in(tmp_path / "claude", "2.1.330", TALKS_ON)
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("", agents=_talking(program)):
+        await scene.orchestrator.until(lambda o: "still here" in o.log_of(order.run))
+        await scene.cancel(order, "cancelled_by_user")
+        await scene.orchestrator.until(lambda o: order.run not in o.heartbeats[-1])
+
+        assert survivors(order.run) == []
+
+
+def _talking(program: str) -> str:
+    return f"""
+[[agents]]
+name = "worker-1"
+adapter = "claude-code"
+env = ["ANTHROPIC_API_KEY"]
+[agents.claude]
+program = "{program}"
+"""
 
 
 # The rules alone
