@@ -18,9 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from fleetbot.runner.adapters.claude_code import ClaudeConfig
-from fleetbot.runner.adapters.codex import CodexConfig
-from fleetbot.runner.adapters.command import CommandConfig
+from fleetbot.runner import adapters
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.cgroup import Bounds
@@ -144,15 +142,26 @@ class LimitsConfig(Table, frozen=True):
         return bounds if bounds.controllers() else None
 
 
-class AgentConfig(Table, frozen=True):
+AdapterTables = msgspec.defstruct(
+    "AdapterTables",
+    [(kind.table, kind.settings | None, None) for kind in adapters.BUILT_IN.values()],
+    bases=(Table,),
+    frozen=True,
+    kw_only=True,
+)
+"""The tables `[agents.claude]` and so on: one for each adapter of fleetbot's own."""
+
+
+class AgentConfig(AdapterTables, frozen=True):  # type: ignore[valid-type,misc,call-arg]  # made of a table
     """One agent. The table named like its adapter holds the settings of its program.
 
     `env` names variables of the runner's environment that the program gets; nothing else reaches
     it. `commit_leftovers`: what the program leaves uncommitted is committed on its behalf.
+    `settings` are those of an adapter that another package brought.
     """
 
     name: AgentNameText
-    adapter: Literal["claude-code", "codex", "command"]
+    adapter: str
     capabilities: Annotated[tuple[CapabilityText, ...], Meta(max_length=64)] = ()
     max_concurrency: Concurrency = 1
     account: ShortText = ""
@@ -162,24 +171,26 @@ class AgentConfig(Table, frozen=True):
     commit_leftovers: bool = True
     sandbox: Literal["none", "bubblewrap"] = "none"
     bubblewrap: Sandbox = Sandbox()
-    claude: ClaudeConfig | None = None
-    codex: CodexConfig | None = None
-    command: CommandConfig | None = None
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        own = self.adapter.partition("-")[0]
+        kind = adapters.kind(self.adapter)
         who = f"agent {self.name!r} uses the adapter {self.adapter!r}"
-        if self.adapter == "command" and self.command is None:
-            raise ValueError(f"{who}; give it a table [agents.command]")
-        for table in ("claude", "codex", "command"):
-            if table != own and getattr(self, table) is not None:
+        if not self.program and any(f.required for f in msgspec.structs.fields(kind.settings)):
+            raise ValueError(f"{who}; give it a table [agents.{kind.table}]")
+        for table in (*(kind.table for kind in adapters.BUILT_IN.values()), "settings"):
+            if table != kind.table and getattr(self, table):
                 raise ValueError(f"{who}; remove its table [agents.{table}]")
+        if kind.table == "settings":
+            adapters.build(self.adapter, self.program)
 
     @property
     def program(self) -> dict[str, Any]:
         """The settings of this agent's program, as its adapter takes them."""
-        table = getattr(self, self.adapter.partition("-")[0])
-        return {} if table is None else msgspec.structs.asdict(table)
+        table = getattr(self, adapters.kind(self.adapter).table)
+        if isinstance(table, msgspec.Struct):
+            return msgspec.structs.asdict(table)
+        return dict(table or {})
 
 
 class ConfigFile(Table, frozen=True):

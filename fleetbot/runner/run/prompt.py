@@ -56,7 +56,8 @@ class Context:
     (`limits.prompt_chars`); longer texts are cut, and say so. `earlier`: subjects of the commits an
     earlier attempt left. `messages`: what people said that did not reach a running program.
     `refuted`: why the last result did not hold. `resumed`: the program goes on with its own
-    session, which knows what it was told.
+    session, which knows what it was told. `afresh`: it had one, which cannot be gone on with.
+    `commits`: the program has to commit itself.
     """
 
     agent: str
@@ -73,6 +74,8 @@ class Context:
     messages: tuple[str, ...] = ()
     refuted: tuple[str, ...] = ()
     resumed: bool = False
+    afresh: bool = False
+    commits: bool = False
 
 
 _SAMPLE = Context(

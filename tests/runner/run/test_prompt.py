@@ -136,7 +136,7 @@ def test_a_prompt_of_a_megabyte_is_whole() -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{ isue.title }}", "'isue' is undefined; known are agent, attempt, base"),
+        ("{{ isue.title }}", "'isue' is undefined; known are afresh, agent, attempt"),
         ("{{ issue.titel }}", "no attribute 'titel'"),
         ("{% if issue %}", "line 1"),
         ("{{ issue.title | shout }}", "No filter named 'shout'"),
