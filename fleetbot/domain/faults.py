@@ -49,7 +49,7 @@ def blame(
     rest = now + _rest(reason, faults, run, policy) if is_new else now
     told = is_new and (faults == IN_A_ROW or (faults == 1 and owner is Owner.ACCOUNT))
     for agent in _together(state, name, owner):
-        end = max(rest, _reset(agent, reason, run, now, policy, until))
+        end = max(rest, _reset(agent, reason, now, policy, until))
         if end > max(now, agent.parked_until):
             quiet = not told or agent.name != name
             parked = ev.AgentParked(until=end, reason=reason, detail=detail, quiet=quiet)
@@ -103,9 +103,7 @@ def _rest(reason: ReasonCode, faults: int, run: Run, policy: Policy) -> int:
     return with_fault(reason, policy).wait(faults - forgiven, run.id)
 
 
-def _reset(
-    agent: Agent, reason: ReasonCode, run: Run, now: int, policy: Policy, until: int | None
-) -> int:
+def _reset(agent: Agent, reason: ReasonCode, now: int, policy: Policy, until: int | None) -> int:
     """When what the agent was told is over.
 
     Not to the second: the reset of an account comes a little late, and not for all at once. One
@@ -117,6 +115,6 @@ def _reset(
     elif until is None:
         reset = now + policy.retry_cap_ms
     else:
-        jitter = 60_000 + int(120_000 * share(f"{agent.name}/{run.id}"))
+        jitter = 60_000 + int(120_000 * share(f"{agent.name}/{until}"))
         reset = until + jitter if until > now else now
     return min(reset, now + LONGEST_WAIT_MS)

@@ -158,7 +158,7 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "drain": row(("agent.drained",)),
     "resume": row(NOTHING),
     "expire": row(NOTHING),
-    "expire, an hour later": row(NOTHING, assigned=AGAIN, running=LOST),
+    "expire, an hour later": row(NOTHING, assigned=("agent.faulted", *AGAIN), running=LOST),
 }
 
 
