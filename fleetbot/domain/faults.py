@@ -13,6 +13,7 @@ from fleetbot.domain.state import FleetState, agent_stream
 
 IN_A_ROW = 3  # faults without a receipt between them: the agent is set aside, and the rooms hear
 _DETAIL = 500
+_LATE_MS = 60_000  # one to three of it: an account's reset comes late, and not for all at once
 _SET_ASIDE = (Owner.AGENT, Owner.RUNNER)  # the others rest from the first fault on
 # What was said may name a repository, and every room hears of agents.
 _OF_ONE_REPOSITORY = (
@@ -106,15 +107,15 @@ def _rest(reason: ReasonCode, faults: int, run: Run, policy: Policy) -> int:
 def _reset(agent: Agent, reason: ReasonCode, now: int, policy: Policy, until: int | None) -> int:
     """When what the agent was told is over.
 
-    Not to the second: the reset of an account comes a little late, and not for all at once. One
-    that nobody knows is taken to be as far off as the longest back-off; one that is said to be far
-    off is not believed: nothing an agent says stops an account for months.
+    A limit's end that nobody knows is taken to be as far off as the longest back-off; one that is
+    said to be far off is not believed: nothing an agent says stops an account for months.
     """
     if reason is not ReasonCode.USAGE_LIMIT:
         reset = until or now
     elif until is None:
         reset = now + policy.retry_cap_ms
     else:
-        jitter = 60_000 + int(120_000 * share(f"{agent.name}/{until}"))
-        reset = until + jitter if until > now else now
+        unit = min(_LATE_MS, policy.retry_cap_ms)
+        late = unit + int(2 * unit * share(f"{agent.name}/{until}"))
+        reset = until + late if until > now else now
     return min(reset, now + LONGEST_WAIT_MS)
