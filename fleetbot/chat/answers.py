@@ -142,6 +142,8 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
         parts.append(f" rests: {resting_for(agent)}; again {until(agent.parked_until, now)}")
     elif agent.draining:
         parts.append(" is drained and takes nothing new")
+    elif agent.health:
+        parts.append(" does not pass its check and takes nothing new")
     elif not runs:
         parts.append(" is free")
     if agent.max_concurrency > 1 and runs:
@@ -154,7 +156,7 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
 def _lamp(agent: Agent, now: int) -> str:
     if agent.status is not AgentStatus.ONLINE:
         return "🔌"
-    if agent.unwell:
+    if agent.unwell or agent.health:
         return "🤒"
     return "💤" if agent.parked_until > now or agent.draining else "🟢"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fleetbot.chat.render import advice, reason_text, what_next
-from fleetbot.chat.rich import Part, Rich, bold, code, italic, prose, quote, say
+from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, say
 from fleetbot.chat.wording import ago, count, until
 from fleetbot.domain.dispatch import entry_of
 from fleetbot.domain.model import (
@@ -147,6 +147,8 @@ def _unavailable(state: FleetState, agent: Agent, now: int) -> Rich | None:
         return say(name, f" rests: {resting_for(agent)}. Again {until(agent.parked_until, now)}.")
     if agent.draining:
         return say(name, " is drained: it takes nothing new until somebody resumes it.")
+    if agent.health:
+        return say(name, f" does not pass its check: {one_line(agent.health[0], 150)}")
     runs = state.runs_of_agent(agent.name)
     if len(runs) >= agent.max_concurrency:
         return say(name, f" is busy with {count(len(runs), 'task')}.")

@@ -13,6 +13,8 @@ from fleetbot.domain.patience import LONGEST_WAIT_MS, times_excused, with_fault,
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
+_AT_ONCE = 2  # so often for the same reason a task goes back without a wait
+
 
 def ended(
     state: FleetState,
@@ -43,7 +45,9 @@ def excused(
 ) -> ev.TaskRequeued | None:
     """Back to the queue as if nothing had been; None where it is time to count.
 
-    At once, since it is the agent that rests or is unwell; only the forge is the same for all.
+    At first at once, since it is the agent that rests or is unwell; only the forge is the same for
+    all. Where it happens to a task again and again, the task waits longer than its agents do:
+    others get their turn, and show whether it is the task after all.
     """
     owner = REASONS[reason].owner
     if owner is Owner.TASK:
@@ -51,9 +55,13 @@ def excused(
     patience, times = with_fault(reason, policy), times_excused(state.tasks[run.task], reason)
     if patience.is_over(times):
         return None
+    if owner is Owner.FORGE:
+        not_before = now + patience.wait(times, run.id)
+    else:
+        not_before = now + patience.wait(times + 1, run.id) if times >= _AT_ONCE else 0
     return ev.TaskRequeued(
         reason=reason,
-        not_before=now + patience.wait(times, run.id) if owner is Owner.FORGE else 0,
+        not_before=not_before,
         avoid=run.agent if owner in (Owner.AGENT, Owner.RUNNER) else None,
         uncounted=begun,
         excuse=times + 1,

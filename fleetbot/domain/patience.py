@@ -66,14 +66,13 @@ def times_excused(task: Task, reason: ReasonCode) -> int:
 
 
 _OF_OWNER: Mapping[Owner, Patience] = {
-    Owner.AGENT: Patience(30 * _SECOND, _HOUR, give_up=30),
+    Owner.AGENT: Patience(30 * _SECOND, _HOUR, give_up=10),
     Owner.ACCOUNT: Patience(30 * _SECOND, _HOUR, give_up=10),
     Owner.PROVIDER: Patience(30 * _SECOND, 15 * _MINUTE, give_up=100),  # a day
     Owner.FORGE: Patience(10 * _SECOND, 2 * _MINUTE, give_up=720),  # a day
     Owner.RUNNER: Patience(30 * _SECOND, _HOUR, give_up=3),
 }
 _OF_REASON: Mapping[ReasonCode, Patience] = {
-    ReasonCode.NOT_ACKNOWLEDGED: Patience(30 * _SECOND, _HOUR, give_up=10),
     # A task may be what takes its agents down.
     ReasonCode.AGENT_LOST: Patience(30 * _SECOND, _HOUR, give_up=3),
     ReasonCode.LEASE_EXPIRED: Patience(30 * _SECOND, _HOUR, give_up=3),

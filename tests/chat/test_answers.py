@@ -87,7 +87,7 @@ def test_the_agents_are_told_with_what_they_can_do() -> None:
 
     assert answers.agents(world.state, everything, world.now).text.splitlines() == [
         "🤖 1 agent",
-        "• 🟢 claude-1 is free",
+        "• 🤒 claude-1 does not pass its check and takes nothing new",
         "  claude 2.1 · on attic · can python, rust",
         "  ⚠️ disk is nearly full",
     ]

@@ -256,6 +256,7 @@ def agent_lost(world: World | None = None) -> World:
     """
     world = (world or World(policy=Policy(max_attempts=1))).given(an_agent(), a_task())
     for run in (RunId("excused-1"), RunId("excused-2"), RunId("excused-3"), R1):
+        world.later(max(0, world.task().not_before - world.now))
         world.given(dispatch(run=run), start(run)).later(world.policy.lease_ms + 1)
         world.state.seen[A1] = world.now
         world.given(cmd.Expire())

@@ -11,7 +11,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
 from fleetbot.domain.faults import IN_A_ROW
-from fleetbot.domain.model import AgentName, Policy, RunId, TaskId, TaskState
+from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, TaskState
 from fleetbot.domain.patience import Patience, with_fault
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
 from tests.domain.builders import (
@@ -41,6 +41,7 @@ from tests.domain.builders import (
     replay,
     running,
     start,
+    verified,
 )
 
 EXPIRE = cmd.Expire()
@@ -51,6 +52,11 @@ DAY = 24 * HOUR
 
 def runs() -> Iterator[RunId]:
     return (RunId(f"run-{n}") for n in count(1))
+
+
+def busy() -> World:
+    """claude-1 has a long queue before it."""
+    return World().given(an_agent(), *(a_task(TaskId(f"t{n}")) for n in range(1, 9))).heard(A1)
 
 
 def ill(reason: ReasonCode = ReasonCode.AUTH_FAILED) -> World:
@@ -76,8 +82,8 @@ def test_an_agents_fault_costs_the_task_nothing_and_takes_the_agent_out(reason: 
 
 
 def test_one_sick_agent_does_not_eat_the_queue() -> None:
-    world = ill().given(*(a_task(TaskId(f"t{n}")) for n in range(2, 9)))
-    ids = runs()
+    world, ids = ill(), runs()
+    world.given(*(a_task(TaskId(f"t{n}")) for n in range(2, 9)))
     for _ in range(8):
         assert world.later(HOUR).when(dispatch(run=next(ids))) == ()
     assert {task.state for task in world.state.tasks.values()} == {TaskState.CREATED}
@@ -127,7 +133,7 @@ def test_what_was_said_of_a_repository_is_not_for_every_room() -> None:
 
 
 def test_three_in_a_row_set_it_aside_though_its_check_passes_and_it_is_said_once() -> None:
-    world, ids, heard = created(), runs(), []
+    world, ids, heard = busy(), runs(), []
     for _ in range(8):
         run = next(ids)
         world.given(dispatch(run=run), start(run))
@@ -167,7 +173,7 @@ def test_the_receipt_of_a_run_from_before_the_fault_proves_nothing() -> None:
 def test_a_first_missed_start_is_forgiven_and_the_third_sets_the_agent_aside_and_is_said_once() -> (
     None
 ):
-    world, ids, heard = created(), runs(), []
+    world, ids, heard = busy(), runs(), []
     for _ in range(5):
         world.given(dispatch(run=next(ids))).later(world.policy.ack_ms + 1).heard(A1)
         heard.append([n for n in told(world, EXPIRE) if n is not fx.NoticeKind.ASSIGNED])
@@ -322,6 +328,32 @@ def test_a_bug_of_the_runner_is_excused_three_times_and_then_counts() -> None:
 def test_a_bug_is_tried_elsewhere_first() -> None:
     event = only(running().when(fail(ReasonCode.RUNNER_FAILED)), ev.TaskRequeued)
     assert (event.avoid, event.uncounted, event.excuse) == (A1, True, 1)
+
+
+# a task whose own fault looks like another's
+
+
+@pytest.mark.parametrize(
+    "reason", [ReasonCode.WORKSPACE_FAILED, ReasonCode.PROVIDER_UNAVAILABLE, ReasonCode.USAGE_LIMIT]
+)
+def test_a_task_that_always_fails_does_not_keep_its_agent_from_the_others(
+    reason: ReasonCode,
+) -> None:
+    """Each time the agent says that it was its own trouble, and it is the oldest in the queue."""
+    world, ids = World().given(an_agent(), *(a_task(TaskId(f"t{n}")) for n in range(1, 6))), runs()
+    for _ in range(HOUR // MINUTE):
+        world.later(MINUTE).heard(A1).given(an_agent())
+        run = next(ids)
+        if world.when(dispatch(run=run)):
+            world.given(start(run))
+            if world.run(run).task == T1:
+                world.given(fail(reason, run, until=START))
+            else:
+                receipt = ReceiptId(f"receipt-of-{run}")
+                world.given(file(receipt, run), verified(receipt))
+    done = [t for t in world.state.tasks.values() if t.state is TaskState.COMPLETED]
+    assert len(done) == 4
+    assert world.task().attempt == 0
 
 
 # a task that takes its agents down
