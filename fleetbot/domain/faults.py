@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.lookup import Draft
@@ -13,6 +14,7 @@ from fleetbot.domain.state import FleetState, agent_stream
 
 IN_A_ROW = 3  # faults without a receipt between them: the agent is set aside, and the rooms hear
 _DETAIL = 500
+_LONG_MS = 10 * 60_000
 _LATE_MS = 60_000  # one to three of it: an account's reset comes late, and not for all at once
 _SET_ASIDE = (Owner.AGENT, Owner.RUNNER)  # the others rest from the first fault on
 # What was said may name a repository, and every room hears of agents.
@@ -37,24 +39,54 @@ def blame(
     `until` is when the agent was told that a limit ends. Runs that were on when a fault was found
     tell nothing new; they can only make the rest longer.
     """
-    reason, owner, name = event.reason, _owner(event.reason), run.agent
-    if owner is Owner.TASK or reason in _NOT_STRUCK:
+    owner = _owner(event.reason)
+    if owner is Owner.TASK or event.reason in _NOT_STRUCK:
         return
-    faults, is_new = _in_a_row(state, run, owner)
-    detail = "" if reason in _OF_ONE_REPOSITORY else event.detail[:_DETAIL]
-    if is_new:
-        yield Draft(agent_stream(name), ev.AgentFaulted(reason=reason, faults=faults))
-    if is_new and owner is Owner.AGENT and reason in REASONS_OF_AGENTS:
-        unwell = ev.AgentUnwell(reason=reason, detail=detail, quiet=faults > 1)
-        yield Draft(agent_stream(name), unwell)
-    rest = now + _rest(reason, faults, run, policy) if is_new else now
-    told = is_new and (faults == IN_A_ROW or (faults == 1 and owner is Owner.ACCOUNT))
-    for agent in _together(state, name, owner):
-        end = max(rest, _reset(agent, reason, now, policy, until))
-        if end > max(now, agent.parked_until):
-            quiet = not told or agent.name != name
-            parked = ev.AgentParked(until=end, reason=reason, detail=detail, quiet=quiet)
-            yield Draft(agent_stream(agent.name), parked)
+    detail = "" if event.reason in _OF_ONE_REPOSITORY else event.detail[:_DETAIL]
+    fault = _Fault(run, event.reason, owner, detail, *_in_a_row(state, run, owner))
+    if fault.is_new:
+        yield from _struck(fault)
+    yield from _rests(state, fault, now, policy, until)
+
+
+class _Fault(NamedTuple):
+    """`in_a_row`: with this one, if it `is_new`."""
+
+    run: Run
+    reason: ReasonCode
+    owner: Owner
+    detail: str
+    in_a_row: int
+    is_new: bool
+
+
+def _struck(fault: _Fault) -> Iterator[Draft]:
+    stream, reason, number = agent_stream(fault.run.agent), fault.reason, fault.in_a_row
+    yield Draft(stream, ev.AgentFaulted(reason=reason, faults=number))
+    if fault.owner is Owner.AGENT and reason in REASONS_OF_AGENTS:
+        yield Draft(stream, ev.AgentUnwell(reason=reason, detail=fault.detail, quiet=number > 1))
+
+
+def _rests(
+    state: FleetState, fault: _Fault, now: int, policy: Policy, until: int | None
+) -> Iterator[Draft]:
+    """Nobody's rest is cut short by it, and one that rests long enough is left alone."""
+    rest = now + _pause(fault, policy)
+    for agent in _together(state, fault.run.agent, fault.owner):
+        end = max(rest, _reset(agent, fault.reason, now, policy, until))
+        if end <= max(now, agent.parked_until):
+            continue
+        told = agent.name == fault.run.agent and _is_told(fault, end - now)
+        parked = ev.AgentParked(
+            until=end, reason=fault.reason, detail=fault.detail if told else "", quiet=not told
+        )
+        yield Draft(agent_stream(agent.name), parked)
+
+
+def _is_told(fault: _Fault, wait: int) -> bool:
+    """Whether the rooms hear: once where a person or patience is needed, once where it lasts."""
+    is_first = fault.in_a_row == 1 and (fault.owner is Owner.ACCOUNT or wait > _LONG_MS)
+    return fault.is_new and (is_first or fault.in_a_row == IN_A_ROW)
 
 
 def _in_a_row(state: FleetState, run: Run, owner: Owner) -> tuple[int, bool]:
@@ -96,12 +128,12 @@ def _share(one: Agent, other: Agent, owner: Owner) -> bool:
     return owner is Owner.FORGE and bool(one.host) and one.host == other.host
 
 
-def _rest(reason: ReasonCode, faults: int, run: Run, policy: Policy) -> int:
+def _pause(fault: _Fault, policy: Policy) -> int:
     """Milliseconds; none while a check, or the task going elsewhere, is all that is needed."""
-    forgiven = IN_A_ROW if _owner(reason) in _SET_ASIDE else 1
-    if faults < forgiven:
+    first = IN_A_ROW if fault.owner in _SET_ASIDE else 1
+    if not fault.is_new or fault.in_a_row < first:
         return 0
-    return with_fault(reason, policy).wait(faults - forgiven, run.id)
+    return with_fault(fault.reason, policy).wait(fault.in_a_row - first, fault.run.id)
 
 
 def _reset(agent: Agent, reason: ReasonCode, now: int, policy: Policy, until: int | None) -> int:

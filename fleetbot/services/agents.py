@@ -65,7 +65,7 @@ class Agents:
         self, name: AgentName, request: wire.RegisterRequest, token: str | None, known: Agent | None
     ) -> None:
         registration = _registration(request)
-        if token is None and known and not _differs(known, registration) and not known.unwell:
+        if token is None and known and not _says_something_new(known, registration):
             return
         tokens = (AgentToken(agent=name, hash=token_hash(token)),) if token else ()
         context = Context(actor=f"agent:{name}", cause="register", tokens=tokens)
@@ -197,7 +197,9 @@ def _registration(request: wire.RegisterRequest) -> AgentRegistered:
     )
 
 
-def _differs(known: Agent, registration: AgentRegistered) -> bool:
+def _says_something_new(known: Agent, registration: AgentRegistered) -> bool:
+    """One that is held to be unwell may have passed its check with the same words as ever."""
     fields = registration.__struct_fields__
     same = all(getattr(known, field) == getattr(registration, field) for field in fields)
-    return not same or known.status is not AgentStatus.ONLINE
+    is_well = known.unwell is not None and not registration.health
+    return not same or is_well or known.status is not AgentStatus.ONLINE

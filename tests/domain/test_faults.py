@@ -255,6 +255,12 @@ def test_another_account_goes_on_at_once() -> None:
     assert names(world.when(dispatch(A3, R3))) == ["task.assigned"]
 
 
+def test_a_long_rest_is_said_at_once() -> None:
+    assert told(running(), fail(ReasonCode.RATE_LIMITED, until=START + MINUTE)) == []
+    long = fail(ReasonCode.RATE_LIMITED, until=START + 5 * HOUR)
+    assert told(running(), long) == [fx.NoticeKind.AGENT_PARKED]
+
+
 # the forge
 
 

@@ -312,3 +312,59 @@ async def test_an_operator_overrules_that_it_is_unwell(site: Site) -> None:
 
     assert (resumed.body["unwell"], resumed.body["faults"]) == (None, 0)
     assert (await claim(agent, "again")).status == 200
+
+
+async def test_a_claim_that_waits_is_answered_when_the_agent_is_well_again(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "auth_failed"})
+    waiting = asyncio.create_task(claim(agent, "waits", wait=30))
+    await site.dispatcher.claimed()
+    await site.dispatcher.claimed()
+
+    await agent.post(REGISTER, {"name": "claude-1", "adapter": "command"})
+
+    assert (await waiting).status == 200
+
+
+async def test_a_check_that_finds_the_same_again_is_not_written_down_again(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "disk_full"})
+    sick = {
+        "name": "claude-1",
+        "adapter": "command",
+        "health": [{"name": "disk", "ok": False, "detail": "full"}],
+    }
+    await agent.post(REGISTER, sick)
+    before = await site.journal()
+
+    for _ in range(3):
+        assert (await agent.post(REGISTER, sick)).status == 200
+
+    assert await site.journal() == before
+
+
+async def test_a_forge_that_is_away_for_an_hour_costs_no_attempt(site: Site) -> None:
+    agent = await site.agent()
+    task = await site.task()
+    timers = Timers(site.fleet, site.dispatcher)
+    tries = 0
+    for second in range(0, 3600, 10):
+        site.now += 10_000
+        await agent.post(HEARTBEAT, {"runs": []})
+        await timers.tick()
+        answer = await claim(agent, f"at {second}")
+        if answer.status == 200:
+            tries += 1
+            assert answer.body["attempt"] == 1
+            assert answer.body["number"] == tries
+            run = answer.body["run"]
+            await agent.post(f"/api/v1/runs/{run}/start", {})
+            await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "forge_unavailable"})
+
+    view = (await site.reader.get(f"/api/v1/tasks/{task}")).body
+    assert (view["state"], view["attempt"]) == ("created", 0)
+    assert 20 < tries < 50
