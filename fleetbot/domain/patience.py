@@ -40,7 +40,7 @@ def with_task(policy: Policy) -> Patience:
 
 
 def with_check(policy: Policy, *, soon: bool) -> Patience:
-    """A check of a receipt that could not be made; `soon`: Forgejo is about to show what it needs."""
+    """A check that could not be made; `soon`: Forgejo is about to show what it needs."""
     base = policy.recheck_soon_ms if soon else policy.recheck_base_ms
     return Patience(base, policy.recheck_cap_ms, give_up=2**31)
 
