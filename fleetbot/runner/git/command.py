@@ -1,49 +1,22 @@
-"""git and hook commands as child processes that always end."""
+"""git as child processes that always end."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import os
 import re
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_NETWORK_SETTINGS = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-)
-# What other programs call it, and git's name for the same.
-_CERTIFICATES = {"GIT_SSL_CAINFO": "SSL_CERT_FILE", "GIT_SSL_CAPATH": "SSL_CERT_DIR"}
-Watch = Callable[[bytes], None]
-_OUTPUT_LIMIT = 32 * 2**20
-_GRACE_SECONDS = 5.0
+from fleetbot.runner import network
+from fleetbot.runner.sandbox.complete import Completed, Watch, complete
+
 _TEXT_LIMIT = 2000
 _HTTP_STATUS = re.compile(r"The requested URL returned error: (\d{3})\b")
 _NOT_FOUND = re.compile(r"fatal: repository '[^']*' not found")
 _LOGIN_FAILED = re.compile(r"fatal: (?:Authentication failed for|could not read (?:User|Pass))")
 _LED_ON = re.compile(r"fatal: unable to update url base from redirection")
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A program that has ended: exit status and what it wrote. `cut`: not all of that is here."""
-
-    status: int
-    stdout: str
-    stderr: str
-    cut: bool = False
 
 
 class GitFailed(Exception):
@@ -84,88 +57,6 @@ def _by_speaker(stderr: str) -> tuple[str, str]:
     return "\n".join(spoken or own), "\n".join(remote)
 
 
-async def complete(
-    argv: Sequence[str],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    timeout: float,
-    given: bytes = b"",
-    watch: Watch | None = None,
-    patient: bool = False,
-) -> Completed:
-    """Run a program to its end. Cancelled or late, it and its process group are ended.
-
-    It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
-    Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
-    `patient`: the `timeout` counts from the last time that it wrote to stderr.
-    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=dict(env),
-        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    now = asyncio.get_running_loop().time
-    try:
-        async with asyncio.timeout(timeout) as clock:
-            stdout, stderr, _ = await asyncio.gather(
-                _output(child.stdout, watch),
-                _output(
-                    child.stderr,
-                    heard=(lambda: clock.reschedule(now() + timeout)) if patient else None,
-                ),
-                _feed(child.stdin, given),
-            )
-            await child.wait()
-    except BaseException:
-        await _end(child)
-        raise
-    said = (stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
-    cut = max(len(stdout), len(stderr)) >= _OUTPUT_LIMIT
-    return Completed(child.returncode or 0, *said, cut=cut)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """SIGTERM first: git then removes its locks and what it had half received."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE_SECONDS):
-                await child.wait()
-                return
-
-
-async def _feed(stream: asyncio.StreamWriter | None, given: bytes) -> None:
-    if stream is not None:
-        with contextlib.suppress(ConnectionError):  # it may end without reading everything
-            stream.write(given)
-            await stream.drain()
-        stream.close()
-
-
-async def _output(
-    stream: asyncio.StreamReader | None,
-    watch: Watch | None = None,
-    heard: Callable[[], None] | None = None,
-) -> bytes:
-    assert stream is not None  # both are pipes
-    kept = bytearray()
-    while chunk := await stream.read(2**16):
-        if heard is not None:
-            heard()
-        if watch is None:
-            kept += chunk[: _OUTPUT_LIMIT - len(kept)]
-        else:
-            watch(chunk)
-    return bytes(kept)
-
-
 @dataclass(frozen=True)
 class Identity:
     """Who the fleet's commits are by."""
@@ -183,16 +74,25 @@ class Identity:
 
 
 class Git:
-    """git as the runner uses it: no prompts, no hooks, nothing of anybody's own settings.
+    """git as the runner uses it: no prompts, no hooks, nothing of the person's own settings.
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
+    `token` is asked for each of them: people replace it. `ca_file`: the certificates to trust at
+    the forge in place of the system's.
     """
 
-    def __init__(self, forge_url: str, username: str, token: str) -> None:
+    def __init__(
+        self, forge_url: str, username: str, token: Callable[[], str], ca_file: str = ""
+    ) -> None:
         self._forge_url = forge_url.rstrip("/") + "/"
-        credentials = base64.b64encode(f"{username}:{token}".encode()).decode()
-        self._header = f"Authorization: Basic {credentials}"
+        self._username = username
+        self._token = token
+        self._ca_file = ca_file
+
+    def _credentials(self) -> str:
+        login = f"{self._username}:{self._token()}"
+        return f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
 
     async def __call__(
         self,
@@ -243,6 +143,7 @@ class Git:
             "core.excludesFile": os.devnull,
             "core.logAllRefUpdates": "false",
             "credential.helper": "",
+            "safe.directory": "*",  # where we are root, agents own what they work in
             "advice.detachedHead": "false",
             "gc.auto": "0",
             "maintenance.auto": "false",
@@ -257,8 +158,13 @@ class Git:
             "protocol.https.allow": "always",
             "protocol.file.allow": "user",  # that is us, but not a submodule
         }
+        # The variable would win over the setting of one address, so it becomes a setting as well.
+        if everywhere := os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE"):
+            settings["http.sslCAInfo"] = everywhere
+        if self._ca_file:
+            settings[f"http.{self._forge_url}.sslCAInfo"] = self._ca_file
         if forge:
-            settings[f"http.{self._forge_url}.extraHeader"] = self._header
+            settings[f"http.{self._forge_url}.extraHeader"] = self._credentials()
             # git would show the credentials to whatever host the forge's address led on to.
             settings[f"http.{self._forge_url}.followRedirects"] = "false"
         env = {
@@ -276,8 +182,4 @@ class Git:
         for number, (key, value) in enumerate(settings.items()):
             env[f"GIT_CONFIG_KEY_{number}"] = key
             env[f"GIT_CONFIG_VALUE_{number}"] = value
-        passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
-        for name, other in _CERTIFICATES.items():
-            if other in passed:
-                passed.setdefault(name, passed[other])
-        return env | passed
+        return env | network.child_env()

@@ -9,7 +9,7 @@ from pathlib import Path
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, HooksConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git.command import complete
+from fleetbot.runner.sandbox.complete import complete
 
 Wrap = Callable[[Sequence[str], Path], Awaitable[Sequence[str]]]
 """The command that runs a command inside the agent's sandbox, with this HOME to write."""

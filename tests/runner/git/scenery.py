@@ -93,7 +93,7 @@ class Forge:
 
 
 def workspaces(root: Path, forge: Forge, git: Git | None = None, **settings: Any) -> Workspaces:
-    git = git or Git(forge.url, "fleet", "secret-token")
+    git = git or Git(forge.url, "fleet", lambda: "secret-token")
     return Workspaces(Root(root), WorkspaceConfig(**settings), git, forge.url, AUTHOR)
 
 

@@ -26,7 +26,7 @@ class Site:
     token: str
 
     def workspaces(self, machine: str = "state", token: str = "", **settings: Any) -> Workspaces:
-        git = Git(self.forge.url, "fleet", token or self.token)
+        git = Git(self.forge.url, "fleet", lambda: token or self.token)
         root = Root(self.root / machine)
         return Workspaces(root, WorkspaceConfig(**settings), git, self.forge.url, AUTHOR)
 

@@ -185,7 +185,7 @@ async def test_a_clone_that_was_cut_goes_on_in_steps_of_which_each_stays(
 ) -> None:
     for number in range(12):
         newest = forge.commit(REPO, {"count.txt": str(number)})
-    git = GitCutOff(forge.url, "fleet", "secret-token")
+    git = GitCutOff(forge.url, "fleet", lambda: "secret-token")
 
     async with opened(workspaces(root, forge, git=git), order()) as tree:
         assert tree.start.commit == newest

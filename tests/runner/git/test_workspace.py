@@ -293,7 +293,7 @@ async def test_two_runs_of_one_task_never_share_the_worktree(root: Path, forge: 
 async def test_a_forge_that_is_away_is_told_apart_from_one_that_refuses(
     root: Path, forge: Forge
 ) -> None:
-    git = Git("http://127.0.0.1:9", "fleet", "secret-token")
+    git = Git("http://127.0.0.1:9", "fleet", lambda: "secret-token")
     away = Workspaces(Root(root), WorkspaceConfig(), git, "http://127.0.0.1:9", AUTHOR)
 
     assert (await refusal(away, order())).reason is ReasonCode.FORGE_UNAVAILABLE
