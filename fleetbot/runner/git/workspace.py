@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from functools import partial
 
 from fleetbot.domain.reasons import ReasonCode
@@ -117,12 +116,13 @@ class Workspaces:
             if failed.reason is ReasonCode.DISK_FULL:
                 raise failed from None
         # Whatever it was that is broken here: once more, with what can be made anew made anew.
+        if await cache.is_mended():
+            newest = await ask()
+        await asyncio.to_thread(clear, slot.desk)
+        with contextlib.suppress(GitFailed, OSError):
+            return await self._make(order, lent, newest, keep_changes=False)
         with told("making the worktree", self._root.path):
-            if await cache.is_mended():
-                newest = await ask()
-            await asyncio.to_thread(clear, slot.desk)
-            await asyncio.to_thread(_make_room, slot)
-            lent = replace(lent, desk=Desk(self._git, slot, cache))
+            await asyncio.to_thread(_start_afresh, slot)
             return await self._make(order, lent, newest, keep_changes=False)
 
     async def _ask(self, cache: Cache, order: Assignment, places: Places) -> OnForge:
@@ -170,7 +170,9 @@ class Workspaces:
         # Submodules have settings of their own, which the agent could write: they are made anew.
         if anew or (lent.task.own / "modules").exists():
             await asyncio.to_thread(_make_room, lent.slot)
-        desk = lent.desk
+        desk, slot = lent.desk, lent.slot
+        if not slot.worktree.is_dir():
+            slot.unstamp("created")  # what the hook made in it is gone
         await desk.check_out(start.commit)
         if self._config.lfs == "auto":
             await parts.fetch_lfs(desk)
@@ -221,9 +223,12 @@ async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
 
 def _make_room(slot: Slot) -> None:
     """Empty the slot, or if that cannot be, leave what is in it aside. Raises OSError."""
-    for path in (slot.worktree, slot.task_git):
-        if not clear(path):
-            slot.set_aside()
-            break
+    if not clear(slot.worktree):
+        _start_afresh(slot)
+
+
+def _start_afresh(slot: Slot) -> None:
+    """Leave all that is in the slot aside, where it is until its time has come."""
+    slot.set_aside()
     slot.stamp("used")
     slot.stamp("owed")

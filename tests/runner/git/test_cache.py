@@ -45,7 +45,7 @@ def empty_object(cache: Path) -> None:
     (cache / "objects" / "ab" / ("c" * 38)).touch()
 
 
-def broken_pack(cache: Path) -> None:
+def bad_pack(cache: Path) -> None:
     for pack in (cache / "objects" / "pack").glob("*.pack"):
         pack.chmod(0o600)
         pack.write_bytes(pack.read_bytes()[:100] + bytes(200))
@@ -70,14 +70,28 @@ def no_config(cache: Path) -> None:
     (cache / "config").write_text("[core\n")
 
 
-def a_file(cache: Path) -> None:
+def garbage(cache: Path) -> None:
+    (cache / "packed-refs").write_text("what\nis this\n")
+
+
+def no_folder(cache: Path) -> None:
     shutil.rmtree(cache)
     cache.write_text("?")
 
 
 @pytest.mark.parametrize(
     "harm",
-    [stale_locks, empty_object, broken_pack, lost_pack, empty_ref, pipe, no_config, a_file],
+    [
+        stale_locks,
+        empty_object,
+        broken_pack,
+        lost_pack,
+        empty_ref,
+        pipe,
+        garbage,
+        no_config,
+        no_folder,
+    ],
 )
 @pytest.mark.parametrize("moved", [True, False])
 async def test_a_broken_cache_is_mended_before_it_is_used(

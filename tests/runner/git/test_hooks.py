@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,3 +119,24 @@ async def test_a_hook_runs_inside_the_agents_sandbox_where_it_has_one(
 
     assert said.read_text() == "yes\nyes\nyes\n"
     assert {home.is_relative_to(Root(root).hooks_home) for home in homes} == {True}
+
+
+async def test_after_create_runs_again_for_a_worktree_that_was_made_anew(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    hooks = HooksConfig(after_create=Hook(run=f"echo again >> {said}"))
+    spaces = workspaces(root, forge, hooks=hooks)
+    for _ in range(2):
+        async with opened(spaces, order()) as tree:
+            shutil.rmtree(tree.path)
+
+    assert said.read_text() == "again\nagain\n"
+
+
+async def test_a_hook_that_leaves_a_service_ends_when_it_ends(root: Path, forge: Forge) -> None:
+    hook = Hook(run="sleep 600 & echo started", timeout_seconds=60)
+    spaces = workspaces(root, forge, hooks=HooksConfig(before_run=hook))
+
+    async with asyncio.timeout(30), opened(spaces, order()):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,39 @@ async def test_an_empty_repository_says_what_to_do(root: Path, forge: Forge) -> 
     refused = await refusal(workspaces(root, forge), order(repo="ada/empty"))
 
     assert "push a first commit" in refused.detail
+
+
+def no_objects(desk: Path) -> None:
+    shutil.rmtree(desk / "objects")
+
+
+def bad_refs(desk: Path) -> None:
+    (desk / "packed-refs").write_text("what\nis this\n")
+
+
+def bad_index(desk: Path) -> None:
+    (desk / "index").write_bytes(b"DIRC")
+
+
+def empty_head(desk: Path) -> None:
+    (desk / "HEAD").write_text("")
+
+
+def stale_lock(desk: Path) -> None:
+    (desk / "index.lock").touch()
+    (desk / "HEAD.lock").touch()
+
+
+@pytest.mark.parametrize("harm", [no_objects, bad_refs, bad_index, empty_head, stale_lock])
+async def test_the_runners_own_repository_of_a_task_is_mended_and_no_work_lost(
+    root: Path, forge: Forge, harm: Callable[[Path], None]
+) -> None:
+    spaces = workspaces(root, forge)
+    async with opened(spaces, order()) as tree:
+        head = commit(tree, forge, "one.txt")
+    (desk,) = (root / "repositories" / REPO / "tasks").glob("*.git")
+    harm(desk)
+
+    async with opened(spaces, order(attempt=2)) as tree:
+        assert tree.start.commit == head
+        await hand_over(tree)
