@@ -94,9 +94,10 @@ class Desk:
         said = await self.run("for-each-ref", "--format=%(refname) %(objectname)", _REFS)
         return dict(line.split(" ") for line in said.splitlines())
 
-    async def note(self, ref: str, commit: str | None) -> None:
-        """Make a ref this commit, or nothing."""
-        await self.run("update-ref", *(("-d", ref) if commit is None else (ref, commit)))
+    async def note(self, commit: str, *refs: str, forget: Iterable[str] = ()) -> None:
+        """Make the refs this commit, and others none."""
+        lines = [f"update {ref} {commit}" for ref in refs] + [f"delete {ref}" for ref in forget]
+        await self.run("update-ref", "--stdin", given="\n".join([*lines, ""]).encode())
 
     async def has(self, commit: str) -> bool:
         try:
@@ -106,6 +107,8 @@ class Desk:
         return True
 
     async def is_ancestor(self, older: str, newer: str) -> bool:
+        if older == newer:
+            return True
         return await self._says_yes("merge-base", "--is-ancestor", older, newer)
 
     async def fork(self, base: str, commit: str) -> str | None:
@@ -218,7 +221,7 @@ class Desk:
             finally:
                 await asyncio.to_thread(clear, incoming)
         await asyncio.to_thread(task.copy_lfs, self.cache.lfs)
-        await self.note(WORK, commit)
+        await self.note(commit, WORK)
 
     async def _fetch_from(self, task: TaskRepository, incoming: Path, commit: str) -> None:
         lenders = (self.path / "objects", self.cache.objects)

@@ -144,15 +144,16 @@ class Workspaces:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
             await self._check_out(lent, start, anew=linked)
-        borrowed = [c for c in (start.base_commit, start.remote) if c and await desk.has(c)]
+        borrowed = [c for c in (start.base_commit, start.remote) if c]
         await desk.make_task_repository(task, order.branch, start.commit, borrowed)
         if linked and self._config.submodules == "auto":
             await parts.fetch_submodules(self._git, desk, start.base_commit, start.commit)
         await prove(desk, start, task.head().commit)
-        await desk.note(WORK, start.commit)
-        await desk.note(PUSHED, start.remote)
-        if start.commit in (start.base_commit, start.remote, *(x for _, x in newest.kept)):
-            await desk.note(SAVED, start.commit)
+        on_forge = (start.base_commit, start.remote, *(commit for _, commit in newest.kept))
+        saved = [SAVED] if start.commit in on_forge else []
+        await desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
+        if start.remote is not None:
+            await desk.note(start.remote, PUSHED)
         earlier: tuple[str, ...] = ()
         if start.source != "base":
             earlier = await desk.subjects(start.commit, [start.base_commit])
@@ -202,14 +203,14 @@ class Workspaces:
 
 async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:
     """What an earlier attempt left, as far as it can be read: it may be broken, or not there."""
-    known = (await desk.refs()).get(WORK)
     try:
         head = task.head()
+        known = (await desk.refs()).get(WORK)
         await desk.take_in(task, head.commit)
     except (OSError, ValueError, RunFailed):
         return None
     if known and await desk.has(known) and await desk.is_ancestor(head.commit, known):
-        await desk.note(WORK, known)  # the runner's own commit of what had been left
+        await desk.note(known, WORK)  # the runner's own commit of what had been left
     return head
 
 

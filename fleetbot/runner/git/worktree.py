@@ -143,7 +143,7 @@ class Worktree:
             )
             if made:
                 commit = made
-                await desk.note(WORK, made)
+                await desk.note(made, WORK)
                 await self._show(made)
                 notes.append("committed what the agent left uncommitted")
         newest = await self._ask()
@@ -232,7 +232,7 @@ class Worktree:
         with self._told(f"pushing {self.branch}"):
             await push_branch(lent.desk, self.branch, work.head, self._remote, lent.identity.email)
             self._remote = work.head
-            await lent.desk.note(PUSHED, work.head)
+            await lent.desk.note(work.head, PUSHED)
             await self._settle(work.head)
 
     async def keep(
@@ -271,8 +271,7 @@ class Worktree:
 
     async def _settle(self, commit: str) -> None:
         """The forge has all that there is of this run."""
-        for name in (WORK, SAVED):
-            await self._lent.desk.note(name, commit)
+        await self._lent.desk.note(commit, WORK, SAVED)
         self._lent.slot.unstamp("owed")
 
     async def _everything(self, message: str) -> str:
@@ -283,7 +282,7 @@ class Worktree:
             lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
         )
         if made:
-            await lent.desk.note(WORK, made)
+            await lent.desk.note(made, WORK)
         return made or head.commit
 
     async def _is_there(self, commit: str, newest: OnForge) -> bool:

@@ -84,7 +84,7 @@ def no_folder(cache: Path) -> None:
     [
         stale_locks,
         empty_object,
-        broken_pack,
+        bad_pack,
         lost_pack,
         empty_ref,
         pipe,

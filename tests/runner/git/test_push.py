@@ -156,6 +156,19 @@ async def test_a_branch_deleted_on_the_forge_means_begin_at_the_base(site: Site)
     assert site.git("rev-parse", BRANCH) == head
 
 
+async def test_what_was_begun_after_that_is_gone_on_with(site: Site) -> None:
+    spaces = site.workspaces()
+    async with opened(spaces, order()) as tree:
+        write(tree, "one.txt")
+        await hand_over(tree)
+    site.git("update-ref", "-d", f"refs/heads/{BRANCH}")
+    async with opened(spaces, order(attempt=2)) as tree:
+        head = write(tree, "two.txt")
+
+    async with opened(spaces, order(attempt=3)) as tree:
+        assert tree.start.commit == head
+
+
 async def test_a_branch_that_was_squashed_and_deleted_means_begin_at_the_base(
     root: Path, forge: Forge
 ) -> None:
