@@ -18,8 +18,9 @@ import msgspec
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
-from fleetbot.runner.adapters.codex_items import Items, usage_of
+from fleetbot.runner.adapters.codex_items import Items
 from fleetbot.runner.adapters.codex_live import API_KEY, AppServerDriver, Thread
+from fleetbot.runner.adapters.codex_usage import usage_of
 from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
 from fleetbot.runner.session.contract import (
     Answer,

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from fleetbot.runner.sandbox.masking import Masker
+from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import Event, Finished, LogLine, Question, ToolUse
-from fleetbot.runner.session.text import clean, clipped
+from fleetbot.runner.session.text import clipped
 
 LOG_LIMIT = 4000
 TEXT_LIMIT = 10_000
@@ -25,7 +26,7 @@ def fit(event: Event, masker: Masker) -> Event:
 
 def cleaned(event: Event) -> Event:
     """The same event with every string in it fit to be stored and sent."""
-    return _mapped(event, lambda text: clean(text[:_RAW_LIMIT]))
+    return _mapped(event, lambda text: readable(clipped(text, _RAW_LIMIT)))
 
 
 def masked(event: Event, masker: Masker) -> Event:

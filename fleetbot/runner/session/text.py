@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import signal
 from collections import deque
 from collections.abc import Mapping
@@ -15,8 +14,6 @@ from fleetbot.runner.session.contract import Finished
 
 _SUMMARY = 300
 _TAIL_LINES = 20
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_HALVES = re.compile(r"[\ud800-\udfff]")
 
 
 def shortened(text: str, limit: int = _SUMMARY) -> str:
@@ -29,14 +26,6 @@ def clipped(text: str, limit: int) -> str:
     """The text, cut after `limit` characters with a note of how much is missing."""
     more = len(text) - limit
     return text if more <= 0 else f"{text[:limit]} … [{more} more characters]"
-
-
-def clean(text: str) -> str:
-    """The text as it can be stored and sent: no control characters, no half of a character.
-
-    Parsed JSON may hold both, whatever the line it stood on was cleaned of.
-    """
-    return _HALVES.sub("\ufffd", _CONTROLS.sub("", text))
 
 
 def in_words(text: str) -> str:

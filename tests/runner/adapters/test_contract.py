@@ -17,6 +17,7 @@ from tests.runner.adapters.harness import KEY, Place
 DONE = Reply(text="Done.")
 
 
+HIDES = "env -i $(command -v setsid) $(command -v tail) -f /dev/null >/dev/null 2>&1 & echo pid $!"
 LONG_LINE = "head -c 10000000 /dev/zero | tr '\\0' x; echo"
 
 
@@ -36,6 +37,7 @@ class TestCommand(AdapterContract):
         "echo": 'tail -c 1000 "$FLEETBOT_PROMPT_FILE"',
         "odd text": r"printf 'ODD \355\240\275 \000 \n'",
         "long line": LONG_LINE,
+        "clean child": f"{HIDES}; tail -f /dev/null",
     }
 
     @pytest.fixture(autouse=True)
@@ -98,6 +100,9 @@ class ProgramContract(AdapterContract):
                 model.then(Reply(text="ODD \ud83d \x00 words"))
             case "sub-agent":
                 model.always(agent.with_helper(Reply(text="helper")))
+            case "clean child":
+                model.then(agent.shell(HIDES))
+                model.always(agent.shell("tail -f /dev/null"))
             case "background":
                 model.always(self._background())
             case _:
