@@ -33,7 +33,7 @@ from fleetbot.runner.session.contract import (
     SessionStarted,
     Used,
 )
-from fleetbot.runner.session.driver import CloseInput, Driver, Retrying, Send, Step
+from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
 from fleetbot.runner.session.program_session import Refused, open_session
 from fleetbot.runner.session.text import OutputTail, in_words, json_object
 
@@ -262,7 +262,7 @@ class ExecDriver:
             summary=self._items.summary,
             permission_denials=tuple(self._items.denials),
         )
-        return [Used(usage_of(usage, self._baseline))]
+        return [Used(usage_of(usage, self._baseline)), Hangup()]
 
     def _failed(self, error: Mapping[str, Any]) -> Iterable[Step]:
         reason = reason_of(error)
@@ -272,7 +272,8 @@ class ExecDriver:
             detail=error["message"],
             resumable=is_resumable(error),
         )
-        return [LimitReached("account")] if reason is ReasonCode.USAGE_LIMIT else []
+        limit = [LimitReached("account")] if reason is ReasonCode.USAGE_LIMIT else []
+        return [*limit, Hangup()]
 
 
 def _log(message: str) -> LogLine:

@@ -234,7 +234,7 @@ class AppServerDriver:
                 self._ledger.begin(thread)
             case "turn/started" if self._rests:
                 return self._began(params["turn"]["id"])
-            case "turn/completed" if thread != self._thread_id:
+            case "turn/completed" | "thread/closed" if thread != self._thread_id:
                 return self._other_completed(thread)
             case "turn/completed":
                 return self._completed(params["turn"])

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import Finished
 
 _SUMMARY = 300
@@ -29,13 +30,17 @@ def clipped(text: str, limit: int) -> str:
 
 
 def in_words(text: str) -> str:
-    """The text so that it begins with words: a program takes `/stop` for a command of its own."""
+    """What is said to a program: readable text that begins with words.
+
+    `/stop` would be taken for a command of the program's own.
+    """
+    text = readable(text)
     return f"Here is what was said: {text}" if text.lstrip().startswith("/") else text
 
 
 def from_a_person(text: str) -> str:
     """A message to a running program."""
-    return f"A person says to you:\n\n{text}"
+    return f"A person says to you:\n\n{readable(text)}"
 
 
 def json_object(line: str) -> Mapping[str, Any] | None:
