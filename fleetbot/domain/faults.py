@@ -23,7 +23,12 @@ _OF_ONE_REPOSITORY = (
     ReasonCode.FORGE_UNAVAILABLE,
     ReasonCode.RUNNER_FAILED,
 )
-_NOT_STRUCK = (ReasonCode.AGENT_LOST, ReasonCode.LEASE_EXPIRED, ReasonCode.AGENT_DEREGISTERED)
+_IS_GONE = (
+    ReasonCode.AGENT_LOST,
+    ReasonCode.LEASE_EXPIRED,
+    ReasonCode.AGENT_DEREGISTERED,
+    ReasonCode.RUNNER_RESTARTED,
+)
 
 
 def blame(
@@ -40,13 +45,19 @@ def blame(
     tell nothing new; they can only make the rest longer.
     """
     owner = _owner(event.reason)
-    if owner is Owner.TASK or event.reason in _NOT_STRUCK:
+    if owner is Owner.TASK or event.reason in _IS_GONE:
         return
     detail = "" if event.reason in _OF_ONE_REPOSITORY else event.detail[:_DETAIL]
     fault = _Fault(run, event.reason, owner, detail, *_in_a_row(state, run, owner))
     if fault.is_new:
         yield from _struck(fault)
     yield from _rests(state, fault, now, policy, until)
+
+
+def makes_unwell(reason: ReasonCode) -> bool:
+    """Whether an agent that says so takes nothing until its check passes."""
+    its_own = _owner(reason) is Owner.AGENT and reason not in _IS_GONE
+    return its_own and reason in REASONS_OF_AGENTS
 
 
 class _Fault(NamedTuple):
@@ -63,7 +74,7 @@ class _Fault(NamedTuple):
 def _struck(fault: _Fault) -> Iterator[Draft]:
     stream, reason, number = agent_stream(fault.run.agent), fault.reason, fault.in_a_row
     yield Draft(stream, ev.AgentFaulted(reason=reason, faults=number))
-    if fault.owner is Owner.AGENT and reason in REASONS_OF_AGENTS:
+    if makes_unwell(reason):
         yield Draft(stream, ev.AgentUnwell(reason=reason, detail=fault.detail, quiet=number > 1))
 
 

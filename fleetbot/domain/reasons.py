@@ -48,6 +48,7 @@ class ReasonCode(StrEnum):
     FORGE_REFUSED = "forge_refused"
     FORGE_LOGIN_FAILED = "forge_login_failed"
     RUNNER_FAILED = "runner_failed"
+    RUNNER_RESTARTED = "runner_restarted"
     CANCELLED_BY_USER = "cancelled_by_user"
     ISSUE_CLOSED = "issue_closed"
     TRIGGER_REMOVED = "trigger_removed"
@@ -313,6 +314,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.RUNNER,
         True,
         "Report the runner's log with this run's id.",
+    ),
+    _R.RUNNER_RESTARTED: Reason(
+        "the runner was restarted while the agent was at work",
+        Owner.AGENT,
+        True,
+        "Nothing; the task is taken up where it was.",
     ),
     _R.MODEL_REFUSED: Reason(
         "the model refused the task",

@@ -99,7 +99,7 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
         await scene.settled(order)
 
     failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.AGENT_FAILED
+    assert failure.reason is ReasonCode.RUNNER_RESTARTED
     assert "restarted" in failure.detail
     assert not scene.is_alive(int(pid_file.read_text()))
     assert scene.orchestrator.receipts == []
