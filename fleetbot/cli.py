@@ -42,6 +42,7 @@ def runner(path: Path) -> None:
     with _needs("runner"):
         from fleetbot.runner import app
         from fleetbot.runner.config import ConfigError, load
+        from fleetbot.runner.sandbox import cgroup
 
     async def serve() -> bool:
         stop = app.Stop()
@@ -49,6 +50,7 @@ def runner(path: Path) -> None:
             return await app.run(load(path), _say, stop)
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    cgroup.use(cgroup.take_over(cgroup.find_own()))
     with _config_errors(ConfigError):
         sys.exit(0 if asyncio.run(serve()) else 1)
 
@@ -59,11 +61,11 @@ def check(path: Path) -> None:
     """Find out whether the agents of a configuration could work, and say what to do if not."""
     with _needs("runner"):
         from fleetbot.runner import health
-        from fleetbot.runner.config import ConfigError, load
+        from fleetbot.runner.config import ConfigError, examine
 
-    async def examine() -> bool:
+    async def look() -> bool:
         well = True
-        async for who, line in health.check(load(path)):
+        async for who, line in health.check(*examine(path)):
             well = well and line.ok
             mark = click.style("ok", fg="green") if line.ok else click.style("✗ ", fg="red")
             remedy = "" if line.ok or not line.remedy else f"\n{' ' * 30}{line.remedy}"
@@ -71,7 +73,7 @@ def check(path: Path) -> None:
         return well
 
     with _config_errors(ConfigError):
-        sys.exit(0 if asyncio.run(examine()) else 1)
+        sys.exit(0 if asyncio.run(look()) else 1)
 
 
 @main.command()

@@ -293,8 +293,9 @@ def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy
             )
         case Refuted(reasons=reasons):
             return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread):
-            check_at = now + with_check(policy).wait(filed.checks, filed.receipt.id)
+        case Unknown(unread=unread, soon=soon):
+            patience = with_check(policy, soon=soon)
+            check_at = now + patience.wait(filed.checks, filed.receipt.id)
             event = ev.ReceiptUnknown(
                 run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
             )

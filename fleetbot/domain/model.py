@@ -311,6 +311,7 @@ class Policy(Value, frozen=True):
     run_timeout_ms: int = 3 * 3_600_000
     max_refutations: int = 2
     repo_limit: int = 0
+    recheck_soon_ms: int = 1_000
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
     task_budget: Budget = Budget()

@@ -39,9 +39,10 @@ def with_task(policy: Policy) -> Patience:
     return Patience(policy.retry_base_ms, policy.retry_cap_ms, policy.max_attempts)
 
 
-def with_check(policy: Policy) -> Patience:
-    """A check of a receipt that could not be made."""
-    return Patience(policy.recheck_base_ms, policy.recheck_cap_ms, give_up=2**31)
+def with_check(policy: Policy, *, soon: bool) -> Patience:
+    """A check that could not be made; `soon`: Forgejo is about to show what it needs."""
+    base = policy.recheck_soon_ms if soon else policy.recheck_base_ms
+    return Patience(base, policy.recheck_cap_ms, give_up=2**31)
 
 
 def with_fault(reason: ReasonCode, policy: Policy) -> Patience:

@@ -5,6 +5,7 @@
 <root>/spool/<run>/                  what a run still owes the orchestrator
 <root>/sessions/<agent>/             what an agent remembers of a task between attempts
 <root>/homes/<agent>/                HOME of the agent's program
+<root>/hooks-home/                   HOME of the hooks of [workspace.hooks]
 <root>/repositories/<owner>/<name>/  the forge's repositories, cached
 <root>/workspaces/<owner>/<name>/    the tasks' worktrees
 """
@@ -40,6 +41,10 @@ class Root:
     @property
     def homes(self) -> Path:
         return self.path / "homes"
+
+    @property
+    def hooks_home(self) -> Path:
+        return self.path / "hooks-home"
 
     def token(self, agent: str) -> Path:
         return self.path / "tokens" / agent

@@ -99,6 +99,7 @@ async def test_files_and_commits_are_those_of_the_branch(
         "README.md": "deleted",
     }
     assert (files["new.txt"].additions, files["new.txt"].deletions) == (2, 0)
+    assert all(one.contents_url.endswith(sha) for one in files.values())
     [commit] = await bot.forge.pull_commits(repo, pull.number)
     assert commit.sha == sha
     assert commit.commit.message.strip() == "Replace the README"

@@ -10,7 +10,8 @@ export interface Answer {
  * The end, exactly once and last.
  *
  * `reason` is set unless `outcome` is "done"; `detail` says what happened in the program's words;
- * `summary` is what the program says it did.
+ * `summary` is what the program says it did. `resumable` is False where going on with this session
+ * would only fail again: it is too long, or its history is refused.
  */
 export interface Finished {
   readonly type: "finished";
@@ -19,6 +20,7 @@ export interface Finished {
   readonly detail?: string;
   readonly summary?: string;
   readonly permission_denials?: ReadonlyArray<PermissionDenial>;
+  readonly resumable?: boolean;
 }
 
 /** One finding of a health check, with what to do if it is not ok. */
@@ -187,17 +189,23 @@ export interface ToolUse {
   readonly summary: string;
 }
 
-/**
- * What this run has used so far; a later one replaces it. `cost_usd` is None where unknown.
- *
- * `input_tokens` includes `cached_tokens`.
- */
+/** Tokens and money of one run; `cost_usd` is None where the program does not tell. */
 export interface Usage {
-  readonly type: "usage";
   readonly input_tokens?: number;
   readonly output_tokens?: number;
   readonly cached_tokens?: number;
   readonly cost_usd?: number | null;
+}
+
+/**
+ * What this start of the program has used so far, with all its sub-agents; a later one
+ * replaces it.
+ *
+ * `input_tokens` includes `cached_tokens`; `cost_usd` is None where unknown.
+ */
+export interface Used {
+  readonly type: "used";
+  readonly usage: Usage;
 }
 
 export type Event =
@@ -205,7 +213,7 @@ export type Event =
   | ToolUse
   | Question
   | QuestionWithdrawn
-  | Usage
+  | Used
   | LimitReached
   | SessionStarted
   | Finished;

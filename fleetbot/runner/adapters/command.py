@@ -25,7 +25,7 @@ from fleetbot.runner.session.contract import (
     Session,
 )
 from fleetbot.runner.session.driver import CloseInput, Send, Step
-from fleetbot.runner.session.session import Refused, open_session
+from fleetbot.runner.session.program_session import Refused, open_session
 from fleetbot.runner.session.text import exit_text
 
 PROMPT_FILE = "FLEETBOT_PROMPT_FILE"

@@ -1,134 +1,60 @@
-"""git and hook commands as child processes that always end."""
+"""git as child processes that always end."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import os
-import signal
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.failure import RunFailed
+from fleetbot.runner import network
+from fleetbot.runner.sandbox.complete import Completed, Watch, complete
 
-_NETWORK_SETTINGS = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-)
-Watch = Callable[[bytes], None]
-_OUTPUT_LIMIT = 32 * 2**20
-_AWAY = (
-    "could not resolve host",
-    "failed to connect",
-    "couldn't connect",
-    "connection refused",
-    "connection reset",
-    "timed out",
-    "returned error: 5",
-    "rpc failed",
-    "early eof",
-    "empty reply",
-)
-_REFUSED = (
-    "authentication failed",
-    "could not read username",
-    "returned error: 30",
-    "returned error: 401",
-    "returned error: 403",
-    "returned error: 404",
-    "not found",
-    "does not appear to be a git repository",
-    "does not exist",
-)
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A program that has ended: exit status and what it wrote. `cut`: not all of that is here."""
-
-    status: int
-    stdout: str
-    stderr: str
-    cut: bool = False
+_TEXT_LIMIT = 2000
+_HTTP_STATUS = re.compile(r"The requested URL returned error: (\d{3})\b")
+_NOT_FOUND = re.compile(r"fatal: repository '[^']*' not found")
+_LOGIN_FAILED = re.compile(r"fatal: (?:Authentication failed for|could not read (?:User|Pass))")
+_LED_ON = re.compile(r"fatal: unable to update url base from redirection")
 
 
 class GitFailed(Exception):
-    """git ended with an error; `text` is what it said, without progress lines."""
+    """git ended with an error.
+
+    `text` is what git itself said, `remote` what the other side did, which decides nothing.
+    """
 
     def __init__(self, args: Sequence[str], completed: Completed) -> None:
-        said = (completed.stderr + completed.stdout).strip()
-        self.text = said or f"git {args[0]}: exit status {completed.status}"
+        own, self.remote = _by_speaker(completed.stderr)
+        self.status = completed.status
         self.stdout = completed.stdout
+        said = own or completed.stdout.strip()
+        self.text = said[-_TEXT_LIMIT:] or f"git {args[0]}: exit status {completed.status}"
         super().__init__(f"git {args[0]}: {self.text}")
 
-
-async def complete(
-    argv: Sequence[str],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    timeout: float,
-    given: bytes = b"",
-    watch: Watch | None = None,
-) -> Completed:
-    """Run a program to its end. Cancelled or late, it and its process group are killed.
-
-    It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
-    Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
-    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds.
-    """
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=dict(env),
-        stdin=asyncio.subprocess.PIPE if given else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(timeout):
-            stdout, stderr, _ = await asyncio.gather(
-                _output(child.stdout, watch), _output(child.stderr), _feed(child.stdin, given)
-            )
-            await child.wait()
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
-        raise
-    said = (stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
-    cut = max(len(stdout), len(stderr)) >= _OUTPUT_LIMIT
-    return Completed(child.returncode or 0, *said, cut=cut)
+    @property
+    def http_status(self) -> int | None:
+        """The forge's answer, where git named one or said it in its own final words."""
+        if found := _HTTP_STATUS.findall(self.text):
+            return int(found[-1])
+        for status, words in ((404, _NOT_FOUND), (401, _LOGIN_FAILED), (301, _LED_ON)):
+            if words.search(self.text):
+                return status
+        return None
 
 
-async def _feed(stream: asyncio.StreamWriter | None, given: bytes) -> None:
-    if stream is not None:
-        with contextlib.suppress(ConnectionError):  # it may end without reading everything
-            stream.write(given)
-            await stream.drain()
-        stream.close()
-
-
-async def _output(stream: asyncio.StreamReader | None, watch: Watch | None = None) -> bytes:
-    assert stream is not None  # both are pipes
-    kept = bytearray()
-    while chunk := await stream.read(2**16):
-        if watch is None:
-            kept += chunk[: _OUTPUT_LIMIT - len(kept)]
-        else:
-            watch(chunk)
-    return bytes(kept)
+def _by_speaker(stderr: str) -> tuple[str, str]:
+    own, remote = [], []
+    for line in stderr.split("\n"):
+        last = line.rpartition("\r")[2].strip()  # a progress bar's last state
+        heard = (line, last, last.removeprefix("fatal: ").replace("remote error:", "remote:"))
+        if any(text.startswith("remote:") for text in heard):
+            remote.append(last)
+        elif last:
+            own.append(last)
+    spoken = [line for line in own if line.startswith(("fatal:", "error:", "warning:"))]
+    return "\n".join(spoken or own), "\n".join(remote)
 
 
 @dataclass(frozen=True)
@@ -152,37 +78,53 @@ class Git:
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
+    `token` is asked for each of them: people replace it. `ca_file`: the certificates to trust at
+    the forge in place of the system's.
     """
 
-    def __init__(self, forge_url: str, username: str, token: str) -> None:
+    def __init__(
+        self, forge_url: str, username: str, token: Callable[[], str], ca_file: str = ""
+    ) -> None:
         self._forge_url = forge_url.rstrip("/") + "/"
-        credentials = base64.b64encode(f"{username}:{token}".encode()).decode()
-        self._header = f"Authorization: Basic {credentials}"
+        self._username = username
+        self._token = token
+        self._ca_file = ca_file
+
+    def _credentials(self) -> str:
+        login = f"{self._username}:{self._token()}"
+        return f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
 
     async def __call__(
         self,
         *args: str,
         cwd: Path,
         forge: bool = False,
-        common: Path | None = None,
+        env: Mapping[str, str] | None = None,
         timeout: float = 900,
         given: bytes = b"",
         watch: Watch | None = None,
+        patient: bool = False,
     ) -> str:
         """What git writes to stdout. Raises GitFailed.
 
-        `given` and `watch` are as in `complete`. `forge`: with credentials. `common`: what a
-        worktree shares with others, its configuration too, is taken from there
-        (gitrepository-layout(5), GIT_COMMON_DIR).
+        `given`, `watch` and `patient` are as in `complete`. `forge`: with credentials. `env` adds
+        to the environment; without GIT_DIR in it a repository is looked for in `cwd` only.
         """
-        env = self._env(forge=forge) | ({"GIT_COMMON_DIR": str(common)} if common else {})
+        whole = self._env(forge=forge) | {"GIT_CEILING_DIRECTORIES": str(cwd.parent)}
+        whole.update(env or {})
         try:
             done = await complete(
-                ["git", *args], cwd=cwd, env=env, timeout=timeout, given=given, watch=watch
+                ["git", *args],
+                cwd=cwd,
+                env=whole,
+                timeout=timeout,
+                given=given,
+                watch=watch,
+                patient=patient,
             )
         except TimeoutError:
-            message = f"timed out after {timeout:g} s"
-            raise GitFailed(args, Completed(-1, "", message)) from None
+            late = "nothing more came for" if patient else "timed out after"
+            raise GitFailed(args, Completed(-1, "", f"{late} {timeout:g} s")) from None
         if done.cut:  # half an answer would be taken for the whole
             raise GitFailed(args, Completed(-1, "", "it wrote more than the runner will read"))
         if done.status != 0:
@@ -197,16 +139,32 @@ class Git:
         settings = {
             "core.hooksPath": os.devnull,
             "core.fsmonitor": "false",
+            "core.attributesFile": os.devnull,
+            "core.excludesFile": os.devnull,
+            "core.logAllRefUpdates": "false",
             "credential.helper": "",
+            "safe.directory": "*",  # where we are root, agents own what they work in
             "advice.detachedHead": "false",
+            "gc.auto": "0",
+            "maintenance.auto": "false",
+            # A nested repository has settings of its own, which an agent may have written.
+            "submodule.recurse": "false",
+            "fetch.recurseSubmodules": "false",
+            "push.recurseSubmodules": "no",
+            "diff.ignoreSubmodules": "all",
             # Submodules are where their repository says, which an agent may have written.
             "protocol.allow": "never",
             "protocol.http.allow": "always",
             "protocol.https.allow": "always",
             "protocol.file.allow": "user",  # that is us, but not a submodule
         }
+        # The variable would win over the setting of one address, so it becomes a setting as well.
+        if everywhere := os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE"):
+            settings["http.sslCAInfo"] = everywhere
+        if self._ca_file:
+            settings[f"http.{self._forge_url}.sslCAInfo"] = self._ca_file
         if forge:
-            settings[f"http.{self._forge_url}.extraHeader"] = self._header
+            settings[f"http.{self._forge_url}.extraHeader"] = self._credentials()
             # git would show the credentials to whatever host the forge's address led on to.
             settings[f"http.{self._forge_url}.followRedirects"] = "false"
         env = {
@@ -214,7 +172,9 @@ class Git:
             "HOME": os.devnull,
             "LC_ALL": "C",
             "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_NO_REPLACE_OBJECTS": "1",  # whose refs agents can write
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),
@@ -222,16 +182,4 @@ class Git:
         for number, (key, value) in enumerate(settings.items()):
             env[f"GIT_CONFIG_KEY_{number}"] = key
             env[f"GIT_CONFIG_VALUE_{number}"] = value
-        passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
-        return env | passed
-
-
-def forge_failure(problem: GitFailed, doing: str) -> RunFailed:
-    """The reason code of a git command that failed while it talked to the forge."""
-    said = problem.text.lower()
-    if any(sign in said for sign in _AWAY):
-        return RunFailed(ReasonCode.FORGE_UNAVAILABLE, f"{doing}: {problem.text}")
-    if any(sign in said for sign in _REFUSED):
-        advice = "check that the repository exists and that the runner's forge token may use it"
-        return RunFailed(ReasonCode.FORGE_REFUSED, f"{doing}: {problem.text}; {advice}")
-    return RunFailed(ReasonCode.WORKSPACE_FAILED, f"{doing}: {problem.text}")
+        return env | network.child_env()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Mapping
 
-from fleetbot.runner.git.command import Git, GitFailed
+from fleetbot.runner.git.command import GitFailed
+
+Run = Callable[..., Awaitable[str]]
+"""git in the repository that has the commits."""
 
 
-async def find(
-    git: Git, repository: Path, base: str, commit: str, secrets: Mapping[str, str]
-) -> list[str]:
+async def find(git: Run, base: str, commit: str, secrets: Mapping[str, str]) -> list[str]:
     """The names of those secrets whose values are in the commits since the base.
 
     What is in the base's files already is none any more. Raises GitFailed.
@@ -18,22 +18,18 @@ async def find(
     # Of many lines the longest: it is the same however they are indented or joined.
     words = {name: max(value.split(), key=len).encode() for name, value in secrets.items()}
     finder = Finder(words)
-    new = await git(
-        "rev-list", "--objects", "--no-object-names", commit, f"^{base}", cwd=repository
-    )
+    new = await git("rev-list", "--objects", "--no-object-names", commit, f"^{base}")
     if new and words:
         reading = ("cat-file", "--batch", "--buffer")
-        await git(*reading, cwd=repository, given=new.encode(), watch=finder.feed)
-    return [
-        name for name in sorted(finder.found) if not await _has(git, repository, base, words[name])
-    ]
+        await git(*reading, given=new.encode(), watch=finder.feed)
+    return [name for name in sorted(finder.found) if not await _has(git, base, words[name])]
 
 
-async def _has(git: Git, repository: Path, commit: str, word: bytes) -> bool:
+async def _has(git: Run, commit: str, word: bytes) -> bool:
     # On stdin, as other accounts of the machine can read the arguments.
     search = ("grep", "--quiet", "--text", "--fixed-strings", "-f", "-", commit)
     try:
-        await git(*search, cwd=repository, given=word)
+        await git(*search, given=word)
     except GitFailed:
         return False
     return True

@@ -1,8 +1,7 @@
-"""From a finished worktree to a receipt: leftovers, push, pull request."""
+"""From a finished worktree to a receipt: judged here, pushed, shown in a pull request."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
@@ -11,18 +10,19 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
-from fleetbot.runner.git.command import Completed, complete
-from fleetbot.runner.git.workspace import Worktree
+from fleetbot.runner.git.worktree import Work, Worktree
+from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
-from fleetbot.runner.sandbox import bubblewrap
+from fleetbot.runner.run.wording import subject_of
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
+MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
+"""Why work is not handed over that the program may mend once, in the same run."""
 _MOST_FILES = 5000
 _MOST_DENIALS = 3
 _SUMMARY_LIMIT = 10_000
-_COMMIT_SECONDS = 600
-_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 
 class Handover:
@@ -35,41 +35,75 @@ class Handover:
         tree: Worktree,
         env: Mapping[str, str],
         note: Callable[[str], None],
+        masker: Masker,
     ) -> None:
         self._setup = setup
         self._order = order
         self._tree = tree
         self._env = env
         self._note = note
-        self._remote = tree.start.remote
+        self._noted: set[str] = set()
+        self._masker = masker
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
-        """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
-        order, start, repository = self._order, self._tree.start, self._tree.repository
-        self._tree.check()
-        if self._setup.agent.commit_leftovers:
-            await self._commit_leftovers()
-        head = await self._head()
-        files = await repository.files(start.base_commit, head)
-        if not files:
-            raise _nothing_done(finished.permission_denials)
-        self._check_paths(files)
-        await self._check_secrets(head)
-        await repository.push(order.branch, head, self._remote)
-        self._remote = head
-        self._note(f"pushed {head[:10]} to {order.branch}")
-        summary = await self._summary(finished.summary, head)
-        pull = await self._pull_request(summary, head)
+        """Push what there is, have its pull request, write the receipt. Raises RunFailed.
+
+        Safe to call again when it failed: what has reached the forge is found there, and makes
+        neither a second push nor a second pull request.
+        """
+        order, tree = self._order, self._tree
+        work = await tree.collect(self._leftovers())
+        for note in work.notes:
+            self._note_once(note)
+        await self._judge(work, finished)
+        await self._setup.leases.confirm(order.run)  # whoever has the run now pushes in its name
+        await tree.push(work)
+        self._note_once(f"pushed {work.head[:10]} to {order.branch}")
+        summary = self._summary(finished.summary, work)
+        pull = await present(self._setup, order, tree.start.base, summary, self._note_once)
+        await self._await_push(pull, work.head)
         return ReceiptRequest(
             run=order.run,
             pull_request=pull.number,
             branch=order.branch,
-            head=head,
-            files=files[:_MOST_FILES],
+            head=work.head,
+            files=work.files[:_MOST_FILES],
             summary=summary,
-            artifacts=self._artifacts(pull, head),
+            artifacts=self._artifacts(pull, work.head),
             usage=usage,
         )
+
+    def _leftovers(self) -> str | None:
+        """The message for a commit of what the program leaves; None to leave it."""
+        if not self._setup.agent.commit_leftovers:
+            return None
+        return subject_of(self._order.title, self._order.issue)
+
+    async def _judge(self, work: Work, finished: Finished) -> None:
+        """Whether it may be handed over, before anything leaves the machine. Raises RunFailed."""
+        if not work.files and finished.permission_denials:
+            raise _not_allowed(finished.permission_denials)
+        if merged := await self._merged(work):
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                f"pull request #{merged.number} was merged, and the agent added nothing to it; "
+                "say in the issue what else should change, then retry",
+            )
+        if not work.files:
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                "the agent ended and the branch does not differ from its base; "
+                "say in the issue what should change, then retry",
+            )
+        self._check_paths(work.files)
+        await self._check_secrets(work)
+
+    async def _merged(self, work: Work) -> PullRequest | None:
+        """The pull request that was merged with all that there is to hand over."""
+        if work.files and work.head != self._tree.start.remote:
+            return None
+        order, pulls = self._order, self._setup.machine.forge.pulls
+        return await pulls.merged(order.repo, order.branch, self._tree.start.base)
 
     def _check_paths(self, files: tuple[str, ...]) -> None:
         """Once a workflow is on a branch of the forge, its CI may run it with secrets."""
@@ -78,75 +112,29 @@ class Handover:
                 ReasonCode.FORBIDDEN_PATHS, f"{forbidden} Put them back as they are on the base."
             )
 
-    async def _check_secrets(self, head: str) -> None:
+    async def _check_secrets(self, work: Work) -> None:
         """What the forge has once been given, others may have read."""
-        secrets, base = self._setup.uncommittable(self._env), self._tree.start.base_commit
-        if leaked := await self._tree.repository.leaks(base, head, secrets):
+        if leaked := await work.leaks(self._setup.uncommittable(self._env)):
             raise RunFailed(
                 ReasonCode.SECRET_IN_DIFF,
                 f"The commits contain the value of {', '.join(leaked)}. Rewrite them: it must be "
                 "in none of them, which is more than to delete it in another commit.",
             )
 
-    async def _commit_leftovers(self) -> None:
-        if not (await self._inside("git", "status", "--porcelain")).stdout:
-            return
-        title = " ".join(self._order.title.split())[:60] or "Changes"
-        message = f"{title} (#{self._order.issue})"
-        await self._inside("git", "add", "--all")
-        await self._inside("git", "commit", "--quiet", "--no-verify", f"--message={message}")
-        self._note("committed what the agent left uncommitted")
+    def _summary(self, said: str, work: Work) -> str:
+        text = said.strip() or "\n".join(f"- {subject}" for subject in work.subjects)
+        return self._masker.text(text)[:_SUMMARY_LIMIT]
 
-    async def _head(self) -> str:
-        """The commit the agent left checked out: looking for it may fetch by its own settings."""
-        self._tree.check()
-        said = await self._inside("git", "rev-parse", "--verify", "HEAD^{commit}")
-        if not _COMMIT.fullmatch(said.stdout.strip()):
-            raise RunFailed(ReasonCode.WORKSPACE_FAILED, "git rev-parse: it named no commit")
-        return said.stdout.strip()
+    async def _await_push(self, pull: PullRequest, head: str) -> None:
+        pulls = self._setup.machine.forge.pulls
+        if not await pulls.await_head(self._order.repo, pull.number, head):
+            self._note_once("the forge has not noticed the push yet; the check will wait for it")
 
-    async def _inside(self, *argv: str) -> Completed:
-        """Run a command as the agent could have: git filters and settings it left act as it did."""
-        tree, box = self._tree, self._setup.sandbox
-        command: list[str] = list(argv)
-        try:
-            if box is not None:
-                writable = (self._setup.home, *tree.git_dirs)
-                path = self._env.get("PATH")
-                command = await bubblewrap.wrap(
-                    box, command, cwd=tree.path, writable=writable, path=path
-                )
-            done = await complete(command, cwd=tree.path, env=self._env, timeout=_COMMIT_SECONDS)
-        except (OSError, TimeoutError, bubblewrap.SandboxUnavailable) as problem:
-            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"{argv[1]}: {problem}") from None
-        if done.status != 0:
-            said = (done.stderr + done.stdout).strip()[-2000:]
-            raise RunFailed(ReasonCode.WORKSPACE_FAILED, f"git {argv[1]}: {said}")
-        return done
-
-    async def _summary(self, said: str, head: str) -> str:
-        text = said.strip()
-        if not text:
-            subjects = await self._tree.repository.subjects(self._tree.start.base_commit, head)
-            text = "\n".join(f"- {subject}" for subject in subjects)
-        return self._setup.mask(text)[:_SUMMARY_LIMIT]
-
-    async def _pull_request(self, summary: str, head: str) -> PullRequest:
-        order, machine = self._order, self._setup.machine
-        forge, closes = machine.forge, machine.config.forge.closes
-        mention = f"{closes} #{order.issue}" if closes else f"For #{order.issue}"
-        body = (
-            f"{_inert(summary)}\n\n{mention}\n\n"
-            f"By the agent `{self._setup.agent.name}`, run `{order.run}`."
-        )
-        title = " ".join(order.title.split())[:255] or f"Issue {order.issue}"
-        pull = await forge.pull_request(
-            order.repo, order.branch, self._tree.start.base, title=title, body=body
-        )
-        self._note(f"pull request #{pull.number}")
-        if not await forge.await_head(order.repo, pull.number, head):
-            self._note("the forge has not noticed the push yet; the check will wait for it")
-        return pull
+    def _note_once(self, text: str) -> None:
+        """However often the forge is away meanwhile."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     def _artifacts(self, pull: PullRequest, head: str) -> tuple[Artifact, ...]:
         order, url = self._order, self._setup.machine.forge.url
@@ -163,14 +151,8 @@ class Handover:
         )
 
 
-def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
-    """Why the branch does not differ from its base: the program could not, or saw no need."""
-    if not denials:
-        return RunFailed(
-            ReasonCode.NO_CHANGES,
-            "the agent ended and the branch does not differ from its base; "
-            "say in the issue what should change, then retry",
-        )
+def _not_allowed(denials: tuple[PermissionDenial, ...]) -> RunFailed:
+    """Why the branch does not differ from its base, as far as the program said."""
     refused = "; ".join(f"{denial.tool}: {denial.summary}" for denial in denials[:_MOST_DENIALS])
     more = len(denials) - _MOST_DENIALS
     return RunFailed(
@@ -179,8 +161,3 @@ def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
         f"{f' and {more} more' if more > 0 else ''}; "
         "allow that in the agent's settings, or when it is asked for, then retry",
     )
-
-
-def _inert(text: str) -> str:
-    """An agent's words in which nobody is mentioned and no issue closed."""
-    return re.sub(r"([@#])(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text)

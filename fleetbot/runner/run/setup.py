@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,14 @@ from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.link import Link
+from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
 from fleetbot.runner.run.runlog import Batching
 from fleetbot.runner.sandbox import process
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.masking import Masker, is_secret
 from fleetbot.runner.session.contract import Adapter
+from fleetbot.runner.tokens import Tokens
 from fleetbot.wire import Assignment
 
 _SHORTEST = 16
@@ -28,10 +31,15 @@ _SHORTEST = 16
 
 @dataclass(frozen=True)
 class Machine:
-    """What all agents of a runner share. `say` prints a line: who, what."""
+    """What all agents of a runner share. `say` prints a line: who, what.
+
+    `quick_forge` asks once, where `forge` tries again for a while.
+    """
 
     config: Config
+    tokens: Tokens
     forge: Forge
+    quick_forge: Forge
     git: Git
     identity: Identity
     workspaces: Workspaces
@@ -40,23 +48,29 @@ class Machine:
 
 @dataclass(frozen=True)
 class Setup:
-    """One agent: its program, its link, its memory, its home."""
+    """One agent: its program, its link, its memory, its home.
+
+    `heard` is told how runs fare: of failures at once, of None when one was verified.
+    """
 
     machine: Machine
     agent: AgentConfig
     adapter: Adapter
     link: Link
+    leases: Leases
+    heard: Callable[[RunFailed | None], None]
     memories: Memories
     home: Path
     batching: Batching
 
     @property
     def sandbox(self) -> Sandbox | None:
-        """Wherever the runner's root is, the agent sees nothing of it but what is its own."""
+        """The agent sees nothing that is the runner's, wherever that is, but what is its own."""
         if self.agent.sandbox != "bubblewrap":
             return None
-        box = self.agent.bubblewrap
-        return msgspec.structs.replace(box, hidden=(*box.hidden, self.machine.config.runner.root))
+        box, config = self.agent.bubblewrap, self.machine.config
+        private = (str(path) for path in config.private if path.exists())
+        return msgspec.structs.replace(box, hidden=(*box.hidden, *private))
 
     def secrets(self) -> tuple[str, ...]:
         """The runner's own secrets, which an agent program never gets and a log never shows."""
@@ -64,7 +78,7 @@ class Setup:
 
     def _own_secrets(self) -> dict[str, str]:
         own = {"the agent's token": self.link.token} if self.link.token else {}
-        return self.machine.config.named_secrets() | own
+        return self.machine.tokens.named() | own
 
     def uncommittable(self, env: Mapping[str, str]) -> dict[str, str]:
         """What must not be in a commit: secrets, by name, the runner's and of the run's `env`."""
@@ -72,11 +86,16 @@ class Setup:
         looks = {name: value for name, value in passed.items() if _looks_secret(name, value)}
         return looks | self._own_secrets()
 
-    def mask(self, text: str) -> str:
-        return Masker({}, self.secrets()).text(text)
+    def masker(self) -> Masker:
+        """For one run: over everything that leaves it, with the runner's secrets and the agent's.
 
-    def say(self, text: str) -> None:
-        self.machine.say(self.agent.name, self.mask(text))
+        The runner's are looked up for each text, as tokens are renewed.
+        """
+        passed = {name: os.environ[name] for name in self.agent.env if name in os.environ}
+        return Masker(passed, self.secrets)
+
+    def say(self, text: str, masker: Masker | None = None) -> None:
+        self.machine.say(self.agent.name, (masker or self.masker()).text(text))
 
     def run_env(self, order: Assignment) -> dict[str, str]:
         """The whole environment of the agent program in this run. Raises RunFailed."""

@@ -1,19 +1,25 @@
 """Child processes: a clean environment, bounded lines, a sure end.
 
-A child gets a session (and so a process group) of its own and carries `FLEETBOT_RUN=<run id>` in
-its environment. When it is gone, whatever it left behind is found by group, session and marker and
-killed; nothing else ever is.
+Every child of the runner is started here. It gets a session (and so a process group) of its own,
+pipes of ours, and a keeper (`keeper.py`) that ends all of it: when it exits, when it is stopped,
+when the runner dies. A child of a run carries `FLEETBOT_RUN=<run id>` in its environment; by that
+marker a runner finds what one on another boot or without keepers left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import signal
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from fleetbot.runner.sandbox import cgroup, keeper
+from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.nursery import NURSERY
 
 MARKER = "FLEETBOT_RUN"
 LINE_LIMIT = 8 * 2**20
@@ -22,6 +28,8 @@ _SWEEP_ROUNDS = 50
 _SWEEP_PAUSE = 0.02
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
+Reading = tuple[asyncio.StreamReader, asyncio.BaseTransport]
+_HALVES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -69,9 +77,16 @@ def build_env(
 
 def clean_text(raw: bytes, dropped: int = 0) -> str:
     """Readable text of an output line: UTF-8, no terminal escapes, last state of a progress bar."""
-    text = raw.rstrip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace")
-    text = _CONTROLS.sub("", _ESCAPES.sub("", text))
+    text = readable(raw.rstrip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace"))
     return f"{text} … [{dropped} more bytes of this line were dropped]" if dropped else text
+
+
+def readable(text: str) -> str:
+    """Text that can be encoded and shown: no terminal escapes, no NUL, no half of a character.
+
+    JSON can name half of an emoji (`\\ud83d`), which no encoding has a form for.
+    """
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", _CONTROLS.sub("", _ESCAPES.sub("", text)))
 
 
 async def read_lines(stream: asyncio.StreamReader, limit: int = LINE_LIMIT) -> AsyncIterator[str]:
@@ -90,24 +105,20 @@ async def read_lines(stream: asyncio.StreamReader, limit: int = LINE_LIMIT) -> A
 
 
 class Process:
-    """A running child. Use `start`; end with `stop` or, when it has exited by itself, `sweep`."""
+    """A running child. Use `start`; end it with `stop`, or `wait` for its own end.
 
-    def __init__(
-        self,
-        child: asyncio.subprocess.Process,
-        run: str,
-        stdin: asyncio.StreamWriter | None,
-        stdout: asyncio.StreamReader,
-        stderr: asyncio.StreamReader,
-        transports: Sequence[asyncio.BaseTransport],
-    ) -> None:
-        self.pid = child.pid
-        self.stdout = stdout
-        self.stderr = stderr
-        self._child = child
+    The child's end is the end of everything it started: by the time `wait` returns, nothing of it
+    is left, whatever still held its pipes.
+    """
+
+    def __init__(self, run: str, orders: int, reports: Reading) -> None:
+        self.pid = 0
+        self._orders: int | None = orders
+        self._reports, self._reporting = reports
         self._run = run
-        self._stdin = stdin
-        self._transports = transports
+        self._stdin: asyncio.StreamWriter | None = None
+        self._transports: list[asyncio.BaseTransport] = []
+        self._end: asyncio.Task[int] | None = None
 
     @classmethod
     async def start(
@@ -117,30 +128,71 @@ class Process:
         cwd: Path,
         env: Mapping[str, str],
         stdin: bool = False,
+        bounds: Bounds | None = None,
     ) -> Process:
         """Start `argv` in a session of its own; `stdin` is /dev/null unless a pipe is asked for.
 
-        Raises OSError if the program cannot be executed. `env` must carry the run's marker.
+        Raises OSError if the program cannot be executed, SandboxUnavailable if the `bounds`
+        cannot be kept here.
         """
-        # The pipes are ours, not asyncio's: its wait() also waits for the pipes to close, which a
-        # grandchild that outlives the child would put off for ever.
+        run = env.get(MARKER, "")
+        place, limits = cgroup.current().place_for(run, bounds)
+        wanted = {
+            "argv": [os.fspath(word) for word in argv],
+            "cwd": str(cwd),
+            "env": dict(env),
+            "cgroup": place,
+            "bounds": limits,
+        }
         pipes = _Pipes(stdin)
         try:
-            child = await asyncio.create_subprocess_exec(
-                *argv,
-                cwd=cwd,
-                env=dict(env),
-                stdin=pipes.child_stdin,
-                stdout=pipes.child_stdout,
-                stderr=pipes.child_stderr,
-                start_new_session=True,
-            )
+            NURSERY.spawn(wanted, pipes.theirs)
         except BaseException:
             pipes.close_all()
             raise
-        pipes.close_child_ends()
-        writer, stdout, stderr, transports = await pipes.connect()
-        return cls(child, env[MARKER], writer, stdout, stderr, transports)
+        pipes.close_theirs()
+        child = cls(run, pipes.orders, await _reader(pipes.reports))
+        try:
+            await child._connect(pipes)
+            await child._started(argv[0])
+        except BaseException:
+            child.close()
+            child._reporting.close()
+            raise
+        child._end = asyncio.create_task(child._follow(), name=f"end of {argv[0]}")
+        return child
+
+    async def _connect(self, pipes: _Pipes) -> None:
+        self.stdout, out = await _reader(pipes.stdout)
+        self.stderr, err = await _reader(pipes.stderr)
+        self._transports += [out, err]
+        if pipes.stdin is not None:
+            self._stdin = await _writer(pipes.stdin)
+
+    async def _started(self, program: str) -> None:
+        try:
+            what, number = await self._report()
+        except asyncio.IncompleteReadError:
+            raise OSError(errno.ECHILD, "its keeper was killed", program) from None
+        if what == keeper.FAILED:
+            raise OSError(number, os.strerror(number), program)
+        self.pid = number
+
+    async def _report(self) -> tuple[bytes, int]:
+        what, number = keeper.REPORT.unpack(await self._reports.readexactly(keeper.REPORT.size))
+        return what, number
+
+    async def _follow(self) -> int:
+        try:
+            _, code = await self._report()
+        except asyncio.IncompleteReadError:
+            # Somebody killed the keeper. What it kept is ended by its parent, or else by us.
+            await sweep(self._run, self.pid)
+            return -signal.SIGKILL
+        finally:
+            self._let_go()
+            self._reporting.close()
+        return code
 
     async def write(self, line: str) -> bool:
         """Send a line; False if the child no longer reads."""
@@ -153,81 +205,92 @@ class Process:
             return False
         return True
 
+    async def feed(self, data: bytes) -> None:
+        """Send it all, or as much as the child will read; then its stdin ends."""
+        if self._stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._stdin.write(data)
+                await self._stdin.drain()
+            self._stdin.close()
+
     def close_stdin(self) -> None:
         if self._stdin is not None:
             self._stdin.close()
 
     async def wait(self) -> int:
-        """The exit code, negative for a signal."""
-        return await self._child.wait()
+        """The exit code, negative for a signal, once nothing of the child is left."""
+        assert self._end is not None  # `start` has returned
+        return await asyncio.shield(self._end)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal the child's process group while the child lives."""
-        if self._child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, number)
+        if self._orders is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._orders, bytes([number]))
 
     async def stop(self, first: signal.Signals, grace: float) -> int:
-        """End the child: `first`, then SIGTERM, then SIGKILL, each after `grace` s; then sweep."""
+        """End the child: `first`, then SIGTERM, each for `grace` seconds; then kill all of it."""
         self.close_stdin()
         for number in dict.fromkeys((first, signal.SIGTERM)):
             self.send_signal(number)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace):
-                    await self.wait()
-                    break
-        self.send_signal(signal.SIGKILL)
-        await self.sweep()
+                    return await self.wait()
+        return await self.kill()
+
+    async def kill(self) -> int:
+        """Kill the child and everything it started; returns when nothing is left of it."""
+        self._let_go()
         return await self.wait()
 
     async def sweep(self) -> None:
-        """Kill what the child left behind; returns when nothing is left of it."""
-        await sweep(self._run, self.pid)
+        """Returns when nothing is left of a child that has exited."""
+        await self.wait()
+
+    def _let_go(self) -> None:
+        """The keeper ends what it keeps when this pipe ends."""
+        if self._orders is not None:
+            os.close(self._orders)
+            self._orders = None
 
     def close(self) -> None:
-        """Let go of the pipes; unread output is lost."""
+        """Let go of the pipes: unread output is lost, and a child that still runs is ended."""
         self.close_stdin()
+        self._let_go()
         for transport in self._transports:
             transport.close()
 
 
 class _Pipes:
-    """The three pipes of a child, both ends."""
+    """What connects the runner with a child and its keeper, both ends."""
 
     def __init__(self, stdin: bool) -> None:
-        self._stdout, self.child_stdout = os.pipe()
-        self._stderr, self.child_stderr = os.pipe()
-        self._stdin: int | None = None
-        self.child_stdin = asyncio.subprocess.DEVNULL
+        self.stdout, child_stdout = os.pipe()
+        self.stderr, child_stderr = os.pipe()
+        for end in (child_stdout, child_stderr):
+            # A sandbox may make the child another user, who opens /dev/stdout by its permissions.
+            os.fchmod(end, 0o666)
+        keeper_orders, self.orders = os.pipe()
+        self.reports, keeper_reports = os.pipe()
+        self.stdin: int | None = None
         if stdin:
-            self.child_stdin, self._stdin = os.pipe()
+            child_stdin, self.stdin = os.pipe()
+        else:
+            child_stdin = os.open(os.devnull, os.O_RDONLY)
+        self.theirs = (child_stdin, child_stdout, child_stderr, keeper_orders, keeper_reports)
 
-    async def connect(
-        self,
-    ) -> tuple[
-        asyncio.StreamWriter | None,
-        asyncio.StreamReader,
-        asyncio.StreamReader,
-        list[asyncio.BaseTransport],
-    ]:
-        stdout, out_transport = await _reader(self._stdout)
-        stderr, err_transport = await _reader(self._stderr)
-        writer = await _writer(self._stdin) if self._stdin is not None else None
-        return writer, stdout, stderr, [out_transport, err_transport]
-
-    def close_child_ends(self) -> None:
-        for end in (self.child_stdin, self.child_stdout, self.child_stderr):
-            if end >= 0:
-                os.close(end)
+    def close_theirs(self) -> None:
+        for end in self.theirs:
+            os.close(end)
 
     def close_all(self) -> None:
-        self.close_child_ends()
-        for end in (self._stdin, self._stdout, self._stderr):
+        self.close_theirs()
+        for end in (self.stdin, self.stdout, self.stderr, self.orders, self.reports):
             if end is not None:
                 os.close(end)
 
 
-async def _reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
+async def _reader(fd: int) -> Reading:
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0)
@@ -249,7 +312,7 @@ async def sweep(run: str, leader: int | None = None) -> None:
     A runner that was killed calls this at its next start for the runs it finds in its spool.
     """
     for _ in range(_SWEEP_ROUNDS):
-        found = survivors(run, leader)
+        found = await asyncio.to_thread(survivors, run, leader)
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -271,7 +334,7 @@ def _survivors(run: str, leader: int | None) -> Iterator[int]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             pid = int(entry.name)
-            if _alive_in(pid, leader) or _carries(pid, mark):
+            if _alive_in(pid, leader) or (run and _carries(pid, mark)):
                 yield pid
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import subprocess
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage
+from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage, Used
 from fleetbot.runner.sandbox.process import build_env
 
 RUN = f"run-{os.getpid()}"  # two test runs on one machine must not sweep each other
@@ -79,9 +80,32 @@ class Fifo:
         os.close(self._fd)
 
 
+class Exit:
+    """The end of a process that is no child of ours."""
+
+    def __init__(self, pid: int) -> None:
+        self._fd = os.pidfd_open(pid)
+
+    def has_come(self) -> bool:
+        return bool(select.select([self._fd], [], [], 0)[0])
+
+    async def comes(self) -> None:
+        loop, come = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, come.set)
+        try:
+            await come.wait()
+        finally:
+            loop.remove_reader(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 def git(repo: Path, *arguments: str) -> str:
     """Run git without this machine's configuration, and give what it says."""
     env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **PEOPLE}
+    # Where the tests are root's, a sandbox has given the repository to another user.
+    arguments = ("-c", "safe.directory=*", *arguments)
     done = subprocess.run(
         ["git", *arguments], cwd=repo, env=env, check=True, capture_output=True, text=True
     )
@@ -120,4 +144,4 @@ def of(events: list[Event], kind: type[E]) -> list[E]:
 
 def used(events: list[Event]) -> Usage:
     """The newest account of what the run used."""
-    return of(events, Usage)[-1]
+    return of(events, Used)[-1].usage

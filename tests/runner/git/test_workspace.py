@@ -18,8 +18,11 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, HooksConfig, WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.command import Git, Identity
-from fleetbot.runner.git.workspace import Workspaces, Worktree, check_names
+from fleetbot.runner.git.slot import check_names
+from fleetbot.runner.git.workspace import Workspaces
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.root import Root
+from fleetbot.runner.secret import Secret
 from fleetbot.wire import Assignment
 
 AUTHOR = Identity("fleetbot", "fleet@example.org")
@@ -52,11 +55,13 @@ class Forge:
         self.git("init", "-q", "--bare", "-b", "main", str(path))
         self.commit(repo, files)
 
-    def commit(self, repo: str, files: dict[str, str], branch: str = "main") -> str:
+    def commit(self, repo: str, files: dict[str, str], branch: str = "main", onto: str = "") -> str:
         """A commit by ada on a branch."""
         work = self.root / "work"
         shutil.rmtree(work, ignore_errors=True)
         self.git("clone", "-q", f"{self.root}/{repo}.git", str(work))
+        if onto:
+            self.git("checkout", "-q", onto, cwd=work)
         if self.git("branch", "--show-current", cwd=work) != branch:
             self.git("checkout", "-q", "-B", branch, cwd=work)
         for name, text in files.items():
@@ -82,7 +87,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def workspaces(root: Path, forge: Forge, **settings: Any) -> Workspaces:
-    git = Git(forge.url, "fleet", "secret-token")
+    git = Git(forge.url, "fleet", Secret("secret-token"))
     return Workspaces(Root(root), WorkspaceConfig(**settings), git, forge.url, AUTHOR)
 
 
@@ -110,12 +115,16 @@ def opened(
     return spaces.open(assignment, ENV, keep_changes=keep)
 
 
-def commit(tree: Worktree, forge: Forge, name: str) -> str:
+def commit(tree: Worktree, forge: Forge, name: str, content: bytes = b"x") -> str:
     """A commit by the agent in its worktree."""
-    (tree.path / name).write_text(name)
+    (tree.path / name).write_bytes(content)
     for args in (["add", "-A"], ["commit", "-q", "-m", f"Add {name}"]):
         subprocess.run(["git", *args], cwd=tree.path, env=ENV, check=True)
     return forge.git("rev-parse", "HEAD", cwd=tree.path)
+
+
+async def hand_over(tree: Worktree) -> None:
+    await tree.push(await tree.collect(None))
 
 
 async def refusal(spaces: Workspaces, assignment: Assignment) -> RunFailed:
@@ -245,7 +254,7 @@ async def test_a_retry_on_another_machine_goes_on_from_the_forges_branch(
 ) -> None:
     async with opened(workspaces(root, forge), order()) as tree:
         pushed = commit(tree, forge, "one.txt")
-        await tree.repository.push(tree.branch, pushed, None)
+        await hand_over(tree)
 
     async with opened(workspaces(tmp_path / "other", forge), order()) as tree:
         assert tree.start.commit == tree.start.remote == pushed
@@ -258,7 +267,7 @@ async def test_a_branch_that_was_merged_starts_afresh_from_the_base(
     spaces = workspaces(root, forge)
     async with opened(spaces, order()) as tree:
         pushed = commit(tree, forge, "one.txt")
-        await tree.repository.push(tree.branch, pushed, None)
+        await hand_over(tree)
     forge.git("update-ref", "refs/heads/main", pushed, cwd=forge.root / f"{REPO}.git")
     newest = forge.commit(REPO, {"two.txt": "two"})
 
@@ -270,42 +279,39 @@ async def test_an_agents_rewritten_history_replaces_its_own_on_the_forge(
     root: Path, forge: Forge
 ) -> None:
     async with opened(workspaces(root, forge), order()) as tree:
-        first = commit(tree, forge, "one.txt")
-        await tree.repository.push(tree.branch, first, None)
+        commit(tree, forge, "one.txt")
+        await hand_over(tree)
         forge.git("reset", "-q", "--hard", tree.start.base_commit, cwd=tree.path)
         second = commit(tree, forge, "two.txt")
-        await tree.repository.push(tree.branch, second, first)
+        work = await tree.collect(None)
+        await tree.push(work)
 
-        files = await tree.repository.files(tree.start.base_commit, second)
-
-    assert files == ("two.txt",)
+    assert work.files == ("two.txt",)
     assert forge.git("rev-parse", tree.branch, cwd=forge.root / f"{REPO}.git") == second
 
 
-async def test_commits_of_somebody_else_on_the_branch_are_a_conflict(
+async def test_commits_of_somebody_else_on_the_branch_are_built_upon(
     root: Path, forge: Forge
 ) -> None:
-    forge.commit(REPO, {"mine.txt": "x"}, branch="fleet/7-say-hello")
+    theirs = forge.commit(REPO, {"mine.txt": "x"}, branch="fleet/7-say-hello")
 
-    refused = await refusal(workspaces(root, forge), order())
+    async with opened(workspaces(root, forge), order()) as tree:
+        assert tree.start.commit == tree.start.remote == theirs
+        assert tree.start.source == "branch"
 
-    assert refused.reason is ReasonCode.BRANCH_CONFLICT
-    assert "ada@example.org" in refused.detail
 
-
-async def test_commits_of_somebody_else_after_ours_are_a_conflict_too(
+async def test_commits_of_somebody_else_after_ours_are_built_upon_too(
     root: Path, forge: Forge
 ) -> None:
     spaces = workspaces(root, forge)
     async with opened(spaces, order()) as tree:
-        await tree.repository.push(tree.branch, commit(tree, forge, "one.txt"), None)
-    forge.git("clone", "-q", "-b", tree.branch, f"{forge.root}/{REPO}.git", str(forge.root / "w"))
-    (forge.root / "w" / "mine.txt").write_text("x")
-    forge.git("add", "-A", cwd=forge.root / "w")
-    forge.git("commit", "-qm", "Mine", cwd=forge.root / "w")
-    forge.git("push", "-q", cwd=forge.root / "w")
+        commit(tree, forge, "one.txt")
+        await hand_over(tree)
+    theirs = forge.commit(REPO, {"mine.txt": "x"}, branch=tree.branch, onto=tree.branch)
 
-    assert (await refusal(spaces, order())).reason is ReasonCode.BRANCH_CONFLICT
+    async with opened(spaces, order()) as tree:
+        assert tree.start.commit == theirs
+        assert tree.earlier == ("Add one.txt", "By ada")
 
 
 @pytest.mark.parametrize("harm", ["deleted", "no .git", "locked", "in mid-merge", "a file"])
@@ -370,9 +376,9 @@ async def test_what_an_agent_writes_into_gits_settings_does_not_reach_the_forges
             (common / "hooks" / hook).write_text(f"#!/bin/sh\ntouch {spy}\n")
             (common / "hooks" / hook).chmod(0o755)
         (tree.path / ".gitattributes").write_text("* filter=spy\n")
-        head = commit(tree, forge, "one.txt")
+        commit(tree, forge, "one.txt")
         spy.unlink(missing_ok=True)
-        await tree.repository.push(tree.branch, head, None)
+        await hand_over(tree)
 
     async with opened(spaces, order()) as tree:
         assert (tree.path / "one.txt").is_file()
@@ -436,7 +442,7 @@ class GitBesideAnAgent(Git):
 async def test_what_another_agent_writes_meanwhile_is_not_obeyed(
     root: Path, forge: Forge, tmp_path: Path
 ) -> None:
-    git = GitBesideAnAgent(forge.url, "fleet", "secret-token")
+    git = GitBesideAnAgent(forge.url, "fleet", Secret("secret-token"))
     git.mirror, git.spy = root / "repositories" / REPO / "mirror.git", tmp_path / "spy"
     spaces = Workspaces(Root(root), WorkspaceConfig(), git, forge.url, AUTHOR)
 
@@ -598,7 +604,7 @@ async def test_old_worktrees_are_removed_after_their_hook_and_those_in_use_are_n
         removed = await spaces.remove_old(tomorrow)
         assert used.path.is_dir()
 
-    assert removed == [old.path.parent]
+    assert removed.removed == (old.path.parent,)
     assert not old.path.parent.exists()
     assert said.read_text() == "widgets\n"
     async with opened(spaces, order(1)) as again:
@@ -606,16 +612,17 @@ async def test_old_worktrees_are_removed_after_their_hook_and_those_in_use_are_n
 
 
 async def test_beyond_the_size_the_oldest_go_first(root: Path, forge: Forge) -> None:
-    spaces = workspaces(root, forge, max_gb=0.001)
+    spaces = workspaces(root, forge, max_gb=0.003)
     for number, age in ((1, 300), (2, 200), (3, 100)):
         async with opened(spaces, order(number)) as tree:
-            (tree.path / "big").write_bytes(os.urandom(400_000))
+            commit(tree, forge, "big", os.urandom(400_000))
+            await hand_over(tree)
         stamp = time.time() - age
         os.utime(tree.path.parent / "used", (stamp, stamp))
 
-    removed = await spaces.remove_old()
+    tidied = await spaces.remove_old()
 
-    assert [slot.name for slot in removed] == ["fleet+1-say-hello"]
+    assert [slot.name for slot in tidied.removed] == ["fleet+1-say-hello"]
 
 
 @pytest.mark.skipif(shutil.which("git-lfs") is not None, reason="git-lfs is installed here")
@@ -633,12 +640,10 @@ async def test_a_repository_with_lfs_files_says_that_git_lfs_is_missing(
 async def test_a_forge_that_is_away_is_told_apart_from_one_that_refuses(
     root: Path, forge: Forge
 ) -> None:
-    git = Git("http://127.0.0.1:9", "fleet", "secret-token")
+    git = Git("http://127.0.0.1:9", "fleet", Secret("secret-token"))
     away = Workspaces(Root(root), WorkspaceConfig(), git, "http://127.0.0.1:9", AUTHOR)
 
     assert (await refusal(away, order())).reason is ReasonCode.FORGE_UNAVAILABLE
-    unknown = await refusal(workspaces(root, forge), order(repo="ada/gone"))
-    assert unknown.reason is ReasonCode.FORGE_REFUSED
 
 
 async def test_a_missing_base_branch_is_named(root: Path, forge: Forge) -> None:
@@ -670,8 +675,8 @@ async def test_lfs_files_are_fetched_and_pushed(root: Path, forge: Forge, tmp_pa
     async with opened(workspaces(root, forge), order()) as tree:
         assert (tree.path / "a.bin").read_text() == "large as it is"
         (tree.path / "b.bin").write_text("made by the agent")
-        head = commit(tree, forge, "c.txt")
-        await tree.repository.push(tree.branch, head, None)
+        commit(tree, forge, "c.txt")
+        await hand_over(tree)
 
     async with opened(workspaces(tmp_path / "other", forge), order()) as tree:
         assert (tree.path / "b.bin").read_text() == "made by the agent"

@@ -15,6 +15,7 @@ import pytest
 
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
+from tests.runner.adapters.harness import Exit, Fifo
 from tests.runner.scene import WRITES_A_FILE, Scene
 
 
@@ -92,8 +93,10 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
     await scene.orchestrator.assign(order)
     async with daemon(config) as first:
         await scene.orchestrator.until(at_work(order.run))
+        program = Exit(int(pid_file.read_text()))
         await first.kill()
-    assert scene.is_alive(int(pid_file.read_text()))
+    await program.comes()
+    program.close()
 
     async with daemon(config):
         await scene.settled(order)
@@ -101,7 +104,6 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.RUNNER_RESTARTED
     assert "restarted" in failure.detail
-    assert not scene.is_alive(int(pid_file.read_text()))
     assert scene.orchestrator.receipts == []
 
 
@@ -122,22 +124,23 @@ async def test_what_a_killed_runner_left_is_ended_before_anything_begins(scene: 
         await second.line("registered")
 
 
-DIES_ONCE = """
+STAYS_ONCE = """
     [workspace.hooks]
-    after_run = {{ run = "test -e {mark} || {{ touch {mark}; kill -9 $PPID; }}" }}
+    after_run = {{ run = "test -e {0}.1 || {{ touch {0}.1; echo > {0}; tail -f /dev/null; }}" }}
 """
 
 
 @pytest.mark.parametrize("script", ["echo hello > hello.txt", f"{WRITES_A_FILE}; date > d.txt"])
 async def test_a_runner_killed_after_the_agents_end_hands_its_work_over(
-    scene: Scene, script: str
+    scene: Scene, fifo: Fifo, script: str
 ) -> None:
     order = await scene.order()
-    starts, dies = scene.root / "starts", DIES_ONCE.format(mark=scene.root / "mark")
-    config = scene.config_file(f"echo started >> {starts}; {script}", more=dies)
+    starts, stays = scene.root / "starts", STAYS_ONCE.format(fifo.path)
+    config = scene.config_file(f"echo started >> {starts}; {script}", more=stays)
     await scene.orchestrator.assign(order)
     async with daemon(config) as first:
-        await first.end()
+        await fifo.heard()
+        await first.kill()
 
     async with daemon(config):
         await scene.settled(order)
@@ -148,13 +151,16 @@ async def test_a_runner_killed_after_the_agents_end_hands_its_work_over(
     assert starts.read_text() == "started\n"
 
 
-async def test_it_does_not_hand_over_a_worktree_in_another_state(scene: Scene) -> None:
+async def test_it_does_not_hand_over_a_worktree_in_another_state(scene: Scene, fifo: Fifo) -> None:
     order = await scene.order()
-    dies = DIES_ONCE.format(mark=scene.root / "mark")
-    config = scene.config_file("git checkout -q --detach; date > d.txt", more=dies)
+    stays = STAYS_ONCE.format(fifo.path)
+    config = scene.config_file(
+        "git rev-parse HEAD > $(git rev-parse --git-dir)/MERGE_HEAD; date > d.txt", more=stays
+    )
     await scene.orchestrator.assign(order)
     async with daemon(config) as first:
-        await first.end()
+        await fifo.heard()
+        await first.kill()
 
     async with daemon(config):
         await scene.settled(order)
@@ -215,7 +221,6 @@ async def test_a_restart_of_the_orchestrator_is_invisible_to_the_run(
         await scene.orchestrator.down()
         await runner.line("orchestrator not reached")
         gate.open()
-        await runner.line("pull request")
         await scene.orchestrator.up()
         await scene.settled(order)
 
@@ -316,7 +321,7 @@ async def test_a_run_goes_on_while_its_agent_registers_anew(scene: Scene, gate: 
     orchestrator, order = scene.orchestrator, await scene.order()
     await orchestrator.assign(order)
 
-    async with daemon(scene.config_file(f"{gate.step}; {WRITES_A_FILE}")):
+    async with daemon(scene.config_file(f"{gate.step}; echo on; {WRITES_A_FILE}")):
         await orchestrator.until(at_work(order.run))
         orchestrator.holds_registering = True
         orchestrator.tokens["worker-1"] = "another"
@@ -335,7 +340,7 @@ async def test_a_run_that_is_not_known_for_a_lease_waits_in_the_spool(
 ) -> None:
     orchestrator, order = scene.orchestrator, await scene.order()
     orchestrator.lease_seconds = 0.1
-    config = scene.config_file(f"{gate.step}; {WRITES_A_FILE}")
+    config = scene.config_file(f"{gate.step}; echo on; {WRITES_A_FILE}")
     await orchestrator.assign(order)
     async with daemon(config) as first:
         await orchestrator.until(at_work(order.run))

@@ -179,16 +179,14 @@ async def test_a_push_that_the_forge_refuses_is_told_as_that(scene: Scene) -> No
     assert await scene.pulls() == []
 
 
-async def test_a_branch_with_somebody_elses_commits_is_left_alone(scene: Scene) -> None:
+async def test_commits_that_somebody_put_on_the_branch_are_built_upon(scene: Scene) -> None:
     order = await scene.order()
     theirs = await scene.forge.commit(REPO, order.branch, {"mine.txt": "x"}, "Mine", by="ada")
 
     await scene.carry_out(WRITES_A_FILE, order)
 
-    failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.BRANCH_CONFLICT
-    assert "rename or delete" in failure.detail
-    assert scene.on_forge("rev-parse", order.branch) == theirs
+    assert scene.orchestrator.receipts[0].files == ("hello.txt", "mine.txt")
+    assert scene.on_forge("rev-parse", f"{order.branch}^") == theirs
 
 
 async def test_a_branch_that_moves_while_the_agent_works_is_not_overwritten(
@@ -233,8 +231,53 @@ async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
         scene.orchestrator.superseded.add(order.run)
         await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
 
+    assert any("cancelled: superseded" in line for line in scene.said)
+    assert scene.orchestrator.receipts == []
+
+
+async def test_a_run_whose_log_is_refused_as_anothers_is_dropped(scene: Scene) -> None:
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("echo at work; while true; do echo more; sleep 0.05; done"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        scene.orchestrator.unwanted_logs.add(order.run)
+        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+
     assert any("given up" in line and "is not current" in line for line in scene.said)
     assert scene.orchestrator.receipts == []
+
+
+async def test_a_run_that_was_taken_away_still_hands_in_the_rest_of_its_log(scene: Scene) -> None:
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("echo at work; exec sleep 300"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        scene.orchestrator.superseded.add(order.run)
+        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+
+    assert "cancelled: superseded" in scene.orchestrator.log_of(order.run)
+    assert list((scene.root / "state" / "spool").iterdir()) == []
+
+
+async def test_a_verified_runs_log_arrives_though_the_run_is_no_longer_current(
+    scene: Scene,
+) -> None:
+    """The heartbeat after a verdict says so of every run."""
+    order = await scene.order()
+    script = f"for n in $(seq 3000); do echo line $n; done; {WRITES_A_FILE}"
+    scene.orchestrator.holds_verdicts = True
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(script):
+        await scene.orchestrator.until(lambda o: len(o.receipts) == 1)
+        scene.orchestrator.superseded.add(order.run)
+        scene.orchestrator.judge(scene.orchestrator.receipt_keys[0])
+        await scene.orchestrator.changed()
+        await scene.orchestrator.until(lambda o: "receipt verified" in o.log_of(order.run))
+
+    assert "line 3000" in scene.orchestrator.log_of(order.run)
 
 
 async def test_several_tasks_of_one_repository_are_worked_on_at_once(scene: Scene) -> None:
@@ -435,21 +478,22 @@ async def test_in_a_sandbox_not_even_the_search_for_the_commit_runs_outside(scen
 
     await scene.carry_out(script, order, agent=f"{sandboxed}\ncommit_leftovers = false")
 
-    assert scene.orchestrator.failures[order.run].reason is ReasonCode.WORKSPACE_FAILED
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.WORK_UNFIT
     assert not spy.exists()
 
 
-async def test_what_git_starts_after_the_program_ends_with_the_run(scene: Scene) -> None:
-    pid, order = scene.root / "pid", await scene.order()
+async def test_no_filter_that_an_agent_left_is_ever_run(scene: Scene) -> None:
+    spy, order = scene.root / "spy", await scene.order()
     script = (
-        f"git config filter.stay.clean 'setsid tail -f /dev/null >/dev/null 2>&1 & "
-        f"echo $! > {pid}; cat'; echo '* filter=stay' > .gitattributes; echo hello > hello.txt"
+        f"git config filter.spy.clean 'touch {spy}; cat'; "
+        f"git config core.fsmonitor 'touch {spy} #'; "
+        f"echo '* filter=spy' > .gitattributes; echo hello > hello.txt; rm -f {spy}"
     )
 
     await scene.carry_out(script, order)
 
-    assert scene.orchestrator.failures == {}
-    assert not scene.is_alive(int(pid.read_text()))
+    assert scene.orchestrator.receipts[0].files == (".gitattributes", "hello.txt")
+    assert not spy.exists()
 
 
 async def bubblewrap() -> str:

@@ -82,6 +82,7 @@ async def test_a_named_path_can_be_written_and_another_read(
 ) -> None:
     cache, docs = tmp_path / "cache", tmp_path / "docs"
     cache.mkdir()
+    cache.chmod(0o777)
     docs.mkdir()
     (docs / "page").write_text("a page\n")
     box = Sandbox(program=sandbox.program, writable=(str(cache),), readable=(str(docs),))

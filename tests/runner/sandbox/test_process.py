@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.sandbox.process import (
     EnvironmentRefused,
     Process,
@@ -21,6 +23,7 @@ from fleetbot.runner.sandbox.process import (
     survivors,
     sweep,
 )
+from tests.runner.adapters.harness import Exit, Fifo
 
 RUN = f"process-{os.getpid()}"  # two test runs on one machine must not sweep each other
 # Leaves its parent, its group and its session, the way a daemon does.
@@ -34,6 +37,30 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
+# Ways in which programs leave their parents: group, session, environment, parent.
+LEAVING = {
+    "background": "{0} &",
+    "setsid": "setsid {0} &",
+    "env -i setsid": "env -i setsid {0} &",
+    "double fork": '(env -i setsid sh -c "{0} &" &)',
+    "nohup, disowned": "nohup env -i setsid {0} >/dev/null 2>&1 & disown",
+}
+RUNNER = """
+import asyncio, json, sys
+from pathlib import Path
+from fleetbot.runner.sandbox.process import Process
+
+async def main():
+    argv, env = map(json.loads, sys.argv[1:])
+    process = await Process.start(argv, cwd=Path("/"), env=env)
+    await process.wait()
+
+asyncio.run(main())
+"""
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def env(tmp_path: Path, source: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -162,18 +189,124 @@ async def test_a_child_is_given_the_time_to_end_by_itself(tmp_path: Path) -> Non
     process.close()
 
 
-async def test_a_daemon_of_the_run_does_not_outlive_it(tmp_path: Path) -> None:
-    process = await start(tmp_path, sys.executable, "-c", DAEMON)
-    lines = read_lines(process.stdout)
-    assert await anext(lines) == "detached"
+@pytest.mark.parametrize("way", ["exit", "stop", "close"])
+@pytest.mark.parametrize("leaving", LEAVING.values(), ids=LEAVING)
+async def test_what_a_child_left_does_not_outlive_it(
+    tmp_path: Path, fifo: Fifo, leaving: str, way: str
+) -> None:
+    stays = tmp_path / "stays"
+    stays.write_text(f"echo $$ > {tmp_path}/pid; echo up > {fifo.path}; exec tail -f /dev/null")
+    script = f"{leaving.format(f'sh {stays}')}\nread go; exit 3"
+    process = await start(tmp_path, "bash", "-c", script, stdin=True)
+    await fifo.heard()
+    left = Exit(int((tmp_path / "pid").read_text()))
+
+    if way == "exit":
+        await process.write("go")
+        assert await process.wait() == 3
+        assert left.has_come()
+    elif way == "stop":
+        await process.stop(signal.SIGTERM, grace=10)
+        assert left.has_come()
+    process.close()
+
+    await left.comes()
+    left.close()
+
+
+async def test_the_exit_of_a_child_is_its_end_whoever_holds_its_pipes(tmp_path: Path) -> None:
+    """A service that a hook starts, for one."""
+    process = await start(tmp_path, "sh", "-c", "setsid tail -f /dev/null & echo served")
+
     assert await process.wait() == 0
-    assert len(survivors(RUN)) == 1
 
-    await process.sweep()
+    assert await lines_of(process.stdout) == ["served"]
+    process.close()
 
-    assert survivors(RUN) == []
-    # The daemon held the pipe; now its end can be read.
-    assert [line async for line in lines] == []
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+async def test_the_death_of_the_runner_ends_its_children(
+    tmp_path: Path, fifo: Fifo, number: signal.Signals
+) -> None:
+    script = f"""
+        echo $$ > {tmp_path}/pid
+        env -i setsid bash -c 'echo $$ > {tmp_path}/left; echo > {fifo.path}; tail -f /dev/null' &
+        wait
+    """
+    argv, options = json.dumps(["bash", "-c", script]), json.dumps(env(tmp_path))
+    runner = subprocess.Popen([sys.executable, "-c", RUNNER, argv, options], start_new_session=True)
+    await fifo.heard()
+    ends = [Exit(int((tmp_path / name).read_text())) for name in ("pid", "left")]
+
+    runner.send_signal(number)
+
+    for child in ends:
+        await child.comes()
+        child.close()
+    runner.wait()
+
+
+async def test_the_death_of_a_keeper_ends_its_child(tmp_path: Path, fifo: Fifo) -> None:
+    script = f"env -i setsid tail -f /dev/null & echo $! > {tmp_path}/left; echo up > {fifo.path}"
+    process = await start(tmp_path, "sh", "-c", f"{script}; tail -f /dev/null")
+    await fifo.heard()
+    left = Exit(int((tmp_path / "left").read_text()))
+
+    os.kill(parent(process.pid), signal.SIGKILL)
+
+    assert await process.wait() == -signal.SIGKILL
+    await left.comes()
+    left.close()
+    process.close()
+
+
+async def test_children_can_be_had_again_when_somebody_ended_what_starts_them(
+    tmp_path: Path,
+) -> None:
+    process = await start(tmp_path, "tail", "-f", "/dev/null")
+    nursery = parent(parent(process.pid))
+    gone = Exit(nursery)
+
+    os.kill(nursery, signal.SIGKILL)
+    await gone.comes()
+    gone.close()
+
+    again = await start(tmp_path, "echo", "again")
+    assert await lines_of(again.stdout) == ["again"]
+    assert await process.stop(signal.SIGTERM, grace=10) == -signal.SIGTERM  # still kept
+    assert await again.wait() == 0
+    process.close()
+    again.close()
+
+
+async def test_a_cancelled_command_is_asked_before_it_is_killed(tmp_path: Path) -> None:
+    """git removes its lock files when it is asked to end."""
+    script = "trap 'rm lock; exit' TERM; touch lock; echo up; while :; do sleep 0.01; done"
+    argv, said = ["bash", "-c", script], asyncio.Event()
+    running = asyncio.create_task(
+        complete(argv, cwd=tmp_path, env=env(tmp_path), timeout=50, watch=lambda _: said.set())
+    )
+    await said.wait()
+
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert running.cancelled()
+    assert not (tmp_path / "lock").exists()
+
+
+async def test_neither_the_runners_variables_nor_its_descriptors_reach_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORGE_TOKEN", "forge-token-of-the-runner")
+    script = "env; cat /proc/$PPID/environ; ls -l /proc/self/fd"
+    process = await start(tmp_path, "sh", "-c", script)
+
+    said = await lines_of(process.stdout)
+
+    assert await process.wait() == 0
+    assert "forge-token-of-the-runner" not in "\n".join(said)
+    assert {line.split()[-3] for line in said if " -> " in line} == {"0", "1", "2", "3"}  # 3: ls's
     process.close()
 
 
@@ -190,11 +323,16 @@ async def test_a_sweep_kills_only_its_own_run(tmp_path: Path) -> None:
 
 
 async def test_a_runner_that_comes_back_sweeps_by_the_run_alone(tmp_path: Path) -> None:
-    process = await start(tmp_path, sys.executable, "-c", DAEMON)
-    assert await anext(read_lines(process.stdout)) == "detached"
-    await process.wait()
+    """One whose keepers were killed with it, or that had none."""
+    daemon = subprocess.Popen(
+        [sys.executable, "-c", DAEMON], env=env(tmp_path), stdout=subprocess.PIPE
+    )
+    assert daemon.stdout is not None
+    assert daemon.stdout.readline() == b"detached\n"
+    daemon.wait()
+    assert len(survivors(RUN)) == 1
 
     await sweep(RUN)
 
     assert survivors(RUN) == []
-    process.close()
+    daemon.stdout.close()

@@ -1,4 +1,4 @@
-"""What the session does for every program, seen on small commands; and its clocks and its mask."""
+"""What the session does for every program, seen on small commands; and its mask."""
 
 from __future__ import annotations
 
@@ -20,13 +20,8 @@ from fleetbot.runner.adapters import (
 )
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.sandbox.process import survivors
-from fleetbot.runner.session.clocks import Clocks
 from fleetbot.runner.session.masked import masked
 from tests.runner.adapters.harness import RUN, Place, collect, end, of
-
-LIMITS = Limits(
-    wall_seconds=100, idle_seconds=10, start_seconds=5, provider_seconds=20, grace_seconds=1
-)
 
 
 async def launched(place: Place, *argv: str, prompt: str = "file", **settings: Any) -> Session:
@@ -123,44 +118,6 @@ async def test_a_missing_command_is_named(place: Place) -> None:
         False,
         "install it, or correct argv in the agent's settings",
     )
-
-
-# Clocks
-
-
-def clocks(*, greets: bool = True, talks: bool = True) -> Clocks:
-    return Clocks(LIMITS, 0, greets=greets, talks=talks)
-
-
-def test_a_program_must_come_up_in_time() -> None:
-    assert clocks().next() == (5, ReasonCode.START_TIMEOUT)
-
-
-def test_progress_moves_the_idle_deadline() -> None:
-    run = clocks()
-    run.progressed(3)
-    assert run.next() == (13, ReasonCode.IDLE_TIMEOUT)
-
-
-def test_an_open_question_rests_the_idle_clock() -> None:
-    run = clocks()
-    run.asked(3)
-    assert run.next() == (100, ReasonCode.TIMEOUT)
-    run.answered(50)
-    assert run.next() == (60, ReasonCode.IDLE_TIMEOUT)
-
-
-def test_retries_are_no_progress_until_one_succeeds() -> None:
-    run = clocks(talks=False)
-    run.retrying(4)
-    run.retrying(8)
-    assert run.next() == (24, ReasonCode.PROVIDER_UNAVAILABLE)
-    run.progressed(9)
-    assert run.next() == (100, ReasonCode.TIMEOUT)
-
-
-def test_a_program_that_is_silent_by_design_has_only_the_wall_clock() -> None:
-    assert clocks(greets=False, talks=False).next() == (100, ReasonCode.TIMEOUT)
 
 
 # Secrets

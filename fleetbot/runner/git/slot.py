@@ -1,0 +1,153 @@
+"""Where one task is on this machine, and what is noted about it there.
+
+<root>/workspaces/<owner>/<name>/<branch>/<name>          the worktree      } an agent writes these
+<root>/workspaces/<owner>/<name>/<branch>/task.git        its repository    }
+<root>/workspaces/<owner>/<name>/<branch>/used            touched by every run
+<root>/workspaces/<owner>/<name>/<branch>/created         the hook after_create has succeeded
+<root>/workspaces/<owner>/<name>/<branch>/owed            its work may not be on the forge yet
+<root>/repositories/<owner>/<name>/tasks/<branch>.git     the runner's own repository of the task
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetbot.domain.model import REPO
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.root import Root
+from fleetbot.wire import Assignment
+
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
+_BRANCH_REFUSED = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$|^(?:refs|HEAD)(?:/|$)")
+_BASE = re.compile(r"[^\s~^:?*\[\\\x00-\x1f-][^\s~^:?*\[\\\x00-\x1f]*")
+# Neither is a character of our branches, so two branches never share a folder.
+_SLASH, _ASIDE = "+", "~"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The folders of one task; `folder` is below the root's workspaces."""
+
+    root: Root
+    folder: Path
+
+    @classmethod
+    def of(cls, root: Root, repo: str, branch: str) -> Slot:
+        return cls(root, root.workspaces / repo / branch.replace("/", _SLASH))
+
+    @classmethod
+    def all(cls, root: Root) -> Iterator[Slot]:
+        for folder in root.workspaces.glob("*/*/*"):
+            if folder.is_dir() and not folder.is_symlink():
+                yield cls(root, folder)
+
+    @property
+    def repo(self) -> str:
+        return f"{self.folder.parent.parent.name}/{self.folder.parent.name}"
+
+    @property
+    def worktree(self) -> Path:
+        return self.folder / self.folder.parent.name
+
+    @property
+    def task_git(self) -> Path:
+        return self.folder / "task.git"
+
+    @property
+    def desk(self) -> Path:
+        return self.root.repositories / self.repo / "tasks" / f"{self.folder.name}.git"
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether it only waits for its removal."""
+        return _ASIDE in self.folder.name
+
+    def used(self) -> float:
+        """When it was last, in epoch seconds."""
+        for name in ("used", "."):
+            with contextlib.suppress(OSError):
+                return (self.folder / name).stat().st_mtime
+        return 0.0
+
+    def has(self, stamp: str) -> bool:
+        return (self.folder / stamp).is_file()
+
+    def stamp(self, name: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).touch()
+
+    def unstamp(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+
+    def set_aside(self) -> None:
+        """Give its place to another: it cannot be emptied now. Raises OSError."""
+        for number in range(1, 1000):
+            aside = self.folder.with_name(f"{self.folder.name}{_ASIDE}{number}")
+            if not aside.exists():
+                self.folder.rename(aside)
+                return
+
+
+def check_names(order: Assignment) -> None:
+    """Refuse names that could leave the root or mean something else to git. Raises RunFailed."""
+    owner, _, name = order.repo.partition("/")
+    if not REPO.fullmatch(order.repo) or {owner, name} & {".", ".."}:
+        problem = f"{order.repo!r} is not a repository's name"
+    elif not _BRANCH.fullmatch(order.branch) or _BRANCH_REFUSED.search(order.branch):
+        problem = f"{order.branch!r} is not a branch the runner will make"
+    elif order.base and (not _BASE.fullmatch(order.base) or _BRANCH_REFUSED.search(order.base)):
+        problem = f"{order.base!r} is not a branch"
+    else:
+        return
+    raise RunFailed(ReasonCode.WORKSPACE_FAILED, problem)
+
+
+def clear(path: Path) -> bool:
+    """Remove whatever is there, read-only folders too; False if something cannot be removed."""
+    if not path.is_dir() or path.is_symlink():
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+        return not os.path.lexists(path)
+    for folder, folders, files in os.walk(path, topdown=True):
+        make_writable(folder)
+        for name in files:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(folder, name))
+        for name in folders:
+            if os.path.islink(os.path.join(folder, name)):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
+    for folder, _, _ in os.walk(path, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+    return not path.exists()
+
+
+def make_writable(folder: str) -> None:
+    """What is in a folder can be removed if the folder can be written."""
+    with contextlib.suppress(OSError):
+        mode = os.lstat(folder).st_mode
+        if mode & 0o700 != 0o700 and stat.S_ISDIR(mode):
+            os.chmod(folder, 0o700)
+
+
+def make_all_writable(path: Path) -> None:
+    for folder, _, _ in os.walk(path):
+        make_writable(folder)
+
+
+def size_of(directory: Path) -> int:
+    """The bytes it takes on the disk."""
+    total = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    return total

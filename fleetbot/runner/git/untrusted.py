@@ -1,0 +1,96 @@
+"""Files that an agent may have written: regular ones only, through no link, of a bounded size.
+
+A pipe would never end, a link leads elsewhere, a device has effects.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHUNK = 2**20
+_TEXT_LIMIT = 8 * 2**20
+
+
+def read_text(root: Path, name: str, limit: int = _TEXT_LIMIT) -> str:
+    """The beginning of a file below `root`. Raises OSError, also of what is no file."""
+    with _file(root, name) as fd:
+        raw = b""
+        while len(raw) < limit and (chunk := os.read(fd, min(_CHUNK, limit - len(raw)))):
+            raw += chunk
+    return raw.decode("utf-8", "replace")
+
+
+def copy(root: Path, name: str, target: Path, limit: int) -> int:
+    """Copy a file below `root` to a new one; its size. Raises OSError, EFBIG beyond `limit`."""
+    with _file(root, name) as fd, target.open("xb") as out:
+        if os.fstat(fd).st_size > limit:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
+        size = 0
+        while chunk := os.read(fd, _CHUNK):
+            size += len(chunk)
+            if size > limit:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), name)
+            out.write(chunk)
+    return size
+
+
+def names(root: Path, folder: str = "") -> list[str]:
+    """What a folder below `root` holds; nothing if it is none."""
+    try:
+        with _folder(root, folder.split("/") if folder else []) as fd:
+            return sorted(os.listdir(fd))
+    except OSError:
+        return []
+
+
+def exists(root: Path, name: str) -> bool:
+    """Whether there is anything of that name, links that lead nowhere as well."""
+    return os.path.lexists(root / name)
+
+
+def walk(root: Path, folder: str, most: int) -> Iterator[str]:
+    """The files below a folder, `most` of them, relative to `root`; no link is followed."""
+    waiting = [folder]
+    while waiting and most > 0:
+        here = waiting.pop()
+        for name in names(root, here):
+            path = f"{here}/{name}"
+            if stat.S_ISDIR(os.lstat(root / path).st_mode):
+                waiting.append(path)
+            else:
+                most -= 1
+                yield path
+
+
+@contextmanager
+def _folder(root: Path, parts: list[str]) -> Iterator[int]:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(root, flags)
+    try:
+        for part in parts:
+            below = os.open(part, flags, dir_fd=fd)
+            os.close(fd)
+            fd = below
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _file(root: Path, name: str) -> Iterator[int]:
+    *parents, last = name.split("/")
+    with _folder(root, parents) as folder:
+        fd = os.open(
+            last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
+        )
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,338 @@
+"""A task's worktree for as long as a run lasts, and what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import name_forbidden
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import fitness, leaks, leftovers
+from fleetbot.runner.git.cache import Cache, OnForge
+from fleetbot.runner.git.command import GitFailed, Identity
+from fleetbot.runner.git.desk import PUSHED, SAVED, WORK, Desk
+from fleetbot.runner.git.failures import local_failure
+from fleetbot.runner.git.hooks import Hooks, Wrap
+from fleetbot.runner.git.kept import Kept, Places, forget, push_kept
+from fleetbot.runner.git.leftovers import Bounds
+from fleetbot.runner.git.push import push_branch
+from fleetbot.runner.git.slot import Slot
+from fleetbot.runner.git.start import Start
+from fleetbot.runner.git.task_repository import Head, TaskRepository, lead
+
+_MARK = "Fleet-Kept"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run would hand over, measured from the base as it is on the forge now.
+
+    `files` are those that differ from where it left the base, `subjects` the first lines of its
+    commits, oldest first, `notes` what people may want to know of it.
+    """
+
+    head: str
+    base_commit: str
+    files: tuple[str, ...]
+    subjects: tuple[str, ...]
+    notes: tuple[str, ...]
+    desk: Desk = field(repr=False, compare=False)
+
+    async def leaks(self, secrets: Mapping[str, str]) -> list[str]:
+        """The names of those secrets that a push of it would carry. Raises RunFailed."""
+        return await _leaks(self.desk, self.base_commit, self.head, secrets)
+
+
+@dataclass(frozen=True)
+class Lent:
+    """What a worktree works with."""
+
+    slot: Slot
+    cache: Cache
+    desk: Desk
+    task: TaskRepository
+    hooks: Hooks
+    identity: Identity
+    bounds: Bounds
+    places: Places
+    ask: Callable[[], Awaitable[OnForge]]
+
+
+class Worktree:
+    """A prepared worktree, this run's alone.
+
+    `git_dirs` are the repository's folders that the agent's git writes, `readable` those that it
+    reads. `earlier`: the subjects of earlier attempts. `as_left`: what an earlier attempt left
+    uncommitted is there.
+    """
+
+    def __init__(
+        self,
+        lent: Lent,
+        *,
+        branch: str,
+        attempt: int,
+        run: str,
+        start: Start,
+        earlier: tuple[str, ...],
+        as_left: bool,
+    ) -> None:
+        self.path: Path = lent.slot.worktree
+        self.branch = branch
+        self.start = start
+        self.git_dirs = (lent.task.own, lent.task.path)
+        self.readable = (lent.cache.path,)
+        self.earlier = earlier
+        self.as_left = as_left
+        self._lent = lent
+        self._attempt = attempt
+        self._run = run
+        self._remote = start.remote
+
+    def check(self) -> None:
+        """Raises RunFailed if this is no worktree any more."""
+        task = self._lent.task
+        if self.path.is_symlink() or not self.path.is_dir():
+            raise _destroyed("it is gone")
+        if not task.is_linked():
+            raise _destroyed("its .git is gone or another")
+        if not task.own.is_dir():
+            raise _destroyed("its repository is gone")
+
+    async def run_hook(self, name: str, env: Mapping[str, str], wrap: Wrap | None = None) -> None:
+        """Run a configured hook, inside the agent's sandbox if there is one. Raises RunFailed.
+
+        Outside of one its git finds the runner's own repository: an agent has had no hand in it.
+        """
+        lent = self._lent
+        if not lent.hooks.has(name):
+            return
+        if wrap is not None:
+            await lent.hooks.run(name, self.path, env, wrap)
+            return
+        self.check()
+        lead(self.path, lent.desk.link)
+        try:
+            await lent.hooks.run(name, self.path, env, None)
+        finally:
+            with contextlib.suppress(OSError):
+                lead(self.path, lent.task.link)
+
+    async def collect(self, leftovers: str | None) -> Work:
+        """What there is to hand over. `leftovers`: the message for a commit of what is not in one.
+
+        Raises RunFailed: work_unfit says what the agent can do about it.
+        """
+        with self._told("reading what the agent made"):
+            return await self._collect(leftovers)
+
+    async def _collect(self, message: str | None) -> Work:
+        lent = self._lent
+        desk = lent.desk
+        head = await self._take_in()
+        self._refuse_unfinished()
+        await self._refuse_unmerged()
+        notes = [*self._notes(head), *await self._elsewhere(head)]
+        commit = head.commit
+        if message is not None:
+            made = await leftovers.commit_all(
+                desk, commit, message, lent.identity, lent.bounds, strict=True
+            )
+            if made:
+                commit = made
+                await desk.note(WORK, made)
+                await self._show(made)
+                notes.append("committed what the agent left uncommitted")
+        newest = await lent.ask()
+        fork = await desk.fork(newest.base_commit, commit)
+        if fork is None:
+            raise RunFailed(
+                ReasonCode.WORK_UNFIT,
+                f"the commits do not descend from {newest.base}; put them on top of "
+                f"origin/{newest.base}, from where the run began",
+            )
+        known = [newest.base_commit, *([newest.branch] if newest.branch else [])]
+        known = [old for old in known if await desk.has(old)]
+        await fitness.check(desk, newest.base_commit, fork, commit, known, lent.bounds)
+        return Work(
+            commit,
+            newest.base_commit,
+            await desk.files(fork, commit),
+            await desk.subjects(commit, [newest.base_commit]),
+            tuple(notes),
+            desk,
+        )
+
+    async def _take_in(self) -> Head:
+        self.check()
+        try:
+            head = self._lent.task.head()
+        except (OSError, ValueError) as problem:
+            raise RunFailed(
+                ReasonCode.WORK_UNFIT,
+                f"it cannot be told what is checked out ({problem}); commit the work on the "
+                f"branch {self.branch} and leave that checked out",
+            ) from None
+        await self._lent.desk.take_in(self._lent.task, head.commit)
+        return head
+
+    def _refuse_unfinished(self) -> None:
+        if begun := self._lent.task.unfinished():
+            raise RunFailed(
+                ReasonCode.WORK_UNFIT,
+                f"a {' and a '.join(begun)} was begun and not finished; finish it, or abort it and "
+                "commit the work",
+            )
+
+    async def _refuse_unmerged(self) -> None:
+        if paths := await self._lent.desk.unmerged(self._lent.task):
+            some = ", ".join(f"`{path}`" for path in paths[:5])
+            raise RunFailed(
+                ReasonCode.WORK_UNFIT,
+                f"{some}: the conflict is not resolved; resolve it, git add it and commit",
+            )
+
+    def _notes(self, head: Head) -> list[str]:
+        notes = []
+        if head.branch is None:
+            notes.append("HEAD was on no branch; its commit is handed over all the same")
+        elif head.branch != self.branch:
+            notes.append(
+                f"the branch {head.branch} was checked out; its commit is handed over all the same"
+            )
+        if self._lent.task.has_stash():
+            notes.append("what the agent stashed is not handed over")
+        return notes
+
+    async def _elsewhere(self, head: Head) -> list[str]:
+        """Commits that are on other branches only."""
+        desk = self._lent.desk
+        others = []
+        for name, commit in sorted(self._lent.task.branches().items()):
+            if commit in (head.commit, self.start.commit):
+                continue
+            if not (await desk.has(commit) and await desk.is_ancestor(commit, head.commit)):
+                others.append(name)
+        if not others:
+            return []
+        return [f"commits on other branches were not handed over: {', '.join(others[:5])}"]
+
+    async def push(self, work: Work) -> None:
+        """Bring the work to the task's branch on the forge. Raises RunFailed."""
+        lent = self._lent
+        with self._told(f"pushing {self.branch}"):
+            await push_branch(lent.desk, self.branch, work.head, self._remote, lent.identity.email)
+            self._remote = work.head
+            await lent.desk.note(PUSHED, work.head)
+            await self._settle(work.head)
+
+    async def keep(
+        self, message: str, *, secrets: Mapping[str, str], forbidden: Sequence[str]
+    ) -> Kept | None:
+        """At an end that was not verified: keep all there is for the next attempt.
+
+        What is uncommitted becomes one marked commit. What has secrets or forbidden paths stays on
+        this machine. None if there is nothing that the forge has not. Raises RunFailed.
+        """
+        with self._told("keeping what the agent made"):
+            commit = await self._everything(message)
+            desk, newest = self._lent.desk, await self._lent.ask()
+            if await self._is_there(commit, newest):
+                await self._settle(commit)
+                return None
+            if why := await self._not_for_others(commit, newest, secrets, forbidden):
+                return Kept(commit, "", (why,))
+            ref, why = await push_kept(desk, self._lent.places, self._attempt, commit)
+            if not ref:
+                return Kept(commit, "", (f"kept on this machine only; the forge said: {why}",))
+            await self._settle(commit)
+            return Kept(commit, ref)
+
+    async def _show(self, commit: str) -> None:
+        """Let the agent see the commit of what it left: it may have to mend it.
+
+        Not where it has more than its branch, which a new repository would not have.
+        """
+        lent = self._lent
+        if not lent.task.has_stash() and set(lent.task.branches()) == {self.branch}:
+            await lent.desk.in_tree("read-tree", "--reset", commit)
+            await lent.desk.make_task_repository(
+                lent.task, self.branch, commit, [self.start.base_commit]
+            )
+
+    async def _settle(self, commit: str) -> None:
+        """The forge has all that there is of this run."""
+        for name in (WORK, SAVED):
+            await self._lent.desk.note(name, commit)
+        self._lent.slot.unstamp("owed")
+
+    async def _everything(self, message: str) -> str:
+        head = await self._take_in()
+        marked = f"{message}\n\n{_MARK}: {self._run}\n"
+        lent = self._lent
+        made = await leftovers.commit_all(
+            lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
+        )
+        if made:
+            await lent.desk.note(WORK, made)
+        return made or head.commit
+
+    async def _is_there(self, commit: str, newest: OnForge) -> bool:
+        known = [newest.base_commit, newest.branch, *(kept for _, kept in newest.kept)]
+        for there in filter(None, known):
+            desk = self._lent.desk
+            if await desk.has(there) and await desk.is_ancestor(commit, there):
+                return True
+        return False
+
+    async def _not_for_others(
+        self,
+        commit: str,
+        newest: OnForge,
+        secrets: Mapping[str, str],
+        forbidden: Sequence[str],
+    ) -> str:
+        """Why it must not be pushed; empty if it may."""
+        desk = self._lent.desk
+        fork = await desk.fork(newest.base_commit, commit)
+        if fork is None:
+            return "kept on this machine only: it does not descend from the base"
+        if leaked := await _leaks(desk, newest.base_commit, commit, secrets):
+            return f"kept on this machine only: it contains the value of {', '.join(leaked)}"
+        if named := name_forbidden(await desk.files(fork, commit), tuple(forbidden)):
+            return f"kept on this machine only: {named}"
+        return ""
+
+    async def forget_kept(self) -> None:
+        """After a verified end: what was kept on the forge is not needed. Raises RunFailed."""
+        with self._told("forgetting what was kept"):
+            newest = await self._lent.ask()
+            await forget(self._lent.desk, newest.kept)
+            self._lent.slot.unstamp("owed")
+
+    def _told(self, doing: str) -> contextlib.AbstractContextManager[None]:
+        return told(doing, self._lent.desk.path)
+
+
+@contextlib.contextmanager
+def told(doing: str, where: Path) -> Iterator[None]:
+    """Errors of git and of the disk as a reason why the run fails."""
+    try:
+        yield
+    except (GitFailed, OSError) as problem:
+        raise local_failure(problem, doing, where) from None
+
+
+async def _leaks(desk: Desk, base: str, commit: str, secrets: Mapping[str, str]) -> list[str]:
+    with told("looking for secrets", desk.path):
+        return await leaks.find(desk.run, base, commit, secrets)
+
+
+def _destroyed(problem: str) -> RunFailed:
+    return RunFailed(
+        ReasonCode.WORKSPACE_FAILED,
+        f"the agent destroyed its worktree ({problem}); a retry makes it anew",
+    )
