@@ -9,7 +9,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.lookup import Draft
 from fleetbot.domain.model import Agent, AgentName, Policy, Run
 from fleetbot.domain.patience import LONGEST_WAIT_MS, share, with_fault
-from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
+from fleetbot.domain.reasons import GONE, REASONS, Owner, ReasonCode, makes_unwell
 from fleetbot.domain.state import FleetState, agent_stream
 
 IN_A_ROW = 3  # faults without a receipt between them: the agent is set aside, and the rooms hear
@@ -22,12 +22,6 @@ _OF_ONE_REPOSITORY = (
     ReasonCode.WORKSPACE_FAILED,
     ReasonCode.FORGE_UNAVAILABLE,
     ReasonCode.RUNNER_FAILED,
-)
-_IS_GONE = (
-    ReasonCode.AGENT_LOST,
-    ReasonCode.LEASE_EXPIRED,
-    ReasonCode.AGENT_DEREGISTERED,
-    ReasonCode.RUNNER_RESTARTED,
 )
 
 
@@ -45,19 +39,13 @@ def blame(
     tell nothing new; they can only make the rest longer.
     """
     owner = _owner(event.reason)
-    if owner is Owner.TASK or event.reason in _IS_GONE:
+    if owner is Owner.TASK or event.reason in GONE:
         return
     detail = "" if event.reason in _OF_ONE_REPOSITORY else event.detail[:_DETAIL]
     fault = _Fault(run, event.reason, owner, detail, *_in_a_row(state, run, owner))
     if fault.is_new:
         yield from _struck(fault)
     yield from _rests(state, fault, now, policy, until)
-
-
-def makes_unwell(reason: ReasonCode) -> bool:
-    """Whether an agent that says so takes nothing until its check passes."""
-    its_own = _owner(reason) is Owner.AGENT and reason not in _IS_GONE
-    return its_own and reason in REASONS_OF_AGENTS
 
 
 class _Fault(NamedTuple):

@@ -72,6 +72,17 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
 }
 
 
+# The agent or its runner went away, which is nothing that a check could find.
+GONE = frozenset(
+    {
+        ReasonCode.AGENT_LOST,
+        ReasonCode.LEASE_EXPIRED,
+        ReasonCode.AGENT_DEREGISTERED,
+        ReasonCode.RUNNER_RESTARTED,
+    }
+)
+
+
 class Owner(StrEnum):
     """Whose fault a reason is. Only what the task owns counts as an attempt at it.
 
@@ -357,3 +368,8 @@ REASONS: dict[ReasonCode, Reason] = {
     _R.RETRY_BY_USER: Reason("a person asked for it again", Owner.TASK, True, "Nothing."),
     _R.ISSUE_REOPENED: Reason("the issue was reopened", Owner.TASK, True, "Nothing."),
 }
+
+
+def makes_unwell(code: ReasonCode) -> bool:
+    """Whether an agent that says so is to take nothing until its check passes."""
+    return REASONS[code].owner is Owner.AGENT and code in REASONS_OF_AGENTS - GONE

@@ -10,10 +10,10 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
-from fleetbot.domain.faults import IN_A_ROW, makes_unwell
+from fleetbot.domain.faults import IN_A_ROW
 from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, TaskState
 from fleetbot.domain.patience import Patience, with_fault
-from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
+from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode, makes_unwell
 from tests.domain.builders import (
     A1,
     A2,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.faults import makes_unwell
-from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
+from fleetbot.domain.reasons import REASONS, Owner, ReasonCode, makes_unwell
 
 
 def test_there_is_no_entry_without_a_code() -> None:

@@ -426,6 +426,17 @@ async def test_a_drained_agent_takes_nothing_until_it_is_welcome_again(scene: Sc
     assert answer.verdict is Verdict.VERIFIED
 
 
+async def test_an_agent_that_is_held_to_be_unwell_is_looked_at_and_registers_again(
+    scene: Scene,
+) -> None:
+    async with scene.runner("true"):
+        await scene.orchestrator.until(lambda o: o.claims != [])
+        scene.orchestrator.check = True
+        await scene.orchestrator.until(lambda o: len(o.registered) > 1)
+
+    assert all(line.ok for line in scene.orchestrator.registered[-1].health)
+
+
 async def test_a_root_that_was_there_already_is_closed_to_others(scene: Scene) -> None:
     root = scene.root / "state"
     root.mkdir(mode=0o755)
