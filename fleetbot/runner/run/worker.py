@@ -377,7 +377,7 @@ class Worker:
 
 def _restarted() -> RunFailed:
     return RunFailed(
-        ReasonCode.AGENT_FAILED,
+        ReasonCode.RUNNER_RESTARTED,
         "the runner was restarted while the agent was at work; a retry goes on",
     )
 
