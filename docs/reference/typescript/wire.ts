@@ -36,6 +36,8 @@ export interface AskRequest {
 /**
  * A run for the agent: what to do, where, on which branch, and until when to acknowledge.
  *
+ * `number`: the place of this run among all of the task's, from 1; `attempt` counts only those
+ * that count, and may be the same for several.
  * `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
  * `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
  */
@@ -57,6 +59,7 @@ export interface Assignment {
   readonly notes?: ReadonlyArray<string>;
   readonly budget_usd?: number | null;
   readonly forbidden_paths?: ReadonlyArray<string>;
+  readonly number?: number;
 }
 
 export interface CancelOrder {
@@ -85,11 +88,17 @@ export interface HealthLine {
   readonly remedy?: string;
 }
 
-/** What to do: runs to stop, and whether to take nothing new. */
+/**
+ * What to do: runs to stop, and whether to take nothing new.
+ *
+ * `check`: the agent is held to be unwell, and is given nothing until it has looked at its health
+ * and registered again with all lines ok.
+ */
 export interface HeartbeatAnswer {
   readonly next_seconds: number;
   readonly cancel?: ReadonlyArray<CancelOrder>;
   readonly drain?: boolean;
+  readonly check?: boolean;
 }
 
 /**
