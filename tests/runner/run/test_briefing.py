@@ -94,6 +94,28 @@ async def test_a_program_is_told_that_older_comments_are_left_out(scene: Scene) 
     assert "(4 older comments are left out here" in log
 
 
+async def test_what_people_write_while_a_result_is_checked_is_told_with_the_reasons(
+    scene: Scene,
+) -> None:
+    order = await scene.order()
+    scene.orchestrator.holds_verdicts = True
+    scene.orchestrator.findings.append(Finding(Verdict.REFUTED, ("it must say goodbye",)))
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner('cat "$FLEETBOT_PROMPT_FILE"; date >> d.txt'):
+        await scene.orchestrator.until(lambda o: len(o.receipts) == 1)
+        comments = f"/repos/{REPO}/issues/{order.issue}/comments"
+        await scene.call("POST", comments, {"body": "In French, please."})
+        scene.orchestrator.holds_verdicts = False
+        scene.orchestrator.judge(next(iter(scene.orchestrator.verdicts)))
+        await scene.orchestrator.changed()
+        await scene.settled(order)
+
+    first, second = scene.orchestrator.log_of(order.run).split("receipt refuted")
+    assert "In French, please." not in first
+    assert "In French, please." in second
+
+
 async def test_a_retry_is_told_that_nobody_has_checked_what_it_starts_from(scene: Scene) -> None:
     first = await scene.order()
     await scene.carry_out(f"{WRITES_A_FILE}; exit 3", first)
