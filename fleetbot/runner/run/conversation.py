@@ -63,8 +63,9 @@ class Conversation:
         seconds: float,
     ) -> contract.Finished:
         """Let the program work until it ends well. Raises RunFailed."""
-        if not self._telling and (said := about_trust(briefing)):
-            self._log.add(said)
+        if not self._telling:
+            for said in filter(None, (*tree.start.notes, about_trust(briefing))):
+                self._log.add(said)
         began = time.monotonic()
         messages = self._messages.hand_over()
         resumed = self.resumes
@@ -153,6 +154,7 @@ class Conversation:
             resumed=self.resumes,
             afresh=bool(self._memory.left) and not self.resumes,
             commits=not self._setup.agent.commit_leftovers,
+            kept=tree.start.source == "kept",
             **more,
         )
 

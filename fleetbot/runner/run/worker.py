@@ -292,6 +292,8 @@ class Worker:
                 return answer.verdict is Verdict.VERIFIED
             finished = None
             refuted = answer.reasons if isinstance(answer, ReceiptAnswer) else (answer,)
+            forge, order = self._setup.machine.forge, self._order
+            briefed = await briefing.read_again(forge, briefed, order.repo, order.issue)
 
     async def _hand_over(
         self, handover: Handover, finished: Finished, end: float
