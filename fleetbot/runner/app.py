@@ -113,7 +113,9 @@ async def _machine(
     # Every waiting claim holds a connection: no limit but the agents' own.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         forge = Forge(http, settings.url, settings.token, trusted=settings.trusted)
-        workspaces = Workspaces(config.root, config.workspace, git, settings.url, identity)
+        workspaces = Workspaces(
+            config.root, config.workspace, git, settings.url, identity, config.limits.quota
+        )
         yield Machine(config, forge, git, identity, workspaces, say), http
 
 

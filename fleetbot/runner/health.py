@@ -66,7 +66,7 @@ async def machine_lines(config: Config, http: aiohttp.ClientSession) -> list[Hea
     return [
         await _git_line(),
         _disk_line(config.root.path),
-        *_bounds_lines(config),
+        *_quota_lines(config),
         await _forge_line(config, forge),
     ]
 
@@ -96,13 +96,13 @@ def _disk_line(root: Path) -> HealthLine:
     return HealthLine("disk", free > _LEAST_FREE, f"{free / 10**9:.1f} GB free at {root}", remedy)
 
 
-def _bounds_lines(config: Config) -> Iterator[HealthLine]:
+def _quota_lines(config: Config) -> Iterator[HealthLine]:
     """Whether programs can be bounded as the configuration says; nothing if it says nothing."""
-    if (bounds := config.limits.bounds) is None:
+    if (quota := config.limits.quota) is None:
         return
     ours = cgroup.current()
     try:
-        (ours if ours.base else cgroup.available(cgroup.find_own())).check(bounds)
+        (ours if ours.base else cgroup.available(cgroup.find_own())).check(quota)
     except SandboxUnavailable as problem:
         detail, _, remedy = str(problem).removeprefix("limits: ").partition("; ")
         yield HealthLine("limits", False, detail, remedy)

@@ -89,12 +89,13 @@ class Conversation:
             env=env,
             home=self._setup.home,
             git_dirs=tree.git_dirs,
+            readable=tree.readable,
             session=memory.session,
             baseline=contract.Usage(**msgspec.structs.asdict(memory.usage)),
             limits=self._limits(seconds),
             permissions=agent.permissions,
             sandbox=self._setup.sandbox,
-            bounds=self._setup.machine.config.limits.bounds,
+            quota=self._setup.machine.config.limits.quota,
         )
 
     def _context(self, tree: Worktree, briefing: Briefing, refuted: tuple[str, ...]) -> Context:

@@ -16,6 +16,7 @@ from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import together
 from fleetbot.runner.failure import RunFailed, first_error
+from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run import briefing
@@ -68,6 +69,7 @@ class Worker:
         self._cancelled: str | None = None
         self._settling = False
         self._warned = False
+        self._wrap: Wrap | None = None
 
     @property
     def usage(self) -> Usage:
@@ -168,7 +170,8 @@ class Worker:
         finished = self._record.finished
         keep = finished is not None or self._conversation.resumes
         async with AsyncExitStack() as stack:
-            opening = machine.workspaces.open(order, env, keep_changes=keep)
+            self._wrap = setup.hook_wrap(order, env)
+            opening = machine.workspaces.open(order, env, keep_changes=keep, wrap=self._wrap)
             tree, briefed, _ = await together(
                 stack.enter_async_context(opening),
                 briefing.read(machine.forge, order.repo, order.issue),
@@ -215,7 +218,7 @@ class Worker:
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await tree.run_hook("after_run", env)
+            await tree.run_hook("after_run", env, self._wrap)
         except RunFailed as failure:
             self._note(f"after the run: {failure.detail}")
 
