@@ -17,6 +17,7 @@ from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled, together
 from fleetbot.runner.failure import RunFailed, fault
+from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run import briefing, keeping
@@ -77,6 +78,7 @@ class Worker:
         self._is_fenced = False
         self._settling = False
         self._warned = False
+        self._wrap: Wrap | None = None
 
     @property
     def usage(self) -> Usage:
@@ -226,6 +228,7 @@ class Worker:
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
         async with AsyncExitStack() as stack:
+            self._wrap = setup.hook_wrap(order, env)
             tree, briefed, _ = await together(
                 self._open_tree(stack, env), self._read_briefing(), acknowledge()
             )
@@ -255,7 +258,9 @@ class Worker:
         workspaces = self._setup.machine.workspaces
         keep = self._record.finished is not None or self._conversation.resumes
         return await self._patience.outlast(
-            lambda: stack.enter_async_context(workspaces.open(self._order, env, keep_changes=keep)),
+            lambda: stack.enter_async_context(
+                workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
+            ),
             self._within(_PREPARE_SECONDS),
         )
 
@@ -320,7 +325,7 @@ class Worker:
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await tree.run_hook("after_run", env)
+            await tree.run_hook("after_run", env, self._wrap)
         except RunFailed as failure:
             self._announce(f"after the run: {failure.detail}")
 
