@@ -48,6 +48,7 @@ class ReasonCode(StrEnum):
     FORGE_REFUSED = "forge_refused"
     FORGE_LOGIN_FAILED = "forge_login_failed"
     RUNNER_FAILED = "runner_failed"
+    RUNNER_STOPPED = "runner_stopped"
     CANCELLED_BY_USER = "cancelled_by_user"
     ISSUE_CLOSED = "issue_closed"
     TRIGGER_REMOVED = "trigger_removed"
@@ -306,6 +307,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.RUNNER,
         True,
         "Report the runner's log with this run's id.",
+    ),
+    _R.RUNNER_STOPPED: Reason(
+        "the runner was stopped while the agent was at work",
+        Owner.RUNNER,
+        True,
+        "Nothing; it is tried again, from what it had made.",
     ),
     _R.MODEL_REFUSED: Reason(
         "the model refused the task",

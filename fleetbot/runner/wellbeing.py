@@ -95,7 +95,7 @@ class Wellbeing:
         owner = Owner.TASK if failure is None else REASONS[failure.reason].owner
         if failure is None or owner is Owner.TASK:
             self._in_a_row.clear()
-        elif owner in _PAUSES:
+        elif owner in _PAUSES and failure.reason is not ReasonCode.RUNNER_STOPPED:
             self._open_breaker(failure, owner)
 
     def _open_breaker(self, failure: RunFailed, owner: Owner) -> None:

@@ -102,7 +102,7 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
         await scene.settled(order)
 
     failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.AGENT_FAILED
+    assert failure.reason is ReasonCode.RUNNER_STOPPED
     assert "restarted" in failure.detail
     assert scene.orchestrator.receipts == []
 
