@@ -9,7 +9,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.lookup import Draft
 from fleetbot.domain.model import Agent, AgentName, Policy, Run
 from fleetbot.domain.patience import LONGEST_WAIT_MS, share, with_fault
-from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
+from fleetbot.domain.reasons import GONE, REASONS, Owner, ReasonCode, makes_unwell
 from fleetbot.domain.state import FleetState, agent_stream
 
 IN_A_ROW = 3  # faults without a receipt between them: the agent is set aside, and the rooms hear
@@ -23,7 +23,6 @@ _OF_ONE_REPOSITORY = (
     ReasonCode.FORGE_UNAVAILABLE,
     ReasonCode.RUNNER_FAILED,
 )
-_NOT_STRUCK = (ReasonCode.AGENT_LOST, ReasonCode.LEASE_EXPIRED, ReasonCode.AGENT_DEREGISTERED)
 
 
 def blame(
@@ -40,7 +39,7 @@ def blame(
     tell nothing new; they can only make the rest longer.
     """
     owner = _owner(event.reason)
-    if owner is Owner.TASK or event.reason in _NOT_STRUCK:
+    if owner is Owner.TASK or event.reason in GONE:
         return
     detail = "" if event.reason in _OF_ONE_REPOSITORY else event.detail[:_DETAIL]
     fault = _Fault(run, event.reason, owner, detail, *_in_a_row(state, run, owner))
@@ -63,7 +62,7 @@ class _Fault(NamedTuple):
 def _struck(fault: _Fault) -> Iterator[Draft]:
     stream, reason, number = agent_stream(fault.run.agent), fault.reason, fault.in_a_row
     yield Draft(stream, ev.AgentFaulted(reason=reason, faults=number))
-    if fault.owner is Owner.AGENT and reason in REASONS_OF_AGENTS:
+    if makes_unwell(reason):
         yield Draft(stream, ev.AgentUnwell(reason=reason, detail=fault.detail, quiet=number > 1))
 
 

@@ -62,10 +62,16 @@ def excused(
     return ev.TaskRequeued(
         reason=reason,
         not_before=not_before,
-        avoid=run.agent if owner in (Owner.AGENT, Owner.RUNNER) else None,
+        avoid=run.agent if _goes_elsewhere(reason) else None,
         uncounted=begun,
         excuse=times + 1,
     )
+
+
+def _goes_elsewhere(reason: ReasonCode) -> bool:
+    """First, if it can; after a restart the agent still has the worktree and the session."""
+    ill = REASONS[reason].owner in (Owner.AGENT, Owner.RUNNER)
+    return ill and reason is not ReasonCode.RUNNER_RESTARTED
 
 
 def _counted(
@@ -79,7 +85,7 @@ def _counted(
     return ev.TaskRequeued(
         reason=event.reason,
         not_before=max(now + wait, min(until, now + LONGEST_WAIT_MS)),
-        avoid=run.agent if its.owner is Owner.AGENT else None,
+        avoid=run.agent if _goes_elsewhere(event.reason) else None,
     )
 
 

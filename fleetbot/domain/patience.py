@@ -77,5 +77,6 @@ _OF_REASON: Mapping[ReasonCode, Patience] = {
     # A task may be what takes its agents down.
     ReasonCode.AGENT_LOST: Patience(30 * _SECOND, _HOUR, give_up=3),
     ReasonCode.LEASE_EXPIRED: Patience(30 * _SECOND, _HOUR, give_up=3),
+    ReasonCode.RUNNER_RESTARTED: Patience(30 * _SECOND, _HOUR, give_up=3),
     ReasonCode.BILLING: Patience(30 * _SECOND, _HOUR, give_up=200),  # a week
 }

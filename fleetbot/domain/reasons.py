@@ -48,6 +48,7 @@ class ReasonCode(StrEnum):
     FORGE_REFUSED = "forge_refused"
     FORGE_LOGIN_FAILED = "forge_login_failed"
     RUNNER_FAILED = "runner_failed"
+    RUNNER_RESTARTED = "runner_restarted"
     CANCELLED_BY_USER = "cancelled_by_user"
     ISSUE_CLOSED = "issue_closed"
     TRIGGER_REMOVED = "trigger_removed"
@@ -69,6 +70,17 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.RETRY_BY_USER,
     ReasonCode.ISSUE_REOPENED,
 }
+
+
+# The agent or its runner went away, which is nothing that a check could find.
+GONE = frozenset(
+    {
+        ReasonCode.AGENT_LOST,
+        ReasonCode.LEASE_EXPIRED,
+        ReasonCode.AGENT_DEREGISTERED,
+        ReasonCode.RUNNER_RESTARTED,
+    }
+)
 
 
 class Owner(StrEnum):
@@ -314,6 +326,12 @@ REASONS: dict[ReasonCode, Reason] = {
         True,
         "Report the runner's log with this run's id.",
     ),
+    _R.RUNNER_RESTARTED: Reason(
+        "the runner was restarted while the agent was at work",
+        Owner.AGENT,
+        True,
+        "Nothing; the task is taken up where it was.",
+    ),
     _R.MODEL_REFUSED: Reason(
         "the model refused the task",
         Owner.TASK,
@@ -350,3 +368,8 @@ REASONS: dict[ReasonCode, Reason] = {
     _R.RETRY_BY_USER: Reason("a person asked for it again", Owner.TASK, True, "Nothing."),
     _R.ISSUE_REOPENED: Reason("the issue was reopened", Owner.TASK, True, "Nothing."),
 }
+
+
+def makes_unwell(code: ReasonCode) -> bool:
+    """Whether an agent that says so is to take nothing until its check passes."""
+    return REASONS[code].owner is Owner.AGENT and code in REASONS_OF_AGENTS - GONE

@@ -13,7 +13,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.faults import IN_A_ROW
 from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, TaskState
 from fleetbot.domain.patience import Patience, with_fault
-from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
+from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode, makes_unwell
 from tests.domain.builders import (
     A1,
     A2,
@@ -46,7 +46,7 @@ from tests.domain.builders import (
 
 EXPIRE = cmd.Expire()
 SICK = an_agent(health=("program: not logged in",))
-OF_AN_AGENT = [r for r in sorted(REASONS_OF_AGENTS) if REASONS[r].owner is Owner.AGENT]
+OF_AN_AGENT = [r for r in sorted(REASONS_OF_AGENTS) if makes_unwell(r)]
 DAY = 24 * HOUR
 
 
@@ -360,6 +360,17 @@ def test_a_task_that_always_fails_does_not_keep_its_agent_from_the_others(
     done = [t for t in world.state.tasks.values() if t.state is TaskState.COMPLETED]
     assert len(done) == 4
     assert world.task().attempt == 0
+
+
+# a runner that was restarted
+
+
+def test_a_restarted_runner_costs_nothing_and_goes_on_with_its_own_work() -> None:
+    world = running().given(an_agent(A2))
+    assert told(world, fail(ReasonCode.RUNNER_RESTARTED)) == []
+    assert (world.task().attempt, world.task().avoid) == (0, None)
+    assert (world.agent().unwell, world.agent().faults) == (None, 0)
+    assert names(world.when(dispatch(run=R2))) == ["task.assigned"]
 
 
 # a task that takes its agents down

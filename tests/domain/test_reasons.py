@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
+from fleetbot.domain.reasons import REASONS, Owner, ReasonCode, makes_unwell
 
 
 def test_there_is_no_entry_without_a_code() -> None:
@@ -45,8 +45,6 @@ def test_what_people_and_issues_decide_is_the_tasks_own() -> None:
     assert {REASONS[code].owner for code in decided} == {Owner.TASK}
 
 
-@pytest.mark.parametrize(
-    "code", [c for c in ReasonCode if REASONS[c].owner is Owner.AGENT and c in REASONS_OF_AGENTS]
-)
+@pytest.mark.parametrize("code", [c for c in ReasonCode if makes_unwell(c)])
 def test_what_makes_an_agent_unwell_says_what_to_do_on_its_machine(code: ReasonCode) -> None:
     assert not REASONS[code].advice.startswith("Nothing")

@@ -114,12 +114,13 @@ class Conversation:
             env=env,
             home=self._setup.home,
             git_dirs=tree.git_dirs,
+            readable=tree.readable,
             session=memory.session,
             baseline=memory.usage,
             limits=self._limits(seconds),
             permissions=agent.permissions,
             sandbox=self._setup.sandbox,
-            bounds=self._setup.machine.config.limits.bounds,
+            quota=self._setup.machine.config.limits.quota,
         )
 
     def _context(

@@ -90,6 +90,21 @@ def test_it_is_told_the_issue_again_where_that_was_edited() -> None:
     assert "In a file." in text
 
 
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_program_is_told_to_commit_only_where_nobody_does_it_for_it(resumed: bool) -> None:
+    for commits in (True, False):
+        text = told(resumed=resumed, commits=commits, refuted=("the diff is empty",)).lower()
+
+        assert ("commit it here" in text or "commit here" in text) == commits
+        assert ("mend that, commit, and end" in text) == commits
+        assert ("need not commit" in text) == (not commits and not resumed)
+
+
+def test_a_program_that_lost_its_session_is_told_that_it_begins_anew() -> None:
+    assert "You begin anew in the\nsame worktree" in told(afresh=True)
+    assert "anew" not in told(afresh=False)
+
+
 def test_it_is_told_honestly_what_it_starts_from() -> None:
     on_branch = told(earlier=("Add a greeting",))
     kept = told(earlier=("Add a greeting", "What was left"), kept=True)

@@ -7,6 +7,17 @@ export interface Answer {
 }
 
 /**
+ * The most that one program of a run may use, with all it starts. None: no bound.
+ *
+ * `cpu_percent` is of one core: 200 is two cores.
+ */
+export interface Bounds {
+  readonly memory_mb?: number | null;
+  readonly processes?: number | null;
+  readonly cpu_percent?: number | null;
+}
+
+/**
  * The end, exactly once and last.
  *
  * `reason` is set unless `outcome` is "done"; `detail` says what happened in the program's words;
@@ -35,9 +46,9 @@ export interface HealthLine {
  * One run for an adapter to start.
  *
  * `env` is the child's complete environment (see `process.build_env`), `home` the agent's own
- * HOME, `git_dirs` the `.git` directories a linked worktree writes to, `session` the program's
- * session of an earlier attempt to resume, `baseline` the sum of the usage that earlier attempts
- * reported for that session.
+ * HOME, `git_dirs` the `.git` directories a linked worktree writes to, `readable` what it reads
+ * besides wherever it is, `session` the program's session of an earlier attempt to resume,
+ * `baseline` the sum of the usage that earlier attempts reported for that session.
  */
 export interface LaunchSpec {
   readonly run: string;
@@ -51,6 +62,8 @@ export interface LaunchSpec {
   readonly limits?: Limits;
   readonly permissions?: "ask" | "bypass" | "deny";
   readonly sandbox?: Sandbox | null;
+  readonly readable?: ReadonlyArray<string>;
+  readonly bounds?: Bounds | null;
 }
 
 /** The account met a usage limit; `resets_at` is in epoch seconds, None if not said. */
@@ -149,6 +162,7 @@ export type ReasonCode =
   | "receipt_refuted"
   | "retry_by_user"
   | "runner_failed"
+  | "runner_restarted"
   | "sandbox_unavailable"
   | "secret_in_diff"
   | "start_timeout"
@@ -164,8 +178,8 @@ export type ReasonCode =
  * Settings of the sandbox: extra `writable` and `readable` paths, and whether it has a network.
  *
  * Paths are absolute. `hidden` are folders and files that must not be seen, beside those that
- * never are; what is named in the other two is seen all the same. `program` is bubblewrap's name
- * or path.
+ * never are. `program` is bubblewrap's name or path. `uid` is the user the program runs as where
+ * the runner is root; one without an entry in /etc/passwd owns nothing else.
  */
 export interface Sandbox {
   readonly program?: string;
@@ -173,6 +187,7 @@ export interface Sandbox {
   readonly readable?: ReadonlyArray<string>;
   readonly hidden?: ReadonlyArray<string>;
   readonly network?: boolean;
+  readonly uid?: number;
 }
 
 /** The program's own id for this conversation, to resume it with. */

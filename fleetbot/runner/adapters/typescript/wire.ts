@@ -189,6 +189,7 @@ export type ReasonCode =
   | "receipt_refuted"
   | "retry_by_user"
   | "runner_failed"
+  | "runner_restarted"
   | "sandbox_unavailable"
   | "secret_in_diff"
   | "start_timeout"
