@@ -305,10 +305,10 @@ REASONS: dict[ReasonCode, Reason] = {
         "Check the runner's token and branch protection.",
     ),
     _R.BRANCH_CONFLICT: Reason(
-        "the task's branch holds commits of somebody else",
+        "somebody else pushed to the task's branch while the agent worked",
         Owner.TASK,
-        False,
-        "Rename or delete that branch on Forgejo, then retry.",
+        True,
+        "Nothing: the next attempt goes on from their commits.",
     ),
     _R.FORGE_UNAVAILABLE: Reason(
         "Forgejo could not be reached from the runner",

@@ -21,7 +21,7 @@ from msgspec import Meta
 from fleetbot.runner import adapters
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
-from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.session.contract import Limits, Permissions
 from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 
@@ -134,12 +134,12 @@ class LimitsConfig(Table, frozen=True):
     cpu_percent: Annotated[int, Meta(gt=0)] | None = None
 
     @property
-    def bounds(self) -> Bounds | None:
+    def quota(self) -> Quota | None:
         """What bounds a program; None if nothing does."""
-        bounds = Bounds(
+        quota = Quota(
             memory_mb=self.memory_mb, processes=self.processes, cpu_percent=self.cpu_percent
         )
-        return bounds if bounds.controllers() else None
+        return quota if quota.controllers() else None
 
 
 AdapterTables = msgspec.defstruct(

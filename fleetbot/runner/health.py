@@ -72,7 +72,7 @@ async def machine_lines(config: Config, tokens: Tokens, forge: Forge) -> list[He
     `forge` asks once: what is away is found to be away.
     """
     disk = disk_line(config.root.path, config.workspace.min_free_gb)
-    return [await _git_line(), disk, *_bounds_lines(config), await _forge_line(config, forge)]
+    return [await _git_line(), disk, *_quota_lines(config), await _forge_line(config, forge)]
 
 
 def stamp(config: Config, agent: AgentConfig, tokens: Tokens) -> object:
@@ -118,13 +118,13 @@ def disk_line(root: Path, least_free_gb: float) -> HealthLine:
     return HealthLine("disk", has_room, f"{free / 10**9:.1f} GB free at {root}", remedy)
 
 
-def _bounds_lines(config: Config) -> Iterator[HealthLine]:
+def _quota_lines(config: Config) -> Iterator[HealthLine]:
     """Whether programs can be bounded as the configuration says; nothing if it says nothing."""
-    if (bounds := config.limits.bounds) is None:
+    if (quota := config.limits.quota) is None:
         return
     ours = cgroup.current()
     try:
-        (ours if ours.base else cgroup.available(cgroup.find_own())).check(bounds)
+        (ours if ours.base else cgroup.available(cgroup.find_own())).check(quota)
     except SandboxUnavailable as problem:
         detail, _, remedy = str(problem).removeprefix("limits: ").partition("; ")
         yield HealthLine("limits", False, detail, remedy)

@@ -149,3 +149,35 @@ def test_two_agents_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_points_to_the_example(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.example\.toml"):
         load(tmp_path / "gone.toml", {})
+
+
+def test_what_is_the_runners_alone_is_known_wherever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "forge").write_text("t0ken-of-fleet")
+    (tmp_path / "forge-token").symlink_to("secrets/forge")
+    text = SMALL.replace('token = "t0ken-of-fleet"', 'token_file = "forge-token"')
+
+    config = load(written(tmp_path, f'{text}\n[runner]\nroot = "state"'), {})
+
+    assert config.private == (
+        tmp_path / "config.toml",
+        tmp_path / "secrets" / "forge",
+        tmp_path / "state",
+    )
+
+
+def test_no_part_of_the_root_is_shown_to_an_agent_by_name(tmp_path: Path) -> None:
+    root, other = tmp_path / "state", tmp_path / "state" / "homes" / "other"
+    text = f"{SMALL}\n[agents.bubblewrap]\nreadable = ['{other}']\n[runner]\nroot = '{root}'"
+
+    assert "is in runner.root" in refusal(tmp_path, text)
+
+
+def test_bounds_are_off_unless_they_are_set(tmp_path: Path) -> None:
+    assert load(written(tmp_path, SMALL), {}).limits.quota is None
+
+    quota = load(written(tmp_path, f"{SMALL}\n[limits]\nprocesses = 50"), {}).limits.quota
+
+    assert quota is not None
+    assert quota.settings() == {"pids.max": "50"}

@@ -26,7 +26,7 @@ from fleetbot.runner.session.contract import (
     Session,
     SessionStarted,
 )
-from fleetbot.runner.session.driver import CloseInput, Driver, Send, Step
+from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Send, Step
 from fleetbot.runner.session.program_session import Refused, open_session
 from fleetbot.runner.session.text import in_words, json_object
 
@@ -222,8 +222,11 @@ class PlainDriver:
     def line(self, text: str) -> Iterable[Step]:
         message = json_object(text)
         if message is None:
-            return self._messages.unreadable(text)
-        return self._messages.read(message)
+            yield from self._messages.unreadable(text)
+            return
+        yield from self._messages.read(message)
+        if message.get("type") == "result":
+            yield Hangup()
 
     def stderr(self, text: str) -> Iterable[Step]:
         return self._messages.stderr(text)

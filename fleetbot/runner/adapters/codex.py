@@ -18,8 +18,9 @@ import msgspec
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
-from fleetbot.runner.adapters.codex_items import Items, usage_of
+from fleetbot.runner.adapters.codex_items import Items
 from fleetbot.runner.adapters.codex_live import API_KEY, AppServerDriver, Thread
+from fleetbot.runner.adapters.codex_usage import usage_of
 from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
 from fleetbot.runner.session.contract import (
     Answer,
@@ -32,7 +33,7 @@ from fleetbot.runner.session.contract import (
     SessionStarted,
     Used,
 )
-from fleetbot.runner.session.driver import CloseInput, Driver, Retrying, Send, Step
+from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
 from fleetbot.runner.session.program_session import Refused, open_session
 from fleetbot.runner.session.text import OutputTail, in_words, json_object
 
@@ -261,7 +262,7 @@ class ExecDriver:
             summary=self._items.summary,
             permission_denials=tuple(self._items.denials),
         )
-        return [Used(usage_of(usage, self._baseline))]
+        return [Used(usage_of(usage, self._baseline)), Hangup()]
 
     def _failed(self, error: Mapping[str, Any]) -> Iterable[Step]:
         reason = reason_of(error)
@@ -271,7 +272,8 @@ class ExecDriver:
             detail=error["message"],
             resumable=is_resumable(error),
         )
-        return [LimitReached("account")] if reason is ReasonCode.USAGE_LIMIT else []
+        limit = [LimitReached("account")] if reason is ReasonCode.USAGE_LIMIT else []
+        return [*limit, Hangup()]
 
 
 def _log(message: str) -> LogLine:

@@ -11,31 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fleetbot.domain.model import Usage
 from fleetbot.runner.session.contract import LogLine, PermissionDenial, ToolUse
 from fleetbot.runner.session.driver import Step
 from fleetbot.runner.session.text import shortened
 
 _SHELL = re.compile(r"^(?:/\S*/)?(?:ba|z|da)?sh -l?c (.*)$", re.DOTALL)
-
-
-def usage_of(totals: Mapping[str, Any], baseline: Usage) -> Usage:
-    """This run's part of a thread's token totals; Codex knows no cost."""
-    counts = camel(totals)
-    return Usage(
-        input_tokens=max(0, int(counts.get("inputTokens") or 0) - baseline.input_tokens),
-        output_tokens=max(0, int(counts.get("outputTokens") or 0) - baseline.output_tokens),
-        cached_tokens=max(0, int(counts.get("cachedInputTokens") or 0) - baseline.cached_tokens),
-    )
-
-
-def added(one: Usage, other: Usage) -> Usage:
-    """The tokens of two threads."""
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-    )
 
 
 def camel(fields: Mapping[str, Any]) -> dict[str, Any]:

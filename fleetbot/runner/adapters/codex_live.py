@@ -8,7 +8,6 @@ and while one of them works the run is not over; but they do not speak for it.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import signal
@@ -18,10 +17,10 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
-from fleetbot.runner.adapters.codex_items import Items, added, command_summary, usage_of
+from fleetbot.runner.adapters.codex_items import Items, command_summary
+from fleetbot.runner.adapters.codex_usage import Ledger
 from fleetbot.runner.session.contract import (
     Answer,
     Finished,
@@ -63,14 +62,6 @@ class _Open(msgspec.Struct):
     answers: dict[str, Any]
 
 
-class Account(msgspec.Struct):
-    """The tokens of one thread: before this run, and in it."""
-
-    baseline: Usage = Usage()
-    used: Usage = Usage()
-    begun: bool = False
-
-
 class AppServerDriver:
     """One thread in one app-server."""
 
@@ -83,7 +74,7 @@ class AppServerDriver:
         self.argv = argv
         self._spec = spec
         self._thread = thread
-        self._accounts: dict[str, Account] = defaultdict(Account)
+        self._ledger = Ledger()
         self._items: dict[str, Items] = defaultdict(Items)
         self._tail = OutputTail()
         self._numbers = itertools.count(1)
@@ -185,9 +176,8 @@ class AppServerDriver:
 
     def _opened(self, result: Mapping[str, Any]) -> Iterable[Step]:
         self._thread_id = result["thread"]["id"]
-        account = self._accounts[self._thread_id]
-        if self._thread_id == self._spec.session and account.baseline == Usage():
-            account.baseline = self._spec.baseline or Usage()
+        if self._thread_id == self._spec.session and self._spec.baseline:
+            self._ledger.resume(self._thread_id, self._spec.baseline)
         yield SessionStarted(self._thread_id)
         yield from self._new_turn(in_words(self._spec.prompt))
 
@@ -199,7 +189,7 @@ class AppServerDriver:
         self._unheard = 0
         self._finished = None
         self._turn = turn
-        self._accounts[self._thread_id].begun = True
+        self._ledger.begin(self._thread_id)
         yield from self._resumed()
         early, self._early = self._early, []
         for text in early:
@@ -229,7 +219,8 @@ class AppServerDriver:
             case "item/completed":
                 return self._items[thread].completed(params["item"])
             case "thread/tokenUsage/updated":
-                return self._used(self._accounts[thread], params["tokenUsage"]["total"])
+                used = self._ledger.told(thread, params["tokenUsage"]["total"])
+                return [Used(used)] if used else []
             case "account/rateLimits/updated":
                 self._limits = params["rateLimits"]
             case "error":
@@ -240,22 +231,14 @@ class AppServerDriver:
                 return self._resolved(str(params["requestId"]))
             case "turn/started" if thread != self._thread_id:
                 self._others.add(thread)
-                self._accounts[thread].begun = True
+                self._ledger.begin(thread)
             case "turn/started" if self._rests:
                 return self._began(params["turn"]["id"])
-            case "turn/completed" if thread != self._thread_id:
+            case "turn/completed" | "thread/closed" if thread != self._thread_id:
                 return self._other_completed(thread)
             case "turn/completed":
                 return self._completed(params["turn"])
         return []
-
-    def _used(self, account: Account, totals: Mapping[str, Any]) -> Iterable[Step]:
-        if not account.begun:
-            # A resumed thread begins by saying what its earlier turns used.
-            account.baseline = usage_of(totals, Usage())
-            return []
-        account.used = usage_of(totals, account.baseline)
-        return [Used(functools.reduce(added, (one.used for one in self._accounts.values())))]
 
     def _failing(self, params: Mapping[str, Any]) -> Iterable[Step]:
         message = params["error"]["message"]

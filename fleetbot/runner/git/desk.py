@@ -50,6 +50,13 @@ class Desk:
                 await asyncio.to_thread(clear, self.path)
         bare.make(self.path, self._config(), borrows=(self.cache.objects,))
 
+    def borrow(self) -> None:
+        """See what the cache has now: it may have been made anew since this was opened."""
+        lenders = (self.path / bare.ALTERNATES).read_text("utf-8").splitlines()
+        if str(self.cache.objects) not in lenders:
+            places = (*map(Path, lenders), self.cache.objects)
+            bare.make(self.path, self._config(), borrows=places)
+
     def _config(self) -> str:
         more = (
             f'[remote "origin"]\n\turl = {self.cache.url}\n'
@@ -136,15 +143,18 @@ class Desk:
             clear(self.worktree)
             self.worktree.mkdir(parents=True)
             self.index.unlink(missing_ok=True)
+            await self._check_out(commit)
+            return
         try:
             await self._check_out(commit)
+            await self.in_tree("clean", "--quiet", "-ffd")
         except GitFailed:  # a folder that cannot be written
             await asyncio.to_thread(make_all_writable, self.worktree)
             await self._check_out(commit)
+            await self.in_tree("clean", "--quiet", "-ffd")
 
     async def _check_out(self, commit: str) -> None:
         await self.in_tree("checkout", "--quiet", "--force", "--detach", commit)
-        await self.in_tree("clean", "--quiet", "-ffd")
 
     @property
     def index(self) -> Path:

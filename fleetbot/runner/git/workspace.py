@@ -30,6 +30,7 @@ from fleetbot.runner.git.task_repository import Head, TaskRepository
 from fleetbot.runner.git.tidy import Tidied, Tidying
 from fleetbot.runner.git.worktree import Lent, Worktree, told
 from fleetbot.runner.root import Root
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.wire import Assignment
 
 
@@ -43,13 +44,14 @@ class Workspaces:
         git: Git,
         forge_url: str,
         identity: Identity,
+        quota: Quota | None = None,
     ) -> None:
         self._root = root
         self._config = config
         self._git = git
         self._forge_url = forge_url
         self._identity = identity
-        self._hooks = Hooks(config.hooks, root.hooks_home)
+        self._hooks = Hooks(config.hooks, root.hooks_home, quota)
         self._bounds = Bounds(config.max_files, config.max_mb * MB)
         self._caches: dict[str, Cache] = {}
         self._slots: dict[str, asyncio.Lock] = {}
@@ -138,8 +140,8 @@ class Workspaces:
         left = await _take_in(desk, task)
         start = await choose(desk, newest)
         linked = await parts.has_submodules(desk, start.commit)
-        as_left = keep_changes and left is not None and left.commit == start.commit
-        as_left = as_left and not (linked or task.unfinished())
+        as_left = keep_changes and not (linked or task.unfinished())
+        as_left = as_left and left is not None and await _goes_on(desk, left, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
@@ -209,6 +211,14 @@ async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:
     if known and await desk.has(known) and await desk.is_ancestor(head.commit, known):
         await desk.note(WORK, known)  # the runner's own commit of what had been left
     return head
+
+
+async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
+    """Whether the run begins where an agent left off, or at the runner's commit of what it left."""
+    if left.commit == start.commit:
+        return True
+    parents = (await desk.run("log", "-1", "--format=%P", start.commit)).split()
+    return parents == [left.commit] and (await desk.refs()).get(WORK) == start.commit
 
 
 def _make_room(slot: Slot) -> None:

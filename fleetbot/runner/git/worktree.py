@@ -146,7 +146,7 @@ class Worktree:
                 await desk.note(WORK, made)
                 await self._show(made)
                 notes.append("committed what the agent left uncommitted")
-        newest = await lent.ask()
+        newest = await self._ask()
         fork = await desk.fork(newest.base_commit, commit)
         if fork is None:
             raise RunFailed(
@@ -165,6 +165,12 @@ class Worktree:
             tuple(notes),
             desk,
         )
+
+    async def _ask(self) -> OnForge:
+        """What the forge has now, which is then at the desk as well."""
+        newest = await self._lent.ask()
+        self._lent.desk.borrow()
+        return newest
 
     async def _take_in(self) -> Head:
         self.check()
@@ -239,7 +245,7 @@ class Worktree:
         """
         with self._told("keeping what the agent made"):
             commit = await self._everything(message)
-            desk, newest = self._lent.desk, await self._lent.ask()
+            desk, newest = self._lent.desk, await self._ask()
             if await self._is_there(commit, newest):
                 await self._settle(commit)
                 return None
@@ -309,7 +315,7 @@ class Worktree:
     async def forget_kept(self) -> None:
         """After a verified end: what was kept on the forge is not needed. Raises RunFailed."""
         with self._told("forgetting what was kept"):
-            newest = await self._lent.ask()
+            newest = await self._ask()
             await forget(self._lent.desk, newest.kept)
             self._lent.slot.unstamp("owed")
 

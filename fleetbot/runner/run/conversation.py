@@ -63,8 +63,9 @@ class Conversation:
         seconds: float,
     ) -> contract.Finished:
         """Let the program work until it ends well. Raises RunFailed."""
-        if not self._telling and (said := about_trust(briefing)):
-            self._log.add(said)
+        if not self._telling:
+            for said in filter(None, (*tree.start.notes, about_trust(briefing))):
+                self._log.add(said)
         began = time.monotonic()
         messages = self._messages.hand_over()
         resumed = self.resumes
@@ -113,12 +114,13 @@ class Conversation:
             env=env,
             home=self._setup.home,
             git_dirs=tree.git_dirs,
+            readable=tree.readable,
             session=memory.session,
             baseline=memory.usage,
             limits=self._limits(seconds),
             permissions=agent.permissions,
             sandbox=self._setup.sandbox,
-            bounds=self._setup.machine.config.limits.bounds,
+            quota=self._setup.machine.config.limits.quota,
         )
 
     def _context(
@@ -153,6 +155,7 @@ class Conversation:
             resumed=self.resumes,
             afresh=bool(self._memory.left) and not self.resumes,
             commits=not self._setup.agent.commit_leftovers,
+            kept=tree.start.source == "kept",
             **more,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
+from fleetbot.runner.git.hooks import Wrap
+from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.link import Link
 from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
 from fleetbot.runner.run.runlog import Batching
-from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox import bubblewrap, process
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.masking import Masker, is_secret
 from fleetbot.runner.session.contract import Adapter
@@ -71,6 +73,25 @@ class Setup:
         box, config = self.agent.bubblewrap, self.machine.config
         private = (str(path) for path in config.private if path.exists())
         return msgspec.structs.replace(box, hidden=(*box.hidden, *private))
+
+    def hook_wrap(self, order: Assignment, env: Mapping[str, str]) -> Wrap | None:
+        """How hooks of this run get into the agent's sandbox; None where it has none."""
+        if (box := self.sandbox) is None:
+            return None
+        slot = Slot.of(self.machine.config.root, order.repo, order.branch)
+        cache = self.machine.workspaces.cache(order.repo)
+
+        async def wrap(argv: Sequence[str], home: Path) -> Sequence[str]:
+            return await bubblewrap.wrap(
+                box,
+                argv,
+                cwd=slot.worktree,
+                writable=(home, slot.task_git),
+                readable=(cache.path,),
+                path=env.get("PATH"),
+            )
+
+        return wrap
 
     def secrets(self) -> tuple[str, ...]:
         """The runner's own secrets, which an agent program never gets and a log never shows."""

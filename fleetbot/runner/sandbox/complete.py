@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.process import Process
 
 Watch = Callable[[bytes], None]
@@ -37,7 +37,7 @@ async def complete(
     given: bytes = b"",
     watch: Watch | None = None,
     patient: bool = False,
-    bounds: Bounds | None = None,
+    quota: Quota | None = None,
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and all it started are ended.
 
@@ -45,10 +45,10 @@ async def complete(
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
     `patient`: the `timeout` counts from the last time that it wrote to stderr.
     Its exit is its end, and that of whatever it started: a service it left does not keep it open.
-    Raises OSError if it cannot be started, SandboxUnavailable if the `bounds` cannot be kept,
+    Raises OSError if it cannot be started, SandboxUnavailable if the `quota` cannot be kept,
     TimeoutError after `timeout` seconds.
     """
-    process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), bounds=bounds)
+    process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), quota=quota)
     stdout, stderr = bytearray(), bytearray()
     clock = asyncio.timeout(timeout)
 

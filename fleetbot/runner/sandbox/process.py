@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from pathlib import Path
 
 from fleetbot.runner.sandbox import cgroup, keeper
-from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.nursery import NURSERY
 
 MARKER = "FLEETBOT_RUN"
@@ -128,15 +128,15 @@ class Process:
         cwd: Path,
         env: Mapping[str, str],
         stdin: bool = False,
-        bounds: Bounds | None = None,
+        quota: Quota | None = None,
     ) -> Process:
         """Start `argv` in a session of its own; `stdin` is /dev/null unless a pipe is asked for.
 
-        Raises OSError if the program cannot be executed, SandboxUnavailable if the `bounds`
+        Raises OSError if the program cannot be executed, SandboxUnavailable if the `quota`
         cannot be kept here.
         """
         run = env.get(MARKER, "")
-        place, limits = cgroup.current().place_for(run, bounds)
+        place, limits = cgroup.current().place_for(run, quota)
         wanted = {
             "argv": [os.fspath(word) for word in argv],
             "cwd": str(cwd),

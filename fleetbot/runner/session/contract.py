@@ -18,7 +18,7 @@ import msgspec
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
-from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.cgroup import Quota
 
 LogKind = Literal["assistant", "tool", "tool_output", "stderr", "system"]
 QuestionKind = Literal["permission", "question"]
@@ -73,7 +73,7 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     permissions: Permissions = "ask"
     sandbox: Sandbox | None = None
     readable: tuple[Path, ...] = ()
-    bounds: Bounds | None = None
+    quota: Quota | None = None
 
     def __post_init__(self) -> None:
         if not is_safe_run(self.run):

@@ -8,12 +8,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from fleetbot.runner.sandbox.masking import Masker
+from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import Event, Finished, LogLine, Question, ToolUse
-from fleetbot.runner.session.text import clean, clipped
+from fleetbot.runner.session.text import clipped
 
 LOG_LIMIT = 4000
 TEXT_LIMIT = 10_000
 _RAW_LIMIT = 2**17  # more than is ever shown is not worth searching for secrets
+_DEPTH = 30  # of a request: what follows walks it by recursion
 
 T = TypeVar("T")
 
@@ -25,7 +27,7 @@ def fit(event: Event, masker: Masker) -> Event:
 
 def cleaned(event: Event) -> Event:
     """The same event with every string in it fit to be stored and sent."""
-    return _mapped(event, lambda text: clean(text[:_RAW_LIMIT]))
+    return _mapped(event, lambda text: readable(clipped(text, _RAW_LIMIT)))
 
 
 def masked(event: Event, masker: Masker) -> Event:
@@ -68,15 +70,19 @@ def _mapped(value: T, change: Callable[[str], str]) -> T:
     return _map(value, change)  # type: ignore[no-any-return]  # the same type comes back
 
 
-def _map(value: Any, change: Callable[[str], str]) -> Any:
+def _map(value: Any, change: Callable[[str], str], deep: int = _DEPTH) -> Any:
     match value:
         case str():
             return change(value) if type(value) is str else value  # the word of an enum stays
+        case dict() | list() | tuple() if not deep:
+            return "…"
         case dict():
-            return {_map(key, change): _map(item, change) for key, item in value.items()}
+            pairs = value.items()
+            return {_map(k, change): _map(item, change, deep - 1) for k, item in pairs}
         case list() | tuple():
-            return type(value)(_map(item, change) for item in value)
+            return type(value)(_map(item, change, deep - 1) for item in value)
         case msgspec.Struct():
-            fields = {name: _map(getattr(value, name), change) for name in value.__struct_fields__}
+            names = value.__struct_fields__
+            fields = {name: _map(getattr(value, name), change, deep) for name in names}
             return msgspec.structs.replace(value, **fields)
     return value

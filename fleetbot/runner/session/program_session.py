@@ -55,7 +55,7 @@ async def open_session(
     try:
         argv = await _command(spec, driver.argv)
         process = await Process.start(
-            argv, cwd=spec.workdir, env=spec.env, stdin=driver.pipe, bounds=spec.bounds
+            argv, cwd=spec.workdir, env=spec.env, stdin=driver.pipe, quota=spec.quota
         )
     except (OSError, bubblewrap.SandboxUnavailable) as problem:
         clean_up()

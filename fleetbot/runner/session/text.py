@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import signal
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import Finished
 
 _SUMMARY = 300
 _TAIL_LINES = 20
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_HALVES = re.compile(r"[\ud800-\udfff]")
 
 
 def shortened(text: str, limit: int = _SUMMARY) -> str:
@@ -31,22 +29,18 @@ def clipped(text: str, limit: int) -> str:
     return text if more <= 0 else f"{text[:limit]} … [{more} more characters]"
 
 
-def clean(text: str) -> str:
-    """The text as it can be stored and sent: no control characters, no half of a character.
-
-    Parsed JSON may hold both, whatever the line it stood on was cleaned of.
-    """
-    return _HALVES.sub("\ufffd", _CONTROLS.sub("", text))
-
-
 def in_words(text: str) -> str:
-    """The text so that it begins with words: a program takes `/stop` for a command of its own."""
+    """What is said to a program: readable text that begins with words.
+
+    `/stop` would be taken for a command of the program's own.
+    """
+    text = readable(text)
     return f"Here is what was said: {text}" if text.lstrip().startswith("/") else text
 
 
 def from_a_person(text: str) -> str:
     """A message to a running program."""
-    return f"A person says to you:\n\n{text}"
+    return f"A person says to you:\n\n{readable(text)}"
 
 
 def json_object(line: str) -> Mapping[str, Any] | None:

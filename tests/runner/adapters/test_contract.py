@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,13 +11,14 @@ import pytest
 
 from fleetbot.devkit.model import Line, Reply, Request, ScriptedModel
 from fleetbot.runner.adapters import Limits, Session, build
-from fleetbot.testing import PROMPT, RUN, AdapterContract, Scenario
+from fleetbot.testing import PROMPT, RUN, AdapterContract, Scenario, the_end
 from tests.runner.adapters.agents import Agent, stand_in
 from tests.runner.adapters.harness import KEY, Place
 
 DONE = Reply(text="Done.")
 
 
+HIDES = "env -i $(command -v setsid) $(command -v tail) -f /dev/null >/dev/null 2>&1 & echo pid $!"
 LONG_LINE = "head -c 10000000 /dev/zero | tr '\\0' x; echo"
 
 
@@ -36,6 +38,7 @@ class TestCommand(AdapterContract):
         "echo": 'tail -c 1000 "$FLEETBOT_PROMPT_FILE"',
         "odd text": r"printf 'ODD \355\240\275 \000 \n'",
         "long line": LONG_LINE,
+        "clean child": f"{HIDES}; tail -f /dev/null",
     }
 
     @pytest.fixture(autouse=True)
@@ -98,6 +101,9 @@ class ProgramContract(AdapterContract):
                 model.then(Reply(text="ODD \ud83d \x00 words"))
             case "sub-agent":
                 model.always(agent.with_helper(Reply(text="helper")))
+            case "clean child":
+                model.then(agent.shell(HIDES))
+                model.always(agent.shell("tail -f /dev/null"))
             case "background":
                 model.always(self._background())
             case _:
@@ -152,3 +158,24 @@ echo '{"method": "turn/completed", "params": {"threadId": "t", "turn": '"$turn"'
     def _stage(self, codex: str, model: ScriptedModel, place: Place, tmp_path: Path) -> None:
         self.agent = Agent("codex", "live", codex, model)
         self.place, self.stand_ins = place, tmp_path
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "result"),
+    [
+        ("claude-code", "2.1.330", {"type": "result", "subtype": "success", "result": "main"}),
+        ("codex", "codex-cli 0.163.0", {"type": "turn.completed", "usage": {}}),
+    ],
+)
+async def test_in_plain_mode_too_a_program_that_is_done_and_stays_is_ended(
+    place: Place, tmp_path: Path, kind: str, version: str, result: dict[str, Any]
+) -> None:
+    body = f"echo '{json.dumps(result)}'; exec tail -f /dev/null"
+    program = stand_in(tmp_path / "program", version, body)
+    limits = Limits(wall_seconds=40, grace_seconds=0.5)
+
+    session = await build(kind, {"program": program, "mode": "plain"}).launch(
+        place.spec(run=RUN, limits=limits)
+    )
+
+    assert (await the_end(session)).outcome == "done"

@@ -5,22 +5,26 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import (
+    Event,
     Finished,
+    LimitReached,
     Limits,
     LogLine,
     PermissionDenial,
     Question,
     Session,
+    SessionStarted,
     ToolUse,
     build,
 )
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.sandbox.process import survivors
-from fleetbot.runner.session.masked import masked
+from fleetbot.runner.session.masked import fit, masked
 from tests.runner.adapters.harness import RUN, Place, collect, end, of
 
 
@@ -118,6 +122,46 @@ async def test_a_missing_command_is_named(place: Place) -> None:
         False,
         "install it, or correct argv in the agent's settings",
     )
+
+
+async def test_an_odd_prompt_reaches_a_program_that_takes_it_as_an_argument(place: Place) -> None:
+    adapter = build("command", {"argv": ["echo"], "prompt": "argument"})
+
+    last = end(await collect(await adapter.launch(place.spec("half \ud83d, \0 and all"))))
+
+    assert (last.outcome, last.summary) == ("done", "half \ufffd,  and all")
+
+
+ODD = "half \ud83d, \0, \x1b[31mred\x1b[0m"
+CLEAN = "half \ufffd, , red"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        LogLine(ODD, "assistant"),
+        ToolUse(ODD, ODD),
+        Question(id=ODD, kind="question", title=ODD, request={ODD: [ODD]}, options=(ODD,)),
+        SessionStarted(ODD),
+        LimitReached(ODD),
+        Finished(outcome="done", summary=ODD, permission_denials=(PermissionDenial(ODD, ODD),)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_every_text_of_every_event_can_be_written_down_and_shown(event: Event) -> None:
+    written = msgspec.json.encode(fit(event, Masker({}))).decode()
+
+    assert CLEAN in written
+    assert not {"\0", "\x1b", "\\u0000", "\\u001b"} & set(written)
+
+
+def test_a_request_as_deep_as_the_sea_can_be_written_down() -> None:
+    request: dict[str, Any] = {}
+    for _ in range(900):
+        request = {"in": [request]}
+    question = Question(id="1", kind="permission", title="x", request=request)
+
+    assert len(msgspec.json.encode(fit(question, Masker({})))) < 1000
 
 
 # Secrets
