@@ -42,6 +42,7 @@ def runner(path: Path) -> None:
     with _needs("runner"):
         from fleetbot.runner import app
         from fleetbot.runner.config import ConfigError, load
+        from fleetbot.runner.sandbox import cgroup
 
     async def serve() -> bool:
         stop = app.Stop()
@@ -49,6 +50,7 @@ def runner(path: Path) -> None:
             return await app.run(load(path), _say, stop)
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    cgroup.use(cgroup.take_over(cgroup.find_own()))
     with _config_errors(ConfigError):
         sys.exit(0 if asyncio.run(serve()) else 1)
 

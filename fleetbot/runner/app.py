@@ -130,7 +130,9 @@ async def _machine(config: Config, say: Say) -> AsyncIterator[Machine]:
     async with open_session(settings.url, settings.ca_file) as http:
         forge = Forge(http, settings.url, tokens.forge, trusted=settings.trusted)
         quick = Forge(http, settings.url, tokens.forge, delays=())
-        workspaces = Workspaces(config.root, config.workspace, git, settings.url, identity)
+        workspaces = Workspaces(
+            config.root, config.workspace, git, settings.url, identity, config.limits.quota
+        )
         yield Machine(config, tokens, forge, quick, git, identity, workspaces, say)
 
 

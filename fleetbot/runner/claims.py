@@ -50,6 +50,8 @@ class Claims:
             self._welcome.clear()
         else:
             self._welcome.set()
+        if answer.check:
+            self._wellbeing.doubt()
         for order in answer.cancel:
             if worker := self._workers.get(order.run):
                 worker.cancel(order.reason)

@@ -11,18 +11,17 @@ import re
 import socket
 import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
-from fleetbot.runner.adapters.claude_code import ClaudeConfig
-from fleetbot.runner.adapters.codex import CodexConfig
-from fleetbot.runner.adapters.command import CommandConfig
+from fleetbot.runner import adapters
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.session.contract import Limits, Permissions
 from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 
@@ -119,6 +118,8 @@ class LimitsConfig(Table, frozen=True):
     """How long an agent program may take. The orchestrator's own limit of a run counts as well.
 
     `prompt_chars`: how long a prompt may be, about; of longer threads the newest comments stay.
+    `memory_mb`, `processes` and `cpu_percent` (of one core) bound a program with all it starts, by
+    a control group: they need a runner that systemd gives one (`Delegate=yes`).
     """
 
     wall_seconds: Seconds = 3 * 3600
@@ -128,17 +129,39 @@ class LimitsConfig(Table, frozen=True):
     grace_seconds: Seconds = 5
     question_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 1800
     prompt_chars: Annotated[int, Meta(ge=4000)] = 60_000
+    memory_mb: Annotated[int, Meta(gt=0)] | None = None
+    processes: Annotated[int, Meta(gt=0)] | None = None
+    cpu_percent: Annotated[int, Meta(gt=0)] | None = None
+
+    @property
+    def quota(self) -> Quota | None:
+        """What bounds a program; None if nothing does."""
+        quota = Quota(
+            memory_mb=self.memory_mb, processes=self.processes, cpu_percent=self.cpu_percent
+        )
+        return quota if quota.controllers() else None
 
 
-class AgentConfig(Table, frozen=True):
+AdapterTables = msgspec.defstruct(
+    "AdapterTables",
+    [(kind.table, kind.settings | None, None) for kind in adapters.BUILT_IN.values()],
+    bases=(Table,),
+    frozen=True,
+    kw_only=True,
+)
+"""The tables `[agents.claude]` and so on: one for each adapter of fleetbot's own."""
+
+
+class AgentConfig(AdapterTables, frozen=True):  # type: ignore[valid-type,misc,call-arg]  # made of a table
     """One agent. The table named like its adapter holds the settings of its program.
 
     `env` names variables of the runner's environment that the program gets; nothing else reaches
     it. `commit_leftovers`: what the program leaves uncommitted is committed on its behalf.
+    `settings` are those of an adapter that another package brought.
     """
 
     name: AgentNameText
-    adapter: Literal["claude-code", "codex", "command"]
+    adapter: str
     capabilities: Annotated[tuple[CapabilityText, ...], Meta(max_length=64)] = ()
     max_concurrency: Concurrency = 1
     account: ShortText = ""
@@ -148,31 +171,30 @@ class AgentConfig(Table, frozen=True):
     commit_leftovers: bool = True
     sandbox: Literal["none", "bubblewrap"] = "none"
     bubblewrap: Sandbox = Sandbox()
-    claude: ClaudeConfig | None = None
-    codex: CodexConfig | None = None
-    command: CommandConfig | None = None
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        own = self.adapter.partition("-")[0]
+        kind = adapters.kind(self.adapter)
         who = f"agent {self.name!r} uses the adapter {self.adapter!r}"
-        if self.adapter == "command" and self.command is None:
-            raise ValueError(f"{who}; give it a table [agents.command]")
-        for table in ("claude", "codex", "command"):
-            if table != own and getattr(self, table) is not None:
+        if not self.program and any(f.required for f in msgspec.structs.fields(kind.settings)):
+            raise ValueError(f"{who}; give it a table [agents.{kind.table}]")
+        for table in (*(kind.table for kind in adapters.BUILT_IN.values()), "settings"):
+            if table != kind.table and getattr(self, table):
                 raise ValueError(f"{who}; remove its table [agents.{table}]")
+        if kind.table == "settings":
+            adapters.build(self.adapter, self.program)
 
     @property
     def program(self) -> dict[str, Any]:
         """The settings of this agent's program, as its adapter takes them."""
-        table = getattr(self, self.adapter.partition("-")[0])
-        return {} if table is None else msgspec.structs.asdict(table)
+        table = getattr(self, adapters.kind(self.adapter).table)
+        if isinstance(table, msgspec.Struct):
+            return msgspec.structs.asdict(table)
+        return dict(table or {})
 
 
-class Config(Table, frozen=True):
-    """The whole file. After `load`, paths are absolute and both tokens are filled in.
-
-    Those are what they were then: `tokens.Tokens` reads the files again.
-    """
+class ConfigFile(Table, frozen=True):
+    """The whole file."""
 
     orchestrator: OrchestratorConfig
     forge: ForgeConfig
@@ -185,6 +207,17 @@ class Config(Table, frozen=True):
         names = [agent.name for agent in self.agents]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two agents are named {min(twice)!r}; give each its own name")
+
+
+class Config(ConfigFile, frozen=True):
+    """The file, its paths absolute and both tokens filled in, as they were at the start.
+
+    `tokens.Tokens` reads their files again.
+
+    `private` is what belongs to the runner alone: the file, token files, the root.
+    """
+
+    private: tuple[Path, ...] = ()
 
     @property
     def root(self) -> Root:
@@ -228,15 +261,15 @@ def examine(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, li
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     try:
-        return _Lookup(path.resolve().parent, env).resolve(decode(text))
+        return _Lookup(path.resolve(), env).resolve(decode(text))
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
 
 
-def decode(text: str) -> Config:
+def decode(text: str) -> ConfigFile:
     """The file's text as it stands, with nothing looked up. Raises ConfigError."""
     try:
-        return msgspec.convert(tomllib.loads(text), Config)
+        return msgspec.convert(tomllib.loads(text), ConfigFile)
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"not TOML: {problem}") from None
     except msgspec.ValidationError as problem:
@@ -246,21 +279,22 @@ def decode(text: str) -> Config:
 class _Lookup:
     """Reads what a configuration names, from files and variables; gathers what is wrong."""
 
-    def __init__(self, base: Path, env: Mapping[str, str]) -> None:
-        self._base = base
+    def __init__(self, path: Path, env: Mapping[str, str]) -> None:
+        self._file = path
+        self._base = path.parent
         self._env = env
         self._problems: list[str] = []
 
-    def resolve(self, config: Config) -> tuple[Config, list[str]]:
-        replace = msgspec.structs.replace
-        resolved = replace(
-            config,
-            orchestrator=self._orchestrator(config.orchestrator),
-            forge=self._forge(config.forge),
-            runner=replace(config.runner, root=str(self._path(config.runner.root))),
-            agents=tuple(self._agent(agent) for agent in config.agents),
-        )
-        return resolved, self._problems
+    def resolve(self, file: ConfigFile) -> tuple[Config, list[str]]:
+        root = self._path(file.runner.root)
+        found = {
+            "orchestrator": self._orchestrator(file.orchestrator),
+            "forge": self._forge(file.forge),
+            "runner": msgspec.structs.replace(file.runner, root=str(root)),
+            "agents": tuple(self._agent(agent, root) for agent in file.agents),
+            "private": (self._file, *self._token_files(file), root),
+        }
+        return Config(**{**msgspec.structs.asdict(file), **found}), self._problems
 
     def _orchestrator(self, table: OrchestratorConfig) -> OrchestratorConfig:
         return msgspec.structs.replace(
@@ -285,7 +319,19 @@ class _Lookup:
             ca_file=self._ca_file("forge", table.ca_file, "GIT_SSL_CAINFO", "SSL_CERT_FILE"),
         )
 
-    def _agent(self, agent: AgentConfig) -> AgentConfig:
+    def _token_files(self, file: ConfigFile) -> Iterator[Path]:
+        for name in (file.orchestrator.enrolment_token_file, file.forge.token_file):
+            if name:
+                yield self._path(name).resolve()
+
+    def _agent(self, agent: AgentConfig, root: Path) -> AgentConfig:
+        box = agent.bubblewrap
+        for place in (*box.writable, *box.readable):
+            if Path(place).resolve().is_relative_to(root.resolve()):
+                self._problems.append(
+                    f"agent {agent.name!r}: bubblewrap: {place} is in runner.root, of which agents "
+                    "see their own parts only; keep it somewhere else"
+                )
         if not agent.prompt:
             return agent
         path = self._path(agent.prompt)
@@ -370,7 +416,7 @@ def _join(path: str, key: str) -> str:
 
 def _table_at(path: str) -> Any:
     """The struct that a path such as `agents[0].command` leads to."""
-    found: Any = Config
+    found: Any = ConfigFile
     for step in filter(None, re.sub(r"\[[^]]*\]", "", path).split(".")):
         hints = {field.name: field.type for field in msgspec.structs.fields(found)}
         found = _struct_in(hints[step])

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -18,8 +18,9 @@ from fleetbot.runner.forge import Forge
 from fleetbot.runner.link import read_token
 from fleetbot.runner.network import open_session
 from fleetbot.runner.run import prompt
-from fleetbot.runner.sandbox import bubblewrap, process
+from fleetbot.runner.sandbox import bubblewrap, cgroup, process
 from fleetbot.runner.sandbox.complete import complete
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from fleetbot.runner.session.contract import Adapter, HealthLine
 from fleetbot.runner.tokens import Tokens
 
@@ -71,7 +72,7 @@ async def machine_lines(config: Config, tokens: Tokens, forge: Forge) -> list[He
     `forge` asks once: what is away is found to be away.
     """
     disk = disk_line(config.root.path, config.workspace.min_free_gb)
-    return [await _git_line(), disk, await _forge_line(config, forge)]
+    return [await _git_line(), disk, *_quota_lines(config), await _forge_line(config, forge)]
 
 
 def stamp(config: Config, agent: AgentConfig, tokens: Tokens) -> object:
@@ -115,6 +116,20 @@ def disk_line(root: Path, least_free_gb: float) -> HealthLine:
     remedy = "free some space, or lower workspace.max_gb; workspace.min_free_gb is what it takes"
     has_room = free >= least_free_gb * 10**9
     return HealthLine("disk", has_room, f"{free / 10**9:.1f} GB free at {root}", remedy)
+
+
+def _quota_lines(config: Config) -> Iterator[HealthLine]:
+    """Whether programs can be bounded as the configuration says; nothing if it says nothing."""
+    if (quota := config.limits.quota) is None:
+        return
+    ours = cgroup.current()
+    try:
+        (ours if ours.base else cgroup.available(cgroup.find_own())).check(quota)
+    except SandboxUnavailable as problem:
+        detail, _, remedy = str(problem).removeprefix("limits: ").partition("; ")
+        yield HealthLine("limits", False, detail, remedy)
+    else:
+        yield HealthLine("limits", True, "kept by a control group")
 
 
 async def _forge_line(config: Config, forge: Forge) -> HealthLine:

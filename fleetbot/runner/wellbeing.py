@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
+from fleetbot.domain.reasons import GONE, REASONS, Owner, ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.link import Backoff
 from fleetbot.runner.registration import Registration
@@ -89,13 +89,18 @@ class Wellbeing:
         self._in_a_row: Counter[Owner] = Counter()
         self._trouble: RunFailed | None = None
         self._until = float("-inf")
+        self._is_doubted = False
+
+    def doubt(self) -> None:
+        """The orchestrator holds the agent to be unwell: it is looked at before the next run."""
+        self._is_doubted = True
 
     def heard(self, failure: RunFailed | None) -> None:
         """How a run fared: what it failed with, or None when it was verified."""
         owner = Owner.TASK if failure is None else REASONS[failure.reason].owner
         if failure is None or owner is Owner.TASK:
             self._in_a_row.clear()
-        elif owner in _PAUSES and failure.reason is not ReasonCode.RUNNER_STOPPED:
+        elif owner in _PAUSES and failure.reason not in GONE:
             self._open_breaker(failure, owner)
 
     def _open_breaker(self, failure: RunFailed, owner: Owner) -> None:
@@ -114,6 +119,9 @@ class Wellbeing:
 
     async def until_well(self) -> None:
         """Return when a run may be taken. Raises LinkError."""
+        if self._is_doubted:
+            self._is_doubted = False
+            await self._registration.enter()
         waits, has_waited = Backoff(*_CHECK_SECONDS).delays(), False
         while not await self._is_well():
             has_waited = True

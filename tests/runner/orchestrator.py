@@ -72,6 +72,7 @@ class Orchestrator:
     unwanted_logs: set[str] = field(default_factory=set)
     tokens: dict[str, str] = field(default_factory=dict)
     drain: bool = False
+    check: bool = False
     name_is_taken: bool = False
     holds_verdicts: bool = False
     holds_registering: bool = False
@@ -223,6 +224,7 @@ class Orchestrator:
                 next_seconds=_SOON,
                 cancel=tuple(order for order in self._cancelled() if order.run in body.runs),
                 drain=self.drain,
+                check=self.check,
             )
         )
 

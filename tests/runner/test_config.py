@@ -11,7 +11,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from fleetbot.runner.config import Config, ConfigError, decode, load
+from fleetbot.runner.config import ConfigError, ConfigFile, decode, load
 from fleetbot.runner.tokens import Tokens
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -65,7 +65,7 @@ def test_the_example_names_every_setting_there_is() -> None:
     uncommented = re.sub(r"^# (?=[a-z_]+ = |\[)", "", EXAMPLE.read_text(), flags=re.MULTILINE)
     example = tomllib.loads(uncommented)
 
-    missing = [name for name in settings(Config) if not is_named(example, name.split("."))]
+    missing = [name for name in settings(ConfigFile) if not is_named(example, name.split("."))]
 
     assert missing == []
 
@@ -116,7 +116,7 @@ def test_tokens_come_from_files_and_variables(tmp_path: Path) -> None:
         ("http://127.0.0.1:2", "forge.example.org", "forge.url: expected 'str' matching"),
         ("[forge]", "[forges]", "forges: there is no such setting; did you mean 'forge'?"),
         ("worker-1", "Worker One", "agents[0].name"),
-        ('"command"', '"comand"', "agents[0].adapter: invalid enum value 'comand'"),
+        ('"command"', '"comand"', "'comand' is unknown; use one of claude-code"),
         ("[agents.command]", "[agents.claude]", "agents[0].claude.argv: there is no such"),
         ('[agents.command]\nargv = ["true"]', "", "give it a table [agents.command]"),
         ('argv = ["true"]', "argv = []", "agents[0].command: argv: name the program to run"),
@@ -149,3 +149,35 @@ def test_two_agents_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_missing_file_points_to_the_example(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config\.example\.toml"):
         load(tmp_path / "gone.toml", {})
+
+
+def test_what_is_the_runners_alone_is_known_wherever_it_is(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "forge").write_text("t0ken-of-fleet")
+    (tmp_path / "forge-token").symlink_to("secrets/forge")
+    text = SMALL.replace('token = "t0ken-of-fleet"', 'token_file = "forge-token"')
+
+    config = load(written(tmp_path, f'{text}\n[runner]\nroot = "state"'), {})
+
+    assert config.private == (
+        tmp_path / "config.toml",
+        tmp_path / "secrets" / "forge",
+        tmp_path / "state",
+    )
+
+
+def test_no_part_of_the_root_is_shown_to_an_agent_by_name(tmp_path: Path) -> None:
+    root, other = tmp_path / "state", tmp_path / "state" / "homes" / "other"
+    text = f"{SMALL}\n[agents.bubblewrap]\nreadable = ['{other}']\n[runner]\nroot = '{root}'"
+
+    assert "is in runner.root" in refusal(tmp_path, text)
+
+
+def test_bounds_are_off_unless_they_are_set(tmp_path: Path) -> None:
+    assert load(written(tmp_path, SMALL), {}).limits.quota is None
+
+    quota = load(written(tmp_path, f"{SMALL}\n[limits]\nprocesses = 50"), {}).limits.quota
+
+    assert quota is not None
+    assert quota.settings() == {"pids.max": "50"}

@@ -56,26 +56,6 @@ async def test_an_issue_and_what_people_said_without_fleetbots_own_words(
     assert [(c.author, c.body) for c in await forge.comments(REPO, number)] == [("ada", "Please.")]
 
 
-async def test_the_newest_commits_of_the_branches_that_there_are(
-    scene: Scene, forge: Forge
-) -> None:
-    main = scene.on_forge("rev-parse", "main")
-    scene.on_forge("branch", BRANCH, "main")
-    newest = await scene.forge.commit(REPO, "main", {"a.txt": "a\n"}, "Add a", by="ada")
-
-    assert await forge.heads(REPO, "main", BRANCH) == {"main": newest, BRANCH: main}
-    assert await forge.heads(REPO, "main", "gone") == {"main": newest}
-    assert await forge.heads("ada/nothing", "main", BRANCH) == {}
-
-
-async def test_a_forge_that_does_not_answer_tells_nothing_of_branches(
-    scene: Scene, forge: Forge
-) -> None:
-    scene.forge.fail_next("GET", "/branches/", status=502)
-
-    assert await forge.heads(REPO, "main", BRANCH) is None
-
-
 async def test_people_are_trusted_by_their_write_access_or_by_name(
     scene: Scene, forge: Forge
 ) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fleetbot.devkit.docs.markdown import block, code, page, plain, table
 from fleetbot.devkit.docs.schema import Shape, default, schemas, words
-from fleetbot.runner.config import Config
+from fleetbot.runner.config import ConfigFile
 from fleetbot.settings import Settings
 
 _NUMBERED = re.compile(r"\[\[?([\w.]+)\]\]?")
@@ -116,7 +116,7 @@ def _continue(sections: list[Section], line: str) -> None:
 def runner(text: str) -> str:
     """`configuration-runner.md` out of config.example.toml."""
     intro, sections = read_toml(text)
-    tables = _tables(schemas([Config]), "Config")
+    tables = _tables(schemas([ConfigFile]), "ConfigFile")
     _check("config.example.toml", sections, tables)
     return page(
         "Configuration of the runner",

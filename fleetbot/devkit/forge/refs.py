@@ -5,10 +5,12 @@ However a ref moves (a push, a merge, a commit made here), :func:`refs_changed` 
 
 from __future__ import annotations
 
+from functools import partial
+
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.git import ZERO
 from fleetbot.devkit.forge.references import references
-from fleetbot.devkit.forge.state import Access, Account, Repo, Ticket, World
+from fleetbot.devkit.forge.state import Access, Account, Pull, Repo, Ticket, World
 
 
 async def refs_changed(world: World, notify: Notifier, repo: Repo, actor: Account) -> None:
@@ -57,8 +59,17 @@ async def _follow(
         if pull and ticket.state == "open" and pull.head == branch and pull.head_sha != new:
             pull.head_sha = new
             ticket.updated = world.now()
-            await repo.git.set_ref(f"refs/pull/{ticket.number}/head", new)
-            await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")
+            await world.pull_refs.follow(partial(_catch_up, notify, repo, actor, ticket, pull))
     if branch == repo.default_branch and old != ZERO:
         for commit in await repo.git.commits(new, f"^{old}"):
             await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)
+
+
+async def _catch_up(
+    notify: Notifier, repo: Repo, actor: Account, ticket: Ticket, pull: Pull
+) -> None:
+    """Files and commits are those of the head from now on; only then is the hook told of it."""
+    head = pull.head_sha
+    await repo.git.set_ref(f"refs/pull/{ticket.number}/head", head)
+    pull.ref_sha = head
+    await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")

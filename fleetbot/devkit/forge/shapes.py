@@ -169,7 +169,7 @@ async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account
     pull = _pull(ticket)
     html = ticket_url(world, repo, ticket)
     base_sha = base_commit(repo, pull)
-    merge_base = await repo.git.merge_base(base_sha, pull.head_sha)
+    merge_base = await repo.git.merge_base(base_sha, pull.ref_sha)
     changes = await pull_changes(repo, pull)
     return {
         **_common(world, repo, ticket),
@@ -206,8 +206,8 @@ def base_commit(repo: Repo, pull: Pull) -> str:
 
 async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
     """What the pull request changes, counted from where it left its base."""
-    merge_base = await repo.git.merge_base(base_commit(repo, pull), pull.head_sha)
-    return await repo.git.changes(merge_base, pull.head_sha) if merge_base else []
+    merge_base = await repo.git.merge_base(base_commit(repo, pull), pull.ref_sha)
+    return await repo.git.changes(merge_base, pull.ref_sha) if merge_base else []
 
 
 async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 from fleetbot.devkit.forge.git import GitRepository
+from fleetbot.devkit.forge.pull_refs import PullRefs
 
 
 class Access(IntEnum):
@@ -96,11 +97,12 @@ class Status:
 
 @dataclass
 class Pull:
-    """The part of a ticket that makes it a pull request."""
+    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands."""
 
     base: str
     head: str
     head_sha: str
+    ref_sha: str
     reviews: list[Review] = field(default_factory=list)
     merged: datetime | None = None
     merged_by: Account | None = None
@@ -178,8 +180,9 @@ class Repo:
 class World:
     """Everything the forge knows, with the look-ups that several places need."""
 
-    def __init__(self, url: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, url: str, now: Callable[[], datetime], pull_refs: PullRefs) -> None:
         self.url = url
+        self.pull_refs = pull_refs
         self._now = now
         self._ids: Iterator[int] = itertools.count(1)
         self.accounts: dict[str, Account] = {}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from urllib.parse import quote
 
 import aiohttp
 
-from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.forge.http import Away, Calls, repo_path
+from fleetbot.runner.forge.http import Calls, repo_path
 from fleetbot.runner.forge.people import People, Trust
 from fleetbot.runner.forge.pulls import Pulls
-from fleetbot.runner.forge.shapes import Comment, Head, Issue, PullRequest, User
+from fleetbot.runner.forge.shapes import Comment, Issue, PullRequest, User
 
 __all__ = ["Comment", "Forge", "Issue", "PullRequest", "Trust"]
 
@@ -56,24 +53,6 @@ class Forge:
             answer = await self._calls.ask("POST", path, {})
             if answer.status != 404:
                 raise self._calls.refused(answer, f"trying the scope {scope}")
-
-    async def heads(self, repo: str, *branches: str) -> dict[str, str] | None:
-        """The newest commits of those of the branches that there are; None where it is not told.
-
-        One quick look, which spares a `git ls-remote`: whoever gets None asks with git.
-        """
-        try:
-            answers = await asyncio.gather(*(self._head(repo, branch) for branch in branches))
-        except (Away, RunFailed):
-            return None
-        found = zip(branches, answers, strict=True)
-        return {branch: commit for branch, commit in found if commit is not None}
-
-    async def _head(self, repo: str, branch: str) -> str | None:
-        answer = await self._calls.send("GET", f"{repo_path(repo)}/branches/{quote(branch)}")
-        if answer.status == 404:
-            return None
-        return self._calls.read(answer, Head, f"reading {repo}'s branch {branch}").commit.id
 
     async def issue(self, repo: str, number: int) -> Issue:
         path = f"{repo_path(repo)}/issues/{number}"

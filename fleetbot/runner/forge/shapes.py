@@ -73,16 +73,6 @@ class PullRequest(msgspec.Struct, frozen=True):
         return within and (head, self.base.ref) == (branch, base)
 
 
-class Commit(msgspec.Struct, frozen=True):
-    id: str
-
-
-class Head(msgspec.Struct, frozen=True):
-    """A branch and its newest commit."""
-
-    commit: Commit
-
-
 class Permission(msgspec.Struct, frozen=True):
     permission: str = "none"
 

@@ -1,4 +1,4 @@
-"""git as the runner uses it."""
+"""git as child processes that always end."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Identity:
 
 
 class Git:
-    """git as the runner uses it: no prompts, no hooks, nothing of anybody's own settings.
+    """git as the runner uses it: no prompts, no hooks, nothing of the person's own settings.
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
@@ -143,6 +143,7 @@ class Git:
             "core.excludesFile": os.devnull,
             "core.logAllRefUpdates": "false",
             "credential.helper": "",
+            "safe.directory": "*",  # where we are root, agents own what they work in
             "advice.detachedHead": "false",
             "gc.auto": "0",
             "maintenance.auto": "false",

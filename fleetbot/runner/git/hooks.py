@@ -9,7 +9,9 @@ from pathlib import Path
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, HooksConfig
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.complete import complete
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 
 Wrap = Callable[[Sequence[str], Path], Awaitable[Sequence[str]]]
 """The command that runs a command inside the agent's sandbox, with this HOME to write."""
@@ -22,9 +24,10 @@ class Hooks:
     What runs inside a sandbox has another HOME than what runs outside.
     """
 
-    def __init__(self, config: HooksConfig, homes: Path) -> None:
+    def __init__(self, config: HooksConfig, homes: Path, quota: Quota | None = None) -> None:
         self._config = config
         self._homes = homes
+        self._quota = quota
 
     def has(self, name: str) -> bool:
         return getattr(self._config, name) is not None
@@ -42,7 +45,10 @@ class Hooks:
             if wrap is not None:
                 argv = await wrap(argv, home)
             own = _environment(env, home)
-            done = await complete(argv, cwd=path, env=own, timeout=hook.timeout_seconds)
+            seconds, quota = hook.timeout_seconds, self._quota
+            done = await complete(argv, cwd=path, env=own, timeout=seconds, quota=quota)
+        except SandboxUnavailable as problem:
+            raise RunFailed(ReasonCode.SANDBOX_UNAVAILABLE, f"hook {name}: {problem}") from None
         except TimeoutError:
             said = f"took longer than {hook.timeout_seconds:g} s"
             raise RunFailed(ReasonCode.HOOK_FAILED, f"hook {name}: {said}") from None

@@ -30,6 +30,7 @@ from fleetbot.runner.git.task_repository import Head, TaskRepository
 from fleetbot.runner.git.tidy import Tidied, Tidying
 from fleetbot.runner.git.worktree import Lent, Worktree, told
 from fleetbot.runner.root import Root
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.wire import Assignment
 
 
@@ -43,13 +44,14 @@ class Workspaces:
         git: Git,
         forge_url: str,
         identity: Identity,
+        quota: Quota | None = None,
     ) -> None:
         self._root = root
         self._config = config
         self._git = git
         self._forge_url = forge_url
         self._identity = identity
-        self._hooks = Hooks(config.hooks, root.hooks_home)
+        self._hooks = Hooks(config.hooks, root.hooks_home, quota)
         self._bounds = Bounds(config.max_files, config.max_mb * MB)
         self._caches: dict[str, Cache] = {}
         self._slots: dict[str, asyncio.Lock] = {}

@@ -12,16 +12,18 @@ from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import together
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError
 from fleetbot.runner.run import briefing, keeping
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
-from fleetbot.runner.run.handover import Handover
+from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.patience import Patience
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
 from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished
 from fleetbot.wire import ReceiptAnswer, ReceiptRequest
 
@@ -30,10 +32,6 @@ _MARGIN = 0.05
 """Of a run's time: what is left for telling, before the orchestrator ends the run itself."""
 _KEEP_SECONDS = 60.0
 _HALT_SECONDS = 5.0
-_MENDABLE = frozenset(
-    {ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT}
-)
-"""What the program may mend once, in the same run."""
 _PASSES = frozenset({ReasonCode.FORGE_UNAVAILABLE, ReasonCode.FORGE_LOGIN_FAILED})
 """What finished work waits for: a forge that is away, a token that somebody replaces."""
 Steps = Callable[[], Coroutine[Any, Any, None]]
@@ -51,6 +49,7 @@ class Attempt:
         setup: Setup,
         record: RunRecord,
         conversation: Conversation,
+        masker: Masker,
         announce: Callable[[str], None],
         settle: Settle,
         note_failure: Callable[[RunFailed], Awaitable[None]],
@@ -59,11 +58,13 @@ class Attempt:
         self._record = record
         self._order = record.order
         self._conversation = conversation
+        self._masker = masker
         self._announce = announce
         self._settle = settle
         self._note_failure = note_failure
         self._patience = Patience(announce, setup.heard)
         self._warned = False
+        self._wrap: Wrap | None = None
         self.taken_away: str | None = None
 
     async def work(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
@@ -74,6 +75,7 @@ class Attempt:
         setup, order = self._setup, self._order
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
+        self._wrap = setup.hook_wrap(order, env)
         async with AsyncExitStack() as stack:
             tree, briefed, _ = await together(
                 self._open_tree(stack, env), self._read_briefing(), acknowledge()
@@ -124,7 +126,8 @@ class Attempt:
         workspaces, order = self._setup.machine.workspaces, self._order
         try:
             env = self._setup.run_env(order)
-            async with workspaces.open(order, env, keep_changes=True) as tree:
+            wrap = self._setup.hook_wrap(order, env)
+            async with workspaces.open(order, env, keep_changes=True, wrap=wrap) as tree:
                 await self._keep(tree, env, _KEEP_SECONDS)
         except RunFailed as failure:
             self._announce(f"the work stays on this machine: {failure.detail}")
@@ -133,7 +136,9 @@ class Attempt:
         workspaces = self._setup.machine.workspaces
         keep = self._record.finished is not None or self._conversation.resumes
         return await self._patience.outlast(
-            lambda: stack.enter_async_context(workspaces.open(self._order, env, keep_changes=keep)),
+            lambda: stack.enter_async_context(
+                workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
+            ),
             self._within(_PREPARE_SECONDS),
         )
 
@@ -156,7 +161,7 @@ class Attempt:
         end: float,
     ) -> bool:
         """Whether what it came to was verified. Raises RunFailed."""
-        handover = Handover(self._setup, self._order, tree, env, self._announce)
+        handover = Handover(self._setup, self._order, tree, env, self._announce, self._masker)
         finished = self._record.finished
         while True:
             if finished is None:
@@ -170,6 +175,8 @@ class Attempt:
                 return answer.verdict is Verdict.VERIFIED
             finished = None
             refuted = answer.reasons if isinstance(answer, ReceiptAnswer) else (answer,)
+            forge, order = self._setup.machine.forge, self._order
+            briefed = await briefing.read_again(forge, briefed, order.repo, order.issue)
 
     async def _hand_over(
         self, handover: Handover, finished: Finished, end: float
@@ -184,7 +191,7 @@ class Attempt:
         try:
             request = await self._patience.outlast(deliver, until, _PASSES)
         except RunFailed as failure:
-            if failure.reason not in _MENDABLE or self._warned:
+            if failure.reason not in MENDABLE or self._warned:
                 raise
             self._warned = True
             await self._record.promise(NotPushed())
@@ -196,7 +203,7 @@ class Attempt:
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await tree.run_hook("after_run", env)
+            await tree.run_hook("after_run", env, self._wrap)
         except RunFailed as failure:
             self._announce(f"after the run: {failure.detail}")
 
@@ -204,7 +211,7 @@ class Attempt:
 def restarted() -> RunFailed:
     """Nobody knows what the program had come to when the runner was killed."""
     return RunFailed(
-        ReasonCode.RUNNER_STOPPED,
+        ReasonCode.RUNNER_RESTARTED,
         "the runner was restarted while the agent was at work; a retry goes on",
     )
 

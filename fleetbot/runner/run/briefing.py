@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from fleetbot.runner.concurrency import together
+from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Comment, Forge, Issue
 from fleetbot.runner.run.prompt import CommentContext, IssueContext
 from fleetbot.runner.run.wording import shortened
@@ -43,6 +44,14 @@ async def read(forge: Forge, repo: str, number: int) -> Briefing:
         issue.author in trust.trusted,
         tuple(sorted(trust.unknown)),
     )
+
+
+async def read_again(forge: Forge, before: Briefing, repo: str, number: int) -> Briefing:
+    """What people have written meanwhile; where that cannot be read, what is known already."""
+    try:
+        return await read(forge, repo, number)
+    except RunFailed:
+        return before
 
 
 def about_trust(briefing: Briefing) -> str:

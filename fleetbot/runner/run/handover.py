@@ -1,4 +1,4 @@
-"""From a finished worktree to a receipt: leftovers, push, pull request."""
+"""From a finished worktree to a receipt: judged here, pushed, shown in a pull request."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from fleetbot.runner.git.worktree import Work, Worktree
 from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
+MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
+"""Why work is not handed over that the program may mend once, in the same run."""
 _MOST_FILES = 5000
 _MOST_DENIALS = 3
 _SUMMARY_LIMIT = 10_000
@@ -32,41 +35,75 @@ class Handover:
         tree: Worktree,
         env: Mapping[str, str],
         note: Callable[[str], None],
+        masker: Masker,
     ) -> None:
         self._setup = setup
         self._order = order
         self._tree = tree
         self._env = env
         self._note = note
+        self._noted: set[str] = set()
+        self._masker = masker
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
-        """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
+        """Push what there is, have its pull request, write the receipt. Raises RunFailed.
+
+        Safe to call again when it failed: what has reached the forge is found there, and makes
+        neither a second push nor a second pull request.
+        """
         order, tree = self._order, self._tree
         work = await tree.collect(self._leftovers())
         for note in work.notes:
-            self._note(note)
-        if not work.files:
-            raise _nothing_done(finished.permission_denials)
-        self._check_paths(work.files)
-        await self._check_secrets(work)
+            self._note_once(note)
+        await self._judge(work, finished)
         await self._setup.leases.confirm(order.run)  # whoever has the run now pushes in its name
         await tree.push(work)
-        head, files = work.head, work.files
-        self._note(f"pushed {head[:10]} to {order.branch}")
+        self._note_once(f"pushed {work.head[:10]} to {order.branch}")
         summary = self._summary(finished.summary, work)
-        pull = await present(self._setup, order, tree.start.base, summary, self._note)
-        if not await self._setup.machine.forge.pulls.await_head(order.repo, pull.number, head):
-            self._note("the forge has not noticed the push yet; the check will wait for it")
+        pull = await present(self._setup, order, tree.start.base, summary, self._note_once)
+        await self._await_push(pull, work.head)
         return ReceiptRequest(
             run=order.run,
             pull_request=pull.number,
             branch=order.branch,
-            head=head,
-            files=files[:_MOST_FILES],
+            head=work.head,
+            files=work.files[:_MOST_FILES],
             summary=summary,
-            artifacts=self._artifacts(pull, head),
+            artifacts=self._artifacts(pull, work.head),
             usage=usage,
         )
+
+    def _leftovers(self) -> str | None:
+        """The message for a commit of what the program leaves; None to leave it."""
+        if not self._setup.agent.commit_leftovers:
+            return None
+        return subject_of(self._order.title, self._order.issue)
+
+    async def _judge(self, work: Work, finished: Finished) -> None:
+        """Whether it may be handed over, before anything leaves the machine. Raises RunFailed."""
+        if not work.files and finished.permission_denials:
+            raise _not_allowed(finished.permission_denials)
+        if merged := await self._merged(work):
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                f"pull request #{merged.number} was merged, and the agent added nothing to it; "
+                "say in the issue what else should change, then retry",
+            )
+        if not work.files:
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                "the agent ended and the branch does not differ from its base; "
+                "say in the issue what should change, then retry",
+            )
+        self._check_paths(work.files)
+        await self._check_secrets(work)
+
+    async def _merged(self, work: Work) -> PullRequest | None:
+        """The pull request that was merged with all that there is to hand over."""
+        if work.files and work.head != self._tree.start.remote:
+            return None
+        order, pulls = self._order, self._setup.machine.forge.pulls
+        return await pulls.merged(order.repo, order.branch, self._tree.start.base)
 
     def _check_paths(self, files: tuple[str, ...]) -> None:
         """Once a workflow is on a branch of the forge, its CI may run it with secrets."""
@@ -84,15 +121,20 @@ class Handover:
                 "in none of them, which is more than to delete it in another commit.",
             )
 
-    def _leftovers(self) -> str | None:
-        """The message for a commit of what the program leaves; None to leave it."""
-        if not self._setup.agent.commit_leftovers:
-            return None
-        return subject_of(self._order.title, self._order.issue)
-
     def _summary(self, said: str, work: Work) -> str:
         text = said.strip() or "\n".join(f"- {subject}" for subject in work.subjects)
-        return self._setup.mask(text)[:_SUMMARY_LIMIT]
+        return self._masker.text(text)[:_SUMMARY_LIMIT]
+
+    async def _await_push(self, pull: PullRequest, head: str) -> None:
+        pulls = self._setup.machine.forge.pulls
+        if not await pulls.await_head(self._order.repo, pull.number, head):
+            self._note_once("the forge has not noticed the push yet; the check will wait for it")
+
+    def _note_once(self, text: str) -> None:
+        """However often the forge is away meanwhile."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     def _artifacts(self, pull: PullRequest, head: str) -> tuple[Artifact, ...]:
         order, url = self._order, self._setup.machine.forge.url
@@ -109,14 +151,8 @@ class Handover:
         )
 
 
-def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
-    """Why the branch does not differ from its base: the program could not, or saw no need."""
-    if not denials:
-        return RunFailed(
-            ReasonCode.NO_CHANGES,
-            "the agent ended and the branch does not differ from its base; "
-            "say in the issue what should change, then retry",
-        )
+def _not_allowed(denials: tuple[PermissionDenial, ...]) -> RunFailed:
+    """Why the branch does not differ from its base, as far as the program said."""
     refused = "; ".join(f"{denial.tool}: {denial.summary}" for denial in denials[:_MOST_DENIALS])
     more = len(denials) - _MOST_DENIALS
     return RunFailed(

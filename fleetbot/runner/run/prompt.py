@@ -56,7 +56,9 @@ class Context:
     (`limits.prompt_chars`); longer texts are cut, and say so. `earlier`: subjects of the commits an
     earlier attempt left. `messages`: what people said that did not reach a running program.
     `refuted`: why the last result did not hold. `resumed`: the program goes on with its own
-    session, which knows what it was told.
+    session, which knows what it was told. `afresh`: it had one, which cannot be gone on with.
+    `commits`: the program has to commit itself. `kept`: what there is from `earlier` was kept of an
+    attempt that did not come to a result, and is not on the branch of the forge.
     """
 
     agent: str
@@ -73,6 +75,9 @@ class Context:
     messages: tuple[str, ...] = ()
     refuted: tuple[str, ...] = ()
     resumed: bool = False
+    afresh: bool = False
+    commits: bool = False
+    kept: bool = False
 
 
 _SAMPLE = Context(

@@ -1,28 +1,47 @@
-"""Questions and permission requests of an agent program, carried to people and back."""
+"""Questions and permission requests of an agent program, carried to people and back.
+
+Their words are the program's: masked like all that leaves a run, and of a size that a room, the
+journal and a person can take.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import Any
+
+import msgspec
 
 from fleetbot.runner.link import Link, Refused, Superseded, Unauthorized
+from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Answer, Question, Session
+from fleetbot.runner.session.text import clipped
 from fleetbot.wire import AskAnswer, AskRequest
 
 _WAIT = 20.0
 _SHORT = 200
 _MOST_OPTIONS = 20
+REQUEST_LIMIT = 16 * 1024  # bytes of JSON
+_CUTS = ((4000, 100), (1000, 50), (200, 20))  # characters of a text, entries of a list or an object
 
 
 class Questions:
     """The open questions of one run. What nobody answers within `seconds` is denied."""
 
-    def __init__(self, link: Link, run: str, seconds: float, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        run: str,
+        seconds: float,
+        note: Callable[[str], None],
+        masker: Masker,
+    ) -> None:
         self._link = link
         self._run = run
         self._seconds = seconds
         self._note = note
+        self._masker = masker
         self._open: dict[str, asyncio.Task[None]] = {}
 
     def ask(self, session: Session, question: Question) -> None:
@@ -49,13 +68,14 @@ class Questions:
             self._note(f"answered, {verdict}{said}")
 
     async def _answer(self, question: Question) -> Answer:
+        mask = self._masker.text
         request = AskRequest(
             # Programs begin to count anew at each start, and no answer may count for two questions.
             id=secrets.token_hex(8),
             kind=question.kind,
-            title=question.title[:_SHORT],
-            request=question.request,
-            options=tuple(option[:_SHORT] for option in question.options[:_MOST_OPTIONS]),
+            title=mask(question.title)[:_SHORT],
+            request=bounded(self._masker.tree(question.request)),
+            options=tuple(mask(option)[:_SHORT] for option in question.options[:_MOST_OPTIONS]),
             expires_seconds=self._seconds,
         )
         try:
@@ -75,3 +95,30 @@ class Questions:
         while said.state == "waiting":
             said = await link.outlast(lambda: link.answer(run, request.id, _WAIT))
         return said
+
+
+def bounded(request: dict[str, Any]) -> dict[str, Any]:
+    """The request, its long texts and lists cut so that it has at most `REQUEST_LIMIT` bytes."""
+    cut = request
+    for characters, entries in _CUTS:
+        if _size(cut) <= REQUEST_LIMIT:
+            return cut
+        cut = _cut(request, characters, entries)
+    if _size(cut) <= REQUEST_LIMIT:
+        return cut
+    return {"request": clipped(msgspec.json.encode(request).decode(), REQUEST_LIMIT // 8)}
+
+
+def _size(request: dict[str, Any]) -> int:
+    return len(msgspec.json.encode(request))
+
+
+def _cut(value: Any, characters: int, entries: int) -> Any:
+    if isinstance(value, str):
+        return clipped(value, characters)
+    if isinstance(value, dict):
+        few = list(value.items())[:entries]
+        return {clipped(key, characters): _cut(v, characters, entries) for key, v in few}
+    if isinstance(value, list):
+        return [_cut(v, characters, entries) for v in value[:entries]]
+    return value

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
+from fleetbot.runner.git.hooks import Wrap
+from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.link import Link
 from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
 from fleetbot.runner.run.runlog import Batching
-from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox import bubblewrap, process
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.masking import Masker, is_secret
 from fleetbot.runner.session.contract import Adapter
@@ -64,11 +67,31 @@ class Setup:
 
     @property
     def sandbox(self) -> Sandbox | None:
-        """Wherever the runner's root is, the agent sees nothing of it but what is its own."""
+        """The agent sees nothing that is the runner's, wherever that is, but what is its own."""
         if self.agent.sandbox != "bubblewrap":
             return None
-        box = self.agent.bubblewrap
-        return msgspec.structs.replace(box, hidden=(*box.hidden, self.machine.config.runner.root))
+        box, config = self.agent.bubblewrap, self.machine.config
+        private = (str(path) for path in config.private if path.exists())
+        return msgspec.structs.replace(box, hidden=(*box.hidden, *private))
+
+    def hook_wrap(self, order: Assignment, env: Mapping[str, str]) -> Wrap | None:
+        """How hooks of this run get into the agent's sandbox; None where it has none."""
+        if (box := self.sandbox) is None:
+            return None
+        slot = Slot.of(self.machine.config.root, order.repo, order.branch)
+        cache = self.machine.workspaces.cache(order.repo)
+
+        async def wrap(argv: Sequence[str], home: Path) -> Sequence[str]:
+            return await bubblewrap.wrap(
+                box,
+                argv,
+                cwd=slot.worktree,
+                writable=(home, slot.task_git),
+                readable=(cache.path,),
+                path=env.get("PATH"),
+            )
+
+        return wrap
 
     def secrets(self) -> tuple[str, ...]:
         """The runner's own secrets, which an agent program never gets and a log never shows."""
@@ -84,11 +107,16 @@ class Setup:
         looks = {name: value for name, value in passed.items() if _looks_secret(name, value)}
         return looks | self._own_secrets()
 
-    def mask(self, text: str) -> str:
-        return Masker({}, self.secrets()).text(text)
+    def masker(self) -> Masker:
+        """For one run: over everything that leaves it, with the runner's secrets and the agent's.
 
-    def say(self, text: str) -> None:
-        self.machine.say(self.agent.name, self.mask(text))
+        The runner's are looked up for each text, as tokens are renewed.
+        """
+        passed = {name: os.environ[name] for name in self.agent.env if name in os.environ}
+        return Masker(passed, self.secrets)
+
+    def say(self, text: str, masker: Masker | None = None) -> None:
+        self.machine.say(self.agent.name, (masker or self.masker()).text(text))
 
     def run_env(self, order: Assignment) -> dict[str, str]:
         """The whole environment of the agent program in this run. Raises RunFailed."""

@@ -42,13 +42,19 @@ class Worker:
         self._setup = setup
         self._record = record
         self._order = record.order
+        self._masker = setup.masker()
         self._log = RunLog(
-            record.log, setup.link, record.order.run, mask=setup.mask, batching=setup.batching
+            record.log,
+            setup.link,
+            record.order.run,
+            mask=self._masker.text,
+            batching=setup.batching,
         )
         self._attempt = Attempt(
             setup,
             record,
-            Conversation(setup, record, self._log),
+            Conversation(setup, record, self._log, self._masker),
+            self._masker,
             self._announce,
             self._settle,
             self._note_failure,
@@ -188,7 +194,7 @@ class Worker:
         except Exception as problem:
             # A fault of the runner must not leave the task hanging until its lease runs out.
             said = "".join(traceback.format_exception(problem))
-            _LOGGER.error("run %s: %s", self._order.run, self._setup.mask(said))
+            _LOGGER.error("run %s: %s", self._order.run, self._masker.text(said))
             await self._fail(fault(problem))
 
     async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:
@@ -223,7 +229,7 @@ class Worker:
         self._setup.heard(failure)
         request = FailRequest(
             reason=failure.reason,
-            detail=self._setup.mask(failure.detail)[:_DETAIL_LIMIT],
+            detail=self._masker.text(failure.detail)[:_DETAIL_LIMIT],
             usage=self._record.usage,
             until=failure.until,
         )
@@ -246,7 +252,7 @@ class Worker:
 
     def _say(self, text: str) -> None:
         order = self._order
-        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}")
+        self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}", self._masker)
 
 
 async def _acknowledged_before() -> None:

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.runner.sandbox import keeper
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 
 _HIERARCHY = Path("/sys/fs/cgroup")
 _CPU_PERIOD = 100_000  # microseconds
@@ -28,11 +29,7 @@ _REMEDY = (
 )
 
 
-class BoundsUnavailable(RuntimeError):
-    """A bound on programs was asked for and cannot be kept here; the text says what to do."""
-
-
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class Quota(msgspec.Struct, frozen=True, kw_only=True):
     """The most that one program of a run may use, with all it starts. None: no bound.
 
     `cpu_percent` is of one core: 200 is two cores.
@@ -43,7 +40,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     cpu_percent: Annotated[int, Meta(gt=0)] | None = None
 
     def controllers(self) -> set[str]:
-        """The kernel's controllers that keep these bounds."""
+        """The kernel's controllers that keep this quota."""
         return {name for bound, name in _CONTROLLERS.items() if getattr(self, bound) is not None}
 
     def settings(self) -> dict[str, str]:
@@ -66,27 +63,27 @@ class Cgroups:
     controllers: frozenset[str] = frozenset()
     _numbers: itertools.count[int] = field(default_factory=itertools.count, compare=False)
 
-    def place_for(self, run: str, bounds: Bounds | None) -> tuple[str | None, dict[str, str]]:
+    def place_for(self, run: str, quota: Quota | None) -> tuple[str | None, dict[str, str]]:
         """Where a child goes, and the settings of that group; nowhere if it is of no run.
 
-        Raises BoundsUnavailable.
+        Raises SandboxUnavailable.
         """
-        if bounds is not None:
-            self.check(bounds)
+        if quota is not None:
+            self.check(quota)
         if self.base is None or not run:
             return None, {}
         name = f"{run}-{os.getpid()}-{next(self._numbers)}"
-        return str(self.base / name), bounds.settings() if bounds else {}
+        return str(self.base / name), quota.settings() if quota else {}
 
-    def check(self, bounds: Bounds) -> None:
-        """Raises BoundsUnavailable if these bounds cannot be kept."""
-        if missing := bounds.controllers() - self.controllers:
+    def check(self, quota: Quota) -> None:
+        """Raises SandboxUnavailable if this quota cannot be kept."""
+        if missing := quota.controllers() - self.controllers:
             why = (
                 "this process has no cgroup of its own"
                 if self.base is None
                 else f"its cgroup has no controller {', '.join(sorted(missing))}"
             )
-            raise BoundsUnavailable(f"limits: {why}; {_REMEDY}")
+            raise SandboxUnavailable(f"limits: {why}; {_REMEDY}")
 
 
 def find_own(hierarchy: Path = _HIERARCHY, own: str | None = None) -> Path | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.process import Process
 
 Watch = Callable[[bytes], None]
@@ -37,29 +37,29 @@ async def complete(
     given: bytes = b"",
     watch: Watch | None = None,
     patient: bool = False,
-    bounds: Bounds | None = None,
+    quota: Quota | None = None,
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and all it started are ended.
 
     It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
-    Its exit is its end, and that of whatever it started: a service it left does not keep it open.
     `patient`: the `timeout` counts from the last time that it wrote to stderr.
-    Raises OSError if it cannot be started, TimeoutError after `timeout` seconds, BoundsUnavailable.
+    Its exit is its end, and that of whatever it started: a service it left does not keep it open.
+    Raises OSError if it cannot be started, SandboxUnavailable if the `quota` cannot be kept,
+    TimeoutError after `timeout` seconds.
     """
-    process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), bounds=bounds)
+    process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), quota=quota)
     stdout, stderr = bytearray(), bytearray()
-    now = asyncio.get_running_loop().time
     clock = asyncio.timeout(timeout)
 
-    def heard() -> None:
+    def spoke() -> None:
         if patient:
-            with contextlib.suppress(RuntimeError):  # it is over: these are last words
-                clock.reschedule(now() + timeout)
+            with contextlib.suppress(RuntimeError):  # the time is up already
+                clock.reschedule(asyncio.get_running_loop().time() + timeout)
 
     streams = asyncio.gather(
         _read(process.stdout, stdout, watch),
-        _read(process.stderr, stderr, heard=heard),
+        _read(process.stderr, stderr, heard=spoke),
         process.feed(given),
     )
     try:

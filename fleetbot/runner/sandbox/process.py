@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequen
 from pathlib import Path
 
 from fleetbot.runner.sandbox import cgroup, keeper
-from fleetbot.runner.sandbox.cgroup import Bounds
+from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.nursery import NURSERY
 
 MARKER = "FLEETBOT_RUN"
@@ -29,6 +29,7 @@ _SWEEP_PAUSE = 0.02
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 Reading = tuple[asyncio.StreamReader, asyncio.BaseTransport]
+_HALVES = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -76,9 +77,16 @@ def build_env(
 
 def clean_text(raw: bytes, dropped: int = 0) -> str:
     """Readable text of an output line: UTF-8, no terminal escapes, last state of a progress bar."""
-    text = raw.rstrip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace")
-    text = _CONTROLS.sub("", _ESCAPES.sub("", text))
+    text = readable(raw.rstrip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace"))
     return f"{text} … [{dropped} more bytes of this line were dropped]" if dropped else text
+
+
+def readable(text: str) -> str:
+    """Text that can be encoded and shown: no terminal escapes, no NUL, no half of a character.
+
+    JSON can name half of an emoji (`\\ud83d`), which no encoding has a form for.
+    """
+    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", _CONTROLS.sub("", _ESCAPES.sub("", text)))
 
 
 async def read_lines(stream: asyncio.StreamReader, limit: int = LINE_LIMIT) -> AsyncIterator[str]:
@@ -120,15 +128,15 @@ class Process:
         cwd: Path,
         env: Mapping[str, str],
         stdin: bool = False,
-        bounds: Bounds | None = None,
+        quota: Quota | None = None,
     ) -> Process:
         """Start `argv` in a session of its own; `stdin` is /dev/null unless a pipe is asked for.
 
-        Raises OSError if the program cannot be executed, BoundsUnavailable if the `bounds` cannot
-        be kept here.
+        Raises OSError if the program cannot be executed, SandboxUnavailable if the `quota`
+        cannot be kept here.
         """
         run = env.get(MARKER, "")
-        place, limits = cgroup.current().place_for(run, bounds)
+        place, limits = cgroup.current().place_for(run, quota)
         wanted = {
             "argv": [os.fspath(word) for word in argv],
             "cwd": str(cwd),
@@ -259,6 +267,9 @@ class _Pipes:
     def __init__(self, stdin: bool) -> None:
         self.stdout, child_stdout = os.pipe()
         self.stderr, child_stderr = os.pipe()
+        for end in (child_stdout, child_stderr):
+            # A sandbox may make the child another user, who opens /dev/stdout by its permissions.
+            os.fchmod(end, 0o666)
         keeper_orders, self.orders = os.pipe()
         self.reports, keeper_reports = os.pipe()
         self.stdin: int | None = None

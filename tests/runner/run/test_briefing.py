@@ -11,7 +11,7 @@ from fleetbot.runner.forge.shapes import Comment, Issue, User
 from fleetbot.runner.run.briefing import Briefing, about_trust, fitted, telling
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.orchestrator import Finding
-from tests.runner.scene import REPO, Scene
+from tests.runner.scene import REPO, WRITES_A_FILE, Scene
 from tests.runner.test_agents import configured
 
 ROOM = 8000
@@ -92,6 +92,40 @@ async def test_a_program_is_told_that_older_comments_are_left_out(scene: Scene) 
     assert "Comment 11." in log
     assert "Comment 3." not in log
     assert "(4 older comments are left out here" in log
+
+
+async def test_what_people_write_while_a_result_is_checked_is_told_with_the_reasons(
+    scene: Scene,
+) -> None:
+    order = await scene.order()
+    scene.orchestrator.holds_verdicts = True
+    scene.orchestrator.findings.append(Finding(Verdict.REFUTED, ("it must say goodbye",)))
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner('cat "$FLEETBOT_PROMPT_FILE"; date >> d.txt'):
+        await scene.orchestrator.until(lambda o: len(o.receipts) == 1)
+        comments = f"/repos/{REPO}/issues/{order.issue}/comments"
+        await scene.call("POST", comments, {"body": "In French, please."})
+        scene.orchestrator.holds_verdicts = False
+        scene.orchestrator.judge(next(iter(scene.orchestrator.verdicts)))
+        await scene.orchestrator.changed()
+        await scene.settled(order)
+
+    first, second = scene.orchestrator.log_of(order.run).split("receipt refuted")
+    assert "In French, please." not in first
+    assert "In French, please." in second
+
+
+async def test_a_retry_is_told_that_nobody_has_checked_what_it_starts_from(scene: Scene) -> None:
+    first = await scene.order()
+    await scene.carry_out(f"{WRITES_A_FILE}; exit 3", first)
+    again = await scene.order(issue=first.issue, attempt=2)
+
+    await scene.carry_out('cat "$FLEETBOT_PROMPT_FILE"; date > d.txt', again)
+
+    log = scene.orchestrator.log_of(again.run)
+    assert "did not come to a result" in log
+    assert "- Add a greeting" in log
 
 
 async def test_whom_the_forge_does_not_tell_of_is_named_in_the_runs_log(scene: Scene) -> None:

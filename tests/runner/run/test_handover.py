@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire import Assignment
 from tests.runner.scene import REPO, WRITES_A_FILE, Scene
 
@@ -153,3 +156,131 @@ async def test_a_forge_that_stumbles_at_the_pull_request_makes_no_second_one(
 
     assert len(await scene.pulls()) == 1
     assert scene.orchestrator.failures == {}
+
+
+class Paused:
+    """A run whose agent waits in the middle, at work, until it may go on."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.gate = scene.root / "gate"
+        self.begins = f"echo at work; until test -e {self.gate}; do sleep 0.02; done; "
+
+    @asynccontextmanager
+    async def run(
+        self, scene: Scene, order: Assignment, rest: str, **parts: str
+    ) -> AsyncIterator[None]:
+        """Within the block the agent is at work; behind it the run has ended."""
+        await scene.orchestrator.assign(order)
+        async with scene.runner(self.begins + rest, **parts):
+            await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+            yield
+            self.gate.touch()
+            await scene.settled(order)
+
+
+@pytest.fixture
+def paused(scene: Scene) -> Paused:
+    return Paused(scene)
+
+
+@pytest.mark.parametrize("how", ["merge --no-edit", "rebase"])
+async def test_what_a_colleague_brought_into_the_base_meanwhile_is_not_the_agents(
+    scene: Scene, paused: Paused, how: str
+) -> None:
+    order = await scene.order(forbidden_paths=(".forgejo/workflows/",))
+    rest = (
+        f"{WRITES_A_FILE} && git fetch -q {scene.forge.url}/{REPO}.git main && git {how} FETCH_HEAD"
+    )
+
+    async with paused.run(scene, order, rest):
+        theirs = {".forgejo/workflows/ci.yml": "on: push", "theirs.txt": "theirs"}
+        await scene.forge.commit(REPO, "main", theirs, "CI", by="ada")
+
+    assert scene.orchestrator.failures == {}
+    assert scene.orchestrator.receipts[0].files == ("hello.txt",)
+
+
+async def merged_meanwhile(
+    scene: Scene, paused: Paused, rest: str, style: str, *, delete: bool
+) -> tuple[Assignment, Any]:
+    """A second attempt during which ada merges the first one's pull request."""
+    first = await scene.order()
+    await scene.carry_out(WRITES_A_FILE, first)
+    (pull,) = await scene.pulls()
+    order = await scene.order(issue=first.issue, attempt=2)
+    async with paused.run(scene, order, rest):
+        await scene.merge(pull["number"], {"Do": style, "head_commit_id": pull["head"]["sha"]})
+        if delete:
+            await scene.forge.delete_branch(REPO, order.branch, by="ada")
+    return order, pull
+
+
+@pytest.mark.parametrize("style", ["merge", "squash"])
+@pytest.mark.parametrize("delete", [True, False])
+async def test_a_pull_request_merged_meanwhile_is_told_where_nothing_was_added(
+    scene: Scene, paused: Paused, style: str, delete: bool
+) -> None:
+    order, pull = await merged_meanwhile(scene, paused, "true", style, delete=delete)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.NO_CHANGES
+    assert f"#{pull['number']} was merged" in failure.detail
+    assert len(await scene.pulls()) == 1
+
+
+@pytest.mark.parametrize("style", ["merge", "squash"])
+@pytest.mark.parametrize("delete", [True, False])
+async def test_what_was_added_to_one_that_was_merged_meanwhile_gets_another(
+    scene: Scene, paused: Paused, style: str, delete: bool
+) -> None:
+    order, pull = await merged_meanwhile(scene, paused, "date > d.txt", style, delete=delete)
+
+    receipt = scene.orchestrator.receipts[-1]
+    assert receipt.run == order.run
+    assert receipt.pull_request != pull["number"]
+    assert "d.txt" in receipt.files
+
+
+async def test_work_is_not_lost_with_a_branch_that_somebody_deletes_meanwhile(
+    scene: Scene, paused: Paused
+) -> None:
+    first = await scene.order()
+    await scene.carry_out(WRITES_A_FILE, first)
+    order = await scene.order(issue=first.issue, attempt=2)
+
+    async with paused.run(scene, order, "date > d.txt"):
+        await scene.forge.delete_branch(REPO, order.branch, by="ada")
+
+    assert scene.orchestrator.receipts[-1].files == ("d.txt", "hello.txt")
+    assert scene.on_forge("rev-parse", order.branch) == scene.orchestrator.receipts[-1].head
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "applied"),
+    [
+        ("POST", "git-receive-pack$", False),
+        ("POST", "git-receive-pack$", True),
+        ("GET", "/pulls$", False),
+        ("POST", "/pulls$", False),
+        ("POST", "/pulls$", True),
+        ("GET", r"/pulls/\d+$", False),
+    ],
+)
+async def test_a_forge_that_goes_away_at_any_step_is_handed_the_work_once(
+    scene: Scene, method: str, path: str, applied: bool
+) -> None:
+    order, starts, pushes = await scene.order(), scene.root / "starts", scene.root / "pushes"
+    hook = scene.forge.repo(REPO).git.path / "hooks" / "post-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ngrep refs/heads >> {pushes}\n")
+    hook.chmod(0o755)
+    scene.forge.fail_next(method, path, 503, retry_after=3600, applied=applied)
+
+    await scene.carry_out(f"echo started >> {starts}; {WRITES_A_FILE}; date > d.txt", order)
+
+    (pull,) = await scene.pulls()
+    assert scene.orchestrator.failures == {}
+    assert len(starts.read_text().splitlines()) == 1
+    assert len(pushes.read_text().splitlines()) == 1
+    assert scene.orchestrator.receipts[0].head == pull["head"]["sha"]
+    assert scene.orchestrator.log_of(order.run).count("pull request #") == 1

@@ -90,6 +90,32 @@ def test_it_is_told_the_issue_again_where_that_was_edited() -> None:
     assert "In a file." in text
 
 
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_program_is_told_to_commit_only_where_nobody_does_it_for_it(resumed: bool) -> None:
+    for commits in (True, False):
+        text = told(resumed=resumed, commits=commits, refuted=("the diff is empty",)).lower()
+
+        assert ("commit it here" in text or "commit here" in text) == commits
+        assert ("mend that, commit, and end" in text) == commits
+        assert ("need not commit" in text) == (not commits and not resumed)
+
+
+def test_a_program_that_lost_its_session_is_told_that_it_begins_anew() -> None:
+    assert "You begin anew in the\nsame worktree" in told(afresh=True)
+    assert "anew" not in told(afresh=False)
+
+
+def test_it_is_told_honestly_what_it_starts_from() -> None:
+    on_branch = told(earlier=("Add a greeting",))
+    kept = told(earlier=("Add a greeting", "What was left"), kept=True)
+
+    assert "on the branch, by an earlier attempt or by people" in on_branch
+    assert "your worktree starts from it" in kept
+    assert "Nobody has checked them" in kept
+    assert "- What was left" in kept
+    assert "on the branch, by" not in kept
+
+
 def test_what_is_left_out_for_its_length_is_said() -> None:
     assert "(7 older comments are left out here" in told(older=7)
 
@@ -136,7 +162,7 @@ def test_a_prompt_of_a_megabyte_is_whole() -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{ isue.title }}", "'isue' is undefined; known are agent, attempt, base"),
+        ("{{ isue.title }}", "'isue' is undefined; known are afresh, agent, attempt"),
         ("{{ issue.titel }}", "no attribute 'titel'"),
         ("{% if issue %}", "line 1"),
         ("{{ issue.title | shout }}", "No filter named 'shout'"),

@@ -102,7 +102,7 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
         await scene.settled(order)
 
     failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.RUNNER_STOPPED
+    assert failure.reason is ReasonCode.RUNNER_RESTARTED
     assert "restarted" in failure.detail
     assert scene.orchestrator.receipts == []
 
@@ -424,6 +424,17 @@ async def test_a_drained_agent_takes_nothing_until_it_is_welcome_again(scene: Sc
 
     (answer,) = scene.orchestrator.verdicts.values()
     assert answer.verdict is Verdict.VERIFIED
+
+
+async def test_an_agent_that_is_held_to_be_unwell_is_looked_at_and_registers_again(
+    scene: Scene,
+) -> None:
+    async with scene.runner("true"):
+        await scene.orchestrator.until(lambda o: o.claims != [])
+        scene.orchestrator.check = True
+        await scene.orchestrator.until(lambda o: len(o.registered) > 1)
+
+    assert all(line.ok for line in scene.orchestrator.registered[-1].health)
 
 
 async def test_a_root_that_was_there_already_is_closed_to_others(scene: Scene) -> None:

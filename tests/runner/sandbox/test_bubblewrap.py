@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -14,52 +13,22 @@ import pytest
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Finished, LogLine, build
-from fleetbot.runner.sandbox.bubblewrap import Sandbox, SandboxUnavailable, probe
+from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.process import survivors
 from tests.runner.adapters.agents import COMMIT, Agent
-from tests.runner.adapters.harness import RUN, Place, collect, end, git, of
+from tests.runner.adapters.harness import RUN, Place, collect, end, of
+from tests.runner.boxes import found_sandbox
 
 
 @pytest.fixture
 async def sandbox() -> Sandbox:
-    program = shutil.which("bwrap") or _bundled()
-    found = Sandbox(program=program or "bwrap")
-    try:
-        await probe(found)
-    except SandboxUnavailable as problem:
-        pytest.skip(str(problem))
-    return found
-
-
-def _bundled() -> str | None:
-    spec = importlib.util.find_spec("codex_cli_bin")
-    where = (spec and spec.submodule_search_locations) or []
-    return next((str(Path(p, "codex-resources", "bwrap")) for p in where), None)
+    return await found_sandbox()
 
 
 async def run(place: Place, script: str, **settings: Any) -> tuple[list[str], Finished]:
     adapter = build("command", {"argv": ["sh", "-c", script]})
     events = await collect(await adapter.launch(place.spec(**settings)))
     return [line.text for line in of(events, LogLine)], end(events)
-
-
-async def test_the_worktree_and_its_git_directory_can_be_written_and_no_other_worktrees(
-    place: Place,
-    sandbox: Sandbox,
-) -> None:
-    common = place.repo / ".git"
-    for number in (1, 2):
-        tree = place.repo.parent / f"tree-{number}"
-        git(place.repo, "worktree", "add", "-q", "-b", f"fleet/{number}", str(tree))
-    tree, others = place.repo.parent / "tree-1", common / "worktrees" / "tree-2" / "HEAD"
-    script = f"{COMMIT} && {{ echo x > {others} || echo read-only; }}"
-
-    dirs = (common / "worktrees" / "tree-1", common)
-    lines, last = await run(place, script, workdir=tree, git_dirs=dirs, sandbox=sandbox)
-
-    assert last.outcome == "done"
-    assert lines[-1] == "read-only"
-    assert git(tree, "log", "--format=%s").splitlines() == ["Add hello", "init"]
 
 
 async def test_nothing_else_can_be_written_and_homes_are_hidden(
@@ -82,6 +51,7 @@ async def test_a_named_path_can_be_written_and_another_read(
 ) -> None:
     cache, docs = tmp_path / "cache", tmp_path / "docs"
     cache.mkdir()
+    cache.chmod(0o777)
     docs.mkdir()
     (docs / "page").write_text("a page\n")
     box = Sandbox(program=sandbox.program, writable=(str(cache),), readable=(str(docs),))
@@ -104,6 +74,107 @@ async def test_a_hidden_folder_and_a_hidden_file_are_not_seen(
     assert last.outcome == "done"
     assert lines[-1] == "looked"
     assert not [line for line in lines if ":0:" in line or line == "man"]
+
+
+async def test_of_a_path_and_one_inside_it_the_inner_one_decides(
+    place: Place, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet"
+    (fleet / "state" / "docs").mkdir(parents=True)
+    for name in ("config.toml", "guide", "state/journal", "state/docs/page"):
+        (fleet / name).write_text(f"words of {name}\n")
+    box = Sandbox(
+        program=sandbox.program,
+        readable=(str(fleet), str(fleet / "state" / "docs"), str(fleet / "config.toml")),
+        hidden=(str(fleet / "config.toml"), str(fleet / "state")),
+    )
+
+    lines, _last = await run(place, f"find {fleet} -type f -exec cat {{}} +", sandbox=box)
+
+    said = [line for line in lines if line.startswith("words of")]
+    assert sorted(said) == ["words of guide", "words of state/docs/page"]
+
+
+async def test_of_a_program_that_lies_beside_secrets_only_itself_is_seen(
+    place: Place, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet"
+    fleet.mkdir()
+    (fleet / "config.toml").write_text("token")
+    (fleet / "agent.sh").write_text(f"#!/bin/sh\nls -A {fleet}\n")
+    (fleet / "agent.sh").chmod(0o755)
+    adapter = build("command", {"argv": [str(fleet / "agent.sh")]})
+
+    events = await collect(await adapter.launch(place.spec(sandbox=sandbox)))
+
+    assert [line.text for line in of(events, LogLine)] == ["agent.sh"]
+
+
+async def test_a_program_that_is_reached_by_links_finds_its_code(
+    place: Place, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    package = tmp_path / "node" / "lib" / "node_modules" / "tool"
+    package.mkdir(parents=True)
+    (package / "words").write_text("found\n")
+    script = '#!/usr/bin/env bash\ncat "$(dirname "$(realpath "$0")")/words"\n'
+    (package / "cli.sh").write_text(script)
+    (package / "cli.sh").chmod(0o755)
+    programs = tmp_path / "node" / "bin"
+    programs.mkdir()
+    (programs / "tool").symlink_to("../lib/node_modules/tool/cli.sh")
+    (tmp_path / "current").symlink_to("node")
+    adapter = build("command", {"argv": [str(tmp_path / "current" / "bin" / "tool")]})
+
+    events = await collect(await adapter.launch(place.spec(sandbox=sandbox)))
+
+    assert [line.text for line in of(events, LogLine)] == ["found"], end(events)
+
+
+async def test_files_of_roots_cannot_be_read(place: Place, sandbox: Sandbox) -> None:
+    lines, _ = await run(place, "cat /etc/shadow || echo refused; id -u", sandbox=sandbox)
+
+    assert "refused" in lines
+    assert lines[-1] != "0"
+
+
+async def test_streams_and_temporary_folders_can_be_opened_by_name(
+    place: Place, sandbox: Sandbox
+) -> None:
+    script = "echo out > /dev/stdout && echo x > /tmp/x && mktemp && cat /tmp/x < /dev/null"
+
+    lines, last = await run(place, script, sandbox=sandbox)
+
+    assert last.outcome == "done", lines
+    assert lines[0] == "out"
+
+
+async def test_what_a_program_may_write_is_its_own_where_the_runner_is_root(
+    place: Place, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the runner is not root here")
+    outside = tmp_path / "outside"
+    outside.touch()
+    (place.repo / "link").symlink_to(outside)
+
+    _lines, last = await run(place, "echo more >> README.md", sandbox=sandbox)
+
+    assert last.outcome == "done"
+    assert {path.lstat().st_uid for path in place.repo.rglob("*")} == {sandbox.uid}
+    assert outside.stat().st_uid == 0
+
+
+async def test_a_folder_that_root_alone_may_write_is_refused_by_name(
+    place: Place, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("the runner is not root here")
+    box = Sandbox(program=sandbox.program, writable=(str(tmp_path),))
+
+    _lines, last = await run(place, "true", sandbox=box)
+
+    assert last.reason is ReasonCode.SANDBOX_UNAVAILABLE
+    assert f"cannot write {tmp_path}; chown it" in last.detail
 
 
 async def test_even_roots_program_has_no_rights_to_undo_it(place: Place, sandbox: Sandbox) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from fleetbot.runner.sandbox import cgroup, keeper
-from fleetbot.runner.sandbox.cgroup import Bounds, BoundsUnavailable, Cgroups
+from fleetbot.runner.sandbox.cgroup import Cgroups, Quota
 from fleetbot.runner.sandbox.process import Process
+from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from tests.runner.adapters.harness import Exit, Fifo
 
 RUN = f"cgroup-{os.getpid()}"
@@ -48,9 +49,9 @@ def used(group: Path) -> Iterator[Cgroups]:
     cgroup.use(before)
 
 
-async def start(tmp_path: Path, script: str, bounds: Bounds | None = None) -> Process:
+async def start(tmp_path: Path, script: str, quota: Quota | None = None) -> Process:
     env = {"PATH": os.environ["PATH"], "FLEETBOT_RUN": RUN}
-    return await Process.start(["sh", "-c", script], cwd=tmp_path, env=env, bounds=bounds)
+    return await Process.start(["sh", "-c", script], cwd=tmp_path, env=env, quota=quota)
 
 
 async def test_a_run_is_a_group_that_ends_as_a_whole(
@@ -96,8 +97,8 @@ async def test_a_program_that_cannot_be_started_leaves_no_group(
 
 
 async def test_a_bound_that_cannot_be_kept_refuses_the_program(tmp_path: Path) -> None:
-    with pytest.raises(BoundsUnavailable, match="Delegate=yes"):
-        await start(tmp_path, "touch ran", Bounds(memory_mb=100))
+    with pytest.raises(SandboxUnavailable, match="Delegate=yes"):
+        await start(tmp_path, "touch ran", Quota(memory_mb=100))
 
     assert not (tmp_path / "ran").exists()
 
@@ -105,7 +106,7 @@ async def test_a_bound_that_cannot_be_kept_refuses_the_program(tmp_path: Path) -
 async def test_processes_are_bounded(tmp_path: Path, used: Cgroups) -> None:
     if "pids" not in used.controllers:
         pytest.skip("this machine's cgroup v2 has no pids controller")
-    process = await start(tmp_path, "for i in 1 2 3 4; do sleep 9 & done", Bounds(processes=3))
+    process = await start(tmp_path, "for i in 1 2 3 4; do sleep 9 & done", Quota(processes=3))
 
     assert b"fork" in await process.stderr.read()
     await process.wait()
@@ -113,10 +114,10 @@ async def test_processes_are_bounded(tmp_path: Path, used: Cgroups) -> None:
 
 
 def test_bounds_are_written_as_the_kernel_takes_them() -> None:
-    bounds = Bounds(memory_mb=512, processes=200, cpu_percent=150)
+    quota = Quota(memory_mb=512, processes=200, cpu_percent=150)
 
-    assert bounds.controllers() == {"memory", "pids", "cpu"}
-    assert bounds.settings() == {
+    assert quota.controllers() == {"memory", "pids", "cpu"}
+    assert quota.settings() == {
         "memory.max": "536870912",
         "pids.max": "200",
         "cpu.max": "150000 100000",

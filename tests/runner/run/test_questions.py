@@ -1,0 +1,55 @@
+"""The words of a question are of a size that people can take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetbot.runner.run.questions import REQUEST_LIMIT, bounded
+
+
+def size(request: dict[str, Any]) -> int:
+    return len(msgspec.json.encode(request))
+
+
+def test_a_request_of_usual_size_is_as_it_was() -> None:
+    request = {"command": "make test", "files": ["a", "b"], "count": 3, "more": None}
+
+    assert bounded(request) == request
+
+
+def test_of_a_long_text_the_beginning_is_left() -> None:
+    cut = bounded({"command": "make " + "x" * 10**6, "description": "Build it"})
+
+    assert cut["command"].startswith("make xxx")
+    assert cut["description"] == "Build it"
+    assert size(cut) <= REQUEST_LIMIT
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"files": ["x" * 100] * 10_000},
+        {str(number): "x" * 300 for number in range(10_000)},
+        {"x" * 10**6: 1},
+        {"deep": [[["\N{GRINNING FACE}" * 5000] * 100] * 100]},
+    ],
+    ids=["list", "object", "key", "deep"],
+)
+def test_any_shape_is_cut(request_: dict[str, Any]) -> None:
+    assert 0 < size(bounded(request_)) <= REQUEST_LIMIT
+
+
+values = st.recursive(
+    st.none() | st.integers(-(2**53), 2**53) | st.text(max_size=3000),
+    lambda inner: st.lists(inner, max_size=30) | st.dictionaries(st.text(), inner, max_size=30),
+)
+
+
+@given(st.dictionaries(st.text(max_size=100), values, max_size=60))
+def test_a_request_is_never_too_large(request: dict[str, Any]) -> None:
+    assert size(bounded(request)) <= REQUEST_LIMIT
