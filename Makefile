@@ -3,7 +3,8 @@
 #   make demo                       the whole story on real servers, then a chat prompt
 #   make demo ONCE=1 AGENT=command  the story only; exit status 0 if it ends well
 #   make demo AGENT=claude          with your own Claude Code (or codex) and its login: costs money
-#   make test PYTEST_ARGS='-k word' checks, then the tests
+#   make test PYTEST_ARGS='-k word' checks, then the tests; with '-n0 -k word' in one process
+#   make test-fast                  the tests that need no servers and no agents: under a minute
 #   make check                      linters and types
 #   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
 #   make docs                       the generated pages of docs/reference
@@ -19,19 +20,29 @@ PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c \
 	'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 PYTEST_ARGS ?=
+# Tests with servers wait as much as they compute, so two workers for each of two cores.
+WORKERS ?= 4
+# A file stays on one worker: its tests may share servers. The order is kept, for the files with the
+# longest tests are in the middle and short ones fill up the end.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
+SLOW := tests/devkit tests/flow tests/forge tests/runner
 ONCE ?=
 AGENT ?= command
 
-.PHONY: help demo test check plugin docs clean
+.PHONY: help demo test test-fast check plugin docs clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,9p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,10p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
 
 test: check
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
+
+# These compute more than they wait: one worker for each core.
+test-fast: $(INSTALLED)
+	$(PYTEST) -n auto -m 'not servers' $(SLOW:%=--ignore=%) $(PYTEST_ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check

@@ -25,6 +25,7 @@ from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.root import Root
+from fleetbot.runner.secret import Secret
 from fleetbot.wire import Assignment
 
 REPO = "acme/large"
@@ -39,7 +40,7 @@ class Place:
     def __init__(self, root: Path, forge: DevForge, token: str) -> None:
         self._root = root
         self._url = f"{forge.url}/{REPO}.git"
-        self._git = Git(forge.url, "fleet", token)
+        self._git = Git(forge.url, "fleet", Secret(token))
         self._mirror = root / "mirror.git"
         self._numbers = itertools.count(1)
         self._workspaces = Workspaces(

@@ -61,11 +61,11 @@ def check(path: Path) -> None:
     """Find out whether the agents of a configuration could work, and say what to do if not."""
     with _needs("runner"):
         from fleetbot.runner import health
-        from fleetbot.runner.config import ConfigError, load
+        from fleetbot.runner.config import ConfigError, examine
 
-    async def examine() -> bool:
+    async def look() -> bool:
         well = True
-        async for who, line in health.check(load(path)):
+        async for who, line in health.check(*examine(path)):
             well = well and line.ok
             mark = click.style("ok", fg="green") if line.ok else click.style("✗ ", fg="red")
             remedy = "" if line.ok or not line.remedy else f"\n{' ' * 30}{line.remedy}"
@@ -73,7 +73,7 @@ def check(path: Path) -> None:
         return well
 
     with _config_errors(ConfigError):
-        sys.exit(0 if asyncio.run(examine()) else 1)
+        sys.exit(0 if asyncio.run(look()) else 1)
 
 
 @main.command()

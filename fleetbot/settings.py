@@ -98,13 +98,23 @@ class BudgetSettings(Section, frozen=True):
 
 
 class VerifySettings(Section, frozen=True):
-    """What CI runs is forbidden by default: a push may start it, with the repository's secrets."""
+    """What starts programs is forbidden by default: what CI runs, with the repository's secrets,
+    and what an agent program runs of itself where a repository is trusted.
+    """
 
     authors: tuple[str, ...] = ()
     forbidden_paths: tuple[str, ...] = (
         ".forgejo/workflows/",
         ".gitea/workflows/",
         ".github/workflows/",
+        ".claude/settings.json",
+        ".claude/settings.local.json",
+        ".claude/hooks/",
+        ".claude/agents/",
+        ".claude/commands/",
+        ".claude/skills/",
+        ".mcp.json",
+        ".codex/",
     )
     require_ci: bool = False
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300

@@ -109,11 +109,16 @@ class CancelOrder(Answer, frozen=True):
 
 
 class HeartbeatAnswer(Answer, frozen=True):
-    """What to do: runs to stop, and whether to take nothing new."""
+    """What to do: runs to stop, and whether to take nothing new.
+
+    `check`: the agent is held to be unwell, and is given nothing until it has looked at its health
+    and registered again with all lines ok.
+    """
 
     next_seconds: float
     cancel: tuple[CancelOrder, ...] = ()
     drain: bool = False
+    check: bool = False
 
 
 class ClaimRequest(Message, frozen=True):
@@ -125,6 +130,8 @@ class ClaimRequest(Message, frozen=True):
 class Assignment(Answer, frozen=True):
     """A run for the agent: what to do, where, on which branch, and until when to acknowledge.
 
+    `number`: the place of this run among all of the task's, from 1; `attempt` counts only those
+    that count, and may be the same for several.
     `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
     `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
     """
@@ -146,6 +153,7 @@ class Assignment(Answer, frozen=True):
     notes: tuple[str, ...] = ()
     budget_usd: float | None = None
     forbidden_paths: tuple[str, ...] = ()
+    number: int = 1
 
 
 class RunAnswer(Answer, frozen=True):
@@ -292,10 +300,20 @@ class TakenRequest(Message, frozen=True):
     taken: Taken
 
 
-class AgentView(Answer, frozen=True):
-    """`parked_until`: until then (epoch ms) it takes nothing, its account has reached a limit.
+class UnwellView(Answer, frozen=True):
+    """Why an agent takes nothing until its check passes again, and what ends that."""
 
-    `draining`: it takes nothing new until a person resumes it.
+    reason: ReasonCode
+    since: int
+    detail: str
+    advice: str
+
+
+class AgentView(Answer, frozen=True):
+    """`parked_until`: until then (epoch ms) it takes nothing, because of `parked_for`.
+
+    `draining`: it takes nothing new until a person resumes it. `faults`: so many of its runs in a
+    row ended for reasons that their tasks do not own. A person's resume ends all of these.
     """
 
     name: str
@@ -310,7 +328,10 @@ class AgentView(Answer, frozen=True):
     account: str = ""
     health: tuple[str, ...] = ()
     parked_until: int = 0
+    parked_for: ReasonCode | None = None
     draining: bool = False
+    unwell: UnwellView | None = None
+    faults: int = 0
 
 
 class AgentList(Answer, frozen=True):

@@ -18,6 +18,13 @@ Register = Callable[[str], Awaitable[MatrixUser]]
 StartBotServer = Callable[[], Awaitable[BotServer]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever needs the homeserver is marked, so that `make test-fast` can leave it out."""
+    for item in items:
+        if "homeserver" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Homeserver]:
     """A Synapse without rate limits, shared by all tests."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from fleetbot.chat.parse import COMMANDS, ISSUE_FORMS, Misspelt, Misused, nearest
 from fleetbot.chat.render import reason_text
@@ -21,7 +21,7 @@ from fleetbot.chat.rich import (
     rows,
     say,
 )
-from fleetbot.chat.why import resting, why
+from fleetbot.chat.why import resting, resting_for, unwell_since, why
 from fleetbot.chat.wording import (
     EMOJI,
     STATE_WORDS,
@@ -46,12 +46,14 @@ from fleetbot.domain.model import (
     Verdict,
     add_usage,
 )
+from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
 from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
 
 AT_MOST = 15
+_WELL_AGAIN = " It takes tasks again by itself once its check passes."
 FOR_A_PERSON = (TaskState.FAILED, TaskState.AGENT_LOST)
 
 
@@ -134,10 +136,14 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
     parts: list[Part] = [f"{_lamp(agent, now)} ", bold(agent.name)]
     if agent.status is not AgentStatus.ONLINE:
         parts.append(" is offline")
+    elif agent.unwell:
+        parts.append(f" is unwell {unwell_since(agent, now)} and takes nothing new")
     elif agent.parked_until > now:
-        parts.append(f" has reached its usage limit; again {until(agent.parked_until, now)}")
+        parts.append(f" rests: {resting_for(agent)}; again {until(agent.parked_until, now)}")
     elif agent.draining:
         parts.append(" is drained and takes nothing new")
+    elif agent.health:
+        parts.append(" does not pass its check and takes nothing new")
     elif not runs:
         parts.append(" is free")
     if agent.max_concurrency > 1 and runs:
@@ -150,6 +156,8 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
 def _lamp(agent: Agent, now: int) -> str:
     if agent.status is not AgentStatus.ONLINE:
         return "🔌"
+    if agent.unwell or agent.health:
+        return "🤒"
     return "💤" if agent.parked_until > now or agent.draining else "🟢"
 
 
@@ -167,8 +175,20 @@ def _particulars(agent: Agent) -> Rich:
         parts.append(f"on {agent.host}")
     if agent.capabilities:
         parts.append("can " + ", ".join(agent.capabilities))
-    unwell = [one_line(finding, 150) for finding in agent.health]
-    return rows(italic(" · ".join(parts)), *(say("⚠️ ", finding) for finding in unwell))
+    findings = [one_line(finding, 150) for finding in agent.health]
+    return rows(
+        italic(" · ".join(parts)),
+        *(say("⚠️ ", finding) for finding in findings),
+        *_unwell(agent),
+    )
+
+
+def _unwell(agent: Agent) -> Iterator[Rich]:
+    """What its last run said of it, and what ends it."""
+    if agent.unwell:
+        if agent.unwell_detail:
+            yield quote(agent.unwell_detail)
+        yield say("🙋 ", prose(REASONS[agent.unwell].advice), _WELL_AGAIN)
 
 
 # tasks

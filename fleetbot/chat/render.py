@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, rows, say
-from fleetbot.chat.wording import EMOJI, duration, named, pull_link, until
+from fleetbot.chat.wording import EMOJI, count, duration, named, pull_link, until
 from fleetbot.domain.effects import AgentNotice, FleetNotice, Notice, NoticeKind, TaskNotice
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
@@ -104,8 +104,13 @@ def _went_wrong(effect: TaskNotice, now: int) -> Rich:
         say(who, reason_text(effect.reason) or "it failed"),
         quote(effect.detail, limit=500),
         italic(prose(advice(effect.reason))) if effect.reason else None,
+        say("Its run: ", code(effect.run.id)) if effect.run and _is_a_bug(effect) else None,
         what_next(effect.task, effect.retry_at, now),
     )
+
+
+def _is_a_bug(effect: TaskNotice) -> bool:
+    return effect.reason is ReasonCode.RUNNER_FAILED
 
 
 def what_next(task: Task, retry_at: int | None, now: int) -> Rich:
@@ -121,11 +126,44 @@ def _agent_notice(effect: AgentNotice, now: int) -> Message:
         case NoticeKind.AGENT_OFFLINE:
             says = "What it was doing goes back to the queue. Look at its runner."
             return Message(rows(say("🔌 ", name, " is offline"), says), urgent=True)
+        case NoticeKind.AGENT_UNWELL:
+            return _unwell(effect)
         case NoticeKind.AGENT_PARKED:
-            says = f"It takes tasks again {until(effect.until or now, now)}."
-            return Message(rows(say("💤 ", name, " has reached its usage limit"), says))
+            return _parked(effect, now)
+        case NoticeKind.AGENT_WELL:
+            does = " works again" if effect.proven else " is well again and takes tasks"
+            return Message(say("🟢 ", name, does))
         case _:
             return Message(say("🟢 ", name, " is back online"))
+
+
+def _unwell(effect: AgentNotice) -> Message:
+    says = "It takes nothing until its check passes; its task goes back to the queue uncounted."
+    because = reason_text(effect.reason)
+    headline = say("🤒 ", bold(effect.agent), f" is unwell: {because}")
+    return Message(rows(headline, *_particulars(effect), says), urgent=True)
+
+
+def _parked(effect: AgentNotice, now: int) -> Message:
+    name, again = bold(effect.agent), until(effect.until or now, now)
+    if effect.reason in (None, ReasonCode.USAGE_LIMIT) and effect.faults <= 1:
+        says = f"It takes tasks again {again}."
+        return Message(rows(say("💤 ", name, " has reached its usage limit"), says))
+    because = reason_text(effect.reason)
+    times = f", {count(effect.faults, 'time')} in a row" if effect.faults > 1 else ""
+    says = f"It is tried again {again}, and each time after a longer pause. No attempt is counted."
+    headline = say("💤 ", name, f" rests: {because}{times}")
+    return Message(rows(headline, *_particulars(effect), says), urgent=_is_for_a_person(effect))
+
+
+def _particulars(effect: AgentNotice) -> tuple[Part | None, Part | None]:
+    quoted = quote(effect.detail, limit=500) if effect.detail else None
+    return quoted, italic(prose(advice(effect.reason))) if effect.reason else None
+
+
+def _is_for_a_person(effect: AgentNotice) -> bool:
+    """Whether anybody can do something about it; a provider and a forge come back by themselves."""
+    return effect.reason is not None and bool(advice(effect.reason))
 
 
 def _fleet_notice(effect: FleetNotice, now: int) -> Message:

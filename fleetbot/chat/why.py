@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fleetbot.chat.render import advice, reason_text, what_next
-from fleetbot.chat.rich import Part, Rich, bold, code, italic, prose, quote, say
+from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, say
 from fleetbot.chat.wording import ago, count, until
 from fleetbot.domain.dispatch import entry_of
 from fleetbot.domain.model import (
@@ -141,14 +141,27 @@ def _unavailable(state: FleetState, agent: Agent, now: int) -> Rich | None:
     name = bold(agent.name)
     if agent.status is not AgentStatus.ONLINE:
         return say(name, " is offline.")
+    if agent.unwell:
+        return say(name, f" is unwell {unwell_since(agent, now)}: ", prose(advice(agent.unwell)))
     if agent.parked_until > now:
-        return say(name, f" waits for its usage limit to end {until(agent.parked_until, now)}.")
+        return say(name, f" rests: {resting_for(agent)}. Again {until(agent.parked_until, now)}.")
     if agent.draining:
         return say(name, " is drained: it takes nothing new until somebody resumes it.")
+    if agent.health:
+        return say(name, f" does not pass its check: {one_line(agent.health[0], 150)}")
     runs = state.runs_of_agent(agent.name)
     if len(runs) >= agent.max_concurrency:
         return say(name, f" is busy with {count(len(runs), 'task')}.")
     return None
+
+
+def unwell_since(agent: Agent, now: int) -> str:
+    """`since 5 min ago (the agent program is not logged in)`."""
+    return f"since {ago(agent.unwell_since, now)} ({reason_text(agent.unwell)})"
+
+
+def resting_for(agent: Agent) -> str:
+    return reason_text(agent.parked_for) or reason_text(ReasonCode.USAGE_LIMIT)
 
 
 def _by_name(agents: Iterable[Agent]) -> list[Agent]:

@@ -23,10 +23,11 @@ _CUT_AFTER = 2
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool call of the model."""
+    """A tool call of the model; Codex offers some of its tools in a `namespace`."""
 
     name: str
     input: Mapping[str, Any]
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Reply:
     """What the model answers one request with.
 
     `status` other than 200 answers with the JSON `body`; `raw` is sent instead of proper events;
-    `cut` closes the connection in mid-stream; `hold` is awaited before anything is sent.
+    `cut` closes the connection in mid-stream; `hold` is awaited before anything is sent; `stop` is
+    the API's own word for why the answer ends here, where it is no ordinary end.
     """
 
     text: str | None = None
@@ -45,6 +47,7 @@ class Reply:
     raw: str | None = None
     cut: bool = False
     hold: asyncio.Event | None = None
+    stop: str = ""
     input_tokens: int = 1000
     output_tokens: int = 25
 
@@ -189,7 +192,7 @@ def _anthropic_message(reply: Reply, model: str, number: int) -> dict[str, Any]:
         "role": "assistant",
         "model": model,
         "content": _anthropic_content(reply, number),
-        "stop_reason": "tool_use" if reply.tools else "end_turn",
+        "stop_reason": reply.stop or ("tool_use" if reply.tools else "end_turn"),
         "stop_sequence": None,
         "usage": {
             "input_tokens": reply.input_tokens,
@@ -233,6 +236,7 @@ def _openai_items(reply: Reply, number: int) -> list[dict[str, Any]]:
             "name": tool.name,
             "arguments": json.dumps(dict(tool.input)),
             "status": "completed",
+            **({"namespace": tool.namespace} if tool.namespace else {}),
         }
         items.append(call)
     return items
@@ -254,5 +258,9 @@ def _openai(reply: Reply, model: str, number: int) -> Iterator[dict[str, Any]]:
         place = {"output_index": index, "item": item}
         yield {"type": "response.output_item.added", **place}
         yield {"type": "response.output_item.done", **place}
-    completed = {**base, "status": "completed", "output": items, "usage": usage}
-    yield {"type": "response.completed", "response": completed}
+    done = {**base, "output": items, "usage": usage}
+    if reply.stop:
+        cut = {**done, "status": "incomplete", "incomplete_details": {"reason": reply.stop}}
+        yield {"type": "response.incomplete", "response": cut}
+    else:
+        yield {"type": "response.completed", "response": {**done, "status": "completed"}}

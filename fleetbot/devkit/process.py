@@ -23,11 +23,20 @@ class ServerDied(Exception):
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback interface that nobody listens on.
+
+    On Linux it is ours until this process ends: who asks for any port gets another one, who asks
+    for this one, with SO_REUSEADDR as servers do, gets it. So servers may be started side by side.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port: int = probe.getsockname()[1]
+    if sys.platform == "linux":
+        probe.detach()  # left bound on purpose
+    else:
+        probe.close()
+    return port
 
 
 def spawn_leashed(

@@ -98,7 +98,9 @@ class World:
         )
 
     async def _start_forge(self, stack: AsyncExitStack) -> str:
-        self.forge = await stack.enter_async_context(DevForge.start(self.root / "forge"))
+        # A lag like that of a real Forgejo: what is pushed again is judged under it in every story.
+        forge = DevForge.start(self.root / "forge", ref_lag=0.3)
+        self.forge = await stack.enter_async_context(forge)
         return self.forge.url
 
     async def _people_the_forge(self) -> None:

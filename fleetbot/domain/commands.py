@@ -168,7 +168,7 @@ class DrainAgent:
 
 @dataclass(frozen=True, slots=True)
 class ResumeAgent:
-    """A person wants the agent to take tasks again, though it was drained or parked."""
+    """A person wants the agent to take tasks again, though drained, parked or unwell."""
 
     agent: AgentName
 

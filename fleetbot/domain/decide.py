@@ -13,6 +13,7 @@ from fleetbot.domain import limits, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
+from fleetbot.domain.faults import blame, prove
 from fleetbot.domain.lookup import (
     Draft,
     Drafts,
@@ -34,8 +35,9 @@ from fleetbot.domain.model import (
     Verdict,
     branch_name,
 )
-from fleetbot.domain.outcome import backoff, ended, expire, limited, lose_runs, park
-from fleetbot.domain.reasons import REASONS_OF_AGENTS, ReasonCode
+from fleetbot.domain.outcome import ended, expire, lose_runs
+from fleetbot.domain.patience import with_check
+from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
@@ -162,7 +164,8 @@ def _drain(state: FleetState, command: cmd.DrainAgent) -> Drafts:
 
 def _resume(state: FleetState, command: cmd.ResumeAgent, now: int) -> Drafts:
     agent = the_agent(state, command.agent)
-    if not agent.draining and agent.parked_until <= now:
+    held = agent.draining or agent.parked_until > now or agent.unwell
+    if not held and not agent.faults:
         return ()
     return (Draft(agent_stream(agent.name), ev.AgentResumed()),)
 
@@ -202,13 +205,11 @@ def _fail(state: FleetState, command: cmd.FailRun, now: int, policy: Policy) -> 
     used = most(command.usage, state.usage_of(run))
     event = ev.TaskFailed(run=run.id, reason=command.reason, detail=command.detail, usage=used)
     began = () if run.state is RunState.RUNNING else _start(state, cmd.StartRun(run.id, run.agent))
-    if command.reason is ReasonCode.USAGE_LIMIT:
-        return (
-            *park(state, run, now, policy, command.until),
-            *began,
-            *limited(state, run, event, policy),
-        )
-    return (*began, *ended(state, run, event, now, policy, until=command.until or 0))
+    return (
+        *blame(state, run, event, now, policy, command.until),
+        *began,
+        *ended(state, run, event, now, policy, until=command.until or 0),
+    )
 
 
 def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:
@@ -220,21 +221,33 @@ def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:
     if command.receipt.id in state.receipts:
         raise Conflict(f"The receipt id {command.receipt.id} is taken.", field="receipt")
     event = ev.ReceiptFiled(run=run.id, receipt=command.receipt)
-    return (Draft(task_stream(run.task), event),)
+    return (Draft(task_stream(run.task), event), *prove(state, run))
 
 
 def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts:
     """A newcomer to an account whose limit is reached waits for the reset like the others."""
     stream, account = agent_stream(command.agent), command.registration.account
     known = state.agents.get(command.agent)
-    others = (a for a in state.agents.values() if account and a.account == account)
-    reset = max((agent.parked_until for agent in others), default=0)
     back = known is not None and known.status is AgentStatus.OFFLINE
-    online = (Draft(stream, ev.AgentOnline()),) if back else ()
-    registered = (*online, Draft(stream, command.registration))
-    if reset <= max(now, known.parked_until if known else 0):
-        return registered
-    return (*registered, Draft(stream, ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)))
+    drafts = [Draft(stream, ev.AgentOnline())] if back else []
+    drafts.append(Draft(stream, command.registration))
+    if known and known.unwell and not command.registration.health:
+        drafts.append(Draft(stream, ev.AgentWell(quiet=known.faults > 1)))
+    reset, reason = _rest_of(state, account)
+    if reset > max(now, known.parked_until if known else 0):
+        drafts.append(Draft(stream, ev.AgentParked(until=reset, reason=reason)))
+    return tuple(drafts)
+
+
+def _rest_of(state: FleetState, account: str) -> tuple[int, ReasonCode]:
+    """Until when the account's agents rest, for what they share, and why."""
+    rests = [
+        (agent.parked_until, agent.parked_for)
+        for agent in state.agents.values()
+        if account and agent.account == account and agent.parked_for
+    ]
+    shared = [(u, r) for u, r in rests if REASONS[r].owner in (Owner.ACCOUNT, Owner.PROVIDER)]
+    return max(shared, default=(0, ReasonCode.USAGE_LIMIT))
 
 
 def _seen(state: FleetState, command: cmd.AgentSeen, policy: Policy) -> Drafts:
@@ -280,10 +293,9 @@ def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy
             )
         case Refuted(reasons=reasons):
             return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread):
-            check_at = now + backoff(
-                policy.recheck_base_ms, policy.recheck_cap_ms, filed.checks, filed.receipt.id
-            )
+        case Unknown(unread=unread, soon=soon):
+            patience = with_check(policy, soon=soon)
+            check_at = now + patience.wait(filed.checks, filed.receipt.id)
             event = ev.ReceiptUnknown(
                 run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
             )

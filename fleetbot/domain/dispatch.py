@@ -121,8 +121,8 @@ class Fleet(Protocol):
 
 
 def has_room(fleet: Fleet, agent: Agent, now: int) -> bool:
-    """Whether the agent is online, neither parked nor draining, and may take one more run."""
-    held = agent.draining or max(agent.parked_until, fleet.paused_until) > now
+    """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
+    held = agent.draining or agent.unwell or max(agent.parked_until, fleet.paused_until) > now
     available = agent.status is AgentStatus.ONLINE and not held
     return available and len(fleet.runs_of_agent(agent.name)) < agent.max_concurrency
 

@@ -12,8 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import AgentName, FiledReceipt, Run, Task, TaskId, Usage
-from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Run, Task, TaskId, Usage
+from fleetbot.domain.patience import times_excused
+from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 
 
@@ -56,6 +57,8 @@ class NoticeKind(StrEnum):
     AGENT_OFFLINE = "agent_offline"
     AGENT_ONLINE = "agent_online"
     AGENT_PARKED = "agent_parked"
+    AGENT_UNWELL = "agent_unwell"
+    AGENT_WELL = "agent_well"
     FLEET_PAUSED = "fleet_paused"
     FLEET_RESUMED = "fleet_resumed"
 
@@ -74,9 +77,15 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
 
 
 class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
+    """`faults`: so many in a row ended for `reason`; `proven`: it has filed a receipt since."""
+
     notice: NoticeKind
     agent: AgentName
     until: int | None = None
+    reason: ReasonCode | None = None
+    detail: str = ""
+    faults: int = 0
+    proven: bool = False
 
 
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
@@ -101,7 +110,7 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
         return _of_fleet(line.event)
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
-        return _of_agent(AgentName(key), line.event)
+        return _of_agent(state.agents[AgentName(key)], line.event)
     task = state.tasks[TaskId(key)]
     run = state.runs.get(task.run) if task.run else None
     if run:
@@ -112,14 +121,29 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     ]
 
 
-def _of_agent(agent: AgentName, event: ev.AnyEvent) -> list[AnyEffect]:
+def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
+    name = agent.name
     match event:
         case ev.AgentOffline():
-            return [AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=agent)]
+            return [AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=name)]
         case ev.AgentOnline():
-            return [AgentNotice(notice=NoticeKind.AGENT_ONLINE, agent=agent)]
-        case ev.AgentParked(until=until):
-            return [AgentNotice(notice=NoticeKind.AGENT_PARKED, agent=agent, until=until)]
+            return [AgentNotice(notice=NoticeKind.AGENT_ONLINE, agent=name)]
+        case ev.AgentParked(quiet=False, until=until, reason=reason, detail=detail):
+            return [
+                AgentNotice(
+                    notice=NoticeKind.AGENT_PARKED,
+                    agent=name,
+                    until=until,
+                    reason=reason,
+                    detail=detail,
+                    faults=agent.faults if agent.fault is reason else 0,
+                )
+            ]
+        case ev.AgentUnwell(quiet=False, reason=reason, detail=detail):
+            kind = NoticeKind.AGENT_UNWELL
+            return [AgentNotice(notice=kind, agent=name, reason=reason, detail=detail)]
+        case ev.AgentWell(quiet=False, proven=proven):
+            return [AgentNotice(notice=NoticeKind.AGENT_WELL, agent=name, proven=proven)]
         case _:
             return []
 
@@ -141,6 +165,8 @@ def _notices(
     follows: ev.AnyEvent | None,
 ) -> list[AnyEffect]:
     retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
+    if _is_told_of_the_agent(event, task, follows):
+        return []
     match event:
         case ev.TaskAssigned():
             return [TaskNotice(notice=NoticeKind.ASSIGNED, task=task, run=run)]
@@ -192,6 +218,21 @@ def _notices(
             return [TaskNotice(notice=NoticeKind.CANCELLED, task=task, run=run, reason=reason)]
         case _:
             return []
+
+
+def _is_told_of_the_agent(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
+    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's.
+
+    A fault of the runner's is a bug, of which each run is told.
+    """
+    match event:
+        case ev.TaskFailed(reason=reason):
+            excused = isinstance(follows, ev.TaskRequeued) and follows.excuse > 0
+            return excused and REASONS[reason].owner is not Owner.RUNNER
+        case ev.TaskAssigned():
+            return task.reason is not None and times_excused(task, task.reason) > 1
+        case _:
+            return False
 
 
 def _on_forge(

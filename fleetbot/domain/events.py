@@ -65,7 +65,8 @@ class TaskStarted(Event, frozen=True, tag="task.started"):
 class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     """`avoid` is the agent that should not get it next; `fresh` forgets the attempts so far.
 
-    `uncounted`: the attempt that just ended was nobody's fault and does not count.
+    `uncounted`: the attempt that just ended was not the task's fault and does not count.
+    `excuse`: so often by now the task was let off for this reason; 0 where it was not.
     """
 
     reason: ReasonCode
@@ -73,6 +74,7 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     avoid: AgentName | None = None
     fresh: bool = False
     uncounted: bool = False
+    excuse: int = 0
 
 
 class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
@@ -183,10 +185,34 @@ class AgentOffline(Event, frozen=True, tag="agent.offline"):
 
 
 class AgentParked(Event, frozen=True, tag="agent.parked"):
-    """The agent's account has reached a limit: nothing new before `until` (epoch ms)."""
+    """The agent takes nothing new before `until` (epoch ms). `quiet`: rooms need not hear."""
 
     until: int
     reason: ReasonCode
+    detail: str = ""
+    quiet: bool = False
+
+
+class AgentFaulted(Event, frozen=True, tag="agent.faulted"):
+    """A run of its ended for a reason that the task does not own; `faults`: so many in a row."""
+
+    reason: ReasonCode
+    faults: int
+
+
+class AgentUnwell(Event, frozen=True, tag="agent.unwell"):
+    """The agent takes nothing new until its check passes again."""
+
+    reason: ReasonCode
+    detail: str = ""
+    quiet: bool = False
+
+
+class AgentWell(Event, frozen=True, tag="agent.well"):
+    """Its check passes again. `proven`: it has filed a receipt, so that its faults are over."""
+
+    proven: bool = False
+    quiet: bool = False
 
 
 class AgentDrained(Event, frozen=True, tag="agent.drained"):
@@ -194,7 +220,7 @@ class AgentDrained(Event, frozen=True, tag="agent.drained"):
 
 
 class AgentResumed(Event, frozen=True, tag="agent.resumed"):
-    """A person wants it to take tasks again, whatever limit it had met."""
+    """A person wants it to take tasks again, whatever limit or fault it had met."""
 
 
 class AgentDeregistered(Event, frozen=True, tag="agent.deregistered"):
@@ -238,6 +264,9 @@ AgentEvent = (
     | AgentOnline
     | AgentOffline
     | AgentParked
+    | AgentFaulted
+    | AgentUnwell
+    | AgentWell
     | AgentDrained
     | AgentResumed
     | AgentDeregistered

@@ -5,11 +5,13 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.model import (
     Agent,
     AgentName,
     AgentStatus,
     Ask,
+    Excuse,
     Run,
     RunState,
     Taken,
@@ -46,6 +48,7 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
         branch=event.branch,
         state=RunState.ASSIGNED,
         assigned_at=at,
+        number=task.runs + 1,
     )
 
 
@@ -74,21 +77,59 @@ def after_run(task: Task, run: Run) -> Task:
 def registered(
     name: AgentName, event: ev.AgentRegistered, line: ev.Recorded, old: Agent | None
 ) -> Agent:
-    return Agent(
+    """An agent that registers anew keeps what it has met with; only its settings are replaced."""
+    known = old or Agent(
         name=name,
         version=line.version,
         adapter=event.adapter,
         status=AgentStatus.ONLINE,
-        registered_at=old.registered_at if old else line.at,
+        registered_at=line.at,
+    )
+    return replace(
+        known,
+        version=line.version,
+        status=AgentStatus.ONLINE,
+        adapter=event.adapter,
         capabilities=event.capabilities,
         max_concurrency=event.max_concurrency,
         account=event.account,
         host=event.host,
         program=event.program,
         health=event.health,
-        parked_until=old.parked_until if old else 0,
-        draining=old.draining if old else False,
     )
+
+
+def agent_after(agent: Agent, line: ev.Recorded) -> Agent:
+    """A known agent after what was not its registration. Raises IllegalTransition."""
+    agent = replace(agent, version=line.version)
+    match line.event:
+        case ev.AgentOnline():
+            return replace(agent, status=AgentStatus.ONLINE)
+        case ev.AgentOffline():
+            return replace(agent, status=AgentStatus.OFFLINE)
+        case ev.AgentDeregistered():
+            return replace(agent, status=AgentStatus.DEREGISTERED)
+        case ev.AgentParked(until=until, reason=reason):
+            why = reason if until > agent.parked_until else agent.parked_for
+            return replace(agent, parked_until=until, parked_for=why)
+        case ev.AgentFaulted(reason=reason, faults=faults):
+            return replace(agent, fault=reason, faults=faults, fault_at=line.at)
+        case ev.AgentUnwell(reason=reason, detail=detail):
+            return replace(agent, unwell=reason, unwell_detail=detail, unwell_since=line.at)
+        case ev.AgentWell(proven=proven):
+            return _well(agent, proven=proven)
+        case ev.AgentDrained():
+            return replace(agent, draining=True)
+        case ev.AgentResumed():
+            rested = replace(agent, draining=False, parked_until=0, parked_for=None)
+            return _well(rested, proven=True)
+        case _:
+            raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
+
+
+def _well(agent: Agent, *, proven: bool) -> Agent:
+    well = replace(agent, unwell=None, unwell_detail="", unwell_since=0)
+    return replace(well, fault=None, faults=0, fault_at=0) if proven else well
 
 
 def after(task: Task, line: ev.Recorded) -> Task:
@@ -100,7 +141,14 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, pinned=agent)
         case ev.TaskAssigned(run=run, branch=branch):
             first = task.first_assigned_at or line.at
-            return replace(task, run=run, branch=branch, not_before=0, first_assigned_at=first)
+            return replace(
+                task,
+                run=run,
+                runs=task.runs + 1,
+                branch=branch,
+                not_before=0,
+                first_assigned_at=first,
+            )
         case ev.TaskStarted():
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
         case ev.ReceiptFiled(receipt=receipt):
@@ -130,6 +178,14 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
         avoid=event.avoid,
         queued_at=task.created_at if not event.fresh else at,
         attempt=0 if event.fresh else task.attempt - event.uncounted,
+        excused=() if event.fresh else _excused(task, event),
         pinned=None if event.fresh else task.pinned,
         spent_before=task.spent if event.fresh else task.spent_before,
     )
+
+
+def _excused(task: Task, event: ev.TaskRequeued) -> tuple[Excuse, ...]:
+    if not event.excuse:
+        return task.excused
+    others = tuple(excuse for excuse in task.excused if excuse.reason is not event.reason)
+    return (*others, Excuse(reason=event.reason, times=event.excuse))

@@ -60,7 +60,7 @@ TABLE: tuple[Rule, ...] = (
         (S.ASSIGNED, S.RUNNING),
         ev.TaskFailed,
         S.FAILED,
-        "the agent's own failure, timeout, or refuted for good",
+        "the agent says so, timeout, not acknowledged too often, or refuted for good",
     ),
     Rule(
         (S.ASSIGNED, S.RUNNING),
@@ -72,7 +72,7 @@ TABLE: tuple[Rule, ...] = (
         (S.FAILED, S.AGENT_LOST),
         ev.TaskRequeued,
         S.CREATED,
-        "by itself where the reason allows and attempts are left; by a person always",
+        "by itself where it was not the task's fault, or attempts are left; by a person always",
     ),
     Rule(
         (S.CREATED, S.ASSIGNED, S.RUNNING, S.FAILED, S.AGENT_LOST),

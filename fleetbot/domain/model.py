@@ -196,7 +196,19 @@ class Traits(Value, frozen=True):
     labelled: bool = False
 
 
+class Excuse(Value, frozen=True):
+    """How often a task was let off for a reason that it does not own."""
+
+    reason: ReasonCode
+    times: int
+
+
 class Task(Value, frozen=True):
+    """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
+
+    `excused` begins anew when a person asks for the task again.
+    """
+
     id: TaskId
     version: int
     repo: str
@@ -211,6 +223,8 @@ class Task(Value, frozen=True):
     base: str = ""
     branch: str = ""
     attempt: int = 0
+    runs: int = 0
+    excused: tuple[Excuse, ...] = ()
     not_before: int = 0
     first_assigned_at: int = 0
     run: RunId | None = None
@@ -236,7 +250,7 @@ class Task(Value, frozen=True):
 
 
 class Run(Value, frozen=True):
-    """One attempt at a task by one agent."""
+    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1."""
 
     id: RunId
     task: TaskId
@@ -245,6 +259,7 @@ class Run(Value, frozen=True):
     branch: str
     state: RunState
     assigned_at: int
+    number: int = 0
     started_at: int = 0
     ended_at: int = 0
     refutations: int = 0
@@ -256,6 +271,12 @@ class Run(Value, frozen=True):
 
 
 class Agent(Value, frozen=True):
+    """`parked_until`: it takes nothing before; `unwell`: nothing until its check passes again.
+
+    `faults`: so many of its runs in a row ended for reasons of the same owner that is not the
+    task; `fault` and `fault_at` are the last one's.
+    """
+
     name: AgentName
     version: int
     adapter: str
@@ -268,7 +289,14 @@ class Agent(Value, frozen=True):
     program: str = ""
     health: tuple[str, ...] = ()
     parked_until: int = 0
+    parked_for: ReasonCode | None = None
     draining: bool = False
+    unwell: ReasonCode | None = None
+    unwell_since: int = 0
+    unwell_detail: str = ""
+    fault: ReasonCode | None = None
+    fault_at: int = 0
+    faults: int = 0
 
 
 class Policy(Value, frozen=True):
@@ -283,6 +311,7 @@ class Policy(Value, frozen=True):
     run_timeout_ms: int = 3 * 3_600_000
     max_refutations: int = 2
     repo_limit: int = 0
+    recheck_soon_ms: int = 1_000
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
     task_budget: Budget = Budget()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 from fleetbot.domain import events as ev
 from fleetbot.domain import limits, talk
+from fleetbot.domain.faults import blame
 from fleetbot.domain.lookup import Draft, Drafts
 from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState
-from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.patience import LONGEST_WAIT_MS, times_excused, with_fault, with_task
+from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
-LONGEST_WAIT_MS = 8 * 24 * 3_600_000  # a weekly limit, and a day
+_AT_ONCE = 2  # so often for the same reason a task goes back without a wait
 
 
 def ended(
@@ -23,36 +24,69 @@ def ended(
     policy: Policy,
     until: int = 0,
 ) -> Drafts:
-    """The end of a run, and the retry where its reason allows one and attempts are left."""
+    """The end of a run, and the return of its task to the queue where that is to be.
+
+    Whose fault it was decides: what the task does not own costs it no attempt, within bounds.
+    """
     draft = Draft(task_stream(run.task), event)
-    counted = isinstance(event, ev.TaskFailed)  # an agent that fails has acknowledged the run
-    attempts = run.attempt if counted else state.tasks[run.task].attempt
-    if not REASONS[event.reason].retry_helps or attempts >= policy.max_attempts:
+    begun = isinstance(event, ev.TaskFailed) or run.state is RunState.RUNNING
+    again = excused(state, run, event.reason, now, policy, begun=begun)
+    if again is None and begun:
+        again = _counted(run, event, now, policy, until)
+    if again is None:
         return (draft,)
     if over := limits.overspent(state, run, event, policy):
         return (Draft(draft.stream, over),)
-    again = ev.TaskRequeued(
-        reason=event.reason,
-        not_before=_not_before(event, run, now, policy, until),
-        avoid=run.agent if isinstance(event, ev.TaskAgentLost) else None,
-    )
     return (draft, Draft(draft.stream, again))
 
 
-def _not_before(
-    event: ev.TaskFailed | ev.TaskAgentLost, run: Run, now: int, policy: Policy, until: int
-) -> int:
-    if isinstance(event, ev.TaskAgentLost):
-        return 0  # it was not the task's fault: at once, elsewhere first
-    wait = backoff(policy.retry_base_ms, policy.retry_cap_ms, run.attempt - 1, run.id)
-    return max(now + wait, min(until, now + LONGEST_WAIT_MS))
+def excused(
+    state: FleetState, run: Run, reason: ReasonCode, now: int, policy: Policy, *, begun: bool
+) -> ev.TaskRequeued | None:
+    """Back to the queue as if nothing had been; None where it is time to count.
+
+    At first at once, since it is the agent that rests or is unwell; only the forge is the same for
+    all. Where it happens to a task again and again, the task waits longer than its agents do:
+    others get their turn, and show whether it is the task after all.
+    """
+    owner = REASONS[reason].owner
+    if owner is Owner.TASK:
+        return None
+    patience, times = with_fault(reason, policy), times_excused(state.tasks[run.task], reason)
+    if patience.is_over(times):
+        return None
+    if owner is Owner.FORGE:
+        not_before = now + patience.wait(times, run.id)
+    else:
+        not_before = now + patience.wait(times + 1, run.id) if times >= _AT_ONCE else 0
+    return ev.TaskRequeued(
+        reason=reason,
+        not_before=not_before,
+        avoid=run.agent if _goes_elsewhere(reason) else None,
+        uncounted=begun,
+        excuse=times + 1,
+    )
 
 
-def backoff(base: int, cap: int, tries: int, salt: str) -> int:
-    """Exponential, capped; the jitter (up to a quarter) comes from `salt`, so that it is pure."""
-    wait = int(min(cap, base * 2 ** min(tries, 30)))
-    share = hashlib.sha256(salt.encode()).digest()[0] / 255
-    return wait - int(wait * 0.25 * share)
+def _goes_elsewhere(reason: ReasonCode) -> bool:
+    """First, if it can; after a restart the agent still has the worktree and the session."""
+    ill = REASONS[reason].owner in (Owner.AGENT, Owner.RUNNER)
+    return ill and reason is not ReasonCode.RUNNER_RESTARTED
+
+
+def _counted(
+    run: Run, event: ev.TaskFailed | ev.TaskAgentLost, now: int, policy: Policy, until: int
+) -> ev.TaskRequeued | None:
+    """The next attempt, if one is left and could help."""
+    patience, its = with_task(policy), REASONS[event.reason]
+    if not its.retry_helps or patience.is_over(run.attempt):
+        return None
+    wait = patience.wait(run.attempt - 1, run.id)
+    return ev.TaskRequeued(
+        reason=event.reason,
+        not_before=max(now + wait, min(until, now + LONGEST_WAIT_MS)),
+        avoid=run.agent if _goes_elsewhere(event.reason) else None,
+    )
 
 
 def expire(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
@@ -65,14 +99,31 @@ def expire(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
             yield Draft(agent_stream(agent.name), ev.AgentOffline())
             yield from lose_runs(state, agent, ReasonCode.AGENT_LOST, now, policy)
         else:
-            for run in state.runs_of_agent(agent.name):
-                yield from _expire_run(state, run, now, policy, day_is_spent=spent)
+            yield from _expire_runs(state, agent, now, policy, day_is_spent=spent)
+
+
+def _expire_runs(
+    state: FleetState, agent: Agent, now: int, policy: Policy, *, day_is_spent: bool
+) -> Iterator[Draft]:
+    """Several that were not acknowledged are one fault of the agent."""
+    missed = [run for run in state.runs_of_agent(agent.name) if _is_missed(run, now, policy)]
+    for run in missed[:1]:
+        yield from blame(state, run, _not_acknowledged(run), now, policy)
+    for run in state.runs_of_agent(agent.name):
+        yield from _expire_run(state, run, now, policy, day_is_spent=day_is_spent)
+
+
+def _is_missed(run: Run, now: int, policy: Policy) -> bool:
+    return run.state is RunState.ASSIGNED and now - run.assigned_at > policy.ack_ms
+
+
+def _not_acknowledged(run: Run) -> ev.TaskFailed:
+    return ev.TaskFailed(run=run.id, reason=ReasonCode.NOT_ACKNOWLEDGED)
 
 
 def _expire_run(
     state: FleetState, run: Run, now: int, policy: Policy, *, day_is_spent: bool
 ) -> Drafts:
-    stream = task_stream(run.task)
     if asks := tuple(talk.expire_asks(run, now)):
         return asks
     if run.receipt:
@@ -82,10 +133,7 @@ def _expire_run(
     if day_is_spent:
         return limits.stop_for_today(state, run, now)
     if run.state is RunState.ASSIGNED:
-        if now - run.assigned_at <= policy.ack_ms:
-            return ()
-        event = ev.TaskRequeued(reason=ReasonCode.NOT_ACKNOWLEDGED, avoid=run.agent)
-        return (Draft(stream, event),)
+        return _miss(state, run, now, policy) if _is_missed(run, now, policy) else ()
     if state.leases.get(run.id, run.started_at + policy.lease_ms) < now:
         used = state.usage_of(run)
         lost = ev.TaskAgentLost(run=run.id, reason=ReasonCode.LEASE_EXPIRED, usage=used)
@@ -97,6 +145,13 @@ def _expire_run(
     return ()
 
 
+def _miss(state: FleetState, run: Run, now: int, policy: Policy) -> Drafts:
+    """Nobody began it: back to the queue, or to a person once that has been tried often."""
+    event = _not_acknowledged(run)
+    again = excused(state, run, event.reason, now, policy, begun=False)
+    return (Draft(task_stream(run.task), again or event),)
+
+
 def lose_runs(
     state: FleetState, agent: Agent, reason: ReasonCode, now: int, policy: Policy
 ) -> Iterable[Draft]:
@@ -104,32 +159,3 @@ def lose_runs(
         if not run.receipt:
             event = ev.TaskAgentLost(run=run.id, reason=reason, usage=state.usage_of(run))
             yield from ended(state, run, event, now, policy)
-
-
-def park(
-    state: FleetState, run: Run, now: int, policy: Policy, until: int | None
-) -> Iterator[Draft]:
-    """Park every agent on the account whose limit is reached, until its reset.
-
-    Nobody's rest is cut short by it, and one that rests long enough is left alone.
-
-    A reset said to be past parks them for a moment all the same: the task must not spin. One that
-    is said to be far off is not believed: nothing an agent says stops an account for months.
-    """
-    holder = state.agents[run.agent]
-    reset = max(until or now + policy.retry_cap_ms, now + policy.retry_base_ms)
-    reset = min(reset, now + LONGEST_WAIT_MS)
-    parked = ev.AgentParked(until=reset, reason=ReasonCode.USAGE_LIMIT)
-    for agent in state.agents.values():
-        shares = holder.account and agent.account == holder.account
-        if (agent.name == holder.name or shares) and agent.parked_until < reset:
-            yield Draft(agent_stream(agent.name), parked)
-
-
-def limited(state: FleetState, run: Run, event: ev.TaskFailed, policy: Policy) -> Drafts:
-    """The task goes back at once, for agents of another account or for after the reset."""
-    if over := limits.overspent(state, run, event, policy):
-        return (Draft(task_stream(run.task), over),)
-    again = ev.TaskRequeued(reason=event.reason, uncounted=True)
-    stream = task_stream(run.task)
-    return (Draft(stream, event), Draft(stream, again))

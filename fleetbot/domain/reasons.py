@@ -48,6 +48,7 @@ class ReasonCode(StrEnum):
     FORGE_REFUSED = "forge_refused"
     FORGE_LOGIN_FAILED = "forge_login_failed"
     RUNNER_FAILED = "runner_failed"
+    RUNNER_RESTARTED = "runner_restarted"
     CANCELLED_BY_USER = "cancelled_by_user"
     ISSUE_CLOSED = "issue_closed"
     TRIGGER_REMOVED = "trigger_removed"
@@ -71,8 +72,23 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
 }
 
 
+# The agent or its runner went away, which is nothing that a check could find.
+GONE = frozenset(
+    {
+        ReasonCode.AGENT_LOST,
+        ReasonCode.LEASE_EXPIRED,
+        ReasonCode.AGENT_DEREGISTERED,
+        ReasonCode.RUNNER_RESTARTED,
+    }
+)
+
+
 class Owner(StrEnum):
-    """Whose fault a reason is. Only what the task owns counts as an attempt at it."""
+    """Whose fault a reason is. Only what the task owns counts as an attempt at it.
+
+    An agent's makes the agent unwell, an account's or a provider's lets its agents rest, the
+    forge's lets those of a machine rest, and the runner's is a bug.
+    """
 
     TASK = "task"
     AGENT = "agent"
@@ -84,7 +100,10 @@ class Owner(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`retry_helps`: the task may succeed when it is simply tried again, so fleetbot does it."""
+    """`retry_helps`: the task may succeed when it is simply tried again, so fleetbot does it.
+
+    It always may where the task is not to blame: then `advice` is what ends the waiting.
+    """
 
     text: str
     owner: Owner
@@ -134,7 +153,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "the agent did not acknowledge the task in time",
         Owner.AGENT,
         True,
-        "Nothing; it goes to the queue.",
+        "Look at the runner on the agent's machine, if it happens again.",
     ),
     _R.AGENT_LOST: Reason(
         "the agent missed its heartbeats",
@@ -178,20 +197,20 @@ REASONS: dict[ReasonCode, Reason] = {
     _R.AUTH_FAILED: Reason(
         "the agent program is not logged in",
         Owner.AGENT,
-        False,
-        "Log in on the agent's machine, run `fleetbot check`, then retry.",
+        True,
+        "Log in on the agent's machine; `fleetbot check` there says whether that was all.",
     ),
     _R.BILLING: Reason(
         "the provider refuses for want of credit",
         Owner.ACCOUNT,
-        False,
-        "Top up the account, then retry.",
+        True,
+        "Top up the account, or add another.",
     ),
     _R.MODEL_NOT_FOUND: Reason(
         "the model named in the configuration is not to be had",
         Owner.AGENT,
-        False,
-        "Correct `model` in the runner's configuration, then retry.",
+        True,
+        "Correct `model` in the runner's configuration and restart it.",
     ),
     _R.CONTEXT_TOO_LONG: Reason(
         "the task did not fit the model's context",
@@ -229,32 +248,32 @@ REASONS: dict[ReasonCode, Reason] = {
     _R.PROGRAM_MISSING: Reason(
         "the agent program is not installed",
         Owner.AGENT,
-        False,
-        "Install it, run `fleetbot check`, retry.",
+        True,
+        "Install it; `fleetbot check` says whether that was all.",
     ),
     _R.PROGRAM_UNSUPPORTED: Reason(
         "the agent program's version is not supported",
         Owner.AGENT,
-        False,
-        "Install a supported version, run `fleetbot check`, then retry.",
+        True,
+        "Install a supported version; `fleetbot check` says which.",
     ),
     _R.SANDBOX_UNAVAILABLE: Reason(
         "the sandbox asked for cannot be had on that machine",
         Owner.AGENT,
-        False,
-        "Install bubblewrap there or change `sandbox`; then retry.",
+        True,
+        "Install bubblewrap there, or change `sandbox` and restart the runner.",
     ),
     _R.TEMPLATE_ERROR: Reason(
         "the prompt template is wrong",
         Owner.AGENT,
-        False,
-        "Correct the template it names, then retry.",
+        True,
+        "Correct the template it names and restart the runner.",
     ),
     _R.WORKSPACE_FAILED: Reason(
         "the worktree could not be prepared",
         Owner.AGENT,
         True,
-        "Read the agent's log; check disk and git.",
+        "Read the agent's log; check disk and git on its machine.",
     ),
     _R.HOOK_FAILED: Reason(
         "a workspace hook failed", Owner.TASK, True, "Read the agent's log; mend the hook it names."
@@ -278,16 +297,16 @@ REASONS: dict[ReasonCode, Reason] = {
         "Check the runner's token and branch protection.",
     ),
     _R.BRANCH_CONFLICT: Reason(
-        "the task's branch holds commits of somebody else",
+        "somebody else pushed to the task's branch while the agent worked",
         Owner.TASK,
-        False,
-        "Rename or delete that branch on Forgejo, then retry.",
+        True,
+        "Nothing: the next attempt goes on from their commits.",
     ),
     _R.FORGE_UNAVAILABLE: Reason(
         "Forgejo could not be reached from the runner",
         Owner.FORGE,
         True,
-        "Nothing; it is tried again.",
+        "Nothing; it is tried again until Forgejo is back.",
     ),
     _R.FORGE_REFUSED: Reason(
         "Forgejo refused what the runner asked for",
@@ -306,6 +325,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.RUNNER,
         True,
         "Report the runner's log with this run's id.",
+    ),
+    _R.RUNNER_RESTARTED: Reason(
+        "the runner was restarted while the agent was at work",
+        Owner.AGENT,
+        True,
+        "Nothing; the task is taken up where it was.",
     ),
     _R.MODEL_REFUSED: Reason(
         "the model refused the task",
@@ -343,3 +368,8 @@ REASONS: dict[ReasonCode, Reason] = {
     _R.RETRY_BY_USER: Reason("a person asked for it again", Owner.TASK, True, "Nothing."),
     _R.ISSUE_REOPENED: Reason("the issue was reopened", Owner.TASK, True, "Nothing."),
 }
+
+
+def makes_unwell(code: ReasonCode) -> bool:
+    """Whether an agent that says so is to take nothing until its check passes."""
+    return REASONS[code].owner is Owner.AGENT and code in REASONS_OF_AGENTS - GONE

@@ -12,9 +12,13 @@ from fleetbot.domain.model import Receipt, Value
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A fact that could not be read, and why: never taken for a yes or a no."""
+    """A fact that could not be read, and why: never taken for a yes or a no.
+
+    `soon`: Forgejo is about to show it, so that it is worth asking again within a second.
+    """
 
     why: str
+    soon: bool = False
 
 
 class PullFacts(Value, frozen=True):
@@ -97,9 +101,10 @@ class Refuted(Value, frozen=True):
 
 
 class Unknown(Value, frozen=True):
-    """What could not be read, or is not decided yet."""
+    """What could not be read, or is not decided yet; `soon` where all of it is about to be."""
 
     unread: tuple[str, ...]
+    soon: bool = False
 
 
 Finding = Verified | Refuted | Unknown
@@ -109,7 +114,7 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
     """A refutation that is certain stands even where other facts could not be read."""
     pull = facts.pull
     if isinstance(pull, Unread):
-        return Unknown(unread=(pull.why,))
+        return Unknown(unread=(pull.why,), soon=pull.soon)
     if pull is None:
         return Refuted(
             reasons=(f"There is no pull request {expected.repo}#{receipt.pull_request}.",)
@@ -117,7 +122,7 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
     checks = (
         _pull_fits(receipt, expected, pull),
         _author_fits(facts, pull, rules),
-        _commits_fit(receipt, expected, facts, rules),
+        _commits_fit(receipt, expected, pull, facts, rules),
         _files_fit(receipt, facts, rules),
         _reviews_fit(facts),
         _ci_fits(facts, rules),
@@ -125,8 +130,9 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
     found = [finding for check in checks for finding in check]
     if reasons := tuple(text for text in found if isinstance(text, str)):
         return Refuted(reasons=reasons)
-    if unread := tuple(gap.why for gap in found if isinstance(gap, Unread)):
-        return Unknown(unread=unread)
+    if gaps := [gap for gap in found if isinstance(gap, Unread)]:
+        unread = tuple(dict.fromkeys(gap.why for gap in gaps))
+        return Unknown(unread=unread, soon=all(gap.soon for gap in gaps))
     return Verified()
 
 
@@ -170,19 +176,31 @@ def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | 
 
 
 def _commits_fit(
-    receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules
+    receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts, rules: Rules
 ) -> Iterator[str | Unread]:
     if isinstance(facts.commits, Unread):
         yield facts.commits
         return
     if receipt.head not in {commit.sha for commit in facts.commits}:
-        yield f"Commit {receipt.head[:12]} is not a commit of the pull request."
+        yield _missing_head(receipt, pull)
     if receipt.head in expected.verified:
         yield f"Commit {receipt.head[:12]} was verified before: the task was asked for again since."
     oldest = expected.not_before - rules.clock_skew_ms
     stale = [c.sha[:12] for c in facts.commits if c.committed_at < oldest]
     if stale:
         yield f"Commits older than the task's first run: {', '.join(stale)}."
+
+
+def _missing_head(receipt: Receipt, pull: PullFacts) -> str | Unread:
+    """The head of an open pull request is one of its commits, however late Forgejo shows it."""
+    if pull.state == "open" and pull.head_sha == receipt.head:
+        return not_shown_yet(receipt.head)
+    return f"Commit {receipt.head[:12]} is not a commit of the pull request."
+
+
+def not_shown_yet(head: str) -> Unread:
+    """After a push Forgejo shows the new head first, and for a moment the old changes under it."""
+    return Unread(f"Forgejo does not show the changes of commit {head[:12]} yet.", soon=True)
 
 
 def _files_fit(receipt: Receipt, facts: Facts, rules: Rules) -> Iterator[str | Unread]:

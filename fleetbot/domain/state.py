@@ -15,7 +15,6 @@ from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.model import (
     Agent,
     AgentName,
-    AgentStatus,
     FiledReceipt,
     Message,
     ReceiptId,
@@ -254,30 +253,13 @@ class FleetState:
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)
-        if old is None and not isinstance(line.event, ev.AgentRegistered):
+        if isinstance(line.event, ev.AgentRegistered):
+            self.agents[name] = fold.registered(name, line.event, line, old)
+        elif old:
+            self.agents[name] = fold.agent_after(old, line)
+        else:
             what = ev.event_type(line.event)
             raise IllegalTransition(f"{what} cannot happen to an agent that never registered")
-        match line.event:
-            case ev.AgentRegistered() as event:
-                self.agents[name] = fold.registered(name, event, line, old)
-            case ev.AgentOnline():
-                self._set_status(name, AgentStatus.ONLINE, line.version)
-            case ev.AgentOffline():
-                self._set_status(name, AgentStatus.OFFLINE, line.version)
-            case ev.AgentParked(until=until):
-                agent = self.agents[name]
-                self.agents[name] = replace(agent, parked_until=until, version=line.version)
-            case ev.AgentDrained():
-                self.agents[name] = replace(self.agents[name], draining=True, version=line.version)
-            case ev.AgentResumed():
-                agent = self.agents[name]
-                self.agents[name] = replace(
-                    agent, draining=False, parked_until=0, version=line.version
-                )
-            case ev.AgentDeregistered():
-                self._set_status(name, AgentStatus.DEREGISTERED, line.version)
-            case _:
-                raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
 
     def _apply_fleet(self, line: ev.Recorded) -> None:
         self._fleet_version = line.version
@@ -288,9 +270,6 @@ class FleetState:
                 self.paused_until = 0
             case _:
                 raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to the fleet")
-
-    def _set_status(self, name: AgentName, status: AgentStatus, version: int) -> None:
-        self.agents[name] = replace(self.agents[name], status=status, version=version)
 
     def _occupy(self, run: Run) -> None:
         live = self._live.setdefault(run.agent, {})

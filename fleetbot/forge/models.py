@@ -164,7 +164,8 @@ class Review(Object, frozen=True):
 
 
 class ChangedFile(Object, frozen=True):
-    """``status``: added, deleted, changed, renamed, …"""
+    """``status``: added, deleted, changed, renamed, … ``contents_url`` ends with the commit that
+    the diff was made for."""
 
     filename: str
     previous_filename: str = ""
@@ -173,6 +174,7 @@ class ChangedFile(Object, frozen=True):
     deletions: int = 0
     changes: int = 0
     html_url: str = ""
+    contents_url: str = ""
 
 
 class Signature(Object, frozen=True):

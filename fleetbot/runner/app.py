@@ -7,24 +7,31 @@ import contextlib
 import fcntl
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import aiohttp
 
 from fleetbot.runner import adapters
-from fleetbot.runner.config import Config, ConfigError
+from fleetbot.runner.concurrency import cancelled
+from fleetbot.runner.config import AgentConfig, Config, ConfigError
+from fleetbot.runner.failure import fault
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.host import Host
+from fleetbot.runner.network import open_session
 from fleetbot.runner.root import Root
 from fleetbot.runner.run.setup import Machine
 from fleetbot.runner.run.spool import Spool
 from fleetbot.runner.sandbox.process import sweep
+from fleetbot.runner.session.contract import Adapter
+from fleetbot.runner.terminal import Say, unfailing
+from fleetbot.runner.tokens import Tokens
+from fleetbot.runner.wellbeing import ForgeWatch
 
 _TIDY_SECONDS = 3600.0
+_REMIND_SECONDS = 600.0
 _STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-Say = Callable[[str, str], None]
 
 
 class Stop:
@@ -43,23 +50,27 @@ class Stop:
 
 async def run(config: Config, say: Say, stop: Stop) -> bool:
     """Host every agent until `stop`; False if one of them could not be hosted."""
+    say = unfailing(say)
     with _sole_user(config.root):
-        async with _machine(config, say) as (machine, http):
-            spool = Spool(config.root.spool)
+        spool = Spool(config.root.spool, lambda text: say("runner", text))
+        await _end_what_was_left(spool, config, say)
+        async with _machine(config, say) as machine, _orchestrator(config) as http:
+            forge = ForgeWatch(machine.quick_forge.login, lambda text: say("runner", text))
             hosts = [
-                Host(machine, http, agent, adapters.build(agent.adapter, agent.program), spool)
-                for agent in config.agents
+                Host(machine, http, agent, _adapter(agent), spool, forge) for agent in config.agents
             ]
-            await _end_what_was_left(spool, config, say)
-            tidying = asyncio.create_task(_tidy(machine))
+            beside = [
+                asyncio.create_task(_tidy_for_ever(machine, spool)),
+                asyncio.create_task(_remind_for_ever(hosts, say)),
+            ]
             try:
                 async with asyncio.TaskGroup() as group:
                     served = [
                         group.create_task(host.serve(stop.drain, stop.halt)) for host in hosts
                     ]
             finally:
-                tidying.cancel()
-                await asyncio.gather(tidying, return_exceptions=True)
+                await cancelled(*beside)
+            _say_not_served(hosts, say)
     return all(task.result() for task in served)
 
 
@@ -103,30 +114,53 @@ def _sole_user(root: Root) -> Iterator[None]:
         os.close(lock)
 
 
+def _adapter(agent: AgentConfig) -> Adapter:
+    return adapters.build(agent.adapter, agent.program)
+
+
+def _orchestrator(config: Config) -> aiohttp.ClientSession:
+    return open_session(config.orchestrator.url, config.orchestrator.ca_file)
+
+
 @contextlib.asynccontextmanager
-async def _machine(
-    config: Config, say: Say
-) -> AsyncIterator[tuple[Machine, aiohttp.ClientSession]]:
-    settings = config.forge
-    git = Git(settings.url, settings.username, settings.token)
+async def _machine(config: Config, say: Say) -> AsyncIterator[Machine]:
+    settings, tokens = config.forge, Tokens(config)
+    git = Git(settings.url, settings.username, tokens.forge, settings.ca_file)
     identity = Identity(settings.author_name, settings.author_email)
-    # Every waiting claim holds a connection: no limit but the agents' own.
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        forge = Forge(http, settings.url, settings.token, trusted=settings.trusted)
+    async with open_session(settings.url, settings.ca_file) as http:
+        forge = Forge(http, settings.url, tokens.forge, trusted=settings.trusted)
+        quick = Forge(http, settings.url, tokens.forge, delays=())
         workspaces = Workspaces(
             config.root, config.workspace, git, settings.url, identity, config.limits.quota
         )
-        yield Machine(config, forge, git, identity, workspaces, say), http
+        yield Machine(config, tokens, forge, quick, git, identity, workspaces, say)
 
 
-async def _tidy(machine: Machine) -> None:
+async def _tidy_for_ever(machine: Machine, spool: Spool) -> None:
+    """A tidying that fails is tried again: it is the next one's to do what this one could not."""
     while True:
-        tidied = await machine.workspaces.remove_old()
-        for slot in tidied.removed:
-            machine.say("runner", f"removed the worktree {slot}")
-        for slot in tidied.stuck:
-            machine.say("runner", f"cannot remove {slot}; remove it yourself")
+        try:
+            spool.forget_bad(machine.config.workspace.keep_days)
+            tidied = await machine.workspaces.remove_old()
+            for slot in tidied.removed:
+                machine.say("runner", f"removed the worktree {slot}")
+            for slot in tidied.stuck:
+                machine.say("runner", f"cannot remove {slot}; remove it yourself")
+        except Exception as problem:
+            machine.say("runner", f"tidying failed: {fault(problem)}")
         await asyncio.sleep(_TIDY_SECONDS)
+
+
+async def _remind_for_ever(hosts: Sequence[Host], say: Say) -> None:
+    while True:
+        await asyncio.sleep(_REMIND_SECONDS)
+        _say_not_served(hosts, say)
+
+
+def _say_not_served(hosts: Sequence[Host], say: Say) -> None:
+    for host in hosts:
+        if host.turned_away:
+            say("runner", f"the agent {host.name} is not served: {host.turned_away}")
 
 
 async def _end_what_was_left(spool: Spool, config: Config, say: Say) -> None:

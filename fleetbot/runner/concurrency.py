@@ -17,3 +17,16 @@ async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
     except BaseExceptionGroup as problems:
         raise first_error(problems) from None
     return [task.result() for task in tasks]
+
+
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel the tasks and wait for their end, whatever it is."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def is_being_cancelled() -> bool:
+    """Whether this task itself is to end, not only something it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

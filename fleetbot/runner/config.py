@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 import socket
+import ssl
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,9 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from fleetbot.runner.adapters.claude_code import ClaudeConfig
-from fleetbot.runner.adapters.codex import CodexConfig
-from fleetbot.runner.adapters.command import CommandConfig
+from fleetbot.runner import adapters
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.cgroup import Quota
@@ -41,12 +40,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class OrchestratorConfig(Table, frozen=True):
-    """Where fleetbot answers, and the token with which agents enrol. At most one of the three."""
+    """Where fleetbot answers, and the token with which agents enrol. At most one of the three.
+
+    `ca_file`: the certificates (PEM) to trust there, in place of the system's.
+    """
 
     url: Address
     enrolment_token: str = ""
     enrolment_token_file: str = ""
     enrolment_token_env: str = ""
+    ca_file: str = ""
 
 
 class ForgeConfig(Table, frozen=True):
@@ -54,6 +57,7 @@ class ForgeConfig(Table, frozen=True):
 
     `trusted`: logins whose words agents may follow, besides those with write access.
     `closes`: the word before the issue's number in a pull request; an empty one only refers to it.
+    `ca_file`: the certificates (PEM) that git and the runner trust there, in place of the system's.
     """
 
     url: Address
@@ -61,6 +65,7 @@ class ForgeConfig(Table, frozen=True):
     token: str = ""
     token_file: str = ""
     token_env: str = ""
+    ca_file: str = ""
     author_name: Word = "fleetbot"
     author_email: Word = "fleetbot@localhost"
     trusted: tuple[str, ...] = ()
@@ -112,6 +117,7 @@ class WorkspaceConfig(Table, frozen=True):
 class LimitsConfig(Table, frozen=True):
     """How long an agent program may take. The orchestrator's own limit of a run counts as well.
 
+    `prompt_chars`: how long a prompt may be, about; of longer threads the newest comments stay.
     `memory_mb`, `processes` and `cpu_percent` (of one core) bound a program with all it starts, by
     a control group: they need a runner that systemd gives one (`Delegate=yes`).
     """
@@ -122,6 +128,7 @@ class LimitsConfig(Table, frozen=True):
     provider_seconds: Seconds = 180
     grace_seconds: Seconds = 5
     question_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 1800
+    prompt_chars: Annotated[int, Meta(ge=4000)] = 60_000
     memory_mb: Annotated[int, Meta(gt=0)] | None = None
     processes: Annotated[int, Meta(gt=0)] | None = None
     cpu_percent: Annotated[int, Meta(gt=0)] | None = None
@@ -135,15 +142,26 @@ class LimitsConfig(Table, frozen=True):
         return quota if quota.controllers() else None
 
 
-class AgentConfig(Table, frozen=True):
+AdapterTables = msgspec.defstruct(
+    "AdapterTables",
+    [(kind.table, kind.settings | None, None) for kind in adapters.BUILT_IN.values()],
+    bases=(Table,),
+    frozen=True,
+    kw_only=True,
+)
+"""The tables `[agents.claude]` and so on: one for each adapter of fleetbot's own."""
+
+
+class AgentConfig(AdapterTables, frozen=True):  # type: ignore[valid-type,misc,call-arg]  # made of a table
     """One agent. The table named like its adapter holds the settings of its program.
 
     `env` names variables of the runner's environment that the program gets; nothing else reaches
     it. `commit_leftovers`: what the program leaves uncommitted is committed on its behalf.
+    `settings` are those of an adapter that another package brought.
     """
 
     name: AgentNameText
-    adapter: Literal["claude-code", "codex", "command"]
+    adapter: str
     capabilities: Annotated[tuple[CapabilityText, ...], Meta(max_length=64)] = ()
     max_concurrency: Concurrency = 1
     account: ShortText = ""
@@ -153,24 +171,26 @@ class AgentConfig(Table, frozen=True):
     commit_leftovers: bool = True
     sandbox: Literal["none", "bubblewrap"] = "none"
     bubblewrap: Sandbox = Sandbox()
-    claude: ClaudeConfig | None = None
-    codex: CodexConfig | None = None
-    command: CommandConfig | None = None
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        own = self.adapter.partition("-")[0]
+        kind = adapters.kind(self.adapter)
         who = f"agent {self.name!r} uses the adapter {self.adapter!r}"
-        if self.adapter == "command" and self.command is None:
-            raise ValueError(f"{who}; give it a table [agents.command]")
-        for table in ("claude", "codex", "command"):
-            if table != own and getattr(self, table) is not None:
+        if not self.program and any(f.required for f in msgspec.structs.fields(kind.settings)):
+            raise ValueError(f"{who}; give it a table [agents.{kind.table}]")
+        for table in (*(kind.table for kind in adapters.BUILT_IN.values()), "settings"):
+            if table != kind.table and getattr(self, table):
                 raise ValueError(f"{who}; remove its table [agents.{table}]")
+        if kind.table == "settings":
+            adapters.build(self.adapter, self.program)
 
     @property
     def program(self) -> dict[str, Any]:
         """The settings of this agent's program, as its adapter takes them."""
-        table = getattr(self, self.adapter.partition("-")[0])
-        return {} if table is None else msgspec.structs.asdict(table)
+        table = getattr(self, adapters.kind(self.adapter).table)
+        if isinstance(table, msgspec.Struct):
+            return msgspec.structs.asdict(table)
+        return dict(table or {})
 
 
 class ConfigFile(Table, frozen=True):
@@ -190,7 +210,9 @@ class ConfigFile(Table, frozen=True):
 
 
 class Config(ConfigFile, frozen=True):
-    """The file, its paths absolute and both tokens filled in.
+    """The file, its paths absolute and both tokens filled in, as they were at the start.
+
+    `tokens.Tokens` reads their files again.
 
     `private` is what belongs to the runner alone: the file, token files, the root.
     """
@@ -204,18 +226,6 @@ class Config(ConfigFile, frozen=True):
     @property
     def host(self) -> str:
         return self.runner.host or socket.gethostname()
-
-    def secrets(self) -> tuple[str, ...]:
-        """What must reach neither logs nor agent programs."""
-        return tuple(self.named_secrets().values())
-
-    def named_secrets(self) -> dict[str, str]:
-        """The same, each by the name of its setting."""
-        tokens = {
-            "forge.token": self.forge.token,
-            "orchestrator.enrolment_token": self.orchestrator.enrolment_token,
-        }
-        return {name: token for name, token in tokens.items() if token}
 
     def launch_limits(self, timeout_seconds: float) -> Limits:
         """The limits of one start of an agent program, within what is left of its run."""
@@ -231,6 +241,17 @@ class Config(ConfigFile, frozen=True):
 
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     """Read the file, its token files and token variables. Raises ConfigError."""
+    config, problems = examine(path, env)
+    if problems:
+        raise ConfigError(f"{path}: {problems[0]}")
+    return config
+
+
+def examine(path: Path, env: Mapping[str, str] = os.environ) -> tuple[Config, list[str]]:
+    """The same, with what is wrong with the files and variables it names: those are left empty.
+
+    Raises ConfigError where the file itself cannot be read.
+    """
     try:
         text = path.read_text("utf-8")
     except OSError as problem:
@@ -240,7 +261,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     try:
-        return _resolved(decode(text), path.resolve(), env)
+        return _Lookup(path.resolve(), env).resolve(decode(text))
     except ConfigError as problem:
         raise ConfigError(f"{path}: {problem}") from None
 
@@ -255,88 +276,120 @@ def decode(text: str) -> ConfigFile:
         raise ConfigError(_explain(str(problem))) from None
 
 
-def _resolved(file: ConfigFile, path: Path, env: Mapping[str, str]) -> Config:
-    base, orchestrator, forge = path.parent, file.orchestrator, file.forge
-    enrolment_token = _secret(orchestrator, "orchestrator.enrolment_token", base, env)
-    token = _secret(forge, "forge.token", base, env)
-    if not token:
-        raise ConfigError(
-            "forge.token is missing; set one of token, token_file, token_env to a token of "
-            f"{forge.username!r} with the scopes write:repository and write:issue"
+class _Lookup:
+    """Reads what a configuration names, from files and variables; gathers what is wrong."""
+
+    def __init__(self, path: Path, env: Mapping[str, str]) -> None:
+        self._file = path
+        self._base = path.parent
+        self._env = env
+        self._problems: list[str] = []
+
+    def resolve(self, file: ConfigFile) -> tuple[Config, list[str]]:
+        root = self._path(file.runner.root)
+        found = {
+            "orchestrator": self._orchestrator(file.orchestrator),
+            "forge": self._forge(file.forge),
+            "runner": msgspec.structs.replace(file.runner, root=str(root)),
+            "agents": tuple(self._agent(agent, root) for agent in file.agents),
+            "private": (self._file, *self._token_files(file), root),
+        }
+        return Config(**{**msgspec.structs.asdict(file), **found}), self._problems
+
+    def _orchestrator(self, table: OrchestratorConfig) -> OrchestratorConfig:
+        return msgspec.structs.replace(
+            table,
+            url=table.url.rstrip("/"),
+            enrolment_token=self._secret(table, "orchestrator.enrolment_token"),
+            enrolment_token_file=self._given_path(table.enrolment_token_file),
+            ca_file=self._ca_file("orchestrator", table.ca_file, "SSL_CERT_FILE"),
         )
-    replace = msgspec.structs.replace
-    root = _path(file.runner.root, base)
-    found = {
-        "orchestrator": replace(
-            orchestrator, url=orchestrator.url.rstrip("/"), enrolment_token=enrolment_token
-        ),
-        "forge": replace(forge, url=forge.url.rstrip("/"), token=token),
-        "runner": replace(file.runner, root=str(root)),
-        "agents": tuple(_agent(agent, base, root) for agent in file.agents),
-        "private": (path, *_token_files(file, base), root),
-    }
-    return Config(**{**msgspec.structs.asdict(file), **found})
 
-
-def _token_files(file: ConfigFile, base: Path) -> Iterator[Path]:
-    for name in (file.orchestrator.enrolment_token_file, file.forge.token_file):
-        if name:
-            yield _path(name, base).resolve()
-
-
-def _agent(agent: AgentConfig, base: Path, root: Path) -> AgentConfig:
-    box = agent.bubblewrap
-    if inside := [place for place in (*box.writable, *box.readable) if _is_in(root, place)]:
-        raise ConfigError(
-            f"agent {agent.name!r}: bubblewrap: {inside[0]} is in runner.root, of which agents see "
-            "their own parts only; keep it somewhere else"
+    def _forge(self, table: ForgeConfig) -> ForgeConfig:
+        if not (table.token or table.token_file or table.token_env):
+            self._problems.append(
+                "forge.token is missing; set one of token, token_file, token_env to a token of "
+                f"{table.username!r} with the scopes write:repository and write:issue"
+            )
+        return msgspec.structs.replace(
+            table,
+            url=table.url.rstrip("/"),
+            token=self._secret(table, "forge.token"),
+            token_file=self._given_path(table.token_file),
+            ca_file=self._ca_file("forge", table.ca_file, "GIT_SSL_CAINFO", "SSL_CERT_FILE"),
         )
-    if not agent.prompt:
-        return agent
-    path = _path(agent.prompt, base)
-    if not path.is_file():
-        raise ConfigError(f"agent {agent.name!r}: prompt: there is no file {path}")
-    return msgspec.structs.replace(agent, prompt=str(path))
 
+    def _token_files(self, file: ConfigFile) -> Iterator[Path]:
+        for name in (file.orchestrator.enrolment_token_file, file.forge.token_file):
+            if name:
+                yield self._path(name).resolve()
 
-def _is_in(root: Path, place: str) -> bool:
-    return Path(place).resolve().is_relative_to(root.resolve())
+    def _agent(self, agent: AgentConfig, root: Path) -> AgentConfig:
+        box = agent.bubblewrap
+        for place in (*box.writable, *box.readable):
+            if Path(place).resolve().is_relative_to(root.resolve()):
+                self._problems.append(
+                    f"agent {agent.name!r}: bubblewrap: {place} is in runner.root, of which agents "
+                    "see their own parts only; keep it somewhere else"
+                )
+        if not agent.prompt:
+            return agent
+        path = self._path(agent.prompt)
+        if not path.is_file():
+            self._problems.append(f"agent {agent.name!r}: prompt: there is no file {path}")
+        return msgspec.structs.replace(agent, prompt=str(path))
 
+    def _path(self, text: str) -> Path:
+        return Path(os.path.abspath(self._base / Path(text).expanduser()))
 
-def _path(text: str, base: Path) -> Path:
-    return Path(os.path.abspath(base / Path(text).expanduser()))
+    def _given_path(self, text: str) -> str:
+        return str(self._path(text)) if text else ""
 
+    def _ca_file(self, table: str, given: str, *variables: str) -> str:
+        """As given, or as the variables that git and OpenSSL know name it: one for both."""
+        if not given:
+            return next(filter(None, map(self._env.get, variables)), "")
+        path = self._path(given)
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as problem:  # ssl.SSLError is one
+            self._problems.append(f"{table}.ca_file: {path} holds no certificates: {problem}")
+            return ""
+        return str(path)
 
-def _secret(table: Table, field: str, base: Path, env: Mapping[str, str]) -> str:
-    """A token given as itself, by a file or by a variable; empty if it is not given."""
-    name = field.rpartition(".")[2]
-    given = {form: getattr(table, form) for form in (name, f"{name}_file", f"{name}_env")}
-    given = {form: value for form, value in given.items() if value}
-    if len(given) > 1:
-        raise ConfigError(f"{field} is given {len(given)} times: keep one of {', '.join(given)}")
-    for form, value in given.items():
-        if form.endswith("_file"):
-            return _from_file(field, _path(value, base))
-        if form.endswith("_env"):
-            return _from_env(field, value, env)
-        return str(value).strip()
-    return ""
+    def _secret(self, table: Table, field: str) -> str:
+        """A token given as itself, by a file or by a variable; empty if it is not given."""
+        name = field.rpartition(".")[2]
+        given = {form: getattr(table, form) for form in (name, f"{name}_file", f"{name}_env")}
+        given = {form: value for form, value in given.items() if value}
+        if len(given) > 1:
+            self._problems.append(
+                f"{field} is given {len(given)} times: keep one of {', '.join(given)}"
+            )
+            return ""
+        for form, value in given.items():
+            if form.endswith("_file"):
+                return self._from_file(field, self._path(value))
+            if form.endswith("_env"):
+                return self._from_env(field, value)
+            return str(value).strip()
+        return ""
 
+    def _from_file(self, field: str, path: Path) -> str:
+        try:
+            token = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            self._problems.append(f"{field}_file: cannot read {path}: {problem}")
+            return ""
+        if not token:
+            self._problems.append(f"{field}_file: {path} is empty; write the token into it")
+        return token
 
-def _from_file(field: str, path: Path) -> str:
-    try:
-        token = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ConfigError(f"{field}_file: cannot read {path}: {problem}") from None
-    if not token:
-        raise ConfigError(f"{field}_file: {path} is empty; write the token into it")
-    return token
-
-
-def _from_env(field: str, variable: str, env: Mapping[str, str]) -> str:
-    if not env.get(variable):
-        raise ConfigError(f"{field}_env: the variable {variable} is not set; export it")
-    return env[variable].strip()
+    def _from_env(self, field: str, variable: str) -> str:
+        value = self._env.get(variable, "").strip()
+        if not value:
+            self._problems.append(f"{field}_env: the variable {variable} is not set; export it")
+        return value
 
 
 def _explain(said: str) -> str:

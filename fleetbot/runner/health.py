@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -16,22 +16,28 @@ from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.link import read_token
+from fleetbot.runner.network import open_session
 from fleetbot.runner.run import prompt
 from fleetbot.runner.sandbox import bubblewrap, cgroup, process
 from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from fleetbot.runner.session.contract import Adapter, HealthLine
+from fleetbot.runner.tokens import Tokens
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
-_LEAST_FREE = 2 * 10**9
+_LOGINS = (".claude/.credentials.json", ".codex/auth.json")
+"""Where the programs keep their logins, below the agent's home."""
 
 
-async def agent_lines(config: Config, agent: AgentConfig, adapter: Adapter) -> list[HealthLine]:
+async def agent_lines(
+    config: Config, tokens: Tokens, agent: AgentConfig, adapter: Adapter
+) -> list[HealthLine]:
     """The agent's program, sandbox and prompt."""
     home = config.root.home(agent.name)
+    secrets = tokens.named().values()
     try:
-        env = process.build_env(run="check", home=home, passed=agent.env, secrets=config.secrets())
+        env = process.build_env(run="check", home=home, passed=agent.env, secrets=tuple(secrets))
     except process.EnvironmentRefused as problem:
         return [HealthLine("environment", False, str(problem))]
     lines = [*await adapter.check(env, home), _prompt_line(agent)]
@@ -63,15 +69,29 @@ async def _sandbox_line(agent: AgentConfig) -> HealthLine:
     return HealthLine("sandbox", True, agent.bubblewrap.program)
 
 
-async def machine_lines(config: Config, http: aiohttp.ClientSession) -> list[HealthLine]:
-    """What all agents of this runner need, besides the orchestrator."""
-    forge = Forge(http, config.forge.url, config.forge.token, delays=())
-    return [
-        await _git_line(),
-        _disk_line(config.root.path),
-        *_quota_lines(config),
-        await _forge_line(config, forge),
-    ]
+async def machine_lines(config: Config, tokens: Tokens, forge: Forge) -> list[HealthLine]:
+    """What all agents of this runner need, besides the orchestrator.
+
+    `forge` asks once: what is away is found to be away.
+    """
+    disk = disk_line(config.root.path, config.workspace.min_free_gb)
+    return [await _git_line(), disk, *_quota_lines(config), await _forge_line(config, forge)]
+
+
+def stamp(config: Config, agent: AgentConfig, tokens: Tokens) -> object:
+    """Changes when somebody mends the agent: its program, its login, the runner's tokens."""
+    home = config.root.home(agent.name)
+    given = agent.program.get("argv") or [agent.program.get("program") or ""]
+    program = shutil.which(str(given[0])) or str(given[0])
+    paths = [Path(program), *(home / login for login in _LOGINS)]
+    return [tokens.forge(), tokens.enrolment(), *map(_modified, paths)]
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 async def _git_line() -> HealthLine:
@@ -86,7 +106,8 @@ async def _git_line() -> HealthLine:
     return HealthLine("git", version >= _OLDEST_GIT, done.stdout.strip(), remedy)
 
 
-def _disk_line(root: Path) -> HealthLine:
+def disk_line(root: Path, least_free_gb: float) -> HealthLine:
+    """Whether a run would find room below the runner's root."""
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         free = shutil.disk_usage(root).free
@@ -95,8 +116,9 @@ def _disk_line(root: Path) -> HealthLine:
         return HealthLine("disk", False, f"{root}: {problem.strerror}", "correct runner.root")
     if not writable:
         return HealthLine("disk", False, f"{root} cannot be written", "correct runner.root")
-    remedy = "free some space, or lower workspace.max_gb"
-    return HealthLine("disk", free > _LEAST_FREE, f"{free / 10**9:.1f} GB free at {root}", remedy)
+    remedy = "free some space, or lower workspace.max_gb; workspace.min_free_gb is what it takes"
+    has_room = free >= least_free_gb * 10**9
+    return HealthLine("disk", has_room, f"{free / 10**9:.1f} GB free at {root}", remedy)
 
 
 def _quota_lines(config: Config) -> Iterator[HealthLine]:
@@ -126,7 +148,9 @@ async def _forge_line(config: Config, forge: Forge) -> HealthLine:
     return HealthLine("forge", True, f"{settings.url} as {settings.username}")
 
 
-async def _orchestrator_line(config: Config, http: aiohttp.ClientSession) -> HealthLine:
+async def _orchestrator_line(
+    config: Config, tokens: Tokens, http: aiohttp.ClientSession
+) -> HealthLine:
     url = config.orchestrator.url
     remedy = "correct orchestrator.url: the plugin's address as maubot shows it; is it running?"
     try:
@@ -139,19 +163,42 @@ async def _orchestrator_line(config: Config, http: aiohttp.ClientSession) -> Hea
     if not is_ours or status not in (200, 503):
         return HealthLine("orchestrator", False, f"{url}/healthz answered {status}", remedy)
     enrolled = [read_token(config.root.token(agent.name)) for agent in config.agents]
-    if not all(enrolled) and not config.orchestrator.enrolment_token:
+    if not all(enrolled) and not tokens.enrolment():
         remedy = "set orchestrator.enrolment_token to one of the plugin's auth.enrolment_tokens"
         return HealthLine("orchestrator", False, "an agent has no token yet", remedy)
     return HealthLine("orchestrator", True, url)
 
 
-async def check(config: Config) -> AsyncIterator[tuple[str, HealthLine]]:
-    """Everything, as it is found out: of which agent (or `runner`), and the finding."""
-    async with aiohttp.ClientSession() as http:
-        for line in await machine_lines(config, http):
-            yield "runner", line
-        yield "runner", await _orchestrator_line(config, http)
+async def check(
+    config: Config, problems: Sequence[str] = ()
+) -> AsyncIterator[tuple[str, HealthLine]]:
+    """Everything, as it is found out: of which agent (or `runner`), and the finding.
+
+    `problems` is what was wrong with the files that the configuration names.
+    """
+    tokens = Tokens(config)
+    for problem in problems:
+        detail, _, remedy = problem.partition("; ")
+        yield "runner", HealthLine("configuration", False, detail, remedy or "correct it")
+    for setting in tokens.open_to_others():
+        detail = f"{setting}: others on this machine may read it; chmod 600"
+        yield "runner", HealthLine("configuration", True, detail)
+    for line in await _servers_lines(config, tokens):
+        yield "runner", line
     for agent in config.agents:
         adapter = adapters.build(agent.adapter, agent.program)
-        for line in await agent_lines(config, agent, adapter):
+        for line in await agent_lines(config, tokens, agent, adapter):
             yield agent.name, line
+
+
+async def _servers_lines(config: Config, tokens: Tokens) -> list[HealthLine]:
+    forge, orchestrator = config.forge, config.orchestrator
+    async with (
+        open_session(forge.url, forge.ca_file) as to_forge,
+        open_session(orchestrator.url, orchestrator.ca_file) as to_orchestrator,
+    ):
+        quick = Forge(to_forge, forge.url, tokens.forge, delays=())
+        return [
+            *await machine_lines(config, tokens, quick),
+            await _orchestrator_line(config, tokens, to_orchestrator),
+        ]

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from fleetbot.domain.model import Taken, Usage
+from fleetbot.runner.encoding import encode
 from fleetbot.wire import (
     API,
     AskAnswer,
@@ -220,7 +221,7 @@ class Link:
             async with self._http.request(
                 method,
                 f"{self._url}/{path}",
-                data=None if body is None else msgspec.json.encode(body),
+                data=None if body is None else encode(body),
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=wait + _SLACK),

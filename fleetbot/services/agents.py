@@ -14,7 +14,8 @@ from fleetbot.domain.commands import (
 )
 from fleetbot.domain.errors import Conflict, Forbidden, Invalid
 from fleetbot.domain.events import AgentRegistered
-from fleetbot.domain.model import Agent, AgentName, AgentStatus, RunId
+from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState
+from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
 from fleetbot.services.access import new_agent_token, token_hash
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.journal import AgentToken
@@ -64,7 +65,7 @@ class Agents:
         self, name: AgentName, request: wire.RegisterRequest, token: str | None, known: Agent | None
     ) -> None:
         registration = _registration(request)
-        if token is None and known and not _differs(known, registration):
+        if token is None and known and not _says_something_new(known, registration):
             return
         tokens = (AgentToken(agent=name, hash=token_hash(token)),) if token else ()
         context = Context(actor=f"agent:{name}", cause="register", tokens=tokens)
@@ -90,21 +91,24 @@ class Agents:
         await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
         runs = tuple(RunId(run) for run in request.runs)
         self._fleet.saw(agent, runs)
+        its = self._fleet.state.agents[agent]
         return wire.HeartbeatAnswer(
             next_seconds=self._rhythm.heartbeat,
             cancel=self._stale(agent, runs),
-            drain=self._fleet.state.agents[agent].draining,
+            drain=its.draining,
+            check=its.unwell is not None,
         )
 
     def _stale(self, agent: AgentName, runs: tuple[RunId, ...]) -> tuple[wire.CancelOrder, ...]:
         state = self._fleet.state
         current = {run.id for run in state.runs_of_agent(agent)}
         orders = []
-        for run in runs:
-            if run not in current:
-                known = state.runs.get(run)
-                reason = known.reason if known and known.reason else "superseded"
-                orders.append(wire.CancelOrder(run=run, reason=str(reason)))
+        for name in runs:
+            run = state.runs.get(name)
+            own = run if run and run.agent == agent else None
+            if name not in current and not (own and _ended_by_itself(own)):
+                reason = own.reason if own and own.reason else "superseded"
+                orders.append(wire.CancelOrder(run=name, reason=str(reason)))
         return tuple(orders)
 
     async def deregister(self, agent: AgentName) -> None:
@@ -116,7 +120,7 @@ class Agents:
         return await self._change(DrainAgent(agent), actor)
 
     async def resume(self, agent: AgentName, actor: str) -> wire.AgentView:
-        """It takes tasks again, though it was drained or waits for a usage limit's reset."""
+        """It takes tasks again, though it was drained, rests, or is held to be unwell."""
         return await self._change(ResumeAgent(agent), actor)
 
     async def _change(self, command: DrainAgent | ResumeAgent, actor: str) -> wire.AgentView:
@@ -153,8 +157,32 @@ class Agents:
             account=agent.account,
             health=agent.health,
             parked_until=agent.parked_until,
+            parked_for=agent.parked_for,
             draining=agent.draining,
+            unwell=_unwell(agent),
+            faults=agent.faults,
         )
+
+
+def _unwell(agent: Agent) -> wire.UnwellView | None:
+    if agent.unwell is None:
+        return None
+    return wire.UnwellView(
+        reason=agent.unwell,
+        since=agent.unwell_since,
+        detail=agent.unwell_detail,
+        advice=REASONS[agent.unwell].advice,
+    )
+
+
+def _ended_by_itself(run: Run) -> bool:
+    """Whether the agent knows of the end, and is only handing in the rest of the log.
+
+    Its receipt was decided, or it said itself that it failed.
+    """
+    said = REASONS_OF_AGENTS - {ReasonCode.TIMEOUT, ReasonCode.BUDGET_EXCEEDED}
+    known = run.reason is None or run.reason in {*said, ReasonCode.RECEIPT_REFUTED}
+    return run.state is RunState.ENDED and known
 
 
 def _registration(request: wire.RegisterRequest) -> AgentRegistered:
@@ -169,7 +197,9 @@ def _registration(request: wire.RegisterRequest) -> AgentRegistered:
     )
 
 
-def _differs(known: Agent, registration: AgentRegistered) -> bool:
+def _says_something_new(known: Agent, registration: AgentRegistered) -> bool:
+    """One that is held to be unwell may have passed its check with the same words as ever."""
     fields = registration.__struct_fields__
     same = all(getattr(known, field) == getattr(registration, field) for field in fields)
-    return not same or known.status is not AgentStatus.ONLINE
+    is_well = known.unwell is not None and not registration.health
+    return not same or is_well or known.status is not AgentStatus.ONLINE

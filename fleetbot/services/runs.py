@@ -80,6 +80,7 @@ class Runs:
             notes=task.notes,
             budget_usd=dollars_left(task, policy),
             forbidden_paths=policy.forbidden_paths,
+            number=run.number,
         )
 
     # start, fail, log

@@ -20,6 +20,7 @@ from fleetbot.domain.receipts import (
     Rules,
     Unknown,
     Unread,
+    not_shown_yet,
     verify,
 )
 from fleetbot.forge.client import ForgeClient
@@ -143,9 +144,8 @@ async def gather(client: ForgeClient, expected: Expectation, receipt: Receipt) -
     pull = await _pull(client, repo, number)
     if pull is None or isinstance(pull, Unread):
         return Facts(pull=pull)
-    files, commits, reviews, may_write, ci = await asyncio.gather(
-        _read("The diff", _files(client, repo, number)),
-        _read("The commits", _commits(client, repo, number)),
+    (files, commits), reviews, may_write, ci = await asyncio.gather(
+        _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, number)),
         _read("The author's rights", _author_may_write(client, repo, _login(pull))),
         _read("The commit's CI", _ci(client, repo, pull.head.sha)),
@@ -182,9 +182,10 @@ async def _pull(client: ForgeClient, repo: str, number: int) -> PullRequest | Un
 async def _unmoved(client: ForgeClient, repo: str, seen: PullFacts) -> PullFacts | Unread:
     """What was seen, if it is still so: else the other facts may be those of another head."""
     again = await _pull(client, repo, seen.number)
-    if isinstance(again, PullRequest) and _pull_facts(again) == seen:
-        return seen
-    return again if isinstance(again, Unread) else Unread("The pull request is changing.")
+    if isinstance(again, Unread):
+        return again
+    unmoved = again is not None and _pull_facts(again) == seen
+    return seen if unmoved else Unread("The pull request is changing.", soon=True)
 
 
 def _pull_facts(pull: PullRequest) -> PullFacts:
@@ -212,15 +213,47 @@ def _login(pull: PullRequest) -> str:
     return pull.user.login if pull.user else ""
 
 
-async def _files(client: ForgeClient, repo: str, number: int) -> tuple[str, ...]:
-    """Both names of a renamed file: either may be a forbidden path."""
-    files = await client.pull_files(repo, number)
+async def _changes(
+    client: ForgeClient, repo: str, pull: PullRequest
+) -> tuple[tuple[str, ...] | Unread, tuple[CommitFact, ...] | Unread]:
+    """Files and commits, both of the head that `pull` shows, or neither.
+
+    Forgejo reads the head from the branch, but these from `refs/pull/N/head`, which follows a push
+    about a second later. The commits come first: where they end at the head, the ref has moved,
+    and an empty diff read after them is really empty.
+    """
+    commits = await _read("The commits", _commits(client, repo, pull))
+    if isinstance(commits, Unread):
+        return commits, commits
+    return await _read("The diff", _files(client, repo, pull)), commits
+
+
+def _still_follows(pull: PullRequest) -> bool:
+    """What was merged or closed stays as it is, whatever is pushed to its branch."""
+    return pull.state == "open"
+
+
+async def _files(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[str, ...] | Unread:
+    """Both names of a renamed file: either may be a forbidden path.
+
+    Every file says of which commit it is, so that no push in between can swap some of them.
+    """
+    files = await client.pull_files(repo, pull.number)
+    of_head = all(file.contents_url.endswith(pull.head.sha) for file in files)
+    if not of_head and _still_follows(pull):
+        return not_shown_yet(pull.head.sha)
     names = [name for file in files for name in (file.filename, file.previous_filename) if name]
     return tuple(dict.fromkeys(names))
 
 
-async def _commits(client: ForgeClient, repo: str, number: int) -> tuple[CommitFact, ...] | Unread:
-    commits = await client.pull_commits(repo, number)
+async def _commits(
+    client: ForgeClient, repo: str, pull: PullRequest
+) -> tuple[CommitFact, ...] | Unread:
+    """Newest first. A branch without commits of its own stands where it left its base."""
+    commits = await client.pull_commits(repo, pull.number)
+    newest = commits[0].sha if commits else pull.merge_base
+    if newest != pull.head.sha and _still_follows(pull):
+        return not_shown_yet(pull.head.sha)
     dates = [_committed(commit) for commit in commits]
     if None in dates:
         return Unread("Forgejo does not date one of the commits.")

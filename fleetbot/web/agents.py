@@ -100,7 +100,7 @@ class AgentCalls:
                 method="POST",
                 path=f"{AGENT}/resume",
                 who=Who.OPERATOR,
-                summary="Give an agent tasks again that was drained or waits for a limit's reset.",
+                summary="Give tasks again to an agent that was drained, rests or is unwell.",
                 body=NoBody,
                 query=NoQuery,
                 answer=wire.AgentView,

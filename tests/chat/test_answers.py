@@ -27,7 +27,7 @@ def busy_fleet() -> World:
     world = World().given(a.an_agent(a.A3))
     world.later(2 * HOUR).given(cmd.Expire(), a.an_agent(), a.an_agent(a.A2, max_concurrency=2))
     world.given(a.a_task(a.T1, agent=a.A1), a.dispatch(), a.start())
-    world.given(a.fail(ReasonCode.BILLING), a.a_task(a.T2), a.dispatch(a.A2, a.R2))
+    world.given(a.fail(ReasonCode.NO_CHANGES), a.a_task(a.T2), a.dispatch(a.A2, a.R2))
     world.given(a.start(a.R2, a.A2), a.a_task(a.T3, needs=("rust",)))
     return world.later(12 * MINUTE).given(a.a_task(TaskId("t4")))
 
@@ -43,7 +43,7 @@ def test_the_status_is_the_fleet_at_a_glance() -> None:
         "• 🟢 codex-1 (1 of 2): team/app#2 Mend the door, 12 min",
         "• 🔌 codex-2 is offline",
         "🙋 Waiting for a person: 1",
-        "• ❌ team/app#1 Mend the door: the provider refuses for want of credit",
+        "• ❌ team/app#1 Mend the door: the agent ended without changing anything",
         "⏳ Waiting longest: team/app#3 Mend the door, 12 min",
     ]
 
@@ -54,7 +54,7 @@ def test_the_status_of_an_empty_fleet_is_short() -> None:
 
 def test_a_fleet_that_waits_for_a_person_has_something_to_do() -> None:
     world = World().given(a.an_agent(), a.a_task(a.T1), a.dispatch(), a.start())
-    world.given(a.fail(ReasonCode.BILLING))
+    world.given(a.fail(ReasonCode.NO_CHANGES))
 
     said = answers.status(world.state, everything, world.now)
 
@@ -87,7 +87,7 @@ def test_the_agents_are_told_with_what_they_can_do() -> None:
 
     assert answers.agents(world.state, everything, world.now).text.splitlines() == [
         "🤖 1 agent",
-        "• 🟢 claude-1 is free",
+        "• 🤒 claude-1 does not pass its check and takes nothing new",
         "  claude 2.1 · on attic · can python, rust",
         "  ⚠️ disk is nearly full",
     ]
@@ -192,3 +192,30 @@ def test_a_task_is_told_with_what_it_has_cost_so_far() -> None:
     said = answers.task(world.task(), [], None, world.state, world.now, world.policy)
 
     assert "🧮 10 out, $0.75" in said.text.splitlines()
+
+
+def test_an_unwell_agent_says_since_when_why_and_what_to_do() -> None:
+    world = World().given(a.an_agent(program="claude 2.1"), a.a_task(), a.dispatch(), a.start())
+    world.given(a.fail(ReasonCode.AUTH_FAILED, detail="Invalid API key")).later(5 * MINUTE)
+
+    status = answers.status(world.state, everything, world.now).text.splitlines()
+    agents = answers.agents(world.state, everything, world.now).text.splitlines()
+
+    unwell = "since 5 min ago (the agent program is not logged in) and takes nothing new"
+    assert status[1] == agents[1] == f"• 🤒 claude-1 is unwell {unwell}"
+    assert [line.strip() for line in agents[2:]] == [
+        "claude 2.1",
+        "> Invalid API key",
+        "🙋 Log in on the agent's machine; fleetbot check there says whether that was all. "
+        "It takes tasks again by itself once its check passes.",
+    ]
+
+
+def test_an_agent_that_rests_says_why_and_until_when() -> None:
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    world.given(a.fail(ReasonCode.RATE_LIMITED, until=world.now + 2 * MINUTE))
+
+    status = answers.status(world.state, everything, world.now).text.splitlines()
+
+    says = "rests: the model's provider is limiting requests; again in 2 min"
+    assert status[1] == f"• 💤 claude-1 {says}"

@@ -87,10 +87,10 @@ def test_a_failure_that_is_tried_again_says_when(running: World) -> None:
 
 
 def test_a_failure_for_good_says_what_a_person_can_do(running: World) -> None:
-    message = only(heard(running, a.fail(ReasonCode.BILLING)))
+    message = only(heard(running, a.fail(ReasonCode.NO_CHANGES)))
 
     assert lines(message)[-2:] == [
-        "Top up the account, then retry.",
+        "Say in the issue what should change, then retry.",
         "🙋 To try again: !fleet retry team/app#1",
     ]
 
@@ -158,6 +158,52 @@ def test_an_agent_that_is_back_or_at_its_limit_is_told_in_passing() -> None:
         "💤 claude-1 has reached its usage limit",
         "It takes tasks again in 2 h, at 00:13 UTC.",
     ]
+
+
+def test_an_unwell_agent_is_told_with_what_to_do(running: World) -> None:
+    message = only(heard(running, a.fail(ReasonCode.AUTH_FAILED, detail="Invalid API key")))
+
+    assert message.urgent
+    assert lines(message) == [
+        "🤒 claude-1 is unwell: the agent program is not logged in",
+        "> Invalid API key",
+        "Log in on the agent's machine; fleetbot check there says whether that was all.",
+        "It takes nothing until its check passes; its task goes back to the queue uncounted.",
+    ]
+    assert lines(only(heard(running, a.an_agent()))) == [
+        "🟢 claude-1 is well again and takes tasks"
+    ]
+
+
+def test_an_account_without_credit_is_told_once_with_what_to_do(running: World) -> None:
+    message = only(heard(running, a.fail(ReasonCode.BILLING)))
+
+    assert message.urgent
+    assert lines(message)[0] == "💤 claude-1 rests: the provider refuses for want of credit"
+    assert lines(message)[1] == "Top up the account, or add another."
+
+
+def test_a_forge_that_stays_away_is_told_in_passing() -> None:
+    away = AgentNotice(
+        notice=NoticeKind.AGENT_PARKED,
+        agent=AgentName("claude-1"),
+        until=START + MINUTE,
+        reason=ReasonCode.FORGE_UNAVAILABLE,
+        faults=3,
+    )
+
+    assert not notice(away, START).urgent
+    assert lines(notice(away, START)) == [
+        "💤 claude-1 rests: Forgejo could not be reached from the runner, 3 times in a row",
+        "It is tried again in 60 s, and each time after a longer pause. No attempt is counted.",
+    ]
+
+
+def test_a_bug_of_the_runner_is_told_with_its_run(running: World) -> None:
+    told = lines(only(heard(running, a.fail(ReasonCode.RUNNER_FAILED, detail="KeyError: 'x'"))))
+
+    assert "Its run: r1" in told
+    assert "Report the runner's log with this run's id." in told
 
 
 @given(hostile=st.text(max_size=300), kind=st.sampled_from(NoticeKind))

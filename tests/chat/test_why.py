@@ -53,18 +53,36 @@ def test_every_agent_is_unavailable_for_a_reason_of_its_own() -> None:
     assert said(world, a.T2).splitlines() == [
         "claude-1 is busy with 1 task.",
         "codex-1 is offline.",
-        "codex-2 waits for its usage limit to end in 58 min, at 23:13 UTC.",
+        "codex-2 rests: the account's usage limit is reached. Again in 61 min, at 23:15 UTC.",
     ]
 
 
 def test_it_waits_for_its_next_try() -> None:
     world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
-    world.given(a.fail(ReasonCode.RATE_LIMITED))
+    world.given(a.fail(ReasonCode.IDLE_TIMEOUT))
 
     first, second = said(world).splitlines()
     assert first.startswith("It is tried again in ")
-    assert first.endswith("because the model's provider is limiting requests.")
+    assert first.endswith("because the agent program was silent for too long.")
     assert second == "Sooner: !fleet retry team/app#1"
+
+
+def test_its_agent_is_unwell_and_what_helps() -> None:
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    world.given(a.fail(ReasonCode.DISK_FULL)).later(MINUTE)
+
+    assert said(world) == (
+        "claude-1 is unwell since 60 s ago (the agent's machine has no room left): "
+        "Free some of its disk, or move runner.root."
+    )
+
+
+def test_the_forge_is_away() -> None:
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    world.given(a.fail(ReasonCode.FORGE_UNAVAILABLE))
+
+    assert said(world).startswith("It is tried again in ")
+    assert "because Forgejo could not be reached from the runner." in said(world)
 
 
 def test_others_come_first() -> None:
@@ -115,12 +133,12 @@ def test_its_receipt_did_not_hold() -> None:
 
 def test_it_failed_and_what_helps() -> None:
     world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
-    world.given(a.fail(ReasonCode.BILLING, detail="402")).later(MINUTE)
+    world.given(a.fail(ReasonCode.NO_CHANGES, detail="All is well.")).later(MINUTE)
 
     assert said(world).splitlines() == [
-        "It ended 60 s ago: the provider refuses for want of credit.",
-        "> 402",
-        "Top up the account, then retry.",
+        "It ended 60 s ago: the agent ended without changing anything.",
+        "> All is well.",
+        "Say in the issue what should change, then retry.",
         "🙋 To try again: !fleet retry team/app#1",
     ]
 

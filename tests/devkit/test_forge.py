@@ -147,6 +147,37 @@ async def test_an_applied_failure_is_done_and_its_answer_lost(
     assert [one.title for one in await ann.issues(REPO)] == ["Made after all"]
 
 
+async def test_files_and_commits_of_a_pull_request_come_after_its_head(tmp_path: Path) -> None:
+    async with DevForge.start(tmp_path / "forge", ref_lag=0.001) as forge:
+        await forge.create_repo(_user(forge, "ann"), "app", {"README.md": "# app\n"})
+        async with ForgeClient(forge.url, forge.add_token("ann")) as ann:
+            one = await forge.commit(REPO, "work", {"one.txt": "1"}, "One", by="ann")
+            await ann.create_pull(REPO, head="work", base="main", title="Work")
+            forge.hold_pull_refs()
+            two = await forge.commit(REPO, "work", {"two.txt": "2"}, "Two", by="ann")
+
+            assert (await ann.pull(REPO, 1)).head.sha == two
+            assert [file.filename for file in await ann.pull_files(REPO, 1)] == ["one.txt"]
+            assert [commit.sha for commit in await ann.pull_commits(REPO, 1)] == [one]
+
+            await forge.release_pull_refs()
+            assert [commit.sha for commit in await ann.pull_commits(REPO, 1)] == [two, one]
+
+
+async def test_a_hook_hears_of_a_push_once_the_pull_request_shows_it(
+    forge: DevForge, ann: ForgeClient, receiver: Receiver
+) -> None:
+    await forge.commit(REPO, "work", {"one.txt": "1"}, "One", by="ann")
+    await ann.create_pull(REPO, head="work", base="main", title="Work")
+    await ann.create_hook(REPO, receiver.url, receiver.secret, ["pull_request_sync"])
+    forge.hold_pull_refs()
+    await forge.commit(REPO, "work", {"two.txt": "2"}, "Two", by="ann")
+    assert forge.deliveries == []
+    await forge.release_pull_refs()
+    await forge.delivered()
+    assert [one.event_type for one in receiver.deliveries] == ["pull_request_sync"]
+
+
 async def test_requests_are_kept_without_credentials(forge: DevForge, ann: ForgeClient) -> None:
     await ann.create_issue(REPO, "Seen")
     seen = forge.requests[-1]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from fleetbot.devkit.homeserver import SYNAPSE_RATE_LIMITS, Homeserver
-from fleetbot.devkit.process import ServerDied, ServerProcess
+from fleetbot.devkit.process import ServerDied, ServerProcess, free_port
 from fleetbot.devkit.rest import CallFailed
 from tests.conftest import Register
 
@@ -122,3 +124,14 @@ def test_a_server_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     ended, _, _ = select.select([server], [], [], 10)  # readable once the process is gone
     os.close(server)
     assert ended
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it is free at that moment only")
+def test_a_free_port_is_nobody_elses_until_a_server_takes_it() -> None:
+    ports = {free_port() for _ in range(20)}
+    with ExitStack() as sockets:
+        others = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(99)]
+        assert ports.isdisjoint(other.getsockname()[1] for other in others)
+        for port in ports:
+            sockets.enter_context(socket.create_server(("127.0.0.1", port)))
+    assert len(ports) == 20

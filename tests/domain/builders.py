@@ -250,11 +250,17 @@ def failed(world: World | None = None) -> World:
 
 
 def agent_lost(world: World | None = None) -> World:
-    """The last attempt's lease ran out, though the agent itself is there."""
-    world = running(world or World(policy=Policy(max_attempts=1)))
-    world.later(world.policy.lease_ms + 1)
-    world.state.seen[A1] = world.now
-    return world.given(cmd.Expire())
+    """The last attempt's lease ran out, though the agent itself is there.
+
+    It had been excused before, as often as that is done.
+    """
+    world = (world or World(policy=Policy(max_attempts=1))).given(an_agent(), a_task())
+    for run in (RunId("excused-1"), RunId("excused-2"), RunId("excused-3"), R1):
+        world.later(max(0, world.task().not_before - world.now))
+        world.given(dispatch(run=run), start(run)).later(world.policy.lease_ms + 1)
+        world.state.seen[A1] = world.now
+        world.given(cmd.Expire())
+    return world
 
 
 def cancelled(world: World | None = None) -> World:

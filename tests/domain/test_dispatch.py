@@ -123,7 +123,7 @@ def test_an_agent_that_is_away_gets_nothing(gone: cmd.Command) -> None:
 def test_a_parked_agent_gets_nothing_before_its_time() -> None:
     world = World().given(an_agent(), a_task(), dispatch(), start())
     world.given(fail(ReasonCode.USAGE_LIMIT, until=START + MINUTE))
-    assert chosen(world.later(MINUTE - 1)) is None
+    assert chosen(world.later(world.agent().parked_until - START - 1)) is None
     assert chosen(world.later(1)) == T1
 
 

@@ -126,7 +126,22 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "parked, failed, requeued": (
         running,
         fail(ReasonCode.USAGE_LIMIT),
-        ["agent_parked", "failed", "issue_state", "issue_state"],
+        ["agent_parked", "issue_state", "issue_state"],
+    ),
+    "unwell, failed, requeued": (
+        running,
+        fail(ReasonCode.AUTH_FAILED),
+        ["agent_unwell", "issue_state", "issue_state"],
+    ),
+    "well again": (
+        lambda: running().given(fail(ReasonCode.AUTH_FAILED)),
+        an_agent(),
+        ["agent_well"],
+    ),
+    "the runner's bug": (
+        running,
+        fail(ReasonCode.RUNNER_FAILED),
+        ["failed", "issue_state", "issue_state"],
     ),
     "cancelled": (running, CANCEL, ["cancelled", "issue_state"]),
     "retried": (failed, cmd.RetryTask(task=T1), ["issue_state"]),
@@ -221,7 +236,7 @@ def test_a_failure_that_is_tried_again_says_when() -> None:
 
 
 def test_a_failure_that_is_not_tried_again_says_so() -> None:
-    assert one(running().told(fail(ReasonCode.BILLING)), fx.TaskNotice).retry_at is None
+    assert one(running().told(fail(ReasonCode.NO_CHANGES)), fx.TaskNotice).retry_at is None
 
 
 def test_a_lost_run_is_tried_again_at_once() -> None:
@@ -230,12 +245,11 @@ def test_a_lost_run_is_tried_again_at_once() -> None:
 
 
 def test_only_the_tasks_own_next_event_counts() -> None:
-    """t1 is lost for good; what follows in the same commit is the requeue of t2."""
-    world = World(policy=Policy(max_attempts=1))
+    """t1 fails for good; what follows in the same commit is the requeue of t2."""
+    world = World(policy=Policy(max_attempts=1, run_timeout_ms=MINUTE - 1))
     world.given(an_agent(A1), an_agent(A2), a_task(T1), a_task(T2))
     world.given(dispatch(A1, R1), start(R1), dispatch(A2, R2)).heard(A1, A2)
     world.later(MINUTE)
-    world.state.leases[R1] = world.now - 1
     told = world.told(EXPIRE)
     notices = [effect for effect in told if isinstance(effect, fx.TaskNotice)]
     assert [(n.task.id, n.retry_at) for n in notices] == [(T1, None)]
@@ -244,7 +258,9 @@ def test_only_the_tasks_own_next_event_counts() -> None:
 
 def test_a_parked_agent_is_told_with_its_time() -> None:
     told = running().told(fail(ReasonCode.USAGE_LIMIT, until=START + HOUR))
-    assert one(told, fx.AgentNotice).until == START + HOUR
+    notice = one(told, fx.AgentNotice)
+    assert (notice.reason, notice.faults) == (ReasonCode.USAGE_LIMIT, 1)
+    assert notice.until > START + HOUR
 
 
 # where it goes

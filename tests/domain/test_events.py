@@ -11,7 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.lookup import Draft
+from fleetbot.domain.model import Agent
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import agent_stream, task_stream
+from tests.domain.builders import A1, R1, T1, running
 
 KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)
 MOST = 2**53  # what JSON of other programs still holds exactly
@@ -72,3 +76,31 @@ def test_an_event_cannot_be_changed() -> None:
     event = ev.AgentParked(until=1, reason=ReasonCode.USAGE_LIMIT)
     with pytest.raises(AttributeError, match="immutable"):
         event.until = 2  # type: ignore[misc]  # what is being tried
+
+
+# lines from before a field was added
+
+
+def test_lines_of_before_there_were_owners_are_read_as_they_were_meant() -> None:
+    parked = ev.decode('{"type":"agent.parked","until":5,"reason":"usage_limit"}')
+    assert parked == ev.AgentParked(until=5, reason=ReasonCode.USAGE_LIMIT)
+    again = ev.decode('{"type":"task.requeued","reason":"usage_limit","uncounted":true}')
+    assert again == ev.TaskRequeued(reason=ReasonCode.USAGE_LIMIT, uncounted=True)
+    assert again.excuse == 0
+
+
+def test_a_journal_of_before_there_were_owners_folds() -> None:
+    world = running()
+    world.record(Draft(agent_stream(A1), ev.AgentParked(until=5, reason=ReasonCode.USAGE_LIMIT)))
+    world.record(Draft(task_stream(T1), ev.TaskFailed(run=R1, reason=ReasonCode.USAGE_LIMIT)))
+    requeued = ev.TaskRequeued(reason=ReasonCode.USAGE_LIMIT, uncounted=True)
+    world.record(Draft(task_stream(T1), requeued))
+    assert (world.task().attempt, world.task().excused) == (0, ())
+    assert (world.agent().parked_for, world.agent().unwell) == (ReasonCode.USAGE_LIMIT, None)
+
+
+def test_an_agent_as_it_was_kept_before_is_read() -> None:
+    kept = b"""{"name":"claude-1","version":3,"adapter":"command","status":"online",
+        "registered_at":1,"parked_until":9,"draining":true}"""
+    agent = msgspec.json.decode(kept, type=Agent)
+    assert (agent.parked_until, agent.parked_for, agent.unwell) == (9, None, None)

@@ -44,7 +44,8 @@ from fleetbot.domain.model import (
     Verdict,
     sum_usage,
 )
-from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.patience import with_fault
+from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from tests.domain.builders import (
     A1,
@@ -87,7 +88,16 @@ traits = st.builds(
     needs=st.sampled_from([(), ("python",)]),
 )
 reasons = st.sampled_from(
-    [ReasonCode.AGENT_FAILED, ReasonCode.NO_CHANGES, ReasonCode.USAGE_LIMIT, ReasonCode.BILLING]
+    [
+        ReasonCode.AGENT_FAILED,
+        ReasonCode.NO_CHANGES,
+        ReasonCode.USAGE_LIMIT,
+        ReasonCode.BILLING,
+        ReasonCode.AUTH_FAILED,
+        ReasonCode.RATE_LIMITED,
+        ReasonCode.FORGE_UNAVAILABLE,
+        ReasonCode.RUNNER_FAILED,
+    ]
 )
 pauses = st.sampled_from([1, 5 * SECOND, 31 * SECOND, 61 * SECOND, 91 * SECOND, 31 * MINUTE, HOUR])
 
@@ -137,6 +147,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
         assert not agent.draining
+        assert agent.unwell is None
         assert not is_spent(state.spent_today(self.world.now), POLICY.day_budget)
         assert task.wanted_agent in (None, agent.name)
         assert set(task.traits.needs) <= set(agent.capabilities)
@@ -189,11 +200,26 @@ class AnyOrder(RuleBasedStateMachine):
         skills=st.sampled_from([(), ("python",)]),
         most=st.integers(1, 2),
         account=st.sampled_from(["", "shared"]),
+        health=st.sampled_from([(), (), ("disk: full",)]),
     )
     def an_agent_registers(
-        self, agent: AgentName, skills: tuple[str, ...], most: int, account: str
+        self,
+        agent: AgentName,
+        skills: tuple[str, ...],
+        most: int,
+        account: str,
+        health: tuple[str, ...] = (),
     ) -> None:
-        self.ask(an_agent(agent, capabilities=skills, max_concurrency=most, account=account))
+        self.ask(
+            an_agent(
+                agent,
+                capabilities=skills,
+                max_concurrency=most,
+                account=account,
+                host="box",
+                health=health,
+            )
+        )
         for state in self._states():
             state.seen[agent] = self.world.now
 
@@ -396,6 +422,37 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def attempts_are_never_negative(self) -> None:
         assert all(task.attempt >= 0 for task in self.world.state.tasks.values())
+
+    @invariant()
+    def an_unwell_agent_knows_why_and_since_when(self) -> None:
+        for agent in self.world.state.agents.values():
+            assert (agent.unwell is None) == (agent.unwell_since == 0)
+            assert (agent.fault is None) == (agent.faults == 0)
+
+    @invariant()
+    def nothing_is_excused_for_ever(self) -> None:
+        for task in self.world.state.tasks.values():
+            for excuse in task.excused:
+                assert REASONS[excuse.reason].owner is not Owner.TASK
+                assert 0 < excuse.times <= with_fault(excuse.reason, POLICY).give_up
+
+    @invariant()
+    def each_run_has_its_number(self) -> None:
+        state = self.world.state
+        for task in state.tasks.values():
+            numbers = [run.number for run in state.runs.values() if run.task == task.id]
+            assert sorted(numbers) == list(range(1, task.runs + 1))
+
+    @invariant()
+    def what_the_task_does_not_own_costs_no_attempt(self) -> None:
+        """Of the runs since it was last asked for anew."""
+        lines: list[ev.Recorded | None] = [*self.world.journal[-6:], None]
+        for line, after in pairwise(lines):
+            if line and isinstance(line.event, ev.TaskFailed) and after:
+                again = after.event
+                owner = REASONS[line.event.reason].owner
+                if isinstance(again, ev.TaskRequeued) and again.excuse:
+                    assert (again.uncounted, owner is Owner.TASK) == (True, False)
 
     @invariant()
     def only_a_verified_receipt_completes(self) -> None:

@@ -117,8 +117,13 @@ BREAKS: dict[str, tuple[Facts, str]] = {
         with_facts(FACTS, author_may_write=False),
         "fleet-claude, the author of the pull request, may not write",
     ),
-    "a head that is no commit of it": (commits((OTHER, START)), "is not a commit of the pull"),
-    "no commits": (commits(), "is not a commit of the pull request"),
+    "a head that came after the merge": (
+        with_facts(
+            pull(state="closed", merged=True),
+            commits=(CommitFact(sha=OTHER, committed_at=START + 1),),
+        ),
+        "is not a commit of the pull request",
+    ),
     "old commits": (
         commits((HEAD, START), (OTHER, START - 300_001)),
         "older than the task's first run: 000000000000.",
@@ -245,6 +250,25 @@ def _reasons(facts: Facts) -> tuple[str, ...]:
 
 def test_without_the_pull_request_nothing_is_known() -> None:
     assert found(with_facts(FACTS, pull=AWAY, files=())) == Unknown(unread=("Forgejo is away.",))
+
+
+@pytest.mark.parametrize("shown", [commits(), commits((OTHER, START))], ids=["none", "old ones"])
+def test_the_head_of_an_open_pull_request_that_is_no_commit_of_it_yet_will_be_soon(
+    shown: Facts,
+) -> None:
+    yet = "Forgejo does not show the changes of commit 5eb63bbbe01e yet."
+    assert found(shown) == Unknown(unread=(yet,), soon=True)
+
+
+def test_a_reason_that_covers_several_facts_is_given_once() -> None:
+    late = Unread("Not yet.", soon=True)
+    facts = with_facts(FACTS, files=late, commits=late)
+    assert found(facts) == Unknown(unread=("Not yet.",), soon=True)
+
+
+def test_what_is_missing_is_there_soon_only_if_all_of_it_is() -> None:
+    facts = with_facts(FACTS, files=Unread("Not yet.", soon=True), reviews=AWAY)
+    assert found(facts) == Unknown(unread=("Not yet.", "Forgejo is away."))
 
 
 @pytest.mark.parametrize("ci", ["", "pending"])

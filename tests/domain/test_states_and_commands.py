@@ -84,6 +84,7 @@ COMMANDS: dict[str, cmd.Command] = {
 
 NOTHING: Outcome = ()
 AGAIN: Outcome = ("task.requeued",)
+MISSED: Outcome = ("agent.faulted", "task.requeued")
 GONE = "agent.deregistered"
 LOST = ("task.agent_lost", "task.requeued")
 FAILED = ("task.failed", "task.requeued")
@@ -158,7 +159,7 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "drain": row(("agent.drained",)),
     "resume": row(NOTHING),
     "expire": row(NOTHING),
-    "expire, an hour later": row(NOTHING, assigned=AGAIN, running=LOST),
+    "expire, an hour later": row(NOTHING, assigned=MISSED, running=LOST),
 }
 
 

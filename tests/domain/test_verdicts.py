@@ -8,6 +8,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import Policy, TaskState, Verdict
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import Unknown
 from tests.domain.builders import (
     A1,
     C1,
@@ -77,6 +78,12 @@ def test_an_unknown_finding_changes_nothing_but_the_next_look() -> None:
     assert world.task().state is TaskState.RUNNING
     assert (filed.verdict, filed.unread) == (Verdict.PENDING, ("Forgejo is away.",))
     assert filed.check_at == event.check_at > world.now
+
+
+def test_what_forgejo_is_about_to_show_is_looked_at_within_a_second() -> None:
+    world = verifying()
+    world.given(cmd.Conclude(receipt=C1, finding=Unknown(unread=("Not yet.",), soon=True)))
+    assert 0 < world.state.receipts[C1].check_at - world.now <= 1_000
 
 
 def test_unknown_is_looked_at_ever_more_rarely_up_to_a_cap_and_never_given_up() -> None:

@@ -321,7 +321,9 @@ async def test_an_empty_diff_proves_nothing_and_the_receipt_can_be_mended(
 
     head = await worker.commit({"now.txt": "something\n"})
     assert await worker.finds(pull, head) == ("verified", "")
-    assert await journal_of(world, worker.issue) == [
+    journal = await journal_of(world, worker.issue)
+    # Each second push is unknown until Forgejo shows its files; how often depends on the machine.
+    assert [line for line in journal if line != "receipt.unknown"] == [
         "task.created",
         "task.assigned",
         "task.started",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, IDLE, agent
-from tests.flow.seen import journal_of, says, until_labelled, until_state
+from tests.flow.seen import ask, journal_of, says, until_labelled, until_state
 
 
 async def test_an_issue_becomes_a_verified_task_and_the_room_hears(world: World) -> None:
@@ -41,6 +42,26 @@ async def test_a_log_of_the_run_stands_in_the_agents_thread(world: World) -> Non
     shown = log.content.get("m.new_content", log.content)
     assert "&lt;i&gt;thinking" in shown["formatted_body"]
     await until_state(world, issue, "completed")
+
+
+async def test_what_is_pushed_again_waits_for_forgejo_to_show_its_files(world: World) -> None:
+    parent = 'subprocess.check_output(["git", "rev-parse", "HEAD"], text=True).strip()'
+    world.start_runner(agent(world.root, "smith", f'commit({parent} + ".md", "more")'))
+    issue = await world.open_issue("Write more")
+    await until_state(world, issue, "completed")
+
+    async def unread() -> bool:
+        return "receipt.unknown" in await journal_of(world, issue)
+
+    world.forge.hold_pull_refs()
+    await ask(world, f"!fleet retry {REPO}#{issue}")
+    await until(unread, "a look too early")
+    await world.forge.release_pull_refs()
+
+    await until_state(world, issue, "completed")
+    journal = await journal_of(world, issue)
+    assert journal.count("receipt.verified") == 2
+    assert "receipt.refuted" not in journal
 
 
 async def test_an_agent_that_changes_nothing_completes_nothing(world: World) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 
+from fleetbot.devkit.forge.references import CLOSING
 from fleetbot.forge.errors import Conflict, ForgeError, NotFound, Unprocessable
 from fleetbot.forge.models import PullRequest
+from fleetbot.runner.run.wording import inert, subject_of, title_of, with_part
 from tests.forge.site import Person, Site
 
 BRANCH = "fleet/7-mend-it"
@@ -99,6 +102,7 @@ async def test_files_and_commits_are_those_of_the_branch(
         "README.md": "deleted",
     }
     assert (files["new.txt"].additions, files["new.txt"].deletions) == (2, 0)
+    assert all(one.contents_url.endswith(sha) for one in files.values())
     [commit] = await bot.forge.pull_commits(repo, pull.number)
     assert commit.sha == sha
     assert commit.commit.message.strip() == "Replace the README"
@@ -164,6 +168,41 @@ async def test_a_merge_takes_the_named_head_only_and_closes_what_it_names(
     with pytest.raises(ForgeError, match="405"):
         await ann.forge.merge_pull(repo, pull.number, head_sha=pull.head.sha)
     assert (await ann.forge.issue(repo, issue.number)).state == "closed"
+
+
+async def states(person: Person, repo: str, *numbers: int) -> list[str]:
+    return [(await person.forge.issue(repo, number)).state for number in numbers]
+
+
+async def test_closing_words_count_in_titles_too(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    one, two, three = [(await ann.forge.create_issue(repo, "Broken")).number for _ in range(3)]
+    head = await site.push(repo, bot, BRANCH, {"new.txt": "one\n"}, "Add new.txt")
+    title = f"Crash, closes #{one}, (Fixes: {repo}#{two}) and closing #{three}"
+    pull = await bot.forge.create_pull(repo, head=BRANCH, base="main", title=title)
+    await ann.forge.merge_pull(repo, pull.number, head_sha=head)
+    assert await states(ann, repo, one, two, three) == ["closed", "closed", "open"]
+
+
+@pytest.mark.parametrize("style", ["merge", "squash"])
+async def test_nothing_that_the_runner_writes_of_others_words_closes_an_issue(
+    site: Site, repo: str, ann: Person, bot: Person, style: Literal["merge", "squash"]
+) -> None:
+    one, own = [(await ann.forge.create_issue(repo, "Broken")).number for _ in range(2)]
+    address = (await ann.forge.issue(repo, one)).html_url
+    names = (f"#{one}", f"{repo}#{one}", f"!{one}", address, f"<{address}>", f"[it]({address})")
+    words = ", ".join(f"{word} {name}" for word in CLOSING for name in names)
+    head = await site.push(repo, bot, BRANCH, {"new.txt": "x"}, subject_of(words, own))
+    pull = await bot.forge.create_pull(
+        repo,
+        head=BRANCH,
+        base="main",
+        title=title_of(f"WIP: {words}", own),
+        body=with_part("", f"Resolves #{own}\n\n{inert(words)}"),
+    )
+    await ann.forge.merge_pull(repo, pull.number, head_sha=head, style=style)
+    assert await states(ann, repo, one, own) == ["open", "closed"]
 
 
 async def test_what_was_merged_since_a_moment_is_found_by_its_branches(

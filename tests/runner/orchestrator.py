@@ -69,8 +69,10 @@ class Orchestrator:
     cancels: list[wire.CancelOrder] = field(default_factory=list)
     messages: dict[str, wire.MessageView] = field(default_factory=dict)
     superseded: set[str] = field(default_factory=set)
+    unwanted_logs: set[str] = field(default_factory=set)
     tokens: dict[str, str] = field(default_factory=dict)
     drain: bool = False
+    check: bool = False
     name_is_taken: bool = False
     holds_verdicts: bool = False
     holds_registering: bool = False
@@ -220,10 +222,15 @@ class Orchestrator:
         return _json(
             wire.HeartbeatAnswer(
                 next_seconds=_SOON,
-                cancel=tuple(order for order in self.cancels if order.run in body.runs),
+                cancel=tuple(order for order in self._cancelled() if order.run in body.runs),
                 drain=self.drain,
+                check=self.check,
             )
         )
+
+    def _cancelled(self) -> list[wire.CancelOrder]:
+        lost = [wire.CancelOrder(run=run, reason="superseded") for run in self.superseded]
+        return [*self.cancels, *lost]
 
     async def _deregister(self, request: web.Request) -> web.Response:
         self.deregistered.append(self._agent(request))
@@ -269,7 +276,11 @@ class Orchestrator:
 
     async def _log(self, request: web.Request) -> web.Response:
         body = await _read(request, wire.LogRequest)
-        lines = self.logs.setdefault(self._run(request), [])
+        self._agent(request)
+        run = request.match_info["run"]
+        if run in self.unwanted_logs:
+            raise Objection(409, f"{run} is not current", replaced_by="run-of-another")
+        lines = self.logs.setdefault(run, [])  # also of a run that is over
         if body.offset > len(lines):
             raise Objection(409, "lines are missing", code="log_gap")
         lines += body.lines[len(lines) - body.offset :]

@@ -27,7 +27,10 @@ WRITES_A_FILE = "echo hello > hello.txt && git add hello.txt && git commit -qm '
 
 @dataclass
 class Scene:
-    """`fleet` is the account the runner pushes with; `ada` owns the repository."""
+    """`fleet` is the account the runner pushes with; `ada` owns the repository.
+
+    `to_forge` and `to_orchestrator` are the ways the runner takes to them, if not the direct ones.
+    """
 
     root: Path
     forge: DevForge
@@ -35,11 +38,18 @@ class Scene:
     ada: str
     fleet: str
     said: list[str] = field(default_factory=list)
+    to_forge: str = ""
+    to_orchestrator: str = ""
+    _spoke: asyncio.Event = field(default_factory=asyncio.Event)
 
     def config_text(
         self, script: str, *, agent: str = "", more: str = "", forge: str = "", agents: str = ""
     ) -> str:
-        """`agent`: settings of the command agent; `agents`: others in its place."""
+        """`agent`: settings of the command agent; `agents`: others in its place.
+
+        `forge`: settings of the forge; the fleet's token is given unless they give one.
+        """
+        token = f'token = "{self.fleet}"'
         command = f"""
             [[agents]]
             name = "worker-1"
@@ -52,13 +62,13 @@ class Scene:
         return f"""
             {more}
             [orchestrator]
-            url = "{self.orchestrator.url}"
+            url = "{self.to_orchestrator or self.orchestrator.url}"
             enrolment_token = "{ENROLMENT}"
             [forge]
-            url = "{self.forge.url}"
+            url = "{self.to_forge or self.forge.url}"
             username = "fleet"
-            token = "{self.fleet}"
             author_email = "fleet@example.org"
+            {"" if "token" in forge else token}
             {forge}
             [runner]
             root = "{self.root / "state"}"
@@ -88,6 +98,13 @@ class Scene:
 
     def say(self, who: str, text: str) -> None:
         self.said.append(f"{who}: {text}")
+        self._spoke.set()
+
+    async def hears(self, word: str) -> None:
+        """Wait for the runner to say it."""
+        while not any(word in line for line in self.said):
+            self._spoke.clear()
+            await self._spoke.wait()
 
     async def issue(self, title: str = "Say hello", body: str = "In a file.") -> int:
         made = await self.call("POST", f"/repos/{REPO}/issues", {"title": title, "body": body})
@@ -163,6 +180,16 @@ class Scene:
 
     async def pulls(self) -> list[Any]:
         return list(await self.call("GET", f"/repos/{REPO}/pulls?state=all"))
+
+    async def merge(self, number: int, fields: dict[str, str] | None = None) -> None:
+        """Ada merges a pull request."""
+        headers = {"Authorization": f"token {self.ada}"}
+        url = f"{self.forge.url}/api/v1/repos/{REPO}/pulls/{number}/merge"
+        async with (
+            aiohttp.ClientSession(headers=headers, raise_for_status=True) as http,
+            http.post(url, json=fields or {"Do": "merge"}),
+        ):
+            pass
 
     def git(self, *args: str, cwd: Path) -> str:
         done = subprocess.run(

@@ -227,3 +227,17 @@ async def test_a_usage_limit_is_reported_with_the_time_of_its_reset(
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.USAGE_LIMIT
     assert failure.until == resets_at * 1000
+
+
+@everywhere
+async def test_a_program_that_may_not_commit_has_its_work_handed_in(
+    scene: Scene, agent: Agent
+) -> None:
+    order = await scene.order("Say hello")
+    agent.model.then(agent.shell("touch hello.txt"), DONE)
+
+    await scene.carry_out("", order, agents=configured(agent, 'permissions = "deny"'))
+
+    (receipt,) = scene.orchestrator.receipts
+    assert receipt.files == ("hello.txt",)
+    assert "You need not commit" in agent.model.requests[0].text

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from fleetbot.runner.config import ConfigError, ConfigFile, decode, load
+from fleetbot.runner.tokens import Tokens
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 SMALL = """
@@ -99,7 +100,7 @@ def test_tokens_come_from_files_and_variables(tmp_path: Path) -> None:
 
     assert config.forge.token == "from-a-variable"
     assert config.orchestrator.enrolment_token == "from-a-file"
-    assert set(config.secrets()) == {"from-a-variable", "from-a-file"}
+    assert set(Tokens(config).named().values()) == {"from-a-variable", "from-a-file"}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +116,7 @@ def test_tokens_come_from_files_and_variables(tmp_path: Path) -> None:
         ("http://127.0.0.1:2", "forge.example.org", "forge.url: expected 'str' matching"),
         ("[forge]", "[forges]", "forges: there is no such setting; did you mean 'forge'?"),
         ("worker-1", "Worker One", "agents[0].name"),
-        ('"command"', '"comand"', "agents[0].adapter: invalid enum value 'comand'"),
+        ('"command"', '"comand"', "'comand' is unknown; use one of claude-code"),
         ("[agents.command]", "[agents.claude]", "agents[0].claude.argv: there is no such"),
         ('[agents.command]\nargv = ["true"]', "", "give it a table [agents.command]"),
         ('argv = ["true"]', "argv = []", "agents[0].command: argv: name the program to run"),

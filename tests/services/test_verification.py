@@ -8,9 +8,10 @@ import re
 import pytest
 from msgspec.structs import replace
 
+from fleetbot.devkit.forge import api
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
-from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread
+from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread, not_shown_yet
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import ChangedFile, CommitStatus, Review, User
 from fleetbot.services.verification import ci_of, gather, standing_reviews
@@ -93,6 +94,50 @@ async def test_a_pull_request_that_moves_while_it_is_read_is_not_judged(
     monkeypatch.setattr(stage.client, "pull_files", read_files_after_a_push)
 
     assert isinstance((await facts(stage, receipt)).pull, Unread)
+
+
+async def test_files_and_commits_are_those_of_the_head_or_unread(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed()
+    stage.forge.hold_pull_refs()
+    head = await stage.forge.commit(REPO, run.branch, {"more.txt": "more"}, "More", by=BOT)
+    assert (await stage.client.pull(REPO, pull.number)).head.sha == head
+
+    found = await facts_of_pull(stage, run.branch, pull.number)
+    assert found.files == found.commits == not_shown_yet(head)
+
+    await stage.forge.release_pull_refs()
+    found = await facts_of_pull(stage, run.branch, pull.number)
+    assert found.files == ("hello.txt", "more.txt")
+    assert not isinstance(found.commits, Unread)
+    assert [commit.sha for commit in found.commits] == [head, pull.head.sha]
+
+
+async def test_files_of_another_push_are_not_taken_for_those_of_the_head(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever pushes back and forth while the files are read shows the harmless ones."""
+    run, pull, receipt = await stage.given_filed()
+    harmless = await stage.client.pull_files(REPO, pull.number)
+    evil = await stage.forge.commit(REPO, run.branch, {"evil.txt": "evil"}, "More", by=BOT)
+
+    async def files_of_the_push_before(repo: str, number: int) -> list[ChangedFile]:
+        return harmless
+
+    monkeypatch.setattr(stage.client, "pull_files", files_of_the_push_before)
+
+    assert (await facts(stage, receipt)).files == not_shown_yet(evil)
+
+
+async def test_more_files_and_commits_than_fit_on_a_page_are_all_read(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_PAGE", 1)  # an administrator may set it
+    run, pull, _ = await stage.given_filed()
+    await stage.forge.commit(REPO, run.branch, {"more.txt": "more"}, "More", by=BOT)
+    found = await facts_of_pull(stage, run.branch, pull.number)
+    assert found.files == ("hello.txt", "more.txt")
+    assert not isinstance(found.commits, Unread)
+    assert len(found.commits) == 2
 
 
 async def test_a_merged_pull_request_keeps_the_name_of_its_deleted_branch(stage: Stage) -> None:
@@ -200,6 +245,75 @@ async def test_a_head_that_differs_is_refuted(stage: Stage) -> None:
     assert filed.verdict is Verdict.REFUTED
     assert "the receipt says 000000000000" in filed.reasons[0]
     assert (await stage.task()).state is TaskState.RUNNING
+
+
+async def test_a_second_push_is_judged_once_forgejo_shows_its_changes(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed(head="0" * 40)
+    await stage.verifier.tick()
+    stage.forge.hold_pull_refs()
+    head = await stage.forge.commit(REPO, run.branch, {"more.txt": "more"}, "More", by=BOT)
+    receipt = await stage.given_receipt(run, pull, head=head)
+
+    await stage.verifier.tick()
+    filed = verdict(stage, receipt)
+    assert (filed.verdict, filed.unread) == (Verdict.PENDING, (not_shown_yet(head).why,))
+
+    await stage.forge.release_pull_refs()
+    stage.clock.advance(1)
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("call", ["pull", "pull_commits", "pull_files"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_forbidden_file_is_found_whenever_forgejo_shows_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, call: str, when: str
+) -> None:
+    """The files of the push before it are harmless, and must not be taken for its own."""
+    stage.rules = Rules(forbidden_paths=("secret.txt",))
+    run, pull, _ = await stage.given_filed(head="0" * 40)
+    await stage.verifier.tick()
+    stage.forge.hold_pull_refs()
+    head = await stage.forge.commit(REPO, run.branch, {"secret.txt": "x"}, "More", by=BOT)
+    receipt = await stage.given_receipt(run, pull, head=head)
+    reading = getattr(stage.client, call)
+
+    async def reading_while_the_ref_moves(repo: str, number: int) -> object:
+        if when == "before":
+            await stage.forge.release_pull_refs()
+        read = await reading(repo, number)
+        await stage.forge.release_pull_refs()
+        return read
+
+    monkeypatch.setattr(stage.client, call, reading_while_the_ref_moves)
+    await stage.verifier.tick()
+    await stage.forge.release_pull_refs()
+    stage.clock.advance(1)
+    await stage.verifier.tick()
+
+    assert verdict(stage, receipt).reasons == (
+        "These paths may not be changed by an agent: `secret.txt`.",
+    )
+
+
+async def test_what_is_pushed_after_the_merge_is_no_part_of_the_pull_request(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed(head="0" * 40)
+    await stage.verifier.tick()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    late = await stage.forge.commit(REPO, run.branch, {"late.txt": "late"}, "Late", by=BOT)
+    receipt = await stage.given_receipt(run, pull, head=late)
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.REFUTED
+
+
+async def test_a_pull_request_without_commits_changes_nothing(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    stage.forge.repo(REPO).refs["refs/heads/main"] = pull.head.sha
+    assert await stage.client.pull_commits(REPO, pull.number) == []
+    await stage.verifier.tick()
+    filed = verdict(stage, receipt)
+    assert filed.verdict is Verdict.REFUTED
+    assert "its diff is empty" in filed.reasons[0]
 
 
 async def test_a_task_that_is_asked_for_again_is_not_done_by_what_was_there(stage: Stage) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from fleetbot.domain.model import AgentName
+from fleetbot.domain.commands import Conclude
+from fleetbot.domain.model import AgentName, ReceiptId
+from fleetbot.domain.receipts import Verified
+from fleetbot.services.fleet import Context
 from fleetbot.services.timers import Timers
-from tests.web.site import ENROL, Site, claim
+from tests.web.site import ENROL, Caller, Site, a_receipt, claim, file
 
 REGISTER = "/api/v1/agents/register"
 HEARTBEAT = "/api/v1/agents/heartbeat"
 DEREGISTER = "/api/v1/agents/deregister"
+LAST_WORDS = {"offset": 0, "lines": [{"at": 1_700_000_000_000, "text": "bye"}]}
 CLAUDE = {"name": "claude-1", "adapter": "claude-code", "capabilities": ["python"]}
 
 
@@ -146,11 +150,10 @@ async def test_a_usage_limit_parks_the_account_and_gives_the_task_to_another(sit
     assert (await limited.post(f"/api/v1/runs/{run}/fail", request)).status == 200
 
     listed = (await site.reader.get("/api/v1/agents")).body["agents"]
-    assert {a["name"]: a["parked_until"] for a in listed} == {
-        "claude-1": reset,
-        "claude-2": reset,
-        "codex-1": 0,
-    }
+    parked = {a["name"]: a["parked_until"] for a in listed}
+    assert parked.pop("codex-1") == 0
+    assert all(60_000 <= until - reset <= 180_000 for until in parked.values())
+    assert {a["parked_for"] for a in listed} == {"usage_limit", None}
     assert (await claim(same)).status == 204
     assert (await claim(other)).status == 200
 
@@ -168,8 +171,200 @@ async def test_a_task_that_only_a_parked_agent_can_do_is_given_to_it_after_the_r
     await site.dispatcher.claimed()
     await site.dispatcher.claimed()
 
-    site.now = reset
+    site.now = reset + 180_000
     site.fleet.saw(AgentName("claude-1"), ())
     await timers.tick()
 
     assert (await waiting).status == 200
+
+
+# runs that ended, and the rest of their logs
+
+
+async def verified(site: Site, agent: Caller, run: str) -> None:
+    filed = await file(agent, a_receipt(run))
+    command = Conclude(ReceiptId(filed.body["receipt"]), Verified())
+    await site.fleet.commit(command, Context(actor="timer"))
+
+
+async def test_a_run_that_was_verified_is_not_told_to_stop_and_hands_in_its_log(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await verified(site, agent, run)
+
+    assert (await agent.post(HEARTBEAT, {"runs": [run]})).body["cancel"] == []
+    assert (await agent.post(f"/api/v1/runs/{run}/log", LAST_WORDS)).body == {"acked": 1}
+
+
+async def test_nor_is_one_that_said_itself_that_it_failed(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "no_changes"})
+
+    assert (await agent.post(HEARTBEAT, {"runs": [run]})).body["cancel"] == []
+
+
+async def test_the_log_of_a_cancelled_and_of_a_replaced_run_arrives_whole(site: Site) -> None:
+    slow, other = await site.agent("claude-1"), await site.agent("codex-1")
+    task = await site.task()
+    replaced = await site.running(slow)
+    site.now += 91_000
+    site.fleet.saw(AgentName("claude-1"), ())
+    site.fleet.saw(AgentName("codex-1"), ())
+    await Timers(site.fleet, site.dispatcher).tick()
+    cancelled = await site.running(other)
+    await site.operator.post(f"/api/v1/tasks/{task}/cancel", {})
+
+    for agent, run, reason in (
+        (slow, replaced, "lease_expired"),
+        (other, cancelled, "cancelled_by_user"),
+    ):
+        told = (await agent.post(HEARTBEAT, {"runs": [run]})).body["cancel"]
+        assert told == [{"run": run, "reason": reason}]
+        assert (await agent.post(f"/api/v1/runs/{run}/log", LAST_WORDS)).body == {"acked": 1}
+        (await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "no_result"})).refuses(
+            409, "superseded", "run"
+        )
+
+
+async def test_the_log_of_a_run_whose_task_is_long_closed_is_taken_from_its_own_agent_only(
+    site: Site,
+) -> None:
+    agent, other = await site.agent("claude-1"), await site.agent("codex-1")
+    await site.task()
+    run = await site.running(agent)
+    await verified(site, agent, run)
+    site.now += 12 * 3_600_000
+    site.fleet.forget_closed(site.now)
+
+    assert (await agent.post(f"/api/v1/runs/{run}/log", LAST_WORDS)).body == {"acked": 1}
+    (await other.post(f"/api/v1/runs/{run}/log", LAST_WORDS)).refuses(403, "forbidden", "run")
+
+
+async def test_a_heartbeat_tells_nothing_of_anothers_run(site: Site) -> None:
+    agent, nosy = await site.agent("claude-1"), await site.agent("codex-1")
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "no_changes"})
+
+    told = (await nosy.post(HEARTBEAT, {"runs": [run]})).body["cancel"]
+
+    assert told == [{"run": run, "reason": "superseded"}]
+
+
+# unwell
+
+
+async def test_an_unwell_agent_gets_nothing_until_it_registers_with_a_check_that_passes(
+    site: Site,
+) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    login = {"reason": "auth_failed", "detail": "Invalid API key"}
+    assert (await agent.post(f"/api/v1/runs/{run}/fail", login)).status == 200
+
+    (listed,) = (await site.reader.get("/api/v1/agents")).body["agents"]
+    assert listed["unwell"] == {
+        "reason": "auth_failed",
+        "since": site.now,
+        "detail": "Invalid API key",
+        "advice": "Log in on the agent's machine; "
+        "`fleetbot check` there says whether that was all.",
+    }
+    assert (await agent.post(HEARTBEAT, {"runs": []})).body["check"] is True
+    assert (await claim(agent, "in vain")).status == 204
+
+    sick = [{"name": "program", "ok": False, "detail": "not logged in"}]
+    await agent.post(REGISTER, {"name": "claude-1", "adapter": "command", "health": sick})
+    assert (await claim(agent, "in vain")).status == 204
+    well = [{"name": "program", "ok": True}]
+    await agent.post(REGISTER, {"name": "claude-1", "adapter": "command", "health": well})
+
+    assert (await agent.post(HEARTBEAT, {"runs": []})).body["check"] is False
+    again = await claim(agent, "at last")
+    assert (again.status, again.body["attempt"], again.body["number"]) == (200, 1, 2)
+
+
+async def test_registering_as_before_is_enough_to_be_well_again(site: Site) -> None:
+    """Its check had passed before the fault too, so that nothing of it is new."""
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "disk_full"})
+    (before,) = (await site.reader.get("/api/v1/agents")).body["agents"]
+
+    await agent.post(REGISTER, {"name": "claude-1", "adapter": before["adapter"]})
+
+    (after,) = (await site.reader.get("/api/v1/agents")).body["agents"]
+    assert (before["unwell"]["reason"], after["unwell"]) == ("disk_full", None)
+
+
+async def test_an_operator_overrules_that_it_is_unwell(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "program_unsupported"})
+
+    resumed = await site.operator.post("/api/v1/agents/claude-1/resume")
+
+    assert (resumed.body["unwell"], resumed.body["faults"]) == (None, 0)
+    assert (await claim(agent, "again")).status == 200
+
+
+async def test_a_claim_that_waits_is_answered_when_the_agent_is_well_again(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "auth_failed"})
+    waiting = asyncio.create_task(claim(agent, "waits", wait=30))
+    await site.dispatcher.claimed()
+    await site.dispatcher.claimed()
+
+    await agent.post(REGISTER, {"name": "claude-1", "adapter": "command"})
+
+    assert (await waiting).status == 200
+
+
+async def test_a_check_that_finds_the_same_again_is_not_written_down_again(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "disk_full"})
+    sick = {
+        "name": "claude-1",
+        "adapter": "command",
+        "health": [{"name": "disk", "ok": False, "detail": "full"}],
+    }
+    await agent.post(REGISTER, sick)
+    before = await site.journal()
+
+    for _ in range(3):
+        assert (await agent.post(REGISTER, sick)).status == 200
+
+    assert await site.journal() == before
+
+
+async def test_a_forge_that_is_away_for_an_hour_costs_no_attempt(site: Site) -> None:
+    agent = await site.agent()
+    task = await site.task()
+    timers = Timers(site.fleet, site.dispatcher)
+    tries = 0
+    for second in range(0, 3600, 10):
+        site.now += 10_000
+        await agent.post(HEARTBEAT, {"runs": []})
+        await timers.tick()
+        answer = await claim(agent, f"at {second}")
+        if answer.status == 200:
+            tries += 1
+            assert answer.body["attempt"] == 1
+            assert answer.body["number"] == tries
+            run = answer.body["run"]
+            await agent.post(f"/api/v1/runs/{run}/start", {})
+            await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "forge_unavailable"})
+
+    view = (await site.reader.get(f"/api/v1/tasks/{task}")).body
+    assert (view["state"], view["attempt"]) == ("created", 0)
+    assert 20 < tries < 50

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from fleetbot.devkit.docs.markdown import block, code, codes, page, prose, table
 from fleetbot.devkit.docs.schema import Shape, fields, schemas, sections
 from fleetbot.domain import events as ev
+from fleetbot.domain.faults import IN_A_ROW
 from fleetbot.domain.lifecycle import TABLE, Rule
-from fleetbot.domain.model import TaskState
-from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
+from fleetbot.domain.model import Policy, TaskState
+from fleetbot.domain.patience import with_fault, with_owner
+from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
 
 _MEANINGS = {
     TaskState.CREATED: "waits in the queue for an agent, or for the end of a back-off",
@@ -34,10 +36,11 @@ def states() -> str:
         table(("from", "event", "to", "note"), map(_transition, TABLE)),
         "A retry by itself comes after a wait that doubles with every attempt, from "
         "`retry.base_seconds` to `retry.cap_seconds`, less up to a quarter of it by chance. "
-        "`agent_lost` is tried again at once, with another agent first if there is one. After "
-        "`usage_limit` the agents of the account rest until the reset, and the attempt does not "
-        "count; nor does it after `day_budget_exceeded`, which is tried again on the next day. "
-        "`!fleet retry` forgets the attempts so far, and gives a fresh budget.",
+        "Only what the task itself is to blame for counts as an attempt. After the fault of an "
+        "agent, an account, a provider, the forge or the runner the task goes back to the queue "
+        "uncounted, as often as [reasons](reasons.md) says; an agent's fault sends it elsewhere "
+        "first. `day_budget_exceeded` is tried again on the next day. `!fleet retry` forgets the "
+        "attempts so far, and gives a fresh budget.",
         "## As a picture",
         block(_diagram(), "mermaid"),
         "Whether a reason allows a retry: [reasons](reasons.md). What an event carries: "
@@ -62,17 +65,44 @@ def _diagram() -> str:
     return "\n".join(["stateDiagram-v2", *lines])
 
 
+_FOLLOWS = {
+    Owner.TASK: "counts as an attempt; tried again by itself where that can help, up to "
+    "`retry.max_attempts` times",
+    Owner.AGENT: "the agent is unwell: it is given nothing until its check passes and it "
+    f"registers again. {IN_A_ROW} faults without a receipt between them, or tasks that it did "
+    "not acknowledge, set it aside, with growing pauses. One that is gone needs nothing of it",
+    Owner.ACCOUNT: "all agents of the account rest: until the reset and one to three minutes "
+    "more, or with growing pauses where no reset is known",
+    Owner.PROVIDER: "all agents of the account rest, with growing pauses",
+    Owner.FORGE: "all agents of the machine rest, with growing pauses; so does the task",
+    Owner.RUNNER: f"a bug. {IN_A_ROW} in a row set the agent aside, with growing pauses",
+}
+
+
 def reasons() -> str:
     """`reasons.md`."""
+    owners = ((code(owner), _FOLLOWS[owner], _pauses(owner)) for owner in Owner)
     return page(
         "Reason codes",
         "Why a task failed, waits or was cancelled. `!fleet why <issue>` and the comment on the "
-        "issue say it in words. *Tried again* by itself happens up to `retry.max_attempts` times.",
+        "issue say it in words. Each has an owner: whose fault it is decides what follows.",
+        "## Owners",
+        table(("owner", "what follows", "pauses"), owners),
+        "What the task does not own costs it no attempt: it is *excused*, as often as the last "
+        "column of the next table says since a person last asked for it. After that it counts "
+        "like the task's own, so that nothing goes on for ever. Pauses are never longer than "
+        "`retry.cap_seconds`, and begin at `retry.base_seconds` where that is shorter.",
+        "## Codes",
         table(
-            ("code", "meaning", "tried again", "what helps", "said by"),
+            ("code", "meaning", "owner", "what helps", "said by", "tried again"),
             map(_reason, ReasonCode),
         ),
     )
+
+
+def _pauses(owner: Owner) -> str:
+    its = with_owner(owner)
+    return f"{its.base_ms // 1000} s to {its.cap_ms // 60_000} min" if its else "as configured"
 
 
 def _reason(reason: ReasonCode) -> tuple[str, ...]:
@@ -80,7 +110,16 @@ def _reason(reason: ReasonCode) -> tuple[str, ...]:
     by = "agents" if reason in REASONS_OF_AGENTS else "fleetbot"
     if reason in (ReasonCode.TIMEOUT, ReasonCode.BUDGET_EXCEEDED):
         by = "agents, fleetbot"
-    return code(reason), its.text, "yes" if its.retry_helps else "no", its.advice, by
+    return code(reason), its.text, its.owner, its.advice, by, _again(reason)
+
+
+def _again(reason: ReasonCode) -> str:
+    its = REASONS[reason]
+    if reason is ReasonCode.DAY_BUDGET_EXCEEDED:
+        return "on the next day"
+    if its.owner is Owner.TASK:
+        return "yes" if its.retry_helps else "no"
+    return f"uncounted, {with_fault(reason, Policy()).give_up} times"
 
 
 def events() -> str:

@@ -117,6 +117,9 @@ class GitRepository:
     async def set_ref(self, ref: str, sha: str) -> None:
         await self._text("update-ref", ref, sha)
 
+    async def delete_ref(self, ref: str) -> None:
+        await self._text("update-ref", "-d", ref)
+
     async def commits(self, *revisions: str, limit: int | None = None) -> list[GitCommit]:
         """Newest first; ``revisions`` as for ``git log``."""
         count = [] if limit is None else [f"--max-count={limit}"]

@@ -57,7 +57,7 @@ async def create_pull(call: Call) -> web.Response:
     for other in call.repo.tickets.values():
         if other.pull and other.state == "open" and _sides(other.pull) == (base, head):
             raise ApiError(409, f"pull request already exists for these targets [id: {other.id}]")
-    ticket = new_ticket(call, title, Pull(base, head, head_sha))
+    ticket = new_ticket(call, title, Pull(base, head, head_sha, head_sha))
     await call.repo.git.set_ref(f"refs/pull/{ticket.number}/head", head_sha)
     await call.notify.ticket_created(call.repo, ticket, call.user)
     return answer(await _shape(call, ticket), 201)
@@ -79,16 +79,14 @@ async def edit_pull(call: Call) -> web.Response:
 async def list_files(call: Call) -> web.Response:
     _, pull = _pull(call)
     changes, headers = call.page(await shapes.pull_changes(call.repo, pull), always=True)
-    shaped = [git_shapes.changed_file(call.world, call.repo, pull.head_sha, one) for one in changes]
+    shaped = [git_shapes.changed_file(call.world, call.repo, pull.ref_sha, one) for one in changes]
     return answer(shaped, headers=headers)
 
 
 async def list_commits(call: Call) -> web.Response:
     _, pull = _pull(call)
     base = shapes.base_commit(call.repo, pull)
-    commits, headers = call.page(
-        await call.repo.git.commits(pull.head_sha, f"^{base}"), always=True
-    )
+    commits, headers = call.page(await call.repo.git.commits(pull.ref_sha, f"^{base}"), always=True)
     options = call.request.query
     shaped = [await git_shapes.commit(call.world, call.repo, one, options) for one in commits]
     return answer(shaped, headers=headers)
@@ -152,7 +150,9 @@ def _check_mergeable(call: Call, ticket: Ticket, pull: Pull) -> None:
 
 async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
     repo, base = call.repo, shapes.base_commit(call.repo, pull)
-    title = call.field("MergeTitleField", str, "") or f"Merge pull request '{ticket.title}'"
+    title = call.field("MergeTitleField", str, "") or (
+        f"Merge pull request '{ticket.title}' (#{ticket.number}) from {pull.head} into {pull.base}"
+    )
     try:
         sha = await repo.git.merge(base, pull.head_sha, call.required("Do"), title)
     except GitError as error:
@@ -162,8 +162,8 @@ async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
     pull.merged, pull.merged_by, pull.merge_sha = ticket.closed, call.user, sha
     pull.base_sha_at_merge = base
     await call.notify.ticket(repo, ticket, call.user, "closed")
-    text = f"{ticket.title}\n{ticket.body}"
-    await close_named_issues(call.world, call.notify, repo, call.user, text, sha)
+    for text in (ticket.title, ticket.body):
+        await close_named_issues(call.world, call.notify, repo, call.user, text, sha)
     await refs_changed(call.world, call.notify, repo, call.user)
 
 

@@ -5,13 +5,12 @@ However a ref moves (a push, a merge, a commit made here), :func:`refs_changed` 
 
 from __future__ import annotations
 
-import re
+from functools import partial
 
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.git import ZERO
-from fleetbot.devkit.forge.state import Account, Repo, Ticket, World
-
-_CLOSING = re.compile(r"\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?):?\s+#(\d+)\b", re.IGNORECASE)
+from fleetbot.devkit.forge.references import references
+from fleetbot.devkit.forge.state import Access, Account, Pull, Repo, Ticket, World
 
 
 async def refs_changed(world: World, notify: Notifier, repo: Repo, actor: Account) -> None:
@@ -28,12 +27,20 @@ async def refs_changed(world: World, notify: Notifier, repo: Repo, actor: Accoun
 async def close_named_issues(
     world: World, notify: Notifier, repo: Repo, actor: Account, text: str, commit_id: str
 ) -> None:
-    """Close the issues that ``text`` says it closes."""
-    for number in dict.fromkeys(int(found) for found in _CLOSING.findall(text)):
-        ticket = repo.tickets.get(number)
-        if ticket and ticket.pull is None and ticket.state == "open":
+    """Close and reopen the issues that ``text`` says it does, here and where ``actor`` may."""
+    for found in dict.fromkeys(references(text, world.url)):
+        where = world.repo(found.repo) if found.repo else repo
+        if where is None or not found.action or world.access(actor, where) < Access.WRITE:
+            continue
+        ticket = where.tickets.get(found.number)
+        if ticket is None or ticket.pull is not None:
+            continue
+        if found.action == "closes" and ticket.state == "open":
             close(world, ticket)
-            await notify.ticket(repo, ticket, actor, "closed", commit_id=commit_id)
+            await notify.ticket(where, ticket, actor, "closed", commit_id=commit_id)
+        elif found.action == "reopens" and ticket.state == "closed":
+            ticket.state, ticket.closed, ticket.updated = "open", None, world.now()
+            await notify.ticket(where, ticket, actor, "reopened", commit_id=commit_id)
 
 
 def close(world: World, ticket: Ticket) -> None:
@@ -52,8 +59,17 @@ async def _follow(
         if pull and ticket.state == "open" and pull.head == branch and pull.head_sha != new:
             pull.head_sha = new
             ticket.updated = world.now()
-            await repo.git.set_ref(f"refs/pull/{ticket.number}/head", new)
-            await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")
+            await world.pull_refs.follow(partial(_catch_up, notify, repo, actor, ticket, pull))
     if branch == repo.default_branch and old != ZERO:
         for commit in await repo.git.commits(new, f"^{old}"):
             await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)
+
+
+async def _catch_up(
+    notify: Notifier, repo: Repo, actor: Account, ticket: Ticket, pull: Pull
+) -> None:
+    """Files and commits are those of the head from now on; only then is the hook told of it."""
+    head = pull.head_sha
+    await repo.git.set_ref(f"refs/pull/{ticket.number}/head", head)
+    pull.ref_sha = head
+    await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")

@@ -133,6 +133,12 @@ async def list_assignees(call: Call) -> web.Response:
     return answer([shapes.user(call.world, one) for one in rows])
 
 
+async def list_teams(call: Call) -> web.Response:
+    if not call.repo.owner.is_org:
+        raise ApiError(405, "repo is not owned by an organization")
+    return answer([shapes.team(one) for one in call.repo.owner.teams])
+
+
 # -- hooks
 
 
@@ -219,6 +225,7 @@ ROUTES = (
     Route("PATCH", _R, edit_repo, Access.ADMIN),
     Route("DELETE", _R, delete_repo, Access.OWNER),
     Route("GET", f"{_R}/assignees", list_assignees),
+    Route("GET", f"{_R}/teams", list_teams, "user"),
     Route("PUT", f"{_R}/collaborators/{{login}}", set_collaborator, Access.ADMIN),
     Route("DELETE", f"{_R}/collaborators/{{login}}", remove_collaborator, Access.ADMIN),
     Route("GET", f"{_R}/collaborators/{{login}}/permission", get_permission, "user"),

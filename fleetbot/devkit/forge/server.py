@@ -28,8 +28,9 @@ from fleetbot.devkit.forge.api import (
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.pages import Pages
+from fleetbot.devkit.forge.pull_refs import PullRefs
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Repo, World
+from fleetbot.devkit.forge.state import Access, Account, Repo, Team, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -70,13 +71,20 @@ class Failure:
 class DevForge:
     """``async with DevForge.start(root) as forge``; everything is done on the running loop."""
 
-    def __init__(self, root: Path, listener: socket.socket, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        listener: socket.socket,
+        now: Callable[[], datetime],
+        pull_refs: PullRefs,
+    ) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
         self.requests: list[Seen] = []
         self._failures: list[Failure] = []
         self._root = root
-        self._world = World(self.url, now)
+        self._pull_refs = pull_refs
+        self._world = World(self.url, now, pull_refs)
         self._webhooks = Webhooks()
         self._notify = Notifier(self._world, self._webhooks)
 
@@ -88,10 +96,15 @@ class DevForge:
         port: int = 0,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        ref_lag: float = 0.0,
     ) -> AsyncIterator[Self]:
-        """Listen on loopback, with repositories below ``root``; stopped at the end of the block."""
+        """Listen on loopback, with repositories below ``root``; stopped at the end of the block.
+
+        ``ref_lag``: for how many seconds after a push an open pull request shows the new head with
+        the old files and commits. Forgejo's is 0.2 to 1.1.
+        """
         listener = socket.create_server(("127.0.0.1", port))
-        forge = cls(root, listener, now)
+        forge = cls(root, listener, now, PullRefs(ref_lag))
         runner = web.AppRunner(forge._app(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -101,6 +114,7 @@ class DevForge:
         finally:
             await forge._webhooks.stop()
             await runner.cleanup()
+            await forge._pull_refs.release()
 
     # -- fill it
 
@@ -119,9 +133,25 @@ class DevForge:
     def add_token(self, login: str, scopes: Iterable[str] = ("all",)) -> str:
         return self._world.new_token(self._account(login).login, frozenset(scopes))
 
+    def revoke_token(self, token: str) -> None:
+        """From now on it is not known."""
+        del self._world.tokens[token]
+
     def add_org(self, login: str) -> None:
-        """An organisation; its repositories are reached through collaborators."""
+        """An organisation; its repositories are reached through collaborators and teams."""
         repos.new_account(self._world, login, org=True)
+
+    def add_team(
+        self,
+        org: str,
+        name: str,
+        permission: Literal["read", "write", "admin"],
+        members: Iterable[str],
+    ) -> None:
+        """A team of the organisation, with all its repositories."""
+        people = [self._account(login) for login in members]
+        team = Team(self._world.next_id(), name, _PERMISSIONS[permission], people)
+        self._account(org).teams.append(team)
 
     async def create_repo(
         self,
@@ -170,6 +200,13 @@ class DevForge:
             await refs_changed(self._world, self._notify, row, self._account(by))
         return sha
 
+    async def delete_branch(self, repo: str, branch: str, *, by: str) -> None:
+        """As the button on a merged pull request's page does."""
+        row = self.repo(repo)
+        async with row.lock:
+            await row.git.delete_ref(f"refs/heads/{branch}")
+            await refs_changed(self._world, self._notify, row, self._account(by))
+
     # -- look at it
 
     def repo(self, full_name: str) -> Repo:
@@ -192,6 +229,14 @@ class DevForge:
     def lose_webhooks(self, count: int) -> None:
         """The next ``count`` deliveries never leave."""
         self._webhooks.lose(count)
+
+    def hold_pull_refs(self) -> None:
+        """Pull requests keep their old files and commits under a new head, until released."""
+        self._pull_refs.hold()
+
+    async def release_pull_refs(self) -> None:
+        """Files and commits are those of the head again, and the hooks are told."""
+        await self._pull_refs.release()
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Send a payload again, as an administrator can: it gets a new id."""

@@ -15,6 +15,7 @@ from fleetbot.devkit.forge.state import (
     Pull,
     Repo,
     Review,
+    Team,
     Ticket,
     World,
 )
@@ -109,6 +110,22 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
     }
 
 
+def team(row: Team) -> Json:
+    mode = row.access.name.lower()
+    units = ["repo.code", "repo.issues", "repo.pulls"]
+    return {
+        "id": row.id,
+        "name": row.name,
+        "description": "",
+        "organization": None,
+        "includes_all_repositories": True,
+        "permission": mode,
+        "units": units,
+        "units_map": dict.fromkeys(units, mode),
+        "can_create_org_repo": False,
+    }
+
+
 def label(world: World, repo: Repo | None, row: Label) -> Json:
     where = f"repos/{repo.full_name}" if repo else "orgs"
     return {
@@ -152,7 +169,7 @@ async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account
     pull = _pull(ticket)
     html = ticket_url(world, repo, ticket)
     base_sha = base_commit(repo, pull)
-    merge_base = await repo.git.merge_base(base_sha, pull.head_sha)
+    merge_base = await repo.git.merge_base(base_sha, pull.ref_sha)
     changes = await pull_changes(repo, pull)
     return {
         **_common(world, repo, ticket),
@@ -189,8 +206,8 @@ def base_commit(repo: Repo, pull: Pull) -> str:
 
 async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
     """What the pull request changes, counted from where it left its base."""
-    merge_base = await repo.git.merge_base(base_commit(repo, pull), pull.head_sha)
-    return await repo.git.changes(merge_base, pull.head_sha) if merge_base else []
+    merge_base = await repo.git.merge_base(base_commit(repo, pull), pull.ref_sha)
+    return await repo.git.changes(merge_base, pull.ref_sha) if merge_base else []
 
 
 async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:

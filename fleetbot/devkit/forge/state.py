@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 
 from fleetbot.devkit.forge.git import GitRepository
+from fleetbot.devkit.forge.pull_refs import PullRefs
 
 
 class Access(IntEnum):
@@ -31,6 +32,17 @@ class Account:
     is_admin: bool = False
     is_org: bool = False
     labels: dict[int, Label] = field(default_factory=dict)
+    teams: list[Team] = field(default_factory=list)
+
+
+@dataclass
+class Team:
+    """Of an organisation, with all its repositories; ``access`` is to every part of them."""
+
+    id: int
+    name: str
+    access: Access
+    members: list[Account]
 
 
 @dataclass(frozen=True)
@@ -85,11 +97,12 @@ class Status:
 
 @dataclass
 class Pull:
-    """The part of a ticket that makes it a pull request."""
+    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands."""
 
     base: str
     head: str
     head_sha: str
+    ref_sha: str
     reviews: list[Review] = field(default_factory=list)
     merged: datetime | None = None
     merged_by: Account | None = None
@@ -167,8 +180,9 @@ class Repo:
 class World:
     """Everything the forge knows, with the look-ups that several places need."""
 
-    def __init__(self, url: str, now: Callable[[], datetime]) -> None:
+    def __init__(self, url: str, now: Callable[[], datetime], pull_refs: PullRefs) -> None:
         self.url = url
+        self.pull_refs = pull_refs
         self._now = now
         self._ids: Iterator[int] = itertools.count(1)
         self.accounts: dict[str, Account] = {}
@@ -209,9 +223,14 @@ class World:
         if account.is_admin:
             return Access.ADMIN
         public = Access.NONE if repo.private else Access.READ
-        return max(public, repo.collaborators.get(account.login, Access.NONE))
+        teams = (team.access for team in repo.owner.teams if account in team.members)
+        return max(public, repo.collaborators.get(account.login, Access.NONE), *teams)
 
     def assignable(self, repo: Repo) -> list[Account]:
-        """Who an issue can be assigned to: whoever may write, by explicit right."""
+        """Who an issue can be assigned to: whoever may write by explicit right, and the members of
+        every team of an organisation, also of those that may only read."""
         people = [repo.owner, *(self.accounts[name.lower()] for name in repo.collaborators)]
-        return [one for one in people if self.access(one, repo) >= Access.WRITE and not one.is_org]
+        writers = [one for one in people if self.access(one, repo) >= Access.WRITE]
+        members = [one for team in repo.owner.teams for one in team.members]
+        found = {one.login: one for one in (*writers, *members) if not one.is_org}
+        return list(found.values())

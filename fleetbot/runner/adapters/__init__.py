@@ -1,15 +1,9 @@
-"""Adapters: one per agent program, behind one contract (`contract`)."""
+"""Adapters: one per agent program, behind one contract (`session.contract`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
-
-from fleetbot.runner.adapters.claude_code import ClaudeCodeAdapter, ClaudeConfig
-from fleetbot.runner.adapters.codex import CodexAdapter, CodexConfig
-from fleetbot.runner.adapters.command import CommandAdapter, CommandConfig
+from fleetbot.domain.model import Usage
+from fleetbot.runner.adapters.registry import BUILT_IN, AdapterConfigError, Kind, build, kind, known
 from fleetbot.runner.session.contract import (
     Adapter,
     Answer,
@@ -26,17 +20,18 @@ from fleetbot.runner.session.contract import (
     Session,
     SessionStarted,
     ToolUse,
-    Usage,
+    Used,
 )
 
 __all__ = [
-    "KINDS",
+    "BUILT_IN",
     "Adapter",
     "AdapterConfigError",
     "Answer",
     "Event",
     "Finished",
     "HealthLine",
+    "Kind",
     "LaunchSpec",
     "LimitReached",
     "Limits",
@@ -48,25 +43,8 @@ __all__ = [
     "SessionStarted",
     "ToolUse",
     "Usage",
+    "Used",
     "build",
+    "kind",
+    "known",
 ]
-
-KINDS = ("claude-code", "codex", "command")
-
-
-class AdapterConfigError(ValueError):
-    """An adapter's settings are wrong; the text names the field."""
-
-
-def build(kind: str, table: Mapping[str, Any]) -> Adapter:
-    """Make the adapter `kind` from its table of settings. Raises AdapterConfigError."""
-    try:
-        if kind == "claude-code":
-            return ClaudeCodeAdapter(msgspec.convert(table, ClaudeConfig))
-        if kind == "codex":
-            return CodexAdapter(msgspec.convert(table, CodexConfig))
-        if kind == "command":
-            return CommandAdapter(msgspec.convert(table, CommandConfig))
-    except (msgspec.ValidationError, ValueError) as problem:
-        raise AdapterConfigError(f"{kind}: {problem}") from problem
-    raise AdapterConfigError(f"adapter: {kind!r} is unknown; use one of {', '.join(KINDS)}")

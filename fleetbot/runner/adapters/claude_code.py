@@ -26,9 +26,9 @@ from fleetbot.runner.session.contract import (
     Session,
     SessionStarted,
 )
-from fleetbot.runner.session.driver import CloseInput, Driver, Send, Step
-from fleetbot.runner.session.session import Refused, open_session
-from fleetbot.runner.session.text import json_object
+from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Send, Step
+from fleetbot.runner.session.program_session import Refused, open_session
+from fleetbot.runner.session.text import in_words, json_object
 
 SUPPORTED = Supported((2, 1), (3,))
 INSTALL = "install Claude Code, or name its path as program in the agent's settings"
@@ -38,6 +38,16 @@ _QUIET = {
     "DISABLE_AUTOUPDATER": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
 }
+# Names of files in an issue's text are words: the program would send their content to the model.
+_ALWAYS = {"CLAUDE_CODE_DISABLE_FILE_MENTIONS": "1"}
+# A server left running would keep the one answer of the plain mode for ever.
+_PLAIN = {"CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1"}
+# Nothing of the repository's settings counts: no hooks, environment, helpers, permissions, plugins,
+# agents, commands, skills and MCP servers. `--add-dir` has its CLAUDE.md read all the same.
+_NO_PROJECT = ("--setting-sources", "user", "--strict-mcp-config")
+_MEMORY = ("--add-dir", ".")
+_READ_MEMORY = {"CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1"}
+_MEMORIES = ("CLAUDE.md", ".claude", ".claude/CLAUDE.md", ".claude/rules")
 _LOGIN = (
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -49,19 +59,17 @@ _LOGIN = (
 _OURS = (
     *("-p", "--print", "--input-format", "--output-format", "--permission-prompt-tool"),
     *("--resume", "--continue", "-c", "-r", "--session-id", "--settings", "--fork-session"),
-    "--dangerously-skip-permissions",
+    *("--dangerously-skip-permissions", "--setting-sources", "--strict-mcp-config"),
 )
 
 
-# A run is judged by its commits, so nobody needs to be asked for them.
-_ITS_JOB = ("Bash(git add:*)", "Bash(git commit:*)")
-
-
 class ClaudeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a `claude-code` agent. It may always `git add` and `git commit`.
+    """Settings of a `claude-code` agent.
 
     `settings` is merged into what the program gets as `--settings`. `max_retries` is how often the
     program itself repeats a failed model request: its own default of 10 takes minutes.
+    `project_settings`: the repository's own `.claude` and `.mcp.json` count. What they name is run
+    as the runner's user, and whoever may write to a branch may change them.
     """
 
     program: str = "claude"
@@ -73,6 +81,7 @@ class ClaudeConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_turns: int | None = None
     max_budget_usd: float | None = None
     max_retries: int = 4
+    project_settings: bool = False
     settings: dict[str, Any] = {}
     extra_args: list[str] = []
 
@@ -123,11 +132,16 @@ class ClaudeCodeAdapter:
         return PlainDriver([*argv, "--output-format", "json"], spec)
 
     def _env(self, spec: LaunchSpec) -> dict[str, str]:
-        ours = {**_QUIET, "CLAUDE_CODE_MAX_RETRIES": str(self._config.max_retries)}
+        config = self._config
+        ours = {**_QUIET, "CLAUDE_CODE_MAX_RETRIES": str(config.max_retries)}
         # Claude refuses to skip permissions as root unless it is told that it is contained.
         if spec.permissions == "bypass" and os.geteuid() == 0:
             ours["IS_SANDBOX"] = "1"
-        return {**ours, **spec.env}
+        if config.mode == "plain":
+            ours |= _PLAIN
+        if not config.project_settings and _memory_is_inside(spec.workdir):
+            ours |= _READ_MEMORY
+        return {**ours, **spec.env, **_ALWAYS}
 
 
 def _arguments(config: ClaudeConfig, spec: LaunchSpec) -> list[str]:
@@ -135,6 +149,8 @@ def _arguments(config: ClaudeConfig, spec: LaunchSpec) -> list[str]:
     turns = _lower(config.max_turns, spec.limits.max_turns)
     budget = _lower(config.max_budget_usd, spec.limits.max_budget_usd)
     arguments = ["--settings", json.dumps(settings)]
+    if not config.project_settings:
+        arguments += [*_NO_PROJECT, *_MEMORY]
     if spec.permissions == "bypass":
         arguments.append("--dangerously-skip-permissions")
     else:
@@ -146,11 +162,17 @@ def _arguments(config: ClaudeConfig, spec: LaunchSpec) -> list[str]:
     ):
         arguments += [flag, str(value)] if value is not None else []
     for flag, tools in (
-        ("--allowedTools", [*_ITS_JOB, *config.allowed_tools]),
+        ("--allowedTools", config.allowed_tools),
         ("--disallowedTools", config.disallowed_tools),
     ):
         arguments += [flag, ",".join(tools)] if tools else []
     return [*arguments, *config.extra_args]
+
+
+def _memory_is_inside(workdir: Path) -> bool:
+    """Whether no CLAUDE.md of the worktree is a link to a file elsewhere on this machine."""
+    root = workdir.resolve()
+    return all((workdir / name).resolve().is_relative_to(root) for name in _MEMORIES)
 
 
 def _lower(*values: float | None) -> float | None:
@@ -195,13 +217,16 @@ class PlainDriver:
     def opening(self) -> Iterable[Step]:
         # The prompt is no argument: those end at 128 KiB.
         start = [SessionStarted(self._spec.session)] if self._spec.session else []
-        return [*start, Send(self._spec.prompt), CloseInput()]
+        return [*start, Send(in_words(self._spec.prompt)), CloseInput()]
 
     def line(self, text: str) -> Iterable[Step]:
         message = json_object(text)
         if message is None:
-            return self._messages.unreadable(text)
-        return self._messages.read(message)
+            yield from self._messages.unreadable(text)
+            return
+        yield from self._messages.read(message)
+        if message.get("type") == "result":
+            yield Hangup()
 
     def stderr(self, text: str) -> Iterable[Step]:
         return self._messages.stderr(text)

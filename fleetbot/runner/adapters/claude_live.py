@@ -17,8 +17,8 @@ from fleetbot.runner.session.contract import (
     Question,
     QuestionWithdrawn,
 )
-from fleetbot.runner.session.driver import Hangup, Send, Step
-from fleetbot.runner.session.text import json_object
+from fleetbot.runner.session.driver import Hangup, Rested, Resumed, Send, Step
+from fleetbot.runner.session.text import from_a_person, in_words, json_object
 
 FLAGS = (
     *("--input-format", "stream-json", "--output-format", "stream-json", "--verbose"),
@@ -54,9 +54,10 @@ class LiveDriver:
         self._open: dict[str, _Open] = {}
         self._sent = 0
         self._heard = 0
+        self._rests = False
 
     def opening(self) -> Iterable[Step]:
-        return self.steer(self._spec.prompt)
+        return self._say(in_words(self._spec.prompt))
 
     def line(self, text: str) -> Iterable[Step]:
         message = json_object(text)
@@ -69,14 +70,26 @@ class LiveDriver:
                 return self._withdrawn(message["request_id"])
             case "user" if message.get("isReplay"):
                 self._heard += 1
-            case "result":
-                return [*self._messages.read(message), *self._after_result()]
-        return self._messages.read(message)
+        return self._read(message)
+
+    def _read(self, message: Mapping[str, Any]) -> Iterable[Step]:
+        if self._rests and _begins_a_turn(message):
+            self._rests, self._messages.finished = False, None
+            yield Resumed()
+        worked = bool(self._messages.background)
+        yield from self._messages.read(message)
+        if message.get("type") == "result":
+            yield from self._after_result()
+        elif self._rests and worked and not self._messages.background:
+            yield Rested(busy=False)
 
     def stderr(self, text: str) -> Iterable[Step]:
         return self._messages.stderr(text)
 
     def steer(self, text: str) -> Sequence[Step]:
+        return self._say(from_a_person(text))
+
+    def _say(self, text: str) -> Sequence[Step]:
         self._sent += 1
         message = {"role": "user", "content": text}
         return [_send({"type": "user", "message": message, "parent_tool_use_id": None})]
@@ -114,6 +127,10 @@ class LiveDriver:
         finished = self._messages.finished
         unheard = self._heard > 0 and self._sent > self._heard
         done = finished is not None and finished.outcome == "done"
+        if done and self._messages.background:
+            # The end of that work begins another turn by itself, in which it may still ask.
+            self._rests = True
+            return [Rested()]
         return [] if unheard and done else [Hangup()]
 
     def _asked(self, request_id: str, request: Mapping[str, Any]) -> Iterable[Step]:
@@ -164,6 +181,13 @@ class LiveDriver:
 
     def _others(self, request: _Open) -> list[Step]:
         return [QuestionWithdrawn(question) for question in request.waiting]
+
+
+def _begins_a_turn(message: Mapping[str, Any]) -> bool:
+    """Whether the conversation itself goes on; a sub-agent's words are no turn of it."""
+    if message.get("type") == "system":
+        return message.get("subtype") == "init"
+    return message.get("type") == "assistant" and message.get("parent_tool_use_id") is None
 
 
 def _send(message: Mapping[str, Any]) -> Send:

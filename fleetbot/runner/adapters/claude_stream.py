@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
+from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.session.contract import (
     Finished,
@@ -16,7 +17,7 @@ from fleetbot.runner.session.contract import (
     PermissionDenial,
     SessionStarted,
     ToolUse,
-    Usage,
+    Used,
 )
 from fleetbot.runner.session.driver import Retrying, Step
 from fleetbot.runner.session.text import OutputTail, shortened
@@ -30,6 +31,11 @@ _BY_TERMINAL_REASON = {
     "prompt_too_long": ReasonCode.CONTEXT_TOO_LONG,
     "max_turns": ReasonCode.MAX_TURNS,
 }
+_BY_STOP_REASON = {"refusal": ReasonCode.MODEL_REFUSED}
+_BY_API_ERROR = {
+    "usage_limit_reached": ReasonCode.USAGE_LIMIT,
+    "max_output_tokens": ReasonCode.CONTEXT_TOO_LONG,  # the answer's limit or the window's
+}
 _BY_ERROR = {
     "authentication_failed": ReasonCode.AUTH_FAILED,
     "oauth_org_not_allowed": ReasonCode.AUTH_FAILED,
@@ -40,10 +46,12 @@ _BY_ERROR = {
     "server_error": ReasonCode.PROVIDER_UNAVAILABLE,
 }
 _BY_STATUS = {
+    400: ReasonCode.AGENT_FAILED,
     401: ReasonCode.AUTH_FAILED,
     402: ReasonCode.BILLING,
     403: ReasonCode.AUTH_FAILED,
     404: ReasonCode.MODEL_NOT_FOUND,
+    413: ReasonCode.CONTEXT_TOO_LONG,
     429: ReasonCode.RATE_LIMITED,
 }
 # The plain mode's result has no error category, and these no status of their own.
@@ -51,6 +59,9 @@ _BY_TEXT = {
     "Not logged in": ReasonCode.AUTH_FAILED,
     "Credit balance is too low": ReasonCode.BILLING,
 }
+# What a provider says of the conversation itself: to send it once more changes nothing.
+_REFUSED_HISTORY = (400, 413)
+_UNRESUMABLE = (ReasonCode.CONTEXT_TOO_LONG, ReasonCode.MODEL_REFUSED)
 _SERVER_ERRORS = 500
 _DIAGNOSTIC = "[ede_diagnostic]"  # the program's notes to itself, no words for people
 _BROKEN_ANSWER = "Could not parse message into JSON"
@@ -70,7 +81,8 @@ class ClaudeMessages:
 
     `baseline` is what earlier runs of the same session used: cost and `modelUsage` are cumulative
     over a session, so it is subtracted. A session does not know of a process that was killed: what
-    this process itself told is the least that it used.
+    this process itself told is the least that it used. `background` are the tasks that were
+    announced and are not finished.
     """
 
     def __init__(self, baseline: Usage | None) -> None:
@@ -82,6 +94,7 @@ class ClaudeMessages:
         self._requests: dict[str, Usage] = {}  # to the model, since then
         self._told_input = self._told_cached = 0  # in all
         self.session = ""
+        self.background: frozenset[str] = frozenset()
         self._tail = OutputTail()
         self.finished: Finished | None = None
 
@@ -130,11 +143,16 @@ class ClaudeMessages:
                 return [LogLine(f"denied: {message['message']}", "system")]
             case "informational":
                 return [LogLine(message["content"], "system")]
+            case "background_tasks_changed":
+                self.background = frozenset(task["task_id"] for task in message["tasks"])
+            case "task_notification":
+                self.background -= {message["task_id"]}
         return []
 
     def _assistant(self, message: Mapping[str, Any]) -> Iterable[Step]:
-        self._error = message.get("error") or ""
-        self._limited |= message.get("api_error") == "usage_limit_reached"
+        if message.get("parent_tool_use_id") is None:
+            self._error = message.get("error") or ""
+            self._limited |= message.get("api_error") == "usage_limit_reached"
         for block in message["message"]["content"]:
             if block["type"] == "text" and block["text"].strip():
                 yield LogLine(block["text"], "system" if self._error else "assistant")
@@ -155,10 +173,12 @@ class ClaudeMessages:
         self._told_input += fresh + cached
         self._told_cached += cached
         since = self._requests.values()
-        yield structs.replace(
-            self._accounted,
-            input_tokens=self._accounted.input_tokens + sum(u.input_tokens for u in since),
-            cached_tokens=self._accounted.cached_tokens + sum(u.cached_tokens for u in since),
+        yield Used(
+            structs.replace(
+                self._accounted,
+                input_tokens=self._accounted.input_tokens + sum(u.input_tokens for u in since),
+                cached_tokens=self._accounted.cached_tokens + sum(u.cached_tokens for u in since),
+            )
         )
 
     def _rate_limit(self, info: Mapping[str, Any]) -> Iterable[Step]:
@@ -177,16 +197,19 @@ class ClaudeMessages:
             error for error in errors if not error.startswith(_DIAGNOSTIC)
         )
         failed = bool(message.get("is_error")) or message.get("subtype") != "success"
+        reason = self._reason(message) if failed else None
+        refused = failed and message.get("api_error_status") in _REFUSED_HISTORY
         self.finished = Finished(
             outcome="failed" if failed else "done",
-            reason=self._reason(message) if failed else None,
+            reason=reason,
             detail=(said or f"the turn ended: {message.get('terminal_reason')}") if failed else "",
             summary="" if failed else said,
             permission_denials=denials,
+            resumable=not refused and reason not in _UNRESUMABLE,
         )
         self._accounted = self._usage(message)
         self._requests.clear()
-        yield self._accounted
+        yield Used(self._accounted)
         if self.finished.reason is ReasonCode.USAGE_LIMIT and not self._limit_told:
             yield LimitReached("account")  # the plain mode does not say until when
 
@@ -194,14 +217,16 @@ class ClaudeMessages:
         # `subtype` is "success" even for failed requests, and one status has several causes: the
         # most specific word decides.
         status = message.get("api_error_status")
-        if self._limited or message.get("api_error") == "usage_limit_reached":
+        if self._limited:
             return ReasonCode.USAGE_LIMIT
         known = (
+            _BY_API_ERROR.get(message.get("api_error") or ""),
             _BY_SUBTYPE.get(message.get("subtype", "")),
             _BY_TERMINAL_REASON.get(message.get("terminal_reason", "")),
+            _BY_STOP_REASON.get(message.get("stop_reason") or ""),
             _BY_ERROR.get(self._error),
-            _BY_STATUS.get(status or 0),
             *(reason for text, reason in _BY_TEXT.items() if text in str(message.get("result"))),
+            _BY_STATUS.get(status or 0),
         )
         if reason := next(filter(None, known), None):
             return reason

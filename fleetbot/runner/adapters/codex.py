@@ -15,9 +15,12 @@ from typing import Any, Literal
 
 import msgspec
 
+from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters.codex_items import Items, reason_of, usage_of
+from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
+from fleetbot.runner.adapters.codex_items import Items
 from fleetbot.runner.adapters.codex_live import API_KEY, AppServerDriver, Thread
+from fleetbot.runner.adapters.codex_usage import usage_of
 from fleetbot.runner.adapters.program import Program, ProgramProblem, Supported
 from fleetbot.runner.session.contract import (
     Answer,
@@ -28,11 +31,11 @@ from fleetbot.runner.session.contract import (
     LogLine,
     Session,
     SessionStarted,
-    Usage,
+    Used,
 )
-from fleetbot.runner.session.driver import CloseInput, Driver, Retrying, Send, Step
-from fleetbot.runner.session.session import Refused, open_session
-from fleetbot.runner.session.text import OutputTail, json_object
+from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
+from fleetbot.runner.session.program_session import Refused, open_session
+from fleetbot.runner.session.text import OutputTail, in_words, json_object
 
 SUPPORTED = Supported((0, 160), (1,))
 INSTALL = "install Codex, or name its path as program in the agent's settings"
@@ -42,6 +45,7 @@ _QUIET: dict[str, Any] = {
     "web_search": "disabled",
     "features.apps": False,
     "features.plugins": False,
+    "features.skill_mcp_dependency_install": False,
     "suppress_unstable_features_warning": True,
 }
 _KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -54,7 +58,9 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `sandbox` is Codex's own; with "workspace-write" the worktree and its `.git` directories can be
     written and `network` decides about the network. `approval_policy` counts where people may be
     asked. A run whose permissions are "bypass" has neither sandbox nor approvals. `config` is
-    passed on as `-c` settings, nested tables as dotted keys.
+    passed on as `-c` settings, nested tables as dotted keys. `project_settings`: the repository's
+    own `.codex` counts. The MCP servers it names are run outside of Codex's sandbox, as the
+    runner's user, and whoever may write to a branch may change them.
     """
 
     program: str = "codex"
@@ -63,6 +69,7 @@ class CodexConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sandbox: Literal["read-only", "workspace-write", "danger-full-access"] = "workspace-write"
     network: bool = False
     approval_policy: Literal["on-request", "untrusted"] = "on-request"
+    project_settings: bool = False
     config: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -114,18 +121,23 @@ class CodexAdapter:
             "network_access": self._config.network,
         }
         asks = self._config.mode == "live" and spec.permissions != "deny"
-        questions = {"features.default_mode_request_user_input": asks}
+        features = {
+            "features.default_mode_request_user_input": asks,
+            # `exec` does not tell what its sub-agents use.
+            "features.multi_agent": self._config.mode == "live",
+        }
         # A key from the environment is used for this run only, not written into CODEX_HOME.
         store = {"cli_auth_credentials_store": "ephemeral"} if API_KEY in spec.env else {}
         ours = {
             **_QUIET,
             **store,
-            **questions,
+            **features,
             **dict(_flat({"sandbox_workspace_write": workspace})),
         }
         for key, value in {**ours, **dict(_flat(self._config.config))}.items():
-            yield "-c"
-            yield f"{key}={json.dumps(value, ensure_ascii=False)}"
+            yield from ("-c", f"{key}={json.dumps(value, ensure_ascii=False)}")
+        if not self._config.project_settings:
+            yield from ("-c", f"projects={_distrusted(spec.workdir)}")
 
     def _login(self, env: Mapping[str, str], home: Path) -> HealthLine:
         config = dict(_flat(self._config.config))
@@ -172,6 +184,13 @@ def _codex_home(env: Mapping[str, str], home: Path) -> Path:
     return Path(env.get("CODEX_HOME") or home / ".codex")
 
 
+def _distrusted(workdir: Path) -> str:
+    """A TOML table by which Codex reads no settings of the project; paths have dots, so inline."""
+    names = dict.fromkeys((str(workdir), str(workdir.resolve())))
+    entries = (f'{json.dumps(name)} = {{trust_level = "untrusted"}}' for name in names)
+    return f"{{{', '.join(entries)}}}"
+
+
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in table.items():
         if isinstance(value, Mapping):
@@ -197,7 +216,7 @@ class ExecDriver:
         self._finished: Finished | None = None
 
     def opening(self) -> Iterable[Step]:
-        return [Send(self._prompt), CloseInput()]
+        return [Send(in_words(self._prompt)), CloseInput()]
 
     def line(self, text: str) -> Iterable[Step]:
         event = json_object(text)
@@ -243,12 +262,18 @@ class ExecDriver:
             summary=self._items.summary,
             permission_denials=tuple(self._items.denials),
         )
-        return [usage_of(usage, self._baseline)]
+        return [Used(usage_of(usage, self._baseline)), Hangup()]
 
     def _failed(self, error: Mapping[str, Any]) -> Iterable[Step]:
         reason = reason_of(error)
-        self._finished = Finished(outcome="failed", reason=reason, detail=error["message"])
-        return [LimitReached("account")] if reason is ReasonCode.USAGE_LIMIT else []
+        self._finished = Finished(
+            outcome="failed",
+            reason=reason,
+            detail=error["message"],
+            resumable=is_resumable(error),
+        )
+        limit = [LimitReached("account")] if reason is ReasonCode.USAGE_LIMIT else []
+        return [*limit, Hangup()]
 
 
 def _log(message: str) -> LogLine:

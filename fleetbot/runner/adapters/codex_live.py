@@ -1,7 +1,9 @@
 """Codex's app-server protocol: JSON-RPC, one object a line, one thread and its turns.
 
 The order is initialize, thread/start (or thread/resume), turn/start; then the server notifies of
-items and asks for approvals until turn/completed.
+items and asks for approvals until turn/completed. The sub-agents of a thread are threads of their
+own in the same server: their words are shown and their approvals asked for, their usage is added,
+and while one of them works the run is not over; but they do not speak for it.
 """
 
 from __future__ import annotations
@@ -9,13 +11,16 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters.codex_items import Items, command_summary, reason_of, usage_of
+from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
+from fleetbot.runner.adapters.codex_items import Items, command_summary
+from fleetbot.runner.adapters.codex_usage import Ledger
 from fleetbot.runner.session.contract import (
     Answer,
     Finished,
@@ -25,10 +30,10 @@ from fleetbot.runner.session.contract import (
     Question,
     QuestionWithdrawn,
     SessionStarted,
-    Usage,
+    Used,
 )
-from fleetbot.runner.session.driver import Hangup, Retrying, Send, Step
-from fleetbot.runner.session.text import OutputTail, json_object, shortened
+from fleetbot.runner.session.driver import Hangup, Rested, Resumed, Retrying, Send, Step
+from fleetbot.runner.session.text import OutputTail, from_a_person, in_words, json_object, shortened
 
 API_KEY = "CODEX_API_KEY"  # read by `codex exec` itself, but not by the app-server
 _CLIENT = {"name": "fleetbot", "title": "fleetbot", "version": "1"}
@@ -69,15 +74,16 @@ class AppServerDriver:
         self.argv = argv
         self._spec = spec
         self._thread = thread
-        self._baseline = spec.baseline or Usage()
-        self._items = Items()
+        self._ledger = Ledger()
+        self._items: dict[str, Items] = defaultdict(Items)
         self._tail = OutputTail()
         self._numbers = itertools.count(1)
         self._calls: dict[int, tuple[Handler, Handler]] = {}
         self._open: dict[str, _Open] = {}
         self._thread_id = ""
         self._turn = ""
-        self._begun = False
+        self._others: set[str] = set()  # sub-agents whose turn is on
+        self._rests = False
         self._early: list[str] = []
         self._unheard = 0
         self._limits: Mapping[str, Any] = {}
@@ -109,6 +115,11 @@ class AppServerDriver:
     # Messages, answers and the interrupt
 
     def steer(self, text: str) -> Sequence[Step]:
+        return self._say(from_a_person(text))
+
+    def _say(self, text: str) -> Sequence[Step]:
+        if self._rests:
+            return list(self._new_turn(text))
         if not self._turn:
             self._early.append(text)
             return []
@@ -160,14 +171,15 @@ class AppServerDriver:
 
     def _not_resumed(self, error: Mapping[str, Any]) -> Iterable[Step]:
         yield LogLine(f"starting anew, the earlier session is gone: {error['message']}", "system")
-        self._baseline = Usage()
         params = msgspec.to_builtins(self._thread)
         yield self._call("thread/start", params, self._opened)
 
     def _opened(self, result: Mapping[str, Any]) -> Iterable[Step]:
         self._thread_id = result["thread"]["id"]
+        if self._thread_id == self._spec.session and self._spec.baseline:
+            self._ledger.resume(self._thread_id, self._spec.baseline)
         yield SessionStarted(self._thread_id)
-        yield from self._new_turn(self._spec.prompt)
+        yield from self._new_turn(in_words(self._spec.prompt))
 
     def _new_turn(self, text: str) -> Iterable[Step]:
         params = {**self._here(), "input": _input(text)}
@@ -176,24 +188,39 @@ class AppServerDriver:
     def _began(self, turn: str) -> Iterable[Step]:
         self._unheard = 0
         self._finished = None
-        self._turn, self._begun = turn, True
+        self._turn = turn
+        self._ledger.begin(self._thread_id)
+        yield from self._resumed()
         early, self._early = self._early, []
-        return [step for text in early for step in self.steer(text)]
+        for text in early:
+            yield from self._say(text)
+
+    def _resumed(self) -> Iterable[Step]:
+        if self._rests:
+            self._rests = False
+            yield Resumed()
 
     def _steered(self, result: Mapping[str, Any]) -> Iterable[Step]:
         self._unheard = max(0, self._unheard - 1)
-        return [] if self._unheard or self._finished is None else [Hangup()]
+        return [] if self._unheard or self._finished is None else self._over()
+
+    def _over(self) -> Iterable[Step]:
+        """The conversation is over, unless sub-agents are still at work."""
+        self._rests = bool(self._others)
+        return [Rested()] if self._rests else [Hangup()]
 
     # Notifications
 
     def _notified(self, method: str, params: Mapping[str, Any]) -> Iterable[Step]:
+        thread = str(params.get("threadId") or self._thread_id)
         match method:
             case "item/started":
-                return self._items.started(params["item"])
+                return self._items[thread].started(params["item"])
             case "item/completed":
-                return self._items.completed(params["item"])
+                return self._items[thread].completed(params["item"])
             case "thread/tokenUsage/updated":
-                return self._used(params)
+                used = self._ledger.told(thread, params["tokenUsage"]["total"])
+                return [Used(used)] if used else []
             case "account/rateLimits/updated":
                 self._limits = params["rateLimits"]
             case "error":
@@ -202,38 +229,47 @@ class AppServerDriver:
                 return [LogLine(params["message"], "system")]
             case "serverRequest/resolved":
                 return self._resolved(str(params["requestId"]))
+            case "turn/started" if thread != self._thread_id:
+                self._others.add(thread)
+                self._ledger.begin(thread)
+            case "turn/started" if self._rests:
+                return self._began(params["turn"]["id"])
+            case "turn/completed" | "thread/closed" if thread != self._thread_id:
+                return self._other_completed(thread)
             case "turn/completed":
                 return self._completed(params["turn"])
         return []
-
-    def _used(self, params: Mapping[str, Any]) -> Iterable[Step]:
-        totals = params["tokenUsage"]["total"]
-        if not self._begun:
-            # A resumed thread begins by saying what its earlier turns used.
-            self._baseline = usage_of(totals, Usage())
-            return []
-        return [usage_of(totals, self._baseline)]
 
     def _failing(self, params: Mapping[str, Any]) -> Iterable[Step]:
         message = params["error"]["message"]
         return [Retrying(message) if params.get("willRetry") else LogLine(message, "system")]
 
+    def _other_completed(self, thread: str) -> Iterable[Step]:
+        self._others.discard(thread)
+        if self._rests and not self._others:
+            self._rests = False
+            yield Hangup()
+
     def _completed(self, turn: Mapping[str, Any]) -> Iterable[Step]:
         error = turn.get("error") or {}
         done = turn["status"] == "completed"
         reason = None if done else reason_of(error)
+        denials = [denial for items in self._items.values() for denial in items.denials]
         self._finished = Finished(
             outcome="done" if done else "failed",
             reason=reason,
             detail="" if done else error.get("message") or f"the turn was {turn['status']}",
-            summary=self._items.summary,
-            permission_denials=tuple(self._items.denials),
+            summary=self._items[self._thread_id].summary,
+            permission_denials=tuple(denials),
+            resumable=done or is_resumable(error),
         )
         self._turn = ""
         if reason is ReasonCode.USAGE_LIMIT:
             yield self._limit()
-        if not done or not self._unheard:
+        if not done:
             yield Hangup()
+        elif not self._unheard:
+            yield from self._over()
 
     def _limit(self) -> LimitReached:
         windows = {name: self._limits.get(name) or {} for name in ("primary", "secondary")}
@@ -251,7 +287,8 @@ class AppServerDriver:
         return [_send({"id": request_id, "error": _NOT_SUPPORTED})]
 
     def _approval(self, request_id: Any, params: Mapping[str, Any]) -> Iterable[Step]:
-        changes = self._items.changes(params["itemId"])
+        thread = str(params.get("threadId") or self._thread_id)
+        changes = self._items[thread].changes(params["itemId"])
         if "command" in params:
             title = f"command: {command_summary(params['command'] or '')}"
         else:
@@ -301,7 +338,10 @@ class AppServerDriver:
     def _refused(self, error: Mapping[str, Any]) -> Iterable[Step]:
         # A late message that finds no turn does not undo the turn that ended well.
         self._finished = self._finished or Finished(
-            outcome="failed", reason=reason_of(error), detail=str(error.get("message"))
+            outcome="failed",
+            reason=reason_of(error),
+            detail=str(error.get("message")),
+            resumable=is_resumable(error),
         )
         return [Hangup()]
 

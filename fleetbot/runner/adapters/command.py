@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import (
     Answer,
     Finished,
@@ -25,7 +26,7 @@ from fleetbot.runner.session.contract import (
     Session,
 )
 from fleetbot.runner.session.driver import CloseInput, Send, Step
-from fleetbot.runner.session.session import Refused, open_session
+from fleetbot.runner.session.program_session import Refused, open_session
 from fleetbot.runner.session.text import exit_text
 
 PROMPT_FILE = "FLEETBOT_PROMPT_FILE"
@@ -68,13 +69,14 @@ class CommandAdapter:
 
     async def launch(self, spec: LaunchSpec) -> Session:
         config = self._config
+        spec = msgspec.structs.replace(spec, prompt=readable(spec.prompt))
         if config.prompt == "argument" and len(spec.prompt.encode()) > _ARGUMENT_LIMIT:
             detail = "the prompt is too long for an argument; set prompt to 'file' or 'stdin'"
             return Refused(ReasonCode.AGENT_FAILED, detail)
         prompt_file = spec.home / f"prompt-{spec.run}.md"
         spec.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         prompt_file.touch(mode=0o600)
-        prompt_file.write_text(spec.prompt, "utf-8", "replace")
+        prompt_file.write_text(spec.prompt, "utf-8")
         spec = msgspec.structs.replace(spec, env={**spec.env, PROMPT_FILE: str(prompt_file)})
         return await open_session(
             spec, CommandDriver(config, spec.prompt), lambda: _remove(prompt_file)

@@ -29,13 +29,16 @@ class ProgramProblem(Exception):
 
 
 class Supported(msgspec.Struct, frozen=True):
-    """The versions an adapter was built for: from `first` up to, not including, `end`."""
+    """The versions an adapter was built for: from `first` on, and tested before `end`.
+
+    A program updates itself: one that is newer works until it is seen not to.
+    """
 
     first: Version
     end: Version
 
     def __str__(self) -> str:
-        return f"from {_dotted(self.first)}, before {_dotted(self.end)}"
+        return f"from {_dotted(self.first)} on, tested before {_dotted(self.end)}"
 
 
 class Program:
@@ -57,7 +60,7 @@ class Program:
         if key not in self._known:
             self._known[key] = await self._ask(path, env)
         version = self._known[key]
-        if not self._supported.first <= version < self._supported.end:
+        if version < self._supported.first:
             detail = f"{path} is version {_dotted(version)}"
             remedy = f"install a version {self._supported}"
             raise ProgramProblem(ReasonCode.PROGRAM_UNSUPPORTED, detail, remedy)
@@ -68,8 +71,11 @@ class Program:
             path, version = await self.find(env)
         except ProgramProblem as problem:
             return HealthLine("program", False, problem.detail, problem.remedy)
-        supported = f"supported {self._supported}"
-        return HealthLine("program", True, f"{path} {_dotted(version)} ({supported})")
+        detail = f"{path} {_dotted(version)}"
+        if version < self._supported.end:
+            return HealthLine("program", True, detail)
+        newer = f"newer than this adapter was tested with ({self._supported})"
+        return HealthLine("program", True, f"{detail}, {newer}")
 
     async def _ask(self, path: str, env: Mapping[str, str]) -> Version:
         said = await _output(path, env)

@@ -1,30 +1,17 @@
-"""git as the runner uses it."""
+"""git as child processes that always end."""
 
 from __future__ import annotations
 
 import base64
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetbot.runner import network
 from fleetbot.runner.sandbox.complete import Completed, Watch, complete
 
-_NETWORK_SETTINGS = (
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "GIT_SSL_CAINFO",
-    "GIT_SSL_CAPATH",
-)
-# What other programs call it, and git's name for the same.
-_CERTIFICATES = {"GIT_SSL_CAINFO": "SSL_CERT_FILE", "GIT_SSL_CAPATH": "SSL_CERT_DIR"}
 _TEXT_LIMIT = 2000
 _HTTP_STATUS = re.compile(r"The requested URL returned error: (\d{3})\b")
 _NOT_FOUND = re.compile(r"fatal: repository '[^']*' not found")
@@ -87,16 +74,25 @@ class Identity:
 
 
 class Git:
-    """git as the runner uses it: no prompts, no hooks, nothing of anybody's own settings.
+    """git as the runner uses it: no prompts, no hooks, nothing of the person's own settings.
 
     The credentials travel in the environment of the few commands that talk to the forge, for the
     forge's address only; they are never an argument and never in a configuration file.
+    `token` is asked for each of them: people replace it. `ca_file`: the certificates to trust at
+    the forge in place of the system's.
     """
 
-    def __init__(self, forge_url: str, username: str, token: str) -> None:
+    def __init__(
+        self, forge_url: str, username: str, token: Callable[[], str], ca_file: str = ""
+    ) -> None:
         self._forge_url = forge_url.rstrip("/") + "/"
-        credentials = base64.b64encode(f"{username}:{token}".encode()).decode()
-        self._header = f"Authorization: Basic {credentials}"
+        self._username = username
+        self._token = token
+        self._ca_file = ca_file
+
+    def _credentials(self) -> str:
+        login = f"{self._username}:{self._token()}"
+        return f"Authorization: Basic {base64.b64encode(login.encode()).decode()}"
 
     async def __call__(
         self,
@@ -162,8 +158,13 @@ class Git:
             "protocol.https.allow": "always",
             "protocol.file.allow": "user",  # that is us, but not a submodule
         }
+        # The variable would win over the setting of one address, so it becomes a setting as well.
+        if everywhere := os.environ.get("GIT_SSL_CAINFO") or os.environ.get("SSL_CERT_FILE"):
+            settings["http.sslCAInfo"] = everywhere
+        if self._ca_file:
+            settings[f"http.{self._forge_url}.sslCAInfo"] = self._ca_file
         if forge:
-            settings[f"http.{self._forge_url}.extraHeader"] = self._header
+            settings[f"http.{self._forge_url}.extraHeader"] = self._credentials()
             # git would show the credentials to whatever host the forge's address led on to.
             settings[f"http.{self._forge_url}.followRedirects"] = "false"
         env = {
@@ -181,8 +182,4 @@ class Git:
         for number, (key, value) in enumerate(settings.items()):
             env[f"GIT_CONFIG_KEY_{number}"] = key
             env[f"GIT_CONFIG_VALUE_{number}"] = value
-        passed = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
-        for name, other in _CERTIFICATES.items():
-            if other in passed:
-                passed.setdefault(name, passed[other])
-        return env | passed
+        return env | network.child_env()

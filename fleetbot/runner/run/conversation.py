@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -13,10 +14,10 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run import prompt
-from fleetbot.runner.run.briefing import Briefing
+from fleetbot.runner.run.briefing import Briefing, about_trust, fitted, telling
 from fleetbot.runner.run.memory import Memory
 from fleetbot.runner.run.messages import Messages
-from fleetbot.runner.run.prompt import CommentContext, Context, IssueContext
+from fleetbot.runner.run.prompt import Context
 from fleetbot.runner.run.questions import Questions
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
@@ -38,6 +39,7 @@ class Conversation:
         self._memory: Memory = setup.memories.of(record.order.task)
         self._used_before = record.usage
         self._resets_at: int | None = None
+        self._telling: tuple[str, ...] = ()
         self._messages = Messages(setup.link, record.order.run, record.order.notes, log.add)
         self._questions = Questions(
             setup.link,
@@ -61,7 +63,32 @@ class Conversation:
         seconds: float,
     ) -> contract.Finished:
         """Let the program work until it ends well. Raises RunFailed."""
-        text = prompt.load(self._setup.agent.prompt).fill(self._context(tree, briefing, refuted))
+        if not self._telling:
+            for said in filter(None, (*tree.start.notes, about_trust(briefing))):
+                self._log.add(said)
+        began = time.monotonic()
+        messages = self._messages.hand_over()
+        resumed = self.resumes
+
+        def start(left: float) -> Coroutine[Any, Any, contract.Finished]:
+            context = self._context(tree, briefing, refuted, messages)
+            return self._start(tree, env, context, left)
+
+        finished = await start(seconds)
+        if resumed and not finished.resumable:
+            # The session is at fault, not the task: the same work is begun without it.
+            finished = await start(seconds - (time.monotonic() - began))
+        if finished.outcome != "done":
+            raise self._failure(finished)
+        return finished
+
+    async def _start(
+        self, tree: Worktree, env: Mapping[str, str], context: Context, seconds: float
+    ) -> contract.Finished:
+        """Start the program once, and follow it to its end."""
+        if self._memory.left and not self.resumes:
+            self._log.add(f"begins a new session; the earlier one is left: {self._memory.left}")
+        text = prompt.load(self._setup.agent.prompt).fill(context)
         spec = self._spec(tree, env, text, seconds)
         self._used_before = self._record.usage
         session = await self._setup.adapter.launch(spec)
@@ -74,8 +101,6 @@ class Conversation:
             await _to_the_end(session.stop(ReasonCode.CANCELLED_BY_USER))
         for denial in finished.permission_denials:
             self._log.add(f"was not allowed: {denial.tool}: {denial.summary}")
-        if finished.outcome != "done":
-            raise self._failure(finished)
         return finished
 
     def _spec(
@@ -91,40 +116,47 @@ class Conversation:
             git_dirs=tree.git_dirs,
             readable=tree.readable,
             session=memory.session,
-            baseline=contract.Usage(**msgspec.structs.asdict(memory.usage)),
+            baseline=memory.usage,
             limits=self._limits(seconds),
             permissions=agent.permissions,
             sandbox=self._setup.sandbox,
             quota=self._setup.machine.config.limits.quota,
         )
 
-    def _context(self, tree: Worktree, briefing: Briefing, refuted: tuple[str, ...]) -> Context:
-        order, issue = self._order, briefing.issue
+    def _context(
+        self,
+        tree: Worktree,
+        briefing: Briefing,
+        refuted: tuple[str, ...],
+        messages: tuple[str, ...],
+    ) -> Context:
+        order, room = self._order, self._setup.machine.config.limits.prompt_chars
+        known = self._memory.told if self.resumes else ()
+        seen = self.resumes and (tree.as_left or bool(self._telling))
+        more = {
+            "refuted": fitted(refuted, room // 8),
+            "messages": fitted(messages, room // 4),
+            "earlier": () if seen else fitted(tree.earlier, room // 16),
+        }
+        room -= sum(len(text) for texts in more.values() for text in texts)
+        told = telling(briefing, order.kind, known, room)
+        self._telling = told.marks
         return Context(
             agent=self._setup.agent.name,
             repo=order.repo,
             branch=order.branch,
             base=tree.start.base,
             attempt=order.attempt,
-            issue=IssueContext(
-                number=issue.number,
-                title=issue.title,
-                kind=order.kind,
-                body=issue.body or "",
-                author=issue.author,
-                url=issue.html_url,
-                trusted=briefing.author_trusted,
-            ),
-            comments=tuple(
-                CommentContext(comment.author, comment.body or "", comment.created_at)
-                for comment in briefing.comments
-            ),
+            issue=told.issue,
+            comments=told.comments,
             left_out=briefing.left_out,
+            older=told.older,
             instructions=prompt.instructions_in(tree.path),
-            earlier=tree.earlier,
-            messages=self._messages.take(),
-            refuted=refuted,
             resumed=self.resumes,
+            afresh=bool(self._memory.left) and not self.resumes,
+            commits=not self._setup.agent.commit_leftovers,
+            kept=tree.start.source == "kept",
+            **more,
         )
 
     def _limits(self, seconds: float) -> contract.Limits:
@@ -140,15 +172,20 @@ class Conversation:
         greeted = False
         async for event in session.events():
             if isinstance(event, contract.Finished):
-                if spec.session is not None and event.outcome == "failed" and not greeted:
-                    # The session could not be taken up again: the next attempt begins a new one.
-                    self._remember(session=None, usage=Usage())
+                self._judge(event, resumed=spec.session is not None, greeted=greeted)
                 return event
             greeted = greeted or isinstance(event, contract.SessionStarted)
-            self._take(event, session)
+            self._follow_event(event, session)
         raise RunFailed(ReasonCode.NO_RESULT, "the adapter ended without a result")
 
-    def _take(self, event: contract.Event, session: contract.Session) -> None:
+    def _judge(self, finished: contract.Finished, *, resumed: bool, greeted: bool) -> None:
+        """Decide whether the next start goes on with this session."""
+        if finished.outcome == "failed":
+            self._remember(self._memory.failed(finished, resumed=resumed, greeted=greeted))
+        elif finished.outcome == "done" and self._memory.failures:
+            self._remember(msgspec.structs.replace(self._memory, failures=0))
+
+    def _follow_event(self, event: contract.Event, session: contract.Session) -> None:
         match event:
             case contract.LogLine():
                 self._log.output(event.text, event.kind)
@@ -158,29 +195,30 @@ class Conversation:
                 self._questions.ask(session, event)
             case contract.QuestionWithdrawn():
                 self._questions.withdraw(event.id)
-            case contract.Usage():
-                self._account(Usage(**msgspec.structs.asdict(event)))
+            case contract.Used():
+                self._account(event.usage)
             case contract.LimitReached():
                 at = event.resets_at
                 self._resets_at = None if at is None else int(at * 1000)
-            case contract.SessionStarted() if event.session != self._memory.session:
-                self._remember(session=event.session, usage=Usage())
+            case contract.SessionStarted():
+                self._remember(self._memory.begun(event.session, self._telling))
 
     def _account(self, turn: Usage) -> None:
         """`turn` is what this start of the program has used so far."""
         spent = _sum(self._used_before, turn)
         before = self._record.usage
         self._record.note(Used(spent))
-        self._remember(usage=_sum(self._memory.usage, _difference(spent, before)))
+        in_all = _sum(self._memory.usage, _difference(spent, before))
+        self._remember(msgspec.structs.replace(self._memory, usage=in_all))
 
     def _failure(self, finished: contract.Finished) -> RunFailed:
         reason = finished.reason or ReasonCode.AGENT_FAILED
         until = self._resets_at if reason is ReasonCode.USAGE_LIMIT else None
         return RunFailed(reason, finished.detail or finished.summary, until=until)
 
-    def _remember(self, **changes: Any) -> None:
-        self._memory = msgspec.structs.replace(self._memory, **changes)
-        self._setup.memories.keep(self._order.task, self._memory)
+    def _remember(self, memory: Memory) -> None:
+        self._memory = memory
+        self._setup.memories.keep(self._order.task, memory)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

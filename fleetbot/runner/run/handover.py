@@ -1,8 +1,7 @@
-"""From a finished worktree to a receipt: leftovers, push, pull request."""
+"""From a finished worktree to a receipt: judged here, pushed, shown in a pull request."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
@@ -12,11 +11,15 @@ from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.git.worktree import Work, Worktree
+from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
+from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
 from fleetbot.wire import Assignment, ReceiptRequest
 
+MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
+"""Why work is not handed over that the program may mend once, in the same run."""
 _MOST_FILES = 5000
 _MOST_DENIALS = 3
 _SUMMARY_LIMIT = 10_000
@@ -39,33 +42,68 @@ class Handover:
         self._tree = tree
         self._env = env
         self._note = note
+        self._noted: set[str] = set()
         self._masker = masker
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
-        """Push what there is, have its pull request, write the receipt. Raises RunFailed."""
+        """Push what there is, have its pull request, write the receipt. Raises RunFailed.
+
+        Safe to call again when it failed: what has reached the forge is found there, and makes
+        neither a second push nor a second pull request.
+        """
         order, tree = self._order, self._tree
         work = await tree.collect(self._leftovers())
         for note in work.notes:
-            self._note(note)
-        if not work.files:
-            raise _nothing_done(finished.permission_denials)
-        self._check_paths(work.files)
-        await self._check_secrets(work)
+            self._note_once(note)
+        await self._judge(work, finished)
+        await self._setup.leases.confirm(order.run)  # whoever has the run now pushes in its name
         await tree.push(work)
-        head, files = work.head, work.files
-        self._note(f"pushed {head[:10]} to {order.branch}")
+        self._note_once(f"pushed {work.head[:10]} to {order.branch}")
         summary = self._summary(finished.summary, work)
-        pull = await self._pull_request(summary, head)
+        pull = await present(self._setup, order, tree.start.base, summary, self._note_once)
+        await self._await_push(pull, work.head)
         return ReceiptRequest(
             run=order.run,
             pull_request=pull.number,
             branch=order.branch,
-            head=head,
-            files=files[:_MOST_FILES],
+            head=work.head,
+            files=work.files[:_MOST_FILES],
             summary=summary,
-            artifacts=self._artifacts(pull, head),
+            artifacts=self._artifacts(pull, work.head),
             usage=usage,
         )
+
+    def _leftovers(self) -> str | None:
+        """The message for a commit of what the program leaves; None to leave it."""
+        if not self._setup.agent.commit_leftovers:
+            return None
+        return subject_of(self._order.title, self._order.issue)
+
+    async def _judge(self, work: Work, finished: Finished) -> None:
+        """Whether it may be handed over, before anything leaves the machine. Raises RunFailed."""
+        if not work.files and finished.permission_denials:
+            raise _not_allowed(finished.permission_denials)
+        if merged := await self._merged(work):
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                f"pull request #{merged.number} was merged, and the agent added nothing to it; "
+                "say in the issue what else should change, then retry",
+            )
+        if not work.files:
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                "the agent ended and the branch does not differ from its base; "
+                "say in the issue what should change, then retry",
+            )
+        self._check_paths(work.files)
+        await self._check_secrets(work)
+
+    async def _merged(self, work: Work) -> PullRequest | None:
+        """The pull request that was merged with all that there is to hand over."""
+        if work.files and work.head != self._tree.start.remote:
+            return None
+        order, pulls = self._order, self._setup.machine.forge.pulls
+        return await pulls.merged(order.repo, order.branch, self._tree.start.base)
 
     def _check_paths(self, files: tuple[str, ...]) -> None:
         """Once a workflow is on a branch of the forge, its CI may run it with secrets."""
@@ -83,33 +121,20 @@ class Handover:
                 "in none of them, which is more than to delete it in another commit.",
             )
 
-    def _leftovers(self) -> str | None:
-        """The message for a commit of what the program leaves; None to leave it."""
-        if not self._setup.agent.commit_leftovers:
-            return None
-        title = " ".join(self._order.title.split())[:60] or "Changes"
-        return f"{title} (#{self._order.issue})"
-
     def _summary(self, said: str, work: Work) -> str:
         text = said.strip() or "\n".join(f"- {subject}" for subject in work.subjects)
         return self._masker.text(text)[:_SUMMARY_LIMIT]
 
-    async def _pull_request(self, summary: str, head: str) -> PullRequest:
-        order, machine = self._order, self._setup.machine
-        forge, closes = machine.forge, machine.config.forge.closes
-        mention = f"{closes} #{order.issue}" if closes else f"For #{order.issue}"
-        body = (
-            f"{_inert(summary)}\n\n{mention}\n\n"
-            f"By the agent `{self._setup.agent.name}`, run `{order.run}`."
-        )
-        title = " ".join(order.title.split())[:255] or f"Issue {order.issue}"
-        pull = await forge.pull_request(
-            order.repo, order.branch, self._tree.start.base, title=title, body=body
-        )
-        self._note(f"pull request #{pull.number}")
-        if not await forge.await_head(order.repo, pull.number, head):
-            self._note("the forge has not noticed the push yet; the check will wait for it")
-        return pull
+    async def _await_push(self, pull: PullRequest, head: str) -> None:
+        pulls = self._setup.machine.forge.pulls
+        if not await pulls.await_head(self._order.repo, pull.number, head):
+            self._note_once("the forge has not noticed the push yet; the check will wait for it")
+
+    def _note_once(self, text: str) -> None:
+        """However often the forge is away meanwhile."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self._note(text)
 
     def _artifacts(self, pull: PullRequest, head: str) -> tuple[Artifact, ...]:
         order, url = self._order, self._setup.machine.forge.url
@@ -126,14 +151,8 @@ class Handover:
         )
 
 
-def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
-    """Why the branch does not differ from its base: the program could not, or saw no need."""
-    if not denials:
-        return RunFailed(
-            ReasonCode.NO_CHANGES,
-            "the agent ended and the branch does not differ from its base; "
-            "say in the issue what should change, then retry",
-        )
+def _not_allowed(denials: tuple[PermissionDenial, ...]) -> RunFailed:
+    """Why the branch does not differ from its base, as far as the program said."""
     refused = "; ".join(f"{denial.tool}: {denial.summary}" for denial in denials[:_MOST_DENIALS])
     more = len(denials) - _MOST_DENIALS
     return RunFailed(
@@ -142,8 +161,3 @@ def _nothing_done(denials: tuple[PermissionDenial, ...]) -> RunFailed:
         f"{f' and {more} more' if more > 0 else ''}; "
         "allow that in the agent's settings, or when it is asked for, then retry",
     )
-
-
-def _inert(text: str) -> str:
-    """An agent's words in which nobody is mentioned and no issue closed."""
-    return re.sub(r"([@#])(?=\w)", "\\1\N{ZERO WIDTH SPACE}", text)

@@ -9,13 +9,44 @@ from pathlib import Path
 import msgspec
 
 from fleetbot.domain.model import Usage
+from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
+from fleetbot.runner.session.contract import Finished
+
+_PATIENCE = 2
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """The program's session to go on with, and what it has used in all."""
+    """The program's session to go on with, what it has used in all, marks of what it was told, and
+    how many starts in a row failed that went on with it. `left`: why the session before this one
+    is not gone on with.
+    """
 
     session: str | None = None
     usage: Usage = Usage()
+    told: tuple[str, ...] = ()
+    failures: int = 0
+    left: str = ""
+
+    def begun(self, session: str, told: tuple[str, ...]) -> Memory:
+        """The program is in this session now; what was counted belongs to the one before."""
+        if session == self.session:
+            return msgspec.structs.replace(self, told=told)
+        return Memory(session=session, told=told)
+
+    def failed(self, finished: Finished, *, resumed: bool, greeted: bool) -> Memory:
+        """After a start that failed. `greeted`: the program had taken up its session."""
+        if not finished.resumable:
+            return Memory(left="it is too long, or its history is refused")
+        # An account, a provider or a login says nothing about a session.
+        owner = REASONS[finished.reason or ReasonCode.AGENT_FAILED].owner
+        if not resumed or owner is not Owner.TASK:
+            return self
+        if not greeted:
+            return Memory(left="it could not be taken up again")
+        failures = self.failures + 1
+        if failures >= _PATIENCE:
+            return Memory(left=f"{failures} attempts in a row failed with it")
+        return msgspec.structs.replace(self, failures=failures)
 
 
 class Memories:

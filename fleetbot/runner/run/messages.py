@@ -24,7 +24,7 @@ class Messages:
         self._note = note
         self._known: dict[str, Taken] = {}
 
-    def take(self) -> tuple[str, ...]:
+    def hand_over(self) -> tuple[str, ...]:
         """The messages to be told at the start of the program; they are kept no longer."""
         kept, self._kept = tuple(self._kept), []
         return kept
@@ -36,11 +36,11 @@ class Messages:
             while True:
                 heard = await link.outlast(lambda: link.messages(run, _WAIT))
                 for message in heard.messages:
-                    await self._take(message, session)
+                    await self._deliver(message, session)
         except LinkError as problem:
             self._note(f"no longer hears what people say: {problem}")
 
-    async def _take(self, message: MessageView, session: Session) -> None:
+    async def _deliver(self, message: MessageView, session: Session) -> None:
         """What became of a message is said until the orchestrator knows; the program hears once."""
         link, run = self._link, self._run
         if message.id not in self._known:

@@ -15,6 +15,7 @@ import jinja2
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.run.wording import as_words
 
 INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
 _DEFAULT = Path(__file__).parent / "templates" / "prompt.md.j2"
@@ -22,7 +23,10 @@ _DEFAULT = Path(__file__).parent / "templates" / "prompt.md.j2"
 
 @dataclass(frozen=True)
 class IssueContext:
-    """`trusted`: its author may write to the repository, or is named in the settings."""
+    """`trusted`: its author may write to the repository, or is named in the settings.
+
+    `known`: the session was told this very text before.
+    """
 
     number: int
     title: str
@@ -31,6 +35,7 @@ class IssueContext:
     author: str = ""
     url: str = ""
     trusted: bool = False
+    known: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,14 @@ class CommentContext:
 class Context:
     """The variables of a template.
 
-    `earlier`: subjects of the commits an earlier attempt left. `messages`: what people said that
-    did not reach a running program. `refuted`: why the last receipt did not hold. `left_out`: how
-    many comments of others there are. `resumed`: the program goes on with its own session.
+    `comments`: those that the session was not told before, by trusted people, oldest first.
+    `left_out`: how many comments of others there are. `older`: how many more there are than fit
+    (`limits.prompt_chars`); longer texts are cut, and say so. `earlier`: subjects of the commits an
+    earlier attempt left. `messages`: what people said that did not reach a running program.
+    `refuted`: why the last result did not hold. `resumed`: the program goes on with its own
+    session, which knows what it was told. `afresh`: it had one, which cannot be gone on with.
+    `commits`: the program has to commit itself. `kept`: what there is from `earlier` was kept of an
+    attempt that did not come to a result, and is not on the branch of the forge.
     """
 
     agent: str
@@ -59,11 +69,15 @@ class Context:
     issue: IssueContext
     comments: tuple[CommentContext, ...] = ()
     left_out: int = 0
+    older: int = 0
     instructions: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
     refuted: tuple[str, ...] = ()
     resumed: bool = False
+    afresh: bool = False
+    commits: bool = False
+    kept: bool = False
 
 
 _SAMPLE = Context(
@@ -91,7 +105,7 @@ class Prompt:
         """Raises RunFailed(template_error) that names what is wrong."""
         try:
             template = _compiled(self.text)
-            return template.render(asdict(context)).strip() + "\n"
+            return as_words(template.render(asdict(context)).strip()) + "\n"
         except jinja2.TemplateSyntaxError as problem:
             said = f"line {problem.lineno}: {problem.message}"
         except jinja2.UndefinedError as problem:

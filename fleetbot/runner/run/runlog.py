@@ -48,6 +48,7 @@ class RunLog:
         self._full = asyncio.Event()
         self._finished = False
         self._full_up = False
+        self._left_out = 0
 
     def output(self, text: str, kind: str) -> None:
         """A line of the program's, as long as there is room: one may write without end."""
@@ -58,15 +59,25 @@ class RunLog:
             self.add("the log is full: what the program writes from here on is left out")
 
     def add(self, text: str, kind: str = "system") -> None:
+        """A line; where the disk has no room it is left out, and counted in the next that fits."""
         text = self._mask(text)
+        if self._left_out:
+            text = f"[{self._left_out} lines left out: the disk was full]\n{text}"
         for start in range(0, max(1, len(text)), _LINE_LIMIT):
-            part = text[start : start + _LINE_LIMIT]
-            self._file.append(LogLine(at=time.time_ns() // 1_000_000, text=part, kind=kind))
-            self._waiting_bytes += len(part)
+            self._append(text[start : start + _LINE_LIMIT], kind)
         self._news.set()
         waiting = len(self._file) - self._acked
         if waiting >= self._batching.lines or self._waiting_bytes >= self._batching.bytes:
             self._full.set()
+
+    def _append(self, part: str, kind: str) -> None:
+        try:
+            self._file.append(LogLine(at=time.time_ns() // 1_000_000, text=part, kind=kind))
+        except OSError:
+            self._left_out += 1
+        else:
+            self._left_out = 0
+            self._waiting_bytes += len(part)
 
     def finish(self) -> None:
         """No more lines will come."""
@@ -93,6 +104,9 @@ class RunLog:
     async def _send_all(self) -> None:
         limits = self._batching
         while lines := self._file.read(self._acked, limits.lines, limits.bytes):
+            # What is acknowledged must not be gone after a power cut: offsets would be used twice.
+            with contextlib.suppress(OSError):
+                await self._file.sync()
             request = LogRequest(offset=self._acked, lines=lines)
             try:
                 answer = await self._link.outlast(lambda: self._link.log(self._run, request))  # noqa: B023 - awaited at once

@@ -18,12 +18,14 @@ from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.link import Link
+from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
 from fleetbot.runner.run.runlog import Batching
 from fleetbot.runner.sandbox import bubblewrap, process
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.masking import Masker, is_secret
 from fleetbot.runner.session.contract import Adapter
+from fleetbot.runner.tokens import Tokens
 from fleetbot.wire import Assignment
 
 _SHORTEST = 16
@@ -31,10 +33,15 @@ _SHORTEST = 16
 
 @dataclass(frozen=True)
 class Machine:
-    """What all agents of a runner share. `say` prints a line: who, what."""
+    """What all agents of a runner share. `say` prints a line: who, what.
+
+    `quick_forge` asks once, where `forge` tries again for a while.
+    """
 
     config: Config
+    tokens: Tokens
     forge: Forge
+    quick_forge: Forge
     git: Git
     identity: Identity
     workspaces: Workspaces
@@ -43,12 +50,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Setup:
-    """One agent: its program, its link, its memory, its home."""
+    """One agent: its program, its link, its memory, its home.
+
+    `heard` is told how runs fare: of failures at once, of None when one was verified.
+    """
 
     machine: Machine
     agent: AgentConfig
     adapter: Adapter
     link: Link
+    leases: Leases
+    heard: Callable[[RunFailed | None], None]
     memories: Memories
     home: Path
     batching: Batching
@@ -87,7 +99,7 @@ class Setup:
 
     def _own_secrets(self) -> dict[str, str]:
         own = {"the agent's token": self.link.token} if self.link.token else {}
-        return self.machine.config.named_secrets() | own
+        return self.machine.tokens.named() | own
 
     def uncommittable(self, env: Mapping[str, str]) -> dict[str, str]:
         """What must not be in a commit: secrets, by name, the runner's and of the run's `env`."""

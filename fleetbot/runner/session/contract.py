@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.cgroup import Quota
@@ -49,18 +50,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: float = 5
     max_turns: int | None = None
     max_budget_usd: float | None = None
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True, tag="usage"):
-    """What this run has used so far; a later one replaces it. `cost_usd` is None where unknown.
-
-    `input_tokens` includes `cached_tokens`.
-    """
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost_usd: float | None = None
 
 
 class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +114,16 @@ class QuestionWithdrawn(msgspec.Struct, frozen=True, tag="question_withdrawn"):
     id: str
 
 
+class Used(msgspec.Struct, frozen=True, tag="used"):
+    """What this start of the program has used so far, with all its sub-agents; a later one
+    replaces it.
+
+    `input_tokens` includes `cached_tokens`; `cost_usd` is None where unknown.
+    """
+
+    usage: Usage
+
+
 class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached"):
     """The account met a usage limit; `resets_at` is in epoch seconds, None if not said."""
 
@@ -149,7 +148,8 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     """The end, exactly once and last.
 
     `reason` is set unless `outcome` is "done"; `detail` says what happened in the program's words;
-    `summary` is what the program says it did.
+    `summary` is what the program says it did. `resumable` is False where going on with this session
+    would only fail again: it is too long, or its history is refused.
     """
 
     outcome: Outcome
@@ -157,6 +157,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     detail: str = ""
     summary: str = ""
     permission_denials: tuple[PermissionDenial, ...] = ()
+    resumable: bool = True
 
 
 Event = (
@@ -164,7 +165,7 @@ Event = (
     | ToolUse
     | Question
     | QuestionWithdrawn
-    | Usage
+    | Used
     | LimitReached
     | SessionStarted
     | Finished

@@ -1,8 +1,8 @@
 """The language of one agent program, without I/O.
 
 A driver turns the program's lines into events and says what to write back; it never touches a
-process. `session.ProgramSession` does the I/O for every driver, and recorded transcripts test the
-drivers alone.
+process. `program_session.ProgramSession` does the I/O for every driver, and recorded transcripts
+test the drivers alone.
 """
 
 from __future__ import annotations
@@ -30,21 +30,36 @@ class Hangup(msgspec.Struct, frozen=True):
     """The conversation is over: close the program's stdin; it is expected to exit."""
 
 
+class Rested(msgspec.Struct, frozen=True):
+    """The program said how its turn went, and work it announced goes on in the background.
+
+    Not `busy`: that work is done, and the turn that tells of it should begin at once.
+    """
+
+    busy: bool = True
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """The program began another turn by itself."""
+
+
 class Retrying(msgspec.Struct, frozen=True):
     """The program waits for its model provider and tries again; this is no progress."""
 
     detail: str
 
 
-Step = Event | Send | CloseInput | Hangup | Retrying
+Control = Send | CloseInput | Hangup | Rested | Resumed | Retrying
+"""Steps that are for the session alone."""
+Step = Event | Control
 
 
 class Driver(Protocol):
     """One conversation with one program.
 
     `argv` starts the program. `pipe` asks for a stdin pipe (else /dev/null). `greets` and `talks`
-    say what silence means (see `clocks.Clocks`). `stop_signal` is the one the program ends on most
-    cleanly.
+    say what silence means: it says something soon after its start, and as it works. `stop_signal`
+    is the one the program ends on most cleanly.
     """
 
     @property

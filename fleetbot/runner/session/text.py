@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import Finished
 
 _SUMMARY = 300
@@ -26,6 +27,20 @@ def clipped(text: str, limit: int) -> str:
     """The text, cut after `limit` characters with a note of how much is missing."""
     more = len(text) - limit
     return text if more <= 0 else f"{text[:limit]} … [{more} more characters]"
+
+
+def in_words(text: str) -> str:
+    """What is said to a program: readable text that begins with words.
+
+    `/stop` would be taken for a command of the program's own.
+    """
+    text = readable(text)
+    return f"Here is what was said: {text}" if text.lstrip().startswith("/") else text
+
+
+def from_a_person(text: str) -> str:
+    """A message to a running program."""
+    return f"A person says to you:\n\n{readable(text)}"
 
 
 def json_object(line: str) -> Mapping[str, Any] | None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetbot.devkit.model import Reply, ScriptedModel, Tool
+from fleetbot.devkit.model import Line, Reply, Request, ScriptedModel, Tool
 from fleetbot.runner.adapters import Adapter, build
 from tests.runner.adapters.harness import KEY
 
 COMMIT = "echo hi > hello.txt && git add -A && git commit -qm 'Add hello'"
-# Committing is always allowed; running a program is not.
+# Editing files is allowed, also with some commands; running a program is not.
 RISKY_COMMIT = f"python3 -c 'print()' && {COMMIT}"
+HELPER = "You are the helper."
+_HELPERS = "multi_agent_v1"  # where Codex has its tools for sub-agents
+_THREAD = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ERROR_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -65,6 +70,32 @@ class Agent:
             return Reply(tools=(Tool("AskUserQuestion", {"questions": [question]}),))
         return Reply(tools=(Tool("request_user_input", {"questions": [{"id": "c", **question}]}),))
 
+    def with_helper(self, does: Line, *, background: bool = False) -> Line:
+        """The model gives a sub-agent something to do, and says "main" at the end.
+
+        It waits for the sub-agent unless it works in the background.
+        """
+        steps = itertools.count()
+
+        def line(request: Request) -> Reply:
+            if _is_of_a_helper(request):
+                return does if isinstance(does, Reply) else does(request)
+            if (step := next(steps)) == 0:
+                return self._begins_a_helper(background)
+            if step == 1 and not background and self.kind == "codex":
+                helper = _THREAD.findall(request.text)[-1]
+                arguments = {"targets": [helper], "timeout_ms": 30_000}
+                return Reply(tools=(Tool("wait_agent", arguments, _HELPERS),))
+            return Reply(text="main")
+
+        return line
+
+    def _begins_a_helper(self, background: bool) -> Reply:
+        if self.kind == "codex":
+            return Reply(tools=(Tool("spawn_agent", {"message": HELPER}, _HELPERS),))
+        helper = {"description": "help", "prompt": HELPER, "run_in_background": background}
+        return Reply(tools=(Tool("Agent", {**helper, "subagent_type": "general-purpose"}),))
+
     def error(self, status: int, message: str = "no") -> Reply:
         kind = ERROR_TYPES.get(status, "api_error")
         return Reply(status=status, body=_error(kind, message), headers={"retry-after": "0"})
@@ -98,6 +129,12 @@ def stand_in(path: Path, version: str, body: str) -> str:
     path.write_text(f"#!/bin/sh\n{tell}\n{body}\n")
     path.chmod(0o755)
     return str(path)
+
+
+def _is_of_a_helper(request: Request) -> bool:
+    """Whether what it was told by its user is the helper's task."""
+    said = request.body.get("messages") or request.body.get("input") or []
+    return any(entry.get("role") == "user" and HELPER in str(entry["content"]) for entry in said)
 
 
 def _error(kind: str, message: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage
+from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage, Used
 from fleetbot.runner.sandbox.process import build_env
 
 RUN = f"run-{os.getpid()}"  # two test runs on one machine must not sweep each other
@@ -144,4 +144,4 @@ def of(events: list[Event], kind: type[E]) -> list[E]:
 
 def used(events: list[Event]) -> Usage:
     """The newest account of what the run used."""
-    return of(events, Usage)[-1]
+    return of(events, Used)[-1].usage

@@ -10,12 +10,13 @@ import pytest
 
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters import HealthLine, Limits, SessionStarted, build
+from fleetbot.runner.adapters import HealthLine, Limits, LogLine, SessionStarted, build
 from fleetbot.runner.adapters.claude_live import LiveDriver
+from fleetbot.runner.sandbox.process import survivors
 from fleetbot.runner.session.contract import Answer, LaunchSpec
 from fleetbot.runner.session.driver import Send
 from tests.runner.adapters.agents import RISKY_COMMIT, Agent, stand_in
-from tests.runner.adapters.harness import KEY, Place, collect, end, of, until, used
+from tests.runner.adapters.harness import KEY, RUN, Fifo, Place, collect, end, of, rest, until, used
 
 DONE = Reply(text="Done.")
 
@@ -40,6 +41,94 @@ async def test_a_message_during_the_last_answer_gets_a_turn_of_its_own(
     assert end(events).summary == "second answer"
     assert "one more thing" in agent.model.requests[1].text
     assert used(events).input_tokens == 2000
+
+
+async def test_the_turn_is_not_over_while_background_work_goes_on(
+    agent: Agent, place: Place, fifo: Fifo
+) -> None:
+    # It is silent for longer than a program that is done may be.
+    work = agent.shell(f"read x < {fifo.path}; echo end > end.txt", run_in_background=True)
+    agent.model.then(work, Reply(text="I wait for it."), Reply(text="It has ended."))
+    limits = Limits(wall_seconds=40, grace_seconds=0.5)
+    spec = place.spec(env=agent.env, permissions="bypass", limits=limits)
+    session = await agent.adapter().launch(spec)
+    events = session.events()
+    async for event in events:
+        if isinstance(event, LogLine) and event.text == "I wait for it.":
+            break
+
+    asyncio.get_running_loop().call_later(3 * limits.grace_seconds, fifo.tell)
+    last = end(await rest(events))
+
+    assert (last.outcome, last.summary) == ("done", "It has ended.")
+    assert (place.repo / "end.txt").exists()
+
+
+async def test_a_person_can_speak_to_a_program_that_waits_for_its_background_work(
+    agent: Agent, place: Place
+) -> None:
+    server = agent.shell("tail -f /dev/null", run_in_background=True)
+    agent.model.then(server, Reply(text="It is up."), Reply(text="Heard."))
+    limits = Limits(wall_seconds=40, idle_seconds=3, grace_seconds=1)
+    spec = place.spec(env=agent.env, permissions="bypass", limits=limits)
+    session = await agent.adapter().launch(spec)
+    events = session.events()
+    async for event in events:
+        if isinstance(event, LogLine) and event.text == "It is up.":
+            break
+
+    assert await session.steer("one more thing") == "delivered"
+    last = end(await rest(events))
+
+    assert (last.outcome, last.summary) == ("done", "Heard.")
+
+
+async def test_in_plain_mode_a_server_left_running_keeps_nothing(
+    claude: str, model: ScriptedModel, place: Place
+) -> None:
+    agent = Agent("claude-code", "plain", claude, model)
+    server = agent.shell("tail -f /dev/null", run_in_background=True)
+    agent.model.then(server, agent.shell("tail -f /dev/null & echo up"), DONE)
+
+    spec = place.spec(env=agent.env, permissions="bypass", limits=Limits(wall_seconds=20))
+    last = end(await collect(await agent.adapter().launch(spec)))
+
+    assert (last.outcome, last.summary) == ("done", "Done.")
+    assert survivors(RUN) == []
+
+
+@pytest.mark.parametrize("mode", ["live", "plain"])
+async def test_a_prompt_that_looks_like_a_command_is_words(
+    claude: str, model: ScriptedModel, place: Place, mode: str
+) -> None:
+    agent = Agent("claude-code", mode, claude, model)
+    model.then(DONE)
+
+    spec = place.spec("/clear the cache of the server", env=agent.env)
+    last = end(await collect(await agent.adapter().launch(spec)))
+
+    assert last.summary == "Done."
+    assert "/clear the cache of the server" in model.requests[0].text
+
+
+@pytest.mark.parametrize("mode", ["live", "plain"])
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        ("refusal", ReasonCode.MODEL_REFUSED),
+        ("max_tokens", ReasonCode.CONTEXT_TOO_LONG),
+        ("model_context_window_exceeded", ReasonCode.CONTEXT_TOO_LONG),
+    ],
+)
+async def test_an_answer_that_ends_before_its_end_is_not_the_providers_fault(
+    agent: Agent, place: Place, mode: str, stop: str, reason: ReasonCode
+) -> None:
+    agent.model.always(Reply(text="half", stop=stop))
+
+    spec = place.spec(env=agent.env)
+    last = end(await collect(await agent.adapter(mode=mode).launch(spec)))
+
+    assert (last.outcome, last.reason, last.resumable) == ("failed", reason, False)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +195,22 @@ async def test_a_program_that_will_not_do_is_refused_with_what_to_do(
     assert advice in health[0].remedy
 
 
+async def test_a_program_that_updated_itself_works_and_is_remarked_on(
+    place: Place, tmp_path: Path
+) -> None:
+    done = """echo '{"type": "result", "subtype": "success", "result": "Done."}'"""
+    program = stand_in(tmp_path / "claude", "3.0.1 (Claude Code)", done)
+    adapter = build("claude-code", {"program": program, "mode": "plain"})
+    spec = place.spec(env={"ANTHROPIC_API_KEY": KEY})
+
+    last = end(await collect(await adapter.launch(spec)))
+    health = await adapter.check(spec.env, spec.home)
+
+    assert last.outcome == "done"
+    assert health[0].ok
+    assert "3.0.1, newer than this adapter was tested with" in health[0].detail
+
+
 async def test_a_missing_login_is_found_without_asking_a_model(agent: Agent, place: Place) -> None:
     spec = place.spec()
 
@@ -136,6 +241,7 @@ async def test_a_run_without_a_login_fails_for_that_reason(
     [
         ("Your credit balance is too low to access the Anthropic API.", ReasonCode.BILLING),
         ("prompt is too long: 300000 tokens > 200000 maximum", ReasonCode.CONTEXT_TOO_LONG),
+        ("messages.1: `tool_use` ids without `tool_result` blocks", ReasonCode.AGENT_FAILED),
     ],
 )
 async def test_a_bad_request_has_the_reason_of_its_words(
@@ -147,7 +253,7 @@ async def test_a_bad_request_has_the_reason_of_its_words(
     spec = place.spec(env=agent.env)
     last = end(await collect(await agent.adapter(mode=mode).launch(spec)))
 
-    assert (last.outcome, last.reason) == ("failed", reason)
+    assert (last.outcome, last.reason, last.resumable) == ("failed", reason, False)
 
 
 async def test_a_worktree_that_somebody_deleted_is_said_to_be_gone(

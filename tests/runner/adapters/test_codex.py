@@ -10,10 +10,11 @@ import pytest
 
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters import Answer, Limits, Question, SessionStarted, build
-from fleetbot.runner.adapters.codex_items import command_summary, reason_of
+from fleetbot.runner.adapters import Answer, Limits, LogLine, Question, SessionStarted, build
+from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
+from fleetbot.runner.adapters.codex_items import command_summary
 from tests.runner.adapters.agents import Agent, stand_in
-from tests.runner.adapters.harness import KEY, Place, collect, end, rest, until
+from tests.runner.adapters.harness import KEY, Fifo, Place, collect, end, of, rest, until, used
 
 DONE = Reply(text="Done.")
 
@@ -36,6 +37,54 @@ async def test_a_message_during_the_last_answer_is_answered_too(agent: Agent, pl
 
     assert end(await rest(events)).summary == "second answer"
     assert "one more thing" in agent.model.requests[1].text
+
+
+async def test_the_end_of_a_sub_agent_is_not_the_end_and_its_tokens_count(
+    agent: Agent, place: Place
+) -> None:
+    agent.model.always(agent.with_helper(Reply(text="helper", input_tokens=500)))
+
+    events = await collect(await agent.adapter().launch(place.spec(env=agent.env)))
+
+    assert (end(events).outcome, end(events).summary) == ("done", "main")
+    assert used(events).input_tokens == sum((1000, 500, 1000, 1000))
+    assert "helper" in [line.text for line in of(events, LogLine)]
+
+
+async def test_an_approval_for_a_sub_agent_is_asked_for_and_answered(
+    agent: Agent, place: Place
+) -> None:
+    command = agent.shell("echo hi > hello.txt", sandbox_permissions="require_escalated")
+    asked = iter((command, Reply(text="helper")))
+    agent.model.always(agent.with_helper(lambda _request: next(asked)))
+    session = await agent.adapter().launch(place.spec(env=agent.env))
+    events = session.events()
+
+    question = await until(events, Question)
+    assert await session.answer(question.id, Answer("allow"))
+
+    assert end(await rest(events)).summary == "main"
+    assert (place.repo / "hello.txt").exists()
+
+
+async def test_a_sub_agent_at_work_keeps_the_run_open(
+    agent: Agent, place: Place, fifo: Fifo
+) -> None:
+    work = iter((agent.shell(f"read x < {fifo.path}; echo end > end.txt"), Reply(text="helper")))
+    agent.model.always(agent.with_helper(lambda _request: next(work), background=True))
+    limits = Limits(wall_seconds=40, grace_seconds=0.5)
+    spec = place.spec(env=agent.env, permissions="bypass", limits=limits)
+    session = await agent.adapter().launch(spec)
+    events = session.events()
+    async for event in events:
+        if isinstance(event, LogLine) and event.text == "main":
+            break
+
+    asyncio.get_running_loop().call_later(3 * limits.grace_seconds, fifo.tell)
+    last = end(await rest(events))
+
+    assert (last.outcome, last.summary) == ("done", "main")
+    assert (place.repo / "end.txt").exists()
 
 
 async def test_a_message_before_the_first_turn_is_not_lost(agent: Agent, place: Place) -> None:
@@ -124,7 +173,7 @@ async def test_health_names_what_is_missing(agent: Agent, place: Place, tmp_path
     assert "codex login" in here[1].remedy
     assert "pass SCRIPT_KEY in the agent's env settings" in here[1].remedy
     assert not outdated[0].ok
-    assert "install a version from 0.160, before 1" in outdated[0].remedy
+    assert "install a version from 0.160 on" in outdated[0].remedy
     assert (await agent.adapter().check({**spec.env, "SCRIPT_KEY": KEY}, spec.home))[1].ok
 
 
@@ -143,6 +192,18 @@ async def test_health_names_what_is_missing(agent: Agent, place: Place, tmp_path
         ({"responseTooManyFailedAttempts": {"httpStatusCode": 429}}, "", ReasonCode.RATE_LIMITED),
         ("something new", "who knows", ReasonCode.AGENT_FAILED),
         (None, "exceeded retry limit, last status: 429", ReasonCode.RATE_LIMITED),
+        (None, "unexpected status 503 Service Unavailable: 401", ReasonCode.PROVIDER_UNAVAILABLE),
+        ("cyberPolicy", "flagged", ReasonCode.MODEL_REFUSED),
+        ("other", "Incomplete response returned, reason: content_filter", ReasonCode.MODEL_REFUSED),
+        (
+            "other",
+            "Incomplete response returned, reason: max_output_tokens",
+            ReasonCode.CONTEXT_TOO_LONG,
+        ),
+        ("other", '{"error": {"code": "context_length_exceeded"}}', ReasonCode.CONTEXT_TOO_LONG),
+        ("other", '{"error": {"type": "invalid_request_error"}}', ReasonCode.AGENT_FAILED),
+        # Words of a tool or of a server are no reason.
+        ("other", "the tests say: 429 rate limit, usage limit, billing", ReasonCode.AGENT_FAILED),
         ("other", "Missing environment variable: `SCRIPT_KEY`.", ReasonCode.AUTH_FAILED),
     ],
 )
@@ -150,6 +211,23 @@ def test_an_error_has_the_reason_of_its_type_or_text(
     info: object, message: str, reason: ReasonCode
 ) -> None:
     assert reason_of({"codexErrorInfo": info, "message": message}) is reason
+
+
+@pytest.mark.parametrize(
+    ("info", "message", "resumable"),
+    [
+        ("serverOverloaded", "", True),
+        ({"httpConnectionFailed": {"httpStatusCode": 401}}, "", True),
+        ("badRequest", "", False),
+        ("contextWindowExceeded", "", False),
+        ("other", '{"error": {"type": "invalid_request_error", "code": "invalid_value"}}', False),
+        (None, "unexpected status 400 Bad Request: no tool output", False),
+    ],
+)
+def test_a_thread_whose_history_is_refused_is_not_gone_on_with(
+    info: object, message: str, resumable: bool
+) -> None:
+    assert is_resumable({"codexErrorInfo": info, "message": message}) is resumable
 
 
 @pytest.mark.parametrize(

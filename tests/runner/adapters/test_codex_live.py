@@ -86,7 +86,7 @@ def test_a_message_that_comes_too_late_for_the_turn_begins_another() -> None:
     [turn] = sent(talk.hears(id=steer["id"], error={"code": -32600, "message": "no active turn"}))
 
     assert turn["method"] == "turn/start"
-    assert turn["params"]["input"][0]["text"] == "one more thing"
+    assert turn["params"]["input"][0]["text"].endswith("one more thing")
     talk.hears(id=turn["id"], result={"turn": {"id": "turn-2"}})
     assert talk.completes() == [Hangup()]
 

@@ -14,6 +14,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.git.command import Git, GitFailed
 from fleetbot.runner.git.failures import forge_failure
 from fleetbot.runner.sandbox.complete import complete
+from fleetbot.runner.secret import Secret
 
 _HEAD = b"1" * 40 + b" HEAD\0multi_ack_detailed no-done side-band-64k\n"
 _BRANCHES = b"001e# service=git-upload-pack\n0000%04x%s0000" % (len(_HEAD) + 4, _HEAD)
@@ -50,7 +51,7 @@ async def served(site: Web) -> AsyncIterator[str]:
 async def test_credentials_do_not_follow_the_forge_to_another_host(tmp_path: Path) -> None:
     stranger = Web()
     async with served(stranger) as elsewhere, served(forge := Web(elsewhere)) as url:
-        git = Git(url, "fleet", "secret-token")
+        git = Git(url, "fleet", Secret("secret-token"))
         await git("init", "--quiet", cwd=tmp_path)
         with pytest.raises(GitFailed) as refused:
             await git("fetch", f"{url}/ada/widgets.git", cwd=tmp_path, forge=True)
@@ -70,7 +71,7 @@ async def test_a_flood_of_output_is_cut(tmp_path: Path) -> None:
 
 
 async def test_half_an_answer_of_gits_is_an_error(tmp_path: Path) -> None:
-    git = Git("http://forge.example.org", "fleet", "secret-token")
+    git = Git("http://forge.example.org", "fleet", Secret("secret-token"))
     (tmp_path / "flood").write_bytes(bytes(33 * 2**20))
     await git("init", "--quiet", cwd=tmp_path)
     blob = await git("hash-object", "-w", "flood", cwd=tmp_path)

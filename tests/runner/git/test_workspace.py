@@ -22,6 +22,7 @@ from fleetbot.runner.git.slot import check_names
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.root import Root
+from fleetbot.runner.secret import Secret
 from fleetbot.wire import Assignment
 
 AUTHOR = Identity("fleetbot", "fleet@example.org")
@@ -86,7 +87,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def workspaces(root: Path, forge: Forge, **settings: Any) -> Workspaces:
-    git = Git(forge.url, "fleet", "secret-token")
+    git = Git(forge.url, "fleet", Secret("secret-token"))
     return Workspaces(Root(root), WorkspaceConfig(**settings), git, forge.url, AUTHOR)
 
 
@@ -441,7 +442,7 @@ class GitBesideAnAgent(Git):
 async def test_what_another_agent_writes_meanwhile_is_not_obeyed(
     root: Path, forge: Forge, tmp_path: Path
 ) -> None:
-    git = GitBesideAnAgent(forge.url, "fleet", "secret-token")
+    git = GitBesideAnAgent(forge.url, "fleet", Secret("secret-token"))
     git.mirror, git.spy = root / "repositories" / REPO / "mirror.git", tmp_path / "spy"
     spaces = Workspaces(Root(root), WorkspaceConfig(), git, forge.url, AUTHOR)
 
@@ -639,7 +640,7 @@ async def test_a_repository_with_lfs_files_says_that_git_lfs_is_missing(
 async def test_a_forge_that_is_away_is_told_apart_from_one_that_refuses(
     root: Path, forge: Forge
 ) -> None:
-    git = Git("http://127.0.0.1:9", "fleet", "secret-token")
+    git = Git("http://127.0.0.1:9", "fleet", Secret("secret-token"))
     away = Workspaces(Root(root), WorkspaceConfig(), git, "http://127.0.0.1:9", AUTHOR)
 
     assert (await refusal(away, order())).reason is ReasonCode.FORGE_UNAVAILABLE

@@ -102,7 +102,7 @@ async def test_a_runner_killed_while_the_agent_works_reports_that_at_its_next_st
         await scene.settled(order)
 
     failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.AGENT_FAILED
+    assert failure.reason is ReasonCode.RUNNER_RESTARTED
     assert "restarted" in failure.detail
     assert scene.orchestrator.receipts == []
 
@@ -221,7 +221,6 @@ async def test_a_restart_of_the_orchestrator_is_invisible_to_the_run(
         await scene.orchestrator.down()
         await runner.line("orchestrator not reached")
         gate.open()
-        await runner.line("pull request")
         await scene.orchestrator.up()
         await scene.settled(order)
 
@@ -322,7 +321,7 @@ async def test_a_run_goes_on_while_its_agent_registers_anew(scene: Scene, gate: 
     orchestrator, order = scene.orchestrator, await scene.order()
     await orchestrator.assign(order)
 
-    async with daemon(scene.config_file(f"{gate.step}; {WRITES_A_FILE}")):
+    async with daemon(scene.config_file(f"{gate.step}; echo on; {WRITES_A_FILE}")):
         await orchestrator.until(at_work(order.run))
         orchestrator.holds_registering = True
         orchestrator.tokens["worker-1"] = "another"
@@ -341,7 +340,7 @@ async def test_a_run_that_is_not_known_for_a_lease_waits_in_the_spool(
 ) -> None:
     orchestrator, order = scene.orchestrator, await scene.order()
     orchestrator.lease_seconds = 0.1
-    config = scene.config_file(f"{gate.step}; {WRITES_A_FILE}")
+    config = scene.config_file(f"{gate.step}; echo on; {WRITES_A_FILE}")
     await orchestrator.assign(order)
     async with daemon(config) as first:
         await orchestrator.until(at_work(order.run))
@@ -425,6 +424,17 @@ async def test_a_drained_agent_takes_nothing_until_it_is_welcome_again(scene: Sc
 
     (answer,) = scene.orchestrator.verdicts.values()
     assert answer.verdict is Verdict.VERIFIED
+
+
+async def test_an_agent_that_is_held_to_be_unwell_is_looked_at_and_registers_again(
+    scene: Scene,
+) -> None:
+    async with scene.runner("true"):
+        await scene.orchestrator.until(lambda o: o.claims != [])
+        scene.orchestrator.check = True
+        await scene.orchestrator.until(lambda o: len(o.registered) > 1)
+
+    assert all(line.ok for line in scene.orchestrator.registered[-1].health)
 
 
 async def test_a_root_that_was_there_already_is_closed_to_others(scene: Scene) -> None:

@@ -231,8 +231,53 @@ async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
         scene.orchestrator.superseded.add(order.run)
         await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
 
+    assert any("cancelled: superseded" in line for line in scene.said)
+    assert scene.orchestrator.receipts == []
+
+
+async def test_a_run_whose_log_is_refused_as_anothers_is_dropped(scene: Scene) -> None:
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("echo at work; while true; do echo more; sleep 0.05; done"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        scene.orchestrator.unwanted_logs.add(order.run)
+        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+
     assert any("given up" in line and "is not current" in line for line in scene.said)
     assert scene.orchestrator.receipts == []
+
+
+async def test_a_run_that_was_taken_away_still_hands_in_the_rest_of_its_log(scene: Scene) -> None:
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner("echo at work; exec sleep 300"):
+        await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
+        scene.orchestrator.superseded.add(order.run)
+        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+
+    assert "cancelled: superseded" in scene.orchestrator.log_of(order.run)
+    assert list((scene.root / "state" / "spool").iterdir()) == []
+
+
+async def test_a_verified_runs_log_arrives_though_the_run_is_no_longer_current(
+    scene: Scene,
+) -> None:
+    """The heartbeat after a verdict says so of every run."""
+    order = await scene.order()
+    script = f"for n in $(seq 3000); do echo line $n; done; {WRITES_A_FILE}"
+    scene.orchestrator.holds_verdicts = True
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(script):
+        await scene.orchestrator.until(lambda o: len(o.receipts) == 1)
+        scene.orchestrator.superseded.add(order.run)
+        scene.orchestrator.judge(scene.orchestrator.receipt_keys[0])
+        await scene.orchestrator.changed()
+        await scene.orchestrator.until(lambda o: "receipt verified" in o.log_of(order.run))
+
+    assert "line 3000" in scene.orchestrator.log_of(order.run)
 
 
 async def test_several_tasks_of_one_repository_are_worked_on_at_once(scene: Scene) -> None:

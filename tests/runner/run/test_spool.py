@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.run.memory import Memories, Memory
 from fleetbot.runner.run.spool import (
+    AppendFile,
     FailDue,
     LogFile,
     NotPushed,
@@ -41,12 +45,18 @@ FAILURE = FailRequest(reason=ReasonCode.TIMEOUT, detail="late")
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
+def said() -> list[str]:
+    """What the spool had to tell."""
+    return []
 
 
-def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> None:
-    left = spool.open("worker-1", ORDER)
+@pytest.fixture
+def spool(tmp_path: Path, said: list[str]) -> Spool:
+    return Spool(tmp_path / "spool", said.append)
+
+
+async def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> None:
+    left = await spool.open("worker-1", ORDER)
     left.note(Used(Usage(input_tokens=5)))
     left.note(RECEIPT)
     left.release()
@@ -60,8 +70,8 @@ def test_an_earlier_runners_run_is_read_back_as_it_was_left(spool: Spool) -> Non
     found.release()
 
 
-def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
-    left = spool.open("worker-1", ORDER)
+async def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
+    left = await spool.open("worker-1", ORDER)
     for entry in (RECEIPT, ReceiptRefuted(), FailDue(FAILURE)):
         left.note(entry)
     left.release()
@@ -73,11 +83,11 @@ def test_a_refuted_receipt_is_no_longer_due(spool: Spool) -> None:
     found.release()
 
 
-def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spool) -> None:
+async def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spool) -> None:
     ended = Finished(
         outcome="done", summary="Said hello.", permission_denials=(PermissionDenial("Bash", "rm"),)
     )
-    left = spool.open("worker-1", ORDER)
+    left = await spool.open("worker-1", ORDER)
     for entry in (TurnEnded(Finished(outcome="done")), NotPushed(), TurnEnded(ended)):
         left.note(entry)
     left.release()
@@ -92,21 +102,21 @@ def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool: Spoo
     again.release()
 
 
-def test_a_settled_run_is_forgotten(spool: Spool) -> None:
-    spool.open("worker-1", ORDER).close()
+async def test_a_settled_run_is_forgotten(spool: Spool) -> None:
+    (await spool.open("worker-1", ORDER)).close()
 
     assert list(spool.unsettled("worker-1")) == []
 
 
-def test_runs_of_other_agents_are_theirs(spool: Spool) -> None:
-    spool.open("worker-2", ORDER).release()
+async def test_runs_of_other_agents_are_theirs(spool: Spool) -> None:
+    (await spool.open("worker-2", ORDER)).release()
 
     assert list(spool.unsettled("worker-1")) == []
     assert list(spool.owners()) == [("run-1", "worker-2")]
 
 
-def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: Path) -> None:
-    left = spool.open("worker-1", ORDER)
+async def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: Path) -> None:
+    left = await spool.open("worker-1", ORDER)
     left.note(RECEIPT)
     left.release()
     journal = tmp_path / "spool" / "run-1" / "journal"
@@ -121,8 +131,8 @@ def test_an_entry_cut_off_by_a_crash_was_never_promised(spool: Spool, tmp_path: 
         found.release()
 
 
-def test_a_record_cut_off_in_its_first_entry_is_no_run(spool: Spool, tmp_path: Path) -> None:
-    spool.open("worker-1", ORDER).release()
+async def test_a_record_cut_off_in_its_first_entry_is_no_run(spool: Spool, tmp_path: Path) -> None:
+    (await spool.open("worker-1", ORDER)).release()
     journal = tmp_path / "spool" / "run-1" / "journal"
     journal.write_bytes(journal.read_bytes()[:-1])
 
@@ -182,3 +192,117 @@ def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         path.write_text("{")
 
     assert memories.of("task") == Memory()
+
+
+DAMAGE = {
+    "a cut line followed by another": lambda raw: raw[:-20] + raw[-len(raw) // 4 :],
+    "zeros, as after a power cut": lambda raw: raw + b"\0" * 50 + b"\n",
+    "an entry of a newer version": lambda raw: raw + b'{"type":"enlightened"}\n',
+    "text that is not UTF-8": lambda raw: raw.replace(b"worker-1", b"worker\xff1"),
+    "another first entry": lambda raw: raw.split(b"\n", 1)[1],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+async def test_a_damaged_record_is_set_aside_and_the_others_are_read(
+    spool: Spool, said: list[str], tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    for run in ("run-1", "run-2"):
+        left = await spool.open("worker-1", msgspec.structs.replace(ORDER, run=run))
+        left.note(RECEIPT)
+        left.release()
+    journal = tmp_path / "spool" / "run-1" / "journal"
+    journal.write_bytes(damage(journal.read_bytes()))
+
+    assert spool.owners() == [("run-2", "worker-1")]
+    (found,) = spool.unsettled("worker-1")
+
+    assert found.receipt == RECEIPT
+    found.release()
+    assert (tmp_path / "spool" / "run-1.bad" / "journal").exists()
+    assert [line for line in said if "run-1 cannot be read" in line] == said
+    spool.forget_bad(days=1)
+    assert (tmp_path / "spool" / "run-1.bad").exists()
+    spool.forget_bad(days=-1)
+    assert not (tmp_path / "spool" / "run-1.bad").exists()
+
+
+async def test_an_empty_record_and_a_stray_file_are_no_runs(spool: Spool, tmp_path: Path) -> None:
+    (await spool.open("worker-1", ORDER)).release()
+    (tmp_path / "spool" / "run-1" / "journal").write_bytes(b"")
+    (tmp_path / "spool" / "stray").write_text("of an editor")
+
+    assert spool.unsettled("worker-1") == []
+    assert not (tmp_path / "spool" / "run-1").exists()
+
+
+async def test_a_log_that_cannot_be_opened_is_damage_too(
+    spool: Spool, said: list[str], tmp_path: Path
+) -> None:
+    (await spool.open("worker-1", ORDER)).release()
+    log = tmp_path / "spool" / "run-1" / "log"
+    log.unlink()
+    log.mkdir()
+
+    assert spool.unsettled("worker-1") == []
+    assert "run-1 cannot be read" in said[0]
+
+
+async def test_half_a_surrogate_pair_is_kept_as_a_question_mark(spool: Spool) -> None:
+    """Real programs write them; UTF-8 cannot hold one."""
+    left = await spool.open("worker-1", ORDER)
+    await left.promise(TurnEnded(Finished(outcome="done", summary="half \ud83d", detail="é")))
+    left.log.append(line("half \ud83d"))
+
+    assert left.log.read(0, 1, 1000)[0].text == "half ?"
+    left.release()
+    (found,) = spool.unsettled("worker-1")
+    assert found.finished == Finished(outcome="done", summary="half ?", detail="é")
+    found.release()
+
+
+def test_what_was_logged_is_there_though_nobody_closed_the_file(tmp_path: Path) -> None:
+    """As for a runner that is killed."""
+    log = LogFile(tmp_path / "log")
+    log.append(line("last words"))
+
+    again = LogFile(tmp_path / "log")
+
+    assert [entry.text for entry in again.read(0, 10, 1000)] == ["last words"]
+    log.close()
+    again.close()
+
+
+def test_a_damaged_line_of_a_log_is_replaced_and_the_others_keep_their_numbers(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "log").write_bytes(
+        msgspec.json.encode(line("one"))
+        + b"\n\0\0\0\r\0\n"
+        + msgspec.json.encode(line("3"))
+        + b"\n"
+    )
+
+    log = LogFile(tmp_path / "log")
+
+    first, damaged, last = log.read(0, 10, 1000)
+    assert (first.text, last.text) == ("one", "3")
+    assert "damaged" in damaged.text
+    log.close()
+
+
+def test_a_piece_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
+    """Otherwise the next would be glued to what there was room for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file = AppendFile(tmp_path / "file")
+    file.append(b"first\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match=r"No space|File too large"):
+            file.append(b"too much for it\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file.append(b"second\n")
+    file.close()
+
+    assert (tmp_path / "file").read_bytes() == b"first\nsecond\n"

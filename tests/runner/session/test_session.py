@@ -1,32 +1,31 @@
-"""What the session does for every program, seen on small commands; and its clocks and its mask."""
+"""What the session does for every program, seen on small commands; and its mask."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import (
+    Event,
     Finished,
+    LimitReached,
     Limits,
     LogLine,
     PermissionDenial,
     Question,
     Session,
+    SessionStarted,
     ToolUse,
     build,
 )
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.sandbox.process import survivors
-from fleetbot.runner.session.clocks import Clocks
-from fleetbot.runner.session.masked import masked
+from fleetbot.runner.session.masked import fit, masked
 from tests.runner.adapters.harness import RUN, Place, collect, end, of
-
-LIMITS = Limits(
-    wall_seconds=100, idle_seconds=10, start_seconds=5, provider_seconds=20, grace_seconds=1
-)
 
 
 async def launched(place: Place, *argv: str, prompt: str = "file", **settings: Any) -> Session:
@@ -125,42 +124,44 @@ async def test_a_missing_command_is_named(place: Place) -> None:
     )
 
 
-# Clocks
+async def test_an_odd_prompt_reaches_a_program_that_takes_it_as_an_argument(place: Place) -> None:
+    adapter = build("command", {"argv": ["echo"], "prompt": "argument"})
+
+    last = end(await collect(await adapter.launch(place.spec("half \ud83d, \0 and all"))))
+
+    assert (last.outcome, last.summary) == ("done", "half \ufffd,  and all")
 
 
-def clocks(*, greets: bool = True, talks: bool = True) -> Clocks:
-    return Clocks(LIMITS, 0, greets=greets, talks=talks)
+ODD = "half \ud83d, \0, \x1b[31mred\x1b[0m"
+CLEAN = "half \ufffd, , red"
 
 
-def test_a_program_must_come_up_in_time() -> None:
-    assert clocks().next() == (5, ReasonCode.START_TIMEOUT)
+@pytest.mark.parametrize(
+    "event",
+    [
+        LogLine(ODD, "assistant"),
+        ToolUse(ODD, ODD),
+        Question(id=ODD, kind="question", title=ODD, request={ODD: [ODD]}, options=(ODD,)),
+        SessionStarted(ODD),
+        LimitReached(ODD),
+        Finished(outcome="done", summary=ODD, permission_denials=(PermissionDenial(ODD, ODD),)),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_every_text_of_every_event_can_be_written_down_and_shown(event: Event) -> None:
+    written = msgspec.json.encode(fit(event, Masker({}))).decode()
+
+    assert CLEAN in written
+    assert not {"\0", "\x1b", "\\u0000", "\\u001b"} & set(written)
 
 
-def test_progress_moves_the_idle_deadline() -> None:
-    run = clocks()
-    run.progressed(3)
-    assert run.next() == (13, ReasonCode.IDLE_TIMEOUT)
+def test_a_request_as_deep_as_the_sea_can_be_written_down() -> None:
+    request: dict[str, Any] = {}
+    for _ in range(900):
+        request = {"in": [request]}
+    question = Question(id="1", kind="permission", title="x", request=request)
 
-
-def test_an_open_question_rests_the_idle_clock() -> None:
-    run = clocks()
-    run.asked(3)
-    assert run.next() == (100, ReasonCode.TIMEOUT)
-    run.answered(50)
-    assert run.next() == (60, ReasonCode.IDLE_TIMEOUT)
-
-
-def test_retries_are_no_progress_until_one_succeeds() -> None:
-    run = clocks(talks=False)
-    run.retrying(4)
-    run.retrying(8)
-    assert run.next() == (24, ReasonCode.PROVIDER_UNAVAILABLE)
-    run.progressed(9)
-    assert run.next() == (100, ReasonCode.TIMEOUT)
-
-
-def test_a_program_that_is_silent_by_design_has_only_the_wall_clock() -> None:
-    assert clocks(greets=False, talks=False).next() == (100, ReasonCode.TIMEOUT)
+    assert len(msgspec.json.encode(fit(question, Masker({})))) < 1000
 
 
 # Secrets

@@ -7,10 +7,22 @@ export interface Answer {
 }
 
 /**
+ * The most that one program of a run may use, with all it starts. None: no bound.
+ *
+ * `cpu_percent` is of one core: 200 is two cores.
+ */
+export interface Bounds {
+  readonly memory_mb?: number | null;
+  readonly processes?: number | null;
+  readonly cpu_percent?: number | null;
+}
+
+/**
  * The end, exactly once and last.
  *
  * `reason` is set unless `outcome` is "done"; `detail` says what happened in the program's words;
- * `summary` is what the program says it did.
+ * `summary` is what the program says it did. `resumable` is False where going on with this session
+ * would only fail again: it is too long, or its history is refused.
  */
 export interface Finished {
   readonly type: "finished";
@@ -19,6 +31,7 @@ export interface Finished {
   readonly detail?: string;
   readonly summary?: string;
   readonly permission_denials?: ReadonlyArray<PermissionDenial>;
+  readonly resumable?: boolean;
 }
 
 /** One finding of a health check, with what to do if it is not ok. */
@@ -33,9 +46,9 @@ export interface HealthLine {
  * One run for an adapter to start.
  *
  * `env` is the child's complete environment (see `process.build_env`), `home` the agent's own
- * HOME, `git_dirs` the `.git` directories a linked worktree writes to, `session` the program's
- * session of an earlier attempt to resume, `baseline` the sum of the usage that earlier attempts
- * reported for that session.
+ * HOME, `git_dirs` the `.git` directories a linked worktree writes to, `readable` what it reads
+ * besides wherever it is, `session` the program's session of an earlier attempt to resume,
+ * `baseline` the sum of the usage that earlier attempts reported for that session.
  */
 export interface LaunchSpec {
   readonly run: string;
@@ -49,6 +62,8 @@ export interface LaunchSpec {
   readonly limits?: Limits;
   readonly permissions?: "ask" | "bypass" | "deny";
   readonly sandbox?: Sandbox | null;
+  readonly readable?: ReadonlyArray<string>;
+  readonly bounds?: Bounds | null;
 }
 
 /** The account met a usage limit; `resets_at` is in epoch seconds, None if not said. */
@@ -115,13 +130,16 @@ export type ReasonCode =
   | "agent_failed"
   | "agent_lost"
   | "auth_failed"
+  | "base_missing"
   | "billing"
   | "branch_conflict"
   | "budget_exceeded"
   | "cancelled_by_user"
   | "context_too_long"
   | "day_budget_exceeded"
+  | "disk_full"
   | "forbidden_paths"
+  | "forge_login_failed"
   | "forge_refused"
   | "forge_unavailable"
   | "hook_failed"
@@ -131,6 +149,7 @@ export type ReasonCode =
   | "lease_expired"
   | "max_turns"
   | "model_not_found"
+  | "model_refused"
   | "no_changes"
   | "no_result"
   | "not_acknowledged"
@@ -142,6 +161,8 @@ export type ReasonCode =
   | "rate_limited"
   | "receipt_refuted"
   | "retry_by_user"
+  | "runner_failed"
+  | "runner_restarted"
   | "sandbox_unavailable"
   | "secret_in_diff"
   | "start_timeout"
@@ -150,14 +171,15 @@ export type ReasonCode =
   | "trigger_removed"
   | "unreadable_output"
   | "usage_limit"
+  | "work_unfit"
   | "workspace_failed";
 
 /**
  * Settings of the sandbox: extra `writable` and `readable` paths, and whether it has a network.
  *
  * Paths are absolute. `hidden` are folders and files that must not be seen, beside those that
- * never are; what is named in the other two is seen all the same. `program` is bubblewrap's name
- * or path.
+ * never are. `program` is bubblewrap's name or path. `uid` is the user the program runs as where
+ * the runner is root; one without an entry in /etc/passwd owns nothing else.
  */
 export interface Sandbox {
   readonly program?: string;
@@ -165,6 +187,7 @@ export interface Sandbox {
   readonly readable?: ReadonlyArray<string>;
   readonly hidden?: ReadonlyArray<string>;
   readonly network?: boolean;
+  readonly uid?: number;
 }
 
 /** The program's own id for this conversation, to resume it with. */
@@ -180,17 +203,23 @@ export interface ToolUse {
   readonly summary: string;
 }
 
-/**
- * What this run has used so far; a later one replaces it. `cost_usd` is None where unknown.
- *
- * `input_tokens` includes `cached_tokens`.
- */
+/** Tokens and money of one run; `cost_usd` is None where the program does not tell. */
 export interface Usage {
-  readonly type: "usage";
   readonly input_tokens?: number;
   readonly output_tokens?: number;
   readonly cached_tokens?: number;
   readonly cost_usd?: number | null;
+}
+
+/**
+ * What this start of the program has used so far, with all its sub-agents; a later one
+ * replaces it.
+ *
+ * `input_tokens` includes `cached_tokens`; `cost_usd` is None where unknown.
+ */
+export interface Used {
+  readonly type: "used";
+  readonly usage: Usage;
 }
 
 export type Event =
@@ -198,7 +227,7 @@ export type Event =
   | ToolUse
   | Question
   | QuestionWithdrawn
-  | Usage
+  | Used
   | LimitReached
   | SessionStarted
   | Finished;

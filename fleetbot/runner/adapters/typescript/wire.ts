@@ -36,6 +36,8 @@ export interface AskRequest {
 /**
  * A run for the agent: what to do, where, on which branch, and until when to acknowledge.
  *
+ * `number`: the place of this run among all of the task's, from 1; `attempt` counts only those
+ * that count, and may be the same for several.
  * `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
  * `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
  */
@@ -57,6 +59,7 @@ export interface Assignment {
   readonly notes?: ReadonlyArray<string>;
   readonly budget_usd?: number | null;
   readonly forbidden_paths?: ReadonlyArray<string>;
+  readonly number?: number;
 }
 
 export interface CancelOrder {
@@ -85,11 +88,17 @@ export interface HealthLine {
   readonly remedy?: string;
 }
 
-/** What to do: runs to stop, and whether to take nothing new. */
+/**
+ * What to do: runs to stop, and whether to take nothing new.
+ *
+ * `check`: the agent is held to be unwell, and is given nothing until it has looked at its health
+ * and registered again with all lines ok.
+ */
 export interface HeartbeatAnswer {
   readonly next_seconds: number;
   readonly cancel?: ReadonlyArray<CancelOrder>;
   readonly drain?: boolean;
+  readonly check?: boolean;
 }
 
 /**
@@ -148,13 +157,16 @@ export type ReasonCode =
   | "agent_failed"
   | "agent_lost"
   | "auth_failed"
+  | "base_missing"
   | "billing"
   | "branch_conflict"
   | "budget_exceeded"
   | "cancelled_by_user"
   | "context_too_long"
   | "day_budget_exceeded"
+  | "disk_full"
   | "forbidden_paths"
+  | "forge_login_failed"
   | "forge_refused"
   | "forge_unavailable"
   | "hook_failed"
@@ -164,6 +176,7 @@ export type ReasonCode =
   | "lease_expired"
   | "max_turns"
   | "model_not_found"
+  | "model_refused"
   | "no_changes"
   | "no_result"
   | "not_acknowledged"
@@ -175,6 +188,8 @@ export type ReasonCode =
   | "rate_limited"
   | "receipt_refuted"
   | "retry_by_user"
+  | "runner_failed"
+  | "runner_restarted"
   | "sandbox_unavailable"
   | "secret_in_diff"
   | "start_timeout"
@@ -183,6 +198,7 @@ export type ReasonCode =
   | "trigger_removed"
   | "unreadable_output"
   | "usage_limit"
+  | "work_unfit"
   | "workspace_failed";
 
 /** `refuted` with `final` false: the agent may mend it and file again while its lease holds. */

@@ -23,17 +23,25 @@ from fleetbot.runner.session.contract import (
     LaunchSpec,
     Limits,
     LogLine,
+    Outcome,
     Question,
     QuestionWithdrawn,
     Session,
 )
-from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
+from fleetbot.runner.session.driver import (
+    CloseInput,
+    Control,
+    Driver,
+    Hangup,
+    Rested,
+    Resumed,
+    Retrying,
+    Send,
+    Step,
+)
+from fleetbot.runner.session.life import Act, Happening, Life
 from fleetbot.runner.session.mailbox import Mailbox
-from fleetbot.runner.session.masked import masked
-from fleetbot.runner.session.text import clipped
-
-_LOG_LIMIT = 4000
-_TEXT_LIMIT = 10_000
+from fleetbot.runner.session.masked import fit
 
 
 def nothing() -> None:
@@ -97,7 +105,7 @@ class Refused:
 
 
 class ProgramSession:
-    """The session of a running program."""
+    """The session of a running program. `life.TABLE` says what follows from what."""
 
     def __init__(
         self, spec: LaunchSpec, driver: Driver, process: Process, clean_up: Callable[[], None]
@@ -109,46 +117,38 @@ class ProgramSession:
         self._clean_up = clean_up
         self._mask = Masker(spec.env)
         self._mail = Mailbox()
-        self._clocks = Clocks(
-            spec.limits, self._loop.time(), greets=driver.greets, talks=driver.talks
-        )
+        self._life = Life(greets=driver.greets)
+        self._clocks = Clocks(spec.limits, self._loop.time(), talks=driver.talks)
         self._sooner = asyncio.Event()
         self._wake_at = math.inf
-        self._last_line = self._loop.time()
-        self._hung_up = False
-        self._stopped: tuple[ReasonCode, str] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._life = asyncio.create_task(self._live(), name=f"run {spec.run}")
+        self._main = asyncio.create_task(self._run(), name=f"run {spec.run}")
 
     async def events(self) -> AsyncIterator[Event]:
         while True:
             event = await self._mail.get()
             yield event
             if isinstance(event, Finished):
-                await self._life
+                await self._main
                 return
 
     async def steer(self, text: str) -> Delivery:
-        steps = None if self._ending else self._driver.steer(text)
-        return "delivered" if steps is not None and await self._take(steps) else "kept"
+        steps = self._driver.steer(text) if self._life.hears else None
+        return "delivered" if steps is not None and await self._perform(steps) else "kept"
 
     async def answer(self, question: str, answer: Answer) -> bool:
-        steps = None if self._ending else self._driver.answer(question, answer)
+        steps = self._driver.answer(question, answer) if self._life.hears else None
         if steps is None:
             return False
         self._clocks.answered(self._loop.time())
         self._look_at_clocks()
-        return await self._take(steps)
+        return await self._perform(steps)
 
     async def stop(self, reason: ReasonCode) -> None:
-        self._begin_stop(reason, "")
-        await asyncio.wait({self._life})
+        self._happened(Happening.ORDERED, reason)
+        await asyncio.wait({self._main})
 
-    @property
-    def _ending(self) -> bool:
-        return self._stopped is not None or self._hung_up or self._life.done()
-
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         process = self._process
         readers = asyncio.gather(
             self._read(process.stdout, self._driver.line),
@@ -158,12 +158,13 @@ class ProgramSession:
             self._spawn(self._watch())
             self._spawn(self._open())
             code = await process.wait()
+            self._happened(Happening.EXITED)
             await process.sweep()
             # What was written before the exit is still in the pipes; nobody holds them open now.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._spec.limits.grace_seconds):
                     await readers
-            self._mail.put_now(*(masked(event, self._mask) for event in self._last_events(code)))
+            self._mail.put_now(*(fit(event, self._mask) for event in self._last_events(code)))
         except BaseException as problem:
             # Whoever reads the events must not wait for ever for an end that cannot come.
             detail = f"the session broke: {type(problem).__name__}"
@@ -176,37 +177,48 @@ class ProgramSession:
             process.close()
             self._clean_up()
 
-    async def _open(self) -> None:
-        await self._take(self._driver.opening())
-
     async def _read(
         self, stream: asyncio.StreamReader, parse: Callable[[str], Iterable[Step]]
     ) -> None:
         async for text in read_lines(stream):
             steps = _parsed(parse, text)
-            now = self._last_line = self._loop.time()
+            self._happened(Happening.SPOKE)
+            self._clocks.spoke(self._loop.time())
             if not any(isinstance(step, Retrying) for step in steps):
-                self._clocks.progressed(now)
+                self._clocks.progressed(self._loop.time())
                 self._look_at_clocks()
-            await self._take(steps)
+            await self._perform(steps)
 
-    async def _take(self, steps: Iterable[Step]) -> bool:
+    async def _open(self) -> None:
+        await self._perform(self._driver.opening())
+
+    async def _perform(self, steps: Iterable[Step]) -> bool:
         """Carry out a driver's steps; False if the program no longer reads what it is sent."""
         heard = True
         for step in steps:
-            if isinstance(step, Send):
-                heard = await self._process.write(step.line) and heard
-            elif isinstance(step, CloseInput):
+            heard = await self._step(step) and heard
+        return heard
+
+    async def _step(self, step: Step) -> bool:
+        match step:
+            case Send():
+                return await self._process.write(step.line)
+            case CloseInput():
                 self._process.close_stdin()
-            elif isinstance(step, Hangup):
-                self._hang_up()
-            elif isinstance(step, Retrying):
+            case Hangup():
+                self._happened(Happening.HUNG_UP)
+            case Rested():
+                self._clocks.resting(self._loop.time(), busy=step.busy)
+                self._happened(Happening.RESTED)
+            case Resumed():
+                self._happened(Happening.RESUMED)
+            case Retrying():
                 self._clocks.retrying(self._loop.time())
                 self._look_at_clocks()
                 await self._emit(LogLine(step.detail, "system"))
-            else:
+            case _:
                 await self._emit(step)
-        return heard
+        return True
 
     async def _emit(self, event: Event) -> None:
         if isinstance(event, Question):
@@ -214,71 +226,71 @@ class ProgramSession:
         elif isinstance(event, QuestionWithdrawn):
             self._clocks.answered(self._loop.time())
             self._look_at_clocks()
-        await self._mail.put(_clipped(masked(event, self._mask)))
+        await self._mail.put(fit(event, self._mask))
 
     async def _watch(self) -> None:
-        while (deadline := self._clocks.next()[0]) > self._loop.time():
-            self._wake_at = deadline
+        """Tell the life of every deadline that passes, as long as there is a next one."""
+        while (deadline := self._clocks.next(self._life.state)).at < math.inf:
+            if deadline.at <= self._loop.time():
+                detail = _overdue(deadline.reason, self._spec.limits)
+                self._happened(deadline.event, deadline.reason, detail)
+                continue
+            self._wake_at = deadline.at
             self._sooner.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(deadline.at):
                     await self._sooner.wait()
-        reason = self._clocks.next()[1]
-        self._begin_stop(reason, _overdue(reason, self._spec.limits))
 
     def _look_at_clocks(self) -> None:
-        if self._clocks.next()[0] < self._wake_at:
+        if self._clocks.next(self._life.state).at < self._wake_at:
             self._sooner.set()
 
-    def _begin_stop(self, reason: ReasonCode, detail: str) -> None:
-        if not self._ending:
-            self._stopped = (reason, detail)
-            self._spawn(self._halt())
-        self._mail.open_wide()
+    def _happened(
+        self,
+        event: Happening,
+        reason: ReasonCode = ReasonCode.AGENT_FAILED,
+        detail: str = "",
+    ) -> None:
+        act = self._life.on(event, reason, detail)
+        if event is Happening.ORDERED:
+            self._mail.open_wide()  # whoever ends a session need not read it
+        match act:
+            case Act.CLOSE_INPUT:
+                self._process.close_stdin()
+                self._clocks.draining(self._loop.time())
+            case Act.INTERRUPT:
+                self._mail.open_wide()
+                self._spawn(self._interrupt())
+            case Act.SIGNAL:
+                self._mail.open_wide()
+                self._spawn(self._signal())
+        self._look_at_clocks()
 
-    async def _halt(self) -> None:
-        grace = self._spec.limits.grace_seconds
+    async def _interrupt(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                if (steps := self._driver.interrupt()) and await self._take(steps):
+            async with asyncio.timeout(self._spec.limits.grace_seconds):
+                if (steps := self._driver.interrupt()) and await self._perform(steps):
                     await self._process.wait()
-        await self._process.stop(self._driver.stop_signal, grace)
+        await self._signal()
 
-    def _hang_up(self) -> None:
-        self._process.close_stdin()
-        if not self._hung_up:
-            self._hung_up = True
-            self._spawn(self._linger())
-
-    async def _linger(self) -> None:
-        """A program whose work is done should exit; one that stays, in silence, is ended."""
-        grace = self._spec.limits.grace_seconds
-        while (end := self._last_line + grace) > self._loop.time():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(end):
-                    await self._process.wait()
-                    return
-        await self._process.stop(self._driver.stop_signal, grace)
+    async def _signal(self) -> None:
+        await self._process.stop(self._driver.stop_signal, self._spec.limits.grace_seconds)
 
     def _last_events(self, code: int) -> Iterable[Event]:
         for step in self._driver.exited(code):
             if isinstance(step, Finished):
-                yield self._verdict(step)
-            elif not isinstance(step, Send | CloseInput | Hangup | Retrying):
+                yield self._judged(step)
+            elif not isinstance(step, Control):
                 yield step
 
-    def _verdict(self, said: Finished) -> Finished:
-        if self._stopped is None:
-            detail, summary = (clipped(text, _TEXT_LIMIT) for text in (said.detail, said.summary))
-            return msgspec.structs.replace(said, detail=detail, summary=summary)
-        reason, detail = self._stopped
+    def _judged(self, said: Finished) -> Finished:
+        """The end as it counts: why the session was ended goes before what the program said."""
+        if self._life.verdict is None:
+            return said
+        reason, detail = self._life.verdict
         cancelled = reason in (ReasonCode.CANCELLED_BY_USER, ReasonCode.ISSUE_CLOSED)
-        return msgspec.structs.replace(
-            said,
-            outcome="cancelled" if cancelled else "failed",
-            reason=reason,
-            detail=detail,
-        )
+        outcome: Outcome = "cancelled" if cancelled else "failed"
+        return msgspec.structs.replace(said, outcome=outcome, reason=reason, detail=detail)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(asyncio.create_task(work))
@@ -295,23 +307,6 @@ def _parsed(parse: Callable[[str], Iterable[Step]], text: str) -> list[Step]:
         return list(parse(text))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         return [LogLine(f"unreadable output: {text}", "system")]
-
-
-def _clipped(event: Event) -> Event:
-    """The event without texts of a size that only a file should have."""
-    if isinstance(event, LogLine):
-        return LogLine(clipped(event.text, _LOG_LIMIT), event.kind)
-    if isinstance(event, Question):
-        return msgspec.structs.replace(event, request=_clipped_tree(event.request))
-    return event
-
-
-def _clipped_tree(value: Any) -> Any:
-    if isinstance(value, str):
-        return clipped(value, _TEXT_LIMIT)
-    if isinstance(value, dict):
-        return {key: _clipped_tree(item) for key, item in value.items()}
-    return [_clipped_tree(item) for item in value] if isinstance(value, list) else value
 
 
 def _overdue(reason: ReasonCode, limits: Limits) -> str:

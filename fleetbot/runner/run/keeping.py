@@ -1,0 +1,69 @@
+"""What a run leaves that ends without being verified: kept on the forge for the next attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.failure import RunFailed, fault
+from fleetbot.runner.git.worktree import Worktree
+from fleetbot.runner.run.setup import Setup
+from fleetbot.runner.run.wording import subject_of
+from fleetbot.wire import Assignment
+
+_SECONDS = 60.0
+_FENCED = frozenset(
+    {
+        "superseded",
+        ReasonCode.AGENT_LOST,
+        ReasonCode.LEASE_EXPIRED,
+        ReasonCode.NOT_ACKNOWLEDGED,
+        ReasonCode.AGENT_DEREGISTERED,
+    }
+)
+
+
+def is_fenced(reason: str) -> bool:
+    """Whether a run that was cancelled for this may be another's by now, who speaks for the task.
+
+    It then writes nothing to the forge any more, not even to keep its work.
+    """
+    return reason in _FENCED
+
+
+async def keep(
+    tree: Worktree,
+    setup: Setup,
+    order: Assignment,
+    env: Mapping[str, str],
+    say: Callable[[str], None],
+    seconds: float = _SECONDS,
+) -> None:
+    """Keep what there is, as far as that goes within so many seconds; the rest stays here."""
+    try:
+        async with asyncio.timeout(seconds):
+            kept = await tree.keep(
+                subject_of(order.title, order.issue),
+                secrets=setup.uncommittable(env),
+                forbidden=order.forbidden_paths,
+            )
+    except TimeoutError:
+        say(f"the work stays on this machine: keeping it took longer than {seconds:g} s")
+    except RunFailed as failure:
+        say(f"the work stays on this machine: {failure.detail}")
+    except Exception as problem:  # whatever it is, the run's own end is to be told
+        say(f"the work stays on this machine: {fault(problem)}")
+    else:
+        if kept is not None:
+            for note in (*([f"kept as {kept.ref}"] if kept.ref else []), *kept.notes):
+                say(note)
+
+
+async def forget(tree: Worktree, say: Callable[[str], None]) -> None:
+    """The work was verified: what earlier attempts kept is not needed any more."""
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await tree.forget_kept()
+    except (RunFailed, TimeoutError) as problem:
+        say(f"what earlier attempts kept is still on the forge: {problem}")

@@ -1,0 +1,79 @@
+"""A line to a server, which a test can cut, mend and put TLS on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class Front:
+    """`url` leads to the server behind it while the line is whole."""
+
+    def __init__(self, behind: str, tls: ssl.SSLContext | None = None) -> None:
+        parts = urlsplit(behind)
+        self._host, self._port = parts.hostname or "", parts.port or 0
+        self._path = parts.path
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._lines: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, behind: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
+        front = cls(behind, tls)
+        await front.mend()
+        try:
+            yield front
+        finally:
+            await front.cut()
+
+    @property
+    def url(self) -> str:
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://127.0.0.1:{self.port}{self._path}"
+
+    async def mend(self) -> None:
+        """At the same address as before."""
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", self.port, ssl=self._tls
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Nobody gets through any more; who is connected is disconnected."""
+        if self._server is not None:
+            self._server.close()
+            for line in self._lines:
+                line.cancel()
+            await asyncio.gather(*self._lines, return_exceptions=True)
+            self._server = None
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # asyncio runs this as one
+        self._lines.add(task)
+        writers = [writer]
+        try:
+            there, back = await asyncio.open_connection(self._host, self._port)
+            writers.append(back)
+            await asyncio.gather(_carry(reader, back), _carry(there, writer))
+        except (OSError, asyncio.CancelledError):
+            pass  # the line was cut, by the test or by one of its ends
+        finally:
+            self._lines.discard(task)
+            for each in writers:
+                each.transport.abort()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(2**16):
+        writer.write(piece)
+        await writer.drain()
+    with contextlib.suppress(OSError, NotImplementedError):  # TLS cannot be closed by halves
+        writer.write_eof()
