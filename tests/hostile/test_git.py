@@ -150,7 +150,7 @@ async def test_no_pipe_makes_the_runner_wait(hostile: Hostile, piped: str) -> No
     order = await hostile.scene.order()
     prepared = PREPARED.format(out=hostile.escaped)
 
-    await hostile.run(f"{prepared}echo work > work.txt; {piped}", order)
+    await hostile.run(f"test -e work.txt && exit; {prepared}echo work > work.txt; {piped}", order)
     await hostile.again(order)
 
     assert "again.txt" in hostile.scene.orchestrator.receipts[-1].files
