@@ -345,7 +345,7 @@ def told(doing: str, where: Path) -> Iterator[None]:
 
 async def _leaks(desk: Desk, base: str, commit: str, secrets: Mapping[str, str]) -> list[str]:
     with told("looking for secrets", desk.path):
-        return await leaks.find(desk.run, base, commit, secrets)
+        return await leaks.find(desk.run, base, commit, secrets, desk.cache.lfs / "objects")
 
 
 def _destroyed(problem: str) -> RunFailed:
