@@ -46,6 +46,9 @@ async def agent_lines(
         lines.append(HealthLine("environment", True, detail))
     if agent.sandbox == "bubblewrap":
         lines.append(await _sandbox_line(agent))
+    elif os.geteuid() == 0:
+        detail = "none, and the runner is root: the program may read and change everything here"
+        lines.append(HealthLine("sandbox", True, detail))
     return lines
 
 

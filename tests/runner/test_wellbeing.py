@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
+import sys
 
 import pytest
 
 from fleetbot.devkit.model import Reply, ScriptedModel
-from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reasons import Owner, ReasonCode
 from fleetbot.runner import app
+from fleetbot.runner.wellbeing import Pauses
 from fleetbot.wire import RegisterRequest
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.run.test_restart import daemon
@@ -17,6 +21,7 @@ from tests.runner.scene import WRITES_A_FILE, Scene
 from tests.runner.test_agents import configured
 
 DONE = Reply(text="Added a greeting.")
+QUICK = "[limits]\nprovider_seconds = 3"
 
 
 @pytest.fixture
@@ -51,6 +56,41 @@ async def test_an_expired_login_costs_one_run_and_not_the_queue(
     assert [ills(request) for request in scene.orchestrator.registered] == [[], ["auth_failed"], []]
     assert sum("takes nothing for" in line for line in scene.said) == 1
     assert sum("takes runs again" in line for line in scene.said) == 1
+
+
+def test_pauses_grow_to_a_bound_and_begin_anew_after_a_run_that_came_to_something() -> None:
+    pauses = Pauses()
+
+    row = [pauses.after(Owner.PROVIDER) for _ in range(30)]
+
+    assert row[:4] == [15, 30, 60, 120]
+    assert row[-1] == max(row) == 600
+    assert pauses.after(Owner.FORGE) == 1
+    pauses.end_row()
+    assert pauses.after(Owner.PROVIDER) == 15
+
+
+async def test_a_provider_that_is_away_costs_one_run_and_a_pause_which_people_can_cut_short(
+    scene: Scene, claude_agent: Agent
+) -> None:
+    token = scene.root / "forge-token"
+    token.write_text(scene.fleet)
+    first, second = await scene.order(), await scene.order("Say goodbye")
+    claude_agent.model.always(claude_agent.error(500))
+    await scene.orchestrator.assign(first)
+    await scene.orchestrator.assign(second)
+
+    forge = f'token_file = "{token}"'
+    async with scene.runner("", agents=configured(claude_agent), more=QUICK, forge=forge):
+        await scene.hears("takes nothing for")
+        await scene.orchestrator.until(lambda o: first.run in o.failures)
+        claude_agent.model.always(DONE)
+        claude_agent.model.then(claude_agent.shell(COMMIT), DONE)
+        token.write_text(scene.forge.add_token("fleet"))  # whatever is mended: it is tried
+        await scene.settled(second)
+
+    assert scene.orchestrator.failures[first.run].reason is ReasonCode.PROVIDER_UNAVAILABLE
+    assert second.run not in scene.orchestrator.failures
 
 
 async def test_a_full_disk_is_found_before_a_run_is_taken(scene: Scene) -> None:
@@ -126,6 +166,29 @@ async def test_a_closed_stdout_loses_no_run(
 
     assert len(scene.orchestrator.receipts) == 1
     assert capsys.readouterr().err.count("nothing can be said on stdout") == 1
+
+
+async def test_a_runner_whose_reader_has_gone_ends_well(scene: Scene) -> None:
+    """`fleetbot runner | tee` whose tee was killed."""
+    order = await scene.order()
+    read, write = os.pipe()
+    command = (sys.executable, "-m", "fleetbot", "runner", "-c", scene.config_file(WRITES_A_FILE))
+    process = await asyncio.create_subprocess_exec(
+        *map(str, command),
+        stdout=write,
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"]},
+    )
+    os.close(write)
+    await scene.orchestrator.until(lambda o: o.claims != [])
+    os.close(read)
+    await scene.orchestrator.assign(order)
+    await scene.settled(order)
+    process.send_signal(signal.SIGTERM)
+    _, said = await process.communicate()
+
+    assert (process.returncode, len(scene.orchestrator.receipts)) == (0, 1)
+    assert said.decode().count("nothing can be said on stdout") == 1
 
 
 async def test_the_runner_says_at_its_end_which_agents_it_did_not_serve(scene: Scene) -> None:

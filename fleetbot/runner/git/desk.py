@@ -14,7 +14,7 @@ from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import bare, task_repository
+from fleetbot.runner.git import bare, task_repository, untrusted
 from fleetbot.runner.git.cache import Cache
 from fleetbot.runner.git.command import Git, GitFailed, Identity
 from fleetbot.runner.git.failures import local_failure
@@ -44,6 +44,7 @@ class Desk:
     async def open(self, format: bare.ObjectFormat) -> None:
         """Make it, or what is wrong with it, anew."""
         self._format = format
+        await self.remove_specials()
         if self.path.exists():
             await asyncio.to_thread(bare.remove_locks, self.path)
             if not await asyncio.to_thread(bare.is_sound, self.path, format):
@@ -56,6 +57,10 @@ class Desk:
         if str(self.cache.objects) not in lenders:
             places = (*map(Path, lenders), self.cache.objects)
             bare.make(self.path, self._config(), borrows=places)
+
+    async def remove_specials(self) -> None:
+        """Before git reads the worktree's files: it would wait at a pipe for ever."""
+        await asyncio.to_thread(untrusted.remove_specials, self.worktree)
 
     def _config(self) -> str:
         more = (

@@ -30,6 +30,7 @@ async def commit_all(
 
     `strict`: nested repositories are refused, otherwise left out. Raises RunFailed, GitFailed.
     """
+    await desk.remove_specials()
     index = desk.copy_of_index()
     try:
         await desk.in_tree("read-tree", "--reset", parent, index=index)

@@ -5,6 +5,7 @@ A pipe would never end, a link leads elsewhere, a device has effects.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -65,6 +66,22 @@ def walk(root: Path, folder: str, most: int) -> Iterator[str]:
             else:
                 most -= 1
                 yield path
+
+
+def remove_specials(root: Path) -> None:
+    """Remove pipes, sockets and devices below `root`; git would wait for one named .gitattributes.
+
+    Nobody else may be at work there.
+    """
+    waiting = [str(root)] if root.is_dir() and not root.is_symlink() else []
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif not (entry.is_symlink() or entry.is_file(follow_symlinks=False)):
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry.path)
 
 
 @contextmanager

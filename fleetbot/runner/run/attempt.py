@@ -12,6 +12,7 @@ from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import together
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError
 from fleetbot.runner.run import briefing, keeping
@@ -63,6 +64,7 @@ class Attempt:
         self._note_failure = note_failure
         self._patience = Patience(announce, setup.heard)
         self._warned = False
+        self._wrap: Wrap | None = None
         self.taken_away: str | None = None
 
     async def work(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
@@ -73,6 +75,7 @@ class Attempt:
         setup, order = self._setup, self._order
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
+        self._wrap = setup.hook_wrap(order, env)
         async with AsyncExitStack() as stack:
             tree, briefed, _ = await together(
                 self._open_tree(stack, env), self._read_briefing(), acknowledge()
@@ -123,17 +126,18 @@ class Attempt:
         workspaces, order = self._setup.machine.workspaces, self._order
         try:
             env = self._setup.run_env(order)
-            async with workspaces.open(order, env, keep_changes=True) as tree:
+            wrap = self._setup.hook_wrap(order, env)
+            async with workspaces.open(order, env, keep_changes=True, wrap=wrap) as tree:
                 await self._keep(tree, env, _KEEP_SECONDS)
         except RunFailed as failure:
             self._announce(f"the work stays on this machine: {failure.detail}")
 
     async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
-        workspaces, wrap = self._setup.machine.workspaces, self._setup.hook_wrap(self._order, env)
+        workspaces = self._setup.machine.workspaces
         keep = self._record.finished is not None or self._conversation.resumes
         return await self._patience.outlast(
             lambda: stack.enter_async_context(
-                workspaces.open(self._order, env, keep_changes=keep, wrap=wrap)
+                workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
             ),
             self._within(_PREPARE_SECONDS),
         )
@@ -199,7 +203,7 @@ class Attempt:
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:
-            await tree.run_hook("after_run", env, self._setup.hook_wrap(self._order, env))
+            await tree.run_hook("after_run", env, self._wrap)
         except RunFailed as failure:
             self._announce(f"after the run: {failure.detail}")
 

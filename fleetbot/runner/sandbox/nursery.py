@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -55,6 +56,7 @@ class Nursery:
             # It gets no environment: ours may hold tokens, and every keeper would show it.
             self._pid = os.posix_spawn(sys.executable, argv, {}, file_actions=_NO_STREAMS)
         self._requests, self._owner = ours, os.getpid()
+        atexit.register(ours.close)
 
     def _bury(self) -> None:
         if self._requests is not None:
