@@ -113,8 +113,7 @@ async def test_nor_does_a_question(
     order, token = await scene.order(), scene.fleet
     command = f"curl -H 'Authorization: token {token}' -d '{SECRET}' http://127.0.0.1:1/"
     model.then(agent.shell(command), Reply(text=f"I may not use {token} {SECRET}."))
-    agent.env["NPM_TOKEN"] = SECRET
-    settings = configured(agent, 'permissions = "ask"')
+    settings = configured(agent, 'permissions = "ask"').replace("env = [", 'env = ["NPM_TOKEN", ')
 
     await scene.carry_out("", order, agents=settings, more="[limits]\nquestion_seconds = 1")
 
@@ -125,11 +124,11 @@ async def test_nor_does_a_question(
 
 
 FLOODS = {
-    "lines": "yes 'a line of many' | head -c 200000000",
+    "lines": "yes 'a line of many' | head -c 8000000",
     "one line": "head -c 50000000 /dev/zero | tr '\\0' x; echo",
     "what looks like tokens": "yes eyJ- | tr -d '\\n' | head -c 8000000; echo",
     "bytes": "head -c 20000000 /dev/urandom",
-    "errors": "yes 'a line of many' | head -c 100000000 >&2",
+    "errors": "yes 'a line of many' | head -c 4000000 >&2",
 }
 
 
