@@ -1,8 +1,8 @@
 """The second worktree of a large repository, against the checkout alone and against a clone.
 
-The runner's way is `Workspaces.open`: ask the forge whether its branches have moved, add a worktree
-to the mirror, look for submodules and LFS. The checkout alone is `git worktree add` in a mirror of
-the same commit; the clone comes from the same forge on loopback.
+The runner's way is `Workspaces.open`: ask the forge whether its branches have moved, make the
+task's repositories, check out, look for submodules and LFS. The checkout alone is `git worktree
+add` in a mirror of the same commit; the clone comes from the same forge on loopback.
 
     python -m benchmarks.workspace [--rounds 5] [--files 50000]
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -149,7 +150,12 @@ def rebuild(path: Path) -> None:
 
 
 def _say(who: str, text: str) -> None:
-    click.echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
+    try:
+        click.echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
+    except BrokenPipeError:
+        # Nobody reads any more. What is still in the buffer must not fail the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 @contextlib.contextmanager

@@ -186,7 +186,7 @@ def _particulars(agent: Agent) -> Rich:
 def _unwell(agent: Agent) -> Iterator[Rich]:
     """What its last run said of it, and what ends it."""
     if agent.unwell:
-        if agent.unwell_detail:
+        if agent.unwell_detail and not agent.health:
             yield quote(agent.unwell_detail)
         yield say("🙋 ", prose(REASONS[agent.unwell].advice), _WELL_AGAIN)
 

@@ -13,7 +13,7 @@ from fleetbot.domain import limits, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
-from fleetbot.domain.faults import blame, prove
+from fleetbot.domain.faults import blame, checked, prove
 from fleetbot.domain.lookup import (
     Draft,
     Drafts,
@@ -231,8 +231,7 @@ def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts
     back = known is not None and known.status is AgentStatus.OFFLINE
     drafts = [Draft(stream, ev.AgentOnline())] if back else []
     drafts.append(Draft(stream, command.registration))
-    if known and known.unwell and not command.registration.health:
-        drafts.append(Draft(stream, ev.AgentWell(quiet=known.faults > 1)))
+    drafts += [Draft(stream, event) for event in checked(known, command.registration, now)]
     reset, reason = _rest_of(state, account)
     if reset > max(now, known.parked_until if known else 0):
         drafts.append(Draft(stream, ev.AgentParked(until=reset, reason=reason)))

@@ -97,6 +97,21 @@ def _in_a_row(state: FleetState, run: Run, owner: Owner) -> tuple[int, bool]:
     return faults + is_new, is_new
 
 
+def checked(
+    known: Agent | None, registration: ev.AgentRegistered, now: int
+) -> Iterator[ev.AgentUnwell | ev.AgentWell]:
+    """What an agent's check says of it. The rooms have heard of what a run has shown before."""
+    faults = known.faults if known else 0
+    unwell = known.unwell if known else None
+    if unwell and not registration.health:
+        unheard = unwell is ReasonCode.CHECK_FAILED and faults > 0
+        yield ev.AgentWell(quiet=faults > 1 or unheard)
+    elif registration.health and not unwell and not (known and known.parked_until > now):
+        detail = registration.health[0][:_DETAIL]
+        reason = ReasonCode.CHECK_FAILED
+        yield ev.AgentUnwell(reason=reason, detail=detail, quiet=faults > 0)
+
+
 def prove(state: FleetState, run: Run) -> Iterator[Draft]:
     """A receipt was filed: the faults that came before this run are over."""
     holder = state.agents[run.agent]

@@ -14,6 +14,7 @@ class ReasonCode(StrEnum):
     IDLE_TIMEOUT = "idle_timeout"
     START_TIMEOUT = "start_timeout"
     NOT_ACKNOWLEDGED = "not_acknowledged"
+    CHECK_FAILED = "check_failed"
     AGENT_LOST = "agent_lost"
     LEASE_EXPIRED = "lease_expired"
     AGENT_DEREGISTERED = "agent_deregistered"
@@ -59,6 +60,7 @@ class ReasonCode(StrEnum):
 # What only fleetbot and people can know; everything else an agent may say of its own run.
 REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.NOT_ACKNOWLEDGED,
+    ReasonCode.CHECK_FAILED,
     ReasonCode.AGENT_LOST,
     ReasonCode.LEASE_EXPIRED,
     ReasonCode.AGENT_DEREGISTERED,
@@ -154,6 +156,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.AGENT,
         True,
         "Look at the runner on the agent's machine, if it happens again.",
+    ),
+    _R.CHECK_FAILED: Reason(
+        "the agent does not pass its own check",
+        Owner.AGENT,
+        True,
+        "Run `fleetbot check` on the agent's machine: it says what to do.",
     ),
     _R.AGENT_LOST: Reason(
         "the agent missed its heartbeats",

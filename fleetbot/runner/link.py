@@ -177,23 +177,23 @@ class Link:
             try:
                 answer = await call()
             except Unreachable as problem:
-                self._lose(str(problem))
+                self._contact_lost(str(problem))
             except Unauthorized:
                 patient_until = patient_until or now() + patience
                 if now() >= patient_until:
                     raise
             else:
-                self._find()
+                self._contact_found()
                 return answer
             await asyncio.sleep(delay)
         raise AssertionError("the waiting times have no end")
 
-    def _lose(self, problem: str) -> None:
+    def _contact_lost(self, problem: str) -> None:
         if not self._lost:
             self._lost = True
             self._notice(f"orchestrator not reached, trying on: {problem}")
 
-    def _find(self) -> None:
+    def _contact_found(self) -> None:
         if self._lost:
             self._lost = False
             self._notice("orchestrator reached again")

@@ -24,10 +24,28 @@ _PAUSES = {
     Owner.RUNNER: (15.0, 600.0),
 }
 """Seconds: the first, and the longest."""
+_MOST_DOUBLINGS = 16
 _LOOK_SECONDS = 1.0
 _CHECK_SECONDS = (5.0, 60.0)
 _FORGE_SECONDS = (1.0, 60.0)
 Stamp = Callable[[], object]
+
+
+class Pauses:
+    """How long nothing is taken after a failure, in seconds: longer with each one in a row."""
+
+    def __init__(self) -> None:
+        self._in_a_row: Counter[Owner] = Counter()
+
+    def after(self, owner: Owner) -> float:
+        base, cap = _PAUSES[owner]
+        pause = min(cap, base * 2.0 ** min(self._in_a_row[owner], _MOST_DOUBLINGS))
+        self._in_a_row[owner] += 1
+        return pause
+
+    def end_row(self) -> None:
+        """A run came to something that is its task's."""
+        self._in_a_row.clear()
 
 
 class ForgeWatch:
@@ -86,7 +104,7 @@ class Wellbeing:
         self._make_room = make_room
         self._stamp = stamp
         self._say = say
-        self._in_a_row: Counter[Owner] = Counter()
+        self._pauses = Pauses()
         self._trouble: RunFailed | None = None
         self._until = float("-inf")
         self._is_doubted = False
@@ -99,7 +117,7 @@ class Wellbeing:
         """How a run fared: what it failed with, or None when it was verified."""
         owner = Owner.TASK if failure is None else REASONS[failure.reason].owner
         if failure is None or owner is Owner.TASK:
-            self._in_a_row.clear()
+            self._pauses.end_row()
         elif owner in _PAUSES and failure.reason not in GONE:
             self._open_breaker(failure, owner)
 
@@ -109,9 +127,7 @@ class Wellbeing:
         now = asyncio.get_running_loop().time()
         if now < self._until:  # runs that were on their way when it opened meet the same trouble
             return
-        base, cap = _PAUSES[owner]
-        pause = min(cap, base * 2 ** min(self._in_a_row[owner], 16))
-        self._in_a_row[owner] += 1
+        pause = self._pauses.after(owner)
         self._until = now + pause
         self._trouble = failure
         text = REASONS[failure.reason].text

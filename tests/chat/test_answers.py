@@ -87,9 +87,12 @@ def test_the_agents_are_told_with_what_they_can_do() -> None:
 
     assert answers.agents(world.state, everything, world.now).text.splitlines() == [
         "🤖 1 agent",
-        "• 🤒 claude-1 does not pass its check and takes nothing new",
+        "• 🤒 claude-1 is unwell since just now (the agent does not pass its own check) "
+        "and takes nothing new",
         "  claude 2.1 · on attic · can python, rust",
         "  ⚠️ disk is nearly full",
+        "  🙋 Run fleetbot check on the agent's machine: it says what to do. "
+        "It takes tasks again by itself once its check passes.",
     ]
 
 
@@ -151,8 +154,8 @@ def test_a_slip_is_answered_with_the_way_out() -> None:
 @given(st.text(max_size=200))
 def test_no_text_of_an_issue_or_person_becomes_a_tag_or_mention(hostile: str) -> None:
     bait = f"{hostile}</li><script>@room @ann:example.org {hostile}"
-    world = World().given(a.an_agent(host=bait, program=bait, health=(bait,)))
-    world.given(a.a_task(title=bait, kind=bait), a.dispatch(), a.start())
+    world = World().given(a.an_agent(), a.a_task(title=bait, kind=bait), a.dispatch(), a.start())
+    world.given(a.an_agent(host=bait, program=bait, health=(bait,)))
     task, state, now = world.task(), world.state, world.now
     said: list[Rich] = [
         answers.status(state, everything, now),

@@ -167,6 +167,33 @@ def test_the_receipt_of_a_run_from_before_the_fault_proves_nothing() -> None:
     assert world.agent().unwell is ReasonCode.AUTH_FAILED
 
 
+def test_a_check_that_fails_without_a_run_is_said_once_too() -> None:
+    world = created()
+    assert told(world, SICK) == [fx.NoticeKind.AGENT_UNWELL]
+    assert (world.agent().unwell, world.agent().unwell_detail) == (
+        ReasonCode.CHECK_FAILED,
+        "program: not logged in",
+    )
+    assert told(world, SICK) == []
+    assert world.when(dispatch()) == ()
+    assert told(world, an_agent()) == [fx.NoticeKind.AGENT_WELL]
+    assert names(world.when(dispatch())) == ["task.assigned"]
+
+
+def test_a_newcomer_that_does_not_pass_its_check_is_given_nothing() -> None:
+    world = World().given(a_task())
+    assert told(world, SICK) == [fx.NoticeKind.AGENT_UNWELL]
+    assert world.when(dispatch()) == ()
+
+
+def test_a_check_that_fails_during_a_rest_or_after_a_bug_is_nothing_new() -> None:
+    for reason in (ReasonCode.FORGE_UNAVAILABLE, ReasonCode.RUNNER_FAILED):
+        world = running().given(fail(reason))
+        assert told(world, SICK) == []
+        assert told(world, an_agent()) == []
+        assert world.agent().unwell is None
+
+
 # claims, and never starts
 
 

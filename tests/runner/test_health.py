@@ -149,3 +149,25 @@ async def test_the_command_prints_a_line_each_and_fails_if_one_does(scene: Scene
         assert "/no/program was not found" in await unwell.line("✗")
         assert "install it" in await unwell.line("argv")
         assert await unwell.end() == 1
+
+
+async def test_the_command_goes_on_after_a_token_file_that_is_missing(scene: Scene) -> None:
+    config = scene.config_file("true", forge='token_file = "gone"', agent='prompt = "gone.j2"')
+
+    async with daemon(config, "check") as unwell:
+        assert "forge.token_file: cannot read" in await unwell.line("configuration")
+        assert "there is no file" in await unwell.line("configuration")
+        await unwell.line("orchestrator")
+        assert "/bin/sh" in await unwell.line("program")
+        assert await unwell.end() == 1
+
+
+async def test_a_token_that_others_may_read_is_mentioned(scene: Scene) -> None:
+    token = scene.root / "forge-token"
+    token.write_text(scene.fleet)
+    token.chmod(0o644)
+
+    found = await findings(scene.config_file("true", forge=f'token_file = "{token}"'))
+
+    assert bad(found) == {}
+    assert "forge.token_file: others on this machine" in found["runner configuration"].detail

@@ -45,6 +45,7 @@ _QUIET: dict[str, Any] = {
     "web_search": "disabled",
     "features.apps": False,
     "features.plugins": False,
+    "features.goals": False,  # by which it begins turns of its own after its answer
     "features.skill_mcp_dependency_install": False,
     "suppress_unstable_features_warning": True,
 }

@@ -13,7 +13,7 @@ from fleetbot.runner.git.slot import clear
 
 ObjectFormat = Literal["sha1", "sha256"]
 _FOLDERS = ("objects/info", "objects/pack", "refs/heads", "refs/tags")
-_ALTERNATES = "objects/info/alternates"
+ALTERNATES = "objects/info/alternates"
 _CONFIG = """\
 [core]
 	repositoryformatversion = {version}
@@ -49,9 +49,9 @@ def make(path: Path, config: str, *, borrows: Iterable[Path] = (), head: str = "
     write(path / "config", config)
     lenders = "".join(f"{place}\n" for place in borrows)
     if lenders:
-        write(path / _ALTERNATES, lenders)
+        write(path / ALTERNATES, lenders)
     else:
-        (path / _ALTERNATES).unlink(missing_ok=True)
+        (path / ALTERNATES).unlink(missing_ok=True)
     if not (path / "HEAD").is_file():
         write(path / "HEAD", f"ref: refs/heads/{head}\n")
 

@@ -109,15 +109,22 @@ class Cache:
 
     async def bring(self, newest: OnForge) -> None:
         """Have here what the forge has. Raises RunFailed."""
-        async with self._lock:
-            format = bare.format_of(newest.base_commit)
-            try:
+        format = bare.format_of(newest.base_commit)
+        try:
+            async with self._lock:
                 (self.directory / "used").touch()
-                await self._prepare(format)
-                if await self._lacks(newest):
-                    await self._fetch(newest, format)
-            except (GitFailed, OSError) as problem:
-                raise local_failure(problem, f"caching {self.url}", self.directory) from None
+                try:
+                    await self._hold(newest, format)
+                except GitFailed:  # none of the forge's, which are told otherwise
+                    self._retire()
+                    await self._hold(newest, format)
+        except (GitFailed, OSError) as problem:
+            raise local_failure(problem, f"caching {self.url}", self.directory) from None
+
+    async def _hold(self, newest: OnForge, format: bare.ObjectFormat) -> None:
+        await self._prepare(format)
+        if await self._lacks(newest):
+            await self._fetch(newest, format)
 
     async def is_mended(self) -> bool:
         """After something local failed: was it broken, so that the next `bring` makes it anew?"""

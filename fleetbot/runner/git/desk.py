@@ -51,6 +51,13 @@ class Desk:
                 await asyncio.to_thread(clear, self.path)
         bare.make(self.path, self._config(), borrows=(self.cache.objects,))
 
+    def borrow(self) -> None:
+        """See what the cache has now: it may have been made anew since this was opened."""
+        lenders = (self.path / bare.ALTERNATES).read_text("utf-8").splitlines()
+        if str(self.cache.objects) not in lenders:
+            places = (*map(Path, lenders), self.cache.objects)
+            bare.make(self.path, self._config(), borrows=places)
+
     async def remove_specials(self) -> None:
         """Before git reads the worktree's files: it would wait at a pipe for ever."""
         await asyncio.to_thread(untrusted.remove_specials, self.worktree)
@@ -92,9 +99,10 @@ class Desk:
         said = await self.run("for-each-ref", "--format=%(refname) %(objectname)", _REFS)
         return dict(line.split(" ") for line in said.splitlines())
 
-    async def note(self, ref: str, commit: str | None) -> None:
-        """Make a ref this commit, or nothing."""
-        await self.run("update-ref", *(("-d", ref) if commit is None else (ref, commit)))
+    async def note(self, commit: str, *refs: str, forget: Iterable[str] = ()) -> None:
+        """Make the refs this commit, and others none."""
+        lines = [f"update {ref} {commit}" for ref in refs] + [f"delete {ref}" for ref in forget]
+        await self.run("update-ref", "--stdin", given="\n".join([*lines, ""]).encode())
 
     async def has(self, commit: str) -> bool:
         try:
@@ -104,6 +112,8 @@ class Desk:
         return True
 
     async def is_ancestor(self, older: str, newer: str) -> bool:
+        if older == newer:
+            return True
         return await self._says_yes("merge-base", "--is-ancestor", older, newer)
 
     async def fork(self, base: str, commit: str) -> str | None:
@@ -141,15 +151,18 @@ class Desk:
             clear(self.worktree)
             self.worktree.mkdir(parents=True)
             self.index.unlink(missing_ok=True)
+            await self._check_out(commit)
+            return
         try:
             await self._check_out(commit)
+            await self.in_tree("clean", "--quiet", "-ffd")
         except GitFailed:  # a folder that cannot be written
             await asyncio.to_thread(make_all_writable, self.worktree)
             await self._check_out(commit)
+            await self.in_tree("clean", "--quiet", "-ffd")
 
     async def _check_out(self, commit: str) -> None:
         await self.in_tree("checkout", "--quiet", "--force", "--detach", commit)
-        await self.in_tree("clean", "--quiet", "-ffd")
 
     @property
     def index(self) -> Path:
@@ -213,7 +226,7 @@ class Desk:
             finally:
                 await asyncio.to_thread(clear, incoming)
         await asyncio.to_thread(task.copy_lfs, self.cache.lfs)
-        await self.note(WORK, commit)
+        await self.note(commit, WORK)
 
     async def _fetch_from(self, task: TaskRepository, incoming: Path, commit: str) -> None:
         lenders = (self.path / "objects", self.cache.objects)

@@ -68,10 +68,10 @@ async def push_kept(desk: Desk, places: Places, attempt: int, commit: str) -> tu
                 await push_ref(desk, ref, commit, now)
             return ref, ""
         except GitFailed as problem:
+            if await where(desk, ref) == commit:
+                return ref, ""
             said = " ".join([rejection(problem) or problem.text, problem.remote])
             if not rejection(problem):
-                if await where(desk, ref) == commit:
-                    return ref, ""
                 raise forge_failure(problem, f"keeping the work at {ref}") from None
     return "", said
 

@@ -68,7 +68,7 @@ class Tidying:
         size = await asyncio.to_thread(self._size)
         for slot in sorted(Slot.all(self._root), key=Slot.used):
             too_much = size > self._config.max_gb * _GB or not self.room()
-            if slot.is_aside or slot.used() < oldest_kept or too_much:
+            if slot.used() < oldest_kept or too_much:
                 own = await asyncio.to_thread(_size_of_all, slot.folder, slot.desk)
                 size -= own if await self._remove(slot) else 0
         await self._remove_caches(oldest_kept)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from functools import partial
 
 from fleetbot.domain.reasons import ReasonCode
@@ -119,12 +118,13 @@ class Workspaces:
             if failed.reason is ReasonCode.DISK_FULL:
                 raise failed from None
         # Whatever it was that is broken here: once more, with what can be made anew made anew.
+        if await cache.is_mended():
+            newest = await ask()
+        await asyncio.to_thread(clear, slot.desk)
+        with contextlib.suppress(GitFailed, OSError):
+            return await self._make(order, lent, newest, keep_changes=False)
         with told("making the worktree", self._root.path):
-            if await cache.is_mended():
-                newest = await ask()
-            await asyncio.to_thread(clear, slot.desk)
-            await asyncio.to_thread(_make_room, slot)
-            lent = replace(lent, desk=Desk(self._git, slot, cache))
+            await asyncio.to_thread(_start_afresh, slot)
             return await self._make(order, lent, newest, keep_changes=False)
 
     async def _ask(self, cache: Cache, order: Assignment, places: Places) -> OnForge:
@@ -140,21 +140,22 @@ class Workspaces:
         left = await _take_in(desk, task)
         start = await choose(desk, newest)
         linked = await parts.has_submodules(desk, start.commit)
-        as_left = keep_changes and left is not None and left.commit == start.commit
-        as_left = as_left and not (linked or task.unfinished())
+        as_left = keep_changes and not (linked or task.unfinished())
+        as_left = as_left and left is not None and await _goes_on(desk, left, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
             await self._check_out(lent, start, anew=linked)
-        borrowed = [c for c in (start.base_commit, start.remote) if c and await desk.has(c)]
+        borrowed = [c for c in (start.base_commit, start.remote) if c]
         await desk.make_task_repository(task, order.branch, start.commit, borrowed)
         if linked and self._config.submodules == "auto":
             await parts.fetch_submodules(self._git, desk, start.base_commit, start.commit)
         await prove(desk, start, task.head().commit)
-        await desk.note(WORK, start.commit)
-        await desk.note(PUSHED, start.remote)
-        if start.commit in (start.base_commit, start.remote, *(x for _, x in newest.kept)):
-            await desk.note(SAVED, start.commit)
+        on_forge = (start.base_commit, start.remote, *(commit for _, commit in newest.kept))
+        saved = [SAVED] if start.commit in on_forge else []
+        await desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
+        if start.remote is not None:
+            await desk.note(start.remote, PUSHED)
         earlier: tuple[str, ...] = ()
         if start.source != "base":
             earlier = await desk.subjects(start.commit, [start.base_commit])
@@ -172,7 +173,9 @@ class Workspaces:
         # Submodules have settings of their own, which the agent could write: they are made anew.
         if anew or (lent.task.own / "modules").exists():
             await asyncio.to_thread(_make_room, lent.slot)
-        desk = lent.desk
+        desk, slot = lent.desk, lent.slot
+        if not slot.worktree.is_dir():
+            slot.unstamp("created")  # what the hook made in it is gone
         await desk.check_out(start.commit)
         if self._config.lfs == "auto":
             await parts.fetch_lfs(desk)
@@ -202,22 +205,33 @@ class Workspaces:
 
 async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:
     """What an earlier attempt left, as far as it can be read: it may be broken, or not there."""
-    known = (await desk.refs()).get(WORK)
     try:
         head = task.head()
+        known = (await desk.refs()).get(WORK)
         await desk.take_in(task, head.commit)
     except (OSError, ValueError, RunFailed):
         return None
     if known and await desk.has(known) and await desk.is_ancestor(head.commit, known):
-        await desk.note(WORK, known)  # the runner's own commit of what had been left
+        await desk.note(known, WORK)  # the runner's own commit of what had been left
     return head
+
+
+async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
+    """Whether the run begins where an agent left off, or at the runner's commit of what it left."""
+    if left.commit == start.commit:
+        return True
+    parents = (await desk.run("log", "-1", "--format=%P", start.commit)).split()
+    return parents == [left.commit] and (await desk.refs()).get(WORK) == start.commit
 
 
 def _make_room(slot: Slot) -> None:
     """Empty the slot, or if that cannot be, leave what is in it aside. Raises OSError."""
-    for path in (slot.worktree, slot.task_git):
-        if not clear(path):
-            slot.set_aside()
-            break
+    if not clear(slot.worktree):
+        _start_afresh(slot)
+
+
+def _start_afresh(slot: Slot) -> None:
+    """Leave all that is in the slot aside, where it is until its time has come."""
+    slot.set_aside()
     slot.stamp("used")
     slot.stamp("owed")

@@ -143,10 +143,10 @@ class Worktree:
             )
             if made:
                 commit = made
-                await desk.note(WORK, made)
+                await desk.note(made, WORK)
                 await self._show(made)
                 notes.append("committed what the agent left uncommitted")
-        newest = await lent.ask()
+        newest = await self._ask()
         fork = await desk.fork(newest.base_commit, commit)
         if fork is None:
             raise RunFailed(
@@ -165,6 +165,12 @@ class Worktree:
             tuple(notes),
             desk,
         )
+
+    async def _ask(self) -> OnForge:
+        """What the forge has now, which is then at the desk as well."""
+        newest = await self._lent.ask()
+        self._lent.desk.borrow()
+        return newest
 
     async def _take_in(self) -> Head:
         self.check()
@@ -226,7 +232,7 @@ class Worktree:
         with self._told(f"pushing {self.branch}"):
             await push_branch(lent.desk, self.branch, work.head, self._remote, lent.identity.email)
             self._remote = work.head
-            await lent.desk.note(PUSHED, work.head)
+            await lent.desk.note(work.head, PUSHED)
             await self._settle(work.head)
 
     async def keep(
@@ -239,7 +245,7 @@ class Worktree:
         """
         with self._told("keeping what the agent made"):
             commit = await self._everything(message)
-            desk, newest = self._lent.desk, await self._lent.ask()
+            desk, newest = self._lent.desk, await self._ask()
             if await self._is_there(commit, newest):
                 await self._settle(commit)
                 return None
@@ -265,8 +271,7 @@ class Worktree:
 
     async def _settle(self, commit: str) -> None:
         """The forge has all that there is of this run."""
-        for name in (WORK, SAVED):
-            await self._lent.desk.note(name, commit)
+        await self._lent.desk.note(commit, WORK, SAVED)
         self._lent.slot.unstamp("owed")
 
     async def _everything(self, message: str) -> str:
@@ -277,7 +282,7 @@ class Worktree:
             lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
         )
         if made:
-            await lent.desk.note(WORK, made)
+            await lent.desk.note(made, WORK)
         return made or head.commit
 
     async def _is_there(self, commit: str, newest: OnForge) -> bool:
@@ -309,7 +314,7 @@ class Worktree:
     async def forget_kept(self) -> None:
         """After a verified end: what was kept on the forge is not needed. Raises RunFailed."""
         with self._told("forgetting what was kept"):
-            newest = await self._lent.ask()
+            newest = await self._ask()
             await forget(self._lent.desk, newest.kept)
             self._lent.slot.unstamp("owed")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed, fault
@@ -24,8 +24,8 @@ _FENCED = frozenset(
 )
 
 
-def is_fenced(reason: str) -> bool:
-    """Whether a run that was cancelled for this may be another's by now, who speaks for the task.
+def is_fenced(reason: str | None) -> bool:
+    """Whether a run that was taken away for this may be another's by now, who speaks for the task.
 
     It then writes nothing to the forge any more, not even to keep its work.
     """
@@ -33,31 +33,22 @@ def is_fenced(reason: str) -> bool:
 
 
 async def keep(
-    tree: Worktree,
-    setup: Setup,
-    order: Assignment,
-    env: Mapping[str, str],
-    say: Callable[[str], None],
-    seconds: float = _SECONDS,
-) -> None:
-    """Keep what there is, as far as that goes within so many seconds; the rest stays here."""
+    tree: Worktree, setup: Setup, order: Assignment, env: Mapping[str, str]
+) -> Sequence[str]:
+    """Keep what there is, and say where that is now. Raises RunFailed."""
     try:
-        async with asyncio.timeout(seconds):
-            kept = await tree.keep(
-                subject_of(order.title, order.issue),
-                secrets=setup.uncommittable(env),
-                forbidden=order.forbidden_paths,
-            )
-    except TimeoutError:
-        say(f"the work stays on this machine: keeping it took longer than {seconds:g} s")
-    except RunFailed as failure:
-        say(f"the work stays on this machine: {failure.detail}")
+        kept = await tree.keep(
+            subject_of(order.title, order.issue),
+            secrets=setup.uncommittable(env),
+            forbidden=order.forbidden_paths,
+        )
+    except RunFailed:
+        raise
     except Exception as problem:  # whatever it is, the run's own end is to be told
-        say(f"the work stays on this machine: {fault(problem)}")
-    else:
-        if kept is not None:
-            for note in (*([f"kept as {kept.ref}"] if kept.ref else []), *kept.notes):
-                say(note)
+        raise fault(problem) from problem
+    if kept is None:
+        return ()
+    return (*([f"kept as {kept.ref}"] if kept.ref else []), *kept.notes)
 
 
 async def forget(tree: Worktree, say: Callable[[str], None]) -> None:

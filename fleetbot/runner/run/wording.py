@@ -21,10 +21,11 @@ _SKIP = re.compile(
     r"\[(\s*(?:skip ci|ci skip|no ci|skip actions|actions skip)\s*)\]", re.IGNORECASE
 )
 # An issue's address is one wherever its forge is: it may be known by several names.
-_NUMBERED = r"/(?:issues|pulls)/\d"
-_ADDRESS = re.compile(rf"(?:[a-z][a-z\d+.-]*:)?//(?:www\.)?(?=\S*{_NUMBERED})", re.IGNORECASE)
-_LINK = re.compile(
-    rf"(?<=\()/(?=[^\s/]+/[^\s/]+{_NUMBERED})|\bwww\.(?=\S*{_NUMBERED})", re.IGNORECASE
+_WORD = re.compile(r"\S+")
+_NUMBERED = re.compile(r"/(?:issues|pulls)/\d", re.IGNORECASE)
+_LEADS = re.compile(
+    r"(?:(?<![a-z\d+.-])[a-z][a-z\d+.-]{0,30}:|(?<![\w/]))//(?:www\.)?|\bwww\.|(?<=\()/",
+    re.IGNORECASE,
 )
 # In a line: the whole name, which `code` marks make a plain word without changing it.
 _NAME = re.compile(r"(?<![\w`])@[\w-](?:[\w./-]*[\w-])?|(?<![\w`/.-])(?:[\w.-]+/[\w.-]+)?[#!]\d\w*")
@@ -47,7 +48,7 @@ def subject_of(text: str, issue: int) -> str:
 
 def line_of(text: str, most: int) -> str:
     """Somebody's words as one line of `most` characters that nothing is done for, maybe empty."""
-    line = _one_line(text)
+    line = _one_line(text)[: 4 * most]
     while (plain := _plain(line)) != line:  # what is left of two may be a third
         line = plain
     return _cut(line, most)
@@ -56,8 +57,13 @@ def line_of(text: str, most: int) -> str:
 def _plain(line: str) -> str:
     line = _DRAFT.sub("", line) if _DRAFT.match(line) else line
     line = _SKIPPED.sub(r"\1", _SKIP.sub(r"\1", line))
-    line = _LINK.sub("", _ADDRESS.sub("", line))
+    line = _WORD.sub(_no_address, line)
     return " ".join(_NAME.sub(lambda name: f"`{name[0]}`", line).split())
+
+
+def _no_address(word: re.Match[str]) -> str:
+    """An issue's address without what makes it one: it can still be read and copied."""
+    return _LEADS.sub("", word[0]) if _NUMBERED.search(word[0]) else word[0]
 
 
 def _one_line(text: str) -> str:
@@ -83,7 +89,7 @@ def inert(text: str) -> str:
     It looks the same, and what comes after it is not part of it: fences are closed, and there is
     no comment in it.
     """
-    text = _LINK.sub("", _ADDRESS.sub("", text.replace("\0", "")))
+    text = _WORD.sub(_no_address, text.replace("\0", ""))
     text = _MARK.sub(lambda mark: mark[0] + _BREAK, text)
     fence = _open_fence(text)
     return f"{text.rstrip()}\n{fence}" if fence else text.rstrip()

@@ -7,49 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import traceback
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
-from typing import Any
 
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.concurrency import cancelled, is_being_cancelled, together
+from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, fault
-from fleetbot.runner.git.hooks import Wrap
-from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
-from fleetbot.runner.run import briefing, keeping
-from fleetbot.runner.run.briefing import Briefing
+from fleetbot.runner.run.attempt import Attempt, Steps, is_settled, restarted
 from fleetbot.runner.run.conversation import Conversation
-from fleetbot.runner.run.handover import MENDABLE, Handover
-from fleetbot.runner.run.keeping import is_fenced
-from fleetbot.runner.run.patience import Patience
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import (
     FailDue,
-    NotPushed,
     Over,
     ReceiptDue,
     ReceiptRefuted,
     RunRecord,
-    TurnEnded,
 )
-from fleetbot.runner.sandbox import process
-from fleetbot.runner.session.contract import Finished
-from fleetbot.wire import FailRequest, ReceiptAnswer, ReceiptRequest
+from fleetbot.wire import FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
-_PREPARE_SECONDS = 600.0
-_HALT_SECONDS = 5.0
-_MARGIN = 0.05
-"""Of a run's time: what is left for telling, before the orchestrator ends the run itself."""
-_PASSES = frozenset({ReasonCode.FORGE_UNAVAILABLE, ReasonCode.FORGE_LOGIN_FAILED})
-"""What finished work waits for: a forge that is away, a token that somebody replaces."""
-Steps = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Worker:
@@ -71,14 +50,18 @@ class Worker:
             mask=self._masker.text,
             batching=setup.batching,
         )
-        self._conversation = Conversation(setup, record, self._log, self._masker)
-        self._patience = Patience(self._announce, setup.heard)
+        self._attempt = Attempt(
+            setup,
+            record,
+            Conversation(setup, record, self._log, self._masker),
+            self._masker,
+            self._announce,
+            self._settle,
+            self._note_failure,
+        )
         self._steps: asyncio.Task[None] | None = None
         self._cancelled: str | None = None
-        self._is_fenced = False
         self._settling = False
-        self._warned = False
-        self._wrap: Wrap | None = None
 
     @property
     def usage(self) -> Usage:
@@ -95,12 +78,12 @@ class Worker:
 
     def cancel(self, reason: str) -> None:
         """The orchestrator takes the run away. While it is being settled, the answer says so."""
-        self._is_fenced = is_fenced(reason)
-        self._end_steps(f"cancelled: {reason}")
+        self._end_steps(reason, f"cancelled: {reason}")
 
-    def _end_steps(self, why: str) -> None:
+    def _end_steps(self, reason: str, said: str) -> None:
         if self._cancelled is None and self._steps is not None and not self._settling:
-            self._cancelled = why
+            self._cancelled = said
+            self._attempt.taken_away = reason
             self._steps.cancel()
 
     async def _carry_out(self, steps: Steps) -> None:
@@ -163,14 +146,13 @@ class Worker:
         if isinstance(problem, Unauthorized):
             raise problem
         if isinstance(problem, Superseded):
-            self._is_fenced = True
-            self._end_steps(f"given up: {problem}")
+            self._end_steps("superseded", f"given up: {problem}")
         if problem is not None:
             self._say(f"the rest of the run's log does not arrive: {problem}")
 
     async def _begin(self) -> None:
         self._announce(f"attempt {self._order.attempt}: {self._order.title}")
-        await self._attempt(self._order.refuted, self._acknowledge)
+        await self._work(self._order.refuted, self._acknowledge)
 
     async def _acknowledge(self) -> None:
         link, run = self._setup.link, self._order.run
@@ -181,35 +163,27 @@ class Worker:
         if record.is_over:
             self._say("the rest of its log is sent")
         elif record.failure is not None:
+            self._announce("the runner is back; the failure is reported")
             await self._report(record.failure)
         elif record.receipt is not None:
             self._announce("the runner is back; the receipt is filed again")
             answer = await self._settle(record.receipt)
-            if not _is_settled(answer):
-                await self._attempt(answer.reasons, _acknowledged_before)
+            if not is_settled(answer):
+                await self._work(answer.reasons, _acknowledged_before)
         elif record.finished is not None:
             self._announce("the runner is back; the agent's work is handed over")
-            await self._attempt((), _acknowledged_before)
+            await self._work((), _acknowledged_before)
         else:
-            await self._keep_what_was_left()
-            await self._fail(_restarted())
+            await self._attempt.keep_what_was_left()
+            await self._fail(restarted())
 
-    async def _keep_what_was_left(self) -> None:
-        """The runner was killed at work: the next attempt may be on another machine."""
-        workspaces, env = self._setup.machine.workspaces, self._setup.run_env(self._order)
-        try:
-            async with workspaces.open(self._order, env, keep_changes=True) as tree:
-                await keeping.keep(tree, self._setup, self._order, env, self._announce)
-        except RunFailed as failure:
-            self._say(f"the work stays on this machine: {failure.detail}")
-
-    async def _attempt(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
+    async def _work(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
         """Work until a receipt is settled, or report why there is none.
 
         `acknowledge` is done while the worktree is made, before the program starts.
         """
         try:
-            await self._work_in_tree(refuted, acknowledge)
+            await self._attempt.work(refuted, acknowledge)
         except RunFailed as failure:
             await self._fail(failure)
         except Refused as refusal:
@@ -222,112 +196,6 @@ class Worker:
             said = "".join(traceback.format_exception(problem))
             _LOGGER.error("run %s: %s", self._order.run, self._masker.text(said))
             await self._fail(fault(problem))
-
-    async def _work_in_tree(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
-        setup, order = self._setup, self._order
-        end = asyncio.get_running_loop().time() + order.timeout_seconds
-        env = setup.run_env(order)
-        async with AsyncExitStack() as stack:
-            self._wrap = setup.hook_wrap(order, env)
-            tree, briefed, _ = await together(
-                self._open_tree(stack, env), self._read_briefing(), acknowledge()
-            )
-            # Hooks and git's filters run after the program has ended, and may leave something too.
-            stack.push_async_callback(process.sweep, order.run)
-            self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
-            if self._record.finished is not None and not tree.as_left:
-                raise _restarted()
-            try:
-                is_verified = await self._work_until_settled(tree, env, briefed, refuted, end)
-            except BaseException as problem:
-                await self._keep_work(tree, env, problem)
-                raise
-            if is_verified:
-                await keeping.forget(tree, self._say)
-
-    async def _keep_work(self, tree: Worktree, env: dict[str, str], problem: BaseException) -> None:
-        """Where the run is still ours, the next attempt gets what it made, wherever that is."""
-        if isinstance(problem, LinkError) or self._is_fenced:
-            return
-        if isinstance(problem, asyncio.CancelledError) and self._cancelled is None:
-            await keeping.keep(tree, self._setup, self._order, env, self._announce, _HALT_SECONDS)
-        else:
-            await keeping.keep(tree, self._setup, self._order, env, self._announce)
-
-    async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
-        workspaces = self._setup.machine.workspaces
-        keep = self._record.finished is not None or self._conversation.resumes
-        return await self._patience.outlast(
-            lambda: stack.enter_async_context(
-                workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
-            ),
-            self._within(_PREPARE_SECONDS),
-        )
-
-    async def _read_briefing(self) -> Briefing:
-        forge, order = self._setup.machine.forge, self._order
-        return await self._patience.outlast(
-            lambda: briefing.read(forge, order.repo, order.issue), self._within(_PREPARE_SECONDS)
-        )
-
-    def _within(self, seconds: float) -> float:
-        """That long from now, and no longer than the run may take."""
-        return asyncio.get_running_loop().time() + min(seconds, self._order.timeout_seconds)
-
-    async def _work_until_settled(
-        self,
-        tree: Worktree,
-        env: dict[str, str],
-        briefed: Briefing,
-        refuted: tuple[str, ...],
-        end: float,
-    ) -> bool:
-        """Whether what it came to was verified. Raises RunFailed."""
-        handover = Handover(self._setup, self._order, tree, env, self._announce, self._masker)
-        finished = self._record.finished
-        while True:
-            if finished is None:
-                seconds = end - asyncio.get_running_loop().time()
-                finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
-                # From here on a runner that is killed need not run the program again.
-                await self._record.promise(TurnEnded(finished))
-            await self._after_run(tree, env)
-            answer = await self._hand_over(handover, finished, end)
-            if isinstance(answer, ReceiptAnswer) and _is_settled(answer):
-                return answer.verdict is Verdict.VERIFIED
-            finished = None
-            refuted = answer.reasons if isinstance(answer, ReceiptAnswer) else (answer,)
-            forge, order = self._setup.machine.forge, self._order
-            briefed = await briefing.read_again(forge, briefed, order.repo, order.issue)
-
-    async def _hand_over(
-        self, handover: Handover, finished: Finished, end: float
-    ) -> ReceiptAnswer | str:
-        """What the orchestrator finds, or why the work was not pushed, for the program to mend."""
-        until = end - _MARGIN * self._order.timeout_seconds
-
-        async def deliver() -> ReceiptRequest:
-            await self._setup.machine.quick_forge.issue(self._order.repo, self._order.issue)
-            return await handover.deliver(finished, self._record.usage)
-
-        try:
-            request = await self._patience.outlast(deliver, until, _PASSES)
-        except RunFailed as failure:
-            if failure.reason not in MENDABLE or self._warned:
-                raise
-            self._warned = True
-            await self._record.promise(NotPushed())
-            self._announce(f"not pushed: {failure.detail}")
-            return failure.detail
-        due = ReceiptDue(secrets.token_hex(16), request)
-        await self._record.promise(due)
-        return await self._settle(due)
-
-    async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
-        try:
-            await tree.run_hook("after_run", env, self._wrap)
-        except RunFailed as failure:
-            self._announce(f"after the run: {failure.detail}")
 
     async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:
         """File the receipt and wait for what the orchestrator finds."""
@@ -348,11 +216,16 @@ class Worker:
             self._announce(f"receipt refuted{final}: {'; '.join(answer.reasons)}")
         else:
             self._announce("the run ended before its receipt was decided")
-        self._settling = _is_settled(answer)
+        self._settling = is_settled(answer)
         return answer
 
     async def _fail(self, failure: RunFailed) -> None:
-        self._settling = True
+        if self._record.failure is None:
+            await self._note_failure(failure)
+        if (due := self._record.failure) is not None:
+            await self._report(due)
+
+    async def _note_failure(self, failure: RunFailed) -> None:
         self._setup.heard(failure)
         request = FailRequest(
             reason=failure.reason,
@@ -360,16 +233,16 @@ class Worker:
             usage=self._record.usage,
             until=failure.until,
         )
+        self._announce(f"failed: {request.reason}: {request.detail}")
         try:
             await self._record.promise(FailDue(request))
         except OSError as problem:  # the disk is full: what can be told is told nonetheless
+            self._record.fold(FailDue(request))
             self._say(f"not noted down: {problem}")
-        await self._report(request)
 
     async def _report(self, request: FailRequest) -> None:
         link, run = self._setup.link, self._order.run
         self._settling = True
-        self._announce(f"failed: {request.reason}: {request.detail}")
         await link.outlast(lambda: link.fail(run, request))
 
     def _announce(self, text: str) -> None:
@@ -382,16 +255,5 @@ class Worker:
         self._setup.say(f"{order.repo}#{order.issue} {order.run}: {text}", self._masker)
 
 
-def _restarted() -> RunFailed:
-    return RunFailed(
-        ReasonCode.RUNNER_RESTARTED,
-        "the runner was restarted while the agent was at work; a retry goes on",
-    )
-
-
 async def _acknowledged_before() -> None:
     """Of a run that an earlier runner began."""
-
-
-def _is_settled(answer: ReceiptAnswer) -> bool:
-    return answer.verdict is Verdict.VERIFIED or answer.final

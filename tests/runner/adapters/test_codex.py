@@ -51,6 +51,20 @@ async def test_the_end_of_a_sub_agent_is_not_the_end_and_its_tokens_count(
     assert "helper" in [line.text for line in of(events, LogLine)]
 
 
+@pytest.mark.parametrize(("mode", "offered"), [("live", True), ("plain", False)])
+async def test_sub_agents_are_offered_only_where_their_tokens_are_told(
+    codex: str, model: ScriptedModel, place: Place, mode: str, offered: bool
+) -> None:
+    agent = Agent("codex", mode, codex, model)
+    model.then(DONE)
+
+    await collect(await agent.adapter().launch(place.spec(env=agent.env)))
+
+    tools = [tool.get("name") for tool in model.requests[0].body["tools"]]
+    assert ("multi_agent_v1" in tools) == offered
+    assert not [name for name in tools if "goal" in str(name)]
+
+
 async def test_an_approval_for_a_sub_agent_is_asked_for_and_answered(
     agent: Agent, place: Place
 ) -> None:

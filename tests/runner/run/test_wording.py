@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -152,6 +153,21 @@ def test_every_closing_word_is_known_to_the_look_itself() -> None:
 )
 def test_a_title_reads_as_it_was_meant(said: str, title: str) -> None:
     assert title_of(said, 7) == title
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["/", "a", "a+", "www.", "//a/issues/", "(/a/a", "@", "a.", "```\n", "wip:", "[skip ci]"],
+)
+def test_no_text_takes_long(piece: str) -> None:
+    """An event loop that must also heartbeat does it."""
+    text = piece * (100_000 // len(piece))
+    began = time.perf_counter()
+
+    inert(text)
+    title_of(text, 7)
+
+    assert time.perf_counter() - began < 2
 
 
 def test_a_long_title_is_cut_between_words() -> None:

@@ -162,6 +162,7 @@ export type ReasonCode =
   | "branch_conflict"
   | "budget_exceeded"
   | "cancelled_by_user"
+  | "check_failed"
   | "context_too_long"
   | "day_budget_exceeded"
   | "disk_full"

@@ -1,0 +1,221 @@
+"""One run's work in its worktree: prepared, worked in, handed over, or kept for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from fleetbot.domain.model import Verdict
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.concurrency import together
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git.hooks import Wrap
+from fleetbot.runner.git.worktree import Worktree
+from fleetbot.runner.link import LinkError
+from fleetbot.runner.run import briefing, keeping
+from fleetbot.runner.run.briefing import Briefing
+from fleetbot.runner.run.conversation import Conversation
+from fleetbot.runner.run.handover import MENDABLE, Handover
+from fleetbot.runner.run.patience import Patience
+from fleetbot.runner.run.setup import Setup
+from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
+from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox.masking import Masker
+from fleetbot.runner.session.contract import Finished
+from fleetbot.wire import ReceiptAnswer, ReceiptRequest
+
+_PREPARE_SECONDS = 600.0
+_MARGIN = 0.05
+"""Of a run's time: what is left for telling, before the orchestrator ends the run itself."""
+_KEEP_SECONDS = 60.0
+_HALT_SECONDS = 5.0
+_PASSES = frozenset({ReasonCode.FORGE_UNAVAILABLE, ReasonCode.FORGE_LOGIN_FAILED})
+"""What finished work waits for: a forge that is away, a token that somebody replaces."""
+Steps = Callable[[], Coroutine[Any, Any, None]]
+Settle = Callable[[ReceiptDue], Awaitable[ReceiptAnswer]]
+
+
+class Attempt:
+    """`settle` files a receipt and answers what was found; `note_failure` has a failure on disk.
+
+    `taken_away` says why the orchestrator took the run away, once it did.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        record: RunRecord,
+        conversation: Conversation,
+        masker: Masker,
+        announce: Callable[[str], None],
+        settle: Settle,
+        note_failure: Callable[[RunFailed], Awaitable[None]],
+    ) -> None:
+        self._setup = setup
+        self._record = record
+        self._order = record.order
+        self._conversation = conversation
+        self._masker = masker
+        self._announce = announce
+        self._settle = settle
+        self._note_failure = note_failure
+        self._patience = Patience(announce, setup.heard)
+        self._warned = False
+        self._wrap: Wrap | None = None
+        self.taken_away: str | None = None
+
+    async def work(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
+        """Until a receipt is settled. Raises RunFailed, LinkError.
+
+        `acknowledge` is done while the worktree is made, before the program starts.
+        """
+        setup, order = self._setup, self._order
+        end = asyncio.get_running_loop().time() + order.timeout_seconds
+        env = setup.run_env(order)
+        self._wrap = setup.hook_wrap(order, env)
+        async with AsyncExitStack() as stack:
+            tree, briefed, _ = await together(
+                self._open_tree(stack, env), self._read_briefing(), acknowledge()
+            )
+            # Hooks and git's filters run after the program has ended, and may leave something too.
+            stack.push_async_callback(process.sweep, order.run)
+            self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
+            if self._record.finished is not None and not tree.as_left:
+                raise restarted()
+            try:
+                is_verified = await self._work_until_settled(tree, env, briefed, refuted, end)
+            except BaseException as problem:
+                if isinstance(problem, RunFailed):
+                    await self._note_failure(problem)
+                await self._keep_work(tree, env, problem)
+                raise
+            if is_verified:
+                await keeping.forget(tree, self._announce)
+
+    async def _keep_work(self, tree: Worktree, env: dict[str, str], problem: BaseException) -> None:
+        """Where the run is still ours, the next attempt gets what it made, wherever that is."""
+        if isinstance(problem, LinkError) or keeping.is_fenced(self.taken_away):
+            return
+        is_halt = isinstance(problem, asyncio.CancelledError) and self.taken_away is None
+        seconds = _HALT_SECONDS if is_halt else _KEEP_SECONDS
+        await self._keep(tree, env, seconds, is_ours=self.taken_away is not None)
+
+    async def _keep(
+        self, tree: Worktree, env: dict[str, str], seconds: float, *, is_ours: bool = False
+    ) -> None:
+        """`is_ours`: the orchestrator has said so, as it cancelled the run itself."""
+        leases, run = self._setup.leases, self._order.run
+        try:
+            async with asyncio.timeout(seconds):
+                if not is_ours:
+                    await leases.confirm(run)
+                for note in await keeping.keep(tree, self._setup, self._order, env):
+                    self._announce(note)
+        except TimeoutError:
+            self._announce(
+                f"the work stays on this machine: {seconds:g} s were not enough for more"
+            )
+        except (RunFailed, LinkError) as problem:
+            self._announce(f"the work stays on this machine: {problem}")
+
+    async def keep_what_was_left(self) -> None:
+        """The runner was killed at work, and the next attempt may be on another machine."""
+        workspaces, order = self._setup.machine.workspaces, self._order
+        try:
+            env = self._setup.run_env(order)
+            wrap = self._setup.hook_wrap(order, env)
+            async with workspaces.open(order, env, keep_changes=True, wrap=wrap) as tree:
+                await self._keep(tree, env, _KEEP_SECONDS)
+        except RunFailed as failure:
+            self._announce(f"the work stays on this machine: {failure.detail}")
+
+    async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
+        workspaces = self._setup.machine.workspaces
+        keep = self._record.finished is not None or self._conversation.resumes
+        return await self._patience.outlast(
+            lambda: stack.enter_async_context(
+                workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
+            ),
+            self._within(_PREPARE_SECONDS),
+        )
+
+    async def _read_briefing(self) -> Briefing:
+        forge, order = self._setup.machine.forge, self._order
+        return await self._patience.outlast(
+            lambda: briefing.read(forge, order.repo, order.issue), self._within(_PREPARE_SECONDS)
+        )
+
+    def _within(self, seconds: float) -> float:
+        """That long from now, and no longer than the run may take."""
+        return asyncio.get_running_loop().time() + min(seconds, self._order.timeout_seconds)
+
+    async def _work_until_settled(
+        self,
+        tree: Worktree,
+        env: dict[str, str],
+        briefed: Briefing,
+        refuted: tuple[str, ...],
+        end: float,
+    ) -> bool:
+        """Whether what it came to was verified. Raises RunFailed."""
+        handover = Handover(self._setup, self._order, tree, env, self._announce, self._masker)
+        finished = self._record.finished
+        while True:
+            if finished is None:
+                seconds = end - asyncio.get_running_loop().time()
+                finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
+                # From here on a runner that is killed need not run the program again.
+                await self._record.promise(TurnEnded(finished))
+            await self._after_run(tree, env)
+            answer = await self._hand_over(handover, finished, end)
+            if isinstance(answer, ReceiptAnswer) and is_settled(answer):
+                return answer.verdict is Verdict.VERIFIED
+            finished = None
+            refuted = answer.reasons if isinstance(answer, ReceiptAnswer) else (answer,)
+            forge, order = self._setup.machine.forge, self._order
+            briefed = await briefing.read_again(forge, briefed, order.repo, order.issue)
+
+    async def _hand_over(
+        self, handover: Handover, finished: Finished, end: float
+    ) -> ReceiptAnswer | str:
+        """What the orchestrator finds, or why the work was not pushed, for the program to mend."""
+        until = end - _MARGIN * self._order.timeout_seconds
+
+        async def deliver() -> ReceiptRequest:
+            await self._setup.machine.quick_forge.issue(self._order.repo, self._order.issue)
+            return await handover.deliver(finished, self._record.usage)
+
+        try:
+            request = await self._patience.outlast(deliver, until, _PASSES)
+        except RunFailed as failure:
+            if failure.reason not in MENDABLE or self._warned:
+                raise
+            self._warned = True
+            await self._record.promise(NotPushed())
+            self._announce(f"not pushed: {failure.detail}")
+            return failure.detail
+        due = ReceiptDue(secrets.token_hex(16), request)
+        await self._record.promise(due)
+        return await self._settle(due)
+
+    async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
+        try:
+            await tree.run_hook("after_run", env, self._wrap)
+        except RunFailed as failure:
+            self._announce(f"after the run: {failure.detail}")
+
+
+def restarted() -> RunFailed:
+    """Nobody knows what the program had come to when the runner was killed."""
+    return RunFailed(
+        ReasonCode.RUNNER_RESTARTED,
+        "the runner was restarted while the agent was at work; a retry goes on",
+    )
+
+
+def is_settled(answer: ReceiptAnswer) -> bool:
+    """Whether nothing more is to come of the receipt."""
+    return answer.verdict is Verdict.VERIFIED or answer.final

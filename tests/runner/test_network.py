@@ -1,0 +1,135 @@
+"""The way to the forge: certificates of its own, proxies; the same for git and for the API."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from fleetbot.runner.network import child_env, open_session, proxy_of
+from tests.runner.front import Front
+from tests.runner.scene import WRITES_A_FILE, Scene
+from tests.runner.test_health import bad, findings
+
+x509 = pytest.importorskip("cryptography.x509", reason="certificates are made with it")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Key and certificate of 127.0.0.1, signed by itself: nobody trusts it unless told to."""
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a forge at home")])
+    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - day)
+        .not_valid_after(now + day)
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = tmp_path / "forge.pem"
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.fixture
+async def private_forge(scene: Scene, certificate: Path) -> AsyncIterator[Front]:
+    """The scene's forge, behind TLS with that certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    async with Front.of(scene.forge.url, context) as front:
+        scene.to_forge = front.url
+        yield front
+
+
+@pytest.mark.usefixtures("private_forge")
+async def test_a_forge_with_a_certificate_of_its_own_is_trusted_by_git_and_api_alike(
+    scene: Scene, certificate: Path
+) -> None:
+    order = await scene.order()
+
+    await scene.carry_out(WRITES_A_FILE, order, forge=f'ca_file = "{certificate}"')
+
+    assert scene.orchestrator.failures == {}
+    assert scene.orchestrator.receipts[0].files == ("hello.txt",)
+
+
+@pytest.mark.usefixtures("private_forge")
+async def test_without_it_the_check_says_what_is_wrong(scene: Scene) -> None:
+    problems = bad(await findings(scene.config_file("true")))
+
+    assert set(problems) == {"runner forge"}
+    assert "certificate" in problems["runner forge"]
+
+
+def test_a_proxy_is_found_in_either_case_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert proxy_of("http://forge.example.org") is None
+
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.org:3128")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,.internal")
+
+    assert proxy_of("http://forge.example.org/x") == "http://proxy.example.org:3128"
+    assert proxy_of("http://forge.internal") is None
+    assert proxy_of("http://127.0.0.1:3000") is None
+    assert child_env()["http_proxy"] == "http://proxy.example.org:3128"
+
+
+async def test_calls_go_by_the_proxy_and_no_login_of_netrc_is_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        seen.append((str(request.url), request.headers["Authorization"]))
+        return web.Response()
+
+    async with proxy(answer) as url:
+        (tmp_path / "netrc").write_text("machine forge.example.org login ada password secret\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with (
+            open_session("http://forge.example.org", "") as http,
+            http.get("http://forge.example.org/x", headers={"Authorization": "token t"}),
+        ):
+            pass
+
+    assert seen == [("http://forge.example.org/x", "token t")]
+
+
+class proxy:
+    """A server that is asked for whole addresses."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.Response]]) -> None:
+        self._runner = web.ServerRunner(web.Server(handler))
+
+    async def __aenter__(self) -> str:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        return f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def __aexit__(self, *problem: object) -> None:
+        await self._runner.cleanup()
