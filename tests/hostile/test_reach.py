@@ -163,6 +163,20 @@ async def test_settings_in_its_home_do_not_reach_a_hook(hostile: Hostile) -> Non
     assert scene.orchestrator.failures == {}
 
 
+async def test_a_link_in_its_home_does_not_lead_the_runner_to_other_files(hostile: Hostile) -> None:
+    """The prompt is written where agents write."""
+    scene, order = hostile.scene, await hostile.scene.order()
+    second = await scene.order(issue=order.issue, attempt=2, branch=order.branch)
+    victim = scene.root / "victim"
+    victim.write_text("the words of the victim\n")
+
+    await hostile.run(f"{WORK} ln -s {victim} ~/prompt-{second.run}.md", order)
+    await hostile.run("test -s $FLEETBOT_PROMPT_FILE && date > x", second)
+
+    assert victim.read_text() == "the words of the victim\n"
+    assert scene.orchestrator.failures == {}
+
+
 async def test_a_hook_runs_inside_the_sandbox(boxed: Hostile) -> None:
     scene, order = boxed.scene, await boxed.scene.order()
     hooks = f"""
