@@ -87,7 +87,7 @@ class CommandAdapter:
 
 
 def _write_new(path: Path, text: str) -> None:
-    """Write a file in a folder that agents write too: a link that one left there is not followed."""
+    """Write a file where agents write too: a link that one left there is not followed."""
     _remove(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
