@@ -26,11 +26,13 @@ async def find(
     # Of many lines the longest: it is the same however they are indented or joined.
     words = {name: max(value.split(), key=len).encode() for name, value in secrets.items()}
     finder = Finder(words)
-    new = await git("rev-list", "--objects", "--no-object-names", commit, f"^{base}")
+    new = await git("rev-list", "--objects", commit, f"^{base}")
     if new and words:
+        finder.feed(new.encode())  # paths as a whole: a tree has only a part of each
+        objects = "".join(f"{line.partition(' ')[0]}\n" for line in new.split("\n") if line)
         reading = ("cat-file", "--batch", "--buffer")
-        await git(*reading, given=new.encode(), watch=finder.feed)
-        for path in await _large_files(git, new, large):
+        await git(*reading, given=objects.encode(), watch=finder.feed)
+        for path in await _large_files(git, objects, large):
             await asyncio.to_thread(_feed, finder, path)
     return [name for name in sorted(finder.found) if not await _has(git, base, words[name])]
 
