@@ -35,7 +35,7 @@ _CONFIG = "[fetch]\n\tunpackLimit = 1\n[core]\n\tfsync = all\n[pack]\n\twriteRev
 class OnForge:
     """Where the forge's refs are: base, the task's branch if any, and what was kept of the task.
 
-    `kept` are ref and commit, the newest attempt last.
+    `kept` are ref and commit, of the newest run last.
     """
 
     base: str
@@ -296,15 +296,15 @@ def _on_forge(refs: dict[str, str], base: str, branch: str, url: str) -> OnForge
             f"the base branch {base!r} is not on the forge; push it or change the task's base",
         )
     known = {"HEAD", f"refs/heads/{base}", f"refs/heads/{branch}"}
-    kept = [(ref, commit) for ref, commit in refs.items() if ref not in known and _attempt(ref)]
-    kept.sort(key=lambda entry: _attempt(entry[0]))
+    kept = [(ref, commit) for ref, commit in refs.items() if ref not in known and _number(ref)]
+    kept.sort(key=lambda entry: _number(entry[0]))
     wanted = {ref: commit for ref, commit in refs.items() if ref != "HEAD"}
     remote = refs.get(f"refs/heads/{branch}")
     return OnForge(base, base_commit, remote, tuple(kept), wanted)
 
 
-def _attempt(ref: str) -> int:
-    """The attempt that a ref of kept work is of; 0 of any other."""
+def _number(ref: str) -> int:
+    """Which of the task's runs a ref of kept work is of; 0 of any other."""
     last = ref.rpartition("/")[2]
     return int(last) if re.fullmatch(r"[0-9]{1,9}", last) else 0
 

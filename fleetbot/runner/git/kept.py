@@ -15,7 +15,7 @@ from fleetbot.runner.git.failures import forge_failure, rejection
 from fleetbot.runner.git.push import push_ref, where
 from fleetbot.wire import Assignment
 
-_MANY_ATTEMPTS = "*"
+_MANY_RUNS = "*"
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,16 @@ class Places:
     def of(cls, order: Assignment, branch: str) -> Places:
         return cls(ref_safe(order.task), branch)
 
-    def refs(self, attempt: int | str) -> tuple[str, ...]:
-        names = [f"refs/fleet/{self.task}/{attempt}"]
+    def refs(self, number: int | str) -> tuple[str, ...]:
+        names = [f"refs/fleet/{self.task}/{number}"]
         if self.branch:
-            text = self.branch.replace("{task}", self.task).replace("{attempt}", str(attempt))
+            text = self.branch.replace("{task}", self.task).replace("{attempt}", str(number))
             names.append(f"refs/heads/{text}")
         return tuple(names)
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        return self.refs(_MANY_ATTEMPTS)
+        return self.refs(_MANY_RUNS)
 
 
 def ref_safe(name: str) -> str:
@@ -58,10 +58,10 @@ def ref_safe(name: str) -> str:
     return f"{safe.strip('-')[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-async def push_kept(desk: Desk, places: Places, attempt: int, commit: str) -> tuple[str, str]:
+async def push_kept(desk: Desk, places: Places, number: int, commit: str) -> tuple[str, str]:
     """The ref under which the forge has it now, or none and why. Raises RunFailed."""
     said = ""
-    for ref in places.refs(attempt):
+    for ref in places.refs(number):
         try:
             now = await where(desk, ref)
             if now != commit:

@@ -162,7 +162,7 @@ class Workspaces:
         return Worktree(
             lent,
             branch=order.branch,
-            attempt=order.attempt,
+            number=order.number,
             run=order.run,
             start=start,
             earlier=earlier,

@@ -74,7 +74,7 @@ class Worktree:
         lent: Lent,
         *,
         branch: str,
-        attempt: int,
+        number: int,
         run: str,
         start: Start,
         earlier: tuple[str, ...],
@@ -88,7 +88,7 @@ class Worktree:
         self.earlier = earlier
         self.as_left = as_left
         self._lent = lent
-        self._attempt = attempt
+        self._number = number
         self._run = run
         self._remote = start.remote
 
@@ -252,7 +252,7 @@ class Worktree:
                 return None
             if why := await self._not_for_others(commit, newest, secrets, forbidden):
                 return Kept(commit, "", (*notes, f"kept on this machine only: {why}"))
-            ref, why = await push_kept(desk, self._lent.places, self._attempt, commit)
+            ref, why = await push_kept(desk, self._lent.places, self._number, commit)
             if not ref:
                 said = f"kept on this machine only; the forge said: {why}"
                 return Kept(commit, "", (*notes, said))

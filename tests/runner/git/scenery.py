@@ -97,17 +97,19 @@ def workspaces(root: Path, forge: Forge, git: Git | None = None, **settings: Any
     return Workspaces(Root(root), WorkspaceConfig(**settings), git, forge.url, AUTHOR)
 
 
-def order(number: int = 7, title: str = "Say hello", **fields: Any) -> Assignment:
+def order(issue: int = 7, title: str = "Say hello", **fields: Any) -> Assignment:
+    """A run that counts as an attempt, unless its `number` is given."""
     given: dict[str, Any] = {
-        "run": f"run-of-{number}",
-        "task": f"task-{number}",
+        "run": f"run-of-{issue}",
+        "task": f"task-{issue}",
         "attempt": 1,
+        "number": fields.get("attempt", 1),
         "repo": REPO,
-        "issue": number,
+        "issue": issue,
         "title": title,
         "kind": "task",
         "priority": "normal",
-        "branch": branch_name(number, title),
+        "branch": branch_name(issue, title),
         "ack_seconds": 30,
         "lease_seconds": 60,
         "timeout_seconds": 60,

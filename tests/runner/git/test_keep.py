@@ -50,6 +50,21 @@ async def test_the_newest_attempt_is_started_from(site: Site) -> None:
         assert tree.earlier == ("Add 1.txt", "Add 2.txt", "Add 10.txt")
 
 
+async def test_runs_that_count_as_no_attempt_are_kept_in_their_order_too(site: Site) -> None:
+    """A person's retry counts attempts from one again; an excused run has the number before it."""
+    for number, attempt in ((1, 1), (2, 1), (3, 2), (4, 1)):
+        machine = f"machine-{number}"
+        this = order(attempt=attempt, number=number)
+        async with opened(site.workspaces(machine), this) as tree:
+            head = write(tree, f"{number}.txt")
+            await keep(tree)
+
+    async with opened(site.workspaces("last"), order(attempt=1, number=5)) as tree:
+        assert tree.start.commit == head
+        assert tree.earlier == ("Add 1.txt", "Add 2.txt", "Add 3.txt", "Add 4.txt")
+    assert sorted(site.refs("refs/fleet")) == [f"refs/fleet/task-7/{n}" for n in (1, 2, 3, 4)]
+
+
 async def test_what_is_kept_goes_on_from_the_branch(site: Site) -> None:
     async with opened(site.workspaces("one"), order()) as tree:
         write(tree, "pushed.txt")
