@@ -31,7 +31,7 @@ PLANTED = {
         'do git config alias.$name "!touch $OUT"; done'
     ),
     "filters": (
-        'git config filter.x.clean "touch $OUT; cat"; git config filter.x.smudge "touch $OUT; cat"; '
+        'for name in clean smudge; do git config filter.x.$name "touch $OUT; cat"; done; '
         'git config filter.x.process "touch $OUT"; git config filter.x.required true; '
         "echo '* filter=x' > .gitattributes; mkdir -p $GD/info; echo '* filter=x' > "
         "$GD/info/attributes"
@@ -68,8 +68,8 @@ PLANTED = {
     "a submodule": (
         "git init -q nested; git -C nested -c user.name=x -c user.email=x@x commit -q "
         '--allow-empty -m x; git -C nested config core.fsmonitor "touch $OUT #"; printf '
-        '"[submodule \\"n\\"]\\n path = nested\\n url = ext::touch $OUT\\n update = !touch $OUT\\n" '
-        "> .gitmodules; git add nested .gitmodules"
+        '"[submodule \\"n\\"]\\n path = nested\\n url = ext::touch $OUT\\n" > .gitmodules; '
+        'printf " update = !touch $OUT\\n" >> .gitmodules; git add nested .gitmodules'
     ),
 }
 
@@ -109,7 +109,9 @@ LINKS = {
     "the worktree": "cd ..; mv $OLDPWD aside; ln -s $(dirname $VICTIM) $OLDPWD",
     "its .git": "rm .git; ln -s $(dirname $VICTIM) .git",
     "a file that is tracked": "ln -sf $VICTIM README.md",
-    "a folder that is tracked": "mkdir d; echo x > d/x; git add d; rm -r d; ln -s $(dirname $VICTIM) d",
+    "a folder that is tracked": (
+        "mkdir d; echo x > d/x; git add d; rm -r d; ln -s $(dirname $VICTIM) d"
+    ),
 }
 
 

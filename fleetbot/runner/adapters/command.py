@@ -7,6 +7,7 @@ configured, and by the variables of the run's environment.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Iterable, Mapping, Sequence
@@ -75,12 +76,22 @@ class CommandAdapter:
             return Refused(ReasonCode.AGENT_FAILED, detail)
         prompt_file = spec.home / f"prompt-{spec.run}.md"
         spec.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        prompt_file.touch(mode=0o600)
-        prompt_file.write_text(spec.prompt, "utf-8")
+        try:
+            _write_new(prompt_file, spec.prompt)
+        except OSError as problem:
+            return Refused(ReasonCode.AGENT_FAILED, f"the prompt cannot be written: {problem}")
         spec = msgspec.structs.replace(spec, env={**spec.env, PROMPT_FILE: str(prompt_file)})
         return await open_session(
             spec, CommandDriver(config, spec.prompt), lambda: _remove(prompt_file)
         )
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file where agents write too: a link that one left there is not followed."""
+    _remove(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _remove(path: Path) -> None:

@@ -96,6 +96,11 @@ async def wrap(
     view = _View(sandbox)
     view.add(_Mount.OWN_READABLE, readable)
     view.add(_Mount.OWN_WRITABLE, own)
+    if os.geteuid() == 0 and (closed := next(filter(None, map(view.closed, own)), None)):
+        raise SandboxUnavailable(
+            f"sandbox: programs run as the user {sandbox.uid} where the runner is root, and only "
+            f"root may pass {closed}; chmod o+x it, or keep runner.root somewhere else"
+        )
     if Path(program).is_absolute():
         view.show_program(Path(program), path)
     return [*_command(sandbox, view), "--chdir", str(cwd), "--", program, *argv[1:]]
@@ -162,6 +167,13 @@ class _View:
         for place in places:
             self._mounts[place] = max(kind, self._mounts.get(place, kind))
 
+    def closed(self, place: Path) -> Path | None:
+        """A folder on the way to it that is shown as it is, and that only its owner may pass."""
+        for step in place.parents:
+            if not self._is_hidden(step) and not step.stat().st_mode & stat.S_IXOTH:
+                return step
+        return None
+
     def show_program(self, program: Path, path: str | None) -> None:
         """Show what the program needs, as far as it is hidden."""
         for part in installed.parts(program, path):
@@ -185,12 +197,13 @@ class _View:
     def options(self) -> Iterator[str]:
         """The options of bubblewrap, folders before what lies in them."""
         for place, kind in sorted(self._mounts.items(), key=lambda found: len(found[0].parts)):
-            yield from self._way_to(place)
             if kind in (_Mount.HIDDEN_BY_US, _Mount.HIDDEN):
-                yield from _hide(place)
-            else:
-                writable = kind in (_Mount.WRITABLE, _Mount.OWN_WRITABLE)
-                yield from ("--bind" if writable else "--ro-bind", str(place), str(place))
+                if not self._is_hidden(place.parent):  # where it is, there is nothing yet
+                    yield from _hide(place)
+                continue
+            yield from self._way_to(place)
+            writable = kind in (_Mount.WRITABLE, _Mount.OWN_WRITABLE)
+            yield from ("--bind" if writable else "--ro-bind", str(place), str(place))
         for link in dict.fromkeys(self._links):
             yield from self._way_to(link)
             yield from ("--symlink", os.readlink(link), str(link))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,11 +35,25 @@ def group() -> Iterator[Path]:
     group = hierarchy / RUN
     (group / keeper.HOME).mkdir(parents=True)
     yield group
-    home = group / keeper.HOME
-    for pid in (home / "cgroup.procs").read_text().split():
-        (hierarchy / "cgroup.procs").write_text(pid)
-    home.rmdir()
-    group.rmdir()
+    for folder in (group / keeper.HOME, group):
+        _empty(folder, hierarchy)
+
+
+def _empty(group: Path, into: Path) -> None:
+    """Remove the group; a keeper may be about to end there, which the kernel tells nobody."""
+    until = time.monotonic() + 10
+    while True:
+        for pid in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                (into / "cgroup.procs").write_text(pid)
+        try:
+            group.rmdir()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @pytest.fixture
