@@ -56,7 +56,8 @@ class Handover:
         for note in work.notes:
             self._note_once(note)
         await self._judge(work, finished)
-        await self._setup.leases.confirm(order.run)  # whoever has the run now pushes in its name
+        # Whoever has the run now pushes in its name.
+        await self._setup.leases.confirm(order.run, self._note_once)
         await tree.push(work)
         self._note_once(f"pushed {work.head[:10]} to {order.branch}")
         summary = self._summary(finished.summary, work)

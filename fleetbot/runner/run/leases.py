@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from fleetbot.runner.link import Superseded
 from fleetbot.wire import HeartbeatAnswer
 
+_LONG_SECONDS = 2.0
+
 
 class Leases:
     """The leases of one agent's runs, which its heartbeats extend."""
@@ -17,15 +19,18 @@ class Leases:
         self._wanted = asyncio.Event()
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
-    async def confirm(self, run: str) -> None:
+    async def confirm(self, run: str, say: Callable[[str], None] = lambda text: None) -> None:
         """Wait for the answer to a heartbeat that begins after this call, however long it takes.
 
         Whatever cannot be taken back is done only after it: a runner that was cut off does not
-        know that its run was given to another. Raises Superseded.
+        know that its run was given to another. `say` hears if it takes long. Raises Superseded.
         """
         told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((run, told))
         self._wanted.set()
+        await asyncio.wait({told}, timeout=_LONG_SECONDS)
+        if not told.done():
+            say("waits for the orchestrator to say that the run is still this agent's")
         await told
 
     async def beat(self, send: Callable[[], Awaitable[HeartbeatAnswer]]) -> HeartbeatAnswer:

@@ -233,12 +233,12 @@ class Worker:
             usage=self._record.usage,
             until=failure.until,
         )
-        self._announce(f"failed: {request.reason}: {request.detail}")
         try:
             await self._record.promise(FailDue(request))
         except OSError as problem:  # the disk is full: what can be told is told nonetheless
             self._record.fold(FailDue(request))
             self._say(f"not noted down: {problem}")
+        self._announce(f"failed: {request.reason}: {request.detail}")
 
     async def _report(self, request: FailRequest) -> None:
         link, run = self._setup.link, self._order.run

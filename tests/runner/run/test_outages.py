@@ -37,20 +37,8 @@ def gate(tmp_path: Path) -> Iterator[Fifo]:
     pipe.close()
 
 
-@pytest.fixture
-def done(tmp_path: Path) -> Iterator[Fifo]:
-    """Hears of the program's end, where its runner has the hook for it."""
-    pipe = Fifo(tmp_path / "done")
-    yield pipe
-    pipe.close()
-
-
 def step(gate: Fifo) -> str:
     return f"echo at work; read go < {gate.path}"
-
-
-def tells(done: Fifo) -> str:
-    return f'[workspace.hooks]\nafter_run = {{ run = "echo > {done.path}" }}'
 
 
 def counted(scene: Scene, script: str) -> str:
@@ -160,18 +148,17 @@ async def test_a_token_that_died_in_mid_run_costs_nothing_once_it_is_replaced(
 
 
 async def test_nothing_is_pushed_before_the_orchestrator_has_answered(
-    scene: Scene, orchestrator_line: Front, gate: Fifo, done: Fifo
+    scene: Scene, orchestrator_line: Front, gate: Fifo
 ) -> None:
     order = await scene.order()
     await scene.orchestrator.assign(order)
     script = f"{step(gate)}; {WRITES_A_FILE}"
 
-    async with scene.runner(script, more=tells(done)):
+    async with scene.runner(script):
         await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
         await orchestrator_line.cut()
         gate.tell()
-        await scene.hears("orchestrator not reached")
-        await done.heard()
+        await scene.hears("waits for the orchestrator to say")
         assert order.branch not in scene.on_forge("branch", "--list", order.branch)
         await orchestrator_line.mend()
         await scene.settled(order)
@@ -181,18 +168,18 @@ async def test_nothing_is_pushed_before_the_orchestrator_has_answered(
 
 
 async def test_a_run_that_was_given_to_another_meanwhile_pushes_nothing_at_all(
-    scene: Scene, orchestrator_line: Front, gate: Fifo, done: Fifo
+    scene: Scene, orchestrator_line: Front, gate: Fifo
 ) -> None:
     order = await scene.order()
     await scene.orchestrator.assign(order)
     script = f"{step(gate)}; {WRITES_A_FILE}"
 
-    async with scene.runner(script, more=tells(done)):
+    async with scene.runner(script):
         await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
         await orchestrator_line.cut()
         scene.orchestrator.superseded.add(order.run)
         gate.tell()
-        await done.heard()
+        await scene.hears("waits for the orchestrator to say")
         await orchestrator_line.mend()
         await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
 
