@@ -16,8 +16,9 @@ from fleetbot.runner import app
 from fleetbot.runner.wellbeing import Pauses
 from fleetbot.wire import RegisterRequest
 from tests.runner.adapters.agents import COMMIT, Agent
-from tests.runner.run.test_restart import daemon
-from tests.runner.scene import WRITES_A_FILE, Scene
+from tests.runner.adapters.harness import Fifo
+from tests.runner.run.test_restart import at_work, daemon
+from tests.runner.scene import REPO, WRITES_A_FILE, Scene
 from tests.runner.test_agents import configured
 
 DONE = Reply(text="Added a greeting.")
@@ -209,3 +210,20 @@ async def test_an_issue_that_was_deleted_is_told_as_that(scene: Scene) -> None:
     assert failure.reason is ReasonCode.FORGE_REFUSED
     assert "#77" in failure.detail
     assert "does not exist" in failure.detail
+
+
+async def test_an_issue_deleted_in_mid_run_is_told_as_that_and_nothing_is_pushed(
+    scene: Scene, fifo: Fifo
+) -> None:
+    order = await scene.order()
+    await scene.orchestrator.assign(order)
+
+    async with scene.runner(f"echo at work; read x < {fifo.path}; {WRITES_A_FILE}"):
+        await scene.orchestrator.until(at_work(order.run))
+        scene.forge.fail_next("GET", f"{REPO}/issues/{order.issue}$", 404, times=9)
+        fifo.tell()
+        await scene.settled(order)
+
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.FORGE_REFUSED
+    assert scene.orchestrator.receipts == []
+    assert scene.on_forge("branch", "--list", "fleet/*") == ""

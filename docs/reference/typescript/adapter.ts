@@ -7,17 +7,6 @@ export interface Answer {
 }
 
 /**
- * The most that one program of a run may use, with all it starts. None: no bound.
- *
- * `cpu_percent` is of one core: 200 is two cores.
- */
-export interface Bounds {
-  readonly memory_mb?: number | null;
-  readonly processes?: number | null;
-  readonly cpu_percent?: number | null;
-}
-
-/**
  * The end, exactly once and last.
  *
  * `reason` is set unless `outcome` is "done"; `detail` says what happened in the program's words;
@@ -63,7 +52,7 @@ export interface LaunchSpec {
   readonly permissions?: "ask" | "bypass" | "deny";
   readonly sandbox?: Sandbox | null;
   readonly readable?: ReadonlyArray<string>;
-  readonly bounds?: Bounds | null;
+  readonly quota?: Quota | null;
 }
 
 /** The account met a usage limit; `resets_at` is in epoch seconds, None if not said. */
@@ -123,6 +112,17 @@ export interface Question {
 export interface QuestionWithdrawn {
   readonly type: "question_withdrawn";
   readonly id: string;
+}
+
+/**
+ * The most that one program of a run may use, with all it starts. None: no bound.
+ *
+ * `cpu_percent` is of one core: 200 is two cores.
+ */
+export interface Quota {
+  readonly memory_mb?: number | null;
+  readonly processes?: number | null;
+  readonly cpu_percent?: number | null;
 }
 
 export type ReasonCode =

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -40,9 +41,7 @@ async def changes(desk: Desk, fork: str, commit: str) -> list[Change]:
     return found
 
 
-async def check(
-    desk: Desk, base: str, fork: str, commit: str, known: list[str], bounds: Bounds
-) -> None:
+async def check(desk: Desk, fork: str, commit: str, known: Sequence[str], bounds: Bounds) -> None:
     """Refuse what is unfit. `known` are commits that the forge has. Raises RunFailed."""
     found = await changes(desk, fork, commit)
     if len(found) > bounds.files:
@@ -50,12 +49,12 @@ async def check(
             f"{len(found):,} files are changed and at most {bounds.files:,} may be; take what does "
             "not belong to the work out of the commits"
         )
-    await _check_links(desk, base, fork, found)
-    await _check_sizes(desk, commit, known, bounds)
+    await _check_links(desk, fork, found)
+    await check_sizes(desk, commit, known, bounds)
     await _check_messages(desk, commit, known)
 
 
-async def _check_links(desk: Desk, base: str, fork: str, found: list[Change]) -> None:
+async def _check_links(desk: Desk, fork: str, found: list[Change]) -> None:
     new = [x.path for x in found if x.new_mode == _LINK and x.old_mode != _LINK]
     if new:
         some = ", ".join(f"`{path}`" for path in new[:5])
@@ -73,8 +72,8 @@ async def _check_links(desk: Desk, base: str, fork: str, found: list[Change]) ->
             )
 
 
-async def _check_sizes(desk: Desk, commit: str, known: list[str], bounds: Bounds) -> None:
-    """All that a push would carry, also what a later commit removed again."""
+async def check_sizes(desk: Desk, commit: str, known: Sequence[str], bounds: Bounds) -> None:
+    """All that a push would carry, also what a later commit removed again. Raises RunFailed."""
     not_these = [f"^{old}" for old in known]
     said = await desk.run("rev-list", "--objects", commit, *not_these)
     names = dict(line.partition(" ")[::2] for line in said.splitlines())
@@ -92,7 +91,7 @@ async def _check_sizes(desk: Desk, commit: str, known: list[str], bounds: Bounds
         )
 
 
-async def _check_messages(desk: Desk, commit: str, known: list[str]) -> None:
+async def _check_messages(desk: Desk, commit: str, known: Sequence[str]) -> None:
     not_these = [f"^{old}" for old in known]
     said = await desk.run("log", "-z", "--format=%h%n%B", commit, *not_these)
     for entry in said.split("\0"):

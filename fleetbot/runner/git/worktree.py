@@ -156,7 +156,7 @@ class Worktree:
             )
         known = [newest.base_commit, *([newest.branch] if newest.branch else [])]
         known = [old for old in known if await desk.has(old)]
-        await fitness.check(desk, newest.base_commit, fork, commit, known, lent.bounds)
+        await fitness.check(desk, fork, commit, known, lent.bounds)
         return Work(
             commit,
             newest.base_commit,
@@ -244,18 +244,21 @@ class Worktree:
         this machine. None if there is nothing that the forge has not. Raises RunFailed.
         """
         with self._told("keeping what the agent made"):
-            commit = await self._everything(message)
+            commit, notes = await self._everything(message)
             desk, newest = self._lent.desk, await self._ask()
             if await self._is_there(commit, newest):
-                await self._settle(commit)
+                if not notes:
+                    await self._settle(commit)
                 return None
             if why := await self._not_for_others(commit, newest, secrets, forbidden):
-                return Kept(commit, "", (why,))
+                return Kept(commit, "", (*notes, f"kept on this machine only: {why}"))
             ref, why = await push_kept(desk, self._lent.places, self._attempt, commit)
             if not ref:
-                return Kept(commit, "", (f"kept on this machine only; the forge said: {why}",))
-            await self._settle(commit)
-            return Kept(commit, ref)
+                said = f"kept on this machine only; the forge said: {why}"
+                return Kept(commit, "", (*notes, said))
+            if not notes:
+                await self._settle(commit)
+            return Kept(commit, ref, notes)
 
     async def _show(self, commit: str) -> None:
         """Let the agent see the commit of what it left: it may have to mend it.
@@ -274,16 +277,20 @@ class Worktree:
         await self._lent.desk.note(commit, WORK, SAVED)
         self._lent.slot.unstamp("owed")
 
-    async def _everything(self, message: str) -> str:
+    async def _everything(self, message: str) -> tuple[str, tuple[str, ...]]:
+        """The commit that has all there is, and why it has not."""
         head = await self._take_in()
         marked = f"{message}\n\n{_MARK}: {self._run}\n"
         lent = self._lent
-        made = await leftovers.commit_all(
-            lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
-        )
+        try:
+            made = await leftovers.commit_all(
+                lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
+            )
+        except RunFailed as failure:
+            return head.commit, (f"what is uncommitted was not kept: {failure.detail}",)
         if made:
             await lent.desk.note(made, WORK)
-        return made or head.commit
+        return made or head.commit, ()
 
     async def _is_there(self, commit: str, newest: OnForge) -> bool:
         known = [newest.base_commit, newest.branch, *(kept for _, kept in newest.kept)]
@@ -304,11 +311,16 @@ class Worktree:
         desk = self._lent.desk
         fork = await desk.fork(newest.base_commit, commit)
         if fork is None:
-            return "kept on this machine only: it does not descend from the base"
+            return "it does not descend from the base"
         if leaked := await _leaks(desk, newest.base_commit, commit, secrets):
-            return f"kept on this machine only: it contains the value of {', '.join(leaked)}"
+            return f"it contains the value of {', '.join(leaked)}"
         if named := name_forbidden(await desk.files(fork, commit), tuple(forbidden)):
-            return f"kept on this machine only: {named}"
+            return named
+        try:
+            known = [newest.base_commit, *([newest.branch] if newest.branch else [])]
+            await fitness.check_sizes(desk, commit, known, self._lent.bounds)
+        except RunFailed as failure:
+            return failure.detail
         return ""
 
     async def forget_kept(self) -> None:
@@ -333,7 +345,7 @@ def told(doing: str, where: Path) -> Iterator[None]:
 
 async def _leaks(desk: Desk, base: str, commit: str, secrets: Mapping[str, str]) -> list[str]:
     with told("looking for secrets", desk.path):
-        return await leaks.find(desk.run, base, commit, secrets)
+        return await leaks.find(desk.run, base, commit, secrets, desk.cache.lfs / "objects")
 
 
 def _destroyed(problem: str) -> RunFailed:

@@ -144,6 +144,33 @@ async def test_what_others_must_not_get_stays_on_this_machine(
     assert (await spaces.remove_old(9e9)).removed == ()
 
 
+async def test_too_much_that_is_uncommitted_leaves_the_commits_to_be_kept(site: Site) -> None:
+    spaces = site.workspaces(max_files=2)
+    async with opened(spaces, order()) as tree:
+        head = write(tree, "one.txt")
+        for number in range(3):
+            (tree.path / f"{number}.log").write_text("noise")
+
+        kept = await keep(tree)
+
+    assert kept is not None
+    assert (kept.commit, kept.ref) == (head, "refs/fleet/task-7/1")
+    assert "3 files are untracked" in kept.notes[0]
+    assert (await spaces.remove_old(9e9)).removed == ()
+
+
+async def test_commits_that_are_too_large_stay_on_this_machine(site: Site) -> None:
+    async with opened(site.workspaces(max_mb=1), order()) as tree:
+        (tree.path / "dump.sql").write_bytes(bytes(2_000_000))
+        write(tree, "one.txt")
+
+        kept = await keep(tree)
+
+    assert kept is not None
+    assert kept.ref == ""
+    assert "the largest is `dump.sql`" in kept.notes[0]
+
+
 async def test_where_the_forge_refuses_such_refs_a_branch_is_used(site: Site) -> None:
     site.hook("update", 'case "$1" in refs/fleet/*) echo "no such refs here"; exit 1;; esac')
     settings = {"keep_branch": "fleet-kept/{task}/{attempt}"}

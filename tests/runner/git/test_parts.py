@@ -85,3 +85,15 @@ async def test_lfs_files_are_fetched_and_pushed(root: Path, forge: Forge, tmp_pa
 
     async with opened(workspaces(tmp_path / "other", forge), order()) as tree:
         assert (tree.path / "b.bin").read_text() == "made by the agent"
+
+
+@pytest.mark.skipif(shutil.which("git-lfs") is None, reason="git-lfs is not installed here")
+async def test_a_secret_is_found_in_an_lfs_file_too(root: Path, forge: Forge) -> None:
+    async with opened(workspaces(root, forge), order()) as tree:
+        (tree.path / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+        (tree.path / "env.bin").write_text("KEY=k-3f9a0d51c7\n")
+
+        work = await tree.collect("Say hello")
+
+    assert forge.git("show", f"{work.head}:env.bin", cwd=work.desk.path).startswith("version")
+    assert await work.leaks({"KEY": "k-3f9a0d51c7"}) == ["KEY"]
