@@ -77,6 +77,7 @@ class Attempt:
         env = setup.run_env(order)
         self._wrap = setup.hook_wrap(order, env)
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(process.remove_temporary, env)
             tree, briefed, _ = await together(
                 self._open_tree(stack, env), self._read_briefing(), acknowledge()
             )

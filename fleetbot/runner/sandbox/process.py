@@ -13,6 +13,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import signal
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -49,10 +50,10 @@ def build_env(
     """Build a child's whole environment from nothing.
 
     `passed` names variables taken over from `source`, `extra` adds more; `home` becomes HOME and
-    holds TMPDIR (created). Raises EnvironmentRefused if a value contains one of the runner's own
-    `secrets` (the forge token, the agent token).
+    holds TMPDIR, the run's own (created; see `remove_temporary`). Raises EnvironmentRefused if a
+    value contains one of the runner's own `secrets` (the forge token, the agent token).
     """
-    tmp = home / "tmp"
+    tmp = home / "tmp" / run
     tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
     env = {
         "PATH": source.get("PATH", os.defpath),
@@ -73,6 +74,11 @@ def build_env(
                 f"remove it from the agent's env settings"
             )
     return env
+
+
+async def remove_temporary(env: Mapping[str, str]) -> None:
+    """Remove the TMPDIR that `build_env` made for a run; best effort, no link is followed."""
+    await asyncio.to_thread(shutil.rmtree, env["TMPDIR"], ignore_errors=True)
 
 
 def clean_text(raw: bytes, dropped: int = 0) -> str:

@@ -107,3 +107,14 @@ def _claude(program: Path) -> str:
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-dummy-of-the-test")
+
+
+async def test_what_a_program_leaves_in_its_temporary_folder_goes_with_the_run(
+    scene: Scene,
+) -> None:
+    order = await scene.order()
+
+    await scene.carry_out("mkdir $TMPDIR/d; echo x > $TMPDIR/d/x; mktemp; date > work", order)
+
+    assert scene.orchestrator.failures == {}
+    assert list((scene.root / "state" / "homes" / "worker-1" / "tmp").glob("run-*")) == []
