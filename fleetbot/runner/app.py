@@ -76,20 +76,24 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
 
 @contextlib.contextmanager
 def signals(stop: Stop, say: Say) -> Iterator[None]:
-    """SIGTERM, SIGINT and a closed terminal: the first drains, the second stops."""
+    """SIGTERM, SIGINT and a closed terminal: the first drains, the second stops.
+
+    A closed terminal is nothing to a runner that was started by nohup(1).
+    """
     loop = asyncio.get_running_loop()
+    numbers = [one for one in _STOPPING if signal.getsignal(one) is not signal.SIG_IGN]
 
     def heard(name: str) -> None:
         stop.ask()
         again = "stopping now" if stop.halt.is_set() else "draining; once more to stop at once"
         say("runner", f"{name}: {again}")
 
-    for number in _STOPPING:
+    for number in numbers:
         loop.add_signal_handler(number, heard, number.name)
     try:
         yield
     finally:
-        for number in _STOPPING:
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

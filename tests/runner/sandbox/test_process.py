@@ -46,7 +46,7 @@ LEAVING = {
     "nohup, disowned": "nohup env -i setsid {0} >/dev/null 2>&1 & disown",
 }
 RUNNER = """
-import asyncio, json, sys
+import asyncio, json, signal, sys
 from pathlib import Path
 from fleetbot.runner.sandbox.process import Process
 
@@ -55,6 +55,7 @@ async def main():
     process = await Process.start(argv, cwd=Path("/"), env=env)
     await process.wait()
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 asyncio.run(main())
 """
 
