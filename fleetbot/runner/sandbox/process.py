@@ -13,12 +13,11 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import signal
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fleetbot.runner.sandbox import cgroup, keeper
+from fleetbot.runner.sandbox import cgroup, folders, keeper
 from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.nursery import NURSERY
 
@@ -53,8 +52,7 @@ def build_env(
     holds TMPDIR, the run's own (created; see `remove_temporary`). Raises EnvironmentRefused if a
     value contains one of the runner's own `secrets` (the forge token, the agent token).
     """
-    tmp = home / "tmp" / run
-    tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tmp = folders.make(home, "tmp", run)
     env = {
         "PATH": source.get("PATH", os.defpath),
         "HOME": str(home),
@@ -78,7 +76,7 @@ def build_env(
 
 async def remove_temporary(env: Mapping[str, str]) -> None:
     """Remove the TMPDIR that `build_env` made for a run; best effort, no link is followed."""
-    await asyncio.to_thread(shutil.rmtree, env["TMPDIR"], ignore_errors=True)
+    await asyncio.to_thread(folders.remove, Path(env["HOME"]), "tmp", env[MARKER])
 
 
 def clean_text(raw: bytes, dropped: int = 0) -> str:
