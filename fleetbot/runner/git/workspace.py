@@ -14,7 +14,7 @@ from functools import partial
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import parts
+from fleetbot.runner.git import parts, untrusted
 from fleetbot.runner.git.bare import format_of
 from fleetbot.runner.git.cache import Cache, OnForge
 from fleetbot.runner.git.command import Git, GitFailed, Identity
@@ -141,6 +141,7 @@ class Workspaces:
         start = await choose(desk, newest)
         linked = await parts.has_submodules(desk, start.commit)
         as_left = keep_changes and not (linked or task.unfinished())
+        as_left = as_left and untrusted.is_folder(lent.slot.folder, lent.slot.worktree.name)
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
