@@ -31,7 +31,8 @@ class Work:
     """What a run would hand over, measured from the base as it is on the forge now.
 
     `files` are those that differ from where it left the base, `subjects` the first lines of its
-    commits, oldest first, `notes` what people may want to know of it.
+    commits, oldest first, `notes` what people may want to know of it, `fleet` is the address of
+    its own commits.
     """
 
     head: str
@@ -39,11 +40,18 @@ class Work:
     files: tuple[str, ...]
     subjects: tuple[str, ...]
     notes: tuple[str, ...]
+    fleet: str
     desk: Desk = field(repr=False, compare=False)
 
     async def leaks(self, secrets: Mapping[str, str]) -> list[str]:
         """The names of those secrets that a push of it would carry. Raises RunFailed."""
         return await _leaks(self.desk, self.base_commit, self.head, secrets)
+
+    async def has_ours(self) -> bool:
+        """Whether some of its commits were made by the fleet. Raises RunFailed."""
+        with told("reading the commits", self.desk.path):
+            said = await self.desk.run("log", "--format=%ce", self.head, f"^{self.base_commit}")
+        return self.fleet in said.splitlines()
 
 
 @dataclass(frozen=True)
@@ -162,12 +170,16 @@ class Worktree:
         known = [newest.base_commit, *([newest.branch] if newest.branch else [])]
         known = [old for old in known if await desk.has(old)]
         await fitness.check(desk, fork, commit, known, lent.bounds)
+        if self._remote is not None:
+            fleet = lent.identity.email
+            await fitness.check_people(desk, commit, self._remote, newest.base_commit, fleet)
         return Work(
             commit,
             newest.base_commit,
             await desk.files(fork, commit),
             await desk.subjects(commit, [newest.base_commit]),
             tuple(notes),
+            lent.identity.email,
             desk,
         )
 
