@@ -103,6 +103,7 @@ class Host:
             self._has_resumed = True
         async with asyncio.TaskGroup() as group:
             group.create_task(self._heartbeats())
+            group.create_task(self._wellbeing.tell_troubles())
             self._claiming = group.create_task(
                 self._claims.claim_for_ever(setup, answer.claim_wait_seconds)
             )
