@@ -1,7 +1,4 @@
-"""Messages between runner and orchestrator, defined once for both ends and the API description.
-
-Every request is decoded strictly: an unknown or mistyped field is refused with its name.
-"""
+"""What a runner and the orchestrator say to each other about one agent and its runs."""
 
 from __future__ import annotations
 
@@ -10,52 +7,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import (
-    Artifact,
-    Behavior,
-    Priority,
-    Taken,
-    TaskState,
-    Usage,
-    Verdict,
-)
+from fleetbot.domain.model import Artifact, Taken, Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
-
-API = "api/v1"
-
-# In patterns: Python's `$` also matches before a line feed at the end, JSON Schema's does not.
-
-AgentNameText = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?$(?!\n)",
-        description="1 to 40 of a-z 0-9 . _ -, beginning and ending with a letter or digit",
-    ),
-]
-CapabilityText = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9._+#-]{0,39}$(?!\n)", description="1 to 40 of a-z 0-9 . _ + # -"
-    ),
-]
-Millis = Annotated[
-    int, Meta(ge=0, le=2**53, description="milliseconds since the beginning of 1970")
-]
-Number = Annotated[int, Meta(ge=1, le=2**31 - 1, description="the number Forgejo gave it")]
-ShortText = Annotated[str, Meta(max_length=200)]
-LongText = Annotated[str, Meta(max_length=20_000)]
-CommitSha = Annotated[
-    str, Meta(pattern=r"^[0-9a-f]{40,64}$(?!\n)", description="full commit id, lower-case hex")
-]
-Concurrency = Annotated[int, Meta(ge=1, le=64)]
-
-
-class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of requests."""
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of answers; a reader ignores fields it does not know: a newer server may add some."""
+from fleetbot.wire.base import (
+    AgentNameText,
+    Answer,
+    CapabilityText,
+    CommitSha,
+    Concurrency,
+    LongText,
+    Message,
+    Millis,
+    Number,
+    ShortText,
+)
 
 
 class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +65,9 @@ class HeartbeatRequest(Message, frozen=True):
     """
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
-    usage: Annotated[dict[ShortText, Usage], Meta(max_length=64)] = {}
+    usage: Annotated[dict[ShortText, Usage], Meta(max_length=64)] = msgspec.field(
+        default_factory=dict
+    )
 
 
 class CancelOrder(Answer, frozen=True):
@@ -228,7 +195,7 @@ class AskRequest(Message, frozen=True):
     id: ShortText
     kind: Literal["permission", "question"]
     title: ShortText
-    request: dict[str, Any] = {}
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
     expires_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600
 
@@ -242,38 +209,6 @@ class AskAnswer(Answer, frozen=True):
     state: Literal["waiting", "answered", "expired"]
     behavior: Literal["allow", "deny"] = "deny"
     text: LongText = ""
-
-
-class AnswerRequest(Message, frozen=True):
-    """`POST runs/{run}/asks/{id}/answer`: what a person says; a question wants a `text`."""
-
-    behavior: Behavior
-    text: LongText = ""
-
-
-class AskView(Answer, frozen=True):
-    """A question that waits for a person. `request` is the program's own, secrets masked."""
-
-    id: str
-    run: str
-    task: str
-    agent: str
-    kind: str
-    title: str
-    request: dict[str, Any]
-    options: tuple[str, ...]
-    asked_at: int
-    expires_at: int
-
-
-class AskList(Answer, frozen=True):
-    asks: tuple[AskView, ...]
-
-
-class MessageRequest(Message, frozen=True):
-    """`POST runs/{run}/messages`: something a person says to the run."""
-
-    text: Annotated[str, Meta(min_length=1, max_length=20_000)]
 
 
 class MessageView(Answer, frozen=True):
@@ -298,146 +233,3 @@ class TakenRequest(Message, frozen=True):
     """`POST runs/{run}/messages/{id}/taken`: what became of a message."""
 
     taken: Taken
-
-
-class UnwellView(Answer, frozen=True):
-    """Why an agent takes nothing until its check passes again, and what ends that."""
-
-    reason: ReasonCode
-    since: int
-    detail: str
-    advice: str
-
-
-class AgentView(Answer, frozen=True):
-    """`parked_until`: until then (epoch ms) it takes nothing, because of `parked_for`.
-
-    `draining`: it takes nothing new until a person resumes it. `faults`: so many of its runs in a
-    row ended for reasons that their tasks do not own. A person's resume ends all of these.
-    """
-
-    name: str
-    adapter: str
-    status: str
-    capabilities: tuple[str, ...]
-    max_concurrency: int
-    runs: tuple[str, ...]
-    seen_at: int | None
-    host: str = ""
-    program: str = ""
-    account: str = ""
-    health: tuple[str, ...] = ()
-    parked_until: int = 0
-    parked_for: ReasonCode | None = None
-    draining: bool = False
-    unwell: UnwellView | None = None
-    faults: int = 0
-
-
-class AgentList(Answer, frozen=True):
-    agents: tuple[AgentView, ...]
-
-
-class NewTaskRequest(Message, frozen=True):
-    """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
-
-    repo: ShortText
-    issue: Number | None = None
-    title: Annotated[str, Meta(max_length=255)] | None = None
-    body: LongText = ""
-
-
-class TaskView(Answer, frozen=True):
-    """`last_run`: the one before `run`, or the latest while the task waits for its next."""
-
-    id: str
-    repo: str
-    issue: int
-    url: str
-    title: str
-    kind: str
-    priority: str
-    state: TaskState
-    attempt: int
-    agent: str | None = None
-    run: str | None = None
-    last_run: str | None = None
-    reason: ReasonCode | None = None
-    detail: str = ""
-    not_before: int = 0
-    created_at: int = 0
-    updated_at: int = 0
-    needs: tuple[str, ...] = ()
-    wanted_agent: str | None = None
-    receipt: str | None = None
-    spent: Usage = Usage()
-
-
-class TaskList(Answer, frozen=True):
-    """`next`: give it as `before` for the following page; absent on the last."""
-
-    tasks: tuple[TaskView, ...]
-    next: str | None = None
-
-
-class UsageRow(Answer, frozen=True):
-    """What runs used together; `input_tokens` includes `cached_tokens`.
-
-    `cost_usd` is null where no program told.
-    """
-
-    key: str
-    runs: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    cost_usd: float | None
-
-
-class UsageAnswer(Answer, frozen=True):
-    """`GET usage`: the dearest parts first, or days from the newest back; `total` is of all."""
-
-    by: str
-    parts: tuple[UsageRow, ...]
-    total: UsageRow
-
-
-class EventView(Answer, frozen=True):
-    """One line of the journal. `data` is the event's own fields."""
-
-    seq: int
-    stream: str
-    version: int
-    type: str
-    at: int
-    actor: str
-    cause: str
-    data: dict[str, Any]
-
-
-class EventList(Answer, frozen=True):
-    events: tuple[EventView, ...]
-    next: int | None = None
-
-
-class Health(Answer, frozen=True):
-    status: Literal["ok", "degraded"]
-    checks: dict[str, str]
-    version: str
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """RFC 9457 problem details; `field` names the part of the request at fault."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    field: str | None = None
-    replaced_by: str | None = None
-
-
-def priority_name(priority: Priority) -> str:
-    """`high` for `Priority.HIGH`: how priorities are written in JSON and in labels."""
-    return priority.name.lower()
