@@ -6,6 +6,8 @@ Every request is decoded strictly: an unknown or mistyped field is refused with 
 from __future__ import annotations
 
 from fleetbot.wire.agents import (
+    ASK_BYTES,
+    SUPERSEDED,
     AskAnswer,
     AskRequest,
     Assignment,
@@ -15,6 +17,7 @@ from fleetbot.wire.agents import (
     HealthLine,
     HeartbeatAnswer,
     HeartbeatRequest,
+    LineKind,
     LogAnswer,
     LogLine,
     LogRequest,
@@ -62,6 +65,8 @@ from fleetbot.wire.people import (
 
 __all__ = [
     "API",
+    "ASK_BYTES",
+    "SUPERSEDED",
     "AgentList",
     "AgentNameText",
     "AgentView",
@@ -84,6 +89,7 @@ __all__ = [
     "HealthLine",
     "HeartbeatAnswer",
     "HeartbeatRequest",
+    "LineKind",
     "LogAnswer",
     "LogLine",
     "LogRequest",

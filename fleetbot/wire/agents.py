@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import Artifact, Taken, Usage, Verdict
+from fleetbot.domain.model import Artifact, RunState, Taken, Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire.base import (
     AgentNameText,
@@ -20,7 +21,13 @@ from fleetbot.wire.base import (
     Millis,
     Number,
     ShortText,
+    one_of,
 )
+
+ASK_BYTES = 16 * 1024
+"""How much JSON the request of a question may be: a person is to read it."""
+SUPERSEDED = "superseded"
+"""Why a run is taken away that has no reason of its own: another has taken its place."""
 
 
 class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +78,10 @@ class HeartbeatRequest(Message, frozen=True):
 
 
 class CancelOrder(Answer, frozen=True):
+    """A run that is the agent's no longer: why it ended, or `superseded` by another."""
+
     run: str
-    reason: str
+    reason: Annotated[str, one_of((*ReasonCode, SUPERSEDED))]
 
 
 class HeartbeatAnswer(Answer, frozen=True):
@@ -125,15 +134,30 @@ class Assignment(Answer, frozen=True):
 
 class RunAnswer(Answer, frozen=True):
     run: str
-    state: str
+    state: Annotated[str, one_of(RunState)]
+
+
+class LineKind(StrEnum):
+    """What a line of a log is; `system` are the runner's own. One not known here is `output`."""
+
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+    TOOL_OUTPUT = "tool_output"
+    STDERR = "stderr"
+    SYSTEM = "system"
+    OUTPUT = "output"
+
+    @classmethod
+    def _missing_(cls, value: object) -> LineKind:
+        return cls.OUTPUT
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True):
-    """`at` in epoch milliseconds; `kind`: assistant, tool, tool_output, stderr, system, output."""
+    """One entry of a run's log; `at` in epoch milliseconds."""
 
     at: Millis
     text: Annotated[str, Meta(max_length=16_384)]
-    kind: ShortText = "output"
+    kind: LineKind = LineKind.OUTPUT
 
 
 class LogRequest(Message, frozen=True):
@@ -188,8 +212,8 @@ class ReceiptAnswer(Answer, frozen=True):
 class AskRequest(Message, frozen=True):
     """`POST runs/{run}/ask`: the agent program waits for a person. The same `id` asks once.
 
-    `request` is the program's whole request, secrets masked. After `expires_seconds` nobody waits
-    for the answer any more.
+    `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON. After
+    `expires_seconds` nobody waits for the answer any more.
     """
 
     id: ShortText
@@ -198,6 +222,10 @@ class AskRequest(Message, frozen=True):
     request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
     expires_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600
+
+    def __post_init__(self) -> None:
+        if (size := len(msgspec.json.encode(self.request))) > ASK_BYTES:
+            raise ValueError(f"request has {size} bytes of JSON; {ASK_BYTES} are the most")
 
 
 class AskAnswer(Answer, frozen=True):

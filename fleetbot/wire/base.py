@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -36,6 +37,11 @@ CommitSha = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{40,64}$(?!\n)", description="full commit id, lower-case hex")
 ]
 Concurrency = Annotated[int, Meta(ge=1, le=64)]
+
+
+def one_of(values: Iterable[str]) -> Meta:
+    """Described as this closed set, read as any text: whoever sends it may be newer."""
+    return Meta(extra_json_schema={"enum": [str(value) for value in values]})
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
