@@ -123,7 +123,7 @@ class Cache:
 
     async def _hold(self, newest: OnForge, format: bare.ObjectFormat) -> None:
         await self._prepare(format)
-        if await self._lacks(newest):
+        if self._lacks(newest):
             await self._fetch(newest, format)
 
     async def is_mended(self) -> bool:
@@ -133,13 +133,6 @@ class Cache:
                 return False
             self._retire()
             return True
-
-    async def remote_refs(self) -> dict[str, str]:
-        """The forge's branches and tags, by full names."""
-        said = await self._in(
-            "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags"
-        )
-        return dict(line.split(" ") for line in said.splitlines())
 
     async def remove_unused(self, borrowed: set[Path], oldest_kept: float) -> None:
         """Remove generations from which nothing borrows: older ones, and the newest if it is old.
@@ -184,12 +177,8 @@ class Cache:
         if self.path.exists():
             (self.path / _RETIRED).touch()
 
-    async def _lacks(self, newest: OnForge) -> bool:
-        if not self.path.exists():
-            return True
-        names = list(newest.refs)
-        said = await self._in("for-each-ref", "--format=%(objectname) %(refname)", *names)
-        known = {name: commit for commit, _, name in (x.partition(" ") for x in said.splitlines())}
+    def _lacks(self, newest: OnForge) -> bool:
+        known = bare.refs(self.path, "refs")
         return any(known.get(name) != commit for name, commit in newest.refs.items())
 
     async def _fetch(self, newest: OnForge, format: bare.ObjectFormat) -> None:

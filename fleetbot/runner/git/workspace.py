@@ -139,13 +139,15 @@ class Workspaces:
         await desk.open(format_of(newest.base_commit))
         left = await _take_in(desk, task)
         start = await choose(desk, newest)
-        linked = await parts.has_submodules(desk, start.commit)
+        is_new = not lent.slot.worktree.is_dir()
+        linked = not is_new and await parts.has_submodules(desk, start.commit)
         as_left = keep_changes and not (linked or task.unfinished())
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
             await self._check_out(lent, start, anew=linked)
+            linked = linked or (is_new and parts.names_submodules(desk))
         borrowed = [c for c in (start.base_commit, start.remote) if c]
         await desk.make_task_repository(task, order.branch, start.commit, borrowed)
         if linked and self._config.submodules == "auto":
@@ -153,9 +155,9 @@ class Workspaces:
         await prove(desk, start, task.head().commit)
         on_forge = (start.base_commit, start.remote, *(commit for _, commit in newest.kept))
         saved = [SAVED] if start.commit in on_forge else []
-        await desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
+        desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
         if start.remote is not None:
-            await desk.note(start.remote, PUSHED)
+            desk.note(start.remote, PUSHED)
         earlier: tuple[str, ...] = ()
         if start.source != "base":
             earlier = await desk.subjects(start.commit, [start.base_commit])
@@ -207,12 +209,12 @@ async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:
     """What an earlier attempt left, as far as it can be read: it may be broken, or not there."""
     try:
         head = task.head()
-        known = (await desk.refs()).get(WORK)
+        known = desk.refs().get(WORK)
         await desk.take_in(task, head.commit)
     except (OSError, ValueError, RunFailed):
         return None
     if known and await desk.has(known) and await desk.is_ancestor(head.commit, known):
-        await desk.note(known, WORK)  # the runner's own commit of what had been left
+        desk.note(known, WORK)  # the runner's own commit of what had been left
     return head
 
 
@@ -221,7 +223,7 @@ async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
     if left.commit == start.commit:
         return True
     parents = (await desk.run("log", "-1", "--format=%P", start.commit)).split()
-    return parents == [left.commit] and (await desk.refs()).get(WORK) == start.commit
+    return parents == [left.commit] and desk.refs().get(WORK) == start.commit
 
 
 def _make_room(slot: Slot) -> None:

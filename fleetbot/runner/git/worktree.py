@@ -143,7 +143,7 @@ class Worktree:
             )
             if made:
                 commit = made
-                await desk.note(made, WORK)
+                desk.note(made, WORK)
                 await self._show(made)
                 notes.append("committed what the agent left uncommitted")
         newest = await self._ask()
@@ -232,8 +232,8 @@ class Worktree:
         with self._told(f"pushing {self.branch}"):
             await push_branch(lent.desk, self.branch, work.head, self._remote, lent.identity.email)
             self._remote = work.head
-            await lent.desk.note(work.head, PUSHED)
-            await self._settle(work.head)
+            lent.desk.note(work.head, PUSHED)
+            self._settle(work.head)
 
     async def keep(
         self, message: str, *, secrets: Mapping[str, str], forbidden: Sequence[str]
@@ -248,7 +248,7 @@ class Worktree:
             desk, newest = self._lent.desk, await self._ask()
             if await self._is_there(commit, newest):
                 if not notes:
-                    await self._settle(commit)
+                    self._settle(commit)
                 return None
             if why := await self._not_for_others(commit, newest, secrets, forbidden):
                 return Kept(commit, "", (*notes, f"kept on this machine only: {why}"))
@@ -257,7 +257,7 @@ class Worktree:
                 said = f"kept on this machine only; the forge said: {why}"
                 return Kept(commit, "", (*notes, said))
             if not notes:
-                await self._settle(commit)
+                self._settle(commit)
             return Kept(commit, ref, notes)
 
     async def _show(self, commit: str) -> None:
@@ -272,9 +272,9 @@ class Worktree:
                 lent.task, self.branch, commit, [self.start.base_commit]
             )
 
-    async def _settle(self, commit: str) -> None:
+    def _settle(self, commit: str) -> None:
         """The forge has all that there is of this run."""
-        await self._lent.desk.note(commit, WORK, SAVED)
+        self._lent.desk.note(commit, WORK, SAVED)
         self._lent.slot.unstamp("owed")
 
     async def _everything(self, message: str) -> tuple[str, tuple[str, ...]]:
@@ -289,7 +289,7 @@ class Worktree:
         except RunFailed as failure:
             return head.commit, (f"what is uncommitted was not kept: {failure.detail}",)
         if made:
-            await lent.desk.note(made, WORK)
+            lent.desk.note(made, WORK)
         return made or head.commit, ()
 
     async def _is_there(self, commit: str, newest: OnForge) -> bool:
