@@ -36,7 +36,7 @@ from fleetbot.runner.sandbox.process import survivors
 from fleetbot.wire import Assignment
 from tests.runner.scene import Scene, open_scene
 
-TARGET = 1.25
+TARGET = 1.15
 PATIENCE = 60.0
 _PROMPT = "Mend the greeting, with a test, and commit."
 _KEY = "sk-dummy-of-the-benchmark"

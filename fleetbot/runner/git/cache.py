@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,13 +45,18 @@ class OnForge:
     refs: dict[str, str] = field(default_factory=dict)
 
 
+Look = Callable[[Sequence[str]], Awaitable[Mapping[str, str] | None]]
+"""A quick answer to where these refs are, `refs/x/*` for all below; None where it has none."""
+
+
 class Cache:
     """One repository. Safe for concurrent runs; a fetch that others wait for is shared."""
 
-    def __init__(self, git: Git, directory: Path, url: str) -> None:
+    def __init__(self, git: Git, directory: Path, url: str, look: Look | None = None) -> None:
         self.url = url
         self.directory = directory
         self._git = git
+        self._look = look
         self._lock = asyncio.Lock()
         self._failures = 0
 
@@ -87,7 +92,11 @@ class Cache:
         `kept` are the patterns of the refs that keep the task's work. Raises RunFailed.
         """
         wanted = [f"refs/heads/{name}" for name in (base, branch) if name]
+        kept = tuple(kept)
         self.directory.mkdir(parents=True, exist_ok=True)
+        told = await self._look([*wanted, *kept]) if base and self._look else None
+        if told and wanted[0] in told:
+            return _on_forge(dict(told), base, branch, self.url)
         try:
             said = await self._git(
                 *("ls-remote", "--symref", self.url, "HEAD", *wanted, *kept),

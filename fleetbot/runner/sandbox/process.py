@@ -253,9 +253,9 @@ def _survivors(run: str, leader: int | None) -> Iterator[int]:
         yield from _group_only(leader)
         return
     mark = f"{MARKER}={run}".encode()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            pid = int(entry.name)
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            pid = int(name)
             if _alive_in(pid, leader) or (run and _carries(pid, mark)):
                 yield pid
 
