@@ -83,7 +83,6 @@ class Worktree:
         self.path: Path = lent.slot.worktree
         self.branch = branch
         self.start = start
-        self.git_dirs = (lent.task.own, lent.task.path)
         self.readable = (lent.cache.path,)
         self.earlier = earlier
         self.as_left = as_left
@@ -96,6 +95,11 @@ class Worktree:
     def lend(self) -> None:
         """A program is about to work in it: from here on the forge may not have all there is."""
         self._lent.slot.stamp("owed")
+
+    @property
+    def git_dirs(self) -> tuple[Path, ...]:
+        """Looked up for each start of the program: it may have put links in their places."""
+        return self._lent.task.folders
 
     def check(self) -> None:
         """Raises RunFailed if this is no worktree any more."""
