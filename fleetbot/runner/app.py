@@ -135,7 +135,13 @@ async def _machine(config: Config, say: Say) -> AsyncIterator[Machine]:
         forge = Forge(http, settings.url, tokens.forge, trusted=settings.trusted)
         quick = Forge(http, settings.url, tokens.forge, delays=())
         workspaces = Workspaces(
-            config.root, config.workspace, git, settings.url, identity, config.limits.quota
+            config.root,
+            config.workspace,
+            git,
+            settings.url,
+            identity,
+            config.limits.quota,
+            quick.refs.look,
         )
         yield Machine(config, tokens, forge, quick, git, identity, workspaces, say)
 

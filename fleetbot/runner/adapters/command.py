@@ -17,7 +17,7 @@ from typing import Literal
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.sandbox.process import readable
+from fleetbot.runner.sandbox.lines import readable
 from fleetbot.runner.session.contract import (
     Answer,
     Finished,

@@ -27,6 +27,11 @@ async def has_submodules(desk: Desk, commit: str) -> bool:
     return True
 
 
+def names_submodules(desk: Desk) -> bool:
+    """The same of what was just checked out, without starting git."""
+    return (desk.worktree / ".gitmodules").is_file()
+
+
 async def fetch_submodules(git: Git, desk: Desk, base: str, commit: str) -> None:
     """Those that people chose with the runner's credentials, an agent's choice without.
 
@@ -126,6 +131,8 @@ def _has_any(folder: Path) -> bool:
 
 
 async def _uses_lfs(desk: Desk) -> bool:
+    if b".gitattributes" not in await asyncio.to_thread(desk.index.read_bytes):
+        return False
     tracked = await desk.in_tree("ls-files", "-z", "--", "*.gitattributes")
     return any(
         "filter=lfs" in _text_of(desk.worktree, name) for name in tracked.split("\0") if name

@@ -34,7 +34,7 @@ async def choose(desk: Desk, newest: OnForge) -> Start:
 
     Whoever could push to the branch may write there: people's commits are built upon.
     """
-    refs = await desk.refs()
+    refs = desk.refs()
     remote, notes = newest.branch, []
     kept = [commit for _, commit in newest.kept[-1:]]
     local = [refs[WORK]] if WORK in refs and await desk.has(refs[WORK]) else []

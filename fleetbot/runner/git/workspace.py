@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -35,7 +35,10 @@ from fleetbot.wire import Assignment
 
 
 class Workspaces:
-    """Makes, lends and removes the worktrees under one root."""
+    """Makes, lends and removes the worktrees under one root.
+
+    `look` is quicker than git at telling where a repository's refs are, see `cache.Look`.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Workspaces:
         forge_url: str,
         identity: Identity,
         quota: Quota | None = None,
+        look: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str] | None]] | None = None,
     ) -> None:
         self._root = root
         self._config = config
@@ -53,6 +57,7 @@ class Workspaces:
         self._identity = identity
         self._hooks = Hooks(config.hooks, root.hooks_home, quota)
         self._bounds = Bounds(config.max_files, config.max_mb * MB)
+        self._look = look
         self._caches: dict[str, Cache] = {}
         self._slots: dict[str, asyncio.Lock] = {}
 
@@ -147,7 +152,8 @@ class Workspaces:
         await desk.open(format_of(newest.base_commit))
         left = await _take_in(desk, task)
         start = await choose(desk, newest)
-        linked = await parts.has_submodules(desk, start.commit)
+        is_new = not lent.slot.worktree.is_dir()
+        linked = not is_new and await parts.has_submodules(desk, start.commit)
         as_left = keep_changes and not (linked or task.unfinished())
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
         if left is not None and not as_left and lent.slot.has("owed"):
@@ -156,6 +162,7 @@ class Workspaces:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
             await self._check_out(lent, start, anew=linked)
+            linked = linked or (is_new and parts.names_submodules(desk))
         borrowed = [c for c in (start.base_commit, start.remote) if c]
         await desk.make_task_repository(task, order.branch, start.commit, borrowed)
         if linked and self._config.submodules == "auto":
@@ -163,9 +170,9 @@ class Workspaces:
         await prove(desk, start, task.head().commit)
         on_forge = (start.base_commit, start.remote, *(commit for _, commit in newest.kept))
         saved = [SAVED] if start.commit in on_forge else []
-        await desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
+        desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
         if start.remote is not None:
-            await desk.note(start.remote, PUSHED)
+            desk.note(start.remote, PUSHED)
         earlier: tuple[str, ...] = ()
         if start.source != "base":
             earlier = await desk.subjects(start.commit, [start.base_commit])
@@ -186,7 +193,7 @@ class Workspaces:
         The runner was killed, or cut off: what is uncommitted is nowhere else.
         """
         desk = lent.desk
-        work = (await desk.refs())[WORK]
+        work = desk.refs()[WORK]
         message = marked("Keep what was left uncommitted", order.run)
         try:
             made = await leftovers.commit_all(
@@ -197,7 +204,7 @@ class Workspaces:
             return replace(start, notes=(*start.notes, said))
         if made is None:
             return start
-        await desk.note(made, WORK)
+        desk.note(made, WORK)
         return await choose(desk, newest)
 
     async def _check_out(self, lent: Lent, start: Start, *, anew: bool) -> None:
@@ -214,7 +221,8 @@ class Workspaces:
     def cache(self, repo: str) -> Cache:
         if repo not in self._caches:
             directory = self._root.repositories / repo
-            self._caches[repo] = Cache(self._git, directory, f"{self._forge_url}/{repo}.git")
+            look = partial(self._look, repo) if self._look else None
+            self._caches[repo] = Cache(self._git, directory, f"{self._forge_url}/{repo}.git", look)
         return self._caches[repo]
 
     def free_bytes(self) -> int:
@@ -238,12 +246,12 @@ async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:
     """What an earlier attempt left, as far as it can be read: it may be broken, or not there."""
     try:
         head = task.head()
-        known = (await desk.refs()).get(WORK)
+        known = desk.refs().get(WORK)
         await desk.take_in(task, head.commit)
     except (OSError, ValueError, RunFailed):
         return None
     if known and await desk.has(known) and await desk.is_ancestor(head.commit, known):
-        await desk.note(known, WORK)  # the runner's own commit of what had been left
+        desk.note(known, WORK)  # the runner's own commit of what had been left
     return head
 
 
@@ -252,7 +260,7 @@ async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
     if left.commit == start.commit:
         return True
     parents = (await desk.run("log", "-1", "--format=%P", start.commit)).split()
-    return parents == [left.commit] and (await desk.refs()).get(WORK) == start.commit
+    return parents == [left.commit] and desk.refs().get(WORK) == start.commit
 
 
 def _make_room(slot: Slot) -> None:

@@ -91,7 +91,6 @@ class Worktree:
         self.path: Path = lent.slot.worktree
         self.branch = branch
         self.start = start
-        self.git_dirs = (lent.task.own, lent.task.path)
         self.readable = (lent.cache.path,)
         self.earlier = earlier
         self.as_left = as_left
@@ -104,6 +103,11 @@ class Worktree:
     def lend(self) -> None:
         """A program is about to work in it: from here on the forge may not have all there is."""
         self._lent.slot.stamp("owed")
+
+    @property
+    def git_dirs(self) -> tuple[Path, ...]:
+        """Looked up for each start of the program: it may have put links in their places."""
+        return self._lent.task.folders
 
     def check(self) -> None:
         """Raises RunFailed if this is no worktree any more."""
@@ -156,7 +160,7 @@ class Worktree:
             )
             if made:
                 commit = made
-                await desk.note(made, WORK)
+                desk.note(made, WORK)
                 await self._show(made)
                 notes.append("committed what the agent left uncommitted")
         newest = await self._ask()
@@ -250,8 +254,8 @@ class Worktree:
         with self._told(f"pushing {self.branch}"):
             await push_branch(lent.desk, self.branch, work.head, self._remote, lent.identity.email)
             self._remote = work.head
-            await lent.desk.note(work.head, PUSHED)
-            await self._settle(work.head)
+            lent.desk.note(work.head, PUSHED)
+            self._settle(work.head)
         # The branch has it now; whoever deletes that wants none of it.
         with contextlib.suppress(RunFailed, GitFailed, OSError):
             await forget(lent.desk, await self._kept_in(work.head))
@@ -278,7 +282,7 @@ class Worktree:
             desk, newest = self._lent.desk, await self._ask()
             if await self._is_there(commit, newest):
                 if not notes:
-                    await self._settle(commit)
+                    self._settle(commit)
                 return None
             if why := await self._not_for_others(commit, newest, secrets, forbidden):
                 return Kept(commit, "", (*notes, f"kept on this machine only: {why}"))
@@ -287,7 +291,7 @@ class Worktree:
                 said = f"kept on this machine only; the forge said: {why}"
                 return Kept(commit, "", (*notes, said))
             if not notes:
-                await self._settle(commit)
+                self._settle(commit)
             return Kept(commit, ref, notes)
 
     async def _show(self, commit: str) -> None:
@@ -302,9 +306,9 @@ class Worktree:
                 lent.task, self.branch, commit, [self.start.base_commit]
             )
 
-    async def _settle(self, commit: str) -> None:
+    def _settle(self, commit: str) -> None:
         """The forge has all that there is of this run."""
-        await self._lent.desk.note(commit, WORK, SAVED)
+        self._lent.desk.note(commit, WORK, SAVED)
         self._lent.slot.unstamp("owed")
 
     async def _everything(self, message: str) -> tuple[str, tuple[str, ...]]:
@@ -319,7 +323,7 @@ class Worktree:
         except RunFailed as failure:
             return head.commit, (f"what is uncommitted was not kept: {failure.detail}",)
         if made:
-            await lent.desk.note(made, WORK)
+            lent.desk.note(made, WORK)
         return made or head.commit, ()
 
     async def _is_there(self, commit: str, newest: OnForge) -> bool:

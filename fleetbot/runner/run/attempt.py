@@ -22,7 +22,7 @@ from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.patience import Patience
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
-from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox import environment, process
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished
 from fleetbot.wire import ReceiptAnswer, ReceiptRequest
@@ -77,7 +77,7 @@ class Attempt:
         env = setup.run_env(order)
         self._wrap = setup.hook_wrap(order, env)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(process.remove_temporary, env)
+            stack.push_async_callback(environment.remove_temporary, env)
             tree, briefed, _ = await together(
                 self._open_tree(stack, env), self._read_briefing(), acknowledge()
             )

@@ -10,12 +10,12 @@ from fleetbot.runner.failure import RunFailed, fault
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
-from fleetbot.wire import Assignment
+from fleetbot.wire import SUPERSEDED, Assignment
 
 _SECONDS = 60.0
 _FENCED = frozenset(
     {
-        "superseded",
+        SUPERSEDED,
         ReasonCode.AGENT_LOST,
         ReasonCode.LEASE_EXPIRED,
         ReasonCode.NOT_ACKNOWLEDGED,

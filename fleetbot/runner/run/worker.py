@@ -25,7 +25,7 @@ from fleetbot.runner.run.spool import (
     ReceiptRefuted,
     RunRecord,
 )
-from fleetbot.wire import FailRequest, ReceiptAnswer
+from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
@@ -146,7 +146,7 @@ class Worker:
         if isinstance(problem, Unauthorized):
             raise problem
         if isinstance(problem, Superseded):
-            self._end_steps("superseded", f"given up: {problem}")
+            self._end_steps(SUPERSEDED, f"given up: {problem}")
         if problem is not None:
             self._say(f"the rest of the run's log does not arrive: {problem}")
 

@@ -12,8 +12,9 @@ import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.sandbox import bubblewrap
+from fleetbot.runner.sandbox.lines import read_lines
 from fleetbot.runner.sandbox.masking import Masker
-from fleetbot.runner.sandbox.process import Process, read_lines
+from fleetbot.runner.sandbox.process import Process
 from fleetbot.runner.session.clocks import Clocks
 from fleetbot.runner.session.contract import (
     Answer,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.sandbox.process import readable
+from fleetbot.runner.sandbox.lines import readable
 from fleetbot.runner.session.contract import Finished
 
 _SUMMARY = 300
