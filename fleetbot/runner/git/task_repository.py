@@ -87,6 +87,12 @@ class TaskRepository:
         fresh.rename(self.path)
         lead(self.worktree, self.link)
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """What a program in the worktree has to write; never what a link leads to."""
+        has_own = untrusted.is_folder(self.path, f"worktrees/{self.own.name}")
+        return (self.own, self.path) if has_own else (self.path,)
+
     def is_linked(self) -> bool:
         """Whether the worktree still leads here."""
         try:

@@ -54,6 +54,15 @@ def exists(root: Path, name: str) -> bool:
     return os.path.lexists(root / name)
 
 
+def is_folder(root: Path, name: str) -> bool:
+    """Whether it is a folder below `root`, and no link on the way to it leads elsewhere."""
+    try:
+        with _folder(root, name.split("/")):
+            return True
+    except OSError:
+        return False
+
+
 def walk(root: Path, folder: str, most: int) -> Iterator[str]:
     """The files below a folder, `most` of them, relative to `root`; no link is followed."""
     waiting = [folder]

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import parts
+from fleetbot.runner.git import leftovers, parts
 from fleetbot.runner.git.bare import format_of
 from fleetbot.runner.git.cache import Cache, OnForge
 from fleetbot.runner.git.command import Git, GitFailed, Identity
@@ -27,7 +28,7 @@ from fleetbot.runner.git.slot import Slot, check_names, clear
 from fleetbot.runner.git.start import Start, choose, prove
 from fleetbot.runner.git.task_repository import Head, TaskRepository
 from fleetbot.runner.git.tidy import Tidied, Tidying
-from fleetbot.runner.git.worktree import Lent, Worktree, told
+from fleetbot.runner.git.worktree import Lent, Worktree, marked, told
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.wire import Assignment
@@ -68,23 +69,30 @@ class Workspaces:
         *,
         keep_changes: bool,
         wrap: Wrap | None = None,
+        is_to_run: bool = True,
     ) -> AsyncIterator[Worktree]:
         """The task's worktree, this run's alone until it is left.
 
         `keep_changes`: what an earlier attempt left uncommitted stays, for a program that goes on
-        with its session. `wrap`: hooks run inside the agent's sandbox. Raises RunFailed.
+        with its session. `wrap`: hooks run inside the agent's sandbox. `is_to_run`: hooks get it
+        ready for a program. Raises RunFailed.
         """
         check_names(order)
         slot = Slot.of(self._root, order.repo, order.branch)
         async with self._lock(slot):
             slot.stamp("used")
-            slot.stamp("owed")
             worktree = await self._prepare(order, slot, keep_changes=keep_changes)
-            await self._run_first_hooks(slot, hook_env, wrap)
+            if is_to_run:
+                await self._run_first_hooks(slot, hook_env, wrap)
             try:
                 yield worktree
             finally:
                 slot.stamp("used")
+
+    def owes(self, order: Assignment) -> bool:
+        """Whether the task's work here may not be on the forge yet. Raises RunFailed."""
+        check_names(order)
+        return Slot.of(self._root, order.repo, order.branch).has("owed")
 
     def _lock(self, slot: Slot) -> asyncio.Lock:
         return self._slots.setdefault(str(slot.folder), asyncio.Lock())
@@ -148,6 +156,8 @@ class Workspaces:
         linked = not is_new and await parts.has_submodules(desk, start.commit)
         as_left = keep_changes and not (linked or task.unfinished())
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
+        if left is not None and not as_left and lent.slot.has("owed"):
+            start = await self._save(order, lent, newest, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
@@ -166,6 +176,7 @@ class Workspaces:
         earlier: tuple[str, ...] = ()
         if start.source != "base":
             earlier = await desk.subjects(start.commit, [start.base_commit])
+        lent.slot.stamp("owed")
         return Worktree(
             lent,
             branch=order.branch,
@@ -175,6 +186,26 @@ class Workspaces:
             earlier=earlier,
             as_left=as_left,
         )
+
+    async def _save(self, order: Assignment, lent: Lent, newest: OnForge, start: Start) -> Start:
+        """Where to begin once what an attempt left, which nobody could keep, is a commit too.
+
+        The runner was killed, or cut off: what is uncommitted is nowhere else.
+        """
+        desk = lent.desk
+        work = desk.refs()[WORK]
+        message = marked("Keep what was left uncommitted", order.run)
+        try:
+            made = await leftovers.commit_all(
+                desk, work, message, lent.identity, lent.bounds, strict=False
+            )
+        except RunFailed as failure:
+            said = f"what was left uncommitted is lost: {failure.detail}"
+            return replace(start, notes=(*start.notes, said))
+        if made is None:
+            return start
+        desk.note(made, WORK)
+        return await choose(desk, newest)
 
     async def _check_out(self, lent: Lent, start: Start, *, anew: bool) -> None:
         # Submodules have settings of their own, which the agent could write: they are made anew.
@@ -242,4 +273,3 @@ def _start_afresh(slot: Slot) -> None:
     """Leave all that is in the slot aside, where it is until its time has come."""
     slot.set_aside()
     slot.stamp("used")
-    slot.stamp("owed")

@@ -83,7 +83,6 @@ class Worktree:
         self.path: Path = lent.slot.worktree
         self.branch = branch
         self.start = start
-        self.git_dirs = (lent.task.own, lent.task.path)
         self.readable = (lent.cache.path,)
         self.earlier = earlier
         self.as_left = as_left
@@ -91,6 +90,16 @@ class Worktree:
         self._number = number
         self._run = run
         self._remote = start.remote
+        self._kept: tuple[tuple[str, str], ...] = ()
+
+    def lend(self) -> None:
+        """A program is about to work in it: from here on the forge may not have all there is."""
+        self._lent.slot.stamp("owed")
+
+    @property
+    def git_dirs(self) -> tuple[Path, ...]:
+        """Looked up for each start of the program: it may have put links in their places."""
+        return self._lent.task.folders
 
     def check(self) -> None:
         """Raises RunFailed if this is no worktree any more."""
@@ -170,6 +179,7 @@ class Worktree:
         """What the forge has now, which is then at the desk as well."""
         newest = await self._lent.ask()
         self._lent.desk.borrow()
+        self._kept = newest.kept
         return newest
 
     async def _take_in(self) -> Head:
@@ -234,6 +244,18 @@ class Worktree:
             self._remote = work.head
             lent.desk.note(work.head, PUSHED)
             self._settle(work.head)
+        # The branch has it now; whoever deletes that wants none of it.
+        with contextlib.suppress(RunFailed, GitFailed, OSError):
+            await forget(lent.desk, await self._kept_in(work.head))
+
+    async def _kept_in(self, head: str) -> list[tuple[str, str]]:
+        """What earlier attempts kept and this commit has too."""
+        desk = self._lent.desk
+        return [
+            (ref, commit)
+            for ref, commit in self._kept
+            if await desk.has(commit) and await desk.is_ancestor(commit, head)
+        ]
 
     async def keep(
         self, message: str, *, secrets: Mapping[str, str], forbidden: Sequence[str]
@@ -280,11 +302,11 @@ class Worktree:
     async def _everything(self, message: str) -> tuple[str, tuple[str, ...]]:
         """The commit that has all there is, and why it has not."""
         head = await self._take_in()
-        marked = f"{message}\n\n{_MARK}: {self._run}\n"
+        text = marked(message, self._run)
         lent = self._lent
         try:
             made = await leftovers.commit_all(
-                lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
+                lent.desk, head.commit, text, lent.identity, lent.bounds, strict=False
             )
         except RunFailed as failure:
             return head.commit, (f"what is uncommitted was not kept: {failure.detail}",)
@@ -332,6 +354,11 @@ class Worktree:
 
     def _told(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return told(doing, self._lent.desk.path)
+
+
+def marked(message: str, run: str) -> str:
+    """The message of a commit by the runner that keeps what a run left."""
+    return f"{message}\n\n{_MARK}: {run}\n"
 
 
 @contextlib.contextmanager

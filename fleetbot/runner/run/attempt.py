@@ -84,9 +84,9 @@ class Attempt:
             # Hooks and git's filters run after the program has ended, and may leave something too.
             stack.push_async_callback(process.sweep, order.run)
             self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
-            if self._record.finished is not None and not tree.as_left:
-                raise restarted()
             try:
+                if self._record.finished is not None and not tree.as_left:
+                    raise restarted()
                 is_verified = await self._work_until_settled(tree, env, briefed, refuted, end)
             except BaseException as problem:
                 if isinstance(problem, RunFailed):
@@ -101,35 +101,38 @@ class Attempt:
         if isinstance(problem, LinkError) or keeping.is_fenced(self.taken_away):
             return
         is_halt = isinstance(problem, asyncio.CancelledError) and self.taken_away is None
-        seconds = _HALT_SECONDS if is_halt else _KEEP_SECONDS
-        await self._keep(tree, env, seconds, is_ours=self.taken_away is not None)
+        await self._keep(tree, env, _HALT_SECONDS if is_halt else None)
 
     async def _keep(
-        self, tree: Worktree, env: dict[str, str], seconds: float, *, is_ours: bool = False
+        self, tree: Worktree, env: dict[str, str], seconds: float | None = None
     ) -> None:
-        """`is_ours`: the orchestrator has said so, as it cancelled the run itself."""
+        """Within so many seconds. An orchestrator that is away is waited for: it hears no end of
+        the run before that either. One that cancelled the run has said whose it is."""
         leases, run = self._setup.leases, self._order.run
         try:
             async with asyncio.timeout(seconds):
-                if not is_ours:
-                    await leases.confirm(run)
-                for note in await keeping.keep(tree, self._setup, self._order, env):
-                    self._announce(note)
+                if self.taken_away is None:
+                    await leases.confirm(run, self._announce)
+                async with asyncio.timeout(_KEEP_SECONDS):
+                    notes = await keeping.keep(tree, self._setup, self._order, env)
+            for note in notes:
+                self._announce(note)
         except TimeoutError:
-            self._announce(
-                f"the work stays on this machine: {seconds:g} s were not enough for more"
-            )
+            self._announce("the work stays on this machine: there was not time enough for more")
         except (RunFailed, LinkError) as problem:
             self._announce(f"the work stays on this machine: {problem}")
 
     async def keep_what_was_left(self) -> None:
-        """The runner was killed at work, and the next attempt may be on another machine."""
+        """The runner was killed before it had done that: the next attempt may be elsewhere."""
         workspaces, order = self._setup.machine.workspaces, self._order
         try:
+            if not workspaces.owes(order):
+                return
             env = self._setup.run_env(order)
             wrap = self._setup.hook_wrap(order, env)
-            async with workspaces.open(order, env, keep_changes=True, wrap=wrap) as tree:
-                await self._keep(tree, env, _KEEP_SECONDS)
+            opening = workspaces.open(order, env, keep_changes=True, wrap=wrap, is_to_run=False)
+            async with opening as tree:
+                await self._keep(tree, env)
         except RunFailed as failure:
             self._announce(f"the work stays on this machine: {failure.detail}")
 
@@ -166,6 +169,7 @@ class Attempt:
         finished = self._record.finished
         while True:
             if finished is None:
+                tree.lend()
                 seconds = end - asyncio.get_running_loop().time()
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.

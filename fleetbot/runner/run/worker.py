@@ -164,6 +164,7 @@ class Worker:
             self._say("the rest of its log is sent")
         elif record.failure is not None:
             self._announce("the runner is back; the failure is reported")
+            await self._attempt.keep_what_was_left()
             await self._report(record.failure)
         elif record.receipt is not None:
             self._announce("the runner is back; the receipt is filed again")
