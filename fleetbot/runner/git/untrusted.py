@@ -64,17 +64,23 @@ def is_folder(root: Path, name: str) -> bool:
 
 
 def walk(root: Path, folder: str, most: int) -> Iterator[str]:
-    """The files below a folder, `most` of them, relative to `root`; no link is followed."""
+    """The files below a folder, relative to `root`; no link is followed.
+
+    `most` files and folders are looked at, and as deep as a path can be.
+    """
     waiting = [folder]
-    while waiting and most > 0:
+    while waiting:
         here = waiting.pop()
         for name in names(root, here):
             path = f"{here}/{name}"
-            if stat.S_ISDIR(os.lstat(root / path).st_mode):
-                waiting.append(path)
-            else:
-                most -= 1
-                yield path
+            most -= 1
+            if most < 0:
+                return
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(root / path).st_mode):
+                    waiting.append(path)
+                else:
+                    yield path
 
 
 def remove_specials(root: Path) -> None:

@@ -38,6 +38,8 @@ _NEEDED = ("/run/systemd/resolve", "/run/current-system")
 _PATHS = ("writable", "readable", "hidden")
 _FRESH = ("--dev", "/dev", "--proc", "/proc")
 _PROBE_SECONDS = 10
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 100
 _REMEDY = "or remove the sandbox from the agent's settings"
 
 
@@ -238,10 +240,21 @@ def _give(places: Iterable[Path], user: int) -> None:
     """
     for place in places:
         os.chown(place, user, user, follow_symlinks=False)
-        for _, folders, files, folder in os.fwalk(place):
-            for name in (*folders, *files):
-                with contextlib.suppress(FileNotFoundError):
-                    _give_entry(name, folder, user)
+        with contextlib.suppress(OSError):
+            _give_below(os.open(place, _FOLDER), user, _DEEPEST)
+
+
+def _give_below(folder: int, user: int, levels: int) -> None:
+    """Deeper than git has files there is only what that user has made."""
+    try:
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                _give_entry(name, folder, user)
+            with contextlib.suppress(OSError):  # no folder
+                if levels:
+                    _give_below(os.open(name, _FOLDER, dir_fd=folder), user, levels - 1)
+    finally:
+        os.close(folder)
 
 
 def _give_entry(name: str, folder: int, user: int) -> None:
