@@ -40,6 +40,15 @@ def copy(root: Path, name: str, target: Path, limit: int) -> int:
     return size
 
 
+def size(root: Path, name: str) -> int:
+    """The size of a file below `root`; 0 if it is none."""
+    try:
+        with _file(root, name) as fd:
+            return os.fstat(fd).st_size
+    except OSError:
+        return 0
+
+
 def names(root: Path, folder: str = "") -> list[str]:
     """What a folder below `root` holds; nothing if it is none."""
     try:
@@ -61,6 +70,16 @@ def is_folder(root: Path, name: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def rename(root: Path, folder: str, old: str, new: str) -> bool:
+    """Rename what is in a folder below `root`; False if that cannot be."""
+    try:
+        with _folder(root, folder.split("/")) as fd:
+            os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
+    except OSError:
+        return False
+    return True
 
 
 def walk(root: Path, folder: str, most: int) -> Iterator[str]:

@@ -33,6 +33,7 @@ from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 __all__ = ["Sandbox", "SandboxUnavailable", "probe", "wrap"]
 
 _HIDDEN = ("/home", "/root", "/tmp", "/var/tmp", "/run")
+_SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc", "nix", "dev", "proc", "sys")
 # Where the resolver's and, on NixOS, the whole system's files may be.
 _NEEDED = ("/run/systemd/resolve", "/run/current-system")
 _PATHS = ("writable", "readable", "hidden")
@@ -159,7 +160,8 @@ class _View:
     def __init__(self, sandbox: Sandbox) -> None:
         self._mounts: dict[Path, _Mount] = {}
         self._links: list[Path] = []
-        self.add(_Mount.HIDDEN_BY_US, (place for place in map(Path, _HIDDEN) if place.is_dir()))
+        homes = (*map(Path, _HIDDEN), *_own_home())
+        self.add(_Mount.HIDDEN_BY_US, (place for place in homes if place.is_dir()))
         self.add(_Mount.READABLE, (place for place in map(Path, _NEEDED) if place.exists()))
         self.add(_Mount.READABLE, map(Path, sandbox.readable))
         self.add(_Mount.WRITABLE, map(Path, sandbox.writable))
@@ -209,6 +211,13 @@ class _View:
         for link in dict.fromkeys(self._links):
             yield from self._way_to(link)
             yield from ("--symlink", os.readlink(link), str(link))
+
+
+def _own_home() -> Iterator[Path]:
+    """The home of the runner's account, if that is not one of the system's folders."""
+    home = Path.home()
+    if home.is_absolute() and home.parts[1:2] and home.parts[1] not in _SYSTEM:
+        yield home
 
 
 def _hide(place: Path) -> tuple[str, ...]:
