@@ -31,11 +31,12 @@ from typing import Any
 from benchmarks.pairs import Comparison, in_turn, machine
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.devkit.runner_process import RunnerProcess
-from fleetbot.runner.sandbox.process import MARKER, survivors
+from fleetbot.runner.sandbox.environment import MARKER
+from fleetbot.runner.sandbox.process import survivors
 from fleetbot.wire import Assignment
 from tests.runner.scene import Scene, open_scene
 
-TARGET = 1.25
+TARGET = 1.15
 PATIENCE = 60.0
 _PROMPT = "Mend the greeting, with a test, and commit."
 _KEY = "sk-dummy-of-the-benchmark"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.runner import adapters, config
-from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox.environment import build_env
 from fleetbot.runner.session.contract import HealthLine
 
 COMMAND = "command"
@@ -194,7 +194,7 @@ async def _examine(
     """The runner's own check of the program, with a way out for this case. Raises AgentMissing."""
     agent = config.decode(f"{_NOWHERE}{table}").agents[0]
     home = root / "check"
-    child = process.build_env(run="check", home=home, extra=env)
+    child = build_env(run="check", home=home, extra=env)
     lines = await adapters.build(agent.adapter, agent.program).check(child, home)
     for line in lines:
         if not line.ok:

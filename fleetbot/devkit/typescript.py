@@ -10,13 +10,14 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from fleetbot import wire
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.session import contract
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +144,7 @@ def _type(schema: Mapping[str, Any]) -> str:
     if "$ref" in schema:
         return str(schema["$ref"])
     if "enum" in schema:
-        return " | ".join(json.dumps(value) for value in schema["enum"])
+        return _alternatives(schema["enum"])
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(map(_type, schema["anyOf"])))
     match schema.get("type"):
@@ -156,6 +157,14 @@ def _type(schema: Mapping[str, Any]) -> str:
         case "string" | "boolean" | "null" as plain:
             return str(plain)
     return "unknown"
+
+
+def _alternatives(values: Sequence[str]) -> str:
+    """Each value; all reasons together by their name, but where that is declared."""
+    if not set(ReasonCode) < set(values):
+        return " | ".join(map(json.dumps, values))
+    others = (json.dumps(value) for value in values if value not in set(ReasonCode))
+    return " | ".join(["ReasonCode", *others])
 
 
 def modules() -> dict[str, str]:

@@ -22,7 +22,10 @@ class Unread:
 
 
 class PullFacts(Value, frozen=True):
-    """The pull request as Forgejo shows it; `number` is its own."""
+    """The pull request as Forgejo shows it; `number` is its own.
+
+    `merged_at` by Forgejo's clock, epoch milliseconds; None while it is not merged.
+    """
 
     number: int
     state: str
@@ -34,13 +37,8 @@ class PullFacts(Value, frozen=True):
     head_branch: str
     head_sha: str
     head_repo: str
-
-
-class CommitFact(Value, frozen=True):
-    """`committed_at` in epoch milliseconds."""
-
-    sha: str
-    committed_at: int
+    draft: bool = False
+    merged_at: int | None = None
 
 
 class ReviewFact(Value, frozen=True):
@@ -54,20 +52,21 @@ class ReviewFact(Value, frozen=True):
 class Facts:
     """What Forgejo shows. `pull` None: it says that there is no such pull request.
 
-    `author_may_write`: whether the pull request's author may write to the repository.
-    `ci`: the combined commit status, "" where there is none.
+    `commits` are their ids, newest first. `author_may_write`: whether the pull request's author
+    may write to the repository. `ci`: the combined commit status, "" where there is none.
     """
 
     pull: PullFacts | Unread | None
     files: tuple[str, ...] | Unread = ()
-    commits: tuple[CommitFact, ...] | Unread = ()
+    commits: tuple[str, ...] | Unread = ()
     reviews: tuple[ReviewFact, ...] | Unread = ()
     author_may_write: bool | Unread = True
     ci: str | Unread = ""
 
 
 class Expectation(Value, frozen=True):
-    """What the task's run was given: a receipt must fit it. `not_before` in epoch milliseconds.
+    """What the task's run was given: a receipt must fit it. `not_before` is when the task's first
+    run began, in epoch milliseconds.
 
     `verified`: the heads of earlier receipts that held; who asks for the task again wants more.
     """
@@ -121,8 +120,9 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         )
     checks = (
         _pull_fits(receipt, expected, pull),
+        _is_new(expected, pull, rules),
         _author_fits(facts, pull, rules),
-        _commits_fit(receipt, expected, pull, facts, rules),
+        _commits_fit(receipt, expected, pull, facts),
         _files_fit(receipt, facts, rules),
         _reviews_fit(facts),
         _ci_fits(facts, rules),
@@ -154,6 +154,15 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
         yield f"{name} does not name the issue: write `#{expected.issue}` in its text."
 
 
+def _is_new(expected: Expectation, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
+    """By Forgejo's clock: the dates of commits are whatever their author says."""
+    name = f"Pull request #{pull.number}"
+    if pull.merged_at is not None and pull.merged_at < expected.not_before - rules.clock_skew_ms:
+        yield f"{name} was merged before the task's first run: it cannot be what that came to."
+    if pull.draft and not pull.merged:
+        yield Unread(f"{name} is a draft: somebody has to say that it is ready.")
+
+
 def names_issue(text: str, expected: Expectation) -> bool:
     """Whether the text refers to the issue: `#12`, `owner/name#12` or its address.
 
@@ -176,19 +185,15 @@ def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | 
 
 
 def _commits_fit(
-    receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts, rules: Rules
+    receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts
 ) -> Iterator[str | Unread]:
     if isinstance(facts.commits, Unread):
         yield facts.commits
         return
-    if receipt.head not in {commit.sha for commit in facts.commits}:
+    if receipt.head not in facts.commits:
         yield _missing_head(receipt, pull)
     if receipt.head in expected.verified:
         yield f"Commit {receipt.head[:12]} was verified before: the task was asked for again since."
-    oldest = expected.not_before - rules.clock_skew_ms
-    stale = [c.sha[:12] for c in facts.commits if c.committed_at < oldest]
-    if stale:
-        yield f"Commits older than the task's first run: {', '.join(stale)}."
 
 
 def _missing_head(receipt: Receipt, pull: PullFacts) -> str | Unread:

@@ -18,8 +18,9 @@ from fleetbot.runner.forge import Forge
 from fleetbot.runner.link import read_token
 from fleetbot.runner.network import open_session
 from fleetbot.runner.run import prompt
-from fleetbot.runner.sandbox import bubblewrap, cgroup, process
+from fleetbot.runner.sandbox import bubblewrap, cgroup
 from fleetbot.runner.sandbox.complete import complete
+from fleetbot.runner.sandbox.environment import EnvironmentRefused, build_env
 from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from fleetbot.runner.session.contract import Adapter, HealthLine
 from fleetbot.runner.tokens import Tokens
@@ -37,8 +38,8 @@ async def agent_lines(
     home = config.root.home(agent.name)
     secrets = tokens.named().values()
     try:
-        env = process.build_env(run="check", home=home, passed=agent.env, secrets=tuple(secrets))
-    except process.EnvironmentRefused as problem:
+        env = build_env(run="check", home=home, passed=agent.env, secrets=tuple(secrets))
+    except EnvironmentRefused as problem:
         return [HealthLine("environment", False, str(problem))]
     lines = [*await adapter.check(env, home), _prompt_line(agent)]
     if unset := [name for name in agent.env if name not in env]:

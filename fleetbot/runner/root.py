@@ -4,10 +4,11 @@
 <root>/tokens/<agent>                the agent's own token, 0600
 <root>/spool/<run>/                  what a run still owes the orchestrator
 <root>/sessions/<agent>/             what an agent remembers of a task between attempts
-<root>/homes/<agent>/                HOME of the agent's program
+<root>/homes/<agent>/                HOME of the agent's program, and in tmp/ its runs' TMPDIRs
 <root>/hooks-home/                   HOME of the hooks of [workspace.hooks]
-<root>/repositories/<owner>/<name>/  the forge's repositories, cached
-<root>/workspaces/<owner>/<name>/    the tasks' worktrees
+<root>/repositories/<owner>/<name>/  what the forge has, cached; in tasks/ the runner's own
+                                     repository (desk) of each task
+<root>/workspaces/<owner>/<name>/    the tasks' worktrees, each with the repository of its agent
 """
 
 from __future__ import annotations

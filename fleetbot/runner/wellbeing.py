@@ -26,6 +26,7 @@ _PAUSES = {
 """Seconds: the first, and the longest."""
 _MOST_DOUBLINGS = 16
 _LOOK_SECONDS = 1.0
+_TELL_SECONDS = 2.0
 _CHECK_SECONDS = (5.0, 60.0)
 _FORGE_SECONDS = (1.0, 60.0)
 Stamp = Callable[[], object]
@@ -108,6 +109,8 @@ class Wellbeing:
         self._trouble: RunFailed | None = None
         self._until = float("-inf")
         self._is_doubted = False
+        self._needs_telling = asyncio.Event()
+        self._telling = asyncio.Lock()
 
     def doubt(self) -> None:
         """The orchestrator holds the agent to be unwell: it is looked at before the next run."""
@@ -132,6 +135,8 @@ class Wellbeing:
         self._trouble = failure
         text = REASONS[failure.reason].text
         self._say(f"takes nothing for {pause:g} s or more: {failure.reason}: {text}")
+        if failure.reason is ReasonCode.FORGE_LOGIN_FAILED:
+            self._needs_telling.set()
 
     async def until_well(self) -> None:
         """Return when a run may be taken. Raises LinkError."""
@@ -152,6 +157,26 @@ class Wellbeing:
         if has_waited:
             self._say("takes runs again")
 
+    async def tell_troubles(self) -> None:
+        """For ever: have the orchestrator know of a token that runs wait for. Raises LinkError.
+
+        Nothing else says so while such a run holds the last slot; a run that fails says it itself.
+        """
+        while True:
+            await self._needs_telling.wait()
+            await asyncio.sleep(_TELL_SECONDS)
+            self._needs_telling.clear()
+            if self._trouble is not None:
+                await self._tell(self._trouble)
+
+    async def _tell(self, trouble: RunFailed) -> None:
+        reason = REASONS[trouble.reason]
+        line = HealthLine(trouble.reason, False, reason.text, reason.advice)
+        async with self._telling:
+            if self._registration.trouble != line:
+                self._registration.trouble = line
+                await self._registration.enter()
+
     async def _is_well(self) -> bool:
         has_room = await self._make_room()
         is_open = self._trouble is None and not self._forge.is_away
@@ -159,9 +184,7 @@ class Wellbeing:
 
     async def _sit_out(self, trouble: RunFailed) -> None:
         """The pause, with the orchestrator told why; sooner over where somebody mends the agent."""
-        reason = REASONS[trouble.reason]
-        self._registration.trouble = HealthLine(trouble.reason, False, reason.text, reason.advice)
-        await self._registration.enter()
+        await self._tell(trouble)
         await self._rest(self._until - asyncio.get_running_loop().time())
         self._registration.trouble = None
         if self._trouble is trouble:

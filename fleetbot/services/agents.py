@@ -107,7 +107,7 @@ class Agents:
             run = state.runs.get(name)
             own = run if run and run.agent == agent else None
             if name not in current and not (own and _ended_by_itself(own)):
-                reason = own.reason if own and own.reason else "superseded"
+                reason = own.reason if own and own.reason else wire.SUPERSEDED
                 orders.append(wire.CancelOrder(run=name, reason=str(reason)))
         return tuple(orders)
 

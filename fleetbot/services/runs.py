@@ -111,7 +111,7 @@ class Runs:
     async def log(self, agent: AgentName, run: RunId, request: wire.LogRequest) -> wire.LogAnswer:
         """Keep the lines. A run that has ended may still hand in the rest of its log."""
         await self._own_run(agent, run)
-        lines = tuple(LogLine(at=x.at, kind=x.kind, text=x.text) for x in request.lines)
+        lines = tuple(LogLine(at=x.at, kind=x.kind.value, text=x.text) for x in request.lines)
         acked = await self._fleet.store.append_log(
             LogChunk(run=run, offset=request.offset, lines=lines)
         )

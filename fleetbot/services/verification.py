@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import datetime
 from typing import TypeVar
 
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, Receipt, ReceiptId, Task, Verdict
 from fleetbot.domain.receipts import (
-    CommitFact,
     Expectation,
     Facts,
     Finding,
@@ -25,7 +23,7 @@ from fleetbot.domain.receipts import (
 )
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import Forbidden, ForgeError, NotFound
-from fleetbot.forge.models import Commit, CommitStatus, PullRequest, Review
+from fleetbot.forge.models import CommitStatus, PullRequest, Review
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import STATUS_CONTEXT
 from fleetbot.store.journal import StoreUnavailable
@@ -200,6 +198,8 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         head_branch=_head_branch(pull),
         head_sha=pull.head.sha,
         head_repo=pull.head.repo.full_name if pull.head.repo else "",
+        draft=pull.draft,
+        merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
     )
 
 
@@ -215,7 +215,7 @@ def _login(pull: PullRequest) -> str:
 
 async def _changes(
     client: ForgeClient, repo: str, pull: PullRequest
-) -> tuple[tuple[str, ...] | Unread, tuple[CommitFact, ...] | Unread]:
+) -> tuple[tuple[str, ...] | Unread, tuple[str, ...] | Unread]:
     """Files and commits, both of the head that `pull` shows, or neither.
 
     Forgejo reads the head from the branch, but these from `refs/pull/N/head`, which follows a push
@@ -246,26 +246,13 @@ async def _files(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[str
     return tuple(dict.fromkeys(names))
 
 
-async def _commits(
-    client: ForgeClient, repo: str, pull: PullRequest
-) -> tuple[CommitFact, ...] | Unread:
+async def _commits(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[str, ...] | Unread:
     """Newest first. A branch without commits of its own stands where it left its base."""
     commits = await client.pull_commits(repo, pull.number)
     newest = commits[0].sha if commits else pull.merge_base
     if newest != pull.head.sha and _still_follows(pull):
         return not_shown_yet(pull.head.sha)
-    dates = [_committed(commit) for commit in commits]
-    if None in dates:
-        return Unread("Forgejo does not date one of the commits.")
-    return tuple(
-        CommitFact(sha=commit.sha, committed_at=int(date.timestamp() * 1000))
-        for commit, date in zip(commits, dates, strict=True)
-        if date is not None
-    )
-
-
-def _committed(commit: Commit) -> datetime | None:
-    return commit.commit.committer.date or commit.created
+    return tuple(commit.sha for commit in commits)
 
 
 async def _reviews(client: ForgeClient, repo: str, number: int) -> tuple[ReviewFact, ...]:

@@ -205,3 +205,14 @@ def test_reasons_in_the_pages_exist() -> None:
     codes = re.findall(r"`([a-z_]+)`", " ".join(named))
     assert codes
     assert set(codes) <= set(ReasonCode)
+
+
+def test_the_threat_model_names_tests_that_there_are_and_all_of_the_hostile_ones() -> None:
+    page = (ROOT / "docs" / "explanation" / "security.md").read_text("utf-8")
+    suite = "".join(
+        path.read_text("utf-8") for path in (ROOT / "tests" / "hostile").glob("test_*.py")
+    )
+    there = set(re.findall(r"^async def (test_\w+)\(", suite, re.MULTILINE))
+    named = set(re.findall(r"`(test_\w+)`", page))
+
+    assert named == there

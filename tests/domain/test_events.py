@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.lookup import Draft
-from fleetbot.domain.model import Agent
+from fleetbot.domain.model import Agent, AgentStatus, TaskState, Usage
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.state import agent_stream, task_stream
+from fleetbot.domain.state import FleetState, agent_stream, task_stream
 from tests.domain.builders import A1, R1, T1, running
 
 KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)
@@ -104,3 +105,44 @@ def test_an_agent_as_it_was_kept_before_is_read() -> None:
         "registered_at":1,"parked_until":9,"draining":true}"""
     agent = msgspec.json.decode(kept, type=Agent)
     assert (agent.parked_until, agent.parked_for, agent.unwell) == (9, None, None)
+
+
+OLD_JOURNAL = Path(__file__).parents[1] / "data" / "journal-0.1.txt"
+"""One line of each kind as 0.1 wrote them: the stream, and the event."""
+
+
+def old_lines() -> list[tuple[str, str]]:
+    lines = OLD_JOURNAL.read_text().splitlines()
+    return [(stream, line) for stream, _, line in (line.partition(" ") for line in lines)]
+
+
+@pytest.mark.parametrize(("stream", "line"), old_lines())
+def test_what_the_first_version_wrote_is_read_and_would_be_written_so_again(
+    stream: str, line: str
+) -> None:
+    assert ev.encode(ev.decode(line)).decode() == line, f"the hash of {stream} would be another"
+
+
+def test_a_journal_of_the_first_version_leads_to_where_it_led_then() -> None:
+    state = FleetState()
+    for seq, (stream, line) in enumerate(old_lines(), 1):
+        recorded = ev.Recorded(
+            seq=seq,
+            stream=stream,
+            version=state.version(stream) + 1,
+            at=1_000 + seq,
+            actor="timer",
+            cause="",
+            event=ev.decode(line),
+        )
+        state.apply(recorded)
+
+    task, agent = state.tasks[T1], state.agents[A1]
+    assert (task.state, task.receipt, task.attempt) == (TaskState.COMPLETED, "c2", 2)
+    assert task.spent == Usage(
+        input_tokens=2000, output_tokens=400, cached_tokens=100, cost_usd=0.5
+    )
+    assert [run.number for run in state.runs.values() if run.task == T1] == [1, 2, 3]
+    assert agent.status is AgentStatus.DEREGISTERED
+    assert agent.unwell is None
+    assert agent.faults == 0

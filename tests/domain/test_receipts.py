@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fleetbot.domain.receipts import (
-    CommitFact,
     Expectation,
     Facts,
     Finding,
@@ -47,7 +46,7 @@ PULL = PullFacts(
 FACTS = Facts(
     pull=PULL,
     files=("door.py", "tests/test_door.py"),
-    commits=(CommitFact(sha=HEAD, committed_at=START + 1),),
+    commits=(HEAD,),
     reviews=(ReviewFact(reviewer="ada", state="APPROVED"),),
     author_may_write=True,
     ci="success",
@@ -67,10 +66,6 @@ def pull(**fields: Any) -> Facts:
     return with_facts(FACTS, pull=replace(PULL, **fields))
 
 
-def commits(*facts: tuple[str, int]) -> Facts:
-    return with_facts(FACTS, commits=tuple(CommitFact(sha=s, committed_at=at) for s, at in facts))
-
-
 def reviews(*states: str) -> Facts:
     return with_facts(FACTS, reviews=tuple(ReviewFact(reviewer="ada", state=s) for s in states))
 
@@ -87,12 +82,17 @@ def test_a_receipt_that_holds_is_verified() -> None:
 
 
 HOLDS: dict[str, Facts] = {
-    "merged already": pull(state="closed", merged=True),
+    "merged already": pull(state="closed", merged=True, merged_at=START + 1),
+    "merged at once, by a clock that is a little slow": pull(
+        state="closed", merged=True, merged_at=START - 300_000
+    ),
+    "a title that is a draft's, of what was merged": pull(
+        state="closed", merged=True, merged_at=START + 1, draft=True
+    ),
     "the repository in another case": pull(head_repo="Team/App"),
     "the issue by its address": pull(body=f"See {URL}"),
     "the issue in the title": pull(title="Mend the door (#12)", body=""),
-    "several commits": commits((OTHER, START), (HEAD, START + 1)),
-    "a clock that is a little slow": commits((HEAD, START - 300_000)),
+    "several commits": with_facts(FACTS, commits=(HEAD, OTHER)),
     "no review": reviews(),
     "a comment only": reviews("COMMENT"),
     "a path that only looks forbidden": files(".forgejoined", "my.locked", "src/secrets.py"),
@@ -120,13 +120,13 @@ BREAKS: dict[str, tuple[Facts, str]] = {
     "a head that came after the merge": (
         with_facts(
             pull(state="closed", merged=True),
-            commits=(CommitFact(sha=OTHER, committed_at=START + 1),),
+            commits=(OTHER,),
         ),
         "is not a commit of the pull request",
     ),
-    "old commits": (
-        commits((HEAD, START), (OTHER, START - 300_001)),
-        "older than the task's first run: 000000000000.",
+    "merged before anything was begun": (
+        pull(state="closed", merged=True, merged_at=START - 300_001),
+        "was merged before the task's first run",
     ),
     "an empty diff": (with_facts(FACTS, files=()), "its diff is empty"),
     "a forbidden folder": (files(".forgejo/workflows/ci.yml"), "`.forgejo/workflows/ci.yml`"),
@@ -172,6 +172,13 @@ def test_long_lists_of_files_are_cut() -> None:
     finding = found(files=tuple(f"f{n}.py" for n in range(9)))
     assert isinstance(finding, Refuted)
     assert finding.reasons[0].endswith("`f4.py` and 4 more.")
+
+
+def test_a_draft_is_not_done_until_somebody_says_that_it_is() -> None:
+    finding = found(pull(draft=True))
+    assert isinstance(finding, Unknown)
+    assert "is a draft: somebody has to say that it is ready." in finding.unread[0]
+    assert not finding.soon
 
 
 # accounts
@@ -252,12 +259,12 @@ def test_without_the_pull_request_nothing_is_known() -> None:
     assert found(with_facts(FACTS, pull=AWAY, files=())) == Unknown(unread=("Forgejo is away.",))
 
 
-@pytest.mark.parametrize("shown", [commits(), commits((OTHER, START))], ids=["none", "old ones"])
+@pytest.mark.parametrize("shown", [(), (OTHER,)], ids=["none", "old ones"])
 def test_the_head_of_an_open_pull_request_that_is_no_commit_of_it_yet_will_be_soon(
-    shown: Facts,
+    shown: tuple[str, ...],
 ) -> None:
     yet = "Forgejo does not show the changes of commit 5eb63bbbe01e yet."
-    assert found(shown) == Unknown(unread=(yet,), soon=True)
+    assert found(with_facts(FACTS, commits=shown)) == Unknown(unread=(yet,), soon=True)
 
 
 def test_a_reason_that_covers_several_facts_is_given_once() -> None:

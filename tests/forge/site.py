@@ -19,6 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.payloads import Delivery, parse_delivery, verify_signature
 from tests.forge.recorder import Recorder
 
@@ -83,6 +84,16 @@ class Site:
         ):
             assert response.ok, f"{method} {path}: {response.status} {await response.text()}"
             return await response.json() if response.status != 204 else None
+
+    async def merge(self, person: Person, repo: str, number: int, sha: str) -> None:
+        """Merge as soon as Forgejo has found out whether that can be: until then it answers 405."""
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    return await person.forge.merge_pull(repo, number, head_sha=sha)
+                except ForgeError as problem:
+                    if problem.status != 405:
+                        raise
 
     async def push(
         self, repo: str, person: Person, branch: str, files: dict[str, str | None], message: str

@@ -121,7 +121,7 @@ async def test_a_pull_request_is_told_of_from_push_to_merge(
     await receiver.until(lambda arrived: ("pull_request_sync", "synchronized") in kinds(arrived))
     await ann.forge.create_review(hooked, pull.number, "APPROVED", "Good")
     await bot.forge.create_comment(hooked, pull.number, "thanks")
-    await ann.forge.merge_pull(hooked, pull.number, head_sha=sha)
+    await site.merge(ann, hooked, pull.number, sha)
     wanted = {
         ("push", ""),
         ("create", ""),

@@ -154,6 +154,35 @@ def test_a_team_writes_if_it_may_write_code(team: Team, writes: bool) -> None:
     assert team.may_write is writes
 
 
+async def test_a_quick_look_tells_where_branches_are_and_what_is_kept(
+    scene: Scene, forge: Forge
+) -> None:
+    main = scene.on_forge("rev-parse", "main").strip()
+    ours = await scene.forge.commit(REPO, BRANCH, {"a.txt": "a"}, "A", by="fleet")
+    await scene.forge.commit(REPO, f"{BRANCH}-2", {"a.txt": "a"}, "A", by="fleet")
+    for ref in ("refs/fleet/t/3", "refs/fleet/t2/1"):
+        scene.on_forge("update-ref", ref, main)
+
+    names = ("refs/heads/main", f"refs/heads/{BRANCH}", "refs/heads/none", "refs/fleet/t/*")
+    told = await forge.refs.look(REPO, names)
+
+    assert told == {
+        "refs/heads/main": main,
+        f"refs/heads/{BRANCH}": ours,
+        "refs/fleet/t/3": main,
+    }
+
+
+async def test_a_quick_look_that_fails_tells_nothing(
+    scene: Scene, forge: Forge, proxy: str
+) -> None:
+    scene.forge.fail_next("GET", "/branches/main$", 500)
+    assert await forge.refs.look(REPO, ["refs/heads/main"]) is None
+    async with aiohttp.ClientSession() as http:
+        elsewhere = Forge(http, proxy, lambda: scene.fleet)
+        assert await elsewhere.refs.look(REPO, ["refs/heads/main"]) is None
+
+
 async def test_a_pull_request_is_found_before_it_is_made(scene: Scene, forge: Forge) -> None:
     head = await scene.forge.commit(REPO, BRANCH, {"a.txt": "a"}, "A", by="fleet")
 

@@ -94,6 +94,27 @@ async def test_a_provider_that_is_away_costs_one_run_and_a_pause_which_people_ca
     assert second.run not in scene.orchestrator.failures
 
 
+async def test_a_token_that_a_finished_run_waits_for_is_told_of_though_no_slot_is_free(
+    scene: Scene, fifo: Fifo
+) -> None:
+    token, order = scene.root / "forge-token", await scene.order()
+    token.write_text(scene.fleet)
+    await scene.orchestrator.assign(order)
+
+    script = f"echo at work; read go < {fifo.path}; {WRITES_A_FILE}"
+    async with scene.runner(script, forge=f'token_file = "{token}"'):
+        await scene.orchestrator.until(at_work(order.run))
+        token.write_text("revoked")
+        fifo.tell()
+        await scene.orchestrator.until(lambda o: "forge_login_failed" in ills(o.registered[-1]))
+        assert order.run not in scene.orchestrator.failures
+        token.write_text(scene.forge.add_token("fleet"))
+        await scene.settled(order)
+        await scene.orchestrator.until(lambda o: ills(o.registered[-1]) == [])
+
+    assert scene.orchestrator.failures == {}
+
+
 async def test_a_full_disk_is_found_before_a_run_is_taken(scene: Scene) -> None:
     order = await scene.order()
     await scene.orchestrator.assign(order)
@@ -119,7 +140,7 @@ async def test_a_fault_of_the_runner_has_a_reason_of_its_own(scene: Scene) -> No
 
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.RUNNER_FAILED
-    assert "process.py, line" in failure.detail
+    assert "folders.py, line" in failure.detail
     assert str(home) not in failure.detail
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from fleetbot.devkit.docs.markdown import code, codes, prose, table
+from fleetbot.domain.reasons import ReasonCode
 
 Shape = Mapping[str, Any]
 
@@ -47,8 +48,15 @@ def words(shape: Shape) -> str:
     if options := shape.get("anyOf"):
         return " or ".join(map(words, options))
     if values := shape.get("enum"):
-        return " or ".join(code(value) for value in values)
+        return " or ".join(_alternatives(values))
     return ", ".join(filter(None, [_kind(shape), _limits(shape), shape.get("description", "")]))
+
+
+def _alternatives(values: Sequence[str]) -> list[str]:
+    """Each value; all reasons together as one."""
+    if not set(ReasonCode) <= set(values):
+        return [code(value) for value in values]
+    return [_REASONS, *(code(value) for value in values if value not in set(ReasonCode))]
 
 
 def _kind(shape: Shape) -> str:

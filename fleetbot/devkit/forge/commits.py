@@ -50,6 +50,15 @@ async def get_branch(call: Call) -> web.Response:
     return answer(await git_shapes.branch(call.world, call.repo, name, sha, call.access))
 
 
+async def list_refs(call: Call) -> web.Response:
+    """All whose names begin so."""
+    wanted = call.part("ref")
+    found = await call.repo.git.refs_below(f"refs/{wanted}")
+    if not found:
+        raise ApiError(404, NOT_FOUND)
+    return answer([git_shapes.ref(call.world, call.repo, *row) for row in found.items()])
+
+
 async def create_status(call: Call) -> web.Response:
     sha = await _resolve(call, call.part("sha"))
     state = call.required("state")
@@ -109,6 +118,7 @@ _R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", f"{_R}/git/commits/{{sha}}", get_commit),
     Route("GET", f"{_R}/compare/{{basehead:.+}}", compare),
+    Route("GET", f"{_R}/git/refs/{{ref:.+}}", list_refs),
     Route("GET", f"{_R}/branches", list_branches),
     Route("GET", f"{_R}/branches/{{branch:.+}}", get_branch),
     Route("POST", f"{_R}/statuses/{{sha}}", create_status, Access.WRITE),

@@ -102,6 +102,12 @@ class GitRepository:
         )
         return {name: sha for sha, _, name in (line.partition(" ") for line in out.splitlines())}
 
+    async def refs_below(self, prefix: str) -> dict[str, str]:
+        """Those whose full names begin so, of any kind."""
+        out = await self._text("for-each-ref", "--format=%(objectname) %(refname)")
+        found = {name: sha for sha, _, name in (line.partition(" ") for line in out.splitlines())}
+        return {name: sha for name, sha in found.items() if name.startswith(prefix)}
+
     async def resolve(self, name: str) -> str | None:
         """The commit of a branch, tag or hash."""
         for candidate in (f"refs/heads/{name}", f"refs/tags/{name}", name):

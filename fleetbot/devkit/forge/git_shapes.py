@@ -39,6 +39,15 @@ def changed_file(world: World, repo: Repo, sha: str, change: FileChange) -> Json
     return {**shape, "previous_filename": change.previous} if change.previous else shape
 
 
+def ref(world: World, repo: Repo, name: str, sha: str) -> Json:
+    api = f"{world.url}/api/v1/repos/{repo.full_name}/git"
+    return {
+        "ref": name,
+        "url": f"{api}/{name}",
+        "object": {"type": "commit", "sha": sha, "url": f"{api}/commits/{sha}"},
+    }
+
+
 _UNSIGNED = {
     "verified": False,
     "reason": "gpg.error.not_signed_commit",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -92,7 +91,7 @@ class LiveDriver:
     def _say(self, text: str) -> Sequence[Step]:
         self._sent += 1
         message = {"role": "user", "content": text}
-        return [_send({"type": "user", "message": message, "parent_tool_use_id": None})]
+        return [Send.json({"type": "user", "message": message, "parent_tool_use_id": None})]
 
     def answer(self, question: str, answer: Answer) -> Sequence[Step] | None:
         request_id = question.partition(":")[0]
@@ -116,7 +115,7 @@ class LiveDriver:
         if not self._messages.session:
             return []
         request = {"subtype": "interrupt"}
-        return [_send({"type": "control_request", "request_id": "stop", "request": request})]
+        return [Send.json({"type": "control_request", "request_id": "stop", "request": request})]
 
     def exited(self, code: int) -> Iterable[Step]:
         return self._messages.exited(code)
@@ -190,13 +189,9 @@ def _begins_a_turn(message: Mapping[str, Any]) -> bool:
     return message.get("type") == "assistant" and message.get("parent_tool_use_id") is None
 
 
-def _send(message: Mapping[str, Any]) -> Send:
-    return Send(json.dumps(message))
-
-
 def _respond(request_id: str, response: Mapping[str, Any]) -> Send:
     body = {"subtype": "success", "request_id": request_id, "response": response}
-    return _send({"type": "control_response", "response": body})
+    return Send.json({"type": "control_response", "response": body})
 
 
 def _allow(request_id: str, tool_input: Mapping[str, Any]) -> Send:
@@ -209,4 +204,4 @@ def _deny(request_id: str, why: str) -> Send:
 
 def _refuse(request_id: str, why: str) -> Send:
     body = {"subtype": "error", "request_id": request_id, "error": why}
-    return _send({"type": "control_response", "response": body})
+    return Send.json({"type": "control_response", "response": body})

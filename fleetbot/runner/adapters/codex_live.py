@@ -9,7 +9,6 @@ and while one of them works the run is not over; but they do not speak for it.
 from __future__ import annotations
 
 import itertools
-import json
 import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +17,9 @@ from typing import Any
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.codex_asks import Asks
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
-from fleetbot.runner.adapters.codex_items import Items, command_summary
+from fleetbot.runner.adapters.codex_items import Items
 from fleetbot.runner.adapters.codex_usage import Ledger
 from fleetbot.runner.session.contract import (
     Answer,
@@ -27,19 +27,15 @@ from fleetbot.runner.session.contract import (
     LaunchSpec,
     LimitReached,
     LogLine,
-    Question,
-    QuestionWithdrawn,
     SessionStarted,
     Used,
 )
 from fleetbot.runner.session.driver import Hangup, Rested, Resumed, Retrying, Send, Step
-from fleetbot.runner.session.text import OutputTail, from_a_person, in_words, json_object, shortened
+from fleetbot.runner.session.text import OutputTail, from_a_person, in_words, json_object
 
 API_KEY = "CODEX_API_KEY"  # read by `codex exec` itself, but not by the app-server
 _CLIENT = {"name": "fleetbot", "title": "fleetbot", "version": "1"}
-_NOT_SUPPORTED = {"code": -32601, "message": "not supported by this client"}
 _FULL = 100
-_APPROVALS = ("item/commandExecution/requestApproval", "item/fileChange/requestApproval")
 
 Handler = Callable[[Mapping[str, Any]], Iterable[Step]]
 
@@ -51,15 +47,6 @@ class Thread(msgspec.Struct, frozen=True):
     approvalPolicy: str
     sandbox: str
     model: str | None = None
-
-
-class _Open(msgspec.Struct):
-    """A server request that waits for people; `waiting` and `answers` by the question's id."""
-
-    id: Any
-    approval: bool
-    waiting: dict[str, str]
-    answers: dict[str, Any]
 
 
 class AppServerDriver:
@@ -79,7 +66,7 @@ class AppServerDriver:
         self._tail = OutputTail()
         self._numbers = itertools.count(1)
         self._calls: dict[int, tuple[Handler, Handler]] = {}
-        self._open: dict[str, _Open] = {}
+        self._asks = Asks(spec.permissions, self._changes_of)
         self._thread_id = ""
         self._turn = ""
         self._others: set[str] = set()  # sub-agents whose turn is on
@@ -100,7 +87,7 @@ class AppServerDriver:
         if "method" in message:
             params = message.get("params") or {}
             if "id" in message:
-                return self._asked(message["id"], message["method"], params)
+                return self._asks.asked(message["id"], message["method"], params)
             return self._notified(message["method"], params)
         succeeded, failed = self._calls.pop(message["id"], (_ignore, _ignore))
         return failed(message["error"]) if "error" in message else succeeded(message["result"])
@@ -129,21 +116,12 @@ class AppServerDriver:
         return [self._call("turn/steer", params, self._steered, lambda _: self._new_turn(text))]
 
     def answer(self, question: str, answer: Answer) -> Sequence[Step] | None:
-        request = self._open.get(question.partition(":")[0])
-        if request is None or question not in request.waiting:
-            return None
-        asked = request.waiting.pop(question)
-        if request.approval:
-            request.answers["decision"] = "accept" if answer.verdict == "allow" else "decline"
-        elif answer.verdict == "allow":
-            request.answers[asked] = {"answers": [answer.text]}
-        if request.waiting:
-            return []
-        del self._open[question.partition(":")[0]]
-        result = request.answers if request.approval else {"answers": request.answers}
+        steps = self._asks.answer(question, answer)
+        if not steps:
+            return steps
         # The protocol has no place for a reason, so it follows as a message.
         why = self.steer(answer.text) if answer.verdict == "deny" and answer.text else []
-        return [_send({"id": request.id, "result": result}), *why]
+        return [*steps, *why]
 
     def interrupt(self) -> Sequence[Step]:
         if not self._turn:
@@ -154,7 +132,7 @@ class AppServerDriver:
     # Opening the conversation
 
     def _initialized(self, result: Mapping[str, Any]) -> Iterable[Step]:
-        yield _send({"method": "initialized"})
+        yield Send.json({"method": "initialized"})
         if key := self._spec.env.get(API_KEY):
             login = {"type": "apiKey", "apiKey": key}
             yield self._call("account/login/start", login, self._logged_in)
@@ -212,7 +190,7 @@ class AppServerDriver:
     # Notifications
 
     def _notified(self, method: str, params: Mapping[str, Any]) -> Iterable[Step]:
-        thread = str(params.get("threadId") or self._thread_id)
+        thread = self._thread_of(params)
         match method:
             case "item/started":
                 return self._items[thread].started(params["item"])
@@ -228,7 +206,7 @@ class AppServerDriver:
             case "warning":
                 return [LogLine(params["message"], "system")]
             case "serverRequest/resolved":
-                return self._resolved(str(params["requestId"]))
+                return self._asks.resolved(str(params["requestId"]))
             case "turn/started" if thread != self._thread_id:
                 self._others.add(thread)
                 self._ledger.begin(thread)
@@ -277,53 +255,13 @@ class AppServerDriver:
         resets = [windows[name]["resetsAt"] for name in full if windows[name].get("resetsAt")]
         return LimitReached(full[0] if full else "account", max(resets, default=None))
 
-    # Requests of the server
-
-    def _asked(self, request_id: Any, method: str, params: Mapping[str, Any]) -> Iterable[Step]:
-        if method in _APPROVALS:
-            return self._approval(request_id, params)
-        if method == "item/tool/requestUserInput":
-            return self._question(request_id, params)
-        return [_send({"id": request_id, "error": _NOT_SUPPORTED})]
-
-    def _approval(self, request_id: Any, params: Mapping[str, Any]) -> Iterable[Step]:
-        thread = str(params.get("threadId") or self._thread_id)
-        changes = self._items[thread].changes(params["itemId"])
-        if "command" in params:
-            title = f"command: {command_summary(params['command'] or '')}"
-        else:
-            title = f"edit: {shortened(', '.join(c['path'] for c in changes or ()))}"
-        if self._spec.permissions != "ask":
-            decision = "accept" if self._spec.permissions == "bypass" else "decline"
-            return [_send({"id": request_id, "result": {"decision": decision}})]
-        key = str(request_id)
-        self._open[key] = _Open(request_id, True, {key: ""}, {})
-        request = {**params, **({"changes": changes} if changes else {})}
-        options = ("allow", "deny")
-        return [Question(id=key, kind="permission", title=title, request=request, options=options)]
-
-    def _question(self, request_id: Any, params: Mapping[str, Any]) -> Iterable[Step]:
-        if self._spec.permissions == "deny":
-            return [_send({"id": request_id, "result": {"answers": {}}})]
-        key, questions = str(request_id), params["questions"]
-        ids = {f"{key}:{n}": question["id"] for n, question in enumerate(questions)}
-        self._open[key] = _Open(request_id, False, ids, {})
-        return [
-            Question(
-                id=f"{key}:{n}",
-                kind="question",
-                title=question["question"],
-                request=question,
-                options=tuple(option["label"] for option in question.get("options") or ()),
-            )
-            for n, question in enumerate(questions)
-        ]
-
-    def _resolved(self, key: str) -> Iterable[Step]:
-        request = self._open.pop(key, None)
-        return [QuestionWithdrawn(question) for question in request.waiting] if request else []
-
     # Wire
+
+    def _thread_of(self, params: Mapping[str, Any]) -> str:
+        return str(params.get("threadId") or self._thread_id)
+
+    def _changes_of(self, params: Mapping[str, Any]) -> Any:
+        return self._items[self._thread_of(params)].changes(params["itemId"])
 
     def _here(self) -> dict[str, Any]:
         return {"threadId": self._thread_id}
@@ -333,7 +271,7 @@ class AppServerDriver:
     ) -> Send:
         number = next(self._numbers)
         self._calls[number] = (succeeded, failed or self._refused)
-        return _send({"id": number, "method": method, "params": params})
+        return Send.json({"id": number, "method": method, "params": params})
 
     def _refused(self, error: Mapping[str, Any]) -> Iterable[Step]:
         # A late message that finds no turn does not undo the turn that ended well.
@@ -352,7 +290,3 @@ def _input(text: str) -> list[dict[str, str]]:
 
 def _ignore(result: Mapping[str, Any]) -> Iterable[Step]:
     return []
-
-
-def _send(message: Mapping[str, Any]) -> Send:
-    return Send(json.dumps(message))

@@ -9,6 +9,7 @@ import aiohttp
 from fleetbot.runner.forge.http import Calls, repo_path
 from fleetbot.runner.forge.people import People, Trust
 from fleetbot.runner.forge.pulls import Pulls
+from fleetbot.runner.forge.refs import Refs
 from fleetbot.runner.forge.shapes import Comment, Issue, PullRequest, User
 
 __all__ = ["Comment", "Forge", "Issue", "PullRequest", "Trust"]
@@ -35,6 +36,7 @@ class Forge:
         self._calls = Calls(http, url, token, delays=delays)
         self._people = People(self._calls, trusted)
         self.pulls = Pulls(self._calls)
+        self.refs = Refs(self._calls)
 
     async def login(self) -> str:
         """Whose token it is; empty where the token may not ask (it is limited to repositories)."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +23,7 @@ _CONFIG = """\
 	bare = {bare}
 	logAllRefUpdates = false
 """
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SHA256 = "[extensions]\n\tobjectFormat = sha256\n"
 _LFS = """\
 [filter "lfs"]
@@ -61,6 +64,38 @@ def write(path: Path, text: str) -> None:
     fresh = path.with_name(f"{path.name}.fresh")
     fresh.write_text(text, "utf-8")
     fresh.rename(path)
+
+
+def refs(path: Path, *folders: str) -> dict[str, str]:
+    """The refs below these folders (`refs/heads`) and their commits, without starting git.
+
+    Only for repositories that no agent can write. What is broken is left out.
+    """
+    loose = dict(_loose_refs(path, folders))
+    found = {**_packed_refs(path), **loose}  # in this order none is missed that is being packed
+    return {
+        ref: commit
+        for ref, commit in found.items()
+        if _COMMIT.fullmatch(commit) and any(ref.startswith(f"{name}/") for name in folders)
+    }
+
+
+def _loose_refs(path: Path, folders: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in folders:
+        for folder, _, files in os.walk(path / name):
+            for file in files:
+                place = Path(folder, file)
+                with contextlib.suppress(FileNotFoundError):
+                    yield str(place.relative_to(path)), place.read_text("utf-8", "replace").strip()
+
+
+def _packed_refs(path: Path) -> dict[str, str]:
+    try:
+        text = (path / "packed-refs").read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return {}
+    lines = (line.partition(" ") for line in text.splitlines())
+    return {name: commit for commit, _, name in lines}
 
 
 def format_of(commit: str) -> ObjectFormat:

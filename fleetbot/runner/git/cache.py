@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,13 +45,18 @@ class OnForge:
     refs: dict[str, str] = field(default_factory=dict)
 
 
+Look = Callable[[Sequence[str]], Awaitable[Mapping[str, str] | None]]
+"""A quick answer to where these refs are, `refs/x/*` for all below; None where it has none."""
+
+
 class Cache:
     """One repository. Safe for concurrent runs; a fetch that others wait for is shared."""
 
-    def __init__(self, git: Git, directory: Path, url: str) -> None:
+    def __init__(self, git: Git, directory: Path, url: str, look: Look | None = None) -> None:
         self.url = url
         self.directory = directory
         self._git = git
+        self._look = look
         self._lock = asyncio.Lock()
         self._failures = 0
 
@@ -87,7 +92,11 @@ class Cache:
         `kept` are the patterns of the refs that keep the task's work. Raises RunFailed.
         """
         wanted = [f"refs/heads/{name}" for name in (base, branch) if name]
+        kept = tuple(kept)
         self.directory.mkdir(parents=True, exist_ok=True)
+        told = await self._look([*wanted, *kept]) if base and self._look else None
+        if told and wanted[0] in told:
+            return _on_forge(dict(told), base, branch, self.url)
         try:
             said = await self._git(
                 *("ls-remote", "--symref", self.url, "HEAD", *wanted, *kept),
@@ -123,7 +132,7 @@ class Cache:
 
     async def _hold(self, newest: OnForge, format: bare.ObjectFormat) -> None:
         await self._prepare(format)
-        if await self._lacks(newest):
+        if self._lacks(newest):
             await self._fetch(newest, format)
 
     async def is_mended(self) -> bool:
@@ -133,13 +142,6 @@ class Cache:
                 return False
             self._retire()
             return True
-
-    async def remote_refs(self) -> dict[str, str]:
-        """The forge's branches and tags, by full names."""
-        said = await self._in(
-            "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags"
-        )
-        return dict(line.split(" ") for line in said.splitlines())
 
     async def remove_unused(self, borrowed: set[Path], oldest_kept: float) -> None:
         """Remove generations from which nothing borrows: older ones, and the newest if it is old.
@@ -184,12 +186,8 @@ class Cache:
         if self.path.exists():
             (self.path / _RETIRED).touch()
 
-    async def _lacks(self, newest: OnForge) -> bool:
-        if not self.path.exists():
-            return True
-        names = list(newest.refs)
-        said = await self._in("for-each-ref", "--format=%(objectname) %(refname)", *names)
-        known = {name: commit for commit, _, name in (x.partition(" ") for x in said.splitlines())}
+    def _lacks(self, newest: OnForge) -> bool:
+        known = bare.refs(self.path, "refs")
         return any(known.get(name) != commit for name, commit in newest.refs.items())
 
     async def _fetch(self, newest: OnForge, format: bare.ObjectFormat) -> None:

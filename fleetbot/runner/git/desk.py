@@ -94,15 +94,17 @@ class Desk:
         """The text of a `.git` that leads here."""
         return f"gitdir: {self.path}\n"
 
-    async def refs(self) -> dict[str, str]:
+    def refs(self) -> dict[str, str]:
         """What is noted here, by full names."""
-        said = await self.run("for-each-ref", "--format=%(refname) %(objectname)", _REFS)
-        return dict(line.split(" ") for line in said.splitlines())
+        return bare.refs(self.path, _REFS)
 
-    async def note(self, commit: str, *refs: str, forget: Iterable[str] = ()) -> None:
-        """Make the refs this commit, and others none."""
-        lines = [f"update {ref} {commit}" for ref in refs] + [f"delete {ref}" for ref in forget]
-        await self.run("update-ref", "--stdin", given="\n".join([*lines, ""]).encode())
+    def note(self, commit: str, *refs: str, forget: Iterable[str] = ()) -> None:
+        """Make the refs this commit, which is here, and others none."""
+        (self.path / _REFS).mkdir(parents=True, exist_ok=True)
+        for ref in refs:
+            bare.write(self.path / ref, f"{commit}\n")
+        for ref in forget:
+            (self.path / ref).unlink(missing_ok=True)
 
     async def has(self, commit: str) -> bool:
         try:
@@ -190,7 +192,7 @@ class Desk:
             await self.run("pack-objects", "--quiet", "--revs", pack, given=wanted.encode())
         refs = {
             name.replace("refs/heads/", "refs/remotes/origin/", 1): value
-            for name, value in (await self.cache.remote_refs()).items()
+            for name, value in bare.refs(self.cache.path, "refs/heads", "refs/tags").items()
         }
         await asyncio.to_thread(
             task.make, fresh, branch=branch, commit=commit, refs=refs, index=self.index
@@ -212,7 +214,7 @@ class Desk:
                 f"the agent's repository holds {problem}; commit the work to a branch without "
                 "what is large, delete the other branches and run: git gc --prune=now",
             ) from None
-        await self.note(commit, WORK)
+        self.note(commit, WORK)
 
     async def _receive(self, task: TaskRepository, commit: str) -> None:
         incoming = self.path.with_suffix(".incoming")

@@ -91,6 +91,24 @@ async def check_sizes(desk: Desk, commit: str, known: Sequence[str], bounds: Bou
         )
 
 
+async def check_people(desk: Desk, commit: str, remote: str, base: str, fleet: str) -> None:
+    """That no commit of people's goes from the branch, whose head is `remote`. Raises RunFailed.
+
+    `fleet` is an email address. What was rebased or picked is there, as another commit.
+    """
+    if await desk.is_ancestor(remote, commit):
+        return
+    there = ("--cherry-pick", "--right-only", "--no-merges", f"{commit}...{remote}", f"^{base}")
+    said = await desk.run("log", "--format=%ce%x00%h by %an", *there)
+    commits = (line.partition("\0") for line in said.splitlines())
+    if dropped := [named for email, _, named in commits if email != fleet]:
+        _unfit(
+            f"{', '.join(dropped[:5])} was on the branch when the run began, and is not in the "
+            f"work: go on from it (git merge {remote[:10]}), and undo by a further commit what "
+            "should not be"
+        )
+
+
 async def _check_messages(desk: Desk, commit: str, known: Sequence[str]) -> None:
     not_these = [f"^{old}" for old in known]
     said = await desk.run("log", "-z", "--format=%h%n%B", commit, *not_these)

@@ -30,6 +30,11 @@ async def has_submodules(desk: Desk, commit: str) -> bool:
     return True
 
 
+def names_submodules(desk: Desk) -> bool:
+    """The same of what was just checked out, without starting git."""
+    return (desk.worktree / ".gitmodules").is_file()
+
+
 @asynccontextmanager
 async def without_submodules(desk: Desk) -> AsyncIterator[None]:
     """For git of others in the worktree: it looks into submodules by settings an agent wrote."""
@@ -145,6 +150,8 @@ def _has_any(folder: Path) -> bool:
 
 
 async def _uses_lfs(desk: Desk) -> bool:
+    if b".gitattributes" not in await asyncio.to_thread(desk.index.read_bytes):
+        return False
     tracked = await desk.in_tree("ls-files", "-z", "--", "*.gitattributes")
     return any(
         "filter=lfs" in _text_of(desk.worktree, name) for name in tracked.split("\0") if name

@@ -34,14 +34,13 @@ async def choose(desk: Desk, newest: OnForge) -> Start:
 
     Whoever could push to the branch may write there: people's commits are built upon.
     """
-    refs = await desk.refs()
+    refs = desk.refs()
     remote, notes = newest.branch, []
     kept = [commit for _, commit in newest.kept[-1:]]
     local = [refs[WORK]] if WORK in refs and await desk.has(refs[WORK]) else []
     if remote is None and PUSHED in refs:
         local = []
-        gone = await desk.has(refs[PUSHED])
-        kept = [x for x in kept if not (gone and await desk.is_ancestor(refs[PUSHED], x))]
+        kept = [x for x in kept if not await _in_line(desk, refs[PUSHED], x)]
         notes.append("the branch is gone from the forge, where it was: begun at the base")
     source: Literal["base", "branch", "kept"] = "base"
     commit, holds = newest.base_commit, [newest.base_commit]
@@ -58,6 +57,13 @@ async def choose(desk: Desk, newest: OnForge) -> Start:
     return Start(
         commit, newest.base, newest.base_commit, remote, source, tuple(holds), tuple(notes)
     )
+
+
+async def _in_line(desk: Desk, gone: str, kept: str) -> bool:
+    """Whether one of them goes on from the other: then neither is wanted."""
+    if not await desk.has(gone):
+        return False
+    return await desk.is_ancestor(gone, kept) or await desk.is_ancestor(kept, gone)
 
 
 async def _adds(desk: Desk, base: str, commit: str) -> bool:

@@ -109,7 +109,7 @@ class Tidying:
             return True
         task, desk = TaskRepository(slot), Desk(self._git, slot, self._cache(slot.repo))
         try:
-            refs = await desk.refs()
+            refs = desk.refs()
             saved = refs.get(SAVED)
             if saved is None or refs.get(WORK) != saved or task.unfinished() or task.has_stash():
                 return False

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import parts, untrusted
+from fleetbot.runner.git import leftovers, parts, untrusted
 from fleetbot.runner.git.bare import format_of
 from fleetbot.runner.git.cache import Cache, OnForge
 from fleetbot.runner.git.command import Git, GitFailed, Identity
@@ -27,14 +28,17 @@ from fleetbot.runner.git.slot import Slot, check_names, clear
 from fleetbot.runner.git.start import Start, choose, prove
 from fleetbot.runner.git.task_repository import Head, TaskRepository
 from fleetbot.runner.git.tidy import Tidied, Tidying
-from fleetbot.runner.git.worktree import Lent, Worktree, told
+from fleetbot.runner.git.worktree import Lent, Worktree, marked, told
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.wire import Assignment
 
 
 class Workspaces:
-    """Makes, lends and removes the worktrees under one root."""
+    """Makes, lends and removes the worktrees under one root.
+
+    `look` is quicker than git at telling where a repository's refs are, see `cache.Look`.
+    """
 
     def __init__(
         self,
@@ -44,6 +48,7 @@ class Workspaces:
         forge_url: str,
         identity: Identity,
         quota: Quota | None = None,
+        look: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str] | None]] | None = None,
     ) -> None:
         self._root = root
         self._config = config
@@ -52,6 +57,7 @@ class Workspaces:
         self._identity = identity
         self._hooks = Hooks(config.hooks, root.hooks_home, quota)
         self._bounds = Bounds(config.max_files, config.max_mb * MB)
+        self._look = look
         self._caches: dict[str, Cache] = {}
         self._slots: dict[str, asyncio.Lock] = {}
 
@@ -63,23 +69,30 @@ class Workspaces:
         *,
         keep_changes: bool,
         wrap: Wrap | None = None,
+        is_to_run: bool = True,
     ) -> AsyncIterator[Worktree]:
         """The task's worktree, this run's alone until it is left.
 
         `keep_changes`: what an earlier attempt left uncommitted stays, for a program that goes on
-        with its session. `wrap`: hooks run inside the agent's sandbox. Raises RunFailed.
+        with its session. `wrap`: hooks run inside the agent's sandbox. `is_to_run`: hooks get it
+        ready for a program. Raises RunFailed.
         """
         check_names(order)
         slot = Slot.of(self._root, order.repo, order.branch)
         async with self._lock(slot):
             slot.stamp("used")
-            slot.stamp("owed")
             worktree = await self._prepare(order, slot, keep_changes=keep_changes)
-            await self._run_first_hooks(slot, hook_env, wrap)
+            if is_to_run:
+                await self._run_first_hooks(slot, hook_env, wrap)
             try:
                 yield worktree
             finally:
                 slot.stamp("used")
+
+    def owes(self, order: Assignment) -> bool:
+        """Whether the task's work here may not be on the forge yet. Raises RunFailed."""
+        check_names(order)
+        return Slot.of(self._root, order.repo, order.branch).has("owed")
 
     def _lock(self, slot: Slot) -> asyncio.Lock:
         return self._slots.setdefault(str(slot.folder), asyncio.Lock())
@@ -139,14 +152,18 @@ class Workspaces:
         await desk.open(format_of(newest.base_commit))
         left = await _take_in(desk, task)
         start = await choose(desk, newest)
-        linked = await parts.has_submodules(desk, start.commit)
+        is_new = not lent.slot.worktree.is_dir()
+        linked = not is_new and await parts.has_submodules(desk, start.commit)
         as_left = keep_changes and not (linked or task.unfinished())
         as_left = as_left and untrusted.is_folder(lent.slot.folder, lent.slot.worktree.name)
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
+        if left is not None and not as_left and lent.slot.has("owed"):
+            start = await self._save(order, lent, newest, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
             await self._check_out(lent, start, anew=linked)
+            linked = linked or (is_new and parts.names_submodules(desk))
         borrowed = [c for c in (start.base_commit, start.remote) if c]
         await desk.make_task_repository(task, order.branch, start.commit, borrowed)
         if linked and self._config.submodules == "auto":
@@ -154,12 +171,13 @@ class Workspaces:
         await prove(desk, start, task.head().commit)
         on_forge = (start.base_commit, start.remote, *(commit for _, commit in newest.kept))
         saved = [SAVED] if start.commit in on_forge else []
-        await desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
+        desk.note(start.commit, WORK, *saved, forget=[] if start.remote else [PUSHED])
         if start.remote is not None:
-            await desk.note(start.remote, PUSHED)
+            desk.note(start.remote, PUSHED)
         earlier: tuple[str, ...] = ()
         if start.source != "base":
             earlier = await desk.subjects(start.commit, [start.base_commit])
+        lent.slot.stamp("owed")
         return Worktree(
             lent,
             branch=order.branch,
@@ -169,6 +187,26 @@ class Workspaces:
             earlier=earlier,
             as_left=as_left,
         )
+
+    async def _save(self, order: Assignment, lent: Lent, newest: OnForge, start: Start) -> Start:
+        """Where to begin once what an attempt left, which nobody could keep, is a commit too.
+
+        The runner was killed, or cut off: what is uncommitted is nowhere else.
+        """
+        desk = lent.desk
+        work = desk.refs()[WORK]
+        message = marked("Keep what was left uncommitted", order.run)
+        try:
+            made = await leftovers.commit_all(
+                desk, work, message, lent.identity, lent.bounds, strict=False
+            )
+        except RunFailed as failure:
+            said = f"what was left uncommitted is lost: {failure.detail}"
+            return replace(start, notes=(*start.notes, said))
+        if made is None:
+            return start
+        desk.note(made, WORK)
+        return await choose(desk, newest)
 
     async def _check_out(self, lent: Lent, start: Start, *, anew: bool) -> None:
         # Submodules have settings of their own, which the agent could write: they are made anew.
@@ -184,7 +222,8 @@ class Workspaces:
     def cache(self, repo: str) -> Cache:
         if repo not in self._caches:
             directory = self._root.repositories / repo
-            self._caches[repo] = Cache(self._git, directory, f"{self._forge_url}/{repo}.git")
+            look = partial(self._look, repo) if self._look else None
+            self._caches[repo] = Cache(self._git, directory, f"{self._forge_url}/{repo}.git", look)
         return self._caches[repo]
 
     def free_bytes(self) -> int:
@@ -208,12 +247,12 @@ async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:
     """What an earlier attempt left, as far as it can be read: it may be broken, or not there."""
     try:
         head = task.head()
-        known = (await desk.refs()).get(WORK)
+        known = desk.refs().get(WORK)
         await desk.take_in(task, head.commit)
     except (OSError, ValueError, RunFailed):
         return None
     if known and await desk.has(known) and await desk.is_ancestor(head.commit, known):
-        await desk.note(known, WORK)  # the runner's own commit of what had been left
+        desk.note(known, WORK)  # the runner's own commit of what had been left
     return head
 
 
@@ -222,7 +261,7 @@ async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
     if left.commit == start.commit:
         return True
     parents = (await desk.run("log", "-1", "--format=%P", start.commit)).split()
-    return parents == [left.commit] and (await desk.refs()).get(WORK) == start.commit
+    return parents == [left.commit] and desk.refs().get(WORK) == start.commit
 
 
 def _make_room(slot: Slot) -> None:
@@ -235,4 +274,3 @@ def _start_afresh(slot: Slot) -> None:
     """Leave all that is in the slot aside, where it is until its time has come."""
     slot.set_aside()
     slot.stamp("used")
-    slot.stamp("owed")

@@ -33,7 +33,8 @@ class Work:
     """What a run would hand over, measured from the base as it is on the forge now.
 
     `files` are those that differ from where it left the base, `subjects` the first lines of its
-    commits, oldest first, `notes` what people may want to know of it.
+    commits, oldest first, `notes` what people may want to know of it, `fleet` is the address of
+    its own commits.
     """
 
     head: str
@@ -41,11 +42,18 @@ class Work:
     files: tuple[str, ...]
     subjects: tuple[str, ...]
     notes: tuple[str, ...]
+    fleet: str
     desk: Desk = field(repr=False, compare=False)
 
     async def leaks(self, secrets: Mapping[str, str]) -> list[str]:
         """The names of those secrets that a push of it would carry. Raises RunFailed."""
         return await _leaks(self.desk, self.base_commit, self.head, secrets)
+
+    async def has_ours(self) -> bool:
+        """Whether some of its commits were made by the fleet. Raises RunFailed."""
+        with told("reading the commits", self.desk.path):
+            said = await self.desk.run("log", "--format=%ce", self.head, f"^{self.base_commit}")
+        return self.fleet in said.splitlines()
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,11 @@ class Worktree:
         self._number = number
         self._run = run
         self._remote = start.remote
+        self._kept: tuple[tuple[str, str], ...] = ()
+
+    def lend(self) -> None:
+        """A program is about to work in it: from here on the forge may not have all there is."""
+        self._lent.slot.stamp("owed")
 
     @property
     def git_dirs(self) -> tuple[Path, ...]:
@@ -150,7 +163,7 @@ class Worktree:
             )
             if made:
                 commit = made
-                await desk.note(made, WORK)
+                desk.note(made, WORK)
                 await self._show(made)
                 notes.append("committed what the agent left uncommitted")
         newest = await self._ask()
@@ -164,12 +177,16 @@ class Worktree:
         known = [newest.base_commit, *([newest.branch] if newest.branch else [])]
         known = [old for old in known if await desk.has(old)]
         await fitness.check(desk, fork, commit, known, lent.bounds)
+        if self._remote is not None:
+            fleet = lent.identity.email
+            await fitness.check_people(desk, commit, self._remote, newest.base_commit, fleet)
         return Work(
             commit,
             newest.base_commit,
             await desk.files(fork, commit),
             await desk.subjects(commit, [newest.base_commit]),
             tuple(notes),
+            lent.identity.email,
             desk,
         )
 
@@ -177,6 +194,7 @@ class Worktree:
         """What the forge has now, which is then at the desk as well."""
         newest = await self._lent.ask()
         self._lent.desk.borrow()
+        self._kept = newest.kept
         return newest
 
     async def _take_in(self) -> Head:
@@ -240,8 +258,20 @@ class Worktree:
         with self._told(f"pushing {self.branch}"):
             await push_branch(lent.desk, self.branch, work.head, self._remote, lent.identity.email)
             self._remote = work.head
-            await lent.desk.note(work.head, PUSHED)
-            await self._settle(work.head)
+            lent.desk.note(work.head, PUSHED)
+            self._settle(work.head)
+        # The branch has it now; whoever deletes that wants none of it.
+        with contextlib.suppress(RunFailed, GitFailed, OSError):
+            await forget(lent.desk, await self._kept_in(work.head))
+
+    async def _kept_in(self, head: str) -> list[tuple[str, str]]:
+        """What earlier attempts kept and this commit has too."""
+        desk = self._lent.desk
+        return [
+            (ref, commit)
+            for ref, commit in self._kept
+            if await desk.has(commit) and await desk.is_ancestor(commit, head)
+        ]
 
     async def keep(
         self, message: str, *, secrets: Mapping[str, str], forbidden: Sequence[str]
@@ -256,7 +286,7 @@ class Worktree:
             desk, newest = self._lent.desk, await self._ask()
             if await self._is_there(commit, newest):
                 if not notes:
-                    await self._settle(commit)
+                    self._settle(commit)
                 return None
             if why := await self._not_for_others(commit, newest, secrets, forbidden):
                 return Kept(commit, "", (*notes, f"kept on this machine only: {why}"))
@@ -265,7 +295,7 @@ class Worktree:
                 said = f"kept on this machine only; the forge said: {why}"
                 return Kept(commit, "", (*notes, said))
             if not notes:
-                await self._settle(commit)
+                self._settle(commit)
             return Kept(commit, ref, notes)
 
     async def _show(self, commit: str) -> None:
@@ -280,24 +310,24 @@ class Worktree:
                 lent.task, self.branch, commit, [self.start.base_commit]
             )
 
-    async def _settle(self, commit: str) -> None:
+    def _settle(self, commit: str) -> None:
         """The forge has all that there is of this run."""
-        await self._lent.desk.note(commit, WORK, SAVED)
+        self._lent.desk.note(commit, WORK, SAVED)
         self._lent.slot.unstamp("owed")
 
     async def _everything(self, message: str) -> tuple[str, tuple[str, ...]]:
         """The commit that has all there is, and why it has not."""
         head = await self._take_in()
-        marked = f"{message}\n\n{_MARK}: {self._run}\n"
+        text = marked(message, self._run)
         lent = self._lent
         try:
             made = await leftovers.commit_all(
-                lent.desk, head.commit, marked, lent.identity, lent.bounds, strict=False
+                lent.desk, head.commit, text, lent.identity, lent.bounds, strict=False
             )
         except RunFailed as failure:
             return head.commit, (f"what is uncommitted was not kept: {failure.detail}",)
         if made:
-            await lent.desk.note(made, WORK)
+            lent.desk.note(made, WORK)
         return made or head.commit, ()
 
     async def _is_there(self, commit: str, newest: OnForge) -> bool:
@@ -340,6 +370,11 @@ class Worktree:
 
     def _told(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return told(doing, self._lent.desk.path)
+
+
+def marked(message: str, run: str) -> str:
+    """The message of a commit by the runner that keeps what a run left."""
+    return f"{message}\n\n{_MARK}: {run}\n"
 
 
 @contextlib.contextmanager

@@ -19,10 +19,10 @@ from fleetbot.runner.run import briefing, keeping
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import MENDABLE, Handover
-from fleetbot.runner.run.patience import Patience
+from fleetbot.runner.run.outages import Outages
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
-from fleetbot.runner.sandbox import process
+from fleetbot.runner.sandbox import environment, process
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished
 from fleetbot.wire import ReceiptAnswer, ReceiptRequest
@@ -62,7 +62,7 @@ class Attempt:
         self._announce = announce
         self._settle = settle
         self._note_failure = note_failure
-        self._patience = Patience(announce, setup.heard)
+        self._outages = Outages(announce, setup.heard)
         self._warned = False
         self._wrap: Wrap | None = None
         self.taken_away: str | None = None
@@ -77,16 +77,16 @@ class Attempt:
         env = setup.run_env(order)
         self._wrap = setup.hook_wrap(order, env)
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(process.remove_temporary, env)
+            stack.push_async_callback(environment.remove_temporary, env)
             tree, briefed, _ = await together(
                 self._open_tree(stack, env), self._read_briefing(), acknowledge()
             )
             # Hooks and git's filters run after the program has ended, and may leave something too.
             stack.push_async_callback(process.sweep, order.run)
             self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
-            if self._record.finished is not None and not tree.as_left:
-                raise restarted()
             try:
+                if self._record.finished is not None and not tree.as_left:
+                    raise restarted()
                 is_verified = await self._work_until_settled(tree, env, briefed, refuted, end)
             except BaseException as problem:
                 if isinstance(problem, RunFailed):
@@ -101,42 +101,45 @@ class Attempt:
         if isinstance(problem, LinkError) or keeping.is_fenced(self.taken_away):
             return
         is_halt = isinstance(problem, asyncio.CancelledError) and self.taken_away is None
-        seconds = _HALT_SECONDS if is_halt else _KEEP_SECONDS
-        await self._keep(tree, env, seconds, is_ours=self.taken_away is not None)
+        await self._keep(tree, env, _HALT_SECONDS if is_halt else None)
 
     async def _keep(
-        self, tree: Worktree, env: dict[str, str], seconds: float, *, is_ours: bool = False
+        self, tree: Worktree, env: dict[str, str], seconds: float | None = None
     ) -> None:
-        """`is_ours`: the orchestrator has said so, as it cancelled the run itself."""
+        """Within so many seconds. An orchestrator that is away is waited for: it hears no end of
+        the run before that either. One that cancelled the run has said whose it is."""
         leases, run = self._setup.leases, self._order.run
         try:
             async with asyncio.timeout(seconds):
-                if not is_ours:
-                    await leases.confirm(run)
-                for note in await keeping.keep(tree, self._setup, self._order, env):
-                    self._announce(note)
+                if self.taken_away is None:
+                    await leases.confirm(run, self._announce)
+                async with asyncio.timeout(_KEEP_SECONDS):
+                    notes = await keeping.keep(tree, self._setup, self._order, env)
+            for note in notes:
+                self._announce(note)
         except TimeoutError:
-            self._announce(
-                f"the work stays on this machine: {seconds:g} s were not enough for more"
-            )
+            self._announce("the work stays on this machine: there was not time enough for more")
         except (RunFailed, LinkError) as problem:
             self._announce(f"the work stays on this machine: {problem}")
 
     async def keep_what_was_left(self) -> None:
-        """The runner was killed at work, and the next attempt may be on another machine."""
+        """The runner was killed before it had done that: the next attempt may be elsewhere."""
         workspaces, order = self._setup.machine.workspaces, self._order
         try:
+            if not workspaces.owes(order):
+                return
             env = self._setup.run_env(order)
             wrap = self._setup.hook_wrap(order, env)
-            async with workspaces.open(order, env, keep_changes=True, wrap=wrap) as tree:
-                await self._keep(tree, env, _KEEP_SECONDS)
+            opening = workspaces.open(order, env, keep_changes=True, wrap=wrap, is_to_run=False)
+            async with opening as tree:
+                await self._keep(tree, env)
         except RunFailed as failure:
             self._announce(f"the work stays on this machine: {failure.detail}")
 
     async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
         workspaces = self._setup.machine.workspaces
         keep = self._record.finished is not None or self._conversation.resumes
-        return await self._patience.outlast(
+        return await self._outages.outlast(
             lambda: stack.enter_async_context(
                 workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
             ),
@@ -145,7 +148,7 @@ class Attempt:
 
     async def _read_briefing(self) -> Briefing:
         forge, order = self._setup.machine.forge, self._order
-        return await self._patience.outlast(
+        return await self._outages.outlast(
             lambda: briefing.read(forge, order.repo, order.issue), self._within(_PREPARE_SECONDS)
         )
 
@@ -166,6 +169,7 @@ class Attempt:
         finished = self._record.finished
         while True:
             if finished is None:
+                tree.lend()
                 seconds = end - asyncio.get_running_loop().time()
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.
@@ -190,7 +194,7 @@ class Attempt:
             return await handover.deliver(finished, self._record.usage)
 
         try:
-            request = await self._patience.outlast(deliver, until, _PASSES)
+            request = await self._outages.outlast(deliver, until, _PASSES)
         except RunFailed as failure:
             if failure.reason not in MENDABLE or self._warned:
                 raise

@@ -24,6 +24,7 @@ from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Used
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session import contract
+from fleetbot.wire import LineKind
 
 _LEAST_BUDGET = 0.001  # dollars; 0 might mean none
 
@@ -188,9 +189,9 @@ class Conversation:
     def _follow_event(self, event: contract.Event, session: contract.Session) -> None:
         match event:
             case contract.LogLine():
-                self._log.output(event.text, event.kind)
+                self._log.output(event.text, LineKind(event.kind))
             case contract.ToolUse():
-                self._log.output(f"{event.name}: {event.summary}", "tool")
+                self._log.output(f"{event.name}: {event.summary}", LineKind.TOOL)
             case contract.Question():
                 self._questions.ask(session, event)
             case contract.QuestionWithdrawn():
@@ -218,7 +219,7 @@ class Conversation:
 
     def _remember(self, memory: Memory) -> None:
         self._memory = memory
-        self._setup.memories.keep(self._order.task, memory)
+        self._setup.memories.save(self._order.task, memory)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -96,6 +96,12 @@ class Handover:
                 "the agent ended and the branch does not differ from its base; "
                 "say in the issue what should change, then retry",
             )
+        if work.head == self._tree.start.remote and not await work.has_ours():
+            raise RunFailed(
+                ReasonCode.NO_CHANGES,
+                "the agent added nothing to what people had pushed to the branch; "
+                "say in the issue what else should change, then retry",
+            )
         self._check_paths(work.files)
         await self._check_secrets(work)
 

@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.failure import RunFailed, fault
+from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
-from fleetbot.wire import Assignment
+from fleetbot.wire import SUPERSEDED, Assignment
 
 _SECONDS = 60.0
 _FENCED = frozenset(
     {
-        "superseded",
+        SUPERSEDED,
         ReasonCode.AGENT_LOST,
         ReasonCode.LEASE_EXPIRED,
         ReasonCode.NOT_ACKNOWLEDGED,
@@ -45,7 +45,7 @@ async def keep(
     except RunFailed:
         raise
     except Exception as problem:  # whatever it is, the run's own end is to be told
-        raise fault(problem) from problem
+        raise unexpected(problem) from problem
     if kept is None:
         return ()
     return (*([f"kept as {kept.ref}"] if kept.ref else []), *kept.notes)

@@ -17,12 +17,11 @@ from fleetbot.runner.link import Link, Refused, Superseded, Unauthorized
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Answer, Question, Session
 from fleetbot.runner.session.text import clipped
-from fleetbot.wire import AskAnswer, AskRequest
+from fleetbot.wire import ASK_BYTES, AskAnswer, AskRequest
 
 _WAIT = 20.0
 _SHORT = 200
 _MOST_OPTIONS = 20
-REQUEST_LIMIT = 16 * 1024  # bytes of JSON
 _CUTS = ((4000, 100), (1000, 50), (200, 20))  # characters of a text, entries of a list or an object
 
 
@@ -98,15 +97,15 @@ class Questions:
 
 
 def bounded(request: dict[str, Any]) -> dict[str, Any]:
-    """The request, its long texts and lists cut so that it has at most `REQUEST_LIMIT` bytes."""
+    """The request, its long texts and lists cut so that it has at most `ASK_BYTES` bytes."""
     cut = request
     for characters, entries in _CUTS:
-        if _size(cut) <= REQUEST_LIMIT:
+        if _size(cut) <= ASK_BYTES:
             return cut
         cut = _cut(request, characters, entries)
-    if _size(cut) <= REQUEST_LIMIT:
+    if _size(cut) <= ASK_BYTES:
         return cut
-    return {"request": clipped(msgspec.json.encode(request).decode(), REQUEST_LIMIT // 8)}
+    return {"request": clipped(msgspec.json.encode(request).decode(), ASK_BYTES // 8)}
 
 
 def _size(request: dict[str, Any]) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from fleetbot.runner.link import Link, Refused
 from fleetbot.runner.run.spool import LogFile
-from fleetbot.wire import LogLine, LogRequest
+from fleetbot.wire import LineKind, LogLine, LogRequest
 
 OUTPUT_LIMIT = 4 * 2**20  # bytes of one run; more is a flood for people, rooms and the journal
 _LINE_LIMIT = 16_000
@@ -50,7 +50,7 @@ class RunLog:
         self._full_up = False
         self._left_out = 0
 
-    def output(self, text: str, kind: str) -> None:
+    def output(self, text: str, kind: LineKind) -> None:
         """A line of the program's, as long as there is room: one may write without end."""
         if self._file.size < OUTPUT_LIMIT:
             self.add(text, kind)
@@ -58,7 +58,7 @@ class RunLog:
             self._full_up = True
             self.add("the log is full: what the program writes from here on is left out")
 
-    def add(self, text: str, kind: str = "system") -> None:
+    def add(self, text: str, kind: LineKind = LineKind.SYSTEM) -> None:
         """A line; where the disk has no room it is left out, and counted in the next that fits."""
         text = self._mask(text)
         if self._left_out:
@@ -70,7 +70,7 @@ class RunLog:
         if waiting >= self._batching.lines or self._waiting_bytes >= self._batching.bytes:
             self._full.set()
 
-    def _append(self, part: str, kind: str) -> None:
+    def _append(self, part: str, kind: LineKind) -> None:
         try:
             self._file.append(LogLine(at=time.time_ns() // 1_000_000, text=part, kind=kind))
         except OSError:

@@ -21,8 +21,9 @@ from fleetbot.runner.link import Link
 from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
 from fleetbot.runner.run.runlog import Batching
-from fleetbot.runner.sandbox import bubblewrap, process
+from fleetbot.runner.sandbox import bubblewrap
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
+from fleetbot.runner.sandbox.environment import EnvironmentRefused, build_env
 from fleetbot.runner.sandbox.masking import Masker, is_secret
 from fleetbot.runner.session.contract import Adapter
 from fleetbot.runner.tokens import Tokens
@@ -131,14 +132,14 @@ class Setup:
             "FLEETBOT_ATTEMPT": str(order.attempt),
         }
         try:
-            return process.build_env(
+            return build_env(
                 run=order.run,
                 home=self.home,
                 passed=self.agent.env,
                 extra=task | self.machine.identity.env(),
                 secrets=self.secrets(),
             )
-        except process.EnvironmentRefused as problem:
+        except EnvironmentRefused as problem:
             raise RunFailed(ReasonCode.AGENT_FAILED, str(problem)) from None
 
 

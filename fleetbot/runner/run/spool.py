@@ -25,7 +25,7 @@ import msgspec
 from fleetbot.domain.model import Usage
 from fleetbot.runner.encoding import encode
 from fleetbot.runner.session.contract import Finished
-from fleetbot.wire import Assignment, FailRequest, LogLine, ReceiptRequest
+from fleetbot.wire import Assignment, FailRequest, LineKind, LogLine, ReceiptRequest
 
 _BAD = ".bad"
 _DAMAGED_LINE = "a line of the log was damaged on the runner's disk"
@@ -311,7 +311,7 @@ def _log_line(raw: bytes) -> LogLine:
     try:
         return msgspec.json.decode(raw, type=LogLine)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return LogLine(at=time.time_ns() // 1_000_000, text=_DAMAGED_LINE, kind="system")
+        return LogLine(at=time.time_ns() // 1_000_000, text=_DAMAGED_LINE, kind=LineKind.SYSTEM)
 
 
 def _sync(path: Path) -> None:

@@ -12,7 +12,7 @@ import traceback
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
-from fleetbot.runner.failure import RunFailed, fault
+from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run.attempt import Attempt, Steps, is_settled, restarted
 from fleetbot.runner.run.conversation import Conversation
@@ -25,7 +25,7 @@ from fleetbot.runner.run.spool import (
     ReceiptRefuted,
     RunRecord,
 )
-from fleetbot.wire import FailRequest, ReceiptAnswer
+from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
@@ -146,7 +146,7 @@ class Worker:
         if isinstance(problem, Unauthorized):
             raise problem
         if isinstance(problem, Superseded):
-            self._end_steps("superseded", f"given up: {problem}")
+            self._end_steps(SUPERSEDED, f"given up: {problem}")
         if problem is not None:
             self._say(f"the rest of the run's log does not arrive: {problem}")
 
@@ -164,6 +164,7 @@ class Worker:
             self._say("the rest of its log is sent")
         elif record.failure is not None:
             self._announce("the runner is back; the failure is reported")
+            await self._attempt.keep_what_was_left()
             await self._report(record.failure)
         elif record.receipt is not None:
             self._announce("the runner is back; the receipt is filed again")
@@ -195,7 +196,7 @@ class Worker:
             # A fault of the runner must not leave the task hanging until its lease runs out.
             said = "".join(traceback.format_exception(problem))
             _LOGGER.error("run %s: %s", self._order.run, self._masker.text(said))
-            await self._fail(fault(problem))
+            await self._fail(unexpected(problem))
 
     async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:
         """File the receipt and wait for what the orchestrator finds."""

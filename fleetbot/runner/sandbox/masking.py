@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from fleetbot.runner.sandbox.process import readable
+from fleetbot.runner.sandbox.lines import readable
 
 _MASK = "[masked]"
 _SECRET_NAME = re.compile(r"(?<!CONFIG_)KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)

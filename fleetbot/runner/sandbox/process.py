@@ -1,4 +1,4 @@
-"""Child processes: a clean environment, bounded lines, a sure end.
+"""Child processes and their sure end.
 
 Every child of the runner is started here. It gets a session (and so a process group) of its own,
 pipes of ours, and a keeper (`keeper.py`) that ends all of it: when it exits, when it is stopped,
@@ -12,100 +12,18 @@ import asyncio
 import contextlib
 import errno
 import os
-import re
 import signal
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fleetbot.runner.sandbox import cgroup, folders, keeper
+from fleetbot.runner.sandbox import cgroup, keeper
 from fleetbot.runner.sandbox.cgroup import Quota
+from fleetbot.runner.sandbox.environment import MARKER
 from fleetbot.runner.sandbox.nursery import NURSERY
 
-MARKER = "FLEETBOT_RUN"
-LINE_LIMIT = 8 * 2**20
-_CHUNK = 2**16
 _SWEEP_ROUNDS = 50
 _SWEEP_PAUSE = 0.02
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_LINES = re.compile(rb"[^\n]*\n|[^\n]+")
 Reading = tuple[asyncio.StreamReader, asyncio.BaseTransport]
-_HALVES = re.compile("[\ud800-\udfff]")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-class EnvironmentRefused(ValueError):
-    """A variable that must not reach an agent program was asked for."""
-
-
-def build_env(
-    *,
-    run: str,
-    home: Path,
-    passed: Collection[str] = (),
-    extra: Mapping[str, str] | None = None,
-    source: Mapping[str, str] = os.environ,
-    secrets: Collection[str] = (),
-) -> dict[str, str]:
-    """Build a child's whole environment from nothing.
-
-    `passed` names variables taken over from `source`, `extra` adds more; `home` becomes HOME and
-    holds TMPDIR, the run's own (created; see `remove_temporary`). Raises EnvironmentRefused if a
-    value contains one of the runner's own `secrets` (the forge token, the agent token).
-    """
-    tmp = folders.make(home, "tmp", run)
-    env = {
-        "PATH": source.get("PATH", os.defpath),
-        "HOME": str(home),
-        "TMPDIR": str(tmp),
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "GIT_TERMINAL_PROMPT": "0",
-        "CI": "true",
-    }
-    env.update({name: source[name] for name in passed if name in source})
-    env.update(extra or {})
-    env[MARKER] = run
-    for name, value in env.items():
-        if any(secret and secret in value for secret in secrets):
-            raise EnvironmentRefused(
-                f"environment: {name} would hand one of the runner's own secrets to the agent; "
-                f"remove it from the agent's env settings"
-            )
-    return env
-
-
-async def remove_temporary(env: Mapping[str, str]) -> None:
-    """Remove the TMPDIR that `build_env` made for a run; best effort, no link is followed."""
-    await asyncio.to_thread(folders.remove, Path(env["HOME"]), "tmp", env[MARKER])
-
-
-def clean_text(raw: bytes, dropped: int = 0) -> str:
-    """Readable text of an output line: UTF-8, no terminal escapes, last state of a progress bar."""
-    text = readable(raw.rstrip(b"\r\n").rpartition(b"\r")[2].decode("utf-8", "replace"))
-    return f"{text} … [{dropped} more bytes of this line were dropped]" if dropped else text
-
-
-def readable(text: str) -> str:
-    """Text that can be encoded and shown: no terminal escapes, no NUL, no half of a character.
-
-    JSON can name half of an emoji (`\\ud83d`), which no encoding has a form for.
-    """
-    return _HALVES.sub("\N{REPLACEMENT CHARACTER}", _CONTROLS.sub("", _ESCAPES.sub("", text)))
-
-
-async def read_lines(stream: asyncio.StreamReader, limit: int = LINE_LIMIT) -> AsyncIterator[str]:
-    """The stream's lines; of a line longer than `limit` bytes the rest is dropped, with a note."""
-    kept, dropped = bytearray(), 0
-    while chunk := await stream.read(_CHUNK):
-        for part in _LINES.findall(chunk):
-            room = limit - len(kept)
-            kept += part[:room]
-            dropped += max(0, len(part) - room)
-            if part.endswith(b"\n"):
-                yield clean_text(bytes(kept), dropped)
-                kept, dropped = bytearray(), 0
-    if kept:
-        yield clean_text(bytes(kept), dropped)
 
 
 class Process:
@@ -335,9 +253,9 @@ def _survivors(run: str, leader: int | None) -> Iterator[int]:
         yield from _group_only(leader)
         return
     mark = f"{MARKER}={run}".encode()
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            pid = int(entry.name)
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            pid = int(name)
             if _alive_in(pid, leader) or (run and _carries(pid, mark)):
                 yield pid
 

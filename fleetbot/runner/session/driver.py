@@ -7,9 +7,10 @@ test the drivers alone.
 
 from __future__ import annotations
 
+import json
 import signal
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,6 +21,11 @@ class Send(msgspec.Struct, frozen=True):
     """Write this line to the program."""
 
     line: str
+
+    @classmethod
+    def json(cls, message: Mapping[str, Any]) -> Send:
+        """A message of a protocol that has one JSON object a line."""
+        return cls(json.dumps(message))
 
 
 class CloseInput(msgspec.Struct, frozen=True):

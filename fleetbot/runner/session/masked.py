@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from fleetbot.runner.sandbox.lines import readable
 from fleetbot.runner.sandbox.masking import Masker
-from fleetbot.runner.sandbox.process import readable
 from fleetbot.runner.session.contract import Event, Finished, LogLine, Question, ToolUse
 from fleetbot.runner.session.text import clipped
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fleetbot.runner.adapters import Event, Finished, LaunchSpec, Limits, Session, Usage, Used
-from fleetbot.runner.sandbox.process import build_env
+from fleetbot.runner.sandbox.environment import build_env
 
 RUN = f"run-{os.getpid()}"  # two test runs on one machine must not sweep each other
 KEY = "sk-dummy-of-the-test"

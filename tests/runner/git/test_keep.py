@@ -263,3 +263,69 @@ def test_any_tasks_name_is_a_safe_part_of_a_ref() -> None:
     assert refs[0] == "task-7"
     assert len(set(refs)) == len(names)
     assert all(Path(ref).name == ref and ".." not in ref and "." not in ref for ref in refs)
+
+
+@pytest.mark.parametrize("machine", ["one", "two"])
+async def test_what_a_deleted_branch_had_is_not_begun_from_again(site: Site, machine: str) -> None:
+    """Whoever deletes a branch wants none of it, also not what was kept before it was pushed."""
+    async with opened(site.workspaces("one"), order()) as tree:
+        write(tree, "one.txt")
+        await keep(tree)
+    async with opened(site.workspaces("one"), order(attempt=2)) as tree:
+        write(tree, "two.txt")
+        await hand_over(tree)
+    site.git("update-ref", "-d", f"refs/heads/{BRANCH}")
+
+    async with opened(site.workspaces(machine), order(attempt=3)) as tree:
+        assert tree.start.source == "base"
+        assert sorted(path.name for path in tree.path.iterdir()) == [".git", "README.md"]
+
+
+async def test_what_nobody_could_keep_is_there_for_the_next_attempt(site: Site) -> None:
+    """The runner was killed, or the run was another's by then."""
+    spaces = site.workspaces()
+    async with opened(spaces, order()) as tree:
+        write(tree, "one.txt")
+        (tree.path / "half.txt").write_text("half")
+
+    async with opened(spaces, order(attempt=2)) as tree:
+        assert (tree.path / "half.txt").read_text() == "half"
+        assert tree.start.source == "kept"
+
+
+async def test_an_unfinished_merge_is_no_reason_to_lose_what_is_uncommitted(site: Site) -> None:
+    spaces = site.workspaces()
+    async with opened(spaces, order()) as tree:
+        write(tree, "one.txt")
+        (tree.git_dirs[0] / "MERGE_HEAD").write_text(tree.start.commit)
+        (tree.path / "half.txt").write_text("half")
+
+    async with opened(spaces, order(attempt=2), keep=True) as tree:
+        assert (tree.path / "half.txt").read_text() == "half"
+        assert "Keep what was left uncommitted" in tree.earlier
+
+
+async def test_litter_of_finished_work_is_not_kept(site: Site) -> None:
+    spaces = site.workspaces()
+    async with opened(spaces, order()) as tree:
+        write(tree, "one.txt")
+        (tree.path / "litter.txt").write_text("x")
+        await hand_over(tree)
+        await tree.forget_kept()
+
+    async with opened(spaces, order(attempt=2)) as tree:
+        assert not (tree.path / "litter.txt").exists()
+
+
+async def test_what_is_made_after_a_push_is_kept_as_what_came_before(site: Site) -> None:
+    """A receipt was refuted, the agent mends it, and the runner is killed."""
+    spaces = site.workspaces()
+    async with opened(spaces, order()) as tree:
+        write(tree, "one.txt")
+        await hand_over(tree)
+        tree.lend()
+        (tree.path / "half.txt").write_text("half")
+
+    assert (await spaces.remove_old(9e9)).removed == ()
+    async with opened(spaces, order(attempt=2)) as tree:
+        assert (tree.path / "half.txt").read_text() == "half"

@@ -19,6 +19,7 @@ from tests.runner.git.scenery import (
     opened,
     order,
     refusal,
+    unfit,
     workspaces,
 )
 from tests.runner.git.site import Site
@@ -243,3 +244,40 @@ async def test_the_token_is_in_nothing_that_is_kept(site: Site, tmp_path: Path) 
         if path.is_file():
             assert site.token.encode() not in path.read_bytes()
     assert AUTHOR.email in ENV.values()
+
+
+async def test_commits_of_people_that_an_agent_dropped_are_not_dropped_on_the_forge(
+    site: Site,
+) -> None:
+    """It began with them; a push in their place would take them from the branch."""
+    spaces = site.workspaces()
+    theirs = await site.forge.commit(REPO, BRANCH, {"mine.txt": "x"}, "Mine", by="ada")
+    async with opened(spaces, order()) as tree:
+        agent(tree, "reset", "-q", "--hard", "origin/main")
+        write(tree, "one.txt")
+
+        refused = await unfit(tree)
+
+        assert theirs[:7] in refused.detail
+        agent(tree, "merge", "-q", "--no-edit", theirs)
+        await hand_over(tree)
+    assert site.git("merge-base", "--is-ancestor", theirs, BRANCH) == ""
+
+
+async def test_an_agent_may_rebase_what_people_did_and_rewrite_what_the_fleet_did(
+    site: Site,
+) -> None:
+    spaces = site.workspaces()
+    async with opened(spaces, order()) as tree:
+        write(tree, "one.txt")
+        await hand_over(tree)
+    await site.forge.commit(REPO, BRANCH, {"mine.txt": "x"}, "Mine", by="ada")
+    await site.forge.commit(REPO, "main", {"base.txt": "x"}, "Base", by="ada")
+    async with opened(spaces, order(attempt=2)) as tree:
+        agent(tree, "reset", "-q", "--hard", "origin/main")
+        agent(tree, "cherry-pick", f"origin/{BRANCH}")
+        head = agent(tree, "rev-parse", "HEAD")
+
+        await hand_over(tree)
+
+    assert site.git("rev-parse", BRANCH) == head

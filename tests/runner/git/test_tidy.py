@@ -117,6 +117,8 @@ async def test_a_cache_that_nothing_uses_any_more_is_removed(root: Path, forge: 
 async def test_a_read_only_folder_is_cleared_and_removed(root: Path, forge: Forge) -> None:
     spaces = workspaces(root, forge, keep_days=1)
     async with opened(spaces, order()) as tree:
+        agent(tree, "commit", "-q", "--allow-empty", "-m", "Nothing")
+        await hand_over(tree)
         module = tree.path / "pkg" / "mod"
         module.mkdir(parents=True)
         (module / "code.go").write_text("package x")

@@ -118,12 +118,13 @@ async def test_the_base_branch_itself_is_never_the_tasks_branch(root: Path, forg
     assert "is its base branch" in refused.detail
 
 
-async def test_a_retry_finds_what_the_earlier_attempt_committed_and_no_litter(
+async def test_a_retry_finds_what_the_earlier_attempt_handed_over_and_no_litter(
     root: Path, forge: Forge
 ) -> None:
     spaces = workspaces(root, forge)
     async with opened(spaces, order()) as tree:
         done = commit(tree, forge, "done.txt")
+        await hand_over(tree)
         (tree.path / "litter.txt").write_text("half")
         (tree.path / "README.md").write_text("half")
 

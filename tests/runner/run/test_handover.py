@@ -39,6 +39,20 @@ async def test_merging_closes_the_tasks_own_issue_and_nothing_else(
     assert await issue_states(scene) == {one: "open", two: "open", order.issue: "closed"}
 
 
+async def test_what_people_had_pushed_before_is_not_handed_over_as_an_agents_work(
+    scene: Scene,
+) -> None:
+    order = await scene.order()
+    await scene.forge.commit(REPO, order.branch, {"mine.txt": "x"}, "Mine", by="ada")
+
+    await scene.carry_out("echo it is all there already", order)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.NO_CHANGES
+    assert "added nothing to what people had pushed" in failure.detail
+    assert scene.orchestrator.receipts == []
+
+
 async def opened_by(scene: Scene, token: str, **fields: str) -> tuple[Assignment, Any]:
     """A second attempt whose branch has a pull request opened with that token, and that one."""
     first = await scene.order()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
 from tests.runner.adapters.harness import Fifo
 from tests.runner.orchestrator import Finding
-from tests.runner.run.test_restart import at_work, daemon
+from tests.runner.run.test_restart import Gate, at_work, daemon
 from tests.runner.scene import WRITES_A_FILE, Scene
 
 DRAFT = f"{WRITES_A_FILE}; echo draft > draft.txt"
@@ -72,6 +74,62 @@ async def test_what_a_killed_runner_left_is_kept_at_its_next_start(
 ) -> None:
     order = await scene.order()
     config = scene.config_file(f"{DRAFT}; echo at work; read x < {fifo.path}")
+    await scene.orchestrator.assign(order)
+    async with daemon(config) as first:
+        await scene.orchestrator.until(at_work(order.run))
+        await first.kill()
+
+    async with daemon(config):
+        await scene.settled(order)
+
+    assert "draft.txt" in kept(scene)[0]
+
+
+async def test_so_is_what_a_run_left_whose_failure_nobody_had_heard_of(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Killed between the two: the failure is on disk, and nothing on the forge yet."""
+    order, gate = await scene.order(), Gate(tmp_path / "gate")
+    config = scene.config_file(f"{DRAFT}; {gate.step}; exit 7")
+    await scene.orchestrator.assign(order)
+    async with daemon(config) as first:
+        await scene.orchestrator.until(at_work(order.run))
+        await scene.orchestrator.down()
+        gate.open()
+        await first.line("failed: agent_failed")
+        await first.kill()
+    assert kept(scene) == []
+    await scene.orchestrator.up()
+
+    async with daemon(config):
+        await scene.settled(order)
+
+    assert "draft.txt" in kept(scene)[0]
+    assert scene.orchestrator.failures[order.run].reason is ReasonCode.AGENT_FAILED
+
+
+async def test_work_is_kept_once_the_orchestrator_is_back_that_was_away(
+    scene: Scene, tmp_path: Path
+) -> None:
+    order, gate = await scene.order(), Gate(tmp_path / "gate")
+    await scene.orchestrator.assign(order)
+    async with daemon(scene.config_file(f"{DRAFT}; {gate.step}; exit 7")) as runner:
+        await scene.orchestrator.until(at_work(order.run))
+        await scene.orchestrator.down()
+        gate.open()
+        await runner.line("waits for the orchestrator to say that the run is still")
+        await scene.orchestrator.up()
+        await scene.settled(order)
+
+    assert "draft.txt" in kept(scene)[0]
+
+
+async def test_a_failing_hook_is_no_reason_not_to_keep_what_was_left(
+    scene: Scene, fifo: Fifo, tmp_path: Path
+) -> None:
+    order, once = await scene.order(), tmp_path / "once"
+    hook = f"[workspace.hooks]\nbefore_run = {{ run = 'mkdir {once}' }}"
+    config = scene.config_file(f"{DRAFT}; echo at work; read x < {fifo.path}", more=hook)
     await scene.orchestrator.assign(order)
     async with daemon(config) as first:
         await scene.orchestrator.until(at_work(order.run))

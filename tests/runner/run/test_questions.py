@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetbot.runner.run.questions import REQUEST_LIMIT, bounded
+from fleetbot.runner.run.questions import bounded
+from fleetbot.wire import ASK_BYTES
 
 
 def size(request: dict[str, Any]) -> int:
@@ -27,7 +28,7 @@ def test_of_a_long_text_the_beginning_is_left() -> None:
 
     assert cut["command"].startswith("make xxx")
     assert cut["description"] == "Build it"
-    assert size(cut) <= REQUEST_LIMIT
+    assert size(cut) <= ASK_BYTES
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_of_a_long_text_the_beginning_is_left() -> None:
     ids=["list", "object", "key", "deep"],
 )
 def test_any_shape_is_cut(request_: dict[str, Any]) -> None:
-    assert 0 < size(bounded(request_)) <= REQUEST_LIMIT
+    assert 0 < size(bounded(request_)) <= ASK_BYTES
 
 
 values = st.recursive(
@@ -52,4 +53,4 @@ values = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=100), values, max_size=60))
 def test_a_request_is_never_too_large(request: dict[str, Any]) -> None:
-    assert size(bounded(request)) <= REQUEST_LIMIT
+    assert size(bounded(request)) <= ASK_BYTES

@@ -12,7 +12,7 @@ import pytest
 from fleetbot.runner.link import Link
 from fleetbot.runner.run.runlog import OUTPUT_LIMIT, Batching, RunLog
 from fleetbot.runner.run.spool import LogFile
-from fleetbot.wire import LogLine, RegisterRequest
+from fleetbot.wire import LineKind, LogLine, RegisterRequest
 from tests.runner.orchestrator import ENROLMENT, Orchestrator
 
 AGENT = RegisterRequest(name="worker-1", adapter="command")
@@ -119,7 +119,7 @@ def test_a_program_that_writes_without_end_fills_no_disk(link: Link, file: LogFi
     log = run_log(link, file)
 
     for _ in range(3000):
-        log.output("x" * 4000, "assistant")
+        log.output("x" * 4000, LineKind.ASSISTANT)
     log.add("pushed")
 
     assert file.size < OUTPUT_LIMIT + 10_000

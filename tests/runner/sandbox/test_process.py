@@ -1,4 +1,4 @@
-"""Child processes get a clean environment, bounded lines and a sure end."""
+"""Child processes have pipes of ours, bounded lines and a sure end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from pathlib import Path
 import pytest
 
 from fleetbot.runner.sandbox.complete import complete
-from fleetbot.runner.sandbox.process import (
-    EnvironmentRefused,
-    Process,
-    build_env,
-    clean_text,
-    read_lines,
-    survivors,
-    sweep,
-)
+from fleetbot.runner.sandbox.environment import build_env
+from fleetbot.runner.sandbox.lines import read_lines
+from fleetbot.runner.sandbox.process import Process, survivors, sweep
 from tests.runner.adapters.harness import Exit, Fifo
 
 RUN = f"process-{os.getpid()}"  # two test runs on one machine must not sweep each other
@@ -76,30 +70,6 @@ async def lines_of(stream: asyncio.StreamReader, limit: int = 1000) -> list[str]
     return [line async for line in read_lines(stream, limit)]
 
 
-def test_the_environment_is_built_from_nothing(tmp_path: Path) -> None:
-    source = {"PATH": "/bin", "SECRET": "s", "EDITOR": "vi", "HOME": "/root"}
-
-    made = build_env(
-        run=RUN, home=tmp_path, passed=["EDITOR", "MISSING"], extra={"A": "b"}, source=source
-    )
-
-    assert made["PATH"] == "/bin"
-    assert made["HOME"] == str(tmp_path)
-    assert (made["EDITOR"], made["A"], made["FLEETBOT_RUN"]) == ("vi", "b", RUN)
-    assert "SECRET" not in made
-    assert "MISSING" not in made
-    assert Path(made["TMPDIR"]).is_dir()
-
-
-def test_a_secret_of_the_runner_is_refused_by_the_name_of_its_variable(tmp_path: Path) -> None:
-    source = {"FORGE": "https://bot:forge-token@forge.example"}
-
-    with pytest.raises(EnvironmentRefused, match="FORGE would hand") as problem:
-        build_env(run=RUN, home=tmp_path, passed=["FORGE"], source=source, secrets=["forge-token"])
-
-    assert "forge-token" not in str(problem.value)
-
-
 async def test_stdout_and_stderr_come_apart_and_stdin_is_empty(tmp_path: Path) -> None:
     process = await start(tmp_path, "sh", "-c", "cat; echo out; echo err >&2; exit 7")
 
@@ -144,21 +114,6 @@ async def test_binary_output_becomes_text(tmp_path: Path) -> None:
     assert "\x1b" not in text
     await process.wait()
     process.close()
-
-
-@pytest.mark.parametrize(
-    ("raw", "text"),
-    [
-        (b"\x1b[1;32mgreen\x1b[0m\n", "green"),
-        (b"\x1b]0;title\x07prompt", "prompt"),
-        (b" 10%\r 50%\r100%\r\n", "100%"),
-        ("größer\n".encode(), "größer"),
-        (b"\xff\xfe", "\ufffd\ufffd"),
-        (b"a\tb", "a\tb"),
-    ],
-)
-def test_terminal_output_becomes_plain_text(raw: bytes, text: str) -> None:
-    assert clean_text(raw) == text
 
 
 async def test_a_program_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ export interface AskAnswer {
 /**
  * `POST runs/{run}/ask`: the agent program waits for a person. The same `id` asks once.
  *
- * `request` is the program's whole request, secrets masked. After `expires_seconds` nobody waits
- * for the answer any more.
+ * `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON. After
+ * `expires_seconds` nobody waits for the answer any more.
  */
 export interface AskRequest {
   readonly id: string;
@@ -62,9 +62,10 @@ export interface Assignment {
   readonly number?: number;
 }
 
+/** A run that is the agent's no longer: why it ended, or `superseded` by another. */
 export interface CancelOrder {
   readonly run: string;
-  readonly reason: string;
+  readonly reason: ReasonCode | "superseded";
 }
 
 /** `POST agents/claim`: long poll of up to `wait` seconds; `Idempotency-Key` names the try. */
@@ -112,6 +113,15 @@ export interface HeartbeatRequest {
   readonly usage?: Readonly<Record<string, Usage>>;
 }
 
+/** What a line of a log is; `system` are the runner's own. One not known here is `output`. */
+export type LineKind =
+  | "assistant"
+  | "output"
+  | "stderr"
+  | "system"
+  | "tool"
+  | "tool_output";
+
 /**
  * `acked`: how many lines of the run are dealt with; the runner drops those.
  *
@@ -121,12 +131,12 @@ export interface LogAnswer {
   readonly acked: number;
 }
 
-/** `at` in epoch milliseconds; `kind`: assistant, tool, tool_output, stderr, system, output. */
+/** One entry of a run's log; `at` in epoch milliseconds. */
 export interface LogLine {
   /** milliseconds since the beginning of 1970 */
   readonly at: number;
   readonly text: string;
-  readonly kind?: string;
+  readonly kind?: LineKind;
 }
 
 /** `POST runs/{run}/log`: lines from `offset` on, counted from the run's first line as 0. */
@@ -252,7 +262,7 @@ export interface RegisterRequest {
 
 export interface RunAnswer {
   readonly run: string;
-  readonly state: string;
+  readonly state: "assigned" | "running" | "ended";
 }
 
 /** What became of a message: heard by the live session, or kept for the next attempt. */

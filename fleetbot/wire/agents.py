@@ -1,0 +1,263 @@
+"""What a runner and the orchestrator say to each other about one agent and its runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from fleetbot.domain.model import Artifact, RunState, Taken, Usage, Verdict
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.wire.base import (
+    AgentNameText,
+    Answer,
+    CapabilityText,
+    CommitSha,
+    Concurrency,
+    LongText,
+    Message,
+    Millis,
+    Number,
+    ShortText,
+    one_of,
+)
+
+ASK_BYTES = 16 * 1024
+"""How much JSON the request of a question may be: a person is to read it."""
+SUPERSEDED = "superseded"
+"""Why a run is taken away that has no reason of its own: another has taken its place."""
+
+
+class HealthLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One finding of an agent's health check, with what to do where it is not well."""
+
+    name: ShortText
+    ok: bool
+    detail: ShortText = ""
+    remedy: ShortText = ""
+
+
+class RegisterRequest(Message, frozen=True):
+    """`POST agents/register`: with the enrolment token, or the agent's own to update itself."""
+
+    name: AgentNameText
+    adapter: ShortText
+    capabilities: Annotated[tuple[CapabilityText, ...], Meta(max_length=64)] = ()
+    max_concurrency: Concurrency = 1
+    account: ShortText = ""
+    host: ShortText = ""
+    program: ShortText = ""
+    health: Annotated[tuple[HealthLine, ...], Meta(max_length=32)] = ()
+
+
+class RegisterAnswer(Answer, frozen=True):
+    """`token` is given once, when the agent is new; later registrations leave it out."""
+
+    agent: str
+    heartbeat_seconds: float
+    lease_seconds: float
+    claim_wait_seconds: float
+    log_batch_lines: int
+    log_batch_bytes: int
+    token: str | None = None
+
+
+class HeartbeatRequest(Message, frozen=True):
+    """`POST agents/heartbeat`: extends the leases of the runs it names.
+
+    `usage` is what a run has used so far, all in all; a run whose program does not tell is left
+    out.
+    """
+
+    runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
+    usage: Annotated[dict[ShortText, Usage], Meta(max_length=64)] = msgspec.field(
+        default_factory=dict
+    )
+
+
+class CancelOrder(Answer, frozen=True):
+    """A run that is the agent's no longer: why it ended, or `superseded` by another."""
+
+    run: str
+    reason: Annotated[str, one_of((*ReasonCode, SUPERSEDED))]
+
+
+class HeartbeatAnswer(Answer, frozen=True):
+    """What to do: runs to stop, and whether to take nothing new.
+
+    `check`: the agent is held to be unwell, and is given nothing until it has looked at its health
+    and registered again with all lines ok.
+    """
+
+    next_seconds: float
+    cancel: tuple[CancelOrder, ...] = ()
+    drain: bool = False
+    check: bool = False
+
+
+class ClaimRequest(Message, frozen=True):
+    """`POST agents/claim`: long poll of up to `wait` seconds; `Idempotency-Key` names the try."""
+
+    wait: Annotated[float, Meta(ge=0, le=60)] = 25
+
+
+class Assignment(Answer, frozen=True):
+    """A run for the agent: what to do, where, on which branch, and until when to acknowledge.
+
+    `number`: the place of this run among all of the task's, from 1; `attempt` counts only those
+    that count, and may be the same for several.
+    `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
+    `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
+    """
+
+    run: str
+    task: str
+    attempt: int
+    repo: str
+    issue: int
+    title: str
+    kind: str
+    priority: str
+    branch: str
+    ack_seconds: float
+    lease_seconds: float
+    timeout_seconds: float
+    base: str = ""
+    refuted: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    budget_usd: float | None = None
+    forbidden_paths: tuple[str, ...] = ()
+    number: int = 1
+
+
+class RunAnswer(Answer, frozen=True):
+    run: str
+    state: Annotated[str, one_of(RunState)]
+
+
+class LineKind(StrEnum):
+    """What a line of a log is; `system` are the runner's own. One not known here is `output`."""
+
+    ASSISTANT = "assistant"
+    TOOL = "tool"
+    TOOL_OUTPUT = "tool_output"
+    STDERR = "stderr"
+    SYSTEM = "system"
+    OUTPUT = "output"
+
+    @classmethod
+    def _missing_(cls, value: object) -> LineKind:
+        return cls.OUTPUT
+
+
+class LogLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a run's log; `at` in epoch milliseconds."""
+
+    at: Millis
+    text: Annotated[str, Meta(max_length=16_384)]
+    kind: LineKind = LineKind.OUTPUT
+
+
+class LogRequest(Message, frozen=True):
+    """`POST runs/{run}/log`: lines from `offset` on, counted from the run's first line as 0."""
+
+    offset: Annotated[int, Meta(ge=0, le=2**53)]
+    lines: Annotated[tuple[LogLine, ...], Meta(max_length=1000)]
+
+
+class LogAnswer(Answer, frozen=True):
+    """`acked`: how many lines of the run are dealt with; the runner drops those.
+
+    They are on disk, except behind the last line of a log that has become too long.
+    """
+
+    acked: int
+
+
+class FailRequest(Message, frozen=True):
+    """`POST runs/{run}/fail`: the agent could not do it. `until` (epoch ms): a limit's reset."""
+
+    reason: ReasonCode
+    detail: LongText = ""
+    usage: Usage = Usage()
+    until: Millis | None = None
+
+
+class ReceiptRequest(Message, frozen=True):
+    """`POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt."""
+
+    run: ShortText
+    pull_request: Number
+    branch: ShortText
+    head: CommitSha
+    files: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=5000)] = ()
+    summary: LongText = ""
+    artifacts: Annotated[tuple[Artifact, ...], Meta(max_length=50)] = ()
+    usage: Usage = Usage()
+
+
+class ReceiptAnswer(Answer, frozen=True):
+    """`refuted` with `final` false: the agent may mend it and file again while its lease holds."""
+
+    receipt: str
+    run: str
+    verdict: Verdict
+    reasons: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    final: bool = False
+
+
+class AskRequest(Message, frozen=True):
+    """`POST runs/{run}/ask`: the agent program waits for a person. The same `id` asks once.
+
+    `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON. After
+    `expires_seconds` nobody waits for the answer any more.
+    """
+
+    id: ShortText
+    kind: Literal["permission", "question"]
+    title: ShortText
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
+    options: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
+    expires_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600
+
+    def __post_init__(self) -> None:
+        if (size := len(msgspec.json.encode(self.request))) > ASK_BYTES:
+            raise ValueError(f"request has {size} bytes of JSON; {ASK_BYTES} are the most")
+
+
+class AskAnswer(Answer, frozen=True):
+    """Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered.
+
+    `behavior` and `text` count only when `state` is `answered`.
+    """
+
+    state: Literal["waiting", "answered", "expired"]
+    behavior: Literal["allow", "deny"] = "deny"
+    text: LongText = ""
+
+
+class MessageView(Answer, frozen=True):
+    """`taken` is absent while the agent has not heard of it.
+
+    `kept`: the program cannot be spoken to while it runs; the next attempt is told.
+    """
+
+    id: str
+    run: str
+    text: str
+    taken: Taken | None = None
+
+
+class MessageList(Answer, frozen=True):
+    """Also of `GET runs/{run}/messages?wait=`, a long poll for those the agent has not taken."""
+
+    messages: tuple[MessageView, ...]
+
+
+class TakenRequest(Message, frozen=True):
+    """`POST runs/{run}/messages/{id}/taken`: what became of a message."""
+
+    taken: Taken

@@ -1,0 +1,169 @@
+"""What people's programs ask of the orchestrator and are told: agents, tasks, questions, usage."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from fleetbot.domain.model import Behavior, TaskState, Usage
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
+
+
+class AnswerRequest(Message, frozen=True):
+    """`POST runs/{run}/asks/{id}/answer`: what a person says; a question wants a `text`."""
+
+    behavior: Behavior
+    text: LongText = ""
+
+
+class AskView(Answer, frozen=True):
+    """A question that waits for a person. `request` is the program's own, secrets masked."""
+
+    id: str
+    run: str
+    task: str
+    agent: str
+    kind: str
+    title: str
+    request: dict[str, Any]
+    options: tuple[str, ...]
+    asked_at: int
+    expires_at: int
+
+
+class AskList(Answer, frozen=True):
+    asks: tuple[AskView, ...]
+
+
+class MessageRequest(Message, frozen=True):
+    """`POST runs/{run}/messages`: something a person says to the run."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=20_000)]
+
+
+class UnwellView(Answer, frozen=True):
+    """Why an agent takes nothing until its check passes again, and what ends that."""
+
+    reason: ReasonCode
+    since: int
+    detail: str
+    advice: str
+
+
+class AgentView(Answer, frozen=True):
+    """`parked_until`: until then (epoch ms) it takes nothing, because of `parked_for`.
+
+    `draining`: it takes nothing new until a person resumes it. `faults`: so many of its runs in a
+    row ended for reasons that their tasks do not own. A person's resume ends all of these.
+    """
+
+    name: str
+    adapter: str
+    status: str
+    capabilities: tuple[str, ...]
+    max_concurrency: int
+    runs: tuple[str, ...]
+    seen_at: int | None
+    host: str = ""
+    program: str = ""
+    account: str = ""
+    health: tuple[str, ...] = ()
+    parked_until: int = 0
+    parked_for: ReasonCode | None = None
+    draining: bool = False
+    unwell: UnwellView | None = None
+    faults: int = 0
+
+
+class AgentList(Answer, frozen=True):
+    agents: tuple[AgentView, ...]
+
+
+class NewTaskRequest(Message, frozen=True):
+    """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
+
+    repo: ShortText
+    issue: Number | None = None
+    title: Annotated[str, Meta(max_length=255)] | None = None
+    body: LongText = ""
+
+
+class TaskView(Answer, frozen=True):
+    """`last_run`: the one before `run`, or the latest while the task waits for its next."""
+
+    id: str
+    repo: str
+    issue: int
+    url: str
+    title: str
+    kind: str
+    priority: str
+    state: TaskState
+    attempt: int
+    agent: str | None = None
+    run: str | None = None
+    last_run: str | None = None
+    reason: ReasonCode | None = None
+    detail: str = ""
+    not_before: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+    needs: tuple[str, ...] = ()
+    wanted_agent: str | None = None
+    receipt: str | None = None
+    spent: Usage = Usage()
+
+
+class TaskList(Answer, frozen=True):
+    """`next`: give it as `before` for the following page; absent on the last."""
+
+    tasks: tuple[TaskView, ...]
+    next: str | None = None
+
+
+class UsageRow(Answer, frozen=True):
+    """What runs used together; `input_tokens` includes `cached_tokens`.
+
+    `cost_usd` is null where no program told.
+    """
+
+    key: str
+    runs: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    cost_usd: float | None
+
+
+class UsageAnswer(Answer, frozen=True):
+    """`GET usage`: the dearest parts first, or days from the newest back; `total` is of all."""
+
+    by: str
+    parts: tuple[UsageRow, ...]
+    total: UsageRow
+
+
+class EventView(Answer, frozen=True):
+    """One line of the journal. `data` is the event's own fields."""
+
+    seq: int
+    stream: str
+    version: int
+    type: str
+    at: int
+    actor: str
+    cause: str
+    data: dict[str, Any]
+
+
+class EventList(Answer, frozen=True):
+    events: tuple[EventView, ...]
+    next: int | None = None
+
+
+class Health(Answer, frozen=True):
+    status: Literal["ok", "degraded"]
+    checks: dict[str, str]
+    version: str
