@@ -14,7 +14,7 @@ import aiohttp
 from fleetbot.runner import adapters
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.config import AgentConfig, Config, ConfigError
-from fleetbot.runner.failure import fault
+from fleetbot.runner.failure import unexpected
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
@@ -157,7 +157,7 @@ async def _tidy_for_ever(machine: Machine, spool: Spool) -> None:
             for slot in tidied.stuck:
                 machine.say("runner", f"cannot remove {slot}; remove it yourself")
         except Exception as problem:
-            machine.say("runner", f"tidying failed: {fault(problem)}")
+            machine.say("runner", f"tidying failed: {unexpected(problem)}")
         await asyncio.sleep(_TIDY_SECONDS)
 
 

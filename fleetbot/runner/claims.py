@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from fleetbot import wire
 from fleetbot.domain.model import Usage
 from fleetbot.runner.concurrency import cancelled
-from fleetbot.runner.failure import fault
+from fleetbot.runner.failure import unexpected
 from fleetbot.runner.link import Link, LinkError
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Spool
@@ -108,7 +108,7 @@ class Claims:
             self._tasks.discard(task)
             self._workers.pop(run, None)
             if not task.cancelled() and isinstance(problem := task.exception(), Exception):
-                self._say(f"run {run} waits in the spool for the next start: {fault(problem)}")
+                self._say(f"run {run} waits in the spool for the next start: {unexpected(problem)}")
 
         task.add_done_callback(ended)
 

@@ -32,7 +32,7 @@ def first_error(problem: BaseException) -> BaseException:
     return problem
 
 
-def fault(problem: BaseException) -> RunFailed:
+def unexpected(problem: BaseException) -> RunFailed:
     """An exception that nobody expected, by its kind and place: its words may hold secrets."""
     if isinstance(problem, OSError) and problem.errno in _NO_ROOM:
         return RunFailed(

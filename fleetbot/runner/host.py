@@ -12,7 +12,7 @@ from fleetbot.runner import health
 from fleetbot.runner.claims import Claims
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.config import AgentConfig
-from fleetbot.runner.failure import fault, first_error
+from fleetbot.runner.failure import first_error, unexpected
 from fleetbot.runner.link import Backoff, Link, LinkError, Refused, Unauthorized, read_token
 from fleetbot.runner.registration import Registration
 from fleetbot.runner.run.leases import Leases
@@ -91,7 +91,7 @@ class Host:
                 problem = first_error(problems)
                 if isinstance(problem, Refused | Unauthorized):
                     raise
-                self._say(f"not served for {delay:.0f} s, then tried again: {fault(problem)}")
+                self._say(f"not served for {delay:.0f} s, then tried again: {unexpected(problem)}")
             await asyncio.sleep(delay)
 
     async def _serve(self) -> None:

@@ -164,23 +164,23 @@ class Link:
 
     async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat a call until the orchestrator answers; its refusals are raised."""
-        return await self._repeat(call, patience=0)
+        return await self._repeat(call, seconds=0)
 
     async def outlast(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """The same for a run, which lives on for a lease while the agent registers anew."""
-        return await self._repeat(call, patience=self.lease_seconds)
+        return await self._repeat(call, seconds=self.lease_seconds)
 
-    async def _repeat(self, call: Callable[[], Awaitable[_T]], patience: float) -> _T:
+    async def _repeat(self, call: Callable[[], Awaitable[_T]], seconds: float) -> _T:
         now = asyncio.get_running_loop().time
-        patient_until: float | None = None
+        until: float | None = None
         for delay in self._backoff.delays():
             try:
                 answer = await call()
             except Unreachable as problem:
                 self._contact_lost(str(problem))
             except Unauthorized:
-                patient_until = patient_until or now() + patience
-                if now() >= patient_until:
+                until = until or now() + seconds
+                if now() >= until:
                     raise
             else:
                 self._contact_found()

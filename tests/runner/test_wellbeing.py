@@ -140,7 +140,7 @@ async def test_a_fault_of_the_runner_has_a_reason_of_its_own(scene: Scene) -> No
 
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.RUNNER_FAILED
-    assert "(build_env)" in failure.detail
+    assert "folders.py, line" in failure.detail
     assert str(home) not in failure.detail
 
 

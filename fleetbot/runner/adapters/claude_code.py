@@ -27,7 +27,7 @@ from fleetbot.runner.session.contract import (
     SessionStarted,
 )
 from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Send, Step
-from fleetbot.runner.session.program_session import Refused, open_session
+from fleetbot.runner.session.program_session import Unstarted, open_session
 from fleetbot.runner.session.text import in_words, json_object
 
 SUPPORTED = Supported((2, 1), (3,))
@@ -113,7 +113,7 @@ class ClaudeCodeAdapter:
         try:
             program, _version = await self._program.find(spec.env)
         except ProgramProblem as problem:
-            return Refused(problem.reason, str(problem))
+            return Unstarted(problem.reason, str(problem))
         resumed = spec.session is not None and _has_session(spec, spec.session)
         session = spec.session if resumed and spec.session else self._new_id()
         spec = msgspec.structs.replace(

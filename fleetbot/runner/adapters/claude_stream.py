@@ -20,7 +20,7 @@ from fleetbot.runner.session.contract import (
     Used,
 )
 from fleetbot.runner.session.driver import Retrying, Step
-from fleetbot.runner.session.text import OutputTail, shortened
+from fleetbot.runner.session.text import OutputTail, one_line
 
 _TOLD_BY = ("command", "file_path", "notebook_path", "pattern", "path", "url", "query", "prompt")
 _BY_SUBTYPE = {
@@ -72,8 +72,8 @@ def tool_summary(tool_input: Any) -> str:
     if isinstance(tool_input, Mapping):
         for key in _TOLD_BY:
             if isinstance(value := tool_input.get(key), str):
-                return shortened(value)
-    return shortened(json.dumps(tool_input, ensure_ascii=False))
+                return one_line(value)
+    return one_line(json.dumps(tool_input, ensure_ascii=False))
 
 
 class ClaudeMessages:

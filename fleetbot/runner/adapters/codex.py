@@ -34,7 +34,7 @@ from fleetbot.runner.session.contract import (
     Used,
 )
 from fleetbot.runner.session.driver import CloseInput, Driver, Hangup, Retrying, Send, Step
-from fleetbot.runner.session.program_session import Refused, open_session
+from fleetbot.runner.session.program_session import Unstarted, open_session
 from fleetbot.runner.session.text import OutputTail, in_words, json_object
 
 SUPPORTED = Supported((0, 160), (1,))
@@ -95,7 +95,7 @@ class CodexAdapter:
         try:
             program, _version = await self._program.find(spec.env)
         except ProgramProblem as problem:
-            return Refused(problem.reason, str(problem))
+            return Unstarted(problem.reason, str(problem))
         spec = _with_companions(_prepared(spec), program)
         return await open_session(spec, self._driver(program, spec))
 

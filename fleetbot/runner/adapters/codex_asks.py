@@ -10,7 +10,7 @@ import msgspec
 from fleetbot.runner.adapters.codex_items import command_summary
 from fleetbot.runner.session.contract import Answer, Permissions, Question, QuestionWithdrawn
 from fleetbot.runner.session.driver import Send, Step
-from fleetbot.runner.session.text import shortened
+from fleetbot.runner.session.text import one_line
 
 _APPROVALS = ("item/commandExecution/requestApproval", "item/fileChange/requestApproval")
 _NOT_SUPPORTED = {"code": -32601, "message": "not supported by this client"}
@@ -76,7 +76,7 @@ class Asks:
         if "command" in params:
             title = f"command: {command_summary(params['command'] or '')}"
         else:
-            title = f"edit: {shortened(', '.join(c['path'] for c in changes or ()))}"
+            title = f"edit: {one_line(', '.join(c['path'] for c in changes or ()))}"
         key = str(request_id)
         self._open[key] = _Open(request_id, True, {key: ""}, {})
         request = {**params, **({"changes": changes} if changes else {})}

@@ -13,7 +13,7 @@ from typing import Any
 
 from fleetbot.runner.session.contract import LogLine, PermissionDenial, ToolUse
 from fleetbot.runner.session.driver import Step
-from fleetbot.runner.session.text import shortened
+from fleetbot.runner.session.text import one_line
 
 _SHELL = re.compile(r"^(?:/\S*/)?(?:ba|z|da)?sh -l?c (.*)$", re.DOTALL)
 
@@ -69,14 +69,14 @@ def _tool(item: Mapping[str, Any]) -> ToolUse | None:
         case "commandExecution":
             return ToolUse("command", command_summary(item["command"]))
         case "fileChange":
-            return ToolUse("edit", shortened(", ".join(c["path"] for c in item["changes"])))
+            return ToolUse("edit", one_line(", ".join(c["path"] for c in item["changes"])))
         case "mcpToolCall":
             name = f"{item['server']}.{item['tool']}"
-            return ToolUse(name, shortened(json.dumps(item.get("arguments"), ensure_ascii=False)))
+            return ToolUse(name, one_line(json.dumps(item.get("arguments"), ensure_ascii=False)))
         case "collabAgentToolCall":
-            return ToolUse(f"agent: {item['tool']}", shortened(str(item.get("prompt") or "")))
+            return ToolUse(f"agent: {item['tool']}", one_line(str(item.get("prompt") or "")))
         case "webSearch":
-            return ToolUse("web search", shortened(str(item.get("query") or "")))
+            return ToolUse("web search", one_line(str(item.get("query") or "")))
     return None
 
 
@@ -85,4 +85,4 @@ def command_summary(command: str) -> str:
     inner = _SHELL.match(command)
     text = inner[1] if inner else command
     quoted = inner and len(text) > 1 and text[0] == text[-1] and text[0] in "'\""
-    return shortened(text[1:-1] if quoted else text)
+    return one_line(text[1:-1] if quoted else text)

@@ -27,7 +27,7 @@ from fleetbot.runner.session.contract import (
     Session,
 )
 from fleetbot.runner.session.driver import CloseInput, Send, Step
-from fleetbot.runner.session.program_session import Refused, open_session
+from fleetbot.runner.session.program_session import Unstarted, open_session
 from fleetbot.runner.session.text import exit_text
 
 PROMPT_FILE = "FLEETBOT_PROMPT_FILE"
@@ -73,13 +73,13 @@ class CommandAdapter:
         spec = msgspec.structs.replace(spec, prompt=readable(spec.prompt))
         if config.prompt == "argument" and len(spec.prompt.encode()) > _ARGUMENT_LIMIT:
             detail = "the prompt is too long for an argument; set prompt to 'file' or 'stdin'"
-            return Refused(ReasonCode.AGENT_FAILED, detail)
+            return Unstarted(ReasonCode.AGENT_FAILED, detail)
         prompt_file = spec.home / f"prompt-{spec.run}.md"
         spec.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             _write_new(prompt_file, spec.prompt)
         except OSError as problem:
-            return Refused(ReasonCode.AGENT_FAILED, f"the prompt cannot be written: {problem}")
+            return Unstarted(ReasonCode.AGENT_FAILED, f"the prompt cannot be written: {problem}")
         spec = msgspec.structs.replace(spec, env={**spec.env, PROMPT_FILE: str(prompt_file)})
         return await open_session(
             spec, CommandDriver(config, spec.prompt), lambda: _remove(prompt_file)

@@ -204,31 +204,35 @@ class Desk:
         Only files with the names of objects are copied, into a repository of our own; git then
         checks each object and that none is missing.
         """
-        if not await self.has(commit):
-            incoming = self.path.with_suffix(".incoming")
-            await asyncio.to_thread(clear, incoming)
-            try:
-                await self._fetch_from(task, incoming, commit)
-            except TooMuch as problem:
-                raise RunFailed(
-                    ReasonCode.WORK_UNFIT,
-                    f"the agent's repository holds {problem}; commit the work to a branch without "
-                    "what is large, delete the other branches and run: git gc --prune=now",
-                ) from None
-            except GitFailed as problem:
-                failed = local_failure(problem, "reading the agent's commits", self.path)
-                if failed.reason is ReasonCode.DISK_FULL:
-                    raise failed from None
-                raise RunFailed(
-                    ReasonCode.WORK_UNFIT,
-                    f"the commit {commit[:10]} cannot be read whole ({problem.text[-500:]}): an "
-                    "object is missing or broken; go back to the last sound commit with "
-                    "git reset --soft and commit the work anew",
-                ) from None
-            finally:
-                await asyncio.to_thread(clear, incoming)
-        await asyncio.to_thread(task.copy_lfs, self.cache.lfs)
+        try:
+            if not await self.has(commit):
+                await self._receive(task, commit)
+            await asyncio.to_thread(task.copy_lfs, self.cache.lfs)
+        except TooMuch as problem:
+            raise RunFailed(
+                ReasonCode.WORK_UNFIT,
+                f"the agent's repository holds {problem}; commit the work to a branch without "
+                "what is large, delete the other branches and run: git gc --prune=now",
+            ) from None
         self.note(commit, WORK)
+
+    async def _receive(self, task: TaskRepository, commit: str) -> None:
+        incoming = self.path.with_suffix(".incoming")
+        await asyncio.to_thread(clear, incoming)
+        try:
+            await self._fetch_from(task, incoming, commit)
+        except GitFailed as problem:
+            failed = local_failure(problem, "reading the agent's commits", self.path)
+            if failed.reason is ReasonCode.DISK_FULL:
+                raise failed from None
+            raise RunFailed(
+                ReasonCode.WORK_UNFIT,
+                f"the commit {commit[:10]} cannot be read whole ({problem.text[-500:]}): an "
+                "object is missing or broken; go back to the last sound commit with "
+                "git reset --soft and commit the work anew",
+            ) from None
+        finally:
+            await asyncio.to_thread(clear, incoming)
 
     async def _fetch_from(self, task: TaskRepository, incoming: Path, commit: str) -> None:
         lenders = (self.path / "objects", self.cache.objects)

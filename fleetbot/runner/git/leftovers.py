@@ -13,6 +13,7 @@ from fleetbot.runner.git.command import GitFailed, Identity
 from fleetbot.runner.git.desk import Desk
 
 MB = 10**6
+_MOST_READ = 8 * 2**30
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ async def commit_all(
             "update-index", "-z", "--force-remove", "--stdin", index=index, given=gone
         )
         nested = await _untracked(desk, index, links, bounds, strict=strict)
+        await _refuse_endless(desk, index)
         await _add(desk, index, [*nested, *(_name(link) for link in links)])
         if links:
             given = b"".join(entry + b"\0" for entry in links)
@@ -84,6 +86,14 @@ async def _untracked(
         limit = bounds.bytes // MB
         raise _too_much(f"untracked files have {size // MB} MB and at most {limit} MB may be added")
     return nested
+
+
+async def _refuse_endless(desk: Desk, index: Path) -> None:
+    """Git would read each changed file to its end, however large a hole is in it."""
+    said = await desk.in_tree("diff-files", "--name-only", "-z", index=index)
+    names = (name for name in said.split("\0") if name)
+    if (size := sum(_size(desk.worktree / name) for name in names)) > _MOST_READ:
+        raise _too_much(f"changed files have {size // MB:,} MB")
 
 
 async def _add(desk: Desk, index: Path, left_out: list[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -17,6 +19,7 @@ from fleetbot.runner.git.failures import forge_failure
 from fleetbot.runner.git.slot import clear
 
 _SECONDS = 3600.0
+_ASIDE = ".git.aside"
 
 
 async def has_submodules(desk: Desk, commit: str) -> bool:
@@ -30,6 +33,22 @@ async def has_submodules(desk: Desk, commit: str) -> bool:
 def names_submodules(desk: Desk) -> bool:
     """The same of what was just checked out, without starting git."""
     return (desk.worktree / ".gitmodules").is_file()
+
+
+@asynccontextmanager
+async def without_submodules(desk: Desk) -> AsyncIterator[None]:
+    """For git of others in the worktree: it looks into submodules by settings an agent wrote."""
+    try:
+        said = await desk.in_tree("ls-files", "--stage", "-z")
+    except GitFailed:
+        said = ""  # what git cannot read it does not look into
+    paths = [x.partition("\t")[2] for x in said.split("\0") if x.startswith("160000 ")]
+    aside = [path for path in paths if untrusted.rename(desk.worktree, path, ".git", _ASIDE)]
+    try:
+        yield
+    finally:
+        for path in aside:
+            untrusted.rename(desk.worktree, path, _ASIDE, ".git")
 
 
 async def fetch_submodules(git: Git, desk: Desk, base: str, commit: str) -> None:

@@ -22,6 +22,7 @@ from fleetbot.domain.model import REPO
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.root import Root
+from fleetbot.runner.sandbox import folders
 from fleetbot.wire import Assignment
 
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -111,43 +112,33 @@ def check_names(order: Assignment) -> None:
 
 def clear(path: Path) -> bool:
     """Remove whatever is there, read-only folders too; False if something cannot be removed."""
-    if not path.is_dir() or path.is_symlink():
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        return not os.path.lexists(path)
-    for folder, folders, files in os.walk(path, topdown=True):
-        make_writable(folder)
-        for name in files:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(folder, name))
-        for name in folders:
-            if os.path.islink(os.path.join(folder, name)):
-                with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, name))
-    for folder, _, _ in os.walk(path, topdown=False):
-        with contextlib.suppress(OSError):
-            os.rmdir(folder)
-    return not path.exists()
-
-
-def make_writable(folder: str) -> None:
-    """What is in a folder can be removed if the folder can be written."""
-    with contextlib.suppress(OSError):
-        mode = os.lstat(folder).st_mode
-        if mode & 0o700 != 0o700 and stat.S_ISDIR(mode):
-            os.chmod(folder, 0o700)
+    return folders.remove(path)
 
 
 def make_all_writable(path: Path) -> None:
-    for folder, _, _ in os.walk(path):
-        make_writable(folder)
+    """What is in a folder can be removed if the folder can be written."""
+    for folder in _all_folders(path):
+        with contextlib.suppress(OSError):
+            mode = os.lstat(folder).st_mode
+            if mode & 0o700 != 0o700 and stat.S_ISDIR(mode):
+                os.chmod(folder, 0o700)
 
 
 def size_of(directory: Path) -> int:
     """The bytes it takes on the disk."""
     total = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    for folder in _all_folders(directory):
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total
+
+
+def _all_folders(path: Path) -> Iterator[str]:
+    """A folder and those below it, each before it is read; as deep as a path can be."""
+    waiting = [str(path)]
+    while waiting:
+        yield (folder := waiting.pop())
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            waiting += [x.path for x in entries if x.is_dir(follow_symlinks=False)]

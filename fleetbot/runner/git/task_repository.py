@@ -21,7 +21,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"refs/(?!.*(?:\.\.|//|/\.|@\{))[^\x00-\x20~^:?*\[\\\x7f]+")
 _LOOSE = re.compile(r"[0-9a-f]{38}(?:[0-9a-f]{24})?")
 _PACK = re.compile(r"pack-[0-9a-f]{40}(?:[0-9a-f]{24})?\.pack")
-_LFS = re.compile(r"lfs/objects/[0-9a-f]{2}/[0-9a-f]{2}/([0-9a-f]{64})")
+_LFS = re.compile(r"[0-9a-f]{64}")
+_PART = re.compile(r"[0-9a-f]{2}")
 _MOST_OBJECTS = 200_000
 _MOST_BYTES = 4 * 2**30
 _MOST_REFS = 5000
@@ -183,7 +184,7 @@ class TaskRepository:
 
     def _objects(self) -> Iterator[str]:
         for folder in untrusted.names(self.path, "objects"):
-            if re.fullmatch(r"[0-9a-f]{2}", folder):
+            if _PART.fullmatch(folder):
                 for name in untrusted.names(self.path, f"objects/{folder}"):
                     if _LOOSE.fullmatch(name):
                         yield f"objects/{folder}/{name}"
@@ -192,25 +193,34 @@ class TaskRepository:
                 yield f"objects/pack/{name}"
 
     def copy_lfs(self, store: Path) -> None:
-        """Copy the large files of its own whose names are true. Raises OSError."""
-        for path in untrusted.walk(self.path, "lfs/objects", _MOST_OBJECTS):
-            found = _LFS.fullmatch(path)
-            target = store / path.removeprefix("lfs/")
-            if found is None or target.exists():
-                continue
+        """Copy the large files of its own whose names are true. Raises OSError, TooMuch."""
+        new = [path for path in self._large_files() if not (store / path).exists()]
+        if sum(untrusted.size(self.path, f"lfs/{path}") for path in new) > _MOST_BYTES:
+            raise TooMuch(f"LFS files of more than {_MOST_BYTES // 2**30} GiB")
+        for path in new:
+            target = store / path
             target.parent.mkdir(parents=True, exist_ok=True)
             fresh = target.with_name(f"{target.name}.fresh")
             fresh.unlink(missing_ok=True)
             try:
-                untrusted.copy(self.path, path, fresh, _MOST_BYTES)
+                untrusted.copy(self.path, f"lfs/{path}", fresh, _MOST_BYTES)
             except OSError as problem:
                 fresh.unlink(missing_ok=True)
                 if problem.errno in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 continue
             with fresh.open("rb") as file:
-                true = hashlib.file_digest(file, "sha256").hexdigest() == found[1]
+                true = hashlib.file_digest(file, "sha256").hexdigest() == target.name
             fresh.rename(target) if true else fresh.unlink()
+
+    def _large_files(self) -> Iterator[str]:
+        """Paths below `lfs`, as it names its files."""
+        for one in filter(_PART.fullmatch, untrusted.names(self.path, "lfs/objects")):
+            for two in filter(_PART.fullmatch, untrusted.names(self.path, f"lfs/objects/{one}")):
+                folder = f"objects/{one}/{two}"
+                for name in untrusted.names(self.path, f"lfs/{folder}"):
+                    if _LFS.fullmatch(name) and name.startswith(one + two):
+                        yield f"{folder}/{name}"
 
 
 def lead(worktree: Path, link: str) -> None:

@@ -16,6 +16,7 @@ from fleetbot.runner.git.cache import Cache
 from fleetbot.runner.git.command import Git, GitFailed
 from fleetbot.runner.git.desk import SAVED, WORK, Desk
 from fleetbot.runner.git.hooks import Hooks
+from fleetbot.runner.git.parts import without_submodules
 from fleetbot.runner.git.slot import Slot, clear, size_of
 from fleetbot.runner.git.task_repository import TaskRepository, lead
 from fleetbot.runner.root import Root
@@ -97,8 +98,10 @@ class Tidying:
         """The hook may clean up outside the worktree; its failure must not keep the disk full."""
         with contextlib.suppress(RunFailed, OSError):
             if self._hooks.has("before_remove"):
-                lead(slot.worktree, f"gitdir: {slot.desk}\n")
-                await self._hooks.run("before_remove", slot.worktree, self._git.plain_env())
+                desk = Desk(self._git, slot, self._cache(slot.repo))
+                lead(slot.worktree, desk.link)
+                async with without_submodules(desk):
+                    await self._hooks.run("before_remove", slot.worktree, self._git.plain_env())
 
     async def _is_settled(self, slot: Slot) -> bool:
         """Whether the forge has all there is; what cannot be told is not."""

@@ -40,6 +40,15 @@ def copy(root: Path, name: str, target: Path, limit: int) -> int:
     return size
 
 
+def size(root: Path, name: str) -> int:
+    """The size of a file below `root`; 0 if it is none."""
+    try:
+        with _file(root, name) as fd:
+            return os.fstat(fd).st_size
+    except OSError:
+        return 0
+
+
 def names(root: Path, folder: str = "") -> list[str]:
     """What a folder below `root` holds; nothing if it is none."""
     try:
@@ -63,18 +72,34 @@ def is_folder(root: Path, name: str) -> bool:
         return False
 
 
+def rename(root: Path, folder: str, old: str, new: str) -> bool:
+    """Rename what is in a folder below `root`; False if that cannot be."""
+    try:
+        with _folder(root, folder.split("/")) as fd:
+            os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
+    except OSError:
+        return False
+    return True
+
+
 def walk(root: Path, folder: str, most: int) -> Iterator[str]:
-    """The files below a folder, `most` of them, relative to `root`; no link is followed."""
+    """The files below a folder, relative to `root`; no link is followed.
+
+    `most` files and folders are looked at, and as deep as a path can be.
+    """
     waiting = [folder]
-    while waiting and most > 0:
+    while waiting:
         here = waiting.pop()
         for name in names(root, here):
             path = f"{here}/{name}"
-            if stat.S_ISDIR(os.lstat(root / path).st_mode):
-                waiting.append(path)
-            else:
-                most -= 1
-                yield path
+            most -= 1
+            if most < 0:
+                return
+            with contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(root / path).st_mode):
+                    waiting.append(path)
+                else:
+                    yield path
 
 
 def remove_specials(root: Path) -> None:

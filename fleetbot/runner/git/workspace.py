@@ -15,7 +15,7 @@ from functools import partial
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import leftovers, parts
+from fleetbot.runner.git import leftovers, parts, untrusted
 from fleetbot.runner.git.bare import format_of
 from fleetbot.runner.git.cache import Cache, OnForge
 from fleetbot.runner.git.command import Git, GitFailed, Identity
@@ -155,6 +155,7 @@ class Workspaces:
         is_new = not lent.slot.worktree.is_dir()
         linked = not is_new and await parts.has_submodules(desk, start.commit)
         as_left = keep_changes and not (linked or task.unfinished())
+        as_left = as_left and untrusted.is_folder(lent.slot.folder, lent.slot.worktree.name)
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
         if left is not None and not as_left and lent.slot.has("owed"):
             start = await self._save(order, lent, newest, start)

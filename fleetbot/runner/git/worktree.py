@@ -18,12 +18,14 @@ from fleetbot.runner.git.failures import local_failure
 from fleetbot.runner.git.hooks import Hooks, Wrap
 from fleetbot.runner.git.kept import Kept, Places, forget, push_kept
 from fleetbot.runner.git.leftovers import Bounds
+from fleetbot.runner.git.parts import without_submodules
 from fleetbot.runner.git.push import push_branch
 from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.git.start import Start
 from fleetbot.runner.git.task_repository import Head, TaskRepository, lead
 
 _MARK = "Fleet-Kept"
+_MOST_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ class Worktree:
         self.check()
         lead(self.path, lent.desk.link)
         try:
-            await lent.hooks.run(name, self.path, env, None)
+            async with without_submodules(lent.desk):
+                await lent.hooks.run(name, self.path, env, None)
         finally:
             with contextlib.suppress(OSError):
                 lead(self.path, lent.task.link)
@@ -236,17 +239,18 @@ class Worktree:
         return notes
 
     async def _elsewhere(self, head: Head) -> list[str]:
-        """Commits that are on other branches only."""
+        """Commits that are on other branches only; a few names tell, of however many."""
         desk = self._lent.desk
-        others = []
-        for name, commit in sorted(self._lent.task.branches().items()):
-            if commit in (head.commit, self.start.commit):
-                continue
+        branches = sorted(self._lent.task.branches().items())
+        others: list[str] = []
+        for name, commit in [x for x in branches if x[1] not in (head.commit, self.start.commit)]:
+            if len(others) == _MOST_NAMES:
+                break
             if not (await desk.has(commit) and await desk.is_ancestor(commit, head.commit)):
                 others.append(name)
         if not others:
             return []
-        return [f"commits on other branches were not handed over: {', '.join(others[:5])}"]
+        return [f"commits on other branches were not handed over: {', '.join(others)}"]
 
     async def push(self, work: Work) -> None:
         """Bring the work to the task's branch on the forge. Raises RunFailed."""

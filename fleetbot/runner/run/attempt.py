@@ -19,7 +19,7 @@ from fleetbot.runner.run import briefing, keeping
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import MENDABLE, Handover
-from fleetbot.runner.run.patience import Patience
+from fleetbot.runner.run.outages import Outages
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
 from fleetbot.runner.sandbox import environment, process
@@ -62,7 +62,7 @@ class Attempt:
         self._announce = announce
         self._settle = settle
         self._note_failure = note_failure
-        self._patience = Patience(announce, setup.heard)
+        self._outages = Outages(announce, setup.heard)
         self._warned = False
         self._wrap: Wrap | None = None
         self.taken_away: str | None = None
@@ -139,7 +139,7 @@ class Attempt:
     async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
         workspaces = self._setup.machine.workspaces
         keep = self._record.finished is not None or self._conversation.resumes
-        return await self._patience.outlast(
+        return await self._outages.outlast(
             lambda: stack.enter_async_context(
                 workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
             ),
@@ -148,7 +148,7 @@ class Attempt:
 
     async def _read_briefing(self) -> Briefing:
         forge, order = self._setup.machine.forge, self._order
-        return await self._patience.outlast(
+        return await self._outages.outlast(
             lambda: briefing.read(forge, order.repo, order.issue), self._within(_PREPARE_SECONDS)
         )
 
@@ -194,7 +194,7 @@ class Attempt:
             return await handover.deliver(finished, self._record.usage)
 
         try:
-            request = await self._patience.outlast(deliver, until, _PASSES)
+            request = await self._outages.outlast(deliver, until, _PASSES)
         except RunFailed as failure:
             if failure.reason not in MENDABLE or self._warned:
                 raise

@@ -14,7 +14,7 @@ from fleetbot.runner.concurrency import together
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Comment, Forge, Issue
 from fleetbot.runner.run.prompt import CommentContext, IssueContext
-from fleetbot.runner.run.wording import shortened
+from fleetbot.runner.run.wording import cut_at_line
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def telling(briefing: Briefing, kind: str, told: Collection[str], room: int) -> 
     edited are told again, and so is the issue.
     """
     issue = briefing.issue
-    text = shortened(issue.body or "", room // 2)
+    text = cut_at_line(issue.body or "", room // 2)
     mark = _mark(issue.title, issue.body or "")
     marks = {_mark(str(one.id), one.body or ""): one for one in briefing.comments}
     new = [comment for each, comment in marks.items() if each not in told]
@@ -117,7 +117,7 @@ def newest(texts: Iterable[str], each: int, left: int) -> Sequence[str]:
     """
     kept: list[str] = []
     for text in reversed(list(texts)):
-        text = shortened(text, each)
+        text = cut_at_line(text, each)
         left -= len(text)
         if left < 0:
             break

@@ -219,7 +219,7 @@ class Conversation:
 
     def _remember(self, memory: Memory) -> None:
         self._memory = memory
-        self._setup.memories.keep(self._order.task, memory)
+        self._setup.memories.save(self._order.task, memory)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

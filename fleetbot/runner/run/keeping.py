@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.failure import RunFailed, fault
+from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
@@ -45,7 +45,7 @@ async def keep(
     except RunFailed:
         raise
     except Exception as problem:  # whatever it is, the run's own end is to be told
-        raise fault(problem) from problem
+        raise unexpected(problem) from problem
     if kept is None:
         return ()
     return (*([f"kept as {kept.ref}"] if kept.ref else []), *kept.notes)

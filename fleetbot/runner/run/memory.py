@@ -12,7 +12,7 @@ from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.runner.session.contract import Finished
 
-_PATIENCE = 2
+_MOST_FAILURES = 2
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
         if not greeted:
             return Memory(left="it could not be taken up again")
         failures = self.failures + 1
-        if failures >= _PATIENCE:
+        if failures >= _MOST_FAILURES:
             return Memory(left=f"{failures} attempts in a row failed with it")
         return msgspec.structs.replace(self, failures=failures)
 
@@ -62,7 +62,7 @@ class Memories:
         except (OSError, msgspec.DecodeError):
             return Memory()
 
-    def keep(self, task: str, memory: Memory) -> None:
+    def save(self, task: str, memory: Memory) -> None:
         path = self._path(task)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")

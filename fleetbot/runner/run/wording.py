@@ -122,7 +122,7 @@ def as_words(text: str) -> str:
     return f"Your task:\n\n{text}" if text.lstrip().startswith(_COMMAND) else text
 
 
-def shortened(text: str, most: int) -> str:
+def cut_at_line(text: str, most: int) -> str:
     """At most about `most` characters, cut at a line's end where there is one near, and said so."""
     if len(text) <= most:
         return text

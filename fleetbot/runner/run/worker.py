@@ -12,7 +12,7 @@ import traceback
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
-from fleetbot.runner.failure import RunFailed, fault
+from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.run.attempt import Attempt, Steps, is_settled, restarted
 from fleetbot.runner.run.conversation import Conversation
@@ -196,7 +196,7 @@ class Worker:
             # A fault of the runner must not leave the task hanging until its lease runs out.
             said = "".join(traceback.format_exception(problem))
             _LOGGER.error("run %s: %s", self._order.run, self._masker.text(said))
-            await self._fail(fault(problem))
+            await self._fail(unexpected(problem))
 
     async def _settle(self, due: ReceiptDue) -> ReceiptAnswer:
         """File the receipt and wait for what the orchestrator finds."""

@@ -33,11 +33,14 @@ from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 __all__ = ["Sandbox", "SandboxUnavailable", "probe", "wrap"]
 
 _HIDDEN = ("/home", "/root", "/tmp", "/var/tmp", "/run")
+_SYSTEM = ("usr", "bin", "sbin", "lib", "lib64", "etc", "nix", "dev", "proc", "sys")
 # Where the resolver's and, on NixOS, the whole system's files may be.
 _NEEDED = ("/run/systemd/resolve", "/run/current-system")
 _PATHS = ("writable", "readable", "hidden")
 _FRESH = ("--dev", "/dev", "--proc", "/proc")
 _PROBE_SECONDS = 10
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 100
 _REMEDY = "or remove the sandbox from the agent's settings"
 
 
@@ -157,7 +160,8 @@ class _View:
     def __init__(self, sandbox: Sandbox) -> None:
         self._mounts: dict[Path, _Mount] = {}
         self._links: list[Path] = []
-        self.add(_Mount.HIDDEN_BY_US, (place for place in map(Path, _HIDDEN) if place.is_dir()))
+        homes = (*map(Path, _HIDDEN), *_own_home())
+        self.add(_Mount.HIDDEN_BY_US, (place for place in homes if place.is_dir()))
         self.add(_Mount.READABLE, (place for place in map(Path, _NEEDED) if place.exists()))
         self.add(_Mount.READABLE, map(Path, sandbox.readable))
         self.add(_Mount.WRITABLE, map(Path, sandbox.writable))
@@ -209,6 +213,13 @@ class _View:
             yield from ("--symlink", os.readlink(link), str(link))
 
 
+def _own_home() -> Iterator[Path]:
+    """The home of the runner's account, if that is not one of the system's folders."""
+    home = Path.home()
+    if home.is_absolute() and home.parts[1:2] and home.parts[1] not in _SYSTEM:
+        yield home
+
+
 def _hide(place: Path) -> tuple[str, ...]:
     if not place.is_dir():
         return ("--ro-bind", "/dev/null", str(place))
@@ -238,10 +249,21 @@ def _give(places: Iterable[Path], user: int) -> None:
     """
     for place in places:
         os.chown(place, user, user, follow_symlinks=False)
-        for _, folders, files, folder in os.fwalk(place):
-            for name in (*folders, *files):
-                with contextlib.suppress(FileNotFoundError):
-                    _give_entry(name, folder, user)
+        with contextlib.suppress(OSError):
+            _give_below(os.open(place, _FOLDER), user, _DEEPEST)
+
+
+def _give_below(folder: int, user: int, levels: int) -> None:
+    """Deeper than git has files there is only what that user has made."""
+    try:
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                _give_entry(name, folder, user)
+            with contextlib.suppress(OSError):  # no folder
+                if levels:
+                    _give_below(os.open(name, _FOLDER, dir_fd=folder), user, levels - 1)
+    finally:
+        os.close(folder)
 
 
 def _give_entry(name: str, folder: int, user: int) -> None:

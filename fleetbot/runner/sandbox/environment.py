@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from fleetbot.runner.sandbox import folders
 
 MARKER = "FLEETBOT_RUN"
 """The variable that holds the run's id."""
@@ -31,8 +32,7 @@ def build_env(
     holds TMPDIR, the run's own (created; see `remove_temporary`). Raises EnvironmentRefused if a
     value contains one of the runner's own `secrets` (the forge token, the agent token).
     """
-    tmp = home / "tmp" / run
-    tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tmp = folders.make(home, "tmp", run)
     env = {
         "PATH": source.get("PATH", os.defpath),
         "HOME": str(home),
@@ -56,4 +56,4 @@ def build_env(
 
 async def remove_temporary(env: Mapping[str, str]) -> None:
     """Remove the TMPDIR that `build_env` made for a run; best effort, no link is followed."""
-    await asyncio.to_thread(shutil.rmtree, env["TMPDIR"], ignore_errors=True)
+    await asyncio.to_thread(folders.remove, Path(env["HOME"]), "tmp", env[MARKER])

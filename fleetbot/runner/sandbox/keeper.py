@@ -49,7 +49,7 @@ means: end it now."""
 HOME = "runner"
 """The cgroup of the runner and the keepers, beside those of the children."""
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
-_PATIENCE = 5.0  # for processes that do not die: of another user, or stuck in the kernel
+_STUCK_SECONDS = 5.0  # for processes that do not die: of another user, or stuck in the kernel
 _PAUSE = 0.05
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a terminal or a service manager sends to everybody: this program ends with the runner."""
@@ -111,7 +111,7 @@ def _bury(keepers: set[int]) -> bool:
 
 def _end_strangers(keepers: set[int]) -> None:
     """Kill what dead keepers left."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _STUCK_SECONDS
     while (found := descendants(os.getpid(), keepers)) and time.monotonic() < until:
         _kill(found)
         time.sleep(_PAUSE)
@@ -195,7 +195,7 @@ class Keeper:
     def _end_rest(self, news: int) -> int:
         """Kill everything below the keeper; the child's exit code, if it was still there."""
         code = -signal.SIGKILL
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + _STUCK_SECONDS
         while _has_children() and time.monotonic() < until:
             if self._cgroup is not None:
                 self._cgroup.kill()

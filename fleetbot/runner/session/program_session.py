@@ -60,16 +60,16 @@ async def open_session(
         )
     except (OSError, bubblewrap.SandboxUnavailable) as problem:
         clean_up()
-        return _refusal(spec, driver.argv[0], problem)
+        return _unstarted(spec, driver.argv[0], problem)
     return ProgramSession(spec, driver, process, clean_up)
 
 
-def _refusal(spec: LaunchSpec, program: str, problem: Exception) -> Refused:
+def _unstarted(spec: LaunchSpec, program: str, problem: Exception) -> Unstarted:
     if isinstance(problem, bubblewrap.SandboxUnavailable):
-        return Refused(ReasonCode.SANDBOX_UNAVAILABLE, str(problem))
+        return Unstarted(ReasonCode.SANDBOX_UNAVAILABLE, str(problem))
     if not spec.workdir.is_dir():
-        return Refused(ReasonCode.WORKSPACE_FAILED, f"the worktree {spec.workdir} is gone")
-    return Refused(ReasonCode.PROGRAM_MISSING, f"cannot start {program}: {problem}")
+        return Unstarted(ReasonCode.WORKSPACE_FAILED, f"the worktree {spec.workdir} is gone")
+    return Unstarted(ReasonCode.PROGRAM_MISSING, f"cannot start {program}: {problem}")
 
 
 async def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
@@ -86,7 +86,7 @@ async def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
     )
 
 
-class Refused:
+class Unstarted:
     """A session of a program that was never started."""
 
     def __init__(self, reason: ReasonCode, detail: str) -> None:

@@ -17,7 +17,7 @@ _SUMMARY = 300
 _TAIL_LINES = 20
 
 
-def shortened(text: str, limit: int = _SUMMARY) -> str:
+def one_line(text: str, limit: int = _SUMMARY) -> str:
     """The text on one line, cut at `limit` characters."""
     line = " ".join(text.split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
@@ -70,7 +70,7 @@ class OutputTail:
 
     def add(self, line: str) -> None:
         if line.strip():
-            self._lines.append(shortened(line))
+            self._lines.append(one_line(line))
 
     def no_result(self, code: int) -> Finished:
         """The end of a program that exited with `code` and never said how it went."""

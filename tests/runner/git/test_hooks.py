@@ -14,8 +14,10 @@ from fleetbot.runner.config import Hook, HooksConfig
 from fleetbot.runner.root import Root
 from tests.runner.git.scenery import (
     ENV,
+    REPO,
     Forge,
     agent,
+    git_in,
     opened,
     order,
     refusal,
@@ -140,3 +142,23 @@ async def test_a_hook_that_leaves_a_service_ends_when_it_ends(root: Path, forge:
 
     async with asyncio.timeout(30), opened(spaces, order()):
         pass
+
+
+async def test_a_submodules_own_settings_do_not_reach_a_hook(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    """`git status` looks into each submodule, with the settings that an agent wrote there."""
+    forge.link(REPO, forge.create_part(), "part")
+    hooks = HooksConfig(after_run=Hook(run="git status --short && ls -A part"))
+    out = tmp_path / "out"
+    async with opened(workspaces(root, forge, hooks=hooks, submodules="off"), order()) as tree:
+        git_in(tree.path / "part", "init", "-q")
+        agent(tree, "-C", "part", "commit", "-q", "--allow-empty", "-m", "x")
+        agent(tree, "-C", "part", "config", "core.fsmonitor", f"touch {out} #")
+        agent(tree, "config", "-f", ".gitmodules", "submodule.part.ignore", "none")
+        out.unlink(missing_ok=True)
+
+        await tree.run_hook("after_run", ENV)
+
+        assert not out.exists()
+        assert (tree.path / "part" / ".git").is_dir()

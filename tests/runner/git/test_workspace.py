@@ -349,3 +349,20 @@ async def test_the_runners_own_repository_of_a_task_is_mended_and_no_work_lost(
     async with opened(spaces, order(attempt=2)) as tree:
         assert tree.start.commit == head
         await hand_over(tree)
+
+
+async def test_a_link_in_the_worktrees_place_is_not_gone_on_with(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    """What it leads to may be a repository of somebody's, whose .git is not the runner's."""
+    victim = tmp_path / "victim"
+    (victim / ".git").mkdir(parents=True)
+    spaces = workspaces(root, forge)
+    async with opened(spaces, order()) as tree:
+        tree.path.rename(tree.path.with_name("aside"))
+        tree.path.symlink_to(victim)
+
+    async with opened(spaces, order(), keep=True) as again:
+        assert not again.path.is_symlink()
+
+    assert (victim / ".git").is_dir()

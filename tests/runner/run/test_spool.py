@@ -174,7 +174,7 @@ def test_an_agent_remembers_a_task_until_it_is_told_to_forget(tmp_path: Path) ->
     memories = Memories(tmp_path)
     assert memories.of("../task") == Memory()
 
-    memories.keep("../task", Memory(session="s-1", usage=Usage(output_tokens=3)))
+    memories.save("../task", Memory(session="s-1", usage=Usage(output_tokens=3)))
 
     assert Memories(tmp_path).of("../task").session == "s-1"
     assert all(path.parent == tmp_path for path in tmp_path.rglob("*.json"))
@@ -187,7 +187,7 @@ def test_an_agent_remembers_a_task_until_it_is_told_to_forget(tmp_path: Path) ->
 
 def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path) -> None:
     memories = Memories(tmp_path)
-    memories.keep("task", Memory(session="s-1"))
+    memories.save("task", Memory(session="s-1"))
     for path in tmp_path.iterdir():
         path.write_text("{")
 

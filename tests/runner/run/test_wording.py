@@ -13,9 +13,9 @@ from hypothesis import strategies as some
 from fleetbot.devkit.forge.references import CLOSING, REOPENING, mentions, references
 from fleetbot.runner.run.wording import (
     as_words,
+    cut_at_line,
     inert,
     line_of,
-    shortened,
     subject_of,
     title_of,
     with_part,
@@ -211,8 +211,8 @@ def test_a_prompt_is_no_command_of_the_program(command: str) -> None:
 def test_a_long_text_is_cut_at_a_line_and_says_how_much_is_missing() -> None:
     text = "\n".join(f"line {number}" for number in range(100))
 
-    cut = shortened(text, 60)
+    cut = cut_at_line(text, 60)
 
     assert cut.endswith(f"[… {len(text) - 55} more characters are left out]")
     assert cut.splitlines()[-2] == "line 7"
-    assert shortened("short", 60) == "short"
+    assert cut_at_line("short", 60) == "short"

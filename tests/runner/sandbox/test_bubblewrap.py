@@ -294,3 +294,19 @@ async def test_a_run_is_refused_where_the_sandbox_fails(
 def test_a_relative_path_is_refused_with_its_field() -> None:
     with pytest.raises(ValueError, match=r"sandbox\.writable: 'cache' is not an absolute path"):
         Sandbox(writable=("cache",))
+
+
+async def test_the_runners_home_is_hidden_wherever_it_is(
+    place: Place, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service's account has it in /var/lib or /srv."""
+    srv = tmp_path / "srv"
+    (srv / "runner").mkdir(parents=True)
+    (srv / "runner" / "netrc").write_text("its password\n")
+    (srv / "page").write_text("a page\n")
+    monkeypatch.setenv("HOME", str(srv / "runner"))
+    box = Sandbox(program=sandbox.program, readable=(str(srv),))
+
+    lines, _ = await run(place, f"find {srv} -type f -exec cat {{}} +", sandbox=box)
+
+    assert lines == ["a page"]

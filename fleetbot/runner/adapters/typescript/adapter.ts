@@ -35,9 +35,9 @@ export interface HealthLine {
  * One run for an adapter to start.
  *
  * `env` is the child's complete environment (see `environment.build_env`), `home` the agent's own
- * HOME, `git_dirs` the `.git` directories a linked worktree writes to, `readable` what it reads
- * besides wherever it is, `session` the program's session of an earlier attempt to resume,
- * `baseline` the sum of the usage that earlier attempts reported for that session.
+ * HOME, `git_dirs` the folders of the task's repository, `readable` what it reads besides,
+ * wherever it is, `session` the program's session of an earlier attempt to resume, `baseline` the
+ * sum of the usage that earlier attempts reported for that session.
  */
 export interface LaunchSpec {
   readonly run: string;

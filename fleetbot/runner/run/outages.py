@@ -15,7 +15,7 @@ _BASE_SECONDS = 0.5
 _CAP_SECONDS = 30.0
 
 
-class Patience:
+class Outages:
     """One run's. It says once that it waits, and once that the forge is back.
 
     `heard` is told of each failure, so that the agent takes nothing more meanwhile.
