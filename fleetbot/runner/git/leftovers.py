@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import untrusted
 from fleetbot.runner.git.command import GitFailed, Identity
 from fleetbot.runner.git.desk import Desk
 
@@ -31,6 +32,8 @@ async def commit_all(
 
     `strict`: nested repositories are refused, otherwise left out. Raises RunFailed, GitFailed.
     """
+    if not untrusted.is_folder(desk.worktree.parent, desk.worktree.name):
+        raise RunFailed(ReasonCode.WORKSPACE_FAILED, "the worktree is gone, or leads elsewhere")
     await desk.remove_specials()
     index = desk.copy_of_index()
     try:
