@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git import untrusted
 from fleetbot.runner.git.cache import Cache
 from fleetbot.runner.git.command import Git, GitFailed
 from fleetbot.runner.git.desk import SAVED, WORK, Desk
@@ -20,9 +22,13 @@ from fleetbot.runner.git.parts import without_submodules
 from fleetbot.runner.git.slot import Slot, clear, size_of
 from fleetbot.runner.git.task_repository import TaskRepository, lead
 from fleetbot.runner.root import Root
+from fleetbot.runner.sandbox import folders
 
 _GB = 10**9
 _OLD_NAMES = ("mirror.git", "courier.git", "keeper.git")
+_TRANSCRIPTS = (".claude/projects", ".codex/sessions")
+"""Where in a HOME the agent programs write down all that is said."""
+_MOST_TRANSCRIPTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,12 @@ class Tidying:
                 own = await asyncio.to_thread(_size_of_all, slot.folder, slot.desk)
                 size -= own if await self._remove(slot) else 0
         await self._remove_caches(oldest_kept)
+        await asyncio.to_thread(self._remove_transcripts, oldest_kept)
         return Tidied(tuple(self._removed), tuple(self._stuck))
 
     def _size(self) -> int:
-        """Worktrees, with the runner's own repositories and caches."""
-        return _size_of_all(self._root.workspaces, self._root.repositories)
+        """Worktrees, with the runner's own repositories and caches, and the agents' homes."""
+        return _size_of_all(self._root.workspaces, self._root.repositories, self._root.homes)
 
     async def _remove(self, slot: Slot) -> bool:
         lock = self._lock(slot)
@@ -127,6 +134,23 @@ class Tidying:
             repo = f"{folder.parent.name}/{folder.name}"
             borrowed = set(_borrowed(folder / "tasks"))
             await self._cache(repo).remove_unused(borrowed, oldest_kept)
+
+    def _remove_transcripts(self, oldest_kept: float) -> None:
+        """Sessions too old to be gone on with, and what killed runs left in their TMPDIR."""
+        for home in self._root.homes.glob("*"):
+            left = [f"tmp/{name}" for name in untrusted.names(home, "tmp")]
+            for folder in _TRANSCRIPTS:
+                left += untrusted.walk(home, folder, _MOST_TRANSCRIPTS)
+            for path in left:
+                if _changed(home / path) < oldest_kept:
+                    folders.remove(home, *path.split("/"))
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return math.inf
 
 
 def _size_of_all(*folders: Path) -> int:

@@ -151,3 +151,42 @@ async def test_what_cannot_be_removed_is_said_and_not_in_the_way(root: Path, for
         tidied, again = [await spaces.remove_old(later) for _ in range(2)]
 
     assert tidied.stuck == again.stuck != ()
+
+
+async def test_transcripts_too_old_to_go_on_with_are_removed_from_the_homes(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    home = root / "homes" / "claude-1"
+    old = [
+        ".claude/projects/p/old.jsonl",
+        ".codex/sessions/2026/01/02/rollout.jsonl",
+        "tmp/run-1/x",
+    ]
+    kept = [".claude/projects/p/new.jsonl", ".claude/.credentials.json", "tmp/run-2/x"]
+    for name in (*old, *kept):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("x")
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "theirs.jsonl").write_text("x")
+    (home / ".claude/projects/link").symlink_to(outside)
+    long_ago = time.time() - 10 * 86_400
+    for place in (*(home / name for name in old), home / "tmp/run-1", outside / "theirs.jsonl"):
+        os.utime(place, (long_ago, long_ago))
+    os.utime(home / ".claude/.credentials.json", (long_ago, long_ago))
+
+    await workspaces(root, forge, keep_days=7).remove_old()
+
+    assert [name for name in (*old, *kept) if (home / name).exists()] == kept
+    assert (outside / "theirs.jsonl").exists()
+
+
+async def test_homes_count_as_room_too(root: Path, forge: Forge) -> None:
+    spaces = workspaces(root, forge, max_gb=0.003)
+    async with opened(spaces, order(1)) as tree:
+        commit(tree, forge, "small")
+        await hand_over(tree)
+    assert not (await spaces.remove_old()).removed
+    (home := root / "homes" / "claude-1").mkdir(parents=True)
+    (home / "cache").write_bytes(os.urandom(4_000_000))
+
+    assert (await spaces.remove_old()).removed == (tree.path.parent,)
