@@ -28,7 +28,8 @@ from fleetbot.runner.git.slot import Slot, check_names, clear
 from fleetbot.runner.git.start import Start, choose, prove
 from fleetbot.runner.git.task_repository import Head, TaskRepository
 from fleetbot.runner.git.tidy import Tidied, Tidying
-from fleetbot.runner.git.worktree import Lent, Worktree, marked, told
+from fleetbot.runner.git.work import told
+from fleetbot.runner.git.worktree import Lent, Worktree, marked
 from fleetbot.runner.root import Root
 from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.wire import Assignment

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import fitness, leaks, leftovers
+from fleetbot.runner.git import fitness, leftovers
 from fleetbot.runner.git.cache import Cache, OnForge
 from fleetbot.runner.git.command import GitFailed, Identity
 from fleetbot.runner.git.desk import PUSHED, SAVED, WORK, Desk
-from fleetbot.runner.git.failures import local_failure
 from fleetbot.runner.git.hooks import Hooks, Wrap
 from fleetbot.runner.git.kept import Kept, Places, forget, push_kept
 from fleetbot.runner.git.leftovers import Bounds
@@ -23,37 +22,10 @@ from fleetbot.runner.git.push import push_branch
 from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.git.start import Start
 from fleetbot.runner.git.task_repository import Head, TaskRepository, lead
+from fleetbot.runner.git.work import Work, leaked, told
 
 _MARK = "Fleet-Kept"
 _MOST_NAMES = 5
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a run would hand over, measured from the base as it is on the forge now.
-
-    `files` are those that differ from where it left the base, `subjects` the first lines of its
-    commits, oldest first, `notes` what people may want to know of it, `fleet` is the address of
-    its own commits.
-    """
-
-    head: str
-    base_commit: str
-    files: tuple[str, ...]
-    subjects: tuple[str, ...]
-    notes: tuple[str, ...]
-    fleet: str
-    desk: Desk = field(repr=False, compare=False)
-
-    async def leaks(self, secrets: Mapping[str, str]) -> list[str]:
-        """The names of those secrets that a push of it would carry. Raises RunFailed."""
-        return await _leaks(self.desk, self.base_commit, self.head, secrets)
-
-    async def has_ours(self) -> bool:
-        """Whether some of its commits were made by the fleet. Raises RunFailed."""
-        with told("reading the commits", self.desk.path):
-            said = await self.desk.run("log", "--format=%ce", self.head, f"^{self.base_commit}")
-        return self.fleet in said.splitlines()
 
 
 @dataclass(frozen=True)
@@ -350,8 +322,8 @@ class Worktree:
         fork = await desk.fork(newest.base_commit, commit)
         if fork is None:
             return "it does not descend from the base"
-        if leaked := await _leaks(desk, newest.base_commit, commit, secrets):
-            return f"it contains the value of {', '.join(leaked)}"
+        if found := await leaked(desk, newest.base_commit, commit, secrets):
+            return f"it contains the value of {', '.join(found)}"
         if named := name_forbidden(await desk.files(fork, commit), tuple(forbidden)):
             return named
         try:
@@ -375,20 +347,6 @@ class Worktree:
 def marked(message: str, run: str) -> str:
     """The message of a commit by the runner that keeps what a run left."""
     return f"{message}\n\n{_MARK}: {run}\n"
-
-
-@contextlib.contextmanager
-def told(doing: str, where: Path) -> Iterator[None]:
-    """Errors of git and of the disk as a reason why the run fails."""
-    try:
-        yield
-    except (GitFailed, OSError) as problem:
-        raise local_failure(problem, doing, where) from None
-
-
-async def _leaks(desk: Desk, base: str, commit: str, secrets: Mapping[str, str]) -> list[str]:
-    with told("looking for secrets", desk.path):
-        return await leaks.find(desk.run, base, commit, secrets, desk.cache.lfs / "objects")
 
 
 def _destroyed(problem: str) -> RunFailed:

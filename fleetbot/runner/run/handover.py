@@ -10,7 +10,8 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
-from fleetbot.runner.git.worktree import Work, Worktree
+from fleetbot.runner.git.work import Work
+from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
