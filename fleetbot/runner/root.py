@@ -5,7 +5,6 @@
 <root>/spool/<run>/                  what a run still owes the orchestrator
 <root>/sessions/<agent>/             what an agent remembers of a task between attempts
 <root>/homes/<agent>/                HOME of the agent's program, and in tmp/ its runs' TMPDIRs
-<root>/hooks-home/                   HOME of the hooks of [workspace.hooks]
 <root>/repositories/<owner>/<name>/  what the forge has, cached; in tasks/ the runner's own
                                      repository (desk) of each task
 <root>/workspaces/<owner>/<name>/    the tasks' worktrees, each with the repository of its agent
@@ -42,10 +41,6 @@ class Root:
     @property
     def homes(self) -> Path:
         return self.path / "homes"
-
-    @property
-    def hooks_home(self) -> Path:
-        return self.path / "hooks-home"
 
     def token(self, agent: str) -> Path:
         return self.path / "tokens" / agent

@@ -177,7 +177,7 @@ class Desk:
 
         What is not among the `borrowed` commits' objects, which the cache has, it gets itself.
         """
-        fresh = task.path.with_name("task.new")
+        fresh = task.path.with_suffix(".new")
         await asyncio.to_thread(clear, fresh)
         bare.make(
             fresh,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, HooksConfig
 from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
@@ -19,34 +21,34 @@ _OUTPUT_LIMIT = 2000
 
 
 class Hooks:
-    """Runs hooks with a HOME of their own, in which no agent can have left settings.
+    """Runs hooks with a HOME of the task's own, in which no agent can have left settings.
 
-    What runs inside a sandbox has another HOME than what runs outside.
+    A hook may run what a repository says (`npm ci`): what that leaves there is for the hooks of
+    the same task only.
     """
 
-    def __init__(self, config: HooksConfig, homes: Path, quota: Quota | None = None) -> None:
+    def __init__(self, config: HooksConfig, quota: Quota | None = None) -> None:
         self._config = config
-        self._homes = homes
         self._quota = quota
 
     def has(self, name: str) -> bool:
         return getattr(self._config, name) is not None
 
     async def run(
-        self, name: str, path: Path, env: Mapping[str, str], wrap: Wrap | None = None
+        self, name: str, slot: Slot, env: Mapping[str, str], wrap: Wrap | None = None
     ) -> None:
-        """Run a hook, if it is configured. Raises RunFailed(hook_failed)."""
+        """Run a hook in the worktree, if it is configured. Raises RunFailed(hook_failed)."""
         hook: Hook | None = getattr(self._config, name)
         if hook is None:
             return
         try:
-            home = self._home(sandboxed=wrap is not None)
+            home = await asyncio.to_thread(slot.hooks_home, sandboxed=wrap is not None)
             argv: Sequence[str] = ["/bin/sh", "-c", hook.run]
             if wrap is not None:
                 argv = await wrap(argv, home)
             own = _environment(env, home)
             seconds, quota = hook.timeout_seconds, self._quota
-            done = await complete(argv, cwd=path, env=own, timeout=seconds, quota=quota)
+            done = await complete(argv, cwd=slot.worktree, env=own, timeout=seconds, quota=quota)
         except SandboxUnavailable as problem:
             raise RunFailed(ReasonCode.SANDBOX_UNAVAILABLE, f"hook {name}: {problem}") from None
         except TimeoutError:
@@ -59,11 +61,6 @@ class Hooks:
             raise RunFailed(
                 ReasonCode.HOOK_FAILED, f"hook {name}: exit status {done.status}: {said}"
             )
-
-    def _home(self, *, sandboxed: bool) -> Path:
-        home = self._homes / ("sandboxed" if sandboxed else "plain")
-        (home / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
-        return home
 
 
 def _environment(env: Mapping[str, str], home: Path) -> dict[str, str]:

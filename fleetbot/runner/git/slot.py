@@ -1,10 +1,11 @@
 """Where one task is on this machine, and what is noted about it there.
 
 <root>/workspaces/<owner>/<name>/<branch>/<name>          the worktree      } an agent writes these
-<root>/workspaces/<owner>/<name>/<branch>/task.git        its repository    }
-<root>/workspaces/<owner>/<name>/<branch>/used            touched by every run
-<root>/workspaces/<owner>/<name>/<branch>/created         the hook after_create has succeeded
-<root>/workspaces/<owner>/<name>/<branch>/owed            its work may not be on the forge yet
+<root>/workspaces/<owner>/<name>/<branch>/+task.git       its repository    }
+<root>/workspaces/<owner>/<name>/<branch>/+hooks-…        HOME of its hooks
+<root>/workspaces/<owner>/<name>/<branch>/+used           touched by every run
+<root>/workspaces/<owner>/<name>/<branch>/+created        the hook after_create has succeeded
+<root>/workspaces/<owner>/<name>/<branch>/+owed           its work may not be on the forge yet
 <root>/repositories/<owner>/<name>/tasks/<branch>.git     the runner's own repository of the task
 """
 
@@ -30,6 +31,8 @@ _BRANCH_REFUSED = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$|^(?:refs|HEAD)(?:
 _BASE = re.compile(r"[^\s~^:?*\[\\\x00-\x1f-][^\s~^:?*\[\\\x00-\x1f]*")
 # Neither is a character of our branches, so two branches never share a folder.
 _SLASH, _ASIDE = "+", "~"
+# Nor is this one of a repository's name, which the worktree has.
+_OURS = "+"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Slot:
 
     @property
     def task_git(self) -> Path:
-        return self.folder / "task.git"
+        return self.folder / f"{_OURS}task.git"
 
     @property
     def desk(self) -> Path:
@@ -72,20 +75,31 @@ class Slot:
 
     def used(self) -> float:
         """When it was last, in epoch seconds."""
-        for name in ("used", "."):
+        for place in (self._stamp("used"), self.folder):
             with contextlib.suppress(OSError):
-                return (self.folder / name).stat().st_mtime
+                return place.stat().st_mtime
         return 0.0
 
+    def _stamp(self, name: str) -> Path:
+        return self.folder / f"{_OURS}{name}"
+
+    def hooks_home(self, *, sandboxed: bool) -> Path:
+        """HOME of the task's hooks; what runs inside a sandbox has another than what does not.
+
+        Made with its TMPDIR, whatever a hook left in their places. Raises OSError.
+        """
+        name = f"{_OURS}hooks-{'sandboxed' if sandboxed else 'plain'}"
+        return folders.make(self.folder, name, "tmp").parent
+
     def has(self, stamp: str) -> bool:
-        return (self.folder / stamp).is_file()
+        return self._stamp(stamp).is_file()
 
     def stamp(self, name: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / name).touch()
+        self._stamp(name).touch()
 
     def unstamp(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
+        self._stamp(name).unlink(missing_ok=True)
 
     def set_aside(self) -> None:
         """Give its place to another: it cannot be emptied now. Raises OSError."""

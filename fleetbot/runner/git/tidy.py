@@ -108,7 +108,7 @@ class Tidying:
                 desk = Desk(self._git, slot, self._cache(slot.repo))
                 lead(slot.worktree, desk.link)
                 async with without_submodules(desk):
-                    await self._hooks.run("before_remove", slot.worktree, self._git.plain_env())
+                    await self._hooks.run("before_remove", slot, self._git.plain_env())
 
     async def _is_settled(self, slot: Slot) -> bool:
         """Whether the forge has all there is; what cannot be told is not."""

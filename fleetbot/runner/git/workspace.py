@@ -56,7 +56,7 @@ class Workspaces:
         self._git = git
         self._forge_url = forge_url
         self._identity = identity
-        self._hooks = Hooks(config.hooks, root.hooks_home, quota)
+        self._hooks = Hooks(config.hooks, quota)
         self._bounds = Bounds(config.max_files, config.max_mb * MB)
         self._look = look
         self._caches: dict[str, Cache] = {}
@@ -101,9 +101,9 @@ class Workspaces:
     async def _run_first_hooks(self, slot: Slot, env: Mapping[str, str], wrap: Wrap | None) -> None:
         """`after_create` until it has succeeded once."""
         if not slot.has("created"):
-            await self._hooks.run("after_create", slot.worktree, env, wrap)
+            await self._hooks.run("after_create", slot, env, wrap)
             slot.stamp("created")
-        await self._hooks.run("before_run", slot.worktree, env, wrap)
+        await self._hooks.run("before_run", slot, env, wrap)
 
     async def _prepare(self, order: Assignment, slot: Slot, *, keep_changes: bool) -> Worktree:
         cache = self.cache(order.repo)

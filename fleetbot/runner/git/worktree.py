@@ -102,13 +102,13 @@ class Worktree:
         if not lent.hooks.has(name):
             return
         if wrap is not None:
-            await lent.hooks.run(name, self.path, env, wrap)
+            await lent.hooks.run(name, lent.slot, env, wrap)
             return
         self.check()
         lead(self.path, lent.desk.link)
         try:
             async with without_submodules(lent.desk):
-                await lent.hooks.run(name, self.path, env, None)
+                await lent.hooks.run(name, lent.slot, env, None)
         finally:
             with contextlib.suppress(OSError):
                 lead(self.path, lent.task.link)

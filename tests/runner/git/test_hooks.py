@@ -11,7 +11,6 @@ import pytest
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, HooksConfig
-from fleetbot.runner.root import Root
 from tests.runner.git.scenery import (
     ENV,
     REPO,
@@ -120,7 +119,7 @@ async def test_a_hook_runs_inside_the_agents_sandbox_where_it_has_one(
         await tree.run_hook("after_run", ENV, wrap)
 
     assert said.read_text() == "yes\nyes\nyes\n"
-    assert {home.is_relative_to(Root(root).hooks_home) for home in homes} == {True}
+    assert set(homes) == {tree.path.parent / "+hooks-sandboxed"}
 
 
 async def test_after_create_runs_again_for_a_worktree_that_was_made_anew(
@@ -162,3 +161,22 @@ async def test_a_submodules_own_settings_do_not_reach_a_hook(
 
         assert not out.exists()
         assert (tree.path / "part" / ".git").is_dir()
+
+
+async def test_what_a_hook_leaves_in_its_home_is_for_hooks_of_the_same_task_only(
+    root: Path, forge: Forge, tmp_path: Path
+) -> None:
+    """`npm ci` and its like run what the repository says, which an agent may have written."""
+    said = tmp_path / "said"
+    leave = Hook(run='rm -rf "$TMPDIR"; touch "$TMPDIR"; echo trap > ~/.npmrc')
+    look = Hook(run=f'cat ~/.npmrc >> {said}; test -d "$TMPDIR" && echo fine >> {said} || true')
+    first = workspaces(root, forge, hooks=HooksConfig(after_create=leave))
+    async with opened(first, order(7)):
+        pass
+
+    spaces = workspaces(root, forge, hooks=HooksConfig(before_run=look))
+    for number in (8, 7):
+        async with opened(spaces, order(number)):
+            pass
+
+    assert said.read_text() == "fine\ntrap\nfine\n"

@@ -49,7 +49,7 @@ async def test_beyond_the_size_the_oldest_go_first(root: Path, forge: Forge) -> 
             commit(tree, forge, "big", os.urandom(400_000))
             await hand_over(tree)
         stamp = time.time() - age
-        os.utime(tree.path.parent / "used", (stamp, stamp))
+        os.utime(tree.path.parent / "+used", (stamp, stamp))
 
     tidied = await spaces.remove_old()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.config import WorkspaceConfig
+from fleetbot.runner.config import Hook, HooksConfig, WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.command import Git
 from fleetbot.runner.git.slot import check_names
@@ -366,3 +367,20 @@ async def test_a_link_in_the_worktrees_place_is_not_gone_on_with(
         assert not again.path.is_symlink()
 
     assert (victim / ".git").is_dir()
+
+
+@pytest.mark.parametrize("name", ["used", "owed", "created", "task.git"])
+async def test_a_repository_may_be_called_as_what_is_noted_of_its_tasks(
+    root: Path, forge: Forge, tmp_path: Path, name: str
+) -> None:
+    forge.create(f"ada/{name}", {"README.md": "x"})
+    hooks = HooksConfig(after_create=Hook(run=f"echo made >> {tmp_path}/said"))
+    spaces = workspaces(root, forge, hooks=hooks)
+    assignment = order(repo=f"ada/{name}")
+    for _ in range(2):
+        async with opened(spaces, assignment) as tree:
+            assert (tree.path / "README.md").is_file()
+
+    assert (tmp_path / "said").read_text() == "made\n"
+    (removed,) = (await spaces.remove_old(time.time() + 30 * 86_400)).removed
+    assert removed == tree.path.parent
