@@ -6,7 +6,8 @@ This keeps accidents out of rooms and logs. A program that wants to tell a secre
 it in another way: give it none that it must not tell.
 
 Time is linear in the text, whatever the text: no alternative of the pattern can be begun inside of
-what it has already passed, and none steps back over it.
+what it has already passed, and none steps back over it (of groups only a few bounded ones:
+Python before 3.11.5 matches possessive groups wrongly).
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ _KNOWN = re.compile(
     | (?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+\.[\w-]++  # JWT
     | (?<=://)[^/\s:@]++:[^/\s@]++(?=@)     # credentials in a URL
     | (?<=[Bb]earer[ ])[A-Za-z0-9._~+/=-]{12,}+
-    | -----BEGIN[ ](?:(?!PRIVATE)[A-Z]++[ ])*+PRIVATE[ ]KEY[\s\S]*?(?:-----END[ ][^-]*+-----|\Z)
+    | -----BEGIN[ ](?:[A-Z0-9]{1,20}[ ]){0,3}PRIVATE[ ]KEY[\s\S]*?(?:-----END[ ][^-]*+-----|\Z)
     """,
     re.VERBOSE,
 )
-_KEY = re.compile(r"-----BEGIN (?:(?!PRIVATE)[A-Z]++ )*+PRIVATE KEY")
+_KEY = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY")
 _KEY_LINE = re.compile(r"\s*+(?:[A-Za-z0-9+/=]{16,}+|[\w-]++: .*+|-----END .*+)?\s*+")
 
 
