@@ -77,7 +77,13 @@ async def test_a_person_says_no_to_one_thing_and_yes_to_another(fleet: Programs,
     def risky(path: str) -> Reply:
         return fleet[name].shell(f"python3 -c 'print()' && {committing(path)}", **escalated)
 
-    fleet.told(risky("no.txt"), risky("yes.txt"), DONE)
+    def replies(asked: Request) -> Reply:
+        """By what was said so far: Codex asks again where a person's words come in between."""
+        if "yes.txt" in asked.text:
+            return DONE
+        return risky("yes.txt" if "no.txt" in asked.text else "no.txt")
+
+    fleet.told(*[replies] * 9)
     issue = await fleet.issue_for(name, "Ask before you act")
 
     first = await fleet.asked()
@@ -93,7 +99,7 @@ async def test_a_person_says_no_to_one_thing_and_yes_to_another(fleet: Programs,
     assert (first["kind"], first["agent"]) == ("permission", name)
     assert "no.txt" in first["title"]
     assert "yes.txt" in second["title"]
-    assert "Not that file" in fleet.model.requests[1].text
+    assert "Not that file" in fleet.model.requests[-1].text
     assert [receipt["files"] for receipt in await fleet.receipts(issue)] == [["yes.txt"]]
 
 
