@@ -10,6 +10,7 @@ from msgspec import structs
 
 from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.provider import BY_STATUS
 from fleetbot.runner.session.contract import (
     Finished,
     LimitReached,
@@ -44,15 +45,6 @@ _BY_ERROR = {
     "rate_limit": ReasonCode.RATE_LIMITED,
     "overloaded": ReasonCode.PROVIDER_UNAVAILABLE,
     "server_error": ReasonCode.PROVIDER_UNAVAILABLE,
-}
-_BY_STATUS = {
-    400: ReasonCode.AGENT_FAILED,
-    401: ReasonCode.AUTH_FAILED,
-    402: ReasonCode.BILLING,
-    403: ReasonCode.AUTH_FAILED,
-    404: ReasonCode.MODEL_NOT_FOUND,
-    413: ReasonCode.CONTEXT_TOO_LONG,
-    429: ReasonCode.RATE_LIMITED,
 }
 # The plain mode's result has no error category, and these no status of their own.
 _BY_TEXT = {
@@ -226,7 +218,7 @@ class ClaudeMessages:
             _BY_STOP_REASON.get(message.get("stop_reason") or ""),
             _BY_ERROR.get(self._error),
             *(reason for text, reason in _BY_TEXT.items() if text in str(message.get("result"))),
-            _BY_STATUS.get(status or 0),
+            BY_STATUS.get(status or 0),
         )
         if reason := next(filter(None, known), None):
             return reason

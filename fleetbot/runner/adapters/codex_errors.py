@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.provider import BY_STATUS
 from fleetbot.runner.session.text import json_object
 
 _BY_CODE = {
@@ -39,15 +40,6 @@ _BY_PROVIDER = {
     "content_filter": ReasonCode.MODEL_REFUSED,
     "cyber_policy": ReasonCode.MODEL_REFUSED,
     "invalid_request_error": ReasonCode.AGENT_FAILED,
-}
-_BY_STATUS = {
-    400: ReasonCode.AGENT_FAILED,
-    401: ReasonCode.AUTH_FAILED,
-    402: ReasonCode.BILLING,
-    403: ReasonCode.AUTH_FAILED,
-    404: ReasonCode.MODEL_NOT_FOUND,
-    413: ReasonCode.CONTEXT_TOO_LONG,
-    429: ReasonCode.RATE_LIMITED,
 }
 _SERVER_ERRORS = 500
 # `exec --json` has no codes, and the app-server calls some of these "other": what Codex itself
@@ -101,7 +93,7 @@ def _typed(error: Mapping[str, Any]) -> tuple[str, int | None]:
 def _of_status(status: int | None) -> ReasonCode | None:
     if status is not None and status >= _SERVER_ERRORS:
         return ReasonCode.PROVIDER_UNAVAILABLE
-    return _BY_STATUS.get(status or 0)
+    return BY_STATUS.get(status or 0)
 
 
 def _of_message(message: str) -> ReasonCode:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import Usage
+from fleetbot.domain.model import Usage, sum_usage
 from fleetbot.runner.adapters.codex_items import camel
 
 
@@ -54,9 +54,4 @@ class Ledger:
             account.baseline = usage_of(totals, Usage())
             return None
         account.used = usage_of(totals, account.baseline)
-        used = [one.used for one in self._accounts.values()]
-        return Usage(
-            input_tokens=sum(one.input_tokens for one in used),
-            output_tokens=sum(one.output_tokens for one in used),
-            cached_tokens=sum(one.cached_tokens for one in used),
-        )
+        return sum_usage(one.used for one in self._accounts.values())

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import Usage
+from fleetbot.domain.budget import since
+from fleetbot.domain.model import Usage, add_usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.worktree import Worktree
@@ -206,10 +207,10 @@ class Conversation:
 
     def _account(self, turn: Usage) -> None:
         """`turn` is what this start of the program has used so far."""
-        spent = _sum(self._used_before, turn)
+        spent = add_usage(self._used_before, turn)
         before = self._record.usage
         self._record.note(Used(spent))
-        in_all = _sum(self._memory.usage, _difference(spent, before))
+        in_all = add_usage(self._memory.usage, since(spent, before))
         self._remember(msgspec.structs.replace(self._memory, usage=in_all))
 
     def _failure(self, finished: contract.Finished) -> RunFailed:
@@ -220,26 +221,6 @@ class Conversation:
     def _remember(self, memory: Memory) -> None:
         self._memory = memory
         self._setup.memories.save(self._order.task, memory)
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    costs = [cost for cost in (one.cost_usd, other.cost_usd) if cost is not None]
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-        cost_usd=sum(costs) if costs else None,
-    )
-
-
-def _difference(later: Usage, earlier: Usage) -> Usage:
-    cost = None if later.cost_usd is None else later.cost_usd - (earlier.cost_usd or 0)
-    return Usage(
-        input_tokens=later.input_tokens - earlier.input_tokens,
-        output_tokens=later.output_tokens - earlier.output_tokens,
-        cached_tokens=later.cached_tokens - earlier.cached_tokens,
-        cost_usd=cost,
-    )
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
