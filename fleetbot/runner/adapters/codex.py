@@ -46,6 +46,7 @@ _QUIET: dict[str, Any] = {
     "features.apps": False,
     "features.plugins": False,
     "features.goals": False,  # by which it begins turns of its own after its answer
+    "features.shell_snapshot": False,  # it writes down all variables, a key of the run too
     "features.skill_mcp_dependency_install": False,
     "suppress_unstable_features_warning": True,
 }
