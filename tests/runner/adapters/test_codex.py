@@ -156,6 +156,7 @@ async def test_a_key_logs_in_for_this_run_and_is_not_written_down(
     assert model.requests[0].authorization == f"Bearer {KEY}"
     written = [p for p in (place.home / ".codex").rglob("*") if p.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
+    assert not list((place.home / ".codex").glob("shell_snapshots/*"))
 
 
 async def test_a_file_change_is_asked_about_with_its_diff(agent: Agent, place: Place) -> None:
