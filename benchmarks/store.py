@@ -22,9 +22,9 @@ from typing import Literal
 from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
 from fleetbot.domain.state import task_stream
-from fleetbot.store.commit import INSERT_EVENT, upsert
-from fleetbot.store.journal import GENESIS, Change, link
+from fleetbot.store.journal import INSERT_EVENT, upsert
 from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.records import GENESIS, Change, link
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.store.views import TASKS
 from fleetbot.store.writer import connect

@@ -106,9 +106,8 @@ def db() -> None:
 def verify(path: Path) -> None:
     """Prove that the journal is whole and that the read models follow from it."""
     with _needs("runner"):
+        from fleetbot.store.audit import Problem, examine
         from fleetbot.store.existing import existing
-        from fleetbot.store.verify import Problem
-        from fleetbot.store.verify import verify as examine
 
     async def examined() -> list[Problem]:
         async with existing(path) as store:
@@ -132,9 +131,9 @@ def verify(path: Path) -> None:
 def rebuild(path: Path) -> None:
     """Make the read models again from the journal."""
     with _needs("runner"):
+        from fleetbot.store.audit import JournalDamaged
+        from fleetbot.store.audit import rebuild as make_anew
         from fleetbot.store.existing import existing
-        from fleetbot.store.verify import JournalDamaged
-        from fleetbot.store.verify import rebuild as make_anew
 
     async def made() -> int:
         async with existing(path) as store:
@@ -173,7 +172,7 @@ def _needs(extra: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _database_errors() -> Iterator[None]:
-    from fleetbot.store.journal import StoreUnavailable
+    from fleetbot.store.interface import StoreUnavailable
     from fleetbot.store.lock import DatabaseInUse
 
     with _config_errors(StoreUnavailable), _config_errors(DatabaseInUse):

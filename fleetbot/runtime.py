@@ -25,22 +25,22 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.loops import Loop, Tick
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
-from fleetbot.services.changes import Changes
-from fleetbot.services.delivery import Deliverer
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.health import ForgeProbe, HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
+from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
+from fleetbot.services.wakeups import Wakeups
 from fleetbot.settings import Settings
-from fleetbot.store.journal import Store, StoreUnavailable
+from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
 
 _HOUR = 3600.0
@@ -71,20 +71,20 @@ class Runtime:
     def _build_services(self, store: Store) -> None:
         settings, fleet = self._settings, self.fleet
         self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
-        self._changes = Changes(fleet)
+        self._wakeups = Wakeups(fleet)
         self._timers = Timers(fleet, self._dispatcher)
         self._probe = ForgeProbe(self._forge, settings.forge.repositories, self._log)
         self._verifier = Verifier(
             fleet,
             self._forge,
-            lambda: settings.verify.rules,
+            settings.verify.rules,
             on_poke=partial(self._wake, "verify"),
         )
         issues = Issues(
             fleet,
             self._forge,
-            lambda: settings.labels,
-            lambda: settings.forge.repositories,
+            settings.labels,
+            settings.forge.repositories,
             lambda: TaskId(_new("task")),
         )
         self._intake = Intake(
@@ -98,8 +98,8 @@ class Runtime:
             fleet,
             self._forge,
             issues,
-            lambda: settings.labels,
-            lambda: settings.forge.repositories,
+            settings.labels,
+            settings.forge.repositories,
         )
         self._tasks = Tasks(fleet, issues, settings.forge.repositories)
         self._build_chat(store)
@@ -108,20 +108,20 @@ class Runtime:
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix)
         room_sender = RoomSender(link, now_ms)
-        chat = Chat(self.fleet, self._tasks, lambda: self._settings, link.power_level)
+        chat = Chat(self.fleet, self._tasks, self._settings.rooms, link.power_level)
         self._threads = ThreadLog(
             self.fleet, link, self._rooms_of, wake=partial(self._wake, "threads")
         )
         self.fleet.listen(self._threads.hear)
         self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms() - _STALE_MS)
-        self._deliverer = Deliverer(
+        self._deliverer = Courier(
             store,
             {
                 "forgejo": ForgeSender(
                     self._forge,
                     store,
-                    lambda: self._settings.labels,
-                    lambda: {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
+                    self._settings.labels,
+                    {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
                 ),
                 "matrix": room_sender,
             },
@@ -133,7 +133,7 @@ class Runtime:
         runs = Runs(
             self.fleet,
             self._dispatcher,
-            self._changes,
+            self._wakeups,
             lambda: ReceiptId(_new("receipt")),
             self._threads.note,
         )
@@ -143,7 +143,7 @@ class Runtime:
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
                 runs=runs,
-                talks=Talks(self.fleet, self._changes, lambda: _new("message")),
+                talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
                 tasks=self._tasks,
                 intake=self._intake,
                 webhook_secret=settings.forge.webhook_secret,
@@ -202,7 +202,7 @@ class Runtime:
         self._matrix.remove_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
         await self._inbound.close()
         self._dispatcher.close()
-        self._changes.close()
+        self._wakeups.close()
         self._web.close()
         for loop in self._loops.values():
             await loop.stop()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from fleetbot import wire
 from fleetbot.chat import answers, parse
 from fleetbot.chat.parse import COMMANDS, NAMES
-from fleetbot.chat.render import Message
+from fleetbot.chat.render import Post
 from fleetbot.chat.rich import Rich, code, rows, say
 from fleetbot.chat.why import why
 from fleetbot.chat.wording import EMOJI, STATE_WORDS
@@ -18,10 +18,11 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import FleetError, Forbidden, NotFound
 from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Task, TaskId, TaskState
 from fleetbot.forge.errors import ForgeError
-from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.tasks import Tasks
 from fleetbot.settings import RoomSettings, Settings, SettingsError
-from fleetbot.store.journal import Arrival, StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.records import Arrival
 
 _CHANGING = (parse.Assign, parse.Retry, parse.Cancel)
 PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
@@ -43,38 +44,38 @@ class Said:
 class Chat:
     """Obeys what people say in rooms.
 
-    `settings` gives those in force; `power_level` is asked only for commands that not everybody in
-    the room may give.
+    `rooms` are those of the settings, by their ids; `power_level` is asked only for commands that
+    not everybody in the room may give.
     """
 
     def __init__(
         self,
         fleet: Fleet,
         tasks: Tasks,
-        settings: Callable[[], Settings],
+        rooms: Mapping[str, RoomSettings],
         power_level: PowerLevel,
     ) -> None:
         self._fleet = fleet
         self._tasks = tasks
-        self._settings = settings
+        self._rooms = rooms
         self._power_level = power_level
         self._turns: dict[str, asyncio.Lock] = {}
 
-    async def handle(self, room_id: str, sender: str, event_id: str, body: str) -> Message | None:
+    async def handle(self, room_id: str, sender: str, event_id: str, body: str) -> Post | None:
         """The answer to a message; None if it was not for us, or has been obeyed before."""
         command = parse.parse(body)
         if command is None:
             return None
-        room = self._settings().rooms.get(room_id)
+        room = self._rooms.get(room_id)
         if room is None:
-            return Message(_elsewhere(room_id)) if parse.calls_by_name(body) else None
+            return Post(_elsewhere(room_id)) if parse.calls_by_name(body) else None
         said = Said(sender, f"matrix:{event_id}", room)
         if not isinstance(command, _CHANGING):
             return await self._answer(command, room_id, said)
         async with self._turns.setdefault(room_id, asyncio.Lock()):  # in the order of the room
             return await self._answer(command, room_id, said)
 
-    async def _answer(self, command: parse.Command, room_id: str, said: Said) -> Message | None:
+    async def _answer(self, command: parse.Command, room_id: str, said: Said) -> Post | None:
         try:
             await self._admit(command, room_id, said)
             answer = await self._execute(command, said)
@@ -84,7 +85,7 @@ class Chat:
             answer = answers.refused("The journal cannot be written now; nothing has changed.")
         except ForgeError as problem:
             answer = answers.refused(f"Forgejo did not go along; nothing has changed: {problem}")
-        return Message(answer) if answer else None
+        return Post(answer) if answer else None
 
     async def _admit(self, command: parse.Command, room_id: str, said: Said) -> None:
         """Raises Forbidden, with the way out, if the speaker lacks the power level."""
@@ -106,11 +107,11 @@ class Chat:
         match command:
             case parse.Status():
                 return answers.status(state, hears, now)
-            case parse.Agents():
+            case parse.ListAgents():
                 return answers.agents(state, hears, now)
             case parse.Help(topic=topic):
                 return answers.help_(topic, _levels(said.room))
-            case parse.Tasks():
+            case parse.ListTasks():
                 return await self._list(command, said)
             case parse.ShowTask(issue=issue):
                 return await self._show(await self._find(issue, said))
@@ -129,7 +130,7 @@ class Chat:
 
     # reading
 
-    async def _list(self, command: parse.Tasks, said: Said) -> Rich:
+    async def _list(self, command: parse.ListTasks, said: Said) -> Rich:
         if command.repo and not said.room.hears(command.repo):
             raise _not_of_this_room(command.repo)
         repos = [command.repo] if command.repo else (said.room.repos or [None])
@@ -222,8 +223,8 @@ class Chat:
     async def _commit(self, command: cmd.Command, said: Said) -> bool:
         """Whether anything happened. The message is remembered with what it led to."""
         arrival = Arrival(key=said.key, kind="command", at=self._fleet.clock())
-        context = Context(actor=f"matrix:{said.sender}", cause=said.key, arrival=arrival)
-        return bool(await self._fleet.commit(command, context))
+        context = Context(actor=f"matrix:{said.sender}", cause=said.key)
+        return bool(await self._fleet.commit(command, context, Beside(arrival)))
 
 
 def check_levels(settings: Settings) -> None:
@@ -251,7 +252,7 @@ def _not_of_this_room(repo: str) -> Forbidden:
     return Forbidden(f"{repo} is not a repository of this room.", field="issue")
 
 
-def _what(command: parse.Tasks) -> str:
+def _what(command: parse.ListTasks) -> str:
     """`open tasks`, `failed tasks of claude-1`."""
     words = [STATE_WORDS[state] for state in TaskState if state in command.states]
     kind = "" if len(words) == len(TaskState) else ", ".join(words) + " "

@@ -9,7 +9,7 @@ from mautrix.types import MessageEvent, MessageType, TextMessageEventContent
 
 from fleetbot.chat.answers import refused
 from fleetbot.chat.commands import Chat
-from fleetbot.chat.render import Message
+from fleetbot.chat.render import Post
 from fleetbot.chat.room import RoomSender
 
 log = logging.getLogger("fleetbot.chat")
@@ -53,7 +53,7 @@ class Inbound:
             answer = await self._chat.handle(room, event.sender, event.event_id, said.body)
         except Exception:
             log.exception("a command in %s could not be obeyed", room)
-            answer = Message(refused("Something went wrong here; the bot's log has more."))
+            answer = Post(refused("Something went wrong here; the bot's log has more."))
         if answer:
             await self._sender.reply(room, event.event_id, answer, said.get_thread_parent())
 

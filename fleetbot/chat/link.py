@@ -18,7 +18,7 @@ from mautrix.errors import MatrixError, MNotFound
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
-from fleetbot.services.delivery import RetryLater, Undeliverable
+from fleetbot.services.outbox import RetryLater, Undeliverable
 
 _TIMEOUT = ClientTimeout(total=60)
 Content = Mapping[str, Any]

@@ -16,7 +16,7 @@ from fleetbot.chat.room import content
 from fleetbot.chat.wording import count, duration, named
 from fleetbot.domain.model import AgentName, Run, RunState, Task
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.journal import LogLine
+from fleetbot.store.records import LogLine
 
 PAGE_WEIGHT = 3500  # in characters of plain English; text that is long on the wire weighs more
 PAGE_LINES = 200

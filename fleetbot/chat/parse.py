@@ -45,7 +45,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Agents:
+class ListAgents:
     pass
 
 
@@ -55,7 +55,7 @@ class Help:
 
 
 @dataclass(frozen=True, slots=True)
-class Tasks:
+class ListTasks:
     states: frozenset[TaskState] = OPEN_STATES
     repo: str | None = None
     agent: AgentName | None = None
@@ -104,13 +104,23 @@ class Misused:
 
 
 Command = (
-    Status | Agents | Help | Tasks | ShowTask | Why | Assign | Retry | Cancel | Misspelt | Misused
+    Status
+    | ListAgents
+    | Help
+    | ListTasks
+    | ShowTask
+    | Why
+    | Assign
+    | Retry
+    | Cancel
+    | Misspelt
+    | Misused
 )
 NAMES: Mapping[type, str] = {
     Status: "status",
-    Agents: "agents",
+    ListAgents: "agents",
     Help: "help",
-    Tasks: "tasks",
+    ListTasks: "tasks",
     ShowTask: "task",
     Why: "why",
     Assign: "assign",
@@ -185,7 +195,7 @@ def _command(name: str, words: list[str]) -> Command:
     match name:
         case "status" | "agents":
             surplus = Misused(name, "It takes nothing more.") if words else None
-            return surplus or (Status() if name == "status" else Agents())
+            return surplus or (Status() if name == "status" else ListAgents())
         case "help":
             return Help(words[0].lower().lstrip("!/") if words else None)
         case "tasks":
@@ -251,4 +261,4 @@ def _tasks(words: list[str]) -> Command:
             agent = AgentName(word.lstrip("@").lower())
         else:
             return Misused("tasks", f"I do not know what to do with {word!r}.")
-    return Tasks(states or OPEN_STATES, repo, agent)
+    return ListTasks(states or OPEN_STATES, repo, agent)

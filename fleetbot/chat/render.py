@@ -13,14 +13,14 @@ from fleetbot.services.comments import usage_text
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Post:
     """`urgent`: a person should hear of it now (`m.text`), not in passing (`m.notice`)."""
 
     body: Rich
     urgent: bool = False
 
 
-def notice(effect: Notice, now: int) -> Message:
+def notice(effect: Notice, now: int) -> Post:
     """What a room is told; `now` in epoch milliseconds."""
     if isinstance(effect, AgentNotice):
         return _agent_notice(effect, now)
@@ -28,17 +28,17 @@ def notice(effect: Notice, now: int) -> Message:
         return _fleet_notice(effect, now)
     match effect.notice:
         case NoticeKind.ASSIGNED:
-            return Message(_assigned(effect))
+            return Post(_assigned(effect))
         case NoticeKind.COMPLETED:
-            return Message(_completed(effect), urgent=True)
+            return Post(_completed(effect), urgent=True)
         case NoticeKind.REFUTED:
-            return Message(_refuted(effect))
+            return Post(_refuted(effect))
         case NoticeKind.ASKED:
-            return Message(_asked(effect), urgent=True)
+            return Post(_asked(effect), urgent=True)
         case NoticeKind.CANCELLED:
-            return Message(_cancelled(effect))
+            return Post(_cancelled(effect))
         case _:
-            return Message(_went_wrong(effect, now), urgent=_needs_person(effect))
+            return Post(_went_wrong(effect, now), urgent=_needs_person(effect))
 
 
 def _needs_person(effect: TaskNotice) -> bool:
@@ -120,40 +120,40 @@ def what_next(task: Task, retry_at: int | None, now: int) -> Rich:
     return say(f"🔁 It is tried again {until(retry_at, now)}.")
 
 
-def _agent_notice(effect: AgentNotice, now: int) -> Message:
+def _agent_notice(effect: AgentNotice, now: int) -> Post:
     name = bold(effect.agent)
     match effect.notice:
         case NoticeKind.AGENT_OFFLINE:
             says = "What it was doing goes back to the queue. Look at its runner."
-            return Message(rows(say("🔌 ", name, " is offline"), says), urgent=True)
+            return Post(rows(say("🔌 ", name, " is offline"), says), urgent=True)
         case NoticeKind.AGENT_UNWELL:
             return _unwell(effect)
         case NoticeKind.AGENT_PARKED:
             return _parked(effect, now)
         case NoticeKind.AGENT_WELL:
             does = " works again" if effect.proven else " is well again and takes tasks"
-            return Message(say("🟢 ", name, does))
+            return Post(say("🟢 ", name, does))
         case _:
-            return Message(say("🟢 ", name, " is back online"))
+            return Post(say("🟢 ", name, " is back online"))
 
 
-def _unwell(effect: AgentNotice) -> Message:
+def _unwell(effect: AgentNotice) -> Post:
     says = "It takes nothing until its check passes; its task goes back to the queue uncounted."
     because = reason_text(effect.reason)
     headline = say("🤒 ", bold(effect.agent), f" is unwell: {because}")
-    return Message(rows(headline, *_particulars(effect), says), urgent=True)
+    return Post(rows(headline, *_particulars(effect), says), urgent=True)
 
 
-def _parked(effect: AgentNotice, now: int) -> Message:
+def _parked(effect: AgentNotice, now: int) -> Post:
     name, again = bold(effect.agent), until(effect.until or now, now)
     if effect.reason in (None, ReasonCode.USAGE_LIMIT) and effect.faults <= 1:
         says = f"It takes tasks again {again}."
-        return Message(rows(say("💤 ", name, " has reached its usage limit"), says))
+        return Post(rows(say("💤 ", name, " has reached its usage limit"), says))
     because = reason_text(effect.reason)
     times = f", {count(effect.faults, 'time')} in a row" if effect.faults > 1 else ""
     says = f"It is tried again {again}, and each time after a longer pause. No attempt is counted."
     headline = say("💤 ", name, f" rests: {because}{times}")
-    return Message(rows(headline, *_particulars(effect), says), urgent=_is_for_a_person(effect))
+    return Post(rows(headline, *_particulars(effect), says), urgent=_is_for_a_person(effect))
 
 
 def _particulars(effect: AgentNotice) -> tuple[Part | None, Part | None]:
@@ -166,11 +166,11 @@ def _is_for_a_person(effect: AgentNotice) -> bool:
     return effect.reason is not None and bool(advice(effect.reason))
 
 
-def _fleet_notice(effect: FleetNotice, now: int) -> Message:
+def _fleet_notice(effect: FleetNotice, now: int) -> Post:
     if effect.notice is NoticeKind.FLEET_RESUMED or effect.reason is None:
-        return Message(say("▶️ ", bold("The fleet goes on")))
+        return Post(say("▶️ ", bold("The fleet goes on")))
     spent = usage_text(effect.spent)
-    return Message(
+    return Post(
         rows(
             say("🌙 ", bold("The fleet rests"), ": ", reason_text(effect.reason)),
             f"Spent today: {spent}." if spent else None,

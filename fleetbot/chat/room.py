@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from fleetbot.chat.link import Link, transaction
-from fleetbot.chat.render import Message, notice
+from fleetbot.chat.render import Post, notice
 from fleetbot.chat.rich import Rich
 from fleetbot.domain.effects import Notice
-from fleetbot.services.delivery import RetryLater, Undeliverable
-from fleetbot.store.journal import Due
+from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.store.records import Due
 
 log = logging.getLogger("fleetbot.chat")
 
@@ -59,9 +59,7 @@ class RoomSender:
         said = content(message.body, urgent=message.urgent)
         return await self._link.send(room, said, transaction("outbox", entry.id))
 
-    async def reply(
-        self, room: str, event: str, message: Message, thread: str | None = None
-    ) -> None:
+    async def reply(self, room: str, event: str, message: Post, thread: str | None = None) -> None:
         """Answer a message, in the thread it was said in. An answer is given up when it is late."""
         said = content(message.body, urgent=message.urgent)
         said["m.relates_to"] = {"m.in_reply_to": {"event_id": event}}

@@ -21,9 +21,9 @@ from fleetbot.chat.pages import Page
 from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, Run, RunId, RunState, Task, TaskId
-from fleetbot.services.delivery import RetryLater, Undeliverable
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.journal import Anchor, Change, LogLine
+from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.store.records import Anchor, Change, LogLine
 
 log = logging.getLogger("fleetbot.chat")
 

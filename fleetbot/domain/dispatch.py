@@ -112,7 +112,7 @@ class Fleet(Protocol):
 
     tasks: dict[TaskId, Task]
     agents: dict[AgentName, Agent]
-    ready: ReadyQueue
+    queue: ReadyQueue
     paused_until: int
 
     def spent_today(self, now: int) -> Usage: ...
@@ -137,7 +137,7 @@ def choose(fleet: Fleet, agent: Agent, now: int, policy: Policy) -> Task | None:
     if not has_room(fleet, agent, now):
         return None
     best: Entry | None = None
-    for lane, entry in fleet.ready.heads(fleet.tasks):
+    for lane, entry in fleet.queue.heads(fleet.tasks):
         if best is not None and best < entry:
             continue
         if _suits(fleet, agent, lane, fleet.tasks[entry.task], now, policy):

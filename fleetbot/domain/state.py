@@ -44,6 +44,16 @@ def agent_stream(agent: AgentName) -> str:
 _NOTHING = Usage()
 
 
+class Changed:
+    """Which values a line has changed, each once, in order."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[TaskId, None] = {}
+        self.runs: dict[RunId, None] = {}
+        self.agents: dict[AgentName, None] = {}
+        self.receipts: dict[ReceiptId, None] = {}
+
+
 class FleetState:
     """Tasks, runs, agents and receipts by id, with the indexes that decisions need.
 
@@ -59,7 +69,7 @@ class FleetState:
         self.agents: dict[AgentName, Agent] = {}
         self.receipts: dict[ReceiptId, FiledReceipt] = {}
         self.by_issue: dict[tuple[str, int], TaskId] = {}
-        self.ready = ReadyQueue()
+        self.queue = ReadyQueue()
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
         self.used: dict[RunId, Usage] = {}
@@ -68,6 +78,7 @@ class FleetState:
         self._spent = (0, Usage())  # by runs that ended on the day of this number
         self._live: dict[AgentName, dict[RunId, None]] = {}
         self._in_repo: dict[str, int] = {}
+        self._changed = Changed()
 
     # reading
 
@@ -149,8 +160,12 @@ class FleetState:
 
     # the fold
 
-    def apply(self, line: ev.Recorded) -> None:
-        """Fold one line of the journal. Raises IllegalTransition for a line that cannot follow."""
+    def apply(self, line: ev.Recorded, changed: Changed | None = None) -> None:
+        """Fold one line of the journal, and note in `changed` what it led to.
+
+        Raises IllegalTransition for a line that cannot follow.
+        """
+        self._changed = changed or Changed()
         self.seq = line.seq
         kind, _, key = line.stream.partition(":")
         if line.stream == FLEET_STREAM:
@@ -176,22 +191,29 @@ class FleetState:
 
     def _keep_task(self, task: Task) -> None:
         self.tasks[task.id] = task
+        self._changed.tasks[task.id] = None
         self.by_issue[task.repo, task.issue] = task.id
         if task.state is TaskState.CREATED:
-            self.ready.push(task, task.updated_at)
+            self.queue.push(task, task.updated_at)
 
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:
             case ev.TaskAssigned() as event:
                 run = fold.assigned(task, event, line.at)
-                self.runs[run.id] = run
+                self._keep_run(run)
                 self._occupy(run)
             case ev.TaskStarted(run=run_id):
                 self._change(run_id, state=RunState.RUNNING, started_at=line.at)
             case ev.ReceiptFiled(run=run_id, receipt=receipt):
                 self._change(run_id, receipt=receipt.id, usage=receipt.usage)
-                self.receipts[receipt.id] = FiledReceipt(
-                    receipt=receipt, task=task.id, run=run_id, filed_at=line.at, check_at=line.at
+                self._keep_receipt(
+                    FiledReceipt(
+                        receipt=receipt,
+                        task=task.id,
+                        run=run_id,
+                        filed_at=line.at,
+                        check_at=line.at,
+                    )
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event)
@@ -249,10 +271,11 @@ class FleetState:
                 )
                 run = self.runs[event.run]
                 self._change(run.id, receipt=None, refutations=run.refutations + 1)
-        self.receipts[event.receipt] = filed
+        self._keep_receipt(filed)
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)
+        self._changed.agents[name] = None
         if isinstance(line.event, ev.AgentRegistered):
             self.agents[name] = fold.registered(name, line.event, line, old)
         elif old:
@@ -280,7 +303,15 @@ class FleetState:
         self._in_repo[repo] = self._in_repo.get(repo, 0) + 1
 
     def _change(self, run_id: RunId, **fields: object) -> None:
-        self.runs[run_id] = replace(self.runs[run_id], **fields)
+        self._keep_run(replace(self.runs[run_id], **fields))
+
+    def _keep_run(self, run: Run) -> None:
+        self.runs[run.id] = run
+        self._changed.runs[run.id] = None
+
+    def _keep_receipt(self, filed: FiledReceipt) -> None:
+        self.receipts[filed.receipt.id] = filed
+        self._changed.receipts[filed.receipt.id] = None
 
     def _end(self, run_id: RunId, at: int, usage: Usage = _NOTHING, **fields: object) -> None:
         run = self.runs.get(run_id)

@@ -14,7 +14,7 @@ from typing import Self
 
 import aiohttp
 
-from fleetbot.forge.errors import Forbidden
+from fleetbot.forge.errors import ForgeForbidden
 from fleetbot.forge.git_calls import GitCalls
 from fleetbot.forge.issue_calls import IssueCalls
 from fleetbot.forge.label_calls import LabelCalls
@@ -99,8 +99,8 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls):
         if self._login is None:
             try:
                 self._login = (await self.current_user()).login
-            except Forbidden as error:
-                raise Forbidden(
+            except ForgeForbidden as error:
+                raise ForgeForbidden(
                     error.status,
                     error.method,
                     error.path,

@@ -19,15 +19,15 @@ class Unauthorized(ForgeError):
     """The token is wrong, expired or revoked."""
 
 
-class Forbidden(ForgeError):
+class ForgeForbidden(ForgeError):
     """The token may not do this; Forgejo's ``message`` names the scope it lacks, if it is that."""
 
 
-class NotFound(ForgeError):
+class ForgeNotFound(ForgeError):
     """It does not exist, or it is in a private repository the token cannot see."""
 
 
-class Conflict(ForgeError):
+class ForgeConflict(ForgeError):
     """It exists already, has changed meanwhile, or cannot be merged."""
 
 
@@ -57,9 +57,9 @@ class UnexpectedAnswer(ForgeUnavailable):
 
 _BY_STATUS: dict[int, type[ForgeError]] = {
     401: Unauthorized,
-    403: Forbidden,
-    404: NotFound,
-    409: Conflict,
+    403: ForgeForbidden,
+    404: ForgeNotFound,
+    409: ForgeConflict,
     422: Unprocessable,
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fleetbot.forge.errors import NotFound
+from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.models import Branch, CombinedStatus, Commit, CommitStatus, Compare
 from fleetbot.forge.transport import PAGE_SIZE, Calls, path_of, repo_path
 
@@ -28,7 +28,7 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:
             return await self._http.get(Branch, path)
-        except NotFound:
+        except ForgeNotFound:
             return None
 
     async def create_status(

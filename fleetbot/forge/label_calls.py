@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fleetbot.forge.errors import Forbidden, NotFound
+from fleetbot.forge.errors import ForgeForbidden, ForgeNotFound
 from fleetbot.forge.models import Label, Object, parse_repo
 from fleetbot.forge.transport import Calls, path_of, repo_path
 
@@ -40,7 +40,7 @@ class LabelCalls(Calls):
         path = path_of("/orgs/{}/labels", parse_repo(repo)[0])
         try:
             return [label async for label in self._http.pages(Label, path)]
-        except (NotFound, Forbidden):
+        except (ForgeNotFound, ForgeForbidden):
             return []
 
     async def create_label(self, repo: str, spec: LabelSpec) -> Label:

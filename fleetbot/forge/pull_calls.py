@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from fleetbot.forge.errors import NotFound
+from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.models import ChangedFile, Commit, PullRequest, Review
 from fleetbot.forge.transport import Calls, path_of, repo_path
 
@@ -38,7 +38,7 @@ class PullCalls(Calls):
                 pull = await self._http.get(
                     PullRequest, repo_path(repo) + path_of("/pulls/{}/{}", base, head)
                 )
-            except NotFound:
+            except ForgeNotFound:
                 return None
             if pull.state == "open":
                 return pull
@@ -71,7 +71,7 @@ class PullCalls(Calls):
         body: str = "",
         assignees: Sequence[str] = (),
     ) -> PullRequest:
-        """``Conflict`` where an open one exists for these branches, ``NotFound`` for a missing
+        """``Conflict`` where an open one exists for these branches, ``ForgeNotFound`` for a missing
         branch, ``Unprocessable`` where head and base are the same."""
         request = {
             "head": head,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from fleetbot.domain.model import AgentName
-from fleetbot.store.journal import Store
+from fleetbot.store.interface import Store
 
 AGENT_PREFIX = "fba_"
 

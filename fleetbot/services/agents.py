@@ -17,8 +17,8 @@ from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
 from fleetbot.services.access import new_agent_token, token_hash
-from fleetbot.services.fleet import Context, Fleet
-from fleetbot.store.journal import AgentToken
+from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.store.records import AgentToken
 
 LOG_BATCH_LINES = 500
 LOG_BATCH_BYTES = 256 * 1024
@@ -68,8 +68,8 @@ class Agents:
         if token is None and known and not _says_something_new(known, registration):
             return
         tokens = (AgentToken(agent=name, hash=token_hash(token)),) if token else ()
-        context = Context(actor=f"agent:{name}", cause="register", tokens=tokens)
-        await self._fleet.commit(RegisterAgent(name, registration), context)
+        context = Context(actor=f"agent:{name}", cause="register")
+        await self._fleet.commit(RegisterAgent(name, registration), context, Beside(tokens=tokens))
 
     def _answer(self, name: AgentName, token: str | None) -> wire.RegisterAnswer:
         return wire.RegisterAnswer(

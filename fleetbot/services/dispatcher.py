@@ -11,8 +11,9 @@ from fleetbot.domain.dispatch import has_room
 from fleetbot.domain.errors import Busy
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, RunId
-from fleetbot.services.fleet import Context, Fleet, Landing
-from fleetbot.store.journal import Arrival, StoreUnavailable
+from fleetbot.services.fleet import Beside, Context, Fleet, Landing
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.records import Arrival
 
 CLAIMS_PER_RUN = 2  # that may wait, for each run the agent has room for: one may be a lost one
 
@@ -123,9 +124,9 @@ class Dispatcher:
             at=self._fleet.clock(),
             answer=claim.run.encode(),
         )
-        context = Context(actor=f"agent:{claim.agent}", cause="claim", arrival=arrival)
+        context = Context(actor=f"agent:{claim.agent}", cause="claim")
         try:
-            landing = self._fleet.submit(Dispatch(claim.agent, claim.run), context)
+            landing = self._fleet.submit(Dispatch(claim.agent, claim.run), context, Beside(arrival))
         except StoreUnavailable:
             return False
         if landing.lines:

@@ -25,16 +25,9 @@ from fleetbot.domain.model import (
     TaskState,
     Usage,
 )
-from fleetbot.domain.state import FleetState
-from fleetbot.store.journal import (
-    AgentToken,
-    Arrival,
-    Change,
-    Handled,
-    OutboxEntry,
-    Store,
-    StoreUnavailable,
-)
+from fleetbot.domain.state import Changed, FleetState
+from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.store.records import AgentToken, Arrival, Change, Handled, OutboxEntry
 
 Route = Callable[[fx.Notice], Sequence[str]]
 Listener = Callable[[Sequence[Recorded]], None]
@@ -44,16 +37,25 @@ CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who wants it and what led to it, for the journal; and what is recorded with it.
+    """Who wants it and what led to it, for the journal."""
+
+    actor: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is recorded in the same transaction as the events of a command.
 
     `arrival` is remembered only if something happens; `handled` and `tokens` in any case.
     """
 
-    actor: str
-    cause: str = ""
     arrival: Arrival | None = None
     handled: tuple[Handled, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+
+
+ALONE = Beside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Fleet:
             state.seq = snapshot.seq
             state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts)
             state.adopt_fleet(snapshot.fleet, now, today.usage)
-            state.ready.ripen(state.tasks, now)
+            state.queue.ripen(state.tasks, now)
             self.state, self._closed, self._stale = state, {}, False
             self.renew()
         self._tell(())
@@ -125,28 +127,30 @@ class Fleet:
         state.seen = dict.fromkeys(state.agents, now)
         state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
 
-    async def commit(self, command: Command, context: Context) -> tuple[Recorded, ...]:
+    async def commit(
+        self, command: Command, context: Context, beside: Beside = ALONE
+    ) -> tuple[Recorded, ...]:
         """Decide, apply, and return when it is on disk.
 
         Raises `FleetError` if the command cannot be carried out, `StoreUnavailable` if the disk
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
         """
         await self.start()
-        landing = self.submit(command, context)
+        landing = self.submit(command, context, beside)
         await asyncio.shield(landing.durable)
         return landing.lines
 
-    def submit(self, command: Command, context: Context) -> Landing:
+    def submit(self, command: Command, context: Context, beside: Beside = ALONE) -> Landing:
         """`commit` in two halves, for who must act on memory before the disk has answered."""
         if not self.ready:
             raise StoreUnavailable("the fleet's state is being read from disk")
         now = self.clock()
         drafts = decide(self.state, command, now, self.policy)
-        return self._submit(drafts, context, now)
+        return self._submit(drafts, context, beside, now)
 
-    def _submit(self, drafts: Drafts, context: Context, now: int) -> Landing:
+    def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
         try:
-            change, lines = self._apply(drafts, context, now)
+            change, lines = self._apply(drafts, context, beside, now)
         except Exception:
             self._stale = True  # memory may hold a part of it
             raise
@@ -158,9 +162,9 @@ class Fleet:
         return Landing(lines, landing)
 
     def _apply(
-        self, drafts: Drafts, context: Context, now: int
+        self, drafts: Drafts, context: Context, beside: Beside, now: int
     ) -> tuple[Change, tuple[Recorded, ...]]:
-        touched = _Touched()
+        changed = Changed()
         lines: list[Recorded] = []
         outbox: list[OutboxEntry] = []
         for draft, after in zip_longest(drafts, drafts[1:]):
@@ -173,24 +177,22 @@ class Fleet:
                 cause=context.cause,
                 event=draft.event,
             )
-            touched.note(self.state, line)
-            self.state.apply(line)
-            touched.note(self.state, line)
+            self.state.apply(line, changed)
             follows = after.event if after and after.stream == draft.stream else None
             outbox += self._entries(line, fx.effects(line, self.state, follows))
             lines.append(line)
-        self._note_closed(touched.tasks)
-        arrivals = (context.arrival,) if context.arrival and lines else ()
+        self._note_closed(changed.tasks)
+        arrivals = (beside.arrival,) if beside.arrival and lines else ()
         change = Change(
             events=tuple(lines),
-            tasks=tuple(self.state.tasks[t] for t in touched.tasks),
-            runs=tuple(self.state.runs[r] for r in touched.runs),
-            agents=tuple(self.state.agents[a] for a in touched.agents),
-            receipts=tuple(self.state.receipts[r] for r in touched.receipts),
+            tasks=tuple(self.state.tasks[t] for t in changed.tasks),
+            runs=tuple(self.state.runs[r] for r in changed.runs),
+            agents=tuple(self.state.agents[a] for a in changed.agents),
+            receipts=tuple(self.state.receipts[r] for r in changed.receipts),
             outbox=tuple(outbox),
             arrivals=arrivals,
-            handled=context.handled,
-            tokens=context.tokens,
+            handled=beside.handled,
+            tokens=beside.tokens,
         )
         return change, tuple(lines)
 
@@ -294,27 +296,6 @@ class Fleet:
         if old:
             self.state.forget(old)
             self._closed = {task: None for task in self._closed if task not in old}
-
-
-class _Touched:
-    """Which values a decision changes: those of its lines' streams before and after each."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[TaskId, None] = {}
-        self.runs: dict[RunId, None] = {}
-        self.agents: dict[AgentName, None] = {}
-        self.receipts: dict[ReceiptId, None] = {}
-
-    def note(self, state: FleetState, line: Recorded) -> None:
-        kind, _, key = line.stream.partition(":")
-        if kind == "agent":
-            self.agents[AgentName(key)] = None
-        elif task := state.tasks.get(TaskId(key)):
-            self.tasks[task.id] = None
-            if task.run:
-                self.runs[task.run] = None
-            if task.receipt:
-                self.receipts[task.receipt] = None
 
 
 _NOTHING = Change()

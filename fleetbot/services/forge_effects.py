@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Literal, cast
 
 import msgspec
@@ -16,24 +16,26 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.model import AgentName, Task, TaskId, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
-    Forbidden,
     ForgeError,
+    ForgeForbidden,
+    ForgeNotFound,
     ForgeUnavailable,
-    NotFound,
     Unauthorized,
 )
 from fleetbot.forge.label_calls import UnknownLabel
 from fleetbot.forge.models import Issue
 from fleetbot.services.comments import receipt_comment, status_comment
-from fleetbot.services.delivery import RetryLater, Undeliverable
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
-from fleetbot.store.journal import Anchor, Change, Due, Store
+from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Anchor, Change, Due
 
 log = logging.getLogger("fleetbot.forge")
 
 STATUS_CONTEXT = "fleetbot/receipt"
 
 _WORKING = frozenset({TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED})
+_NO_ACCOUNTS: Mapping[AgentName, str] = {}
 _REFUSALS = 20  # how often a 403 is tried again: a token's rights are mended by hand
 _decoder: msgspec.json.Decoder[fx.ForgeEffect] = msgspec.json.Decoder(fx.ForgeEffect)
 
@@ -41,16 +43,15 @@ _decoder: msgspec.json.Decoder[fx.ForgeEffect] = msgspec.json.Decoder(fx.ForgeEf
 class ForgeSender:
     """The sender of the destinations `forgejo:…`.
 
-    `labels` and `accounts` (agent -> Forgejo login that is assigned instead of the bot) are asked
-    each time, so that a change of configuration applies at once.
+    `accounts`: the Forgejo login of an agent that is assigned instead of the bot.
     """
 
     def __init__(
         self,
         client: ForgeClient,
         store: Store,
-        labels: Callable[[], LabelMaps],
-        accounts: Callable[[], Mapping[AgentName, str]] = dict,
+        labels: LabelMaps,
+        accounts: Mapping[AgentName, str] = _NO_ACCOUNTS,
     ) -> None:
         self._client = client
         self._store = store
@@ -65,7 +66,7 @@ class ForgeSender:
             return await self._deliver(effect)
         except ForgeUnavailable as error:
             raise RetryLater(error.retry_after, str(error)) from error
-        except (Unauthorized, Forbidden) as error:
+        except (Unauthorized, ForgeForbidden) as error:
             if due.attempts < _REFUSALS:
                 raise RetryLater(None, str(error)) from error
             raise Undeliverable(str(error)) from error
@@ -125,7 +126,7 @@ class ForgeSender:
 
     async def _set_labels(self, effect: fx.ShowOnIssue, issue: Issue) -> str:
         """Only ours are touched, one by one: a person may be labelling at the same time."""
-        task, maps = effect.task, self._labels()
+        task, maps = effect.task, self._labels
         add, remove = state_labels_after(issue.label_names, task.state, maps)
         if add:
             await self._add_state_label(effect, maps, add)
@@ -148,7 +149,7 @@ class ForgeSender:
         """The fleet's own accounts come and go, those of people stay."""
         now = {login.lower(): login for login in issue.assignee_logins}
         bot = (await self._client.login()).lower()
-        fleet = {bot, *(login.lower() for login in self._accounts().values())}
+        fleet = {bot, *(login.lower() for login in self._accounts.values())}
         wanted = self._assignee(effect, bot)
         if bot in now and not effect.task.traits.labelled:
             wanted |= {bot}  # being assigned is how this issue asks for the fleet
@@ -172,7 +173,7 @@ class ForgeSender:
     def _assignee(self, effect: fx.ShowOnIssue, bot: str) -> set[str]:
         if effect.task.state not in _WORKING or effect.run is None:
             return set()
-        return {self._accounts().get(effect.run.agent, bot).lower()}
+        return {self._accounts.get(effect.run.agent, bot).lower()}
 
     async def _assignable(
         self, effect: fx.ShowOnIssue, wanted: set[str], now: Mapping[str, str]
@@ -203,7 +204,7 @@ class ForgeSender:
         """False where a person has deleted the comment."""
         try:
             await self._client.edit_comment(repo, comment_id, body, marker=marker)
-        except NotFound:
+        except ForgeNotFound:
             return False
         return True
 

@@ -9,7 +9,7 @@ from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.journal import Backlog
+from fleetbot.store.records import Backlog
 
 
 class ForgeProbe:

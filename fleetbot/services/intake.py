@@ -27,11 +27,12 @@ from fleetbot.forge.payloads import (
     PullRequestEvent,
     parse_delivery,
 )
-from fleetbot.services.delivery import backoff
-from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.issues import Issues, Subject
+from fleetbot.services.outbox import backoff
 from fleetbot.services.verification import Verifier
-from fleetbot.store.journal import Arrival, Change, Handled, StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.records import Arrival, Change, Handled
 
 log = logging.getLogger("fleetbot.intake")
 
@@ -161,7 +162,6 @@ class Intake:
         context = Context(
             actor=f"forgejo:{last.event.sender.login if last.event.sender else 'somebody'}",
             cause=last.key,
-            handled=tuple(Handled(key=key) for key in keys),
         )
         reopened = any(event.action == "reopened" for _, event in seen)
         await self._look_at(subject, keys, context, reopened)
@@ -170,9 +170,10 @@ class Intake:
         self, subject: Subject, keys: Sequence[str], context: Context, reopened: bool = False
     ) -> bool:
         """False where Forgejo could not be asked; then the deliveries `keys` are held."""
+        beside = Beside(handled=tuple(Handled(key=key) for key in keys))
         try:
             async with self._slots:
-                await self._issues.look(*subject, context, reopened=reopened)
+                await self._issues.look(*subject, context, beside, reopened=reopened)
         except StoreUnavailable:
             raise
         except forge.ForgeError as error:

@@ -26,7 +26,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Issue
-from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
 from fleetbot.services.labels import (
     LabelMaps,
     still_wants_fleet,
@@ -66,8 +66,7 @@ class Subject(NamedTuple):
 
 
 class Issues:
-    """`labels` and `repositories` are asked each time, so that a change of configuration applies at
-    once; `new_task` makes ids.
+    """`repositories` are those the fleet works on; `new_task` makes ids.
 
     `put_off` are the issues that were closed while a receipt was being verified, or by a merge
     before there was one: they want another look when the verdict is there, or the run is over.
@@ -77,8 +76,8 @@ class Issues:
         self,
         fleet: Fleet,
         client: ForgeClient,
-        labels: Callable[[], LabelMaps],
-        repositories: Callable[[], Collection[str]],
+        labels: LabelMaps,
+        repositories: Collection[str],
         new_task: Callable[[], TaskId],
     ) -> None:
         self._fleet = fleet
@@ -91,7 +90,7 @@ class Issues:
 
     def listed(self, repo: str) -> str | None:
         """The repository as the configuration spells it; None if the fleet does not work on it."""
-        return next((name for name in self._repositories() if name.lower() == repo.lower()), None)
+        return next((name for name in self._repositories if name.lower() == repo.lower()), None)
 
     async def agrees(self, repo: str, issue: Issue) -> bool:
         """Whether the issue and its task, or having none, fit each other."""
@@ -100,31 +99,38 @@ class Issues:
         bot = await self._client.login()
         task = await self._fleet.task_of_issue(repo, issue.number)
         if task is None:
-            return issue.state != "open" or not wants_fleet(issue, self._labels(), bot)
-        return next_command(task, issue, self._labels(), bot, reopened=False) is None
+            return issue.state != "open" or not wants_fleet(issue, self._labels, bot)
+        return next_command(task, issue, self._labels, bot, reopened=False) is None
 
     async def look(
-        self, repo: str, number: int, context: Context, *, reopened: bool = False
+        self,
+        repo: str,
+        number: int,
+        context: Context,
+        beside: Beside = ALONE,
+        *,
+        reopened: bool = False,
     ) -> Task | None:
         """Read the issue and have its task follow it; answers the task, if it is or was one.
 
         One look at an issue at a time, each on what Forgejo shows then, so that a late one never
-        acts on old news. `context.handled` is recorded with the first change there is. Raises the
-        errors of the forge client.
+        acts on old news. `beside` is recorded with the first change there is. Raises the errors of
+        the forge client.
         """
         async with self._locks.setdefault(Subject(repo, number), asyncio.Lock()):
             try:
                 issue = await self._client.issue(repo, number)
-            except forge.NotFound:
+            except forge.ForgeNotFound:
                 await self._client.repo(repo)  # raises where it is the repository we cannot see
                 issue = Issue(number=number, state="closed")
-            return await self.consider(repo, issue, context, reopened=reopened)
+            return await self.consider(repo, issue, context, beside, reopened=reopened)
 
     async def consider(
         self,
         repo: str,
         issue: Issue,
         context: Context,
+        beside: Beside = ALONE,
         *,
         reopened: bool = False,
         agent: AgentName | None = None,
@@ -136,16 +142,16 @@ class Issues:
         bot = await self._client.login()
         task = await self._fleet.task_of_issue(repo, issue.number)
         if task is None:
-            if issue.state != "open" or not wants_fleet(issue, self._labels(), bot):
+            if issue.state != "open" or not wants_fleet(issue, self._labels, bot):
                 return None
-            return await self._create(repo, issue, context, agent)
-        while command := next_command(task, issue, self._labels(), bot, reopened):
+            return await self._create(repo, issue, context, beside, agent)
+        while command := next_command(task, issue, self._labels, bot, reopened):
             if isinstance(command, CancelTask) and await self._must_wait(task, command):
                 self.put_off.add(Subject(repo, issue.number))
                 return task
-            if not await self._fleet.commit(command, context):
+            if not await self._fleet.commit(command, context, beside):
                 break
-            reopened, context = False, Context(actor=context.actor, cause=context.cause)
+            reopened, beside = False, ALONE
             task = self._fleet.state.tasks[task.id]
         return task
 
@@ -178,7 +184,12 @@ class Issues:
         return filed is not None and filed.verdict is Verdict.PENDING
 
     async def _create(
-        self, repo: str, issue: Issue, context: Context, agent: AgentName | None
+        self,
+        repo: str,
+        issue: Issue,
+        context: Context,
+        beside: Beside,
+        agent: AgentName | None,
     ) -> Task | None:
         base = await self._base_of(repo, issue)
         command = CreateTask(
@@ -187,12 +198,12 @@ class Issues:
             issue=issue.number,
             url=issue.html_url,
             author=issue.user.login if issue.user else "",
-            traits=traits_of(issue, self._labels()),
+            traits=traits_of(issue, self._labels),
             base=base,
             agent=agent,
         )
         try:
-            await self._fleet.commit(command, context)
+            await self._fleet.commit(command, context, beside)
         except Conflict:
             if await self._fleet.task_of_issue(repo, issue.number) is None:
                 raise
@@ -219,14 +230,14 @@ class Issues:
             the_agent(self._fleet.state, agent)
         try:
             issue = await self._client.issue(name, number)
-        except forge.NotFound:
+        except forge.ForgeNotFound:
             raise NotFound(f"There is no issue {name}#{number}.", field="issue") from None
         if issue.pull_request is not None:
             raise Invalid(f"{name}#{number} is a pull request.", field="issue")
         if issue.state != "open":
             raise Conflict(f"{name}#{number} is closed: reopen it first.", field="issue")
         if agent is not None:
-            able_agent(self._fleet.state, agent, traits_of(issue, self._labels()).needs)
+            able_agent(self._fleet.state, agent, traits_of(issue, self._labels).needs)
         return await self._take(name, issue, actor, agent)
 
     async def open(self, repo: str, title: str, body: str, actor: str) -> Task:
@@ -241,8 +252,8 @@ class Issues:
     ) -> Task:
         """The webhook that tells of the label waits: it knows nothing of the agent."""
         async with self._locks.setdefault(Subject(repo, issue.number), asyncio.Lock()):
-            if not wants_fleet(issue, self._labels(), await self._client.login()):
-                label = trigger_label(self._labels())
+            if not wants_fleet(issue, self._labels, await self._client.login()):
+                label = trigger_label(self._labels)
                 await self._client.ensure_labels(repo, [label])
                 await self._client.add_issue_labels(repo, issue.number, [label.name])
             issue = await self._client.issue(repo, issue.number)
@@ -257,6 +268,6 @@ class Issues:
     def _must_be_listed(self, repo: str) -> str:
         name = self.listed(repo)
         if name is None:
-            known = ", ".join(self._repositories()) or "none yet"
+            known = ", ".join(self._repositories) or "none yet"
             raise Invalid(f"The fleet does not work on {repo}; it does on: {known}.", field="repo")
         return name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -16,7 +16,8 @@ from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps, state_labels_after
-from fleetbot.store.journal import Anchor, Change, OutboxEntry, StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.records import Anchor, Change, OutboxEntry
 
 log = logging.getLogger("fleetbot.reconcile")
 
@@ -37,8 +38,8 @@ class Reconciler:
         fleet: Fleet,
         client: ForgeClient,
         issues: Issues,
-        labels: Callable[[], LabelMaps],
-        repositories: Callable[[], Collection[str]],
+        labels: LabelMaps,
+        repositories: Collection[str],
     ) -> None:
         self._fleet = fleet
         self._client = client
@@ -52,7 +53,7 @@ class Reconciler:
         """Go through the repositories; one that cannot be read does not stop the others. Raises
         `StoreUnavailable` only."""
         await self._fleet.start()
-        for repo in self._repositories():
+        for repo in self._repositories:
             try:
                 await self._reconcile(repo)
             except ForgeError as error:
@@ -123,7 +124,7 @@ class Reconciler:
     async def _show_again(self, task: Task, issue: Issue) -> None:
         """Have the issue of an open task show its state where it does not. The effect's id makes it
         once for each state: Forgejo may refuse it, and a person may insist."""
-        shows = not any(state_labels_after(issue.label_names, task.state, self._labels()))
+        shows = not any(state_labels_after(issue.label_names, task.state, self._labels))
         if shows or task.state not in OPEN_STATES:
             return
         effect = self._effect(task)

@@ -18,10 +18,10 @@ from fleetbot.domain.model import (
     RunId,
     Verdict,
 )
-from fleetbot.services.changes import Changes
 from fleetbot.services.dispatcher import Dispatcher, claim_key
-from fleetbot.services.fleet import Context, Fleet
-from fleetbot.store.journal import Arrival, LogChunk, LogLine
+from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.wakeups import Wakeups
+from fleetbot.store.records import Arrival, LogChunk, LogLine
 
 LogListener = Callable[[RunId], None]
 
@@ -33,13 +33,13 @@ class Runs:
         self,
         fleet: Fleet,
         dispatcher: Dispatcher,
-        changes: Changes,
+        wakeups: Wakeups,
         new_receipt: Callable[[], ReceiptId],
         on_log: LogListener,
     ) -> None:
         self._fleet = fleet
         self._dispatcher = dispatcher
-        self._changes = changes
+        self._wakeups = wakeups
         self._new_receipt = new_receipt
         self._on_log = on_log
 
@@ -162,7 +162,8 @@ class Runs:
         )
         await self._fleet.commit(
             FileReceipt(run, agent, receipt),
-            Context(actor=f"agent:{agent}", cause=f"receipt:{receipt.id}", arrival=arrival),
+            Context(actor=f"agent:{agent}", cause=f"receipt:{receipt.id}"),
+            Beside(arrival),
         )
         self._fleet.saw(agent, (run,))
         return receipt.id
@@ -184,7 +185,7 @@ class Runs:
     ) -> wire.ReceiptAnswer:
         """What is known of the receipt; waits up to `wait` seconds while that is nothing yet."""
         filed = await self._own_receipt(agent, receipt)
-        await self._changes.wait_while(lambda: self._undecided(receipt), filed.task, wait)
+        await self._wakeups.wait_while(lambda: self._undecided(receipt), filed.task, wait)
         return self._answer(await self._own_receipt(agent, receipt))
 
     def _undecided(self, receipt: ReceiptId) -> bool:

@@ -11,16 +11,16 @@ from fleetbot.domain.commands import AnswerAsk, AskPerson, SendMessage, TakeMess
 from fleetbot.domain.errors import Forbidden, NotFound
 from fleetbot.domain.model import AgentName, Ask, AskKind, Message, Run, RunId, Taken
 from fleetbot.domain.talk import the_ask
-from fleetbot.services.changes import Changes
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.wakeups import Wakeups
 
 
 class Talks:
     """`new_message` makes ids."""
 
-    def __init__(self, fleet: Fleet, changes: Changes, new_message: Callable[[], str]) -> None:
+    def __init__(self, fleet: Fleet, wakeups: Wakeups, new_message: Callable[[], str]) -> None:
         self._fleet = fleet
-        self._changes = changes
+        self._wakeups = wakeups
         self._new_message = new_message
 
     # questions
@@ -45,7 +45,7 @@ class Talks:
         """The answer; waits up to `wait` seconds for one."""
         own = await self._own_run(agent, run)
         the_ask(own, ask)
-        await self._changes.wait_while(lambda: self._open(run, ask), own.task, wait)
+        await self._wakeups.wait_while(lambda: self._open(run, ask), own.task, wait)
         return _answer(the_ask(await self._own_run(agent, run), ask))
 
     def _open(self, run_id: RunId, ask: str) -> bool:
@@ -83,7 +83,7 @@ class Talks:
     async def messages(self, agent: AgentName, run: RunId, wait: float) -> wire.MessageList:
         """What the agent has not taken yet; waits up to `wait` seconds for something."""
         own = await self._own_run(agent, run)
-        await self._changes.wait_while(lambda: self._nothing_new(run), own.task, wait)
+        await self._wakeups.wait_while(lambda: self._nothing_new(run), own.task, wait)
         current = await self._own_run(agent, run)
         return wire.MessageList(
             messages=tuple(_message(current, m) for m in current.messages if m.taken is None)

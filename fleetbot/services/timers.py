@@ -22,7 +22,7 @@ class Timers:
         await self._wake_up()
         await self._fleet.commit(Expire(), Context(actor="timer"))
         now = self._fleet.clock()
-        self._fleet.state.ready.ripen(self._fleet.state.tasks, now)
+        self._fleet.state.queue.ripen(self._fleet.state.tasks, now)
         self._dispatcher.wake()
         self._fleet.forget_closed(now - _CLOSED_STAY_MS)
 

@@ -22,11 +22,11 @@ from fleetbot.domain.receipts import (
     verify,
 )
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import Forbidden, ForgeError, NotFound
+from fleetbot.forge.errors import ForgeError, ForgeForbidden, ForgeNotFound
 from fleetbot.forge.models import CommitStatus, PullRequest, Review
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import STATUS_CONTEXT
-from fleetbot.store.journal import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
 
 log = logging.getLogger("fleetbot.verification")
 
@@ -38,14 +38,13 @@ _WORST_FIRST = ("error", "failure", "warning", "pending")
 
 
 class Verifier:
-    """Checks what is pending. `rules` is asked at every check, so that a change applies at once;
-    `on_poke` wakes who ticks."""
+    """Checks what is pending; `on_poke` wakes who ticks."""
 
     def __init__(
         self,
         fleet: Fleet,
         client: ForgeClient,
-        rules: Callable[[], Rules],
+        rules: Rules,
         *,
         on_poke: Callable[[], None] = lambda: None,
         concurrency: int = 4,
@@ -115,7 +114,7 @@ class Verifier:
         try:
             expected = await self._expectation(filed)
             facts = await gather(self._client, expected, filed.receipt)
-            return verify(filed.receipt, expected, facts, self._rules())
+            return verify(filed.receipt, expected, facts, self._rules)
         except StoreUnavailable:
             raise
         except Exception as error:
@@ -170,7 +169,7 @@ async def _pull(client: ForgeClient, repo: str, number: int) -> PullRequest | Un
     that the token cannot see answers 404 as well."""
     try:
         return await client.pull(repo, number)
-    except NotFound:
+    except ForgeNotFound:
         seen = await _read("The repository", client.repo(repo))
         return seen if isinstance(seen, Unread) else None
     except ForgeError as error:
@@ -286,7 +285,7 @@ async def _author_may_write(client: ForgeClient, repo: str, login: str) -> bool 
     try:
         permission = await client.collaborator_permission(repo, login)
         return permission.permission in _MAY_WRITE
-    except Forbidden as error:
+    except ForgeForbidden as error:
         if login.lower() in {user.login.lower() for user in await client.assignees(repo)}:
             return True
         return Unread(

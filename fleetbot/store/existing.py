@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from fleetbot.store.journal import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.store.views import VIEWS
 

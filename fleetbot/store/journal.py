@@ -1,388 +1,242 @@
-"""What is kept, in what shape, and what a store promises.
-
-A `Change` is one decision: its events, the values they lead to, and what the outside must be told,
-durable together or not at all. Memory decides; the store refuses what memory cannot have meant.
-"""
+"""One SQLite transaction: changes that have gathered, as rows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from enum import StrEnum
-from hashlib import sha256
-from typing import Protocol
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from fleetbot.domain.errors import Conflict
-from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import (
-    Agent,
-    AgentName,
-    FiledReceipt,
-    ReceiptId,
-    Run,
-    RunId,
-    Task,
-    TaskId,
-    TaskState,
-    Usage,
+from fleetbot.domain.events import (
+    AGENT_EVENTS,
+    FLEET_EVENTS,
+    TASK_EVENTS,
+    encode,
+    event_type,
+)
+from fleetbot.domain.model import Agent, FiledReceipt, Run, RunId, Task
+from fleetbot.store import outbox
+from fleetbot.store.interface import LogGap
+from fleetbot.store.records import (
+    GENESIS,
+    LINE_BYTES,
+    LOG_BYTES,
+    LOG_IS_FULL,
+    AgentToken,
+    Anchor,
+    Arrival,
+    Change,
+    LogChunk,
+    LogLine,
+    Models,
+    OutboxEntry,
+    link,
+)
+from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
+
+Row = tuple[object, ...]
+
+_TYPES = {event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS)}
+
+INSERT_EVENT = """
+INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+
+INSERT_ARRIVAL = (
+    "INSERT INTO arrivals (key, kind, at, meta, body, answer) VALUES (?, ?, ?, ?, ?, ?)"
+)
+KEEP_ARRIVAL = f"{INSERT_ARRIVAL} ON CONFLICT (key) DO NOTHING"
+
+HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
+
+INSERT_LOG_LINE = "INSERT INTO log_lines (run, position, at, kind, text) VALUES (?, ?, ?, ?, ?)"
+
+LOG_EXTENT = """
+SELECT coalesce(max(position) + 1, 0), coalesce(sum(length(CAST(text AS BLOB)) + ?), 0)
+FROM log_lines WHERE run = ?
+"""
+_LOGS_KNOWN = 1000
+
+PRUNE_ARRIVALS = """
+DELETE FROM arrivals WHERE key IN (
+    SELECT key FROM arrivals WHERE body IS NULL AND at < ? LIMIT ?
+)
+"""
+
+
+def upsert(table: str, columns: Sequence[str]) -> str:
+    """An insert that replaces the row with the same key, which is the first column."""
+    key, *others = columns
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+        f" ON CONFLICT ({key}) DO UPDATE SET "
+        + ", ".join(f"{column} = excluded.{column}" for column in others)
+    )
+
+
+Keyed = tuple[str, Callable[[Change], Iterable[Any]], Callable[[Any], object], Callable[[Any], Row]]
+
+
+def _newest_of(view: View, field: str, key: str) -> Keyed:
+    return upsert(view.table, view.columns), attrgetter(field), attrgetter(key), view.row
+
+
+def _anchor(anchor: Anchor) -> Row:
+    return (anchor.key, anchor.value)
+
+
+def _token(token: AgentToken) -> Row:
+    return (token.agent, token.hash)
+
+
+# Of these only the newest value of a key is written: statement, field, key, row.
+_NEWEST: tuple[Keyed, ...] = (
+    _newest_of(TASKS, "tasks", "id"),
+    _newest_of(RUNS, "runs", "id"),
+    _newest_of(RECEIPTS, "receipts", "receipt.id"),
+    _newest_of(AGENTS, "agents", "name"),
+    (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
+    (upsert("agent_tokens", ("agent", "hash")), attrgetter("tokens"), attrgetter("agent"), _token),
 )
 
 
-class StoreUnavailable(Exception):
-    """The database refuses, or is not loaded.
-
-    After an append that raised this no other is taken until `load`: memory has been decided on
-    events that never landed, so it must be read again from disk first.
-    """
+class OutOfStep(Exception):
+    """Memory and journal disagree on what comes next."""
 
 
-class LogGap(Conflict):
-    """Log lines before `offset` are missing; send again from `length`, what is stored so far."""
+class Journal:
+    """The writing side of one connection; knows where the journal ends."""
 
-    def __init__(self, run: RunId, offset: int, length: int) -> None:
-        super().__init__(
-            f"run {run} has {length} log lines; lines from {offset} would leave a gap:"
-            f" send again from {length}",
-            field="offset",
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+        last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        self._seq: int = last[0] if last else 0
+        self._hash: bytes = last[1] if last else GENESIS
+        highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
+        self._position: int = highest[0]
+        self._logs: dict[RunId, tuple[int, int]] = {}
+
+    def write(self, changes: Sequence[Change]) -> None:
+        """Writes what the changes hold, within the transaction that is open."""
+        self._execute(INSERT_EVENT, self._lines(changes))
+        for statement, field, key, row in _NEWEST:
+            newest = {key(value): value for change in changes for value in field(change)}
+            self._execute(statement, [row(value) for value in newest.values()])
+        self._write_inbox(changes)
+        self._write_outbox(changes)
+
+    def _execute(self, statement: str, rows: Collection[Row]) -> None:
+        if rows:
+            self._db.executemany(statement, rows)
+
+    def _lines(self, changes: Sequence[Change]) -> list[Row]:
+        rows: list[Row] = []
+        for line in chain.from_iterable(change.events for change in changes):
+            self._seq += 1
+            if line.seq != self._seq:
+                raise OutOfStep(f"event {line.seq} follows {self._seq - 1} in the journal")
+            place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
+            data = encode(line.event)
+            self._hash = link(self._hash, *place, data)
+            rows.append(
+                (
+                    line.seq,
+                    line.stream,
+                    line.version,
+                    _TYPES[type(line.event)],
+                    line.at,
+                    line.actor,
+                    line.cause,
+                    data.decode(),
+                    self._hash,
+                )
+            )
+        return rows
+
+    def _write_inbox(self, changes: Sequence[Change]) -> None:
+        arrived: list[Row] = []
+        acted_on: list[Row] = []
+        for change in changes:
+            if change.arrivals:
+                rows = acted_on if change.events else arrived
+                rows += map(_arrival, change.arrivals)
+        self._execute(INSERT_ARRIVAL, acted_on)
+        self._execute(KEEP_ARRIVAL, arrived)
+        self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
+
+    def _write_outbox(self, changes: Sequence[Change]) -> None:
+        entries = [entry for change in changes for entry in change.outbox]
+        self._execute(outbox.INSERT, [self._entry_row(entry) for entry in entries])
+        collapsing = {(e.destination, e.collapse) for e in entries if e.collapse is not None}
+        self._execute(outbox.SUPERSEDE, collapsing)
+        delivered = [d for change in changes for d in change.delivered]
+        self._execute(outbox.DELIVERED, [(d.at, d.result, d.id) for d in delivered])
+        self._execute(outbox.SUCCEEDED, [(d.id,) for d in delivered])
+        deferred = [d for change in changes for d in change.deferred]
+        self._execute(outbox.FAILED, [(d.due_at, d.error, d.id) for d in deferred])
+
+    def _entry_row(self, entry: OutboxEntry) -> Row:
+        self._position += 1
+        return outbox.entry_row(self._position, entry)
+
+    def keep(self, arrival: Arrival) -> bool:
+        """Whether the arrival's key is new; only then it is written."""
+        return self._db.execute(KEEP_ARRIVAL, _arrival(arrival)).rowcount == 1
+
+    def append_log(self, chunk: LogChunk) -> int:
+        """How many lines are dealt with: stored now or before, or dropped behind a full log."""
+        length, size = self._log_extent(chunk.run)
+        end = chunk.offset + len(chunk.lines)
+        if size >= LOG_BYTES:
+            return end
+        if chunk.offset > length:
+            raise LogGap(chunk.run, chunk.offset, length)
+        kept: list[LogLine] = []
+        for line in chunk.lines[length - chunk.offset :]:
+            kept.append(line)
+            size += LINE_BYTES + len(line.text.encode())
+            if size >= LOG_BYTES:
+                kept.append(replace(LOG_IS_FULL, at=line.at))
+                break
+        rows = [(chunk.run, n, x.at, x.kind, x.text) for n, x in enumerate(kept, start=length)]
+        self._execute(INSERT_LOG_LINE, rows)
+        self._logs[chunk.run] = (length + len(kept), size)
+        return max(end, length)
+
+    def _log_extent(self, run: RunId) -> tuple[int, int]:
+        """The log's length in lines and bytes; summed up once, not with every chunk."""
+        if run not in self._logs:
+            if len(self._logs) >= _LOGS_KNOWN:
+                self._logs.clear()
+            self._logs[run] = self._db.execute(LOG_EXTENT, (LINE_BYTES, run)).fetchone()
+        return self._logs[run]
+
+    def prune(self, before: int, limit: int) -> int:
+        """Deletes up to `limit` effects and as many arrivals; returns how many it were."""
+        effects = self._db.execute(outbox.PRUNE, (before, limit)).rowcount
+        arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
+        return effects + arrivals
+
+    def replace_models(self, models: Models) -> None:
+        if models.seq != self._seq:
+            raise Conflict(
+                f"the read models are of event {models.seq}, the journal's last is {self._seq}"
+            )
+        values: tuple[tuple[View, Iterable[Task | Run | FiledReceipt | Agent]], ...] = (
+            (TASKS, models.tasks),
+            (RUNS, models.runs),
+            (RECEIPTS, models.receipts),
+            (AGENTS, models.agents),
         )
-        self.length = length
+        for view, new in values:
+            self._db.execute(f"DELETE FROM {view.table}")
+            self._db.executemany(upsert(view.table, view.columns), map(view.row, new))
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds."""
-
-
-class Arrival(Row, frozen=True):
-    """Something that came in: a webhook delivery, a claim, a receipt, by its idempotency key.
-
-    `body` is what is still to be acted on; None when the change that records the arrival also deals
-    with it. `answer` is what a second arrival with the same key is told. `meta` is small, e.g. the
-    type of a webhook event.
-    """
-
-    key: str
-    kind: str
-    at: int
-    body: bytes | None = None
-    answer: bytes | None = None
-    meta: str = ""
-
-
-class Handled(Row, frozen=True):
-    """Marks an arrival as done: its body is dropped, its answer kept."""
-
-    key: str
-    answer: bytes | None = None
-
-
-class OutboxEntry(Row, frozen=True):
-    """An effect to be delivered; order holds per destination, in the order of insertion.
-
-    `id` is derived from the effect: a second entry with the same id is ignored. A newer entry with
-    the same (`destination`, `collapse`) supersedes older ones that are not delivered yet. `seq` is
-    the event that caused it, 0 if none did.
-    """
-
-    id: str
-    destination: str
-    kind: str
-    payload: bytes
-    due_at: int
-    seq: int = 0
-    collapse: str | None = None
-
-
-class Due(Row, frozen=True):
-    """An entry that may be delivered now.
-
-    `attempts` counts the failures at its destination since the last success there: that of an entry
-    would start anew whenever a newer one supersedes it.
-    """
-
-    entry: OutboxEntry
-    attempts: int
-
-
-class Delivered(Row, frozen=True):
-    """`result` is what the destination answered, e.g. an event id or a comment id."""
-
-    id: str
-    at: int
-    result: str = ""
-
-
-class Deferred(Row, frozen=True):
-    """A delivery failed: nothing goes to its destination before `due_at`."""
-
-    id: str
-    due_at: int
-    error: str
-
-
-class Backlog(Row, frozen=True):
-    """What waits for one destination: `oldest` is the least `due_at`.
-
-    `attempts` counts its failures since the last success, `error` is the last of them.
-    """
-
-    destination: str
-    pending: int
-    oldest: int
-    deferred_until: int
-    attempts: int
-    error: str
-
-
-class Anchor(Row, frozen=True):
-    """A small remembered fact of the outside: a thread's root event, a status comment's id."""
-
-    key: str
-    value: str
-
-
-class AgentToken(Row, frozen=True):
-    agent: AgentName
-    hash: bytes
-
-
-class LogLine(msgspec.Struct, frozen=True, array_like=True):
-    at: int
-    kind: str
-    text: str
-
-
-LOG_BYTES = 16 * 1024 * 1024  # of a run, counted with `LINE_BYTES` for each line
-LINE_BYTES = 32
-LOG_IS_FULL = LogLine(
-    at=0,
-    kind="system",
-    text=f"[the log is longer than {LOG_BYTES >> 20} MiB: what came after this was not kept]",
-)
-
-
-class LogChunk(Row, frozen=True):
-    """Lines of a run's log; `offset` is the index of the first one, from 0."""
-
-    run: RunId
-    offset: int
-    lines: tuple[LogLine, ...]
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one decision changes. The newest value of a task, run, agent, receipt, … wins.
-
-    The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An
-    arrival whose key is already known is left alone when the change has no events, and fails the
-    append when it has some: they have happened already.
-    """
-
-    events: tuple[Recorded, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    runs: tuple[Run, ...] = ()
-    agents: tuple[Agent, ...] = ()
-    receipts: tuple[FiledReceipt, ...] = ()
-    outbox: tuple[OutboxEntry, ...] = ()
-    arrivals: tuple[Arrival, ...] = ()
-    handled: tuple[Handled, ...] = ()
-    delivered: tuple[Delivered, ...] = ()
-    deferred: tuple[Deferred, ...] = ()
-    anchors: tuple[Anchor, ...] = ()
-    tokens: tuple[AgentToken, ...] = ()
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What memory starts from: open tasks with their runs and receipts, and all agents.
-
-    `fleet` is the last line of the fleet's own stream.
-    """
-
-    seq: int
-    fleet: Recorded | None
-    tasks: tuple[Task, ...]
-    runs: tuple[Run, ...]
-    receipts: tuple[FiledReceipt, ...]
-    agents: tuple[Agent, ...]
-
-
-class UsageBy(StrEnum):
-    """What runs are summed up by. A run counts on the day, in UTC, on which it ended."""
-
-    AGENT = "agent"
-    REPO = "repo"
-    TASK = "task"
-    DAY = "day"
-
-
-class UsageSum(Row, frozen=True):
-    """What runs that have ended used together. `key`: as asked for; days as `2026-11-23`."""
-
-    key: str
-    runs: int
-    usage: Usage
-
-
-GENESIS = bytes(32)
-_json = msgspec.json.Encoder()
-
-
-class JournalLine(msgspec.Struct, frozen=True):
-    """An event as it is kept: `data` is the exact text that `hash` covers."""
-
-    seq: int
-    stream: str
-    version: int
-    type: str
-    at: int
-    actor: str
-    cause: str
-    data: str
-    hash: bytes
-
-
-def link(
-    previous: bytes,
-    seq: int,
-    stream: str,
-    version: int,
-    at: int,
-    actor: str,
-    cause: str,
-    data: bytes,
-) -> bytes:
-    """The hash of a line.
-
-    SHA-256 over the hash before it (`GENESIS` for the first) and `[seq, stream, version, at, actor,
-    cause, data]` as compact JSON in UTF-8, with the event's JSON as it is kept.
-    """
-    line = _json.encode((seq, stream, version, at, actor, cause, msgspec.Raw(data)))
-    return sha256(previous + line).digest()
-
-
-class Models(msgspec.Struct, frozen=True, kw_only=True):
-    """The read models of a whole journal up to `seq`, as a fold of it gives them."""
-
-    seq: int
-    tasks: Collection[Task]
-    runs: Collection[Run]
-    agents: Collection[Agent]
-    receipts: Collection[FiledReceipt]
-
-
-class Store(Protocol):
-    """Durable truth. One event loop uses it; reads see every append that has returned."""
-
-    async def open(self) -> None:
-        """Opens the store for reads and `replace_models` only; `load` does it too."""
-
-    async def load(self) -> Snapshot:
-        """Opens the store, at first and after a failed append; appends are refused until it did.
-
-        Raises `StoreUnavailable`, and `DatabaseInUse` when another process works on the database.
-        """
-
-    @property
-    def loaded(self) -> bool:
-        """Whether appends are taken: since `load`, until one of them fails."""
-
-    async def append(self, change: Change) -> None:
-        """Returns when the change is durable.
-
-        Raises `StoreUnavailable` if it is not; then all appends behind it fail too. A caller that
-        is cancelled leaves the transaction alone: its change stands or falls with the others.
-        """
-
-    async def keep(self, arrival: Arrival) -> bool:
-        """Remembers what came in, durably; False if something with its key is known already."""
-
-    async def append_log(self, chunk: LogChunk) -> int:
-        """Stores the lines that are new; returns how many of the run's lines are dealt with.
-
-        Raises `LogGap`. A log is kept up to `LOG_BYTES`, with a last line that says so; what comes
-        after it counts as dealt with and is dropped.
-        """
-
-    async def prune(self, before: int) -> int:
-        """Forgets delivered and superseded effects and handled arrivals older than `before`."""
-
-    async def close(self) -> None:
-        """Commits what has been handed in, then lets go of the database."""
-
-    async def task(self, task: TaskId) -> Task | None: ...
-
-    async def task_by_issue(self, repo: str, issue: int) -> Task | None: ...
-
-    async def tasks(
-        self,
-        *,
-        states: Collection[TaskState] = (),
-        repo: str | None = None,
-        agent: AgentName | None = None,
-        limit: int = 100,
-        before: TaskId | None = None,
-    ) -> list[Task]:
-        """Newest first; `agent` is that of the task's current run; `before` the last one seen."""
-
-    async def run(self, run: RunId) -> Run | None: ...
-
-    async def runs_of(self, task: TaskId) -> list[Run]:
-        """In the order in which they were assigned."""
-
-    async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
-        """Of all runs that ended from `since` on and before `until`, in epoch milliseconds."""
-
-    async def usage_by(
-        self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
-    ) -> list[UsageSum]:
-        """The same, part by part: the dearest first, days from the newest back."""
-
-    async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
-
-    async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
-        """In the order in which they were filed."""
-
-    async def agent(self, agent: AgentName) -> Agent | None: ...
-
-    async def events(
-        self, stream: str | None = None, *, after: int = 0, limit: int = 500
-    ) -> list[Recorded]:
-        """Events with `seq` greater than `after`, oldest first; of one stream or of all."""
-
-    async def arrival(self, key: str) -> Arrival | None: ...
-
-    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
-        """Arrivals that still have a body, oldest first."""
-
-    async def due(self, now: int, limit: int = 100) -> list[Due]:
-        """The first undelivered entry of each destination, where it and the destination are due."""
-
-    async def next_due(self) -> int | None:
-        """When `due` will have something, which may be in the past; None when nothing waits."""
-
-    async def outbox_stats(self) -> list[Backlog]:
-        """What waits, by destination; those where nothing waits are left out."""
-
-    async def delivered(self, id: str) -> Delivered | None:
-        """What became of an effect; None while it is pending, when superseded or forgotten."""
-
-    async def anchor(self, key: str) -> str | None: ...
-
-    async def token_hash(self, agent: AgentName) -> bytes | None: ...
-
-    async def agent_by_token_hash(self, hash: bytes) -> AgentName | None: ...
-
-    async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]: ...
-
-    async def log_length(self, run: RunId) -> int: ...
-
-    async def last_hash(self) -> bytes:
-        """Of the journal's last line; `GENESIS` when it is empty."""
-
-    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
-        """As kept, for verification."""
-
-    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
-        """Rows of one of `views.VIEWS` in the order of their keys, for verification."""
-
-    async def replace_models(self, models: Models) -> None:
-        """Puts these in place of the read models; raises `Conflict` if `seq` is not the last."""
+def _arrival(a: Arrival) -> Row:
+    return (a.key, a.kind, a.at, a.meta, a.body, a.answer)

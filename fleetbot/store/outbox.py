@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleetbot.store.journal import Backlog, Due, OutboxEntry
+from fleetbot.store.records import Backlog, Due, OutboxEntry
 
 INSERT = """
 INSERT INTO outbox (

@@ -8,7 +8,7 @@ from typing import Any
 
 from fleetbot.domain.budget import DAY_MS
 from fleetbot.domain.model import Usage
-from fleetbot.store.journal import UsageBy, UsageSum
+from fleetbot.store.records import UsageBy, UsageSum
 
 Query = tuple[str, tuple[object, ...]]
 

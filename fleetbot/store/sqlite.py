@@ -27,9 +27,10 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store import outbox, spending
-from fleetbot.store.commit import Journal
-from fleetbot.store.journal import (
-    GENESIS,
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.journal import Journal
+from fleetbot.store.lock import ProcessLock
+from fleetbot.store.records import (
     Arrival,
     Backlog,
     Change,
@@ -40,11 +41,9 @@ from fleetbot.store.journal import (
     LogLine,
     Models,
     Snapshot,
-    StoreUnavailable,
     UsageBy,
     UsageSum,
 )
-from fleetbot.store.lock import ProcessLock
 from fleetbot.store.views import VIEWS
 from fleetbot.store.writer import Writer, connect
 
@@ -273,10 +272,6 @@ class SqliteStore:
     async def log_length(self, run: RunId) -> int:
         query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
         return int((await self._rows(query, run))[0][0])
-
-    async def last_hash(self) -> bytes:
-        query = "SELECT hash FROM events ORDER BY seq DESC LIMIT 1"
-        return await self._value(bytes, query) or GENESIS
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         query = """

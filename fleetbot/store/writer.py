@@ -13,8 +13,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
-from fleetbot.store.commit import Journal
-from fleetbot.store.journal import Change, StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.journal import Journal
+from fleetbot.store.records import Change
 
 log = logging.getLogger("fleetbot.store")
 

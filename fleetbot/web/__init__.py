@@ -14,7 +14,6 @@ from fleetbot.services.agents import Agents
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.runs import Runs
-from fleetbot.services.spending import Spending
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.web.agents import AgentCalls
@@ -64,7 +63,7 @@ class WebApi:
             *ReceiptCalls(parts.runs).endpoints(),
             *WebhookCalls(parts.intake).endpoints(),
             *TaskCalls(parts.tasks).endpoints(),
-            *UsageCalls(Spending(parts.fleet)).endpoints(),
+            *UsageCalls(parts.fleet).endpoints(),
             *self._events.endpoints(),
             *meta.endpoints(),
         )

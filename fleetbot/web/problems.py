@@ -12,7 +12,7 @@ from aiohttp import web
 from fleetbot import wire
 from fleetbot.domain.errors import FleetError, IllegalTransition, Superseded
 from fleetbot.forge.errors import ForgeError, ForgeUnavailable
-from fleetbot.store.journal import LogGap, StoreUnavailable
+from fleetbot.store.interface import LogGap, StoreUnavailable
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = 5

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fleetbot import wire
-from fleetbot.services.spending import Spending
-from fleetbot.store.journal import UsageBy
+from fleetbot.services.fleet import Fleet
+from fleetbot.store.records import UsageBy, UsageSum
 from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, Query, Who
 from fleetbot.web.tasks import Limit
 
@@ -17,8 +17,8 @@ class UsageQuery(Query, frozen=True):
 
 
 class UsageCalls:
-    def __init__(self, spending: Spending) -> None:
-        self._spending = spending
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (
@@ -35,5 +35,21 @@ class UsageCalls:
         )
 
     async def usage(self, call: Call[NoBody, UsageQuery]) -> wire.UsageAnswer:
-        query = call.query
-        return await self._spending.usage(query.by, query.since, query.until, query.limit)
+        """Of runs that ended from `since` on and before `until` (epoch ms): all, and by part."""
+        query, store = call.query, self._fleet.store
+        parts = await store.usage_by(
+            query.by, since=query.since, until=query.until, limit=query.limit
+        )
+        total = await store.usage(since=query.since, until=query.until)
+        return wire.UsageAnswer(by=query.by, parts=tuple(map(_row, parts)), total=_row(total))
+
+
+def _row(its: UsageSum) -> wire.UsageRow:
+    return wire.UsageRow(
+        key=its.key,
+        runs=its.runs,
+        input_tokens=its.usage.input_tokens,
+        output_tokens=its.usage.output_tokens,
+        cached_tokens=its.usage.cached_tokens,
+        cost_usd=its.usage.cost_usd,
+    )

@@ -15,7 +15,7 @@ from fleetbot.domain.model import AgentName, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import task_stream
 from fleetbot.services.tasks import Tasks
-from fleetbot.settings import ForgeSettings, RoomSettings, Settings
+from fleetbot.settings import RoomSettings
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
 ROOM, ELSEWHERE = "!team:example.org", "!other:example.org"
@@ -27,12 +27,12 @@ class Talk:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.room = RoomSettings(default_repo=REPO)
+        self.rooms = {ROOM: RoomSettings(default_repo=REPO)}
         self.asked: list[tuple[str, str]] = []
         self.levels: dict[str, int | None] = {MOD: 50, GUEST: 0}
         self._messages = 0
         tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
-        self._chat = Chat(stage.fleet, tasks, self._settings, self._power_level)
+        self._chat = Chat(stage.fleet, tasks, self.rooms, self._power_level)
 
     async def says(
         self, body: str, *, who: str = MOD, room: str = ROOM, event: str | None = None
@@ -45,10 +45,6 @@ class Talk:
     async def _power_level(self, room: str, user: str) -> int | None:
         self.asked.append((room, user))
         return self.levels[user]
-
-    def _settings(self) -> Settings:
-        forge = ForgeSettings(url="http://f", token="t", webhook_secret="s")
-        return Settings(forge=forge, rooms={ROOM: self.room})
 
     async def state(self, number: int = 1) -> TaskState:
         return (await self.stage.task(number)).state
@@ -225,7 +221,7 @@ async def test_nobody_is_let_in_while_power_levels_cannot_be_read(talk: Talk) ->
 
 
 async def test_a_room_sets_its_own_levels(talk: Talk) -> None:
-    talk.room = RoomSettings(default_repo=REPO, levels={"cancel": 0, "status": 10})
+    talk.rooms[ROOM] = RoomSettings(default_repo=REPO, levels={"cancel": 0, "status": 10})
 
     assert await talk.says("/cancel #1", who=GUEST) is not None
     assert await talk.state() is TaskState.CANCELLED
@@ -244,7 +240,7 @@ async def test_a_room_that_is_not_listed_is_told_how_to_be(talk: Talk) -> None:
 
 
 async def test_a_room_reaches_its_own_repositories_only(talk: Talk) -> None:
-    talk.room = RoomSettings(repos=("acme/other",))
+    talk.rooms[ROOM] = RoomSettings(repos=("acme/other",))
 
     for body in ("/cancel ann/app#1", "!fleet task ann/app#1", "!fleet tasks ann/app"):
         async with nothing_changed(talk.stage):

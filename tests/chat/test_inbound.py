@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 import pytest
 from mautrix.types import MessageEvent
@@ -16,7 +16,7 @@ from fleetbot.chat.link import Link
 from fleetbot.chat.room import RoomSender
 from fleetbot.domain.model import TaskState
 from fleetbot.services.tasks import Tasks
-from fleetbot.settings import ForgeSettings, RoomSettings, Settings
+from fleetbot.settings import RoomSettings
 from tests.chat.rooms import MoodyHomeserver, client_of, moody_homeserver, sent
 from tests.services.stage import Stage
 
@@ -40,24 +40,23 @@ def message(body: str = "!fleet status", **fields: Any) -> MessageEvent:
     return made
 
 
-def in_force() -> Settings:
-    forge = ForgeSettings(url="http://f", token="t", webhook_secret="s")
-    return Settings(forge=forge, rooms={ROOM: RoomSettings()})
+IN_FORCE = {ROOM: RoomSettings()}
 
 
-def broken() -> Settings:
-    raise LookupError("a bug")
+class Broken(dict[str, RoomSettings]):
+    def get(self, *_: object) -> NoReturn:
+        raise LookupError("a bug")
 
 
 async def answers(
-    stage: Stage, event: MessageEvent, settings: Callable[[], Settings] = in_force
+    stage: Stage, event: MessageEvent, rooms: Mapping[str, RoomSettings] = IN_FORCE
 ) -> list[dict[str, Any]]:
     """What the bot sends when the event comes in."""
     tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
     async with moody_homeserver() as server, client_of(server.user()) as client:
         server.answers = [sent()]
         link = Link(client)
-        chat = Chat(stage.fleet, tasks, settings, link.power_level)
+        chat = Chat(stage.fleet, tasks, rooms, link.power_level)
         inbound = Inbound(chat, RoomSender(link, stage.clock), BOT, STARTED)
         await inbound.on_message(event)
         return _sent(server)
@@ -96,7 +95,7 @@ async def test_what_is_no_command_of_now_is_left_alone(stage: Stage, event: Mess
 
 async def test_a_bug_of_ours_is_owned_up_to(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        (answer,) = await answers(stage, message(), broken)
+        (answer,) = await answers(stage, message(), Broken())
 
     assert "Something went wrong here" in answer["body"]
     assert "could not be obeyed" in caplog.text
@@ -114,7 +113,7 @@ async def test_who_stops_ends_what_is_under_way_and_takes_nothing_more(stage: St
 
     async with moody_homeserver() as server, client_of(server.user()) as client:
         server.answers = [sent()]
-        chat = Chat(stage.fleet, tasks, in_force, never)
+        chat = Chat(stage.fleet, tasks, IN_FORCE, never)
         inbound = Inbound(chat, RoomSender(Link(client), stage.clock), BOT, STARTED)
         under_way = asyncio.create_task(inbound.on_message(message("/cancel ann/app#1")))
         await asked.wait()

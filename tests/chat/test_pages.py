@@ -13,7 +13,7 @@ from fleetbot.chat.pages import PAGE_LINES, PAGE_WEIGHT, Page
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
-from fleetbot.store.journal import LogLine
+from fleetbot.store.records import LogLine
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
 from tests.domain.builders import MINUTE, World

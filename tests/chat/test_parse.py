@@ -22,7 +22,7 @@ CLAUDE = AgentName("claude-1")
         ("!fleet help", p.Help()),
         ("!fleet help !retry", p.Help("retry")),
         ("!fleet ?", p.Help()),
-        ("!fleet agents", p.Agents()),
+        ("!fleet agents", p.ListAgents()),
         ("!fleet task #12", p.ShowTask("#12")),
         ("!fleet #12", p.ShowTask("#12")),
         (
@@ -131,18 +131,18 @@ def test_too_little_or_too_much_is_told(body: str, command: str) -> None:
 @pytest.mark.parametrize(
     ("body", "command"),
     [
-        ("!fleet tasks", p.Tasks(OPEN_STATES)),
-        ("!fleet tasks failed", p.Tasks(frozenset({TaskState.FAILED}))),
+        ("!fleet tasks", p.ListTasks(OPEN_STATES)),
+        ("!fleet tasks failed", p.ListTasks(frozenset({TaskState.FAILED}))),
         (
             "!fleet tasks FAILED lost",
-            p.Tasks(frozenset({TaskState.FAILED, TaskState.AGENT_LOST})),
+            p.ListTasks(frozenset({TaskState.FAILED, TaskState.AGENT_LOST})),
         ),
-        ("!fleet tasks waiting", p.Tasks(frozenset({TaskState.CREATED}))),
-        ("!fleet tasks all acme/app", p.Tasks(frozenset(TaskState), repo="acme/app")),
-        ("!fleet tasks claude-1", p.Tasks(OPEN_STATES, agent=CLAUDE)),
+        ("!fleet tasks waiting", p.ListTasks(frozenset({TaskState.CREATED}))),
+        ("!fleet tasks all acme/app", p.ListTasks(frozenset(TaskState), repo="acme/app")),
+        ("!fleet tasks claude-1", p.ListTasks(OPEN_STATES, agent=CLAUDE)),
     ],
 )
-def test_tasks_are_asked_for_by_state_repository_and_agent(body: str, command: p.Tasks) -> None:
+def test_tasks_are_asked_for_by_state_repository_and_agent(body: str, command: p.ListTasks) -> None:
     assert parse(body) == command
 
 

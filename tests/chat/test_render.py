@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleetbot.chat.render import Message, notice
+from fleetbot.chat.render import Post, notice
 from fleetbot.chat.wording import ago, duration, span, until
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import AgentNotice, Notice, NoticeKind, TaskNotice
@@ -26,17 +26,17 @@ def running() -> World:
     return world.later(MINUTE)
 
 
-def heard(world: World, command: cmd.Command) -> list[Message]:
+def heard(world: World, command: cmd.Command) -> list[Post]:
     told = [x for x in world.told(command) if isinstance(x, Notice)]
     return [notice(effect, world.now) for effect in told]
 
 
-def only(messages: list[Message]) -> Message:
+def only(messages: list[Post]) -> Post:
     (message,) = messages
     return message
 
 
-def lines(message: Message) -> list[str]:
+def lines(message: Post) -> list[str]:
     return message.body.text.split("\n")
 
 
@@ -152,7 +152,7 @@ def test_an_agent_that_is_back_or_at_its_limit_is_told_in_passing() -> None:
         notice=NoticeKind.AGENT_PARKED, agent=AgentName("claude-1"), until=START + 2 * HOUR
     )
 
-    assert notice(back, START) == Message(notice(back, START).body, urgent=False)
+    assert notice(back, START) == Post(notice(back, START).body, urgent=False)
     assert lines(notice(back, START)) == ["🟢 claude-1 is back online"]
     assert lines(notice(parked, START)) == [
         "💤 claude-1 has reached its usage limit",

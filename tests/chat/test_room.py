@@ -10,14 +10,14 @@ from mautrix.client import Client
 from mautrix.types import UserID
 
 from fleetbot.chat.link import Link, transaction
-from fleetbot.chat.render import Message
+from fleetbot.chat.render import Post
 from fleetbot.chat.rich import say
 from fleetbot.chat.room import RoomSender, destination
 from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
 from fleetbot.domain.model import AgentName
-from fleetbot.services.delivery import RetryLater, Undeliverable
-from fleetbot.store.journal import Due, OutboxEntry
+from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.store.records import Due, OutboxEntry
 from tests.chat.rooms import (
     Answer,
     MoodyHomeserver,
@@ -109,8 +109,8 @@ async def test_an_answer_replies_to_the_message_and_stays_in_its_thread(scene: S
     root = await scene.ann.send(scene.room, "About the fleet")
     asked = await scene.ann.send(scene.room, "!fleet status", thread=root)
 
-    await scene.sender.reply(scene.room, asked, Message(say("fine")), root)
-    await scene.sender.reply(scene.room, root, Message(say("hello")))
+    await scene.sender.reply(scene.room, asked, Post(say("fine")), root)
+    await scene.sender.reply(scene.room, root, Post(say("hello")))
 
     in_thread = await scene.ann.wait_for(lambda e: e.text == "fine")
     assert in_thread.thread == root
@@ -125,7 +125,7 @@ async def test_a_room_the_bot_is_not_in_is_given_up(scene: Scene) -> None:
 
     with pytest.raises(Undeliverable, match="M_FORBIDDEN"):
         await scene.sender(due(elsewhere))
-    await scene.sender.reply(elsewhere, "$gone", Message(say("nobody hears this")))
+    await scene.sender.reply(elsewhere, "$gone", Post(say("nobody hears this")))
 
 
 async def test_power_levels_are_read_as_they_are_now(scene: Scene) -> None:
@@ -231,7 +231,7 @@ async def test_an_answer_waits_for_the_limit_and_is_sent_once(
 ) -> None:
     moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=5), sent()]
 
-    await RoomSender(moody_link, lambda: START).reply("!r:x", "$asked", Message(say("hi")))
+    await RoomSender(moody_link, lambda: START).reply("!r:x", "$asked", Post(say("hi")))
 
     assert moody.transactions == [transaction("answer", "$asked")] * 2
 
@@ -241,6 +241,6 @@ async def test_an_answer_that_would_come_too_late_is_given_up(
 ) -> None:
     moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=600_000)]
 
-    await RoomSender(moody_link, lambda: START).reply("!r:x", "$asked", Message(say("hi")))
+    await RoomSender(moody_link, lambda: START).reply("!r:x", "$asked", Post(say("hi")))
 
     assert len(moody.requests) == 1

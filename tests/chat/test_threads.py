@@ -13,7 +13,7 @@ from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Run, RunId
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.journal import Anchor, Change, LogChunk, LogLine
+from fleetbot.store.records import Anchor, Change, LogChunk, LogLine
 from tests.chat.rooms import (
     MoodyHomeserver,
     client_of,

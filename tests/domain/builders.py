@@ -90,7 +90,7 @@ class World:
     def later(self, milliseconds: int) -> World:
         """Let time pass; back-offs that end are noticed."""
         self.now += milliseconds
-        self.state.ready.ripen(self.state.tasks, self.now)
+        self.state.queue.ripen(self.state.tasks, self.now)
         return self
 
     def heard(self, *agents: AgentName) -> World:

@@ -181,10 +181,10 @@ def test_a_task_that_started_elsewhere_is_no_longer_kept_away() -> None:
 def test_a_back_off_holds_the_task_until_it_is_over() -> None:
     world = World().given(an_agent(), a_task(), dispatch(), start(), fail())
     due = world.task().not_before
-    assert world.state.ready.next_due() == due
+    assert world.state.queue.next_due() == due
     assert chosen(world.later(due - world.now - 1)) is None
     assert chosen(world.later(1)) == T1
-    assert world.state.ready.next_due() is None
+    assert world.state.queue.next_due() is None
 
 
 def test_an_entry_from_before_the_back_off_does_not_count() -> None:
@@ -207,7 +207,7 @@ def test_a_task_cancelled_during_its_back_off_does_not_ripen() -> None:
     world = World().given(an_agent(), a_task(), dispatch(), start(), fail())
     world.given(cmd.CancelTask(task=T1))
     world.now += MINUTE
-    assert not world.state.ready.ripen(world.state.tasks, world.now)
+    assert not world.state.queue.ripen(world.state.tasks, world.now)
     assert chosen(world) is None
 
 

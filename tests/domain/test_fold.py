@@ -85,7 +85,7 @@ def restarted(world: World, *, whole: bool) -> World:
     new.seq = old.seq
     runs = [run for run in old.runs.values() if whole or run.state is not RunState.ENDED]
     new.adopt(old.tasks.values(), runs, old.agents.values(), old.receipts.values())
-    new.ready.ripen(new.tasks, world.now)
+    new.queue.ripen(new.tasks, world.now)
     world.state = new
     return world.heard(A1)
 

@@ -248,7 +248,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def _claim(self, agent: AgentName, run: RunId) -> None:
         for state in self._states():
-            state.ready.ripen(state.tasks, self.world.now)
+            state.queue.ripen(state.tasks, self.world.now)
         self.ask(cmd.Dispatch(agent=agent, run=run))
 
     @precondition(lambda self: self.world.state.live_runs())
@@ -376,7 +376,7 @@ class AnyOrder(RuleBasedStateMachine):
         again = replay(self.world.journal)
         states = [again, *self._states()]
         for state in states:
-            state.ready.ripen(state.tasks, self.world.now)
+            state.queue.ripen(state.tasks, self.world.now)
         for agent in self.world.state.agents.values():
             chosen = [choose(state, agent, self.world.now, POLICY) for state in states]
             assert chosen == [chosen[0]] * len(states)

@@ -13,8 +13,8 @@ from typing import Any
 from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
+from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
-from fleetbot.store.verify import verify
 
 
 async def task_of(world: World, issue: int) -> dict[str, Any] | None:
@@ -110,7 +110,7 @@ def _copy(source: Path, target: Path) -> None:
 async def journal_problems(world: World) -> list[str]:
     """What is wrong with the journal, or with the tables that follow from it."""
     async with journal_copy(world) as store:
-        return [str(problem) for problem in await verify(store)]
+        return [str(problem) for problem in await examine(store)]
 
 
 async def journal_length(world: World) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
+from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
-from fleetbot.store.verify import verify
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.conftest import StartWorld
 from tests.flow.seen import journal_of, said_in_room, says, task_of, until_labelled, until_state
@@ -124,6 +124,6 @@ async def _problems(world: World) -> list[str]:
     store = SqliteStore(database)
     try:
         await store.load()
-        return [str(problem) for problem in await verify(store)]
+        return [str(problem) for problem in await examine(store)]
     finally:
         await store.close()

@@ -13,10 +13,10 @@ from aiohttp import web
 from fleetbot.devkit.forge import DevForge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
-    Forbidden,
     ForgeError,
+    ForgeForbidden,
+    ForgeNotFound,
     ForgeUnavailable,
-    NotFound,
     UnexpectedAnswer,
 )
 from fleetbot.forge.models import parse_repo
@@ -96,7 +96,7 @@ async def test_a_deletion_whose_answer_was_lost_is_done(setting: Setting) -> Non
     comment = await setting.client.create_comment(REPO, 1, "gone soon")
     setting.forge.fail_next("DELETE", "/comments/", 502, applied=True)
     await setting.client.delete_comment(REPO, comment.id)
-    with pytest.raises(NotFound):
+    with pytest.raises(ForgeNotFound):
         await setting.client.delete_comment(REPO, comment.id)
 
 
@@ -232,7 +232,7 @@ async def test_no_more_than_four_calls_run_at_a_time(start_server: Start) -> Non
 
 
 async def test_an_error_says_what_was_asked_and_never_the_token(setting: Setting) -> None:
-    with pytest.raises(NotFound) as missing:
+    with pytest.raises(ForgeNotFound) as missing:
         await setting.client.issue(REPO, 99)
     assert str(missing.value).startswith("GET /repos/ann/app/issues/99 -> 404")
     assert (missing.value.status, missing.value.method) == (404, "GET")
@@ -242,7 +242,7 @@ async def test_an_error_says_what_was_asked_and_never_the_token(setting: Setting
 
 async def test_an_error_without_a_body_is_still_an_error(setting: Setting) -> None:
     setting.forge.fail_next("GET", "/issues/1$", 403)
-    with pytest.raises(Forbidden) as refused:
+    with pytest.raises(ForgeForbidden) as refused:
         await setting.client.issue(REPO, 1)
     assert refused.value.message == ""
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from fleetbot.forge.errors import Forbidden, NotFound, Unauthorized
+from fleetbot.forge.errors import ForgeForbidden, ForgeNotFound, Unauthorized
 from fleetbot.forge.label_calls import LabelSpec, UnknownLabel
 from tests.forge.site import Person, Site
 
@@ -30,7 +30,7 @@ async def test_a_wrong_token_is_unauthorized_and_not_repeated(site: Site) -> Non
 
 async def test_a_missing_scope_is_named(site: Site) -> None:
     reader = await site.person("reader", scopes=["read:user", "read:issue"])
-    with pytest.raises(Forbidden, match="read:repository"):
+    with pytest.raises(ForgeForbidden, match="read:repository"):
         await reader.forge.repo("nobody/nothing")
 
 
@@ -46,7 +46,7 @@ async def test_a_private_repository_does_not_exist_for_a_stranger(
 ) -> None:
     secret = await site.repository(ann, private=True)
     assert (await ann.forge.repo(secret)).private
-    with pytest.raises(NotFound):
+    with pytest.raises(ForgeNotFound):
         await bot.forge.repo(secret)
 
 
@@ -98,7 +98,7 @@ async def test_an_issue_is_created_read_and_edited(repo: str, ann: Person, bot: 
 
 
 async def test_a_missing_issue_is_not_found(repo: str, bot: Person) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(ForgeNotFound):
         await bot.forge.issue(repo, 4711)
 
 
@@ -108,7 +108,7 @@ async def test_who_may_only_read_cannot_label_or_assign(site: Site, repo: str, a
     [label] = await stranger.forge.label_ids(repo, ["fleet"])
     issue = await stranger.forge.create_issue(repo, "Hello", label_ids=[label])
     assert issue.labels == ()
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForgeForbidden):
         await stranger.forge.add_issue_labels(repo, issue.number, ["fleet"])
 
 
@@ -147,7 +147,7 @@ async def test_issues_are_listed_by_assignee_and_author(
 
 
 async def test_issues_of_an_author_nobody_knows_are_not_found(repo: str, bot: Person) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(ForgeNotFound):
         await bot.forge.issues(repo, created_by="no-such-person")
 
 

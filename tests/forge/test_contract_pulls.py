@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from fleetbot.devkit.forge.references import CLOSING
-from fleetbot.forge.errors import Conflict, ForgeError, NotFound, Unprocessable
+from fleetbot.forge.errors import ForgeConflict, ForgeError, ForgeNotFound, Unprocessable
 from fleetbot.forge.models import PullRequest
 from fleetbot.runner.run.wording import inert, subject_of, title_of, with_part
 from tests.forge.site import Person, Site
@@ -79,12 +79,12 @@ async def test_a_pull_request_is_edited(site: Site, repo: str, bot: Person) -> N
 
 async def test_the_same_branches_get_one_pull_request(site: Site, repo: str, bot: Person) -> None:
     await opened(site, repo, bot)
-    with pytest.raises(Conflict):
+    with pytest.raises(ForgeConflict):
         await bot.forge.create_pull(repo, head=BRANCH, base="main", title="Again")
 
 
 async def test_a_pull_request_needs_two_branches_that_exist(repo: str, bot: Person) -> None:
-    with pytest.raises(NotFound):
+    with pytest.raises(ForgeNotFound):
         await bot.forge.create_pull(repo, head="nowhere", base="main", title="Lost")
     with pytest.raises(Unprocessable):
         await bot.forge.create_pull(repo, head="main", base="main", title="Same")
@@ -159,7 +159,7 @@ async def test_a_merge_takes_the_named_head_only_and_closes_what_it_names(
 ) -> None:
     issue = await ann.forge.create_issue(repo, "Broken")
     pull = await opened(site, repo, bot, body=f"Closes #{issue.number}")
-    with pytest.raises(Conflict):
+    with pytest.raises(ForgeConflict):
         await ann.forge.merge_pull(repo, pull.number, head_sha="1" * 40)
     await ann.forge.merge_pull(repo, pull.number, head_sha=pull.head.sha)
     merged = await ann.forge.pull(repo, pull.number)
@@ -232,7 +232,7 @@ async def test_a_commit_tells_its_author_dates_and_files(
     assert commit.commit.author.email == "ann@example.org"
     assert commit.commit.committer.date is not None
     assert [(one.filename, one.status) for one in commit.files] == [("new.txt", "added")]
-    with pytest.raises(NotFound):
+    with pytest.raises(ForgeNotFound):
         await bot.forge.commit(repo, "1" * 40)
 
 

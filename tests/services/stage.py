@@ -29,15 +29,15 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest
 from fleetbot.forge.payloads import parse_delivery, verify_signature
-from fleetbot.services.delivery import Deliverer
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.verification import Verifier
-from fleetbot.store.journal import Store
+from fleetbot.store.interface import Store
 from tests.store.backend import SqliteBackend
 
 REPO, BOT, ANN = "ann/app", "fleetbot", "ann"
@@ -77,15 +77,22 @@ class Stage:
         self._ids = itertools.count(1)
         self.restart()
 
+    async def change(self, **settings: object) -> None:
+        """Other settings: the plugin makes its services anew with them."""
+        for name, value in settings.items():
+            setattr(self, name, value)
+        self.restart()
+        await self.fleet.start()
+
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
         self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
-        self.verifier = Verifier(self.fleet, self.client, lambda: self.rules)
+        self.verifier = Verifier(self.fleet, self.client, self.rules)
         self.issues = Issues(
             self.fleet,
             self.client,
-            lambda: self.labels,
-            lambda: self.repositories,
+            self.labels,
+            self.repositories,
             lambda: TaskId(f"t{next(self._ids)}"),
         )
         self.intake = Intake(
@@ -100,13 +107,11 @@ class Stage:
             self.fleet,
             self.client,
             self.issues,
-            lambda: self.labels,
-            lambda: self.repositories,
+            self.labels,
+            self.repositories,
         )
-        self.sender = ForgeSender(
-            self.client, self.store, lambda: self.labels, lambda: self.accounts
-        )
-        self.deliverer = Deliverer(
+        self.sender = ForgeSender(self.client, self.store, self.labels, self.accounts)
+        self.deliverer = Courier(
             self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
         )
 

@@ -8,9 +8,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName
 from fleetbot.services.access import AGENT_PREFIX, Access, TokenSets, new_agent_token, token_hash
-from fleetbot.services.fleet import Context
-from fleetbot.store.journal import AgentToken
-from tests.services.stage import Stage
+from fleetbot.services.fleet import Beside
+from fleetbot.store.records import AgentToken
+from tests.services.stage import TEST, Stage
 
 SETS = TokenSets(enrolment=("enrol-1", "enrol-2"), reader=("read-1",), operator=("operate-1",))
 
@@ -18,9 +18,9 @@ SETS = TokenSets(enrolment=("enrol-1", "enrol-2"), reader=("read-1",), operator=
 async def give(stage: Stage, name: str, token: str) -> None:
     """Register an agent with this token, as the first registration does."""
     agent = AgentName(name)
-    context = Context(actor="test", tokens=(AgentToken(agent=agent, hash=token_hash(token)),))
+    beside = Beside(tokens=(AgentToken(agent=agent, hash=token_hash(token)),))
     registration = AgentRegistered(adapter="command")
-    await stage.fleet.commit(cmd.RegisterAgent(agent, registration), context)
+    await stage.fleet.commit(cmd.RegisterAgent(agent, registration), TEST, beside)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId, TaskState, Traits
-from fleetbot.services.changes import Changes
+from fleetbot.services.wakeups import Wakeups
 from tests.services.stage import REPO, TEST, Stage
 
 LONG = 30.0
@@ -25,7 +25,7 @@ def is_open(stage: Stage, task: TaskId) -> bool:
 
 
 async def test_whoever_waits_goes_on_when_it_has_happened(stage: Stage) -> None:
-    changes = Changes(stage.fleet)
+    changes = Wakeups(stage.fleet)
     await make(stage, T1, 101)
     waiting = asyncio.create_task(changes.wait_while(lambda: is_open(stage, T1), T1, LONG))
     await asyncio.sleep(0)
@@ -36,16 +36,16 @@ async def test_whoever_waits_goes_on_when_it_has_happened(stage: Stage) -> None:
 
 
 async def test_nobody_waits_for_what_has_happened_already(stage: Stage) -> None:
-    await Changes(stage.fleet).wait_while(lambda: False, T1, LONG)
+    await Wakeups(stage.fleet).wait_while(lambda: False, T1, LONG)
 
 
 async def test_the_wait_ends_when_its_time_is_up(stage: Stage) -> None:
-    await Changes(stage.fleet).wait_while(lambda: True, T1, 0)
-    await Changes(stage.fleet).wait_while(lambda: True, T1, 0.01)
+    await Wakeups(stage.fleet).wait_while(lambda: True, T1, 0)
+    await Wakeups(stage.fleet).wait_while(lambda: True, T1, 0.01)
 
 
 async def test_other_tasks_and_other_changes_wake_nobody_for_good(stage: Stage) -> None:
-    changes = Changes(stage.fleet)
+    changes = Wakeups(stage.fleet)
     await make(stage, T1, 101)
     looks = 0
 
@@ -66,7 +66,7 @@ async def test_other_tasks_and_other_changes_wake_nobody_for_good(stage: Stage) 
 
 
 async def test_when_it_closes_everybody_goes_home(stage: Stage) -> None:
-    changes = Changes(stage.fleet)
+    changes = Wakeups(stage.fleet)
     waiting = [asyncio.create_task(changes.wait_while(lambda: True, t, LONG)) for t in (T1, T1, T2)]
     await asyncio.sleep(0)
 
@@ -77,7 +77,7 @@ async def test_when_it_closes_everybody_goes_home(stage: Stage) -> None:
 
 
 async def test_one_that_goes_leaves_the_others_waiting(stage: Stage) -> None:
-    changes = Changes(stage.fleet)
+    changes = Wakeups(stage.fleet)
     await make(stage, T1, 101)
     first, second = (
         asyncio.create_task(changes.wait_while(lambda: is_open(stage, T1), T1, LONG))

@@ -12,9 +12,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import ReceiptId, TaskId, TaskState, Traits
-from fleetbot.services.fleet import Context
-from fleetbot.store.journal import Arrival
-from fleetbot.store.verify import verify
+from fleetbot.services.fleet import Beside
+from fleetbot.store.audit import examine
+from fleetbot.store.records import Arrival
 from tests.services.stage import REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
 
@@ -48,7 +48,7 @@ async def test_whoever_listens_hears_of_lines_that_are_on_disk(stage: Stage) -> 
 async def test_a_cancelled_caller_leaves_the_commit_alone(stage: Stage, tmp_path: Path) -> None:
     async with SqliteBackend(tmp_path).held():
         caller = asyncio.create_task(stage.fleet.commit(make(), TEST))
-        await stage.store.last_hash()  # by now it is on its way
+        await stage.store.anchor("none")  # by now it is on its way
         assert T1 in stage.fleet.state.tasks
         caller.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -56,7 +56,7 @@ async def test_a_cancelled_caller_leaves_the_commit_alone(stage: Stage, tmp_path
     await stage.fleet.commit(cmd.CancelTask(T1), TEST)
 
     assert [line.version for line in await stage.store.events()] == [1, 2]
-    assert await verify(stage.store) == []
+    assert await examine(stage.store) == []
 
 
 async def test_many_at_once_are_told_apart_and_none_is_lost(stage: Stage) -> None:
@@ -68,14 +68,14 @@ async def test_many_at_once_are_told_apart_and_none_is_lost(stage: Stage) -> Non
     assert [isinstance(result, tuple) for result in results] == [True] * 100 + [False] * 10
     assert all(isinstance(result, Conflict) for result in results[100:])
     assert [line.seq for line in await stage.store.events(limit=1000)] == list(range(1, 101))
-    assert await verify(stage.store) == []
+    assert await examine(stage.store) == []
 
 
 async def test_what_cannot_be_done_leaves_nothing_behind(stage: Stage) -> None:
     await stage.fleet.commit(make(), TEST)
     arrival = Arrival(key="again", kind="command", at=1)
     with pytest.raises(Conflict):
-        await stage.fleet.commit(make(), Context(actor="test", arrival=arrival))
+        await stage.fleet.commit(make(), TEST, Beside(arrival))
     assert len(await stage.store.events()) == 1
     assert await stage.store.arrival("again") is None
 
@@ -84,7 +84,7 @@ async def test_an_arrival_is_remembered_only_with_what_it_led_to(stage: Stage) -
     await stage.fleet.commit(make(), TEST)
     for key in ("first", "second"):
         arrival = Arrival(key=key, kind="command", at=1)
-        await stage.fleet.commit(cmd.CancelTask(T1), Context(actor="test", arrival=arrival))
+        await stage.fleet.commit(cmd.CancelTask(T1), TEST, Beside(arrival))
     assert await stage.store.arrival("first") is not None
     assert await stage.store.arrival("second") is None
 
@@ -110,7 +110,7 @@ async def test_a_closed_task_is_forgotten_and_called_back_when_somebody_speaks_o
     await stage.fleet.commit(cmd.RetryTask(task.id), TEST)
     stage.fleet.forget_closed(stage.clock() + 1)
     assert (await stage.task()).state is TaskState.CREATED
-    assert await verify(stage.store) == []
+    assert await examine(stage.store) == []
 
 
 async def test_a_task_that_closed_a_moment_ago_is_kept(stage: Stage) -> None:
@@ -124,7 +124,7 @@ async def test_nothing_is_forgotten_before_it_is_on_disk(stage: Stage, tmp_path:
     await stage.fleet.commit(make(), TEST)
     async with SqliteBackend(tmp_path).held():
         cancelling = asyncio.create_task(stage.fleet.commit(cmd.CancelTask(T1), TEST))
-        await stage.store.last_hash()
+        await stage.store.anchor("none")
         stage.fleet.forget_closed(stage.clock() + 1)
         assert T1 in stage.fleet.state.tasks
     await cancelling

@@ -15,7 +15,7 @@ from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy, RunId, TaskId, Traits
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.store.journal import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable
 from tests.store.backend import SqliteBackend
 
 ANN, BEN = AgentName("ann"), AgentName("ben")

@@ -11,14 +11,8 @@ from fleetbot.domain.model import AgentStatus, TaskState
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.timers import Timers
-from fleetbot.store.journal import (
-    Change,
-    Delivered,
-    LogChunk,
-    LogLine,
-    Store,
-    StoreUnavailable,
-)
+from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.store.records import Change, Delivered, LogChunk, LogLine
 from tests.services.stage import CLAUDE, TEST, Stage
 from tests.store.backend import SqliteBackend
 

@@ -81,7 +81,7 @@ async def test_the_bot_is_assigned_while_an_agent_works(stage: Stage) -> None:
 async def test_an_agents_own_account_is_assigned_where_it_has_one(stage: Stage) -> None:
     stage.forge.add_user("claude")
     stage.forge.add_collaborator(REPO, "claude")
-    stage.accounts = {CLAUDE: "Claude"}
+    await stage.change(accounts={CLAUDE: "Claude"})
     await stage.issue()
     await stage.hear()
     await stage.given_running()
@@ -92,7 +92,7 @@ async def test_an_agents_own_account_is_assigned_where_it_has_one(stage: Stage) 
 async def test_an_account_that_cannot_be_assigned_is_left_out(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.accounts = {CLAUDE: "nobody-here"}
+    await stage.change(accounts={CLAUDE: "nobody-here"})
     await stage.issue()
     await stage.hear()
     await stage.given_running()

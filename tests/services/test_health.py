@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from fleetbot.forge.client import ForgeClient
-from fleetbot.services.delivery import Deliverer, RetryLater
 from fleetbot.services.health import ForgeProbe, HealthReport
-from fleetbot.store.journal import Due, StoreUnavailable
+from fleetbot.services.outbox import Courier, RetryLater
+from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.records import Due
 from tests.services.stage import BOT, REPO, Stage
 
 LOG = logging.getLogger("health")
@@ -81,7 +82,7 @@ async def test_a_token_that_may_not_ask_who_it_is_is_well_with_a_login(stage: St
 
 
 async def test_without_repositories_forgejo_itself_is_asked(stage: Stage) -> None:
-    stage.repositories = []
+    await stage.change(repositories=[])
     probe = probe_of(stage)
     await probe.tick()
     assert await checks(stage, probe) == {}
@@ -95,7 +96,7 @@ async def test_what_is_stuck_in_the_outbox_is_told(stage: Stage) -> None:
     await probe.tick()
     await stage.issue()
     await stage.hear()
-    await Deliverer(stage.store, {"forgejo": away}, stage.clock, jitter=lambda: 0.0).tick()
+    await Courier(stage.store, {"forgejo": away}, stage.clock, jitter=lambda: 0.0).tick()
 
     told = (await checks(stage, probe))["outbox"]
     assert "the homeserver is away; tried again in 2 s" in told

@@ -17,7 +17,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import Issue, Repository
 from fleetbot.forge.payloads import Delivery, IssueEvent, UnknownEvent, parse_delivery
 from fleetbot.services.dispatcher import Dispatcher
-from fleetbot.store.journal import Arrival
+from fleetbot.store.records import Arrival
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 
 CODEX = AgentName("codex-1")
@@ -129,7 +129,7 @@ async def test_the_payload_is_a_hint_and_forgejo_is_asked(stage: Stage) -> None:
 
 
 async def test_an_unlisted_repository_is_none_of_our_business(stage: Stage) -> None:
-    stage.repositories = []
+    await stage.change(repositories=[])
     await stage.issue()
     await stage.hear()
     assert await waiting(stage) == 0
@@ -137,7 +137,7 @@ async def test_an_unlisted_repository_is_none_of_our_business(stage: Stage) -> N
 
 
 async def test_a_repository_is_found_however_it_is_spelt(stage: Stage) -> None:
-    stage.repositories = ["Ann/App"]
+    await stage.change(repositories=["Ann/App"])
     await stage.issue()
     await stage.hear()
     assert await stage.fleet.task_of_issue("Ann/App", 1) is not None
@@ -344,7 +344,7 @@ async def test_an_issue_that_is_gone_cancels_its_task(stage: Stage) -> None:
 
 
 async def test_a_pull_request_that_moves_has_its_receipt_checked_again(stage: Stage) -> None:
-    stage.rules = msgspec.structs.replace(stage.rules, require_ci=True)
+    await stage.change(rules=msgspec.structs.replace(stage.rules, require_ci=True))
     _, pull, _ = await stage.given_filed()
     await stage.hear()
     await stage.verifier.tick()

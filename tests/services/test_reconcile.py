@@ -97,7 +97,7 @@ async def test_the_position_survives_a_restart(stage: Stage) -> None:
 async def test_a_repository_that_cannot_be_read_does_not_stop_the_others(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stage.repositories = ["ann/gone", REPO]
+    await stage.change(repositories=["ann/gone", REPO])
     stage.forge.lose_webhooks(100)
     await stage.issue()
     await stage.reconciler.tick()

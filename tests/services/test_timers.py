@@ -9,7 +9,7 @@ from fleetbot.domain.model import RunId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.timers import Timers
-from fleetbot.store.journal import Arrival
+from fleetbot.store.records import Arrival
 from tests.services.stage import CLAUDE, TEST, Stage
 
 DAY = 24 * 3600

@@ -278,7 +278,7 @@ async def test_a_forbidden_file_is_found_whenever_forgejo_shows_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, call: str, when: str
 ) -> None:
     """The files of the push before it are harmless, and must not be taken for its own."""
-    stage.rules = Rules(forbidden_paths=("secret.txt",))
+    await stage.change(rules=Rules(forbidden_paths=("secret.txt",)))
     run, pull, _ = await stage.given_filed(head="0" * 40)
     await stage.verifier.tick()
     stage.forge.hold_pull_refs()
@@ -358,7 +358,7 @@ async def test_a_review_that_requests_changes_is_refuted(stage: Stage) -> None:
 
 async def test_rules_that_change_apply_to_the_next_check(stage: Stage) -> None:
     _, _, receipt = await stage.given_filed()
-    stage.rules = Rules(forbidden_paths=("hello.*",))
+    await stage.change(rules=Rules(forbidden_paths=("hello.*",)))
     await stage.verifier.tick()
     assert "may not be changed by an agent: `hello.txt`" in verdict(stage, receipt).reasons[0]
 
@@ -380,7 +380,7 @@ async def test_not_knowing_is_tried_again_and_never_a_verdict(stage: Stage) -> N
 
 async def test_ci_that_has_not_finished_is_waited_for(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
-    stage.rules = Rules(require_ci=True)
+    await stage.change(rules=Rules(require_ci=True))
     await stage.verifier.tick()
     assert verdict(stage, receipt).unread == ("The commit's CI has not finished.",)
     await stage.ann.create_status(REPO, pull.head.sha, state="success", context="ci")
@@ -390,14 +390,14 @@ async def test_ci_that_has_not_finished_is_waited_for(stage: Stage) -> None:
 
 
 async def test_a_check_that_breaks_is_not_knowing(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, _, receipt = await stage.given_filed()
 
-    def broken() -> Rules:
+    async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    stage.verifier = type(stage.verifier)(stage.fleet, stage.client, broken)
+    monkeypatch.setattr(stage.client, "reviews", broken)
     await stage.verifier.tick()
     filed = verdict(stage, receipt)
     assert filed.verdict is Verdict.PENDING
@@ -431,7 +431,7 @@ async def test_a_pending_receipt_is_checked_after_a_restart(stage: Stage) -> Non
 
 async def test_only_the_pull_request_meant_is_poked(stage: Stage) -> None:
     _, pull, _ = await stage.given_filed()
-    stage.rules = Rules(require_ci=True)
+    await stage.change(rules=Rules(require_ci=True))
     await stage.verifier.tick()
     later = stage.verifier.next_due()
     stage.verifier.poke(REPO, pull.number + 1)

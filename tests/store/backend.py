@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from fleetbot.store.journal import Store
+from fleetbot.store.interface import Store
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.store.journal import Store
+from fleetbot.store.interface import Store
 from tests.store.backend import Backend, SqliteBackend
 from tests.store.history import History
 

@@ -17,7 +17,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState, agent_stream, task_stream
-from fleetbot.store.journal import Change
+from fleetbot.store.records import Change
 
 AGENT = AgentName("claude-1")
 REPO = "octo/hello-world"

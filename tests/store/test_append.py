@@ -10,10 +10,16 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot.domain.model import TaskId
-from fleetbot.store.journal import Anchor, Arrival, Change, Store, StoreUnavailable
-from fleetbot.store.verify import verify
+from fleetbot.store.audit import examine
+from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.store.records import Anchor, Arrival, Change
 from tests.store.backend import Backend
 from tests.store.history import AGENT, ISSUE_CLOSED, History, with_seq, with_version
+
+
+async def last_hash(store: Store) -> bytes:
+    lines = await store.journal_lines(0, 1000)
+    return lines[-1].hash if lines else bytes(32)
 
 
 async def append_all(store: Store, changes: Iterable[Change]) -> None:
@@ -24,7 +30,7 @@ async def append_all(store: Store, changes: Iterable[Change]) -> None:
 async def test_an_empty_store_starts_at_nothing(store: Store) -> None:
     snapshot = await store.load()
     assert (snapshot.seq, snapshot.tasks, snapshot.agents) == (0, (), ())
-    assert await store.last_hash() == bytes(32)
+    assert await last_hash(store) == bytes(32)
 
 
 async def test_what_was_appended_is_there_after_a_restart(
@@ -32,11 +38,11 @@ async def test_what_was_appended_is_there_after_a_restart(
 ) -> None:
     async with backend.open() as store:
         await append_all(store, [history.registered(), *history.story("t1")])
-        lines, last = await store.events(), await store.last_hash()
+        lines, last = await store.events(), await last_hash(store)
 
     async with backend.open() as store:
         assert await store.events() == lines
-        assert await store.last_hash() == last
+        assert await last_hash(store) == last
         assert await store.task(TaskId("t1")) == history.state.tasks[TaskId("t1")]
         assert await store.agent(AGENT) == history.state.agents[AGENT]
 
@@ -66,7 +72,7 @@ async def test_many_callers_are_written_in_the_order_in_which_they_came(
 
     lines = await store.events(limit=1000)
     assert [line for change in changes for line in change.events] == lines
-    assert await verify(store) == []
+    assert await examine(store) == []
 
 
 async def test_of_several_values_in_one_commit_the_newest_stays(
@@ -75,7 +81,7 @@ async def test_of_several_values_in_one_commit_the_newest_stays(
     await asyncio.gather(*(store.append(change) for change in history.story("t1")))
 
     assert await store.task(TaskId("t1")) == history.state.tasks[TaskId("t1")]
-    assert await verify(store) == []
+    assert await examine(store) == []
 
 
 async def test_reads_do_not_wait_for_the_writer(
@@ -95,7 +101,7 @@ async def test_a_cancelled_caller_leaves_the_transaction_alone(
     first, second = history.created("t1"), history.created("t2")
     async with backend.held():
         abandoned = asyncio.create_task(store.append(first))
-        await store.last_hash()
+        await store.anchor("none")
         abandoned.cancel()
         with pytest.raises(asyncio.CancelledError):
             await abandoned
@@ -178,7 +184,7 @@ async def test_an_unloaded_or_closed_store_takes_nothing(backend: Backend) -> No
 async def test_close_commits_what_was_handed_in(backend: Backend, history: History) -> None:
     async with backend.open() as store:
         append = asyncio.create_task(store.append(history.created("t1")))
-        await store.last_hash()
+        await store.anchor("none")
     await append
 
     async with backend.open() as store:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from fleetbot.store.journal import Arrival, Change, Handled, Store
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Arrival, Change, Handled
 from tests.store.history import History
 
 DELIVERY = Arrival(key="delivery:1", kind="forgejo", at=10, body=b'{"action":1}', meta="issues")

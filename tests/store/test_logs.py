@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from fleetbot.domain.model import RunId
-from fleetbot.store.journal import Anchor, Change, LogChunk, LogGap, LogLine, Store
+from fleetbot.store.interface import LogGap, Store
+from fleetbot.store.records import Anchor, Change, LogChunk, LogLine
 from tests.store.backend import Backend
 
 RUN = RunId("run-1")

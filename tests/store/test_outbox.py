@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.store.journal import Backlog, Change, Deferred, Delivered, OutboxEntry, Store
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Backlog, Change, Deferred, Delivered, OutboxEntry
 
 ROOM, FORGE = "matrix:!room", "forgejo:octo/hello-world"
 NOW = 1_000

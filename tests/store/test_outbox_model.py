@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from fleetbot.store.journal import Change, Deferred, Delivered, OutboxEntry, Store
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Change, Deferred, Delivered, OutboxEntry
 
 DESTINATIONS = ("forgejo:a/b", "matrix:!one", "matrix:!two")
 COLLAPSE = (None, None, "card", "status")

@@ -7,7 +7,8 @@ import pytest
 from fleetbot.domain.events import TaskFailed, TaskRequeued
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.journal import AgentToken, Anchor, Change, Store
+from fleetbot.store.interface import Store
+from fleetbot.store.records import AgentToken, Anchor, Change
 from tests.store.history import AGENT, REPO, History
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.store.journal import Anchor, Change, StoreUnavailable
+from fleetbot.store.audit import examine
+from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.records import Anchor, Change
 from fleetbot.store.sqlite import SqliteStore
-from fleetbot.store.verify import verify
 from tests.store.backend import SqliteBackend
 from tests.store.history import History
 
@@ -66,7 +67,7 @@ async def test_a_killed_process_loses_nothing_it_has_acknowledged(backend: Sqlit
         snapshot = await store.load()
         assert snapshot.seq >= max(acknowledged)
         assert len(snapshot.tasks) == snapshot.seq
-        assert await verify(store) == []
+        assert await examine(store) == []
 
 
 async def test_callers_that_come_together_share_a_commit(
@@ -77,7 +78,7 @@ async def test_callers_that_come_together_share_a_commit(
         async with backend.held():
             changes = [history.created(f"t{n}") for n in range(200)]
             appends = [asyncio.create_task(store.append(change)) for change in changes]
-            await store.last_hash()
+            await store.anchor("none")
         await asyncio.gather(*appends)
 
         # One for what the writer had taken when it began to wait, one for all the others.
@@ -117,4 +118,4 @@ async def test_a_full_disk_fails_appends_and_nothing_else(
         await store.append(history.created("t2"))
 
         assert await store.anchor("k") is None
-        assert await verify(store) == []
+        assert await examine(store) == []

@@ -7,7 +7,8 @@ import pytest
 from fleetbot.domain.events import FleetPaused, TaskFailed
 from fleetbot.domain.model import AgentName, RunId, Usage
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.journal import Change, Store, UsageBy
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Change, UsageBy
 from tests.store.history import AGENT, REPO, History
 
 CODEX = AgentName("codex-1")

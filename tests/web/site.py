@@ -26,7 +26,6 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
-from fleetbot.services.changes import Changes
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.intake import Intake
@@ -36,6 +35,7 @@ from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
+from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
@@ -134,10 +134,10 @@ class Site:
         self.store = store
         numbers = itertools.count(1)
         fleet = self.fleet = Fleet(store, Policy(), lambda: self.now, lambda notice: ())
-        self.changes = Changes(fleet)
+        self.changes = Wakeups(fleet)
         self.dispatcher = WatchedDispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
-        verifier = self.verifier = Verifier(fleet, client, Rules)
-        issues = Issues(fleet, client, LabelMaps, lambda: [REPO], lambda: _task_id(next(numbers)))
+        verifier = self.verifier = Verifier(fleet, client, Rules())
+        issues = Issues(fleet, client, LabelMaps(), [REPO], lambda: _task_id(next(numbers)))
         self.intake = Intake(fleet, client, verifier, issues)
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")

@@ -11,7 +11,7 @@ from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import ReceiptId
 from fleetbot.domain.receipts import Unknown
 from fleetbot.services.fleet import Context
-from fleetbot.store.journal import Change, OutboxEntry
+from fleetbot.store.records import Change, OutboxEntry
 from fleetbot.web import unconfigured_routes
 from tests.web.site import Site, a_receipt, file, serve
 

@@ -7,7 +7,7 @@ from typing import Any
 from fleetbot.domain.commands import Expire
 from fleetbot.domain.model import Budget, Policy
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.store.verify import verify
+from fleetbot.store.audit import examine
 from tests.web.site import Caller, Site, claim
 
 HEARTBEAT = "/api/v1/agents/heartbeat"
@@ -76,7 +76,7 @@ async def test_an_assignment_says_what_is_left_of_its_budget(site: Site) -> None
 
     site.fleet.policy = Policy(task_budget=Budget(usd=1))
     site.now += 3_600_000
-    site.fleet.state.ready.ripen(site.fleet.state.tasks, site.now)
+    site.fleet.state.queue.ripen(site.fleet.state.tasks, site.now)
 
     assert (await claim(agent, "b")).body["budget_usd"] == 0.75
 
@@ -117,7 +117,7 @@ async def test_a_day_that_is_spent_stops_all_until_the_next_even_over_a_restart(
     assert again.state.paused_until == site.fleet.state.paused_until > site.now
     assert again.state.spent_today(site.now).cost_usd == 1
     assert await again.commit(Expire(), TIMER) == ()
-    assert await verify(site.store) == []
+    assert await examine(site.store) == []
 
 
 async def test_work_goes_on_when_the_next_day_begins(site: Site) -> None:
@@ -129,7 +129,7 @@ async def test_work_goes_on_when_the_next_day_begins(site: Site) -> None:
     assert (view["state"], view["attempt"]) == ("created", 0)
 
     site.now = view["not_before"]
-    site.fleet.state.ready.ripen(site.fleet.state.tasks, site.now)
+    site.fleet.state.queue.ripen(site.fleet.state.tasks, site.now)
 
     assert site.now % DAY == 0
     assert (await claim(agent, "next day")).status == 200

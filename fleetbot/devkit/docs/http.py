@@ -15,7 +15,6 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
-from fleetbot.services.changes import Changes
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
@@ -25,6 +24,7 @@ from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
+from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
 from fleetbot.web.endpoint import AnyEndpoint
@@ -49,9 +49,9 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
     store = SqliteStore(Path("unused.db"))
     fleet = Fleet(store, Policy(), lambda: 0, lambda notice: ())
     client = ForgeClient("http://forge.invalid", "unused")
-    changes, dispatcher = Changes(fleet), Dispatcher(fleet, lambda: RunId("unused"))
-    verifier = Verifier(fleet, client, Rules)
-    issues = Issues(fleet, client, LabelMaps, tuple, lambda: TaskId("unused"))
+    changes, dispatcher = Wakeups(fleet), Dispatcher(fleet, lambda: RunId("unused"))
+    verifier = Verifier(fleet, client, Rules())
+    issues = Issues(fleet, client, LabelMaps(), (), lambda: TaskId("unused"))
     intake = Intake(fleet, client, verifier, issues)
     parts = Parts(
         fleet=fleet,

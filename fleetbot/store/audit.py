@@ -12,7 +12,8 @@ import msgspec
 
 from fleetbot.domain.events import AnyEvent, Recorded, decode, event_type
 from fleetbot.domain.state import FleetState
-from fleetbot.store.journal import GENESIS, JournalLine, Models, Store, link
+from fleetbot.store.interface import Store
+from fleetbot.store.records import GENESIS, JournalLine, Models, link
 from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
 
 _PAGE = 5000
@@ -35,7 +36,7 @@ class JournalDamaged(Exception):
         self.problems = problems
 
 
-async def verify(store: Store) -> list[Problem]:
+async def examine(store: Store) -> list[Problem]:
     """What is wrong with the journal, or else with the read models: the first fifty findings."""
     state = FleetState()
     problems = await _fold(store, state)

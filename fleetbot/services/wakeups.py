@@ -11,7 +11,7 @@ from fleetbot.domain.state import task_stream
 from fleetbot.services.fleet import Fleet
 
 
-class Changes:
+class Wakeups:
     """Long polls hang here; each is woken by the lines of its task alone."""
 
     def __init__(self, fleet: Fleet) -> None:

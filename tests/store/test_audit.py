@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain.errors import Conflict
-from fleetbot.store.journal import Models, Store, StoreUnavailable
-from fleetbot.store.verify import JournalDamaged, Problem, rebuild, verify
+from fleetbot.store.audit import JournalDamaged, Problem, examine, rebuild
+from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.store.records import Models
 from tests.store.backend import Backend
 from tests.store.history import History
 
@@ -20,7 +21,7 @@ async def story(store: Store, history: History) -> None:
 
 @pytest.mark.usefixtures("story")
 async def test_an_untouched_store_has_no_problems(store: Store) -> None:
-    assert await verify(store) == []
+    assert await examine(store) == []
 
 
 @pytest.mark.usefixtures("story")
@@ -41,7 +42,7 @@ async def test_a_changed_line_is_found_and_a_rebuild_refused(
 ) -> None:
     backend.tamper(change)
 
-    (problem,) = await verify(store)
+    (problem,) = await examine(store)
     assert problem.where == where
     with pytest.raises(JournalDamaged, match=f"{where}: .*restore a backup"):
         await rebuild(store)
@@ -74,12 +75,12 @@ async def test_a_changed_read_model_is_found_and_made_again(
     backend: Backend, store: Store, change: str, problem: Problem
 ) -> None:
     backend.tamper(change)
-    assert await verify(store) == [problem]
+    assert await examine(store) == [problem]
 
     await store.open()
     await rebuild(store)
 
-    assert await verify(store) == []
+    assert await examine(store) == []
 
 
 @pytest.mark.usefixtures("story")
@@ -102,7 +103,7 @@ async def test_a_rebuild_of_an_older_journal_is_refused(store: Store) -> None:
     with pytest.raises(Conflict, match="event 7"):
         await store.replace_models(older)
 
-    assert await verify(store) == []
+    assert await examine(store) == []
 
 
 async def test_findings_are_limited(backend: Backend, store: Store, history: History) -> None:
@@ -110,4 +111,4 @@ async def test_findings_are_limited(backend: Backend, store: Store, history: His
         await store.append(history.created(f"t{number}"))
     backend.tamper("DELETE FROM tasks")
 
-    assert len(await verify(store)) == 50
+    assert len(await examine(store)) == 50

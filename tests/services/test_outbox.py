@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.services.delivery import (
-    Deliverer,
+from fleetbot.services.outbox import (
+    Courier,
     RetryLater,
     Sender,
     Undeliverable,
     backoff,
 )
-from fleetbot.store.journal import Change, Due, OutboxEntry, Store
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Change, Due, OutboxEntry
 from tests.services.stage import Clock
 from tests.store.backend import SqliteBackend
 
@@ -58,8 +59,8 @@ class Post:
         return await self._says(due) if self._says else "ok"
 
 
-def deliverer(store: Store, clock: Clock, sender: Sender, **others: Sender) -> Deliverer:
-    return Deliverer(store, {"room": sender, **others}, clock, jitter=lambda: 0.0)
+def deliverer(store: Store, clock: Clock, sender: Sender, **others: Sender) -> Courier:
+    return Courier(store, {"room": sender, **others}, clock, jitter=lambda: 0.0)
 
 
 async def test_everything_due_is_delivered_in_order(store: Store, clock: Clock, put: Put) -> None:

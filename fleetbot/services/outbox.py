@@ -9,7 +9,8 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from fleetbot.store.journal import Change, Deferred, Delivered, Due, Store
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Change, Deferred, Delivered, Due
 
 log = logging.getLogger("fleetbot.delivery")
 
@@ -35,7 +36,7 @@ class Undeliverable(Exception):
     """It can never be delivered: the issue, room or commit is gone, or refuses it for good."""
 
 
-class Deliverer:
+class Courier:
     """Delivers effects; order holds per destination, and no destination waits for another.
 
     `senders` go by what stands before the first colon of a destination; each has at most `each`

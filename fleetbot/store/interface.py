@@ -1,0 +1,170 @@
+"""What a store promises; the same tests hold every one to it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from fleetbot.domain.errors import Conflict
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    FiledReceipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+    TaskState,
+)
+from fleetbot.store.records import (
+    Arrival,
+    Backlog,
+    Change,
+    Delivered,
+    Due,
+    JournalLine,
+    LogChunk,
+    LogLine,
+    Models,
+    Snapshot,
+    UsageBy,
+    UsageSum,
+)
+
+
+class StoreUnavailable(Exception):
+    """The database refuses, or is not loaded.
+
+    After an append that raised this no other is taken until `load`: memory has been decided on
+    events that never landed, so it must be read again from disk first.
+    """
+
+
+class LogGap(Conflict):
+    """Log lines before `offset` are missing; send again from `length`, what is stored so far."""
+
+    def __init__(self, run: RunId, offset: int, length: int) -> None:
+        super().__init__(
+            f"run {run} has {length} log lines; lines from {offset} would leave a gap:"
+            f" send again from {length}",
+            field="offset",
+        )
+        self.length = length
+
+
+class Store(Protocol):
+    """Durable truth. One event loop uses it; reads see every append that has returned."""
+
+    async def open(self) -> None:
+        """Opens the store for reads and `replace_models` only; `load` does it too."""
+
+    async def load(self) -> Snapshot:
+        """Opens the store, at first and after a failed append; appends are refused until it did.
+
+        Raises `StoreUnavailable`, and `DatabaseInUse` when another process works on the database.
+        """
+
+    @property
+    def loaded(self) -> bool:
+        """Whether appends are taken: since `load`, until one of them fails."""
+
+    async def append(self, change: Change) -> None:
+        """Returns when the change is durable.
+
+        Raises `StoreUnavailable` if it is not; then all appends behind it fail too. A caller that
+        is cancelled leaves the transaction alone: its change stands or falls with the others.
+        """
+
+    async def keep(self, arrival: Arrival) -> bool:
+        """Remembers what came in, durably; False if something with its key is known already."""
+
+    async def append_log(self, chunk: LogChunk) -> int:
+        """Stores the lines that are new; returns how many of the run's lines are dealt with.
+
+        Raises `LogGap`. A log is kept up to `LOG_BYTES`, with a last line that says so; what comes
+        after it counts as dealt with and is dropped.
+        """
+
+    async def prune(self, before: int) -> int:
+        """Forgets delivered and superseded effects and handled arrivals older than `before`."""
+
+    async def close(self) -> None:
+        """Commits what has been handed in, then lets go of the database."""
+
+    async def task(self, task: TaskId) -> Task | None: ...
+
+    async def task_by_issue(self, repo: str, issue: int) -> Task | None: ...
+
+    async def tasks(
+        self,
+        *,
+        states: Collection[TaskState] = (),
+        repo: str | None = None,
+        agent: AgentName | None = None,
+        limit: int = 100,
+        before: TaskId | None = None,
+    ) -> list[Task]:
+        """Newest first; `agent` is that of the task's current run; `before` the last one seen."""
+
+    async def run(self, run: RunId) -> Run | None: ...
+
+    async def runs_of(self, task: TaskId) -> list[Run]:
+        """In the order in which they were assigned."""
+
+    async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
+        """Of all runs that ended from `since` on and before `until`, in epoch milliseconds."""
+
+    async def usage_by(
+        self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
+    ) -> list[UsageSum]:
+        """The same, part by part: the dearest first, days from the newest back."""
+
+    async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
+
+    async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
+        """In the order in which they were filed."""
+
+    async def agent(self, agent: AgentName) -> Agent | None: ...
+
+    async def events(
+        self, stream: str | None = None, *, after: int = 0, limit: int = 500
+    ) -> list[Recorded]:
+        """Events with `seq` greater than `after`, oldest first; of one stream or of all."""
+
+    async def arrival(self, key: str) -> Arrival | None: ...
+
+    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
+        """Arrivals that still have a body, oldest first."""
+
+    async def due(self, now: int, limit: int = 100) -> list[Due]:
+        """The first undelivered entry of each destination, where it and the destination are due."""
+
+    async def next_due(self) -> int | None:
+        """When `due` will have something, which may be in the past; None when nothing waits."""
+
+    async def outbox_stats(self) -> list[Backlog]:
+        """What waits, by destination; those where nothing waits are left out."""
+
+    async def delivered(self, id: str) -> Delivered | None:
+        """What became of an effect; None while it is pending, when superseded or forgotten."""
+
+    async def anchor(self, key: str) -> str | None: ...
+
+    async def token_hash(self, agent: AgentName) -> bytes | None: ...
+
+    async def agent_by_token_hash(self, hash: bytes) -> AgentName | None: ...
+
+    async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]: ...
+
+    async def log_length(self, run: RunId) -> int: ...
+
+    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
+        """As kept, for verification."""
+
+    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
+        """Rows of one of `views.VIEWS` in the order of their keys, for verification."""
+
+    async def replace_models(self, models: Models) -> None:
+        """Puts these in place of the read models; raises `Conflict` if `seq` is not the last."""

@@ -1,0 +1,244 @@
+"""What is kept, and in what shape.
+
+A `Change` is one decision: its events, the values they lead to, and what the outside must be told,
+durable together or not at all. Memory decides; the store refuses what memory cannot have meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from enum import StrEnum
+from hashlib import sha256
+
+import msgspec
+
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    FiledReceipt,
+    Run,
+    RunId,
+    Task,
+    Usage,
+)
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds."""
+
+
+class Arrival(Row, frozen=True):
+    """Something that came in: a webhook delivery, a claim, a receipt, by its idempotency key.
+
+    `body` is what is still to be acted on; None when the change that records the arrival also deals
+    with it. `answer` is what a second arrival with the same key is told. `meta` is small, e.g. the
+    type of a webhook event.
+    """
+
+    key: str
+    kind: str
+    at: int
+    body: bytes | None = None
+    answer: bytes | None = None
+    meta: str = ""
+
+
+class Handled(Row, frozen=True):
+    """Marks an arrival as done: its body is dropped, its answer kept."""
+
+    key: str
+    answer: bytes | None = None
+
+
+class OutboxEntry(Row, frozen=True):
+    """An effect to be delivered; order holds per destination, in the order of insertion.
+
+    `id` is derived from the effect: a second entry with the same id is ignored. A newer entry with
+    the same (`destination`, `collapse`) supersedes older ones that are not delivered yet. `seq` is
+    the event that caused it, 0 if none did.
+    """
+
+    id: str
+    destination: str
+    kind: str
+    payload: bytes
+    due_at: int
+    seq: int = 0
+    collapse: str | None = None
+
+
+class Due(Row, frozen=True):
+    """An entry that may be delivered now.
+
+    `attempts` counts the failures at its destination since the last success there: that of an entry
+    would start anew whenever a newer one supersedes it.
+    """
+
+    entry: OutboxEntry
+    attempts: int
+
+
+class Delivered(Row, frozen=True):
+    """`result` is what the destination answered, e.g. an event id or a comment id."""
+
+    id: str
+    at: int
+    result: str = ""
+
+
+class Deferred(Row, frozen=True):
+    """A delivery failed: nothing goes to its destination before `due_at`."""
+
+    id: str
+    due_at: int
+    error: str
+
+
+class Backlog(Row, frozen=True):
+    """What waits for one destination: `oldest` is the least `due_at`.
+
+    `attempts` counts its failures since the last success, `error` is the last of them.
+    """
+
+    destination: str
+    pending: int
+    oldest: int
+    deferred_until: int
+    attempts: int
+    error: str
+
+
+class Anchor(Row, frozen=True):
+    """A small remembered fact of the outside: a thread's root event, a status comment's id."""
+
+    key: str
+    value: str
+
+
+class AgentToken(Row, frozen=True):
+    agent: AgentName
+    hash: bytes
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    at: int
+    kind: str
+    text: str
+
+
+LOG_BYTES = 16 * 1024 * 1024  # of a run, counted with `LINE_BYTES` for each line
+LINE_BYTES = 32
+LOG_IS_FULL = LogLine(
+    at=0,
+    kind="system",
+    text=f"[the log is longer than {LOG_BYTES >> 20} MiB: what came after this was not kept]",
+)
+
+
+class LogChunk(Row, frozen=True):
+    """Lines of a run's log; `offset` is the index of the first one, from 0."""
+
+    run: RunId
+    offset: int
+    lines: tuple[LogLine, ...]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one decision changes. The newest value of a task, run, agent, receipt, … wins.
+
+    The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An
+    arrival whose key is already known is left alone when the change has no events, and fails the
+    append when it has some: they have happened already.
+    """
+
+    events: tuple[Recorded, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    runs: tuple[Run, ...] = ()
+    agents: tuple[Agent, ...] = ()
+    receipts: tuple[FiledReceipt, ...] = ()
+    outbox: tuple[OutboxEntry, ...] = ()
+    arrivals: tuple[Arrival, ...] = ()
+    handled: tuple[Handled, ...] = ()
+    delivered: tuple[Delivered, ...] = ()
+    deferred: tuple[Deferred, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    tokens: tuple[AgentToken, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What memory starts from: open tasks with their runs and receipts, and all agents.
+
+    `fleet` is the last line of the fleet's own stream.
+    """
+
+    seq: int
+    fleet: Recorded | None
+    tasks: tuple[Task, ...]
+    runs: tuple[Run, ...]
+    receipts: tuple[FiledReceipt, ...]
+    agents: tuple[Agent, ...]
+
+
+class UsageBy(StrEnum):
+    """What runs are summed up by. A run counts on the day, in UTC, on which it ended."""
+
+    AGENT = "agent"
+    REPO = "repo"
+    TASK = "task"
+    DAY = "day"
+
+
+class UsageSum(Row, frozen=True):
+    """What runs that have ended used together. `key`: as asked for; days as `2026-11-23`."""
+
+    key: str
+    runs: int
+    usage: Usage
+
+
+GENESIS = bytes(32)
+_json = msgspec.json.Encoder()
+
+
+class JournalLine(msgspec.Struct, frozen=True):
+    """An event as it is kept: `data` is the exact text that `hash` covers."""
+
+    seq: int
+    stream: str
+    version: int
+    type: str
+    at: int
+    actor: str
+    cause: str
+    data: str
+    hash: bytes
+
+
+def link(
+    previous: bytes,
+    seq: int,
+    stream: str,
+    version: int,
+    at: int,
+    actor: str,
+    cause: str,
+    data: bytes,
+) -> bytes:
+    """The hash of a line.
+
+    SHA-256 over the hash before it (`GENESIS` for the first) and `[seq, stream, version, at, actor,
+    cause, data]` as compact JSON in UTF-8, with the event's JSON as it is kept.
+    """
+    line = _json.encode((seq, stream, version, at, actor, cause, msgspec.Raw(data)))
+    return sha256(previous + line).digest()
+
+
+class Models(msgspec.Struct, frozen=True, kw_only=True):
+    """The read models of a whole journal up to `seq`, as a fold of it gives them."""
+
+    seq: int
+    tasks: Collection[Task]
+    runs: Collection[Run]
+    agents: Collection[Agent]
+    receipts: Collection[FiledReceipt]
