@@ -64,6 +64,17 @@ class CancelTask:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseTask:
+    """A merge of the run's own work closed the issue: its receipt is heard before that counts.
+
+    None takes it back.
+    """
+
+    task: TaskId
+    reason: ReasonCode | None
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
     """Give the agent the task it should take now, if there is one."""
 
@@ -184,6 +195,7 @@ Command = (
     | AssignTask
     | RetryTask
     | CancelTask
+    | CloseTask
     | Dispatch
     | StartRun
     | FailRun

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from fleetbot.domain import closing, limits, talk
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain import limits, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
@@ -44,6 +44,10 @@ from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
 def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     """What follows from `command` at `now` (epoch ms); () where nothing needs to happen."""
+    return closing.after_all(state, _decide(state, command, now, policy))
+
+
+def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     match command:
         case cmd.CreateTask():
             return _create(state, command)
@@ -55,6 +59,8 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
             return _retry(state, command)
         case cmd.CancelTask():
             return _cancel(state, command)
+        case cmd.CloseTask():
+            return closing.close(state, command)
         case cmd.Dispatch():
             return _dispatch(state, command, now, policy)
         case cmd.StartRun():

@@ -206,7 +206,8 @@ class Excuse(Value, frozen=True):
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
-    `excused` begins anew when a person asks for the task again.
+    `excused` begins anew when a person asks for the task again. `closing`: for what it is cancelled
+    once its run has come to nothing, since `closing_since`.
     """
 
     id: TaskId
@@ -236,6 +237,8 @@ class Task(Value, frozen=True):
     receipt: ReceiptId | None = None
     refuted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    closing: ReasonCode | None = None
+    closing_since: int = 0
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
 

@@ -193,6 +193,10 @@ class AnyOrder(RuleBasedStateMachine):
     def somebody_cancels(self, task: TaskId) -> None:
         self.ask(cmd.CancelTask(task=task))
 
+    @rule(task=tasks, reason=st.sampled_from([ReasonCode.ISSUE_CLOSED, None]))
+    def a_merge_closes_the_issue(self, task: TaskId, reason: ReasonCode | None) -> None:
+        self.ask(cmd.CloseTask(task=task, reason=reason))
+
     # agents
 
     @rule(
@@ -412,6 +416,12 @@ class AnyOrder(RuleBasedStateMachine):
             task = state.tasks[task_id]
             assert task.run == run.id
             assert HOLDING[task.state] is run.state
+
+    @invariant()
+    def only_what_is_at_work_is_closing(self) -> None:
+        for task in self.world.state.tasks.values():
+            assert task.closing is None or task.state in HOLDING
+            assert (task.closing is None) == (task.closing_since == 0)
 
     @invariant()
     def the_counts_agree_with_the_runs(self) -> None:

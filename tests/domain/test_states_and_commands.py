@@ -10,6 +10,7 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, FleetError, NotFound, Superseded
 from fleetbot.domain.model import TaskState, Traits
+from fleetbot.domain.reasons import ReasonCode
 from tests.domain.builders import (
     A1,
     HOUR,
@@ -62,6 +63,7 @@ COMMANDS: dict[str, cmd.Command] = {
     "assign": cmd.AssignTask(task=T1, agent=A1),
     "retry": cmd.RetryTask(task=T1),
     "cancel": cmd.CancelTask(task=T1),
+    "close": cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
     "dispatch": dispatch(run=R2),
     "start": start(),
     "fail": fail(),
@@ -108,6 +110,14 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     ),
     "retry": row(AGAIN, created=NOTHING, assigned=Conflict, running=Conflict, verifying=Conflict),
     "cancel": row(("task.cancelled",), completed=NOTHING, cancelled=NOTHING),
+    "close": row(
+        ("task.cancelled",),
+        assigned=("task.closing",),
+        running=("task.closing",),
+        verifying=("task.closing",),
+        completed=NOTHING,
+        cancelled=NOTHING,
+    ),
     "dispatch": row(NOTHING, created=("task.assigned",)),
     "start": row(
         Superseded,
