@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import closing, limits, talk
+from fleetbot.domain import closing, limits, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.budget import most
@@ -26,19 +26,14 @@ from fleetbot.domain.lookup import (
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentStatus,
-    FiledReceipt,
     Policy,
-    Run,
     RunState,
     TaskState,
     Usage,
-    Verdict,
     branch_name,
 )
 from fleetbot.domain.outcome import ended, expire, lose_runs
-from fleetbot.domain.patience import with_check
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
-from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
 
@@ -70,7 +65,7 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
         case cmd.FileReceipt():
             return _file(state, command)
         case cmd.Conclude():
-            return _conclude(state, command, now, policy)
+            return verdicts.conclude(state, command, now, policy)
         case cmd.AskPerson():
             return talk.ask(state, command)
         case cmd.AnswerAsk():
@@ -277,55 +272,3 @@ def _deregister(
         return ()
     gone = Draft(agent_stream(agent.name), ev.AgentDeregistered())
     return (gone, *lose_runs(state, agent, ReasonCode.AGENT_DEREGISTERED, now, policy))
-
-
-# by verification
-
-
-def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy) -> Drafts:
-    filed = state.receipts.get(command.receipt)
-    if filed is None or filed.verdict is not Verdict.PENDING:
-        return ()
-    run = state.runs.get(filed.run)
-    if run is None or run.state is RunState.ENDED:
-        return ()  # cancelled while it was being verified
-    stream = task_stream(run.task)
-    match command.finding:
-        case Verified():
-            return (
-                Draft(stream, ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id)),
-                Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
-            )
-        case Refuted(reasons=reasons):
-            return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread, soon=soon):
-            patience = with_check(policy, soon=soon)
-            check_at = now + patience.wait(filed.checks, filed.receipt.id)
-            event = ev.ReceiptUnknown(
-                run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
-            )
-            return (Draft(stream, event),)
-        case _:
-            assert_never(command.finding)
-
-
-def _refute(
-    state: FleetState,
-    run: Run,
-    filed: FiledReceipt,
-    reasons: tuple[str, ...],
-    now: int,
-    policy: Policy,
-) -> Drafts:
-    final = run.refutations >= policy.max_refutations
-    refuted = ev.ReceiptRefuted(run=run.id, receipt=filed.receipt.id, reasons=reasons, final=final)
-    draft = Draft(task_stream(run.task), refuted)
-    if not final:
-        return (draft,)
-    failed = ev.TaskFailed(
-        run=run.id,
-        reason=ReasonCode.RECEIPT_REFUTED,
-        detail=" ".join(reasons),
-        usage=filed.receipt.usage,
-    )
-    return (draft, *ended(state, run, failed, now, policy))

@@ -12,7 +12,6 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Policy,
-    Run,
     Task,
     TaskId,
     TaskState,
@@ -116,7 +115,7 @@ class Fleet(Protocol):
     paused_until: int
 
     def spent_today(self, now: int) -> Usage: ...
-    def runs_of_agent(self, agent: AgentName) -> tuple[Run, ...]: ...
+    def at_work(self, agent: AgentName) -> int: ...
     def runs_in_repo(self, repo: str) -> int: ...
 
 
@@ -124,7 +123,7 @@ def has_room(fleet: Fleet, agent: Agent, now: int) -> bool:
     """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
     held = agent.draining or agent.unwell or max(agent.parked_until, fleet.paused_until) > now
     available = agent.status is AgentStatus.ONLINE and not held
-    return available and len(fleet.runs_of_agent(agent.name)) < agent.max_concurrency
+    return available and fleet.at_work(agent.name) < agent.max_concurrency
 
 
 def can_do(agent: Agent, lane: Lane) -> bool:

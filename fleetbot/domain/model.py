@@ -253,7 +253,11 @@ class Task(Value, frozen=True):
 
 
 class Run(Value, frozen=True):
-    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1."""
+    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1.
+
+    `checked_ms`: so long its receipts were being checked, which is not the agent's time. While one
+    is, the run holds no slot.
+    """
 
     id: RunId
     task: TaskId
@@ -266,6 +270,7 @@ class Run(Value, frozen=True):
     started_at: int = 0
     ended_at: int = 0
     refutations: int = 0
+    checked_ms: int = 0
     receipt: ReceiptId | None = None
     reason: ReasonCode | None = None
     usage: Usage = Usage()
@@ -317,6 +322,7 @@ class Policy(Value, frozen=True):
     recheck_soon_ms: int = 1_000
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
+    verify_ms: int = 24 * 3_600_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()

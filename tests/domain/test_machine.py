@@ -142,7 +142,7 @@ class AnyOrder(RuleBasedStateMachine):
         state = self.world.state
         agent = state.agents[event.agent]
         task = state.tasks[state.runs[event.run].task]
-        assert len(state.runs_of_agent(agent.name)) <= agent.max_concurrency
+        assert state.at_work(agent.name) <= agent.max_concurrency
         assert state.runs_in_repo(task.repo) <= POLICY.repo_limit
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
@@ -426,7 +426,8 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def the_counts_agree_with_the_runs(self) -> None:
         state = self.world.state
-        repos = Counter(state.tasks[run.task].repo for run in state.live_runs())
+        held = (run for run in state.live_runs() if run.receipt is None)
+        repos = Counter(state.tasks[run.task].repo for run in held)
         assert all(state.runs_in_repo(repo) == repos[repo] for repo in ("team/app", "team/web"))
 
     @invariant()
