@@ -164,7 +164,9 @@ def _notices(
     state: FleetState,
     follows: ev.AnyEvent | None,
 ) -> list[AnyEffect]:
-    retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
+    retry_at = None
+    if isinstance(follows, ev.TaskRequeued):
+        retry_at = max(follows.not_before, state.paused_until)
     if _is_told_otherwise(event, task, follows):
         return []
     match event:

@@ -36,6 +36,7 @@ def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
         created_at=line.at,
         updated_at=line.at,
         queued_at=line.at,
+        entered_at=line.at,
     )
 
 

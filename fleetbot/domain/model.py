@@ -207,7 +207,8 @@ class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
     `excused` begins anew when a person asks for the task again. `closing`: for what it is cancelled
-    once its run has come to nothing, since `closing_since`.
+    once its run has come to nothing, since `closing_since`. `entered_at`: since when it is in its
+    state, or in the queue anew; 0 in rows of an old version.
     """
 
     id: TaskId
@@ -221,6 +222,7 @@ class Task(Value, frozen=True):
     created_at: int
     updated_at: int
     queued_at: int
+    entered_at: int = 0
     base: str = ""
     branch: str = ""
     attempt: int = 0

@@ -189,7 +189,11 @@ class FleetState:
             return
         live = self.live_run(old)
         self._apply_run(old, line)
-        task = replace(old, version=line.version, state=state, updated_at=line.at)
+        is_new = state is not old.state or isinstance(event, ev.TaskRequeued)
+        entered_at = line.at if is_new else old.entered_at
+        task = replace(
+            old, version=line.version, state=state, updated_at=line.at, entered_at=entered_at
+        )
         if live and self.runs[live.id].state is RunState.ENDED:
             task = fold.after_run(task, self.runs[live.id])
         self._keep_task(fold.after(task, line))
