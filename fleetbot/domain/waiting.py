@@ -55,6 +55,11 @@ def waiting(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting 
 
 def _in_queue(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting:
     since = task.entered_at or task.updated_at
+    if held := state.repo_hold(task):
+        return _repository_held(state, task, held, since)
+    if task.base_problem:
+        advice = REASONS[ReasonCode.BASE_GONE].advice
+        return Waiting(WaitReason.BASE_GONE, task.base_problem, since, None, advice, task.base)
     if state.paused_until > now:
         return _fleet_rests(state, since)
     if task.not_before > now:
@@ -64,9 +69,22 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy) -> Waitin
         return _for_nobody(state, task, since)
     if all(absence(state, agent, now) for agent in able):
         return _for_absent(absence_of_all(state, able, now), since)
-    if policy.repo_limit and state.runs_in_repo(task.repo) >= policy.repo_limit:
+    if policy.repo_limit and state.runs_in_repo(task.place) >= policy.repo_limit:
         return _at_limit(task, policy, since)
     return _next(state, task, [a.name for a in able if not absence(state, a, now)], since)
+
+
+def _repository_held(state: FleetState, task: Task, why: ReasonCode, since: int) -> Waiting:
+    repo = state.repos.get(task.repo_id)
+    return Waiting(
+        WaitReason.REPOSITORY_HELD,
+        f"{task.repo} is held: {REASONS[why].text}.",
+        max(since, repo.held_since) if repo else since,
+        None,
+        f"{REASONS[why].advice} Its tasks go on by themselves then.",
+        task.repo,
+        (repo.held_detail,) if repo and repo.held_detail else (),
+    )
 
 
 def _fleet_rests(state: FleetState, since: int) -> Waiting:
@@ -167,8 +185,8 @@ def _question(run: Run) -> Waiting | None:
 def _receipt(task: Task, filed: FiledReceipt, policy: Policy) -> Waiting:
     since, until = filed.filed_at, filed.filed_at + policy.verify_ms
     if not filed.unread:
-        text = "Its receipt is being checked against Forgejo."
-        return Waiting(WaitReason.CHECKING, text, since, until, "Nothing.", task.repo)
+        text, helps = "Its receipt is being checked against Forgejo.", "Nothing: Forgejo decides."
+        return Waiting(WaitReason.CHECKING, text, since, until, helps, task.repo)
     times = f"{filed.checks} time{'' if filed.checks == 1 else 's'}"
     return Waiting(
         WaitReason.RECEIPT_UNREAD,

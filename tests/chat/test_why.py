@@ -70,7 +70,7 @@ def test_its_receipt_is_being_checked_and_what_is_missing() -> None:
     assert said(world).splitlines()[:3] == [
         "Its receipt cannot be decided; checked 1 time, and again until it can.",
         "> the commit status",
-        "Just now. It ends by itself in 24 h, at 22:13 UTC.",
+        "Just now. It ends by itself in 24 h, on 15 Nov at 22:13 UTC.",
     ]
 
 
