@@ -70,17 +70,6 @@ class CancelTask:
 
 
 @dataclass(frozen=True, slots=True)
-class CloseTask:
-    """A merge of the run's own work closed the issue: its receipt is heard before that counts.
-
-    None takes it back.
-    """
-
-    task: TaskId
-    reason: ReasonCode | None
-
-
-@dataclass(frozen=True, slots=True)
 class SetBase:
     """The branch that the task starts from is `base`; `problem`: why nobody can."""
 
@@ -125,6 +114,17 @@ class MoveTasks:
 
     repo: int
     tasks: tuple[TaskId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTask:
+    """A merge of the run's own work closed the issue: its receipt is heard before that counts.
+
+    None takes it back.
+    """
+
+    task: TaskId
+    reason: ReasonCode | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,13 +248,13 @@ Command = (
     | AssignTask
     | RetryTask
     | CancelTask
-    | CloseTask
     | SetBase
     | TakeBack
     | NoteRepo
     | HoldRepo
     | ReleaseRepo
     | MoveTasks
+    | CloseTask
     | Dispatch
     | StartRun
     | FailRun

@@ -54,8 +54,6 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return _retry(state, command)
         case cmd.CancelTask():
             return _cancel(state, command)
-        case cmd.CloseTask():
-            return closing.close(state, command)
         case cmd.SetBase():
             return repositories.set_base(state, command)
         case cmd.TakeBack():
@@ -68,6 +66,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return repositories.release(state, command)
         case cmd.MoveTasks():
             return repositories.move(state, command)
+        case cmd.CloseTask():
+            return closing.close(state, command)
         case cmd.Dispatch():
             return _dispatch(state, command, now, policy)
         case cmd.StartRun():

@@ -254,7 +254,6 @@ class Task(Value, frozen=True):
     created_at: int
     updated_at: int
     queued_at: int
-    entered_at: int = 0
     repo_id: int = 0
     base: str = ""
     base_problem: str = ""
@@ -262,6 +261,7 @@ class Task(Value, frozen=True):
     attempt: int = 0
     runs: int = 0
     reopened_at: int = 0
+    entered_at: int = 0
     excused: tuple[Excuse, ...] = ()
     not_before: int = 0
     first_assigned_at: int = 0

@@ -100,7 +100,7 @@ class Intake:
         raises `StoreUnavailable` only."""
         await self._fleet.start()
         now = self._fleet.clock()
-        arrivals = await self._fleet.store.arrivals_due(_KIND, _LOOK)
+        arrivals = await self._fleet.store.arrivals_due(_KIND, now, _LOOK)
         self._held = {a.key: self._held[a.key] for a in arrivals if a.key in self._held}
         batches: dict[Subject, list[_Seen]] = {}
         for arrival in arrivals:

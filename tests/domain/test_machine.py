@@ -145,10 +145,10 @@ class AnyOrder(RuleBasedStateMachine):
         state = self.world.state
         agent = state.agents[event.agent]
         task = state.tasks[state.runs[event.run].task]
-        assert state.at_work(agent.name) <= agent.max_concurrency
         assert state.runs_in_repo(task.place) <= POLICY.repo_limit
         assert state.repo_hold(task) is None
         assert not task.base_problem
+        assert state.at_work(agent.name) <= agent.max_concurrency
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
         assert not agent.draining

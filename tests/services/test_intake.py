@@ -40,7 +40,7 @@ async def arrival(stage: Stage, key: str) -> Arrival:
 
 
 async def waiting(stage: Stage) -> int:
-    return len(await stage.store.arrivals_due("webhook"))
+    return len(await stage.store.arrivals_due("webhook", stage.clock()))
 
 
 # -- receiving
