@@ -18,6 +18,7 @@ from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.link import Link
 from fleetbot.chat.room import RoomSender, destination
 from fleetbot.chat.threads import ThreadLog
+from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
@@ -123,7 +124,7 @@ class Runtime:
                     self._settings.labels,
                     {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
                 ),
-                "matrix": room_sender,
+                "matrix": WaitNotices(self.fleet, link, self._hears, room_sender),
             },
             now_ms,
         )
@@ -159,6 +160,7 @@ class Runtime:
             "verify": (self._verify, 30),
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
+            "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
@@ -216,15 +218,18 @@ class Runtime:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
+        elif isinstance(notice, fx.RepoNotice | fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = list(self._settings.rooms)
         return [destination(room) for room in rooms]
 
     def _rooms_of(self, repo: str) -> list[str]:
-        same = self.fleet.state.same_repo
-        return [room for room, its in self._settings.rooms.items() if its.hears(repo, same)]
+        return [room for room in self._settings.rooms if self._hears(room, repo)]
+
+    def _hears(self, room: str, repo: str) -> bool:
+        its = self._settings.rooms.get(room)
+        return its is not None and its.hears(repo, self.fleet.state.same_repo)
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._deliverer.wake()

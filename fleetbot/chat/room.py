@@ -12,7 +12,7 @@ import msgspec
 from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.rich import Rich
-from fleetbot.domain.effects import Notice
+from fleetbot.domain.effects import Telling
 from fleetbot.services.outbox import RetryLater, Undeliverable
 from fleetbot.store.records import Due
 
@@ -21,7 +21,7 @@ log = logging.getLogger("fleetbot.chat")
 PREFIX = "matrix:"
 _ANSWER_TRIES = 4
 _ANSWER_PATIENCE = 30.0  # seconds; nobody waits longer for an answer
-_notice: msgspec.json.Decoder[Notice] = msgspec.json.Decoder(Notice)
+_notice: msgspec.json.Decoder[Telling] = msgspec.json.Decoder(Telling)
 
 
 def destination(room: str) -> str:

@@ -238,6 +238,11 @@ class ResumeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteWaits:
+    """Have people told of waits that have become long, and of those that are over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
 
@@ -269,5 +274,6 @@ Command = (
     | DeregisterAgent
     | DrainAgent
     | ResumeAgent
+    | NoteWaits
     | Expire
 )

@@ -22,6 +22,7 @@ from fleetbot.domain.model import (
     Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 
 SCHEMA = 1
 
@@ -100,6 +101,25 @@ class TaskClosing(Event, frozen=True, tag="task.closing"):
     cancelled for `reason` where the run comes to nothing. None: the issue is open again."""
 
     reason: ReasonCode | None = None
+
+
+class TaskStuck(Event, frozen=True, tag="task.stuck"):
+    """It has waited since `since` (epoch ms), longer than people should not hear of it.
+
+    `subject`: whom or what it waits for; tasks with the same reason and subject are told together.
+    """
+
+    reason: WaitReason
+    subject: str
+    since: int
+
+
+class TaskUnstuck(Event, frozen=True, tag="task.unstuck"):
+    """The wait that people were told of is over, or has another cause."""
+
+    reason: WaitReason
+    subject: str
+    since: int
 
 
 class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
@@ -300,6 +320,8 @@ TaskEvent = (
     | TaskStarted
     | TaskRequeued
     | TaskClosing
+    | TaskStuck
+    | TaskUnstuck
     | ReceiptFiled
     | ReceiptVerified
     | ReceiptRefuted

@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     Repo,
     Run,
     RunState,
+    Stuck,
     Taken,
     Task,
     TaskId,
@@ -196,6 +197,11 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
         case ev.TaskClosing(reason=reason):
             return replace(task, closing=reason, closing_since=line.at if reason else 0)
+        case ev.TaskStuck(reason=wait, subject=subject, since=since):
+            its = Stuck(reason=wait, subject=subject, since=since, at=line.at)
+            return replace(task, stuck=its)
+        case ev.TaskUnstuck():
+            return replace(task, stuck=None)
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):

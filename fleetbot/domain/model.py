@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 
 TaskId = NewType("TaskId", str)
 RunId = NewType("RunId", str)
@@ -233,6 +234,20 @@ class Excuse(Value, frozen=True):
     times: int
 
 
+class Stuck(Value, frozen=True):
+    """A long wait of which people were told at `at`: it began at `since` (epoch ms)."""
+
+    reason: WaitReason
+    subject: str
+    since: int
+    at: int
+
+    @property
+    def cause(self) -> tuple[WaitReason, str]:
+        """What tasks that wait for the same have in common."""
+        return self.reason, self.subject
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
@@ -276,6 +291,7 @@ class Task(Value, frozen=True):
     notes: tuple[str, ...] = ()
     closing: ReasonCode | None = None
     closing_since: int = 0
+    stuck: Stuck | None = None
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
 
@@ -370,6 +386,7 @@ class Policy(Value, frozen=True):
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
     verify_ms: int = 24 * 3_600_000
+    stuck_ms: int = 3_600_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()

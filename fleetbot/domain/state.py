@@ -30,6 +30,7 @@ from fleetbot.domain.model import (
     sum_usage,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 
 FLEET_STREAM = "fleet"
 
@@ -81,6 +82,7 @@ class FleetState:
         self._named: dict[str, set[int]] = {}
         self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
         self.queue = ReadyQueue()
+        self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
         self.used: dict[RunId, Usage] = {}
@@ -257,6 +259,7 @@ class FleetState:
             self._in_repo[place] = self._in_repo.get(place, 0) + 1
 
     def _keep_task(self, task: Task) -> None:
+        self._note_stuck(self.tasks.get(task.id), task)
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id
@@ -276,6 +279,15 @@ class FleetState:
             self.held[repo.id] = repo.held
         else:
             self.held.pop(repo.id, None)
+
+    def _note_stuck(self, old: Task | None, new: Task) -> None:
+        before, after = old.stuck if old else None, new.stuck
+        if before and before != after:
+            self.stuck[before.cause].pop(new.id)
+            if not self.stuck[before.cause]:
+                del self.stuck[before.cause]
+        if after and before != after:
+            self.stuck.setdefault(after.cause, {})[new.id] = None
 
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:

@@ -48,3 +48,6 @@ NOBODY = frozenset(
     }
 )
 """It waits for an agent that nobody has: time alone does not end that."""
+
+FLOW = frozenset({WaitReason.AGENTS_BUSY, WaitReason.REPOSITORY_LIMIT, WaitReason.NEXT})
+"""Others are before it: what moves them moves it."""
