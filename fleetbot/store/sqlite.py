@@ -56,7 +56,7 @@ _run = msgspec.json.Decoder(Run).decode
 _receipt = msgspec.json.Decoder(FiledReceipt).decode
 _agent = msgspec.json.Decoder(Agent).decode
 
-EVENTS = "SELECT seq, stream, version, at, actor, cause, data FROM events"
+EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
 
 class SqliteStore:
@@ -275,7 +275,7 @@ class SqliteStore:
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         query = """
-            SELECT seq, stream, version, type, at, actor, cause, data, hash FROM events
+            SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events
             WHERE seq > ? ORDER BY seq LIMIT ?
         """
         return [JournalLine(*row) for row in await self._rows(query, after, limit)]
@@ -338,7 +338,7 @@ def _marks(values: Collection[object]) -> str:
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    seq, stream, version, at, actor, cause, data = row
+    seq, stream, version, at, actor, cause, data, schema = row
     return Recorded(
         seq=seq,
         stream=stream,
@@ -346,7 +346,7 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         at=at,
         actor=actor,
         cause=cause,
-        event=decode(data),
+        event=decode(data, schema),
     )
 
 
