@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,11 @@ def test_only_so_many_questions_wait_at_once() -> None:
 
 
 def test_what_was_answered_and_heard_leaves_memory_for_the_journal() -> None:
-    question = {"title": "May I?", "options": ("yes", "no"), "request": {"command": "x" * 10_000}}
+    question: dict[str, Any] = {
+        "title": "May I?",
+        "options": ("yes", "no"),
+        "request": {"command": "x" * 10_000},
+    }
     world = running().given(ask("q1", **question), say("y" * 10_000), answer(), take())
     asked, said, answered, _ = world.journal[-4:]
 

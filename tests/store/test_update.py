@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -90,12 +90,13 @@ def write_as_before(database: sqlite3.Connection) -> None:
         hash = link(hash, *place, data.encode(), 1)
         row = (*place[:3], ev.event_type(event), *place[3:], data, hash)
         database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-    for table, values in {
+    models: dict[str, Mapping[Any, Any]] = {
         "tasks": state.tasks,
         "runs": state.runs,
         "receipts": state.receipts,
         "agents": state.agents,
-    }.items():
+    }
+    for table, values in models.items():
         view = VIEWS[table]
         for value in values.values():
             fields = dict(zip(view.columns, view.row(value), strict=True))
