@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import REPO, Budget, Policy
+from fleetbot.domain.model import REPO, Budget, Policy, same_name
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
@@ -60,8 +60,9 @@ class RoomSettings(Section, frozen=True):
     default_repo: str | None = None
     levels: dict[str, int] = {}
 
-    def hears(self, repo: str) -> bool:
-        return not self.repos or repo in self.repos
+    def hears(self, repo: str, same: Callable[[str, str], bool] = same_name) -> bool:
+        """`same` tells whether two names are of one repository."""
+        return not self.repos or any(same(name, repo) for name in self.repos)
 
 
 class RunSettings(Section, frozen=True):

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain import limits, talk
+from fleetbot.domain import limits, repositories, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
@@ -55,6 +55,18 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
             return _retry(state, command)
         case cmd.CancelTask():
             return _cancel(state, command)
+        case cmd.SetBase():
+            return repositories.set_base(state, command)
+        case cmd.TakeBack():
+            return repositories.take_back(state, command)
+        case cmd.NoteRepo():
+            return repositories.note(state, command)
+        case cmd.HoldRepo():
+            return repositories.hold(state, command)
+        case cmd.ReleaseRepo():
+            return repositories.release(state, command)
+        case cmd.MoveTasks():
+            return repositories.move(state, command)
         case cmd.Dispatch():
             return _dispatch(state, command, now, policy)
         case cmd.StartRun():
@@ -95,7 +107,8 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
 def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
     if command.task in state.tasks:
         raise Conflict(f"The task id {command.task} is taken.", field="task")
-    if state.task_of_issue(command.repo, command.issue):
+    repo, issue = state.repos.get(command.repo_id), command.issue
+    if state.task_in(repo, issue) if repo else state.task_of_issue(command.repo, issue):
         raise Conflict(f"{command.repo}#{command.issue} is a task already.", field="issue")
     event = ev.TaskCreated(
         repo=command.repo,
@@ -104,12 +117,16 @@ def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
         author=command.author,
         traits=command.traits,
         base=command.base,
+        repo_id=command.repo_id,
     )
+    follows: list[ev.TaskEvent] = [event]
+    if command.base_problem:
+        follows.append(ev.TaskBased(base=command.base, problem=command.base_problem))
+    if command.agent is not None:
+        agent = able_agent(state, command.agent, command.traits.needs)
+        follows.append(ev.TaskPinned(agent=agent.name))
     stream = task_stream(command.task)
-    if command.agent is None:
-        return (Draft(stream, event),)
-    agent = able_agent(state, command.agent, command.traits.needs)
-    return (Draft(stream, event), Draft(stream, ev.TaskPinned(agent=agent.name)))
+    return tuple(Draft(stream, event) for event in follows)
 
 
 def _edit(state: FleetState, command: cmd.EditTask) -> Drafts:
@@ -129,7 +146,7 @@ def _assign(state: FleetState, command: cmd.AssignTask) -> Drafts:
         raise Conflict(f"{task.ref} is with {holder}: cancel it first.", field="issue")
     stream = task_stream(task.id)
     pin = Draft(stream, ev.TaskPinned(agent=agent.name))
-    if task.state is TaskState.CREATED and task.not_before == 0:
+    if task.is_ready and task.not_before == 0:
         return () if task.pinned == agent.name else (pin,)
     return (_fresh(stream), pin)
 
@@ -139,13 +156,15 @@ def _retry(state: FleetState, command: cmd.RetryTask) -> Drafts:
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
         holder = state.runs[run_id_of(task)].agent
         raise Conflict(f"{task.ref} is with {holder} now; cancel it first.", field="issue")
-    if task.state is TaskState.CREATED and task.not_before == 0 and task.attempt == 0:
+    if task.is_ready and task.not_before == 0 and task.attempt == 0:
         return ()
-    return (_fresh(task_stream(task.id), command.reason),)
+    return (_fresh(task_stream(task.id), command.reason, command.reopened_at),)
 
 
-def _fresh(stream: str, reason: ReasonCode = ReasonCode.RETRY_BY_USER) -> Draft:
-    return Draft(stream, ev.TaskRequeued(reason=reason, fresh=True))
+def _fresh(
+    stream: str, reason: ReasonCode = ReasonCode.RETRY_BY_USER, reopened_at: int = 0
+) -> Draft:
+    return Draft(stream, ev.TaskRequeued(reason=reason, fresh=True, reopened_at=reopened_at))
 
 
 def _cancel(state: FleetState, command: cmd.CancelTask) -> Drafts:

@@ -7,12 +7,14 @@ from msgspec.structs import replace
 from fleetbot.domain import events as ev
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.model import (
+    MOST_NAMES,
     Agent,
     AgentName,
     AgentStatus,
     Ask,
     Excuse,
     Message,
+    Repo,
     Run,
     RunState,
     Taken,
@@ -28,6 +30,7 @@ def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
         id=task,
         version=line.version,
         repo=event.repo,
+        repo_id=event.repo_id,
         issue=event.issue,
         url=event.url,
         author=event.author,
@@ -162,9 +165,34 @@ def _well(agent: Agent, *, proven: bool) -> Agent:
     return replace(well, fault=None, faults=0, fault_at=0) if proven else well
 
 
+def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
+    """Raises IllegalTransition where it was never known."""
+    repo = old or Repo(id=repo_id, version=0, name="")
+    repo = replace(repo, version=line.version)
+    match line.event:
+        case ev.RepoKnown(name=name, default_branch=branch, former=former):
+            names = tuple(dict.fromkeys((*former, *repo.former)))[:MOST_NAMES]
+            return replace(repo, name=name, default_branch=branch, former=names)
+        case ev.RepoRenamed(name=name, was=was) if old:
+            others = (one for one in repo.former if one.lower() not in (name.lower(), was.lower()))
+            former = (was, *others)[:MOST_NAMES] if was.lower() != name.lower() else repo.former
+            return replace(repo, name=name, former=former)
+        case ev.RepoHeld(reason=reason, detail=detail) if old:
+            return replace(repo, held=reason, held_since=line.at, held_detail=detail)
+        case ev.RepoReleased() if old:
+            return replace(repo, held=None, held_since=0, held_detail="")
+        case _:
+            what = ev.event_type(line.event)
+            raise IllegalTransition(f"{what} cannot happen to repository {repo_id}")
+
+
 def after(task: Task, line: ev.Recorded) -> Task:
     """The task's own fields after the event; state, version and time are already set."""
     match line.event:
+        case ev.TaskMoved(repo=repo, url=url, repo_id=repo_id):
+            return replace(task, repo=repo, url=url, repo_id=repo_id)
+        case ev.TaskBased(base=base, problem=problem):
+            return replace(task, base=base, base_problem=problem)
         case ev.TaskEdited(traits=traits):
             return replace(task, traits=traits)
         case ev.TaskPinned(agent=agent):
@@ -211,6 +239,8 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
         excused=() if event.fresh else _excused(task, event),
         pinned=None if event.fresh else task.pinned,
         spent_before=task.spent if event.fresh else task.spent_before,
+        base_problem="" if event.fresh else task.base_problem,
+        reopened_at=event.reopened_at or task.reopened_at,
     )
 
 

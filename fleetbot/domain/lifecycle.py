@@ -28,6 +28,13 @@ TABLE: tuple[Rule, ...] = (
         None,
         "title or labels changed on the issue",
     ),
+    Rule(tuple(S), ev.TaskMoved, None, "its repository was renamed, transferred or first seen"),
+    Rule(
+        (S.CREATED, S.ASSIGNED, S.RUNNING),
+        ev.TaskBased,
+        None,
+        "the branch to start from is another, or cannot be started from",
+    ),
     Rule((S.CREATED,), ev.TaskPinned, None, "a person chose the agent"),
     Rule((S.CREATED,), ev.TaskAssigned, S.ASSIGNED, "by the dispatcher"),
     Rule((S.ASSIGNED,), ev.TaskStarted, S.RUNNING, "the agent acknowledged"),
@@ -35,7 +42,8 @@ TABLE: tuple[Rule, ...] = (
         (S.ASSIGNED,),
         ev.TaskRequeued,
         S.CREATED,
-        "not acknowledged in time, or the day's budget is used up; no attempt is counted",
+        "not acknowledged in time, the day's budget is used up, or Forgejo shows why nobody can"
+        " begin; no attempt is counted",
     ),
     Rule((S.RUNNING,), ev.ReceiptFiled, None, "verification is on its way"),
     Rule((S.RUNNING,), ev.ReceiptUnknown, None, "a check could not be made; it is tried again"),

@@ -34,6 +34,8 @@ WHY = ReasonCode.AGENT_FAILED
 _made = World().given(a_task())
 SAMPLES: tuple[ev.AnyEvent, ...] = (
     _made.journal[0].event,
+    ev.TaskMoved(repo="team/app2", url="", repo_id=7),
+    ev.TaskBased(base="trunk"),
     ev.TaskEdited(traits=Traits(title="Mend the window")),
     ev.TaskPinned(agent=A1),
     ev.TaskAssigned(run=R2, agent=A1, attempt=1, branch="fleet/1"),
