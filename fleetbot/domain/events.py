@@ -1,7 +1,8 @@
 """The lines of the journal. An event is a fact: immutable, named in the past, complete in itself.
 
-The tag of each type is its name in the journal. A change of shape bumps `SCHEMA` and adds an upcast
-in `decode`, so that old lines stay readable for ever.
+The tag of each type is its name in the journal. A new field has a default, and changes nothing for
+old lines; any other change of shape raises `upcasts.SCHEMA` and adds an upcast there, so that old
+lines stay readable for ever.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from fleetbot.domain.model import (
     Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.upcasts import SCHEMA, upcast
 from fleetbot.domain.waits import WaitReason
-
-SCHEMA = 1
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -151,14 +151,17 @@ class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
 
 
 class RunAsked(Event, frozen=True, tag="run.asked"):
-    """The agent program waits for a person until `expires_at` (epoch ms)."""
+    """The agent program waits for a person until `expires_at` (epoch ms).
+
+    `request` is the program's whole request, secrets masked.
+    """
 
     run: RunId
     ask: str
     kind: AskKind
     title: str
     expires_at: int
-    request: str = "{}"
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: tuple[str, ...] = ()
 
 
@@ -389,5 +392,12 @@ def encode(event: AnyEvent) -> bytes:
     return _encoder.encode(event)
 
 
-def decode(data: bytes | str) -> AnyEvent:
-    return _decoder.decode(data)
+def decode(data: bytes | str, schema: int = SCHEMA) -> AnyEvent:
+    """The event of a line that was written with `schema`.
+
+    Raises `msgspec.DecodeError` if it is none, also where only a newer fleetbot could read it.
+    """
+    if schema == SCHEMA:
+        return _decoder.decode(data)
+    event: AnyEvent = msgspec.convert(upcast(msgspec.json.decode(data), schema), AnyEvent)
+    return event

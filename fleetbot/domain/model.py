@@ -1,4 +1,8 @@
-"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds."""
+"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds.
+
+They have no limits: what was kept must always be read again, sums too. What comes in is limited
+where it comes in, by `wire`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ import re
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from functools import reduce
-from typing import Annotated, NewType
+from typing import NewType
 
 import msgspec
-from msgspec import Meta
 
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
@@ -22,9 +25,6 @@ ReceiptId = NewType("ReceiptId", str)
 AGENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+#-]{0,39}\Z")
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}\Z")
-
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TaskState(StrEnum):
@@ -91,12 +91,12 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Usage(Value, frozen=True):
-    """Tokens and money of one run; `cost_usd` is None where the program does not tell."""
+    """Tokens and money of a run, or of many; `cost_usd` is None where no program tells."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cached_tokens: Count = 0
-    cost_usd: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
 
 
 class Budget(Value, frozen=True):
@@ -110,27 +110,32 @@ class Budget(Value, frozen=True):
         return self.usd > 0 or self.tokens > 0
 
 
-class Ask(Value, frozen=True):
-    """A question of a run to a person. `request` is the program's whole request as JSON, masked."""
+class Ask(Value, frozen=True, kw_only=True):
+    """A question of a run to a person; `title` and `options` only while it waits for one.
+
+    What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
+    `expired`: nobody answered in time.
+    """
 
     id: str
     kind: AskKind
-    title: str
-    request: str
-    options: tuple[str, ...]
+    title: str = ""
+    options: tuple[str, ...] = ()
     asked_at: int
     expires_at: int
     behavior: Behavior | None = None
-    text: str = ""
     expired: bool = False
+    asked: int = 0
+    answered: int = 0
 
 
 class Message(Value, frozen=True):
-    """Something a person says to a run."""
+    """Something a person says to a run; once it was heard, its `text` is only in line `said`."""
 
     id: str
-    text: str
+    text: str = ""
     taken: Taken | None = None
+    said: int = 0
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:

@@ -16,7 +16,6 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
-    Message,
     ReceiptId,
     Repo,
     Run,
@@ -311,10 +310,8 @@ class FleetState:
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event, line.at)
-            case (
-                ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as event
-            ):
-                self._apply_words(event, line.at)
+            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
+                self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
             case (
@@ -328,26 +325,6 @@ class FleetState:
             case ev.TaskRequeued(reason=reason):
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
-
-    def _apply_words(
-        self,
-        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken,
-        at: int,
-    ) -> None:
-        run = self.runs[event.run]
-        match event:
-            case ev.RunAsked():
-                self._change(run.id, asks=(*run.asks, fold.asked(event, at)))
-            case ev.RunAnswered():
-                asks = tuple(fold.answered(a, event) if a.id == event.ask else a for a in run.asks)
-                self._change(run.id, asks=asks)
-            case ev.RunMessaged(message=message, text=text):
-                self._change(run.id, messages=(*run.messages, Message(id=message, text=text)))
-            case ev.RunMessageTaken(message=message, taken=taken):
-                messages = tuple(
-                    replace(m, taken=taken) if m.id == message else m for m in run.messages
-                )
-                self._change(run.id, messages=messages)
 
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int

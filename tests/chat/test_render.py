@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.wording import ago, duration, span, until
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
+from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice, Telling
 from fleetbot.domain.model import AgentName, Budget, Policy, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
