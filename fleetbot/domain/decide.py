@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain import limits, talk
@@ -285,18 +287,23 @@ def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy
         return ()  # cancelled while it was being verified
     stream = task_stream(run.task)
     match command.finding:
-        case Verified():
+        case Verified(evidence=evidence):
+            seen = replace(evidence, checked_at=now) if evidence else None
+            verified = ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id, evidence=seen)
             return (
-                Draft(stream, ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id)),
+                Draft(stream, verified),
                 Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
             )
-        case Refuted(reasons=reasons):
-            return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread, soon=soon):
-            patience = with_check(policy, soon=soon)
-            check_at = now + patience.wait(filed.checks, filed.receipt.id)
+        case Refuted() as finding:
+            return _refute(state, run, filed, finding, now, policy)
+        case Unknown() as finding:
+            patience = with_check(policy, soon=finding.soon)
             event = ev.ReceiptUnknown(
-                run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
+                run=run.id,
+                receipt=filed.receipt.id,
+                unread=finding.unread,
+                check_at=now + patience.wait(filed.checks, filed.receipt.id),
+                own_head=finding.own_head and not filed.own_head,
             )
             return (Draft(stream, event),)
         case _:
@@ -307,19 +314,25 @@ def _refute(
     state: FleetState,
     run: Run,
     filed: FiledReceipt,
-    reasons: tuple[str, ...],
+    finding: Refuted,
     now: int,
     policy: Policy,
 ) -> Drafts:
     final = run.refutations >= policy.max_refutations
-    refuted = ev.ReceiptRefuted(run=run.id, receipt=filed.receipt.id, reasons=reasons, final=final)
+    refuted = ev.ReceiptRefuted(
+        run=run.id,
+        receipt=filed.receipt.id,
+        reasons=finding.reasons,
+        final=final,
+        own_head=finding.own_head or filed.own_head,
+    )
     draft = Draft(task_stream(run.task), refuted)
     if not final:
         return (draft,)
     failed = ev.TaskFailed(
         run=run.id,
         reason=ReasonCode.RECEIPT_REFUTED,
-        detail=" ".join(reasons),
+        detail=" ".join(finding.reasons),
         usage=filed.receipt.usage,
     )
     return (draft, *ended(state, run, failed, now, policy))

@@ -11,13 +11,16 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Ask,
+    Evidence,
     Excuse,
+    FiledReceipt,
     Run,
     RunState,
     Taken,
     Task,
     TaskId,
     TaskState,
+    Verdict,
     add_usage,
 )
 
@@ -66,6 +69,21 @@ def asked(event: ev.RunAsked, at: int) -> Ask:
 
 def answered(ask: Ask, event: ev.RunAnswered) -> Ask:
     return replace(ask, behavior=event.behavior, text=event.text, expired=event.expired)
+
+
+def verified(filed: FiledReceipt, evidence: Evidence | None) -> FiledReceipt:
+    own_head = filed.own_head or evidence is not None
+    return replace(filed, verdict=Verdict.VERIFIED, unread=(), own_head=own_head, evidence=evidence)
+
+
+def refuted(filed: FiledReceipt, event: ev.ReceiptRefuted) -> FiledReceipt:
+    return replace(
+        filed,
+        verdict=Verdict.REFUTED,
+        reasons=event.reasons,
+        unread=(),
+        own_head=event.own_head,
+    )
 
 
 def after_run(task: Task, run: Run) -> Task:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fleetbot.forge.errors import ForgeNotFound
-from fleetbot.forge.models import Branch, CombinedStatus, Commit, CommitStatus, Compare
-from fleetbot.forge.transport import PAGE_SIZE, Calls, path_of, repo_path
+from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable
+from fleetbot.forge.models import (
+    Branch,
+    CombinedStatus,
+    Commit,
+    CommitStatus,
+    Compare,
+    ContentEntry,
+)
+from fleetbot.forge.transport import PAGE_SIZE, Calls, Params, path_of, repo_path
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
+_LOOKS = 3
 
 
 class GitCalls(Calls):
@@ -17,6 +25,31 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/git/commits/{}", sha)
         params = {"stat": False, "verification": False, "files": True}
         return await self._http.get(Commit, path, params)
+
+    async def recent_commits(self, repo: str, ref: str, most: int) -> tuple[Commit, ...]:
+        """The newest commits of a branch, its head first; without their files."""
+        params: Params = {
+            "sha": ref,
+            "stat": False,
+            "verification": False,
+            "files": False,
+            "page": 1,
+            "limit": most,
+        }
+        return await self._http.get(tuple[Commit, ...], repo_path(repo) + "/commits", params)
+
+    async def folder(self, repo: str, path: str, ref: str) -> tuple[ContentEntry, ...]:
+        """What is in a folder of the repository, "" for all of it; nothing where it is none."""
+        parts = [path_of("/{}", part) for part in path.split("/") if part]
+        try:
+            found = await self._http.get(
+                ContentEntry | tuple[ContentEntry, ...],  # type: ignore[arg-type]  # a union is no type to mypy; msgspec takes it
+                repo_path(repo) + "/contents" + "".join(parts),
+                {"ref": ref},
+            )
+        except ForgeNotFound:
+            return ()
+        return found if isinstance(found, tuple) else ()
 
     async def compare(self, repo: str, base: str, head: str) -> Compare:
         """What ``head`` has that ``base`` has not; a file may be named once per commit."""
@@ -55,6 +88,37 @@ class GitCalls(Calls):
         """Every status ever set, in no promised order."""
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return [status async for status in self._http.pages(CommitStatus, path)]
+
+    async def contexts(self, repo: str, sha: str) -> list[CommitStatus]:
+        """The newest status of each context of a commit, whatever their number.
+
+        Contexts change places when a status comes in, so more than one page is looked over again.
+        """
+        for _ in range(_LOOKS):
+            newest, pages = await self._newest_of_contexts(repo, sha)
+            first = (await self._contexts_page(repo, sha, 1)).statuses if pages > 1 else ()
+            if all(newest.get(one.context) == one for one in first):
+                return list(newest.values())
+        path = repo_path(repo) + path_of("/commits/{}/status", sha)
+        raise ForgeUnavailable(200, "GET", path, "its statuses change while they are read")
+
+    async def _newest_of_contexts(self, repo: str, sha: str) -> tuple[dict[str, CommitStatus], int]:
+        """By context, and the number of pages. `total_count` is the size of a page, so the end is a
+        page that says nothing new."""
+        newest: dict[str, CommitStatus] = {}
+        page = 1
+        while True:
+            before = len(newest)
+            for one in (await self._contexts_page(repo, sha, page)).statuses:
+                if one.context not in newest or one.id > newest[one.context].id:
+                    newest[one.context] = one
+            if len(newest) == before:
+                return newest, page - 1
+            page += 1
+
+    async def _contexts_page(self, repo: str, sha: str, page: int) -> CombinedStatus:
+        path = repo_path(repo) + path_of("/commits/{}/status", sha)
+        return await self._http.get(CombinedStatus, path, {"page": page, "limit": PAGE_SIZE})
 
     async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
         """The latest status of each context and what they amount to (``state`` "" for none).

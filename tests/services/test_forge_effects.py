@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.services.forge_effects import STATUS_CONTEXT, status_anchor
+from fleetbot.services.forge_effects import status_anchor
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 
 
@@ -201,7 +202,7 @@ async def test_a_verified_receipt_has_its_own_comment_and_status(stage: Stage) -
     assert f"/pulls/{pull.number})" in receipt.body
     combined = await stage.ann.combined_status(REPO, pull.head.sha)
     [state] = combined.statuses
-    assert (state.context, state.status) == (STATUS_CONTEXT, "success")
+    assert (state.context, state.status) == (OWN_CONTEXT, "success")
     assert state.target_url == (await stage.task()).url
 
 
