@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable
+from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable, UnexpectedAnswer
 from fleetbot.forge.models import (
     Branch,
     CombinedStatus,
@@ -17,6 +17,7 @@ from fleetbot.forge.transport import PAGE_SIZE, Calls, Params, path_of, repo_pat
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
 _LOOKS = 3
+_PAGES = 200  # of contexts: 10,000 of them
 
 
 class GitCalls(Calls):
@@ -90,40 +91,44 @@ class GitCalls(Calls):
         return [status async for status in self._http.pages(CommitStatus, path)]
 
     async def contexts(self, repo: str, sha: str) -> list[CommitStatus]:
-        """The newest status of each context of a commit, whatever their number.
+        """The newest status of each context of a commit, over all pages.
 
-        Contexts change places when a status comes in, so more than one page is looked over again.
+        Contexts change places when a status comes in: where there is more than one page, the first
+        is looked at again.
         """
         for _ in range(_LOOKS):
             newest, pages = await self._newest_of_contexts(repo, sha)
             first = (await self._contexts_page(repo, sha, 1)).statuses if pages > 1 else ()
             if all(newest.get(one.context) == one for one in first):
                 return list(newest.values())
-        path = repo_path(repo) + path_of("/commits/{}/status", sha)
-        raise ForgeUnavailable(200, "GET", path, "its statuses change while they are read")
+        raise ForgeUnavailable(
+            200, "GET", _contexts_path(repo, sha), "its statuses change while they are read"
+        )
 
     async def _newest_of_contexts(self, repo: str, sha: str) -> tuple[dict[str, CommitStatus], int]:
-        """By context, and the number of pages. `total_count` is the size of a page, so the end is a
-        page that says nothing new."""
+        """By context, and the number of pages. `total_count` is the size of a page, so the end is
+        an empty one."""
         newest: dict[str, CommitStatus] = {}
-        page = 1
-        while True:
-            before = len(newest)
-            for one in (await self._contexts_page(repo, sha, page)).statuses:
+        for page in range(1, _PAGES + 1):
+            statuses = (await self._contexts_page(repo, sha, page)).statuses
+            if not statuses:
+                return newest, page - 1
+            for one in statuses:
                 if one.context not in newest or one.id > newest[one.context].id:
                     newest[one.context] = one
-            if len(newest) == before:
-                return newest, page - 1
-            page += 1
+        raise UnexpectedAnswer(200, "GET", _contexts_path(repo, sha), "its pages do not end")
 
     async def _contexts_page(self, repo: str, sha: str, page: int) -> CombinedStatus:
-        path = repo_path(repo) + path_of("/commits/{}/status", sha)
-        return await self._http.get(CombinedStatus, path, {"page": page, "limit": PAGE_SIZE})
+        params: Params = {"page": page, "limit": PAGE_SIZE}
+        return await self._http.get(CombinedStatus, _contexts_path(repo, sha), params)
 
     async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
         """The latest status of each context and what they amount to (``state`` "" for none).
 
         Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
         """
-        path = repo_path(repo) + path_of("/commits/{}/status", ref)
-        return await self._http.get(CombinedStatus, path, {"page": 1, "limit": PAGE_SIZE})
+        return await self._contexts_page(repo, ref, 1)
+
+
+def _contexts_path(repo: str, sha: str) -> str:
+    return repo_path(repo) + path_of("/commits/{}/status", sha)

@@ -30,7 +30,7 @@ from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.pages import Pages
 from fleetbot.devkit.forge.queues import Queue
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Repo, Status, Team, World
+from fleetbot.devkit.forge.state import Access, Account, Protection, Repo, Status, Team, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -213,6 +213,10 @@ class DevForge:
         async with row.lock:
             await row.git.delete_ref(f"refs/heads/{branch}")
             await refs_changed(self._world, self._notify, row, self._account(by))
+
+    def protect(self, repo: str, rule: str, contexts: Iterable[str]) -> None:
+        """Have what is merged to the branches of ``rule`` be green in the contexts that fit."""
+        self.repo(repo).protections[rule] = Protection(rule, True, tuple(contexts))
 
     # -- look at it
 
