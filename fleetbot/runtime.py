@@ -78,7 +78,7 @@ class Runtime:
         self._verifier = Verifier(
             fleet,
             self._forge,
-            settings.verify.rules,
+            settings.rules,
             on_poke=partial(self._wake, "verify"),
         )
         issues = Issues(
@@ -233,6 +233,7 @@ class Runtime:
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._deliverer.wake()
+        self._verifier.wake()
         self._wake("deliver", "verify")
 
     def _wake(self, *names: str) -> None:
