@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from fleetbot.domain import fold
 from fleetbot.domain.budget import day_of, most
 from fleetbot.domain.dispatch import ReadyQueue
 from fleetbot.domain.errors import IllegalTransition
+from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.model import (
     Agent,
@@ -66,7 +68,8 @@ class FleetState:
     there by name is not folded: of an old journal's repository that nobody lists we have no id.
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
-    Nor is `used`, what live runs have used so far: the next heartbeat tells it again.
+    Nor is `used`, what live runs have used so far: the next heartbeat tells it again; nor their
+    `activity`, which their logs tell, and how long (ms) the latest completed runs `took`.
     """
 
     def __init__(self) -> None:
@@ -84,6 +87,8 @@ class FleetState:
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
         self.used: dict[RunId, Usage] = {}
+        self.activity: dict[RunId, Activity] = {}
+        self.took: deque[int] = deque(maxlen=200)
         self.paused_until = 0
         self._fleet_version = 0
         self._spent = (0, Usage())  # by runs that ended on the day of this number
@@ -312,6 +317,7 @@ class FleetState:
             case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
                 self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
+                self._took(self.runs[run_id], line.at)
                 self._end(run_id, line.at)
             case (
                 ev.TaskFailed(run=run_id, reason=reason, usage=usage)
@@ -396,6 +402,10 @@ class FleetState:
         self.receipts[filed.receipt.id] = filed
         self._changed.receipts[filed.receipt.id] = None
 
+    def _took(self, run: Run, at: int) -> None:
+        filed = self.receipts.get(run.receipt) if run.receipt else None
+        self.took.append((filed.filed_at if filed else at) - run.started_at - run.checked_ms)
+
     def _end(self, run_id: RunId, at: int, usage: Usage = _NOTHING, **fields: object) -> None:
         run = self.runs.get(run_id)
         if run is None or run.state is RunState.ENDED:
@@ -407,5 +417,6 @@ class FleetState:
             self._count(run, -1)
         self.leases.pop(run_id, None)
         self.used.pop(run_id, None)
+        self.activity.pop(run_id, None)
         day, before = self._spent
         self._spent = (day_of(at), add_usage(before, spent) if day == day_of(at) else spent)

@@ -10,13 +10,12 @@ from fleetbot.domain.lookup import Draft, Drafts
 from fleetbot.domain.model import Policy, Stuck, Task, TaskId, TaskState
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, waiting
-from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.waits import SIGNS, WaitReason
 
 _UNREAD_MS = 15 * 60_000
 _AT_ONCE = 200  # that are told of at one look; the next is not far
 _R = WaitReason
 _HEARD = frozenset({_R.FLEET_RESTS, _R.QUESTION, _R.FAILED, _R.AGENT_LOST, _R.NOT_STARTED})
-_BY_THEMSELVES = frozenset({_R.LOOPING, _R.STALLED, _R.SLOW})  # each has waited long enough already
 _RECEIPTS = frozenset({_R.CHECKING, _R.RECEIPT_UNREAD})
 _MOVES = (
     ev.TaskAssigned,
@@ -72,8 +71,8 @@ def is_long(its: Waiting, now: int, policy: Policy) -> bool:
     """Whether the wait has lasted so long that the rooms are told."""
     if its.reason in _HEARD:
         return False
-    if its.reason in _BY_THEMSELVES:
-        return True
+    if its.reason in SIGNS:
+        return True  # each has its own time
     limit = min(policy.stuck_ms, _UNREAD_MS) if its.reason in _RECEIPTS else policy.stuck_ms
     return now - its.since >= limit
 

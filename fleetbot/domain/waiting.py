@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fleetbot.domain.available import Absence, able_agents, absence, absence_of_all, nobody
+from fleetbot.domain.flags import Sign, signs
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
-from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.waits import NOBODY, WaitReason
 
 _HELPLESS = "Nothing"
 
@@ -43,7 +44,7 @@ def waiting(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting 
         case TaskState.ASSIGNED if run:
             return _given(run, policy)
         case TaskState.RUNNING if run:
-            return _with_agent(state, task, run, policy)
+            return _with_agent(state, task, run, now, policy)
         case TaskState.FAILED | TaskState.AGENT_LOST:
             return _for_a_person(task)
         case _:
@@ -158,12 +159,30 @@ def _given(run: Run, policy: Policy) -> Waiting:
     )
 
 
-def _with_agent(state: FleetState, task: Task, run: Run, policy: Policy) -> Waiting | None:
+def flags(state: FleetState, task: Task, now: int, policy: Policy) -> tuple[str, ...]:
+    """`looping`, `stalled`, `slow`, and `nobody` of a task that waits for an agent nobody has."""
+    run = state.live_run(task)
+    if run and task.state is TaskState.RUNNING and not run.receipt and not _question(run):
+        return tuple(str(sign.reason) for sign in _signs(state, task, run, now, policy))
+    its = waiting(state, task, now, policy)
+    return ("nobody",) if its and its.reason in NOBODY else ()
+
+
+def _signs(state: FleetState, task: Task, run: Run, now: int, policy: Policy) -> tuple[Sign, ...]:
+    activity = state.activity.get(run.id)
+    return signs(run, activity, state.took, task.updated_at, now, policy)
+
+
+def _with_agent(
+    state: FleetState, task: Task, run: Run, now: int, policy: Policy
+) -> Waiting | None:
     filed = state.receipts.get(run.receipt) if run.receipt else None
     if filed and filed.verdict is Verdict.PENDING:
         return _receipt(task, filed, policy)
     if asked := _question(run):
         return asked
+    for sign in _signs(state, task, run, now, policy):
+        return _not_getting_on(task, run, sign)
     return _closing(task, run, policy) if task.closing else None
 
 
@@ -197,6 +216,25 @@ def _receipt(task: Task, filed: FiledReceipt, policy: Policy) -> Waiting:
         f"`!fleet cancel {task.ref}`.",
         task.repo,
         filed.unread,
+    )
+
+
+_SAYS = {
+    WaitReason.LOOPING: "makes the same tool call again and again.",
+    WaitReason.STALLED: "has been silent for long, and no tool of it is at work.",
+    WaitReason.SLOW: "has worked on it for longer than runs mostly take.",
+}
+
+
+def _not_getting_on(task: Task, run: Run, sign: Sign) -> Waiting:
+    remedy = "Nothing ends it for that. Look at its thread; what is said there reaches it. "
+    return Waiting(
+        sign.reason,
+        f"{run.agent} {_SAYS[sign.reason]}",
+        sign.since,
+        None,
+        f"{remedy}To end it: `!fleet cancel {task.ref}`.",
+        run.agent,
     )
 
 

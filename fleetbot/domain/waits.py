@@ -51,3 +51,6 @@ NOBODY = frozenset(
 
 FLOW = frozenset({WaitReason.AGENTS_BUSY, WaitReason.REPOSITORY_LIMIT, WaitReason.NEXT})
 """Others are before it: what moves them moves it."""
+
+SIGNS = frozenset({WaitReason.LOOPING, WaitReason.STALLED, WaitReason.SLOW})
+"""A run that is on does not seem to get on."""

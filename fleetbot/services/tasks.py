@@ -11,9 +11,10 @@ from fleetbot import wire
 from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
-from fleetbot.domain.model import REPO, AgentName, Task, TaskId, TaskState
+from fleetbot.domain.model import OPEN_STATES, REPO, AgentName, Task, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import task_stream
+from fleetbot.domain.waiting import Waiting, flags, waiting
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 
@@ -139,10 +140,21 @@ class Tasks:
         run = self._fleet.state.runs.get(task.run) if task.run else None
         if run is None and task.run:
             run = await self._fleet.store.run(task.run)
-        return task_view(task, run.agent if run else None)
+        return task_view(task, run.agent if run else None, *self._waits(task))
+
+    def _waits(self, task: Task) -> tuple[Waiting | None, tuple[str, ...]]:
+        """Why it does not move, and its flags; nothing of a task that is over."""
+        fleet = self._fleet
+        known = fleet.state.tasks.get(task.id)
+        if known is None or known.state not in OPEN_STATES:
+            return None, ()
+        about = (fleet.state, known, fleet.clock(), fleet.policy)
+        return waiting(*about), flags(*about)
 
 
-def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
+def task_view(
+    task: Task, agent: AgentName | None, waits: Waiting | None, flags: tuple[str, ...]
+) -> wire.TaskView:
     return wire.TaskView(
         id=task.id,
         repo=task.repo,
@@ -165,6 +177,19 @@ def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
         wanted_agent=task.wanted_agent,
         receipt=task.receipt,
         spent=wire.UsageView.of(task.spent),
+        waiting=_waiting_view(waits) if waits else None,
+        flags=flags,
+    )
+
+
+def _waiting_view(its: Waiting) -> wire.WaitingView:
+    return wire.WaitingView(
+        reason=its.reason,
+        text=its.text,
+        since=its.since,
+        until=its.until,
+        remedy=its.remedy,
+        details=its.details,
     )
 
 
