@@ -171,7 +171,9 @@ class Dispatcher:
     def _give_away(self, lanes: Iterable[Lane]) -> None:
         """What goes first of all that waits in the lanes, to the oldest claim that fits; and on."""
         queue = self._fleet.state.queue
-        heads = [(head, lane) for lane in lanes if (head := queue.head(lane))]
+        heads = [
+            (head, lane) for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)
+        ]
         heapq.heapify(heads)
         while heads:
             _, lane = heapq.heappop(heads)
