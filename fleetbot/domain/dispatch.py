@@ -12,7 +12,7 @@ def has_room(state: FleetState, agent: Agent, now: int) -> bool:
     """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
     held = agent.draining or agent.unwell or max(agent.parked_until, state.paused_until) > now
     available = agent.status is AgentStatus.ONLINE and not held
-    return available and len(state.runs_of_agent(agent.name)) < agent.max_concurrency
+    return available and state.at_work(agent.name) < agent.max_concurrency
 
 
 def choose(state: FleetState, agent: Agent, now: int, policy: Policy) -> Task | None:
@@ -35,6 +35,8 @@ def _suits(state: FleetState, agent: Agent, lane: Lane, now: int, policy: Policy
 
 def lane_is_open(state: FleetState, lane: Lane, policy: Policy) -> bool:
     """Whether anybody at all may take the lane's tasks now."""
+    if lane.repo in state.held:
+        return False
     return not policy.repo_limit or state.runs_in_repo(lane.repo) < policy.repo_limit
 
 

@@ -7,13 +7,16 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from fleetbot.domain.model import Agent, AgentName, Task, TaskId, TaskState
+from fleetbot.domain.model import Agent, AgentName, Task, TaskId
 
 
 class Lane(NamedTuple):
-    """Tasks that the same agents may take: they differ only in their order."""
+    """Tasks that the same agents may take: they differ only in their order.
 
-    repo: str
+    `repo`: as of `Task.place`.
+    """
+
+    repo: int | str
     wanted: AgentName | None
     needs: tuple[str, ...]
     avoid: AgentName | None
@@ -36,7 +39,7 @@ class Shelf(NamedTuple):
 
 
 def lane_of(task: Task) -> Lane:
-    return Lane(task.repo, task.wanted_agent, task.traits.needs, task.avoid)
+    return Lane(task.place, task.wanted_agent, task.traits.needs, task.avoid)
 
 
 def entry_of(task: Task) -> Entry:
@@ -68,7 +71,7 @@ class ReadyQueue:
         Before its `not_before` it waits aside. Times in epoch milliseconds.
         """
         self._take_out(task.id)
-        if task.state is not TaskState.CREATED:
+        if not task.is_ready:
             return
         if task.not_before > now:
             heapq.heappush(self._later, (task.not_before, task.id))
@@ -98,7 +101,7 @@ class ReadyQueue:
         while self._later and self._later[0][0] <= now:
             due, task_id = heapq.heappop(self._later)
             task = tasks.get(task_id)
-            if task and task.state is TaskState.CREATED and task.not_before == due:
+            if task and task.is_ready and task.not_before == due:
                 self.keep(task, now)
                 moved = True
         return moved

@@ -136,7 +136,7 @@ class Dispatcher:
         if run := state.runs.get(task.run or task.last_run or RunId("")):
             touched.agents.add(run.agent)
             if self._fleet.policy.repo_limit:
-                touched.lanes |= {lane for lane in state.queue.lanes() if lane.repo == task.repo}
+                touched.lanes |= {lane for lane in state.queue.lanes() if lane.repo == task.place}
 
     def wake(self) -> None:
         """Try everything once the present burst of changes is over."""
