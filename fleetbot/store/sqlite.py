@@ -135,7 +135,7 @@ class SqliteStore:
         await self.submit(change)
 
     async def keep(self, arrival: Arrival) -> bool:
-        kept: bool = await self._loaded_writer().submit(lambda journal: journal.keep(arrival))
+        kept: bool = await self._loaded_writer().submit(arrival)
         return kept
 
     async def append_log(self, chunk: LogChunk) -> int:
