@@ -141,8 +141,7 @@ class Runs:
             try:
                 receipt = await self._file(agent, request, inbox_key)
             except Conflict:
-                # With its own first sending, perhaps, that was on its way to the disk.
-                await self._fleet.settled()
+                # With its own first sending, perhaps, that was on its way to the disk until now.
                 receipt = await self._filed(inbox_key)
                 if receipt is None:
                     raise
