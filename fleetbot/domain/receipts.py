@@ -37,6 +37,7 @@ class PullFacts(Value, frozen=True):
     head_branch: str
     head_sha: str
     head_repo: str
+    head_repo_id: int = 0
     draft: bool = False
     merged_at: int | None = None
 
@@ -68,6 +69,7 @@ class Expectation(Value, frozen=True):
     """What the task's run was given: a receipt must fit it. `not_before` is when the task's first
     run began, in epoch milliseconds.
 
+    `repo_id` is 0 where only the name is known; `former`: names that the repository had before.
     `verified`: the heads of earlier receipts that held; who asks for the task again wants more.
     """
 
@@ -77,6 +79,8 @@ class Expectation(Value, frozen=True):
     base: str
     branch: str
     not_before: int
+    repo_id: int = 0
+    former: tuple[str, ...] = ()
     verified: tuple[str, ...] = ()
 
 
@@ -142,7 +146,7 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
         yield f"{name} is closed without being merged: reopen it or open a new one."
     if expected.base and pull.base != expected.base:
         yield f"{name} goes to `{pull.base}`, not to `{expected.base}`."
-    if pull.head_repo.lower() != expected.repo.lower():
+    if not _is_at_home(expected, pull):
         where = pull.head_repo or "a repository that is gone"
         yield f"{name} comes from {where}, not from {expected.repo}."
     if pull.head_branch != expected.branch or receipt.branch != expected.branch:
@@ -152,6 +156,13 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
         yield f"The head of pull request #{pull.number} is {found}, the receipt says {claimed}."
     if not names_issue(f"{pull.title}\n{pull.body}", expected):
         yield f"{name} does not name the issue: write `#{expected.issue}` in its text."
+
+
+def _is_at_home(expected: Expectation, pull: PullFacts) -> bool:
+    """By id, since names change while an agent works; one that is gone has none."""
+    if expected.repo_id:
+        return pull.head_repo_id == expected.repo_id
+    return pull.head_repo.lower() == expected.repo.lower()
 
 
 def _is_new(expected: Expectation, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
@@ -164,14 +175,18 @@ def _is_new(expected: Expectation, pull: PullFacts, rules: Rules) -> Iterator[st
 
 
 def names_issue(text: str, expected: Expectation) -> bool:
-    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address.
+    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address, be it by a name
+    that the repository had before.
 
     Not to another's: `my-owner/name#12` and the colour `#12ab34` name something else.
     """
-    number = rf"(?<![\w/.&-])(?:{re.escape(expected.repo)})?#{expected.issue}(?!\w)"
-    address = rf"{re.escape(expected.issue_url)}(?!\w)"
-    found = re.search(number, text, re.IGNORECASE)
-    return bool(found or (expected.issue_url and re.search(address, text)))
+    names = "|".join(re.escape(name) for name in (expected.repo, *expected.former))
+    number = rf"(?<![\w/.&-])(?:{names})?#{expected.issue}(?!\w)"
+    if re.search(number, text, re.IGNORECASE):
+        return True
+    root = expected.issue_url.removesuffix(f"{expected.repo}/issues/{expected.issue}")
+    address = rf"{re.escape(root)}(?:{names})/issues/{expected.issue}(?!\w)"
+    return bool(expected.issue_url and re.search(address, text, re.IGNORECASE))
 
 
 def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:

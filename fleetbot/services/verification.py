@@ -31,6 +31,7 @@ from fleetbot.store.interface import StoreUnavailable
 log = logging.getLogger("fleetbot.verification")
 
 T = TypeVar("T")
+Look = Callable[[Task], Awaitable[object]]
 
 _MAY_WRITE = frozenset({"write", "admin", "owner"})
 _STANDING = frozenset({"APPROVED", "REQUEST_CHANGES"})
@@ -38,13 +39,17 @@ _WORST_FIRST = ("error", "failure", "warning", "pending")
 
 
 class Verifier:
-    """Checks what is pending; `on_poke` wakes who ticks."""
+    """Checks what is pending; `on_poke` wakes who ticks.
+
+    `look` has a task follow its issue and its base before it is judged by them.
+    """
 
     def __init__(
         self,
         fleet: Fleet,
         client: ForgeClient,
         rules: Rules,
+        look: Look,
         *,
         on_poke: Callable[[], None] = lambda: None,
         concurrency: int = 4,
@@ -52,6 +57,7 @@ class Verifier:
         self._fleet = fleet
         self._client = client
         self._rules = rules
+        self._look = look
         self._on_poke = on_poke
         self._slots = asyncio.Semaphore(concurrency)
         self._checking: set[ReceiptId] = set()
@@ -63,7 +69,7 @@ class Verifier:
             filed.receipt.id
             for filed in self._pending()
             if filed.receipt.pull_request == pull_number
-            and self._fleet.state.tasks[filed.task].repo.lower() == repo.lower()
+            and self._fleet.state.same_repo(self._fleet.state.tasks[filed.task].repo, repo)
         }
         if found:
             self._poked |= found
@@ -112,11 +118,14 @@ class Verifier:
     async def _find(self, filed: FiledReceipt) -> Finding:
         """The finding; an error of ours is no verdict, it is not knowing."""
         try:
+            await self._look(self._fleet.state.tasks[filed.task])
             expected = await self._expectation(filed)
             facts = await gather(self._client, expected, filed.receipt)
             return verify(filed.receipt, expected, facts, self._rules)
         except StoreUnavailable:
             raise
+        except ForgeError as error:
+            return Unknown(unread=(f"The issue could not be read: {error}.",))
         except Exception as error:
             log.exception("the check of receipt %s broke", filed.receipt.id)
             return Unknown(unread=(f"The check broke: {type(error).__name__}.",))
@@ -124,8 +133,11 @@ class Verifier:
     async def _expectation(self, filed: FiledReceipt) -> Expectation:
         task: Task = self._fleet.state.tasks[filed.task]
         before = await self._fleet.store.receipts_of(task.id)
+        known = self._fleet.state.repo_of(task)
         return Expectation(
             repo=task.repo,
+            repo_id=task.repo_id,
+            former=known.former,
             issue=task.issue,
             issue_url=task.url,
             base=task.base,
@@ -197,6 +209,7 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         head_branch=_head_branch(pull),
         head_sha=pull.head.sha,
         head_repo=pull.head.repo.full_name if pull.head.repo else "",
+        head_repo_id=pull.head.repo_id,
         draft=pull.draft,
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
     )

@@ -73,7 +73,7 @@ async def test_only_what_changed_is_read_and_nothing_more_is_asked(stage: Stage)
     for _ in range(60):
         await stage.issue(labels=[])
     await stage.reconciler.tick()
-    position = await stage.store.anchor(position_anchor(REPO))
+    position = await stage.store.anchor(position_anchor(stage.repo_id))
     assert position == stage.clock.moment().isoformat()
     stage.clock.advance(600)
     await stage.ann.edit_issue(REPO, 7, title="Another title")
@@ -88,10 +88,10 @@ async def test_only_what_changed_is_read_and_nothing_more_is_asked(stage: Stage)
 async def test_the_position_survives_a_restart(stage: Stage) -> None:
     await stage.issue(labels=[])
     await stage.reconciler.tick()
-    kept = await stage.store.anchor(position_anchor(REPO))
+    kept = await stage.store.anchor(position_anchor(stage.repo_id))
     stage.restart()
     await stage.reconciler.tick()
-    assert await stage.store.anchor(position_anchor(REPO)) == kept
+    assert await stage.store.anchor(position_anchor(stage.repo_id)) == kept
 
 
 async def test_a_repository_that_cannot_be_read_does_not_stop_the_others(
