@@ -15,7 +15,7 @@ from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice
-from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import (
     AgentName,
     Policy,
@@ -153,6 +153,10 @@ class Stage:
         """She has the fleet open an issue."""
         request = wire.NewTaskRequest(repo=REPO, title=title, body=body)
         return await self.new_tasks.make(request, "matrix:@ann:hs", key=key)
+
+    async def journal(self, stream: str = "task:") -> list[Recorded]:
+        """What has happened, by default to tasks."""
+        return [line for line in await self.store.events() if line.stream.startswith(stream)]
 
     @property
     def repo_id(self) -> int:
