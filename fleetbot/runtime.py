@@ -88,7 +88,7 @@ class Runtime:
         self._verifier = Verifier(
             fleet,
             self._forge,
-            settings.verify.rules,
+            settings.rules,
             self._issues.follow,
             on_poke=partial(self._wake, "verify"),
         )
@@ -236,6 +236,7 @@ class Runtime:
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._deliverer.wake()
+        self._verifier.wake()
         self._wake("deliver", "verify")
 
     def _wake(self, *names: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from fleetbot.domain.ci import CiRules
 from fleetbot.domain.model import REPO, Budget, Policy, same_name
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
@@ -118,16 +119,11 @@ class VerifySettings(Section, frozen=True):
         ".codex/",
     )
     require_ci: bool = False
+    patience_hours: Annotated[float, Meta(gt=0)] = 24
+    required_contexts: tuple[str, ...] = ()
+    optional_contexts: tuple[str, ...] = ()
+    without_ci: Literal["accept", "refuse"] = "accept"
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
-
-    @property
-    def rules(self) -> Rules:
-        return Rules(
-            authors=self.authors,
-            forbidden_paths=self.forbidden_paths,
-            require_ci=self.require_ci,
-            clock_skew_ms=int(self.clock_skew_seconds * 1000),
-        )
 
 
 class Settings(Section, frozen=True):
@@ -139,6 +135,22 @@ class Settings(Section, frozen=True):
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
     verify: VerifySettings = VerifySettings()
+
+    @property
+    def rules(self) -> Rules:
+        verify, accounts = self.verify, self.forge.accounts.values()
+        return Rules(
+            authors=verify.authors,
+            forbidden_paths=verify.forbidden_paths,
+            require_ci=verify.require_ci,
+            refuse_without_ci=verify.without_ci == "refuse",
+            ci=CiRules(
+                required=verify.required_contexts,
+                optional=verify.optional_contexts,
+                fleet=tuple(accounts),
+            ),
+            clock_skew_ms=_ms(verify.clock_skew_seconds),
+        )
 
     @property
     def policy(self) -> Policy:
@@ -155,6 +167,7 @@ class Settings(Section, frozen=True):
             task_budget=Budget(usd=self.budget.task_usd, tokens=self.budget.task_tokens),
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
             forbidden_paths=self.verify.forbidden_paths,
+            verify_ms=_ms(self.verify.patience_hours * 3600),
         )
 
 

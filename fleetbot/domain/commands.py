@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import (
@@ -117,6 +118,17 @@ class MoveTasks:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseTask:
+    """A merge of the run's own work closed the issue: its receipt is heard before that counts.
+
+    None takes it back.
+    """
+
+    task: TaskId
+    reason: ReasonCode | None
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
     """Give the agent the task it should take now, if there is one."""
 
@@ -166,7 +178,7 @@ class AskPerson:
     ask: str
     kind: AskKind
     title: str
-    request: str
+    request: dict[str, Any]
     options: tuple[str, ...]
     expires_at: int
 
@@ -243,6 +255,7 @@ Command = (
     | HoldRepo
     | ReleaseRepo
     | MoveTasks
+    | CloseTask
     | Dispatch
     | StartRun
     | FailRun

@@ -9,13 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleetbot.domain.events import (
-    ReceiptRefuted,
-    Recorded,
-    TaskAgentLost,
-    TaskFailed,
-    TaskRequeued,
-)
 from fleetbot.domain.model import same_name
 from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.forge import errors as forge
@@ -29,7 +22,7 @@ from fleetbot.forge.payloads import (
     parse_delivery,
 )
 from fleetbot.services.fleet import Beside, Context, Fleet
-from fleetbot.services.issues import Issues, Subject
+from fleetbot.services.issues import Issues
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.verification import Verifier
 from fleetbot.store.interface import StoreUnavailable
@@ -41,7 +34,6 @@ _KIND = "webhook"
 _LOOK = 500  # arrivals read at once
 _AT_ONCE = 8
 _PATIENCE = 1.0  # seconds after which a tick reads again what is due, while somebody is slow
-_DECIDED = (ReceiptRefuted, TaskAgentLost, TaskFailed, TaskRequeued)  # the run will not complete it
 
 
 _Event = IssueEvent | PullRequestEvent | RepositoryEvent
@@ -79,7 +71,6 @@ class Intake:
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._busy: set[str] = set()  # keys of deliveries that somebody acts on
         self._news = asyncio.Event()
-        fleet.listen(self._on_lines)
 
     # -- webhooks come in
 
@@ -111,8 +102,6 @@ class Intake:
         """
         await self._fleet.start()
         looks: dict[asyncio.Task[None], tuple[str, ...]] = {}
-        for subject in list(self._issues.put_off):
-            looks[asyncio.create_task(self._revisit(subject))] = ()
         try:
             while True:
                 self._news.clear()
@@ -201,27 +190,6 @@ class Intake:
         bot = await self._client.login()
         senders = (one.event.sender for one in seen)
         return any(sender is None or not same_name(sender.login, bot) for sender in senders)
-
-    async def _revisit(self, subject: Subject) -> None:
-        """Look again at an issue that was closed while its run might still complete it."""
-        task = await self._fleet.task_in(self._fleet.state.repos[subject.repo], subject.number)
-        if task is not None and self._issues.may_yet_complete(task):
-            return
-        self._issues.put_off.discard(subject)
-        try:
-            async with self._slots:
-                context = Context(actor="timer", cause="verification")
-                await self._issues.look(*subject, context)
-        except forge.ForgeError:
-            self._issues.put_off.add(subject)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            log.exception("%s#%d could not be dealt with", *subject)
-
-    def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        if self._issues.put_off and any(isinstance(line.event, _DECIDED) for line in lines):
-            self._on_arrival()
 
     # -- what becomes of deliveries
 

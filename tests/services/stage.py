@@ -167,6 +167,11 @@ class Stage:
         repo = await self.known.look(REPO)
         return await self.issues.look(repo.id, number, TEST)
 
+    async def has_ci(self) -> None:
+        """The repository has a workflow; nothing has run it yet."""
+        workflow = {".forgejo/workflows/ci.yml": "on: [push, pull_request]\n"}
+        await self.forge.commit(REPO, "main", workflow, "Test everything", by=ANN)
+
     # -- what the loops do
 
     async def hear(self) -> None:

@@ -96,6 +96,7 @@ async def edit_repo(call: Call) -> web.Response:
     repo.default_branch = call.field("default_branch", str, repo.default_branch)
     repo.archived = call.field("archived", bool, repo.archived)
     repo.has_issues = call.field("has_issues", bool, repo.has_issues)
+    repo.has_actions = call.field("has_actions", bool, repo.has_actions)
     name = call.field("name", str, repo.name)
     if name != repo.name:
         other = call.world.repo(f"{repo.owner.login}/{name}")
