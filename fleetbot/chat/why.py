@@ -8,12 +8,12 @@ from fleetbot.chat.wording import ago, count, span, until
 from fleetbot.domain.model import Agent, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
-from fleetbot.domain.waiting import Waiting, waiting
+from fleetbot.domain.waiting import Waiting, waiting_in_turn
 
 
 def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
     """Sentences, the most telling one first; `now` in epoch milliseconds."""
-    if waits := waiting(state, task, now, policy):
+    if waits := waiting_in_turn(state, task, now, policy):
         return told(waits, now)
     run = state.live_run(task)
     if task.state is TaskState.RUNNING and run:

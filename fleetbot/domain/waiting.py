@@ -15,7 +15,7 @@ from fleetbot.domain.flags import Sign, signs
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
-from fleetbot.domain.waits import NOBODY, WaitReason
+from fleetbot.domain.waits import FLOW, NOBODY, WaitReason
 
 _HELPLESS = "Nothing"
 
@@ -137,7 +137,7 @@ def _next(state: FleetState, task: Task, free: Sequence[str], since: int) -> Wai
     names = ", ".join(sorted(free)[:5])
     return Waiting(
         WaitReason.NEXT,
-        f"It is for {names}, free now: it is given out at the next claim, in its turn.",
+        f"It is for {names}, free now, and given out at a claim in its turn.",
         since,
         None,
         "Nothing. If it lasts, the runner does not claim: its log says why.",
@@ -157,6 +157,18 @@ def _given(run: Run, policy: Policy) -> Waiting:
         "Nothing: otherwise it goes back to the queue.",
         run.agent,
     )
+
+
+def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
+    """`waiting`, with how many are before it in the queue: that costs a look at all of it."""
+    its = waiting(state, task, now, policy)
+    if its is None or its.reason not in FLOW:
+        return its
+    before = state.queue.ahead(task, able_agents(state, task))
+    if not before:
+        return its._replace(text=f"{its.text} It is the first in turn.")
+    number = "1 task is" if before == 1 else f"{before} tasks are"
+    return its._replace(text=f"{its.text} {number} before it.")
 
 
 def flags(state: FleetState, task: Task, now: int, policy: Policy) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -11,25 +11,36 @@ from fleetbot import wire
 from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
-from fleetbot.domain.model import OPEN_STATES, REPO, AgentName, Task, TaskId, TaskState
+from fleetbot.domain.model import (
+    OPEN_STATES,
+    REPO,
+    AgentName,
+    Policy,
+    Task,
+    TaskId,
+    TaskState,
+    same_name,
+)
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.state import task_stream
-from fleetbot.domain.waiting import Waiting, flags, waiting
+from fleetbot.domain.state import FleetState, task_stream
+from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.services.issues import Issues
+from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.repositories import Repositories
 
 _NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
 _LINK = re.compile(
     r"https?://[^\s/]+/(?:[^\s]*/)?(?P<repo>[\w.-]+/[\w.-]+)/issues/(?P<number>[1-9]\d{0,9})/?\Z"
 )
+Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
 
 class Tasks:
-    """`repositories`: those the fleet works on, for telling a short name from a full one."""
+    """`repositories` tell a short name from a full one."""
 
-    def __init__(self, fleet: Fleet, issues: Issues, repositories: Collection[str]) -> None:
+    def __init__(self, fleet: Fleet, new_tasks: NewTasks, repositories: Repositories) -> None:
         self._fleet = fleet
-        self._issues = issues
+        self._new_tasks = new_tasks
         self._repositories = repositories
 
     # reading
@@ -52,7 +63,8 @@ class Tasks:
         )
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
-        return wire.TaskList(tasks=tuple([await self._view(task) for task in page]), next=more)
+        views = [await self._view(task, waiting) for task in page]
+        return wire.TaskList(tasks=tuple(views), next=more)
 
     async def view(self, task: TaskId) -> wire.TaskView:
         return await self._view(await self._get(task))
@@ -84,25 +96,28 @@ class Tasks:
         return self._full_name(match["repo"], default_repo), int(match["number"])
 
     def _full_name(self, repo: str, default_repo: str | None) -> str:
+        known = self._fleet.state.repo_called
         if "/" in repo:
-            return repo
-        if not repo:
-            if default_repo:
-                return default_repo
-            if len(self._repositories) == 1:
-                return next(iter(self._repositories))
-            raise Invalid("Which repository? Write owner/repo#12.", field="issue")
-        found = [name for name in self._repositories if name.split("/")[1].lower() == repo.lower()]
+            return known(repo).name
+        if not repo and default_repo:
+            return known(default_repo).name
+        names = self._repositories.names()
+        found = [name for name in names if not repo or same_name(name.split("/")[1], repo)]
         if len(found) != 1:
-            raise Invalid(f"Which repository is {repo!r}? Write owner/repo#12.", field="issue")
+            which = f" is {repo!r}" if repo else ""
+            raise Invalid(f"Which repository{which}? Write owner/repo#12.", field="issue")
         return found[0]
 
     # changing
 
     async def create(
-        self, request: wire.NewTaskRequest, actor: str, agent: AgentName | None = None
+        self,
+        request: wire.NewTaskRequest,
+        actor: str,
+        agent: AgentName | None = None,
+        key: str = "",
     ) -> wire.TaskView:
-        """Take an issue, for `agent` if one is named, or open one.
+        """Take an issue, for `agent` if one is named, or open one. Same `key`, same task.
 
         Raises Invalid unless exactly one of them is asked for.
         """
@@ -110,11 +125,7 @@ class Tasks:
             raise Invalid("repo must be owner/name.", field="repo")
         if (request.issue is None) == (request.title is None):
             raise Invalid("Give either `issue` or `title`.", field="issue")
-        if request.issue is not None:
-            task = await self._issues.take(request.repo, request.issue, actor, agent)
-        else:
-            task = await self._issues.open(request.repo, request.title or "", request.body, actor)
-        return await self._view(task)
+        return await self._view(await self._new_tasks.make(request, actor, agent, key))
 
     async def cancel(self, task: TaskId, actor: str) -> wire.TaskView:
         return await self._change(task, CancelTask(task, ReasonCode.CANCELLED_BY_USER), actor)
@@ -136,20 +147,20 @@ class Tasks:
             raise NotFound(f"There is no task {task_id}.", field="task")
         return task
 
-    async def _view(self, task: Task) -> wire.TaskView:
+    async def _view(self, task: Task, waits: Waits = waiting_in_turn) -> wire.TaskView:
         run = self._fleet.state.runs.get(task.run) if task.run else None
         if run is None and task.run:
             run = await self._fleet.store.run(task.run)
-        return task_view(task, run.agent if run else None, *self._waits(task))
+        return task_view(task, run.agent if run else None, *self._waits(task, waits))
 
-    def _waits(self, task: Task) -> tuple[Waiting | None, tuple[str, ...]]:
+    def _waits(self, task: Task, waits: Waits) -> tuple[Waiting | None, tuple[str, ...]]:
         """Why it does not move, and its flags; nothing of a task that is over."""
         fleet = self._fleet
         known = fleet.state.tasks.get(task.id)
         if known is None or known.state not in OPEN_STATES:
             return None, ()
         about = (fleet.state, known, fleet.clock(), fleet.policy)
-        return waiting(*about), flags(*about)
+        return waits(*about), flags(*about)
 
 
 def task_view(
