@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
@@ -23,11 +23,12 @@ from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.records import Arrival, LogChunk, LogLine
 
-LogListener = Callable[[RunId], None]
+LogListener = Callable[[RunId], Awaitable[None]]
 
 
 class Runs:
-    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown."""
+    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown,
+    before the runner hears that it may forget those lines."""
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class Runs:
         acked = await self._fleet.store.append_log(
             LogChunk(run=run, offset=request.offset, lines=lines)
         )
-        self._on_log(run)
+        await self._on_log(run)
         return wire.LogAnswer(acked=acked)
 
     async def _own_run(self, agent: AgentName, run_id: RunId) -> Run:

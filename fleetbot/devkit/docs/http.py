@@ -57,7 +57,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         fleet=fleet,
         access=Access(store, TokenSets()),
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
-        runs=Runs(fleet, dispatcher, changes, lambda: ReceiptId("unused"), lambda run: None),
+        runs=Runs(fleet, dispatcher, changes, lambda: ReceiptId("unused"), _ignore),
         talks=Talks(fleet, changes, lambda: "unused"),
         tasks=Tasks(fleet, issues, ()),
         intake=intake,
@@ -67,6 +67,10 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         version=__version__,
     )
     return WebApi(parts).endpoints
+
+
+async def _ignore(run: RunId) -> None:
+    return None
 
 
 async def _no_health() -> wire.Health:
