@@ -130,7 +130,7 @@ def agents(state: FleetState, hears: Hears, now: int) -> Rich:
 
 
 def _left_out(number: int, noun: str) -> str | None:
-    return f"… and {count(number, noun)} more." if number > 0 else None
+    return f"… and {count(number, f'more {noun}')}." if number > 0 else None
 
 
 def _registered(state: FleetState) -> list[Agent]:
@@ -348,6 +348,6 @@ def too_late(said: Sequence[tuple[str, str, int]], unread: int, now: int) -> Ric
         headline if said else None,
         bullets(told),
         _left_out(len(said) - len(told), "command"),
-        f"🕰 {messages} of while I was away could not be read." if unread else None,
+        f"🕰 {messages} that came while I was away could not be read." if unread else None,
         "Say it again if you still want it.",
     )

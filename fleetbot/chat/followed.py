@@ -63,7 +63,10 @@ class Followed:
     async def _read_on(self) -> None:
         """What the journal has that the disk did not know of."""
         kept = await self._fleet.store.anchor(_HEARD)
-        after = self._kept_heard = int(kept) if kept else self._fleet.state.seq
+        if kept is None:
+            kept = str(self._fleet.state.seq)
+            await self._remember(Anchor(key=_HEARD, value=kept))
+        after = self._kept_heard = int(kept)
         self._heard = max(self._heard, after)
         while lines := await self._fleet.store.events(after=after, limit=500):
             self.hear(lines)

@@ -163,11 +163,15 @@ class Inbound:
         command = parse.parse(event.content.body) if self._counts(event) else None
         if command is None:
             return False
-        if not is_changing(command):
-            return await self._obey(event, changing=False)
-        turn = self._turns.setdefault(event.room_id, asyncio.Lock())
-        async with turn:  # in the order of the room
-            return await self._obey(event, changing=True)
+        try:
+            if not is_changing(command):
+                return await self._obey(event, changing=False)
+            turn = self._turns.setdefault(event.room_id, asyncio.Lock())
+            async with turn:  # in the order of the room
+                return await self._obey(event, changing=True)
+        except StoreUnavailable:
+            await self._say_it_waits(event)
+            raise
 
     async def _obey(self, event: MessageEvent, *, changing: bool) -> bool:
         known = event.room_id in self._rooms.obeyed
@@ -187,7 +191,6 @@ class Inbound:
         try:
             return await self._chat.handle(room, event.sender, event.event_id, event.content.body)
         except StoreUnavailable:
-            await self._say_it_waits(event)
             raise
         except Exception:
             log.exception("a command in %s could not be obeyed", room)
