@@ -108,11 +108,11 @@ class Runtime:
 
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix)
-        rooms = Rooms(self._settings.rooms, link, store)
+        rooms = self._rooms = Rooms(self._settings.rooms, link, store)
         room_sender = RoomSender(link, now_ms, rooms.where)
         chat = Chat(self.fleet, self._tasks, rooms.obeyed, link.power_level)
         self._threads = ThreadLog(
-            self.fleet, link, rooms.hearing, wake=partial(self._wake, "threads")
+            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
         self.fleet.listen(self._threads.hear)
         self._inbound = Inbound(
@@ -237,15 +237,22 @@ class Runtime:
         return self._web.routes()
 
     def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
-        """The rooms that hear of it: those of the task's repository, or all for an agent."""
+        """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
+        elif isinstance(notice, fx.RepoNotice):
+            rooms = self._rooms_of(notice.repo)
         else:
             rooms = list(self._settings.rooms)
         return [destination(room) for room in rooms]
 
     def _rooms_of(self, repo: str) -> list[str]:
-        return [room for room, its in self._settings.rooms.items() if its.hears(repo)]
+        same = self.fleet.state.same_repo
+        return [room for room, its in self._settings.rooms.items() if its.hears(repo, same)]
+
+    async def _threads_of(self, repo: str) -> Sequence[str]:
+        """The rooms with the repository's threads, by the ids that they have now."""
+        return [await self._rooms.where(room) for room in self._rooms_of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._deliver_now()

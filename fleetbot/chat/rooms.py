@@ -50,10 +50,6 @@ class Rooms:
             room = new
         return room
 
-    async def hearing(self, repo: str) -> list[str]:
-        """The rooms that hear of a repository, by the ids that they have now."""
-        return [await self.where(room) for room, its in self.settings.items() if its.hears(repo)]
-
     def may_enter(self, room: str) -> None:
         """Somebody has invited us: try again to join."""
         self._entered.discard(room)

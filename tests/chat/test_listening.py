@@ -229,7 +229,7 @@ async def test_an_upgraded_room_is_followed_and_what_waits_goes_on_there(scene: 
     ]
     assert f"put {new} in its place" in await scene.bots.listening.report()
     await scene.restart()
-    assert await scene.bots.rooms.hearing(REPO) == [new]
+    assert await scene.bots.rooms.where(scene.room) == new
 
 
 async def test_an_upgraded_room_that_does_not_let_us_in_is_waited_for(scene: Scene) -> None:
