@@ -243,12 +243,16 @@ class Runtime:
         elif isinstance(notice, fx.RepoNotice):
             rooms = self._rooms_of(notice.repo)
         else:
-            rooms = list(self._settings.rooms)
+            rooms = self._rooms_in_use
         return [destination(room) for room in rooms]
+
+    @property
+    def _rooms_in_use(self) -> list[str]:
+        return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
 
     def _rooms_of(self, repo: str) -> list[str]:
         same = self.fleet.state.same_repo
-        return [room for room, its in self._settings.rooms.items() if its.hears(repo, same)]
+        return [room for room in self._rooms_in_use if self._settings.rooms[room].hears(repo, same)]
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""

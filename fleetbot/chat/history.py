@@ -22,10 +22,11 @@ CLOCKS_APART_MS = 60_000  # how far the homeserver's clock may be behind ours
 
 class Past(NamedTuple):
     """`said`: messages, oldest first. `unread` of them could not be decrypted; they are left out.
-    `end`: the newest event there was, read or not."""
+    `is_cut`: there was more before them. `end`: the newest event there was, read or not."""
 
     said: list[MessageEvent]
     unread: int
+    is_cut: bool
     end: Mark | None
 
 
@@ -47,31 +48,34 @@ class History:
         Raises `RetryLater`.
         """
         raw = await self._raw_since(room, mark, now)
+        end = Mark(raw[0]["event_id"], _at(raw[0])) if raw else None
+        is_cut = len(raw) > MOST_EVENTS or (bool(raw) and _at(raw[-1]) < now - OLDEST_MS)
         said: list[MessageEvent] = []
         unread = 0
-        for one in reversed(raw):
+        for one in reversed(raw[:-1] if is_cut else raw):
             event = await self._read({**one, "room_id": room})
             if event is not None:
                 said.append(event)
             elif one.get("type") == "m.room.encrypted":
                 unread += 1
-        end = Mark(raw[0]["event_id"], raw[0].get("origin_server_ts", 0)) if raw else None
-        return Past(said, unread, end)
+        return Past(said, unread, is_cut, end)
 
     async def _raw_since(self, room: str, mark: Mark, now: int) -> list[dict[str, Any]]:
-        """Newest first."""
-        oldest = max(now - OLDEST_MS, 0 if mark.event else mark.at - CLOCKS_APART_MS)
+        """Newest first; the last one is beyond the bounds where there are too many."""
+        listening_since = 0 if mark.event else mark.at - CLOCKS_APART_MS
         found: list[dict[str, Any]] = []
         before: str | None = None
         for _ in range(MOST_PAGES):
             events, before = await self._link.messages(room, self._only, before)
             for event in events:
-                at = event.get("origin_server_ts", 0)
-                if event["event_id"] == mark.event or at < oldest or len(found) >= MOST_EVENTS:
+                if event["event_id"] == mark.event or _at(event) < listening_since:
                     return found
                 found.append(event)
+                if _at(event) < now - OLDEST_MS or len(found) > MOST_EVENTS:
+                    return found
             if before is None:
-                break
+                return found
+        log.warning("%s has too many pages to be read back to %s", room, mark.event)
         return found
 
     async def _read(self, raw: dict[str, Any]) -> MessageEvent | None:
@@ -94,3 +98,7 @@ class History:
             log.warning("%s in %s cannot be decrypted: %s", event.event_id, event.room_id, error)
             return None
         return opened
+
+
+def _at(event: dict[str, Any]) -> int:
+    return int(event.get("origin_server_ts", 0))

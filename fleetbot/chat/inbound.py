@@ -84,7 +84,8 @@ class Inbound:
         if not self._open:
             return
         if event.room_id not in self._rooms.obeyed:
-            await self._held_open(self._deal_with(event))
+            if self._rooms.loaded:  # else it may be one of ours after all, and is read back then
+                await self._held_open(self._deal_with(event))
             return
         place = self.place(event.room_id)
         if place.behind:
@@ -96,8 +97,8 @@ class Inbound:
     async def read_back(self, room: str, past: Past) -> None:
         """Deal with what was said meanwhile, in its order. Raises `StoreUnavailable`."""
         late = [event for event in past.said if await self._deal_with(event)]
-        if past.end and (late or past.unread):
-            await self._tell_late(room, late, past.unread, past.end.event)
+        if past.end and (late or past.unread or past.is_cut):
+            await self._tell_late(room, late, past.end.event, past.unread, past.is_cut)
         if past.end:
             self.place(room).mark = past.end
 
@@ -137,7 +138,7 @@ class Inbound:
         place.begin(event.event_id)
         try:
             if await self._deal_with(event):
-                await self._tell_late(event.room_id, [event], 0, event.event_id)
+                await self._tell_late(event.room_id, [event], event.event_id)
         except StoreUnavailable as error:
             log.warning("a command in %s waits for the journal: %s", event.room_id, error)
             place.lose()
@@ -222,12 +223,19 @@ class Inbound:
             log.warning("%s could not be told that the journal is away: %s", room, error)
 
     async def _tell_late(
-        self, room: str, late: Sequence[MessageEvent], unread: int, end: str
+        self,
+        room: str,
+        late: Sequence[MessageEvent],
+        end: str,
+        unread: int = 0,
+        is_cut: bool = False,
     ) -> None:
+        """Say once, for all of it up to the event `end`, what was not done."""
         said = [(event.content.body, event.sender, event.timestamp) for event in late]
-        post = Post(answers.too_late(said, unread, self._clock()))
-        id = f"late:{room}:{late[-1].event_id if late else end}"
-        await self._remember(late, (kept(self._rooms.names[room], post, id=id, at=self._clock()),))
+        now = self._clock()
+        post = Post(answers.too_late(said, now, unread=unread, is_cut=is_cut))
+        name, id = self._rooms.names[room], f"late:{room}:{end}"
+        await self._remember(late, (kept(name, post, id=id, at=now),))
 
     async def _remember(
         self, events: Sequence[MessageEvent], entries: tuple[OutboxEntry, ...]

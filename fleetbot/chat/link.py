@@ -142,6 +142,10 @@ class Link:
 
     # encryption
 
+    def seal(self, room: str) -> None:
+        """The room has been encrypted."""
+        self._encrypted[room] = True
+
     @property
     def can_encrypt(self) -> bool:
         return bool(self._client.crypto_enabled)

@@ -75,6 +75,7 @@ class Listening:
 
     async def tick(self) -> float | None:
         """Look at the rooms that need it. Answers in how many seconds to come again."""
+        await self._rooms.load()
         quiet = self._clock() - self._synced_at > QUIET_MS
         if quiet:
             await self._miss(self._rooms.settings)
@@ -97,7 +98,8 @@ class Listening:
         return [
             room
             for room in self._rooms.settings
-            if room not in self._well or (await self._place(room)).behind
+            if not self._rooms.is_merged(room)
+            and (room not in self._well or (await self._place(room)).behind)
         ]
 
     async def _place(self, room: str) -> Place:
@@ -157,8 +159,11 @@ class Listening:
             its = event.content
             if isinstance(its, MemberStateEventContent) and its.membership == Membership.INVITE:
                 self._rooms.may_enter(event.room_id)
+        if event.type == EventType.ROOM_ENCRYPTION:
+            self._rooms.is_sealed(event.room_id)
         if name := self._rooms.names.get(event.room_id):
             self._well.discard(name)
+            await self._miss([event.room_id])
         self._wake()
 
     async def _miss(self, rooms: Iterable[str]) -> None:

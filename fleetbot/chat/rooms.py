@@ -23,7 +23,6 @@ from fleetbot.store.records import Anchor, Change, OutboxEntry
 
 log = logging.getLogger("fleetbot.chat")
 
-_UNINVITED = "the bot is not in the room: invite it there"
 _MOST_UPGRADES = 20  # of one room; more is a circle
 
 
@@ -36,6 +35,7 @@ class Rooms:
         self.obeyed: dict[str, RoomSettings] = dict(settings)
         self.names = {room: room for room in settings}
         self.trouble: dict[str, str] = {}
+        self.loaded = False
         self._link = link
         self._store = store
         self._replaced_by: dict[str, str | None] = {}
@@ -50,9 +50,31 @@ class Rooms:
             room = new
         return room
 
+    async def load(self) -> None:
+        """Take from disk which rooms were upgraded. Raises `StoreUnavailable`."""
+        if not self.loaded:
+            for room in self.settings:
+                self._obey(await self.where(room), room)
+            self.loaded = True
+
+    def is_merged(self, room: str) -> bool:
+        """Whether the room was upgraded to one that the settings name as well."""
+        now_at = room
+        for _ in range(_MOST_UPGRADES):
+            now_at = self._replaced_by.get(now_at) or now_at
+        return now_at != room and now_at in self.settings
+
     def may_enter(self, room: str) -> None:
         """Somebody has invited us: try again to join."""
         self._entered.discard(room)
+
+    def is_sealed(self, room: str) -> None:
+        """The room has been encrypted just now."""
+        self._link.seal(room)
+
+    def _obey(self, now_at: str, room: str) -> None:
+        its = now_at if now_at in self.settings else room
+        self.obeyed[now_at], self.names[now_at] = self.settings[its], its
 
     async def joined(self) -> frozenset[str]:
         """The rooms that the bot is in. Raises RetryLater while the homeserver is away."""
@@ -65,14 +87,14 @@ class Rooms:
         while the homeserver is away.
         """
         now_at, trouble = await self._find(room, joined)
-        self.obeyed[now_at] = self.settings[room]
-        self.names[now_at] = room
+        self._obey(now_at, room)
         inside = await self._is_inside(now_at, joined)
         if inside and not trouble:
             await self._claim(now_at)
             if await self._link.is_encrypted(now_at, look=True) and not self._link.can_encrypt:
                 trouble = NO_ENCRYPTION
-        trouble = trouble or (None if inside else _UNINVITED)
+        if not inside:
+            trouble = trouble or _uninvited(room, now_at)
         self._link.close(now_at, trouble)
         self._note(room, trouble)
         return now_at if inside else None
@@ -132,7 +154,8 @@ class Rooms:
                 return f"it was upgraded to {new}, which the bot may not join: invite it there"
         if await self._predecessor(new) != old:
             if new not in joined:
-                await self._link.leave(new)
+                with suppress(NotAdmitted, Undeliverable):
+                    await self._link.leave(new)
             return (
                 f"its tombstone names {new}, which does not say that it follows it: if it does, "
                 "put that id in the configuration"
@@ -175,6 +198,11 @@ class Rooms:
         if room not in self._replaced_by:
             self._replaced_by[room] = await self._store.anchor(_key(room))
         return self._replaced_by[room]
+
+
+def _uninvited(room: str, now_at: str) -> str:
+    upgraded = "" if now_at == room else f"it was upgraded to {now_at}, and "
+    return f"{upgraded}the bot is not in the room: invite it there"
 
 
 def _key(room: str) -> str:

@@ -21,6 +21,13 @@ from tests.conftest import Register
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
 HERE = RoomSettings(default_repo=REPO)
+SEALED = {
+    "algorithm": "m.megolm.v1.aes-sha2",
+    "ciphertext": "AwgAEnACgAkLmt6qF84IK++J7UDH2Za1YVchHyprqTqsg",
+    "session_id": "X3lUlvLELLYxeTx4yOVu6UDpasGEVO0Jbu+QFnm0cKQ",
+    "sender_key": "RF3s+E7RkTQTGF2d8Deol0FkQvgII2aJDf3/Jp5mxVU",
+    "device_id": "RJYKSTBOIE",
+}
 
 
 class Scene:
@@ -135,6 +142,34 @@ async def test_what_is_too_old_is_said_to_be_too_old_once_for_all(scene: Scene) 
         "Say it again if you still want it.",
     ]
     assert await scene.state() is TaskState.CREATED
+
+
+async def test_who_was_away_for_too_long_says_that_it_has_not_read_everything(
+    scene: Scene,
+) -> None:
+    await scene.bots.tick()
+    await scene.ann.send(scene.room, "!fleet cancel #1")
+    scene.stage.clock.advance(history.OLDEST_MS / 1000 + 3600)
+
+    for _ in range(2):
+        await scene.restart()
+        await scene.bots.tick()
+
+    (told,) = await scene.texts()
+    assert told.startswith("🕰 I was away for so long that I have not read everything.")
+    assert await scene.state() is TaskState.CREATED
+
+
+async def test_a_long_absence_is_read_back_over_many_pages(scene: Scene) -> None:
+    await scene.bots.tick()
+    await scene.ann.send(scene.room, "!fleet cancel #1")
+    for n in range(110):
+        await scene.ann.send(scene.room, f"so much to say: {n}")
+    await scene.restart()
+
+    await scene.bots.tick()
+
+    assert await scene.state() is TaskState.CANCELLED
 
 
 async def test_what_a_sync_left_out_is_read_back_before_what_it_has(scene: Scene) -> None:
@@ -273,6 +308,38 @@ async def test_what_waits_for_a_room_goes_to_the_one_that_the_settings_name_now(
 
     assert await scene.bots.rooms.where(old) == scene.room
     assert await scene.bots.listening.report() == "ok"
+
+
+async def test_a_room_that_was_upgraded_to_another_of_the_settings_is_that_one(
+    scene: Scene,
+) -> None:
+    """The operator has put the new id beside the old one."""
+    await scene.bots.tick()
+    new = await scene.ann.upgrade(scene.room, "12")
+    await scene.ann.invite(new, scene.bot.user_id)
+    await scene.bots.stop()
+
+    scene.start(**{scene.room: RoomSettings(), new: HERE})
+    await scene.bots.tick()
+
+    assert scene.bots.rooms.is_merged(scene.room)
+    assert not scene.bots.rooms.is_merged(new)
+    await scene.ann.send(new, "!fleet cancel #1")
+    scene.bots.inbound.place(new).miss()
+    await scene.bots.tick()
+    assert await scene.state() is TaskState.CANCELLED
+
+
+async def test_what_cannot_be_decrypted_is_said_once(scene: Scene) -> None:
+    await scene.bots.tick()
+    await scene.ann.send_event(scene.room, "m.room.encrypted", SEALED)
+
+    for _ in range(2):
+        await scene.restart()
+        await scene.bots.tick()
+
+    (told,) = await scene.texts()
+    assert told.startswith("🕰 1 encrypted message that came while I was away could not be read.")
 
 
 async def test_an_encrypted_room_without_encryption_is_said_aloud_and_left_alone(
