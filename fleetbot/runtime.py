@@ -78,7 +78,7 @@ class Runtime:
         self._verifier = Verifier(
             fleet,
             self._forge,
-            settings.verify.rules,
+            settings.rules,
             on_poke=partial(self._wake, "verify"),
         )
         issues = Issues(
@@ -260,6 +260,7 @@ class Runtime:
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._deliver_now()
+        self._verifier.wake()
         self._wake("verify")
 
     def _deliver_now(self) -> None:

@@ -16,7 +16,6 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
-    Message,
     ReceiptId,
     Repo,
     Run,
@@ -25,7 +24,6 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     Usage,
-    Verdict,
     add_usage,
     sum_usage,
 )
@@ -301,10 +299,8 @@ class FleetState:
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event, line.at)
-            case (
-                ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as event
-            ):
-                self._apply_words(event, line.at)
+            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
+                self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
             case (
@@ -319,40 +315,19 @@ class FleetState:
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
 
-    def _apply_words(
-        self,
-        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken,
-        at: int,
-    ) -> None:
-        run = self.runs[event.run]
-        match event:
-            case ev.RunAsked():
-                self._change(run.id, asks=(*run.asks, fold.asked(event, at)))
-            case ev.RunAnswered():
-                asks = tuple(fold.answered(a, event) if a.id == event.ask else a for a in run.asks)
-                self._change(run.id, asks=asks)
-            case ev.RunMessaged(message=message, text=text):
-                self._change(run.id, messages=(*run.messages, Message(id=message, text=text)))
-            case ev.RunMessageTaken(message=message, taken=taken):
-                messages = tuple(
-                    replace(m, taken=taken) if m.id == message else m for m in run.messages
-                )
-                self._change(run.id, messages=messages)
-
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int
     ) -> None:
         filed = self.receipts[event.receipt]
-        checks = filed.checks + 1
+        filed = replace(filed, checks=filed.checks + 1)
         match event:
-            case ev.ReceiptVerified():
-                filed = replace(filed, verdict=Verdict.VERIFIED, checks=checks, unread=())
+            case ev.ReceiptVerified(evidence=evidence):
+                filed = fold.verified(filed, evidence)
             case ev.ReceiptUnknown(unread=unread, check_at=check_at):
-                filed = replace(filed, checks=checks, unread=unread, check_at=check_at)
-            case ev.ReceiptRefuted(reasons=reasons):
-                filed = replace(
-                    filed, verdict=Verdict.REFUTED, checks=checks, reasons=reasons, unread=()
-                )
+                own_head = filed.own_head or event.own_head
+                filed = replace(filed, unread=unread, check_at=check_at, own_head=own_head)
+            case ev.ReceiptRefuted():
+                filed = fold.refuted(filed, event)
                 self._refuted(self.runs[event.run], at - filed.filed_at)
         self._keep_receipt(filed)
 

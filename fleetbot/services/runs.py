@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
@@ -100,7 +102,7 @@ class Runs:
             agent=agent,
             reason=request.reason,
             detail=request.detail,
-            usage=request.usage,
+            usage=request.usage.usage,
             until=request.until,
         )
         await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
@@ -177,8 +179,8 @@ class Runs:
             head=request.head,
             files=request.files,
             summary=request.summary,
-            artifacts=request.artifacts,
-            usage=request.usage,
+            artifacts=tuple(claim.artifact for claim in request.artifacts),
+            usage=request.usage.usage,
         )
 
     async def verdict(
@@ -212,4 +214,11 @@ class Runs:
             reasons=filed.reasons,
             unread=filed.unread,
             final=run.ended_at > 0,
+            evidence=_evidence(filed),
         )
+
+
+def _evidence(filed: FiledReceipt) -> wire.Evidence | None:
+    if filed.evidence is None:
+        return None
+    return msgspec.convert(filed.evidence, wire.Evidence, from_attributes=True)

@@ -164,7 +164,7 @@ def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
         needs=task.traits.needs,
         wanted_agent=task.wanted_agent,
         receipt=task.receipt,
-        spent=task.spent,
+        spent=wire.UsageView.of(task.spent),
     )
 
 

@@ -20,6 +20,7 @@ from fleetbot.domain.events import (
     event_type,
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
+from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store import outbox
 from fleetbot.store.interface import LogGap
 from fleetbot.store.records import (
@@ -45,8 +46,8 @@ _EVENTS = (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS, *REPO_EVENTS)
 _TYPES = {event: event_type(event) for event in _EVENTS}
 
 INSERT_EVENT = """
-INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash, schema)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_ARRIVAL = (
@@ -148,7 +149,7 @@ class Journal:
                 raise OutOfStep(f"event {line.seq} follows {self._seq - 1} in the journal")
             place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
             data = encode(line.event)
-            self._hash = link(self._hash, *place, data)
+            self._hash = link(self._hash, *place, data, SCHEMA)
             rows.append(
                 (
                     line.seq,
@@ -160,6 +161,7 @@ class Journal:
                     line.cause,
                     data.decode(),
                     self._hash,
+                    SCHEMA,
                 )
             )
         return rows

@@ -59,7 +59,7 @@ _agent = msgspec.json.Decoder(Agent).decode
 _repo = msgspec.json.Decoder(Repo).decode
 
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
-EVENTS = "SELECT seq, stream, version, at, actor, cause, data FROM events"
+EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
 
 class SqliteStore:
@@ -285,7 +285,7 @@ class SqliteStore:
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         query = """
-            SELECT seq, stream, version, type, at, actor, cause, data, hash FROM events
+            SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events
             WHERE seq > ? ORDER BY seq LIMIT ?
         """
         return [JournalLine(*row) for row in await self._rows(query, after, limit)]
@@ -355,7 +355,7 @@ def _marks(values: Collection[object]) -> str:
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    seq, stream, version, at, actor, cause, data = row
+    seq, stream, version, at, actor, cause, data, schema = row
     return Recorded(
         seq=seq,
         stream=stream,
@@ -363,7 +363,7 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         at=at,
         actor=actor,
         cause=cause,
-        event=decode(data),
+        event=decode(data, schema),
     )
 
 
