@@ -118,6 +118,7 @@ class VerifySettings(Section, frozen=True):
         ".codex/",
     )
     require_ci: bool = False
+    patience_hours: Annotated[float, Meta(gt=0)] = 24
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
 
     @property
@@ -155,6 +156,7 @@ class Settings(Section, frozen=True):
             task_budget=Budget(usd=self.budget.task_usd, tokens=self.budget.task_tokens),
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
             forbidden_paths=self.verify.forbidden_paths,
+            verify_ms=_ms(self.verify.patience_hours * 3600),
         )
 
 

@@ -118,6 +118,17 @@ class MoveTasks:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseTask:
+    """A merge of the run's own work closed the issue: its receipt is heard before that counts.
+
+    None takes it back.
+    """
+
+    task: TaskId
+    reason: ReasonCode | None
+
+
+@dataclass(frozen=True, slots=True)
 class Dispatch:
     """Give the agent the task it should take now, if there is one."""
 
@@ -244,6 +255,7 @@ Command = (
     | HoldRepo
     | ReleaseRepo
     | MoveTasks
+    | CloseTask
     | Dispatch
     | StartRun
     | FailRun

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from fleetbot.domain import closing, limits, repositories, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain import limits, repositories, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
@@ -26,24 +26,23 @@ from fleetbot.domain.lookup import (
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentStatus,
-    FiledReceipt,
     Policy,
-    Run,
     RunState,
     TaskState,
     Usage,
-    Verdict,
     branch_name,
 )
 from fleetbot.domain.outcome import ended, expire, lose_runs
-from fleetbot.domain.patience import with_check
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
-from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
 
 def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     """What follows from `command` at `now` (epoch ms); () where nothing needs to happen."""
+    return closing.after_all(state, _decide(state, command, now, policy))
+
+
+def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     match command:
         case cmd.CreateTask():
             return _create(state, command)
@@ -67,6 +66,8 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
             return repositories.release(state, command)
         case cmd.MoveTasks():
             return repositories.move(state, command)
+        case cmd.CloseTask():
+            return closing.close(state, command)
         case cmd.Dispatch():
             return _dispatch(state, command, now, policy)
         case cmd.StartRun():
@@ -76,7 +77,7 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
         case cmd.FileReceipt():
             return _file(state, command)
         case cmd.Conclude():
-            return _conclude(state, command, now, policy)
+            return verdicts.conclude(state, command, now, policy)
         case cmd.AskPerson():
             return talk.ask(state, command)
         case cmd.AnswerAsk():
@@ -290,55 +291,3 @@ def _deregister(
         return ()
     gone = Draft(agent_stream(agent.name), ev.AgentDeregistered())
     return (gone, *lose_runs(state, agent, ReasonCode.AGENT_DEREGISTERED, now, policy))
-
-
-# by verification
-
-
-def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy) -> Drafts:
-    filed = state.receipts.get(command.receipt)
-    if filed is None or filed.verdict is not Verdict.PENDING:
-        return ()
-    run = state.runs.get(filed.run)
-    if run is None or run.state is RunState.ENDED:
-        return ()  # cancelled while it was being verified
-    stream = task_stream(run.task)
-    match command.finding:
-        case Verified():
-            return (
-                Draft(stream, ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id)),
-                Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
-            )
-        case Refuted(reasons=reasons):
-            return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread, soon=soon):
-            patience = with_check(policy, soon=soon)
-            check_at = now + patience.wait(filed.checks, filed.receipt.id)
-            event = ev.ReceiptUnknown(
-                run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
-            )
-            return (Draft(stream, event),)
-        case _:
-            assert_never(command.finding)
-
-
-def _refute(
-    state: FleetState,
-    run: Run,
-    filed: FiledReceipt,
-    reasons: tuple[str, ...],
-    now: int,
-    policy: Policy,
-) -> Drafts:
-    final = run.refutations >= policy.max_refutations
-    refuted = ev.ReceiptRefuted(run=run.id, receipt=filed.receipt.id, reasons=reasons, final=final)
-    draft = Draft(task_stream(run.task), refuted)
-    if not final:
-        return (draft,)
-    failed = ev.TaskFailed(
-        run=run.id,
-        reason=ReasonCode.RECEIPT_REFUTED,
-        detail=" ".join(reasons),
-        usage=filed.receipt.usage,
-    )
-    return (draft, *ended(state, run, failed, now, policy))

@@ -12,7 +12,6 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Policy,
-    Run,
     Task,
     TaskId,
     Usage,
@@ -115,15 +114,15 @@ class Fleet(Protocol):
     held: dict[int | str, ReasonCode]
 
     def spent_today(self, now: int) -> Usage: ...
-    def runs_of_agent(self, agent: AgentName) -> tuple[Run, ...]: ...
     def runs_in_repo(self, repo: int | str) -> int: ...
+    def at_work(self, agent: AgentName) -> int: ...
 
 
 def has_room(fleet: Fleet, agent: Agent, now: int) -> bool:
     """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
     held = agent.draining or agent.unwell or max(agent.parked_until, fleet.paused_until) > now
     available = agent.status is AgentStatus.ONLINE and not held
-    return available and len(fleet.runs_of_agent(agent.name)) < agent.max_concurrency
+    return available and fleet.at_work(agent.name) < agent.max_concurrency
 
 
 def can_do(agent: Agent, lane: Lane) -> bool:

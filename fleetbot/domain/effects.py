@@ -195,7 +195,7 @@ def _notices(
     follows: ev.AnyEvent | None,
 ) -> list[AnyEffect]:
     retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
-    if _is_told_of_the_agent(event, task, follows):
+    if _is_told_otherwise(event, task, follows):
         return []
     match event:
         case ev.TaskAssigned():
@@ -253,12 +253,15 @@ def _notices(
             return []
 
 
-def _is_told_of_the_agent(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
-    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's.
+def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
+    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's,
+    or as the end that follows at once.
 
     A fault of the runner's is a bug, of which each run is told.
     """
     match event:
+        case ev.TaskFailed() | ev.TaskAgentLost() if isinstance(follows, ev.TaskCancelled):
+            return True
         case ev.TaskFailed(reason=reason):
             excused = isinstance(follows, ev.TaskRequeued) and follows.excuse > 0
             return excused and REASONS[reason].owner is not Owner.RUNNER

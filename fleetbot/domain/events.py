@@ -95,6 +95,13 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     reopened_at: int = 0
 
 
+class TaskClosing(Event, frozen=True, tag="task.closing"):
+    """A merge of the run's own work closed the issue: its receipt is heard first, and the task is
+    cancelled for `reason` where the run comes to nothing. None: the issue is open again."""
+
+    reason: ReasonCode | None = None
+
+
 class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
     run: RunId
     receipt: Receipt
@@ -295,6 +302,7 @@ TaskEvent = (
     | TaskAssigned
     | TaskStarted
     | TaskRequeued
+    | TaskClosing
     | ReceiptFiled
     | ReceiptVerified
     | ReceiptRefuted

@@ -209,20 +209,29 @@ def after(task: Task, line: ev.Recorded) -> Task:
             )
         case ev.TaskStarted():
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
+        case ev.TaskClosing(reason=reason):
+            return replace(task, closing=reason, closing_since=line.at if reason else 0)
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt_id):
-            return replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
+            done = replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
+            return _not_closing(done)
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
-        case ev.TaskAgentLost(reason=reason) | ev.TaskCancelled(reason=reason):
+        case ev.TaskAgentLost(reason=reason):
             return replace(task, reason=reason, detail="")
+        case ev.TaskCancelled(reason=reason):
+            return _not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
             return _requeued(task, event, line.at)
         case _:
             return task
+
+
+def _not_closing(task: Task) -> Task:
+    return replace(task, closing=None, closing_since=0)
 
 
 def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:

@@ -45,6 +45,12 @@ TABLE: tuple[Rule, ...] = (
         "not acknowledged in time, the day's budget is used up, or Forgejo shows why nobody can"
         " begin; no attempt is counted",
     ),
+    Rule(
+        (S.ASSIGNED, S.RUNNING),
+        ev.TaskClosing,
+        None,
+        "a merge of its own work closed the issue, or that was taken back",
+    ),
     Rule((S.RUNNING,), ev.ReceiptFiled, None, "verification is on its way"),
     Rule((S.RUNNING,), ev.ReceiptUnknown, None, "a check could not be made; it is tried again"),
     Rule((S.RUNNING,), ev.ReceiptVerified, None, "Forgejo bears the receipt out"),

@@ -244,6 +244,8 @@ class Task(Value, frozen=True):
     `repo_id` is 0 where an old journal knows the name only. `base_problem`: why nobody can start
     from the branch that the issue names. `reopened_at`: when the issue was reopened, by Forgejo's
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
+    `closing`: for what it is cancelled
+    once its run has come to nothing, since `closing_since`.
     """
 
     id: TaskId
@@ -276,6 +278,8 @@ class Task(Value, frozen=True):
     receipt: ReceiptId | None = None
     refuted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    closing: ReasonCode | None = None
+    closing_since: int = 0
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
 
@@ -300,7 +304,11 @@ class Task(Value, frozen=True):
 
 
 class Run(Value, frozen=True):
-    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1."""
+    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1.
+
+    `checked_ms`: so long its receipts were being checked, which is not the agent's time. While one
+    is, the run holds no slot.
+    """
 
     id: RunId
     task: TaskId
@@ -313,6 +321,7 @@ class Run(Value, frozen=True):
     started_at: int = 0
     ended_at: int = 0
     refutations: int = 0
+    checked_ms: int = 0
     receipt: ReceiptId | None = None
     reason: ReasonCode | None = None
     usage: Usage = Usage()
@@ -364,6 +373,7 @@ class Policy(Value, frozen=True):
     recheck_soon_ms: int = 1_000
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
+    verify_ms: int = 24 * 3_600_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ class ReasonCode(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     AGENT_DEREGISTERED = "agent_deregistered"
     RECEIPT_REFUTED = "receipt_refuted"
+    RECEIPT_UNREAD = "receipt_unread"
     USAGE_LIMIT = "usage_limit"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
@@ -71,6 +72,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.LEASE_EXPIRED,
     ReasonCode.AGENT_DEREGISTERED,
     ReasonCode.RECEIPT_REFUTED,
+    ReasonCode.RECEIPT_UNREAD,
     ReasonCode.DAY_BUDGET_EXCEEDED,
     ReasonCode.CANCELLED_BY_USER,
     ReasonCode.ISSUE_CLOSED,
@@ -195,6 +197,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.TASK,
         True,
         "Read the receipt's comment on the issue.",
+    ),
+    _R.RECEIPT_UNREAD: Reason(
+        "the receipt could not be decided in time, as Forgejo did not show what it takes",
+        Owner.TASK,
+        False,
+        "Mend what could not be read, then retry; the pull request stays as it is.",
     ),
     _R.USAGE_LIMIT: Reason(
         "the account's usage limit is reached",

@@ -96,8 +96,12 @@ class FleetState:
         """The agent's runs that have not ended, oldest first."""
         return tuple(self.runs[run] for run in self._live.get(agent, ()))
 
+    def at_work(self, agent: AgentName) -> int:
+        """How many of the agent's runs hold a slot: those whose receipt is being checked do not."""
+        return sum(run.receipt is None for run in self.runs_of_agent(agent))
+
     def runs_in_repo(self, repo: int | str) -> int:
-        """How many are on; `repo` as of `Task.place`."""
+        """How many of its runs hold a slot; `repo` as of `Task.place`."""
         return self._in_repo.get(repo, 0)
 
     def live_runs(self) -> list[Run]:
@@ -245,11 +249,11 @@ class FleetState:
             task = fold.after_run(task, self.runs[live.id])
         self._keep_task(fold.after(task, line))
         if (place := self.tasks[task_id].place) != old.place:
-            self._move(old, place, is_on=live is not None)
+            self._move(old, place, holds_slot=live is not None and live.receipt is None)
 
-    def _move(self, task: Task, place: int | str, *, is_on: bool) -> None:
+    def _move(self, task: Task, place: int | str, *, holds_slot: bool) -> None:
         self._unlist(task)
-        if is_on:
+        if holds_slot:
             self._in_repo[task.place] -= 1
             self._in_repo[place] = self._in_repo.get(place, 0) + 1
 
@@ -284,6 +288,7 @@ class FleetState:
                 self._change(run_id, state=RunState.RUNNING, started_at=line.at)
             case ev.ReceiptFiled(run=run_id, receipt=receipt):
                 self._change(run_id, receipt=receipt.id, usage=receipt.usage)
+                self._count(self.runs[run_id], -1)
                 self._keep_receipt(
                     FiledReceipt(
                         receipt=receipt,
@@ -294,7 +299,7 @@ class FleetState:
                     )
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
-                self._apply_finding(event)
+                self._apply_finding(event, line.at)
             case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
                 self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
@@ -312,7 +317,7 @@ class FleetState:
                     self._end(task.run, line.at, reason=reason)
 
     def _apply_finding(
-        self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
+        self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int
     ) -> None:
         filed = self.receipts[event.receipt]
         checks = filed.checks + 1
@@ -325,9 +330,18 @@ class FleetState:
                 filed = replace(
                     filed, verdict=Verdict.REFUTED, checks=checks, reasons=reasons, unread=()
                 )
-                run = self.runs[event.run]
-                self._change(run.id, receipt=None, refutations=run.refutations + 1)
+                self._refuted(self.runs[event.run], at - filed.filed_at)
         self._keep_receipt(filed)
+
+    def _refuted(self, run: Run, checked_ms: int) -> None:
+        """It holds a slot again, and its time goes on where the receipt had stopped it."""
+        self._change(
+            run.id,
+            receipt=None,
+            refutations=run.refutations + 1,
+            checked_ms=run.checked_ms + checked_ms,
+        )
+        self._count(run, 1)
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)
@@ -355,8 +369,13 @@ class FleetState:
         if run.id in live:
             return  # adopted before
         live[run.id] = None
+        if run.receipt is None:
+            self._count(run, 1)
+
+    def _count(self, run: Run, change: int) -> None:
+        """Of the slots that its repository's runs hold."""
         repo = self.tasks[run.task].place
-        self._in_repo[repo] = self._in_repo.get(repo, 0) + 1
+        self._in_repo[repo] = self._in_repo.get(repo, 0) + change
 
     def _change(self, run_id: RunId, **fields: object) -> None:
         self._keep_run(replace(self.runs[run_id], **fields))
@@ -376,7 +395,8 @@ class FleetState:
         spent = run.usage if usage == _NOTHING else usage
         self._change(run_id, state=RunState.ENDED, ended_at=at, usage=spent, **fields)
         self._live[run.agent].pop(run_id)
-        self._in_repo[self.tasks[run.task].place] -= 1
+        if run.receipt is None:
+            self._count(run, -1)
         self.leases.pop(run_id, None)
         self.used.pop(run_id, None)
         day, before = self._spent

@@ -150,6 +150,11 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         ["failed", "issue_state", "issue_state"],
     ),
     "cancelled": (running, CANCEL, ["cancelled", "issue_state"]),
+    "closing": (
+        running,
+        cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
+        ["issue_state"],
+    ),
     "retried": (failed, cmd.RetryTask(task=T1), ["issue_state"]),
     "registered": (World, an_agent(), []),
     "offline": (lambda: created().later(HOUR), EXPIRE, ["agent_offline"]),

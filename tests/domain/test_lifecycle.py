@@ -41,6 +41,7 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.TaskAssigned(run=R2, agent=A1, attempt=1, branch="fleet/1"),
     ev.TaskStarted(run=R1),
     ev.TaskRequeued(reason=WHY),
+    ev.TaskClosing(reason=WHY),
     ev.ReceiptFiled(run=R1, receipt=a_receipt(C2)),
     ev.ReceiptVerified(run=R1, receipt=C1),
     ev.ReceiptRefuted(run=R1, receipt=C1, reasons=("no",)),

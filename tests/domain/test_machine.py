@@ -145,10 +145,10 @@ class AnyOrder(RuleBasedStateMachine):
         state = self.world.state
         agent = state.agents[event.agent]
         task = state.tasks[state.runs[event.run].task]
-        assert len(state.runs_of_agent(agent.name)) <= agent.max_concurrency
         assert state.runs_in_repo(task.place) <= POLICY.repo_limit
         assert state.repo_hold(task) is None
         assert not task.base_problem
+        assert state.at_work(agent.name) <= agent.max_concurrency
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
         assert not agent.draining
@@ -229,6 +229,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(task=tasks)
     def somebody_cancels(self, task: TaskId) -> None:
         self.ask(cmd.CancelTask(task=task))
+
+    @rule(task=tasks, reason=st.sampled_from([ReasonCode.ISSUE_CLOSED, None]))
+    def a_merge_closes_the_issue(self, task: TaskId, reason: ReasonCode | None) -> None:
+        self.ask(cmd.CloseTask(task=task, reason=reason))
 
     # agents
 
@@ -452,9 +456,16 @@ class AnyOrder(RuleBasedStateMachine):
             assert HOLDING[task.state] is run.state
 
     @invariant()
+    def only_what_is_at_work_is_closing(self) -> None:
+        for task in self.world.state.tasks.values():
+            assert task.closing is None or task.state in HOLDING
+            assert (task.closing is None) == (task.closing_since == 0)
+
+    @invariant()
     def the_counts_agree_with_the_runs(self) -> None:
         state = self.world.state
-        repos = Counter(state.tasks[run.task].place for run in state.live_runs())
+        held = (run for run in state.live_runs() if run.receipt is None)
+        repos = Counter(state.tasks[run.task].place for run in held)
         places = {*repos, *state.repos, *map(str.lower, NAMES)}
         assert all(state.runs_in_repo(place) == repos[place] for place in places)
 

@@ -71,6 +71,7 @@ COMMANDS: dict[str, cmd.Command] = {
     "hold repository": cmd.HoldRepo(7, ReasonCode.REPO_GONE),
     "release repository": cmd.ReleaseRepo(7),
     "move tasks": cmd.MoveTasks(7, (T1,)),
+    "close": cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
     "dispatch": dispatch(run=R2),
     "start": start(),
     "fail": fail(),
@@ -136,6 +137,14 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "hold repository": row(NotFound),
     "release repository": row(NotFound),
     "move tasks": row(NotFound),
+    "close": row(
+        ("task.cancelled",),
+        assigned=("task.closing",),
+        running=("task.closing",),
+        verifying=("task.closing",),
+        completed=NOTHING,
+        cancelled=NOTHING,
+    ),
     "dispatch": row(NOTHING, created=("task.assigned",)),
     "start": row(
         Superseded,
