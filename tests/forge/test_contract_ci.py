@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from fleetbot.forge.errors import ForgeError
+from fleetbot.forge.people import Writers
 from tests.forge.site import Person, Site
 
 BRANCH = "fleet/7-mend-it"
@@ -59,7 +60,7 @@ async def test_what_is_required_and_not_green_cannot_be_merged(
     pull = await bot.forge.create_pull(repo, head=BRANCH, base="main", title="Mend it")
     await ann.forge.create_status(repo, sha, state="success", context="ci/test")
     for state in ("warning", "pending"):
-        await ann.forge.create_status(repo, sha, state=state, context="ci/lint")  # type: ignore[arg-type]  # the literals above
+        await ann.forge.create_status(repo, sha, state=state, context="ci/lint")
         with pytest.raises(ForgeError, match="405"):
             await ann.forge.merge_pull(repo, pull.number, head_sha=sha)
     await ann.forge.create_status(repo, sha, state="success", context="ci/lint")
@@ -105,7 +106,7 @@ async def test_an_administrator_is_told_who_may_write(
 ) -> None:
     eve = await site.person("eve")
     found = await ann.forge.writers(repo, [bot.login.upper(), eve.login, "nobody-at-all"])
-    assert (found.known, found.untold) == ({bot.login}, frozenset())
+    assert found == Writers(known=frozenset({bot.login}))
 
 
 async def test_in_a_persons_repository_everybody_may_know_who_may_write(
@@ -113,7 +114,7 @@ async def test_in_a_persons_repository_everybody_may_know_who_may_write(
 ) -> None:
     eve = await site.person("eve")
     found = await bot.forge.writers(repo, [ann.login, bot.login, eve.login])
-    assert (found.known, found.untold) == ({ann.login, bot.login}, frozenset())
+    assert found == Writers(known=frozenset({ann.login, bot.login}))
 
 
 async def organisation(site: Site, owner: Person) -> tuple[str, str]:
