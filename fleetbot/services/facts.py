@@ -96,6 +96,7 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         head_branch=_head_branch(pull),
         head_sha=pull.head.sha,
         head_repo=pull.head.repo.full_name if pull.head.repo else "",
+        head_repo_id=pull.head.repo_id,
         draft=pull.draft,
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
     )
@@ -211,7 +212,8 @@ async def _verified_trees(client: ForgeClient, expected: Expectation) -> tuple[s
     trees = [earlier.tree for earlier in expected.verified if earlier.tree]
     for head in [earlier.head for earlier in expected.verified if not earlier.tree]:
         try:
-            trees.append(await _tree(client, expected.repo, head))
+            await client.commit(expected.repo, head)
         except ForgeNotFound:
             continue
+        trees.append(await _tree(client, expected.repo, head))
     return tuple(trees)

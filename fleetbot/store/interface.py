@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,
     ReceiptId,
+    Repo,
     Run,
     RunId,
     Task,
@@ -70,12 +72,15 @@ class Store(Protocol):
     def loaded(self) -> bool:
         """Whether appends are taken: since `load`, until one of them fails."""
 
-    async def append(self, change: Change) -> None:
-        """Returns when the change is durable.
+    def submit(self, change: Change) -> asyncio.Future[None]:
+        """A future that is done when the change is durable, in the order of submission.
 
-        Raises `StoreUnavailable` if it is not; then all appends behind it fail too. A caller that
-        is cancelled leaves the transaction alone: its change stands or falls with the others.
+        It fails with `StoreUnavailable` if it is not; then all behind it fail too. To cancel it
+        leaves the transaction alone: its change stands or falls with the others.
         """
+
+    async def append(self, change: Change) -> None:
+        """`submit`, and wait. Raises `StoreUnavailable`."""
 
     async def keep(self, arrival: Arrival) -> bool:
         """Remembers what came in, durably; False if something with its key is known already."""
@@ -95,18 +100,22 @@ class Store(Protocol):
 
     async def task(self, task: TaskId) -> Task | None: ...
 
-    async def task_by_issue(self, repo: str, issue: int) -> Task | None: ...
+    async def task_by_issue(self, repo_id: int, names: Collection[str], issue: int) -> Task | None:
+        """By the repository's id, or by one of its names where the task has no id yet."""
 
     async def tasks(
         self,
         *,
         states: Collection[TaskState] = (),
-        repo: str | None = None,
+        repo: Repo | None = None,
         agent: AgentName | None = None,
         limit: int = 100,
         before: TaskId | None = None,
     ) -> list[Task]:
-        """Newest first; `agent` is that of the task's current run; `before` the last one seen."""
+        """Newest first; `agent` is that of the task's current run; `before` the last one seen.
+
+        `repo`: also what bears its name and has no id yet.
+        """
 
     async def run(self, run: RunId) -> Run | None: ...
 
@@ -135,8 +144,14 @@ class Store(Protocol):
 
     async def arrival(self, key: str) -> Arrival | None: ...
 
-    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
-        """Arrivals that still have a body, oldest first."""
+    async def arrivals_due(self, kind: str, now: int, limit: int = 100) -> list[Arrival]:
+        """Arrivals that still have a body and may be acted on now, those that wait longest first.
+
+        What was put off stands behind what has come in meanwhile.
+        """
+
+    async def next_arrival(self, kind: str) -> int | None:
+        """When `arrivals_due` will have something, which may be past; None if nothing waits."""
 
     async def due(self, now: int, limit: int = 100) -> list[Due]:
         """The first undelivered entry of each destination, where it and the destination are due."""

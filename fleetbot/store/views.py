@@ -8,18 +8,22 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
+from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, Task
 
 _json = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A table beside the journal. The first column is its key, `data` the whole value as JSON."""
+    """A table beside the journal. The first column is its key, `data` the whole value as JSON.
+
+    Columns that are `fixed` never change for a key.
+    """
 
     table: str
     columns: tuple[str, ...]
     row: Callable[[Any], tuple[object, ...]]
+    fixed: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -30,6 +34,7 @@ def _task(task: Task) -> tuple[object, ...]:
     return (
         task.id,
         task.repo,
+        task.repo_id,
         task.issue,
         task.state.value,
         task.run,
@@ -61,7 +66,16 @@ def _agent(agent: Agent) -> tuple[object, ...]:
     return (agent.name, _json.encode(agent).decode())
 
 
-TASKS = View("tasks", ("id", "repo", "issue", "state", "run", "created_at", "data"), _task)
+def _repo(repo: Repo) -> tuple[object, ...]:
+    return (str(repo.id), repo.name, _json.encode(repo).decode())
+
+
+TASKS = View(
+    "tasks",
+    ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "data"),
+    _task,
+    fixed=("issue", "created_at"),
+)
 RUNS = View(
     "runs",
     (
@@ -77,8 +91,12 @@ RUNS = View(
         "data",
     ),
     _run,
+    fixed=("task", "agent", "assigned_at"),
 )
-RECEIPTS = View("receipts", ("id", "task", "filed_at", "data"), _receipt)
+RECEIPTS = View(
+    "receipts", ("id", "task", "filed_at", "data"), _receipt, fixed=("task", "filed_at")
+)
 AGENTS = View("agents", ("name", "data"), _agent)
+REPOS = View("repos", ("id", "name", "data"), _repo)
 
-VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS)}
+VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS, REPOS)}

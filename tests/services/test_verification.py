@@ -9,7 +9,6 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot.devkit.forge import api
-from fleetbot.devkit.forge.state import Access
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Earlier, Expectation, Facts, Rules, Unread, not_shown_yet
@@ -404,13 +403,19 @@ async def test_a_review_of_an_older_commit_says_nothing_of_the_new_head(stage: S
 
 async def test_a_reviewers_rights_that_nobody_tells_hold_the_receipt_up(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
-    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
-    stage.forge.repo(REPO).owner.is_org = True
-    stage.forge.repo(REPO).collaborators[ANN] = Access.READ
-    stage.forge.add_team(ANN, "readers", "read", [ANN])
+    async with ForgeClient(stage.forge.url, given_reader(stage)) as reader:
+        await reader.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
     await stage.verifier.tick()
     [unread] = verdict(stage, receipt).unread
-    assert f"{ANN} requests changes, and Forgejo does not tell whether" in unread
+    assert "reader requests changes, and Forgejo does not tell whether" in unread
+
+
+def given_reader(stage: Stage) -> str:
+    """The token of a member of a team that only reads, as an organisation may have."""
+    token = stage.forge.add_user("reader")
+    stage.forge.repo(REPO).owner.is_org = True
+    stage.forge.add_team(ANN, "readers", "read", ["reader"])
+    return token
 
 
 async def test_an_author_of_whom_nobody_tells_whether_they_may_write_is_not_taken_for_a_writer(
@@ -419,12 +424,8 @@ async def test_an_author_of_whom_nobody_tells_whether_they_may_write_is_not_take
     await stage.issue()
     await stage.hear()
     run = await stage.given_running()
-    stage.forge.add_user("reader")
-    stage.forge.add_collaborator(REPO, "reader", "read")
-    stage.forge.repo(REPO).owner.is_org = True
-    stage.forge.add_team(ANN, "readers", "read", ["reader"])
     await stage.forge.commit(REPO, run.branch, {"hello.txt": "hello\n"}, "Greet", by=BOT)
-    async with ForgeClient(stage.forge.url, stage.forge.add_token("reader")) as reader:
+    async with ForgeClient(stage.forge.url, given_reader(stage)) as reader:
         pull = await reader.create_pull(
             REPO, head=run.branch, base="main", title="Greet", body="Closes #1"
         )
@@ -512,7 +513,7 @@ async def test_a_check_that_hangs_holds_up_no_other(
     await stage.hear()
     run = await stage.given_running()
     pull = await stage.pull_request(run, path="other.txt", body="Closes #3")
-    later = await stage.given_receipt(run, pull, files=("other.txt",))
+    later = await stage.given_receipt(run, pull, path="other.txt")
     verified = asyncio.Event()
     stage.fleet.listen(lambda lines: verified.set())
     stage.verifier.wake()
