@@ -15,7 +15,7 @@ from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.pages import as_edit
 from fleetbot.chat.render import Post
 from fleetbot.chat.rich import Part, bullets, italic, prose, quote, rows, say
-from fleetbot.chat.room import PREFIX, content
+from fleetbot.chat.room import PREFIX, Where, content
 from fleetbot.chat.wording import count, named, span
 from fleetbot.domain.effects import StuckNotice
 from fleetbot.domain.model import Task
@@ -48,15 +48,22 @@ _told: msgspec.json.Decoder[_Told] = msgspec.json.Decoder(_Told)
 class WaitNotices:
     """The sender of what rooms hear of waits; `others` sends everything else.
 
-    `hears(room, repo)`: whether the room is told of the repository.
+    `hears(room, repo)`: whether a room of the settings is told of the repository; `where` tells
+    under which id it goes on now.
     """
 
     def __init__(
-        self, fleet: Fleet, link: Link, hears: Callable[[str, str], bool], others: Sender
+        self,
+        fleet: Fleet,
+        link: Link,
+        hears: Callable[[str, str], bool],
+        where: Where,
+        others: Sender,
     ) -> None:
         self._fleet = fleet
         self._link = link
         self._hears = hears
+        self._where = where
         self._others = others
 
     async def __call__(self, due: Due) -> str:
@@ -65,7 +72,8 @@ class WaitNotices:
             return await self._others(due)
         effect = _effect.decode(due.entry.payload)
         room = due.entry.destination.removeprefix(PREFIX)
-        key = f"stuck:{room}:{effect.reason}:{effect.subject}"
+        address = await self._where(room)
+        key = f"stuck:{address}:{effect.reason}:{effect.subject}"
         before = _decoded(await self._fleet.store.anchor(key))
         tasks = self._waiting_in(room, effect)
         if not tasks and not before:
@@ -74,7 +82,7 @@ class WaitNotices:
         said = content(told.post.body, urgent=told.post.urgent)
         if before:
             said = as_edit(said, before.event)
-        event = await self._link.send(room, said, transaction("outbox", due.entry.id))
+        event = await self._link.send(address, said, transaction("outbox", due.entry.id))
         await self._remember(key, _Told(before.event if before else event, told.text), tasks)
         return event
 
