@@ -28,7 +28,7 @@ from fleetbot.domain.model import (
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
-from fleetbot.domain.waits import FLOW, WaitReason
+from fleetbot.domain.waits import FLOW, SIGNS, WaitReason
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -344,10 +344,12 @@ def _on_forge(
             return [_status(task, state.receipts[receipt_id].receipt, "pending", checking)]
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
             return [show, *_left_pending(task, latest)]
-        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskUnstuck():
+        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
             return []
+        case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
+            return []  # what it waited for does not hold it any more, and that is shown
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []
         case _:
