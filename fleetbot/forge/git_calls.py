@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fleetbot.forge.errors import ForgeNotFound
-from fleetbot.forge.models import Branch, CombinedStatus, Commit, CommitStatus, Compare
+from fleetbot.forge.models import Branch, CombinedStatus, Commit, CommitStatus, Reference
 from fleetbot.forge.transport import PAGE_SIZE, Calls, path_of, repo_path
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
@@ -18,18 +18,24 @@ class GitCalls(Calls):
         params = {"stat": False, "verification": False, "files": True}
         return await self._http.get(Commit, path, params)
 
-    async def compare(self, repo: str, base: str, head: str) -> Compare:
-        """What ``head`` has that ``base`` has not; a file may be named once per commit."""
-        return await self._http.get(
-            Compare, repo_path(repo) + path_of("/compare/{}...{}", base, head)
-        )
-
     async def branch(self, repo: str, name: str) -> Branch | None:
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:
             return await self._http.get(Branch, path)
         except ForgeNotFound:
             return None
+
+    async def refs(self, repo: str, folder: str) -> tuple[Reference, ...]:
+        """The refs below a folder, ``refs/fleet/…``: Forgejo takes it for the beginning of a name.
+
+        Of branches, tags and all others alike; none is a 404 to Forgejo.
+        """
+        path = repo_path(repo) + path_of("/git/{}", folder).replace("%2F", "/")
+        try:
+            found = await self._http.get(tuple[Reference, ...], path)
+        except ForgeNotFound:
+            return ()
+        return tuple(one for one in found if one.ref.startswith(f"{folder}/"))
 
     async def create_status(
         self,
@@ -50,11 +56,6 @@ class GitCalls(Calls):
         }
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return await self._http.call(CommitStatus, "POST", path, json=body)
-
-    async def statuses(self, repo: str, sha: str) -> list[CommitStatus]:
-        """Every status ever set, in no promised order."""
-        path = repo_path(repo) + path_of("/statuses/{}", sha)
-        return [status async for status in self._http.pages(CommitStatus, path)]
 
     async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
         """The latest status of each context and what they amount to (``state`` "" for none).

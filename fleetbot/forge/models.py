@@ -15,6 +15,7 @@ import msgspec
 
 T = TypeVar("T")
 
+WRITERS = frozenset({"write", "admin", "owner"})  # permissions with which one may write
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
 
 
@@ -46,6 +47,14 @@ class Label(Object, frozen=True):
     exclusive: bool = False
 
 
+class Rights(Object, frozen=True):
+    """What the account that asks may do with a repository."""
+
+    admin: bool = False
+    push: bool = False
+    pull: bool = False
+
+
 class Repository(Object, frozen=True):
     full_name: str
     id: int = 0
@@ -58,6 +67,7 @@ class Repository(Object, frozen=True):
     private: bool = False
     empty: bool = False
     archived: bool = False
+    permissions: Rights | None = None
 
 
 class RepositoryMeta(Object, frozen=True):
@@ -96,6 +106,10 @@ class Issue(Object, frozen=True):
     repository: RepositoryMeta | None = None
 
     @property
+    def author(self) -> str:
+        return _login(self.user)
+
+    @property
     def label_names(self) -> frozenset[str]:
         return frozenset(label.name for label in self.labels)
 
@@ -113,6 +127,10 @@ class Comment(Object, frozen=True):
     pull_request_url: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+    @property
+    def author(self) -> str:
+        return _login(self.user)
 
 
 class PullBranch(Object, frozen=True):
@@ -146,6 +164,21 @@ class PullRequest(Object, frozen=True):
     updated_at: datetime | None = None
     merged_at: datetime | None = None
     closed_at: datetime | None = None
+
+    @property
+    def author(self) -> str:
+        return _login(self.user)
+
+    @property
+    def head_branch(self) -> str:
+        """Its name is in the label, also when the branch is gone."""
+        gone = self.head.ref == f"refs/pull/{self.number}/head"
+        return self.head.label if gone else self.head.ref
+
+    def joins(self, head: str, base: str) -> bool:
+        """Whether it is of these two branches; anybody's fork may have one of the same name."""
+        within = self.head.repo_id == self.base.repo_id
+        return within and (self.head_branch, self.base.ref) == (head, base)
 
 
 class Review(Object, frozen=True):
@@ -211,12 +244,6 @@ class Commit(Object, frozen=True):
     files: tuple[CommitFile, ...] = ()
 
 
-class Compare(Object, frozen=True):
-    total_commits: int = 0
-    commits: tuple[Commit, ...] = ()
-    files: tuple[CommitFile, ...] = ()
-
-
 class PayloadSignature(Object, frozen=True):
     name: str = ""
     email: str = ""
@@ -243,6 +270,17 @@ class Branch(Object, frozen=True):
     protected: bool = False
 
 
+class GitObject(Object, frozen=True):
+    sha: str
+
+
+class Reference(Object, frozen=True):
+    """``ref`` is the full name."""
+
+    ref: str
+    object: GitObject
+
+
 class CommitStatus(Object, frozen=True):
     """``status``: pending, success, error, failure or warning."""
 
@@ -264,16 +302,6 @@ class CombinedStatus(Object, frozen=True):
     statuses: tuple[CommitStatus, ...] = ()
 
 
-class Hook(Object, frozen=True):
-    """``config`` never holds the secret; ``events`` are not valid as input again."""
-
-    id: int
-    type: str = ""
-    active: bool = False
-    config: dict[str, str] = {}
-    events: tuple[str, ...] = ()
-
-
 class Permission(Object, frozen=True):
     """``permission``: none, read, write, admin or owner."""
 
@@ -282,9 +310,19 @@ class Permission(Object, frozen=True):
     user: User | None = None
 
 
-class ApiSettings(Object, frozen=True):
-    max_response_items: int = 50
-    default_paging_num: int = 30
+class Team(Object, frozen=True):
+    """A team of an organisation; what its members may do with each part of a repository."""
+
+    permission: str = "none"
+    units: tuple[str, ...] = ()
+    units_map: dict[str, str] = {}
+
+    @property
+    def may_write(self) -> bool:
+        if self.permission in ("admin", "owner"):
+            return True
+        modes = self.units_map or dict.fromkeys(self.units, self.permission)
+        return modes.get("repo.code") in WRITERS
 
 
 class Version(Object, frozen=True):
@@ -294,6 +332,11 @@ class Version(Object, frozen=True):
     def is_forgejo(self) -> bool:
         """Forgejo names the Gitea release it is compatible with; Gitea does not."""
         return "+gitea-" in self.version
+
+
+def _login(user: User | None) -> str:
+    """Empty where the account is gone."""
+    return user.login if user else ""
 
 
 def convert(data: Any, kind: type[T]) -> T:

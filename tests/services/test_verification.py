@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot.devkit.forge import api
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread, not_shown_yet
-from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import ChangedFile, CommitStatus, Review, User
 from fleetbot.services.verification import ci_of, gather, standing_reviews
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
@@ -343,7 +343,7 @@ async def test_a_task_that_is_asked_for_again_is_not_done_by_what_was_there(stag
 
 async def test_a_strangers_review_holds_nothing_up(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
-    async with ForgeClient(stage.forge.url, stage.forge.add_user("eve")) as eve:
+    async with ForgeUser(stage.forge.url, stage.forge.add_user("eve")) as eve:
         await eve.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
     await stage.verifier.tick()
     assert verdict(stage, receipt).verdict is Verdict.VERIFIED
