@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Run, Task, TaskId, Usage
+from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Repo, Run, Task, TaskId, Usage
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
@@ -61,6 +61,10 @@ class NoticeKind(StrEnum):
     AGENT_WELL = "agent_well"
     FLEET_PAUSED = "fleet_paused"
     FLEET_RESUMED = "fleet_resumed"
+    TASK_HELD = "task_held"
+    REPO_RENAMED = "repo_renamed"
+    REPO_HELD = "repo_held"
+    REPO_RELEASED = "repo_released"
 
 
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
@@ -97,7 +101,18 @@ class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
     spent: Usage = Usage()
 
 
-AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNotice | FleetNotice
+class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
+    """`was`: the name before, of one that was renamed; `reason` and `detail` why it is held."""
+
+    notice: NoticeKind
+    repo: str
+    was: str = ""
+    reason: ReasonCode | None = None
+    detail: str = ""
+
+
+Notice = TaskNotice | AgentNotice | FleetNotice | RepoNotice
+AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | Notice
 
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
@@ -111,6 +126,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
         return _of_agent(state.agents[AgentName(key)], line.event)
+    if kind == "repo":
+        return _of_repo(state.repos[int(key)], line.event)
     task = state.tasks[TaskId(key)]
     run = state.runs.get(task.run) if task.run else None
     if run:
@@ -157,6 +174,19 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
             return [FleetNotice(notice=NoticeKind.FLEET_RESUMED)]
 
 
+def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
+    match event:
+        case ev.RepoRenamed(was=was) if was.lower() != repo.name.lower():
+            return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
+        case ev.RepoHeld(reason=reason, detail=detail):
+            kind = NoticeKind.REPO_HELD
+            return [RepoNotice(notice=kind, repo=repo.name, reason=reason, detail=detail)]
+        case ev.RepoReleased():
+            return [RepoNotice(notice=NoticeKind.REPO_RELEASED, repo=repo.name)]
+        case _:
+            return []
+
+
 def _notices(
     event: ev.AnyEvent,
     task: Task,
@@ -165,7 +195,7 @@ def _notices(
     follows: ev.AnyEvent | None,
 ) -> list[AnyEffect]:
     retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
-    if _is_told_of_the_agent(event, task, follows):
+    if _is_told_otherwise(event, task, follows):
         return []
     match event:
         case ev.TaskAssigned():
@@ -214,18 +244,24 @@ def _notices(
                     retry_at=retry_at,
                 )
             ]
+        case ev.TaskBased(problem=problem) if problem:
+            kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
+            return [TaskNotice(notice=kind, task=task, reason=reason, detail=problem)]
         case ev.TaskCancelled(reason=reason):
             return [TaskNotice(notice=NoticeKind.CANCELLED, task=task, run=run, reason=reason)]
         case _:
             return []
 
 
-def _is_told_of_the_agent(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
-    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's.
+def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
+    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's,
+    or as the end that follows at once.
 
     A fault of the runner's is a bug, of which each run is told.
     """
     match event:
+        case ev.TaskFailed() | ev.TaskAgentLost() if isinstance(follows, ev.TaskCancelled):
+            return True
         case ev.TaskFailed(reason=reason):
             excused = isinstance(follows, ev.TaskRequeued) and follows.excuse > 0
             return excused and REASONS[reason].owner is not Owner.RUNNER
@@ -254,7 +290,7 @@ def _on_forge(
             refuted = _status(task, filed.receipt.head, "failure", "The receipt does not hold")
             assert run is not None  # as above
             return [refuted, ReceiptComment(task=task, run=run, receipt=filed), show]
-        case ev.ReceiptUnknown() | ev.TaskEdited():
+        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []
@@ -269,7 +305,6 @@ def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
 
 
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
-Notice = TaskNotice | AgentNotice | FleetNotice
 
 
 def destination(effect: ForgeEffect) -> str:

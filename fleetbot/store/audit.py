@@ -14,7 +14,7 @@ from fleetbot.domain.events import AnyEvent, Recorded, decode, event_type
 from fleetbot.domain.state import FleetState
 from fleetbot.store.interface import Store
 from fleetbot.store.records import GENESIS, JournalLine, Models, link
-from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
+from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _PAGE = 5000
 _ENOUGH = 50
@@ -62,6 +62,7 @@ async def rebuild(store: Store) -> int:
         runs=state.runs.values(),
         agents=state.agents.values(),
         receipts=state.receipts.values(),
+        repos=state.repos.values(),
     )
     await store.replace_models(models)
     return state.seq
@@ -72,6 +73,7 @@ def _models(state: FleetState) -> Iterator[tuple[View, Mapping[Any, Any]]]:
     yield RUNS, state.runs
     yield RECEIPTS, state.receipts
     yield AGENTS, state.agents
+    yield REPOS, {str(repo.id): repo for repo in state.repos.values()}
 
 
 async def _fold(store: Store, state: FleetState) -> list[Problem]:

@@ -17,6 +17,7 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
+    Repo,
     Run,
     RunId,
     Task,
@@ -33,7 +34,7 @@ class Arrival(Row, frozen=True):
 
     `body` is what is still to be acted on; None when the change that records the arrival also deals
     with it. `answer` is what a second arrival with the same key is told. `meta` is small, e.g. the
-    type of a webhook event.
+    type of a webhook event. It is acted on from `due_at` on; `tries` have failed before.
     """
 
     key: str
@@ -42,6 +43,16 @@ class Arrival(Row, frozen=True):
     body: bytes | None = None
     answer: bytes | None = None
     meta: str = ""
+    due_at: int = 0
+    tries: int = 0
+
+
+class PutOff(Row, frozen=True):
+    """An arrival could not be acted on: not before `due_at`, after so many `tries`."""
+
+    key: str
+    due_at: int
+    tries: int
 
 
 class Handled(Row, frozen=True):
@@ -157,9 +168,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     agents: tuple[Agent, ...] = ()
     receipts: tuple[FiledReceipt, ...] = ()
+    repos: tuple[Repo, ...] = ()
     outbox: tuple[OutboxEntry, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
     handled: tuple[Handled, ...] = ()
+    put_off: tuple[PutOff, ...] = ()
     delivered: tuple[Delivered, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     anchors: tuple[Anchor, ...] = ()
@@ -167,7 +180,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What memory starts from: open tasks with their runs and receipts, and all agents.
+    """What memory starts from: open tasks with their runs and receipts, all agents and
+    repositories.
 
     `fleet` is the last line of the fleet's own stream.
     """
@@ -178,6 +192,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     receipts: tuple[FiledReceipt, ...]
     agents: tuple[Agent, ...]
+    repos: tuple[Repo, ...] = ()
 
 
 class UsageBy(StrEnum):
@@ -242,3 +257,4 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
     runs: Collection[Run]
     agents: Collection[Agent]
     receipts: Collection[FiledReceipt]
+    repos: Collection[Repo] = ()
