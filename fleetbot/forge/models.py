@@ -244,24 +244,10 @@ class Commit(Object, frozen=True):
     files: tuple[CommitFile, ...] = ()
 
 
-class PayloadSignature(Object, frozen=True):
-    name: str = ""
-    email: str = ""
-    username: str = ""
-
-
 class PayloadCommit(Object, frozen=True):
-    """The commit form of pushes and branches; its hash is ``id``."""
+    """The commit form of branches; its hash is ``id``."""
 
     id: str
-    message: str = ""
-    url: str = ""
-    author: PayloadSignature = PayloadSignature()
-    committer: PayloadSignature = PayloadSignature()
-    timestamp: datetime | None = None
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    modified: tuple[str, ...] = ()
 
 
 class Branch(Object, frozen=True):
