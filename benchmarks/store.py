@@ -22,7 +22,9 @@ from typing import Literal
 from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
 from fleetbot.domain.state import task_stream
-from fleetbot.store.journal import INSERT_EVENT, upsert
+from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store.insert import upsert
+from fleetbot.store.journal import EVENTS
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import GENESIS, Change, link
 from fleetbot.store.sqlite import SqliteStore
@@ -82,9 +84,9 @@ def rows(changes: Iterable[Change]) -> list[tuple[Row, Row]]:
         (line,), (task,) = change.events, change.tasks
         data = encode(line.event)
         place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
-        previous = link(previous, *place, data)
+        previous = link(previous, *place, data, SCHEMA)
         kind = event_type(line.event)
-        event = (*place[:3], kind, *place[3:], data.decode(), previous)
+        event = (*place[:3], kind, *place[3:], data.decode(), previous, SCHEMA)
         prepared.append((event, TASKS.row(task)))
     return prepared
 
@@ -92,11 +94,11 @@ def rows(changes: Iterable[Change]) -> list[tuple[Row, Row]]:
 def raw(path: Path, prepared: Sequence[tuple[Row, Row]]) -> float:
     """Transitions per second of a commit each, `synchronous=FULL`."""
     database = connect(path, "journal_mode = WAL", "synchronous = FULL", "cache_size = -16000")
-    upsert_task = upsert(TASKS.table, TASKS.columns)
+    insert_event, upsert_task = EVENTS.single, upsert(TASKS.table, TASKS.columns).single
     started = time.perf_counter()
     for event, task in prepared:
         database.execute("BEGIN IMMEDIATE")
-        database.execute(INSERT_EVENT, event)
+        database.execute(insert_event, event)
         database.execute(upsert_task, task)
         database.execute("COMMIT")
     elapsed = time.perf_counter() - started

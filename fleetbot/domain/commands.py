@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import (
@@ -177,7 +178,7 @@ class AskPerson:
     ask: str
     kind: AskKind
     title: str
-    request: str
+    request: dict[str, Any]
     options: tuple[str, ...]
     expires_at: int
 

@@ -12,7 +12,19 @@ import msgspec
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Repo, Run, Task, TaskId, Usage
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    FiledReceipt,
+    Receipt,
+    ReceiptId,
+    Repo,
+    Run,
+    Task,
+    TaskId,
+    Usage,
+    Verdict,
+)
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
@@ -37,10 +49,14 @@ class ReceiptComment(Effect, frozen=True, kw_only=True, tag="receipt_comment"):
 
 
 class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
-    """`state` is pending, success or failure, as Forgejo knows them."""
+    """What we say of a commit that was found to be the head of the run's own pull request.
+
+    `state` is pending, success, failure or error, as Forgejo knows them. `receipt`: whose it is.
+    """
 
     repo: str
     sha: str
+    receipt: ReceiptId = ReceiptId("")
     state: str
     description: str
     target_url: str
@@ -278,18 +294,22 @@ def _on_forge(
     pull = latest.receipt.pull_request if latest else None
     show: AnyEffect = ShowOnIssue(task=task, run=run, pull_request=pull)
     match event:
-        case ev.ReceiptFiled(receipt=receipt):
-            return [show, _status(task, receipt.head, "pending", "Checking the agent's receipt")]
         case ev.ReceiptVerified(receipt=receipt_id):
             filed = state.receipts[receipt_id]
-            verified = _status(task, filed.receipt.head, "success", "The receipt holds")
             assert run is not None  # a receipt belongs to the current run
-            return [verified, ReceiptComment(task=task, run=run, receipt=filed)]
-        case ev.ReceiptRefuted(receipt=receipt_id):
+            comment = ReceiptComment(task=task, run=run, receipt=filed)
+            return [_status(task, filed.receipt, "success", "The receipt holds"), comment]
+        case ev.ReceiptRefuted(receipt=receipt_id, own_head=own_head):
             filed = state.receipts[receipt_id]
-            refuted = _status(task, filed.receipt.head, "failure", "The receipt does not hold")
             assert run is not None  # as above
-            return [refuted, ReceiptComment(task=task, run=run, receipt=filed), show]
+            refuted = _status(task, filed.receipt, "failure", "The receipt does not hold")
+            comment = ReceiptComment(task=task, run=run, receipt=filed)
+            return [*([refuted] if own_head else []), comment, show]
+        case ev.ReceiptUnknown(receipt=receipt_id, own_head=True):
+            checking = "Checking the agent's receipt"
+            return [_status(task, state.receipts[receipt_id].receipt, "pending", checking)]
+        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
+            return [show, *_left_pending(task, latest)]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
@@ -298,9 +318,22 @@ def _on_forge(
             return [show]
 
 
-def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
+def _left_pending(task: Task, latest: FiledReceipt | None) -> list[AnyEffect]:
+    """A status that said that a receipt was being checked, and nobody will any more."""
+    if latest is None or latest.verdict is not Verdict.PENDING or not latest.own_head:
+        return []
+    why = REASONS[task.reason].text if task.reason else "the run has ended"
+    return [_status(task, latest.receipt, "error", f"The receipt was not decided: {why}")]
+
+
+def _status(task: Task, receipt: Receipt, state: str, description: str) -> CommitStatus:
     return CommitStatus(
-        repo=task.repo, sha=sha, state=state, description=description, target_url=task.url
+        repo=task.repo,
+        sha=receipt.head,
+        receipt=receipt.id,
+        state=state,
+        description=description,
+        target_url=task.url,
     )
 
 
@@ -321,7 +354,7 @@ def collapse(effect: AnyEffect) -> str | None:
     match effect:
         case ShowOnIssue():
             return "state"
-        case CommitStatus():
-            return "status"
+        case CommitStatus(receipt=receipt):
+            return f"status:{receipt}" if receipt else "status"
         case _:
             return None

@@ -1,7 +1,8 @@
 """The lines of the journal. An event is a fact: immutable, named in the past, complete in itself.
 
-The tag of each type is its name in the journal. A change of shape bumps `SCHEMA` and adds an upcast
-in `decode`, so that old lines stay readable for ever.
+The tag of each type is its name in the journal. A new field has a default, and changes nothing for
+old lines; any other change of shape raises `upcasts.SCHEMA` and adds an upcast there, so that old
+lines stay readable for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Evidence,
     Receipt,
     ReceiptId,
     RunId,
@@ -22,8 +24,7 @@ from fleetbot.domain.model import (
     Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
-
-SCHEMA = 1
+from fleetbot.domain.upcasts import SCHEMA, upcast
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -108,37 +109,47 @@ class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
 
 
 class ReceiptVerified(Event, frozen=True, tag="receipt.verified"):
+    """`evidence`: what Forgejo showed; None in lines of before it was kept."""
+
     run: RunId
     receipt: ReceiptId
+    evidence: Evidence | None = None
 
 
 class ReceiptRefuted(Event, frozen=True, tag="receipt.refuted"):
-    """`final`: the run's last chance is gone."""
+    """`final`: the run's last chance is gone. `own_head`: its commit is or was the head of the
+    run's own pull request."""
 
     run: RunId
     receipt: ReceiptId
     reasons: tuple[str, ...]
     final: bool = False
+    own_head: bool = False
 
 
 class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
-    """A check could not be made; it is tried again at `check_at`."""
+    """A check could not be made; it is tried again at `check_at`. `own_head`: it was found, for the
+    first time, that its commit is the head of the run's own pull request."""
 
     run: RunId
     receipt: ReceiptId
     unread: tuple[str, ...]
     check_at: int
+    own_head: bool = False
 
 
 class RunAsked(Event, frozen=True, tag="run.asked"):
-    """The agent program waits for a person until `expires_at` (epoch ms)."""
+    """The agent program waits for a person until `expires_at` (epoch ms).
+
+    `request` is the program's whole request, secrets masked.
+    """
 
     run: RunId
     ask: str
     kind: AskKind
     title: str
     expires_at: int
-    request: str = "{}"
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: tuple[str, ...] = ()
 
 
@@ -367,5 +378,12 @@ def encode(event: AnyEvent) -> bytes:
     return _encoder.encode(event)
 
 
-def decode(data: bytes | str) -> AnyEvent:
-    return _decoder.decode(data)
+def decode(data: bytes | str, schema: int = SCHEMA) -> AnyEvent:
+    """The event of a line that was written with `schema`.
+
+    Raises `msgspec.DecodeError` if it is none, also where only a newer fleetbot could read it.
+    """
+    if schema == SCHEMA:
+        return _decoder.decode(data)
+    event: AnyEvent = msgspec.convert(upcast(msgspec.json.decode(data), schema), AnyEvent)
+    return event

@@ -12,7 +12,10 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Ask,
+    Evidence,
     Excuse,
+    FiledReceipt,
+    Message,
     Repo,
     Run,
     RunState,
@@ -20,6 +23,7 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
+    Verdict,
     add_usage,
 )
 
@@ -55,20 +59,64 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
     )
 
 
-def asked(event: ev.RunAsked, at: int) -> Ask:
+def after_words(run: Run, line: ev.Recorded) -> Run:
+    """The run after a word between it and people.
+
+    What is answered, and what was heard, is let go of: the line has it.
+    """
+    match line.event:
+        case ev.RunAsked() as event:
+            return replace(run, asks=(*run.asks, _asked(event, line)))
+        case ev.RunAnswered() as event:
+            return replace(run, asks=tuple(_answered(a, event, line.seq) for a in run.asks))
+        case ev.RunMessaged(message=message, text=text):
+            said = Message(id=message, text=text, said=line.seq)
+            return replace(run, messages=(*run.messages, said))
+        case ev.RunMessageTaken() as event:
+            return replace(run, messages=tuple(_taken(m, event) for m in run.messages))
+        case _:
+            return run
+
+
+def _asked(event: ev.RunAsked, line: ev.Recorded) -> Ask:
     return Ask(
         id=event.ask,
         kind=event.kind,
         title=event.title,
-        request=event.request,
         options=event.options,
-        asked_at=at,
+        asked_at=line.at,
         expires_at=event.expires_at,
+        asked=line.seq,
     )
 
 
-def answered(ask: Ask, event: ev.RunAnswered) -> Ask:
-    return replace(ask, behavior=event.behavior, text=event.text, expired=event.expired)
+def _answered(ask: Ask, event: ev.RunAnswered, seq: int) -> Ask:
+    if ask.id != event.ask:
+        return ask
+    answer = {"behavior": event.behavior, "expired": event.expired, "answered": seq}
+    return replace(ask, title="", options=(), **answer)
+
+
+def _taken(message: Message, event: ev.RunMessageTaken) -> Message:
+    if message.id != event.message:
+        return message
+    heard = event.taken is Taken.DELIVERED
+    return replace(message, taken=event.taken, text="" if heard else message.text)
+
+
+def verified(filed: FiledReceipt, evidence: Evidence | None) -> FiledReceipt:
+    own_head = filed.own_head or evidence is not None
+    return replace(filed, verdict=Verdict.VERIFIED, unread=(), own_head=own_head, evidence=evidence)
+
+
+def refuted(filed: FiledReceipt, event: ev.ReceiptRefuted) -> FiledReceipt:
+    return replace(
+        filed,
+        verdict=Verdict.REFUTED,
+        reasons=event.reasons,
+        unread=(),
+        own_head=event.own_head,
+    )
 
 
 def after_run(task: Task, run: Run) -> Task:

@@ -1,4 +1,8 @@
-"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds."""
+"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds.
+
+They have no limits: what was kept must always be read again, sums too. What comes in is limited
+where it comes in, by `wire`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ import re
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from functools import reduce
-from typing import Annotated, NewType
+from typing import NewType
 
 import msgspec
-from msgspec import Meta
 
 from fleetbot.domain.reasons import ReasonCode
 
@@ -21,9 +24,6 @@ ReceiptId = NewType("ReceiptId", str)
 AGENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+#-]{0,39}\Z")
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}\Z")
-
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TaskState(StrEnum):
@@ -90,12 +90,12 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Usage(Value, frozen=True):
-    """Tokens and money of one run; `cost_usd` is None where the program does not tell."""
+    """Tokens and money of a run, or of many; `cost_usd` is None where no program tells."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cached_tokens: Count = 0
-    cost_usd: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
 
 
 class Budget(Value, frozen=True):
@@ -109,27 +109,32 @@ class Budget(Value, frozen=True):
         return self.usd > 0 or self.tokens > 0
 
 
-class Ask(Value, frozen=True):
-    """A question of a run to a person. `request` is the program's whole request as JSON, masked."""
+class Ask(Value, frozen=True, kw_only=True):
+    """A question of a run to a person; `title` and `options` only while it waits for one.
+
+    What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
+    `expired`: nobody answered in time.
+    """
 
     id: str
     kind: AskKind
-    title: str
-    request: str
-    options: tuple[str, ...]
+    title: str = ""
+    options: tuple[str, ...] = ()
     asked_at: int
     expires_at: int
     behavior: Behavior | None = None
-    text: str = ""
     expired: bool = False
+    asked: int = 0
+    answered: int = 0
 
 
 class Message(Value, frozen=True):
-    """Something a person says to a run."""
+    """Something a person says to a run; once it was heard, its `text` is only in line `said`."""
 
     id: str
-    text: str
+    text: str = ""
     taken: Taken | None = None
+    said: int = 0
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:
@@ -168,8 +173,41 @@ class Receipt(Value, frozen=True):
     usage: Usage = Usage()
 
 
+class ContextState(Value, frozen=True):
+    """A CI context and its newest state, in Forgejo's word."""
+
+    name: str
+    state: str
+
+
+class Evidence(Value, frozen=True):
+    """What Forgejo showed of a receipt that held, at `checked_at`.
+
+    `tree` is the head's; `files` and `commits` are counts. `ci`: none, pending, red, green or
+    unread; `contexts` are the first of `context_count`. `notes`: what people should know besides.
+    """
+
+    head: str
+    tree: str = ""
+    base: str = ""
+    author: str = ""
+    merged: bool = False
+    files: int = 0
+    commits: int = 0
+    approved_by: tuple[str, ...] = ()
+    ci: str = ""
+    contexts: tuple[ContextState, ...] = ()
+    context_count: int = 0
+    notes: tuple[str, ...] = ()
+    checked_at: int = 0
+
+
 class FiledReceipt(Value, frozen=True):
-    """A receipt with its history: whose it is and what became of it."""
+    """A receipt with its history: whose it is and what became of it.
+
+    `own_head`: its commit was found to be the head of the run's own pull request, so that a status
+    was set on it.
+    """
 
     receipt: Receipt
     task: TaskId
@@ -180,6 +218,8 @@ class FiledReceipt(Value, frozen=True):
     unread: tuple[str, ...] = ()
     checks: int = 0
     check_at: int = 0
+    own_head: bool = False
+    evidence: Evidence | None = None
 
 
 class Traits(Value, frozen=True):

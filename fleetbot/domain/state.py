@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
 from fleetbot.domain import fold
 from fleetbot.domain.budget import day_of, most
-from fleetbot.domain.dispatch import ReadyQueue
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
-    Message,
     ReceiptId,
     Repo,
     Run,
@@ -25,10 +23,10 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     Usage,
-    Verdict,
     add_usage,
     sum_usage,
 )
+from fleetbot.domain.queue import ReadyQueue
 from fleetbot.domain.reasons import ReasonCode
 
 FLEET_STREAM = "fleet"
@@ -87,6 +85,8 @@ class FleetState:
         self.paused_until = 0
         self._fleet_version = 0
         self._spent = (0, Usage())  # by runs that ended on the day of this number
+        self._runs_of: dict[TaskId, dict[RunId, None]] = {}
+        self._receipts_of: dict[TaskId, dict[ReceiptId, None]] = {}
         self._live: dict[AgentName, dict[RunId, None]] = {}
         self._in_repo: dict[int | str, int] = {}
         self._changed = Changed()
@@ -191,11 +191,11 @@ class FleetState:
         for agent in agents:
             self.agents[agent.name] = agent
         for receipt in receipts:
-            self.receipts[receipt.receipt.id] = receipt
+            self._keep_receipt(receipt)
         for task in tasks:
             self._keep_task(task)
         for run in runs:
-            self.runs[run.id] = run
+            self._keep_run(run)
             if run.state is not RunState.ENDED:
                 self._occupy(run)
 
@@ -205,15 +205,15 @@ class FleetState:
             self._apply_fleet(line)
         self._spent = (day_of(now), spent)
 
-    def forget(self, tasks: Collection[TaskId]) -> None:
+    def forget(self, tasks: Iterable[TaskId]) -> None:
         """Let go of closed tasks; the store keeps them."""
         for task in tasks:
             old = self.tasks.pop(task)
             self._unlist(old)
-        for run in [r for r in self.runs.values() if r.task in tasks]:
-            del self.runs[run.id]
-        for receipt in [r for r in self.receipts.values() if r.task in tasks]:
-            del self.receipts[receipt.receipt.id]
+            for run in self._runs_of.pop(task, ()):
+                del self.runs[run]
+            for receipt in self._receipts_of.pop(task, ()):
+                del self.receipts[receipt]
 
     # the fold
 
@@ -262,8 +262,7 @@ class FleetState:
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id
-        if task.is_ready:
-            self.queue.push(task, task.updated_at)
+        self.queue.keep(task, task.updated_at)
 
     def _unlist(self, task: Task) -> None:
         if self.by_issue.get((task.place, task.issue)) == task.id:
@@ -301,10 +300,8 @@ class FleetState:
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event, line.at)
-            case (
-                ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as event
-            ):
-                self._apply_words(event, line.at)
+            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
+                self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
             case (
@@ -319,40 +316,19 @@ class FleetState:
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
 
-    def _apply_words(
-        self,
-        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken,
-        at: int,
-    ) -> None:
-        run = self.runs[event.run]
-        match event:
-            case ev.RunAsked():
-                self._change(run.id, asks=(*run.asks, fold.asked(event, at)))
-            case ev.RunAnswered():
-                asks = tuple(fold.answered(a, event) if a.id == event.ask else a for a in run.asks)
-                self._change(run.id, asks=asks)
-            case ev.RunMessaged(message=message, text=text):
-                self._change(run.id, messages=(*run.messages, Message(id=message, text=text)))
-            case ev.RunMessageTaken(message=message, taken=taken):
-                messages = tuple(
-                    replace(m, taken=taken) if m.id == message else m for m in run.messages
-                )
-                self._change(run.id, messages=messages)
-
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int
     ) -> None:
         filed = self.receipts[event.receipt]
-        checks = filed.checks + 1
+        filed = replace(filed, checks=filed.checks + 1)
         match event:
-            case ev.ReceiptVerified():
-                filed = replace(filed, verdict=Verdict.VERIFIED, checks=checks, unread=())
+            case ev.ReceiptVerified(evidence=evidence):
+                filed = fold.verified(filed, evidence)
             case ev.ReceiptUnknown(unread=unread, check_at=check_at):
-                filed = replace(filed, checks=checks, unread=unread, check_at=check_at)
-            case ev.ReceiptRefuted(reasons=reasons):
-                filed = replace(
-                    filed, verdict=Verdict.REFUTED, checks=checks, reasons=reasons, unread=()
-                )
+                own_head = filed.own_head or event.own_head
+                filed = replace(filed, unread=unread, check_at=check_at, own_head=own_head)
+            case ev.ReceiptRefuted():
+                filed = fold.refuted(filed, event)
                 self._refuted(self.runs[event.run], at - filed.filed_at)
         self._keep_receipt(filed)
 
@@ -405,10 +381,12 @@ class FleetState:
 
     def _keep_run(self, run: Run) -> None:
         self.runs[run.id] = run
+        self._runs_of.setdefault(run.task, {})[run.id] = None
         self._changed.runs[run.id] = None
 
     def _keep_receipt(self, filed: FiledReceipt) -> None:
         self.receipts[filed.receipt.id] = filed
+        self._receipts_of.setdefault(filed.task, {})[filed.receipt.id] = None
         self._changed.receipts[filed.receipt.id] = None
 
     def _end(self, run_id: RunId, at: int, usage: Usage = _NOTHING, **fields: object) -> None:

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from fleetbot.forge.models import Comment, Issue
-from fleetbot.forge.transport import Calls, path_of, repo_path
+from fleetbot.forge.models import Comment, Issue, TimelineEntry
+from fleetbot.forge.transport import Calls, Page, path_of, repo_path
 
 State = Literal["open", "closed"]
 _MARK = "<!-- fleetbot "
@@ -62,6 +62,16 @@ class IssueCalls(Calls):
             if issue.label_names.issuperset(labels):
                 yield issue
 
+    async def changed_issues(self, repo: str, since: datetime, page: int = 1) -> Page[Issue]:
+        """Issues of any state updated at or after ``since``, the longest ago first, by pages."""
+        params = {
+            "state": "all",
+            "type": "issues",
+            "since": since.isoformat(),
+            "sort": "leastupdate",
+        }
+        return await self._http.page(Issue, repo_path(repo) + "/issues", params, page)
+
     async def issue(self, repo: str, number: int) -> Issue:
         return await self._http.get(Issue, repo_path(repo) + path_of("/issues/{}", number))
 
@@ -106,6 +116,18 @@ class IssueCalls(Calls):
         }
         path = repo_path(repo) + path_of("/issues/{}", number)
         return await self._http.call(Issue, "PATCH", path, json=_given(given))
+
+    async def timeline(
+        self, repo: str, number: int, *, since: datetime | None = None
+    ) -> list[TimelineEntry]:
+        """What happened to an issue, oldest first, ``since`` inclusive.
+
+        The total that Forgejo names here is that of the page.
+        """
+        path = repo_path(repo) + path_of("/issues/{}/timeline", number)
+        params = {"since": since.isoformat() if since else None}
+        pages = self._http.pages(TimelineEntry, path, params, to_the_end=True)
+        return [entry async for entry in pages]
 
     # -- comments
 

@@ -67,6 +67,8 @@ class Repository(Object, frozen=True):
     private: bool = False
     empty: bool = False
     archived: bool = False
+    has_issues: bool = True
+    has_actions: bool = True
     permissions: Rights | None = None
 
 
@@ -131,6 +133,15 @@ class Comment(Object, frozen=True):
     @property
     def author(self) -> str:
         return _login(self.user)
+
+
+class TimelineEntry(Object, frozen=True):
+    """Something that happened to an issue; ``type``: close, reopen, label, comment, …"""
+
+    id: int
+    type: str = ""
+    user: User | None = None
+    created_at: datetime | None = None
 
 
 class PullBranch(Object, frozen=True):
@@ -216,8 +227,13 @@ class Signature(Object, frozen=True):
     date: datetime | None = None
 
 
+class CommitMeta(Object, frozen=True):
+    sha: str = ""
+
+
 class CommitBody(Object, frozen=True):
     message: str = ""
+    tree: CommitMeta = CommitMeta()
     author: Signature = Signature()
     committer: Signature = Signature()
 
@@ -227,10 +243,6 @@ class CommitFile(Object, frozen=True):
 
     filename: str
     status: str = ""
-
-
-class CommitMeta(Object, frozen=True):
-    sha: str = ""
 
 
 class Commit(Object, frozen=True):
@@ -251,9 +263,23 @@ class PayloadCommit(Object, frozen=True):
 
 
 class Branch(Object, frozen=True):
+    """``status_check_contexts``: patterns of what must be green, where that is enabled."""
+
     name: str
     commit: PayloadCommit | None = None
     protected: bool = False
+    enable_status_check: bool = False
+    status_check_contexts: tuple[str, ...] = ()
+
+
+class ContentEntry(Object, frozen=True):
+    """``type``: file, dir, symlink or submodule."""
+
+    name: str
+    path: str = ""
+    type: str = ""
+    sha: str = ""
+    submodule_git_url: str = ""
 
 
 class GitObject(Object, frozen=True):
@@ -268,7 +294,8 @@ class Reference(Object, frozen=True):
 
 
 class CommitStatus(Object, frozen=True):
-    """``status``: pending, success, error, failure or warning."""
+    """``status``: pending, success, error, failure, warning, from v16 on skipped, or whatever
+    somebody sent. ``creator`` is absent for Actions."""
 
     status: str = ""
     context: str = ""
@@ -280,7 +307,8 @@ class CommitStatus(Object, frozen=True):
 
 
 class CombinedStatus(Object, frozen=True):
-    """``state`` is ``""`` when the commit has no status at all."""
+    """One page of contexts. ``state`` is ``""`` when the commit has no status at all;
+    ``total_count`` is the number of statuses on the page."""
 
     state: str = ""
     sha: str = ""

@@ -9,6 +9,7 @@ from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.repositories import Repositories
 from fleetbot.store.records import Backlog
 
 
@@ -52,9 +53,12 @@ class ForgeProbe:
 
 
 class HealthReport:
-    def __init__(self, fleet: Fleet, probe: ForgeProbe, version: str) -> None:
+    def __init__(
+        self, fleet: Fleet, probe: ForgeProbe, repositories: Repositories, version: str
+    ) -> None:
         self._fleet = fleet
         self._probe = probe
+        self._repositories = repositories
         self._version = version
 
     async def check(self) -> wire.Health:
@@ -64,6 +68,7 @@ class HealthReport:
         checks = {
             "journal": "ok" if self._fleet.ready else "the journal cannot be written",
             "forge": self._probe.problem or "ok",
+            "repositories": self._repositories.problem() or "ok",
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
         well = set(checks.values()) == {"ok"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+
+import msgspec
 
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
@@ -24,10 +26,15 @@ from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.records import Arrival, LogChunk, LogLine
 
 LogListener = Callable[[RunId], None]
+Admission = Callable[[RunId], Awaitable[bool]]
 
 
 class Runs:
-    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown."""
+    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown.
+
+    `admits` tells whether a run that was chosen for an agent can be begun, and takes it back where
+    it cannot.
+    """
 
     def __init__(
         self,
@@ -36,12 +43,14 @@ class Runs:
         wakeups: Wakeups,
         new_receipt: Callable[[], ReceiptId],
         on_log: LogListener,
+        admits: Admission,
     ) -> None:
         self._fleet = fleet
         self._dispatcher = dispatcher
         self._wakeups = wakeups
         self._new_receipt = new_receipt
         self._on_log = on_log
+        self._admits = admits
 
     # claim
 
@@ -54,9 +63,12 @@ class Runs:
         earlier = await self._fleet.store.arrival(claim_key(agent, key))
         if earlier and earlier.answer:
             run = await self._own_run(agent, RunId(earlier.answer.decode()))
-            return self._assignment(current_run(self._fleet.state, run.id, agent))
-        claimed = await self._dispatcher.claim(agent, key, wait, alive)
+            claimed: RunId | None = current_run(self._fleet.state, run.id, agent).id
+        else:
+            claimed = await self._dispatcher.claim(agent, key, wait, alive)
         if claimed is None or claimed not in self._fleet.state.runs:
+            return None
+        if not await self._admits(claimed):
             return None
         return self._assignment(self._fleet.state.runs[claimed])
 
@@ -100,7 +112,7 @@ class Runs:
             agent=agent,
             reason=request.reason,
             detail=request.detail,
-            usage=request.usage,
+            usage=request.usage.usage,
             until=request.until,
         )
         await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
@@ -140,8 +152,7 @@ class Runs:
             try:
                 receipt = await self._file(agent, request, inbox_key)
             except Conflict:
-                # With its own first sending, perhaps, that was on its way to the disk.
-                await self._fleet.settled()
+                # With its own first sending, perhaps, that was on its way to the disk until now.
                 receipt = await self._filed(inbox_key)
                 if receipt is None:
                     raise
@@ -177,8 +188,8 @@ class Runs:
             head=request.head,
             files=request.files,
             summary=request.summary,
-            artifacts=request.artifacts,
-            usage=request.usage,
+            artifacts=tuple(claim.artifact for claim in request.artifacts),
+            usage=request.usage.usage,
         )
 
     async def verdict(
@@ -212,4 +223,11 @@ class Runs:
             reasons=filed.reasons,
             unread=filed.unread,
             final=run.ended_at > 0,
+            evidence=_evidence(filed),
         )
+
+
+def _evidence(filed: FiledReceipt) -> wire.Evidence | None:
+    if filed.evidence is None:
+        return None
+    return msgspec.convert(filed.evidence, wire.Evidence, from_attributes=True)

@@ -130,10 +130,10 @@ class _Chain:
             raise ChainBroken(f"version {line.version} of {line.stream}, not {version}")
         self._versions[line.stream] = version
         place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
-        self._hash = link(self._hash, *place, line.data.encode())
+        self._hash = link(self._hash, *place, line.data.encode(), line.schema)
         if line.hash != self._hash:
             raise ChainBroken("its hash does not match: it, or the line before it, was changed")
-        event = decode(line.data)
+        event = decode(line.data, line.schema)
         if line.type != event_type(event):
             raise ChainBroken(f"its type is {event_type(event)}, not {line.type}")
         return event

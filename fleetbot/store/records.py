@@ -217,7 +217,10 @@ _json = msgspec.json.Encoder()
 
 
 class JournalLine(msgspec.Struct, frozen=True):
-    """An event as it is kept: `data` is the exact text that `hash` covers."""
+    """An event as it is kept: `data` is the exact text that `hash` covers.
+
+    `schema` says how to read it.
+    """
 
     seq: int
     stream: str
@@ -228,6 +231,7 @@ class JournalLine(msgspec.Struct, frozen=True):
     cause: str
     data: str
     hash: bytes
+    schema: int
 
 
 def link(
@@ -239,14 +243,17 @@ def link(
     actor: str,
     cause: str,
     data: bytes,
+    schema: int,
 ) -> bytes:
     """The hash of a line.
 
     SHA-256 over the hash before it (`GENESIS` for the first) and `[seq, stream, version, at, actor,
-    cause, data]` as compact JSON in UTF-8, with the event's JSON as it is kept.
+    cause, schema, data]` as compact JSON in UTF-8, with the event's JSON as it is kept. Lines of
+    schema 1 were written before there was a number, and have none there.
     """
-    line = _json.encode((seq, stream, version, at, actor, cause, msgspec.Raw(data)))
-    return sha256(previous + line).digest()
+    place = (seq, stream, version, at, actor, cause)
+    numbered = place if schema == 1 else (*place, schema)
+    return sha256(previous + _json.encode((*numbered, msgspec.Raw(data)))).digest()
 
 
 class Models(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from fleetbot.wire.agents import (
     ASK_BYTES,
+    ASK_DEPTH,
     SUPERSEDED,
+    ArtifactClaim,
     AskAnswer,
     AskRequest,
     Assignment,
     CancelOrder,
     ClaimRequest,
+    Evidence,
     FailRequest,
     HealthLine,
     HeartbeatAnswer,
@@ -62,16 +65,19 @@ from fleetbot.wire.people import (
     UsageAnswer,
     UsageRow,
 )
+from fleetbot.wire.usage import UsageReport, UsageView
 
 __all__ = [
     "API",
     "ASK_BYTES",
+    "ASK_DEPTH",
     "SUPERSEDED",
     "AgentList",
     "AgentNameText",
     "AgentView",
     "Answer",
     "AnswerRequest",
+    "ArtifactClaim",
     "AskAnswer",
     "AskList",
     "AskRequest",
@@ -84,6 +90,7 @@ __all__ = [
     "Concurrency",
     "EventList",
     "EventView",
+    "Evidence",
     "FailRequest",
     "Health",
     "HealthLine",
@@ -113,6 +120,8 @@ __all__ = [
     "TaskView",
     "UnwellView",
     "UsageAnswer",
+    "UsageReport",
     "UsageRow",
+    "UsageView",
     "priority_name",
 ]

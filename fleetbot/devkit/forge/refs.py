@@ -10,7 +10,7 @@ from functools import partial
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.git import ZERO
 from fleetbot.devkit.forge.references import references
-from fleetbot.devkit.forge.state import Access, Account, Pull, Repo, Ticket, World
+from fleetbot.devkit.forge.state import Access, Account, Happening, Pull, Repo, Ticket, World
 
 
 async def refs_changed(world: World, notify: Notifier, repo: Repo, actor: Account) -> None:
@@ -36,16 +36,22 @@ async def close_named_issues(
         if ticket is None or ticket.pull is not None:
             continue
         if found.action == "closes" and ticket.state == "open":
-            close(world, ticket)
+            close(world, ticket, actor)
             await notify.ticket(where, ticket, actor, "closed", commit_id=commit_id)
         elif found.action == "reopens" and ticket.state == "closed":
-            ticket.state, ticket.closed, ticket.updated = "open", None, world.now()
+            reopen(world, ticket, actor)
             await notify.ticket(where, ticket, actor, "reopened", commit_id=commit_id)
 
 
-def close(world: World, ticket: Ticket) -> None:
+def close(world: World, ticket: Ticket, actor: Account) -> None:
     ticket.state = "closed"
     ticket.closed = ticket.updated = world.now()
+    ticket.happenings.append(Happening(world.next_id(), "close", actor, ticket.updated))
+
+
+def reopen(world: World, ticket: Ticket, actor: Account) -> None:
+    ticket.state, ticket.closed, ticket.updated = "open", None, world.now()
+    ticket.happenings.append(Happening(world.next_id(), "reopen", actor, ticket.updated))
 
 
 async def _follow(
@@ -59,17 +65,31 @@ async def _follow(
         if pull and ticket.state == "open" and pull.head == branch and pull.head_sha != new:
             pull.head_sha = new
             ticket.updated = world.now()
-            await world.pull_refs.follow(partial(_catch_up, notify, repo, actor, ticket, pull))
+            catch_up = partial(_catch_up, world, notify, repo, actor, ticket, pull)
+            await world.pull_refs.put(catch_up)
+        elif pull and ticket.state == "open" and pull.base == branch:
+            await check_merge(world, pull)
     if branch == repo.default_branch and old != ZERO:
         for commit in await repo.git.commits(new, f"^{old}"):
             await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)
 
 
+async def check_merge(world: World, pull: Pull) -> None:
+    """Find out whether the pull request can be merged; it takes Forgejo about a second."""
+    pull.checking = True
+
+    async def checked() -> None:
+        pull.checking = False
+
+    await world.merge_checks.put(checked)
+
+
 async def _catch_up(
-    notify: Notifier, repo: Repo, actor: Account, ticket: Ticket, pull: Pull
+    world: World, notify: Notifier, repo: Repo, actor: Account, ticket: Ticket, pull: Pull
 ) -> None:
     """Files and commits are those of the head from now on; only then is the hook told of it."""
     head = pull.head_sha
     await repo.git.set_ref(f"refs/pull/{ticket.number}/head", head)
     pull.ref_sha = head
+    await check_merge(world, pull)
     await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")

@@ -15,7 +15,7 @@ from typing import Literal, Self
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fleetbot.devkit.forge import commits, issues, labels, pulls, repos
+from fleetbot.devkit.forge import commits, contents, issues, labels, protection, pulls, repos
 from fleetbot.devkit.forge.api import (
     ApiError,
     Call,
@@ -27,10 +27,11 @@ from fleetbot.devkit.forge.api import (
 )
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.githttp import GitHttp
+from fleetbot.devkit.forge.moved import moved
 from fleetbot.devkit.forge.pages import Pages
-from fleetbot.devkit.forge.pull_refs import PullRefs
+from fleetbot.devkit.forge.queues import Queue
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Repo, Team, World
+from fleetbot.devkit.forge.state import Access, Account, Protection, Repo, Status, Team, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -39,6 +40,8 @@ ROUTES: tuple[Route, ...] = (
     *issues.ROUTES,
     *pulls.ROUTES,
     *commits.ROUTES,
+    *contents.ROUTES,
+    *protection.ROUTES,
 )
 _MAX_BODY = 256 * 1024 * 1024  # a push is one body
 _PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
@@ -76,7 +79,8 @@ class DevForge:
         root: Path,
         listener: socket.socket,
         now: Callable[[], datetime],
-        pull_refs: PullRefs,
+        pull_refs: Queue,
+        merge_checks: Queue,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
@@ -84,7 +88,8 @@ class DevForge:
         self._failures: list[Failure] = []
         self._root = root
         self._pull_refs = pull_refs
-        self._world = World(self.url, now, pull_refs)
+        self._merge_checks = merge_checks
+        self._world = World(self.url, now, pull_refs, merge_checks)
         self._webhooks = Webhooks()
         self._notify = Notifier(self._world, self._webhooks)
 
@@ -95,16 +100,21 @@ class DevForge:
         root: Path,
         port: int = 0,
         *,
+        redirects: Literal[301, 307] = 301,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         ref_lag: float = 0.0,
+        merge_lag: float = 0.0,
     ) -> AsyncIterator[Self]:
         """Listen on loopback, with repositories below ``root``; stopped at the end of the block.
 
+        ``redirects``: how a former name answers; 307 from versions before 12.
         ``ref_lag``: for how many seconds after a push an open pull request shows the new head with
-        the old files and commits. Forgejo's is 0.2 to 1.1.
+        the old files and commits. Forgejo's is 0.2 to 1.1. ``merge_lag``: for how long after that
+        nobody can merge it, as it is being found out whether it conflicts. Forgejo's is 0.8 to 1.6.
         """
         listener = socket.create_server(("127.0.0.1", port))
-        forge = cls(root, listener, now, PullRefs(ref_lag))
+        forge = cls(root, listener, now, Queue(ref_lag), Queue(merge_lag))
+        forge._world.redirects_by = redirects
         runner = web.AppRunner(forge._app(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -115,6 +125,7 @@ class DevForge:
             await forge._webhooks.stop()
             await runner.cleanup()
             await forge._pull_refs.release()
+            await forge._merge_checks.release()
 
     # -- fill it
 
@@ -200,12 +211,29 @@ class DevForge:
             await refs_changed(self._world, self._notify, row, self._account(by))
         return sha
 
+    async def rename_branch(self, repo: str, old: str, new: str, *, by: str) -> None:
+        """As on the page of branches: open pull requests follow, issues that name it do not, and
+        no hook tells of it."""
+        row = self.repo(repo)
+        async with row.lock:
+            await row.git.rename_branch(old, new)
+            row.refs = await row.git.refs()
+        if row.default_branch == old:
+            row.default_branch = new
+        for ticket in row.tickets.values():
+            if ticket.pull and ticket.state == "open" and ticket.pull.base == old:
+                ticket.pull.base = new
+
     async def delete_branch(self, repo: str, branch: str, *, by: str) -> None:
         """As the button on a merged pull request's page does."""
         row = self.repo(repo)
         async with row.lock:
             await row.git.delete_ref(f"refs/heads/{branch}")
             await refs_changed(self._world, self._notify, row, self._account(by))
+
+    def protect(self, repo: str, rule: str, contexts: Iterable[str]) -> None:
+        """Have what is merged to the branches of ``rule`` be green in the contexts that fit."""
+        self.repo(repo).protections[rule] = Protection(rule, True, tuple(contexts))
 
     # -- look at it
 
@@ -237,6 +265,32 @@ class DevForge:
     async def release_pull_refs(self) -> None:
         """Files and commits are those of the head again, and the hooks are told."""
         await self._pull_refs.release()
+
+    def hold_merge_checks(self) -> None:
+        """Pull requests that are opened or pushed to cannot be merged, until released."""
+        self._merge_checks.hold()
+
+    async def release_merge_checks(self) -> None:
+        """It is known which of them can be merged."""
+        await self._merge_checks.release()
+
+    def report(
+        self, repo: str, sha: str, context: str, state: str, *, by: str | None = None, **said: str
+    ) -> None:
+        """What CI says of a commit: that of Actions, whose statuses have no creator, or of an
+        account. ``said``: ``description`` and ``target_url``."""
+        creator = self._account(by) if by else None
+        self.repo(repo).statuses.setdefault(sha, []).append(
+            Status(
+                id=self._world.next_id(),
+                creator=creator,
+                state=state,
+                context=context,
+                description=said.get("description", ""),
+                target_url=said.get("target_url", ""),
+                created=self._world.now(),
+            )
+        )
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Send a payload again, as an administrator can: it gets a new id."""
@@ -307,9 +361,9 @@ class DevForge:
 
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            moved = self._moved(request)
-            if moved is not None:
-                return moved
+            redirect = self._moved(request)
+            if redirect is not None:
+                return redirect
             call = Call(request, self._world, self._notify, {})
             try:
                 call.sent = json_of(await request.read())
@@ -325,11 +379,7 @@ class DevForge:
     def _moved(self, request: web.Request) -> web.Response | None:
         """The redirect from a repository's old name; to the same call, below the new one."""
         old = "{owner}/{repo}".format_map({"owner": "", "repo": "", **request.match_info})
-        new = self._world.renamed.get(old.lower())
-        if new is None or self._world.repo(old) is not None:
-            return None
-        location = str(request.rel_url).replace(old, new, 1)
-        return web.Response(status=301, headers={"Location": location})
+        return moved(self._world, request, old)
 
     async def _no_such_call(self, request: web.Request) -> web.StreamResponse:
         self._saw(request, {}, None, 404)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from fnmatch import fnmatchcase
 
 from fleetbot.devkit.forge.git import GitRepository
-from fleetbot.devkit.forge.pull_refs import PullRefs
+from fleetbot.devkit.forge.queues import Queue
 
 
 class Access(IntEnum):
@@ -74,6 +75,16 @@ class Comment:
     updated: datetime
 
 
+@dataclass(frozen=True)
+class Happening:
+    """An entry of an issue's timeline that is no comment; ``kind``: close or reopen."""
+
+    id: int
+    kind: str
+    author: Account
+    created: datetime
+
+
 @dataclass
 class Review:
     id: int
@@ -86,8 +97,10 @@ class Review:
 
 @dataclass
 class Status:
+    """``creator`` is None for one of Actions."""
+
     id: int
-    creator: Account
+    creator: Account | None
     state: str
     context: str
     description: str
@@ -97,7 +110,10 @@ class Status:
 
 @dataclass
 class Pull:
-    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands."""
+    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands.
+
+    ``checking``: it is being found out whether it can be merged; until then it cannot.
+    """
 
     base: str
     head: str
@@ -108,6 +124,7 @@ class Pull:
     merged_by: Account | None = None
     merge_sha: str = ""
     base_sha_at_merge: str = ""
+    checking: bool = False
 
 
 @dataclass
@@ -127,11 +144,22 @@ class Ticket:
     assignees: list[Account] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
     blockers: list[tuple[Repo, Ticket]] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+    ref: str = ""
     pull: Pull | None = None
 
     @property
     def is_draft(self) -> bool:
         return self.title.upper().startswith(("WIP:", "[WIP]"))
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Of the branches that ``rule`` names or fits; ``contexts`` are patterns."""
+
+    rule: str
+    checks_statuses: bool = False
+    contexts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -156,12 +184,16 @@ class Repo:
     created: datetime
     default_branch: str = "main"
     private: bool = False
+    archived: bool = False
+    has_issues: bool = True
     description: str = ""
     collaborators: dict[str, Access] = field(default_factory=dict)
     labels: dict[int, Label] = field(default_factory=dict)
     tickets: dict[int, Ticket] = field(default_factory=dict)
     hooks: dict[int, Hook] = field(default_factory=dict)
     statuses: dict[str, list[Status]] = field(default_factory=dict)
+    protections: dict[str, Protection] = field(default_factory=dict)
+    has_actions: bool = True
     refs: dict[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -173,6 +205,17 @@ class Repo:
         """The commit of a branch."""
         return self.refs.get(f"refs/heads/{name}")
 
+    def protection(self, branch: str) -> Protection | None:
+        """A rule of the branch's own name comes before one that only fits."""
+        fitting = [one for one in self.protections.values() if fnmatchcase(branch, one.rule)]
+        own = [one for one in fitting if one.rule == branch]
+        return next(iter(own or fitting), None)
+
+    def latest_statuses(self, sha: str) -> list[Status]:
+        """The newest of each context, the newest first."""
+        latest = {row.context: row for row in self.statuses.get(sha, [])}
+        return sorted(latest.values(), key=lambda row: row.id, reverse=True)
+
     def all_labels(self) -> dict[int, Label]:
         return {**self.owner.labels, **self.labels}
 
@@ -180,15 +223,19 @@ class Repo:
 class World:
     """Everything the forge knows, with the look-ups that several places need."""
 
-    def __init__(self, url: str, now: Callable[[], datetime], pull_refs: PullRefs) -> None:
+    def __init__(
+        self, url: str, now: Callable[[], datetime], pull_refs: Queue, merge_checks: Queue
+    ) -> None:
         self.url = url
         self.pull_refs = pull_refs
+        self.merge_checks = merge_checks
         self._now = now
         self._ids: Iterator[int] = itertools.count(1)
         self.accounts: dict[str, Account] = {}
         self.tokens: dict[str, Token] = {}
         self.repos: dict[str, Repo] = {}
-        self.renamed: dict[str, str] = {}
+        self.redirects_by = 301
+        self.redirects: dict[str, int] = {}  # from a name in small letters to a repository's id
 
     def now(self) -> datetime:
         """Whole seconds, like every time Forgejo shows."""
@@ -208,12 +255,27 @@ class World:
         self.tokens[token] = Token(login, scopes)
         return token
 
-    def rename(self, repo: Repo, name: str) -> None:
+    def repo_by_id(self, number: int) -> Repo | None:
+        return next((repo for repo in self.repos.values() if repo.id == number), None)
+
+    def add(self, repo: Repo) -> None:
+        """Whoever takes a name ends its redirect."""
+        self.redirects.pop(repo.full_name.lower(), None)
+        self.repos[repo.full_name.lower()] = repo
+
+    def move(self, repo: Repo, owner: Account, name: str) -> None:
+        """Rename or transfer; the old name leads to the new one."""
         old = repo.full_name.lower()
         del self.repos[old]
-        repo.name = name
-        self.repos[repo.full_name.lower()] = repo
-        self.renamed[old] = repo.full_name
+        repo.owner, repo.name = owner, name
+        self.add(repo)
+        if old != repo.full_name.lower():
+            self.redirects[old] = repo.id
+
+    def remove(self, repo: Repo) -> None:
+        """Delete; no name leads anywhere any more."""
+        del self.repos[repo.full_name.lower()]
+        self.redirects = {name: one for name, one in self.redirects.items() if one != repo.id}
 
     def access(self, account: Account | None, repo: Repo) -> Access:
         if account is None:

@@ -26,7 +26,7 @@ from fleetbot.runner.run.spool import (
     ReceiptRefuted,
     RunRecord,
 )
-from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer
+from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer, UsageReport
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
@@ -237,7 +237,7 @@ class Worker:
         request = FailRequest(
             reason=failure.reason,
             detail=self._masker.text(failure.detail)[:_DETAIL_LIMIT],
-            usage=self._record.usage,
+            usage=UsageReport.of(self._record.usage),
             until=failure.until,
         )
         try:
