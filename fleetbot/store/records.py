@@ -162,7 +162,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An
     arrival whose key is already known is left alone when the change has no events, and fails the
-    append when it has some: they have happened already.
+    append when it has some: they have happened already. What waits for the destinations `released`
+    may go at once, whatever pause they were given.
     """
 
     events: tuple[Recorded, ...] = ()
@@ -179,6 +180,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     deferred: tuple[Deferred, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    released: tuple[str, ...] = ()
 
 
 class BadRow(Row, frozen=True):
