@@ -15,6 +15,7 @@ from fleetbot.domain.events import (
     event_type,
 )
 from fleetbot.domain.model import OPEN_STATES, AgentStatus
+from fleetbot.loops import LoopHealth
 from fleetbot.services.fleet import Fleet
 
 _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
@@ -23,9 +24,15 @@ _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnkn
 class Metrics:
     """Counters begin at the start of the plugin; gauges are read when they are asked for."""
 
-    def __init__(self, fleet: Fleet, claims_waiting: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        claims_waiting: Callable[[], int],
+        loops: Callable[[], Iterable[LoopHealth]],
+    ) -> None:
         self._fleet = fleet
         self._claims_waiting = claims_waiting
+        self._loops = loops
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "fleetbot_http_requests",
@@ -53,6 +60,12 @@ class Metrics:
             ["to"],
             registry=registry,
         )
+        self._idle = Gauge(
+            "fleetbot_loop_idle_seconds",
+            "How long ago a background loop last ran without an error",
+            ["loop"],
+            registry=registry,
+        )
         fleet.listen(self._on_lines)
 
     def count_request(self, method: str, path: str, status: int) -> None:
@@ -70,6 +83,8 @@ class Metrics:
         _fill(self._tasks, OPEN_STATES, (task.state for task in state.tasks.values()))
         _fill(self._agents, AgentStatus, (agent.status for agent in state.agents.values()))
         self._claims.set(self._claims_waiting())
+        for loop in self._loops():
+            self._idle.labels(loop.name).set(loop.idle)
         await self._fill_outbox()
         return generate_latest(self._registry)
 
