@@ -99,6 +99,13 @@ class BudgetSettings(Section, frozen=True):
     day_tokens: Count = 0
 
 
+class KeepSettings(Section, frozen=True):
+    """For how long what is over is kept."""
+
+    log_days: Annotated[float, Meta(gt=0, le=3650)] = 90
+    agent_days: Annotated[float, Meta(gt=0, le=3650)] = 30
+
+
 class VerifySettings(Section, frozen=True):
     """What starts programs is forbidden by default: what CI runs, with the repository's secrets,
     and what an agent program runs of itself where a repository is trusted.
@@ -140,6 +147,7 @@ class Settings(Section, frozen=True):
     runs: RunSettings = RunSettings()
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
+    keep: KeepSettings = KeepSettings()
     verify: VerifySettings = VerifySettings()
     notify: NotifySettings = NotifySettings()
 
@@ -175,6 +183,7 @@ class Settings(Section, frozen=True):
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
             forbidden_paths=self.verify.forbidden_paths,
             stuck_ms=_ms(self.notify.stuck_minutes * 60),
+            forget_agents_ms=_ms(self.keep.agent_days * 86_400),
             verify_ms=_ms(self.verify.patience_hours * 3600),
         )
 
@@ -269,6 +278,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "runs": RunSettings,
     "retry": RetrySettings,
     "budget": BudgetSettings,
+    "keep": KeepSettings,
     "verify": VerifySettings,
     "notify": NotifySettings,
 }
