@@ -29,6 +29,9 @@ class Patience(NamedTuple):
         return tries >= self.give_up
 
 
+WITH_DELIVERY = Patience(2 * _SECOND, 5 * _MINUTE, give_up=300)  # a day, of a webhook's
+
+
 def share(salt: str) -> float:
     """A number from 0 to 1 that is the same for the same `salt`."""
     return hashlib.sha256(salt.encode()).digest()[0] / 255

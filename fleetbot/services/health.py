@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.repositories import Repositories
 from fleetbot.store.records import Backlog
 
 
@@ -53,18 +53,20 @@ class ForgeProbe:
 
 
 class HealthReport:
-    """`more` are further checks by name; each says what is wrong, or `ok`."""
+    """`rooms` says what is wrong with each of them, apart from what could not be delivered."""
 
     def __init__(
         self,
         fleet: Fleet,
         probe: ForgeProbe,
+        repositories: Repositories,
         version: str,
-        more: Mapping[str, Callable[[], Awaitable[str]]] = MappingProxyType({}),
+        rooms: Callable[[], Awaitable[Sequence[str]]],
     ) -> None:
-        self._more = more
+        self._rooms = rooms
         self._fleet = fleet
         self._probe = probe
+        self._repositories = repositories
         self._version = version
 
     async def check(self) -> wire.Health:
@@ -74,9 +76,10 @@ class HealthReport:
         checks = {
             "journal": "ok" if self._fleet.ready else "the journal cannot be written",
             "forge": self._probe.problem or "ok",
+            "repositories": self._repositories.problem() or "ok",
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
-        checks |= {name: await check() for name, check in self._more.items()}
+        checks["rooms"] = "; ".join(await self._rooms()) or "ok"
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -32,6 +33,7 @@ from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.records import (
+    AgentToken,
     Arrival,
     Backlog,
     Change,
@@ -119,12 +121,21 @@ class SqliteStore:
     def loaded(self) -> bool:
         return self._loaded and self._writer is not None and self._writer.accepts
 
+    def submit(self, change: Change) -> asyncio.Future[None]:
+        durable = self._loaded_writer().submit(change)
+        if change.tokens:
+            durable.add_done_callback(partial(self._learn, change.tokens))
+        return durable
+
+    def _learn(self, tokens: Sequence[AgentToken], durable: asyncio.Future[None]) -> None:
+        if not durable.cancelled() and durable.exception() is None:
+            self._tokens.update({token.agent: token.hash for token in tokens})
+
     async def append(self, change: Change) -> None:
-        await self._loaded_writer().submit(change)
-        self._tokens.update({token.agent: token.hash for token in change.tokens})
+        await self.submit(change)
 
     async def keep(self, arrival: Arrival) -> bool:
-        kept: bool = await self._loaded_writer().submit(lambda journal: journal.keep(arrival))
+        kept: bool = await self._loaded_writer().submit(arrival)
         return kept
 
     async def append_log(self, chunk: LogChunk) -> int:

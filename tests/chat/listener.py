@@ -15,7 +15,6 @@ from fleetbot.chat.listening import Listening
 from fleetbot.chat.room import RoomSender
 from fleetbot.chat.rooms import Rooms
 from fleetbot.services.outbox import Courier
-from fleetbot.services.tasks import Tasks
 from fleetbot.settings import RoomSettings
 from tests.services.stage import Stage
 
@@ -37,8 +36,7 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store)
-        tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
-        self.chat = Chat(stage.fleet, tasks, self.rooms.obeyed, levels or link.power_level)
+        self.chat = Chat(stage.fleet, stage.tasks, self.rooms.obeyed, levels or link.power_level)
         self.sender = RoomSender(link, stage.clock, self.rooms.where)
         self.inbound = Inbound(
             self.chat,
