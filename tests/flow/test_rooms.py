@@ -42,6 +42,7 @@ async def test_what_a_sync_leaves_out_is_read_back(world: World) -> None:
 
     os.kill(bots, signal.SIGSTOP)
     try:
+        await world.bob.send(world.room, "this one ends the sync that is under way")
         asked = await world.alice.send(world.room, f"!fleet cancel #{issue}")
         for n in range(60):
             await world.bob.send(world.room, f"so much to say: {n}")
