@@ -156,7 +156,9 @@ class Listening:
         missed = {room for room, its in rooms.items() if its.get("timeline", {}).get("limited")}
         if sync.get("net.maunium.mautrix", {}).get("is_initial"):  # maubot skips it
             missed.update(self._rooms.obeyed)
-        await self._miss(missed)
+        if missed:
+            await self._miss(missed)
+            self._wake()
 
     async def _on_state(self, event: StateEvent) -> None:
         """We were invited, came in or were thrown out; or the room was upgraded or encrypted."""
@@ -176,8 +178,7 @@ class Listening:
     async def _miss(self, rooms: Iterable[str]) -> None:
         for room in rooms:
             if room in self._rooms.obeyed:
-                self._inbound.place(await self._rooms.where(room)).miss()
-                self._wake()
+                (await self._place(room)).miss()
 
     # health
 

@@ -74,7 +74,7 @@ class HealthReport:
         stuck = [b for b in await self._fleet.store.outbox_stats() if b.attempts > 0]
         now = self._fleet.clock()
         checks = {
-            "journal": "ok" if self._fleet.ready else "the journal cannot be written",
+            "journal": self._journal(),
             "forge": self._probe.problem or "ok",
             "repositories": self._repositories.problem() or "ok",
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
@@ -84,6 +84,12 @@ class HealthReport:
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+    def _journal(self) -> str:
+        if not self._fleet.ready:
+            return "the journal cannot be written"
+        lost = "; ".join(map(str, self._fleet.bad[:5]))
+        return f"{lost}: left out; restore a backup" if lost else "ok"
 
 
 def _told(backlog: Backlog, now: int) -> str:

@@ -181,11 +181,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     released: tuple[str, ...] = ()
 
 
+class BadRow(Row, frozen=True):
+    """A row that cannot be read; `stream`: the events it follows from."""
+
+    table: str
+    key: str
+    stream: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key} cannot be read ({self.error})"
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What memory starts from: open tasks with their runs and receipts, all agents and
     repositories.
 
-    `fleet` is the last line of the fleet's own stream.
+    `fleet` is the last line of the fleet's own stream; `bad` are the rows that are not among these.
     """
 
     seq: int
@@ -195,6 +207,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     receipts: tuple[FiledReceipt, ...]
     agents: tuple[Agent, ...]
     repos: tuple[Repo, ...] = ()
+    bad: tuple[BadRow, ...] = ()
 
 
 class UsageBy(StrEnum):

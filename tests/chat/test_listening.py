@@ -217,6 +217,7 @@ async def test_while_no_sync_comes_the_rooms_are_asked_again_and_again(scene: Sc
     await scene.ann.send(scene.room, "!fleet cancel #1")
 
     assert await scene.bots.tick() == 10
+    assert scene.bots.wakes == 0  # else it would do nothing but ask
 
     assert await scene.state() is TaskState.CANCELLED
     assert "the last sync with the homeserver was" in await scene.troubles()
