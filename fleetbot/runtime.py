@@ -184,7 +184,8 @@ class Runtime:
                     self._probe,
                     self._repositories,
                     __version__,
-                    {"rooms": self._listening.report, "loops": self._report_loops},
+                    self._listening.troubles,
+                    lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
@@ -208,9 +209,6 @@ class Runtime:
         self._loops = {
             name: Loop(name, tick, interval, self._log) for name, (tick, interval) in ticks.items()
         }
-
-    async def _report_loops(self) -> str:
-        return told(self._loops.values())
 
     # ticks that know when they are wanted next
 
