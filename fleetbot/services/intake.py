@@ -173,7 +173,10 @@ class Intake:
         last = seen[-1]
         if not await self._matters(seen):
             return
-        repo = await self._repositories.heard(last.event.repository)
+        changed = isinstance(last.event, RepositoryEvent)
+        repo = await self._repositories.heard(
+            [one.event.repository for one in seen], changed=changed
+        )
         match last.event:
             case IssueEvent(issue=issue, sender=sender) if repo:
                 actor = f"forgejo:{sender.login if sender else 'somebody'}"

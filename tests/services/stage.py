@@ -79,6 +79,7 @@ class Stage:
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
         self.woken = 0
+        self.notices: list[Notice] = []
         self._ids = itertools.count(1)
         self.restart()
 
@@ -91,7 +92,7 @@ class Stage:
 
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
-        self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
+        self.fleet = Fleet(self.store, Policy(), self.clock, self._route)
         self.known = Repositories(self.fleet, self.client, self.repositories)
         self.issues = Issues(
             self.fleet,
@@ -123,6 +124,10 @@ class Stage:
         self.deliverer = Courier(
             self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
         )
+
+    def _route(self, notice: Notice) -> Sequence[str]:
+        self.notices.append(notice)
+        return ()
 
     def _wake(self) -> None:
         self.woken += 1
@@ -237,10 +242,6 @@ class Stage:
         run = await self.given_running()
         pull = await self.pull_request(run)
         return run, pull, await self.given_receipt(run, pull, **receipt)
-
-
-def _nowhere(notice: Notice) -> Sequence[str]:
-    return ()
 
 
 @asynccontextmanager
