@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -162,6 +163,17 @@ class Stage:
     async def journal(self, stream: str = "task:") -> list[Recorded]:
         """What has happened, by default to tasks."""
         return [line for line in await self.store.events() if line.stream.startswith(stream)]
+
+    def fleet_hears_of(self, number: int) -> asyncio.Future[None]:
+        """Done when the issue has become a task."""
+        heard = asyncio.get_running_loop().create_future()
+
+        def listen(lines: Sequence[Recorded]) -> None:
+            if self.fleet.state.task_of_issue(REPO, number) and not heard.done():
+                heard.set_result(None)
+
+        self.fleet.listen(listen)
+        return heard
 
     @property
     def repo_id(self) -> int:
