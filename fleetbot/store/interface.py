@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from typing import Protocol
 
@@ -43,6 +44,10 @@ class StoreUnavailable(Exception):
     """
 
 
+class Unreadable(Conflict):
+    """What is asked for is there, but cannot be read; the text says what helps."""
+
+
 class LogGap(Conflict):
     """Log lines before `offset` are missing; send again from `length`, what is stored so far."""
 
@@ -64,19 +69,23 @@ class Store(Protocol):
     async def load(self) -> Snapshot:
         """Opens the store, at first and after a failed append; appends are refused until it did.
 
-        Raises `StoreUnavailable`, and `DatabaseInUse` when another process works on the database.
+        Rows that cannot be read are named in it. Raises `StoreUnavailable`, and `DatabaseInUse`
+        when another process works on the database.
         """
 
     @property
     def loaded(self) -> bool:
         """Whether appends are taken: since `load`, until one of them fails."""
 
-    async def append(self, change: Change) -> None:
-        """Returns when the change is durable.
+    def submit(self, change: Change) -> asyncio.Future[None]:
+        """A future that is done when the change is durable, in the order of submission.
 
-        Raises `StoreUnavailable` if it is not; then all appends behind it fail too. A caller that
-        is cancelled leaves the transaction alone: its change stands or falls with the others.
+        It fails with `StoreUnavailable` if it is not; then all behind it fail too. To cancel it
+        leaves the transaction alone: its change stands or falls with the others.
         """
+
+    async def append(self, change: Change) -> None:
+        """`submit`, and wait. Raises `StoreUnavailable`."""
 
     async def keep(self, arrival: Arrival) -> bool:
         """Remembers what came in, durably; False if something with its key is known already."""
