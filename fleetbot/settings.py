@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -227,6 +227,15 @@ def _check_rooms(settings: Settings) -> None:
         for repo in (*its.repos, *filter(None, [its.default_repo])):
             if not REPO.match(repo):
                 raise SettingsError(f"rooms.{room}: {repo!r} is not of the form owner/name.")
+            if not any(same_name(repo, listed) for listed in settings.forge.repositories):
+                raise SettingsError(_unlisted(room, repo, settings.forge.repositories))
+
+
+def _unlisted(room: str, repo: str, listed: Sequence[str]) -> str:
+    by_small = {name.lower(): name for name in listed}
+    near = difflib.get_close_matches(repo.lower(), by_small, n=1)
+    hint = f"did you mean {by_small[near[0]]}?" if near else "add it there, or take it out here."
+    return f"rooms.{room}: {repo} is not in forge.repositories; {hint}"
 
 
 def _explain(problem: str, data: Mapping[str, Any]) -> str:
