@@ -94,6 +94,7 @@ class Runs:
             budget_usd=dollars_left(task, policy),
             forbidden_paths=policy.forbidden_paths,
             number=run.number,
+            repo_id=task.repo_id,
         )
 
     # start, fail, log
