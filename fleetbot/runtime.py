@@ -20,11 +20,12 @@ from fleetbot.chat.room import RoomSender, destination
 from fleetbot.chat.threads import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
+from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.loops import Loop, Tick
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
@@ -33,6 +34,7 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.repairs import Repairs
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
@@ -98,9 +100,10 @@ class Runtime:
             fleet,
             self._forge,
             issues,
-            settings.labels,
+            Repairs(fleet, self._forge, settings.labels, settings.forge.logins),
             settings.forge.repositories,
         )
+        self._dead_letters = DeadLetters(fleet)
         self._tasks = Tasks(fleet, issues, settings.forge.repositories)
         self._build_chat(store)
         self._build_web(store)
@@ -114,19 +117,22 @@ class Runtime:
         )
         self.fleet.listen(self._threads.hear)
         self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms() - _STALE_MS)
-        self._deliverer = Courier(
+        self._courier = Courier(
             store,
             {
                 "forgejo": ForgeSender(
                     self._forge,
                     store,
                     self._settings.labels,
-                    {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
+                    self._settings.forge.logins,
                 ),
                 "matrix": room_sender,
             },
             now_ms,
+            self._settings.outbox.patience,
+            on_given_up=self._dead_letters.note,
         )
+        self.fleet.listen_for_effects(self._on_effects)
 
     def _build_web(self, store: Store) -> None:
         settings = self._settings
@@ -146,6 +152,7 @@ class Runtime:
                 talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
                 tasks=self._tasks,
                 intake=self._intake,
+                dead_letters=self._dead_letters,
                 webhook_secret=settings.forge.webhook_secret,
                 health=HealthReport(self.fleet, self._probe, __version__).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
@@ -171,8 +178,9 @@ class Runtime:
     # ticks that know when they are wanted next
 
     async def _deliver(self) -> float | None:
-        await self._deliverer.tick()
-        return _seconds_until(await self._deliverer.next_due())
+        await self._courier.tick()
+        await self._dead_letters.tell()
+        return _seconds_until(await self._courier.next_due())
 
     async def _verify(self) -> float | None:
         await self._verifier.tick()
@@ -223,9 +231,12 @@ class Runtime:
     def _rooms_of(self, repo: str) -> list[str]:
         return [room for room, its in self._settings.rooms.items() if its.hears(repo)]
 
+    def _on_effects(self) -> None:
+        self._courier.wake()
+        self._wake("deliver")
+
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        self._deliverer.wake()
-        self._wake("deliver", "verify")
+        self._wake("verify")
 
     def _wake(self, *names: str) -> None:
         for name in names:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import REPO, Budget, Policy
+from fleetbot.domain.model import REPO, AgentName, Budget, Policy
+from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
@@ -37,6 +38,10 @@ class ForgeSettings(Section, frozen=True):
     repositories: tuple[str, ...] = ()
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300
+
+    @property
+    def logins(self) -> dict[AgentName, str]:
+        return {AgentName(agent): login for agent, login in self.accounts.items()}
 
 
 class AuthSettings(Section, frozen=True):
@@ -129,6 +134,14 @@ class VerifySettings(Section, frozen=True):
         )
 
 
+class OutboxSettings(Section, frozen=True):
+    patience_days: Annotated[float, Meta(gt=0, le=365)] = 14
+
+    @property
+    def patience(self) -> Patience:
+        return with_outbox(self.patience_days)
+
+
 class Settings(Section, frozen=True):
     forge: ForgeSettings
     labels: LabelMaps = LabelMaps()
@@ -138,6 +151,7 @@ class Settings(Section, frozen=True):
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
     verify: VerifySettings = VerifySettings()
+    outbox: OutboxSettings = OutboxSettings()
 
     @property
     def policy(self) -> Policy:
@@ -248,4 +262,5 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "retry": RetrySettings,
     "budget": BudgetSettings,
     "verify": VerifySettings,
+    "outbox": OutboxSettings,
 }

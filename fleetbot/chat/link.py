@@ -18,7 +18,7 @@ from mautrix.errors import MatrixError, MNotFound
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 
 _TIMEOUT = ClientTimeout(total=60)
 Content = Mapping[str, Any]
@@ -27,7 +27,7 @@ Content = Mapping[str, Any]
 class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
-    Raises `RetryLater` when the homeserver is away or says to wait, `Undeliverable` when it refuses
+    Raises `RetryLater` when the homeserver is away or says to wait, `Refused` when it refuses
     for good, e.g. since the bot is not in the room.
     """
 
@@ -63,7 +63,7 @@ class Link:
         """Whether the event is still there: known to the homeserver and not redacted."""
         try:
             found = await self._call("GET", Path.v3.rooms[room].event[event])
-        except Undeliverable:
+        except Refused:
             return False
         return "redacted_because" not in found.get("unsigned", {})
 
@@ -135,14 +135,14 @@ class Link:
         raise _refusal(status, answer if isinstance(answer, dict) else {}, retry_after)
 
 
-def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLater | Undeliverable:
+def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLater | Refused:
     code = answer.get("errcode")
     why = f"{status} {code or ''} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(_pause(answer.get("retry_after_ms"), retry_after), why)
+        return RetryLater(_pause(answer.get("retry_after_ms"), retry_after), why, host=True)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if ours and code and status != HTTPStatus.UNAUTHORIZED:
-        return Undeliverable(why)
+        return Refused(why)
     return RetryLater(None, why)  # a proxy's answer, a server in trouble, a token to be renewed
 
 

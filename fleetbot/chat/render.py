@@ -6,7 +6,14 @@ from dataclasses import dataclass
 
 from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, rows, say
 from fleetbot.chat.wording import EMOJI, count, duration, named, pull_link, until
-from fleetbot.domain.effects import AgentNotice, FleetNotice, Notice, NoticeKind, TaskNotice
+from fleetbot.domain.effects import (
+    AgentNotice,
+    FleetNotice,
+    Notice,
+    NoticeKind,
+    TaskName,
+    TaskNotice,
+)
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.services.comments import usage_text
@@ -45,7 +52,7 @@ def _needs_person(effect: TaskNotice) -> bool:
     return effect.notice is NoticeKind.FAILED or effect.retry_at is None
 
 
-def _headline(emoji: str, task: Task) -> Rich:
+def _headline(emoji: str, task: TaskName) -> Rich:
     return say(f"{emoji} ", named(task))
 
 
@@ -113,7 +120,7 @@ def _is_a_bug(effect: TaskNotice) -> bool:
     return effect.reason is ReasonCode.RUNNER_FAILED
 
 
-def what_next(task: Task, retry_at: int | None, now: int) -> Rich:
+def what_next(task: Task | TaskName, retry_at: int | None, now: int) -> Rich:
     """When it is tried again by itself, or what a person writes to have it tried."""
     if retry_at is None:
         return say("🙋 To try again: ", code(f"!fleet retry {task.ref}"))
@@ -167,6 +174,8 @@ def _is_for_a_person(effect: AgentNotice) -> bool:
 
 
 def _fleet_notice(effect: FleetNotice, now: int) -> Post:
+    if effect.notice is NoticeKind.GIVEN_UP:
+        return _given_up(effect)
     if effect.notice is NoticeKind.FLEET_RESUMED or effect.reason is None:
         return Post(say("▶️ ", bold("The fleet goes on")))
     spent = usage_text(effect.spent)
@@ -176,6 +185,20 @@ def _fleet_notice(effect: FleetNotice, now: int) -> Post:
             f"Spent today: {spent}." if spent else None,
             f"It goes on {until(effect.until or now, now)}.",
             italic(prose(advice(effect.reason))),
+        ),
+        urgent=True,
+    )
+
+
+def _given_up(effect: FleetNotice) -> Post:
+    what = count(effect.letters, "message")
+    headline = say("📪 ", bold(f"{what} to Forgejo or a room could not be delivered"))
+    says = "Nothing of it is lost: an operator sees it with "
+    again = " and sends it again with "
+    return Post(
+        rows(
+            headline,
+            say(says, code("GET /api/v1/outbox/dead"), again, code("POST …/dead/retry"), "."),
         ),
         urgent=True,
     )

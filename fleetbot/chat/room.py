@@ -13,7 +13,7 @@ from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.rich import Rich
 from fleetbot.domain.effects import Notice
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Due
 
 log = logging.getLogger("fleetbot.chat")
@@ -53,7 +53,7 @@ class RoomSender:
         try:
             effect = _notice.decode(entry.payload)
         except msgspec.DecodeError as error:
-            raise Undeliverable(f"not a notice: {error}") from error
+            raise Refused(f"not a notice: {error}") from error
         message = notice(effect, self._clock())
         room = entry.destination.removeprefix(PREFIX)
         said = content(message.body, urgent=message.urgent)
@@ -73,7 +73,7 @@ class RoomSender:
             try:
                 await self._link.send(room, said, transaction("answer", event))
                 return
-            except Undeliverable as error:
+            except Refused as error:
                 log.warning("an answer in %s cannot be given: %s", room, error)
                 return
             except RetryLater as error:

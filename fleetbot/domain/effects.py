@@ -1,5 +1,8 @@
 """What the outside must be told: a pure function of the journal's lines.
 
+An effect that shows a state names whose it is, and is sent with the state of then; a notice to the
+rooms is of its moment.
+
 The outbox names an effect after the line that caused it, so that telling it twice is recognised.
 Effects with the same destination and `collapse` replace each other: only the newest matters.
 """
@@ -7,12 +10,24 @@ Effects with the same destination and `collapse` replace each other: only the ne
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 import msgspec
-from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Run, Task, TaskId, Usage
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    FiledReceipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+    Usage,
+    Value,
+    Verdict,
+)
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
@@ -23,22 +38,23 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class ShowOnIssue(Effect, frozen=True, kw_only=True, tag="issue_state"):
-    """The task's state on the issue: labels, assignee and the one status comment."""
+    """The task's state, as it is when this is sent: labels, assignee, the one status comment."""
 
-    task: Task
-    run: Run | None
-    pull_request: int | None = None
+    task: TaskId
 
 
 class ReceiptComment(Effect, frozen=True, kw_only=True, tag="receipt_comment"):
-    task: Task
-    run: Run
-    receipt: FiledReceipt
+    """What was found out about a receipt."""
+
+    task: TaskId
+    receipt: ReceiptId
 
 
 class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
-    """`state` is pending, success or failure, as Forgejo knows them."""
+    """`state` is pending, success or failure, as Forgejo knows them. `task` is unset in effects of
+    an old version: then `repo` is where the commit is, else where it was."""
 
+    task: TaskId | None = None
     repo: str
     sha: str
     state: str
@@ -61,14 +77,42 @@ class NoticeKind(StrEnum):
     AGENT_WELL = "agent_well"
     FLEET_PAUSED = "fleet_paused"
     FLEET_RESUMED = "fleet_resumed"
+    GIVEN_UP = "given_up"
+
+
+class TaskName(Value, frozen=True):
+    """A task as it was called at that moment."""
+
+    id: TaskId
+    repo: str
+    issue: int
+    url: str
+    title: str
+
+    @property
+    def ref(self) -> str:
+        return f"{self.repo}#{self.issue}"
+
+
+class RunName(Value, frozen=True):
+    """A run as far as a room hears of it."""
+
+    id: RunId
+    agent: AgentName
+    attempt: int
+    started_at: int = 0
+    ended_at: int = 0
 
 
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
-    """What the room should hear of a task. `retry_at` (epoch ms): it is tried again then."""
+    """What the room should hear of a task: of its moment, so it carries what it says.
+
+    `retry_at` (epoch ms): it is tried again then.
+    """
 
     notice: NoticeKind
-    task: Task
-    run: Run | None = None
+    task: TaskName
+    run: RunName | None = None
     pull_request: int | None = None
     summary: str = ""
     reason: ReasonCode | None = None
@@ -89,12 +133,13 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
 
 
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
-    """`spent`: on the day so far."""
+    """`spent`: on the day so far; `letters`: so many effects have been given up."""
 
     notice: NoticeKind
     reason: ReasonCode | None = None
     until: int | None = None
     spent: Usage = Usage()
+    letters: int = 0
 
 
 AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNotice | FleetNotice
@@ -112,13 +157,7 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     if kind == "agent":
         return _of_agent(state.agents[AgentName(key)], line.event)
     task = state.tasks[TaskId(key)]
-    run = state.runs.get(task.run) if task.run else None
-    if run:
-        run = replace(run, asks=(), messages=())  # between the run and people only
-    return [
-        *_notices(line.event, task, run, state, follows),
-        *_on_forge(line.event, task, run, state),
-    ]
+    return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
 
 
 def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
@@ -158,66 +197,49 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
 
 
 def _notices(
-    event: ev.AnyEvent,
-    task: Task,
-    run: Run | None,
-    state: FleetState,
-    follows: ev.AnyEvent | None,
+    event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
-    retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
     if _is_told_of_the_agent(event, task, follows):
         return []
+    retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
+    run = state.runs.get(task.run) if task.run else None
+    notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
         case ev.TaskAssigned():
-            return [TaskNotice(notice=NoticeKind.ASSIGNED, task=task, run=run)]
+            return [notice(notice=NoticeKind.ASSIGNED)]
         case ev.TaskCompleted(receipt=receipt_id):
             receipt = state.receipts[receipt_id].receipt
-            return [
-                TaskNotice(
-                    notice=NoticeKind.COMPLETED,
-                    task=task,
-                    run=run,
-                    pull_request=receipt.pull_request,
-                    summary=receipt.summary,
-                )
-            ]
+            pull, summary = receipt.pull_request, receipt.summary
+            return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
         case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
-            return [
-                TaskNotice(
-                    notice=NoticeKind.REFUTED,
-                    task=task,
-                    run=run,
-                    pull_request=state.receipts[receipt_id].receipt.pull_request,
-                    detail=" ".join(reasons),
-                )
-            ]
+            pull, detail = state.receipts[receipt_id].receipt.pull_request, " ".join(reasons)
+            return [notice(notice=NoticeKind.REFUTED, pull_request=pull, detail=detail)]
         case ev.RunAsked(title=title):
-            return [TaskNotice(notice=NoticeKind.ASKED, task=task, run=run, detail=title)]
+            return [notice(notice=NoticeKind.ASKED, detail=title)]
         case ev.TaskFailed(reason=reason, detail=detail):
-            return [
-                TaskNotice(
-                    notice=NoticeKind.FAILED,
-                    task=task,
-                    run=run,
-                    reason=reason,
-                    detail=detail,
-                    retry_at=retry_at,
-                )
-            ]
+            kind = NoticeKind.FAILED
+            return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
         case ev.TaskAgentLost(reason=reason):
-            return [
-                TaskNotice(
-                    notice=NoticeKind.AGENT_LOST,
-                    task=task,
-                    run=run,
-                    reason=reason,
-                    retry_at=retry_at,
-                )
-            ]
+            return [notice(notice=NoticeKind.AGENT_LOST, reason=reason, retry_at=retry_at)]
         case ev.TaskCancelled(reason=reason):
-            return [TaskNotice(notice=NoticeKind.CANCELLED, task=task, run=run, reason=reason)]
+            return [notice(notice=NoticeKind.CANCELLED, reason=reason)]
         case _:
             return []
+
+
+def task_name(task: Task) -> TaskName:
+    title = task.traits.title
+    return TaskName(id=task.id, repo=task.repo, issue=task.issue, url=task.url, title=title)
+
+
+def _run_name(run: Run) -> RunName:
+    return RunName(
+        id=run.id,
+        agent=run.agent,
+        attempt=run.attempt,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )
 
 
 def _is_told_of_the_agent(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
@@ -235,25 +257,17 @@ def _is_told_of_the_agent(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent |
             return False
 
 
-def _on_forge(
-    event: ev.AnyEvent, task: Task, run: Run | None, state: FleetState
-) -> list[AnyEffect]:
-    latest = state.receipts.get(task.receipt) if task.receipt else None
-    pull = latest.receipt.pull_request if latest else None
-    show: AnyEffect = ShowOnIssue(task=task, run=run, pull_request=pull)
+def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
+    show: AnyEffect = ShowOnIssue(task=task.id)
     match event:
         case ev.ReceiptFiled(receipt=receipt):
             return [show, _status(task, receipt.head, "pending", "Checking the agent's receipt")]
         case ev.ReceiptVerified(receipt=receipt_id):
-            filed = state.receipts[receipt_id]
-            verified = _status(task, filed.receipt.head, "success", "The receipt holds")
-            assert run is not None  # a receipt belongs to the current run
-            return [verified, ReceiptComment(task=task, run=run, receipt=filed)]
+            verified = status_of(task, state.receipts[receipt_id])
+            return [verified, ReceiptComment(task=task.id, receipt=receipt_id)]
         case ev.ReceiptRefuted(receipt=receipt_id):
-            filed = state.receipts[receipt_id]
-            refuted = _status(task, filed.receipt.head, "failure", "The receipt does not hold")
-            assert run is not None  # as above
-            return [refuted, ReceiptComment(task=task, run=run, receipt=filed), show]
+            refuted = status_of(task, state.receipts[receipt_id])
+            return [refuted, ReceiptComment(task=task.id, receipt=receipt_id), show]
         case ev.ReceiptUnknown() | ev.TaskEdited():
             return []
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
@@ -262,9 +276,21 @@ def _on_forge(
             return [show]
 
 
+def status_of(task: Task, filed: FiledReceipt) -> CommitStatus:
+    """What the head of a decided receipt carries."""
+    if filed.verdict is Verdict.VERIFIED:
+        return _status(task, filed.receipt.head, "success", "The receipt holds")
+    return _status(task, filed.receipt.head, "failure", "The receipt does not hold")
+
+
 def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
     return CommitStatus(
-        repo=task.repo, sha=sha, state=state, description=description, target_url=task.url
+        task=task.id,
+        repo=task.repo,
+        sha=sha,
+        state=state,
+        description=description,
+        target_url=task.url,
     )
 
 
@@ -273,12 +299,20 @@ Notice = TaskNotice | AgentNotice | FleetNotice
 
 
 def destination(effect: ForgeEffect) -> str:
-    """Where a forge effect goes, in order: one queue for each issue and each commit."""
+    """Where a forge effect goes, in order: one queue for each task's issue and each commit.
+
+    Nothing in it changes when a repository is renamed.
+    """
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task):
-            return f"forgejo:{task.repo}#{task.issue}"
-        case CommitStatus(repo=repo, sha=sha):
-            return f"forgejo:{repo}@{sha}"
+            return f"forgejo:task/{task}"
+        case CommitStatus(task=task, sha=sha):
+            return f"forgejo:commit/{task}/{sha}"
+
+
+def kind(effect: type[AnyEffect]) -> str:
+    """The effect's name in the outbox."""
+    return str(effect.__struct_config__.tag)
 
 
 def collapse(effect: AnyEffect) -> str | None:
@@ -288,5 +322,7 @@ def collapse(effect: AnyEffect) -> str | None:
             return "state"
         case CommitStatus():
             return "status"
+        case FleetNotice(notice=NoticeKind.GIVEN_UP):
+            return "given_up"
         case _:
             return None

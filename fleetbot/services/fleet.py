@@ -78,6 +78,7 @@ class Fleet:
         self.route = route
         self.state = FleetState()
         self._listeners: list[Listener] = []
+        self._couriers: list[Callable[[], None]] = []
         self._stale = True
         self._retired = False
         self._loading = asyncio.Lock()
@@ -92,6 +93,19 @@ class Fleet:
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with the lines of every commit once they are durable."""
         self._listeners.append(listener)
+
+    def listen_for_effects(self, courier: Callable[[], None]) -> None:
+        """Have `courier` called whenever there are new effects on disk."""
+        self._couriers.append(courier)
+
+    async def post(self, change: Change) -> None:
+        """Put effects into the outbox that follow from no event, with what goes along."""
+        await self.store.append(change)
+        self.call_couriers()
+
+    def call_couriers(self) -> None:
+        for courier in self._couriers:
+            courier()
 
     async def start(self) -> None:
         """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`."""
@@ -208,7 +222,7 @@ class Fleet:
                     # With its time: after a backup is restored, numbers are given anew.
                     id=f"{line.seq}.{place}@{line.at}/{destination}",
                     destination=destination,
-                    kind=str(effect.__struct_config__.tag),
+                    kind=fx.kind(type(effect)),
                     collapse=fx.collapse(effect),
                     payload=payload,
                     due_at=line.at,
@@ -217,6 +231,8 @@ class Fleet:
 
     async def _land(self, change: Change, lines: tuple[Recorded, ...]) -> None:
         await self.store.append(change)
+        if change.outbox:
+            self.call_couriers()
         if lines:
             self._tell(lines)
 

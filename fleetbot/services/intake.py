@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ from fleetbot.domain.events import (
     TaskFailed,
     TaskRequeued,
 )
+from fleetbot.domain.patience import Patience
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import User
@@ -29,7 +29,6 @@ from fleetbot.forge.payloads import (
 )
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.issues import Issues, Subject
-from fleetbot.services.outbox import backoff
 from fleetbot.services.verification import Verifier
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled
@@ -39,8 +38,7 @@ log = logging.getLogger("fleetbot.intake")
 _KIND = "webhook"
 _LOOK = 1000  # arrivals read at once; those that wait for Forgejo must not hide the others
 _AT_ONCE = 4
-_BACKOFF_BASE = 2.0
-_BACKOFF_CAP = 300.0
+_PATIENCE = Patience(2_000, 300_000)
 _DECIDED = (ReceiptRefuted, TaskAgentLost, TaskFailed, TaskRequeued)  # the run will not complete it
 
 
@@ -59,7 +57,7 @@ class _Hold(NamedTuple):
 class Intake:
     """What Forgejo tells by webhook: kept first, acted on afterwards.
 
-    `on_arrival` hears of deliveries; `jitter` gives a number from 0 to 1.
+    `on_arrival` hears of deliveries.
     """
 
     def __init__(
@@ -70,14 +68,12 @@ class Intake:
         issues: Issues,
         *,
         on_arrival: Callable[[], None] = lambda: None,
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._verifier = verifier
         self._issues = issues
         self._on_arrival = on_arrival
-        self._jitter = jitter
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._held: dict[str, _Hold] = {}
         fleet.listen(self._on_lines)
@@ -203,12 +199,12 @@ class Intake:
     def _hold(self, keys: Sequence[str], error: forge.ForgeError) -> None:
         for key in keys:
             attempts = self._held[key].attempts + 1 if key in self._held else 0
-            wait = backoff(attempts, _BACKOFF_BASE, _BACKOFF_CAP, self._jitter())
+            wait = _PATIENCE.wait(attempts, key)
             if isinstance(error, forge.ForgeUnavailable) and error.retry_after is not None:
-                wait = max(wait, error.retry_after)
-            self._held[key] = _Hold(attempts, self._fleet.clock() + int(wait * 1000))
+                wait = max(wait, int(error.retry_after * 1000))
+            self._held[key] = _Hold(attempts, self._fleet.clock() + wait)
             level = logging.WARNING if attempts == 0 else logging.DEBUG
-            log.log(level, "%s waits %.1f s: %s", key, wait, error)
+            log.log(level, "%s waits %.1f s: %s", key, wait / 1000, error)
 
     async def _settle(self, keys: Sequence[str], error: str = "") -> None:
         for key in keys:

@@ -6,18 +6,15 @@ import logging
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
-from fleetbot.domain import effects as fx
-from fleetbot.domain.model import OPEN_STATES, Task
+from fleetbot.domain.model import OPEN_STATES
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
-from fleetbot.services.labels import LabelMaps, state_labels_after
+from fleetbot.services.repairs import Repairs
 from fleetbot.store.interface import StoreUnavailable
-from fleetbot.store.records import Anchor, Change, OutboxEntry
+from fleetbot.store.records import Anchor, Change
 
 log = logging.getLogger("fleetbot.reconcile")
 
@@ -30,7 +27,8 @@ class Reconciler:
     """Compares issues with tasks, and has the intake look at those that differ.
 
     Every tick reads what has changed since the last one. At the first tick, and every hour, all
-    open issues are read too: deleting one, for example, leaves no trace in what changed.
+    open issues are read too: deleting one, for example, leaves no trace in what changed. What an
+    issue should show and does not is a matter of `repairs`.
     """
 
     def __init__(
@@ -38,13 +36,13 @@ class Reconciler:
         fleet: Fleet,
         client: ForgeClient,
         issues: Issues,
-        labels: LabelMaps,
+        repairs: Repairs,
         repositories: Collection[str],
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._issues = issues
-        self._labels = labels
+        self._repairs = repairs
         self._repositories = repositories
         self._swept: dict[str, int] = {}
         self._failing: dict[str, str] = {}
@@ -105,13 +103,14 @@ class Reconciler:
             is_here = task.repo == repo and task.issue > 0 and task.issue not in seen
             if is_here and task.state in OPEN_STATES:
                 await self._look(repo, task.issue)
+        await self._repairs.sweep(repo)
         return newest
 
     async def _compare(self, repo: str, issue: Issue) -> None:
         if not await self._issues.agrees(repo, issue):
             await self._look(repo, issue.number)
         elif task := self._fleet.state.task_of_issue(repo, issue.number):
-            await self._show_again(task, issue)
+            await self._repairs.look(task, issue)
 
     async def _look(self, repo: str, number: int) -> None:
         try:
@@ -120,32 +119,6 @@ class Reconciler:
             raise
         except Exception:  # a bug with one issue must not keep the others from being read
             log.exception("%s#%d could not be reconciled", repo, number)
-
-    async def _show_again(self, task: Task, issue: Issue) -> None:
-        """Have the issue of an open task show its state where it does not. The effect's id makes it
-        once for each state: Forgejo may refuse it, and a person may insist."""
-        shows = not any(state_labels_after(issue.label_names, task.state, self._labels))
-        if shows or task.state not in OPEN_STATES:
-            return
-        effect = self._effect(task)
-        entry = OutboxEntry(
-            id=f"repair/{task.id}/{task.version}",
-            destination=fx.destination(effect),
-            kind="issue_state",
-            collapse=fx.collapse(effect),
-            payload=msgspec.json.encode(effect),
-            due_at=self._fleet.clock(),
-        )
-        await self._fleet.store.append(Change(outbox=(entry,)))
-
-    def _effect(self, task: Task) -> fx.ShowOnIssue:
-        state = self._fleet.state
-        filed = state.receipts.get(task.receipt) if task.receipt else None
-        return fx.ShowOnIssue(
-            task=task,
-            run=state.runs.get(task.run) if task.run else None,
-            pull_request=filed.receipt.pull_request if filed else None,
-        )
 
 
 def position_anchor(repo: str) -> str:

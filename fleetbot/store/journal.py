@@ -19,8 +19,8 @@ from fleetbot.domain.events import (
     event_type,
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Run, RunId, Task
-from fleetbot.store import outbox
 from fleetbot.store.interface import LogGap
+from fleetbot.store.outbox import Outbox
 from fleetbot.store.records import (
     GENESIS,
     LINE_BYTES,
@@ -33,7 +33,6 @@ from fleetbot.store.records import (
     LogChunk,
     LogLine,
     Models,
-    OutboxEntry,
     link,
 )
 from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
@@ -117,8 +116,7 @@ class Journal:
         last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else GENESIS
-        highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
-        self._position: int = highest[0]
+        self.outbox = Outbox(database)
         self._logs: dict[RunId, tuple[int, int]] = {}
 
     def write(self, changes: Sequence[Change]) -> None:
@@ -128,7 +126,7 @@ class Journal:
             newest = {key(value): value for change in changes for value in field(change)}
             self._execute(statement, [row(value) for value in newest.values()])
         self._write_inbox(changes)
-        self._write_outbox(changes)
+        self.outbox.write(changes)
 
     def _execute(self, statement: str, rows: Collection[Row]) -> None:
         if rows:
@@ -169,21 +167,6 @@ class Journal:
         self._execute(KEEP_ARRIVAL, arrived)
         self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
 
-    def _write_outbox(self, changes: Sequence[Change]) -> None:
-        entries = [entry for change in changes for entry in change.outbox]
-        self._execute(outbox.INSERT, [self._entry_row(entry) for entry in entries])
-        collapsing = {(e.destination, e.collapse) for e in entries if e.collapse is not None}
-        self._execute(outbox.SUPERSEDE, collapsing)
-        delivered = [d for change in changes for d in change.delivered]
-        self._execute(outbox.DELIVERED, [(d.at, d.result, d.id) for d in delivered])
-        self._execute(outbox.SUCCEEDED, [(d.id,) for d in delivered])
-        deferred = [d for change in changes for d in change.deferred]
-        self._execute(outbox.FAILED, [(d.due_at, d.error, d.id) for d in deferred])
-
-    def _entry_row(self, entry: OutboxEntry) -> Row:
-        self._position += 1
-        return outbox.entry_row(self._position, entry)
-
     def keep(self, arrival: Arrival) -> bool:
         """Whether the arrival's key is new; only then it is written."""
         return self._db.execute(KEEP_ARRIVAL, _arrival(arrival)).rowcount == 1
@@ -218,7 +201,7 @@ class Journal:
 
     def prune(self, before: int, limit: int) -> int:
         """Deletes up to `limit` effects and as many arrivals; returns how many it were."""
-        effects = self._db.execute(outbox.PRUNE, (before, limit)).rowcount
+        effects = self.outbox.prune(before, limit)
         arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
         return effects + arrivals
 

@@ -16,7 +16,7 @@ from fleetbot.chat.room import RoomSender, destination
 from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
 from fleetbot.domain.model import AgentName
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Due, OutboxEntry
 from tests.chat.rooms import (
     Answer,
@@ -123,7 +123,7 @@ async def test_an_answer_replies_to_the_message_and_stays_in_its_thread(scene: S
 async def test_a_room_the_bot_is_not_in_is_given_up(scene: Scene) -> None:
     elsewhere = await scene.ann.create_room("Without the bot")
 
-    with pytest.raises(Undeliverable, match="M_FORBIDDEN"):
+    with pytest.raises(Refused, match="M_FORBIDDEN"):
         await scene.sender(due(elsewhere))
     await scene.sender.reply(elsewhere, "$gone", Post(say("nobody hears this")))
 
@@ -189,7 +189,7 @@ async def test_what_is_refused_for_good_is_not_tried_again(
 ) -> None:
     moody.answers = [answer]
 
-    with pytest.raises(Undeliverable):
+    with pytest.raises(Refused):
         await RoomSender(moody_link, lambda: START)(due("!room:localhost"))
 
 
@@ -222,7 +222,7 @@ async def test_no_file_goes_into_an_encrypted_room_in_clear(moody: MoodyHomeserv
 async def test_an_effect_that_is_no_notice_is_given_up(moody_link: Link) -> None:
     entry = msgspec.structs.replace(due("!room:localhost").entry, payload=b'{"kind":"other"}')
 
-    with pytest.raises(Undeliverable, match="not a notice"):
+    with pytest.raises(Refused, match="not a notice"):
         await RoomSender(moody_link, lambda: START)(Due(entry=entry, attempts=0))
 
 

@@ -25,10 +25,12 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
 )
+from fleetbot.domain.patience import with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest
 from fleetbot.forge.payloads import parse_delivery, verify_signature
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.intake import Intake
@@ -36,6 +38,7 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.repairs import Repairs
 from fleetbot.services.verification import Verifier
 from fleetbot.store.interface import Store
 from tests.store.backend import SqliteBackend
@@ -43,6 +46,7 @@ from tests.store.backend import SqliteBackend
 REPO, BOT, ANN = "ann/app", "fleetbot", "ann"
 CLAUDE = AgentName("claude-1")
 SECRET = "hook-secret"
+PATIENCE_DAYS = 14
 TEST = Context(actor="test")
 
 
@@ -101,18 +105,22 @@ class Stage:
             self.verifier,
             self.issues,
             on_arrival=self._wake,
-            jitter=lambda: 0.0,
         )
         self.reconciler = Reconciler(
             self.fleet,
             self.client,
             self.issues,
-            self.labels,
+            Repairs(self.fleet, self.client, self.labels, self.accounts),
             self.repositories,
         )
+        self.dead_letters = DeadLetters(self.fleet)
         self.sender = ForgeSender(self.client, self.store, self.labels, self.accounts)
-        self.deliverer = Courier(
-            self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
+        self.courier = Courier(
+            self.store,
+            {"forgejo": self.sender},
+            self.clock,
+            with_outbox(PATIENCE_DAYS),
+            on_given_up=self.dead_letters.note,
         )
 
     def _wake(self) -> None:
@@ -143,7 +151,7 @@ class Stage:
     async def settle(self) -> None:
         """Both directions, until nothing is left to do."""
         await self.hear()
-        await self.deliverer.tick()
+        await self.courier.tick()
         await self.hear()
 
     async def receive(self, request: web.Request) -> web.Response:

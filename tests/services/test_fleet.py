@@ -52,11 +52,11 @@ async def test_time_alone_heals_a_store_that_failed(stage: Stage, tmp_path: Path
     await stage.issue()
     await stage.hear()
     with pytest.raises(StoreUnavailable):
-        await stage.deliverer.tick()
+        await stage.courier.tick()
     database.tamper("DROP TRIGGER disk_full")
 
     await timers(stage.fleet).tick()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
 
     assert len(await stage.comments()) == 1
 

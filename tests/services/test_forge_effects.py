@@ -179,7 +179,7 @@ async def test_a_burst_of_changes_becomes_one_edit(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     await stage.given_running()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     [comment] = await stage.comments()
     assert "is working on it" in comment.body
     wrote = [s for s in stage.forge.requests if s.login == BOT and s.method != "GET"]
@@ -224,19 +224,19 @@ async def test_each_receipt_gets_a_comment_of_its_own(stage: Stage) -> None:
 
 async def test_a_receipt_whose_comment_was_posted_is_not_posted_twice(stage: Stage) -> None:
     await stage.given_filed()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     await stage.verifier.tick()
     stage.forge.fail_next("POST", "/issues/1/comments", 502, applied=True)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     stage.clock.advance(10)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert len(await stage.comments()) == 2
 
 
 async def test_the_status_of_a_commit_that_does_not_exist_is_given_up(stage: Stage) -> None:
     await stage.given_filed(head="0" * 40)
     stage.forge.fail_next("POST", "/statuses/", 500)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert await stage.store.next_due() is None
 
 
@@ -247,10 +247,10 @@ async def test_a_forge_that_is_away_is_waited_for(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     stage.forge.fail_next("GET", "/issues/1$", 503)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert "503" in await result(stage)
     stage.clock.advance(2)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert await names(stage) == {"fleet", "status:todo"}
 
 
@@ -258,7 +258,7 @@ async def test_a_rate_limit_is_obeyed(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     stage.forge.fail_next("GET", "/issues/1$", 429, retry_after=77)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert await stage.store.next_due() == stage.clock() + 77_000
 
 
@@ -268,7 +268,7 @@ async def test_an_issue_that_is_gone_takes_no_effects(
     await stage.issue()
     await stage.hear()
     del stage.forge.repo(REPO).tickets[1]
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert await stage.store.next_due() is None
     assert "cannot be delivered" in caplog.text
 
@@ -279,7 +279,7 @@ async def test_labels_that_are_refused_do_not_hold_up_the_comment(
     stage.forge.add_collaborator(REPO, BOT, "read")
     await stage.issue()
     await stage.hear()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert "Forgejo refuses to set the labels" in caplog.text
     assert len(await stage.comments()) == 1
     assert await stage.store.next_due() is None
@@ -293,7 +293,7 @@ async def test_a_comment_that_is_refused_for_good_is_given_up_after_a_while(
     await stage.hear()
     tries = 0
     while await stage.store.next_due() is not None:
-        await stage.deliverer.tick()
+        await stage.courier.tick()
         stage.clock.advance(300)
         tries += 1
     assert 10 < tries < 30
@@ -304,7 +304,7 @@ async def test_a_second_delivery_of_the_same_effect_changes_nothing(stage: Stage
     await stage.issue()
     await stage.hear()
     [due] = await stage.store.due(stage.clock())
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     before, comments = await names(stage), await stage.comments()
     await stage.sender(due)
     assert await names(stage) == before

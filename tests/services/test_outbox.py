@@ -10,9 +10,9 @@ import pytest
 
 from fleetbot.services.outbox import (
     Courier,
+    Refused,
     RetryLater,
     Sender,
-    Undeliverable,
     backoff,
 )
 from fleetbot.store.interface import Store
@@ -118,7 +118,7 @@ async def test_what_can_never_be_delivered_makes_room(
 ) -> None:
     async def says(due: Due) -> str:
         if due.entry.id == "a1":
-            raise Undeliverable("the room is gone")
+            raise Refused("the room is gone")
         return "ok"
 
     await put("a1", "a2")
