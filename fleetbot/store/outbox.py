@@ -61,7 +61,7 @@ _WELL = "UPDATE queues SET attempts = 0, held_until = 0, since = 0, error = '' W
 
 _FAILED = """
 UPDATE queues SET
-    held_until = ?2, due_at = max(due_at, ?2), attempts = attempts + 1, error = ?3,
+    held_until = ?2, attempts = attempts + 1, error = ?3,
     since = CASE attempts WHEN 0 THEN ?4 ELSE since END
 WHERE name = ?1
 """
@@ -194,6 +194,7 @@ class Outbox:
         for queue in self._queues(_QUEUE_OF, deferred.id):
             values = (queue, deferred.due_at, deferred.error, deferred.at)
             self._db.execute(_FAILED, values)
+            self._settle((queue,))
 
     def revive(self, letter: int | None, now: int) -> int:
         """Have one dead letter, or all, sent again; how many."""

@@ -377,7 +377,7 @@ async def test_while_forgejo_is_away_deliveries_wait(stage: Stage) -> None:
     assert await waiting(stage) > 0
     await stage.intake.tick()  # too early
     assert await waiting(stage) > 0
-    assert stage.intake.next_due() == stage.clock() + 2_000
+    assert 1_500 <= (stage.intake.next_due() or 0) - stage.clock() <= 2_000
     stage.clock.advance(2)
     await stage.intake.tick()
     assert await waiting(stage) == 0

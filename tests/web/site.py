@@ -26,6 +26,7 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.intake import Intake
@@ -157,6 +158,7 @@ class Site:
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
                 tasks=Tasks(fleet, issues, [REPO]),
                 intake=self.intake,
+                dead_letters=DeadLetters(fleet),
                 webhook_secret=SECRET,
                 health=self._check_health,
                 claims_waiting=lambda: self.dispatcher.waiting,
