@@ -70,8 +70,15 @@ class Stage:
     """The services as the plugin wires them; loops are ticked by the test."""
 
     def __init__(
-        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeClient
+        self,
+        root: Path,
+        forge: DevForge,
+        store: Store,
+        clock: Clock,
+        bot: ForgeClient,
+        ann: ForgeClient,
     ) -> None:
+        self.root = root
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
         self.rules = Rules()
@@ -223,6 +230,7 @@ async def open_stage(root: Path) -> AsyncIterator[Stage]:
         forge.add_collaborator(REPO, BOT, "write")
         store = await enter(SqliteBackend(root).open())
         stage = Stage(
+            root,
             forge,
             store,
             clock,
