@@ -22,6 +22,7 @@ from typing import Literal
 from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
 from fleetbot.domain.state import task_stream
+from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.journal import INSERT_EVENT, upsert
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import GENESIS, Change, link
@@ -82,9 +83,9 @@ def rows(changes: Iterable[Change]) -> list[tuple[Row, Row]]:
         (line,), (task,) = change.events, change.tasks
         data = encode(line.event)
         place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
-        previous = link(previous, *place, data)
+        previous = link(previous, *place, data, SCHEMA)
         kind = event_type(line.event)
-        event = (*place[:3], kind, *place[3:], data.decode(), previous)
+        event = (*place[:3], kind, *place[3:], data.decode(), previous, SCHEMA)
         prepared.append((event, TASKS.row(task)))
     return prepared
 

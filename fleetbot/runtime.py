@@ -221,15 +221,18 @@ class Runtime:
         return self._web.routes()
 
     def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
-        """The rooms that hear of it: those of the task's repository, or all for an agent."""
+        """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
+        elif isinstance(notice, fx.RepoNotice):
+            rooms = self._rooms_of(notice.repo)
         else:
             rooms = list(self._settings.rooms)
         return [destination(room) for room in rooms]
 
     def _rooms_of(self, repo: str) -> list[str]:
-        return [room for room, its in self._settings.rooms.items() if its.hears(repo)]
+        same = self.fleet.state.same_repo
+        return [room for room, its in self._settings.rooms.items() if its.hears(repo, same)]
 
     def _on_effects(self) -> None:
         self._courier.wake()

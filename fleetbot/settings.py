@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import REPO, AgentName, Budget, Policy
+from fleetbot.domain.model import REPO, AgentName, Budget, Policy, same_name
 from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
@@ -65,8 +65,9 @@ class RoomSettings(Section, frozen=True):
     default_repo: str | None = None
     levels: dict[str, int] = {}
 
-    def hears(self, repo: str) -> bool:
-        return not self.repos or repo in self.repos
+    def hears(self, repo: str, same: Callable[[str, str], bool] = same_name) -> bool:
+        """`same` tells whether two names are of one repository."""
+        return not self.repos or any(same(name, repo) for name in self.repos)
 
 
 class RunSettings(Section, frozen=True):
@@ -122,6 +123,7 @@ class VerifySettings(Section, frozen=True):
         ".codex/",
     )
     require_ci: bool = False
+    patience_hours: Annotated[float, Meta(gt=0)] = 24
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
 
     @property
@@ -168,6 +170,7 @@ class Settings(Section, frozen=True):
             task_budget=Budget(usd=self.budget.task_usd, tokens=self.budget.task_tokens),
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
             forbidden_paths=self.verify.forbidden_paths,
+            verify_ms=_ms(self.verify.patience_hours * 3600),
         )
 
 

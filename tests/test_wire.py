@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from math import inf, nan
+
 import msgspec
 import pytest
 
-from fleetbot.domain.model import RunState
+from fleetbot.domain.model import RunState, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire import (
     ASK_BYTES,
+    ASK_DEPTH,
     SUPERSEDED,
     AskRequest,
     CancelOrder,
     LineKind,
     LogLine,
     RunAnswer,
+    UsageReport,
 )
 
 
@@ -54,3 +58,50 @@ def test_a_question_of_any_size_is_refused_above_a_bound() -> None:
 
     with pytest.raises(msgspec.ValidationError, match="request has 16385 bytes"):
         msgspec.json.decode(question(ASK_BYTES + 1), type=AskRequest)
+
+
+def test_a_question_nested_too_deeply_for_later_readers_is_refused() -> None:
+    def question(depth: int) -> bytes:
+        request = '{"x":' * depth + "[1]" + "}" * depth
+        return f'{{"id":"1","kind":"question","title":"?","request":{request}}}'.encode()
+
+    msgspec.json.decode(question(ASK_DEPTH - 1), type=AskRequest)
+
+    with pytest.raises(msgspec.ValidationError, match="nested more than 32 deep"):
+        msgspec.json.decode(question(ASK_DEPTH), type=AskRequest)
+
+
+# what a run used
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        '{"input_tokens":1000000000001}',
+        '{"output_tokens":-1}',
+        '{"cached_tokens":9007199254740992}',
+        '{"cost_usd":1000001}',
+        '{"cost_usd":-0.01}',
+        '{"cost_usd":1e999}',
+        '{"cost_usd":NaN}',
+    ],
+)
+def test_no_run_uses_so_much_or_less_than_nothing(told: str) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(told, type=UsageReport)
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        (Usage(input_tokens=2**70, cost_usd=inf), UsageReport(input_tokens=10**12, cost_usd=1e6)),
+        (Usage(output_tokens=-5, cost_usd=-1.0), UsageReport(cost_usd=0)),
+        (Usage(cached_tokens=7, cost_usd=nan), UsageReport(cached_tokens=7)),
+        (Usage(), UsageReport()),
+    ],
+)
+def test_a_program_that_miscounts_does_not_lose_its_run(said: Usage, sent: UsageReport) -> None:
+    report = UsageReport.of(said)
+
+    assert report == sent
+    assert msgspec.json.decode(msgspec.json.encode(report), type=UsageReport) == report

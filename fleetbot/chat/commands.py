@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 from fleetbot import wire
@@ -103,7 +104,8 @@ class Chat:
             )
 
     async def _execute(self, command: parse.Command, said: Said) -> Rich | None:
-        state, now, hears = self._fleet.state, self._fleet.clock(), said.room.hears
+        state, now = self._fleet.state, self._fleet.clock()
+        hears = partial(self._hears, said.room)
         match command:
             case parse.Status():
                 return answers.status(state, hears, now)
@@ -131,14 +133,14 @@ class Chat:
     # reading
 
     async def _list(self, command: parse.ListTasks, said: Said) -> Rich:
-        if command.repo and not said.room.hears(command.repo):
+        if command.repo and not self._hears(said.room, command.repo):
             raise _not_of_this_room(command.repo)
         repos = [command.repo] if command.repo else (said.room.repos or [None])
         found: list[Task] = []
         for repo in repos:
             found += await self._fleet.store.tasks(
                 states=command.states,
-                repo=repo,
+                repo=self._fleet.state.repo_called(repo) if repo else None,
                 agent=command.agent,
                 limit=answers.AT_MOST + 1,
             )
@@ -175,9 +177,12 @@ class Chat:
 
     def _ref(self, issue: str, said: Said) -> tuple[str, int]:
         repo, number = self._tasks.parse_ref(issue, said.default_repo)
-        if not said.room.hears(repo):
+        if not self._hears(said.room, repo):
             raise _not_of_this_room(repo)
         return repo, number
+
+    def _hears(self, room: RoomSettings, repo: str) -> bool:
+        return room.hears(repo, self._fleet.state.same_repo)
 
     # changing
 

@@ -11,6 +11,7 @@ from fleetbot.domain.effects import (
     FleetNotice,
     Notice,
     NoticeKind,
+    RepoNotice,
     TaskName,
     TaskNotice,
 )
@@ -33,7 +34,11 @@ def notice(effect: Notice, now: int) -> Post:
         return _agent_notice(effect, now)
     if isinstance(effect, FleetNotice):
         return _fleet_notice(effect, now)
+    if isinstance(effect, RepoNotice):
+        return _repo_notice(effect)
     match effect.notice:
+        case NoticeKind.TASK_HELD:
+            return Post(_held(effect), urgent=True)
         case NoticeKind.ASSIGNED:
             return Post(_assigned(effect))
         case NoticeKind.COMPLETED:
@@ -93,6 +98,15 @@ def _asked(effect: TaskNotice) -> Rich:
     agent = effect.run.agent if effect.run else "The agent"
     says = say("🙋 ", bold(agent), " asks, and waits for an answer:")
     return rows(_headline("❓", effect.task), says, quote(effect.detail))
+
+
+def _held(effect: TaskNotice) -> Rich:
+    return rows(
+        _headline("⏸️", effect.task),
+        say("It waits: ", reason_text(effect.reason), "."),
+        quote(effect.detail, limit=500),
+        italic(prose(advice(effect.reason))) if effect.reason else None,
+    )
 
 
 def _cancelled(effect: TaskNotice) -> Rich:
@@ -202,6 +216,25 @@ def _given_up(effect: FleetNotice) -> Post:
         ),
         urgent=True,
     )
+
+
+def _repo_notice(effect: RepoNotice) -> Post:
+    name = bold(effect.repo)
+    match effect.notice:
+        case NoticeKind.REPO_RENAMED:
+            says = "Its tasks and rooms follow; the settings may name it either way."
+            return Post(rows(say("🚚 ", bold(effect.was), " is now ", name), says))
+        case NoticeKind.REPO_RELEASED:
+            return Post(say("▶️ ", name, ": its tasks go on"))
+        case _:
+            return Post(
+                rows(
+                    say("⏸️ ", name, ": its tasks wait, since ", reason_text(effect.reason)),
+                    quote(effect.detail, limit=500) if effect.detail else None,
+                    italic(prose(advice(effect.reason))) if effect.reason else None,
+                ),
+                urgent=True,
+            )
 
 
 def reason_text(reason: ReasonCode | None) -> str:

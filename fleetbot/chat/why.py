@@ -72,6 +72,10 @@ def _ended(task: Task, now: int) -> list[Part]:
 def _waiting(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
     if rests := resting(state, now):
         return [rests]
+    if held := state.repo_hold(task):
+        return [f"Its repository is held: {reason_text(held)}.", italic(prose(advice(held)))]
+    if task.base_problem:
+        return [prose(task.base_problem), italic(prose(advice(ReasonCode.BASE_GONE)))]
     if task.not_before > now:
         because = reason_text(task.reason) or "the last attempt failed"
         early = say("Sooner: ", code(f"!fleet retry {task.ref}"))
@@ -82,7 +86,7 @@ def _waiting(state: FleetState, task: Task, now: int, policy: Policy) -> list[Pa
     free = [agent for agent in able if not _unavailable(state, agent, now)]
     if not free:
         return [_unavailable(state, agent, now) or "" for agent in _by_name(able)[:5]]
-    if policy.repo_limit and state.runs_in_repo(task.repo) >= policy.repo_limit:
+    if policy.repo_limit and state.runs_in_repo(task.place) >= policy.repo_limit:
         limit = count(policy.repo_limit, "task")
         return [f"{task.repo} has {limit} running already, which is its limit."]
     return _queueing(state, task, free)

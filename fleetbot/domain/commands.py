@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import (
@@ -33,6 +34,8 @@ class CreateTask:
     traits: Traits
     base: str = ""
     agent: AgentName | None = None
+    repo_id: int = 0
+    base_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +54,78 @@ class AssignTask:
 
 @dataclass(frozen=True, slots=True)
 class RetryTask:
-    """A person wants the task tried again, with its attempts forgotten."""
+    """A person wants the task tried again, with its attempts forgotten.
+
+    `reopened_at`: when the issue was reopened, by Forgejo's clock, where that is the wish.
+    """
 
     task: TaskId
     reason: ReasonCode = ReasonCode.RETRY_BY_USER
+    reopened_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CancelTask:
     task: TaskId
     reason: ReasonCode = ReasonCode.CANCELLED_BY_USER
+
+
+@dataclass(frozen=True, slots=True)
+class SetBase:
+    """The branch that the task starts from is `base`; `problem`: why nobody can."""
+
+    task: TaskId
+    base: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """What was given cannot be begun, and nobody is to blame: the task waits again."""
+
+    run: RunId
+    reason: ReasonCode
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRepo:
+    """Forgejo shows a repository. `asked`: the name that led to it, perhaps an old one."""
+
+    repo: int
+    name: str
+    default_branch: str
+    asked: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRepo:
+    repo: int
+    reason: ReasonCode
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRepo:
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTasks:
+    """Have these tasks bear the repository's name and id, as far as they are in memory."""
+
+    repo: int
+    tasks: tuple[TaskId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTask:
+    """A merge of the run's own work closed the issue: its receipt is heard before that counts.
+
+    None takes it back.
+    """
+
+    task: TaskId
+    reason: ReasonCode | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +178,7 @@ class AskPerson:
     ask: str
     kind: AskKind
     title: str
-    request: str
+    request: dict[str, Any]
     options: tuple[str, ...]
     expires_at: int
 
@@ -184,6 +249,13 @@ Command = (
     | AssignTask
     | RetryTask
     | CancelTask
+    | SetBase
+    | TakeBack
+    | NoteRepo
+    | HoldRepo
+    | ReleaseRepo
+    | MoveTasks
+    | CloseTask
     | Dispatch
     | StartRun
     | FailRun

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from fleetbot.domain import closing, limits, repositories, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain import limits, talk
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.errors import Conflict, Invalid
@@ -26,24 +26,23 @@ from fleetbot.domain.lookup import (
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentStatus,
-    FiledReceipt,
     Policy,
-    Run,
     RunState,
     TaskState,
     Usage,
-    Verdict,
     branch_name,
 )
 from fleetbot.domain.outcome import ended, expire, lose_runs
-from fleetbot.domain.patience import with_check
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
-from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
 
 def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     """What follows from `command` at `now` (epoch ms); () where nothing needs to happen."""
+    return closing.after_all(state, _decide(state, command, now, policy))
+
+
+def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     match command:
         case cmd.CreateTask():
             return _create(state, command)
@@ -55,6 +54,20 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
             return _retry(state, command)
         case cmd.CancelTask():
             return _cancel(state, command)
+        case cmd.SetBase():
+            return repositories.set_base(state, command)
+        case cmd.TakeBack():
+            return repositories.take_back(state, command)
+        case cmd.NoteRepo():
+            return repositories.note(state, command)
+        case cmd.HoldRepo():
+            return repositories.hold(state, command)
+        case cmd.ReleaseRepo():
+            return repositories.release(state, command)
+        case cmd.MoveTasks():
+            return repositories.move(state, command)
+        case cmd.CloseTask():
+            return closing.close(state, command)
         case cmd.Dispatch():
             return _dispatch(state, command, now, policy)
         case cmd.StartRun():
@@ -64,7 +77,7 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
         case cmd.FileReceipt():
             return _file(state, command)
         case cmd.Conclude():
-            return _conclude(state, command, now, policy)
+            return verdicts.conclude(state, command, now, policy)
         case cmd.AskPerson():
             return talk.ask(state, command)
         case cmd.AnswerAsk():
@@ -95,7 +108,8 @@ def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) ->
 def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
     if command.task in state.tasks:
         raise Conflict(f"The task id {command.task} is taken.", field="task")
-    if state.task_of_issue(command.repo, command.issue):
+    repo, issue = state.repos.get(command.repo_id), command.issue
+    if state.task_in(repo, issue) if repo else state.task_of_issue(command.repo, issue):
         raise Conflict(f"{command.repo}#{command.issue} is a task already.", field="issue")
     event = ev.TaskCreated(
         repo=command.repo,
@@ -104,12 +118,16 @@ def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
         author=command.author,
         traits=command.traits,
         base=command.base,
+        repo_id=command.repo_id,
     )
+    follows: list[ev.TaskEvent] = [event]
+    if command.base_problem:
+        follows.append(ev.TaskBased(base=command.base, problem=command.base_problem))
+    if command.agent is not None:
+        agent = able_agent(state, command.agent, command.traits.needs)
+        follows.append(ev.TaskPinned(agent=agent.name))
     stream = task_stream(command.task)
-    if command.agent is None:
-        return (Draft(stream, event),)
-    agent = able_agent(state, command.agent, command.traits.needs)
-    return (Draft(stream, event), Draft(stream, ev.TaskPinned(agent=agent.name)))
+    return tuple(Draft(stream, event) for event in follows)
 
 
 def _edit(state: FleetState, command: cmd.EditTask) -> Drafts:
@@ -129,7 +147,7 @@ def _assign(state: FleetState, command: cmd.AssignTask) -> Drafts:
         raise Conflict(f"{task.ref} is with {holder}: cancel it first.", field="issue")
     stream = task_stream(task.id)
     pin = Draft(stream, ev.TaskPinned(agent=agent.name))
-    if task.state is TaskState.CREATED and task.not_before == 0:
+    if task.is_ready and task.not_before == 0:
         return () if task.pinned == agent.name else (pin,)
     return (_fresh(stream), pin)
 
@@ -139,13 +157,15 @@ def _retry(state: FleetState, command: cmd.RetryTask) -> Drafts:
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
         holder = state.runs[run_id_of(task)].agent
         raise Conflict(f"{task.ref} is with {holder} now; cancel it first.", field="issue")
-    if task.state is TaskState.CREATED and task.not_before == 0 and task.attempt == 0:
+    if task.is_ready and task.not_before == 0 and task.attempt == 0:
         return ()
-    return (_fresh(task_stream(task.id), command.reason),)
+    return (_fresh(task_stream(task.id), command.reason, command.reopened_at),)
 
 
-def _fresh(stream: str, reason: ReasonCode = ReasonCode.RETRY_BY_USER) -> Draft:
-    return Draft(stream, ev.TaskRequeued(reason=reason, fresh=True))
+def _fresh(
+    stream: str, reason: ReasonCode = ReasonCode.RETRY_BY_USER, reopened_at: int = 0
+) -> Draft:
+    return Draft(stream, ev.TaskRequeued(reason=reason, fresh=True, reopened_at=reopened_at))
 
 
 def _cancel(state: FleetState, command: cmd.CancelTask) -> Drafts:
@@ -271,55 +291,3 @@ def _deregister(
         return ()
     gone = Draft(agent_stream(agent.name), ev.AgentDeregistered())
     return (gone, *lose_runs(state, agent, ReasonCode.AGENT_DEREGISTERED, now, policy))
-
-
-# by verification
-
-
-def _conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy) -> Drafts:
-    filed = state.receipts.get(command.receipt)
-    if filed is None or filed.verdict is not Verdict.PENDING:
-        return ()
-    run = state.runs.get(filed.run)
-    if run is None or run.state is RunState.ENDED:
-        return ()  # cancelled while it was being verified
-    stream = task_stream(run.task)
-    match command.finding:
-        case Verified():
-            return (
-                Draft(stream, ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id)),
-                Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
-            )
-        case Refuted(reasons=reasons):
-            return _refute(state, run, filed, reasons, now, policy)
-        case Unknown(unread=unread, soon=soon):
-            patience = with_check(policy, soon=soon)
-            check_at = now + patience.wait(filed.checks, filed.receipt.id)
-            event = ev.ReceiptUnknown(
-                run=run.id, receipt=filed.receipt.id, unread=unread, check_at=check_at
-            )
-            return (Draft(stream, event),)
-        case _:
-            assert_never(command.finding)
-
-
-def _refute(
-    state: FleetState,
-    run: Run,
-    filed: FiledReceipt,
-    reasons: tuple[str, ...],
-    now: int,
-    policy: Policy,
-) -> Drafts:
-    final = run.refutations >= policy.max_refutations
-    refuted = ev.ReceiptRefuted(run=run.id, receipt=filed.receipt.id, reasons=reasons, final=final)
-    draft = Draft(task_stream(run.task), refuted)
-    if not final:
-        return (draft,)
-    failed = ev.TaskFailed(
-        run=run.id,
-        reason=ReasonCode.RECEIPT_REFUTED,
-        detail=" ".join(reasons),
-        usage=filed.receipt.usage,
-    )
-    return (draft, *ended(state, run, failed, now, policy))

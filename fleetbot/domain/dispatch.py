@@ -12,18 +12,20 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Policy,
-    Run,
     Task,
     TaskId,
-    TaskState,
     Usage,
 )
+from fleetbot.domain.reasons import ReasonCode
 
 
 class Lane(NamedTuple):
-    """Tasks that the same agents may take: they differ only in their order."""
+    """Tasks that the same agents may take: they differ only in their order.
 
-    repo: str
+    `repo`: as of `Task.place`.
+    """
+
+    repo: int | str
     wanted: AgentName | None
     needs: tuple[str, ...]
     avoid: AgentName | None
@@ -43,7 +45,7 @@ class Entry(NamedTuple):
 
 
 def lane_of(task: Task) -> Lane:
-    return Lane(task.repo, task.wanted_agent, task.traits.needs, task.avoid)
+    return Lane(task.place, task.wanted_agent, task.traits.needs, task.avoid)
 
 
 def entry_of(task: Task) -> Entry:
@@ -76,7 +78,7 @@ class ReadyQueue:
         while self._later and self._later[0][0] <= now:
             due, task_id = heapq.heappop(self._later)
             task = tasks.get(task_id)
-            if task and task.state is TaskState.CREATED and task.not_before == due:
+            if task and task.is_ready and task.not_before == due:
                 self.push(task, now)
                 moved = True
         return moved
@@ -99,12 +101,7 @@ class ReadyQueue:
 
 def _holds(entry: Entry, lane: Lane, tasks: Mapping[TaskId, Task]) -> bool:
     task = tasks.get(entry.task)
-    return (
-        task is not None
-        and task.state is TaskState.CREATED
-        and entry_of(task) == entry
-        and lane_of(task) == lane
-    )
+    return task is not None and task.is_ready and entry_of(task) == entry and lane_of(task) == lane
 
 
 class Fleet(Protocol):
@@ -114,17 +111,18 @@ class Fleet(Protocol):
     agents: dict[AgentName, Agent]
     queue: ReadyQueue
     paused_until: int
+    held: dict[int | str, ReasonCode]
 
     def spent_today(self, now: int) -> Usage: ...
-    def runs_of_agent(self, agent: AgentName) -> tuple[Run, ...]: ...
-    def runs_in_repo(self, repo: str) -> int: ...
+    def runs_in_repo(self, repo: int | str) -> int: ...
+    def at_work(self, agent: AgentName) -> int: ...
 
 
 def has_room(fleet: Fleet, agent: Agent, now: int) -> bool:
     """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
     held = agent.draining or agent.unwell or max(agent.parked_until, fleet.paused_until) > now
     available = agent.status is AgentStatus.ONLINE and not held
-    return available and len(fleet.runs_of_agent(agent.name)) < agent.max_concurrency
+    return available and fleet.at_work(agent.name) < agent.max_concurrency
 
 
 def can_do(agent: Agent, lane: Lane) -> bool:
@@ -153,7 +151,7 @@ def _day_is_spent(fleet: Fleet, now: int, policy: Policy) -> bool:
 
 
 def _suits(fleet: Fleet, agent: Agent, lane: Lane, task: Task, now: int, policy: Policy) -> bool:
-    if not can_do(agent, lane):
+    if lane.repo in fleet.held or not can_do(agent, lane):
         return False
     if policy.repo_limit and fleet.runs_in_repo(lane.repo) >= policy.repo_limit:
         return False

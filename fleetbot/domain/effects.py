@@ -20,6 +20,7 @@ from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,
     ReceiptId,
+    Repo,
     Run,
     RunId,
     Task,
@@ -77,6 +78,10 @@ class NoticeKind(StrEnum):
     AGENT_WELL = "agent_well"
     FLEET_PAUSED = "fleet_paused"
     FLEET_RESUMED = "fleet_resumed"
+    TASK_HELD = "task_held"
+    REPO_RENAMED = "repo_renamed"
+    REPO_HELD = "repo_held"
+    REPO_RELEASED = "repo_released"
     GIVEN_UP = "given_up"
 
 
@@ -142,7 +147,18 @@ class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
     letters: int = 0
 
 
-AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | TaskNotice | AgentNotice | FleetNotice
+class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
+    """`was`: the name before, of one that was renamed; `reason` and `detail` why it is held."""
+
+    notice: NoticeKind
+    repo: str
+    was: str = ""
+    reason: ReasonCode | None = None
+    detail: str = ""
+
+
+Notice = TaskNotice | AgentNotice | FleetNotice | RepoNotice
+AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | Notice
 
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
@@ -156,6 +172,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
         return _of_agent(state.agents[AgentName(key)], line.event)
+    if kind == "repo":
+        return _of_repo(state.repos[int(key)], line.event)
     task = state.tasks[TaskId(key)]
     return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
 
@@ -196,10 +214,23 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
             return [FleetNotice(notice=NoticeKind.FLEET_RESUMED)]
 
 
+def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
+    match event:
+        case ev.RepoRenamed(was=was) if was.lower() != repo.name.lower():
+            return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
+        case ev.RepoHeld(reason=reason, detail=detail):
+            kind = NoticeKind.REPO_HELD
+            return [RepoNotice(notice=kind, repo=repo.name, reason=reason, detail=detail)]
+        case ev.RepoReleased():
+            return [RepoNotice(notice=NoticeKind.REPO_RELEASED, repo=repo.name)]
+        case _:
+            return []
+
+
 def _notices(
     event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
-    if _is_told_of_the_agent(event, task, follows):
+    if _is_told_otherwise(event, task, follows):
         return []
     retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
     run = state.runs.get(task.run) if task.run else None
@@ -221,6 +252,9 @@ def _notices(
             return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
         case ev.TaskAgentLost(reason=reason):
             return [notice(notice=NoticeKind.AGENT_LOST, reason=reason, retry_at=retry_at)]
+        case ev.TaskBased(problem=problem) if problem:
+            kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
+            return [notice(notice=kind, reason=reason, detail=problem)]
         case ev.TaskCancelled(reason=reason):
             return [notice(notice=NoticeKind.CANCELLED, reason=reason)]
         case _:
@@ -242,12 +276,15 @@ def _run_name(run: Run) -> RunName:
     )
 
 
-def _is_told_of_the_agent(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
-    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's.
+def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
+    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's,
+    or as the end that follows at once.
 
     A fault of the runner's is a bug, of which each run is told.
     """
     match event:
+        case ev.TaskFailed() | ev.TaskAgentLost() if isinstance(follows, ev.TaskCancelled):
+            return True
         case ev.TaskFailed(reason=reason):
             excused = isinstance(follows, ev.TaskRequeued) and follows.excuse > 0
             return excused and REASONS[reason].owner is not Owner.RUNNER
@@ -268,7 +305,7 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.ReceiptRefuted(receipt=receipt_id):
             refuted = status_of(task, state.receipts[receipt_id])
             return [refuted, ReceiptComment(task=task.id, receipt=receipt_id), show]
-        case ev.ReceiptUnknown() | ev.TaskEdited():
+        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []
@@ -295,7 +332,6 @@ def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
 
 
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
-Notice = TaskNotice | AgentNotice | FleetNotice
 
 
 def destination(effect: ForgeEffect) -> str:

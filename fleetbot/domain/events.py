@@ -1,7 +1,8 @@
 """The lines of the journal. An event is a fact: immutable, named in the past, complete in itself.
 
-The tag of each type is its name in the journal. A change of shape bumps `SCHEMA` and adds an upcast
-in `decode`, so that old lines stay readable for ever.
+The tag of each type is its name in the journal. A new field has a default, and changes nothing for
+old lines; any other change of shape raises `upcasts.SCHEMA` and adds an upcast there, so that old
+lines stay readable for ever.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from fleetbot.domain.model import (
     Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
-
-SCHEMA = 1
+from fleetbot.domain.upcasts import SCHEMA, upcast
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -37,6 +37,22 @@ class TaskCreated(Event, frozen=True, tag="task.created"):
     author: str
     traits: Traits
     base: str = ""
+    repo_id: int = 0
+
+
+class TaskMoved(Event, frozen=True, tag="task.moved"):
+    """Its repository has another name, or became known by its id."""
+
+    repo: str
+    url: str
+    repo_id: int
+
+
+class TaskBased(Event, frozen=True, tag="task.based"):
+    """The branch to start from is another. `problem`: why it cannot be started from; it waits."""
+
+    base: str
+    problem: str = ""
 
 
 class TaskEdited(Event, frozen=True, tag="task.edited"):
@@ -67,6 +83,7 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
 
     `uncounted`: the attempt that just ended was not the task's fault and does not count.
     `excuse`: so often by now the task was let off for this reason; 0 where it was not.
+    `reopened_at`: when Forgejo says that the issue was reopened, where that is why.
     """
 
     reason: ReasonCode
@@ -75,6 +92,14 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     fresh: bool = False
     uncounted: bool = False
     excuse: int = 0
+    reopened_at: int = 0
+
+
+class TaskClosing(Event, frozen=True, tag="task.closing"):
+    """A merge of the run's own work closed the issue: its receipt is heard first, and the task is
+    cancelled for `reason` where the run comes to nothing. None: the issue is open again."""
+
+    reason: ReasonCode | None = None
 
 
 class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
@@ -106,14 +131,17 @@ class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
 
 
 class RunAsked(Event, frozen=True, tag="run.asked"):
-    """The agent program waits for a person until `expires_at` (epoch ms)."""
+    """The agent program waits for a person until `expires_at` (epoch ms).
+
+    `request` is the program's whole request, secrets masked.
+    """
 
     run: RunId
     ask: str
     kind: AskKind
     title: str
     expires_at: int
-    request: str = "{}"
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: tuple[str, ...] = ()
 
 
@@ -239,13 +267,42 @@ class FleetResumed(Event, frozen=True, tag="fleet.resumed"):
     """The pause ended before its time."""
 
 
+class RepoKnown(Event, frozen=True, tag="repo.known"):
+    """What a repository is, as Forgejo shows it; said again where any of it has changed."""
+
+    name: str
+    default_branch: str = ""
+    former: tuple[str, ...] = ()
+
+
+class RepoRenamed(Event, frozen=True, tag="repo.renamed"):
+    """It was renamed or transferred."""
+
+    name: str
+    was: str
+
+
+class RepoHeld(Event, frozen=True, tag="repo.held"):
+    """None of its tasks are given out before `repo.released`; runs that are on go on."""
+
+    reason: ReasonCode
+    detail: str = ""
+
+
+class RepoReleased(Event, frozen=True, tag="repo.released"):
+    """Its tasks are given out again."""
+
+
 TaskEvent = (
     TaskCreated
+    | TaskMoved
+    | TaskBased
     | TaskEdited
     | TaskPinned
     | TaskAssigned
     | TaskStarted
     | TaskRequeued
+    | TaskClosing
     | ReceiptFiled
     | ReceiptVerified
     | ReceiptRefuted
@@ -272,11 +329,13 @@ AgentEvent = (
     | AgentDeregistered
 )
 FleetEvent = FleetPaused | FleetResumed
-AnyEvent = TaskEvent | AgentEvent | FleetEvent
+RepoEvent = RepoKnown | RepoRenamed | RepoHeld | RepoReleased
+AnyEvent = TaskEvent | AgentEvent | FleetEvent | RepoEvent
 
 TASK_EVENTS: tuple[type[Event], ...] = TaskEvent.__args__
 AGENT_EVENTS: tuple[type[Event], ...] = AgentEvent.__args__
 FLEET_EVENTS: tuple[type[Event], ...] = FleetEvent.__args__
+REPO_EVENTS: tuple[type[Event], ...] = RepoEvent.__args__
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder(order="deterministic")
@@ -285,10 +344,10 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     """An event with its place in the journal.
 
-    `stream` is `task:<id>`, `agent:<name>` or `fleet`, `version` the place there from 1; `seq` has
-    no gaps over all streams; `at` is in epoch milliseconds; `actor` says who (`matrix:@u:hs`,
-    `agent:a-1`, `forgejo:<login>`, `timer`); `cause` ties what follows from what (`delivery:<id>`,
-    `seq:<n>`).
+    `stream` is `task:<id>`, `agent:<name>`, `repo:<id>` or `fleet`, `version` the place there from
+    1; `seq` has no gaps over all streams; `at` is in epoch milliseconds; `actor` says who
+    (`matrix:@u:hs`, `agent:a-1`, `forgejo:<login>`, `timer`); `cause` ties what follows from what
+    (`delivery:<id>`, `seq:<n>`).
     """
 
     seq: int
@@ -311,5 +370,12 @@ def encode(event: AnyEvent) -> bytes:
     return _encoder.encode(event)
 
 
-def decode(data: bytes | str) -> AnyEvent:
-    return _decoder.decode(data)
+def decode(data: bytes | str, schema: int = SCHEMA) -> AnyEvent:
+    """The event of a line that was written with `schema`.
+
+    Raises `msgspec.DecodeError` if it is none, also where only a newer fleetbot could read it.
+    """
+    if schema == SCHEMA:
+        return _decoder.decode(data)
+    event: AnyEvent = msgspec.convert(upcast(msgspec.json.decode(data), schema), AnyEvent)
+    return event

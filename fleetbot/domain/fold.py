@@ -7,11 +7,14 @@ from msgspec.structs import replace
 from fleetbot.domain import events as ev
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.model import (
+    MOST_NAMES,
     Agent,
     AgentName,
     AgentStatus,
     Ask,
     Excuse,
+    Message,
+    Repo,
     Run,
     RunState,
     Taken,
@@ -27,6 +30,7 @@ def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
         id=task,
         version=line.version,
         repo=event.repo,
+        repo_id=event.repo_id,
         issue=event.issue,
         url=event.url,
         author=event.author,
@@ -52,20 +56,49 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
     )
 
 
-def asked(event: ev.RunAsked, at: int) -> Ask:
+def after_words(run: Run, line: ev.Recorded) -> Run:
+    """The run after a word between it and people.
+
+    What is answered, and what was heard, is let go of: the line has it.
+    """
+    match line.event:
+        case ev.RunAsked() as event:
+            return replace(run, asks=(*run.asks, _asked(event, line)))
+        case ev.RunAnswered() as event:
+            return replace(run, asks=tuple(_answered(a, event, line.seq) for a in run.asks))
+        case ev.RunMessaged(message=message, text=text):
+            said = Message(id=message, text=text, said=line.seq)
+            return replace(run, messages=(*run.messages, said))
+        case ev.RunMessageTaken() as event:
+            return replace(run, messages=tuple(_taken(m, event) for m in run.messages))
+        case _:
+            return run
+
+
+def _asked(event: ev.RunAsked, line: ev.Recorded) -> Ask:
     return Ask(
         id=event.ask,
         kind=event.kind,
         title=event.title,
-        request=event.request,
         options=event.options,
-        asked_at=at,
+        asked_at=line.at,
         expires_at=event.expires_at,
+        asked=line.seq,
     )
 
 
-def answered(ask: Ask, event: ev.RunAnswered) -> Ask:
-    return replace(ask, behavior=event.behavior, text=event.text, expired=event.expired)
+def _answered(ask: Ask, event: ev.RunAnswered, seq: int) -> Ask:
+    if ask.id != event.ask:
+        return ask
+    answer = {"behavior": event.behavior, "expired": event.expired, "answered": seq}
+    return replace(ask, title="", options=(), **answer)
+
+
+def _taken(message: Message, event: ev.RunMessageTaken) -> Message:
+    if message.id != event.message:
+        return message
+    heard = event.taken is Taken.DELIVERED
+    return replace(message, taken=event.taken, text="" if heard else message.text)
 
 
 def after_run(task: Task, run: Run) -> Task:
@@ -132,9 +165,34 @@ def _well(agent: Agent, *, proven: bool) -> Agent:
     return replace(well, fault=None, faults=0, fault_at=0) if proven else well
 
 
+def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
+    """Raises IllegalTransition where it was never known."""
+    repo = old or Repo(id=repo_id, version=0, name="")
+    repo = replace(repo, version=line.version)
+    match line.event:
+        case ev.RepoKnown(name=name, default_branch=branch, former=former):
+            names = tuple(dict.fromkeys((*former, *repo.former)))[:MOST_NAMES]
+            return replace(repo, name=name, default_branch=branch, former=names)
+        case ev.RepoRenamed(name=name, was=was) if old:
+            others = (one for one in repo.former if one.lower() not in (name.lower(), was.lower()))
+            former = (was, *others)[:MOST_NAMES] if was.lower() != name.lower() else repo.former
+            return replace(repo, name=name, former=former)
+        case ev.RepoHeld(reason=reason, detail=detail) if old:
+            return replace(repo, held=reason, held_since=line.at, held_detail=detail)
+        case ev.RepoReleased() if old:
+            return replace(repo, held=None, held_since=0, held_detail="")
+        case _:
+            what = ev.event_type(line.event)
+            raise IllegalTransition(f"{what} cannot happen to repository {repo_id}")
+
+
 def after(task: Task, line: ev.Recorded) -> Task:
     """The task's own fields after the event; state, version and time are already set."""
     match line.event:
+        case ev.TaskMoved(repo=repo, url=url, repo_id=repo_id):
+            return replace(task, repo=repo, url=url, repo_id=repo_id)
+        case ev.TaskBased(base=base, problem=problem):
+            return replace(task, base=base, base_problem=problem)
         case ev.TaskEdited(traits=traits):
             return replace(task, traits=traits)
         case ev.TaskPinned(agent=agent):
@@ -151,20 +209,29 @@ def after(task: Task, line: ev.Recorded) -> Task:
             )
         case ev.TaskStarted():
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
+        case ev.TaskClosing(reason=reason):
+            return replace(task, closing=reason, closing_since=line.at if reason else 0)
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt_id):
-            return replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
+            done = replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
+            return _not_closing(done)
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
-        case ev.TaskAgentLost(reason=reason) | ev.TaskCancelled(reason=reason):
+        case ev.TaskAgentLost(reason=reason):
             return replace(task, reason=reason, detail="")
+        case ev.TaskCancelled(reason=reason):
+            return _not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
             return _requeued(task, event, line.at)
         case _:
             return task
+
+
+def _not_closing(task: Task) -> Task:
+    return replace(task, closing=None, closing_since=0)
 
 
 def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
@@ -181,6 +248,8 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
         excused=() if event.fresh else _excused(task, event),
         pinned=None if event.fresh else task.pinned,
         spent_before=task.spent if event.fresh else task.spent_before,
+        base_problem="" if event.fresh else task.base_problem,
+        reopened_at=event.reopened_at or task.reopened_at,
     )
 
 

@@ -1,4 +1,8 @@
-"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds."""
+"""The values of the fleet: tasks, runs, agents, receipts. Frozen; times are epoch milliseconds.
+
+They have no limits: what was kept must always be read again, sums too. What comes in is limited
+where it comes in, by `wire`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,9 @@ import re
 from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from functools import reduce
-from typing import Annotated, NewType
+from typing import NewType
 
 import msgspec
-from msgspec import Meta
 
 from fleetbot.domain.reasons import ReasonCode
 
@@ -21,9 +24,6 @@ ReceiptId = NewType("ReceiptId", str)
 AGENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+#-]{0,39}\Z")
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}\Z")
-
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class TaskState(StrEnum):
@@ -90,12 +90,12 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Usage(Value, frozen=True):
-    """Tokens and money of one run; `cost_usd` is None where the program does not tell."""
+    """Tokens and money of a run, or of many; `cost_usd` is None where no program tells."""
 
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cached_tokens: Count = 0
-    cost_usd: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
 
 
 class Budget(Value, frozen=True):
@@ -109,27 +109,32 @@ class Budget(Value, frozen=True):
         return self.usd > 0 or self.tokens > 0
 
 
-class Ask(Value, frozen=True):
-    """A question of a run to a person. `request` is the program's whole request as JSON, masked."""
+class Ask(Value, frozen=True, kw_only=True):
+    """A question of a run to a person; `title` and `options` only while it waits for one.
+
+    What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
+    `expired`: nobody answered in time.
+    """
 
     id: str
     kind: AskKind
-    title: str
-    request: str
-    options: tuple[str, ...]
+    title: str = ""
+    options: tuple[str, ...] = ()
     asked_at: int
     expires_at: int
     behavior: Behavior | None = None
-    text: str = ""
     expired: bool = False
+    asked: int = 0
+    answered: int = 0
 
 
 class Message(Value, frozen=True):
-    """Something a person says to a run."""
+    """Something a person says to a run; once it was heard, its `text` is only in line `said`."""
 
     id: str
-    text: str
+    text: str = ""
     taken: Taken | None = None
+    said: int = 0
 
 
 def add_usage(one: Usage, other: Usage) -> Usage:
@@ -196,6 +201,36 @@ class Traits(Value, frozen=True):
     labelled: bool = False
 
 
+MOST_NAMES = 20  # that a repository had before and is still known by
+
+
+class Repo(Value, frozen=True):
+    """A repository, by the id that it keeps on Forgejo; 0 where nothing but a name is known.
+
+    `name`: as Forgejo spells it now. `former`: what it was called before, newest first. `held`: why
+    none of its tasks are given out.
+    """
+
+    id: int
+    version: int
+    name: str
+    default_branch: str = ""
+    former: tuple[str, ...] = ()
+    held: ReasonCode | None = None
+    held_since: int = 0
+    held_detail: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that it is known by, in small letters: Forgejo compares names without case."""
+        return tuple(name.lower() for name in (self.name, *self.former))
+
+    @property
+    def places(self) -> tuple[int | str, ...]:
+        """Where its tasks are found: by id, and those of old journals by name."""
+        return (self.id, *self.names) if self.id else self.names
+
+
 class Excuse(Value, frozen=True):
     """How often a task was let off for a reason that it does not own."""
 
@@ -206,7 +241,11 @@ class Excuse(Value, frozen=True):
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
-    `excused` begins anew when a person asks for the task again.
+    `repo_id` is 0 where an old journal knows the name only. `base_problem`: why nobody can start
+    from the branch that the issue names. `reopened_at`: when the issue was reopened, by Forgejo's
+    clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
+    `closing`: for what it is cancelled
+    once its run has come to nothing, since `closing_since`.
     """
 
     id: TaskId
@@ -220,10 +259,13 @@ class Task(Value, frozen=True):
     created_at: int
     updated_at: int
     queued_at: int
+    repo_id: int = 0
     base: str = ""
+    base_problem: str = ""
     branch: str = ""
     attempt: int = 0
     runs: int = 0
+    reopened_at: int = 0
     excused: tuple[Excuse, ...] = ()
     not_before: int = 0
     first_assigned_at: int = 0
@@ -236,6 +278,8 @@ class Task(Value, frozen=True):
     receipt: ReceiptId | None = None
     refuted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    closing: ReasonCode | None = None
+    closing_since: int = 0
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
 
@@ -245,12 +289,26 @@ class Task(Value, frozen=True):
         return f"{self.repo}#{self.issue}"
 
     @property
+    def place(self) -> int | str:
+        """Its repository: the id, or the name in small letters where that is all we have."""
+        return self.repo_id or self.repo.lower()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it may be given to somebody, once its time has come."""
+        return self.state is TaskState.CREATED and not self.base_problem
+
+    @property
     def wanted_agent(self) -> AgentName | None:
         return self.pinned or self.traits.agent
 
 
 class Run(Value, frozen=True):
-    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1."""
+    """One attempt at a task by one agent. `number`: its place among the task's runs, from 1.
+
+    `checked_ms`: so long its receipts were being checked, which is not the agent's time. While one
+    is, the run holds no slot.
+    """
 
     id: RunId
     task: TaskId
@@ -263,6 +321,7 @@ class Run(Value, frozen=True):
     started_at: int = 0
     ended_at: int = 0
     refutations: int = 0
+    checked_ms: int = 0
     receipt: ReceiptId | None = None
     reason: ReasonCode | None = None
     usage: Usage = Usage()
@@ -314,9 +373,15 @@ class Policy(Value, frozen=True):
     recheck_soon_ms: int = 1_000
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
+    verify_ms: int = 24 * 3_600_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()
+
+
+def same_name(one: str, other: str) -> bool:
+    """Of repositories and accounts: Forgejo compares both without case."""
+    return one.lower() == other.lower()
 
 
 def branch_name(issue: int, title: str) -> str:

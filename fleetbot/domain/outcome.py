@@ -138,7 +138,7 @@ def _expire_run(
         used = state.usage_of(run)
         lost = ev.TaskAgentLost(run=run.id, reason=ReasonCode.LEASE_EXPIRED, usage=used)
         return ended(state, run, lost, now, policy)
-    if now - run.started_at > policy.run_timeout_ms:
+    if now - run.started_at - run.checked_ms > policy.run_timeout_ms:
         used = state.usage_of(run)
         failed = ev.TaskFailed(run=run.id, reason=ReasonCode.TIMEOUT, usage=used)
         return ended(state, run, failed, now, policy)

@@ -19,6 +19,7 @@ class ReasonCode(StrEnum):
     LEASE_EXPIRED = "lease_expired"
     AGENT_DEREGISTERED = "agent_deregistered"
     RECEIPT_REFUTED = "receipt_refuted"
+    RECEIPT_UNREAD = "receipt_unread"
     USAGE_LIMIT = "usage_limit"
     RATE_LIMITED = "rate_limited"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
@@ -55,6 +56,12 @@ class ReasonCode(StrEnum):
     TRIGGER_REMOVED = "trigger_removed"
     RETRY_BY_USER = "retry_by_user"
     ISSUE_REOPENED = "issue_reopened"
+    ISSUE_DELETED = "issue_deleted"
+    DUPLICATE_TASK = "duplicate_task"
+    REPO_UNLISTED = "repo_unlisted"
+    REPO_ARCHIVED = "repo_archived"
+    REPO_GONE = "repo_gone"
+    BASE_GONE = "base_gone"
 
 
 # What only fleetbot and people can know; everything else an agent may say of its own run.
@@ -65,12 +72,19 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.LEASE_EXPIRED,
     ReasonCode.AGENT_DEREGISTERED,
     ReasonCode.RECEIPT_REFUTED,
+    ReasonCode.RECEIPT_UNREAD,
     ReasonCode.DAY_BUDGET_EXCEEDED,
     ReasonCode.CANCELLED_BY_USER,
     ReasonCode.ISSUE_CLOSED,
     ReasonCode.TRIGGER_REMOVED,
     ReasonCode.RETRY_BY_USER,
     ReasonCode.ISSUE_REOPENED,
+    ReasonCode.ISSUE_DELETED,
+    ReasonCode.DUPLICATE_TASK,
+    ReasonCode.REPO_UNLISTED,
+    ReasonCode.REPO_ARCHIVED,
+    ReasonCode.REPO_GONE,
+    ReasonCode.BASE_GONE,
 }
 
 
@@ -183,6 +197,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.TASK,
         True,
         "Read the receipt's comment on the issue.",
+    ),
+    _R.RECEIPT_UNREAD: Reason(
+        "the receipt could not be decided in time, as Forgejo did not show what it takes",
+        Owner.TASK,
+        False,
+        "Mend what could not be read, then retry; the pull request stays as it is.",
     ),
     _R.USAGE_LIMIT: Reason(
         "the account's usage limit is reached",
@@ -375,6 +395,39 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _R.RETRY_BY_USER: Reason("a person asked for it again", Owner.TASK, True, "Nothing."),
     _R.ISSUE_REOPENED: Reason("the issue was reopened", Owner.TASK, True, "Nothing."),
+    _R.ISSUE_DELETED: Reason(
+        "the issue was deleted", Owner.TASK, False, "Open a new issue if it is still wanted."
+    ),
+    _R.DUPLICATE_TASK: Reason(
+        "the issue is another task already",
+        Owner.TASK,
+        False,
+        "Go by the other task of the issue.",
+    ),
+    _R.REPO_UNLISTED: Reason(
+        "the fleet does not work on the repository",
+        Owner.FORGE,
+        True,
+        "Put the repository into `forge.repositories`, or cancel its tasks.",
+    ),
+    _R.REPO_ARCHIVED: Reason(
+        "the repository is archived",
+        Owner.FORGE,
+        True,
+        "Take the repository out of the archive, or cancel its tasks.",
+    ),
+    _R.REPO_GONE: Reason(
+        "Forgejo does not show the repository to the bot",
+        Owner.FORGE,
+        True,
+        "Give the bot access to the repository; if it was deleted, cancel its tasks.",
+    ),
+    _R.BASE_GONE: Reason(
+        "nobody can start from the branch that the issue names",
+        Owner.TASK,
+        False,
+        "Correct the branch on the issue (its ref), or push that branch; then retry.",
+    ),
 }
 
 

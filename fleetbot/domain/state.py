@@ -16,19 +16,19 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
-    Message,
     ReceiptId,
+    Repo,
     Run,
     RunId,
     RunState,
     Task,
     TaskId,
-    TaskState,
     Usage,
     Verdict,
     add_usage,
     sum_usage,
 )
+from fleetbot.domain.reasons import ReasonCode
 
 FLEET_STREAM = "fleet"
 
@@ -39,6 +39,10 @@ def task_stream(task: TaskId) -> str:
 
 def agent_stream(agent: AgentName) -> str:
     return f"agent:{agent}"
+
+
+def repo_stream(repo_id: int) -> str:
+    return f"repo:{repo_id}"
 
 
 _NOTHING = Usage()
@@ -52,11 +56,14 @@ class Changed:
         self.runs: dict[RunId, None] = {}
         self.agents: dict[AgentName, None] = {}
         self.receipts: dict[ReceiptId, None] = {}
+        self.repos: dict[int, None] = {}
 
 
 class FleetState:
-    """Tasks, runs, agents and receipts by id, with the indexes that decisions need.
+    """Tasks, runs, agents, receipts and repositories by id, with the indexes that decisions need.
 
+    `held`: the repositories (as of `Task.place`) whose tasks are not given out, and why. What is
+    there by name is not folded: of an old journal's repository that nobody lists we have no id.
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
     Nor is `used`, what live runs have used so far: the next heartbeat tells it again.
@@ -68,7 +75,10 @@ class FleetState:
         self.runs: dict[RunId, Run] = {}
         self.agents: dict[AgentName, Agent] = {}
         self.receipts: dict[ReceiptId, FiledReceipt] = {}
-        self.by_issue: dict[tuple[str, int], TaskId] = {}
+        self.repos: dict[int, Repo] = {}
+        self.held: dict[int | str, ReasonCode] = {}
+        self._named: dict[str, set[int]] = {}
+        self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
         self.queue = ReadyQueue()
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
@@ -77,7 +87,7 @@ class FleetState:
         self._fleet_version = 0
         self._spent = (0, Usage())  # by runs that ended on the day of this number
         self._live: dict[AgentName, dict[RunId, None]] = {}
-        self._in_repo: dict[str, int] = {}
+        self._in_repo: dict[int | str, int] = {}
         self._changed = Changed()
 
     # reading
@@ -86,7 +96,12 @@ class FleetState:
         """The agent's runs that have not ended, oldest first."""
         return tuple(self.runs[run] for run in self._live.get(agent, ()))
 
-    def runs_in_repo(self, repo: str) -> int:
+    def at_work(self, agent: AgentName) -> int:
+        """How many of the agent's runs hold a slot: those whose receipt is being checked do not."""
+        return sum(run.receipt is None for run in self.runs_of_agent(agent))
+
+    def runs_in_repo(self, repo: int | str) -> int:
+        """How many of its runs hold a slot; `repo` as of `Task.place`."""
         return self._in_repo.get(repo, 0)
 
     def live_runs(self) -> list[Run]:
@@ -107,9 +122,44 @@ class FleetState:
         spent = spent if day == day_of(now) else Usage()
         return sum_usage((spent, *(self.usage_of(run) for run in self.live_runs())))
 
+    def repo_named(self, name: str) -> Repo | None:
+        """The repository of that name: its own first, then one that it had before.
+
+        Of two with the same name the one that Forgejo still shows, then the newer.
+        """
+        sought = name.lower()
+        found = (self.repos[repo] for repo in self._named.get(sought, ()))
+        return max(
+            (repo for repo in found if sought in repo.names),
+            key=lambda repo: (repo.name.lower() == sought, repo.held is None, repo.id),
+            default=None,
+        )
+
+    def repo_called(self, name: str) -> Repo:
+        """What is known of the repository of that name, be it the name alone."""
+        return self.repo_named(name) or Repo(id=0, version=0, name=name)
+
+    def same_repo(self, one: str, other: str) -> bool:
+        """Whether both name one repository, be it by a name that it had before."""
+        known = self.repo_named(one)
+        if known is None:
+            return one.lower() == other.lower()
+        return known is self.repo_named(other)
+
+    def repo_of(self, task: Task) -> Repo:
+        return self.repos.get(task.repo_id) or self.repo_called(task.repo)
+
+    def repo_hold(self, task: Task) -> ReasonCode | None:
+        """Why no task of the repository is given out; None where they are."""
+        return self.held.get(task.place)
+
     def task_of_issue(self, repo: str, issue: int) -> Task | None:
-        task = self.by_issue.get((repo, issue))
-        return self.tasks[task] if task else None
+        """The task of an issue, by any name that its repository is known by."""
+        return self.task_in(self.repo_called(repo), issue)
+
+    def task_in(self, repo: Repo, issue: int) -> Task | None:
+        found = (self.by_issue.get((place, issue)) for place in repo.places)
+        return next((self.tasks[task] for task in found if task), None)
 
     def version(self, stream: str) -> int:
         kind, _, key = stream.partition(":")
@@ -118,6 +168,9 @@ class FleetState:
         if kind == "task":
             task = self.tasks.get(TaskId(key))
             return task.version if task else 0
+        if kind == "repo":
+            repo = self.repos.get(int(key))
+            return repo.version if repo else 0
         agent = self.agents.get(AgentName(key))
         return agent.version if agent else 0
 
@@ -129,8 +182,11 @@ class FleetState:
         runs: Iterable[Run] = (),
         agents: Iterable[Agent] = (),
         receipts: Iterable[FiledReceipt] = (),
+        repos: Iterable[Repo] = (),
     ) -> None:
         """Take in folded values, as the read models have them."""
+        for repo in repos:
+            self._keep_repo(repo)
         for agent in agents:
             self.agents[agent.name] = agent
         for receipt in receipts:
@@ -152,7 +208,7 @@ class FleetState:
         """Let go of closed tasks; the store keeps them."""
         for task in tasks:
             old = self.tasks.pop(task)
-            self.by_issue.pop((old.repo, old.issue), None)
+            self._unlist(old)
         for run in [r for r in self.runs.values() if r.task in tasks]:
             del self.runs[run.id]
         for receipt in [r for r in self.receipts.values() if r.task in tasks]:
@@ -172,6 +228,8 @@ class FleetState:
             self._apply_fleet(line)
         elif kind == "agent":
             self._apply_agent(AgentName(key), line)
+        elif kind == "repo":
+            self._keep_repo(fold.repo_after(int(key), line, self.repos.get(int(key))))
         else:
             self._apply_task(TaskId(key), line)
 
@@ -184,17 +242,41 @@ class FleetState:
             return
         live = self.live_run(old)
         self._apply_run(old, line)
-        task = replace(old, version=line.version, state=state, updated_at=line.at)
+        # A name is nothing that the task does: what waits or has ended does so since it did.
+        at = old.updated_at if isinstance(event, ev.TaskMoved) else line.at
+        task = replace(old, version=line.version, state=state, updated_at=at)
         if live and self.runs[live.id].state is RunState.ENDED:
             task = fold.after_run(task, self.runs[live.id])
         self._keep_task(fold.after(task, line))
+        if (place := self.tasks[task_id].place) != old.place:
+            self._move(old, place, holds_slot=live is not None and live.receipt is None)
+
+    def _move(self, task: Task, place: int | str, *, holds_slot: bool) -> None:
+        self._unlist(task)
+        if holds_slot:
+            self._in_repo[task.place] -= 1
+            self._in_repo[place] = self._in_repo.get(place, 0) + 1
 
     def _keep_task(self, task: Task) -> None:
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
-        self.by_issue[task.repo, task.issue] = task.id
-        if task.state is TaskState.CREATED:
+        self.by_issue[task.place, task.issue] = task.id
+        if task.is_ready:
             self.queue.push(task, task.updated_at)
+
+    def _unlist(self, task: Task) -> None:
+        if self.by_issue.get((task.place, task.issue)) == task.id:
+            del self.by_issue[task.place, task.issue]
+
+    def _keep_repo(self, repo: Repo) -> None:
+        self.repos[repo.id] = repo
+        for name in repo.names:
+            self._named.setdefault(name, set()).add(repo.id)
+        self._changed.repos[repo.id] = None
+        if repo.held:
+            self.held[repo.id] = repo.held
+        else:
+            self.held.pop(repo.id, None)
 
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:
@@ -206,6 +288,7 @@ class FleetState:
                 self._change(run_id, state=RunState.RUNNING, started_at=line.at)
             case ev.ReceiptFiled(run=run_id, receipt=receipt):
                 self._change(run_id, receipt=receipt.id, usage=receipt.usage)
+                self._count(self.runs[run_id], -1)
                 self._keep_receipt(
                     FiledReceipt(
                         receipt=receipt,
@@ -216,11 +299,9 @@ class FleetState:
                     )
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
-                self._apply_finding(event)
-            case (
-                ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as event
-            ):
-                self._apply_words(event, line.at)
+                self._apply_finding(event, line.at)
+            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
+                self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
                 self._end(run_id, line.at)
             case (
@@ -235,28 +316,8 @@ class FleetState:
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
 
-    def _apply_words(
-        self,
-        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken,
-        at: int,
-    ) -> None:
-        run = self.runs[event.run]
-        match event:
-            case ev.RunAsked():
-                self._change(run.id, asks=(*run.asks, fold.asked(event, at)))
-            case ev.RunAnswered():
-                asks = tuple(fold.answered(a, event) if a.id == event.ask else a for a in run.asks)
-                self._change(run.id, asks=asks)
-            case ev.RunMessaged(message=message, text=text):
-                self._change(run.id, messages=(*run.messages, Message(id=message, text=text)))
-            case ev.RunMessageTaken(message=message, taken=taken):
-                messages = tuple(
-                    replace(m, taken=taken) if m.id == message else m for m in run.messages
-                )
-                self._change(run.id, messages=messages)
-
     def _apply_finding(
-        self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
+        self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int
     ) -> None:
         filed = self.receipts[event.receipt]
         checks = filed.checks + 1
@@ -269,9 +330,18 @@ class FleetState:
                 filed = replace(
                     filed, verdict=Verdict.REFUTED, checks=checks, reasons=reasons, unread=()
                 )
-                run = self.runs[event.run]
-                self._change(run.id, receipt=None, refutations=run.refutations + 1)
+                self._refuted(self.runs[event.run], at - filed.filed_at)
         self._keep_receipt(filed)
+
+    def _refuted(self, run: Run, checked_ms: int) -> None:
+        """It holds a slot again, and its time goes on where the receipt had stopped it."""
+        self._change(
+            run.id,
+            receipt=None,
+            refutations=run.refutations + 1,
+            checked_ms=run.checked_ms + checked_ms,
+        )
+        self._count(run, 1)
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)
@@ -299,8 +369,13 @@ class FleetState:
         if run.id in live:
             return  # adopted before
         live[run.id] = None
-        repo = self.tasks[run.task].repo
-        self._in_repo[repo] = self._in_repo.get(repo, 0) + 1
+        if run.receipt is None:
+            self._count(run, 1)
+
+    def _count(self, run: Run, change: int) -> None:
+        """Of the slots that its repository's runs hold."""
+        repo = self.tasks[run.task].place
+        self._in_repo[repo] = self._in_repo.get(repo, 0) + change
 
     def _change(self, run_id: RunId, **fields: object) -> None:
         self._keep_run(replace(self.runs[run_id], **fields))
@@ -320,7 +395,8 @@ class FleetState:
         spent = run.usage if usage == _NOTHING else usage
         self._change(run_id, state=RunState.ENDED, ended_at=at, usage=spent, **fields)
         self._live[run.agent].pop(run_id)
-        self._in_repo[self.tasks[run.task].repo] -= 1
+        if run.receipt is None:
+            self._count(run, -1)
         self.leases.pop(run_id, None)
         self.used.pop(run_id, None)
         day, before = self._spent

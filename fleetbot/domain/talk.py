@@ -11,7 +11,12 @@ from fleetbot.domain.lookup import Draft, Drafts, current_run
 from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 
-MOST_ASKS = 200  # of a run: each one rings in the rooms, and stays in memory while the run lives
+# Of a run: each question rings in the rooms, and all of this is written anew with each word.
+MOST_ASKS = 200
+MOST_ASKS_AT_ONCE = 20
+MOST_MESSAGES = 200
+MOST_UNHEARD = 60_000
+"""Characters that may wait to be heard, with those that earlier runs of the task did not hear."""
 
 
 def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
@@ -23,6 +28,8 @@ def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
         return ()
     if len(run.asks) >= MOST_ASKS:
         raise Conflict(f"This run has asked {MOST_ASKS} times: decide without people.", field="run")
+    if sum(known.behavior is None for known in run.asks) >= MOST_ASKS_AT_ONCE:
+        raise Conflict(f"{MOST_ASKS_AT_ONCE} questions wait: wait for their answers.", field="run")
     event = ev.RunAsked(
         run=run.id,
         ask=command.ask,
@@ -53,6 +60,16 @@ def send(state: FleetState, command: cmd.SendMessage) -> Drafts:
     run = _run_of_people(state, command.run)
     if any(known.id == command.message for known in run.messages):
         return ()
+    if len(run.messages) >= MOST_MESSAGES:
+        raise Conflict(
+            f"This run was told {MOST_MESSAGES} things: write on the issue.", field="run"
+        )
+    unheard = [*state.tasks[run.task].notes, *(m.text for m in run.messages), command.text]
+    if sum(map(len, unheard)) > MOST_UNHEARD:
+        raise Conflict(
+            f"More than {MOST_UNHEARD} characters would wait to be heard: write on the issue.",
+            field="text",
+        )
     event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
     return (Draft(task_stream(run.task), event),)
 

@@ -93,11 +93,22 @@ class Claims:
             return False
         self._say(f"{order.repo}#{order.issue} {order.run}: assigned: {order.title}")
         record = await self._spool.open(setup.agent.name, order)
-        worker = Worker(setup, record)
+        release = self._holding_a_slot()
+        worker = Worker(setup, record, on_filed=release)
         task = asyncio.create_task(worker.work())
-        task.add_done_callback(lambda _: self._free.release())
+        task.add_done_callback(lambda _: release())
         self._start(record, worker, task)
         return True
+
+    def _holding_a_slot(self) -> Callable[[], None]:
+        """Gives the slot free, once: when a receipt is filed, or the run is over."""
+        held = [self._free]
+
+        def release() -> None:
+            if held:
+                held.pop().release()
+
+        return release
 
     def _start(self, record: RunRecord, worker: Worker, task: asyncio.Task[None]) -> None:
         run = record.order.run

@@ -35,6 +35,7 @@ from fleetbot.wire import (
     RegisterRequest,
     RunAnswer,
     TakenRequest,
+    UsageReport,
 )
 
 _T = TypeVar("_T")
@@ -115,7 +116,7 @@ class Link:
 
     async def heartbeat(self, runs: Mapping[str, Usage]) -> HeartbeatAnswer:
         """Speak for the runs; each with what it has used so far."""
-        used = {run: usage for run, usage in runs.items() if usage != Usage()}
+        used = {r: UsageReport.of(usage) for r, usage in runs.items() if usage != Usage()}
         request = HeartbeatRequest(runs=tuple(runs), usage=used)
         return await self._call("POST", "agents/heartbeat", HeartbeatAnswer, body=request)
 

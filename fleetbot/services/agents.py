@@ -87,7 +87,8 @@ class Agents:
     ) -> wire.HeartbeatAnswer:
         """Note what its runs have used, extend their leases; answer which of them must stop."""
         await self._fleet.start()
-        self._fleet.note_usage(agent, {RunId(run): used for run, used in request.usage.items()})
+        used = {RunId(run): report.usage for run, report in request.usage.items()}
+        self._fleet.note_usage(agent, used)
         await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
         runs = tuple(RunId(run) for run in request.runs)
         self._fleet.saw(agent, runs)

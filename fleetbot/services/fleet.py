@@ -19,6 +19,7 @@ from fleetbot.domain.model import (
     AgentName,
     Policy,
     ReceiptId,
+    Repo,
     RunId,
     Task,
     TaskId,
@@ -119,7 +120,13 @@ class Fleet:
             state, now = FleetState(), self.clock()
             today = await self.store.usage(since=day_start(now))
             state.seq = snapshot.seq
-            state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts)
+            state.adopt(
+                snapshot.tasks,
+                snapshot.runs,
+                snapshot.agents,
+                snapshot.receipts,
+                snapshot.repos,
+            )
             state.adopt_fleet(snapshot.fleet, now, today.usage)
             state.queue.ripen(state.tasks, now)
             self.state, self._closed, self._stale = state, {}, False
@@ -203,6 +210,7 @@ class Fleet:
             runs=tuple(self.state.runs[r] for r in changed.runs),
             agents=tuple(self.state.agents[a] for a in changed.agents),
             receipts=tuple(self.state.receipts[r] for r in changed.receipts),
+            repos=tuple(self.state.repos[r] for r in changed.repos),
             outbox=tuple(outbox),
             arrivals=arrivals,
             handled=beside.handled,
@@ -263,11 +271,16 @@ class Fleet:
     # closed tasks live on disk; they are called back when somebody speaks of them
 
     async def task_of_issue(self, repo: str, issue: int) -> Task | None:
-        """The task of an issue, open or closed."""
+        """The task of an issue, open or closed, by any name of its repository."""
         await self.start()
-        if task := self.state.task_of_issue(repo, issue):
+        return await self.task_in(self.state.repo_called(repo), issue)
+
+    async def task_in(self, repo: Repo, issue: int) -> Task | None:
+        """The task of an issue of the repository, open or closed."""
+        await self.start()
+        if task := self.state.task_in(repo, issue):
             return task
-        stored = await self.store.task_by_issue(repo, issue)
+        stored = await self.store.task_by_issue(repo.id, repo.names, issue)
         return await self._recall(stored) if stored else None
 
     async def task(self, task: TaskId) -> Task | None:

@@ -9,13 +9,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from fleetbot.domain.events import (
-    ReceiptRefuted,
-    Recorded,
-    TaskAgentLost,
-    TaskFailed,
-    TaskRequeued,
-)
 from fleetbot.domain.patience import Patience
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
@@ -39,7 +32,6 @@ _KIND = "webhook"
 _LOOK = 1000  # arrivals read at once; those that wait for Forgejo must not hide the others
 _AT_ONCE = 4
 _PATIENCE = Patience(2_000, 300_000)
-_DECIDED = (ReceiptRefuted, TaskAgentLost, TaskFailed, TaskRequeued)  # the run will not complete it
 
 
 class _Seen(NamedTuple):
@@ -76,7 +68,6 @@ class Intake:
         self._on_arrival = on_arrival
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._held: dict[str, _Hold] = {}
-        fleet.listen(self._on_lines)
 
     # -- webhooks come in
 
@@ -105,7 +96,7 @@ class Intake:
         raises `StoreUnavailable` only."""
         await self._fleet.start()
         now = self._fleet.clock()
-        arrivals = await self._fleet.store.arrivals_due(_KIND, _LOOK)
+        arrivals = await self._fleet.store.arrivals_due(_KIND, now, _LOOK)
         self._held = {a.key: self._held[a.key] for a in arrivals if a.key in self._held}
         batches: dict[Subject, list[_Seen]] = {}
         for arrival in arrivals:
@@ -113,8 +104,7 @@ class Intake:
             if hold is None or hold.until <= now:
                 await self._sort(arrival, batches)
         looks = [self._handle(subject, seen) for subject, seen in batches.items()]
-        revisits = [self._revisit(subject) for subject in self._issues.put_off - batches.keys()]
-        for outcome in await asyncio.gather(*looks, *revisits, return_exceptions=True):
+        for outcome in await asyncio.gather(*looks, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 raise outcome
 
@@ -160,12 +150,6 @@ class Intake:
             cause=last.key,
         )
         reopened = any(event.action == "reopened" for _, event in seen)
-        await self._look_at(subject, keys, context, reopened)
-
-    async def _look_at(
-        self, subject: Subject, keys: Sequence[str], context: Context, reopened: bool = False
-    ) -> bool:
-        """False where Forgejo could not be asked; then the deliveries `keys` are held."""
         beside = Beside(handled=tuple(Handled(key=key) for key in keys))
         try:
             async with self._slots:
@@ -174,27 +158,12 @@ class Intake:
             raise
         except forge.ForgeError as error:
             self._hold(keys, error)
-            return False
         except Exception as error:
             # A bug must not come back for ever; reconciliation looks at the issue again.
             log.exception("%s#%d could not be dealt with", *subject)
             await self._settle(keys, type(error).__name__)
         else:
             await self._settle(keys)
-        return True
-
-    async def _revisit(self, subject: Subject) -> None:
-        """Look again at an issue that was closed while its run might still complete it."""
-        task = await self._fleet.task_of_issue(*subject)
-        if task is None or not self._issues.may_yet_complete(task):
-            self._issues.put_off.discard(subject)
-            context = Context(actor="timer", cause="verification")
-            if not await self._look_at(subject, (), context):
-                self._issues.put_off.add(subject)
-
-    def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        if self._issues.put_off and any(isinstance(line.event, _DECIDED) for line in lines):
-            self._on_arrival()
 
     def _hold(self, keys: Sequence[str], error: forge.ForgeError) -> None:
         for key in keys:

@@ -9,18 +9,22 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from fleetbot.domain.commands import CancelTask, Command, CreateTask, EditTask, RetryTask
+from fleetbot.domain.commands import (
+    CancelTask,
+    CloseTask,
+    Command,
+    CreateTask,
+    EditTask,
+    RetryTask,
+)
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
 from fleetbot.domain.lookup import able_agent, the_agent
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentName,
-    Run,
-    RunState,
     Task,
     TaskId,
     TaskState,
-    Verdict,
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge import errors as forge
@@ -49,9 +53,12 @@ def next_command(
     is_open = issue.state == "open"
     if task.state in OPEN_STATES:
         if not is_open:
-            return CancelTask(task.id, ReasonCode.ISSUE_CLOSED)
+            waits = task.closing is ReasonCode.ISSUE_CLOSED
+            return None if waits else CancelTask(task.id, ReasonCode.ISSUE_CLOSED)
         if not wanted:
             return CancelTask(task.id, ReasonCode.TRIGGER_REMOVED)
+        if task.closing:
+            return CloseTask(task.id, None)
         traits = traits_of(issue, maps)
         return EditTask(task.id, traits) if traits != task.traits else None
     was_passing = task.state is TaskState.CANCELLED and task.reason in _PASSING
@@ -66,11 +73,7 @@ class Subject(NamedTuple):
 
 
 class Issues:
-    """`repositories` are those the fleet works on; `new_task` makes ids.
-
-    `put_off` are the issues that were closed while a receipt was being verified, or by a merge
-    before there was one: they want another look when the verdict is there, or the run is over.
-    """
+    """`repositories` are those the fleet works on; `new_task` makes ids."""
 
     def __init__(
         self,
@@ -86,7 +89,6 @@ class Issues:
         self._repositories = repositories
         self._new_task = new_task
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
-        self.put_off: set[Subject] = set()
 
     def listed(self, repo: str) -> str | None:
         """The repository as the configuration spells it; None if the fleet does not work on it."""
@@ -146,42 +148,31 @@ class Issues:
                 return None
             return await self._create(repo, issue, context, beside, agent)
         while command := next_command(task, issue, self._labels, bot, reopened):
-            if isinstance(command, CancelTask) and await self._must_wait(task, command):
-                self.put_off.add(Subject(repo, issue.number))
-                return task
+            if isinstance(command, CancelTask) and await self._is_by_its_merge(task, command):
+                command = CloseTask(task.id, command.reason)
             if not await self._fleet.commit(command, context, beside):
                 break
             reopened, beside = False, ALONE
             task = self._fleet.state.tasks[task.id]
         return task
 
-    async def _must_wait(self, task: Task, command: CancelTask) -> bool:
-        """A merge closes the issue; the receipt of that very work must be heard first."""
-        run = self._live_run(task)
-        if run is None:
+    async def _is_by_its_merge(self, task: Task, command: CancelTask) -> bool:
+        """Whether the issue was closed by the merge of what the task's run has made.
+
+        Then its receipt is heard first; whatever else closes an issue is a person's decision. Work
+        of a run before this one, and work that was refuted, is not waited for.
+        """
+        run = self._fleet.state.live_run(task)
+        if run is None or command.reason is not ReasonCode.ISSUE_CLOSED:
             return False
-        if run.receipt is not None:
-            return self._is_pending(run)
-        by_merge = command.reason is ReasonCode.ISSUE_CLOSED and not run.refutations
-        return by_merge and await self._is_merged(task, run)
-
-    async def _is_merged(self, task: Task, run: Run) -> bool:
-        """Whether the work of this run, and not that of one before it, has been merged."""
+        if run.refutations and not run.receipt:
+            return False
         since = datetime.fromtimestamp(run.assigned_at / 1000, UTC) - _CLOCKS_DIFFER
-        return await self._client.merged_pull(task.repo, task.base, run.branch, since) is not None
-
-    def may_yet_complete(self, task: Task) -> bool:
-        """Whether a receipt of the task is being verified, or the first of its run may come."""
-        run = self._live_run(task)
-        return run is not None and (self._is_pending(run) if run.receipt else run.refutations == 0)
-
-    def _live_run(self, task: Task) -> Run | None:
-        run = self._fleet.state.runs.get(task.run) if task.run else None
-        return run if run and run.state is not RunState.ENDED else None
-
-    def _is_pending(self, run: Run) -> bool:
-        filed = self._fleet.state.receipts.get(run.receipt) if run.receipt else None
-        return filed is not None and filed.verdict is Verdict.PENDING
+        try:
+            merged = await self._client.merged_pull(task.repo, task.base, run.branch, since)
+        except (forge.ForgeForbidden, forge.ForgeNotFound):
+            return False  # what can never be seen must not keep a person from closing it
+        return merged is not None
 
     async def _create(
         self,

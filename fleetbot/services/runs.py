@@ -99,7 +99,7 @@ class Runs:
             agent=agent,
             reason=request.reason,
             detail=request.detail,
-            usage=request.usage,
+            usage=request.usage.usage,
             until=request.until,
         )
         await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
@@ -176,8 +176,8 @@ class Runs:
             head=request.head,
             files=request.files,
             summary=request.summary,
-            artifacts=request.artifacts,
-            usage=request.usage,
+            artifacts=tuple(claim.artifact for claim in request.artifacts),
+            usage=request.usage.usage,
         )
 
     async def verdict(

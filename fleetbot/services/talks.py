@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
+from msgspec.structs import replace
 
 from fleetbot import wire
 from fleetbot.domain.commands import AnswerAsk, AskPerson, SendMessage, TakeMessage
 from fleetbot.domain.errors import Forbidden, NotFound
+from fleetbot.domain.events import AnyEvent, RunAnswered, RunAsked, RunMessaged
 from fleetbot.domain.model import AgentName, Ask, AskKind, Message, Run, RunId, Taken
 from fleetbot.domain.talk import the_ask
 from fleetbot.services.fleet import Context, Fleet
@@ -34,19 +35,19 @@ class Talks:
             ask=request.id,
             kind=AskKind(request.kind),
             title=request.title,
-            request=msgspec.json.encode(request.request).decode(),
+            request=request.request,
             options=request.options,
             expires_at=self._fleet.clock() + int(request.expires_seconds * 1000),
         )
         await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
-        return _answer(the_ask(self._fleet.state.runs[run], request.id))
+        return await self._answer(the_ask(self._fleet.state.runs[run], request.id))
 
     async def hear(self, agent: AgentName, run: RunId, ask: str, wait: float) -> wire.AskAnswer:
         """The answer; waits up to `wait` seconds for one."""
         own = await self._own_run(agent, run)
         the_ask(own, ask)
         await self._wakeups.wait_while(lambda: self._open(run, ask), own.task, wait)
-        return _answer(the_ask(await self._own_run(agent, run), ask))
+        return await self._answer(the_ask(await self._own_run(agent, run), ask))
 
     def _open(self, run_id: RunId, ask: str) -> bool:
         run = self._fleet.state.runs.get(run_id)
@@ -59,17 +60,36 @@ class Talks:
         await self._fleet.recall_run(run)
         command = AnswerAsk(run, ask, request.behavior, request.text)
         await self._fleet.commit(command, Context(actor=actor))
-        return _answer(the_ask(self._fleet.state.runs[run], ask))
+        return await self._answer(the_ask(self._fleet.state.runs[run], ask))
 
-    def waiting(self) -> wire.AskList:
+    async def _answer(self, ask: Ask) -> wire.AskAnswer:
+        if ask.behavior is None:
+            return wire.AskAnswer(state="waiting")
+        if ask.expired:
+            return wire.AskAnswer(state="expired")
+        match await self._line(ask.answered):
+            case RunAnswered(text=text):
+                return wire.AskAnswer(state="answered", behavior=ask.behavior.value, text=text)
+        return wire.AskAnswer(state="waiting")  # the disk has refused the answer
+
+    async def waiting(self) -> wire.AskList:
         """The questions that wait for a person, oldest first."""
-        views = [
-            _view(run, ask)
+        waiting = [
+            (run, ask)
             for run in self._fleet.state.live_runs()
             for ask in run.asks
             if ask.behavior is None
         ]
-        return wire.AskList(asks=tuple(sorted(views, key=lambda view: view.asked_at)))
+        waiting.sort(key=lambda its: its[1].asked_at)
+        return wire.AskList(
+            asks=tuple([_view(run, ask, await self._line(ask.asked)) for run, ask in waiting])
+        )
+
+    async def _line(self, seq: int) -> AnyEvent | None:
+        """What the journal's line `seq` says; None if it has not reached the disk."""
+        await self._fleet.settled()  # it may be on its way
+        lines = await self._fleet.store.events(after=seq - 1, limit=1)
+        return lines[0].event if lines else None
 
     # messages
 
@@ -102,7 +122,15 @@ class Talks:
     async def all_messages(self, run_id: RunId) -> wire.MessageList:
         """What was said to the run, and what became of it."""
         run = await self._run(run_id)
-        return wire.MessageList(messages=tuple(_message(run, m) for m in run.messages))
+        told = [_message(run, await self._in_full(message)) for message in run.messages]
+        return wire.MessageList(messages=tuple(told))
+
+    async def _in_full(self, message: Message) -> Message:
+        """With its words, which are only in the journal once they were heard."""
+        match None if message.text else await self._line(message.said):
+            case RunMessaged(text=text):
+                return replace(message, text=text)
+        return message
 
     async def _run(self, run_id: RunId) -> Run:
         await self._fleet.recall_run(run_id)
@@ -118,15 +146,7 @@ class Talks:
         return run
 
 
-def _answer(ask: Ask) -> wire.AskAnswer:
-    if ask.behavior is None:
-        return wire.AskAnswer(state="waiting")
-    if ask.expired:
-        return wire.AskAnswer(state="expired")
-    return wire.AskAnswer(state="answered", behavior=ask.behavior.value, text=ask.text)
-
-
-def _view(run: Run, ask: Ask) -> wire.AskView:
+def _view(run: Run, ask: Ask, asked: AnyEvent | None) -> wire.AskView:
     return wire.AskView(
         id=ask.id,
         run=run.id,
@@ -134,7 +154,7 @@ def _view(run: Run, ask: Ask) -> wire.AskView:
         agent=run.agent,
         kind=ask.kind,
         title=ask.title,
-        request=msgspec.json.decode(ask.request),
+        request=asked.request if isinstance(asked, RunAsked) else {},
         options=ask.options,
         asked_at=ask.asked_at,
         expires_at=ask.expires_at,

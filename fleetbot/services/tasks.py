@@ -43,7 +43,11 @@ class Tasks:
     ) -> wire.TaskList:
         """Newest first. `agent`: that of the current run."""
         tasks = await self._fleet.store.tasks(
-            states=states, repo=repo, agent=agent, limit=limit + 1, before=before
+            states=states,
+            repo=self._fleet.state.repo_called(repo) if repo else None,
+            agent=agent,
+            limit=limit + 1,
+            before=before,
         )
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
@@ -160,7 +164,7 @@ def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
         needs=task.traits.needs,
         wanted_agent=task.wanted_agent,
         receipt=task.receipt,
-        spent=task.spent,
+        spent=wire.UsageView.of(task.spent),
     )
 
 

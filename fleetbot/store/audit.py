@@ -14,7 +14,7 @@ from fleetbot.domain.events import AnyEvent, Recorded, decode, event_type
 from fleetbot.domain.state import FleetState
 from fleetbot.store.interface import Store
 from fleetbot.store.records import GENESIS, JournalLine, Models, link
-from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
+from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _PAGE = 5000
 _ENOUGH = 50
@@ -62,6 +62,7 @@ async def rebuild(store: Store) -> int:
         runs=state.runs.values(),
         agents=state.agents.values(),
         receipts=state.receipts.values(),
+        repos=state.repos.values(),
     )
     await store.replace_models(models)
     return state.seq
@@ -72,6 +73,7 @@ def _models(state: FleetState) -> Iterator[tuple[View, Mapping[Any, Any]]]:
     yield RUNS, state.runs
     yield RECEIPTS, state.receipts
     yield AGENTS, state.agents
+    yield REPOS, {str(repo.id): repo for repo in state.repos.values()}
 
 
 async def _fold(store: Store, state: FleetState) -> list[Problem]:
@@ -128,10 +130,10 @@ class _Chain:
             raise ChainBroken(f"version {line.version} of {line.stream}, not {version}")
         self._versions[line.stream] = version
         place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
-        self._hash = link(self._hash, *place, line.data.encode())
+        self._hash = link(self._hash, *place, line.data.encode(), line.schema)
         if line.hash != self._hash:
             raise ChainBroken("its hash does not match: it, or the line before it, was changed")
-        event = decode(line.data)
+        event = decode(line.data, line.schema)
         if line.type != event_type(event):
             raise ChainBroken(f"its type is {event_type(event)}, not {line.type}")
         return event

@@ -37,7 +37,8 @@ def _look(path: Path) -> None:
         raise StoreUnavailable(
             f"{path} holds no journal: give the plugin instance's own database file"
         )
-    if any(set(view.columns) - columns[view.table] for view in VIEWS.values()):
+    needed = {"events": {"schema"}, **{table: set(view.columns) for table, view in VIEWS.items()}}
+    if any(names - columns[table] for table, names in needed.items()):
         raise StoreUnavailable(
             f"{path} was made by an older fleetbot: start this one once, which brings it up to date"
         )

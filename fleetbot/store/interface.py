@@ -12,6 +12,7 @@ from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,
     ReceiptId,
+    Repo,
     Run,
     RunId,
     Task,
@@ -100,18 +101,22 @@ class Store(Protocol):
 
     async def task(self, task: TaskId) -> Task | None: ...
 
-    async def task_by_issue(self, repo: str, issue: int) -> Task | None: ...
+    async def task_by_issue(self, repo_id: int, names: Collection[str], issue: int) -> Task | None:
+        """By the repository's id, or by one of its names where the task has no id yet."""
 
     async def tasks(
         self,
         *,
         states: Collection[TaskState] = (),
-        repo: str | None = None,
+        repo: Repo | None = None,
         agent: AgentName | None = None,
         limit: int = 100,
         before: TaskId | None = None,
     ) -> list[Task]:
-        """Newest first; `agent` is that of the task's current run; `before` the last one seen."""
+        """Newest first; `agent` is that of the task's current run; `before` the last one seen.
+
+        `repo`: also what bears its name and has no id yet.
+        """
 
     async def run(self, run: RunId) -> Run | None: ...
 
@@ -140,8 +145,14 @@ class Store(Protocol):
 
     async def arrival(self, key: str) -> Arrival | None: ...
 
-    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
-        """Arrivals that still have a body, oldest first."""
+    async def arrivals_due(self, kind: str, now: int, limit: int = 100) -> list[Arrival]:
+        """Arrivals that still have a body and may be acted on now, those that wait longest first.
+
+        What was put off stands behind what has come in meanwhile.
+        """
+
+    async def next_arrival(self, kind: str) -> int | None:
+        """When `arrivals_due` will have something, which may be past; None if nothing waits."""
 
     async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
         """The first entry of each queue that is due: of each sender up to as many as it has `room`

@@ -14,11 +14,13 @@ from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import (
     AGENT_EVENTS,
     FLEET_EVENTS,
+    REPO_EVENTS,
     TASK_EVENTS,
     encode,
     event_type,
 )
-from fleetbot.domain.model import Agent, FiledReceipt, Run, RunId, Task
+from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
+from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.interface import LogGap
 from fleetbot.store.outbox import Outbox
 from fleetbot.store.records import (
@@ -35,23 +37,27 @@ from fleetbot.store.records import (
     Models,
     link,
 )
-from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
+from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 Row = tuple[object, ...]
 
-_TYPES = {event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS)}
+_EVENTS = (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS, *REPO_EVENTS)
+_TYPES = {event: event_type(event) for event in _EVENTS}
 
 INSERT_EVENT = """
-INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash, schema)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 INSERT_ARRIVAL = (
-    "INSERT INTO arrivals (key, kind, at, meta, body, answer) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO arrivals (key, kind, at, meta, body, answer, due_at, tries)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 KEEP_ARRIVAL = f"{INSERT_ARRIVAL} ON CONFLICT (key) DO NOTHING"
 
 HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
+
+PUT_OFF = "UPDATE arrivals SET due_at = ?, tries = ? WHERE key = ?"
 
 INSERT_LOG_LINE = "INSERT INTO log_lines (run, position, at, kind, text) VALUES (?, ?, ?, ?, ?)"
 
@@ -99,6 +105,7 @@ _NEWEST: tuple[Keyed, ...] = (
     _newest_of(RUNS, "runs", "id"),
     _newest_of(RECEIPTS, "receipts", "receipt.id"),
     _newest_of(AGENTS, "agents", "name"),
+    _newest_of(REPOS, "repos", "id"),
     (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
     (upsert("agent_tokens", ("agent", "hash")), attrgetter("tokens"), attrgetter("agent"), _token),
 )
@@ -140,7 +147,7 @@ class Journal:
                 raise OutOfStep(f"event {line.seq} follows {self._seq - 1} in the journal")
             place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
             data = encode(line.event)
-            self._hash = link(self._hash, *place, data)
+            self._hash = link(self._hash, *place, data, SCHEMA)
             rows.append(
                 (
                     line.seq,
@@ -152,6 +159,7 @@ class Journal:
                     line.cause,
                     data.decode(),
                     self._hash,
+                    SCHEMA,
                 )
             )
         return rows
@@ -166,6 +174,7 @@ class Journal:
         self._execute(INSERT_ARRIVAL, acted_on)
         self._execute(KEEP_ARRIVAL, arrived)
         self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
+        self._execute(PUT_OFF, [(p.due_at, p.tries, p.key) for c in changes for p in c.put_off])
 
     def keep(self, arrival: Arrival) -> bool:
         """Whether the arrival's key is new; only then it is written."""
@@ -210,11 +219,12 @@ class Journal:
             raise Conflict(
                 f"the read models are of event {models.seq}, the journal's last is {self._seq}"
             )
-        values: tuple[tuple[View, Iterable[Task | Run | FiledReceipt | Agent]], ...] = (
+        values: tuple[tuple[View, Iterable[Task | Run | FiledReceipt | Agent | Repo]], ...] = (
             (TASKS, models.tasks),
             (RUNS, models.runs),
             (RECEIPTS, models.receipts),
             (AGENTS, models.agents),
+            (REPOS, models.repos),
         )
         for view, new in values:
             self._db.execute(f"DELETE FROM {view.table}")
@@ -222,4 +232,4 @@ class Journal:
 
 
 def _arrival(a: Arrival) -> Row:
-    return (a.key, a.kind, a.at, a.meta, a.body, a.answer)
+    return (a.key, a.kind, a.at, a.meta, a.body, a.answer, a.due_at, a.tries)

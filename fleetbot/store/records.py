@@ -17,6 +17,7 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
+    Repo,
     Run,
     RunId,
     Task,
@@ -33,7 +34,7 @@ class Arrival(Row, frozen=True):
 
     `body` is what is still to be acted on; None when the change that records the arrival also deals
     with it. `answer` is what a second arrival with the same key is told. `meta` is small, e.g. the
-    type of a webhook event.
+    type of a webhook event. It is acted on from `due_at` on; `tries` have failed before.
     """
 
     key: str
@@ -42,6 +43,16 @@ class Arrival(Row, frozen=True):
     body: bytes | None = None
     answer: bytes | None = None
     meta: str = ""
+    due_at: int = 0
+    tries: int = 0
+
+
+class PutOff(Row, frozen=True):
+    """An arrival could not be acted on: not before `due_at`, after so many `tries`."""
+
+    key: str
+    due_at: int
+    tries: int
 
 
 class Handled(Row, frozen=True):
@@ -208,10 +219,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...] = ()
     agents: tuple[Agent, ...] = ()
     receipts: tuple[FiledReceipt, ...] = ()
+    repos: tuple[Repo, ...] = ()
     outbox: tuple[OutboxEntry, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
     handled: tuple[Handled, ...] = ()
     acknowledged: tuple[Acknowledged, ...] = ()
+    put_off: tuple[PutOff, ...] = ()
     deferred: tuple[Deferred, ...] = ()
     given_up: tuple[GivenUp, ...] = ()
     anchors: tuple[Anchor, ...] = ()
@@ -219,7 +232,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """What memory starts from: open tasks with their runs and receipts, and all agents.
+    """What memory starts from: open tasks with their runs and receipts, all agents and
+    repositories.
 
     `fleet` is the last line of the fleet's own stream.
     """
@@ -230,6 +244,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     runs: tuple[Run, ...]
     receipts: tuple[FiledReceipt, ...]
     agents: tuple[Agent, ...]
+    repos: tuple[Repo, ...] = ()
 
 
 class UsageBy(StrEnum):
@@ -254,7 +269,10 @@ _json = msgspec.json.Encoder()
 
 
 class JournalLine(msgspec.Struct, frozen=True):
-    """An event as it is kept: `data` is the exact text that `hash` covers."""
+    """An event as it is kept: `data` is the exact text that `hash` covers.
+
+    `schema` says how to read it.
+    """
 
     seq: int
     stream: str
@@ -265,6 +283,7 @@ class JournalLine(msgspec.Struct, frozen=True):
     cause: str
     data: str
     hash: bytes
+    schema: int
 
 
 def link(
@@ -276,14 +295,17 @@ def link(
     actor: str,
     cause: str,
     data: bytes,
+    schema: int,
 ) -> bytes:
     """The hash of a line.
 
     SHA-256 over the hash before it (`GENESIS` for the first) and `[seq, stream, version, at, actor,
-    cause, data]` as compact JSON in UTF-8, with the event's JSON as it is kept.
+    cause, schema, data]` as compact JSON in UTF-8, with the event's JSON as it is kept. Lines of
+    schema 1 were written before there was a number, and have none there.
     """
-    line = _json.encode((seq, stream, version, at, actor, cause, msgspec.Raw(data)))
-    return sha256(previous + line).digest()
+    place = (seq, stream, version, at, actor, cause)
+    numbered = place if schema == 1 else (*place, schema)
+    return sha256(previous + _json.encode((*numbered, msgspec.Raw(data)))).digest()
 
 
 class Models(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,3 +316,4 @@ class Models(msgspec.Struct, frozen=True, kw_only=True):
     runs: Collection[Run]
     agents: Collection[Agent]
     receipts: Collection[FiledReceipt]
+    repos: Collection[Repo] = ()

@@ -12,13 +12,14 @@ from fleetbot.store.records import UsageBy, UsageSum
 
 Query = tuple[str, tuple[object, ...]]
 
+# `total` counts in floats: where `sum` of many large numbers would fail, it is only less exact.
 _SUMS = """
-    count(*), coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
-    coalesce(sum(cached_tokens), 0), sum(cost_usd)
+    count(*), CAST(total(input_tokens) AS INTEGER), CAST(total(output_tokens) AS INTEGER),
+    CAST(total(cached_tokens) AS INTEGER), sum(cost_usd)
 """
 _RUNS = "FROM runs WHERE ended_at > 0 AND ended_at >= ?"
 _RUNS_OF_REPOS = "FROM runs JOIN tasks ON tasks.id = runs.task WHERE ended_at > 0 AND ended_at >= ?"
-_DEAREST = "coalesce(sum(cost_usd), 0) DESC, sum(input_tokens + output_tokens) DESC, 1"
+_DEAREST = "coalesce(sum(cost_usd), 0) DESC, total(input_tokens) + total(output_tokens) DESC, 1"
 _PARTS: Mapping[UsageBy, tuple[str, str, str]] = {
     UsageBy.AGENT: ("agent", _RUNS, _DEAREST),
     UsageBy.TASK: ("task", _RUNS, _DEAREST),

@@ -19,6 +19,7 @@ from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,
     ReceiptId,
+    Repo,
     Run,
     RunId,
     Task,
@@ -59,6 +60,7 @@ _task = msgspec.json.Decoder(Task).decode
 _run = msgspec.json.Decoder(Run).decode
 _receipt = msgspec.json.Decoder(FiledReceipt).decode
 _agent = msgspec.json.Decoder(Agent).decode
+_repo = msgspec.json.Decoder(Repo).decode
 
 STANDING = """
 SELECT t.data, r.data, c.data FROM tasks t
@@ -76,7 +78,8 @@ JOIN tasks t ON t.id = c.task
 JOIN runs r ON r.id = json_extract(c.data, '$.run')
 WHERE c.id = ?
 """
-EVENTS = "SELECT seq, stream, version, at, actor, cause, data FROM events"
+ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
+EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
 
 class SqliteStore:
@@ -190,15 +193,17 @@ class SqliteStore:
     async def task(self, task: TaskId) -> Task | None:
         return await self._value(_task, "SELECT data FROM tasks WHERE id = ?", task)
 
-    async def task_by_issue(self, repo: str, issue: int) -> Task | None:
-        query = "SELECT data FROM tasks WHERE repo = ? AND issue = ? AND issue > 0"
-        return await self._value(_task, query, repo, issue)
+    async def task_by_issue(self, repo_id: int, names: Collection[str], issue: int) -> Task | None:
+        where, values = _of_repo(repo_id, names)
+        query = f"SELECT data FROM tasks WHERE issue = ? AND issue > 0 AND {where}"
+        newest = " ORDER BY repo_id DESC, created_at DESC LIMIT 1"
+        return await self._value(_task, query + newest, issue, *values)
 
     async def tasks(
         self,
         *,
         states: Collection[TaskState] = (),
-        repo: str | None = None,
+        repo: Repo | None = None,
         agent: AgentName | None = None,
         limit: int = 100,
         before: TaskId | None = None,
@@ -209,8 +214,9 @@ class SqliteStore:
             terms.append(f"state IN ({_marks(states)})")
             values += [state.value for state in states]
         if repo is not None:
-            terms.append("repo = ?")
-            values.append(repo)
+            term, of_repo = _of_repo(repo.id, repo.names)
+            terms.append(term)
+            values += of_repo
         if agent is not None:
             terms.append("run IN (SELECT id FROM runs WHERE agent = ?)")
             values.append(agent)
@@ -259,16 +265,20 @@ class SqliteStore:
         return [_recorded(row) for row in rows]
 
     async def arrival(self, key: str) -> Arrival | None:
-        query = "SELECT key, kind, at, body, answer, meta FROM arrivals WHERE key = ?"
-        rows = await self._rows(query, key)
+        rows = await self._rows(f"{ARRIVALS} WHERE key = ?", key)
         return _arrival(rows[0]) if rows else None
 
-    async def arrivals_due(self, kind: str, limit: int = 100) -> list[Arrival]:
-        query = """
-            SELECT key, kind, at, body, answer, meta FROM arrivals
-            WHERE kind = ? AND body IS NOT NULL ORDER BY at, key LIMIT ?
+    async def arrivals_due(self, kind: str, now: int, limit: int = 100) -> list[Arrival]:
+        query = f"""
+            {ARRIVALS} WHERE kind = ? AND body IS NOT NULL AND due_at <= ?
+            ORDER BY due_at, at, key LIMIT ?
         """
-        return [_arrival(row) for row in await self._rows(query, kind, limit)]
+        return [_arrival(row) for row in await self._rows(query, kind, now, limit)]
+
+    async def next_arrival(self, kind: str) -> int | None:
+        query = "SELECT min(due_at) FROM arrivals WHERE kind = ? AND body IS NOT NULL"
+        due: int | None = (await self._rows(query, kind))[0][0]
+        return due
 
     async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
         return await self._read(lambda database: outbox.due(database, now, room, busy))
@@ -331,7 +341,7 @@ class SqliteStore:
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         query = """
-            SELECT seq, stream, version, type, at, actor, cause, data, hash FROM events
+            SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events
             WHERE seq > ? ORDER BY seq LIMIT ?
         """
         return [JournalLine(*row) for row in await self._rows(query, after, limit)]
@@ -386,7 +396,14 @@ def _snapshot(database: sqlite3.Connection) -> Snapshot:
         runs=tuple(map(_run, data(runs, *states))),
         receipts=tuple(map(_receipt, data(receipts, *states))),
         agents=tuple(map(_agent, data("SELECT data FROM agents ORDER BY name"))),
+        repos=tuple(map(_repo, data("SELECT data FROM repos"))),
     )
+
+
+def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:
+    """The condition for a task's being the repository's; names without a case."""
+    unknown = f"repo_id = 0 AND repo COLLATE NOCASE IN ({_marks(names)})"
+    return f"(repo_id = ? AND repo_id > 0 OR {unknown})", [repo_id, *names]
 
 
 def _marks(values: Collection[object]) -> str:
@@ -394,7 +411,7 @@ def _marks(values: Collection[object]) -> str:
 
 
 def _recorded(row: tuple[Any, ...]) -> Recorded:
-    seq, stream, version, at, actor, cause, data = row
+    seq, stream, version, at, actor, cause, data, schema = row
     return Recorded(
         seq=seq,
         stream=stream,
@@ -402,7 +419,7 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         at=at,
         actor=actor,
         cause=cause,
-        event=decode(data),
+        event=decode(data, schema),
     )
 
 
@@ -416,5 +433,14 @@ def _standing(row: tuple[Any, ...]) -> Standing:
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:
-    key, kind, at, body, answer, meta = row
-    return Arrival(key=key, kind=kind, at=at, body=body, answer=answer, meta=meta)
+    key, kind, at, body, answer, meta, due_at, tries = row
+    return Arrival(
+        key=key,
+        kind=kind,
+        at=at,
+        body=body,
+        answer=answer,
+        meta=meta,
+        due_at=due_at,
+        tries=tries,
+    )

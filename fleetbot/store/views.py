@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import Agent, FiledReceipt, Run, Task
+from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, Task
 
 _json = msgspec.json.Encoder(order="deterministic")
 
@@ -30,6 +30,7 @@ def _task(task: Task) -> tuple[object, ...]:
     return (
         task.id,
         task.repo,
+        task.repo_id,
         task.issue,
         task.state.value,
         task.run,
@@ -61,7 +62,13 @@ def _agent(agent: Agent) -> tuple[object, ...]:
     return (agent.name, _json.encode(agent).decode())
 
 
-TASKS = View("tasks", ("id", "repo", "issue", "state", "run", "created_at", "data"), _task)
+def _repo(repo: Repo) -> tuple[object, ...]:
+    return (str(repo.id), repo.name, _json.encode(repo).decode())
+
+
+TASKS = View(
+    "tasks", ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "data"), _task
+)
 RUNS = View(
     "runs",
     (
@@ -80,5 +87,6 @@ RUNS = View(
 )
 RECEIPTS = View("receipts", ("id", "task", "filed_at", "data"), _receipt)
 AGENTS = View("agents", ("name", "data"), _agent)
+REPOS = View("repos", ("id", "name", "data"), _repo)
 
-VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS)}
+VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS, REPOS)}

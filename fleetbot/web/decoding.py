@@ -106,6 +106,8 @@ def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
         field = _join(where, unknown[1])
         known = ", ".join(_shape(kind, where).get("properties", {})) or "none"
         return Refusal(Code.INVALID, f"{field} is not known here; known: {known}.", field=field)
+    if said[:1].islower():  # a rule of our own, which names its field and the bound
+        return Refusal(Code.INVALID, f"{said}.", field=_join(where, said.partition(" ")[0]))
     given = re.search(r"got `(\w+)`", said)
     instead = f", not {_KINDS.get(given[1], given[1])}" if given else ""
     detail = f"{where or whole} must be {_wanted(_shape(kind, where))}{instead}."
@@ -134,9 +136,14 @@ def _shape(kind: type, where: str) -> Mapping[str, Any]:
     schema, components = json_schemas([kind])
     found = _resolve(schema[0], components)
     for step in _STEP.finditer(where):
-        inner = found.get("properties", {}).get(step[1]) if step[1] else found.get("items")
+        inner = found.get("properties", {}).get(step[1]) if step[1] else _inside(found)
         found = _resolve(inner or {}, components)
     return found
+
+
+def _inside(shape: Mapping[str, Any]) -> Any:
+    """What a list, or an object with keys of the sender's choice, is made of."""
+    return shape.get("items") or shape.get("additionalProperties")
 
 
 def _resolve(shape: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:

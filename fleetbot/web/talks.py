@@ -22,7 +22,7 @@ from fleetbot.web.endpoint import (
 from fleetbot.web.problems import Code
 from fleetbot.web.runs import OF_A_RUN, RUN
 
-LARGEST_QUESTION = MEBIBYTE // 4
+LARGEST_QUESTION = MEBIBYTE // 8  # what 16 KiB of JSON may grow to where it is escaped
 
 
 class TalkCalls:
@@ -136,7 +136,7 @@ class TalkCalls:
         return await self._talks.hear(call.speaker, _run(call), call.part("ask"), call.query.wait)
 
     async def waiting(self, call: Call[NoBody, NoQuery]) -> wire.AskList:
-        return self._talks.waiting()
+        return await self._talks.waiting()
 
     async def answer(self, call: Call[wire.AnswerRequest, NoQuery]) -> wire.AskAnswer:
         return await self._talks.answer(_run(call), call.part("ask"), call.body, OPERATOR)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from fleetbot.wire.agents import (
     ASK_BYTES,
+    ASK_DEPTH,
     SUPERSEDED,
+    ArtifactClaim,
     AskAnswer,
     AskRequest,
     Assignment,
@@ -65,16 +67,19 @@ from fleetbot.wire.people import (
     UsageAnswer,
     UsageRow,
 )
+from fleetbot.wire.usage import UsageReport, UsageView
 
 __all__ = [
     "API",
     "ASK_BYTES",
+    "ASK_DEPTH",
     "SUPERSEDED",
     "AgentList",
     "AgentNameText",
     "AgentView",
     "Answer",
     "AnswerRequest",
+    "ArtifactClaim",
     "AskAnswer",
     "AskList",
     "AskRequest",
@@ -119,6 +124,8 @@ __all__ = [
     "TaskView",
     "UnwellView",
     "UsageAnswer",
+    "UsageReport",
     "UsageRow",
+    "UsageView",
     "priority_name",
 ]

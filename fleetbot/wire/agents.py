@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import Artifact, RunState, Taken, Usage, Verdict
+from fleetbot.domain.model import Artifact, RunState, Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire.base import (
     AgentNameText,
@@ -23,9 +23,12 @@ from fleetbot.wire.base import (
     ShortText,
     one_of,
 )
+from fleetbot.wire.usage import UsageReport
 
 ASK_BYTES = 16 * 1024
 """How much JSON the request of a question may be: a person is to read it."""
+ASK_DEPTH = 32
+"""How deeply it may be nested: whoever reads it later does so from deeper within a program."""
 SUPERSEDED = "superseded"
 """Why a run is taken away that has no reason of its own: another has taken its place."""
 
@@ -72,7 +75,7 @@ class HeartbeatRequest(Message, frozen=True):
     """
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
-    usage: Annotated[dict[ShortText, Usage], Meta(max_length=64)] = msgspec.field(
+    usage: Annotated[dict[ShortText, UsageReport], Meta(max_length=64)] = msgspec.field(
         default_factory=dict
     )
 
@@ -181,8 +184,20 @@ class FailRequest(Message, frozen=True):
 
     reason: ReasonCode
     detail: LongText = ""
-    usage: Usage = Usage()
+    usage: UsageReport = UsageReport()
     until: Millis | None = None
+
+
+class ArtifactClaim(Message, frozen=True):
+    """One thing that a receipt points at; `kind`: `pull_request`, `branch`, `commit`, `log`, …"""
+
+    kind: ShortText
+    name: ShortText
+    url: Annotated[str, Meta(max_length=2000)]
+
+    @property
+    def artifact(self) -> Artifact:
+        return Artifact(kind=self.kind, name=self.name, url=self.url)
 
 
 class ReceiptRequest(Message, frozen=True):
@@ -194,8 +209,8 @@ class ReceiptRequest(Message, frozen=True):
     head: CommitSha
     files: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=5000)] = ()
     summary: LongText = ""
-    artifacts: Annotated[tuple[Artifact, ...], Meta(max_length=50)] = ()
-    usage: Usage = Usage()
+    artifacts: Annotated[tuple[ArtifactClaim, ...], Meta(max_length=50)] = ()
+    usage: UsageReport = UsageReport()
 
 
 class ReceiptAnswer(Answer, frozen=True):
@@ -226,6 +241,8 @@ class AskRequest(Message, frozen=True):
     def __post_init__(self) -> None:
         if (size := len(msgspec.json.encode(self.request))) > ASK_BYTES:
             raise ValueError(f"request has {size} bytes of JSON; {ASK_BYTES} are the most")
+        if _deeper_than(ASK_DEPTH, self.request):
+            raise ValueError(f"request is nested more than {ASK_DEPTH} deep")
 
 
 class AskAnswer(Answer, frozen=True):
@@ -261,3 +278,12 @@ class TakenRequest(Message, frozen=True):
     """`POST runs/{run}/messages/{id}/taken`: what became of a message."""
 
     taken: Taken
+
+
+def _deeper_than(depth: int, value: object) -> bool:
+    level = [value]
+    for _ in range(depth):
+        lists = [item for item in level if isinstance(item, list)]
+        objects = [item.values() for item in level if isinstance(item, dict)]
+        level = [item for inner in (*lists, *objects) for item in inner]
+    return any(isinstance(item, dict | list) for item in level)

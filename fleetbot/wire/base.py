@@ -37,6 +37,8 @@ CommitSha = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{40,64}$(?!\n)", description="full commit id, lower-case hex")
 ]
 Concurrency = Annotated[int, Meta(ge=1, le=64)]
+Tokens = Annotated[int, Meta(ge=0, le=10**12)]
+Dollars = Annotated[float, Meta(ge=0, le=10**6)]
 
 
 def one_of(values: Iterable[str]) -> Meta:

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from fleetbot.domain.model import Behavior, TaskState, Usage
+from fleetbot.domain.model import Behavior, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
+from fleetbot.wire.usage import UsageView
 
 
 class AnswerRequest(Message, frozen=True):
@@ -113,7 +114,7 @@ class TaskView(Answer, frozen=True):
     needs: tuple[str, ...] = ()
     wanted_agent: str | None = None
     receipt: str | None = None
-    spent: Usage = Usage()
+    spent: UsageView = UsageView()
 
 
 class TaskList(Answer, frozen=True):

@@ -187,7 +187,7 @@ def ask(ask: str = "q1", run: RunId = R1, agent: AgentName = A1, **fields: Any) 
     question = {
         "kind": AskKind.PERMISSION,
         "title": "Run `make`?",
-        "request": "{}",
+        "request": {},
         "options": (),
         "expires_at": START + HOUR,
         **fields,

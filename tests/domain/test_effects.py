@@ -61,6 +61,7 @@ from tests.domain.builders import (
 
 CANCEL = cmd.CancelTask(task=T1)
 EXPIRE = cmd.Expire()
+HOLD = cmd.HoldRepo(7, ReasonCode.REPO_ARCHIVED)
 
 
 def kinds(effects: list[fx.AnyEffect]) -> list[str]:
@@ -90,6 +91,11 @@ def more_allowed() -> World:
     world = day_spent().given(EXPIRE)
     world.policy = Policy(day_budget=Budget(tokens=200))
     return world
+
+
+def shown() -> World:
+    """Forgejo has shown the repository of a task that knows its name only."""
+    return created().given(cmd.NoteRepo(7, "team/app", "main", asked="team/app"))
 
 
 TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
@@ -143,6 +149,11 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         ["failed", "issue_state", "issue_state"],
     ),
     "cancelled": (running, CANCEL, ["cancelled", "issue_state"]),
+    "closing": (
+        running,
+        cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
+        ["issue_state"],
+    ),
     "retried": (failed, cmd.RetryTask(task=T1), ["issue_state"]),
     "registered": (World, an_agent(), []),
     "offline": (lambda: created().later(HOUR), EXPIRE, ["agent_offline"]),
@@ -159,6 +170,18 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
     "message taken": (lambda: running().given(say()), take(), []),
+    "based": (created, cmd.SetBase(task=T1, base="trunk"), ["issue_state"]),
+    "base is gone": (
+        created,
+        cmd.SetBase(task=T1, base="trunk", problem="There is no branch trunk."),
+        ["task_held", "issue_state"],
+    ),
+    "repository known": (World, cmd.NoteRepo(7, "Team/App", "main", asked="team/app"), []),
+    "renamed": (shown, cmd.NoteRepo(7, "team/store", "main", "team/app"), ["repo_renamed"]),
+    "spelt otherwise": (shown, cmd.NoteRepo(7, "Team/App", "main", "team/app"), []),
+    "moved": (shown, cmd.MoveTasks(7, (T1,)), []),
+    "held": (shown, HOLD, ["repo_held"]),
+    "released": (lambda: shown().given(HOLD), cmd.ReleaseRepo(7), ["repo_released"]),
 }
 
 
@@ -174,7 +197,7 @@ def test_every_event_is_among_them() -> None:
     happened: set[type[ev.Event]] = set()
     for make, command, _ in TOLD.values():
         happened |= {type(event) for event in make().when(command)}
-    assert happened == {*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS}
+    assert happened == {*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS, *ev.REPO_EVENTS}
 
 
 def test_an_assignment_says_who_and_where() -> None:

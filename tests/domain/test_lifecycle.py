@@ -34,11 +34,14 @@ WHY = ReasonCode.AGENT_FAILED
 _made = World().given(a_task())
 SAMPLES: tuple[ev.AnyEvent, ...] = (
     _made.journal[0].event,
+    ev.TaskMoved(repo="team/app2", url="", repo_id=7),
+    ev.TaskBased(base="trunk"),
     ev.TaskEdited(traits=Traits(title="Mend the window")),
     ev.TaskPinned(agent=A1),
     ev.TaskAssigned(run=R2, agent=A1, attempt=1, branch="fleet/1"),
     ev.TaskStarted(run=R1),
     ev.TaskRequeued(reason=WHY),
+    ev.TaskClosing(reason=WHY),
     ev.ReceiptFiled(run=R1, receipt=a_receipt(C2)),
     ev.ReceiptVerified(run=R1, receipt=C1),
     ev.ReceiptRefuted(run=R1, receipt=C1, reasons=("no",)),

@@ -42,6 +42,7 @@ from fleetbot.domain.model import (
     Traits,
     Usage,
     Verdict,
+    same_name,
     sum_usage,
 )
 from fleetbot.domain.patience import with_fault
@@ -78,6 +79,8 @@ POLICY = Policy(
 )
 HOLDING = {TaskState.ASSIGNED: RunState.ASSIGNED, TaskState.RUNNING: RunState.RUNNING}
 
+NAMES = ("team/app", "Team/App", "team/store", "team/web")
+names = st.sampled_from(NAMES)
 tasks = st.sampled_from([TaskId(f"t{n}") for n in range(1, 6)])
 agents = st.sampled_from([A1, A2, A3])
 traits = st.builds(
@@ -142,8 +145,10 @@ class AnyOrder(RuleBasedStateMachine):
         state = self.world.state
         agent = state.agents[event.agent]
         task = state.tasks[state.runs[event.run].task]
-        assert len(state.runs_of_agent(agent.name)) <= agent.max_concurrency
-        assert state.runs_in_repo(task.repo) <= POLICY.repo_limit
+        assert state.runs_in_repo(task.place) <= POLICY.repo_limit
+        assert state.repo_hold(task) is None
+        assert not task.base_problem
+        assert state.at_work(agent.name) <= agent.max_concurrency
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
         assert not agent.draining
@@ -174,8 +179,40 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(task=tasks, traits=traits, repo=st.sampled_from(["team/app", "team/web"]))
     def an_issue_appears(self, task: TaskId, traits: Traits, repo: str) -> None:
+        known = self.world.state.repo_named(repo)
+        which = {"repo_id": known.id if known else 0, "repo": known.name if known else repo}
         command = a_task(task, repo=repo)
-        self.ask(cmd.CreateTask(**{**_fields(command), "traits": traits}))
+        self.ask(cmd.CreateTask(**{**_fields(command), "traits": traits, **which}))
+
+    @rule(repo=st.sampled_from([7, 8]), name=names, asked=names, branch=st.sampled_from("ab"))
+    def the_forge_shows_a_repository(self, repo: int, name: str, asked: str, branch: str) -> None:
+        """No two have one name at once."""
+        others = [r for r in self.world.state.repos.values() if r.id != repo]
+        if not any(same_name(name, other) for r in others for other in r.names):
+            self.ask(cmd.NoteRepo(repo, name, branch, asked))
+
+    @precondition(lambda self: self.world.state.repos)
+    @rule(data=st.data())
+    def its_tasks_follow(self, data: st.DataObject) -> None:
+        state = self.world.state
+        repo = state.repos[data.draw(st.sampled_from(sorted(state.repos)))]
+        its = [t.id for t in state.tasks.values() if t.place in repo.places]
+        self.ask(cmd.MoveTasks(repo.id, tuple(its)))
+
+    @precondition(lambda self: self.world.state.repos)
+    @rule(data=st.data(), held=st.booleans())
+    def a_repository_comes_and_goes(self, data: st.DataObject, held: bool) -> None:
+        repo = data.draw(st.sampled_from(sorted(self.world.state.repos)))
+        hold = cmd.HoldRepo(repo, ReasonCode.REPO_GONE)
+        self.ask(hold if held else cmd.ReleaseRepo(repo))
+
+    @rule(task=tasks, base=st.sampled_from(["main", "trunk"]), problem=st.sampled_from(["", "?"]))
+    def the_base_of_a_task_changes(self, task: TaskId, base: str, problem: str) -> None:
+        self.ask(cmd.SetBase(task, base, problem))
+
+    @rule(data=st.data())
+    def a_run_is_taken_back(self, data: st.DataObject) -> None:
+        self.ask(cmd.TakeBack(self._some_run(data), ReasonCode.REPO_ARCHIVED))
 
     @rule(task=tasks, traits=traits)
     def an_issue_is_edited(self, task: TaskId, traits: Traits) -> None:
@@ -192,6 +229,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(task=tasks)
     def somebody_cancels(self, task: TaskId) -> None:
         self.ask(cmd.CancelTask(task=task))
+
+    @rule(task=tasks, reason=st.sampled_from([ReasonCode.ISSUE_CLOSED, None]))
+    def a_merge_closes_the_issue(self, task: TaskId, reason: ReasonCode | None) -> None:
+        self.ask(cmd.CloseTask(task=task, reason=reason))
 
     # agents
 
@@ -353,6 +394,7 @@ class AnyOrder(RuleBasedStateMachine):
             [r for r in old.runs.values() if r.task in tasks and (whole or r.state != "ended")],
             old.agents.values(),
             [r for r in old.receipts.values() if whole or r.verdict is Verdict.PENDING],
+            old.repos.values(),
         )
         last = [line for line in self.world.journal if line.stream == FLEET_STREAM][-1:]
         ended = [r for r in old.runs.values() if r.ended_at >= day_start(self.world.now)]
@@ -414,10 +456,26 @@ class AnyOrder(RuleBasedStateMachine):
             assert HOLDING[task.state] is run.state
 
     @invariant()
+    def only_what_is_at_work_is_closing(self) -> None:
+        for task in self.world.state.tasks.values():
+            assert task.closing is None or task.state in HOLDING
+            assert (task.closing is None) == (task.closing_since == 0)
+
+    @invariant()
     def the_counts_agree_with_the_runs(self) -> None:
         state = self.world.state
-        repos = Counter(state.tasks[run.task].repo for run in state.live_runs())
-        assert all(state.runs_in_repo(repo) == repos[repo] for repo in ("team/app", "team/web"))
+        held = (run for run in state.live_runs() if run.receipt is None)
+        repos = Counter(state.tasks[run.task].place for run in held)
+        places = {*repos, *state.repos, *map(str.lower, NAMES)}
+        assert all(state.runs_in_repo(place) == repos[place] for place in places)
+
+    @invariant()
+    def an_issue_is_one_open_task(self) -> None:
+        state = self.world.state
+        opened = [task for task in state.tasks.values() if task.state in OPEN_STATES]
+        assert len({(task.place, task.issue) for task in opened}) == len(opened)
+        for task in opened:
+            assert state.tasks[state.by_issue[task.place, task.issue]] is task
 
     @invariant()
     def attempts_are_never_negative(self) -> None:
@@ -489,6 +547,8 @@ def _image(state: FleetState) -> tuple[object, ...]:
         dict(state.agents),
         dict(state.receipts),
         dict(state.by_issue),
+        dict(state.repos),
+        dict(state.held),
         state.live_runs(),
         state.paused_until,
     )
@@ -498,15 +558,17 @@ def _recall(new: FleetState, old: FleetState, command: cmd.Command) -> None:
     """Take a task back in with its whole history, if the command speaks of what stayed on disk."""
     wanted: set[TaskId | None] = {getattr(command, "task", None)}
     if isinstance(command, cmd.CreateTask):
-        wanted.add(old.by_issue.get((command.repo, command.issue)))
+        known = old.task_of_issue(command.repo, command.issue)
+        wanted.add(known.id if known else None)
+    if isinstance(command, cmd.MoveTasks):
+        wanted |= set(old.tasks)
     if (run := getattr(command, "run", None)) in old.runs and run not in new.runs:
         wanted.add(old.runs[run].task)
     receipt = command.receipt.id if isinstance(command, cmd.FileReceipt) else None
     receipt = command.receipt if isinstance(command, cmd.Conclude) else receipt
     if receipt in old.receipts and receipt not in new.receipts:
         wanted.add(old.receipts[receipt].task)
-    for task in wanted & set(old.tasks):
-        assert task is not None
+    for task in [one for one in old.tasks if one in wanted]:
         new.adopt(
             [old.tasks[task]],
             [r for r in old.runs.values() if r.task == task],

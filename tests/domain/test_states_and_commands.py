@@ -10,9 +10,11 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, FleetError, NotFound, Superseded
 from fleetbot.domain.model import TaskState, Traits
+from fleetbot.domain.reasons import ReasonCode
 from tests.domain.builders import (
     A1,
     HOUR,
+    R1,
     R2,
     T1,
     World,
@@ -62,6 +64,14 @@ COMMANDS: dict[str, cmd.Command] = {
     "assign": cmd.AssignTask(task=T1, agent=A1),
     "retry": cmd.RetryTask(task=T1),
     "cancel": cmd.CancelTask(task=T1),
+    "set base": cmd.SetBase(task=T1, base="trunk"),
+    "base is gone": cmd.SetBase(task=T1, base="trunk", problem="There is no branch trunk."),
+    "take back": cmd.TakeBack(run=R1, reason=ReasonCode.REPO_ARCHIVED),
+    "note repository": cmd.NoteRepo(7, "team/store", "main", asked="team/app"),
+    "hold repository": cmd.HoldRepo(7, ReasonCode.REPO_GONE),
+    "release repository": cmd.ReleaseRepo(7),
+    "move tasks": cmd.MoveTasks(7, (T1,)),
+    "close": cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
     "dispatch": dispatch(run=R2),
     "start": start(),
     "fail": fail(),
@@ -108,6 +118,33 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     ),
     "retry": row(AGAIN, created=NOTHING, assigned=Conflict, running=Conflict, verifying=Conflict),
     "cancel": row(("task.cancelled",), completed=NOTHING, cancelled=NOTHING),
+    "set base": row(
+        NOTHING,
+        created=("task.based",),
+        in_back_off=("task.based",),
+        assigned=("task.based",),
+        running=("task.based",),
+        verifying=("task.based",),
+    ),
+    "base is gone": row(
+        NOTHING,
+        created=("task.based",),
+        in_back_off=("task.based",),
+        assigned=("task.requeued", "task.based"),
+    ),
+    "take back": row(NOTHING, assigned=AGAIN),
+    "note repository": row(("repo.known", "repo.renamed")),
+    "hold repository": row(NotFound),
+    "release repository": row(NotFound),
+    "move tasks": row(NotFound),
+    "close": row(
+        ("task.cancelled",),
+        assigned=("task.closing",),
+        running=("task.closing",),
+        verifying=("task.closing",),
+        completed=NOTHING,
+        cancelled=NOTHING,
+    ),
     "dispatch": row(NOTHING, created=("task.assigned",)),
     "start": row(
         Superseded,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
 from fleetbot.domain.model import Behavior, Policy, Taken, TaskState, Usage
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.talk import MOST_ASKS
+from fleetbot.domain.talk import MOST_ASKS, MOST_ASKS_AT_ONCE, MOST_MESSAGES, MOST_UNHEARD
 from tests.domain.builders import (
     A1,
     A2,
@@ -56,7 +57,9 @@ def test_the_same_question_again_is_one_event() -> None:
 
 
 def test_a_run_cannot_ask_without_end() -> None:
-    world = running().given(*(ask(f"q{number}") for number in range(MOST_ASKS)))
+    world = running()
+    for number in range(MOST_ASKS):
+        world.given(ask(f"q{number}"), answer(ask=f"q{number}"))
     with pytest.raises(Conflict, match="decide without people"):
         world.when(ask("one more"))
     assert world.when(ask("q0")) == ()
@@ -68,6 +71,47 @@ def test_the_first_answer_counts() -> None:
     with pytest.raises(Conflict, match="answered already: allow") as refusal:
         world.when(answer(Behavior.DENY, "q1"))
     assert refusal.value.field == "ask"
+
+
+def test_only_so_many_questions_wait_at_once() -> None:
+    world = running().given(*(ask(f"q{number}") for number in range(MOST_ASKS_AT_ONCE)))
+    with pytest.raises(Conflict, match="wait for their answers"):
+        world.when(ask("another"))
+    world.given(answer(ask="q0")).given(ask("another"))
+
+
+def test_what_was_answered_and_heard_leaves_memory_for_the_journal() -> None:
+    question: dict[str, Any] = {
+        "title": "May I?",
+        "options": ("yes", "no"),
+        "request": {"command": "x" * 10_000},
+    }
+    world = running().given(ask("q1", **question), say("y" * 10_000), answer(), take())
+    asked, said, answered, _ = world.journal[-4:]
+
+    (its,), (message,) = world.run().asks, world.run().messages
+    assert (its.title, its.options, its.behavior) == ("", (), Behavior.ALLOW)
+    assert (its.asked, its.answered) == (asked.seq, answered.seq)
+    assert (message.text, message.said) == ("", said.seq)
+    assert len(repr(world.run())) < 2_000
+
+
+def test_a_run_is_not_told_things_without_end() -> None:
+    world = running()
+    for number in range(MOST_MESSAGES):
+        world.given(say("Hm.", f"m{number}"), take(message=f"m{number}"))
+    with pytest.raises(Conflict, match=f"was told {MOST_MESSAGES} things"):
+        world.when(say("Hm.", "another"))
+
+
+def test_what_waits_to_be_heard_is_bounded_over_all_runs_of_a_task() -> None:
+    half = "x" * (MOST_UNHEARD // 2)
+    world = running().given(say(half, "m1"), say("heard", "m2"), take(message="m2"), fail())
+    world.later(HOUR).given(dispatch(run=R2), start(R2), say(half, "m3", R2))
+    with pytest.raises(Conflict, match="would wait to be heard") as refusal:
+        world.when(say("x", "m4", R2))
+    assert refusal.value.field == "text"
+    world.given(take(message="m3", run=R2)).given(say("x", "m4", R2))
 
 
 def test_no_answer_in_time_is_a_no() -> None:

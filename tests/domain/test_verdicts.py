@@ -17,8 +17,12 @@ from tests.domain.builders import (
     HOUR,
     R1,
     R2,
+    R3,
     T1,
+    T2,
+    T3,
     World,
+    a_task,
     completed,
     dispatch,
     file,
@@ -26,6 +30,7 @@ from tests.domain.builders import (
     only,
     refuted,
     running,
+    start,
     unknown,
     verified,
     verifying,
@@ -86,7 +91,7 @@ def test_what_forgejo_is_about_to_show_is_looked_at_within_a_second() -> None:
     assert 0 < world.state.receipts[C1].check_at - world.now <= 1_000
 
 
-def test_unknown_is_looked_at_ever_more_rarely_up_to_a_cap_and_never_given_up() -> None:
+def test_unknown_is_looked_at_ever_more_rarely_up_to_a_cap() -> None:
     world = verifying(World(policy=Policy(recheck_base_ms=1_000, recheck_cap_ms=60_000)))
     waits = []
     for _ in range(40):
@@ -100,6 +105,57 @@ def test_unknown_is_looked_at_ever_more_rarely_up_to_a_cap_and_never_given_up() 
     assert world.state.receipts[C1].unread == ()
 
 
+def a_day_of_not_knowing(world: World) -> list[str]:
+    """What is recorded of the receipt while nobody can decide it, until that ends."""
+    said: list[str] = []
+    while not said or said[-1] == "receipt.unknown":
+        world.later(max(0, world.state.receipts[C1].check_at - world.now)).heard(A1)
+        said += names(world.when(unknown(C1, "The CI has not finished."))) + names(
+            world.when(cmd.Expire())
+        )
+    return said
+
+
+def test_a_receipt_that_cannot_be_decided_fails_at_its_deadline() -> None:
+    world = verifying(World(policy=Policy(verify_ms=24 * HOUR)))
+    filed_at = world.now
+    assert a_day_of_not_knowing(world)[-2:] == ["receipt.unknown", "task.failed"]
+    assert world.now == filed_at + 24 * HOUR
+    task = world.task()
+    assert (task.state, task.reason) == (TaskState.FAILED, ReasonCode.RECEIPT_UNREAD)
+    assert task.detail == "The CI has not finished."
+    assert world.state.live_runs() == []
+
+
+def test_time_that_we_were_down_decides_nothing() -> None:
+    """The first check after it does."""
+    world = verifying().given(unknown()).later(30 * HOUR).heard(A1)
+    assert names(world.when(cmd.Expire())) == []
+    assert names(world.when(verified())) == ["receipt.verified", "task.completed"]
+
+
+def test_a_receipt_that_is_checked_holds_no_slot() -> None:
+    world = World(policy=Policy(repo_limit=1)).given(a_task(T2))
+    verifying(world)
+    assert (world.state.at_work(A1), world.state.runs_in_repo("team/app")) == (0, 0)
+    assert names(world.when(dispatch(run=R2))) == ["task.assigned"]
+
+
+def test_a_refuted_run_holds_one_again_and_may_mend_beside_the_next() -> None:
+    world = verifying(World(policy=Policy(repo_limit=1)).given(a_task(T2), a_task(T3)))
+    world.given(dispatch(run=R2), start(R2), refuted())
+    assert (world.state.at_work(A1), world.state.runs_in_repo("team/app")) == (2, 2)
+    assert names(world.when(file(C2))) == ["receipt.filed"]
+    assert world.when(dispatch(run=R3)) == (), "the other run has the slot"
+
+
+def test_the_time_of_the_check_is_not_the_agents() -> None:
+    world = verifying().later(10 * HOUR).heard(A1).given(refuted()).heard(A1)
+    assert world.when(cmd.Expire()) == ()
+    world.later(world.policy.run_timeout_ms + 1).heard(A1)
+    assert only(world.when(cmd.Expire()), ev.TaskFailed).reason is ReasonCode.TIMEOUT
+
+
 def test_a_receipt_outlives_its_agent() -> None:
     """The agent has done its part: silence, sign-off, lease and time no longer matter."""
     world = verifying().later(10 * HOUR)
@@ -110,10 +166,23 @@ def test_a_receipt_outlives_its_agent() -> None:
 
 
 def test_a_refuted_receipt_of_a_lost_agent_sends_the_task_elsewhere() -> None:
-    world = verifying().later(10 * HOUR)
-    world.given(cmd.Expire(), refuted())
-    assert names(world.when(cmd.Expire())) == ["task.agent_lost", "task.requeued"]
+    world = verifying().later(10 * HOUR).given(cmd.Expire())
+    said = world.when(refuted())
+    assert names(said) == ["receipt.refuted", "task.agent_lost", "task.requeued"]
+    assert only(said, ev.TaskAgentLost).reason is ReasonCode.AGENT_LOST
     assert world.task().avoid == A1
+
+
+def test_one_of_an_agent_that_signed_off_says_so() -> None:
+    world = verifying().given(cmd.DeregisterAgent(agent=A1))
+    said = world.when(refuted())
+    assert only(said, ev.TaskAgentLost).reason is ReasonCode.AGENT_DEREGISTERED
+
+
+def test_an_agent_that_is_back_without_the_run_does_not_mend_it() -> None:
+    world = verifying().later(10 * HOUR).given(refuted())
+    world.state.seen[A1] = world.now
+    assert names(world.when(cmd.Expire())) == ["task.agent_lost", "task.requeued"]
 
 
 def test_a_finding_about_a_cancelled_task_means_nothing() -> None:

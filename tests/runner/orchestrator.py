@@ -217,7 +217,7 @@ class Orchestrator:
         self._agent(request)
         body = await _read(request, wire.HeartbeatRequest)
         self.heartbeats.append(body.runs)
-        self.used.update(body.usage)
+        self.used.update({run: report.usage for run, report in body.usage.items()})
         await self.changed()
         return _json(
             wire.HeartbeatAnswer(

@@ -40,7 +40,7 @@ async def arrival(stage: Stage, key: str) -> Arrival:
 
 
 async def waiting(stage: Stage) -> int:
-    return len(await stage.store.arrivals_due("webhook"))
+    return len(await stage.store.arrivals_due("webhook", stage.clock()))
 
 
 # -- receiving
@@ -294,15 +294,38 @@ async def test_a_merge_whose_run_ends_without_a_receipt_cancels_after_all(stage:
     pull = await stage.pull_request(run)
     await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
     await stage.hear()
-    asked = len(stage.forge.requests)
-    await stage.intake.tick()
-    assert len(stage.forge.requests) == asked, "nothing has changed, so nothing is asked"
-    stage.woken = 0
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.RUNNING
     await stage.fleet.commit(cmd.FailRun(run.id, run.agent, ReasonCode.AGENT_FAILED), TEST)
-    assert stage.woken == 1
-    await stage.intake.tick()
     task = await stage.task()
     assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.ISSUE_CLOSED)
+
+
+async def test_a_merge_that_waits_for_its_receipt_outlives_a_restart(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    pull = await stage.pull_request(run)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.hear()
+    stage.restart()
+    assert (await stage.task()).closing is ReasonCode.ISSUE_CLOSED
+    await stage.fleet.commit(cmd.FailRun(run.id, run.agent, ReasonCode.AGENT_FAILED), TEST)
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_an_issue_reopened_after_the_merge_is_not_closing_any_more(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    pull = await stage.pull_request(run)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.hear()
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    assert (await stage.task()).closing is None
+    await stage.fleet.commit(cmd.FailRun(run.id, run.agent, ReasonCode.AGENT_FAILED), TEST)
+    assert (await stage.task()).state is TaskState.CREATED
 
 
 async def test_a_merge_of_long_ago_does_not_hold_up_a_later_close(stage: Stage) -> None:
@@ -319,19 +342,42 @@ async def test_a_merge_of_long_ago_does_not_hold_up_a_later_close(stage: Stage) 
     assert (await stage.task()).state is TaskState.CANCELLED
 
 
-async def test_a_closed_issue_whose_receipt_is_refuted_is_cancelled_after_all(
-    stage: Stage,
-) -> None:
-    await stage.given_filed(head="0" * 40)
+async def test_a_merged_receipt_that_is_refuted_is_cancelled_after_all(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed(head="0" * 40)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
     await stage.ann.edit_issue(REPO, 1, state="closed")
     await stage.hear()
     assert (await stage.task()).state is TaskState.RUNNING
-    stage.woken = 0
     await stage.verifier.tick()
-    assert stage.woken == 1
-    stage.forge.fail_next("GET", "/issues/1$", 503)
-    await stage.intake.tick()
-    await stage.intake.tick()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+async def test_a_person_who_closes_the_issue_wins_while_the_receipt_cannot_be_decided(
+    stage: Stage,
+) -> None:
+    await stage.change(rules=msgspec.structs.replace(stage.rules, require_ci=True))
+    await stage.given_filed()
+    await stage.verifier.tick()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.ISSUE_CLOSED)
+
+
+async def test_a_person_who_takes_the_label_off_wins_as_well(stage: Stage) -> None:
+    await stage.given_filed()
+    await stage.ann.remove_issue_label(REPO, 1, "fleet")
+    await stage.hear()
+    assert (await stage.task()).reason is ReasonCode.TRIGGER_REMOVED
+
+
+async def test_pull_requests_that_nobody_may_read_do_not_keep_an_issue_from_being_closed(
+    stage: Stage,
+) -> None:
+    await stage.given_filed()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    stage.forge.fail_next("GET", "/pulls$", 403, times=100)
+    await stage.hear()
     assert (await stage.task()).state is TaskState.CANCELLED
 
 

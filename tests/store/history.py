@@ -16,7 +16,7 @@ from fleetbot.domain.model import (
     Traits,
 )
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.state import FLEET_STREAM, FleetState, agent_stream, task_stream
+from fleetbot.domain.state import FLEET_STREAM, FleetState, agent_stream, repo_stream, task_stream
 from fleetbot.store.records import Change
 
 AGENT = AgentName("claude-1")
@@ -43,6 +43,10 @@ class History:
     def agent_event(self, agent: AgentName, event: ev.AnyEvent) -> Change:
         line = self._record(agent_stream(agent), event)
         return Change(events=(line,), agents=(self.state.agents[agent],))
+
+    def repo_event(self, repo: int, event: ev.AnyEvent) -> Change:
+        line = self._record(repo_stream(repo), event)
+        return Change(events=(line,), repos=(self.state.repos[repo],))
 
     def fleet_event(self, event: ev.AnyEvent) -> Change:
         return Change(events=(self._record(FLEET_STREAM, event),))

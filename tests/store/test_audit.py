@@ -5,18 +5,20 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain.errors import Conflict
+from fleetbot.domain.events import RepoKnown
 from fleetbot.store.audit import JournalDamaged, Problem, examine, rebuild
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Models
 from tests.store.backend import Backend
-from tests.store.history import History
+from tests.store.history import REPO, History
 
 
 @pytest.fixture
 async def story(store: Store, history: History) -> None:
-    """Events 1 to 8: an agent, a task from beginning to end, and a waiting one."""
+    """Events 1 to 9: an agent, a task from beginning to end, a waiting one, and a repository."""
     for change in (history.registered(), *history.story("t1"), history.created("t2")):
         await store.append(change)
+    await store.append(history.repo_event(7, RepoKnown(name=REPO)))
 
 
 @pytest.mark.usefixtures("story")
@@ -65,9 +67,10 @@ async def test_a_changed_line_is_found_and_a_rebuild_refused(
             "INSERT INTO agents (name, data) VALUES ('ghost', '{}')",
             Problem("agents ghost", "no event tells of it"),
         ),
+        ("DELETE FROM repos", Problem("repos 7", "is missing")),
         (
-            "DELETE FROM events WHERE seq = 8",
-            Problem("tasks t2", "no event tells of it"),
+            "DELETE FROM events WHERE seq = 9",
+            Problem("repos 7", "no event tells of it"),
         ),
     ],
 )

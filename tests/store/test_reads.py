@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.events import TaskFailed, TaskRequeued
-from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId, TaskState
+from fleetbot.domain.events import RepoHeld, RepoKnown, TaskFailed, TaskMoved, TaskRequeued
+from fleetbot.domain.model import AgentName, ReceiptId, Repo, RunId, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.interface import Store
 from fleetbot.store.records import AgentToken, Anchor, Change
 from tests.store.history import AGENT, REPO, History
+
+
+def named(name: str) -> Repo:
+    return Repo(id=0, version=0, name=name)
 
 
 @pytest.fixture
@@ -38,9 +42,9 @@ async def five(store: Store, history: History) -> None:
         ({"before": TaskId("nowhere")}, []),
         ({"states": [TaskState.CREATED]}, ["t5", "t4"]),
         ({"states": [TaskState.ASSIGNED, TaskState.COMPLETED]}, ["t3", "t2", "t1"]),
-        ({"repo": "octo/other"}, ["t5"]),
+        ({"repo": named("Octo/Other")}, ["t5"]),
         ({"agent": AGENT}, ["t2", "t1"]),
-        ({"agent": AGENT, "states": [TaskState.ASSIGNED], "repo": REPO}, ["t2"]),
+        ({"agent": AGENT, "states": [TaskState.ASSIGNED], "repo": named(REPO)}, ["t2"]),
     ],
 )
 async def test_tasks_are_found_newest_first(
@@ -54,8 +58,30 @@ async def test_tasks_are_found_newest_first(
 
 @pytest.mark.usefixtures("five")
 async def test_a_task_is_found_by_its_issue(store: Store, history: History) -> None:
-    assert await store.task_by_issue(REPO, 2) == history.state.tasks[TaskId("t2")]
-    assert await store.task_by_issue(REPO, 99) is None
+    assert await store.task_by_issue(0, (REPO.upper(),), 2) == history.state.tasks[TaskId("t2")]
+    assert await store.task_by_issue(0, (REPO,), 99) is None
+    assert await store.task_by_issue(7, ("octo/other",), 2) is None
+
+
+@pytest.mark.usefixtures("five")
+async def test_a_task_is_found_by_its_repositorys_id(store: Store, history: History) -> None:
+    moved = TaskMoved(repo="octo/new-name", url="https://forge.example/", repo_id=7)
+    await store.append(history.task_event("t2", moved))
+
+    repo = Repo(id=7, version=1, name="octo/new-name", former=(REPO,))
+    assert await store.task_by_issue(7, repo.names, 2) == history.state.tasks[TaskId("t2")]
+    assert await store.task_by_issue(0, (REPO,), 2) is None
+    found = [task.id for task in await store.tasks(repo=repo)]
+    assert found == ["t4", "t3", "t2", "t1"], "with those whose id is not known yet"
+
+
+async def test_what_is_known_of_repositories_is_there_again(store: Store, history: History) -> None:
+    await store.append(history.repo_event(7, RepoKnown(name=REPO, default_branch="main")))
+    await store.append(history.repo_event(7, RepoHeld(reason=ReasonCode.REPO_ARCHIVED)))
+
+    (repo,) = (await store.load()).repos
+    assert repo == history.state.repos[7]
+    assert (repo.name, repo.held) == (REPO, ReasonCode.REPO_ARCHIVED)
 
 
 async def test_the_runs_of_a_task_are_in_the_order_of_their_assignment(

@@ -9,6 +9,7 @@ from fleetbot.domain.model import AgentName, RunId, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, UsageBy
+from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History
 
 CODEX = AgentName("codex-1")
@@ -17,6 +18,23 @@ CODEX = AgentName("codex-1")
 def failed(history: History, task: str, usage: Usage) -> Change:
     event = TaskFailed(run=RunId(f"{task}-run"), reason=ReasonCode.NO_CHANGES, usage=usage)
     return history.task_event(task, event)
+
+
+async def test_sums_of_what_was_once_allowed_do_not_overflow(
+    backend: Backend, store: Store
+) -> None:
+    """A start sums up the day: it must not fail of 1,100 runs that claimed 2**53 tokens each."""
+    backend.tamper(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
+        " INSERT INTO runs SELECT 'r' || i, 't', 'a', 1, 1, 1 << 53, 1 << 53, 0, 1e9, '{}' FROM n"
+    )
+
+    total = await store.usage()
+
+    assert total.runs == 1100
+    assert total.usage.input_tokens == 2**63 - 1, "the most that the database can say"
+    (by_agent,) = await store.usage_by(UsageBy.AGENT)
+    assert by_agent.usage == total.usage
 
 
 @pytest.fixture

@@ -57,6 +57,21 @@ CLAUDE = {"name": "claude-1", "adapter": "command"}
             "until must be a whole number, at least 0 and at most 9007199254740992 "
             "(milliseconds since the beginning of 1970).",
         ),
+        (
+            wire.HeartbeatRequest,
+            {"usage": {"r1": {"input_tokens": 2**53}}},
+            "usage[...].input_tokens must be a whole number, at least 0 and at most 1000000000000.",
+        ),
+        (
+            wire.FailRequest,
+            {"reason": "timeout", "usage": {"cost_usd": 2e6}},
+            "usage.cost_usd must be a number, at least 0 and at most 1000000.",
+        ),
+        (
+            wire.AskRequest,
+            {"id": "1", "kind": "question", "title": "?", "request": {"x": "y" * 16_384}},
+            "request has 16392 bytes of JSON; 16384 are the most.",
+        ),
         (wire.AnswerRequest, {"behavior": "maybe"}, "behavior must be one of allow, deny."),
     ],
 )

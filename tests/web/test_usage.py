@@ -48,7 +48,7 @@ async def test_a_run_that_passes_its_tasks_budget_is_told_to_stop(site: Site) ->
 
     view = (await site.reader.get(f"/api/v1/tasks/{task}")).body
     assert (view["state"], view["reason"]) == ("failed", "budget_exceeded")
-    assert view["spent"] == {"output_tokens": 10, "cost_usd": 1.5}
+    assert (view["spent"]["output_tokens"], view["spent"]["cost_usd"]) == (10, 1.5)
     late = await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "agent_failed"})
     assert "budget_exceeded" in str(late.body["replaced_by"])
 

@@ -21,7 +21,7 @@ MEGABYTE = 1024 * 1024
 
 
 async def kept(site: Site) -> list[str]:
-    return [arrival.key for arrival in await site.store.arrivals_due("webhook")]
+    return [arrival.key for arrival in await site.store.arrivals_due("webhook", site.now)]
 
 
 async def test_a_signed_delivery_is_kept_before_it_is_answered(site: Site) -> None:

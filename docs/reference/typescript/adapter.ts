@@ -204,7 +204,7 @@ export interface ToolUse {
   readonly summary: string;
 }
 
-/** Tokens and money of one run; `cost_usd` is None where the program does not tell. */
+/** Tokens and money of a run, or of many; `cost_usd` is None where no program tells. */
 export interface Usage {
   readonly input_tokens?: number;
   readonly output_tokens?: number;

@@ -64,6 +64,7 @@ class Attempt:
         self._note_failure = note_failure
         self._outages = Outages(announce, setup.heard)
         self._warned = False
+        self._checked = 0.0  # seconds that receipts were being checked, which the run does not pay
         self._wrap: Wrap | None = None
         self.taken_away: str | None = None
 
@@ -170,7 +171,7 @@ class Attempt:
         while True:
             if finished is None:
                 tree.lend()
-                seconds = end - asyncio.get_running_loop().time()
+                seconds = end + self._checked - asyncio.get_running_loop().time()
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.
                 await self._record.promise(TurnEnded(finished))
@@ -187,7 +188,7 @@ class Attempt:
         self, handover: Handover, finished: Finished, end: float
     ) -> ReceiptAnswer | str:
         """What the orchestrator finds, or why the work was not pushed, for the program to mend."""
-        until = end - _MARGIN * self._order.timeout_seconds
+        until = end + self._checked - _MARGIN * self._order.timeout_seconds
 
         async def deliver() -> ReceiptRequest:
             await self._setup.machine.quick_forge.issue(self._order.repo, self._order.issue)
@@ -204,7 +205,10 @@ class Attempt:
             return failure.detail
         due = ReceiptDue(secrets.token_hex(16), request)
         await self._record.promise(due)
-        return await self._settle(due)
+        filed_at = asyncio.get_running_loop().time()
+        answer = await self._settle(due)
+        self._checked += asyncio.get_running_loop().time() - filed_at
+        return answer
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from fleetbot.domain.model import Artifact, Usage
+from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
@@ -17,7 +17,7 @@ from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
-from fleetbot.wire import Assignment, ReceiptRequest
+from fleetbot.wire import ArtifactClaim, Assignment, ReceiptRequest, UsageReport
 
 MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
 """Why work is not handed over that the program may mend once, in the same run."""
@@ -72,7 +72,7 @@ class Handover:
             files=work.files[:_MOST_FILES],
             summary=summary,
             artifacts=self._artifacts(pull, work.head),
-            usage=usage,
+            usage=UsageReport.of(usage),
         )
 
     def _leftovers(self) -> str | None:
@@ -144,18 +144,18 @@ class Handover:
             self._noted.add(text)
             self._note(text)
 
-    def _artifacts(self, pull: PullRequest, head: str) -> tuple[Artifact, ...]:
+    def _artifacts(self, pull: PullRequest, head: str) -> tuple[ArtifactClaim, ...]:
         order, url = self._order, self._setup.machine.forge.url
         branch = quote(order.branch, safe="/")
         page = f"{url}/{order.repo}"
         return (
-            Artifact(
+            ArtifactClaim(
                 kind="pull_request",
                 name=f"#{pull.number}",
                 url=pull.html_url or f"{page}/pulls/{pull.number}",
             ),
-            Artifact(kind="branch", name=order.branch, url=f"{page}/src/branch/{branch}"),
-            Artifact(kind="commit", name=head[:10], url=f"{page}/commit/{head}"),
+            ArtifactClaim(kind="branch", name=order.branch, url=f"{page}/src/branch/{branch}"),
+            ArtifactClaim(kind="commit", name=head[:10], url=f"{page}/commit/{head}"),
         )
 
 

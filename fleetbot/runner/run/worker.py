@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from collections.abc import Callable
 
 from fleetbot.domain.model import Usage, Verdict
 from fleetbot.domain.reasons import ReasonCode
@@ -25,7 +26,7 @@ from fleetbot.runner.run.spool import (
     ReceiptRefuted,
     RunRecord,
 )
-from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer
+from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer, UsageReport
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
@@ -35,11 +36,15 @@ class Worker:
     """Carries out one run. `work` and `resume` return when it is settled or taken away.
 
     Cancelled, it stops the program and reports nothing; its record stays in the spool unless the
-    cancellation was ordered with `cancel`.
+    cancellation was ordered with `cancel`. `on_filed` hears when a receipt waits for its verdict:
+    from then on the run holds no slot, also while it mends what was refuted.
     """
 
-    def __init__(self, setup: Setup, record: RunRecord) -> None:
+    def __init__(
+        self, setup: Setup, record: RunRecord, on_filed: Callable[[], None] = lambda: None
+    ) -> None:
         self._setup = setup
+        self._on_filed = on_filed
         self._record = record
         self._order = record.order
         self._masker = setup.masker()
@@ -204,6 +209,7 @@ class Worker:
         self._settling = True
         answer = await link.outlast(lambda: link.file(due.request, due.key))
         self._announce(f"receipt {answer.receipt} filed")
+        self._on_filed()
         while answer.verdict is Verdict.PENDING and not answer.final:
             receipt = answer.receipt
             answer = await link.outlast(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
@@ -231,7 +237,7 @@ class Worker:
         request = FailRequest(
             reason=failure.reason,
             detail=self._masker.text(failure.detail)[:_DETAIL_LIMIT],
-            usage=self._record.usage,
+            usage=UsageReport.of(self._record.usage),
             until=failure.until,
         )
         try:

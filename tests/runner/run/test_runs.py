@@ -143,6 +143,18 @@ async def test_a_pending_verdict_is_waited_for(scene: Scene) -> None:
         await scene.orchestrator.until(lambda o: "receipt verified" in o.log_of(order.run))
 
 
+async def test_while_a_receipt_is_checked_the_next_task_is_taken(scene: Scene) -> None:
+    first, second = await scene.order("One"), await scene.order("Two")
+    scene.orchestrator.holds_verdicts = True
+    await scene.orchestrator.assign(first)
+    await scene.orchestrator.assign(second)
+
+    async with scene.runner(WRITES_A_FILE, agent="max_concurrency = 1"):
+        await scene.orchestrator.until(lambda o: len(o.receipts) == 2)
+        assert [receipt.run for receipt in scene.orchestrator.receipts] == [first.run, second.run]
+        await scene.orchestrator.until(lambda o: {first.run, second.run} <= set(o.heartbeats[-1]))
+
+
 async def test_a_pull_request_that_exists_already_is_used_again(scene: Scene) -> None:
     first = await scene.order()
     await scene.carry_out(WRITES_A_FILE, first)

@@ -1,0 +1,93 @@
+"""What a finding on a receipt leads to."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.lookup import Draft, Drafts
+from fleetbot.domain.model import Agent, AgentStatus, FiledReceipt, Policy, Run, RunState, Verdict
+from fleetbot.domain.outcome import ended
+from fleetbot.domain.patience import with_check
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import Refuted, Unknown, Verified
+from fleetbot.domain.state import FleetState, task_stream
+
+
+def conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy) -> Drafts:
+    """Nothing, where the receipt is decided, or its run over, by now."""
+    filed = state.receipts.get(command.receipt)
+    if filed is None or filed.verdict is not Verdict.PENDING:
+        return ()
+    run = state.runs.get(filed.run)
+    if run is None or run.state is RunState.ENDED:
+        return ()  # cancelled while it was being verified
+    stream = task_stream(run.task)
+    match command.finding:
+        case Verified():
+            return (
+                Draft(stream, ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id)),
+                Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
+            )
+        case Refuted(reasons=reasons):
+            return _refute(state, run, filed, reasons, now, policy)
+        case Unknown() as finding:
+            return _leave_open(run, filed, finding, now, policy)
+        case _:
+            assert_never(command.finding)
+
+
+def _leave_open(
+    run: Run, filed: FiledReceipt, finding: Unknown, now: int, policy: Policy
+) -> Drafts:
+    """It is checked again, until people have had time enough to mend what keeps it from being
+    decided; it ends with a check of its own, so that no downtime of ours decides."""
+    stream, deadline = task_stream(run.task), filed.filed_at + policy.verify_ms
+    wait = with_check(policy, soon=finding.soon).wait(filed.checks, filed.receipt.id)
+    unknown = ev.ReceiptUnknown(
+        run=run.id,
+        receipt=filed.receipt.id,
+        unread=finding.unread,
+        check_at=min(now + wait, max(now, deadline)),
+    )
+    if now < deadline:
+        return (Draft(stream, unknown),)
+    failed = ev.TaskFailed(
+        run=run.id,
+        reason=ReasonCode.RECEIPT_UNREAD,
+        detail=" ".join(finding.unread),
+        usage=filed.receipt.usage,
+    )
+    return (Draft(stream, unknown), Draft(stream, failed))
+
+
+def _refute(
+    state: FleetState,
+    run: Run,
+    filed: FiledReceipt,
+    reasons: tuple[str, ...],
+    now: int,
+    policy: Policy,
+) -> Drafts:
+    final = run.refutations >= policy.max_refutations
+    refuted = ev.ReceiptRefuted(run=run.id, receipt=filed.receipt.id, reasons=reasons, final=final)
+    draft = Draft(task_stream(run.task), refuted)
+    agent = state.agents[run.agent]
+    if not final and agent.status is AgentStatus.ONLINE:
+        return (draft,)
+    if not final:
+        return (draft, *ended(state, run, _nobody_mends_it(run, filed, agent), now, policy))
+    failed = ev.TaskFailed(
+        run=run.id,
+        reason=ReasonCode.RECEIPT_REFUTED,
+        detail=" ".join(reasons),
+        usage=filed.receipt.usage,
+    )
+    return (draft, *ended(state, run, failed, now, policy))
+
+
+def _nobody_mends_it(run: Run, filed: FiledReceipt, agent: Agent) -> ev.TaskAgentLost:
+    signed_off = agent.status is AgentStatus.DEREGISTERED
+    reason = ReasonCode.AGENT_DEREGISTERED if signed_off else ReasonCode.AGENT_LOST
+    return ev.TaskAgentLost(run=run.id, reason=reason, usage=filed.receipt.usage)
