@@ -40,6 +40,7 @@ async def reconcile(stage: Stage, hours: float = 2) -> list[str]:
 
 async def test_what_is_as_it_should_be_costs_no_request_of_its_own(stage: Stage) -> None:
     await given_completed(stage)
+    await stage.issue("Of no concern", labels=[])
     await reconcile(stage)
     before = len(stage.forge.requests)
     assert await reconcile(stage) == []
