@@ -79,7 +79,7 @@ class Runtime:
         self._verifier = Verifier(
             fleet,
             self._forge,
-            settings.verify.rules,
+            settings.rules,
             on_poke=partial(self._wake, "verify"),
         )
         issues = Issues(
@@ -239,6 +239,7 @@ class Runtime:
         self._wake("deliver")
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
+        self._verifier.wake()
         self._wake("verify")
 
     def _wake(self, *names: str) -> None:

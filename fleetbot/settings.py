@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from fleetbot.domain.ci import CiRules
 from fleetbot.domain.model import REPO, AgentName, Budget, Policy, same_name
 from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
@@ -124,16 +125,10 @@ class VerifySettings(Section, frozen=True):
     )
     require_ci: bool = False
     patience_hours: Annotated[float, Meta(gt=0)] = 24
+    required_contexts: tuple[str, ...] = ()
+    optional_contexts: tuple[str, ...] = ()
+    without_ci: Literal["accept", "refuse"] = "accept"
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
-
-    @property
-    def rules(self) -> Rules:
-        return Rules(
-            authors=self.authors,
-            forbidden_paths=self.forbidden_paths,
-            require_ci=self.require_ci,
-            clock_skew_ms=int(self.clock_skew_seconds * 1000),
-        )
 
 
 class OutboxSettings(Section, frozen=True):
@@ -154,6 +149,22 @@ class Settings(Section, frozen=True):
     budget: BudgetSettings = BudgetSettings()
     verify: VerifySettings = VerifySettings()
     outbox: OutboxSettings = OutboxSettings()
+
+    @property
+    def rules(self) -> Rules:
+        verify, accounts = self.verify, self.forge.accounts.values()
+        return Rules(
+            authors=verify.authors,
+            forbidden_paths=verify.forbidden_paths,
+            require_ci=verify.require_ci,
+            refuse_without_ci=verify.without_ci == "refuse",
+            ci=CiRules(
+                required=verify.required_contexts,
+                optional=verify.optional_contexts,
+                fleet=tuple(accounts),
+            ),
+            clock_skew_ms=_ms(verify.clock_skew_seconds),
+        )
 
     @property
     def policy(self) -> Policy:

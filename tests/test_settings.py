@@ -107,7 +107,12 @@ def test_what_is_written_counts() -> None:
             budget={"task_usd": 2.5, "day_tokens": 1000},
             auth={"reader_tokens": ["r" * 16]},
             labels={"trigger": "robot", "priorities": {"now": "urgent"}, "states": {"failed": ""}},
-            verify={"forbidden_paths": ["*.lock"], "clock_skew_seconds": 0},
+            verify={
+                "forbidden_paths": ["*.lock"],
+                "clock_skew_seconds": 0,
+                "required_contexts": ["lint"],
+                "without_ci": "refuse",
+            },
         )
     )
 
@@ -118,9 +123,11 @@ def test_what_is_written_counts() -> None:
     assert settings.runs.rhythm.lease == 2.5
     assert settings.auth.token_sets.reader == ("r" * 16,)
     assert settings.labels.trigger == "robot"
-    assert settings.verify.rules.forbidden_paths == ("*.lock",)
+    assert settings.rules.forbidden_paths == ("*.lock",)
     assert policy.forbidden_paths == ("*.lock",)
-    assert settings.verify.rules.clock_skew_ms == 0
+    assert settings.rules.clock_skew_ms == 0
+    assert settings.rules.refuse_without_ci
+    assert settings.rules.ci.required == ("lint",)
 
 
 def test_a_room_hears_of_its_repositories_or_of_all() -> None:

@@ -19,6 +19,7 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
+    Receipt,
     ReceiptId,
     Repo,
     Run,
@@ -52,12 +53,16 @@ class ReceiptComment(Effect, frozen=True, kw_only=True, tag="receipt_comment"):
 
 
 class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
-    """`state` is pending, success or failure, as Forgejo knows them. `task` is unset in effects of
-    an old version: then `repo` is where the commit is, else where it was."""
+    """What we say of a commit that was found to be the head of the run's own pull request.
+
+    `state` is pending, success, failure or error, as Forgejo knows them. `receipt`: whose it is.
+    `task` is unset in effects of an old version: then the commit is in `repo`, else it was.
+    """
 
     task: TaskId | None = None
     repo: str
     sha: str
+    receipt: ReceiptId = ReceiptId("")
     state: str
     description: str
     target_url: str
@@ -297,15 +302,18 @@ def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | No
 def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
     show: AnyEffect = ShowOnIssue(task=task.id)
     match event:
-        case ev.ReceiptFiled(receipt=receipt):
-            return [show, _status(task, receipt.head, "pending", "Checking the agent's receipt")]
-        case ev.ReceiptVerified(receipt=receipt_id):
-            verified = status_of(task, state.receipts[receipt_id])
-            return [verified, ReceiptComment(task=task.id, receipt=receipt_id)]
-        case ev.ReceiptRefuted(receipt=receipt_id):
-            refuted = status_of(task, state.receipts[receipt_id])
-            return [refuted, ReceiptComment(task=task.id, receipt=receipt_id), show]
-        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
+        case ev.ReceiptVerified(receipt=receipt):
+            comment = ReceiptComment(task=task.id, receipt=receipt)
+            return [*_statuses(task, state.receipts[receipt]), comment]
+        case ev.ReceiptRefuted(receipt=receipt):
+            comment = ReceiptComment(task=task.id, receipt=receipt)
+            return [*_statuses(task, state.receipts[receipt]), comment, show]
+        case ev.ReceiptUnknown(receipt=receipt):
+            return _statuses(task, state.receipts[receipt])
+        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
+            latest = state.receipts.get(task.receipt) if task.receipt else None
+            return [show, *_left_pending(task, latest)]
+        case ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []
@@ -313,18 +321,38 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return [show]
 
 
-def status_of(task: Task, filed: FiledReceipt) -> CommitStatus:
-    """What the head of a decided receipt carries."""
-    if filed.verdict is Verdict.VERIFIED:
-        return _status(task, filed.receipt.head, "success", "The receipt holds")
-    return _status(task, filed.receipt.head, "failure", "The receipt does not hold")
+def _left_pending(task: Task, latest: FiledReceipt | None) -> list[AnyEffect]:
+    """A status that said that a receipt was being checked, and nobody will any more."""
+    if latest is None or latest.verdict is not Verdict.PENDING or not latest.own_head:
+        return []
+    why = REASONS[task.reason].text if task.reason else "the run has ended"
+    return [_status(task, latest.receipt, "error", f"The receipt was not decided: {why}")]
 
 
-def _status(task: Task, sha: str, state: str, description: str) -> CommitStatus:
+def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:
+    status = status_of(task, filed)
+    return [status] if status else []
+
+
+def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
+    """What the receipt's commit should carry; None where it is not known to be the run's own."""
+    match filed.verdict:
+        case Verdict.VERIFIED:
+            return _status(task, filed.receipt, "success", "The receipt holds")
+        case Verdict.REFUTED if filed.own_head:
+            return _status(task, filed.receipt, "failure", "The receipt does not hold")
+        case Verdict.PENDING if filed.own_head:
+            return _status(task, filed.receipt, "pending", "Checking the agent's receipt")
+        case _:
+            return None
+
+
+def _status(task: Task, receipt: Receipt, state: str, description: str) -> CommitStatus:
     return CommitStatus(
         task=task.id,
         repo=task.repo,
-        sha=sha,
+        sha=receipt.head,
+        receipt=receipt.id,
         state=state,
         description=description,
         target_url=task.url,
@@ -342,8 +370,8 @@ def destination(effect: ForgeEffect) -> str:
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task):
             return f"forgejo:task/{task}"
-        case CommitStatus(task=task, sha=sha):
-            return f"forgejo:commit/{task}/{sha}"
+        case CommitStatus(sha=sha):
+            return f"forgejo:commit/{sha}"
 
 
 def kind(effect: type[AnyEffect]) -> str:
@@ -356,8 +384,8 @@ def collapse(effect: AnyEffect) -> str | None:
     match effect:
         case ShowOnIssue():
             return "state"
-        case CommitStatus():
-            return "status"
+        case CommitStatus(receipt=receipt):
+            return f"status:{receipt}" if receipt else "status"
         case FleetNotice(notice=NoticeKind.GIVEN_UP):
             return "given_up"
         case _:

@@ -15,6 +15,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Evidence,
     Receipt,
     ReceiptId,
     RunId,
@@ -108,26 +109,33 @@ class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
 
 
 class ReceiptVerified(Event, frozen=True, tag="receipt.verified"):
+    """`evidence`: what Forgejo showed; None in lines of before it was kept."""
+
     run: RunId
     receipt: ReceiptId
+    evidence: Evidence | None = None
 
 
 class ReceiptRefuted(Event, frozen=True, tag="receipt.refuted"):
-    """`final`: the run's last chance is gone."""
+    """`final`: the run's last chance is gone. `own_head`: its commit is or was the head of the
+    run's own pull request."""
 
     run: RunId
     receipt: ReceiptId
     reasons: tuple[str, ...]
     final: bool = False
+    own_head: bool = False
 
 
 class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
-    """A check could not be made; it is tried again at `check_at`."""
+    """A check could not be made; it is tried again at `check_at`. `own_head`: it was found, for the
+    first time, that its commit is the head of the run's own pull request."""
 
     run: RunId
     receipt: ReceiptId
     unread: tuple[str, ...]
     check_at: int
+    own_head: bool = False
 
 
 class RunAsked(Event, frozen=True, tag="run.asked"):

@@ -12,7 +12,9 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Ask,
+    Evidence,
     Excuse,
+    FiledReceipt,
     Message,
     Repo,
     Run,
@@ -21,6 +23,7 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
+    Verdict,
     add_usage,
 )
 
@@ -99,6 +102,21 @@ def _taken(message: Message, event: ev.RunMessageTaken) -> Message:
         return message
     heard = event.taken is Taken.DELIVERED
     return replace(message, taken=event.taken, text="" if heard else message.text)
+
+
+def verified(filed: FiledReceipt, evidence: Evidence | None) -> FiledReceipt:
+    own_head = filed.own_head or evidence is not None
+    return replace(filed, verdict=Verdict.VERIFIED, unread=(), own_head=own_head, evidence=evidence)
+
+
+def refuted(filed: FiledReceipt, event: ev.ReceiptRefuted) -> FiledReceipt:
+    return replace(
+        filed,
+        verdict=Verdict.REFUTED,
+        reasons=event.reasons,
+        unread=(),
+        own_head=event.own_head,
+    )
 
 
 def after_run(task: Task, run: Run) -> Task:

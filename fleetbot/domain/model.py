@@ -173,8 +173,41 @@ class Receipt(Value, frozen=True):
     usage: Usage = Usage()
 
 
+class ContextState(Value, frozen=True):
+    """A CI context and its newest state, in Forgejo's word."""
+
+    name: str
+    state: str
+
+
+class Evidence(Value, frozen=True):
+    """What Forgejo showed of a receipt that held, at `checked_at`.
+
+    `tree` is the head's; `files` and `commits` are counts. `ci`: none, pending, red, green or
+    unread; `contexts` are the first of `context_count`. `notes`: what people should know besides.
+    """
+
+    head: str
+    tree: str = ""
+    base: str = ""
+    author: str = ""
+    merged: bool = False
+    files: int = 0
+    commits: int = 0
+    approved_by: tuple[str, ...] = ()
+    ci: str = ""
+    contexts: tuple[ContextState, ...] = ()
+    context_count: int = 0
+    notes: tuple[str, ...] = ()
+    checked_at: int = 0
+
+
 class FiledReceipt(Value, frozen=True):
-    """A receipt with its history: whose it is and what became of it."""
+    """A receipt with its history: whose it is and what became of it.
+
+    `own_head`: its commit was found to be the head of the run's own pull request, so that a status
+    was set on it.
+    """
 
     receipt: Receipt
     task: TaskId
@@ -185,6 +218,8 @@ class FiledReceipt(Value, frozen=True):
     unread: tuple[str, ...] = ()
     checks: int = 0
     check_at: int = 0
+    own_head: bool = False
+    evidence: Evidence | None = None
 
 
 class Traits(Value, frozen=True):

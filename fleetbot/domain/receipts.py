@@ -7,7 +7,19 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from fleetbot.domain.model import Receipt, Value
+from fleetbot.domain.ci import (
+    OWN_CONTEXT,
+    CiFacts,
+    CiFinding,
+    CiRules,
+    CiState,
+    judge,
+    switches_off,
+)
+from fleetbot.domain.model import ContextState, Evidence, Receipt, Value
+
+_SILENT = CiFacts()
+_MOST_KEPT = 20  # contexts, and people who approve, that the evidence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +53,55 @@ class PullFacts(Value, frozen=True):
     merged_at: int | None = None
 
 
+class CommitFact(Value, frozen=True):
+    sha: str
+    tree: str = ""
+    message: str = ""
+
+
 class ReviewFact(Value, frozen=True):
-    """A standing review: the reviewer's latest that was not dismissed."""
+    """A standing review: the reviewer's latest word, that was not dismissed.
+
+    `commit`: what the reviewer looked at, "" where that is not known; `stale`: Forgejo says that
+    the changes are others since. `may_write`: None where it cannot be known.
+    """
 
     reviewer: str
     state: str
+    commit: str = ""
+    stale: bool = False
+    may_write: bool | None = True
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What Forgejo shows. `pull` None: it says that there is no such pull request.
 
-    `commits` are their ids, newest first. `author_may_write`: whether the pull request's author
-    may write to the repository. `ci`: the combined commit status, "" where there is none.
+    `commits` come newest first. `author_may_write`: whether the pull request's author may write to
+    the repository. `verified_trees`: those of the task's commits that were verified before.
     """
 
     pull: PullFacts | Unread | None
     files: tuple[str, ...] | Unread = ()
-    commits: tuple[str, ...] | Unread = ()
+    commits: tuple[CommitFact, ...] | Unread = ()
     reviews: tuple[ReviewFact, ...] | Unread = ()
     author_may_write: bool | Unread = True
-    ci: str | Unread = ""
+    ci: CiFacts | Unread = _SILENT
+    verified_trees: tuple[str, ...] | Unread = ()
+
+
+class Earlier(Value, frozen=True):
+    """A commit of the task that was verified before; `tree` "" where it was not kept."""
+
+    head: str
+    tree: str = ""
 
 
 class Expectation(Value, frozen=True):
     """What the task's run was given: a receipt must fit it. `not_before` is when the task's first
     run began, in epoch milliseconds.
 
-    `verified`: the heads of earlier receipts that held; who asks for the task again wants more.
+    `verified`: what held of earlier receipts; who asks for the task again wants more.
     """
 
     repo: str
@@ -77,33 +110,44 @@ class Expectation(Value, frozen=True):
     base: str
     branch: str
     not_before: int
-    verified: tuple[str, ...] = ()
+    verified: tuple[Earlier, ...] = ()
 
 
 class Rules(Value, frozen=True):
-    """The operator's rules. `authors` empty: any account that may write to the repository."""
+    """The operator's rules. `authors` empty: any account that may write to the repository.
+
+    `refuse_without_ci`: where CI is required, a repository that has none refutes a receipt.
+    """
 
     authors: tuple[str, ...] = ()
     forbidden_paths: tuple[str, ...] = ()
     require_ci: bool = False
+    refuse_without_ci: bool = False
+    ci: CiRules = CiRules()
     clock_skew_ms: int = 300_000
 
 
 class Verified(Value, frozen=True):
-    pass
+    """`evidence`: what was seen, value by value."""
+
+    evidence: Evidence | None = None
 
 
 class Refuted(Value, frozen=True):
-    """Each reason tells the agent what to mend."""
+    """Each reason tells the agent what to mend. `own_head`: the receipt's commit is the head of the
+    run's own pull request, so that a status may be set on it."""
 
     reasons: tuple[str, ...]
+    own_head: bool = False
 
 
 class Unknown(Value, frozen=True):
-    """What could not be read, or is not decided yet; `soon` where all of it is about to be."""
+    """What could not be read, or is not decided yet; `soon` where all of it is about to be.
+    `own_head` as in `Refuted`."""
 
     unread: tuple[str, ...]
     soon: bool = False
+    own_head: bool = False
 
 
 Finding = Verified | Refuted | Unknown
@@ -123,17 +167,39 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         _is_new(expected, pull, rules),
         _author_fits(facts, pull, rules),
         _commits_fit(receipt, expected, pull, facts),
+        _is_another_tree(receipt, facts),
         _files_fit(receipt, facts, rules),
-        _reviews_fit(facts),
-        _ci_fits(facts, rules),
+        _reviews_fit(facts, pull),
+        _ci_fits(receipt, facts, pull, rules),
     )
     found = [finding for check in checks for finding in check]
+    own_head = _is_own_head(receipt, expected, pull, facts)
     if reasons := tuple(text for text in found if isinstance(text, str)):
-        return Refuted(reasons=reasons)
+        return Refuted(reasons=reasons, own_head=own_head)
     if gaps := [gap for gap in found if isinstance(gap, Unread)]:
         unread = tuple(dict.fromkeys(gap.why for gap in gaps))
-        return Unknown(unread=unread, soon=all(gap.soon for gap in gaps))
-    return Verified()
+        return Unknown(unread=unread, soon=all(gap.soon for gap in gaps), own_head=own_head)
+    return Verified(evidence=_evidence(pull, facts, rules))
+
+
+def _is_own_head(receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts) -> bool:
+    """Whether a status may be set on the receipt's commit: it is the head of the run's branch, and
+    no commit that the base has too."""
+    return (
+        _is_of_repo(expected, pull)
+        and pull.head_branch == expected.branch
+        and pull.head_sha == receipt.head
+        and _head_commit(receipt, facts) is not None
+    )
+
+
+def _is_of_repo(expected: Expectation, pull: PullFacts) -> bool:
+    return pull.head_repo.lower() == expected.repo.lower()
+
+
+def _head_commit(receipt: Receipt, facts: Facts) -> CommitFact | None:
+    commits = () if isinstance(facts.commits, Unread) else facts.commits
+    return next((commit for commit in commits if commit.sha == receipt.head), None)
 
 
 def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iterator[str]:
@@ -142,7 +208,7 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
         yield f"{name} is closed without being merged: reopen it or open a new one."
     if expected.base and pull.base != expected.base:
         yield f"{name} goes to `{pull.base}`, not to `{expected.base}`."
-    if pull.head_repo.lower() != expected.repo.lower():
+    if not _is_of_repo(expected, pull):
         where = pull.head_repo or "a repository that is gone"
         yield f"{name} comes from {where}, not from {expected.repo}."
     if pull.head_branch != expected.branch or receipt.branch != expected.branch:
@@ -190,9 +256,9 @@ def _commits_fit(
     if isinstance(facts.commits, Unread):
         yield facts.commits
         return
-    if receipt.head not in facts.commits:
+    if _head_commit(receipt, facts) is None:
         yield _missing_head(receipt, pull)
-    if receipt.head in expected.verified:
+    if any(earlier.head == receipt.head for earlier in expected.verified):
         yield f"Commit {receipt.head[:12]} was verified before: the task was asked for again since."
 
 
@@ -201,6 +267,18 @@ def _missing_head(receipt: Receipt, pull: PullFacts) -> str | Unread:
     if pull.state == "open" and pull.head_sha == receipt.head:
         return not_shown_yet(receipt.head)
     return f"Commit {receipt.head[:12]} is not a commit of the pull request."
+
+
+def _is_another_tree(receipt: Receipt, facts: Facts) -> Iterator[str | Unread]:
+    """A commit that is empty, amended or made anew with the same files is no further work."""
+    head = _head_commit(receipt, facts)
+    if isinstance(facts.verified_trees, Unread):
+        yield facts.verified_trees
+    elif head and head.tree and head.tree in facts.verified_trees:
+        yield (
+            f"Commit {head.sha[:12]} changes nothing: its files are those that were verified before"
+            " the task was asked for again."
+        )
 
 
 def not_shown_yet(head: str) -> Unread:
@@ -227,9 +305,12 @@ def name_forbidden(files: Iterable[str], patterns: Collection[str]) -> str:
 
 
 def is_forbidden(path: str, patterns: Collection[str]) -> bool:
-    """Whether a pattern fits the path (`*` also stands for slashes), or names its folder."""
+    """Whether a pattern fits the path (`*` also stands for slashes), or names its folder; or the
+    path takes the place of the folder that it is in, as a link can."""
     return any(
-        fnmatchcase(path, pattern) or f"{path}/".startswith(pattern.rstrip("/") + "/")
+        fnmatchcase(path, pattern)
+        or f"{path}/".startswith(pattern.rstrip("/") + "/")
+        or pattern.startswith(f"{path}/")
         for pattern in patterns
     )
 
@@ -239,21 +320,96 @@ def _some(paths: list[str], most: int = 5) -> str:
     return ", ".join(f"`{path}`" for path in paths[:most]) + more
 
 
-def _reviews_fit(facts: Facts) -> Iterator[str | Unread]:
+def _reviews_fit(facts: Facts, pull: PullFacts) -> Iterator[str | Unread]:
+    """A review of an older commit says nothing of this one."""
     if isinstance(facts.reviews, Unread):
         yield facts.reviews
         return
     for review in facts.reviews:
-        if review.state == "REQUEST_CHANGES":
+        if review.state != "REQUEST_CHANGES" or not speaks_of(review, pull.head_sha):
+            continue
+        if review.may_write:
             yield f"{review.reviewer} requests changes on the pull request."
+        elif review.may_write is None:
+            yield Unread(
+                f"{review.reviewer} requests changes, and Forgejo does not tell whether they may"
+                " write: make the bot an admin of the repository, or dismiss the review."
+            )
 
 
-def _ci_fits(facts: Facts, rules: Rules) -> Iterator[str | Unread]:
+def speaks_of(review: ReviewFact, head: str) -> bool:
+    return not review.stale and review.commit in ("", head)
+
+
+def _ci_fits(
+    receipt: Receipt, facts: Facts, pull: PullFacts, rules: Rules
+) -> Iterator[str | Unread]:
     if not rules.require_ci:
         return
     if isinstance(facts.ci, Unread):
         yield facts.ci
-    elif facts.ci in ("", "pending"):
-        yield Unread("The commit's CI has not finished.")
-    elif facts.ci != "success":
-        yield f"The commit's CI says {facts.ci}."
+        return
+    found = judge(facts.ci, rules.ci, pull.author)
+    if found.state is not CiState.NONE:
+        yield from _is_looked_at(receipt, facts, pull)
+    yield from _ci_says(found, rules)
+
+
+def _ci_says(found: CiFinding, rules: Rules) -> Iterator[str | Unread]:
+    match found.state:
+        case CiState.RED:
+            yield from found.says
+        case CiState.PENDING | CiState.UNREAD:
+            yield from map(Unread, found.says)
+        case CiState.NONE if rules.refuse_without_ci:
+            yield "The repository has no CI, and a commit that none has looked at does not count."
+
+
+def _is_looked_at(receipt: Receipt, facts: Facts, pull: PullFacts) -> Iterator[str]:
+    head = _head_commit(receipt, facts)
+    if head and (words := switches_off(head.message)):
+        yield (
+            f"The message of commit {head.sha[:12]} has the words `{words}`, which switch CI off:"
+            " write it anew without them."
+        )
+    if words := switches_off(pull.title):
+        yield f"The title of pull request #{pull.number} has the words `{words}`: take them out."
+
+
+# what is kept of it
+
+
+def _evidence(pull: PullFacts, facts: Facts, rules: Rules) -> Evidence:
+    """Of a receipt that holds; only CI that is not required may have stayed unread."""
+    commits = () if isinstance(facts.commits, Unread) else facts.commits
+    reviews = () if isinstance(facts.reviews, Unread) else facts.reviews
+    approvals = [
+        review.reviewer
+        for review in reviews
+        if review.state == "APPROVED" and speaks_of(review, pull.head_sha)
+    ]
+    ci, statuses = _ci_seen(facts, pull, rules)
+    return Evidence(
+        head=pull.head_sha,
+        tree=next((commit.tree for commit in commits if commit.sha == pull.head_sha), ""),
+        base=pull.base,
+        author=pull.author,
+        merged=pull.merged,
+        files=0 if isinstance(facts.files, Unread) else len(facts.files),
+        commits=len(commits),
+        approved_by=tuple(approvals[:_MOST_KEPT]),
+        ci=ci,
+        contexts=statuses[:_MOST_KEPT],
+        context_count=len(statuses),
+        notes=("This repository has no CI.",) if rules.require_ci and ci == CiState.NONE else (),
+    )
+
+
+def _ci_seen(
+    facts: Facts, pull: PullFacts, rules: Rules
+) -> tuple[CiState, tuple[ContextState, ...]]:
+    if isinstance(facts.ci, Unread):
+        return CiState.UNREAD, ()
+    theirs = [status for status in facts.ci.statuses if status.context != OWN_CONTEXT]
+    contexts = [ContextState(name=x.context[:200], state=x.state[:40]) for x in theirs]
+    return judge(facts.ci, rules.ci, pull.author).state, tuple(contexts)

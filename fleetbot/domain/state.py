@@ -24,7 +24,6 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     Usage,
-    Verdict,
     add_usage,
     sum_usage,
 )
@@ -320,16 +319,15 @@ class FleetState:
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int
     ) -> None:
         filed = self.receipts[event.receipt]
-        checks = filed.checks + 1
+        filed = replace(filed, checks=filed.checks + 1)
         match event:
-            case ev.ReceiptVerified():
-                filed = replace(filed, verdict=Verdict.VERIFIED, checks=checks, unread=())
+            case ev.ReceiptVerified(evidence=evidence):
+                filed = fold.verified(filed, evidence)
             case ev.ReceiptUnknown(unread=unread, check_at=check_at):
-                filed = replace(filed, checks=checks, unread=unread, check_at=check_at)
-            case ev.ReceiptRefuted(reasons=reasons):
-                filed = replace(
-                    filed, verdict=Verdict.REFUTED, checks=checks, reasons=reasons, unread=()
-                )
+                own_head = filed.own_head or event.own_head
+                filed = replace(filed, unread=unread, check_at=check_at, own_head=own_head)
+            case ev.ReceiptRefuted():
+                filed = fold.refuted(filed, event)
                 self._refuted(self.runs[event.run], at - filed.filed_at)
         self._keep_receipt(filed)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.lookup import Draft, Drafts
@@ -25,13 +27,15 @@ def conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy)
         return ()  # cancelled while it was being verified
     stream = task_stream(run.task)
     match command.finding:
-        case Verified():
+        case Verified(evidence=evidence):
+            seen = replace(evidence, checked_at=now) if evidence else None
+            verified = ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id, evidence=seen)
             return (
-                Draft(stream, ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id)),
+                Draft(stream, verified),
                 Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
             )
-        case Refuted(reasons=reasons):
-            return _refute(state, run, filed, reasons, now, policy)
+        case Refuted() as finding:
+            return _refute(state, run, filed, finding, now, policy)
         case Unknown() as finding:
             return _leave_open(run, filed, finding, now, policy)
         case _:
@@ -50,6 +54,7 @@ def _leave_open(
         receipt=filed.receipt.id,
         unread=finding.unread,
         check_at=min(now + wait, max(now, deadline)),
+        own_head=finding.own_head and not filed.own_head,
     )
     if now < deadline:
         return (Draft(stream, unknown),)
@@ -66,12 +71,18 @@ def _refute(
     state: FleetState,
     run: Run,
     filed: FiledReceipt,
-    reasons: tuple[str, ...],
+    finding: Refuted,
     now: int,
     policy: Policy,
 ) -> Drafts:
     final = run.refutations >= policy.max_refutations
-    refuted = ev.ReceiptRefuted(run=run.id, receipt=filed.receipt.id, reasons=reasons, final=final)
+    refuted = ev.ReceiptRefuted(
+        run=run.id,
+        receipt=filed.receipt.id,
+        reasons=finding.reasons,
+        final=final,
+        own_head=finding.own_head or filed.own_head,
+    )
     draft = Draft(task_stream(run.task), refuted)
     agent = state.agents[run.agent]
     if not final and agent.status is AgentStatus.ONLINE:
@@ -81,7 +92,7 @@ def _refute(
     failed = ev.TaskFailed(
         run=run.id,
         reason=ReasonCode.RECEIPT_REFUTED,
-        detail=" ".join(reasons),
+        detail=" ".join(finding.reasons),
         usage=filed.receipt.usage,
     )
     return (draft, *ended(state, run, failed, now, policy))

@@ -22,16 +22,16 @@ from fleetbot.forge.models import (
     ApiSettings,
     Comment,
     Hook,
-    Permission,
     Repository,
     User,
     Version,
 )
+from fleetbot.forge.people import PeopleCalls
 from fleetbot.forge.pull_calls import PullCalls
 from fleetbot.forge.transport import Transport, path_of, repo_path
 
 
-class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls):
+class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
     """``async with ForgeClient(url, token) as forge``; or call :meth:`close` at the end.
 
     ``login`` is the account of the token; it is asked for when it is needed and not given. A token
@@ -113,14 +113,6 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls):
     async def repo(self, repo: str) -> Repository:
         """Its ``full_name`` differs from ``repo`` where the repository was renamed."""
         return await self._http.get(Repository, repo_path(repo))
-
-    async def collaborator_permission(self, repo: str, login: str) -> Permission:
-        path = repo_path(repo) + path_of("/collaborators/{}/permission", login)
-        return await self._http.get(Permission, path)
-
-    async def assignees(self, repo: str) -> tuple[User, ...]:
-        """Who an issue can be assigned to."""
-        return await self._http.get(tuple[User, ...], repo_path(repo) + "/assignees")
 
     # -- hooks
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fleetbot.forge.errors import ForgeNotFound
-from fleetbot.forge.models import Branch, CombinedStatus, Commit, CommitStatus, Compare
-from fleetbot.forge.transport import PAGE_SIZE, Calls, path_of, repo_path
+from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable, UnexpectedAnswer
+from fleetbot.forge.models import (
+    Branch,
+    CombinedStatus,
+    Commit,
+    CommitStatus,
+    Compare,
+    ContentEntry,
+)
+from fleetbot.forge.transport import PAGE_SIZE, Calls, Params, path_of, repo_path
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
+_LOOKS = 3
+_PAGES = 200  # of contexts: 10,000 of them
 
 
 class GitCalls(Calls):
@@ -17,6 +26,31 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/git/commits/{}", sha)
         params = {"stat": False, "verification": False, "files": True}
         return await self._http.get(Commit, path, params)
+
+    async def recent_commits(self, repo: str, ref: str, most: int) -> tuple[Commit, ...]:
+        """The newest commits of a branch, its head first; without their files."""
+        params: Params = {
+            "sha": ref,
+            "stat": False,
+            "verification": False,
+            "files": False,
+            "page": 1,
+            "limit": most,
+        }
+        return await self._http.get(tuple[Commit, ...], repo_path(repo) + "/commits", params)
+
+    async def folder(self, repo: str, path: str, ref: str) -> tuple[ContentEntry, ...]:
+        """What is in a folder of the repository, "" for all of it; nothing where it is none."""
+        parts = [path_of("/{}", part) for part in path.split("/") if part]
+        try:
+            found = await self._http.get(
+                ContentEntry | tuple[ContentEntry, ...],  # type: ignore[arg-type]  # a union is no type to mypy; msgspec takes it
+                repo_path(repo) + "/contents" + "".join(parts),
+                {"ref": ref},
+            )
+        except ForgeNotFound:
+            return ()
+        return found if isinstance(found, tuple) else ()
 
     async def compare(self, repo: str, base: str, head: str) -> Compare:
         """What ``head`` has that ``base`` has not; a file may be named once per commit."""
@@ -56,10 +90,45 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return [status async for status in self._http.pages(CommitStatus, path)]
 
+    async def contexts(self, repo: str, sha: str) -> list[CommitStatus]:
+        """The newest status of each context of a commit, over all pages.
+
+        Contexts change places when a status comes in: where there is more than one page, the first
+        is looked at again.
+        """
+        for _ in range(_LOOKS):
+            newest, pages = await self._newest_of_contexts(repo, sha)
+            first = (await self._contexts_page(repo, sha, 1)).statuses if pages > 1 else ()
+            if all(newest.get(one.context) == one for one in first):
+                return list(newest.values())
+        raise ForgeUnavailable(
+            200, "GET", _contexts_path(repo, sha), "its statuses change while they are read"
+        )
+
+    async def _newest_of_contexts(self, repo: str, sha: str) -> tuple[dict[str, CommitStatus], int]:
+        """By context, and the number of pages. `total_count` is the size of a page, so the end is
+        an empty one."""
+        newest: dict[str, CommitStatus] = {}
+        for page in range(1, _PAGES + 1):
+            statuses = (await self._contexts_page(repo, sha, page)).statuses
+            if not statuses:
+                return newest, page - 1
+            for one in statuses:
+                if one.context not in newest or one.id > newest[one.context].id:
+                    newest[one.context] = one
+        raise UnexpectedAnswer(200, "GET", _contexts_path(repo, sha), "its pages do not end")
+
+    async def _contexts_page(self, repo: str, sha: str, page: int) -> CombinedStatus:
+        params: Params = {"page": page, "limit": PAGE_SIZE}
+        return await self._http.get(CombinedStatus, _contexts_path(repo, sha), params)
+
     async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
         """The latest status of each context and what they amount to (``state`` "" for none).
 
         Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
         """
-        path = repo_path(repo) + path_of("/commits/{}/status", ref)
-        return await self._http.get(CombinedStatus, path, {"page": 1, "limit": PAGE_SIZE})
+        return await self._contexts_page(repo, ref, 1)
+
+
+def _contexts_path(repo: str, sha: str) -> str:
+    return repo_path(repo) + path_of("/commits/{}/status", sha)

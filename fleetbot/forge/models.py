@@ -15,6 +15,7 @@ import msgspec
 
 T = TypeVar("T")
 
+WRITERS = frozenset({"write", "admin", "owner"})  # permissions with which one may write
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
 
 
@@ -58,6 +59,7 @@ class Repository(Object, frozen=True):
     private: bool = False
     empty: bool = False
     archived: bool = False
+    has_actions: bool = True
 
 
 class RepositoryMeta(Object, frozen=True):
@@ -183,8 +185,13 @@ class Signature(Object, frozen=True):
     date: datetime | None = None
 
 
+class CommitMeta(Object, frozen=True):
+    sha: str = ""
+
+
 class CommitBody(Object, frozen=True):
     message: str = ""
+    tree: CommitMeta = CommitMeta()
     author: Signature = Signature()
     committer: Signature = Signature()
 
@@ -194,10 +201,6 @@ class CommitFile(Object, frozen=True):
 
     filename: str
     status: str = ""
-
-
-class CommitMeta(Object, frozen=True):
-    sha: str = ""
 
 
 class Commit(Object, frozen=True):
@@ -238,13 +241,28 @@ class PayloadCommit(Object, frozen=True):
 
 
 class Branch(Object, frozen=True):
+    """``status_check_contexts``: patterns of what must be green, where that is enabled."""
+
     name: str
     commit: PayloadCommit | None = None
     protected: bool = False
+    enable_status_check: bool = False
+    status_check_contexts: tuple[str, ...] = ()
+
+
+class ContentEntry(Object, frozen=True):
+    """``type``: file, dir, symlink or submodule."""
+
+    name: str
+    path: str = ""
+    type: str = ""
+    sha: str = ""
+    submodule_git_url: str = ""
 
 
 class CommitStatus(Object, frozen=True):
-    """``status``: pending, success, error, failure or warning."""
+    """``status``: pending, success, error, failure, warning, from v16 on skipped, or whatever
+    somebody sent. ``creator`` is absent for Actions."""
 
     status: str = ""
     context: str = ""
@@ -256,7 +274,8 @@ class CommitStatus(Object, frozen=True):
 
 
 class CombinedStatus(Object, frozen=True):
-    """``state`` is ``""`` when the commit has no status at all."""
+    """One page of contexts. ``state`` is ``""`` when the commit has no status at all;
+    ``total_count`` is the number of statuses on the page."""
 
     state: str = ""
     sha: str = ""
@@ -280,6 +299,21 @@ class Permission(Object, frozen=True):
     permission: str = "none"
     role_name: str = ""
     user: User | None = None
+
+
+class Team(Object, frozen=True):
+    """A team of an organisation; what its members may do with each part of a repository."""
+
+    permission: str = "none"
+    units: tuple[str, ...] = ()
+    units_map: dict[str, str] = {}
+
+    @property
+    def may_write(self) -> bool:
+        if self.permission in ("admin", "owner"):
+            return True
+        modes = self.units_map or dict.fromkeys(self.units, self.permission)
+        return modes.get("repo.code") in WRITERS
 
 
 class ApiSettings(Object, frozen=True):

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from fleetbot.domain.model import (
     Artifact,
+    Evidence,
     FiledReceipt,
     Receipt,
     Run,
@@ -120,7 +121,7 @@ def receipt_comment(task: Task, run: Run, filed: FiledReceipt) -> str:
     """What an agent filed, and what fleetbot found out about it."""
     receipt, agent = filed.receipt, code(run.agent)
     if filed.verdict is Verdict.VERIFIED:
-        parts = [f"✅ **Receipt of {agent}: verified**"]
+        parts = [f"✅ **Receipt of {agent}: verified**", *_evidence(filed.evidence)]
     else:
         parts = [
             f"❌ **Receipt of {agent}: refuted.** What Forgejo shows is something else:",
@@ -130,6 +131,26 @@ def receipt_comment(task: Task, run: Run, filed: FiledReceipt) -> str:
         parts.append(told(receipt.summary, _MAX_SUMMARY))
     parts.append("\n".join(f"- {line}" for line in _artifacts(task, receipt)))
     return "\n\n".join(parts)
+
+
+def _evidence(seen: Evidence | None) -> Iterator[str]:
+    """What Forgejo showed, and when: it may show something else later."""
+    if seen is None:
+        return
+    files, commits = _count(seen.files, "file"), _count(seen.commits, "commit")
+    facts = [
+        f"on {moment(seen.checked_at)}: {files} in {commits} for {code(seen.base)}"
+        f" by {code(seen.author)}"
+    ]
+    if seen.approved_by:
+        facts.append("approved by " + ", ".join(map(code, seen.approved_by)))
+    if seen.contexts:
+        named = ", ".join(f"{code(one.name)} {inline(one.state)}" for one in seen.contexts)
+        more = seen.context_count - len(seen.contexts)
+        facts.append(f"CI {inline(seen.ci)} ({named}{f' and {more} more' if more else ''})")
+    yield f"Seen {'; '.join(facts)}."
+    for note in seen.notes:
+        yield f"⚠️ {inline(note)}"
 
 
 def _artifacts(task: Task, receipt: Receipt) -> Iterator[str]:

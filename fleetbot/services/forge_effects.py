@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Mapping, Set
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 
 from fleetbot.domain import effects as fx
+from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import AgentName, Run, Task, TaskId, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
@@ -22,6 +23,7 @@ from fleetbot.forge.errors import (
     ForgeUnavailable,
     Unauthorized,
 )
+from fleetbot.forge.git_calls import StatusState
 from fleetbot.forge.label_calls import UnknownLabel
 from fleetbot.forge.models import Issue
 from fleetbot.services.comments import receipt_comment, status_comment
@@ -31,8 +33,6 @@ from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, Standing
 
 log = logging.getLogger("fleetbot.forge")
-
-STATUS_CONTEXT = "fleetbot/receipt"
 
 _WORKING = frozenset({TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED})
 _NO_ACCOUNTS: Mapping[AgentName, str] = {}
@@ -100,12 +100,14 @@ class ForgeSender:
     # -- commit status
 
     async def _set_status(self, repo: str, effect: fx.CommitStatus) -> str:
+        if effect.state != "success" and await self._is_proven(repo, effect):
+            return "left alone: another receipt holds for this commit"
         try:
             status = await self._client.create_status(
                 repo,
                 effect.sha,
-                state=cast(Literal["pending", "success", "failure"], effect.state),
-                context=STATUS_CONTEXT,
+                state=cast(StatusState, effect.state),
+                context=OWN_CONTEXT,
                 description=effect.description,
                 target_url=effect.target_url,
             )
@@ -114,6 +116,18 @@ class ForgeSender:
                 await self._client.commit(repo, effect.sha)
             raise
         return f"status {status.id}"
+
+    async def _is_proven(self, repo: str, effect: fx.CommitStatus) -> bool:
+        """Whether we said ourselves that a receipt of this commit holds; no other takes that back,
+        whoever names the commit."""
+        bot = (await self._client.login()).lower()
+        return any(
+            status.context == OWN_CONTEXT
+            and status.status == "success"
+            and status.creator is not None
+            and status.creator.login.lower() == bot
+            for status in await self._client.contexts(repo, effect.sha)
+        )
 
     # -- a receipt
 

@@ -111,7 +111,7 @@ class Repairs:
         found: dict[str, fx.ForgeEffect] = {}
         for filed in decided:
             status = fx.status_of(task, filed)
-            if not await self._fleet.store.fates(fx.destination(status)):
+            if status and not await self._fleet.store.fates(fx.destination(status)):
                 found[status.sha] = status
         return found
 

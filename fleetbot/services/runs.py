@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from fleetbot import wire
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
@@ -211,4 +213,11 @@ class Runs:
             reasons=filed.reasons,
             unread=filed.unread,
             final=run.ended_at > 0,
+            evidence=_evidence(filed),
         )
+
+
+def _evidence(filed: FiledReceipt) -> wire.Evidence | None:
+    if filed.evidence is None:
+        return None
+    return msgspec.convert(filed.evidence, wire.Evidence, from_attributes=True)

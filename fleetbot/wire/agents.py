@@ -213,6 +213,34 @@ class ReceiptRequest(Message, frozen=True):
     usage: UsageReport = UsageReport()
 
 
+class SeenContext(Answer, frozen=True):
+    """A CI context and its newest state, in Forgejo's word."""
+
+    name: str
+    state: str
+
+
+class Evidence(Answer, frozen=True):
+    """What Forgejo showed of a receipt that held, at `checked_at`.
+
+    `ci`: none, pending, red, green or unread; `contexts` are the first of `context_count`.
+    """
+
+    head: str
+    tree: str
+    base: str
+    author: str
+    merged: bool
+    files: int
+    commits: int
+    approved_by: tuple[str, ...]
+    ci: str
+    contexts: tuple[SeenContext, ...]
+    context_count: int
+    notes: tuple[str, ...]
+    checked_at: Millis
+
+
 class ReceiptAnswer(Answer, frozen=True):
     """`refuted` with `final` false: the agent may mend it and file again while its lease holds."""
 
@@ -222,6 +250,7 @@ class ReceiptAnswer(Answer, frozen=True):
     reasons: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     final: bool = False
+    evidence: Evidence | None = None
 
 
 class AskRequest(Message, frozen=True):

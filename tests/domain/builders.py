@@ -213,12 +213,14 @@ def verified(receipt: ReceiptId = C1) -> cmd.Conclude:
     return cmd.Conclude(receipt=receipt, finding=Verified())
 
 
-def refuted(receipt: ReceiptId = C1, *reasons: str) -> cmd.Conclude:
-    return cmd.Conclude(receipt=receipt, finding=Refuted(reasons=reasons or ("Empty diff.",)))
+def refuted(receipt: ReceiptId = C1, *reasons: str, own_head: bool = True) -> cmd.Conclude:
+    finding = Refuted(reasons=reasons or ("Empty diff.",), own_head=own_head)
+    return cmd.Conclude(receipt=receipt, finding=finding)
 
 
-def unknown(receipt: ReceiptId = C1, *unread: str) -> cmd.Conclude:
-    return cmd.Conclude(receipt=receipt, finding=Unknown(unread=unread or ("Forgejo is away.",)))
+def unknown(receipt: ReceiptId = C1, *unread: str, own_head: bool = False) -> cmd.Conclude:
+    finding = Unknown(unread=unread or ("Forgejo is away.",), own_head=own_head)
+    return cmd.Conclude(receipt=receipt, finding=finding)
 
 
 # where a story begins

@@ -82,6 +82,10 @@ def final() -> World:
     return running(World(policy=Policy(max_refutations=0, max_attempts=1))).given(file())
 
 
+def waiting_for_ci() -> World:
+    return verifying().given(unknown(own_head=True))
+
+
 def day_spent() -> World:
     world = running(World(policy=Policy(day_budget=Budget(tokens=100))))
     return world.uses(R1, Usage(output_tokens=100))
@@ -104,7 +108,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "pinned": (created, cmd.AssignTask(task=T1, agent=A1), ["issue_state"]),
     "assigned": (created, dispatch(), ["assigned", "issue_state"]),
     "started": (assigned, start(), ["issue_state"]),
-    "filed": (running, file(), ["issue_state", "commit_status"]),
+    "filed": (running, file(), ["issue_state"]),
     "verified, completed": (
         verifying,
         verified(),
@@ -120,7 +124,28 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         refuted(),
         ["commit_status", "receipt_comment", "issue_state", "failed", "issue_state"],
     ),
+    "refuted, and the commit is not the run's own": (
+        verifying,
+        refuted(own_head=False),
+        ["refuted", "receipt_comment", "issue_state"],
+    ),
     "unknown": (verifying, unknown(), []),
+    "unknown, and the commit is the run's own": (
+        verifying,
+        unknown(own_head=True),
+        ["commit_status"],
+    ),
+    "still unknown": (waiting_for_ci, unknown(own_head=True), []),
+    "cancelled while it waits for CI": (
+        waiting_for_ci,
+        CANCEL,
+        ["cancelled", "issue_state", "commit_status"],
+    ),
+    "cancelled after it was refuted": (
+        lambda: waiting_for_ci().given(refuted()),
+        CANCEL,
+        ["cancelled", "issue_state"],
+    ),
     "failed": (running, fail(ReasonCode.NO_CHANGES), ["failed", "issue_state"]),
     "failed, requeued": (running, fail(), ["failed", "issue_state", "issue_state"]),
     "signed off, lost, requeued": (
@@ -218,15 +243,23 @@ def test_a_completion_says_what_was_done() -> None:
 @pytest.mark.parametrize(
     ("world", "command", "state"),
     [
-        (running(), file(), "pending"),
+        (verifying(), unknown(own_head=True), "pending"),
         (verifying(), verified(), "success"),
         (verifying(), refuted(), "failure"),
+        (waiting_for_ci(), refuted(own_head=False), "failure"),  # it was the run's own
+        (waiting_for_ci(), CANCEL, "error"),
     ],
 )
 def test_the_commit_carries_the_finding(world: World, command: cmd.Command, state: str) -> None:
     status = one(world.told(command), fx.CommitStatus)
     assert (status.repo, status.sha, status.state) == ("team/app", HEAD, state)
     assert status.target_url == world.task().url
+    assert status.receipt == C1
+
+
+def test_a_status_that_nobody_will_decide_any_more_says_why() -> None:
+    status = one(waiting_for_ci().told(CANCEL), fx.CommitStatus)
+    assert status.description.startswith("The receipt was not decided: ")
 
 
 def test_a_refutation_says_why() -> None:
@@ -313,7 +346,7 @@ def test_only_what_shows_a_state_is_replaced_by_a_newer_one() -> None:
         fx.TaskNotice: None,
         fx.ReceiptComment: None,
         fx.ShowOnIssue: "state",
-        fx.CommitStatus: "status",
+        fx.CommitStatus: "status:c1",
     }
 
 

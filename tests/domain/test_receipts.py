@@ -12,7 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from fleetbot.domain.ci import CiFacts, StatusFact
+from fleetbot.domain.model import ContextState
 from fleetbot.domain.receipts import (
+    CommitFact,
+    Earlier,
     Expectation,
     Facts,
     Finding,
@@ -43,13 +47,14 @@ PULL = PullFacts(
     head_sha=HEAD,
     head_repo="team/app",
 )
+COMMIT = CommitFact(sha=HEAD, tree="t1", message="Mend the door")
 FACTS = Facts(
     pull=PULL,
     files=("door.py", "tests/test_door.py"),
-    commits=(HEAD,),
+    commits=(COMMIT,),
     reviews=(ReviewFact(reviewer="ada", state="APPROVED"),),
     author_may_write=True,
-    ci="success",
+    ci=CiFacts(statuses=(StatusFact(context="test", state="success"),)),
 )
 EXPECTED = Expectation(
     repo="team/app", issue=12, issue_url=URL, base="main", branch=BRANCH, not_before=START
@@ -74,11 +79,21 @@ def files(*paths: str) -> Facts:
     return with_facts(FACTS, files=("door.py", *paths))
 
 
+def ci(state: str, **said: str) -> Facts:
+    statuses = (StatusFact(context="test", state=state, **said),)
+    return with_facts(FACTS, ci=CiFacts(statuses=statuses))
+
+
+def review(state: str = "REQUEST_CHANGES", **fields: Any) -> Facts:
+    one = ReviewFact(reviewer="ada", state=state, commit=HEAD)
+    return with_facts(FACTS, reviews=(replace(one, **fields),))
+
+
 AWAY = Unread("Forgejo is away.")
 
 
 def test_a_receipt_that_holds_is_verified() -> None:
-    assert found() == Verified()
+    assert isinstance(found(), Verified)
 
 
 HOLDS: dict[str, Facts] = {
@@ -92,16 +107,20 @@ HOLDS: dict[str, Facts] = {
     "the repository in another case": pull(head_repo="Team/App"),
     "the issue by its address": pull(body=f"See {URL}"),
     "the issue in the title": pull(title="Mend the door (#12)", body=""),
-    "several commits": with_facts(FACTS, commits=(HEAD, OTHER)),
+    "several commits": with_facts(FACTS, commits=(COMMIT, CommitFact(sha=OTHER))),
     "no review": reviews(),
     "a comment only": reviews("COMMENT"),
+    "changes requested of an older commit": review(commit=OTHER),
+    "changes requested of what was another diff": review(stale=True),
+    "changes requested by somebody who may not write": review(may_write=False),
+    "other files than those that were verified before": with_facts(FACTS, verified_trees=("t0",)),
     "a path that only looks forbidden": files(".forgejoined", "my.locked", "src/secrets.py"),
 }
 
 
 @pytest.mark.parametrize("facts", HOLDS.values(), ids=HOLDS)
 def test_what_is_within_the_rules(facts: Facts) -> None:
-    assert found(facts) == Verified()
+    assert isinstance(found(facts), Verified)
 
 
 BREAKS: dict[str, tuple[Facts, str]] = {
@@ -120,7 +139,7 @@ BREAKS: dict[str, tuple[Facts, str]] = {
     "a head that came after the merge": (
         with_facts(
             pull(state="closed", merged=True),
-            commits=(OTHER,),
+            commits=(CommitFact(sha=OTHER),),
         ),
         "is not a commit of the pull request",
     ),
@@ -136,8 +155,25 @@ BREAKS: dict[str, tuple[Facts, str]] = {
         reviews("APPROVED", "REQUEST_CHANGES"),
         "ada requests changes",
     ),
-    "CI that failed": (with_facts(FACTS, ci="failure"), "The commit's CI says failure"),
-    "CI that broke": (with_facts(FACTS, ci="error"), "The commit's CI says error"),
+    "a review of exactly this commit": (review(), "ada requests changes"),
+    "CI that failed": (
+        ci("failure", description="2 of 9 failed", url="https://ci.example/7"),
+        "CI: `test` says failure: 2 of 9 failed (https://ci.example/7).",
+    ),
+    "CI that broke": (ci("error"), "CI: `test` says error."),
+    "an empty or amended commit": (
+        with_facts(FACTS, verified_trees=("t0", "t1")),
+        "changes nothing: its files are those that were verified before",
+    ),
+    "words that switch CI off": (
+        with_facts(FACTS, commits=(replace(COMMIT, message="Mend [skip ci]"),)),
+        "The message of commit 5eb63bbbe01e has the words `[skip ci]`, which switch CI off",
+    ),
+    "words that switch CI off in the title": (
+        pull(title="[no ci] Mend the door"),
+        "The title of pull request #7 has the words `[no ci]`",
+    ),
+    "a link in the place of a forbidden folder": (files(".forgejo"), "`.forgejo`"),
 }
 
 
@@ -187,9 +223,10 @@ def test_a_draft_is_not_done_until_somebody_says_that_it_is() -> None:
 @pytest.mark.parametrize("may_write", [True, False, AWAY])
 def test_a_list_of_accounts_is_all_that_counts(may_write: bool | Unread) -> None:
     facts = with_facts(FACTS, author_may_write=may_write)
-    assert found(facts, replace(RULES, authors=("bob", "Fleet-Claude"))) == Verified()
+    assert isinstance(found(facts, replace(RULES, authors=("bob", "Fleet-Claude"))), Verified)
     finding = found(facts, replace(RULES, authors=("bob",)))
-    assert finding == Refuted(reasons=("fleet-claude is not an account that the fleet may use.",))
+    assert isinstance(finding, Refuted)
+    assert finding.reasons == ("fleet-claude is not an account that the fleet may use.",)
 
 
 # unknown
@@ -201,8 +238,9 @@ GAPS: dict[str, Callable[[Facts], Facts]] = {
     "reviews": lambda facts: with_facts(facts, reviews=Unread("reviews")),
     "author": lambda facts: with_facts(facts, author_may_write=Unread("author")),
     "ci": lambda facts: with_facts(facts, ci=Unread("ci")),
+    "verified_trees": lambda facts: with_facts(facts, verified_trees=Unread("verified_trees")),
 }
-SOME_GAPS = [names for size in range(1, 6) for names in combinations(GAPS, size)]
+SOME_GAPS = [names for size in range(1, 7) for names in combinations(GAPS, size)]
 
 
 @pytest.mark.parametrize("missing", SOME_GAPS, ids="+".join)
@@ -219,26 +257,38 @@ def _changed(facts: Facts) -> set[str]:
     return {name for name in Facts.__slots__ if getattr(facts, name) != getattr(FACTS, name)}
 
 
+# What a rule looks at besides the fact that breaks it.
+BESIDES = {
+    "an empty or amended commit": {"commits"},
+    "words that switch CI off": {"ci"},
+    "words that switch CI off in the title": {"ci"},
+    "a review of exactly this commit": {"pull"},
+}
+
+
+def _looks_at(broken: str) -> set[str]:
+    return _changed(BREAKS[broken][0]) | BESIDES.get(broken, set())
+
+
 BESIDE_A_GAP = [
     (broken, missing)
-    for broken, (facts, _) in BREAKS.items()
+    for broken in BREAKS
     for missing, without in GAPS.items()
-    if not _changed(facts) & _changed(without(FACTS))
+    if not _looks_at(broken) & _changed(without(FACTS))
 ]
 
 
 @pytest.mark.parametrize(("broken", "missing"), BESIDE_A_GAP)
 def test_a_certain_no_wins_over_what_could_not_be_read(broken: str, missing: str) -> None:
     facts, _ = BREAKS[broken]
-    assert found(GAPS[missing](facts)) == found(facts) != Verified()
+    without, whole = found(GAPS[missing](facts)), found(facts)
+    assert isinstance(without, Refuted)
+    assert isinstance(whole, Refuted)
+    assert without.reasons == whole.reasons
 
 
 # Two rules that look at the same fact cannot both be broken by putting two such facts together.
-APART = [
-    pair
-    for pair in combinations(BREAKS, 2)
-    if not _changed(BREAKS[pair[0]][0]) & _changed(BREAKS[pair[1]][0])
-]
+APART = [pair for pair in combinations(BREAKS, 2) if not _looks_at(pair[0]) & _looks_at(pair[1])]
 
 
 @pytest.mark.parametrize("pair", APART, ids="+".join)
@@ -264,7 +314,8 @@ def test_the_head_of_an_open_pull_request_that_is_no_commit_of_it_yet_will_be_so
     shown: tuple[str, ...],
 ) -> None:
     yet = "Forgejo does not show the changes of commit 5eb63bbbe01e yet."
-    assert found(with_facts(FACTS, commits=shown)) == Unknown(unread=(yet,), soon=True)
+    commits = tuple(CommitFact(sha=sha) for sha in shown)
+    assert found(with_facts(FACTS, commits=commits)) == Unknown(unread=(yet,), soon=True)
 
 
 def test_a_reason_that_covers_several_facts_is_given_once() -> None:
@@ -273,24 +324,121 @@ def test_a_reason_that_covers_several_facts_is_given_once() -> None:
     assert found(facts) == Unknown(unread=("Not yet.",), soon=True)
 
 
+def test_a_reviewer_of_whom_it_is_not_known_whether_they_may_write_is_asked_about() -> None:
+    finding = found(review(may_write=None))
+    assert isinstance(finding, Unknown)
+    assert "make the bot an admin of the repository, or dismiss the review" in finding.unread[0]
+
+
 def test_what_is_missing_is_there_soon_only_if_all_of_it_is() -> None:
     facts = with_facts(FACTS, files=Unread("Not yet.", soon=True), reviews=AWAY)
-    assert found(facts) == Unknown(unread=("Not yet.", "Forgejo is away."))
+    finding = found(facts)
+    assert isinstance(finding, Unknown)
+    assert (finding.unread, finding.soon) == (("Not yet.", "Forgejo is away."), False)
 
 
-@pytest.mark.parametrize("ci", ["", "pending"])
-def test_ci_that_has_not_finished_is_unknown_not_no(ci: str) -> None:
-    assert isinstance(found(with_facts(FACTS, ci=ci)), Unknown)
+# CI: what it comes to is tested in test_ci.py
 
 
-@pytest.mark.parametrize("ci", ["", "pending", "failure", AWAY])
-def test_ci_matters_only_where_it_is_required(ci: str | Unread) -> None:
-    assert found(with_facts(FACTS, ci=ci), replace(RULES, require_ci=False)) == Verified()
+@pytest.mark.parametrize("state", ["pending", "neutral", "skipped"])
+def test_ci_that_has_not_finished_is_unknown_not_no(state: str) -> None:
+    assert isinstance(found(ci(state)), Unknown)
+
+
+@pytest.mark.parametrize(
+    "facts", [ci("pending"), ci("failure"), with_facts(FACTS, ci=CiFacts()), GAPS["ci"](FACTS)]
+)
+def test_ci_matters_only_where_it_is_required(facts: Facts) -> None:
+    assert isinstance(found(facts, replace(RULES, require_ci=False)), Verified)
+
+
+def test_a_repository_without_ci_is_said_to_be_one() -> None:
+    finding = found(with_facts(FACTS, ci=CiFacts()))
+    assert isinstance(finding, Verified)
+    assert finding.evidence is not None
+    assert finding.evidence.notes == ("This repository has no CI.",)
+
+
+def test_a_repository_without_ci_may_be_refused() -> None:
+    finding = found(with_facts(FACTS, ci=CiFacts()), replace(RULES, refuse_without_ci=True))
+    assert isinstance(finding, Refuted)
+    assert "The repository has no CI" in finding.reasons[0]
+
+
+def test_words_that_switch_ci_off_are_any_words_where_there_is_none() -> None:
+    silent = with_facts(FACTS, commits=(replace(COMMIT, message="[skip ci]"),), ci=CiFacts())
+    assert isinstance(found(silent), Verified)
 
 
 def test_a_task_without_a_base_takes_any() -> None:
     anywhere = replace(EXPECTED, base="")
-    assert verify(RECEIPT, anywhere, pull(base="dev"), RULES) == Verified()
+    assert isinstance(verify(RECEIPT, anywhere, pull(base="dev"), RULES), Verified)
+
+
+# asked for again
+
+
+def test_the_same_head_is_not_verified_twice() -> None:
+    again = replace(EXPECTED, verified=(Earlier(head=HEAD, tree="t1"),))
+    finding = verify(RECEIPT, again, FACTS, RULES)
+    assert isinstance(finding, Refuted)
+    assert "was verified before" in finding.reasons[0]
+
+
+# whose commit it is
+
+
+FOREIGN: dict[str, Facts] = {
+    "another branch's": pull(head_branch="main"),
+    "another repository's": pull(head_repo="eve/app"),
+    "not the head": pull(head_sha=OTHER),
+    "one that the base has too": with_facts(FACTS, files=(), commits=()),
+    "not known to be one": with_facts(FACTS, commits=AWAY, files=()),
+}
+
+
+@pytest.mark.parametrize("facts", FOREIGN.values(), ids=FOREIGN)
+def test_a_commit_that_is_not_found_to_be_the_runs_own_is_not_said_to_be(facts: Facts) -> None:
+    finding = found(facts)
+    assert isinstance(finding, Refuted | Unknown)
+    assert not finding.own_head
+
+
+def test_a_commit_that_is_the_head_of_the_runs_own_pull_request_is_said_to_be() -> None:
+    waits, fails = found(ci("pending")), found(ci("failure"))
+    assert isinstance(waits, Unknown)
+    assert isinstance(fails, Refuted)
+    assert waits.own_head
+    assert fails.own_head
+
+
+# what is kept
+
+
+def test_what_was_seen_is_kept_value_by_value() -> None:
+    finding = found()
+    assert isinstance(finding, Verified)
+    seen = finding.evidence
+    assert seen is not None
+    assert (seen.head, seen.tree, seen.base, seen.author) == (HEAD, "t1", "main", "fleet-claude")
+    assert (seen.files, seen.commits, seen.approved_by) == (2, 1, ("ada",))
+    assert (seen.ci, seen.context_count) == ("green", 1)
+    assert seen.contexts == (ContextState(name="test", state="success"),)
+
+
+def test_what_is_kept_is_bounded() -> None:
+    names = [f"{n} {'x' * 1000}" for n in range(500)]
+    facts = with_facts(
+        FACTS,
+        ci=CiFacts(statuses=tuple(StatusFact(context=n, state="success") for n in names)),
+        reviews=tuple(ReviewFact(reviewer=n[:40], state="APPROVED") for n in names),
+    )
+    finding = found(facts)
+    assert isinstance(finding, Verified)
+    assert finding.evidence is not None
+    assert finding.evidence.context_count == 500
+    assert len(finding.evidence.contexts) == len(finding.evidence.approved_by) == 20
+    assert max(len(one.name) for one in finding.evidence.contexts) == 200
 
 
 # naming the issue

@@ -148,6 +148,11 @@ class Stage:
     async def comments(self, number: int = 1) -> tuple[Comment, ...]:
         return await self.ann.comments(REPO, number)
 
+    async def has_ci(self) -> None:
+        """The repository has a workflow; nothing has run it yet."""
+        workflow = {".forgejo/workflows/ci.yml": "on: [push, pull_request]\n"}
+        await self.forge.commit(REPO, "main", workflow, "Test everything", by=ANN)
+
     # -- what the loops do
 
     async def hear(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import TaskState
+from fleetbot.domain.ci import OWN_CONTEXT
+from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.services.forge_effects import STATUS_CONTEXT, status_anchor
+from fleetbot.domain.receipts import Rules
+from fleetbot.services.forge_effects import status_anchor
 from tests.services.stage import BOT, CLAUDE, PATIENCE_DAYS, REPO, TEST, Stage
 
 
@@ -206,8 +208,115 @@ async def test_a_verified_receipt_has_its_own_comment_and_status(stage: Stage) -
     assert f"/pulls/{pull.number})" in receipt.body
     combined = await stage.ann.combined_status(REPO, pull.head.sha)
     [state] = combined.statuses
-    assert (state.context, state.status) == (STATUS_CONTEXT, "success")
+    assert (state.context, state.status) == (OWN_CONTEXT, "success")
     assert state.target_url == (await stage.task()).url
+
+
+async def own_status(stage: Stage, sha: str) -> tuple[str, str]:
+    """What we say of a commit: the state and the words."""
+    shown = {one.context: one for one in await stage.ann.contexts(REPO, sha)}
+    own = shown.get(OWN_CONTEXT)
+    return (own.status, own.description) if own else ("", "")
+
+
+async def test_the_comment_says_what_was_seen_and_when(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed()
+    stage.forge.report(REPO, pull.head.sha, "CI / test", "success")
+    await stage.verifier.tick()
+    await stage.settle()
+    receipt = next(x for x in await stage.comments() if "Receipt of" in x.body)
+    assert "UTC: 1 file in 1 commit for `main` by `fleetbot`" in receipt.body
+    assert "CI green (`CI / test` success)" in receipt.body
+
+
+async def test_a_commit_that_only_a_receipt_names_carries_no_status(stage: Stage) -> None:
+    main = stage.forge.repo(REPO).refs["refs/heads/main"]
+    _, _, receipt = await stage.given_filed(head=main)
+    await stage.settle()
+    await stage.verifier.tick()
+    await stage.settle()
+    assert stage.fleet.state.receipts[receipt].reasons
+    assert await own_status(stage, main) == ("", "")
+
+
+async def test_the_bases_head_carries_none_where_the_runs_branch_is_moved_there(
+    stage: Stage,
+) -> None:
+    run, pull, _ = await stage.given_filed(head="0" * 40)
+    await stage.verifier.tick()
+    repo = stage.forge.repo(REPO)
+    main = repo.refs["refs/heads/main"]
+    repo.tickets[pull.number].pull.head_sha = main  # type: ignore[union-attr]  # it is one
+    repo.tickets[pull.number].pull.ref_sha = main  # type: ignore[union-attr]  # as above
+    await stage.given_receipt(run, pull, head=main)
+    await stage.verifier.tick()
+    await stage.settle()
+    assert (await stage.task()).refuted
+    assert await own_status(stage, main) == ("", "")
+
+
+async def given_another_on_the_same_branch(stage: Stage, head: str) -> Task:
+    """A second task whose agent names a commit that was verified for the first, as its own head."""
+    await stage.issue("Add another")
+    await stage.hear()
+    run = await stage.given_running()
+    other = await stage.task(2 + 1)  # the pull request is number 2
+    repo = stage.forge.repo(REPO)
+    await repo.git.set_ref(f"refs/heads/{run.branch}", head)
+    repo.refs = await repo.git.refs()
+    pull = await stage.client.create_pull(
+        REPO, head=run.branch, base="main", title="Add another", body="Closes #99"
+    )
+    await stage.given_receipt(run, pull, head=head)
+    return other
+
+
+async def test_the_success_of_another_receipt_is_never_written_over(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    await stage.settle()
+    assert (await own_status(stage, pull.head.sha))[0] == "success"
+    await given_another_on_the_same_branch(stage, pull.head.sha)
+    await stage.verifier.tick()
+    await stage.settle()
+    assert (await stage.task(3)).refuted
+    assert (await own_status(stage, pull.head.sha))[0] == "success"
+
+
+async def test_a_success_that_waits_to_be_sent_is_not_replaced_by_anothers_failure(
+    stage: Stage,
+) -> None:
+    _, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    await given_another_on_the_same_branch(stage, pull.head.sha)
+    await stage.verifier.tick()
+    await stage.settle()
+    assert (await own_status(stage, pull.head.sha))[0] == "success"
+
+
+async def test_a_success_that_somebody_else_wrote_in_our_name_is(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed()
+    stage.forge.report(REPO, pull.head.sha, OWN_CONTEXT, "success", by="ann")
+    await stage.change(rules=Rules(forbidden_paths=("hello.txt",)))
+    await stage.verifier.tick()
+    await stage.settle()
+    assert await own_status(stage, pull.head.sha) == ("failure", "The receipt does not hold")
+
+
+async def test_a_status_that_says_pending_is_finished_when_the_run_is_cancelled(
+    stage: Stage,
+) -> None:
+    await stage.has_ci()
+    _, pull, _ = await stage.given_filed()
+    await stage.change(rules=Rules(require_ci=True))
+    await stage.verifier.tick()
+    await stage.settle()
+    assert (await own_status(stage, pull.head.sha))[0] == "pending"
+    await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    await stage.settle()
+    state, said = await own_status(stage, pull.head.sha)
+    assert state == "error"
+    assert said.startswith("The receipt was not decided")
 
 
 async def test_each_receipt_gets_a_comment_of_its_own(stage: Stage) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import TaskState
-from fleetbot.services.forge_effects import STATUS_CONTEXT
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
 
@@ -122,7 +122,7 @@ async def test_what_the_outbox_never_heard_of_is_sent(stage: Stage) -> None:
     assert len(await stage.comments()) == 2
     assert await names(stage) == {"fleet", "status:done"}
     [status] = (await stage.ann.combined_status(REPO, head)).statuses
-    assert (status.context, status.status) == (STATUS_CONTEXT, "success")
+    assert (status.context, status.status) == (OWN_CONTEXT, "success")
     assert await reconcile(stage) == []
 
 

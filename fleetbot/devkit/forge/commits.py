@@ -17,6 +17,14 @@ async def get_commit(call: Call) -> web.Response:
     return answer(await git_shapes.commit(call.world, call.repo, commit, call.request.query))
 
 
+async def list_commits(call: Call) -> web.Response:
+    sha = await _resolve(call, call.query("sha") or call.repo.default_branch)
+    commits, headers = call.page(await call.repo.git.commits(sha), always=True)
+    options = call.request.query
+    shaped = [await git_shapes.commit(call.world, call.repo, one, options) for one in commits]
+    return answer(shaped, headers=headers)
+
+
 async def compare(call: Call) -> web.Response:
     """The files are those of each commit, one after the other, and may repeat."""
     base, dots, head = call.part("basehead").partition("...")
@@ -84,20 +92,24 @@ async def list_statuses(call: Call) -> web.Response:
 
 
 async def combined_status(call: Call) -> web.Response:
-    """The latest of each context; nothing is in it without any, or for a ref nobody knows."""
+    """The latest of each context; nothing is in it without any, or for a ref nobody knows.
+
+    The newest contexts are on the first page, the oldest of a page first; ``total_count`` is that
+    of the page.
+    """
     sha = await call.repo.git.resolve(call.part("ref")) or ""
-    latest = {row.context: row for row in call.repo.statuses.get(sha, [])}
-    rows, headers = call.page(list(latest.values()), always=True)
+    page, headers = call.page(call.repo.latest_statuses(sha), always=True)
+    rows = sorted(page, key=lambda row: row.id)
     body = {"state": "", "sha": "", "total_count": 0, "statuses": None, "repository": None}
     if rows:
         body = {
             "state": _combined([row.state for row in rows]),
             "sha": sha,
-            "total_count": len(latest),
+            "total_count": len(rows),
             "statuses": [git_shapes.status(call.world, call.repo, sha, one) for one in rows],
             "repository": shapes.repository(call.world, call.repo, call.actor),
         }
-    return answer({**body, "commit_url": "", "url": ""}, headers=headers)
+    return answer({**body, "commit_url": "", "url": ""}, headers=headers if rows else None)
 
 
 def _combined(states: list[str]) -> str:
@@ -117,6 +129,7 @@ async def _resolve(call: Call, name: str) -> str:
 _R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", f"{_R}/git/commits/{{sha}}", get_commit),
+    Route("GET", f"{_R}/commits", list_commits),
     Route("GET", f"{_R}/compare/{{basehead:.+}}", compare),
     Route("GET", f"{_R}/git/refs/{{ref:.+}}", list_refs),
     Route("GET", f"{_R}/branches", list_branches),

@@ -38,6 +38,13 @@ class GitCommit:
 
 
 @dataclass(frozen=True)
+class TreeEntry:
+    name: str
+    mode: str
+    sha: str
+
+
+@dataclass(frozen=True)
 class FileChange:
     """``status`` in the words of a pull request: added, deleted, changed, renamed."""
 
@@ -151,6 +158,16 @@ class GitRepository:
         words = out.split("\0")[:-1]
         pairs = zip(words[::2], words[1::2], strict=True)
         return [(path, _CHANGE.get(status, "modified")) for status, path in pairs]
+
+    async def entries(self, sha: str, folder: str) -> list[TreeEntry] | None:
+        """What is in a folder of a commit, "" for all of it; None where there is no such folder."""
+        try:
+            out = await self._text("ls-tree", "-z", f"{sha}:{folder}")
+        except GitError:
+            return None
+        rows = [line.partition("\t") for line in out.split("\0")[:-1]]
+        parts = [(meta.split(" "), name) for meta, _, name in rows]
+        return [TreeEntry(name, mode, found) for (mode, _, found), name in parts]
 
     async def merge_base(self, one: str, other: str) -> str:
         try:

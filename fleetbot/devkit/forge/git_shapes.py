@@ -17,7 +17,7 @@ def status(world: World, repo: Repo, sha: str, row: Status) -> Json:
         "description": row.description,
         "url": f"{world.url}/api/v1/repos/{repo.full_name}/statuses/{sha}",
         "context": row.context,
-        "creator": user(world, row.creator),
+        "creator": user(world, row.creator) if row.creator else None,
         "created_at": when(row.created),
         "updated_at": when(row.created),
     }
@@ -108,16 +108,17 @@ async def payload_commit(world: World, repo: Repo, row: GitCommit) -> Json:
 
 async def branch(world: World, repo: Repo, name: str, sha: str, access: Access) -> Json:
     [tip] = await repo.git.commits(sha, limit=1)
+    rule = repo.protection(name)
     return {
         "name": name,
         "commit": {
             **await payload_commit(world, repo, tip),
             **dict.fromkeys(("added", "removed", "modified")),  # left out here
         },
-        "protected": False,
+        "protected": rule is not None,
         "required_approvals": 0,
-        "enable_status_check": False,
-        "status_check_contexts": [],
+        "enable_status_check": rule is not None and rule.checks_statuses,
+        "status_check_contexts": list(rule.contexts) if rule else [],
         "user_can_push": access >= Access.WRITE,
         "user_can_merge": access >= Access.WRITE,
         "effective_branch_protection_name": "",

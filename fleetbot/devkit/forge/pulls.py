@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from aiohttp import web
 
 from fleetbot.devkit.forge import git_shapes, shapes
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.git import GitError
 from fleetbot.devkit.forge.issues import edit_ticket, new_ticket
-from fleetbot.devkit.forge.refs import close, close_named_issues, refs_changed
-from fleetbot.devkit.forge.state import Access, Pull, Review, Ticket
+from fleetbot.devkit.forge.refs import check_merge, close, close_named_issues, refs_changed
+from fleetbot.devkit.forge.state import Access, Protection, Pull, Review, Ticket
 
 _STYLES = ("merge", "rebase", "squash", "fast-forward-only")
 _STATES = {
@@ -57,8 +59,10 @@ async def create_pull(call: Call) -> web.Response:
     for other in call.repo.tickets.values():
         if other.pull and other.state == "open" and _sides(other.pull) == (base, head):
             raise ApiError(409, f"pull request already exists for these targets [id: {other.id}]")
-    ticket = new_ticket(call, title, Pull(base, head, head_sha, head_sha))
+    pull = Pull(base, head, head_sha, head_sha)
+    ticket = new_ticket(call, title, pull)
     await call.repo.git.set_ref(f"refs/pull/{ticket.number}/head", head_sha)
+    await check_merge(call.world, pull)
     await call.notify.ticket_created(call.repo, ticket, call.user)
     return answer(await _shape(call, ticket), 201)
 
@@ -146,6 +150,21 @@ def _check_mergeable(call: Call, ticket: Ticket, pull: Pull) -> None:
         raise ApiError(405, "Work in progress PRs cannot be merged")
     if call.field("head_commit_id", str, pull.head_sha) != pull.head_sha:
         raise ApiError(409, "head out of date")
+    if pull.checking:
+        raise ApiError(405, "Please try again later")
+    rule = call.repo.protection(pull.base)
+    if rule and rule.checks_statuses and not _statuses_pass(call, pull, rule):
+        raise ApiError(405, "Not all required status checks successful")
+
+
+def _statuses_pass(call: Call, pull: Pull, rule: Protection) -> bool:
+    """Every pattern must fit something, and all that it fits be green; without a pattern, all."""
+    rows = call.repo.latest_statuses(pull.head_sha)
+    for pattern in rule.contexts or ("*",):
+        states = {row.state for row in rows if fnmatchcase(row.context, pattern)}
+        if states != {"success"}:
+            return False
+    return True
 
 
 async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:

@@ -59,17 +59,31 @@ async def _follow(
         if pull and ticket.state == "open" and pull.head == branch and pull.head_sha != new:
             pull.head_sha = new
             ticket.updated = world.now()
-            await world.pull_refs.follow(partial(_catch_up, notify, repo, actor, ticket, pull))
+            catch_up = partial(_catch_up, world, notify, repo, actor, ticket, pull)
+            await world.pull_refs.put(catch_up)
+        elif pull and ticket.state == "open" and pull.base == branch:
+            await check_merge(world, pull)
     if branch == repo.default_branch and old != ZERO:
         for commit in await repo.git.commits(new, f"^{old}"):
             await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)
 
 
+async def check_merge(world: World, pull: Pull) -> None:
+    """Find out whether the pull request can be merged; it takes Forgejo about a second."""
+    pull.checking = True
+
+    async def checked() -> None:
+        pull.checking = False
+
+    await world.merge_checks.put(checked)
+
+
 async def _catch_up(
-    notify: Notifier, repo: Repo, actor: Account, ticket: Ticket, pull: Pull
+    world: World, notify: Notifier, repo: Repo, actor: Account, ticket: Ticket, pull: Pull
 ) -> None:
     """Files and commits are those of the head from now on; only then is the hook told of it."""
     head = pull.head_sha
     await repo.git.set_ref(f"refs/pull/{ticket.number}/head", head)
     pull.ref_sha = head
+    await check_merge(world, pull)
     await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")

@@ -94,6 +94,7 @@ async def edit_repo(call: Call) -> web.Response:
     repo = call.repo
     repo.private = call.field("private", bool, repo.private)
     repo.default_branch = call.field("default_branch", str, repo.default_branch)
+    repo.has_actions = call.field("has_actions", bool, repo.has_actions)
     name = call.field("name", str, repo.name)
     if name != repo.name:
         if not NAME.fullmatch(name) or call.world.repo(f"{repo.owner.login}/{name}"):

@@ -15,7 +15,7 @@ from typing import Literal, Self
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fleetbot.devkit.forge import commits, issues, labels, pulls, repos
+from fleetbot.devkit.forge import commits, contents, issues, labels, protection, pulls, repos
 from fleetbot.devkit.forge.api import (
     ApiError,
     Call,
@@ -28,9 +28,9 @@ from fleetbot.devkit.forge.api import (
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.pages import Pages
-from fleetbot.devkit.forge.pull_refs import PullRefs
+from fleetbot.devkit.forge.queues import Queue
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Repo, Team, World
+from fleetbot.devkit.forge.state import Access, Account, Protection, Repo, Status, Team, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -39,6 +39,8 @@ ROUTES: tuple[Route, ...] = (
     *issues.ROUTES,
     *pulls.ROUTES,
     *commits.ROUTES,
+    *contents.ROUTES,
+    *protection.ROUTES,
 )
 _MAX_BODY = 256 * 1024 * 1024  # a push is one body
 _PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
@@ -76,7 +78,8 @@ class DevForge:
         root: Path,
         listener: socket.socket,
         now: Callable[[], datetime],
-        pull_refs: PullRefs,
+        pull_refs: Queue,
+        merge_checks: Queue,
     ) -> None:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
@@ -84,7 +87,8 @@ class DevForge:
         self._failures: list[Failure] = []
         self._root = root
         self._pull_refs = pull_refs
-        self._world = World(self.url, now, pull_refs)
+        self._merge_checks = merge_checks
+        self._world = World(self.url, now, pull_refs, merge_checks)
         self._webhooks = Webhooks()
         self._notify = Notifier(self._world, self._webhooks)
 
@@ -97,14 +101,16 @@ class DevForge:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         ref_lag: float = 0.0,
+        merge_lag: float = 0.0,
     ) -> AsyncIterator[Self]:
         """Listen on loopback, with repositories below ``root``; stopped at the end of the block.
 
         ``ref_lag``: for how many seconds after a push an open pull request shows the new head with
-        the old files and commits. Forgejo's is 0.2 to 1.1.
+        the old files and commits. Forgejo's is 0.2 to 1.1. ``merge_lag``: for how long after that
+        nobody can merge it, as it is being found out whether it conflicts. Forgejo's is 0.8 to 1.6.
         """
         listener = socket.create_server(("127.0.0.1", port))
-        forge = cls(root, listener, now, PullRefs(ref_lag))
+        forge = cls(root, listener, now, Queue(ref_lag), Queue(merge_lag))
         runner = web.AppRunner(forge._app(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -115,6 +121,7 @@ class DevForge:
             await forge._webhooks.stop()
             await runner.cleanup()
             await forge._pull_refs.release()
+            await forge._merge_checks.release()
 
     # -- fill it
 
@@ -207,6 +214,10 @@ class DevForge:
             await row.git.delete_ref(f"refs/heads/{branch}")
             await refs_changed(self._world, self._notify, row, self._account(by))
 
+    def protect(self, repo: str, rule: str, contexts: Iterable[str]) -> None:
+        """Have what is merged to the branches of ``rule`` be green in the contexts that fit."""
+        self.repo(repo).protections[rule] = Protection(rule, True, tuple(contexts))
+
     # -- look at it
 
     def repo(self, full_name: str) -> Repo:
@@ -237,6 +248,32 @@ class DevForge:
     async def release_pull_refs(self) -> None:
         """Files and commits are those of the head again, and the hooks are told."""
         await self._pull_refs.release()
+
+    def hold_merge_checks(self) -> None:
+        """Pull requests that are opened or pushed to cannot be merged, until released."""
+        self._merge_checks.hold()
+
+    async def release_merge_checks(self) -> None:
+        """It is known which of them can be merged."""
+        await self._merge_checks.release()
+
+    def report(
+        self, repo: str, sha: str, context: str, state: str, *, by: str | None = None, **said: str
+    ) -> None:
+        """What CI says of a commit: that of Actions, whose statuses have no creator, or of an
+        account. ``said``: ``description`` and ``target_url``."""
+        creator = self._account(by) if by else None
+        self.repo(repo).statuses.setdefault(sha, []).append(
+            Status(
+                id=self._world.next_id(),
+                creator=creator,
+                state=state,
+                context=context,
+                description=said.get("description", ""),
+                target_url=said.get("target_url", ""),
+                created=self._world.now(),
+            )
+        )
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Send a payload again, as an administrator can: it gets a new id."""

@@ -101,7 +101,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
         "has_issues": True,
         "has_pull_requests": True,
         "has_wiki": False,
-        "has_actions": False,
+        "has_actions": repo.has_actions,
         "internal": False,
         "avatar_url": "",
         "object_format_name": "sha1",
@@ -211,14 +211,17 @@ async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
 
 
 async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:
+    """As it was found out last: of the commits that the pull request's ref shows."""
     pull = _pull(ticket)
     base = repo.branch(pull.base)
     if ticket.is_draft or ticket.state != "open" or base is None:
         return pull.merged is not None
-    if await repo.git.merge_base(base, pull.head_sha) == base:
+    if pull.checking:
+        return False
+    if await repo.git.merge_base(base, pull.ref_sha) == base:
         return True  # nothing to conflict with, so the costly try can be spared
     try:
-        await repo.git.merge(base, pull.head_sha, "merge", "try")
+        await repo.git.merge(base, pull.ref_sha, "merge", "try")
     except GitError:
         return False
     return True

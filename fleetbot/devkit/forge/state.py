@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from fnmatch import fnmatchcase
 
 from fleetbot.devkit.forge.git import GitRepository
-from fleetbot.devkit.forge.pull_refs import PullRefs
+from fleetbot.devkit.forge.queues import Queue
 
 
 class Access(IntEnum):
@@ -86,8 +87,10 @@ class Review:
 
 @dataclass
 class Status:
+    """``creator`` is None for one of Actions."""
+
     id: int
-    creator: Account
+    creator: Account | None
     state: str
     context: str
     description: str
@@ -97,7 +100,10 @@ class Status:
 
 @dataclass
 class Pull:
-    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands."""
+    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands.
+
+    ``checking``: it is being found out whether it can be merged; until then it cannot.
+    """
 
     base: str
     head: str
@@ -108,6 +114,7 @@ class Pull:
     merged_by: Account | None = None
     merge_sha: str = ""
     base_sha_at_merge: str = ""
+    checking: bool = False
 
 
 @dataclass
@@ -132,6 +139,15 @@ class Ticket:
     @property
     def is_draft(self) -> bool:
         return self.title.upper().startswith(("WIP:", "[WIP]"))
+
+
+@dataclass(frozen=True)
+class Protection:
+    """Of the branches that ``rule`` names or fits; ``contexts`` are patterns."""
+
+    rule: str
+    checks_statuses: bool = False
+    contexts: tuple[str, ...] = ()
 
 
 @dataclass
@@ -162,6 +178,8 @@ class Repo:
     tickets: dict[int, Ticket] = field(default_factory=dict)
     hooks: dict[int, Hook] = field(default_factory=dict)
     statuses: dict[str, list[Status]] = field(default_factory=dict)
+    protections: dict[str, Protection] = field(default_factory=dict)
+    has_actions: bool = True
     refs: dict[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -173,6 +191,17 @@ class Repo:
         """The commit of a branch."""
         return self.refs.get(f"refs/heads/{name}")
 
+    def protection(self, branch: str) -> Protection | None:
+        """A rule of the branch's own name comes before one that only fits."""
+        fitting = [one for one in self.protections.values() if fnmatchcase(branch, one.rule)]
+        own = [one for one in fitting if one.rule == branch]
+        return next(iter(own or fitting), None)
+
+    def latest_statuses(self, sha: str) -> list[Status]:
+        """The newest of each context, the newest first."""
+        latest = {row.context: row for row in self.statuses.get(sha, [])}
+        return sorted(latest.values(), key=lambda row: row.id, reverse=True)
+
     def all_labels(self) -> dict[int, Label]:
         return {**self.owner.labels, **self.labels}
 
@@ -180,9 +209,12 @@ class Repo:
 class World:
     """Everything the forge knows, with the look-ups that several places need."""
 
-    def __init__(self, url: str, now: Callable[[], datetime], pull_refs: PullRefs) -> None:
+    def __init__(
+        self, url: str, now: Callable[[], datetime], pull_refs: Queue, merge_checks: Queue
+    ) -> None:
         self.url = url
         self.pull_refs = pull_refs
+        self.merge_checks = merge_checks
         self._now = now
         self._ids: Iterator[int] = itertools.count(1)
         self.accounts: dict[str, Account] = {}

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from fleetbot.domain.ci import switches_off
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.desk import Desk
 from fleetbot.runner.git.leftovers import MB, Bounds
 from fleetbot.runner.git.parts import can_be_fetched
 
-# The words that Forgejo knows, and those of other systems to which a repository may be mirrored.
-_NO_CI = re.compile(
-    r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]|^skip-checks:\s*true",
-    re.IGNORECASE | re.MULTILINE,
-)
 _LINK = "160000"
 
 
@@ -114,9 +109,9 @@ async def _check_messages(desk: Desk, commit: str, known: Sequence[str]) -> None
     said = await desk.run("log", "-z", "--format=%h%n%B", commit, *not_these)
     for entry in said.split("\0"):
         short, _, message = entry.partition("\n")
-        if found := _NO_CI.search(message):
+        if words := switches_off(message):
             _unfit(
-                f"the message of commit {short} has the words `{found[0]}`, which switch CI off; "
+                f"the message of commit {short} has the words `{words}`, which switch CI off; "
                 "write it anew without them (git rebase, or git commit --amend)"
             )
 

@@ -1,0 +1,44 @@
+"""What is in the folders of a repository: names and kinds, not the contents themselves."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
+from fleetbot.devkit.forge.git import TreeEntry
+from fleetbot.devkit.forge.shapes import Json
+
+_TYPES = {"040000": "dir", "120000": "symlink", "160000": "submodule"}
+
+
+async def get_contents(call: Call) -> web.Response:
+    """A list for a folder, one object for anything else."""
+    path = call.request.match_info.get("path", "").strip("/")
+    sha = await call.repo.git.resolve(call.query("ref") or call.repo.default_branch)
+    if sha is None:
+        raise ApiError(404, NOT_FOUND)
+    entries = await call.repo.git.entries(sha, path)
+    if entries is not None:
+        return answer([_shape(path, entry) for entry in entries])
+    folder, _, name = path.rpartition("/")
+    for entry in await call.repo.git.entries(sha, folder) or []:
+        if entry.name == name:
+            return answer(_shape(folder, entry))
+    raise ApiError(404, NOT_FOUND)
+
+
+def _shape(folder: str, entry: TreeEntry) -> Json:
+    return {
+        "name": entry.name,
+        "path": f"{folder}/{entry.name}" if folder else entry.name,
+        "type": _TYPES.get(entry.mode, "file"),
+        "sha": entry.sha,
+        "submodule_git_url": None,
+    }
+
+
+_R = "/repos/{owner}/{repo}"
+ROUTES = (
+    Route("GET", f"{_R}/contents", get_contents),
+    Route("GET", f"{_R}/contents/{{path:.+}}", get_contents),
+)

@@ -1,0 +1,210 @@
+"""The facts that a receipt is judged by, read from Forgejo so that they belong to one another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+from fleetbot.domain.model import Receipt
+from fleetbot.domain.receipts import (
+    CommitFact,
+    Expectation,
+    Facts,
+    PullFacts,
+    ReviewFact,
+    Rules,
+    Unread,
+    not_shown_yet,
+)
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError, ForgeNotFound
+from fleetbot.forge.models import PullRequest, Review
+from fleetbot.services.ci_facts import read_ci
+
+T = TypeVar("T")
+
+_STANDING = frozenset({"APPROVED", "REQUEST_CHANGES"})
+
+
+async def gather(
+    client: ForgeClient, expected: Expectation, receipt: Receipt, rules: Rules
+) -> Facts:
+    """Read the facts of a receipt. Each that could not be read is `Unread`, whatever the cause."""
+    repo, number = expected.repo, receipt.pull_request
+    pull = await _pull(client, repo, number)
+    if pull is None or isinstance(pull, Unread):
+        return Facts(pull=pull)
+    (files, commits), reviews, may_write, ci, trees = await asyncio.gather(
+        _changes(client, repo, pull),
+        _read("The reviews", _reviews(client, repo, pull)),
+        _read("The author's rights", _author_may_write(client, repo, _login(pull))),
+        _read("The commit's CI", read_ci(client, repo, pull, rules)),
+        _read("What was verified before", _verified_trees(client, expected)),
+    )
+    return Facts(
+        pull=await _unmoved(client, repo, _pull_facts(pull)),
+        files=files,
+        commits=commits,
+        reviews=reviews,
+        author_may_write=may_write,
+        ci=ci,
+        verified_trees=trees,
+    )
+
+
+async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
+    try:
+        return await reading
+    except ForgeError as error:
+        return Unread(f"{what} could not be read: {error}.")
+
+
+async def _pull(client: ForgeClient, repo: str, number: int) -> PullRequest | Unread | None:
+    """None only where Forgejo shows the repository and no such pull request in it: a repository
+    that the token cannot see answers 404 as well."""
+    try:
+        return await client.pull(repo, number)
+    except ForgeNotFound:
+        seen = await _read("The repository", client.repo(repo))
+        return seen if isinstance(seen, Unread) else None
+    except ForgeError as error:
+        return Unread(f"The pull request could not be read: {error}.")
+
+
+async def _unmoved(client: ForgeClient, repo: str, seen: PullFacts) -> PullFacts | Unread:
+    """What was seen, if it is still so: else the other facts may be those of another head."""
+    again = await _pull(client, repo, seen.number)
+    if isinstance(again, Unread):
+        return again
+    unmoved = again is not None and _pull_facts(again) == seen
+    return seen if unmoved else Unread("The pull request is changing.", soon=True)
+
+
+def _pull_facts(pull: PullRequest) -> PullFacts:
+    return PullFacts(
+        number=pull.number,
+        state=pull.state,
+        merged=pull.merged,
+        author=_login(pull),
+        title=pull.title,
+        body=pull.body,
+        base=pull.base.ref,
+        head_branch=_head_branch(pull),
+        head_sha=pull.head.sha,
+        head_repo=pull.head.repo.full_name if pull.head.repo else "",
+        draft=pull.draft,
+        merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
+    )
+
+
+def _head_branch(pull: PullRequest) -> str:
+    """Of a deleted branch Forgejo answers `refs/pull/N/head`; the label keeps its name."""
+    gone = pull.head.ref == f"refs/pull/{pull.number}/head"
+    return pull.head.label if gone else pull.head.ref
+
+
+def _login(pull: PullRequest) -> str:
+    return pull.user.login if pull.user else ""
+
+
+async def _changes(
+    client: ForgeClient, repo: str, pull: PullRequest
+) -> tuple[tuple[str, ...] | Unread, tuple[CommitFact, ...] | Unread]:
+    """Files and commits, both of the head that `pull` shows, or neither.
+
+    Forgejo reads the head from the branch, but these from `refs/pull/N/head`, which follows a push
+    about a second later. The commits come first: where they end at the head, the ref has moved,
+    and an empty diff read after them is really empty.
+    """
+    commits = await _read("The commits", _commits(client, repo, pull))
+    if isinstance(commits, Unread):
+        return commits, commits
+    return await _read("The diff", _files(client, repo, pull)), commits
+
+
+def _still_follows(pull: PullRequest) -> bool:
+    """What was merged or closed stays as it is, whatever is pushed to its branch."""
+    return pull.state == "open"
+
+
+async def _files(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[str, ...] | Unread:
+    """Both names of a renamed file: either may be a forbidden path.
+
+    Every file says of which commit it is, so that no push in between can swap some of them.
+    """
+    files = await client.pull_files(repo, pull.number)
+    of_head = all(file.contents_url.endswith(pull.head.sha) for file in files)
+    if not of_head and _still_follows(pull):
+        return not_shown_yet(pull.head.sha)
+    names = [name for file in files for name in (file.filename, file.previous_filename) if name]
+    return tuple(dict.fromkeys(names))
+
+
+async def _commits(
+    client: ForgeClient, repo: str, pull: PullRequest
+) -> tuple[CommitFact, ...] | Unread:
+    """Newest first. A branch without commits of its own stands where it left its base."""
+    commits = await client.pull_commits(repo, pull.number)
+    newest = commits[0].sha if commits else pull.merge_base
+    if newest != pull.head.sha and _still_follows(pull):
+        return not_shown_yet(pull.head.sha)
+    return tuple(
+        CommitFact(sha=one.sha, tree=one.commit.tree.sha, message=one.commit.message)
+        for one in commits
+    )
+
+
+async def _reviews(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[ReviewFact, ...]:
+    """Anybody who can see a pull request may review it: only the word of those who may write
+    counts. Official reviews are by such; where only some of them approve, others' are not."""
+    standing = standing_reviews(await client.reviews(repo, pull.number))
+    doubtful = [one for one in standing if one.state == "REQUEST_CHANGES" and not one.official]
+    writers = await client.writers(repo, map(_reviewer, doubtful))
+    return tuple(
+        ReviewFact(
+            reviewer=_reviewer(review),
+            state=review.state,
+            commit=review.commit_id,
+            stale=review.stale,
+            may_write=writers.may_write(_reviewer(review)) if review in doubtful else True,
+        )
+        for review in standing
+    )
+
+
+def standing_reviews(reviews: Iterable[Review]) -> list[Review]:
+    """Each reviewer's latest word, unless it was dismissed; a comment takes no word back, nor does
+    being asked to look again."""
+    latest: dict[str, Review] = {}
+    for review in sorted(reviews, key=lambda review: review.id):
+        if review.state in _STANDING:
+            latest[_reviewer(review)] = review
+    return [review for review in latest.values() if not review.dismissed]
+
+
+def _reviewer(review: Review) -> str:
+    return review.user.login if review.user else "somebody"
+
+
+async def _author_may_write(client: ForgeClient, repo: str, login: str) -> bool | Unread:
+    if not login:
+        return False  # the account is gone
+    may_write = (await client.writers(repo, [login])).may_write(login)
+    if may_write is None:
+        return Unread(
+            f"Forgejo does not tell whether {login} may write: make the bot an admin of the"
+            " repository, or list `verify.authors`."
+        )
+    return may_write
+
+
+async def _verified_trees(client: ForgeClient, expected: Expectation) -> tuple[str, ...] | Unread:
+    """Those that were not kept when they were verified are read; a commit may be gone since."""
+    trees = [earlier.tree for earlier in expected.verified if earlier.tree]
+    for head in [earlier.head for earlier in expected.verified if not earlier.tree]:
+        try:
+            trees.append((await client.commit(expected.repo, head)).commit.tree.sha)
+        except ForgeNotFound:
+            continue
+    return tuple(trees)
