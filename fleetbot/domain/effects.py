@@ -308,12 +308,12 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.ReceiptRefuted(receipt=receipt):
             comment = ReceiptComment(task=task.id, receipt=receipt)
             return [*_statuses(task, state.receipts[receipt]), comment, show]
-        case ev.ReceiptUnknown(receipt=receipt):
+        case ev.ReceiptUnknown(receipt=receipt, own_head=True):
             return _statuses(task, state.receipts[receipt])
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
             latest = state.receipts.get(task.receipt) if task.receipt else None
             return [show, *_left_pending(task, latest)]
-        case ev.TaskEdited() | ev.TaskMoved():
+        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []

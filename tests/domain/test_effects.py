@@ -323,7 +323,7 @@ def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_non
     forge = [e for e in told if not isinstance(e, fx.Notice)]
     assert {fx.destination(effect) for effect in forge} == {
         "forgejo:task/t1",
-        f"forgejo:commit/t1/{HEAD}",
+        f"forgejo:commit/{HEAD}",
     }
 
 

@@ -348,8 +348,10 @@ async def test_a_receipt_whose_comment_was_posted_is_not_posted_twice(stage: Sta
 
 
 async def test_the_status_of_a_commit_that_does_not_exist_is_given_up(stage: Stage) -> None:
-    await stage.given_filed(head="0" * 40)
+    await stage.given_filed()
+    await stage.verifier.tick()
     stage.forge.fail_next("POST", "/statuses/", 500)
+    stage.forge.fail_next("GET", "/git/commits/", 404)
     await stage.courier.tick()
     assert await stage.courier.next_due() is None
     [why] = await letters(stage)
