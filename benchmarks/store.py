@@ -23,7 +23,8 @@ from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
 from fleetbot.domain.state import task_stream
 from fleetbot.domain.upcasts import SCHEMA
-from fleetbot.store.journal import INSERT_EVENT, upsert
+from fleetbot.store.insert import upsert
+from fleetbot.store.journal import EVENTS
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import GENESIS, Change, link
 from fleetbot.store.sqlite import SqliteStore
@@ -93,11 +94,11 @@ def rows(changes: Iterable[Change]) -> list[tuple[Row, Row]]:
 def raw(path: Path, prepared: Sequence[tuple[Row, Row]]) -> float:
     """Transitions per second of a commit each, `synchronous=FULL`."""
     database = connect(path, "journal_mode = WAL", "synchronous = FULL", "cache_size = -16000")
-    upsert_task = upsert(TASKS.table, TASKS.columns)
+    insert_event, upsert_task = EVENTS.single, upsert(TASKS.table, TASKS.columns).single
     started = time.perf_counter()
     for event, task in prepared:
         database.execute("BEGIN IMMEDIATE")
-        database.execute(INSERT_EVENT, event)
+        database.execute(insert_event, event)
         database.execute(upsert_task, task)
         database.execute("COMMIT")
     elapsed = time.perf_counter() - started

@@ -29,12 +29,15 @@ from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
+from fleetbot.services.gate import Gate
 from fleetbot.services.health import ForgeProbe, HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
+from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
@@ -76,35 +79,39 @@ class Runtime:
         self._wakeups = Wakeups(fleet)
         self._timers = Timers(fleet, self._dispatcher)
         self._probe = ForgeProbe(self._forge, settings.forge.repositories, self._log)
+        self._repositories = Repositories(fleet, self._forge, settings.forge.repositories)
+        self._issues = Issues(
+            fleet,
+            self._forge,
+            settings.labels,
+            self._repositories,
+            lambda: TaskId(_new("task")),
+        )
         self._verifier = Verifier(
             fleet,
             self._forge,
             settings.rules,
+            self._issues.follow,
             on_poke=partial(self._wake, "verify"),
-        )
-        issues = Issues(
-            fleet,
-            self._forge,
-            settings.labels,
-            settings.forge.repositories,
-            lambda: TaskId(_new("task")),
         )
         self._intake = Intake(
             fleet,
             self._forge,
             self._verifier,
-            issues,
+            self._issues,
+            self._repositories,
             on_arrival=partial(self._wake, "intake"),
         )
         self._reconciler = Reconciler(
             fleet,
             self._forge,
-            issues,
+            self._issues,
             Repairs(fleet, self._forge, settings.labels, settings.forge.logins),
-            settings.forge.repositories,
+            self._repositories,
         )
         self._dead_letters = DeadLetters(fleet)
-        self._tasks = Tasks(fleet, issues, settings.forge.repositories)
+        new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
+        self._tasks = Tasks(fleet, new_tasks, self._repositories)
         self._build_chat(store)
         self._build_web(store)
 
@@ -142,6 +149,7 @@ class Runtime:
             self._wakeups,
             lambda: ReceiptId(_new("receipt")),
             self._threads.note,
+            Gate(self.fleet, self._repositories, self._issues).admits,
         )
         self._web = WebApi(
             Parts(
@@ -154,7 +162,7 @@ class Runtime:
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 webhook_secret=settings.forge.webhook_secret,
-                health=HealthReport(self.fleet, self._probe, __version__).check,
+                health=HealthReport(self.fleet, self._probe, self._repositories, __version__).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 version=__version__,
             )
@@ -188,7 +196,7 @@ class Runtime:
 
     async def _take_in(self) -> float | None:
         await self._intake.tick()
-        return _seconds_until(self._intake.next_due())
+        return _seconds_until(await self._intake.next_due())
 
     # life
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from fleetbot.chat.render import advice, reason_text, what_next
 from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, say
 from fleetbot.chat.wording import ago, count, until
-from fleetbot.domain.dispatch import entry_of
 from fleetbot.domain.model import (
     Agent,
     AgentStatus,
@@ -102,18 +101,10 @@ def resting(state: FleetState, now: int) -> Rich | None:
 
 def _queueing(state: FleetState, task: Task, free: Sequence[Agent]) -> list[Part]:
     names = ", ".join(agent.name for agent in _by_name(free)[:5])
-    ahead = _ahead(state, task, free)
+    ahead = state.queue.ahead(task, free)
     if ahead:
         return [f"{count(ahead, 'task')} before it; next for {names}."]
     return [f"Nothing: {names} can take it at the next claim."]
-
-
-def _ahead(state: FleetState, task: Task, free: Sequence[Agent]) -> int:
-    """How many waiting tasks the free agents would take first."""
-    own = entry_of(task)
-    waiting = (t for t in state.tasks.values() if t.state is TaskState.CREATED)
-    before = (t for t in waiting if not t.not_before and entry_of(t) < own)
-    return sum(any(not _unable(t, agent) for agent in free) for t in before)
 
 
 def _nobody(state: FleetState, task: Task) -> list[Part]:

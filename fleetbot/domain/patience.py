@@ -32,6 +32,9 @@ class Patience(NamedTuple):
         return tries >= self.give_up or waited_ms >= self.lasts_ms
 
 
+WITH_DELIVERY = Patience(2 * _SECOND, 5 * _MINUTE, give_up=300)  # a day, of a webhook's
+
+
 def share(salt: str) -> float:
     """A number from 0 to 1 that is the same for the same `salt`."""
     return hashlib.sha256(salt.encode()).digest()[0] / 255

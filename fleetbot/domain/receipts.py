@@ -49,6 +49,7 @@ class PullFacts(Value, frozen=True):
     head_branch: str
     head_sha: str
     head_repo: str
+    head_repo_id: int = 0
     draft: bool = False
     merged_at: int | None = None
 
@@ -101,6 +102,7 @@ class Expectation(Value, frozen=True):
     """What the task's run was given: a receipt must fit it. `not_before` is when the task's first
     run began, in epoch milliseconds.
 
+    `repo_id` is 0 where only the name is known; `former`: names that the repository had before.
     `verified`: what held of earlier receipts; who asks for the task again wants more.
     """
 
@@ -110,6 +112,8 @@ class Expectation(Value, frozen=True):
     base: str
     branch: str
     not_before: int
+    repo_id: int = 0
+    former: tuple[str, ...] = ()
     verified: tuple[Earlier, ...] = ()
 
 
@@ -194,6 +198,9 @@ def _is_own_head(receipt: Receipt, expected: Expectation, pull: PullFacts, facts
 
 
 def _is_of_repo(expected: Expectation, pull: PullFacts) -> bool:
+    """By id, since names change while an agent works; one that is gone has none."""
+    if expected.repo_id:
+        return pull.head_repo_id == expected.repo_id
     return pull.head_repo.lower() == expected.repo.lower()
 
 
@@ -230,14 +237,18 @@ def _is_new(expected: Expectation, pull: PullFacts, rules: Rules) -> Iterator[st
 
 
 def names_issue(text: str, expected: Expectation) -> bool:
-    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address.
+    """Whether the text refers to the issue: `#12`, `owner/name#12` or its address, be it by a name
+    that the repository had before.
 
     Not to another's: `my-owner/name#12` and the colour `#12ab34` name something else.
     """
-    number = rf"(?<![\w/.&-])(?:{re.escape(expected.repo)})?#{expected.issue}(?!\w)"
-    address = rf"{re.escape(expected.issue_url)}(?!\w)"
-    found = re.search(number, text, re.IGNORECASE)
-    return bool(found or (expected.issue_url and re.search(address, text)))
+    names = "|".join(re.escape(name) for name in (expected.repo, *expected.former))
+    number = rf"(?<![\w/.&-])(?:{names})?#{expected.issue}(?!\w)"
+    if re.search(number, text, re.IGNORECASE):
+        return True
+    root = expected.issue_url.removesuffix(f"{expected.repo}/issues/{expected.issue}")
+    address = rf"{re.escape(root)}(?:{names})/issues/{expected.issue}(?!\w)"
+    return bool(expected.issue_url and re.search(address, text, re.IGNORECASE))
 
 
 def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
 from fleetbot.domain import fold
 from fleetbot.domain.budget import day_of, most
-from fleetbot.domain.dispatch import ReadyQueue
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.model import (
@@ -27,6 +26,7 @@ from fleetbot.domain.model import (
     add_usage,
     sum_usage,
 )
+from fleetbot.domain.queue import ReadyQueue
 from fleetbot.domain.reasons import ReasonCode
 
 FLEET_STREAM = "fleet"
@@ -85,6 +85,8 @@ class FleetState:
         self.paused_until = 0
         self._fleet_version = 0
         self._spent = (0, Usage())  # by runs that ended on the day of this number
+        self._runs_of: dict[TaskId, dict[RunId, None]] = {}
+        self._receipts_of: dict[TaskId, dict[ReceiptId, None]] = {}
         self._live: dict[AgentName, dict[RunId, None]] = {}
         self._in_repo: dict[int | str, int] = {}
         self._changed = Changed()
@@ -189,11 +191,11 @@ class FleetState:
         for agent in agents:
             self.agents[agent.name] = agent
         for receipt in receipts:
-            self.receipts[receipt.receipt.id] = receipt
+            self._keep_receipt(receipt)
         for task in tasks:
             self._keep_task(task)
         for run in runs:
-            self.runs[run.id] = run
+            self._keep_run(run)
             if run.state is not RunState.ENDED:
                 self._occupy(run)
 
@@ -203,15 +205,15 @@ class FleetState:
             self._apply_fleet(line)
         self._spent = (day_of(now), spent)
 
-    def forget(self, tasks: Collection[TaskId]) -> None:
+    def forget(self, tasks: Iterable[TaskId]) -> None:
         """Let go of closed tasks; the store keeps them."""
         for task in tasks:
             old = self.tasks.pop(task)
             self._unlist(old)
-        for run in [r for r in self.runs.values() if r.task in tasks]:
-            del self.runs[run.id]
-        for receipt in [r for r in self.receipts.values() if r.task in tasks]:
-            del self.receipts[receipt.receipt.id]
+            for run in self._runs_of.pop(task, ()):
+                del self.runs[run]
+            for receipt in self._receipts_of.pop(task, ()):
+                del self.receipts[receipt]
 
     # the fold
 
@@ -260,8 +262,7 @@ class FleetState:
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id
-        if task.is_ready:
-            self.queue.push(task, task.updated_at)
+        self.queue.keep(task, task.updated_at)
 
     def _unlist(self, task: Task) -> None:
         if self.by_issue.get((task.place, task.issue)) == task.id:
@@ -380,10 +381,12 @@ class FleetState:
 
     def _keep_run(self, run: Run) -> None:
         self.runs[run.id] = run
+        self._runs_of.setdefault(run.task, {})[run.id] = None
         self._changed.runs[run.id] = None
 
     def _keep_receipt(self, filed: FiledReceipt) -> None:
         self.receipts[filed.receipt.id] = filed
+        self._receipts_of.setdefault(filed.task, {})[filed.receipt.id] = None
         self._changed.receipts[filed.receipt.id] = None
 
     def _end(self, run_id: RunId, at: int, usage: Usage = _NOTHING, **fields: object) -> None:

@@ -114,6 +114,10 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
         """Its ``full_name`` differs from ``repo`` where the repository was renamed."""
         return await self._http.get(Repository, repo_path(repo))
 
+    async def repo_by_id(self, repo_id: int) -> Repository:
+        """The repository, whatever it is called by now."""
+        return await self._http.get(Repository, path_of("/repositories/{}", repo_id))
+
     # -- hooks
 
     async def hooks(self, repo: str) -> list[Hook]:

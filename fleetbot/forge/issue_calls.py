@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from fleetbot.forge.models import Comment, Issue
-from fleetbot.forge.transport import Calls, path_of, repo_path
+from fleetbot.forge.models import Comment, Issue, TimelineEntry
+from fleetbot.forge.transport import Calls, Page, path_of, repo_path
 
 State = Literal["open", "closed"]
 _MARKER_KEY = re.compile(r"[A-Za-z0-9._:/#-]{1,200}")
@@ -79,6 +79,16 @@ class IssueCalls(Calls):
         )
         return [issue async for issue in found]
 
+    async def changed_issues(self, repo: str, since: datetime, page: int = 1) -> Page[Issue]:
+        """Issues of any state updated at or after ``since``, the longest ago first, by pages."""
+        params = {
+            "state": "all",
+            "type": "issues",
+            "since": since.isoformat(),
+            "sort": "leastupdate",
+        }
+        return await self._http.page(Issue, repo_path(repo) + "/issues", params, page)
+
     async def issue(self, repo: str, number: int) -> Issue:
         return await self._http.get(Issue, repo_path(repo) + path_of("/issues/{}", number))
 
@@ -128,6 +138,18 @@ class IssueCalls(Calls):
         """The issues this one depends on, open and closed."""
         path = repo_path(repo) + path_of("/issues/{}/dependencies", number)
         return [issue async for issue in self._http.pages(Issue, path)]
+
+    async def timeline(
+        self, repo: str, number: int, *, since: datetime | None = None
+    ) -> list[TimelineEntry]:
+        """What happened to an issue, oldest first, ``since`` inclusive.
+
+        The total that Forgejo names here is that of the page.
+        """
+        path = repo_path(repo) + path_of("/issues/{}/timeline", number)
+        params = {"since": since.isoformat() if since else None}
+        pages = self._http.pages(TimelineEntry, path, params, to_the_end=True)
+        return [entry async for entry in pages]
 
     # -- comments
 

@@ -59,6 +59,7 @@ class Repository(Object, frozen=True):
     private: bool = False
     empty: bool = False
     archived: bool = False
+    has_issues: bool = True
     has_actions: bool = True
 
 
@@ -115,6 +116,15 @@ class Comment(Object, frozen=True):
     pull_request_url: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+class TimelineEntry(Object, frozen=True):
+    """Something that happened to an issue; ``type``: close, reopen, label, comment, …"""
+
+    id: int
+    type: str = ""
+    user: User | None = None
+    created_at: datetime | None = None
 
 
 class PullBranch(Object, frozen=True):

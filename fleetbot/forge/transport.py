@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
@@ -42,6 +42,13 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Page(NamedTuple, Generic[T]):
+    """``total``: of all pages together, where the server names it."""
+
+    items: list[T]
+    total: int | None
 
 
 def path_of(template: str, *parts: str | int) -> str:
@@ -100,23 +107,36 @@ class Transport:
         return _convert(_json(answer, method, path), kind, method, path)
 
     async def pages(
-        self, kind: type[T], path: str, params: Params | None = None
+        self,
+        kind: type[T],
+        path: str,
+        params: Params | None = None,
+        *,
+        to_the_end: bool = False,
     ) -> AsyncIterator[T]:
         """Every element of a paged list.
 
         A page may be shorter than asked for (the server's own cap), so the end is the total the
-        server names, or an empty page.
+        server names, or an empty page; only that where the total is not to be believed.
         """
-        page, seen = 1, 0
+        number, seen = 1, 0
         while True:
-            wanted = {**(params or {}), "page": page, "limit": PAGE_SIZE}
-            answer = await self.send("GET", path, params=wanted)
-            items = _convert(_json(answer, "GET", path), list[Any], "GET", path)
-            for item in items:
-                yield _convert(item, kind, "GET", path)
-            page, seen = page + 1, seen + len(items)
-            if not items or seen >= _total(answer, default=seen + 1):
+            page = await self.page(kind, path, params, number)
+            for item in page.items:
+                yield item
+            number, seen = number + 1, seen + len(page.items)
+            is_all = page.total is not None and seen >= page.total and not to_the_end
+            if not page.items or is_all:
                 return
+
+    async def page(
+        self, kind: type[T], path: str, params: Params | None = None, number: int = 1
+    ) -> Page[T]:
+        """One page of a list, from 1."""
+        wanted = {**(params or {}), "page": number, "limit": PAGE_SIZE}
+        answer = await self.send("GET", path, params=wanted)
+        items = _convert(_json(answer, "GET", path), list[Any], "GET", path)
+        return Page([_convert(item, kind, "GET", path) for item in items], _total(answer))
 
     async def send(
         self,
@@ -239,9 +259,9 @@ def _word(value: str | int | bool | None) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _total(answer: Answer, default: int) -> int:
+def _total(answer: Answer) -> int | None:
     given = answer.headers.get("X-Total-Count", "")
-    return int(given) if given.isdecimal() else default
+    return int(given) if given.isdecimal() else None
 
 
 def _message(body: bytes) -> str:

@@ -93,6 +93,7 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         head_branch=_head_branch(pull),
         head_sha=pull.head.sha,
         head_repo=pull.head.repo.full_name if pull.head.repo else "",
+        head_repo_id=pull.head.repo_id,
         draft=pull.draft,
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 
 import msgspec
@@ -13,6 +15,7 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
+from fleetbot.domain.errors import FleetError
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
@@ -83,8 +86,11 @@ class Fleet:
         self._stale = True
         self._retired = False
         self._loading = asyncio.Lock()
-        self._closed: dict[TaskId, None] = {}
-        self._landings: set[asyncio.Task[None]] = set()
+        self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
+        self._landed = 0  # the last event that is known to be on disk
+        self._closed: dict[
+            TaskId, int
+        ] = {}  # with the last event when it was called back or closed
 
     @property
     def ready(self) -> bool:
@@ -130,17 +136,23 @@ class Fleet:
             state.adopt_fleet(snapshot.fleet, now, today.usage)
             state.queue.ripen(state.tasks, now)
             self.state, self._closed, self._stale = state, {}, False
+            self._last, self._landed = None, state.seq
             self.renew()
         self._tell(())
 
     async def close(self) -> None:
         """Let what was submitted land, then take no more: another fleet may be the authority."""
         self._retired = self._stale = True
-        await self.settled()
+        with suppress(StoreUnavailable):
+            await self.durable()
 
-    async def settled(self) -> None:
-        """Wait for all that was submitted to be on disk, or refused."""
-        await asyncio.gather(*self._landings, return_exceptions=True)
+    async def durable(self) -> None:
+        """Wait until all that memory knows by now is on disk.
+
+        Raises `StoreUnavailable` if it never will be.
+        """
+        if self._last:
+            await asyncio.shield(self._last)
 
     def renew(self) -> None:
         """Take every agent and run as heard just now: time we slept through is nobody's silence."""
@@ -155,9 +167,14 @@ class Fleet:
 
         Raises `FleetError` if the command cannot be carried out, `StoreUnavailable` if the disk
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
+        Where nothing needs to be done, or it cannot be, what that was seen from is on disk, too.
         """
         await self.start()
-        landing = self.submit(command, context, beside)
+        try:
+            landing = self.submit(command, context, beside)
+        except FleetError:
+            await self.durable()
+            raise
         await asyncio.shield(landing.durable)
         return landing.lines
 
@@ -175,12 +192,18 @@ class Fleet:
         except Exception:
             self._stale = True  # memory may hold a part of it
             raise
-        if change == _NOTHING:
-            return Landing(lines, _done())
-        landing = asyncio.ensure_future(self._land(change, lines))
-        self._landings.add(landing)
-        landing.add_done_callback(self._landings.discard)
-        return Landing(lines, landing)
+        if change != _NOTHING:
+            self._last = self.store.submit(change)
+            self._last.add_done_callback(partial(self._on_landing, self.state.seq, change))
+        return Landing(lines, self._last or _done())
+
+    def _on_landing(self, seq: int, change: Change, landing: asyncio.Future[None]) -> None:
+        if landing.exception() is None:
+            self._landed = seq
+            if change.outbox:
+                self.call_couriers()
+            if change.events:
+                self._tell(change.events)
 
     def _apply(
         self, drafts: Drafts, context: Context, beside: Beside, now: int
@@ -202,7 +225,7 @@ class Fleet:
             follows = after.event if after and after.stream == draft.stream else None
             outbox += self._entries(line, fx.effects(line, self.state, follows))
             lines.append(line)
-        self._note_closed(changed.tasks)
+        self._note_closed(changed.tasks, self.state.seq)
         arrivals = (beside.arrival,) if beside.arrival and lines else ()
         change = Change(
             events=tuple(lines),
@@ -236,13 +259,6 @@ class Fleet:
                     due_at=line.at,
                     seq=line.seq,
                 )
-
-    async def _land(self, change: Change, lines: tuple[Recorded, ...]) -> None:
-        await self.store.append(change)
-        if change.outbox:
-            self.call_couriers()
-        if lines:
-            self._tell(lines)
 
     def _tell(self, lines: Sequence[Recorded]) -> None:
         for listener in self._listeners:
@@ -307,24 +323,29 @@ class Fleet:
         receipts = await self.store.receipts_of(stored.id)
         if stored.id not in self.state.tasks:
             self.state.adopt([stored], runs, (), receipts)
-            self._note_closed([stored.id])
+            self._note_closed([stored.id], self._landed)
         return self.state.tasks[stored.id]
 
-    def _note_closed(self, tasks: Iterable[TaskId]) -> None:
+    def _note_closed(self, tasks: Iterable[TaskId], seq: int) -> None:
         for task in tasks:
             if self.state.tasks[task].state in CLOSED:
-                self._closed[task] = None
+                self._closed[task] = seq
             else:
                 self._closed.pop(task, None)
 
     def forget_closed(self, before: int) -> None:
-        """Let go of closed tasks that nothing has happened to since `before` (epoch ms)."""
-        if self._landings:
-            return  # their last lines may not be on disk yet
-        old = {task for task in self._closed if self.state.tasks[task].updated_at < before}
-        if old:
-            self.state.forget(old)
-            self._closed = {task: None for task in self._closed if task not in old}
+        """Let go of closed tasks that nothing has happened to since `before` (epoch ms).
+
+        Not of those whose last lines may not be on disk yet.
+        """
+        old = [
+            task
+            for task, seq in self._closed.items()
+            if seq <= self._landed and self.state.tasks[task].updated_at < before
+        ]
+        self.state.forget(old)
+        for task in old:
+            del self._closed[task]
 
 
 _NOTHING = Change()

@@ -11,6 +11,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.dead_letters import COUNTED
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.repositories import Repositories
 from fleetbot.store.records import QueueTrouble
 
 _SHOWN = 5
@@ -56,9 +57,12 @@ class ForgeProbe:
 
 
 class HealthReport:
-    def __init__(self, fleet: Fleet, probe: ForgeProbe, version: str) -> None:
+    def __init__(
+        self, fleet: Fleet, probe: ForgeProbe, repositories: Repositories, version: str
+    ) -> None:
         self._fleet = fleet
         self._probe = probe
+        self._repositories = repositories
         self._version = version
 
     async def check(self) -> wire.Health:
@@ -70,6 +74,7 @@ class HealthReport:
             "outbox": await self._troubles("forgejo"),
             "rooms": await self._troubles("matrix"),
             "dead_letters": await self._dead_letters(),
+            "repositories": self._repositories.problem() or "ok",
         }
         well = set(checks.values()) == {"ok"}
         return wire.Health(

@@ -4,46 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from fleetbot.domain.patience import Patience
+from fleetbot.domain.model import same_name
+from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.models import User
 from fleetbot.forge.payloads import (
     Delivery,
     IssueEvent,
     MalformedDelivery,
     PullRequestEvent,
+    RepositoryEvent,
     parse_delivery,
 )
 from fleetbot.services.fleet import Beside, Context, Fleet
-from fleetbot.services.issues import Issues, Subject
+from fleetbot.services.issues import Issues
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.verification import Verifier
 from fleetbot.store.interface import StoreUnavailable
-from fleetbot.store.records import Arrival, Change, Handled
+from fleetbot.store.records import Arrival, Change, Handled, PutOff
 
 log = logging.getLogger("fleetbot.intake")
 
 _KIND = "webhook"
-_LOOK = 1000  # arrivals read at once; those that wait for Forgejo must not hide the others
-_AT_ONCE = 4
-_PATIENCE = Patience(2_000, 300_000)
+_LOOK = 500  # arrivals read at once
+_AT_ONCE = 8
+_PATIENCE = 1.0  # seconds after which a tick reads again what is due, while somebody is slow
+
+
+_Event = IssueEvent | PullRequestEvent | RepositoryEvent
 
 
 class _Seen(NamedTuple):
-    """A delivery about an issue."""
+    """A delivery that may have consequences."""
 
-    key: str
-    event: IssueEvent
-
-
-class _Hold(NamedTuple):
-    attempts: int
-    until: int
+    arrival: Arrival
+    event: _Event
 
 
 class Intake:
@@ -58,6 +58,7 @@ class Intake:
         client: ForgeClient,
         verifier: Verifier,
         issues: Issues,
+        repositories: Repositories,
         *,
         on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
@@ -65,9 +66,11 @@ class Intake:
         self._client = client
         self._verifier = verifier
         self._issues = issues
+        self._repositories = repositories
         self._on_arrival = on_arrival
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._held: dict[str, _Hold] = {}
+        self._busy: set[str] = set()  # keys of deliveries that somebody acts on
+        self._news = asyncio.Event()
 
     # -- webhooks come in
 
@@ -77,7 +80,7 @@ class Intake:
         Of an event without consequences only the id is kept.
         """
         key = f"delivery:{delivery.id}"
-        matters = isinstance(delivery.payload, IssueEvent | PullRequestEvent)
+        matters = isinstance(delivery.payload, IssueEvent | PullRequestEvent | RepositoryEvent)
         arrival = Arrival(
             key=key,
             kind=_KIND,
@@ -88,106 +91,160 @@ class Intake:
         await self._fleet.start()  # Forgejo tells of it once: a store that failed is mended first
         new = await self._fleet.store.keep(arrival)
         if new:
+            self._news.set()
             self._on_arrival()
         return new
 
     async def tick(self) -> None:
-        """Act on what came in. What Forgejo cannot be asked about now stays, and is tried again;
-        raises `StoreUnavailable` only."""
+        """Act on what is due, until nothing is; what comes in meanwhile waits for nobody slow.
+
+        What Forgejo cannot be asked about now is tried again later. Raises `StoreUnavailable` only.
+        """
         await self._fleet.start()
-        now = self._fleet.clock()
-        arrivals = await self._fleet.store.arrivals_due(_KIND, now, _LOOK)
-        self._held = {a.key: self._held[a.key] for a in arrivals if a.key in self._held}
-        batches: dict[Subject, list[_Seen]] = {}
-        for arrival in arrivals:
-            hold = self._held.get(arrival.key)
-            if hold is None or hold.until <= now:
-                await self._sort(arrival, batches)
-        looks = [self._handle(subject, seen) for subject, seen in batches.items()]
-        for outcome in await asyncio.gather(*looks, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
-
-    def next_due(self) -> int | None:
-        """When a delivery that waits for Forgejo is tried again (epoch ms), None if none does."""
-        return min((hold.until for hold in self._held.values()), default=None)
-
-    async def _sort(self, arrival: Arrival, batches: dict[Subject, list[_Seen]]) -> None:
-        """Put a delivery into the batch of its issue; one without effect is done with at once."""
+        looks: dict[asyncio.Task[None], tuple[str, ...]] = {}
         try:
-            event = _event_of(arrival)
-            if isinstance(event, IssueEvent):
-                subject = await self._subject(event)
-                if subject is not None:
-                    batches.setdefault(subject, []).append(_Seen(arrival.key, event))
+            while True:
+                self._news.clear()
+                for seen in await self._batches():
+                    keys = tuple(one.arrival.key for one in seen)
+                    looks[asyncio.create_task(self._handle(seen))] = keys
+                    self._busy.update(keys)
+                if not looks:
                     return
-            elif isinstance(event, PullRequestEvent):
-                self._verifier.poke(event.repository.full_name, event.pull_request.number)
-        except MalformedDelivery as error:
-            log.warning("%s cannot be understood: %s", arrival.key, error)
-            await self._settle([arrival.key], str(error))
-        except forge.ForgeError as error:
-            self._hold([arrival.key], error)
-        else:
-            await self._settle([arrival.key])
+                for look in await self._some_of(looks):
+                    self._busy.difference_update(looks.pop(look))
+                    look.result()
+        finally:
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+            for keys in looks.values():
+                self._busy.difference_update(keys)
 
-    async def _subject(self, event: IssueEvent) -> Subject | None:
-        """The issue to look at; None for another repository, and for our own doing."""
-        repo = self._issues.listed(event.repository.full_name)
-        if repo is None or await self._is_bot(event.sender):
-            return None
-        return Subject(repo, event.issue.number)
+    async def _some_of(self, looks: Collection[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+        """Wait for one of them, for news, or a moment; answers those that are through."""
+        news = asyncio.create_task(self._news.wait())
+        try:
+            await asyncio.wait(
+                {*looks, news}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            news.cancel()
+        return [look for look in looks if look.done()]
 
-    async def _is_bot(self, user: User | None) -> bool:
-        return user is not None and user.login.lower() == (await self._client.login()).lower()
+    async def next_due(self) -> int | None:
+        """When a delivery is to be tried (epoch ms; may be past), None if none waits."""
+        return await self._fleet.store.next_arrival(_KIND)
 
-    async def _handle(self, subject: Subject, seen: Sequence[_Seen]) -> None:
+    async def _batches(self) -> list[list[_Seen]]:
+        """What is due and nobody acts on yet, together where one look serves all."""
+        due = await self._fleet.store.arrivals_due(_KIND, self._fleet.clock(), _LOOK)
+        batches: dict[tuple[object, ...], list[_Seen]] = {}
+        for arrival in due:
+            if arrival.key in self._busy:
+                continue
+            try:
+                event = _event_of(arrival)
+            except MalformedDelivery as error:
+                log.warning("%s cannot be understood: %s", arrival.key, error)
+                await self._settle([arrival], str(error))
+            else:
+                batches.setdefault(_matter(event), []).append(_Seen(arrival, event))
+        return list(batches.values())
+
+    async def _handle(self, seen: Sequence[_Seen]) -> None:
         """One look for all deliveries about an issue: what counts is what Forgejo shows now."""
-        keys = [key for key, _ in seen]
-        last = seen[-1]
-        context = Context(
-            actor=f"forgejo:{last.event.sender.login if last.event.sender else 'somebody'}",
-            cause=last.key,
-        )
-        reopened = any(event.action == "reopened" for _, event in seen)
-        beside = Beside(handled=tuple(Handled(key=key) for key in keys))
+        arrivals = [one.arrival for one in seen]
         try:
             async with self._slots:
-                await self._issues.look(*subject, context, beside, reopened=reopened)
+                await self._act_on(seen)
         except StoreUnavailable:
             raise
         except forge.ForgeError as error:
-            self._hold(keys, error)
+            await self._put_off(arrivals, error)
         except Exception as error:
             # A bug must not come back for ever; reconciliation looks at the issue again.
-            log.exception("%s#%d could not be dealt with", *subject)
-            await self._settle(keys, type(error).__name__)
+            log.exception("%s could not be dealt with", arrivals[-1].key)
+            await self._settle(arrivals, type(error).__name__)
         else:
-            await self._settle(keys)
+            await self._settle(arrivals)
 
-    def _hold(self, keys: Sequence[str], error: forge.ForgeError) -> None:
-        for key in keys:
-            attempts = self._held[key].attempts + 1 if key in self._held else 0
-            wait = _PATIENCE.wait(attempts, key)
-            if isinstance(error, forge.ForgeUnavailable) and error.retry_after is not None:
-                wait = max(wait, int(error.retry_after * 1000))
-            self._held[key] = _Hold(attempts, self._fleet.clock() + wait)
-            level = logging.WARNING if attempts == 0 else logging.DEBUG
-            log.log(level, "%s waits %.1f s: %s", key, wait / 1000, error)
+    async def _act_on(self, seen: Sequence[_Seen]) -> None:
+        last = seen[-1]
+        if not await self._matters(seen):
+            return
+        repo = await self._repositories.heard(last.event.repository)
+        match last.event:
+            case IssueEvent(issue=issue, sender=sender) if repo:
+                actor = f"forgejo:{sender.login if sender else 'somebody'}"
+                context = Context(actor=actor, cause=last.arrival.key)
+                beside = Beside(handled=tuple(Handled(key=one.arrival.key) for one in seen))
+                await self._issues.look(repo.id, issue.number, context, beside)
+            case PullRequestEvent(pull_request=pull) if repo:
+                self._verifier.poke(repo.name, pull.number)
 
-    async def _settle(self, keys: Sequence[str], error: str = "") -> None:
-        for key in keys:
-            self._held.pop(key, None)
+    async def _matters(self, seen: Sequence[_Seen]) -> bool:
+        """Whether any of it is not our own doing."""
+        if not isinstance(seen[-1].event, IssueEvent):
+            return True
+        bot = await self._client.login()
+        senders = (one.event.sender for one in seen)
+        return any(sender is None or not same_name(sender.login, bot) for sender in senders)
+
+    # -- what becomes of deliveries
+
+    async def _put_off(self, arrivals: Sequence[Arrival], error: forge.ForgeError) -> None:
+        """Until later, or for good: reconciliation comes back to what Forgejo does not show now."""
+        given_up = [one for one in arrivals if _is_hopeless(one, error)]
+        if given_up:
+            keys = ", ".join(arrival.key for arrival in given_up)
+            log.warning("%s: left to reconciliation: %s", keys, error)
+            await self._settle(given_up, str(error))
+        waits = tuple(self._put_off_one(a, error) for a in arrivals if a not in given_up)
+        if waits:
+            await self._fleet.store.append(Change(put_off=waits))
+
+    def _put_off_one(self, arrival: Arrival, error: forge.ForgeError) -> PutOff:
+        wait = WITH_DELIVERY.wait(arrival.tries, arrival.key)
+        if isinstance(error, forge.ForgeUnavailable) and error.retry_after is not None:
+            wait = max(wait, min(int(error.retry_after * 1000), WITH_DELIVERY.cap_ms))
+        level = logging.WARNING if arrival.tries == 0 else logging.DEBUG
+        log.log(level, "%s waits %.1f s: %s", arrival.key, wait / 1000, error)
+        due_at = self._fleet.clock() + wait
+        return PutOff(key=arrival.key, due_at=due_at, tries=arrival.tries + 1)
+
+    async def _settle(self, arrivals: Iterable[Arrival], error: str = "") -> None:
         answer = msgspec.json.encode({"error": error}) if error else None
-        handled = tuple(Handled(key=key, answer=answer) for key in keys)
+        handled = tuple(Handled(key=arrival.key, answer=answer) for arrival in arrivals)
         if handled:
             await self._fleet.store.append(Change(handled=handled))
 
 
-def _event_of(arrival: Arrival) -> object:
+def _is_hopeless(arrival: Arrival, error: forge.ForgeError) -> bool:
+    """The repository is not shown to us, or it has been tried for long enough."""
+    unseen = isinstance(error, forge.ForgeNotFound | forge.ForgeForbidden)
+    return unseen or WITH_DELIVERY.is_over(arrival.tries)
+
+
+def _matter(event: _Event) -> tuple[object, ...]:
+    """What it is about."""
+    repo = event.repository.id or event.repository.full_name.lower()
+    match event:
+        case IssueEvent(issue=issue):
+            return repo, "issue", issue.number
+        case PullRequestEvent(pull_request=pull):
+            return repo, "pull", pull.number
+        case _:
+            return repo, "repository"
+
+
+def _event_of(arrival: Arrival) -> _Event:
     """The event of a kept delivery. Raises `MalformedDelivery`."""
     headers = {
         "X-Forgejo-Delivery": arrival.key.removeprefix("delivery:"),
         "X-Forgejo-Event-Type": arrival.meta,
     }
-    return parse_delivery(headers, arrival.body or b"").payload
+    event = parse_delivery(headers, arrival.body or b"").payload
+    if not isinstance(event, _Event):
+        raise MalformedDelivery("X-Forgejo-Event-Type", "is none that was kept to be acted on")
+    return event

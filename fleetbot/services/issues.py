@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -15,44 +15,52 @@ from fleetbot.domain.commands import (
     Command,
     CreateTask,
     EditTask,
+    MoveTasks,
     RetryTask,
+    SetBase,
 )
-from fleetbot.domain.errors import Conflict, Invalid, NotFound
-from fleetbot.domain.lookup import able_agent, the_agent
+from fleetbot.domain.errors import Conflict
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentName,
+    Repo,
     Task,
     TaskId,
     TaskState,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.repositories import is_astray
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.models import Issue
+from fleetbot.forge.models import Issue, TimelineEntry
+from fleetbot.services.bases import base_of
 from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
-from fleetbot.services.labels import (
-    LabelMaps,
-    still_wants_fleet,
-    traits_of,
-    trigger_label,
-    wants_fleet,
-)
+from fleetbot.services.labels import LabelMaps, still_wants_fleet, traits_of, wants_fleet
+from fleetbot.services.repositories import Repositories
 
 log = logging.getLogger("fleetbot.issues")
 
+DELETED = "deleted"  # a state that Forgejo has no word for
 _PASSING = (ReasonCode.ISSUE_CLOSED, ReasonCode.TRIGGER_REMOVED)
 _CLOCKS_DIFFER = timedelta(minutes=2)  # Forgejo's and ours
+_JUDGED = Context(actor="verifier", cause="receipt")
+_REMEMBERED = 10_000
+_SETTLED = 60  # seconds after which nothing more happens at the moment of an issue's last change
 
 
 def next_command(
-    task: Task, issue: Issue, maps: LabelMaps, bot: str, reopened: bool
+    task: Task, issue: Issue, maps: LabelMaps, bot: str, reopened_at: int = 0
 ) -> Command | None:
-    """What the issue, as Forgejo shows it, asks of its task; None where they agree. Pure."""
+    """What the issue, as Forgejo shows it, asks of its task; None where they agree. Pure.
+
+    `reopened_at`: when it was last reopened since the task ended (epoch ms), 0 if it was not.
+    """
     wanted = still_wants_fleet(issue, task, maps, bot)
     is_open = issue.state == "open"
     if task.state in OPEN_STATES:
         if not is_open:
+            if issue.state == DELETED:
+                return CancelTask(task.id, ReasonCode.ISSUE_DELETED)
             waits = task.closing is ReasonCode.ISSUE_CLOSED
             return None if waits else CancelTask(task.id, ReasonCode.ISSUE_CLOSED)
         if not wanted:
@@ -61,26 +69,49 @@ def next_command(
             return CloseTask(task.id, None)
         traits = traits_of(issue, maps)
         return EditTask(task.id, traits) if traits != task.traits else None
-    was_passing = task.state is TaskState.CANCELLED and task.reason in _PASSING
-    if is_open and wanted and (reopened or was_passing):
-        return RetryTask(task.id, ReasonCode.ISSUE_REOPENED)
+    if is_open and wanted and (reopened_at or _is_passing(task)):
+        return RetryTask(task.id, ReasonCode.ISSUE_REOPENED, reopened_at)
     return None
 
 
+def _is_passing(task: Task) -> bool:
+    return task.state is TaskState.CANCELLED and task.reason in _PASSING
+
+
+def reopened_since(task: Task, timeline: Iterable[TimelineEntry]) -> int:
+    """When the issue was last reopened since its task ended (epoch ms); 0 if it was not.
+
+    What made the task begin anew once does not do so again. Forgejo tells whole seconds.
+    """
+    times = [
+        int(entry.created_at.timestamp()) * 1000
+        for entry in timeline
+        if entry.type == "reopen" and entry.created_at is not None
+    ]
+    since = max(task.updated_at // 1000 * 1000, task.reopened_at + 1)
+    return max((at for at in times if at >= since), default=0)
+
+
+def _is_of(issue: Issue, repo: Repo) -> bool:
+    return issue.repository is None or issue.repository.id in (0, repo.id)
+
+
 class Subject(NamedTuple):
-    repo: str
+    """An issue: `repo` is the repository's id."""
+
+    repo: int
     number: int
 
 
 class Issues:
-    """`repositories` are those the fleet works on; `new_task` makes ids."""
+    """`new_task` makes ids."""
 
     def __init__(
         self,
         fleet: Fleet,
         client: ForgeClient,
         labels: LabelMaps,
-        repositories: Collection[str],
+        repositories: Repositories,
         new_task: Callable[[], TaskId],
     ) -> None:
         self._fleet = fleet
@@ -89,72 +120,132 @@ class Issues:
         self._repositories = repositories
         self._new_task = new_task
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
+        self._not_reopened: dict[Subject, datetime] = {}  # when it had last changed
 
-    def listed(self, repo: str) -> str | None:
-        """The repository as the configuration spells it; None if the fleet does not work on it."""
-        return next((name for name in self._repositories if name.lower() == repo.lower()), None)
-
-    async def agrees(self, repo: str, issue: Issue) -> bool:
+    async def agrees(self, repo: Repo, issue: Issue) -> bool:
         """Whether the issue and its task, or having none, fit each other."""
         if issue.pull_request is not None:
             return True
-        bot = await self._client.login()
-        task = await self._fleet.task_of_issue(repo, issue.number)
+        task = await self._fleet.task_in(repo, issue.number)
         if task is None:
-            return issue.state != "open" or not wants_fleet(issue, self._labels, bot)
-        return next_command(task, issue, self._labels, bot, reopened=False) is None
+            return not await self._is_wanted(repo, issue)
+        return await self._next(repo, task, issue) is None
+
+    async def _is_wanted(self, repo: Repo, issue: Issue) -> bool:
+        if issue.state != "open" or not self._repositories.lists(repo):
+            return False
+        return wants_fleet(issue, self._labels, await self._client.login())
 
     async def look(
         self,
-        repo: str,
+        repo_id: int,
         number: int,
         context: Context,
         beside: Beside = ALONE,
         *,
-        reopened: bool = False,
+        starting: bool = False,
     ) -> Task | None:
         """Read the issue and have its task follow it; answers the task, if it is or was one.
 
         One look at an issue at a time, each on what Forgejo shows then, so that a late one never
-        acts on old news. `beside` is recorded with the first change there is. Raises the errors of
-        the forge client.
+        acts on old news. `beside` is recorded with the first change there is. `starting`: somebody
+        is about to start from its base, or has to be judged by it. Raises the errors of the client.
         """
-        async with self._locks.setdefault(Subject(repo, number), asyncio.Lock()):
+        async with self.alone(repo_id, number):
+            repo, issue = await self._read(self._fleet.state.repos[repo_id], number)
+            return await self.consider(repo, issue, context, beside, starting=starting)
+
+    async def follow(self, task: Task) -> Task | None:
+        """Have a task that is about to be judged follow its issue, and its base."""
+        repo = self._fleet.state.repo_of(task)
+        if not repo.id:
+            repo = await self._repositories.look(task.repo)
+        return await self.look(repo.id, task.issue, _JUDGED, starting=True)
+
+    def alone(self, repo_id: int, number: int) -> asyncio.Lock:
+        """Held by whoever acts on the issue."""
+        return self._locks.setdefault(Subject(repo_id, number), asyncio.Lock())
+
+    async def _read(self, repo: Repo, number: int) -> tuple[Repo, Issue]:
+        """The issue of that very repository, whose name may be another's by now."""
+        for _ in range(2):
             try:
-                issue = await self._client.issue(repo, number)
+                issue = await self._client.issue(repo.name, number)
             except forge.ForgeNotFound:
-                await self._client.repo(repo)  # raises where it is the repository we cannot see
-                issue = Issue(number=number, state="closed")
-            return await self.consider(repo, issue, context, beside, reopened=reopened)
+                issue = Issue(number=number, state=DELETED)
+            if issue.state != DELETED and _is_of(issue, repo):
+                return repo, issue
+            shown = await self._repositories.refresh(repo)  # raises where that is not to be seen
+            if shown.held is ReasonCode.REPO_GONE:
+                break  # it is there, but its issues are not
+            if shown.name == repo.name and issue.state == DELETED:
+                return repo, issue
+            repo = shown
+        raise forge.UnexpectedAnswer(200, "GET", repo.name, f"#{number} is not to be seen there")
 
     async def consider(
         self,
-        repo: str,
+        repo: Repo,
         issue: Issue,
         context: Context,
         beside: Beside = ALONE,
         *,
-        reopened: bool = False,
+        starting: bool = False,
         agent: AgentName | None = None,
     ) -> Task | None:
         """Have the task follow the issue as it was just read; safe to call again, and at once by
         many: an issue never becomes two tasks. `agent` is for whom a new task is."""
         if issue.pull_request is not None:
             return None
-        bot = await self._client.login()
-        task = await self._fleet.task_of_issue(repo, issue.number)
+        task = await self._fleet.task_in(repo, issue.number)
         if task is None:
-            if issue.state != "open" or not wants_fleet(issue, self._labels, bot):
+            if not await self._is_wanted(repo, issue):
                 return None
             return await self._create(repo, issue, context, beside, agent)
-        while command := next_command(task, issue, self._labels, bot, reopened):
+        if is_astray(task, repo):
+            await self._fleet.commit(MoveTasks(repo.id, (task.id,)), context)
+            task = self._fleet.state.tasks[task.id]
+        while command := await self._next(repo, task, issue):
             if isinstance(command, CancelTask) and await self._is_by_its_merge(task, command):
                 command = CloseTask(task.id, command.reason)
             if not await self._fleet.commit(command, context, beside):
                 break
-            reopened, beside = False, ALONE
+            beside = ALONE
             task = self._fleet.state.tasks[task.id]
-        return task
+        if starting or task.base_problem:
+            await self._follow_base(repo, task, issue, context)
+        return self._fleet.state.tasks[task.id]
+
+    async def _next(self, repo: Repo, task: Task, issue: Issue) -> Command | None:
+        bot = await self._client.login()
+        if task.state in OPEN_STATES or issue.state != "open":
+            return next_command(task, issue, self._labels, bot)
+        if not still_wants_fleet(issue, task, self._labels, bot):
+            return None
+        reopened_at = await self._reopened_at(repo, task, issue)
+        return next_command(task, issue, self._labels, bot, reopened_at)
+
+    async def _reopened_at(self, repo: Repo, task: Task, issue: Issue) -> int:
+        """Whoever delivers it, and however late: what counts is what Forgejo has recorded."""
+        subject, changed = Subject(repo.id, issue.number), issue.updated_at
+        if changed and self._not_reopened.get(subject) == changed:
+            return 0
+        since = datetime.fromtimestamp(task.updated_at // 1000, UTC)
+        timeline = await self._client.timeline(repo.name, issue.number, since=since)
+        at = reopened_since(task, timeline)
+        if not at and changed and self._fleet.clock() / 1000 - changed.timestamp() > _SETTLED:
+            if len(self._not_reopened) >= _REMEMBERED:
+                self._not_reopened.clear()
+            self._not_reopened[subject] = changed
+        return at
+
+    async def _follow_base(self, repo: Repo, task: Task, issue: Issue, context: Context) -> None:
+        """A run at work keeps the base it was given, unless that is no more: it was renamed."""
+        if task.state is TaskState.RUNNING and await self._client.branch(repo.name, task.base):
+            return
+        if task.state in OPEN_STATES:
+            branch, problem = await base_of(self._client, repo, issue)
+            await self._fleet.commit(SetBase(task.id, branch, problem), context)
 
     async def _is_by_its_merge(self, task: Task, command: CancelTask) -> bool:
         """Whether the issue was closed by the merge of what the task's run has made.
@@ -176,89 +267,29 @@ class Issues:
 
     async def _create(
         self,
-        repo: str,
+        repo: Repo,
         issue: Issue,
         context: Context,
         beside: Beside,
         agent: AgentName | None,
     ) -> Task | None:
-        base = await self._base_of(repo, issue)
+        base = await base_of(self._client, repo, issue)
         command = CreateTask(
             task=self._new_task(),
-            repo=repo,
+            repo=repo.name,
+            repo_id=repo.id,
             issue=issue.number,
             url=issue.html_url,
             author=issue.user.login if issue.user else "",
             traits=traits_of(issue, self._labels),
-            base=base,
+            base=base.branch,
+            base_problem=base.problem,
             agent=agent,
         )
         try:
             await self._fleet.commit(command, context, beside)
         except Conflict:
-            if await self._fleet.task_of_issue(repo, issue.number) is None:
+            if await self._fleet.task_in(repo, issue.number) is None:
                 raise
-            log.debug("%s#%d has become a task meanwhile", repo, issue.number)
-        return await self._fleet.task_of_issue(repo, issue.number)
-
-    async def _base_of(self, repo: str, issue: Issue) -> str:
-        """The branch that the issue names, or the repository's default."""
-        if issue.ref and not issue.ref.startswith("refs/tags/"):
-            return issue.ref.removeprefix("refs/heads/")
-        return (await self._client.repo(repo)).default_branch
-
-    # -- a person asks for it
-
-    async def take(
-        self, repo: str, number: int, actor: str, agent: AgentName | None = None
-    ) -> Task:
-        """Make an issue a task, by putting the trigger label on it; for `agent`, if one is named.
-
-        Raises `Invalid`, `NotFound` or `Conflict`, and the forge client's errors.
-        """
-        name = self._must_be_listed(repo)
-        if agent is not None:
-            the_agent(self._fleet.state, agent)
-        try:
-            issue = await self._client.issue(name, number)
-        except forge.ForgeNotFound:
-            raise NotFound(f"There is no issue {name}#{number}.", field="issue") from None
-        if issue.pull_request is not None:
-            raise Invalid(f"{name}#{number} is a pull request.", field="issue")
-        if issue.state != "open":
-            raise Conflict(f"{name}#{number} is closed: reopen it first.", field="issue")
-        if agent is not None:
-            able_agent(self._fleet.state, agent, traits_of(issue, self._labels).needs)
-        return await self._take(name, issue, actor, agent)
-
-    async def open(self, repo: str, title: str, body: str, actor: str) -> Task:
-        """Open an issue and make it a task. Raises what `take` does."""
-        name = self._must_be_listed(repo)
-        if not title.strip():
-            raise Invalid("An issue needs a title.", field="title")
-        return await self._take(name, await self._client.create_issue(name, title, body), actor)
-
-    async def _take(
-        self, repo: str, issue: Issue, actor: str, agent: AgentName | None = None
-    ) -> Task:
-        """The webhook that tells of the label waits: it knows nothing of the agent."""
-        async with self._locks.setdefault(Subject(repo, issue.number), asyncio.Lock()):
-            if not wants_fleet(issue, self._labels, await self._client.login()):
-                label = trigger_label(self._labels)
-                await self._client.ensure_labels(repo, [label])
-                await self._client.add_issue_labels(repo, issue.number, [label.name])
-            issue = await self._client.issue(repo, issue.number)
-            task = await self.consider(repo, issue, Context(actor=actor), agent=agent)
-        if task is None:
-            raise Conflict(
-                f"{repo}#{issue.number} was not taken: does the bot have write access there?",
-                field="issue",
-            )
-        return task
-
-    def _must_be_listed(self, repo: str) -> str:
-        name = self.listed(repo)
-        if name is None:
-            known = ", ".join(self._repositories) or "none yet"
-            raise Invalid(f"The fleet does not work on {repo}; it does on: {known}.", field="repo")
-        return name
+            log.debug("%s#%d has become a task meanwhile", repo.name, issue.number)
+        return await self._fleet.task_in(repo, issue.number)

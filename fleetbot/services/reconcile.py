@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from fleetbot.domain.model import OPEN_STATES
+from fleetbot.domain.model import OPEN_STATES, Repo, Task
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repairs import Repairs
+from fleetbot.services.repositories import Repositories
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Anchor, Change
 
@@ -37,92 +37,115 @@ class Reconciler:
         client: ForgeClient,
         issues: Issues,
         repairs: Repairs,
-        repositories: Collection[str],
+        repositories: Repositories,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._issues = issues
         self._repairs = repairs
         self._repositories = repositories
-        self._swept: dict[str, int] = {}
-        self._failing: dict[str, str] = {}
+        self._swept: dict[int, int] = {}
+        self._failing: dict[int, str] = {}
 
     async def tick(self) -> None:
         """Go through the repositories; one that cannot be read does not stop the others. Raises
         `StoreUnavailable` only."""
-        await self._fleet.start()
-        for repo in self._repositories:
+        shown = await self._repositories.tick()
+        self._swept = {repo.id: self._swept[repo.id] for repo in shown if repo.id in self._swept}
+        for repo in shown:
             try:
                 await self._reconcile(repo)
             except ForgeError as error:
                 self._complain(repo, str(error))
             else:
-                self._failing.pop(repo, None)
+                self._failing.pop(repo.id, None)
 
-    def _complain(self, repo: str, error: str) -> None:
+    def _complain(self, repo: Repo, error: str) -> None:
         """Once for each new error, not at every tick."""
-        if self._failing.get(repo) != error:
-            log.warning("%s could not be reconciled: %s", repo, error)
-        self._failing[repo] = error
+        if self._failing.get(repo.id) != error:
+            log.warning("%s could not be reconciled: %s", repo.name, error)
+        self._failing[repo.id] = error
 
-    async def _reconcile(self, repo: str) -> None:
+    async def _reconcile(self, repo: Repo) -> None:
         position = await self._position(repo)
         newest = position
         if position is not None:
             newest = await self._walk(repo, position - _OVERLAP)
         now = self._fleet.clock()
-        if position is None or now - self._swept.get(repo, -_SWEEP_MS) >= _SWEEP_MS:
+        if position is None or now - self._swept.get(repo.id, -_SWEEP_MS) >= _SWEEP_MS:
             newest = _later(newest, await self._sweep(repo))
-            self._swept[repo] = now
+            self._swept[repo.id] = now
+        await self._look_at_held(repo)
         if newest is not None and newest != position:
-            anchor = Anchor(key=position_anchor(repo), value=newest.isoformat())
+            anchor = Anchor(key=position_anchor(repo.id), value=newest.isoformat())
             await self._fleet.store.append(Change(anchors=(anchor,)))
 
-    async def _position(self, repo: str) -> datetime | None:
+    async def _position(self, repo: Repo) -> datetime | None:
         """The latest change that was seen, by the forge's clock."""
-        value = await self._fleet.store.anchor(position_anchor(repo))
+        value = await self._fleet.store.anchor(position_anchor(repo.id))
         return datetime.fromisoformat(value) if value else None
 
-    async def _walk(self, repo: str, since: datetime) -> datetime | None:
-        newest: datetime | None = since + _OVERLAP
-        changed = self._client.iter_issues(repo, state="all", sort="leastupdate", since=since)
-        async for issue in changed:
-            await self._compare(repo, issue)
-            newest = _later(newest, issue.updated_at)
-        return newest
+    async def _walk(self, repo: Repo, since: datetime) -> datetime | None:
+        """Compare what has changed since then, the longest ago first.
 
-    async def _sweep(self, repo: str) -> datetime | None:
+        What changes during the walk moves to its end, and lets the rest slip forward, past the page
+        that would be next. So what comes next is asked for anew from the last moment seen.
+        """
+        newest, number = since + _OVERLAP, 1
+        compared: set[tuple[int, datetime | None]] = set()
+        while True:
+            page = await self._client.changed_issues(repo.name, since, number)
+            for issue in page.items:
+                if (issue.number, issue.updated_at) not in compared:
+                    await self._compare(repo, issue)
+                compared.add((issue.number, issue.updated_at))
+                newest = _later(newest, issue.updated_at) or newest
+            if not page.items or (number == 1 and len(page.items) == page.total):
+                return newest
+            last = page.items[-1].updated_at or since
+            since, number = (last, 1) if last > since else (since, number + 1)
+
+    async def _sweep(self, repo: Repo) -> datetime | None:
         """All open issues, and the tasks that believe theirs is open."""
         newest: datetime | None = None
         seen: set[int] = set()
-        async for issue in self._client.iter_issues(repo, state="open", sort="leastupdate"):
+        async for issue in self._client.iter_issues(repo.name, state="open", sort="oldest"):
             await self._compare(repo, issue)
             seen.add(issue.number)
             newest = _later(newest, issue.updated_at)
-        for task in list(self._fleet.state.tasks.values()):
-            is_here = task.repo == repo and task.issue > 0 and task.issue not in seen
-            if is_here and task.state in OPEN_STATES:
+        for task in self._open_tasks(repo):
+            if task.issue > 0 and task.issue not in seen:
                 await self._look(repo, task.issue)
         await self._repairs.sweep(repo)
         return newest
 
-    async def _compare(self, repo: str, issue: Issue) -> None:
+    async def _look_at_held(self, repo: Repo) -> None:
+        """An issue that names another branch now, or a branch that is back, leaves no trace."""
+        for task in self._open_tasks(repo):
+            if task.base_problem:
+                await self._look(repo, task.issue)
+
+    def _open_tasks(self, repo: Repo) -> list[Task]:
+        tasks = self._fleet.state.tasks.values()
+        return [task for task in tasks if task.place == repo.id and task.state in OPEN_STATES]
+
+    async def _compare(self, repo: Repo, issue: Issue) -> None:
         if not await self._issues.agrees(repo, issue):
             await self._look(repo, issue.number)
-        elif task := self._fleet.state.task_of_issue(repo, issue.number):
+        elif task := self._fleet.state.task_in(repo, issue.number):
             await self._repairs.look(task, issue)
 
-    async def _look(self, repo: str, number: int) -> None:
+    async def _look(self, repo: Repo, number: int) -> None:
         try:
-            await self._issues.look(repo, number, _CONTEXT)
+            await self._issues.look(repo.id, number, _CONTEXT)
         except (ForgeError, StoreUnavailable):
             raise
         except Exception:  # a bug with one issue must not keep the others from being read
-            log.exception("%s#%d could not be reconciled", repo, number)
+            log.exception("%s#%d could not be reconciled", repo.name, number)
 
 
-def position_anchor(repo: str) -> str:
-    return f"reconcile:{repo}"
+def position_anchor(repo_id: int) -> str:
+    return f"reconcile:{repo_id}"
 
 
 def _later(one: datetime | None, other: datetime | None) -> datetime | None:

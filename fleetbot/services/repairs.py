@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     OPEN_STATES,
     AgentName,
     FiledReceipt,
+    Repo,
     Task,
     TaskId,
     Verdict,
@@ -54,7 +55,7 @@ class Repairs:
         if standing := await self._fleet.store.standing(task.id):
             await self._mend(standing, issue)
 
-    async def sweep(self, repo: str) -> None:
+    async def sweep(self, repo: Repo) -> None:
         """The same for the closed issues of all tasks that ended lately."""
         since = self._fleet.clock() - _LATELY_MS
         ended = {one.task.issue: one for one in await self._fleet.store.ended(repo, since)}
@@ -63,7 +64,7 @@ class Repairs:
         oldest = min(one.task.updated_at for one in ended.values())
         changed_since = datetime.fromtimestamp(oldest / 1000, UTC) - _CLOCKS_DIFFER
         async for issue in self._client.iter_issues(
-            repo, state="closed", sort="leastupdate", since=changed_since
+            repo.name, state="closed", sort="leastupdate", since=changed_since
         ):
             if issue.number in ended:
                 await self._mend(ended[issue.number], issue)

@@ -87,7 +87,7 @@ class Talks:
 
     async def _line(self, seq: int) -> AnyEvent | None:
         """What the journal's line `seq` says; None if it has not reached the disk."""
-        await self._fleet.settled()  # it may be on its way
+        await self._fleet.durable()  # it may be on its way
         lines = await self._fleet.store.events(after=seq - 1, limit=1)
         return lines[0].event if lines else None
 

@@ -11,11 +11,12 @@ from fleetbot import wire
 from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
-from fleetbot.domain.model import REPO, AgentName, Task, TaskId, TaskState
+from fleetbot.domain.model import REPO, AgentName, Task, TaskId, TaskState, same_name
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import task_stream
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.services.issues import Issues
+from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.repositories import Repositories
 
 _NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
 _LINK = re.compile(
@@ -24,11 +25,11 @@ _LINK = re.compile(
 
 
 class Tasks:
-    """`repositories`: those the fleet works on, for telling a short name from a full one."""
+    """`repositories` tell a short name from a full one."""
 
-    def __init__(self, fleet: Fleet, issues: Issues, repositories: Collection[str]) -> None:
+    def __init__(self, fleet: Fleet, new_tasks: NewTasks, repositories: Repositories) -> None:
         self._fleet = fleet
-        self._issues = issues
+        self._new_tasks = new_tasks
         self._repositories = repositories
 
     # reading
@@ -83,25 +84,28 @@ class Tasks:
         return self._full_name(match["repo"], default_repo), int(match["number"])
 
     def _full_name(self, repo: str, default_repo: str | None) -> str:
+        known = self._fleet.state.repo_called
         if "/" in repo:
-            return repo
-        if not repo:
-            if default_repo:
-                return default_repo
-            if len(self._repositories) == 1:
-                return next(iter(self._repositories))
-            raise Invalid("Which repository? Write owner/repo#12.", field="issue")
-        found = [name for name in self._repositories if name.split("/")[1].lower() == repo.lower()]
+            return known(repo).name
+        if not repo and default_repo:
+            return known(default_repo).name
+        names = self._repositories.names()
+        found = [name for name in names if not repo or same_name(name.split("/")[1], repo)]
         if len(found) != 1:
-            raise Invalid(f"Which repository is {repo!r}? Write owner/repo#12.", field="issue")
+            which = f" is {repo!r}" if repo else ""
+            raise Invalid(f"Which repository{which}? Write owner/repo#12.", field="issue")
         return found[0]
 
     # changing
 
     async def create(
-        self, request: wire.NewTaskRequest, actor: str, agent: AgentName | None = None
+        self,
+        request: wire.NewTaskRequest,
+        actor: str,
+        agent: AgentName | None = None,
+        key: str = "",
     ) -> wire.TaskView:
-        """Take an issue, for `agent` if one is named, or open one.
+        """Take an issue, for `agent` if one is named, or open one. Same `key`, same task.
 
         Raises Invalid unless exactly one of them is asked for.
         """
@@ -109,11 +113,7 @@ class Tasks:
             raise Invalid("repo must be owner/name.", field="repo")
         if (request.issue is None) == (request.title is None):
             raise Invalid("Give either `issue` or `title`.", field="issue")
-        if request.issue is not None:
-            task = await self._issues.take(request.repo, request.issue, actor, agent)
-        else:
-            task = await self._issues.open(request.repo, request.title or "", request.body, actor)
-        return await self._view(task)
+        return await self._view(await self._new_tasks.make(request, actor, agent, key))
 
     async def cancel(self, task: TaskId, actor: str) -> wire.TaskView:
         return await self._change(task, CancelTask(task, ReasonCode.CANCELLED_BY_USER), actor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
@@ -17,23 +17,30 @@ from fleetbot.domain.receipts import (
     verify,
 )
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError
 from fleetbot.services.facts import gather
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.interface import StoreUnavailable
 
 log = logging.getLogger("fleetbot.verification")
 
+Look = Callable[[Task], Awaitable[object]]
+
 _PATIENCE = 1.0  # seconds after which a tick looks for what is due meanwhile
 
 
 class Verifier:
-    """Checks what is pending, at most `concurrency` at once; `on_poke` wakes who ticks."""
+    """Checks what is pending, at most `concurrency` at once; `on_poke` wakes who ticks.
+
+    `look` has a task follow its issue and its base before it is judged by them.
+    """
 
     def __init__(
         self,
         fleet: Fleet,
         client: ForgeClient,
         rules: Rules,
+        look: Look,
         *,
         on_poke: Callable[[], None] = lambda: None,
         concurrency: int = 4,
@@ -41,6 +48,7 @@ class Verifier:
         self._fleet = fleet
         self._client = client
         self._rules = rules
+        self._look = look
         self._on_poke = on_poke
         self._concurrency = concurrency
         self._checking: set[ReceiptId] = set()
@@ -53,7 +61,7 @@ class Verifier:
             filed.receipt.id
             for filed in self._pending()
             if filed.receipt.pull_request == pull_number
-            and self._fleet.state.tasks[filed.task].repo.lower() == repo.lower()
+            and self._fleet.state.same_repo(self._fleet.state.tasks[filed.task].repo, repo)
         }
         if found:
             self._poked |= found
@@ -132,11 +140,14 @@ class Verifier:
     async def _find(self, filed: FiledReceipt) -> Finding:
         """The finding; an error of ours is no verdict, it is not knowing."""
         try:
+            await self._look(self._fleet.state.tasks[filed.task])
             expected = await self._expectation(filed)
             facts = await gather(self._client, expected, filed.receipt, self._rules)
             return verify(filed.receipt, expected, facts, self._rules)
         except StoreUnavailable:
             raise
+        except ForgeError as error:
+            return Unknown(unread=(f"The issue could not be read: {error}.",))
         except Exception as error:
             log.exception("the check of receipt %s broke", filed.receipt.id)
             return Unknown(unread=(f"The check broke: {type(error).__name__}.",))
@@ -144,8 +155,11 @@ class Verifier:
     async def _expectation(self, filed: FiledReceipt) -> Expectation:
         task: Task = self._fleet.state.tasks[filed.task]
         before = await self._fleet.store.receipts_of(task.id)
+        known = self._fleet.state.repo_of(task)
         return Expectation(
             repo=task.repo,
+            repo_id=task.repo_id,
+            former=known.former,
             issue=task.issue,
             issue_url=task.url,
             base=task.base,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
@@ -75,12 +76,15 @@ class Store(Protocol):
     def loaded(self) -> bool:
         """Whether appends are taken: since `load`, until one of them fails."""
 
-    async def append(self, change: Change) -> None:
-        """Returns when the change is durable.
+    def submit(self, change: Change) -> asyncio.Future[None]:
+        """A future that is done when the change is durable, in the order of submission.
 
-        Raises `StoreUnavailable` if it is not; then all appends behind it fail too. A caller that
-        is cancelled leaves the transaction alone: its change stands or falls with the others.
+        It fails with `StoreUnavailable` if it is not; then all behind it fail too. To cancel it
+        leaves the transaction alone: its change stands or falls with the others.
         """
+
+    async def append(self, change: Change) -> None:
+        """`submit`, and wait. Raises `StoreUnavailable`."""
 
     async def keep(self, arrival: Arrival) -> bool:
         """Remembers what came in, durably; False if something with its key is known already."""
@@ -190,7 +194,7 @@ class Store(Protocol):
     async def filing(self, receipt: ReceiptId) -> Standing | None:
         """The receipt, with its run and its task."""
 
-    async def ended(self, repo: str, since: int) -> list[Standing]:
+    async def ended(self, repo: Repo, since: int) -> list[Standing]:
         """The closed tasks of a repository to which something has happened since (epoch ms)."""
 
     async def anchor(self, key: str) -> str | None: ...

@@ -8,6 +8,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from fleetbot.domain.errors import Conflict
@@ -21,6 +22,7 @@ from fleetbot.domain.events import (
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
 from fleetbot.store.outbox import Outbox
 from fleetbot.store.records import (
@@ -39,27 +41,25 @@ from fleetbot.store.records import (
 )
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
-Row = tuple[object, ...]
+_TYPES = {
+    event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS, *REPO_EVENTS)
+}
+_json = msgspec.json.Encoder()
 
-_EVENTS = (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS, *REPO_EVENTS)
-_TYPES = {event: event_type(event) for event in _EVENTS}
-
-INSERT_EVENT = """
-INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash, schema)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-
-INSERT_ARRIVAL = (
-    "INSERT INTO arrivals (key, kind, at, meta, body, answer, due_at, tries)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+EVENTS = Insert(
+    "events", ("seq", "stream", "version", "type", "at", "actor", "cause", "data", "hash", "schema")
 )
-KEEP_ARRIVAL = f"{INSERT_ARRIVAL} ON CONFLICT (key) DO NOTHING"
+
+ARRIVALS = ("key", "kind", "at", "meta", "body", "answer", "due_at", "tries")
+TAKEN = Insert("arrivals", ARRIVALS)
+KEPT = Insert("arrivals", ARRIVALS, "ON CONFLICT (key) DO NOTHING")
+KNOWN = "SELECT key FROM arrivals WHERE key IN (SELECT value FROM json_each(?))"
 
 HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE key = ?"
 
 PUT_OFF = "UPDATE arrivals SET due_at = ?, tries = ? WHERE key = ?"
 
-INSERT_LOG_LINE = "INSERT INTO log_lines (run, position, at, kind, text) VALUES (?, ?, ?, ?, ?)"
+LOG_LINES = Insert("log_lines", ("run", "position", "at", "kind", "text"))
 
 LOG_EXTENT = """
 SELECT coalesce(max(position) + 1, 0), coalesce(sum(length(CAST(text AS BLOB)) + ?), 0)
@@ -74,21 +74,14 @@ DELETE FROM arrivals WHERE key IN (
 """
 
 
-def upsert(table: str, columns: Sequence[str]) -> str:
-    """An insert that replaces the row with the same key, which is the first column."""
-    key, *others = columns
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        f" ON CONFLICT ({key}) DO UPDATE SET "
-        + ", ".join(f"{column} = excluded.{column}" for column in others)
-    )
-
-
-Keyed = tuple[str, Callable[[Change], Iterable[Any]], Callable[[Any], object], Callable[[Any], Row]]
+Keyed = tuple[
+    Insert, Callable[[Change], Iterable[Any]], Callable[[Any], object], Callable[[Any], Row]
+]
 
 
 def _newest_of(view: View, field: str, key: str) -> Keyed:
-    return upsert(view.table, view.columns), attrgetter(field), attrgetter(key), view.row
+    insert = upsert(view.table, view.columns, view.fixed)
+    return insert, attrgetter(field), attrgetter(key), view.row
 
 
 def _anchor(anchor: Anchor) -> Row:
@@ -128,10 +121,10 @@ class Journal:
 
     def write(self, changes: Sequence[Change]) -> None:
         """Writes what the changes hold, within the transaction that is open."""
-        self._execute(INSERT_EVENT, self._lines(changes))
-        for statement, field, key, row in _NEWEST:
+        EVENTS.execute(self._db, self._lines(changes))
+        for insert, field, key, row in _NEWEST:
             newest = {key(value): value for change in changes for value in field(change)}
-            self._execute(statement, [row(value) for value in newest.values()])
+            insert.execute(self._db, [row(value) for value in newest.values()])
         self._write_inbox(changes)
         self.outbox.write(changes)
 
@@ -171,14 +164,21 @@ class Journal:
             if change.arrivals:
                 rows = acted_on if change.events else arrived
                 rows += map(_arrival, change.arrivals)
-        self._execute(INSERT_ARRIVAL, acted_on)
-        self._execute(KEEP_ARRIVAL, arrived)
+        TAKEN.execute(self._db, acted_on)
+        KEPT.execute(self._db, arrived)
         self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
         self._execute(PUT_OFF, [(p.due_at, p.tries, p.key) for c in changes for p in c.put_off])
 
-    def keep(self, arrival: Arrival) -> bool:
-        """Whether the arrival's key is new; only then it is written."""
-        return self._db.execute(KEEP_ARRIVAL, _arrival(arrival)).rowcount == 1
+    def keep(self, arrivals: Sequence[Arrival]) -> list[bool]:
+        """Of each whether its key is new; only then it is written."""
+        keys = _json.encode([arrival.key for arrival in arrivals]).decode()
+        known = {row[0] for row in self._db.execute(KNOWN, (keys,))}
+        new: dict[str, Arrival] = {}
+        for arrival in arrivals:
+            if arrival.key not in known:
+                new.setdefault(arrival.key, arrival)
+        TAKEN.execute(self._db, list(map(_arrival, new.values())))
+        return [new.get(arrival.key) is arrival for arrival in arrivals]
 
     def append_log(self, chunk: LogChunk) -> int:
         """How many lines are dealt with: stored now or before, or dropped behind a full log."""
@@ -196,7 +196,7 @@ class Journal:
                 kept.append(replace(LOG_IS_FULL, at=line.at))
                 break
         rows = [(chunk.run, n, x.at, x.kind, x.text) for n, x in enumerate(kept, start=length)]
-        self._execute(INSERT_LOG_LINE, rows)
+        LOG_LINES.execute(self._db, rows)
         self._logs[chunk.run] = (length + len(kept), size)
         return max(end, length)
 
@@ -228,7 +228,7 @@ class Journal:
         )
         for view, new in values:
             self._db.execute(f"DELETE FROM {view.table}")
-            self._db.executemany(upsert(view.table, view.columns), map(view.row, new))
+            self._db.executemany(upsert(view.table, view.columns).single, map(view.row, new))
 
 
 def _arrival(a: Arrival) -> Row:

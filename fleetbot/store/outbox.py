@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from fleetbot.store.insert import Insert, Row
 from fleetbot.store.records import (
     Backlog,
     Change,
@@ -21,13 +22,18 @@ from fleetbot.store.records import (
     QueueTrouble,
 )
 
-_INSERT = """
-INSERT INTO outbox (
-    position, id, destination, queue, kind, collapse, payload, due_at, seq,
-    state, settled_at, result
+_COLUMNS = (
+    *("position", "id", "destination", "queue", "kind", "collapse", "payload", "due_at", "seq"),
+    *("state", "settled_at", "result"),
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, '')
-ON CONFLICT (id) DO NOTHING
+_ENTRIES = Insert("outbox", _COLUMNS, "ON CONFLICT (id) DO NOTHING")
+
+# Where the queue has a head already it keeps it.
+_QUEUE_UP = """
+INSERT INTO queues (name, sender, head, due_at)
+SELECT queue, substr(queue, 1, instr(queue, ':') - 1), position, due_at FROM outbox
+WHERE position = ?
+ON CONFLICT (name) DO NOTHING
 """
 
 _SUPERSEDE = """
@@ -150,9 +156,9 @@ class Outbox:
     def write(self, changes: Iterable[Change]) -> None:
         touched: dict[str, None] = {}
         entries = [entry for change in changes for entry in change.outbox]
-        for entry in entries:
-            self._db.execute(_INSERT, self._row(entry))
-            touched[entry.destination] = None
+        rows = [self._row(entry) for entry in entries]
+        _ENTRIES.execute(self._db, rows)
+        self._db.executemany(_QUEUE_UP, [row[:1] for row in rows])
         for pair in {(e.destination, e.collapse) for e in entries if e.collapse is not None}:
             touched |= self._queues(_SUPERSEDE, *pair)
         for change in changes:
@@ -164,10 +170,11 @@ class Outbox:
         for deferred in (d for change in changes for d in change.deferred):
             self._defer(deferred)
 
-    def _row(self, entry: OutboxEntry) -> tuple[object, ...]:
+    def _row(self, entry: OutboxEntry) -> Row:
         self._position += 1
         place = (self._position, entry.id, entry.destination, entry.destination)
-        return (*place, entry.kind, entry.collapse, entry.payload, entry.due_at, entry.seq)
+        what = (entry.kind, entry.collapse, entry.payload, entry.due_at, entry.seq)
+        return (*place, *what, "pending", 0, "")
 
     def _queues(self, statement: str, *values: object) -> dict[str, None]:
         """The queues whose effects the statement changed."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +34,7 @@ from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.records import (
     Acknowledged,
+    AgentToken,
     Arrival,
     Backlog,
     Change,
@@ -70,7 +72,7 @@ LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
 # The conditions are those of the index tasks_ended.
 ENDED = f"""{STANDING}
 WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_at') >= ?
-    AND t.repo = ? COLLATE NOCASE
+    AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
 """
 FILING = """
 SELECT t.data, r.data, c.data FROM receipts c
@@ -139,12 +141,21 @@ class SqliteStore:
     def loaded(self) -> bool:
         return self._loaded and self._writer is not None and self._writer.accepts
 
+    def submit(self, change: Change) -> asyncio.Future[None]:
+        durable = self._loaded_writer().submit(change)
+        if change.tokens:
+            durable.add_done_callback(partial(self._learn, change.tokens))
+        return durable
+
+    def _learn(self, tokens: Sequence[AgentToken], durable: asyncio.Future[None]) -> None:
+        if not durable.cancelled() and durable.exception() is None:
+            self._tokens.update({token.agent: token.hash for token in tokens})
+
     async def append(self, change: Change) -> None:
-        await self._loaded_writer().submit(change)
-        self._tokens.update({token.agent: token.hash for token in change.tokens})
+        await self.submit(change)
 
     async def keep(self, arrival: Arrival) -> bool:
-        kept: bool = await self._loaded_writer().submit(lambda journal: journal.keep(arrival))
+        kept: bool = await self._loaded_writer().submit(arrival)
         return kept
 
     async def append_log(self, chunk: LogChunk) -> int:
@@ -316,8 +327,9 @@ class SqliteStore:
         rows = await self._rows(FILING, receipt)
         return _standing(rows[0]) if rows else None
 
-    async def ended(self, repo: str, since: int) -> list[Standing]:
-        return [_standing(row) for row in await self._rows(ENDED, since, repo)]
+    async def ended(self, repo: Repo, since: int) -> list[Standing]:
+        rows = await self._rows(ENDED, since, repo.id, repo.name)
+        return [_standing(row) for row in rows]
 
     async def anchor(self, key: str) -> str | None:
         return await self._value(str, "SELECT value FROM anchors WHERE key = ?", key)

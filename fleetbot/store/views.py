@@ -15,11 +15,15 @@ _json = msgspec.json.Encoder(order="deterministic")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A table beside the journal. The first column is its key, `data` the whole value as JSON."""
+    """A table beside the journal. The first column is its key, `data` the whole value as JSON.
+
+    Columns that are `fixed` never change for a key.
+    """
 
     table: str
     columns: tuple[str, ...]
     row: Callable[[Any], tuple[object, ...]]
+    fixed: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -67,7 +71,10 @@ def _repo(repo: Repo) -> tuple[object, ...]:
 
 
 TASKS = View(
-    "tasks", ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "data"), _task
+    "tasks",
+    ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "data"),
+    _task,
+    fixed=("issue", "created_at"),
 )
 RUNS = View(
     "runs",
@@ -84,8 +91,11 @@ RUNS = View(
         "data",
     ),
     _run,
+    fixed=("task", "agent", "assigned_at"),
 )
-RECEIPTS = View("receipts", ("id", "task", "filed_at", "data"), _receipt)
+RECEIPTS = View(
+    "receipts", ("id", "task", "filed_at", "data"), _receipt, fixed=("task", "filed_at")
+)
 AGENTS = View("agents", ("name", "data"), _agent)
 REPOS = View("repos", ("id", "name", "data"), _repo)
 

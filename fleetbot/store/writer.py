@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,12 +15,12 @@ from typing import Any
 from fleetbot.domain.errors import FleetError
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
-from fleetbot.store.records import Change
+from fleetbot.store.records import Arrival, Change
 
 log = logging.getLogger("fleetbot.store")
 
-# A change, or something that runs within the transaction and has a result.
-Work = Change | Callable[[Journal], Any]
+# A change, something that came in and is kept, or what runs within the transaction for a result.
+Work = Change | Arrival | Callable[[Journal], Any]
 Item = tuple[Work, "asyncio.Future[Any]"]
 
 
@@ -122,15 +122,24 @@ def _transact(database: sqlite3.Connection, journal: Journal, items: list[Item])
     database.execute("BEGIN IMMEDIATE")
     try:
         journal.write([work for work, _ in items if isinstance(work, Change)])
-        results = [
-            None if isinstance(work, Change) else _attempt(work, journal) for work, _ in items
-        ]
+        kept = iter(journal.keep([work for work, _ in items if isinstance(work, Arrival)]))
+        results = [_result(work, journal, kept) for work, _ in items]
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
     return results
+
+
+def _result(work: Work, journal: Journal, kept: Iterator[bool]) -> Any:
+    match work:
+        case Change():
+            return None
+        case Arrival():
+            return next(kept)
+        case _:
+            return _attempt(work, journal)
 
 
 def _attempt(work: Callable[[Journal], Any], journal: Journal) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -18,7 +20,7 @@ from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.web.agents import AgentCalls
-from fleetbot.web.endpoint import AnyEndpoint
+from fleetbot.web.endpoint import AnyEndpoint, Call
 from fleetbot.web.events import EVENT_STREAM, EventCalls
 from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
@@ -59,13 +61,16 @@ class WebApi:
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
         self._guard = Guard(parts.access, parts.webhook_secret, metrics.count_request)
-        self.endpoints: tuple[AnyEndpoint, ...] = (
+        of_memory = (
             *AgentCalls(parts.agents).endpoints(),
             *RunCalls(parts.runs).endpoints(),
             *TalkCalls(parts.talks).endpoints(),
             *ReceiptCalls(parts.runs).endpoints(),
-            *WebhookCalls(parts.intake).endpoints(),
             *TaskCalls(parts.tasks).endpoints(),
+        )
+        self.endpoints: tuple[AnyEndpoint, ...] = (
+            *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
+            *WebhookCalls(parts.intake).endpoints(),
             *UsageCalls(parts.fleet).endpoints(),
             *OutboxCalls(parts.dead_letters).endpoints(),
             *self._events.endpoints(),
@@ -99,6 +104,18 @@ class WebApi:
     def close(self) -> None:
         """End the streams; what else waits belongs to the services."""
         self._events.close()
+
+
+def _once_durable(fleet: Fleet, endpoint: AnyEndpoint) -> AnyEndpoint:
+    """An answer speaks of what memory knows; it is given once that is on disk."""
+
+    @wraps(endpoint.handler)
+    async def answer(call: Call[Any, Any]) -> object:
+        answer = await endpoint.handler(call)
+        await fleet.durable()
+        return answer
+
+    return replace(endpoint, handler=answer)
 
 
 def _refuse_method(allowed: str) -> Handler:

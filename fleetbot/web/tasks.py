@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -9,11 +10,22 @@ from msgspec import Meta
 from fleetbot import wire
 from fleetbot.domain.model import AgentName, TaskId, TaskState
 from fleetbot.services.tasks import Tasks
-from fleetbot.web.endpoint import OPERATOR, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Query, Who
+from fleetbot.web.endpoint import (
+    IDEMPOTENCY_KEY,
+    OPERATOR,
+    AnyEndpoint,
+    Call,
+    Endpoint,
+    NoBody,
+    NoQuery,
+    Query,
+    Who,
+)
 from fleetbot.web.problems import Code
 
 TASKS = f"/{wire.API}/tasks"
 TASK = f"{TASKS}/{{task}}"
+OPTIONAL_KEY = replace(IDEMPOTENCY_KEY, required=False)
 
 Limit = Annotated[int, Meta(ge=1, le=500, description="how many to give")]
 Seq = Annotated[int, Meta(ge=0, le=2**53, description="the `seq` of the last event known")]
@@ -96,6 +108,7 @@ class TaskCalls:
                 query=NoQuery,
                 answer=wire.TaskView,
                 handler=self.create,
+                headers=(OPTIONAL_KEY,),
                 refusals=(
                     Code.NOT_FOUND,
                     Code.CONFLICT,
@@ -155,7 +168,8 @@ class TaskCalls:
         return await self._tasks.events(_task(call), call.query.after, call.query.limit)
 
     async def create(self, call: Call[wire.NewTaskRequest, NoQuery]) -> wire.TaskView:
-        return await self._tasks.create(call.body, OPERATOR)
+        key = call.headers.get(OPTIONAL_KEY.name, "")
+        return await self._tasks.create(call.body, OPERATOR, key=key)
 
     async def cancel(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
         return await self._tasks.cancel(_task(call), OPERATOR)

@@ -14,7 +14,6 @@ from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import AgentName, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import task_stream
-from fleetbot.services.tasks import Tasks
 from fleetbot.settings import RoomSettings
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
@@ -31,7 +30,7 @@ class Talk:
         self.asked: list[tuple[str, str]] = []
         self.levels: dict[str, int | None] = {MOD: 50, GUEST: 0}
         self._messages = 0
-        tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
+        tasks = stage.tasks
         self._chat = Chat(stage.fleet, tasks, self.rooms, self._power_level)
 
     async def says(

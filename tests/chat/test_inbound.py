@@ -15,7 +15,6 @@ from fleetbot.chat.inbound import CLOCKS_APART_MS, Inbound
 from fleetbot.chat.link import Link
 from fleetbot.chat.room import RoomSender
 from fleetbot.domain.model import TaskState
-from fleetbot.services.tasks import Tasks
 from fleetbot.settings import RoomSettings
 from tests.chat.rooms import MoodyHomeserver, client_of, moody_homeserver, sent
 from tests.services.stage import Stage
@@ -52,7 +51,7 @@ async def answers(
     stage: Stage, event: MessageEvent, rooms: Mapping[str, RoomSettings] = IN_FORCE
 ) -> list[dict[str, Any]]:
     """What the bot sends when the event comes in."""
-    tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
+    tasks = stage.tasks
     async with moody_homeserver() as server, client_of(server.user()) as client:
         server.answers = [sent()]
         link = Link(client)
@@ -104,7 +103,7 @@ async def test_a_bug_of_ours_is_owned_up_to(stage: Stage, caplog: pytest.LogCapt
 async def test_who_stops_ends_what_is_under_way_and_takes_nothing_more(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
-    tasks = Tasks(stage.fleet, stage.issues, stage.repositories)
+    tasks = stage.tasks
     asked = asyncio.Event()
 
     async def never(room: str, user: str) -> int | None:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice
-from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import (
     AgentName,
     Policy,
@@ -33,12 +34,16 @@ from fleetbot.forge.payloads import parse_delivery, verify_signature
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
+from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
+from fleetbot.services.repositories import Repositories
+from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
 from fleetbot.store.interface import Store
 from tests.store.backend import SqliteBackend
@@ -98,19 +103,21 @@ class Stage:
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
         self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
-        self.verifier = Verifier(self.fleet, self.client, self.rules)
+        self.known = Repositories(self.fleet, self.client, self.repositories)
         self.issues = Issues(
             self.fleet,
             self.client,
             self.labels,
-            self.repositories,
+            self.known,
             lambda: TaskId(f"t{next(self._ids)}"),
         )
+        self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
         self.intake = Intake(
             self.fleet,
             self.client,
             self.verifier,
             self.issues,
+            self.known,
             on_arrival=self._wake,
         )
         self.reconciler = Reconciler(
@@ -118,9 +125,12 @@ class Stage:
             self.client,
             self.issues,
             Repairs(self.fleet, self.client, self.labels, self.accounts),
-            self.repositories,
+            self.known,
         )
         self.dead_letters = DeadLetters(self.fleet)
+        self.gate = Gate(self.fleet, self.known, self.issues)
+        self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
+        self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
         self.sender = ForgeSender(self.client, self.store, self.labels, self.accounts)
         self.courier = Courier(
             self.store,
@@ -147,6 +157,31 @@ class Stage:
 
     async def comments(self, number: int = 1) -> tuple[Comment, ...]:
         return await self.ann.comments(REPO, number)
+
+    async def take(
+        self, repo: str, number: int, actor: str = "matrix:@ann:hs", agent: AgentName | None = None
+    ) -> Task:
+        """She asks the fleet for an issue."""
+        request = wire.NewTaskRequest(repo=repo, issue=number)
+        return await self.new_tasks.make(request, actor, agent)
+
+    async def open(self, title: str, body: str = "", *, key: str = "") -> Task:
+        """She has the fleet open an issue."""
+        request = wire.NewTaskRequest(repo=REPO, title=title, body=body)
+        return await self.new_tasks.make(request, "matrix:@ann:hs", key=key)
+
+    async def journal(self, stream: str = "task:") -> list[Recorded]:
+        """What has happened, by default to tasks."""
+        return [line for line in await self.store.events() if line.stream.startswith(stream)]
+
+    @property
+    def repo_id(self) -> int:
+        return self.forge.repo(REPO).id
+
+    async def look(self, number: int = 1) -> Task | None:
+        """Something has brought up the issue."""
+        repo = await self.known.look(REPO)
+        return await self.issues.look(repo.id, number, TEST)
 
     async def has_ci(self) -> None:
         """The repository has a workflow; nothing has run it yet."""

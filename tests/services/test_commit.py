@@ -14,11 +14,15 @@ from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import ReceiptId, TaskId, TaskState, Traits
 from fleetbot.services.fleet import Beside
 from fleetbot.store.audit import examine
+from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Arrival
 from tests.services.stage import REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
 
-T1 = TaskId("made-1")
+T1, T2 = TaskId("made-1"), TaskId("made-2")
+DISK_FULL = """
+CREATE TRIGGER disk_full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'disk full'); END
+"""
 
 
 def make(number: int = 1) -> cmd.CreateTask:
@@ -57,6 +61,50 @@ async def test_a_cancelled_caller_leaves_the_commit_alone(stage: Stage, tmp_path
 
     assert [line.version for line in await stage.store.events()] == [1, 2]
     assert await examine(stage.store) == []
+
+
+async def test_what_changes_nothing_is_answered_when_what_it_saw_is_on_disk(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await stage.fleet.commit(make(), TEST)
+    async with SqliteBackend(tmp_path).held():
+        first = asyncio.create_task(stage.fleet.commit(cmd.CancelTask(T1), TEST))
+        again = asyncio.create_task(stage.fleet.commit(cmd.CancelTask(T1), TEST))
+        await stage.store.anchor("none")  # by now both are decided
+        assert not first.done()
+        assert not again.done()
+
+    assert len(await first) == 1
+    assert await again == ()
+    assert await stage.fleet.commit(cmd.CancelTask(T1), TEST) == ()
+
+
+async def test_a_refusal_is_told_when_what_it_saw_is_on_disk(stage: Stage, tmp_path: Path) -> None:
+    async with SqliteBackend(tmp_path).held():
+        first = asyncio.create_task(stage.fleet.commit(make(), TEST))
+        again = asyncio.create_task(stage.fleet.commit(make(), TEST))
+        await stage.store.anchor("none")
+        assert not again.done()
+
+    await first
+    with pytest.raises(Conflict):
+        await again
+
+
+async def test_nobody_is_answered_from_what_the_disk_refuses(stage: Stage, tmp_path: Path) -> None:
+    """Neither who asked first, nor who comes to find it done or forbidden already."""
+    await stage.fleet.commit(make(), TEST)
+    database = SqliteBackend(tmp_path)
+    database.tamper(DISK_FULL)
+    commands = (cmd.CancelTask(T1), cmd.CancelTask(T1), make())
+
+    answers = await asyncio.gather(
+        *(stage.fleet.commit(command, TEST) for command in commands), return_exceptions=True
+    )
+
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 3
+    database.tamper("DROP TRIGGER disk_full")
+    assert len(await stage.fleet.commit(cmd.CancelTask(T1), TEST)) == 1
 
 
 async def test_many_at_once_are_told_apart_and_none_is_lost(stage: Stage) -> None:
@@ -127,6 +175,24 @@ async def test_nothing_is_forgotten_before_it_is_on_disk(stage: Stage, tmp_path:
         await stage.store.anchor("none")
         stage.fleet.forget_closed(stage.clock() + 1)
         assert T1 in stage.fleet.state.tasks
+    await cancelling
+
+
+async def test_what_is_on_disk_is_forgotten_while_others_are_on_their_way(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """Under load some commit always is."""
+    for number in (1, 2):
+        await stage.fleet.commit(make(number), TEST)
+    await stage.fleet.commit(cmd.CancelTask(T1), TEST)
+    async with SqliteBackend(tmp_path).held():
+        cancelling = asyncio.create_task(stage.fleet.commit(cmd.CancelTask(T2), TEST))
+        await stage.store.anchor("none")
+
+        stage.fleet.forget_closed(stage.clock() + 1)
+
+        assert T1 not in stage.fleet.state.tasks
+        assert T2 in stage.fleet.state.tasks
     await cancelling
 
 

@@ -6,16 +6,17 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Busy
 from fleetbot.domain.events import AgentRegistered
-from fleetbot.domain.model import AgentName, Policy, RunId, TaskId, Traits
+from fleetbot.domain.model import AgentName, Policy, Priority, RunId, TaskId, Traits
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.interface import Store, StoreUnavailable
 from tests.store.backend import SqliteBackend
 
 ANN, BEN = AgentName("ann"), AgentName("ben")
@@ -30,23 +31,32 @@ DISK_FREE = "DROP TRIGGER disk_full"
 class Bench:
     """A fleet on a real database, its dispatcher, and two agents."""
 
-    def __init__(self, backend: SqliteBackend, fleet: Fleet) -> None:
-        self.backend, self.fleet = backend, fleet
+    def __init__(self, backend: SqliteBackend, store: Store) -> None:
+        self.backend, self.now = backend, 1_000_000
+        self.fleet = Fleet(store, Policy(), lambda: self.now, lambda notice: ())
         self._runs = (RunId(f"r{n}") for n in itertools.count(1))
-        self.dispatcher = Dispatcher(fleet, lambda: next(self._runs))
+        self.dispatcher = Dispatcher(self.fleet, lambda: next(self._runs))
 
-    async def register(self, *agents: AgentName, room: int = 1) -> None:
+    async def register(
+        self, *agents: AgentName, room: int = 1, skills: tuple[str, ...] = ()
+    ) -> None:
         for agent in agents:
-            registration = AgentRegistered(adapter="command", max_concurrency=room)
+            registration = AgentRegistered(
+                adapter="command", max_concurrency=room, capabilities=skills
+            )
             await self.fleet.commit(cmd.RegisterAgent(agent, registration), TEST)
 
-    async def task(self, issue: int = 1) -> TaskId:
-        task, url = TaskId(f"t{issue}"), f"https://forge.example/a/b/issues/{issue}"
-        traits = Traits(title=f"Issue {issue}")
-        await self.fleet.commit(
-            cmd.CreateTask(task=task, repo="a/b", issue=issue, url=url, author="x", traits=traits),
-            TEST,
+    async def task(self, issue: int = 1, *, repo: str = "a/b", **traits: Any) -> TaskId:
+        task, url = TaskId(f"t{issue}"), f"https://forge.example/{repo}/issues/{issue}"
+        command = cmd.CreateTask(
+            task=task,
+            repo=repo,
+            issue=issue,
+            url=url,
+            author="x",
+            traits=Traits(title=f"Issue {issue}", **traits),
         )
+        await self.fleet.commit(command, TEST)
         return task
 
     def claim(
@@ -73,13 +83,12 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     backend = SqliteBackend(tmp_path)
     async with backend.open() as store:
-        fleet = Fleet(store, Policy(), lambda: 1_000_000, lambda notice: ())
-        await fleet.start()
-        bench = Bench(backend, fleet)
+        bench = Bench(backend, store)
+        await bench.fleet.start()
         await bench.register(ANN, BEN)
         yield bench
         bench.dispatcher.close()
-        await fleet.close()
+        await bench.fleet.close()
 
 
 async def test_a_waiting_claim_gets_the_task_that_comes(bench: Bench) -> None:
@@ -123,6 +132,98 @@ async def test_the_oldest_claim_is_served_first(bench: Bench) -> None:
     assert await first is not None
     assert bench.assigned() == {task: BEN}
     assert not second.done()
+
+
+async def test_a_task_goes_to_the_oldest_claim_of_those_who_can_do_it(bench: Bench) -> None:
+    await bench.register(BEN, skills=("go", "python"))
+    eve = AgentName("eve")
+    await bench.register(eve, skills=("python",))
+    claims = []
+    for number, agent in enumerate((ANN, eve, BEN), start=1):
+        claims.append(bench.claim(agent))
+        await bench.waiting(number)
+
+    python = await bench.task(1, needs=("python",))
+    assert await claims[1] is not None
+    go = await bench.task(2, needs=("go",))
+    assert await claims[2] is not None
+
+    assert bench.assigned() == {python: eve, go: BEN}
+    assert not claims[0].done()
+
+
+async def test_a_claim_that_waits_is_found_by_what_its_agent_learns_and_by_its_name(
+    bench: Bench,
+) -> None:
+    claims = [bench.claim(agent) for agent in (ANN, BEN)]
+    await bench.waiting(2)
+    skilled, named = await bench.task(1, needs=("python",)), await bench.task(2, agent=BEN)
+    assert await claims[1] is not None
+    assert bench.assigned() == {named: BEN}
+
+    await bench.register(ANN, skills=("python",))
+
+    assert await claims[0] is not None
+    assert bench.assigned() == {named: BEN, skilled: ANN}
+
+
+async def test_what_goes_first_is_given_first_whatever_came_first(bench: Bench) -> None:
+    """Several tasks come in one burst, and there is a claim for one of them only."""
+    claim = bench.claim()
+    await bench.waiting(1)
+    await asyncio.gather(
+        bench.task(1),
+        bench.task(2, repo="a/c", priority=Priority.URGENT),
+        bench.task(3, priority=Priority.HIGH),
+    )
+    await claim
+    assert bench.assigned() == {"t2": ANN}
+
+
+async def test_a_run_that_ends_makes_room_in_its_repository(bench: Bench) -> None:
+    bench.fleet.policy = Policy(repo_limit=1)
+    first = await bench.task(1)
+    await bench.dispatcher.claim(BEN, "k", 0, lambda: True)
+    second = await bench.task(2)
+    claim = bench.claim()
+    await bench.waiting(1)
+    assert bench.assigned() == {first: BEN}
+
+    await bench.fleet.commit(cmd.CancelTask(first), TEST)
+
+    assert await claim is not None
+    assert bench.assigned() == {second: ANN}
+
+
+async def test_a_run_that_ends_makes_room_with_its_agent(bench: Bench) -> None:
+    first = await bench.task(1)
+    await bench.dispatcher.claim(ANN, "k1", 0, lambda: True)
+    second = await bench.task(2, agent=ANN)
+    claim = bench.claim(key="k2")
+    await bench.waiting(1)
+
+    await bench.fleet.commit(cmd.CancelTask(first), TEST)
+
+    assert await claim is not None
+    assert bench.assigned() == {second: ANN}
+
+
+async def test_what_time_alone_opens_is_found_when_it_is_looked_for(bench: Bench) -> None:
+    """ann has lost the task, which waits for ben; he has room and does not ask for work."""
+    task = await bench.task()
+    await bench.dispatcher.claim(ANN, "k", 0, lambda: True)
+    await bench.fleet.commit(cmd.StartRun(RunId("r1"), ANN), TEST)
+    await bench.fleet.commit(cmd.DeregisterAgent(ANN), TEST)
+    await bench.register(ANN)
+    claim = bench.claim(key="again")
+    await bench.waiting(1)
+    assert bench.assigned() == {}
+
+    bench.now += bench.fleet.policy.ack_ms + 1
+    bench.dispatcher.wake()
+
+    assert await claim is not None
+    assert bench.assigned() == {task: ANN}
 
 
 async def test_one_task_is_given_to_one_of_many(bench: Bench) -> None:

@@ -24,7 +24,7 @@ def probe_of(stage: Stage) -> ForgeProbe:
 
 async def checks(stage: Stage, probe: ForgeProbe) -> dict[str, str]:
     """What is not well."""
-    health = await HealthReport(stage.fleet, probe, "1.0").check()
+    health = await HealthReport(stage.fleet, probe, stage.known, "1.0").check()
     found = {name: finding for name, finding in health.checks.items() if finding != "ok"}
     assert health.status == ("degraded" if found else "ok")
     return found
@@ -147,4 +147,4 @@ async def test_dead_letters_are_told_until_somebody_deals_with_them(stage: Stage
 async def test_a_closed_journal_is_no_health(stage: Stage, tmp_path: Path) -> None:
     await stage.store.close()
     with pytest.raises(StoreUnavailable):
-        await HealthReport(stage.fleet, probe_of(stage), "1.0").check()
+        await HealthReport(stage.fleet, probe_of(stage), stage.known, "1.0").check()

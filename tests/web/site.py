@@ -29,9 +29,12 @@ from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
@@ -137,9 +140,11 @@ class Site:
         fleet = self.fleet = Fleet(store, Policy(), lambda: self.now, lambda notice: ())
         self.changes = Wakeups(fleet)
         self.dispatcher = WatchedDispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
-        verifier = self.verifier = Verifier(fleet, client, Rules())
-        issues = Issues(fleet, client, LabelMaps(), [REPO], lambda: _task_id(next(numbers)))
-        self.intake = Intake(fleet, client, verifier, issues)
+        known = Repositories(fleet, client, [REPO])
+        issues = Issues(fleet, client, LabelMaps(), known, lambda: _task_id(next(numbers)))
+        verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
+        self.intake = Intake(fleet, client, verifier, issues, known)
+        new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
         runs = Runs(
@@ -148,6 +153,7 @@ class Site:
             self.changes,
             lambda: ReceiptId(f"receipt-{next(numbers)}"),
             lambda run: None,
+            Gate(fleet, known, issues).admits,
         )
         self.api = WebApi(
             Parts(
@@ -156,7 +162,7 @@ class Site:
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, issues, [REPO]),
+                tasks=Tasks(fleet, new_tasks, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),
                 webhook_secret=SECRET,

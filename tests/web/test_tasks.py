@@ -205,7 +205,7 @@ async def test_a_forge_that_is_away_is_told_apart_from_a_wrong_request(
 
     assert "try again" in answer.refuses(503, "forge_unavailable")
     assert answer.headers["Retry-After"]
-    assert await site.journal() == []
+    assert await site.journal() == ["timer repo.known"]
 
 
 async def test_a_forge_that_refuses_the_bot_is_named(site: Site, forge: DevForge) -> None:

@@ -18,9 +18,12 @@ from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
@@ -52,16 +55,25 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
     fleet = Fleet(store, Policy(), lambda: 0, lambda notice: ())
     client = ForgeClient("http://forge.invalid", "unused")
     changes, dispatcher = Wakeups(fleet), Dispatcher(fleet, lambda: RunId("unused"))
-    verifier = Verifier(fleet, client, Rules())
-    issues = Issues(fleet, client, LabelMaps(), (), lambda: TaskId("unused"))
-    intake = Intake(fleet, client, verifier, issues)
+    known = Repositories(fleet, client, ())
+    issues = Issues(fleet, client, LabelMaps(), known, lambda: TaskId("unused"))
+    verifier = Verifier(fleet, client, Rules(), issues.follow)
+    intake = Intake(fleet, client, verifier, issues, known)
+    runs = Runs(
+        fleet,
+        dispatcher,
+        changes,
+        lambda: ReceiptId("unused"),
+        lambda run: None,
+        Gate(fleet, known, issues).admits,
+    )
     parts = Parts(
         fleet=fleet,
         access=Access(store, TokenSets()),
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
-        runs=Runs(fleet, dispatcher, changes, lambda: ReceiptId("unused"), lambda run: None),
+        runs=runs,
         talks=Talks(fleet, changes, lambda: "unused"),
-        tasks=Tasks(fleet, issues, ()),
+        tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known), known),
         intake=intake,
         dead_letters=DeadLetters(fleet),
         webhook_secret="unused",

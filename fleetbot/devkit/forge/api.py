@@ -121,12 +121,17 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Route:
-    """``needs``: anybody, a signed-in user, or a right in the repository of the path."""
+    """``needs``: anybody, a signed-in user, or a right in the repository of the path.
+
+    ``frozen``: refused while the repository is archived. Forgejo refuses fewer calls than one
+    would think: labels, states, assignees and commit statuses can still be changed.
+    """
 
     method: str
     path: str
     handler: Handler
     needs: Access | Literal["anybody", "user"] = Access.READ
+    frozen: bool = False
 
 
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -163,6 +168,8 @@ def prepare(call: Call, route: Route) -> None:
     _ = call.user
     if isinstance(route.needs, Access):
         call.need(route.needs)
+    if route.frozen and call.repo.archived:
+        raise ApiError(423, f"<Repository {call.repo.id}:{call.repo.full_name}> is archived")
 
 
 def authenticate(request: web.Request, world: World) -> tuple[Account | None, Token | None]:
@@ -228,6 +235,8 @@ def _check_scope(request: web.Request, token: Token) -> None:
 def _category(path: str) -> str:
     """The scope category of a path; tokens need none for ``/version`` and ``/settings``."""
     words = path.removeprefix("/api/v1").strip("/").split("/")
+    if words[0] == "repositories":
+        return "repository"
     if words[0] == "repos":
         is_issue = len(words) > 3 and words[3] in ("issues", "labels", "milestones")
         return "issue" if is_issue else "repository"

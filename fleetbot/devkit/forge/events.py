@@ -101,6 +101,9 @@ class Notifier:
         if after == ZERO:
             self._webhooks.send(repo, "delete", {"pusher_type": "user", **about})
 
+    def repository(self, repo: Repo, actor: Account, action: str) -> None:
+        self._webhooks.send(repo, "repository", {"action": action, **self._who(repo, actor)})
+
     async def _push(self, repo: Repo, actor: Account, ref: str, before: str, after: str) -> Json:
         commits = []
         if after != ZERO:

@@ -130,6 +130,9 @@ class GitRepository:
     async def set_ref(self, ref: str, sha: str) -> None:
         await self._text("update-ref", ref, sha)
 
+    async def rename_branch(self, old: str, new: str) -> None:
+        await self._text("branch", "-m", old, new)
+
     async def delete_ref(self, ref: str) -> None:
         await self._text("update-ref", "-d", ref)
 

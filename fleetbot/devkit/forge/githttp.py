@@ -12,11 +12,16 @@ from aiohttp import web
 from fleetbot.devkit.forge.api import ApiError, authenticate
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.git import GitError, run_git
+from fleetbot.devkit.forge.moved import moved
 from fleetbot.devkit.forge.refs import refs_changed
 from fleetbot.devkit.forge.state import Access, Account, Repo, World
 
 _NEEDS = {"git-upload-pack": Access.READ, "git-receive-pack": Access.WRITE}
 _PROTOCOL = re.compile(r"version=[012]")
+_ARCHIVED = (
+    "This repo is archived. You can view files and clone it, but cannot push or open"
+    " issues/pull-requests."
+)
 _NOT_CACHED = {"Cache-Control": "no-cache"}
 
 
@@ -33,6 +38,8 @@ class GitHttp:
         service = request.query.get("service", "")
         if service not in _NEEDS:
             raise web.HTTPForbidden(text="only smart HTTP is served here")
+        if redirect := self._moved(request):
+            return redirect
         repo, _ = self._open(request, service)
         refs = await self._run(request, repo, service, "--advertise-refs")
         line = f"# service={service}\n"
@@ -41,6 +48,8 @@ class GitHttp:
 
     async def serve(self, request: web.Request) -> web.Response:
         service = request.match_info["service"]
+        if redirect := self._moved(request):
+            return redirect
         repo, actor = self._open(request, service)
         sent = await request.read()
         if service == "git-upload-pack":
@@ -49,6 +58,11 @@ class GitHttp:
             body = await self._run(request, repo, service, stdin=sent)
             await refs_changed(self._world, self._notify, repo, actor or repo.owner)
         return _answer(service, "result", body)
+
+    def _moved(self, request: web.Request) -> web.Response | None:
+        """The redirect from a former name, without `.git`."""
+        old = f"{request.match_info['owner']}/{request.match_info['repo']}"
+        return moved(self._world, request, old, old.removesuffix(".git"))
 
     def _open(self, request: web.Request, service: str) -> tuple[Repo, Account | None]:
         """The repository, if the caller may; git asks its user for a password on 401 only."""
@@ -65,6 +79,8 @@ class GitHttp:
             if actor is None:
                 raise web.HTTPUnauthorized(headers=challenge)
             raise web.HTTPForbidden() if allowed >= Access.READ else web.HTTPNotFound()
+        if repo.archived and service == "git-receive-pack":
+            raise web.HTTPForbidden(text=_ARCHIVED)
         return repo, actor
 
     async def _run(

@@ -18,7 +18,7 @@ from fleetbot.devkit.forge.api import (
     labels_by_id,
     nothing,
 )
-from fleetbot.devkit.forge.refs import close
+from fleetbot.devkit.forge.refs import close, reopen
 from fleetbot.devkit.forge.state import Access, Account, Comment, Pull, Repo, Ticket
 
 _SORTS: dict[str, tuple[Callable[[Ticket], Any], bool]] = {
@@ -48,7 +48,7 @@ async def get_issue(call: Call) -> web.Response:
 async def create_issue(call: Call) -> web.Response:
     ticket = new_ticket(call, call.required("title"))
     if call.field("closed", bool, False):
-        close(call.world, ticket)
+        close(call.world, ticket, call.user)
     await call.notify.ticket_created(call.repo, ticket, call.user)
     return answer(_issue(call, ticket), 201)
 
@@ -63,7 +63,7 @@ def new_ticket(call: Call, title: str, pull: Pull | None = None) -> Ticket:
     now = call.world.now()
     ticket = Ticket(
         id=call.world.next_id(),
-        number=len(call.repo.tickets) + 1,
+        number=max(call.repo.tickets, default=0) + 1,
         author=call.user,
         title=title,
         body=call.field("body", str, ""),
@@ -72,6 +72,7 @@ def new_ticket(call: Call, title: str, pull: Pull | None = None) -> Ticket:
         labels=[known[one] for one in labels_by_id(call, labels)],
         assignees=assignees,
         pull=pull,
+        ref=call.field("ref", str, ""),
     )
     call.repo.tickets[ticket.number] = ticket
     return ticket
@@ -93,6 +94,7 @@ async def edit_ticket(call: Call, ticket: Ticket) -> None:
     if state == "closed" and any(blocker.state == "open" for _, blocker in ticket.blockers):
         raise ApiError(412, "cannot close this issue because it still has open dependencies")
     await _change_texts(call, ticket)
+    ticket.ref = call.field("ref", str, ticket.ref)  # no hook tells of it
     if "assignees" in call.sent and call.access >= Access.WRITE:
         await _change_assignees(call, ticket, new)
     await _change_state(call, ticket, state)
@@ -132,11 +134,32 @@ async def _change_state(call: Call, ticket: Ticket, state: str) -> None:
     if state == ticket.state:
         return
     if state == "closed":
-        close(call.world, ticket)
+        close(call.world, ticket, call.user)
         await call.notify.ticket(call.repo, ticket, call.user, "closed")
     elif state == "open":
-        ticket.state, ticket.closed, ticket.updated = "open", None, call.world.now()
+        reopen(call.world, ticket, call.user)
         await call.notify.ticket(call.repo, ticket, call.user, "reopened")
+
+
+async def delete_issue(call: Call) -> web.Response:
+    """No hook tells of it."""
+    del call.repo.tickets[call.ticket().number]
+    return nothing()
+
+
+async def timeline(call: Call) -> web.Response:
+    """Comments among what happened, oldest first. The total is that of the page."""
+    ticket, since = call.ticket(), _moment(call.query("since"))
+    rows = [
+        (one.created, one.id, shapes.happening(call.world, call.repo, ticket, one))
+        for one in ticket.happenings
+    ]
+    for one in ticket.comments:
+        shape = {**shapes.comment(call.world, call.repo, ticket, one), "type": "comment"}
+        rows.append((one.created, one.id, shape))
+    found = [row for row in rows if since is None or row[0] >= since]
+    page, _ = call.page([shape for *_, shape in sorted(found, key=lambda row: row[:2])])
+    return answer(page, headers={"X-Total-Count": str(len(page))})
 
 
 # -- comments
@@ -284,14 +307,16 @@ def _issue(call: Call, ticket: Ticket) -> dict[str, Any]:
 _R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", f"{_R}/issues", list_issues),
-    Route("POST", f"{_R}/issues", create_issue, "user"),
+    Route("POST", f"{_R}/issues", create_issue, "user", frozen=True),
     Route("GET", f"{_R}/issues/comments/{{id}}", get_comment),
-    Route("PATCH", f"{_R}/issues/comments/{{id}}", edit_comment, "user"),
+    Route("PATCH", f"{_R}/issues/comments/{{id}}", edit_comment, "user", frozen=True),
     Route("DELETE", f"{_R}/issues/comments/{{id}}", delete_comment, "user"),
     Route("GET", f"{_R}/issues/{{index}}", get_issue),
     Route("PATCH", f"{_R}/issues/{{index}}", edit_issue, "user"),
+    Route("DELETE", f"{_R}/issues/{{index}}", delete_issue, Access.ADMIN),
+    Route("GET", f"{_R}/issues/{{index}}/timeline", timeline),
     Route("GET", f"{_R}/issues/{{index}}/comments", list_comments),
-    Route("POST", f"{_R}/issues/{{index}}/comments", create_comment, "user"),
+    Route("POST", f"{_R}/issues/{{index}}/comments", create_comment, "user", frozen=True),
     Route("GET", f"{_R}/issues/{{index}}/dependencies", list_blockers),
     Route("POST", f"{_R}/issues/{{index}}/dependencies", add_blocker, Access.WRITE),
     Route("DELETE", f"{_R}/issues/{{index}}/dependencies", remove_blocker, Access.WRITE),

@@ -177,7 +177,7 @@ async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
     except GitError as error:
         raise ApiError(409, str(error)) from None
     await repo.git.set_ref(f"refs/heads/{pull.base}", sha)
-    close(call.world, ticket)
+    close(call.world, ticket, call.user)
     pull.merged, pull.merged_by, pull.merge_sha = ticket.closed, call.user, sha
     pull.base_sha_at_merge = base
     await call.notify.ticket(repo, ticket, call.user, "closed")
@@ -204,7 +204,7 @@ async def _shape(call: Call, ticket: Ticket) -> shapes.Json:
 _P = "/repos/{owner}/{repo}/pulls"
 ROUTES = (
     Route("GET", _P, list_pulls),
-    Route("POST", _P, create_pull, "user"),
+    Route("POST", _P, create_pull, "user", frozen=True),
     Route("GET", f"{_P}/{{index:\\d+}}.diff", get_diff),
     Route("GET", f"{_P}/{{index}}", get_pull),
     Route("PATCH", f"{_P}/{{index}}", edit_pull, "user"),
@@ -213,6 +213,6 @@ ROUTES = (
     Route("GET", f"{_P}/{{index:\\d+}}/reviews", list_reviews),
     Route("POST", f"{_P}/{{index}}/reviews", create_review, "user"),
     Route("GET", f"{_P}/{{index:\\d+}}/merge", is_merged),
-    Route("POST", f"{_P}/{{index}}/merge", merge_pull, Access.WRITE),
+    Route("POST", f"{_P}/{{index}}/merge", merge_pull, Access.WRITE, frozen=True),
     Route("GET", f"{_P}/{{base}}/{{head:.+}}", find_pull),
 )

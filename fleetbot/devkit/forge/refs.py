@@ -10,7 +10,7 @@ from functools import partial
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.git import ZERO
 from fleetbot.devkit.forge.references import references
-from fleetbot.devkit.forge.state import Access, Account, Pull, Repo, Ticket, World
+from fleetbot.devkit.forge.state import Access, Account, Happening, Pull, Repo, Ticket, World
 
 
 async def refs_changed(world: World, notify: Notifier, repo: Repo, actor: Account) -> None:
@@ -36,16 +36,22 @@ async def close_named_issues(
         if ticket is None or ticket.pull is not None:
             continue
         if found.action == "closes" and ticket.state == "open":
-            close(world, ticket)
+            close(world, ticket, actor)
             await notify.ticket(where, ticket, actor, "closed", commit_id=commit_id)
         elif found.action == "reopens" and ticket.state == "closed":
-            ticket.state, ticket.closed, ticket.updated = "open", None, world.now()
+            reopen(world, ticket, actor)
             await notify.ticket(where, ticket, actor, "reopened", commit_id=commit_id)
 
 
-def close(world: World, ticket: Ticket) -> None:
+def close(world: World, ticket: Ticket, actor: Account) -> None:
     ticket.state = "closed"
     ticket.closed = ticket.updated = world.now()
+    ticket.happenings.append(Happening(world.next_id(), "close", actor, ticket.updated))
+
+
+def reopen(world: World, ticket: Ticket, actor: Account) -> None:
+    ticket.state, ticket.closed, ticket.updated = "open", None, world.now()
+    ticket.happenings.append(Happening(world.next_id(), "reopen", actor, ticket.updated))
 
 
 async def _follow(

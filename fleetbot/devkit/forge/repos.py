@@ -94,17 +94,37 @@ async def edit_repo(call: Call) -> web.Response:
     repo = call.repo
     repo.private = call.field("private", bool, repo.private)
     repo.default_branch = call.field("default_branch", str, repo.default_branch)
+    repo.archived = call.field("archived", bool, repo.archived)
+    repo.has_issues = call.field("has_issues", bool, repo.has_issues)
     repo.has_actions = call.field("has_actions", bool, repo.has_actions)
     name = call.field("name", str, repo.name)
     if name != repo.name:
-        if not NAME.fullmatch(name) or call.world.repo(f"{repo.owner.login}/{name}"):
+        other = call.world.repo(f"{repo.owner.login}/{name}")
+        if not NAME.fullmatch(name) or other not in (None, repo):
             raise ApiError(422, f"repo name is taken or invalid [name: {name}]")
-        call.world.rename(repo, name)
+        call.world.move(repo, repo.owner, name)
     return answer(shapes.repository(call.world, repo, call.actor))
 
 
+async def get_repo_by_id(call: Call) -> web.Response:
+    repo = call.world.repo_by_id(call.number("id"))
+    if repo is None or call.world.access(call.actor, repo) < Access.READ:
+        raise ApiError(404, NOT_FOUND)
+    return answer(shapes.repository(call.world, repo, call.actor))
+
+
+async def transfer_repo(call: Call) -> web.Response:
+    """At once, as between one's own organisations; a person would have to accept it."""
+    owner = call.account(call.required("new_owner"))
+    if call.world.repo(f"{owner.login}/{call.repo.name}"):
+        raise ApiError(422, "repository already exists")
+    call.world.move(call.repo, owner, call.repo.name)
+    return answer(shapes.repository(call.world, call.repo, call.actor), 202)
+
+
 async def delete_repo(call: Call) -> web.Response:
-    del call.world.repos[call.repo.full_name.lower()]
+    call.notify.repository(call.repo, call.user, "deleted")
+    call.world.remove(call.repo)
     return nothing()
 
 
@@ -207,7 +227,7 @@ async def new_repo(
     number = world.next_id()
     git = await GitRepository.create(root / f"{number}.git", default_branch)
     repo = Repo(number, owner, name, git, world.now(), default_branch)
-    world.repos[repo.full_name.lower()] = repo
+    world.add(repo)
     return repo
 
 
@@ -225,6 +245,8 @@ ROUTES = (
     Route("GET", _R, get_repo),
     Route("PATCH", _R, edit_repo, Access.ADMIN),
     Route("DELETE", _R, delete_repo, Access.OWNER),
+    Route("POST", f"{_R}/transfer", transfer_repo, Access.OWNER),
+    Route("GET", "/repositories/{id}", get_repo_by_id, "anybody"),
     Route("GET", f"{_R}/assignees", list_assignees),
     Route("GET", f"{_R}/teams", list_teams, "user"),
     Route("PUT", f"{_R}/collaborators/{{login}}", set_collaborator, Access.ADMIN),

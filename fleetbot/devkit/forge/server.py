@@ -27,6 +27,7 @@ from fleetbot.devkit.forge.api import (
 )
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.githttp import GitHttp
+from fleetbot.devkit.forge.moved import moved
 from fleetbot.devkit.forge.pages import Pages
 from fleetbot.devkit.forge.queues import Queue
 from fleetbot.devkit.forge.refs import refs_changed
@@ -99,18 +100,21 @@ class DevForge:
         root: Path,
         port: int = 0,
         *,
+        redirects: Literal[301, 307] = 301,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         ref_lag: float = 0.0,
         merge_lag: float = 0.0,
     ) -> AsyncIterator[Self]:
         """Listen on loopback, with repositories below ``root``; stopped at the end of the block.
 
+        ``redirects``: how a former name answers; 307 from versions before 12.
         ``ref_lag``: for how many seconds after a push an open pull request shows the new head with
         the old files and commits. Forgejo's is 0.2 to 1.1. ``merge_lag``: for how long after that
         nobody can merge it, as it is being found out whether it conflicts. Forgejo's is 0.8 to 1.6.
         """
         listener = socket.create_server(("127.0.0.1", port))
         forge = cls(root, listener, now, Queue(ref_lag), Queue(merge_lag))
+        forge._world.redirects_by = redirects
         runner = web.AppRunner(forge._app(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -206,6 +210,19 @@ class DevForge:
             sha = await row.git.commit_files(branch, files, message, parent=parent)
             await refs_changed(self._world, self._notify, row, self._account(by))
         return sha
+
+    async def rename_branch(self, repo: str, old: str, new: str, *, by: str) -> None:
+        """As on the page of branches: open pull requests follow, issues that name it do not, and
+        no hook tells of it."""
+        row = self.repo(repo)
+        async with row.lock:
+            await row.git.rename_branch(old, new)
+            row.refs = await row.git.refs()
+        if row.default_branch == old:
+            row.default_branch = new
+        for ticket in row.tickets.values():
+            if ticket.pull and ticket.state == "open" and ticket.pull.base == old:
+                ticket.pull.base = new
 
     async def delete_branch(self, repo: str, branch: str, *, by: str) -> None:
         """As the button on a merged pull request's page does."""
@@ -349,9 +366,9 @@ class DevForge:
 
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            moved = self._moved(request)
-            if moved is not None:
-                return moved
+            redirect = self._moved(request)
+            if redirect is not None:
+                return redirect
             call = Call(request, self._world, self._notify, {})
             try:
                 call.sent = json_of(await request.read())
@@ -367,11 +384,7 @@ class DevForge:
     def _moved(self, request: web.Request) -> web.Response | None:
         """The redirect from a repository's old name; to the same call, below the new one."""
         old = "{owner}/{repo}".format_map({"owner": "", "repo": "", **request.match_info})
-        new = self._world.renamed.get(old.lower())
-        if new is None or self._world.repo(old) is not None:
-            return None
-        location = str(request.rel_url).replace(old, new, 1)
-        return web.Response(status=301, headers={"Location": location})
+        return moved(self._world, request, old)
 
     async def _no_such_call(self, request: web.Request) -> web.StreamResponse:
         self._saw(request, {}, None, 404)

@@ -10,6 +10,7 @@ from fleetbot.devkit.forge.state import (
     Access,
     Account,
     Comment,
+    Happening,
     Hook,
     Label,
     Pull,
@@ -89,7 +90,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
         "open_pr_counter": _open(repo, pulls=True),
         "release_counter": 0,
         "default_branch": repo.default_branch,
-        "archived": False,
+        "archived": repo.archived,
         "archived_at": "1970-01-01T00:00:00Z",
         "created_at": when(repo.created),
         "updated_at": when(repo.created),
@@ -98,7 +99,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
             "push": access >= Access.WRITE,
             "pull": access >= Access.READ,
         },
-        "has_issues": True,
+        "has_issues": repo.has_issues,
         "has_pull_requests": True,
         "has_wiki": False,
         "has_actions": repo.has_actions,
@@ -144,6 +145,21 @@ def ticket_url(world: World, repo: Repo, ticket: Ticket) -> str:
     return f"{world.url}/{repo.full_name}/{kind}/{ticket.number}"
 
 
+def happening(world: World, repo: Repo, ticket: Ticket, row: Happening) -> Json:
+    """An entry of the timeline; most of its fields are for other kinds."""
+    return {
+        "id": row.id,
+        "type": row.kind,
+        "html_url": "",
+        "issue_url": ticket_url(world, repo, ticket),
+        "pull_request_url": "",
+        "user": user(world, row.author),
+        "body": "",
+        "created_at": when(row.created),
+        "updated_at": when(row.created),
+    }
+
+
 def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
     """Also of a pull request, which is an issue with ``pull_request`` filled."""
     html = ticket_url(world, repo, ticket)
@@ -153,7 +169,7 @@ def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
         "html_url": html,
         "original_author": "",
         "original_author_id": 0,
-        "ref": "",
+        "ref": ticket.ref,
         "assets": [],
         "pull_request": _pull_meta(ticket, html),
         "repository": {

@@ -75,6 +75,16 @@ class Comment:
     updated: datetime
 
 
+@dataclass(frozen=True)
+class Happening:
+    """An entry of an issue's timeline that is no comment; ``kind``: close or reopen."""
+
+    id: int
+    kind: str
+    author: Account
+    created: datetime
+
+
 @dataclass
 class Review:
     id: int
@@ -134,6 +144,8 @@ class Ticket:
     assignees: list[Account] = field(default_factory=list)
     comments: list[Comment] = field(default_factory=list)
     blockers: list[tuple[Repo, Ticket]] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
+    ref: str = ""
     pull: Pull | None = None
 
     @property
@@ -172,6 +184,8 @@ class Repo:
     created: datetime
     default_branch: str = "main"
     private: bool = False
+    archived: bool = False
+    has_issues: bool = True
     description: str = ""
     collaborators: dict[str, Access] = field(default_factory=dict)
     labels: dict[int, Label] = field(default_factory=dict)
@@ -220,7 +234,8 @@ class World:
         self.accounts: dict[str, Account] = {}
         self.tokens: dict[str, Token] = {}
         self.repos: dict[str, Repo] = {}
-        self.renamed: dict[str, str] = {}
+        self.redirects_by = 301
+        self.redirects: dict[str, int] = {}  # from a name in small letters to a repository's id
 
     def now(self) -> datetime:
         """Whole seconds, like every time Forgejo shows."""
@@ -240,12 +255,27 @@ class World:
         self.tokens[token] = Token(login, scopes)
         return token
 
-    def rename(self, repo: Repo, name: str) -> None:
+    def repo_by_id(self, number: int) -> Repo | None:
+        return next((repo for repo in self.repos.values() if repo.id == number), None)
+
+    def add(self, repo: Repo) -> None:
+        """Whoever takes a name ends its redirect."""
+        self.redirects.pop(repo.full_name.lower(), None)
+        self.repos[repo.full_name.lower()] = repo
+
+    def move(self, repo: Repo, owner: Account, name: str) -> None:
+        """Rename or transfer; the old name leads to the new one."""
         old = repo.full_name.lower()
         del self.repos[old]
-        repo.name = name
-        self.repos[repo.full_name.lower()] = repo
-        self.renamed[old] = repo.full_name
+        repo.owner, repo.name = owner, name
+        self.add(repo)
+        if old != repo.full_name.lower():
+            self.redirects[old] = repo.id
+
+    def remove(self, repo: Repo) -> None:
+        """Delete; no name leads anywhere any more."""
+        del self.repos[repo.full_name.lower()]
+        self.redirects = {name: one for name, one in self.redirects.items() if one != repo.id}
 
     def access(self, account: Account | None, repo: Repo) -> Access:
         if account is None:

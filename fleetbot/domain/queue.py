@@ -1,0 +1,145 @@
+"""Waiting tasks, in the order in which they go."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
+
+from fleetbot.domain.model import Agent, AgentName, Task, TaskId
+
+
+class Lane(NamedTuple):
+    """Tasks that the same agents may take: they differ only in their order.
+
+    `repo`: as of `Task.place`.
+    """
+
+    repo: int | str
+    wanted: AgentName | None
+    needs: tuple[str, ...]
+    avoid: AgentName | None
+
+
+class Entry(NamedTuple):
+    """Order within a lane: a person's choice, then priority, then age."""
+
+    unpinned: bool
+    minus_priority: int
+    queued_at: int
+    task: TaskId
+
+
+class Shelf(NamedTuple):
+    """Where an agent finds lanes: under its own name, or under one thing that they need."""
+
+    wanted: AgentName | None
+    need: str
+
+
+def lane_of(task: Task) -> Lane:
+    return Lane(task.place, task.wanted_agent, task.traits.needs, task.avoid)
+
+
+def entry_of(task: Task) -> Entry:
+    return Entry(
+        unpinned=task.pinned is None,
+        minus_priority=-int(task.traits.priority),
+        queued_at=task.queued_at,
+        task=task.id,
+    )
+
+
+def can_do(agent: Agent, lane: Lane) -> bool:
+    wanted = lane.wanted is None or lane.wanted == agent.name
+    return wanted and set(lane.needs) <= set(agent.capabilities)
+
+
+class ReadyQueue:
+    """Waiting tasks by lane, each lane in order. No lane is empty."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[Lane, list[Entry]] = {}
+        self._shelves: dict[Shelf, dict[Lane, None]] = {}
+        self._places: dict[TaskId, tuple[Lane, Entry]] = {}
+        self._later: list[tuple[int, TaskId]] = []
+
+    def keep(self, task: Task, now: int) -> None:
+        """Queue a waiting task, or move it; one that no longer waits is taken out.
+
+        Before its `not_before` it waits aside. Times in epoch milliseconds.
+        """
+        self._take_out(task.id)
+        if not task.is_ready:
+            return
+        if task.not_before > now:
+            heapq.heappush(self._later, (task.not_before, task.id))
+        else:
+            self._put(lane_of(task), entry_of(task))
+
+    def _put(self, lane: Lane, entry: Entry) -> None:
+        if lane not in self._lanes:
+            self._lanes[lane] = []
+            self._shelves.setdefault(_shelf(lane), {})[lane] = None
+        insort(self._lanes[lane], entry)
+        self._places[entry.task] = (lane, entry)
+
+    def _take_out(self, task: TaskId) -> None:
+        if task not in self._places:
+            return
+        lane, entry = self._places.pop(task)
+        entries = self._lanes[lane]
+        del entries[bisect_left(entries, entry)]
+        if not entries:
+            del self._lanes[lane]
+            del self._shelves[_shelf(lane)][lane]
+
+    def ripen(self, tasks: Mapping[TaskId, Task], now: int) -> bool:
+        """Move tasks whose time has come into their lanes; tells whether there were any."""
+        moved = False
+        while self._later and self._later[0][0] <= now:
+            due, task_id = heapq.heappop(self._later)
+            task = tasks.get(task_id)
+            if task and task.is_ready and task.not_before == due:
+                self.keep(task, now)
+                moved = True
+        return moved
+
+    def next_due(self) -> int | None:
+        """When the earliest waiting back-off ends, epoch milliseconds."""
+        return self._later[0][0] if self._later else None
+
+    def lanes(self) -> Collection[Lane]:
+        return self._lanes.keys()
+
+    def lane(self, task: TaskId) -> Lane | None:
+        """Where the task waits; None if it does not, or its time has not come."""
+        place = self._places.get(task)
+        return place[0] if place else None
+
+    def head(self, lane: Lane) -> Entry | None:
+        """The lane's first entry; None where nothing waits in it."""
+        entries = self._lanes.get(lane)
+        return entries[0] if entries else None
+
+    def lanes_for(self, agent: Agent) -> Iterator[Lane]:
+        """Those whose tasks the agent can do; others are not even looked at."""
+        shelves = [Shelf(agent.name, ""), Shelf(None, "")]
+        shelves += [Shelf(None, capability) for capability in agent.capabilities]
+        for shelf in shelves:
+            for lane in self._shelves.get(shelf, ()):
+                if can_do(agent, lane):
+                    yield lane
+
+    def ahead(self, task: Task, agents: Collection[Agent]) -> int:
+        """How many waiting tasks go before `task` that one of the agents can do."""
+        own = entry_of(task)
+        lanes = {lane for agent in agents for lane in self.lanes_for(agent)}
+        return sum(bisect_left(self._lanes[lane], own) for lane in lanes)
+
+
+def _shelf(lane: Lane) -> Shelf:
+    if lane.wanted is not None:
+        return Shelf(lane.wanted, "")
+    return Shelf(None, lane.needs[0] if lane.needs else "")

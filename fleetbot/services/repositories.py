@@ -1,0 +1,210 @@
+"""The repositories the fleet works on: the settings name them, Forgejo's ids tell them apart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from fleetbot.domain.commands import HoldRepo, MoveTasks, NoteRepo, ReleaseRepo
+from fleetbot.domain.errors import Conflict, Invalid
+from fleetbot.domain.model import OPEN_STATES, Repo, TaskId, same_name
+from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.repositories import is_astray
+from fleetbot.forge import errors as forge
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.models import Repository
+from fleetbot.services.fleet import Context, Fleet
+
+log = logging.getLogger("fleetbot.repositories")
+
+_AT_ONCE = 100  # tasks that follow their repository in one commit
+_CONTEXT = Context(actor="timer", cause="repositories")
+
+
+class Repositories:
+    """Follows renames, and holds what is not listed, archived, or not to be seen.
+
+    `names` are those of the settings; a repository may bear another by now.
+    """
+
+    def __init__(self, fleet: Fleet, client: ForgeClient, names: Sequence[str]) -> None:
+        self._fleet = fleet
+        self._client = client
+        self._names = names
+        self._problems: dict[str, str] = {}
+        self._at_work: set[int | str] = set()  # that had open tasks when all were last looked at
+
+    # -- which there are
+
+    def lists(self, repo: Repo) -> bool:
+        """Whether the settings name it, by whatever name it is known by."""
+        state = self._fleet.state
+        if not repo.id:
+            return any(same_name(name, repo.name) for name in self._names)
+        return any(state.repo_named(name) is state.repos.get(repo.id) for name in self._names)
+
+    def names(self) -> list[str]:
+        """As Forgejo spells them now; as the settings do where it was not asked yet."""
+        named = (self._fleet.state.repo_called(name).name for name in self._names)
+        return list(dict.fromkeys(named))
+
+    async def named(self, name: str) -> Repo:
+        """The repository that a person names. Raises `Invalid` where the fleet does not work on
+        it, `Conflict` where it is held, and the forge client's errors."""
+        await self._fleet.start()
+        repo = self._fleet.state.repo_called(name)
+        if not self.lists(repo):
+            known = ", ".join(self.names()) or "none yet"
+            raise Invalid(f"The fleet does not work on {name}; it does on: {known}.", field="repo")
+        repo = await self.refresh(repo) if repo.id else await self.look(name)
+        if repo.held:
+            because = REASONS[repo.held]
+            raise Conflict(f"{repo.name}: {because.text}. {because.advice}", field="repo")
+        return repo
+
+    async def heard(self, shown: Repository) -> Repo | None:
+        """The repository that a delivery is about; None if it is nothing to the fleet.
+
+        A delivery may be late: where it disagrees with what is known, Forgejo is asked.
+        """
+        await self._fleet.start()
+        repo = self._fleet.state.repos.get(shown.id)
+        if repo is None:
+            called = self._fleet.state.repo_called(shown.full_name)
+            return await self.look(shown.full_name) if self.lists(called) else None
+        agrees = (shown.full_name, shown.default_branch) == (repo.name, repo.default_branch)
+        may_be_back = repo.held in (ReasonCode.REPO_GONE, ReasonCode.REPO_ARCHIVED)
+        return repo if agrees and not may_be_back else await self.refresh(repo)
+
+    # -- what Forgejo shows of them
+
+    async def look(self, name: str) -> Repo:
+        """Ask Forgejo what bears the name now. Raises the forge client's errors."""
+        try:
+            return await self._note(await self._client.repo(name), asked=name)
+        except forge.ForgeNotFound:
+            known = self._fleet.state.repo_named(name)
+            if known is None:
+                raise
+        return await self.refresh(known)  # renamed, and the old name leads nowhere any more
+
+    async def refresh(self, repo: Repo) -> Repo:
+        """Ask Forgejo for the repository itself, whatever it is called now.
+
+        Raises the forge client's errors; `ForgeNotFound` after its tasks are held.
+        """
+        try:
+            return await self._note(await self._client.repo_by_id(repo.id), asked=repo.name)
+        except forge.ForgeNotFound:
+            await self._hold(repo.id, ReasonCode.REPO_GONE)
+            raise
+
+    async def _note(self, shown: Repository, asked: str) -> Repo:
+        command = NoteRepo(shown.id, shown.full_name, shown.default_branch, asked)
+        news = await self._fleet.commit(command, _CONTEXT)
+        repo = self._fleet.state.repos[shown.id]
+        if not self.lists(repo):
+            await self._hold(repo.id, ReasonCode.REPO_UNLISTED)
+        elif shown.archived:
+            await self._hold(repo.id, ReasonCode.REPO_ARCHIVED)
+        elif not shown.has_issues:
+            await self._hold(repo.id, ReasonCode.REPO_GONE, "Its issues are switched off.")
+        else:
+            await self._fleet.commit(ReleaseRepo(repo.id), _CONTEXT)
+        if news:
+            log.info("%s: %s", repo.name, "; ".join(type(line.event).__name__ for line in news))
+            await self._gather_tasks()
+        return self._fleet.state.repos[shown.id]
+
+    async def _hold(self, repo: int, reason: ReasonCode, detail: str = "") -> None:
+        await self._fleet.commit(HoldRepo(repo, reason, detail), _CONTEXT)
+
+    # -- all of them, now and then
+
+    async def tick(self) -> list[Repo]:
+        """Look at all of them; answers those that Forgejo shows, each once. Raises
+        `StoreUnavailable` only."""
+        await self._fleet.start()
+        shown: dict[int, Repo] = {}
+        for name in self._names:
+            try:
+                repo = await self.look(name)
+            except forge.ForgeError as error:
+                self._complain(name, error)
+            else:
+                self._problems.pop(name, None)
+                shown[repo.id] = repo
+        if all(self._is_clear(name) for name in self._names):
+            await self._hold_unlisted()
+        await self._gather_tasks()
+        self._hold_strangers()
+        return [repo for repo in shown.values() if self.lists(repo)]
+
+    def _complain(self, name: str, error: forge.ForgeError) -> None:
+        """Once for each new error, not at every tick."""
+        if self._problems.get(name) != str(error):
+            log.warning("%s cannot be seen: %s", name, error)
+        self._problems[name] = str(error)
+
+    def _is_clear(self, name: str) -> bool:
+        """Whether it is known what the name means: else it may be one of those we know."""
+        return name not in self._problems or self._fleet.state.repo_named(name) is not None
+
+    async def _hold_unlisted(self) -> None:
+        for repo in list(self._fleet.state.repos.values()):
+            if not self.lists(repo):
+                await self._hold(repo.id, ReasonCode.REPO_UNLISTED)
+
+    def _hold_strangers(self) -> None:
+        """Tasks of an old journal whose repository nobody lists: there is no id to hold it by."""
+        state = self._fleet.state
+        self._at_work = {t.place for t in state.tasks.values() if t.state in OPEN_STATES}
+        listed = {name.lower() for name in self._names}
+        strangers = {p for p in self._at_work if isinstance(p, str) and p not in listed}
+        for place in [place for place in state.held if isinstance(place, str)]:
+            del state.held[place]
+        state.held.update(dict.fromkeys(strangers, ReasonCode.REPO_UNLISTED))
+
+    # -- tasks follow
+
+    async def _gather_tasks(self) -> None:
+        """Have every task in memory bear its repository's name and id, in portions, so that
+        nobody waits for a repository with many."""
+        astray: dict[int, list[TaskId]] = {}
+        state = self._fleet.state
+        for task in state.tasks.values():
+            repo = state.repo_of(task)
+            if repo.id and is_astray(task, repo):
+                astray.setdefault(repo.id, []).append(task.id)
+        for repo_id, tasks in astray.items():
+            for start in range(0, len(tasks), _AT_ONCE):
+                portion = tasks[start : start + _AT_ONCE]
+                await self._recall_twins(repo_id, portion)
+                await self._fleet.commit(MoveTasks(repo_id, tuple(portion)), _CONTEXT)
+
+    async def _recall_twins(self, repo_id: int, tasks: Iterable[TaskId]) -> None:
+        """Two spellings of a name may have made two tasks of one issue, one of them closed."""
+        for task in [self._fleet.state.tasks[one] for one in tasks]:
+            if not task.repo_id:
+                twin = await self._fleet.store.task_by_issue(repo_id, (), task.issue)
+                if twin is not None:
+                    await self._fleet.task(twin.id)
+
+    # -- for health
+
+    def problem(self) -> str:
+        """What keeps the fleet from working on some of them; "" if nothing does.
+
+        One that was taken off the list and has no open task is no trouble.
+        """
+        held = [
+            f"{repo.name}: {REASONS[repo.held].text}"
+            for repo in self._fleet.state.repos.values()
+            if repo.held and (self.lists(repo) or repo.id in self._at_work)
+        ]
+        unseen = [
+            f"{name}: {problem}"
+            for name, problem in self._problems.items()
+            if self._fleet.state.repo_named(name) is None
+        ]
+        return "; ".join(held + unseen)
