@@ -53,7 +53,7 @@ def with_check(policy: Policy, *, soon: bool) -> Patience:
 
 def with_outbox(days: float) -> Patience:
     """An effect that could not be delivered: only time ends it, and that is told."""
-    return Patience(2 * _SECOND, 15 * _MINUTE, lasts_ms=int(days * 24 * _HOUR))
+    return Patience(2 * _SECOND, 5 * _MINUTE, lasts_ms=int(days * 24 * _HOUR))
 
 
 def with_fault(reason: ReasonCode, policy: Policy) -> Patience:

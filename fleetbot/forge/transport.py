@@ -25,6 +25,7 @@ from yarl import URL
 from fleetbot import __version__
 from fleetbot.forge.errors import ForgeError, ForgeUnavailable, UnexpectedAnswer, error_for
 from fleetbot.forge.models import convert, parse_repo
+from fleetbot.wire.retry_after import retry_after
 
 T = TypeVar("T")
 Params = Mapping[str, str | int | bool | None]
@@ -189,8 +190,7 @@ class Transport:
 
     def _error_of(self, answer: Answer, method: str, path: str) -> ForgeError:
         """Forgejo repeats a token it does not know in its message; nobody else should."""
-        retry_after = answer.headers.get("Retry-After", "")
-        seconds = float(retry_after) if retry_after.isdecimal() else None
+        seconds = retry_after(answer.headers)
         message = _message(answer.body)
         if self._token:
             message = message.replace(self._token, "…")

@@ -87,7 +87,9 @@ class ForgeSender:
         something in it is gone, or that it refuses this very effect."""
         if isinstance(error, ForgeUnavailable) and _is_told_to_wait(error):
             return RetryLater(error.retry_after, str(error), host=True)
-        if isinstance(error, Unauthorized | ForgeForbidden):
+        if isinstance(error, Unauthorized):  # the one token is for all
+            return RetryLater(None, str(error), host=True)
+        if isinstance(error, ForgeForbidden):
             return RetryLater(None, str(error))
         try:
             await self._client.repo(repo)
