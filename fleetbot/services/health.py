@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.domain.model import TaskId
@@ -57,9 +57,20 @@ class ForgeProbe:
 
 
 class HealthReport:
+    """`rooms` says what is wrong with each of them, apart from what could not be delivered; `loops`
+    what is wrong with any of them, or `ok`."""
+
     def __init__(
-        self, fleet: Fleet, probe: ForgeProbe, repositories: Repositories, version: str
+        self,
+        fleet: Fleet,
+        probe: ForgeProbe,
+        repositories: Repositories,
+        version: str,
+        rooms: Callable[[], Awaitable[Sequence[str]]],
+        loops: Callable[[], str],
     ) -> None:
+        self._rooms = rooms
+        self._loops = loops
         self._fleet = fleet
         self._probe = probe
         self._repositories = repositories
@@ -69,23 +80,30 @@ class HealthReport:
         """`degraded` where something needs a look; the checks say what. Costs the same however
         much waits: anybody may ask."""
         checks = {
-            "journal": "ok" if self._fleet.ready else "the journal cannot be written",
+            "journal": self._journal(),
             "forge": self._probe.problem or "ok",
-            "outbox": await self._troubles("forgejo"),
-            "rooms": await self._troubles("matrix"),
+            "outbox": "; ".join(await self._troubles("forgejo")) or "ok",
+            "rooms": "; ".join([*await self._rooms(), *await self._troubles("matrix")]) or "ok",
             "dead_letters": await self._dead_letters(),
             "repositories": self._repositories.problem() or "ok",
+            "loops": self._loops(),
         }
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
 
-    async def _troubles(self, sender: str) -> str:
-        """What fails longest comes first."""
+    async def _troubles(self, sender: str) -> list[str]:
+        """What could not be delivered; what fails longest comes first."""
         troubles = await self._fleet.store.troubles(sender, _SHOWN + 1)
         said = [self._told(trouble) for trouble in troubles[:_SHOWN]]
-        return "; ".join([*said, *(["and more"] if len(troubles) > _SHOWN else [])]) or "ok"
+        return [*said, *(["and more"] if len(troubles) > _SHOWN else [])]
+
+    def _journal(self) -> str:
+        if not self._fleet.ready:
+            return "the journal cannot be written"
+        lost = "; ".join(map(str, self._fleet.bad[:5]))
+        return f"{lost}: left out; restore a backup" if lost else "ok"
 
     def _told(self, trouble: QueueTrouble) -> str:
         now = self._fleet.clock()

@@ -61,6 +61,9 @@ UPDATE outbox SET queue = destination || ' ' || position
 WHERE id = ? AND state = 'pending' AND queue = destination RETURNING destination, queue
 """
 
+# The range is that of the queues of what was set aside.
+_QUEUES_TO = "SELECT name FROM queues WHERE name = ?1 OR name BETWEEN ?1 || ' ' AND ?1 || ' :'"
+
 _QUEUE_OF = "SELECT queue FROM outbox WHERE id = ?"
 
 _WELL = "UPDATE queues SET attempts = 0, held_until = 0, since = 0, error = '' WHERE name = ?"
@@ -97,6 +100,8 @@ _DISMISS = """
 UPDATE outbox SET state = 'dismissed'
 WHERE state = 'dead' AND (?1 IS NULL OR position = ?1)
 """
+
+RELEASED = "DELETE FROM failing WHERE destination = ?"
 
 PRUNE = """
 DELETE FROM outbox WHERE position IN (
@@ -166,6 +171,8 @@ class Outbox:
                 touched |= self._left(self._queues(_ACKNOWLEDGED, done.at, done.result, done.id))
             for dead in change.given_up:
                 touched |= self._left(self._queues(_GIVEN_UP, dead.at, dead.error, dead.id))
+            for destination in change.released:
+                touched |= self._left(self._queues(_QUEUES_TO, destination))
         self._settle(touched)
         for deferred in (d for change in changes for d in change.deferred):
             self._defer(deferred)
@@ -181,7 +188,7 @@ class Outbox:
         return {row[0]: None for row in self._db.execute(statement, values).fetchall()}
 
     def _left(self, queues: dict[str, None]) -> dict[str, None]:
-        """The head is gone, one way or the other: what failed before is no news of the next."""
+        """The head is gone, or what was in its way: the failures say nothing of the next try."""
         self._db.executemany(_WELL, [(queue,) for queue in queues])
         return queues
 

@@ -67,6 +67,7 @@ from fleetbot.wire.people import (
     UnwellView,
     UsageAnswer,
     UsageRow,
+    WaitingView,
 )
 from fleetbot.wire.usage import UsageReport, UsageView
 
@@ -129,5 +130,6 @@ __all__ = [
     "UsageReport",
     "UsageRow",
     "UsageView",
+    "WaitingView",
     "priority_name",
 ]

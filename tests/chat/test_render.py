@@ -13,10 +13,10 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import (
     AgentNotice,
     FleetNotice,
-    Notice,
     NoticeKind,
     RunName,
     TaskNotice,
+    Telling,
     task_name,
 )
 from fleetbot.domain.model import AgentName, Budget, Policy, Usage
@@ -35,7 +35,7 @@ def running() -> World:
 
 
 def heard(world: World, command: cmd.Command) -> list[Post]:
-    told = [x for x in world.told(command) if isinstance(x, Notice)]
+    told = [x for x in world.told(command) if isinstance(x, Telling)]
     return [notice(effect, world.now) for effect in told]
 
 

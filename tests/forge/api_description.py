@@ -25,27 +25,36 @@ _NULLABLE = frozenset(
         "archived_at",
         "assets",
         "assignee",
+        "assignee_team",
         "assignees",
         "author",
         "closed_at",
         "committer",
+        "content",
+        "dependent_issue",
         "due_date",
+        "encoding",
         "external_tracker",
         "external_wiki",
         "files",
         "head_commit",
         "internal_tracker",
+        "label",
         "labels",
         "merge_commit_sha",
         "merged_at",
         "merged_by",
         "metadata",
         "milestone",
-        "modified",
         "mirror_updated",
+        "modified",
+        "old_milestone",
+        "organization",
         "parent",
         "permissions",
         "pull_request",
+        "ref_comment",
+        "ref_issue",
         "removed",
         "repo",
         "repo_transfer",
@@ -53,12 +62,16 @@ _NULLABLE = frozenset(
         "repository",
         "requested_reviewers",
         "requested_reviewers_teams",
+        "resolve_doer",
         "signer",
         "stats",
         "status_check_contexts",
         "statuses",
+        "submodule_git_url",
+        "target",
         "team",
         "topics",
+        "tracked_time",
         "user",
         "verification",
         "wiki_branch",
@@ -152,7 +165,9 @@ class ApiDescription:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{[^}]*\\}", "([^/]+)", re.escape(path)))
+    """A path of a file may have slashes; those in other parameters are quoted."""
+    whole = re.escape(path).replace(r"\{filepath\}", "(.+)")
+    return re.compile(re.sub(r"\\{[^}]*\\}", "([^/]+)", whole))
 
 
 def _with_nulls(name: str, definition: Json, *, strict: bool) -> Json:

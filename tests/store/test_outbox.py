@@ -270,6 +270,20 @@ async def test_a_newer_entry_takes_the_place_of_one_that_was_set_aside(store: St
     assert await due(store) == ["new"]
 
 
+async def test_a_destination_that_is_released_is_tried_at_once(store: Store) -> None:
+    """The bot was let into the room again, for example."""
+    await put(store, entry("bad"), entry("next"), entry("elsewhere", "matrix:!other"))
+    await defer(store, "bad", NOW + 60, refused=True, aside=True)
+    await defer(store, "next", NOW + 60)
+    await defer(store, "elsewhere", NOW + 60)
+    await store.append(Change(released=(ROOM,)))
+
+    assert await due(store) == ["bad", "next"]
+    assert [trouble.destination for trouble in await store.troubles("matrix", 9)] == [
+        "matrix:!other"
+    ]
+
+
 # dead letters
 
 
