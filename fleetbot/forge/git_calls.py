@@ -123,13 +123,6 @@ class GitCalls(Calls):
         params: Params = {"page": page, "limit": PAGE_SIZE}
         return await self._http.get(CombinedStatus, _contexts_path(repo, sha), params)
 
-    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
-        """The latest status of each context and what they amount to (``state`` "" for none).
-
-        Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
-        """
-        return await self._contexts_page(repo, ref, 1)
-
 
 def _contexts_path(repo: str, sha: str) -> str:
     return repo_path(repo) + path_of("/commits/{}/status", sha)
