@@ -144,10 +144,8 @@ async def test_a_repository_with_the_name_that_another_had_shares_nothing_with_i
 
 
 async def test_a_rename_between_two_steps_costs_one_more_look(scene: Scene) -> None:
-    async with (
-        app.open_machine(scene.config("true"), scene.say) as machine,
-        AsyncExitStack() as stack,
-    ):
+    config = scene.config("true")
+    async with app.open_machine(config, scene.say) as machine, AsyncExitStack() as stack:
         where = Whereabouts(machine, await scene.order(base="main"), lambda text: None)
         await where.look()
         await change(scene, name="gadgets")
