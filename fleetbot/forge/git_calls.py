@@ -12,12 +12,15 @@ from fleetbot.forge.models import (
     CommitStatus,
     ContentEntry,
     Reference,
+    Tree,
+    TreeEntry,
 )
 from fleetbot.forge.transport import PAGE_SIZE, Calls, Params, path_of, repo_path
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
 _LOOKS = 3
-_PAGES = 200  # of contexts: 10,000 of them
+_PAGES = 200  # at most, of contexts and of entries of a folder
+_TREE_PAGE = 1000
 
 
 class GitCalls(Calls):
@@ -26,6 +29,19 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/git/commits/{}", sha)
         params = {"stat": False, "verification": False, "files": True}
         return await self._http.get(Commit, path, params)
+
+    async def root_entries(self, repo: str, sha: str) -> tuple[TreeEntry, ...]:
+        """What is in the root of a commit. All its files are told by it: a folder's entry has the
+        id of what is in it. A commit's own ``tree`` tells nothing: Forgejo puts the commit there.
+        """
+        path = repo_path(repo) + path_of("/git/trees/{}", sha)
+        entries: dict[str, TreeEntry] = {}
+        for page in range(1, _PAGES + 1):
+            found = await self._http.get(Tree, path, {"page": page, "per_page": _TREE_PAGE})
+            entries.update((entry.path, entry) for entry in found.tree)
+            if not found.tree or len(entries) >= found.total_count:
+                return tuple(entries.values())
+        raise UnexpectedAnswer(200, "GET", path, "its pages do not end")
 
     async def recent_commits(self, repo: str, ref: str, most: int) -> tuple[Commit, ...]:
         """The newest commits of a branch, its head first; without their files."""

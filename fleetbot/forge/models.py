@@ -227,13 +227,8 @@ class Signature(Object, frozen=True):
     date: datetime | None = None
 
 
-class CommitMeta(Object, frozen=True):
-    sha: str = ""
-
-
 class CommitBody(Object, frozen=True):
     message: str = ""
-    tree: CommitMeta = CommitMeta()
     author: Signature = Signature()
     committer: Signature = Signature()
 
@@ -243,6 +238,25 @@ class CommitFile(Object, frozen=True):
 
     filename: str
     status: str = ""
+
+
+class CommitMeta(Object, frozen=True):
+    sha: str = ""
+
+
+class TreeEntry(Object, frozen=True):
+    """``sha`` is of the blob, of the tree of a folder, or of a submodule's commit."""
+
+    path: str
+    mode: str = ""
+    sha: str = ""
+
+
+class Tree(Object, frozen=True):
+    """One page of a folder. Its ``sha`` is whatever was asked for, not the tree's own."""
+
+    tree: tuple[TreeEntry, ...] = ()
+    total_count: int = 0
 
 
 class Commit(Object, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -92,6 +93,14 @@ _EVENTS: Mapping[str, type[Event]] = {
     "pull_request_review_comment": PullRequestEvent,
     "repository": RepositoryEvent,
 }
+
+
+_SIGNATURE = re.compile(r"[0-9a-fA-F]{64}")  # SHA-256, as Forgejo writes it
+
+
+def looks_signed(headers: Mapping[str, str]) -> bool:
+    """Whether there is a signature at all that could be right, before a body is read for it."""
+    return _SIGNATURE.fullmatch(_header(headers, "Signature") or "") is not None
 
 
 def verify_signature(secret: bytes | str, body: bytes, headers: Mapping[str, str]) -> bool:

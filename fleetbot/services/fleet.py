@@ -29,9 +29,10 @@ from fleetbot.domain.model import (
     TaskState,
     Usage,
 )
-from fleetbot.domain.state import Changed, FleetState
-from fleetbot.store.interface import Store, StoreUnavailable
-from fleetbot.store.records import AgentToken, Arrival, Change, Handled, OutboxEntry
+from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
+from fleetbot.store.healing import healed
+from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
+from fleetbot.store.records import AgentToken, Arrival, BadRow, Change, Handled, OutboxEntry
 
 Route = Callable[[fx.Notice], Sequence[str]]
 Listener = Callable[[Sequence[Recorded]], None]
@@ -85,6 +86,7 @@ class Fleet:
         self._stale = True
         self._retired = False
         self._loading = asyncio.Lock()
+        self.bad: tuple[BadRow, ...] = ()  # what a start could not read; nothing is added to it
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
         self._closed: dict[
@@ -108,7 +110,7 @@ class Fleet:
             if self.ready:
                 return
             self._stale = True
-            snapshot = await self.store.load()
+            snapshot = await healed(self.store, await self.store.load())
             state, now = FleetState(), self.clock()
             today = await self.store.usage(since=day_start(now))
             state.seq = snapshot.seq
@@ -122,6 +124,7 @@ class Fleet:
             state.adopt_fleet(snapshot.fleet, now, today.usage)
             state.queue.ripen(state.tasks, now)
             self.state, self._closed, self._stale = state, {}, False
+            self.bad = snapshot.bad
             self._last, self._landed = None, state.seq
             self.renew()
         self._tell(())
@@ -170,7 +173,13 @@ class Fleet:
             raise StoreUnavailable("the fleet's state is being read from disk")
         now = self.clock()
         drafts = decide(self.state, command, now, self.policy)
+        self._refuse_bad(drafts)
         return self._submit(drafts, context, beside, now)
+
+    def _refuse_bad(self, drafts: Drafts) -> None:
+        for row in self.bad:
+            if row.stream != FLEET_STREAM and any(draft.stream == row.stream for draft in drafts):
+                raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
         try:

@@ -218,14 +218,20 @@ class Stage:
         )
 
     async def given_receipt(
-        self, run: Run, pull: PullRequest, *, summary: str = "Greets.", head: str | None = None
+        self,
+        run: Run,
+        pull: PullRequest,
+        *,
+        summary: str = "Greets.",
+        head: str | None = None,
+        path: str = "hello.txt",
     ) -> ReceiptId:
         receipt = Receipt(
             id=ReceiptId(f"c{next(self._ids)}"),
             pull_request=pull.number,
             branch=run.branch,
             head=head or pull.head.sha,
-            files=("hello.txt",),
+            files=(path,),
             summary=summary,
         )
         await self.fleet.commit(cmd.FileReceipt(run.id, run.agent, receipt), TEST)

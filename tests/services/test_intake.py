@@ -356,6 +356,7 @@ async def test_a_merged_receipt_that_is_refuted_is_cancelled_after_all(stage: St
 async def test_a_person_who_closes_the_issue_wins_while_the_receipt_cannot_be_decided(
     stage: Stage,
 ) -> None:
+    await stage.has_ci()
     await stage.change(rules=msgspec.structs.replace(stage.rules, require_ci=True))
     await stage.given_filed()
     await stage.verifier.tick()
@@ -391,6 +392,7 @@ async def test_an_issue_that_is_gone_cancels_its_task(stage: Stage) -> None:
 
 
 async def test_a_pull_request_that_moves_has_its_receipt_checked_again(stage: Stage) -> None:
+    await stage.has_ci()
     await stage.has_ci()
     await stage.change(rules=msgspec.structs.replace(stage.rules, require_ci=True))
     _, pull, _ = await stage.given_filed()
