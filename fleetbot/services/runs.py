@@ -129,6 +129,7 @@ class Runs:
         acked = await self._fleet.store.append_log(
             LogChunk(run=run, offset=request.offset, lines=lines)
         )
+        self._fleet.note_lines(run, [(line.kind, line.text) for line in lines], acked)
         await self._on_log(run)
         return wire.LogAnswer(acked=acked)
 
