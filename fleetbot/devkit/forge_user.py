@@ -111,6 +111,10 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
 
+    async def retarget_pull(self, repo: str, number: int, base: str) -> PullRequest:
+        path = repo_path(repo) + path_of("/pulls/{}", number)
+        return await self._http.call(PullRequest, "PATCH", path, json={"base": base})
+
     async def create_review(
         self,
         repo: str,
