@@ -71,7 +71,7 @@ async def test_git_is_led_on_from_the_old_name_and_does_not_follow_by_itself(
 ) -> None:
     await rename(site, repo, ann)
     asking = ("-c", "http.followRedirects=false", "ls-remote", site.clone_url(repo, ann))
-    with pytest.raises(AssertionError, match="The requested URL returned error: 30[17]"):
+    with pytest.raises(AssertionError, match=r"The requested URL returned error: 30[17]"):
         await site.git(site.scratch, *asking)
 
 
