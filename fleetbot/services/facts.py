@@ -7,17 +7,9 @@ from collections.abc import Awaitable, Iterable
 from hashlib import sha256
 from typing import TypeVar
 
+from fleetbot.domain.facts import CommitFact, Facts, PullFacts, ReviewFact, Unread
 from fleetbot.domain.model import Receipt
-from fleetbot.domain.receipts import (
-    CommitFact,
-    Expectation,
-    Facts,
-    PullFacts,
-    ReviewFact,
-    Rules,
-    Unread,
-    not_shown_yet,
-)
+from fleetbot.domain.receipts import Expectation, Rules, not_shown_yet
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.models import PullRequest, Review

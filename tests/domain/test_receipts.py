@@ -13,19 +13,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fleetbot.domain.ci import CiFacts, StatusFact
+from fleetbot.domain.facts import CommitFact, Facts, PullFacts, ReviewFact, Unread
 from fleetbot.domain.model import ContextState
 from fleetbot.domain.receipts import (
-    CommitFact,
     Earlier,
     Expectation,
-    Facts,
     Finding,
-    PullFacts,
     Refuted,
-    ReviewFact,
     Rules,
     Unknown,
-    Unread,
     Verified,
     names_issue,
     verify,

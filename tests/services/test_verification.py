@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from fleetbot.devkit.forge import api
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.facts import Facts, Unread
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
-from fleetbot.domain.receipts import Earlier, Expectation, Facts, Rules, Unread, not_shown_yet
+from fleetbot.domain.receipts import Earlier, Expectation, Rules, not_shown_yet
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import ChangedFile, Review, User
 from fleetbot.services.facts import gather, standing_reviews
