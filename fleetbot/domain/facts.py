@@ -65,6 +65,16 @@ class ReviewFact(Value, frozen=True):
         return not self.stale and self.commit in ("", head)
 
 
+class LinkFact(Value, frozen=True):
+    """A submodule that the pull request adds or moves. `url` "" where `.gitmodules` does not name
+    it; `there`: whether its commit is there, None where that is not for us to know."""
+
+    path: str
+    commit: str
+    url: str = ""
+    there: bool | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What Forgejo shows. `pull` None: it says that there is no such pull request.
@@ -76,6 +86,7 @@ class Facts:
 
     pull: PullFacts | Unread | None
     files: tuple[str, ...] | Unread = ()
+    links: tuple[LinkFact, ...] | Unread = ()
     commits: tuple[CommitFact, ...] | Unread = ()
     reviews: tuple[ReviewFact, ...] | Unread = ()
     author_may_write: bool | Unread = True

@@ -94,6 +94,7 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         _commits_fit(receipt, expected, pull, facts),
         _is_another_tree(receipt, facts),
         _files_fit(receipt, facts, rules),
+        _links_fit(facts),
         _reviews_fit(facts, pull),
         _ci_fits(receipt, facts, pull, rules),
     )
@@ -231,6 +232,23 @@ def _files_fit(receipt: Receipt, facts: Facts, rules: Rules) -> Iterator[str | U
         yield f"Not in the diff: {some_of(missing)}."
     if forbidden := name_forbidden(facts.files, rules.forbidden_paths):
         yield forbidden
+
+
+def _links_fit(facts: Facts) -> Iterator[str | Unread]:
+    if isinstance(facts.links, Unread):
+        yield facts.links
+        return
+    for link in facts.links:
+        if not link.url:
+            yield (
+                f"`{link.path}` is committed as a link to another repository, which nobody could"
+                " follow: git rm --cached it, and commit its files or name it in .gitignore."
+            )
+        elif link.there is False:
+            yield (
+                f"The submodule `{link.path}` is moved to commit {link.commit[:12]}, which is not"
+                " where it comes from: move it to one that is there."
+            )
 
 
 def _reviews_fit(facts: Facts, pull: PullFacts) -> Iterator[str | Unread]:
