@@ -28,7 +28,7 @@ def evidence(pull: PullFacts, facts: Facts, rules: CiRules, *, required: bool) -
         files=0 if isinstance(facts.files, Unread) else len(facts.files),
         commits=len(commits),
         approved_by=tuple(approvals[:_MOST]),
-        ci=ci,
+        ci=ci.value,
         contexts=statuses[:_MOST],
         context_count=len(statuses),
         notes=("This repository has no CI.",) if required and ci == CiState.NONE else (),
