@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
@@ -53,9 +53,20 @@ class ForgeProbe:
 
 
 class HealthReport:
+    """`rooms` says what is wrong with each of them, apart from what could not be delivered; `loops`
+    what is wrong with any of them, or `ok`."""
+
     def __init__(
-        self, fleet: Fleet, probe: ForgeProbe, repositories: Repositories, version: str
+        self,
+        fleet: Fleet,
+        probe: ForgeProbe,
+        repositories: Repositories,
+        version: str,
+        rooms: Callable[[], Awaitable[Sequence[str]]],
+        loops: Callable[[], str],
     ) -> None:
+        self._rooms = rooms
+        self._loops = loops
         self._fleet = fleet
         self._probe = probe
         self._repositories = repositories
@@ -66,15 +77,23 @@ class HealthReport:
         stuck = [b for b in await self._fleet.store.outbox_stats() if b.attempts > 0]
         now = self._fleet.clock()
         checks = {
-            "journal": "ok" if self._fleet.ready else "the journal cannot be written",
+            "journal": self._journal(),
             "forge": self._probe.problem or "ok",
             "repositories": self._repositories.problem() or "ok",
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
+        checks["rooms"] = "; ".join(await self._rooms()) or "ok"
+        checks["loops"] = self._loops()
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+    def _journal(self) -> str:
+        if not self._fleet.ready:
+            return "the journal cannot be written"
+        lost = "; ".join(map(str, self._fleet.bad[:5]))
+        return f"{lost}: left out; restore a backup" if lost else "ok"
 
 
 def _told(backlog: Backlog, now: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from fleetbot.domain.events import Recorded, decode
+from fleetbot.domain.events import FleetResumed, Recorded, decode
 from fleetbot.domain.model import (
     OPEN_STATES,
     Agent,
@@ -29,13 +29,14 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store import outbox, spending
-from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.records import (
     AgentToken,
     Arrival,
     Backlog,
+    BadRow,
     Change,
     Delivered,
     Due,
@@ -79,6 +80,7 @@ class SqliteStore:
         self._readers: ThreadPoolExecutor | None = None
         self._database: sqlite3.Connection | None = None
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
+        self._holders: dict[bytes, AgentName] = {}
 
     async def open(self) -> None:
         await self._retire_writer()
@@ -90,13 +92,10 @@ class SqliteStore:
 
     async def load(self) -> Snapshot:
         await self.open()
-        try:
-            snapshot = await self._read(_snapshot)
-            self._tokens = dict(await self._rows("SELECT agent, hash FROM agent_tokens"))
-        except msgspec.DecodeError as error:
-            raise StoreUnavailable(
-                f"a read model cannot be read ({error}): `fleetbot db rebuild` makes them anew"
-            ) from error
+        snapshot = await self._read(_snapshot)
+        self._tokens, self._holders = {}, {}
+        for agent, hash in await self._rows("SELECT agent, hash FROM agent_tokens"):
+            self._hold(AgentToken(agent=agent, hash=hash))
         self._loaded = True
         return snapshot
 
@@ -129,7 +128,15 @@ class SqliteStore:
 
     def _learn(self, tokens: Sequence[AgentToken], durable: asyncio.Future[None]) -> None:
         if not durable.cancelled() and durable.exception() is None:
-            self._tokens.update({token.agent: token.hash for token in tokens})
+            for token in tokens:
+                self._hold(token)
+
+    def _hold(self, token: AgentToken) -> None:
+        if (old := self._tokens.pop(token.agent, None)) is not None:
+            self._holders.pop(old, None)
+        if token.hash is not None:
+            self._tokens[token.agent] = token.hash
+            self._holders[token.hash] = token.agent
 
     async def append(self, change: Change) -> None:
         await self.submit(change)
@@ -281,7 +288,7 @@ class SqliteStore:
         return self._tokens.get(agent)
 
     async def agent_by_token_hash(self, hash: bytes) -> AgentName | None:
-        return next((agent for agent, known in self._tokens.items() if known == hash), None)
+        return self._holders.get(hash)
 
     async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         query = """
@@ -307,11 +314,16 @@ class SqliteStore:
         return await self._rows(query, after, limit)
 
     async def _value(self, of: Callable[[Any], T], query: str, *values: object) -> T | None:
-        rows = await self._rows(query, *values)
-        return of(rows[0][0]) if rows else None
+        found = await self._values(of, query, *values)
+        return found[0] if found else None
 
     async def _values(self, of: Callable[[Any], T], query: str, *values: object) -> list[T]:
-        return [of(row[0]) for row in await self._rows(query, *values)]
+        try:
+            return [of(row[0]) for row in await self._rows(query, *values)]
+        except msgspec.DecodeError as error:
+            raise Unreadable(
+                f"A row cannot be read ({error}): stop fleetbot and run `fleetbot db rebuild`."
+            ) from error
 
     async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         return await self._read(lambda database: database.execute(query, values).fetchall())
@@ -333,26 +345,61 @@ class SqliteStore:
 
 
 def _snapshot(database: sqlite3.Connection) -> Snapshot:
-    def data(query: str, *values: object) -> list[str]:
-        return [row[0] for row in database.execute(query, values)]
+    bad: list[BadRow] = []
+
+    def values(of: Callable[[str], T], table: str, rest: str, *given: object) -> tuple[T, ...]:
+        """`rest` follows the table's name in the query; the first two columns: key, stream."""
+        key, stream = _STREAMS[table]
+        rows = database.execute(f"SELECT {key}, {stream}, data FROM {table} {rest}", given)
+        return tuple(_readable(of, table, rows, bad))
 
     states = [state.value for state in OPEN_STATES]
     is_open = f"state IN ({_marks(states)})"
     of_open = f"task IN (SELECT id FROM tasks WHERE {is_open})"
-    tasks = f"SELECT data FROM tasks WHERE {is_open} ORDER BY created_at, id"
-    runs = f"SELECT data FROM runs WHERE {of_open} ORDER BY assigned_at, id"
-    receipts = f"SELECT data FROM receipts WHERE {of_open} ORDER BY filed_at, id"
-    fleet = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
-    last = database.execute(fleet, (FLEET_STREAM,)).fetchone()
     return Snapshot(
         seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
-        fleet=_recorded(last) if last else None,
-        tasks=tuple(map(_task, data(tasks, *states))),
-        runs=tuple(map(_run, data(runs, *states))),
-        receipts=tuple(map(_receipt, data(receipts, *states))),
-        agents=tuple(map(_agent, data("SELECT data FROM agents ORDER BY name"))),
-        repos=tuple(map(_repo, data("SELECT data FROM repos"))),
+        fleet=_last_of_fleet(database, bad),
+        tasks=values(_task, "tasks", f"WHERE {is_open} ORDER BY created_at, id", *states),
+        runs=values(_run, "runs", f"WHERE {of_open} ORDER BY assigned_at, id", *states),
+        receipts=values(_receipt, "receipts", f"WHERE {of_open} ORDER BY filed_at, id", *states),
+        agents=values(_agent, "agents", "ORDER BY name"),
+        repos=values(_repo, "repos", ""),
+        bad=tuple(bad),
     )
+
+
+_STREAMS = {
+    "tasks": ("id", "'task:' || id"),
+    "runs": ("id", "'task:' || task"),
+    "receipts": ("id", "'task:' || task"),
+    "agents": ("name", "'agent:' || name"),
+    "repos": ("id", "'repo:' || id"),
+}
+
+
+def _readable(
+    of: Callable[[str], T], table: str, rows: Iterable[tuple[str, str, str]], bad: list[BadRow]
+) -> Iterator[T]:
+    for key, stream, data in rows:
+        try:
+            yield of(data)
+        except msgspec.DecodeError as error:
+            bad.append(BadRow(table=table, key=key, stream=stream, error=str(error)))
+
+
+def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Recorded | None:
+    """Where it cannot be read, nothing holds the fleet: it pauses again if it should."""
+    query = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
+    last = database.execute(query, (FLEET_STREAM,)).fetchone()
+    if last is None:
+        return None
+    try:
+        return _recorded(last)
+    except msgspec.DecodeError as error:
+        seq, stream, version, at, actor, cause, *_ = last
+        bad.append(BadRow(table="events", key=str(seq), stream=stream, error=str(error)))
+        place = {"seq": seq, "stream": stream, "version": version, "at": at}
+        return Recorded(**place, actor=actor, cause=cause, event=FleetResumed())
 
 
 def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:

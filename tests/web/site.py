@@ -8,6 +8,7 @@ import hmac
 import io
 import itertools
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,12 +19,14 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from maubot.plugin_server import PluginWebApp
+from yarl import URL
 
 from fleetbot import wire
 from fleetbot.domain.commands import CreateTask
 from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, Traits
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
+from fleetbot.loops import Loop
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dispatcher import Dispatcher
@@ -98,7 +101,11 @@ class Caller:
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         async with self._session.request(
-            method, path, data=io.BytesIO(data or b""), params=query, headers=sent
+            method,
+            URL(path, encoded=True),
+            data=io.BytesIO(data or b""),
+            params=query,
+            headers=sent,
         ) as response:
             raw = await response.read()
             media = response.content_type
@@ -144,6 +151,7 @@ class Site:
         verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
         self.intake = Intake(fleet, client, verifier, issues, known)
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
+        self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
         runs = Runs(
@@ -151,7 +159,7 @@ class Site:
             self.dispatcher,
             self.changes,
             lambda: ReceiptId(f"receipt-{next(numbers)}"),
-            lambda run: None,
+            _ignore,
             Gate(fleet, known, issues).admits,
         )
         self.api = WebApi(
@@ -166,6 +174,7 @@ class Site:
                 webhook_secret=SECRET,
                 health=self._check_health,
                 claims_waiting=lambda: self.dispatcher.waiting,
+                loops=lambda: (self.loop.health(),),
                 version="0.0.0",
             )
         )
@@ -271,14 +280,16 @@ class Site:
         }
         return await self.nobody.call("POST", "/api/v1/webhooks/forgejo", data=body, headers=sent)
 
-    async def unannounced(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+    async def unannounced(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
         """Send a body in chunks, without saying how long it is."""
 
         async def chunks() -> AsyncIterator[bytes]:
             for start in range(0, len(body), 64 * 1024):
                 yield body[start : start + 64 * 1024]
 
-        async with self.http.post(path, data=chunks()) as response:
+        async with self.http.post(path, data=chunks(), headers=headers) as response:
             await response.read()
         return response
 
@@ -315,14 +326,23 @@ def _task_id(number: int) -> TaskId:
 
 @asynccontextmanager
 async def serve(routes: list[web.RouteDef]) -> AsyncIterator[str]:
-    """The routes below maubot's dispatcher, on a port of their own."""
+    """The routes below maubot's dispatcher, on a port of their own; queries are as from maubot."""
     plugin = PluginWebApp()  # type: ignore[no-untyped-call]  # maubot leaves it untyped
     plugin.add_routes(routes)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        decoded = request.rel_url.with_query(request.query_string)  # which yarl decodes once more
+        return await plugin.handle(request.clone(rel_url=decoded))
+
     outer = web.Application()
-    outer.router.add_route("*", r"/{tail:[\s\S]*}", plugin.handle)
+    outer.router.add_route("*", r"/{tail:[\s\S]*}", handle)
     server = TestServer(outer)
     await server.start_server()
     try:
         yield str(server.make_url("/"))
     finally:
         await server.close()
+
+
+async def _ignore(run: RunId) -> None:
+    """Nobody writes logs to rooms here."""

@@ -62,7 +62,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         dispatcher,
         changes,
         lambda: ReceiptId("unused"),
-        lambda run: None,
+        _ignore,
         Gate(fleet, known, issues).admits,
     )
     parts = Parts(
@@ -76,9 +76,14 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         webhook_secret="unused",
         health=_no_health,
         claims_waiting=lambda: 0,
+        loops=lambda: (),
         version=__version__,
     )
     return WebApi(parts).endpoints
+
+
+async def _ignore(run: RunId) -> None:
+    return None
 
 
 async def _no_health() -> wire.Health:
