@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fleetbot.domain.ci import OWN_CONTEXT, CiRules, CiState, judge
+from collections.abc import Iterator
+
+from fleetbot.domain.ci import OWN_CONTEXT, CiRules, CiState, judge, quoted
 from fleetbot.domain.facts import Facts, PullFacts, Unread
 from fleetbot.domain.model import ContextState, Evidence
 
@@ -43,3 +45,21 @@ def _ci_seen(
     theirs = [status for status in facts.ci.statuses if status.context != OWN_CONTEXT]
     contexts = [ContextState(name=x.context[:200], state=x.state[:40]) for x in theirs]
     return judge(facts.ci, rules, pull.author).state, tuple(contexts)
+
+
+def sentences(seen: Evidence) -> Iterator[str]:
+    """What was seen, for people to read."""
+    files, commits = _count(seen.files, "file"), _count(seen.commits, "commit")
+    where = f"{files} in {commits} for {quoted(seen.base)}"
+    yield f"Head {quoted(seen.head[:12])}: {where}, by {quoted(seen.author)}."
+    if seen.approved_by:
+        yield f"Approved by {', '.join(map(quoted, seen.approved_by))}."
+    if seen.contexts:
+        named = ", ".join(f"{quoted(one.name)} {one.state}" for one in seen.contexts)
+        more = seen.context_count - len(seen.contexts)
+        yield f"CI is {seen.ci}: {named}{f' and {more} more' if more else ''}."
+    yield from seen.notes
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
