@@ -200,6 +200,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         raise SettingsError(_explain(str(problem), data)) from None
     _check_forge(settings.forge)
     _check_rooms(settings)
+    _check_verify(settings.verify)
     if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
         raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
     return settings
@@ -215,6 +216,17 @@ def _check_forge(forge: ForgeSettings) -> None:
     for repo in forge.repositories:
         if not REPO.match(repo):
             raise SettingsError(f"forge.repositories: {repo!r} is not of the form owner/name.")
+
+
+def _check_verify(verify: VerifySettings) -> None:
+    given = {
+        "required_contexts": bool(verify.required_contexts),
+        "optional_contexts": bool(verify.optional_contexts),
+        "without_ci": verify.without_ci == "refuse",
+    }
+    for name, wants_ci in given.items():
+        if wants_ci and not verify.require_ci:
+            raise SettingsError(f"verify.{name} means nothing without verify.require_ci: true.")
 
 
 def _check_rooms(settings: Settings) -> None:

@@ -176,7 +176,7 @@ async def test_nothing_is_merged_before_it_is_known_whether_it_can_be(
     assert (await ann.pull(REPO, pull.number)).mergeable  # what was found out of the push before
     await forge.release_pull_refs()
     assert not (await ann.pull(REPO, pull.number)).mergeable
-    with pytest.raises(ForgeError, match="405.*try again later"):
+    with pytest.raises(ForgeError, match=r"405.*try again later"):
         await ann.merge_pull(REPO, pull.number, head_sha=two)
     await forge.release_merge_checks()
     assert (await ann.pull(REPO, pull.number)).mergeable
