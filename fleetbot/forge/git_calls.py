@@ -76,11 +76,11 @@ class GitCalls(Calls):
             return None
 
     async def refs(self, repo: str, folder: str) -> tuple[Reference, ...]:
-        """The refs below a folder, ``refs/fleet/…``: Forgejo takes it for the beginning of a name.
+        """The refs below a folder, as ``refs/heads``, of whatever kind.
 
-        Of branches, tags and all others alike; none is a 404 to Forgejo.
+        Forgejo takes it for the beginning of a name, and answers 404 where there is none.
         """
-        path = repo_path(repo) + path_of("/git/{}", folder).replace("%2F", "/")
+        path = repo_path(repo) + path_of("/git/refs/{}", folder.removeprefix("refs/"))
         try:
             found = await self._http.get(tuple[Reference, ...], path)
         except ForgeNotFound:
