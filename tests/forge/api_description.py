@@ -157,7 +157,9 @@ class ApiDescription:
             described = self._api["responses"][described["$ref"].rpartition("/")[2]]
         schema = described.get("schema")
         if schema is not None and exchange.received:
-            self._validate(json.loads(exchange.received), schema)
+            received = json.loads(exchange.received)
+            is_empty_list = received is None and schema.get("type") == "array"
+            self._validate([] if is_empty_list else received, schema)
 
     def _validate(self, value: Any, schema: Json) -> None:
         rooted = {**schema, "definitions": self._definitions}
