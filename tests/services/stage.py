@@ -14,6 +14,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice
 from fleetbot.domain.events import AgentRegistered, Recorded
@@ -72,7 +73,7 @@ class Stage:
     """The services as the plugin wires them; loops are ticked by the test."""
 
     def __init__(
-        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeClient
+        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeUser
     ) -> None:
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
@@ -276,8 +277,8 @@ async def open_stage(root: Path) -> AsyncIterator[Stage]:
             forge,
             store,
             clock,
-            await enter(ForgeClient(forge.url, bot, attempts=1)),
-            await enter(ForgeClient(forge.url, ann)),
+            await enter(ForgeClient(forge.url, bot, delays=())),
+            await enter(ForgeUser(forge.url, ann)),
         )
         await stage.fleet.start()
         hook = await enter(_hook_receiver(stage))

@@ -395,7 +395,6 @@ async def test_an_issue_that_is_gone_cancels_its_task(stage: Stage) -> None:
 
 async def test_a_pull_request_that_moves_has_its_receipt_checked_again(stage: Stage) -> None:
     await stage.has_ci()
-    await stage.has_ci()
     await stage.change(rules=msgspec.structs.replace(stage.rules, require_ci=True))
     _, pull, _ = await stage.given_filed()
     await stage.hear()
