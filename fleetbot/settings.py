@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.ci import CiRules
-from fleetbot.domain.model import REPO, Budget, Policy, same_name
+from fleetbot.domain.model import REPO, AgentName, Budget, Policy, same_name
+from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
@@ -38,6 +39,10 @@ class ForgeSettings(Section, frozen=True):
     repositories: tuple[str, ...] = ()
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300
+
+    @property
+    def logins(self) -> dict[AgentName, str]:
+        return {AgentName(agent): login for agent, login in self.accounts.items()}
 
 
 class AuthSettings(Section, frozen=True):
@@ -133,6 +138,14 @@ class VerifySettings(Section, frozen=True):
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
 
 
+class OutboxSettings(Section, frozen=True):
+    patience_days: Annotated[float, Meta(gt=0, le=365)] = 14
+
+    @property
+    def patience(self) -> Patience:
+        return with_outbox(self.patience_days)
+
+
 class NotifySettings(Section, frozen=True):
     """`stuck_minutes`: a wait that is longer is told in the rooms, once; 0 for never."""
 
@@ -149,6 +162,7 @@ class Settings(Section, frozen=True):
     budget: BudgetSettings = BudgetSettings()
     keep: KeepSettings = KeepSettings()
     verify: VerifySettings = VerifySettings()
+    outbox: OutboxSettings = OutboxSettings()
     notify: NotifySettings = NotifySettings()
 
     @property
@@ -200,6 +214,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         raise SettingsError(_explain(str(problem), data)) from None
     _check_forge(settings.forge)
     _check_rooms(settings)
+    _check_verify(settings.verify)
     if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
         raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
     return settings
@@ -215,6 +230,17 @@ def _check_forge(forge: ForgeSettings) -> None:
     for repo in forge.repositories:
         if not REPO.match(repo):
             raise SettingsError(f"forge.repositories: {repo!r} is not of the form owner/name.")
+
+
+def _check_verify(verify: VerifySettings) -> None:
+    given = {
+        "required_contexts": bool(verify.required_contexts),
+        "optional_contexts": bool(verify.optional_contexts),
+        "without_ci": verify.without_ci == "refuse",
+    }
+    for name, wants_ci in given.items():
+        if wants_ci and not verify.require_ci:
+            raise SettingsError(f"verify.{name} means nothing without verify.require_ci: true.")
 
 
 def _check_rooms(settings: Settings) -> None:
@@ -289,5 +315,6 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "budget": BudgetSettings,
     "keep": KeepSettings,
     "verify": VerifySettings,
+    "outbox": OutboxSettings,
     "notify": NotifySettings,
 }
