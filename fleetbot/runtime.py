@@ -49,6 +49,7 @@ from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
 
 _HOUR = 3600.0
+_ANSWER_SECONDS = 20.0  # what Forgejo is given to answer within, and a little
 
 
 def now_ms() -> int:
@@ -246,6 +247,8 @@ class Runtime:
         self._web.close()
         for loop in self._loops.values():
             await loop.stop()
+        if not await self._web.finished(_ANSWER_SECONDS):
+            self._log.warning("Stopping, though some requests are not answered yet")
         await self.fleet.close()
         await self._forge.close()
 
