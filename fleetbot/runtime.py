@@ -20,6 +20,7 @@ from fleetbot.chat.listening import Listening
 from fleetbot.chat.room import RoomSender, destination
 from fleetbot.chat.rooms import Rooms
 from fleetbot.chat.threads import ThreadLog
+from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
@@ -152,7 +153,9 @@ class Runtime:
                     self._settings.labels,
                     {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
                 ),
-                "matrix": room_sender,
+                "matrix": WaitNotices(
+                    self.fleet, link, self._hears, self._rooms.where, room_sender
+                ),
             },
             now_ms,
         )
@@ -182,7 +185,8 @@ class Runtime:
                     self._probe,
                     self._repositories,
                     __version__,
-                    {"rooms": self._listening.report, "loops": self._report_loops},
+                    self._listening.troubles,
+                    lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
@@ -196,6 +200,7 @@ class Runtime:
             "verify": (self._verify, 30),
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
+            "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
@@ -205,9 +210,6 @@ class Runtime:
         self._loops = {
             name: Loop(name, tick, interval, self._log) for name, (tick, interval) in ticks.items()
         }
-
-    async def _report_loops(self) -> str:
-        return told(self._loops.values())
 
     # ticks that know when they are wanted next
 
@@ -259,7 +261,7 @@ class Runtime:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
+        elif isinstance(notice, fx.RepoNotice | fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -270,8 +272,11 @@ class Runtime:
         return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
 
     def _rooms_of(self, repo: str) -> list[str]:
-        same = self.fleet.state.same_repo
-        return [room for room in self._rooms_in_use if self._settings.rooms[room].hears(repo, same)]
+        return [room for room in self._rooms_in_use if self._hears(room, repo)]
+
+    def _hears(self, room: str, repo: str) -> bool:
+        its = self._settings.rooms.get(room)
+        return its is not None and its.hears(repo, self.fleet.state.same_repo)
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""

@@ -253,6 +253,11 @@ class ResumeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteWaits:
+    """Have people told of waits that have become long, and of those that are over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
 
@@ -286,5 +291,6 @@ Command = (
     | ForgetAgent
     | DrainAgent
     | ResumeAgent
+    | NoteWaits
     | Expire
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.errors import FleetError
 from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
+from fleetbot.domain.flags import Activity
 from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     AgentName,
@@ -24,6 +25,7 @@ from fleetbot.domain.model import (
     ReceiptId,
     Repo,
     RunId,
+    RunState,
     Task,
     TaskId,
     TaskState,
@@ -148,6 +150,8 @@ class Fleet:
         state, now = self.state, self.clock()
         state.seen = dict.fromkeys(state.agents, now)
         state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
+        for run in state.live_runs():
+            state.activity.setdefault(run.id, Activity(now)).heard_at = now
 
     async def commit(
         self, command: Command, context: Context, beside: Beside = ALONE
@@ -267,6 +271,13 @@ class Fleet:
             if run.id in used:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
+
+    def note_lines(self, run: RunId, lines: Collection[tuple[str, str]], upto: int) -> None:
+        """Note what a live run's log tells: lines as (kind, text) that end at line `upto`."""
+        known = self.state.runs.get(run)
+        if known and known.state is not RunState.ENDED:
+            now = self.clock()
+            self.state.activity.setdefault(run, Activity(now)).hear(lines, upto, now)
 
     def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
         """Note a sign of life: the agent's, and that of those `runs` that are its own.
