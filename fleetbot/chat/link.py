@@ -19,6 +19,7 @@ from mautrix.errors import MatrixError
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
+from fleetbot.retry_after import seconds_of
 from fleetbot.services.outbox import RetryLater, Undeliverable
 
 _TIMEOUT = ClientTimeout(total=60)
@@ -224,7 +225,7 @@ def _pause(milliseconds: object, seconds: str | None) -> float | None:
     """How long to wait, in seconds: older servers say it in the body, newer ones in a header."""
     if isinstance(milliseconds, int):
         return min(milliseconds / 1000, _LONGEST_PAUSE)
-    return min(float(seconds), _LONGEST_PAUSE) if seconds and seconds.isdecimal() else None
+    return seconds_of(seconds, longest=_LONGEST_PAUSE)
 
 
 def _json(value: Content) -> str:
