@@ -78,7 +78,7 @@ class Runtime:
         settings, fleet = self._settings, self.fleet
         self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
         self._wakeups = Wakeups(fleet)
-        self._timers = Timers(fleet, self._dispatcher)
+        self._timers = Timers(fleet, self._dispatcher, settings.keep.logs_ms)
         self._probe = ForgeProbe(self._forge, settings.forge.repositories, self._log)
         self._repositories = Repositories(fleet, self._forge, settings.forge.repositories)
         self._issues = Issues(

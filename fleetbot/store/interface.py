@@ -100,6 +100,12 @@ class Store(Protocol):
     async def prune(self, before: int) -> int:
         """Forgets delivered and superseded effects and handled arrivals older than `before`."""
 
+    async def prune_logs(self, before: int) -> int:
+        """Forgets the logs of runs that ended before; returns how many lines that were.
+
+        Also what was remembered of these runs, of tasks that ended before, and of forgotten agents.
+        """
+
     async def close(self) -> None:
         """Commits what has been handed in, then lets go of the database."""
 
