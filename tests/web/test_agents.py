@@ -449,6 +449,6 @@ async def test_a_registration_that_was_under_way_does_not_undo_a_revocation(site
     agents = Agents(site.fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25))
     await agents.revoke(AgentName("claude-1"), "api:operator")
 
+    again = RegisterRequest(name="claude-1", adapter="command")
     with pytest.raises(Forbidden, match="was revoked"):
-        request = RegisterRequest(name="claude-1", adapter="command")
-        await agents.register(request, agent=AgentName("claude-1"))
+        await agents.register(again, agent=AgentName("claude-1"))
