@@ -19,8 +19,8 @@ from mautrix.errors import MatrixError
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
-from fleetbot.retry_after import seconds_of
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.wire.retry_after import retry_after
 
 _TIMEOUT = ClientTimeout(total=60)
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
@@ -46,7 +46,7 @@ class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
     Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the room
-    does not let us, and `Undeliverable` when it refuses this very message.
+    does not let us, and `Refused` when it refuses this very message.
     """
 
     def __init__(self, client: Client) -> None:
@@ -195,37 +195,37 @@ class Link:
             async with api.session.request(
                 method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, **sent
             ) as response:
-                status, retry_after = response.status, response.headers.get("Retry-After")
+                status, seconds = response.status, retry_after(response.headers)
                 answer = await response.json(content_type=None)
         except (ClientError, TimeoutError, ValueError) as error:
             why = f"the homeserver did not answer: {error!r}"
             raise RetryLater(None, why, host=True) from error
         if status == HTTPStatus.OK and isinstance(answer, dict):
             return answer
-        raise _refusal(status, answer if isinstance(answer, dict) else {}, retry_after)
+        raise _refusal(status, answer if isinstance(answer, dict) else {}, seconds)
 
 
-def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLater | Undeliverable:
+def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater | Refused:
     code = answer.get("errcode")
     why = f"{status} {code or ''} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(_pause(answer.get("retry_after_ms"), retry_after), why, host=True)
+        return RetryLater(_pause(answer.get("retry_after_ms"), seconds), why, host=True)
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
     if code and status == HTTPStatus.NOT_FOUND:
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if ours and code and status != HTTPStatus.UNAUTHORIZED:
-        return Undeliverable(why)
+        return Refused(why)
     # a proxy's answer, a server in trouble, a token to be renewed
     return RetryLater(None, why, host=True)
 
 
-def _pause(milliseconds: object, seconds: str | None) -> float | None:
+def _pause(milliseconds: object, seconds: float | None) -> float | None:
     """How long to wait, in seconds: older servers say it in the body, newer ones in a header."""
     if isinstance(milliseconds, int):
         return min(milliseconds / 1000, _LONGEST_PAUSE)
-    return seconds_of(seconds, longest=_LONGEST_PAUSE)
+    return None if seconds is None else min(seconds, _LONGEST_PAUSE)
 
 
 def _json(value: Content) -> str:

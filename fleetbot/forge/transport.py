@@ -33,7 +33,7 @@ from fleetbot.forge.errors import (
     error_for,
 )
 from fleetbot.forge.models import convert, parse_repo
-from fleetbot.retry_after import seconds_of
+from fleetbot.wire.retry_after import retry_after
 
 log = logging.getLogger("fleetbot.forge")
 
@@ -46,10 +46,8 @@ _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
 _MAX_MESSAGE = 300  # characters of Forgejo's message that an error keeps
+DELAYS = (0.5, 1.0)  # seconds before the second try and the third
 _USER_AGENT = f"fleetbot/{__version__}"
-
-
-DELAYS = (0.5, 1.0)
 
 
 class Answer(NamedTuple):
@@ -320,7 +318,7 @@ def _total(answer: Answer) -> int | None:
 
 def _error_of(answer: Answer, method: str, path: str, token: str) -> ForgeError:
     """Forgejo repeats a token it does not know in its message; nobody else should."""
-    seconds = seconds_of(answer.headers.get("Retry-After"))
+    seconds = retry_after(answer.headers)
     message = _message(answer.body)
     if token:
         message = message.replace(token, "…")
