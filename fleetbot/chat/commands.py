@@ -199,12 +199,14 @@ class Chat:
             request = wire.NewTaskRequest(repo=repo, issue=number)
             view = await self._tasks.create(request, f"matrix:{said.sender}", agent)
             task = self._fleet.state.tasks[TaskId(view.id)]
+        await self._tasks.must_be_open(task)
         changed = await self._commit(cmd.AssignTask(task.id, agent), said)
         says = f"is for {agent} now." if is_new or changed else f"is for {agent} already."
         task = self._fleet.state.tasks[task.id]
         return answers.moved("📋", task, says, *self._reasons(task))
 
     async def _retry(self, task: Task, said: Said) -> Rich:
+        await self._tasks.must_be_open(task)
         changed = await self._commit(cmd.RetryTask(task.id), said)
         task = self._fleet.state.tasks[task.id]
         says = "is tried again." if changed else "is in the queue already."

@@ -10,6 +10,7 @@ import msgspec
 
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import (
+    CombinedStatus,
     Comment,
     Commit,
     CommitFile,
@@ -110,6 +111,10 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
 
+    async def retarget_pull(self, repo: str, number: int, base: str) -> PullRequest:
+        path = repo_path(repo) + path_of("/pulls/{}", number)
+        return await self._http.call(PullRequest, "PATCH", path, json={"base": base})
+
     async def create_review(
         self,
         repo: str,
@@ -141,6 +146,13 @@ class ForgeUser(ForgeClient):
         """Every status ever set, in no promised order."""
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return [status async for status in self._http.pages(CommitStatus, path)]
+
+    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
+        """The latest status of each context and what they amount to (``state`` "" for none).
+
+        Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
+        """
+        return await self._contexts_page(repo, ref, 1)
 
     # -- hooks
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.lookup import Draft
+from fleetbot.domain.draft import Draft
 from fleetbot.domain.model import Agent, AgentName, Policy, Run
 from fleetbot.domain.patience import LONGEST_WAIT_MS, share, with_fault
 from fleetbot.domain.reasons import GONE, REASONS, Owner, ReasonCode, makes_unwell

@@ -331,7 +331,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "Forgejo refused the push",
         Owner.TASK,
         False,
-        "Check the runner's token and branch protection.",
+        "Allow the runner's account to push to the branch: see the repository's branch protection.",
     ),
     _R.BRANCH_CONFLICT: Reason(
         "somebody else pushed to the task's branch while the agent worked",
@@ -349,7 +349,8 @@ REASONS: dict[ReasonCode, Reason] = {
         "Forgejo refused what the runner asked for",
         Owner.TASK,
         False,
-        "Check the scopes of its token.",
+        "Read what it said: the repository may be archived, a right of the account or a scope of"
+        " its token be missing.",
     ),
     _R.FORGE_LOGIN_FAILED: Reason(
         "Forgejo does not know the runner's token",

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import NotFound
-from fleetbot.domain.lookup import Draft, Drafts, the_task
+from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, repo_stream, task_stream

@@ -36,10 +36,8 @@ _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
 _MAX_MESSAGE = 300  # characters of Forgejo's message that an error keeps
+DELAYS = (0.5, 1.0)  # seconds before the second try and the third
 _USER_AGENT = f"fleetbot/{__version__}"
-
-
-DELAYS = (0.5, 1.0)
 
 
 class Answer(NamedTuple):

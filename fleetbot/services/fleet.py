@@ -15,10 +15,10 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
+from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import FleetError
 from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
 from fleetbot.domain.flags import Activity
-from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     AgentName,
     Policy,

@@ -40,7 +40,7 @@ def test_every_agent_is_unavailable_for_a_reason_of_its_own() -> None:
     world.later(50_000).heard(a.A1, a.A3).later(50_000).given(cmd.Expire())
 
     assert said(world, a.T2).splitlines()[:4] == [
-        "None of the 3 agents that can do it is free. It is the first in turn.",
+        "None of the 3 agents that can do it is free.",
         "> claude-1 is busy with 1 task.",
         "> codex-1 is offline.",
         "> codex-2 rests: the account's usage limit is reached.",

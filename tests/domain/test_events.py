@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fleetbot.domain import events as ev
 from fleetbot.domain import upcasts
-from fleetbot.domain.lookup import Draft
+from fleetbot.domain.draft import Draft
 from fleetbot.domain.model import Agent, AgentStatus, TaskState, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream

@@ -375,7 +375,7 @@ async def test_a_default_branch_renamed_in_mid_run_refutes_nothing(stage: Stage)
 async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:
     await stage.forge.commit(REPO, "side", {"a": "b"}, "Side", by="ann")
     _, pull, receipt = await stage.given_filed()
-    await stage.ann.edit_pull(REPO, pull.number, base="side")
+    await stage.ann.retarget_pull(REPO, pull.number, "side")
     await stage.verifier.tick()
     assert stage.fleet.state.receipts[receipt].verdict is Verdict.REFUTED
 
