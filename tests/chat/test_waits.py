@@ -14,7 +14,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice, StuckNotice
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.patience import with_outbox
-from fleetbot.services.outbox import Courier, Sender
+from fleetbot.services.outbox import Courier
 from fleetbot.store.records import Due
 from tests.chat.rooms import MoodyHomeserver, client_of, moody_homeserver, sent
 from tests.domain.builders import A1, a_task, an_agent, dispatch
@@ -48,8 +48,9 @@ class Scene:
         fleet, link = self.stage.fleet, self.link
         fleet.route = _to_the_room
         waits = WaitNotices(fleet, link, lambda room, repo: repo == "team/app", same, others)
-        senders: dict[str, Sender] = {"matrix": waits, "forgejo": issue}
-        self.courier = Courier(self.stage.store, senders, self.stage.clock, with_outbox(14))
+        self.courier = Courier(
+            self.stage.store, {"matrix": waits, "forgejo": issue}, self.stage.clock, with_outbox(14)
+        )
 
     async def given(self, *commands: cmd.Command) -> None:
         for command in commands:
