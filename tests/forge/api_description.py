@@ -163,6 +163,8 @@ class ApiDescription:
         schema = described.get("schema")
         if schema is not None and exchange.received:
             answer = json.loads(exchange.received)
+            if answer is None and schema.get("type") == "array":
+                answer = []  # as Go writes an empty list
             # what is in a folder is described as one file is
             is_folder = "/contents/" in exchange.url.path and isinstance(answer, list)
             for one in answer if is_folder else [answer]:
