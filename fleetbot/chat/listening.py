@@ -23,7 +23,7 @@ from fleetbot.chat.room import destination
 from fleetbot.chat.rooms import Rooms
 from fleetbot.chat.wording import ago, count
 from fleetbot.services.outbox import RetryLater
-from fleetbot.store.interface import Store
+from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Change
 
 log = logging.getLogger("fleetbot.chat")
@@ -76,6 +76,13 @@ class Listening:
 
     async def tick(self) -> float | None:
         """Look at the rooms that need it. Answers in how many seconds to come again."""
+        try:
+            return await self._look()
+        except StoreUnavailable as error:
+            log.debug("the rooms wait for the journal: %s", error)
+            return _SOON
+
+    async def _look(self) -> float:
         await self._rooms.load()
         quiet = self._clock() - self._synced_at > QUIET_MS
         if quiet:

@@ -72,7 +72,7 @@ def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
     }
 
 
-def in_reply(said: dict[str, Any], event: str, thread: str | None) -> dict[str, Any]:
+def in_reply(said: dict[str, Any], event: str, thread: str) -> dict[str, Any]:
     """The message as the answer to another, in the thread where that was said."""
     relation: dict[str, Any] = {"m.in_reply_to": {"event_id": event}}
     if thread:
@@ -116,7 +116,7 @@ class RoomSender:
         said = content(message.body, urgent=message.urgent)
         await self._link.send(room, said, named)
 
-    async def reply(self, room: str, event: str, message: Post, thread: str | None = None) -> None:
+    async def reply(self, room: str, event: str, message: Post, thread: str = "") -> None:
         """Answer a message, in the thread it was said in; raises what stands in the way of it,
         after a patience that is short."""
         said = in_reply(content(message.body, urgent=message.urgent), event, thread)
