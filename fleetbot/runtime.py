@@ -20,11 +20,12 @@ from fleetbot.chat.listening import Listening
 from fleetbot.chat.room import RoomSender, destination
 from fleetbot.chat.rooms import Rooms
 from fleetbot.chat.threads import ThreadLog
+from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
-from fleetbot.loops import Loop, Tick
+from fleetbot.loops import Loop, Tick, told
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dispatcher import Dispatcher
@@ -151,7 +152,9 @@ class Runtime:
                     self._settings.labels,
                     {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
                 ),
-                "matrix": room_sender,
+                "matrix": WaitNotices(
+                    self.fleet, link, self._hears, self._rooms.where, room_sender
+                ),
             },
             now_ms,
         )
@@ -182,8 +185,10 @@ class Runtime:
                     self._repositories,
                     __version__,
                     self._listening.troubles,
+                    lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
+                loops=lambda: [loop.health() for loop in self._loops.values()],
                 version=__version__,
             )
         )
@@ -194,6 +199,7 @@ class Runtime:
             "verify": (self._verify, 30),
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
+            "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
@@ -252,7 +258,7 @@ class Runtime:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
+        elif isinstance(notice, fx.RepoNotice | fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -263,8 +269,11 @@ class Runtime:
         return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
 
     def _rooms_of(self, repo: str) -> list[str]:
-        same = self.fleet.state.same_repo
-        return [room for room in self._rooms_in_use if self._settings.rooms[room].hears(repo, same)]
+        return [room for room in self._rooms_in_use if self._hears(room, repo)]
+
+    def _hears(self, room: str, repo: str) -> bool:
+        its = self._settings.rooms.get(room)
+        return its is not None and its.hears(repo, self.fleet.state.same_repo)
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""

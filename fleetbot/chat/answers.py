@@ -50,6 +50,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.waits import SIGNS
 from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
@@ -155,7 +156,7 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
     elif not runs:
         parts.append(" is free")
     if agent.max_concurrency > 1 and runs:
-        parts.append(f" ({len(runs)} of {agent.max_concurrency})")
+        parts.append(f" ({state.at_work(agent.name)} of {agent.max_concurrency})")
     for place, run in enumerate(runs):
         parts += ["; " if place else ": ", _at_work(state.tasks[run.task], run, hears, now)]
     return say(*parts)
@@ -174,7 +175,8 @@ def _at_work(task: Task, run: Run, hears: Hears, now: int) -> Rich:
     if not hears(task.repo):
         return say(italic("a task of another room"), f", {since}")
     checked = ", being checked" if run.receipt else ""
-    return say(named(task), f", {since}{checked}")
+    flagged = f", {task.stuck.reason}" if task.stuck and task.stuck.reason in SIGNS else ""
+    return say(named(task), f", {since}{checked}{flagged}")
 
 
 def _particulars(agent: Agent) -> Rich:

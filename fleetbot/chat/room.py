@@ -11,7 +11,7 @@ import msgspec
 from fleetbot.chat.link import Link, NotAdmitted, transaction
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.rich import Rich, bounded
-from fleetbot.domain.effects import Notice
+from fleetbot.domain.effects import Telling
 from fleetbot.services.outbox import RetryLater, Undeliverable
 from fleetbot.store.records import Due, OutboxEntry
 
@@ -19,7 +19,7 @@ PREFIX = "matrix:"
 WORDS = "words"
 _ANSWER_TRIES = 4
 _ANSWER_PATIENCE = 30.0  # seconds; nobody waits longer for an answer
-_notice: msgspec.json.Decoder[Notice] = msgspec.json.Decoder(Notice)
+_notice: msgspec.json.Decoder[Telling] = msgspec.json.Decoder(Telling)
 
 Where = Callable[[str], Awaitable[str]]
 

@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.upcasts import SCHEMA, upcast
+from fleetbot.domain.waits import WaitReason
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -101,6 +102,25 @@ class TaskClosing(Event, frozen=True, tag="task.closing"):
     cancelled for `reason` where the run comes to nothing. None: the issue is open again."""
 
     reason: ReasonCode | None = None
+
+
+class TaskStuck(Event, frozen=True, tag="task.stuck"):
+    """It has waited since `since` (epoch ms), longer than people should not hear of it.
+
+    `subject`: whom or what it waits for; tasks with the same reason and subject are told together.
+    """
+
+    reason: WaitReason
+    subject: str
+    since: int
+
+
+class TaskUnstuck(Event, frozen=True, tag="task.unstuck"):
+    """The wait that people were told of is over, or has another cause."""
+
+    reason: WaitReason
+    subject: str
+    since: int
 
 
 class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
@@ -263,6 +283,14 @@ class AgentDeregistered(Event, frozen=True, tag="agent.deregistered"):
     pass
 
 
+class AgentRevoked(Event, frozen=True, tag="agent.revoked"):
+    """A person took its token, so that nobody speaks for it until it is enrolled again."""
+
+
+class AgentForgotten(Event, frozen=True, tag="agent.forgotten"):
+    """It had signed off, and is known no more; its name may be given to another."""
+
+
 class FleetPaused(Event, frozen=True, tag="fleet.paused"):
     """Nothing is given to anybody before `until` (epoch ms). `spent`: on that day so far."""
 
@@ -311,6 +339,8 @@ TaskEvent = (
     | TaskStarted
     | TaskRequeued
     | TaskClosing
+    | TaskStuck
+    | TaskUnstuck
     | ReceiptFiled
     | ReceiptVerified
     | ReceiptRefuted
@@ -335,6 +365,8 @@ AgentEvent = (
     | AgentDrained
     | AgentResumed
     | AgentDeregistered
+    | AgentRevoked
+    | AgentForgotten
 )
 FleetEvent = FleetPaused | FleetResumed
 RepoEvent = RepoKnown | RepoRenamed | RepoHeld | RepoReleased

@@ -19,6 +19,7 @@ from fleetbot.domain.model import (
     Repo,
     Run,
     RunState,
+    Stuck,
     Taken,
     Task,
     TaskId,
@@ -43,6 +44,7 @@ def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
         created_at=line.at,
         updated_at=line.at,
         queued_at=line.at,
+        entered_at=line.at,
     )
 
 
@@ -56,6 +58,20 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
         state=RunState.ASSIGNED,
         assigned_at=at,
         number=task.runs + 1,
+    )
+
+
+def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
+    """The task with the marks of time that a line leaves, in the state that it leads to."""
+    is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
+    # A name is nothing that the task does: what waits or has ended does so since it did.
+    moved = isinstance(line.event, ev.TaskMoved)
+    return replace(
+        task,
+        version=line.version,
+        state=state,
+        updated_at=task.updated_at if moved else line.at,
+        entered_at=line.at if is_new else task.entered_at,
     )
 
 
@@ -147,6 +163,8 @@ def registered(
         host=event.host,
         program=event.program,
         health=event.health,
+        signed_off_at=0,
+        revoked=False,
     )
 
 
@@ -159,7 +177,11 @@ def agent_after(agent: Agent, line: ev.Recorded) -> Agent:
         case ev.AgentOffline():
             return replace(agent, status=AgentStatus.OFFLINE)
         case ev.AgentDeregistered():
-            return replace(agent, status=AgentStatus.DEREGISTERED)
+            return _signed_off(agent, line.at)
+        case ev.AgentRevoked():
+            return replace(_signed_off(agent, line.at), revoked=True)
+        case ev.AgentForgotten():
+            return _forgotten(agent)
         case ev.AgentParked(until=until, reason=reason):
             why = reason if until > agent.parked_until else agent.parked_for
             return replace(agent, parked_until=until, parked_for=why)
@@ -176,6 +198,22 @@ def agent_after(agent: Agent, line: ev.Recorded) -> Agent:
             return _well(rested, proven=True)
         case _:
             raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
+
+
+def _signed_off(agent: Agent, at: int) -> Agent:
+    return replace(agent, status=AgentStatus.DEREGISTERED, signed_off_at=at)
+
+
+def _forgotten(agent: Agent) -> Agent:
+    """What must stay: its next line follows on the last."""
+    return Agent(
+        name=agent.name,
+        version=agent.version,
+        adapter="",
+        status=AgentStatus.DEREGISTERED,
+        registered_at=0,
+        forgotten=True,
+    )
 
 
 def _well(agent: Agent, *, proven: bool) -> Agent:
@@ -229,6 +267,11 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
         case ev.TaskClosing(reason=reason):
             return replace(task, closing=reason, closing_since=line.at if reason else 0)
+        case ev.TaskStuck(reason=wait, subject=subject, since=since):
+            its = Stuck(reason=wait, subject=subject, since=since, at=line.at)
+            return replace(task, stuck=its)
+        case ev.TaskUnstuck():
+            return replace(task, stuck=None)
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):

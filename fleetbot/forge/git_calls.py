@@ -10,8 +10,8 @@ from fleetbot.forge.models import (
     CombinedStatus,
     Commit,
     CommitStatus,
-    Compare,
     ContentEntry,
+    Reference,
     Tree,
     TreeEntry,
 )
@@ -68,18 +68,24 @@ class GitCalls(Calls):
             return ()
         return found if isinstance(found, tuple) else ()
 
-    async def compare(self, repo: str, base: str, head: str) -> Compare:
-        """What ``head`` has that ``base`` has not; a file may be named once per commit."""
-        return await self._http.get(
-            Compare, repo_path(repo) + path_of("/compare/{}...{}", base, head)
-        )
-
     async def branch(self, repo: str, name: str) -> Branch | None:
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:
             return await self._http.get(Branch, path)
         except ForgeNotFound:
             return None
+
+    async def refs(self, repo: str, folder: str) -> tuple[Reference, ...]:
+        """The refs below a folder, ``refs/fleet/…``: Forgejo takes it for the beginning of a name.
+
+        Of branches, tags and all others alike; none is a 404 to Forgejo.
+        """
+        path = repo_path(repo) + path_of("/git/{}", folder).replace("%2F", "/")
+        try:
+            found = await self._http.get(tuple[Reference, ...], path)
+        except ForgeNotFound:
+            return ()
+        return tuple(one for one in found if one.ref.startswith(f"{folder}/"))
 
     async def create_status(
         self,
@@ -100,11 +106,6 @@ class GitCalls(Calls):
         }
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return await self._http.call(CommitStatus, "POST", path, json=body)
-
-    async def statuses(self, repo: str, sha: str) -> list[CommitStatus]:
-        """Every status ever set, in no promised order."""
-        path = repo_path(repo) + path_of("/statuses/{}", sha)
-        return [status async for status in self._http.pages(CommitStatus, path)]
 
     async def contexts(self, repo: str, sha: str) -> list[CommitStatus]:
         """The newest status of each context of a commit, over all pages.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,8 @@ from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.errors import FleetError
-from fleetbot.domain.events import Recorded
+from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
+from fleetbot.domain.flags import Activity
 from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     AgentName,
@@ -24,6 +25,7 @@ from fleetbot.domain.model import (
     ReceiptId,
     Repo,
     RunId,
+    RunState,
     Task,
     TaskId,
     TaskState,
@@ -148,6 +150,8 @@ class Fleet:
         state, now = self.state, self.clock()
         state.seen = dict.fromkeys(state.agents, now)
         state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
+        for run in state.live_runs():
+            state.activity.setdefault(run.id, Activity(now)).heard_at = now
 
     async def commit(
         self, command: Command, context: Context, beside: Beside = ALONE
@@ -226,13 +230,13 @@ class Fleet:
             events=tuple(lines),
             tasks=tuple(self.state.tasks[t] for t in changed.tasks),
             runs=tuple(self.state.runs[r] for r in changed.runs),
-            agents=tuple(self.state.agents[a] for a in changed.agents),
+            agents=tuple(filter(None, map(self.state.known_agent, changed.agents))),
             receipts=tuple(self.state.receipts[r] for r in changed.receipts),
             repos=tuple(self.state.repos[r] for r in changed.repos),
             outbox=tuple(outbox),
             arrivals=arrivals,
             handled=beside.handled,
-            tokens=beside.tokens,
+            tokens=(*beside.tokens, *_taken_tokens(lines)),
         )
         return change, tuple(lines)
 
@@ -267,6 +271,13 @@ class Fleet:
             if run.id in used:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
+
+    def note_lines(self, run: RunId, lines: Collection[tuple[str, str]], upto: int) -> None:
+        """Note what a live run's log tells: lines as (kind, text) that end at line `upto`."""
+        known = self.state.runs.get(run)
+        if known and known.state is not RunState.ENDED:
+            now = self.clock()
+            self.state.activity.setdefault(run, Activity(now)).hear(lines, upto, now)
 
     def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
         """Note a sign of life: the agent's, and that of those `runs` that are its own.
@@ -341,6 +352,14 @@ class Fleet:
         self.state.forget(old)
         for task in old:
             del self._closed[task]
+
+
+def _taken_tokens(lines: Iterable[Recorded]) -> Iterator[AgentToken]:
+    """An agent that is revoked or forgotten loses its token with the line that says so."""
+    for line in lines:
+        if isinstance(line.event, AgentRevoked | AgentForgotten):
+            agent = AgentName(line.stream.partition(":")[2])
+            yield AgentToken(agent=agent, hash=None)
 
 
 _NOTHING = Change()

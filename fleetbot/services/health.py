@@ -53,7 +53,8 @@ class ForgeProbe:
 
 
 class HealthReport:
-    """`rooms` says what is wrong with each of them, apart from what could not be delivered."""
+    """`rooms` says what is wrong with each of them, apart from what could not be delivered; `loops`
+    what is wrong with any of them, or `ok`."""
 
     def __init__(
         self,
@@ -62,8 +63,10 @@ class HealthReport:
         repositories: Repositories,
         version: str,
         rooms: Callable[[], Awaitable[Sequence[str]]],
+        loops: Callable[[], str],
     ) -> None:
         self._rooms = rooms
+        self._loops = loops
         self._fleet = fleet
         self._probe = probe
         self._repositories = repositories
@@ -80,6 +83,7 @@ class HealthReport:
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
         checks["rooms"] = "; ".join(await self._rooms()) or "ok"
+        checks["loops"] = self._loops()
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version

@@ -94,6 +94,7 @@ class Runs:
             budget_usd=dollars_left(task, policy),
             forbidden_paths=policy.forbidden_paths,
             number=run.number,
+            repo_id=task.repo_id,
         )
 
     # start, fail, log
@@ -128,6 +129,7 @@ class Runs:
         acked = await self._fleet.store.append_log(
             LogChunk(run=run, offset=request.offset, lines=lines)
         )
+        self._fleet.note_lines(run, [(line.kind, line.text) for line in lines], acked)
         await self._on_log(run)
         return wire.LogAnswer(acked=acked)
 

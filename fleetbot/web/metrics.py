@@ -15,6 +15,9 @@ from fleetbot.domain.events import (
     event_type,
 )
 from fleetbot.domain.model import OPEN_STATES, AgentStatus
+from fleetbot.domain.waiting import flags
+from fleetbot.domain.waits import SIGNS, WaitReason
+from fleetbot.loops import LoopHealth
 from fleetbot.services.fleet import Fleet
 
 _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
@@ -23,9 +26,15 @@ _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnkn
 class Metrics:
     """Counters begin at the start of the plugin; gauges are read when they are asked for."""
 
-    def __init__(self, fleet: Fleet, claims_waiting: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        claims_waiting: Callable[[], int],
+        loops: Callable[[], Iterable[LoopHealth]],
+    ) -> None:
         self._fleet = fleet
         self._claims_waiting = claims_waiting
+        self._loops = loops
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "fleetbot_http_requests",
@@ -40,6 +49,15 @@ class Metrics:
             "fleetbot_verifications", "Findings on receipts", ["verdict"], registry=registry
         )
         self._tasks = Gauge("fleetbot_tasks", "Open tasks by state", ["state"], registry=registry)
+        self._flags = Gauge(
+            "fleetbot_flags", "Runs that do not seem to get on", ["flag"], registry=registry
+        )
+        self._stuck = Gauge(
+            "fleetbot_stuck",
+            "Tasks that have waited for longer than `notify.stuck_minutes`, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self._agents = Gauge("fleetbot_agents", "Agents by status", ["status"], registry=registry)
         self._claims = Gauge(
             "fleetbot_claims_waiting", "Claims that wait for a task", registry=registry
@@ -51,6 +69,12 @@ class Metrics:
             "fleetbot_outbox_oldest_seconds",
             "How long the oldest effect has been due",
             ["to"],
+            registry=registry,
+        )
+        self._idle = Gauge(
+            "fleetbot_loop_idle_seconds",
+            "How long ago a background loop last ran without an error",
+            ["loop"],
             registry=registry,
         )
         fleet.listen(self._on_lines)
@@ -69,9 +93,20 @@ class Metrics:
         state = self._fleet.state
         _fill(self._tasks, OPEN_STATES, (task.state for task in state.tasks.values()))
         _fill(self._agents, AgentStatus, (agent.status for agent in state.agents.values()))
+        self._fill_waits()
         self._claims.set(self._claims_waiting())
+        for loop in self._loops():
+            self._idle.labels(loop.name).set(loop.idle)
         await self._fill_outbox()
         return generate_latest(self._registry)
+
+    def _fill_waits(self) -> None:
+        """Only what it costs nothing to know: runs that are on, and waits that were told."""
+        state, now, policy = self._fleet.state, self._fleet.clock(), self._fleet.policy
+        tasks = [state.tasks[run.task] for run in state.live_runs()]
+        _fill(self._flags, SIGNS, (f for task in tasks for f in flags(state, task, now, policy)))
+        stuck = (reason for (reason, _), its in state.stuck.items() for _ in its)
+        _fill(self._stuck, WaitReason, stuck)
 
     async def _fill_outbox(self) -> None:
         """By kind of destination: there may be as many destinations as issues."""

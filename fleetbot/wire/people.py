@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from fleetbot.domain.model import Behavior, TaskState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
 from fleetbot.wire.usage import UsageView
 
@@ -58,6 +59,7 @@ class AgentView(Answer, frozen=True):
 
     `draining`: it takes nothing new until a person resumes it. `faults`: so many of its runs in a
     row ended for reasons that their tasks do not own. A person's resume ends all of these.
+    `revoked`: it signed off because a person took its token; enrolled anew, it gets another.
     """
 
     name: str
@@ -76,6 +78,7 @@ class AgentView(Answer, frozen=True):
     draining: bool = False
     unwell: UnwellView | None = None
     faults: int = 0
+    revoked: bool = False
 
 
 class AgentList(Answer, frozen=True):
@@ -91,8 +94,27 @@ class NewTaskRequest(Message, frozen=True):
     body: LongText = ""
 
 
+class WaitingView(Answer, frozen=True):
+    """Why a task does not move: `text` in a sentence, `remedy` what would move it.
+
+    `since` and `until` in epoch ms; `until`: when it ends by itself at the latest, if it does.
+    `details`: words of programs or of Forgejo, e.g. what of a receipt could not be read.
+    """
+
+    reason: WaitReason
+    text: str
+    since: int
+    until: int | None = None
+    remedy: str = ""
+    details: tuple[str, ...] = ()
+
+
 class TaskView(Answer, frozen=True):
-    """`last_run`: the one before `run`, or the latest while the task waits for its next."""
+    """`last_run`: the one before `run`, or the latest while the task waits for its next.
+
+    `waiting`: null where the task moves, or is over. `flags`: `looping`, `stalled` and `slow` of a
+    run that does not seem to get on, `nobody` of a task for an agent that nobody has.
+    """
 
     id: str
     repo: str
@@ -115,6 +137,8 @@ class TaskView(Answer, frozen=True):
     wanted_agent: str | None = None
     receipt: str | None = None
     spent: UsageView = UsageView()
+    waiting: WaitingView | None = None
+    flags: tuple[str, ...] = ()
 
 
 class TaskList(Answer, frozen=True):

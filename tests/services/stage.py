@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice
 from fleetbot.domain.events import AgentRegistered, Recorded
@@ -71,7 +73,7 @@ class Stage:
     """The services as the plugin wires them; loops are ticked by the test."""
 
     def __init__(
-        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeClient
+        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeUser
     ) -> None:
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
@@ -79,6 +81,7 @@ class Stage:
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
         self.woken = 0
+        self.notices: list[Notice] = []
         self._ids = itertools.count(1)
         self.restart()
 
@@ -91,7 +94,7 @@ class Stage:
 
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
-        self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
+        self.fleet = Fleet(self.store, Policy(), self.clock, self._route)
         self.known = Repositories(self.fleet, self.client, self.repositories)
         self.issues = Issues(
             self.fleet,
@@ -123,6 +126,10 @@ class Stage:
         self.deliverer = Courier(
             self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
         )
+
+    def _route(self, notice: Notice) -> Sequence[str]:
+        self.notices.append(notice)
+        return ()
 
     def _wake(self) -> None:
         self.woken += 1
@@ -157,6 +164,17 @@ class Stage:
     async def journal(self, stream: str = "task:") -> list[Recorded]:
         """What has happened, by default to tasks."""
         return [line for line in await self.store.events() if line.stream.startswith(stream)]
+
+    def fleet_hears_of(self, number: int) -> asyncio.Future[None]:
+        """Done when the issue has become a task."""
+        heard = asyncio.get_running_loop().create_future()
+
+        def listen(lines: Sequence[Recorded]) -> None:
+            if self.fleet.state.task_of_issue(REPO, number) and not heard.done():
+                heard.set_result(None)
+
+        self.fleet.listen(listen)
+        return heard
 
     @property
     def repo_id(self) -> int:
@@ -245,10 +263,6 @@ class Stage:
         return run, pull, await self.given_receipt(run, pull, **receipt)
 
 
-def _nowhere(notice: Notice) -> Sequence[str]:
-    return ()
-
-
 @asynccontextmanager
 async def open_stage(root: Path) -> AsyncIterator[Stage]:
     clock = Clock()
@@ -263,8 +277,8 @@ async def open_stage(root: Path) -> AsyncIterator[Stage]:
             forge,
             store,
             clock,
-            await enter(ForgeClient(forge.url, bot, attempts=1)),
-            await enter(ForgeClient(forge.url, ann)),
+            await enter(ForgeClient(forge.url, bot, delays=())),
+            await enter(ForgeUser(forge.url, ann)),
         )
         await stage.fleet.start()
         hook = await enter(_hook_receiver(stage))

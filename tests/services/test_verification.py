@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot.devkit.forge import api
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Earlier, Expectation, Facts, Rules, Unread, not_shown_yet
-from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import ChangedFile, Review, User
 from fleetbot.services.facts import gather, standing_reviews
 from fleetbot.store.records import Change
@@ -378,7 +378,7 @@ async def test_a_commit_that_was_verified_and_is_gone_since_can_be_no_comparison
 
 async def test_a_strangers_review_holds_nothing_up(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
-    async with ForgeClient(stage.forge.url, stage.forge.add_user("eve")) as eve:
+    async with ForgeUser(stage.forge.url, stage.forge.add_user("eve")) as eve:
         await eve.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
     await stage.verifier.tick()
     assert verdict(stage, receipt).verdict is Verdict.VERIFIED
@@ -403,7 +403,7 @@ async def test_a_review_of_an_older_commit_says_nothing_of_the_new_head(stage: S
 
 async def test_a_reviewers_rights_that_nobody_tells_hold_the_receipt_up(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
-    async with ForgeClient(stage.forge.url, given_reader(stage)) as reader:
+    async with ForgeUser(stage.forge.url, given_reader(stage)) as reader:
         await reader.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
     await stage.verifier.tick()
     [unread] = verdict(stage, receipt).unread
@@ -425,7 +425,7 @@ async def test_an_author_of_whom_nobody_tells_whether_they_may_write_is_not_take
     await stage.hear()
     run = await stage.given_running()
     await stage.forge.commit(REPO, run.branch, {"hello.txt": "hello\n"}, "Greet", by=BOT)
-    async with ForgeClient(stage.forge.url, given_reader(stage)) as reader:
+    async with ForgeUser(stage.forge.url, given_reader(stage)) as reader:
         pull = await reader.create_pull(
             REPO, head=run.branch, base="main", title="Greet", body="Closes #1"
         )

@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from fleetbot.devkit.forge import DevForge
-from fleetbot.forge.client import ForgeClient
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.web import guard
 from fleetbot.web.guard import MOST_UNPROVEN
 from tests.web.site import REPO, SECRET, Site, signature
@@ -172,7 +172,7 @@ async def test_an_issue_opened_on_the_forge_becomes_a_task(site: Site, forge: De
     await forge.create_repo("team", "app", {"README.md": "hello"})
     label = forge.add_label(REPO, "fleet")
     hook = f"{site.url}api/v1/webhooks/forgejo"
-    async with ForgeClient(forge.url, ann) as client:
+    async with ForgeUser(forge.url, ann) as client:
         await client.create_hook(REPO, hook, SECRET, ["issues"])
         issue = await client.create_issue(REPO, "Mend the door", label_ids=[label])
     await forge.delivered()
