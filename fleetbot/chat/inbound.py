@@ -147,8 +147,7 @@ class Inbound:
             place.lose()
             raise
         else:
-            at = event.timestamp if isinstance(event.timestamp, int) else 0  # whatever was claimed
-            place.done(event.event_id, at)
+            place.done(event.event_id, _time_of(event))
 
     # one message
 
@@ -188,7 +187,7 @@ class Inbound:
         arrival = await self._store.arrival(_key(event)) if known else None
         if arrival and arrival.answer is not None:
             return False
-        if arrival is None and self._clock() - event.timestamp > TOO_OLD_MS:
+        if arrival is None and self._clock() - _time_of(event) > TOO_OLD_MS:
             return known
         answer = await self._answer(event)
         entries = await self._give(event, answer, changing and known) if answer else ()
@@ -240,7 +239,7 @@ class Inbound:
         is_cut: bool = False,
     ) -> None:
         """Say once, for all of it up to the event `end`, what was not done."""
-        said = [(event.content.body, event.sender, event.timestamp) for event in late]
+        said = [(event.content.body, event.sender, _time_of(event)) for event in late]
         now = self._clock()
         post = Post(answers.too_late(said, now, unread=unread, is_cut=is_cut))
         name, id = self._rooms.names[room], f"late:{room}:{end}"
@@ -259,6 +258,12 @@ class Inbound:
         await self._store.append(change)
         if entries:
             self._on_kept()
+
+
+def _time_of(event: MessageEvent) -> int:
+    """When it was said, in epoch milliseconds; long ago where what is claimed is no time."""
+    claimed: object = event.timestamp  # mautrix does not look
+    return claimed if isinstance(claimed, int) else 0
 
 
 def _thread_of(event: MessageEvent) -> str:

@@ -108,8 +108,8 @@ async def test_what_is_no_command_is_left_alone(
     assert scene.said == []
 
 
-async def test_a_message_that_breaks_us_is_left_behind(scene: Scene) -> None:
-    """Whoever may speak could make us deaf otherwise."""
+async def test_a_message_that_claims_no_time_and_no_thread_makes_nobody_deaf(scene: Scene) -> None:
+    """mautrix passes on what is claimed."""
     strange = scene.message("!fleet status", event_id="$strange", origin_server_ts="soon")
 
     await scene.bots.inbound.on_message(strange)
@@ -119,6 +119,7 @@ async def test_a_message_that_breaks_us_is_left_behind(scene: Scene) -> None:
 
     (answer,) = scene.said
     assert answer["m.relates_to"] == {"m.in_reply_to": {"event_id": "$asked"}}
+    assert scene.bots.kept == 1
     assert not scene.bots.inbound.place(ROOM).behind
     await scene.bots.inbound.flush()
     kept = await scene.stage.store.anchor(mark_key(ROOM))
