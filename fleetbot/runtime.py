@@ -298,7 +298,8 @@ class Runtime:
     def _speak_again(self) -> None:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
-        self._deliver_now()
+        self._courier.resume("matrix")
+        self._wake("deliver")
 
     def _wake(self, *names: str) -> None:
         for name in names:

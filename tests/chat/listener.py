@@ -83,3 +83,4 @@ class Listener:
 
     def _was_admitted(self) -> None:
         self.admitted += 1
+        self.courier.resume("matrix")
