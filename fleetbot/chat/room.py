@@ -46,9 +46,10 @@ def destination(room: str) -> str:
 
 
 def kept(
-    room: str, post: Post, *, id: str, at: int = 0, answers: str = "", thread: str = ""
+    room: str, post: Post, *, id: str, at: int, answers: str = "", thread: str = ""
 ) -> OutboxEntry:
-    """Words to a room as an entry of the outbox; a second one of the same `id` is ignored."""
+    """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
+    the same `id` is ignored."""
     body = bounded(post.body)
     words = Words(body.text, body.html, post.urgent, answers, thread)
     return OutboxEntry(

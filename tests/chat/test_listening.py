@@ -239,7 +239,7 @@ async def test_when_the_homeserver_is_back_what_waits_goes_at_once(stage: Stage)
         await bots.tick()
         (away,) = await bots.listening.troubles()
         assert away == "the homeserver is away: 502 Bad Gateway"
-        entry = kept(room, Post(say("hello")), id="x")
+        entry = kept(room, Post(say("hello")), id="x", at=stage.clock())
         await stage.store.append(Change(outbox=(entry,)))
         for _ in range(8):
             await bots.courier.tick()
