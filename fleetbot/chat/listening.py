@@ -200,7 +200,10 @@ class Listening:
     async def troubles(self) -> Sequence[str]:
         """What is wrong with the rooms, for health."""
         now = self._clock()
-        said = [f"{room}: {trouble}" for room, trouble in self._rooms.trouble.items()]
+        said = [
+            f"{room}: {trouble}{_heard((await self._place(room)).mark, now)}"
+            for room, trouble in self._rooms.trouble.items()
+        ]
         said += [
             f"{old} was upgraded and is followed: in the configuration, put {new} in its place"
             for old, new in (await self._rooms.upgraded()).items()
@@ -216,3 +219,7 @@ class Listening:
 
 
 _OF_ROOMS = (EventType.ROOM_MEMBER, EventType.ROOM_TOMBSTONE, EventType.ROOM_ENCRYPTION)
+
+
+def _heard(mark: Mark | None, now: int) -> str:
+    return f" (last heard {ago(mark.at, now)})" if mark and mark.event else ""

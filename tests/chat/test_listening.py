@@ -241,9 +241,7 @@ async def test_when_the_homeserver_is_back_what_waits_goes_at_once(stage: Stage)
         assert away == "the homeserver is away: 502 Bad Gateway"
         entry = kept(room, Post(say("hello")), id="x", at=stage.clock())
         await stage.store.append(Change(outbox=(entry,)))
-        for _ in range(8):
-            await bots.courier.tick()
-            stage.clock.advance(1000)
+        await bots.courier.tick()
         server.requests.clear()
         server.answers = [Answer(200, {"joined_rooms": [room], "event_id": "$event"})]
         await bots.courier.tick()
@@ -261,13 +259,19 @@ async def test_a_bot_that_was_thrown_out_waits_to_be_invited_and_hears_what_it_m
 ) -> None:
     await scene.bots.tick()
     assert await scene.troubles() == ""
+    await scene.ann.send(scene.room, "good morning")
+    scene.bots.inbound.place(scene.room).miss()
+    await scene.bots.tick()
     await scene.ann.kick(scene.room, scene.bot.user_id)
     await scene.ann.send(scene.room, "!fleet cancel #1")
+    scene.stage.clock.advance(300)
 
     await scene.restart()
     await scene.bots.tick()
     report = await scene.troubles()
-    assert report == f"{scene.room}: the bot is not in the room: invite it there"
+    assert report == (
+        f"{scene.room}: the bot is not in the room: invite it there (last heard 5 min ago)"
+    )
     assert scene.bots.admitted == 0
 
     await scene.ann.invite(scene.room, scene.bot.user_id)
