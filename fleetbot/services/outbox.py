@@ -80,6 +80,13 @@ class Courier:
         """Have a tick that waits for a slow destination look for new work now."""
         self._wake.set()
 
+    def resume(self, sender: str) -> None:
+        """Who is behind the sender's destinations answers again: no need to wait as long as that
+        was expected to take."""
+        self._quiet.pop(sender, None)
+        self._told_off.pop(sender, None)
+        self.wake()
+
     async def next_due(self) -> int | None:
         """When there will be something to deliver (epoch ms; may be past), None for nothing."""
         found = [(sender, await self._store.next_due(sender)) for sender in self._senders]
