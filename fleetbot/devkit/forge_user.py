@@ -21,7 +21,7 @@ from fleetbot.forge.models import (
     PullRequest,
     Review,
 )
-from fleetbot.forge.transport import path_of, repo_path
+from fleetbot.forge.transport import PAGE_SIZE, path_of, repo_path
 
 MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
 
@@ -112,6 +112,7 @@ class ForgeUser(ForgeClient):
         return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
 
     async def retarget_pull(self, repo: str, number: int, base: str) -> PullRequest:
+        """Have it go to another branch."""
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"base": base})
 
@@ -142,17 +143,18 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
         return await self._http.get(Compare, path)
 
+    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
+        """The first page of contexts, and what they amount to (``state`` "" for none).
+
+        Forgejo reports ``error`` as ``failure``.
+        """
+        path = repo_path(repo) + path_of("/commits/{}/status", ref)
+        return await self._http.get(CombinedStatus, path, {"page": 1, "limit": PAGE_SIZE})
+
     async def statuses(self, repo: str, sha: str) -> list[CommitStatus]:
         """Every status ever set, in no promised order."""
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return [status async for status in self._http.pages(CommitStatus, path)]
-
-    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
-        """The latest status of each context and what they amount to (``state`` "" for none).
-
-        Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
-        """
-        return await self._contexts_page(repo, ref, 1)
 
     # -- hooks
 

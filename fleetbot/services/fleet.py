@@ -31,6 +31,7 @@ from fleetbot.domain.model import (
     TaskState,
     Usage,
 )
+from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
 from fleetbot.store.healing import healed
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
@@ -318,6 +319,24 @@ class Fleet:
             return task
         stored = await self.store.task_by_issue(repo.id, repo.names, issue)
         return await self._recall(stored) if stored else None
+
+    async def tasks(
+        self,
+        states: Collection[TaskState] = (),
+        repo: str | None = None,
+        agent: AgentName | None = None,
+        limit: int = 100,
+        before: TaskId | None = None,
+    ) -> list[Task]:
+        """Newest first, open and closed, under the names that repositories have now.
+
+        `repo`: by any of its names; `agent`: that of the current run.
+        """
+        of_repo = self.state.repo_called(repo) if repo else None
+        tasks = await self.store.tasks(
+            states=states, repo=of_repo, agent=agent, limit=limit, before=before
+        )
+        return [at_home(task, self.state.repo_of(task)) for task in tasks]
 
     async def task(self, task: TaskId) -> Task | None:
         await self.start()

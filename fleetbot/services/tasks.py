@@ -54,13 +54,7 @@ class Tasks:
         before: TaskId | None = None,
     ) -> wire.TaskList:
         """Newest first. `agent`: that of the current run."""
-        tasks = await self._fleet.store.tasks(
-            states=states,
-            repo=self._fleet.state.repo_called(repo) if repo else None,
-            agent=agent,
-            limit=limit + 1,
-            before=before,
-        )
+        tasks = await self._fleet.tasks(states, repo, agent, limit + 1, before)
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
         views = [await self._view(task, waiting) for task in page]

@@ -111,8 +111,8 @@ async def test_a_done_task_stays_done_when_its_repository_is_renamed(stage: Stag
     await stage.change(repositories=[NEW])
     await stage.reconciler.tick()
     assert [task.state for task in await stage.store.tasks()] == [TaskState.COMPLETED]
-    [found] = await stage.store.tasks(repo=stage.fleet.state.repo_called("ann/STORE"))
-    assert found == await stage.task()
+    [found] = (await stage.tasks.list(repo="ann/STORE")).tasks
+    assert (found.repo, found.url) == (NEW, f"{stage.forge.url}/{NEW}/issues/1")
 
 
 async def test_a_transferred_repository_is_followed(stage: Stage) -> None:
