@@ -84,10 +84,11 @@ def is_long(its: Waiting, now: int, policy: Policy) -> bool:
 
 
 def _changed(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Draft]:
-    """Tasks that wait for the same go on, or wait for something else, together: one tells."""
-    for tasks in state.stuck.values():
+    """Tasks that wait for the same go on, or wait for something else, together: one tells. Runs
+    that do not get on have each their own time."""
+    for (reason, _), tasks in state.stuck.items():
         first = state.tasks[next(iter(tasks))]
-        if _is_other(first, look(first), now, policy):
+        if reason in SIGNS or _is_other(first, look(first), now, policy):
             for task in islice(map(state.tasks.__getitem__, tasks), _AT_ONCE):
                 if _is_other(task, its := look(task), now, policy):
                     yield from _retold(task, its, now, policy)
