@@ -29,9 +29,10 @@ from fleetbot.domain.model import (
     TaskState,
     Usage,
 )
+from fleetbot.domain.patience import WITH_DISK
 from fleetbot.domain.state import Changed, FleetState
 from fleetbot.store.interface import Store, StoreUnavailable
-from fleetbot.store.records import AgentToken, Arrival, Change, Handled, OutboxEntry
+from fleetbot.store.records import AgentToken, Arrival, Change, Handled, OutboxEntry, Snapshot
 
 Route = Callable[[fx.Notice], Sequence[str]]
 Listener = Callable[[Sequence[Recorded]], None]
@@ -87,9 +88,9 @@ class Fleet:
         self._loading = asyncio.Lock()
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
-        self._closed: dict[
-            TaskId, int
-        ] = {}  # with the last event when it was called back or closed
+        self._closed: dict[TaskId, int] = {}  # with the last event at the time
+        self._starts = 0  # since something last landed, and when the last of them began
+        self._started_at = 0
 
     @property
     def ready(self) -> bool:
@@ -101,30 +102,31 @@ class Fleet:
         self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`."""
+        """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`.
+
+        It is built beside the event loop, which goes on meanwhile.
+        """
         async with self._loading:
             if self._retired:
                 raise StoreUnavailable("the settings have changed; ask again")
             if self.ready:
                 return
             self._stale = True
-            snapshot = await self.store.load()
-            state, now = FleetState(), self.clock()
+            self._check_patience()
+            snapshot, now = await self.store.load(), self.clock()
             today = await self.store.usage(since=day_start(now))
-            state.seq = snapshot.seq
-            state.adopt(
-                snapshot.tasks,
-                snapshot.runs,
-                snapshot.agents,
-                snapshot.receipts,
-                snapshot.repos,
-            )
-            state.adopt_fleet(snapshot.fleet, now, today.usage)
-            state.queue.ripen(state.tasks, now)
-            self.state, self._closed, self._stale = state, {}, False
-            self._last, self._landed = None, state.seq
+            self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
+            self._last, self._landed, self._closed = None, self.state.seq, {}
+            self._stale = False
             self.renew()
         self._tell(())
+
+    def _check_patience(self) -> None:
+        """A disk that takes nothing is not read anew with every request, once that was in vain."""
+        now, waited = self.clock(), self.clock() - self._started_at
+        if self._starts > 1 and 0 <= waited < WITH_DISK.wait(self._starts - 2, ""):
+            raise StoreUnavailable("the database fails again and again; it is read anew soon")
+        self._starts, self._started_at = self._starts + 1, now
 
     async def close(self) -> None:
         """Let what was submitted land, then take no more: another fleet may be the authority."""
@@ -155,7 +157,8 @@ class Fleet:
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
         Where nothing needs to be done, or it cannot be, what that was seen from is on disk, too.
         """
-        await self.start()
+        if not self.ready:
+            await self.start()
         try:
             landing = self.submit(command, context, beside)
         except FleetError:
@@ -187,7 +190,7 @@ class Fleet:
         self, seq: int, lines: Sequence[Recorded], landing: asyncio.Future[None]
     ) -> None:
         if landing.exception() is None:
-            self._landed = seq
+            self._landed, self._starts = seq, 0
             if lines:
                 self._tell(lines)
 
@@ -335,6 +338,16 @@ class Fleet:
 
 
 _NOTHING = Change()
+
+
+def _remember(snapshot: Snapshot, spent: Usage, now: int) -> FleetState:
+    """The state as the store has it; `spent`: on the day of `now` so far."""
+    state = FleetState()
+    state.seq = snapshot.seq
+    state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts, snapshot.repos)
+    state.adopt_fleet(snapshot.fleet, now, spent)
+    state.queue.ripen(state.tasks, now)
+    return state
 
 
 def _done() -> asyncio.Future[None]:
