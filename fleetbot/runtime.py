@@ -10,14 +10,17 @@ from functools import partial
 
 from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
-from mautrix.types import EventType
 
 from fleetbot import __version__
 from fleetbot.chat.commands import Chat
+from fleetbot.chat.history import History
 from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.link import Link
+from fleetbot.chat.listening import Listening
 from fleetbot.chat.room import RoomSender, destination
+from fleetbot.chat.rooms import Rooms
 from fleetbot.chat.threads import ThreadLog
+from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
@@ -47,7 +50,6 @@ from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
 
 _HOUR = 3600.0
-_STALE_MS = 10 * 60_000  # what was said while we were down still counts, if it is not older
 
 
 def now_ms() -> int:
@@ -114,13 +116,33 @@ class Runtime:
 
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix)
-        room_sender = RoomSender(link, now_ms)
-        chat = Chat(self.fleet, self._tasks, self._settings.rooms, link.power_level)
+        rooms = self._rooms = Rooms(self._settings.rooms, link, store)
+        room_sender = RoomSender(link, now_ms, rooms.where)
+        chat = Chat(self.fleet, self._tasks, rooms.obeyed, link.power_level)
         self._threads = ThreadLog(
-            self.fleet, link, self._rooms_of, wake=partial(self._wake, "threads")
+            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
         self.fleet.listen(self._threads.hear)
-        self._inbound = Inbound(chat, room_sender, self._matrix.mxid, now_ms() - _STALE_MS)
+        self._inbound = Inbound(
+            chat,
+            room_sender,
+            rooms,
+            store,
+            self._matrix.mxid,
+            now_ms,
+            on_missed=partial(self._wake, "rooms"),
+            on_kept=self._deliver_now,
+        )
+        self._listening = Listening(
+            self._matrix,
+            rooms,
+            History(self._matrix, link, self._matrix.mxid),
+            self._inbound,
+            store,
+            now_ms,
+            wake=partial(self._wake, "rooms"),
+            on_admitted=self._speak_again,
+        )
         self._deliverer = Courier(
             store,
             {
@@ -130,7 +152,9 @@ class Runtime:
                     self._settings.labels,
                     {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
                 ),
-                "matrix": room_sender,
+                "matrix": WaitNotices(
+                    self.fleet, link, self._hears, self._rooms.where, room_sender
+                ),
             },
             now_ms,
         )
@@ -142,7 +166,7 @@ class Runtime:
             self._dispatcher,
             self._wakeups,
             lambda: ReceiptId(_new("receipt")),
-            self._threads.note,
+            self._threads.expect,
             Gate(self.fleet, self._repositories, self._issues).admits,
         )
         self._web = WebApi(
@@ -155,7 +179,13 @@ class Runtime:
                 tasks=self._tasks,
                 intake=self._intake,
                 webhook_secret=settings.forge.webhook_secret,
-                health=HealthReport(self.fleet, self._probe, self._repositories, __version__).check,
+                health=HealthReport(
+                    self.fleet,
+                    self._probe,
+                    self._repositories,
+                    __version__,
+                    {"rooms": self._listening.report},
+                ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 version=__version__,
             )
@@ -167,7 +197,9 @@ class Runtime:
             "verify": (self._verify, 30),
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
+            "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
+            "rooms": (self._listening.tick, 60),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
             "prune": (self._timers.prune, _HOUR),
@@ -203,11 +235,11 @@ class Runtime:
             self._log.error("The fleet's state cannot be read; it is tried again: %s", error)
         for loop in self._loops.values():
             loop.start()
-        self._matrix.add_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+        self._listening.start()
 
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
-        self._matrix.remove_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+        self._listening.stop()
         await self._inbound.close()
         self._dispatcher.close()
         self._wakeups.close()
@@ -224,20 +256,40 @@ class Runtime:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
+        elif isinstance(notice, fx.RepoNotice | fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
-            rooms = list(self._settings.rooms)
+            rooms = self._rooms_in_use
         return [destination(room) for room in rooms]
 
+    @property
+    def _rooms_in_use(self) -> list[str]:
+        return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
+
     def _rooms_of(self, repo: str) -> list[str]:
-        same = self.fleet.state.same_repo
-        return [room for room, its in self._settings.rooms.items() if its.hears(repo, same)]
+        return [room for room in self._rooms_in_use if self._hears(room, repo)]
+
+    def _hears(self, room: str, repo: str) -> bool:
+        its = self._settings.rooms.get(room)
+        return its is not None and its.hears(repo, self.fleet.state.same_repo)
+
+    async def _threads_of(self, repo: str) -> Sequence[str]:
+        """The rooms with the repository's threads, by the ids that they have now."""
+        return [await self._rooms.where(room) for room in self._rooms_of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        self._deliverer.wake()
+        self._deliver_now()
         self._verifier.wake()
-        self._wake("deliver", "verify")
+        self._wake("verify")
+
+    def _deliver_now(self) -> None:
+        self._deliverer.wake()
+        self._wake("deliver")
+
+    def _speak_again(self) -> None:
+        """A room can be used again: what waits for it goes at once."""
+        self._threads.resume()
+        self._deliver_now()
 
     def _wake(self, *names: str) -> None:
         for name in names:

@@ -126,6 +126,12 @@ class VerifySettings(Section, frozen=True):
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
 
 
+class NotifySettings(Section, frozen=True):
+    """`stuck_minutes`: a wait that is longer is told in the rooms, once; 0 for never."""
+
+    stuck_minutes: Annotated[float, Meta(ge=0)] = 60
+
+
 class Settings(Section, frozen=True):
     forge: ForgeSettings
     labels: LabelMaps = LabelMaps()
@@ -135,6 +141,7 @@ class Settings(Section, frozen=True):
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
     verify: VerifySettings = VerifySettings()
+    notify: NotifySettings = NotifySettings()
 
     @property
     def rules(self) -> Rules:
@@ -167,6 +174,7 @@ class Settings(Section, frozen=True):
             task_budget=Budget(usd=self.budget.task_usd, tokens=self.budget.task_tokens),
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
             forbidden_paths=self.verify.forbidden_paths,
+            stuck_ms=_ms(self.notify.stuck_minutes * 60),
             verify_ms=_ms(self.verify.patience_hours * 3600),
         )
 
@@ -262,4 +270,5 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "retry": RetrySettings,
     "budget": BudgetSettings,
     "verify": VerifySettings,
+    "notify": NotifySettings,
 }

@@ -13,6 +13,7 @@ from fleetbot.chat.rich import (
     Rich,
     bold,
     bullets,
+    bullets_that_fit,
     code,
     italic,
     one_line,
@@ -20,6 +21,7 @@ from fleetbot.chat.rich import (
     quote,
     rows,
     say,
+    shorten,
 )
 from fleetbot.chat.why import resting, resting_for, unwell_since, why
 from fleetbot.chat.wording import (
@@ -48,6 +50,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.waits import SIGNS
 from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
@@ -117,12 +120,18 @@ def agents(state: FleetState, hears: Hears, now: int) -> Rich:
     registered = _registered(state)
     if not registered:
         return say("No agent is registered yet: start a runner with ", code("fleetbot runner"))
+    told, number = bullets_that_fit(
+        rows(_agent_line(state, agent, hears, now), _particulars(agent)) for agent in registered
+    )
     return rows(
         say("🤖 ", bold(count(len(registered), "agent"))),
-        bullets(
-            rows(_agent_line(state, agent, hears, now), _particulars(agent)) for agent in registered
-        ),
+        told,
+        _left_out(len(registered) - number, "agent"),
     )
+
+
+def _left_out(number: int, noun: str) -> str | None:
+    return f"… and {count(number, f'more {noun}')}." if number > 0 else None
 
 
 def _registered(state: FleetState) -> list[Agent]:
@@ -147,7 +156,7 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
     elif not runs:
         parts.append(" is free")
     if agent.max_concurrency > 1 and runs:
-        parts.append(f" ({len(runs)} of {agent.max_concurrency})")
+        parts.append(f" ({state.at_work(agent.name)} of {agent.max_concurrency})")
     for place, run in enumerate(runs):
         parts += ["; " if place else ": ", _at_work(state.tasks[run.task], run, hears, now)]
     return say(*parts)
@@ -166,7 +175,8 @@ def _at_work(task: Task, run: Run, hears: Hears, now: int) -> Rich:
     if not hears(task.repo):
         return say(italic("a task of another room"), f", {since}")
     checked = ", being checked" if run.receipt else ""
-    return say(named(task), f", {since}{checked}")
+    flagged = f", {task.stuck.reason}" if task.stuck and task.stuck.reason in SIGNS else ""
+    return say(named(task), f", {since}{checked}{flagged}")
 
 
 def _particulars(agent: Agent) -> Rich:
@@ -316,8 +326,34 @@ def misspelt(said: Misspelt) -> Rich:
 
 
 def misused(said: Misused) -> Rich:
-    return rows(say("🤔 ", said.problem), _usage(said.command))
+    return rows(say("🤔 ", shorten(said.problem, 200)), _usage(said.command))
 
 
 def refused(problem: str) -> Rich:
-    return say("⚠️ ", prose(problem))
+    """What a person wrote may be in it, however long that was."""
+    return say("⚠️ ", prose(shorten(problem, 600)))
+
+
+def waits_for_journal() -> Rich:
+    return say("⏳ The journal cannot be written now; I go on with this as soon as it can.")
+
+
+def too_late(
+    said: Sequence[tuple[str, str, int]], now: int, *, unread: int = 0, is_cut: bool = False
+) -> Rich:
+    """What was not done: `said` are commands, who gave them and when, and came too late; `unread`
+    messages could not be decrypted; `is_cut`: what was said before is not read back."""
+    told = [
+        say(code(one_line(text, 80)), f", {sender[1:].partition(':')[0]}, {ago(at, now)}")
+        for text, sender, at in said[:AT_MOST]
+    ]
+    headline = say("🕰 ", bold("I was away"), " when this was said, and have not done it:")
+    messages = count(unread, "encrypted message")
+    return rows(
+        headline if said else None,
+        bullets(told),
+        _left_out(len(said) - len(told), "command"),
+        f"🕰 {messages} that came while I was away could not be read." if unread else None,
+        "🕰 I was away for so long that I have not read everything." if is_cut else None,
+        "Say it again if you still want it.",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from fleetbot import wire
 from fleetbot.chat import answers, parse
 from fleetbot.chat.parse import COMMANDS, NAMES
 from fleetbot.chat.render import Post
-from fleetbot.chat.rich import Rich, code, rows, say
+from fleetbot.chat.rich import Rich, code, one_line, rows, say
 from fleetbot.chat.why import why
 from fleetbot.chat.wording import EMOJI, STATE_WORDS
 from fleetbot.domain import commands as cmd
@@ -22,10 +21,9 @@ from fleetbot.forge.errors import ForgeError
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.tasks import Tasks
 from fleetbot.settings import RoomSettings, Settings, SettingsError
-from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Arrival
 
-_CHANGING = (parse.Assign, parse.Retry, parse.Cancel)
+Changing = parse.Assign | parse.Retry | parse.Cancel
 PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
 
 
@@ -60,33 +58,30 @@ class Chat:
         self._tasks = tasks
         self._rooms = rooms
         self._power_level = power_level
-        self._turns: dict[str, asyncio.Lock] = {}
 
     async def handle(self, room_id: str, sender: str, event_id: str, body: str) -> Post | None:
-        """The answer to a message; None if it was not for us, or has been obeyed before."""
+        """The answer to a message; None if it was not for us.
+
+        What the message with this id has changed before is only told again. Raises
+        `StoreUnavailable` where the journal is needed and away: nothing has changed then.
+        """
         command = parse.parse(body)
         if command is None:
             return None
         room = self._rooms.get(room_id)
         if room is None:
             return Post(_elsewhere(room_id)) if parse.calls_by_name(body) else None
-        said = Said(sender, f"matrix:{event_id}", room)
-        if not isinstance(command, _CHANGING):
-            return await self._answer(command, room_id, said)
-        async with self._turns.setdefault(room_id, asyncio.Lock()):  # in the order of the room
-            return await self._answer(command, room_id, said)
+        return await self._answer(command, room_id, Said(sender, f"matrix:{event_id}", room))
 
-    async def _answer(self, command: parse.Command, room_id: str, said: Said) -> Post | None:
+    async def _answer(self, command: parse.Command, room_id: str, said: Said) -> Post:
         try:
             await self._admit(command, room_id, said)
             answer = await self._execute(command, said)
         except FleetError as problem:
             answer = answers.refused(str(problem))
-        except StoreUnavailable:
-            answer = answers.refused("The journal cannot be written now; nothing has changed.")
         except ForgeError as problem:
             answer = answers.refused(f"Forgejo did not go along; nothing has changed: {problem}")
-        return Post(answer) if answer else None
+        return Post(answer)
 
     async def _admit(self, command: parse.Command, room_id: str, said: Said) -> None:
         """Raises Forbidden, with the way out, if the speaker lacks the power level."""
@@ -103,7 +98,7 @@ class Chat:
                 " Ask a moderator to do it, or to raise your level."
             )
 
-    async def _execute(self, command: parse.Command, said: Said) -> Rich | None:
+    async def _execute(self, command: parse.Command, said: Said) -> Rich:
         state, now = self._fleet.state, self._fleet.clock()
         hears = partial(self._hears, said.room)
         match command:
@@ -121,7 +116,7 @@ class Chat:
                 return self._why(await self._find(issue, said))
             case parse.Assign() | parse.Retry() | parse.Cancel():
                 if await self._fleet.store.arrival(said.key):
-                    return None
+                    return self._why(await self._find(command.issue, said))
                 return await self._change(command, said)
             case parse.Misspelt():
                 return answers.misspelt(command)
@@ -186,7 +181,7 @@ class Chat:
 
     # changing
 
-    async def _change(self, command: parse.Assign | parse.Retry | parse.Cancel, said: Said) -> Rich:
+    async def _change(self, command: Changing, said: Said) -> Rich:
         match command:
             case parse.Assign(agent=agent, issue=issue):
                 return await self._assign(agent, issue, said)
@@ -232,6 +227,10 @@ class Chat:
         return bool(await self._fleet.commit(command, context, Beside(arrival)))
 
 
+def is_changing(command: parse.Command) -> bool:
+    return isinstance(command, Changing)
+
+
 def check_levels(settings: Settings) -> None:
     """Raises SettingsError where a power level is given for something that is no command."""
     for room_id, room in settings.rooms.items():
@@ -263,5 +262,5 @@ def _what(command: parse.ListTasks) -> str:
     kind = "" if len(words) == len(TaskState) else ", ".join(words) + " "
     if command.states == OPEN_STATES:
         kind = "open "
-    agent = f" of {command.agent}" if command.agent else ""
+    agent = f" of {one_line(command.agent, 60)}" if command.agent else ""
     return f"{kind}tasks{agent}" + (f" in {command.repo}" if command.repo else "")

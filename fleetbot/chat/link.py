@@ -6,48 +6,75 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
-from mautrix.errors import MatrixError, MNotFound
+from mautrix.errors import MatrixError
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
 from fleetbot.services.outbox import RetryLater, Undeliverable
 
 _TIMEOUT = ClientTimeout(total=60)
+_LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
+NO_ENCRYPTION = (
+    "the room is encrypted and the bot is not set up for that, so nothing is said there: give its "
+    "client in maubot a device id, and maubot its encryption extra"
+)
 Content = Mapping[str, Any]
+
+
+class NotAdmitted(RetryLater):
+    """The bot is not in the room, or may not do this there. People can change that."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(None, why)
+
+
+class _Absent(NotAdmitted):
+    """The homeserver knows no such thing."""
 
 
 class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
-    Raises `RetryLater` when the homeserver is away or says to wait, `Undeliverable` when it refuses
-    for good, e.g. since the bot is not in the room.
+    Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the room
+    does not let us, and `Undeliverable` when it refuses this very message.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._encrypted: dict[str, bool] = {}
+        self._closed: dict[str, str] = {}
+
+    def close(self, room: str, why: str | None) -> None:
+        """Say nothing in the room while there is a reason not to; None lifts it."""
+        self._closed.pop(room, None)
+        if why:
+            self._closed[room] = why
 
     async def send(self, room: str, content: Content, transaction: str) -> str:
-        """Send a message and answer its event id.
+        """Send a message and answer its event id. Nothing goes in clear into an encrypted room.
 
         The homeserver answers a `transaction` that it knows with the event of the first time
         (client-server API, "Transaction identifiers").
         """
-        kind, body = await self._sealed(RoomID(room), content)
+        if room in self._closed:
+            raise NotAdmitted(self._closed[room])
+        kind, body = await self._sealed(room, content)
         path = Path.v3.rooms[room].send[kind][transaction]
         return str((await self._call("PUT", path, body))["event_id"])
 
     async def upload(self, room: str, name: str, text: bytes) -> Content | None:
         """Upload a text file and answer the message that shows it; None where the room is
         encrypted: the homeserver would have the file in clear."""
-        if await self._is_sealed(RoomID(room)):
+        if await self.is_encrypted(room):
             return None
         answer = await self._call("POST", MediaPath.v3.upload, text)
         return {
@@ -63,7 +90,7 @@ class Link:
         """Whether the event is still there: known to the homeserver and not redacted."""
         try:
             found = await self._call("GET", Path.v3.rooms[room].event[event])
-        except Undeliverable:
+        except _Absent:
             return False
         return "redacted_because" not in found.get("unsigned", {})
 
@@ -80,12 +107,65 @@ class Link:
             return levels.get_user_level(UserID(user), create)
         return None
 
-    async def _sealed(self, room: RoomID, content: Content) -> tuple[str, Content]:
-        if not await self._is_sealed(room):
+    # rooms
+
+    async def joined_rooms(self) -> frozenset[str]:
+        return frozenset((await self._call("GET", Path.v3.joined_rooms)).get("joined_rooms", ()))
+
+    async def join(self, room: str, via: Sequence[str] = ()) -> None:
+        """Join, where we are invited or anybody may; `via` are servers that know the room."""
+        query = [("via", server) for server in via] + [("server_name", server) for server in via]
+        await self._call("POST", Path.v3.join[room], {}, query)
+
+    async def leave(self, room: str) -> None:
+        await self._call("POST", Path.v3.rooms[room].leave, {})
+
+    async def state(self, room: str, kind: str) -> dict[str, Any] | None:
+        """The content of a state event without a key; None where there is none."""
+        try:
+            return await self._call("GET", Path.v3.rooms[room].state[kind])
+        except _Absent:
+            return None
+
+    async def messages(
+        self, room: str, only: Content, before: str | None
+    ) -> tuple[Sequence[dict[str, Any]], str | None]:
+        """Events of the room, newest first, of the filter `only`; and where those before begin.
+
+        `before` is such a place; None begins at the newest.
+        """
+        query = [("dir", "b"), ("limit", "100"), ("filter", _json(only))]
+        if before:
+            query.append(("from", before))
+        answer = await self._call("GET", Path.v3.rooms[room].messages, query=query)
+        return answer.get("chunk", ()), answer.get("end")
+
+    # encryption
+
+    def seal(self, room: str) -> None:
+        """The room has been encrypted."""
+        self._encrypted[room] = True
+
+    @property
+    def can_encrypt(self) -> bool:
+        return bool(self._client.crypto_enabled)
+
+    async def is_encrypted(self, room: str, *, look: bool = False) -> bool:
+        """`look` asks again where the room was not encrypted before; once on, it stays on."""
+        if look and not self._encrypted.get(room):
+            self._encrypted.pop(room, None)
+        if room not in self._encrypted:
+            self._encrypted[room] = await self.state(room, "m.room.encryption") is not None
+        return self._encrypted[room]
+
+    async def _sealed(self, room: str, content: Content) -> tuple[str, Content]:
+        if not await self.is_encrypted(room):
             return "m.room.message", content
+        if not self.can_encrypt:
+            raise NotAdmitted(NO_ENCRYPTION)
         try:
             sealed = await self._client.encrypt(
-                room,
+                RoomID(room),
                 EventType.ROOM_MESSAGE,
                 content,  # type: ignore[arg-type]  # encrypt takes plain content as well
             )
@@ -93,26 +173,14 @@ class Link:
             raise RetryLater(None, f"could not encrypt: {error}") from error
         return "m.room.encrypted", sealed.serialize()
 
-    async def _is_sealed(self, room: RoomID) -> bool:
-        """Whether what we say in the room has to be encrypted."""
-        try:
-            return self._client.crypto_enabled and await self._is_encrypted(room)
-        except (MatrixError, ClientError, TimeoutError) as error:
-            raise RetryLater(None, f"could not ask whether to encrypt: {error}") from error
-
-    async def _is_encrypted(self, room: RoomID) -> bool:
-        store = self._client.state_store
-        known = await store.is_encrypted(room) if store else None
-        if known is not None:
-            return known
-        try:
-            await self._client.get_state_event(room, EventType.ROOM_ENCRYPTION)
-        except MNotFound:
-            return False
-        return True
+    # one request
 
     async def _call(
-        self, method: str, path: PathBuilder, body: Content | bytes | None = None
+        self,
+        method: str,
+        path: PathBuilder,
+        body: Content | bytes | None = None,
+        query: Sequence[tuple[str, str]] = (),
     ) -> dict[str, Any]:
         """`body` is sent as JSON, or as plain text where it is bytes."""
         api = self._client.api
@@ -124,12 +192,13 @@ class Link:
             headers["Content-Type"] = "text/plain; charset=utf-8"
         try:
             async with api.session.request(
-                method, url, headers=headers, timeout=_TIMEOUT, **sent
+                method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, **sent
             ) as response:
                 status, retry_after = response.status, response.headers.get("Retry-After")
                 answer = await response.json(content_type=None)
         except (ClientError, TimeoutError, ValueError) as error:
-            raise RetryLater(None, f"the homeserver did not answer: {error!r}") from error
+            why = f"the homeserver did not answer: {error!r}"
+            raise RetryLater(None, why, host=True) from error
         if status == HTTPStatus.OK and isinstance(answer, dict):
             return answer
         raise _refusal(status, answer if isinstance(answer, dict) else {}, retry_after)
@@ -139,18 +208,27 @@ def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLate
     code = answer.get("errcode")
     why = f"{status} {code or ''} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(_pause(answer.get("retry_after_ms"), retry_after), why)
+        return RetryLater(_pause(answer.get("retry_after_ms"), retry_after), why, host=True)
+    if code and status == HTTPStatus.FORBIDDEN:
+        return NotAdmitted(why)
+    if code and status == HTTPStatus.NOT_FOUND:
+        return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if ours and code and status != HTTPStatus.UNAUTHORIZED:
         return Undeliverable(why)
-    return RetryLater(None, why)  # a proxy's answer, a server in trouble, a token to be renewed
+    # a proxy's answer, a server in trouble, a token to be renewed
+    return RetryLater(None, why, host=True)
 
 
 def _pause(milliseconds: object, seconds: str | None) -> float | None:
     """How long to wait, in seconds: older servers say it in the body, newer ones in a header."""
     if isinstance(milliseconds, int):
-        return milliseconds / 1000
-    return float(seconds) if seconds and seconds.isdecimal() else None
+        return min(milliseconds / 1000, _LONGEST_PAUSE)
+    return min(float(seconds), _LONGEST_PAUSE) if seconds and seconds.isdecimal() else None
+
+
+def _json(value: Content) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def transaction(*parts: object) -> str:

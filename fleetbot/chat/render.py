@@ -9,10 +9,10 @@ from fleetbot.chat.wording import EMOJI, count, duration, named, pull_link, unti
 from fleetbot.domain.effects import (
     AgentNotice,
     FleetNotice,
-    Notice,
     NoticeKind,
     RepoNotice,
     TaskNotice,
+    Telling,
 )
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
@@ -27,7 +27,7 @@ class Post:
     urgent: bool = False
 
 
-def notice(effect: Notice, now: int) -> Post:
+def notice(effect: Telling, now: int) -> Post:
     """What a room is told; `now` in epoch milliseconds."""
     if isinstance(effect, AgentNotice):
         return _agent_notice(effect, now)

@@ -8,11 +8,13 @@ API, "m.room.message msgtypes" and "User and room mentions").
 from __future__ import annotations
 
 import html
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+HEAVIEST = 44_000  # bytes of an event's 65,536: encryption makes them a third more
 WORD_JOINER = "\u2060"
 _MENTION = re.compile(r"@(?=room|[^\s@:]+:[^\s@:])", re.IGNORECASE)
 _PILL = re.compile(r"(matrix)(?=\.to\b|:(?:u|r|roomid|e)/)", re.IGNORECASE)
@@ -113,6 +115,34 @@ def quote(text: str, limit: int = 600, lines: int = 8) -> Rich:
 def preformatted(text: str) -> Rich:
     said = harmless(text)
     return Rich(said, f"<pre><code>{html.escape(said)}</code></pre>")
+
+
+def weight(said: Rich) -> int:
+    """How much of an event's 64 KiB (client-server API, "Size limits") it takes, in bytes."""
+    whole = json.dumps([said.text, said.html], ensure_ascii=False)
+    return len(whole.encode("utf-8", "surrogatepass"))
+
+
+def bounded(said: Rich, limit: int = HEAVIEST) -> Rich:
+    """As it is if it fits into an event; else its beginning, as plain text."""
+    if weight(said) <= limit:
+        return said
+    text = said.text
+    while weight(cut := say(text, "\n… the rest is too long for a message.")) > limit:
+        text = shorten(text, len(text) * 3 // 4)
+    return cut
+
+
+def bullets_that_fit(items: Iterable[Part], limit: int = HEAVIEST * 3 // 4) -> tuple[Rich, int]:
+    """As many of the items as fit into a message, and how many those are."""
+    kept: list[Rich] = []
+    left = limit
+    for item in map(_rich, items):
+        left -= weight(item)
+        if left < 0 and kept:
+            break
+        kept.append(item)
+    return bullets(kept), len(kept)
 
 
 def _rich(part: Part) -> Rich:

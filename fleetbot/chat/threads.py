@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from fleetbot.chat import pages
+from fleetbot.chat.followed import Followed
 from fleetbot.chat.link import Link, transaction
 from fleetbot.chat.pages import Page
 from fleetbot.domain import events as ev
@@ -31,21 +32,21 @@ PACE_MS = 3_000
 _SLOWEST_MS = 60_000
 LAST_LINES_MS = 2_000  # a runner hands in the end of the log after the receipt
 _page = msgspec.json.Decoder(Page)
-_run_ids = msgspec.json.Decoder(list[RunId])
 
 
 class ThreadLog:
     """Writes the logs of runs to `rooms(repo)`; `wake` is called when there is something to do.
 
     A thread changes at most once per `pace_ms`, less often while the homeserver limits us; the end
-    of a run does not wait for that, but a moment for the run's last lines.
+    of a run does not wait for that, but a moment for the run's last lines. A room that does not let
+    us speak waits by itself.
     """
 
     def __init__(
         self,
         fleet: Fleet,
         link: Link,
-        rooms: Callable[[str], Sequence[str]],
+        rooms: Callable[[str], Awaitable[Sequence[str]]],
         wake: Callable[[], None],
         *,
         pace_ms: int = PACE_MS,
@@ -55,21 +56,31 @@ class ThreadLog:
         self._rooms = rooms
         self._wake = wake
         self._fastest = self._pace = pace_ms
-        self._restored = self._ending = False
+        self._ending = False
+        self._followed = Followed(fleet)
         self._behind: dict[RunId, None] = {}
-        self._followed: dict[AgentName, dict[RunId, None]] = {}
         self._pages: dict[tuple[str, RunId], Page] = {}
         self._roots: dict[tuple[str, AgentName], str] = {}
         self._changeable_at: dict[tuple[str, AgentName], int] = {}
         self._quiet_until = 0
+        self._closed_until: dict[str, int] = {}
 
-    def note(self, run: RunId) -> None:
-        """The run's log has grown, or the run has begun or ended."""
-        self._behind[run] = None
+    async def expect(self, run: RunId) -> None:
+        """The run's log has grown. Returns when it is certain that it will be written."""
+        self._behind |= dict.fromkeys(await self._followed.restore())
+        await self._fleet.recall_run(run)
+        if its := self._fleet.state.runs.get(run):
+            await self._followed.add(its)
+        self._note(run)
+
+    def resume(self) -> None:
+        """A room lets us speak again, perhaps one that did not: try all of them."""
+        self._closed_until.clear()
         self._wake()
 
     def hear(self, lines: Sequence[Recorded]) -> None:
         """Listener of the fleet: runs that begin and end."""
+        self._followed.hear(lines)
         for line in lines:
             match line.event:
                 case (
@@ -78,15 +89,20 @@ class ThreadLog:
                     | ev.TaskFailed(run=run)
                     | ev.TaskAgentLost(run=run)
                 ):
-                    self.note(run)
+                    self._note(run)
                 case ev.TaskCancelled():
                     task = self._fleet.state.tasks.get(TaskId(line.stream.partition(":")[2]))
                     if task and task.run:
-                        self.note(task.run)
+                        self._note(task.run)
+
+    def _note(self, run: RunId) -> None:
+        self._behind[run] = None
+        self._wake()
 
     async def tick(self) -> float | None:
         """Write what is new. Answers in how many seconds to come again, None if nothing waits."""
-        await self._restore()
+        self._behind |= dict.fromkeys(await self._followed.restore())
+        await self._followed.keep_up()
         self._ending = False
         for run in list(self._behind):
             if self._fleet.clock() < self._quiet_until:
@@ -97,26 +113,13 @@ class ThreadLog:
         pause = min(self._pace, LAST_LINES_MS) if self._ending else self._pace
         return max(pause, self._quiet_until - self._fleet.clock()) / 1000
 
-    async def _restore(self) -> None:
-        """After a start: runs that are on, and those whose end may not have been written."""
-        if self._restored:
-            return
-        await self._fleet.start()  # else there are no agents to ask about
-        for agent in list(self._fleet.state.agents):
-            kept = await self._fleet.store.anchor(_followed_key(agent))
-            runs = dict.fromkeys(_run_ids.decode(kept) if kept else ())
-            self._followed[agent] = runs
-            self._behind |= runs
-        self._behind |= dict.fromkeys(run.id for run in self._fleet.state.live_runs())
-        self._restored = True
-
     async def _catch_up(self, run_id: RunId) -> None:
         del self._behind[run_id]
         done = False
         try:
             await self._fleet.recall_run(run_id)
             run = self._fleet.state.runs.get(run_id)
-            done = run is None or not run.started_at or await self._write(run)
+            done = run is None or run not in self._followed or await self._write(run)
         finally:
             if not done:
                 self._behind[run_id] = None
@@ -128,12 +131,12 @@ class ThreadLog:
         if ending:
             self._ending, run = True, replace(run, state=RunState.RUNNING)
         task = self._fleet.state.tasks[run.task]
-        await self._follow(run)
         done = True
-        for room in self._rooms(task.repo):
+        for room in await self._rooms(task.repo):
             done = await self._write_in(room, run, task) and done
-        if done and pages.is_over(run):
-            await self._unfollow(run)
+        if done and pages.is_over(run) and run.id not in self._behind:
+            await self._followed.remove(run)
+            self._forget_pages(run)
         return done and not ending
 
     async def _write_in(self, room: str, run: Run, task: Task) -> bool:
@@ -141,12 +144,13 @@ class ThreadLog:
         over = pages.is_over(run)
         while True:
             now = self._fleet.clock()
-            if now < self._quiet_until or (not over and now < self._changeable_at.get(thread, 0)):
+            quiet_until = max(self._quiet_until, self._closed_until.get(room, 0))
+            if now < quiet_until or (not over and now < self._changeable_at.get(thread, 0)):
                 return False
             try:
                 changed, more = await self._step(room, run, task)
             except RetryLater as limit:
-                self._slow_down(limit)
+                self._slow_down(room, limit)
                 return False
             except Undeliverable as error:
                 log.warning("the log of %s cannot be written in %s: %s", run.id, room, error)
@@ -158,7 +162,10 @@ class ThreadLog:
             if not more:
                 return True
 
-    def _slow_down(self, limit: RetryLater) -> None:
+    def _slow_down(self, room: str, limit: RetryLater) -> None:
+        if not limit.host:
+            self._closed_until[room] = self._fleet.clock() + _SLOWEST_MS
+            return
         self._pace = min(_SLOWEST_MS, self._pace * 2)
         pause = self._pace if limit.seconds is None else round(limit.seconds * 1000)
         self._quiet_until = self._fleet.clock() + pause
@@ -253,22 +260,9 @@ class ThreadLog:
         await self._remember(_page_key(room, run), msgspec.json.encode(page).decode())
         self._pages[room, run] = page
 
-    async def _follow(self, run: Run) -> None:
-        runs = self._followed.setdefault(run.agent, {})
-        if run.id not in runs:
-            runs[run.id] = None
-            await self._remember_followed(run.agent)
-
-    async def _unfollow(self, run: Run) -> None:
-        """All is written; lines that come late make it followed again."""
-        self._followed[run.agent].pop(run.id)
-        await self._remember_followed(run.agent)
+    def _forget_pages(self, run: Run) -> None:
         for key in [key for key in self._pages if key[1] == run.id]:
             del self._pages[key]
-
-    async def _remember_followed(self, agent: AgentName) -> None:
-        runs = msgspec.json.encode(list(self._followed[agent])).decode()
-        await self._remember(_followed_key(agent), runs)
 
     async def _remember(self, key: str, value: str) -> None:
         await self._fleet.store.append(Change(anchors=(Anchor(key=key, value=value),)))
@@ -276,7 +270,3 @@ class ThreadLog:
 
 def _page_key(room: str, run: RunId) -> str:
     return f"log:{room}:{run}"
-
-
-def _followed_key(agent: AgentName) -> str:
-    return f"logs:{agent}"

@@ -120,6 +120,23 @@ class MatrixUser:
         levels["users"] = {**levels.get("users", {}), user_id: level}
         await self._call("PUT", path, json=levels)
 
+    async def encrypt(self, room: str) -> None:
+        """Switch encryption on, which cannot be undone. What this user sends stays in clear."""
+        await self.set_state(room, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+
+    async def set_state(self, room: str, event_type: str, content: Mapping[str, Any]) -> None:
+        """Set a state event without a key."""
+        await self._call("PUT", f"/rooms/{quote(room)}/state/{event_type}/", json=content)
+
+    async def kick(self, room: str, user_id: str) -> None:
+        await self._call("POST", f"/rooms/{quote(room)}/kick", json={"user_id": user_id})
+
+    async def upgrade(self, room: str, version: str) -> str:
+        """Replace the room by a new one of another version; returns its id."""
+        path = f"/rooms/{quote(room)}/upgrade"
+        answer = await self._call("POST", path, json={"new_version": version})
+        return str(answer["replacement_room"])
+
     async def members(self, room: str) -> list[str]:
         """The user ids of everybody who has joined."""
         answer = await self._call("GET", f"/rooms/{quote(room)}/joined_members")

@@ -239,6 +239,11 @@ class ResumeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteWaits:
+    """Have people told of waits that have become long, and of those that are over."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
 
@@ -270,5 +275,6 @@ Command = (
     | DeregisterAgent
     | DrainAgent
     | ResumeAgent
+    | NoteWaits
     | Expire
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import closing, limits, repositories, talk, verdicts
+from fleetbot.domain import closing, limits, repositories, stuck, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.budget import most
@@ -39,7 +39,8 @@ from fleetbot.domain.state import FleetState, agent_stream, task_stream
 
 def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
     """What follows from `command` at `now` (epoch ms); () where nothing needs to happen."""
-    return closing.after_all(state, _decide(state, command, now, policy))
+    drafts = closing.after_all(state, _decide(state, command, now, policy))
+    return stuck.with_end(state, drafts)
 
 
 def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
@@ -96,6 +97,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return _resume(state, command, now)
         case cmd.DeregisterAgent():
             return _deregister(state, command, now, policy)
+        case cmd.NoteWaits():
+            return stuck.note(state, now, policy)
         case cmd.Expire():
             return tuple(expire(state, now, policy))
         case _:

@@ -28,6 +28,7 @@ from fleetbot.domain.model import (
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
+from fleetbot.domain.waits import FLOW, SIGNS, WaitReason
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -70,6 +71,8 @@ class NoticeKind(StrEnum):
     ASKED = "asked"
     AGENT_LOST = "agent_lost"
     CANCELLED = "cancelled"
+    STUCK = "stuck"
+    UNSTUCK = "unstuck"
     AGENT_OFFLINE = "agent_offline"
     AGENT_ONLINE = "agent_online"
     AGENT_PARKED = "agent_parked"
@@ -127,7 +130,21 @@ class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
     detail: str = ""
 
 
-Notice = TaskNotice | AgentNotice | FleetNotice | RepoNotice
+class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
+    """The wait of a task, of which all are told together that wait for the same: how many there are
+    is for the sender to see. `until` is when the task's own wait was over, if it is."""
+
+    notice: NoticeKind
+    reason: WaitReason
+    subject: str
+    task: TaskId
+    repo: str
+    since: int
+    until: int | None = None
+
+
+Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
+Notice = Telling | StuckNotice
 AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | Notice
 
 
@@ -210,10 +227,14 @@ def _notices(
     state: FleetState,
     follows: ev.AnyEvent | None,
 ) -> list[AnyEffect]:
-    retry_at = follows.not_before if isinstance(follows, ev.TaskRequeued) else None
+    retry_at = None
+    if isinstance(follows, ev.TaskRequeued):
+        retry_at = max(follows.not_before, state.paused_until)
     if _is_told_otherwise(event, task, follows):
         return []
     match event:
+        case ev.TaskStuck() | ev.TaskUnstuck():
+            return [_stuck(event, task)]
         case ev.TaskAssigned():
             return [TaskNotice(notice=NoticeKind.ASSIGNED, task=task, run=run)]
         case ev.TaskCompleted(receipt=receipt_id):
@@ -269,6 +290,19 @@ def _notices(
             return []
 
 
+def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, task: Task) -> StuckNotice:
+    over = isinstance(event, ev.TaskUnstuck)
+    return StuckNotice(
+        notice=NoticeKind.UNSTUCK if over else NoticeKind.STUCK,
+        reason=event.reason,
+        subject=event.subject,
+        task=task.id,
+        repo=task.repo,
+        since=event.since,
+        until=task.updated_at if over else None,
+    )
+
+
 def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
     """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's,
     or as the end that follows at once.
@@ -312,6 +346,10 @@ def _on_forge(
             return [show, *_left_pending(task, latest)]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
+        case ev.TaskStuck(reason=reason) if reason in FLOW:
+            return []
+        case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
+            return []  # what it waited for does not hold it any more, and that is shown
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
             return []
         case _:
@@ -356,5 +394,7 @@ def collapse(effect: AnyEffect) -> str | None:
             return "state"
         case CommitStatus(receipt=receipt):
             return f"status:{receipt}" if receipt else "status"
+        case StuckNotice(reason=reason, subject=subject):
+            return f"stuck/{reason}/{subject}"
         case _:
             return None

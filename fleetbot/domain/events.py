@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.upcasts import SCHEMA, upcast
+from fleetbot.domain.waits import WaitReason
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -101,6 +102,25 @@ class TaskClosing(Event, frozen=True, tag="task.closing"):
     cancelled for `reason` where the run comes to nothing. None: the issue is open again."""
 
     reason: ReasonCode | None = None
+
+
+class TaskStuck(Event, frozen=True, tag="task.stuck"):
+    """It has waited since `since` (epoch ms), longer than people should not hear of it.
+
+    `subject`: whom or what it waits for; tasks with the same reason and subject are told together.
+    """
+
+    reason: WaitReason
+    subject: str
+    since: int
+
+
+class TaskUnstuck(Event, frozen=True, tag="task.unstuck"):
+    """The wait that people were told of is over, or has another cause."""
+
+    reason: WaitReason
+    subject: str
+    since: int
 
 
 class ReceiptFiled(Event, frozen=True, tag="receipt.filed"):
@@ -311,6 +331,8 @@ TaskEvent = (
     | TaskStarted
     | TaskRequeued
     | TaskClosing
+    | TaskStuck
+    | TaskUnstuck
     | ReceiptFiled
     | ReceiptVerified
     | ReceiptRefuted

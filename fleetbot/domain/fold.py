@@ -19,6 +19,7 @@ from fleetbot.domain.model import (
     Repo,
     Run,
     RunState,
+    Stuck,
     Taken,
     Task,
     TaskId,
@@ -43,6 +44,7 @@ def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
         created_at=line.at,
         updated_at=line.at,
         queued_at=line.at,
+        entered_at=line.at,
     )
 
 
@@ -56,6 +58,20 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
         state=RunState.ASSIGNED,
         assigned_at=at,
         number=task.runs + 1,
+    )
+
+
+def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
+    """The task with the marks of time that a line leaves, in the state that it leads to."""
+    is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
+    # A name is nothing that the task does: what waits or has ended does so since it did.
+    moved = isinstance(line.event, ev.TaskMoved)
+    return replace(
+        task,
+        version=line.version,
+        state=state,
+        updated_at=task.updated_at if moved else line.at,
+        entered_at=line.at if is_new else task.entered_at,
     )
 
 
@@ -229,6 +245,11 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
         case ev.TaskClosing(reason=reason):
             return replace(task, closing=reason, closing_since=line.at if reason else 0)
+        case ev.TaskStuck(reason=wait, subject=subject, since=since):
+            its = Stuck(reason=wait, subject=subject, since=since, at=line.at)
+            return replace(task, stuck=its)
+        case ev.TaskUnstuck():
+            return replace(task, stuck=None)
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):

@@ -51,6 +51,18 @@ TABLE: tuple[Rule, ...] = (
         None,
         "a merge of its own work closed the issue, or that was taken back",
     ),
+    Rule(
+        (S.CREATED, S.ASSIGNED, S.RUNNING),
+        ev.TaskStuck,
+        None,
+        "it has waited for long, and the rooms are told",
+    ),
+    Rule(
+        (S.CREATED, S.ASSIGNED, S.RUNNING),
+        ev.TaskUnstuck,
+        None,
+        "that wait is over, or has another cause",
+    ),
     Rule((S.RUNNING,), ev.ReceiptFiled, None, "verification is on its way"),
     Rule((S.RUNNING,), ev.ReceiptUnknown, None, "a check could not be made; it is tried again"),
     Rule((S.RUNNING,), ev.ReceiptVerified, None, "Forgejo bears the receipt out"),

@@ -65,13 +65,13 @@ def overspent(
     )
 
 
-def stop_for_today(state: FleetState, run: Run, now: int) -> Drafts:
-    """The run ends, and its task waits for the next day; no attempt is counted."""
+def stop_for_today(state: FleetState, run: Run) -> Drafts:
+    """The run ends and its task waits, as long as the fleet rests; no attempt is counted."""
     stream, reason = task_stream(run.task), ReasonCode.DAY_BUDGET_EXCEEDED
     if run.state is RunState.ASSIGNED:
-        return (Draft(stream, ev.TaskRequeued(reason=reason, not_before=next_day(now))),)
+        return (Draft(stream, ev.TaskRequeued(reason=reason)),)
     failed = ev.TaskFailed(run=run.id, reason=reason, usage=state.usage_of(run))
-    again = ev.TaskRequeued(reason=reason, not_before=next_day(now), uncounted=True)
+    again = ev.TaskRequeued(reason=reason, uncounted=True)
     return (Draft(stream, failed), Draft(stream, again))
 
 

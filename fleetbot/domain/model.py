@@ -15,6 +15,7 @@ from typing import NewType
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 
 TaskId = NewType("TaskId", str)
 RunId = NewType("RunId", str)
@@ -276,14 +277,28 @@ class Excuse(Value, frozen=True):
     times: int
 
 
+class Stuck(Value, frozen=True):
+    """A long wait of which people were told at `at`: it began at `since` (epoch ms)."""
+
+    reason: WaitReason
+    subject: str
+    since: int
+    at: int
+
+    @property
+    def cause(self) -> tuple[WaitReason, str]:
+        """What tasks that wait for the same have in common."""
+        return self.reason, self.subject
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
     `repo_id` is 0 where an old journal knows the name only. `base_problem`: why nobody can start
     from the branch that the issue names. `reopened_at`: when the issue was reopened, by Forgejo's
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
-    `closing`: for what it is cancelled
-    once its run has come to nothing, since `closing_since`.
+    `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
+    `entered_at`: since when it is in its state, or in the queue anew; 0 in rows of an old version.
     """
 
     id: TaskId
@@ -304,6 +319,7 @@ class Task(Value, frozen=True):
     attempt: int = 0
     runs: int = 0
     reopened_at: int = 0
+    entered_at: int = 0
     excused: tuple[Excuse, ...] = ()
     not_before: int = 0
     first_assigned_at: int = 0
@@ -318,6 +334,7 @@ class Task(Value, frozen=True):
     notes: tuple[str, ...] = ()
     closing: ReasonCode | None = None
     closing_since: int = 0
+    stuck: Stuck | None = None
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
 
@@ -412,6 +429,7 @@ class Policy(Value, frozen=True):
     recheck_base_ms: int = 5_000
     recheck_cap_ms: int = 300_000
     verify_ms: int = 24 * 3_600_000
+    stuck_ms: int = 3_600_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()

@@ -131,7 +131,7 @@ def _expire_run(
     if stopped := limits.stop_task(state, run, policy):
         return stopped
     if day_is_spent:
-        return limits.stop_for_today(state, run, now)
+        return limits.stop_for_today(state, run)
     if run.state is RunState.ASSIGNED:
         return _miss(state, run, now, policy) if _is_missed(run, now, policy) else ()
     if state.leases.get(run.id, run.started_at + policy.lease_ms) < now:

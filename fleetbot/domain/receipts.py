@@ -56,7 +56,6 @@ class PullFacts(Value, frozen=True):
 
 class CommitFact(Value, frozen=True):
     sha: str
-    tree: str = ""
     message: str = ""
 
 
@@ -79,7 +78,8 @@ class Facts:
     """What Forgejo shows. `pull` None: it says that there is no such pull request.
 
     `commits` come newest first. `author_may_write`: whether the pull request's author may write to
-    the repository. `verified_trees`: those of the task's commits that were verified before.
+    the repository. `tree` stands for all files of the head; `verified_trees` are those of the
+    task's commits that were verified before.
     """
 
     pull: PullFacts | Unread | None
@@ -88,6 +88,7 @@ class Facts:
     reviews: tuple[ReviewFact, ...] | Unread = ()
     author_may_write: bool | Unread = True
     ci: CiFacts | Unread = _SILENT
+    tree: str | Unread = ""
     verified_trees: tuple[str, ...] | Unread = ()
 
 
@@ -282,13 +283,15 @@ def _missing_head(receipt: Receipt, pull: PullFacts) -> str | Unread:
 
 def _is_another_tree(receipt: Receipt, facts: Facts) -> Iterator[str | Unread]:
     """A commit that is empty, amended or made anew with the same files is no further work."""
-    head = _head_commit(receipt, facts)
-    if isinstance(facts.verified_trees, Unread):
-        yield facts.verified_trees
-    elif head and head.tree and head.tree in facts.verified_trees:
+    tree, before = facts.tree, facts.verified_trees
+    if isinstance(before, Unread):
+        yield before
+    elif before and isinstance(tree, Unread):
+        yield tree
+    elif tree in before:
         yield (
-            f"Commit {head.sha[:12]} changes nothing: its files are those that were verified before"
-            " the task was asked for again."
+            f"Commit {receipt.head[:12]} changes nothing: its files are those that were verified"
+            " before the task was asked for again."
         )
 
 
@@ -402,7 +405,7 @@ def _evidence(pull: PullFacts, facts: Facts, rules: Rules) -> Evidence:
     ci, statuses = _ci_seen(facts, pull, rules)
     return Evidence(
         head=pull.head_sha,
-        tree=next((commit.tree for commit in commits if commit.sha == pull.head_sha), ""),
+        tree="" if isinstance(facts.tree, Unread) else facts.tree,
         base=pull.base,
         author=pull.author,
         merged=pull.merged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain import fold
 from fleetbot.domain.budget import day_of, most
 from fleetbot.domain.errors import IllegalTransition
+from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.model import (
     Agent,
@@ -28,6 +30,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.queue import ReadyQueue
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 
 FLEET_STREAM = "fleet"
 
@@ -65,7 +68,8 @@ class FleetState:
     there by name is not folded: of an old journal's repository that nobody lists we have no id.
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
-    Nor is `used`, what live runs have used so far: the next heartbeat tells it again.
+    Nor is `used`, what live runs have used so far: the next heartbeat tells it again; nor their
+    `activity`, which their logs tell, and how long (ms) the latest completed runs `took`.
     """
 
     def __init__(self) -> None:
@@ -79,9 +83,12 @@ class FleetState:
         self._named: dict[str, set[int]] = {}
         self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
         self.queue = ReadyQueue()
+        self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
         self.used: dict[RunId, Usage] = {}
+        self.activity: dict[RunId, Activity] = {}
+        self.took: deque[int] = deque(maxlen=200)
         self.paused_until = 0
         self._fleet_version = 0
         self._spent = (0, Usage())  # by runs that ended on the day of this number
@@ -243,14 +250,12 @@ class FleetState:
             return
         live = self.live_run(old)
         self._apply_run(old, line)
-        # A name is nothing that the task does: what waits or has ended does so since it did.
-        at = old.updated_at if isinstance(event, ev.TaskMoved) else line.at
-        task = replace(old, version=line.version, state=state, updated_at=at)
+        task = fold.stepped(old, state, line)
         if live and self.runs[live.id].state is RunState.ENDED:
             task = fold.after_run(task, self.runs[live.id])
         self._keep_task(fold.after(task, line))
         if (place := self.tasks[task_id].place) != old.place:
-            self._move(old, place, holds_slot=live is not None and live.receipt is None)
+            self._move(old, place, holds_slot=live is not None and not live.receipt)
 
     def _move(self, task: Task, place: int | str, *, holds_slot: bool) -> None:
         self._unlist(task)
@@ -259,6 +264,7 @@ class FleetState:
             self._in_repo[place] = self._in_repo.get(place, 0) + 1
 
     def _keep_task(self, task: Task) -> None:
+        self._note_stuck(self.tasks.get(task.id), task)
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id
@@ -277,6 +283,15 @@ class FleetState:
             self.held[repo.id] = repo.held
         else:
             self.held.pop(repo.id, None)
+
+    def _note_stuck(self, old: Task | None, new: Task) -> None:
+        before, after = old.stuck if old else None, new.stuck
+        if before and before != after:
+            self.stuck[before.cause].pop(new.id)
+            if not self.stuck[before.cause]:
+                del self.stuck[before.cause]
+        if after and before != after:
+            self.stuck.setdefault(after.cause, {})[new.id] = None
 
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:
@@ -303,6 +318,7 @@ class FleetState:
             case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
                 self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
+                self._took(self.runs[run_id], line.at)
                 self._end(run_id, line.at)
             case (
                 ev.TaskFailed(run=run_id, reason=reason, usage=usage)
@@ -373,8 +389,8 @@ class FleetState:
 
     def _count(self, run: Run, change: int) -> None:
         """Of the slots that its repository's runs hold."""
-        repo = self.tasks[run.task].place
-        self._in_repo[repo] = self._in_repo.get(repo, 0) + change
+        place = self.tasks[run.task].place
+        self._in_repo[place] = self._in_repo.get(place, 0) + change
 
     def _change(self, run_id: RunId, **fields: object) -> None:
         self._keep_run(replace(self.runs[run_id], **fields))
@@ -389,6 +405,10 @@ class FleetState:
         self._receipts_of.setdefault(filed.task, {})[filed.receipt.id] = None
         self._changed.receipts[filed.receipt.id] = None
 
+    def _took(self, run: Run, at: int) -> None:
+        filed = self.receipts.get(run.receipt) if run.receipt else None
+        self.took.append((filed.filed_at if filed else at) - run.started_at - run.checked_ms)
+
     def _end(self, run_id: RunId, at: int, usage: Usage = _NOTHING, **fields: object) -> None:
         run = self.runs.get(run_id)
         if run is None or run.state is RunState.ENDED:
@@ -400,5 +420,6 @@ class FleetState:
             self._count(run, -1)
         self.leases.pop(run_id, None)
         self.used.pop(run_id, None)
+        self.activity.pop(run_id, None)
         day, before = self._spent
         self._spent = (day_of(at), add_usage(before, spent) if day == day_of(at) else spent)

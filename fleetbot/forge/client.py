@@ -19,35 +19,35 @@ from fleetbot.forge.git_calls import GitCalls
 from fleetbot.forge.issue_calls import IssueCalls
 from fleetbot.forge.label_calls import LabelCalls
 from fleetbot.forge.models import (
-    ApiSettings,
     Comment,
-    Hook,
     Repository,
     User,
     Version,
 )
 from fleetbot.forge.people import PeopleCalls
 from fleetbot.forge.pull_calls import PullCalls
-from fleetbot.forge.transport import Transport, path_of, repo_path
+from fleetbot.forge.transport import DELAYS, Transport, path_of, repo_path
 
 
 class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
     """``async with ForgeClient(url, token) as forge``; or call :meth:`close` at the end.
 
     ``login`` is the account of the token; it is asked for when it is needed and not given. A token
-    restricted to some repositories may not ask, so it has to be given for one.
+    restricted to some repositories may not ask, so it has to be given for one. The other options
+    are those of :class:`Transport`.
     """
 
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | Callable[[], str],
         *,
         login: str | None = None,
         session: aiohttp.ClientSession | None = None,
         timeout: float = 15.0,
         concurrency: int = 4,
-        attempts: int = 3,
+        delays: Sequence[float] = DELAYS,
+        longest_wait: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -58,7 +58,8 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
                 session=session,
                 timeout=timeout,
                 concurrency=concurrency,
-                attempts=attempts,
+                delays=delays,
+                longest_wait=longest_wait,
                 sleep=sleep,
                 jitter=jitter,
             )
@@ -88,9 +89,6 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
     async def version(self) -> Version:
         return await self._http.get(Version, "/version")
 
-    async def settings(self) -> ApiSettings:
-        return await self._http.get(ApiSettings, "/settings/api")
-
     async def current_user(self) -> User:
         return await self._http.get(User, "/user")
 
@@ -115,28 +113,8 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
         return await self._http.get(Repository, repo_path(repo))
 
     async def repo_by_id(self, repo_id: int) -> Repository:
-        """The repository, whatever it is called by now."""
+        """Whatever it is called now: the id stays through a rename and a transfer."""
         return await self._http.get(Repository, path_of("/repositories/{}", repo_id))
-
-    # -- hooks
-
-    async def hooks(self, repo: str) -> list[Hook]:
-        return [hook async for hook in self._http.pages(Hook, repo_path(repo) + "/hooks")]
-
-    async def create_hook(self, repo: str, url: str, secret: str, events: Sequence[str]) -> Hook:
-        """An active JSON hook. Unknown events are ignored by the server; ``issues`` and
-        ``pull_request`` each switch on their whole family. Needs a repository admin's token."""
-        body = {
-            "type": "forgejo",
-            "active": True,
-            "branch_filter": "*",
-            "events": list(events),
-            "config": {"url": url, "content_type": "json", "secret": secret},
-        }
-        return await self._http.call(Hook, "POST", repo_path(repo) + "/hooks", json=body)
-
-    async def delete_hook(self, repo: str, hook_id: int) -> None:
-        await self._http.send("DELETE", repo_path(repo) + path_of("/hooks/{}", hook_id))
 
     # -- said once
 

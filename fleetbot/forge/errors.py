@@ -36,8 +36,8 @@ class Unprocessable(ForgeError):
 
 
 class ForgeUnavailable(ForgeError):
-    """Nothing was found out: network, time-out, 5xx, 429. Try again, after ``retry_after`` seconds
-    where it is given."""
+    """Nothing was found out: network, time-out, 5xx, 408, 425, 429. Try again, after
+    ``retry_after`` seconds where it is given."""
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class UnexpectedAnswer(ForgeUnavailable):
     """The answer is not Forgejo's: a proxy's page, a redirect elsewhere, another API."""
 
 
+_ASK_AGAIN = frozenset({408, 425, 429})
 _BY_STATUS: dict[int, type[ForgeError]] = {
     401: Unauthorized,
     403: ForgeForbidden,
@@ -68,6 +69,6 @@ def error_for(
     status: int, method: str, path: str, message: str, retry_after: float | None
 ) -> ForgeError:
     """The error of an HTTP status that is no success."""
-    if status == 429 or status >= 500:
+    if status in _ASK_AGAIN or status >= 500:
         return ForgeUnavailable(status, method, path, message, retry_after)
     return _BY_STATUS.get(status, ForgeError)(status, method, path, message)

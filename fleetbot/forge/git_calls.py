@@ -10,14 +10,17 @@ from fleetbot.forge.models import (
     CombinedStatus,
     Commit,
     CommitStatus,
-    Compare,
     ContentEntry,
+    Reference,
+    Tree,
+    TreeEntry,
 )
 from fleetbot.forge.transport import PAGE_SIZE, Calls, Params, path_of, repo_path
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
 _LOOKS = 3
-_PAGES = 200  # of contexts: 10,000 of them
+_PAGES = 200  # at most, of contexts and of entries of a folder
+_TREE_PAGE = 1000
 
 
 class GitCalls(Calls):
@@ -26,6 +29,19 @@ class GitCalls(Calls):
         path = repo_path(repo) + path_of("/git/commits/{}", sha)
         params = {"stat": False, "verification": False, "files": True}
         return await self._http.get(Commit, path, params)
+
+    async def root_entries(self, repo: str, sha: str) -> tuple[TreeEntry, ...]:
+        """What is in the root of a commit. All its files are told by it: a folder's entry has the
+        id of what is in it. A commit's own ``tree`` tells nothing: Forgejo puts the commit there.
+        """
+        path = repo_path(repo) + path_of("/git/trees/{}", sha)
+        entries: dict[str, TreeEntry] = {}
+        for page in range(1, _PAGES + 1):
+            found = await self._http.get(Tree, path, {"page": page, "per_page": _TREE_PAGE})
+            entries.update((entry.path, entry) for entry in found.tree)
+            if not found.tree or len(entries) >= found.total_count:
+                return tuple(entries.values())
+        raise UnexpectedAnswer(200, "GET", path, "its pages do not end")
 
     async def recent_commits(self, repo: str, ref: str, most: int) -> tuple[Commit, ...]:
         """The newest commits of a branch, its head first; without their files."""
@@ -52,18 +68,24 @@ class GitCalls(Calls):
             return ()
         return found if isinstance(found, tuple) else ()
 
-    async def compare(self, repo: str, base: str, head: str) -> Compare:
-        """What ``head`` has that ``base`` has not; a file may be named once per commit."""
-        return await self._http.get(
-            Compare, repo_path(repo) + path_of("/compare/{}...{}", base, head)
-        )
-
     async def branch(self, repo: str, name: str) -> Branch | None:
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:
             return await self._http.get(Branch, path)
         except ForgeNotFound:
             return None
+
+    async def refs(self, repo: str, folder: str) -> tuple[Reference, ...]:
+        """The refs below a folder, ``refs/fleet/…``: Forgejo takes it for the beginning of a name.
+
+        Of branches, tags and all others alike; none is a 404 to Forgejo.
+        """
+        path = repo_path(repo) + path_of("/git/{}", folder).replace("%2F", "/")
+        try:
+            found = await self._http.get(tuple[Reference, ...], path)
+        except ForgeNotFound:
+            return ()
+        return tuple(one for one in found if one.ref.startswith(f"{folder}/"))
 
     async def create_status(
         self,
@@ -84,11 +106,6 @@ class GitCalls(Calls):
         }
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return await self._http.call(CommitStatus, "POST", path, json=body)
-
-    async def statuses(self, repo: str, sha: str) -> list[CommitStatus]:
-        """Every status ever set, in no promised order."""
-        path = repo_path(repo) + path_of("/statuses/{}", sha)
-        return [status async for status in self._http.pages(CommitStatus, path)]
 
     async def contexts(self, repo: str, sha: str) -> list[CommitStatus]:
         """The newest status of each context of a commit, over all pages.

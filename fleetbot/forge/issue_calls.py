@@ -11,6 +11,7 @@ from fleetbot.forge.models import Comment, Issue, TimelineEntry
 from fleetbot.forge.transport import Calls, Page, path_of, repo_path
 
 State = Literal["open", "closed"]
+_MARK = "<!-- fleetbot "
 _MARKER_KEY = re.compile(r"[A-Za-z0-9._:/#-]{1,200}")
 
 
@@ -18,7 +19,12 @@ def hidden_marker(key: str) -> str:
     """The HTML comment by which a comment of ours is found again; nobody sees it rendered."""
     if not _MARKER_KEY.fullmatch(key) or "--" in key:
         raise ValueError(f"not a marker: {key!r}; letters, digits and ._:/#- without a double dash")
-    return f"<!-- fleetbot {key} -->"
+    return f"{_MARK}{key} -->"
+
+
+def is_marked(body: str) -> bool:
+    """Whether a comment looks like one of fleetbot's; anybody can write a marker."""
+    return _MARK in body
 
 
 def with_marker(body: str, marker: str) -> str:
@@ -55,29 +61,6 @@ class IssueCalls(Calls):
         async for issue in self._http.pages(Issue, repo_path(repo) + "/issues", params):
             if issue.label_names.issuperset(labels):
                 yield issue
-
-    async def issues(
-        self,
-        repo: str,
-        *,
-        state: Literal["open", "closed", "all"] = "open",
-        labels: Sequence[str] = (),
-        since: datetime | None = None,
-        assigned_by: str | None = None,
-        created_by: str | None = None,
-        sort: str | None = None,
-    ) -> list[Issue]:
-        """:meth:`iter_issues`, gathered."""
-        found = self.iter_issues(
-            repo,
-            state=state,
-            labels=labels,
-            since=since,
-            assigned_by=assigned_by,
-            created_by=created_by,
-            sort=sort,
-        )
-        return [issue async for issue in found]
 
     async def changed_issues(self, repo: str, since: datetime, page: int = 1) -> Page[Issue]:
         """Issues of any state updated at or after ``since``, the longest ago first, by pages."""
@@ -134,11 +117,6 @@ class IssueCalls(Calls):
         path = repo_path(repo) + path_of("/issues/{}", number)
         return await self._http.call(Issue, "PATCH", path, json=_given(given))
 
-    async def blockers(self, repo: str, number: int) -> list[Issue]:
-        """The issues this one depends on, open and closed."""
-        path = repo_path(repo) + path_of("/issues/{}/dependencies", number)
-        return [issue async for issue in self._http.pages(Issue, path)]
-
     async def timeline(
         self, repo: str, number: int, *, since: datetime | None = None
     ) -> list[TimelineEntry]:
@@ -161,10 +139,6 @@ class IssueCalls(Calls):
         params = {"since": since.isoformat() if since else None}
         return await self._http.get(tuple[Comment, ...], path, params)
 
-    async def comment(self, repo: str, comment_id: int) -> Comment:
-        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
-        return await self._http.get(Comment, path)
-
     async def create_comment(
         self, repo: str, number: int, body: str, *, marker: str | None = None
     ) -> Comment:
@@ -180,10 +154,6 @@ class IssueCalls(Calls):
         text = with_marker(body, marker) if marker else body
         path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
         return await self._http.call(Comment, "PATCH", path, json={"body": text})
-
-    async def delete_comment(self, repo: str, comment_id: int) -> None:
-        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
-        await self._http.send("DELETE", path)
 
     async def find_comment(
         self, repo: str, number: int, marker: str, *, author: str | None = None

@@ -83,14 +83,6 @@ class LabelCalls(Calls):
         path = _labels_path(repo, number)
         return await self._http.call(tuple[Label, ...], "POST", path, json=body)
 
-    async def replace_issue_labels(
-        self, repo: str, number: int, names: Iterable[str]
-    ) -> tuple[Label, ...]:
-        """Make these the issue's labels, all of them."""
-        body = {"labels": await self.label_ids(repo, names)}
-        path = _labels_path(repo, number)
-        return await self._http.call(tuple[Label, ...], "PUT", path, json=body)
-
     async def remove_issue_label(self, repo: str, number: int, name: str) -> None:
         """Take a label off; nothing to do where the issue does not carry it."""
         for label in await self.issue_labels(repo, number):

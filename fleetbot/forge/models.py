@@ -47,6 +47,14 @@ class Label(Object, frozen=True):
     exclusive: bool = False
 
 
+class Rights(Object, frozen=True):
+    """What the account that asks may do with a repository."""
+
+    admin: bool = False
+    push: bool = False
+    pull: bool = False
+
+
 class Repository(Object, frozen=True):
     full_name: str
     id: int = 0
@@ -61,6 +69,7 @@ class Repository(Object, frozen=True):
     archived: bool = False
     has_issues: bool = True
     has_actions: bool = True
+    permissions: Rights | None = None
 
 
 class RepositoryMeta(Object, frozen=True):
@@ -99,6 +108,10 @@ class Issue(Object, frozen=True):
     repository: RepositoryMeta | None = None
 
     @property
+    def author(self) -> str:
+        return _login(self.user)
+
+    @property
     def label_names(self) -> frozenset[str]:
         return frozenset(label.name for label in self.labels)
 
@@ -116,6 +129,10 @@ class Comment(Object, frozen=True):
     pull_request_url: str = ""
     created_at: datetime | None = None
     updated_at: datetime | None = None
+
+    @property
+    def author(self) -> str:
+        return _login(self.user)
 
 
 class TimelineEntry(Object, frozen=True):
@@ -159,6 +176,21 @@ class PullRequest(Object, frozen=True):
     merged_at: datetime | None = None
     closed_at: datetime | None = None
 
+    @property
+    def author(self) -> str:
+        return _login(self.user)
+
+    @property
+    def head_branch(self) -> str:
+        """Its name is in the label, also when the branch is gone."""
+        gone = self.head.ref == f"refs/pull/{self.number}/head"
+        return self.head.label if gone else self.head.ref
+
+    def joins(self, head: str, base: str) -> bool:
+        """Whether it is of these two branches; anybody's fork may have one of the same name."""
+        within = self.head.repo_id == self.base.repo_id
+        return within and (self.head_branch, self.base.ref) == (head, base)
+
 
 class Review(Object, frozen=True):
     """``state``: APPROVED, REQUEST_CHANGES, COMMENT, PENDING or REQUEST_REVIEW."""
@@ -195,13 +227,8 @@ class Signature(Object, frozen=True):
     date: datetime | None = None
 
 
-class CommitMeta(Object, frozen=True):
-    sha: str = ""
-
-
 class CommitBody(Object, frozen=True):
     message: str = ""
-    tree: CommitMeta = CommitMeta()
     author: Signature = Signature()
     committer: Signature = Signature()
 
@@ -211,6 +238,25 @@ class CommitFile(Object, frozen=True):
 
     filename: str
     status: str = ""
+
+
+class CommitMeta(Object, frozen=True):
+    sha: str = ""
+
+
+class TreeEntry(Object, frozen=True):
+    """``sha`` is of the blob, of the tree of a folder, or of a submodule's commit."""
+
+    path: str
+    mode: str = ""
+    sha: str = ""
+
+
+class Tree(Object, frozen=True):
+    """One page of a folder. Its ``sha`` is whatever was asked for, not the tree's own."""
+
+    tree: tuple[TreeEntry, ...] = ()
+    total_count: int = 0
 
 
 class Commit(Object, frozen=True):
@@ -224,30 +270,10 @@ class Commit(Object, frozen=True):
     files: tuple[CommitFile, ...] = ()
 
 
-class Compare(Object, frozen=True):
-    total_commits: int = 0
-    commits: tuple[Commit, ...] = ()
-    files: tuple[CommitFile, ...] = ()
-
-
-class PayloadSignature(Object, frozen=True):
-    name: str = ""
-    email: str = ""
-    username: str = ""
-
-
 class PayloadCommit(Object, frozen=True):
-    """The commit form of pushes and branches; its hash is ``id``."""
+    """The commit form of branches; its hash is ``id``."""
 
     id: str
-    message: str = ""
-    url: str = ""
-    author: PayloadSignature = PayloadSignature()
-    committer: PayloadSignature = PayloadSignature()
-    timestamp: datetime | None = None
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    modified: tuple[str, ...] = ()
 
 
 class Branch(Object, frozen=True):
@@ -268,6 +294,17 @@ class ContentEntry(Object, frozen=True):
     type: str = ""
     sha: str = ""
     submodule_git_url: str = ""
+
+
+class GitObject(Object, frozen=True):
+    sha: str
+
+
+class Reference(Object, frozen=True):
+    """``ref`` is the full name."""
+
+    ref: str
+    object: GitObject
 
 
 class CommitStatus(Object, frozen=True):
@@ -293,16 +330,6 @@ class CombinedStatus(Object, frozen=True):
     statuses: tuple[CommitStatus, ...] = ()
 
 
-class Hook(Object, frozen=True):
-    """``config`` never holds the secret; ``events`` are not valid as input again."""
-
-    id: int
-    type: str = ""
-    active: bool = False
-    config: dict[str, str] = {}
-    events: tuple[str, ...] = ()
-
-
 class Permission(Object, frozen=True):
     """``permission``: none, read, write, admin or owner."""
 
@@ -326,11 +353,6 @@ class Team(Object, frozen=True):
         return modes.get("repo.code") in WRITERS
 
 
-class ApiSettings(Object, frozen=True):
-    max_response_items: int = 50
-    default_paging_num: int = 30
-
-
 class Version(Object, frozen=True):
     version: str = ""
 
@@ -338,6 +360,11 @@ class Version(Object, frozen=True):
     def is_forgejo(self) -> bool:
         """Forgejo names the Gitea release it is compatible with; Gitea does not."""
         return "+gitea-" in self.version
+
+
+def _login(user: User | None) -> str:
+    """Empty where the account is gone."""
+    return user.login if user else ""
 
 
 def convert(data: Any, kind: type[T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -10,20 +10,18 @@ from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.models import ChangedFile, Commit, PullRequest, Review
 from fleetbot.forge.transport import Calls, path_of, repo_path
 
-MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
-
 
 class PullCalls(Calls):
-    async def pulls(
+    async def iter_pulls(
         self,
         repo: str,
         *,
         state: Literal["open", "closed", "all"] = "open",
         sort: str | None = None,
-    ) -> list[PullRequest]:
-        path = repo_path(repo) + "/pulls"
+    ) -> AsyncIterator[PullRequest]:
         params = {"state": state, "sort": sort}
-        return [pull async for pull in self._http.pages(PullRequest, path, params)]
+        async for pull in self._http.pages(PullRequest, repo_path(repo) + "/pulls", params):
+            yield pull
 
     async def pull(self, repo: str, number: int) -> PullRequest:
         return await self._http.get(PullRequest, _pull_path(repo, number))
@@ -42,22 +40,28 @@ class PullCalls(Calls):
                 return None
             if pull.state == "open":
                 return pull
-        for pull in await self.pulls(repo):
-            if pull.base.ref == base and pull.head.ref == head and _same_repo(pull):
+        async for pull in self.iter_pulls(repo):
+            if pull.joins(head, base):
                 return pull
         return None
+
+    async def closed_pulls(
+        self, repo: str, base: str, head: str, *, since: datetime
+    ) -> AsyncIterator[PullRequest]:
+        """Those of branch ``head`` of this repository onto ``base`` that were touched from
+        ``since`` on, the newest touched first; also where the branch is gone."""
+        async for pull in self.iter_pulls(repo, state="closed", sort="recentupdate"):
+            if pull.updated_at and pull.updated_at < since:
+                return
+            if pull.joins(head, base):
+                yield pull
 
     async def merged_pull(
         self, repo: str, base: str, head: str, since: datetime
     ) -> PullRequest | None:
-        """The pull request of branch ``head`` of this repository onto ``base`` that was merged
-        from ``since`` on, if any; also where the branch is gone: ``label`` keeps its name."""
-        params = {"state": "closed", "sort": "recentupdate"}
-        async for pull in self._http.pages(PullRequest, repo_path(repo) + "/pulls", params):
-            if pull.updated_at and pull.updated_at < since:
-                return None
-            ours = pull.base.ref == base and pull.head.label == head and _same_repo(pull)
-            if ours and pull.merged and pull.merged_at and pull.merged_at >= since:
+        """The one of :meth:`closed_pulls` that was merged from ``since`` on, if any."""
+        async for pull in self.closed_pulls(repo, base, head, since=since):
+            if pull.merged and pull.merged_at and pull.merged_at >= since:
                 return pull
         return None
 
@@ -83,16 +87,9 @@ class PullCalls(Calls):
         return await self._http.call(PullRequest, "POST", repo_path(repo) + "/pulls", json=request)
 
     async def edit_pull(
-        self,
-        repo: str,
-        number: int,
-        *,
-        title: str | None = None,
-        body: str | None = None,
-        state: Literal["open", "closed"] | None = None,
-        base: str | None = None,
+        self, repo: str, number: int, *, title: str | None = None, body: str | None = None
     ) -> PullRequest:
-        fields = {"title": title, "body": body, "state": state, "base": base}
+        fields = {"title": title, "body": body}
         given = {key: value for key, value in fields.items() if value is not None}
         return await self._http.call(PullRequest, "PATCH", _pull_path(repo, number), json=given)
 
@@ -111,31 +108,6 @@ class PullCalls(Calls):
         path = _pull_path(repo, number) + "/reviews"
         return [review async for review in self._http.pages(Review, path)]
 
-    async def create_review(
-        self,
-        repo: str,
-        number: int,
-        event: Literal["APPROVED", "REQUEST_CHANGES", "COMMENT"],
-        body: str = "",
-    ) -> Review:
-        """``Unprocessable`` for approving or rejecting one's own pull request."""
-        path = _pull_path(repo, number) + "/reviews"
-        return await self._http.call(Review, "POST", path, json={"event": event, "body": body})
-
-    async def merge_pull(
-        self, repo: str, number: int, *, head_sha: str, style: MergeStyle = "merge"
-    ) -> None:
-        """Merge exactly ``head_sha``: ``Conflict`` where the head has moved or cannot be merged.
-
-        405 (a plain :class:`ForgeError`) where it is not allowed, or its check is still running.
-        """
-        body = {"Do": style, "head_commit_id": head_sha}
-        await self._http.send("POST", _pull_path(repo, number) + "/merge", json=body)
-
 
 def _pull_path(repo: str, number: int) -> str:
     return repo_path(repo) + path_of("/pulls/{}", number)
-
-
-def _same_repo(pull: PullRequest) -> bool:
-    return pull.base.repo_id == pull.head.repo_id

@@ -3,10 +3,11 @@
 Policy (Forgejo's own behaviour is the reason for each point):
 
 - Only GET, PUT and DELETE are tried again; anything is where the connection was never made.
-  A POST that may have arrived is the caller's to look up.
-- A renamed repository answers 301. HTTP libraries turn a redirected POST into a GET, so redirects
-  are followed here, with the same method, and on the forge itself only: the token goes nowhere
-  else.
+  A POST that may have arrived is the caller's to look up. How long that goes on is the caller's
+  choice: the plugin has to get on with other things, a run may wait.
+- A renamed repository answers 301, in v11 307. HTTP libraries turn a redirected POST into a GET,
+  so redirects are followed here, with the same method, and on the forge itself only: the token
+  goes nowhere else.
 - Lists are read with an explicit ``page``, since without it ``limit`` is ignored on many of them.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -33,9 +34,11 @@ PAGE_SIZE = 50  # MAX_RESPONSE_ITEMS of an unconfigured server; a larger limit i
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
-_MAX_PATIENCE = 5.0  # seconds; a longer Retry-After is the caller's to wait for
 _MAX_MESSAGE = 300  # characters of Forgejo's message that an error keeps
 _USER_AGENT = f"fleetbot/{__version__}"
+
+
+DELAYS = (0.5, 1.0)
 
 
 class Answer(NamedTuple):
@@ -61,28 +64,35 @@ def repo_path(repo: str) -> str:
 
 
 class Transport:
-    """``session`` stays the caller's when it is given; otherwise one is made and closed here."""
+    """``session`` stays the caller's when it is given; otherwise one is made and closed here.
+
+    ``token``: a function is asked for each call, as it may have been replaced. ``delays``: seconds
+    before each further try, more or less by half. ``longest_wait``: a ``Retry-After`` beyond it is
+    the caller's to wait for.
+    """
 
     def __init__(
         self,
         url: str,
-        token: str,
+        token: str | Callable[[], str],
         *,
         session: aiohttp.ClientSession | None = None,
         timeout: float = 15.0,
         concurrency: int = 4,
-        attempts: int = 3,
+        delays: Sequence[float] = DELAYS,
+        longest_wait: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.url = url.rstrip("/")
         self._api = URL(self.url + "/api/v1", encoded=True)
-        self._token = token
+        self._token = token if callable(token) else lambda: token
         self._session = session
         self._owns_session = session is None
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._slots = asyncio.Semaphore(concurrency)
-        self._attempts = attempts
+        self._delays = delays
+        self._longest_wait = longest_wait
         self._sleep = sleep
         self._jitter = jitter
 
@@ -149,16 +159,16 @@ class Transport:
         """Send, with retries where they are safe; :class:`ForgeError` on every status >= 300."""
         query = {key: _word(value) for key, value in (params or {}).items() if value is not None}
         url = self._address(path, query)
-        for attempt in range(1, self._attempts + 1):
+        for tries, delay in enumerate((*self._delays, None)):
             try:
                 return await self._follow(method, path, url, json)
             except ForgeUnavailable as error:
-                wait = self._wait_before_retry(error, attempt)
+                wait = self._wait_before_retry(error, delay)
                 if wait is None:
                     raise
                 await self._sleep(wait)
             except ForgeError as error:
-                if attempt > 1 and method == "DELETE" and error.status == 404:
+                if tries and method == "DELETE" and error.status == 404:
                     return Answer(204, {}, b"")  # an earlier attempt did arrive
                 raise
         raise AssertionError("the last attempt returns or raises")
@@ -167,34 +177,25 @@ class Transport:
         suffix = f"?{urlencode(query)}" if query else ""
         return URL(f"{self._api}{path}{suffix}", encoded=True)
 
-    def _wait_before_retry(self, error: ForgeUnavailable, attempt: int) -> float | None:
+    def _wait_before_retry(self, error: ForgeUnavailable, delay: float | None) -> float | None:
         repeatable = error.method in _REPEATABLE or isinstance(error, _NeverSent)
-        if attempt == self._attempts or not repeatable or isinstance(error, UnexpectedAnswer):
+        if delay is None or not repeatable or isinstance(error, UnexpectedAnswer):
             return None
-        if error.retry_after is not None:
-            return error.retry_after if error.retry_after <= _MAX_PATIENCE else None
-        return float(2 ** (attempt - 1)) * (0.25 + 0.5 * self._jitter())
+        asked = error.retry_after or 0.0
+        return max(asked, delay * (0.5 + self._jitter())) if asked <= self._longest_wait else None
 
     async def _follow(
         self, method: str, path: str, url: URL, json: Mapping[str, Any] | None
     ) -> Answer:
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._once(method, path, url, json)
+            token = self._token()
+            answer = await self._once(method, path, url, json, token)
             if answer.status < 300:
                 return answer
             if answer.status not in _REDIRECTS:
-                raise self._error_of(answer, method, path)
+                raise _error_of(answer, method, path, token)
             url = self._redirected(answer, method, path, url)
         raise UnexpectedAnswer(answer.status, method, path, "too many redirects")
-
-    def _error_of(self, answer: Answer, method: str, path: str) -> ForgeError:
-        """Forgejo repeats a token it does not know in its message; nobody else should."""
-        retry_after = answer.headers.get("Retry-After", "")
-        seconds = float(retry_after) if retry_after.isdecimal() else None
-        message = _message(answer.body)
-        if self._token:
-            message = message.replace(self._token, "…")
-        return error_for(answer.status, method, path, message[:_MAX_MESSAGE], seconds)
 
     def _redirected(self, answer: Answer, method: str, path: str, url: URL) -> URL:
         target = url.join(URL(answer.headers.get("Location", ""), encoded=True))
@@ -208,11 +209,11 @@ class Transport:
         return target
 
     async def _once(
-        self, method: str, path: str, url: URL, json: Mapping[str, Any] | None
+        self, method: str, path: str, url: URL, json: Mapping[str, Any] | None, token: str
     ) -> Answer:
         data = None if method == "GET" else msgspec.json.encode(json or {})
         headers = {
-            "Authorization": f"token {self._token}",
+            "Authorization": f"token {token}",
             "Accept": "application/json",
             "User-Agent": _USER_AGENT,
         }
@@ -232,7 +233,9 @@ class Transport:
             ):
                 return Answer(response.status, response.headers, await response.read())
         except aiohttp.ClientConnectorError as error:
-            raise _NeverSent(0, method, path, f"cannot connect: {error.strerror}") from error
+            raise _NeverSent(
+                0, method, path, f"cannot connect: {error.strerror or error}"
+            ) from error
         except TimeoutError as error:
             raise ForgeUnavailable(0, method, path, "no answer in time") from error
         except aiohttp.ClientError as error:
@@ -262,6 +265,16 @@ def _word(value: str | int | bool | None) -> str:
 def _total(answer: Answer) -> int | None:
     given = answer.headers.get("X-Total-Count", "")
     return int(given) if given.isdecimal() else None
+
+
+def _error_of(answer: Answer, method: str, path: str, token: str) -> ForgeError:
+    """Forgejo repeats a token it does not know in its message; nobody else should."""
+    retry_after = answer.headers.get("Retry-After", "")
+    seconds = float(retry_after) if retry_after.isdecimal() else None
+    message = _message(answer.body)
+    if token:
+        message = message.replace(token, "…")
+    return error_for(answer.status, method, path, message[:_MAX_MESSAGE], seconds)
 
 
 def _message(body: bytes) -> str:

@@ -25,6 +25,10 @@ class RunFailed(Exception):
         self.until = until
 
 
+class NotFound(RunFailed):
+    """The forge has no such thing under the name that it was asked for; it may have another now."""
+
+
 def first_error(problem: BaseException) -> BaseException:
     """The first error itself of a group, which may hold groups."""
     while isinstance(problem, BaseExceptionGroup):

@@ -22,12 +22,24 @@ from fleetbot.domain.model import (
     Verdict,
 )
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.waiting import Waiting
+from fleetbot.domain.waits import WaitReason
 from fleetbot.wire import priority_name
 
 _MAX_SUMMARY = 4000
 _MAX_DETAIL = 600
 _MAX_REASON = 600
 _MAX_ARTIFACTS = 10
+_SAID_ABOVE = frozenset(
+    {
+        WaitReason.BACK_OFF,
+        WaitReason.NEXT,
+        WaitReason.NOT_STARTED,
+        WaitReason.CHECKING,
+        WaitReason.FAILED,
+        WaitReason.AGENT_LOST,
+    }
+)
 _TOLD = frozenset({"pull_request", "branch", "commit"})  # from the receipt's own fields
 _BREAK = "\u200b"  # zero-width space: looks like nothing, and no word is read across it
 
@@ -40,10 +52,12 @@ _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
 # -- the one comment of a task
 
 
-def status_comment(task: Task, run: Run | None, pull_request: int | None) -> str:
-    """Where the task stands, for the comment that is edited as it moves."""
+def status_comment(
+    task: Task, run: Run | None, pull_request: int | None, waits: Waiting | None = None
+) -> str:
+    """Where the task stands, for the comment that is edited as it moves, and why it does not."""
     headline = _headline(task, run, pull_request)
-    parts = [headline, *_explanation(task, run), _footer(task, run)]
+    parts = [headline, *_explanation(task, run), *_wait(waits), _footer(task, run)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -100,6 +114,20 @@ def _explanation(task: Task, run: Run | None) -> Iterator[str]:
         yield f"**What helps:** {REASONS[task.reason].advice}"
     if task.state is TaskState.RUNNING and task.refuted and not (run and run.receipt):
         yield _bullets(task.refuted)
+
+
+def _wait(its: Waiting | None) -> Iterator[str]:
+    """What `!fleet why` says, where the rest of the comment does not say it already."""
+    if its is None or its.reason in _SAID_ABOVE:
+        return
+    times = f"since {moment(its.since)}"
+    if its.until:
+        times += f", until {moment(its.until)} at the latest"
+    yield f"**Why it waits**, {times}: {_spoken(its.text)}"
+    for detail in its.details:
+        yield told(detail, _MAX_DETAIL)
+    if its.remedy:
+        yield f"**What helps:** {_spoken(its.remedy)}"
 
 
 def _footer(task: Task, run: Run | None) -> str:
@@ -224,6 +252,17 @@ def told(text: str, most: int) -> str:
     return "\n".join(f"> {_inert(line)}".rstrip() for line in lines)
 
 
+def _spoken(text: str) -> str:
+    """Words of ours; what is to be typed stands between back-quotes, and is kept as it is."""
+    pieces = text.split("`")
+    if len(pieces) % 2 == 0:  # one back-quote is alone, so it was not one of ours
+        return inline(text)
+    return "".join(
+        f"`{' '.join(piece.split())}`" if place % 2 else _harmless(piece)
+        for place, piece in enumerate(pieces)
+    )
+
+
 def inline(text: str) -> str:
     """Somebody else's words within a line of ours; inert like those of `told`."""
     return _inert(" ".join(text.split()))
@@ -242,6 +281,10 @@ def reason_text(reason: ReasonCode | None) -> str:
 def moment(at: int) -> str:
     """Epoch milliseconds as people read it: `2026-11-23 06:05 UTC`."""
     return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _harmless(text: str) -> str:
+    return _escaped(_LIVE.sub(_broken, _UNSEEN.sub("", text)))
 
 
 def _inert(line: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from hashlib import sha256
 from typing import TypeVar
 
 from fleetbot.domain.model import Receipt
@@ -35,11 +36,12 @@ async def gather(
     pull = await _pull(client, repo, number)
     if pull is None or isinstance(pull, Unread):
         return Facts(pull=pull)
-    (files, commits), reviews, may_write, ci, trees = await asyncio.gather(
+    (files, commits), reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
         _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, pull)),
         _read("The author's rights", _author_may_write(client, repo, _login(pull))),
         _read("The commit's CI", read_ci(client, repo, pull, rules)),
+        _read("The commit's files", _tree(client, repo, pull.head.sha)),
         _read("What was verified before", _verified_trees(client, expected)),
     )
     return Facts(
@@ -49,7 +51,8 @@ async def gather(
         reviews=reviews,
         author_may_write=may_write,
         ci=ci,
-        verified_trees=trees,
+        tree=tree,
+        verified_trees=verified_trees,
     )
 
 
@@ -150,10 +153,7 @@ async def _commits(
     newest = commits[0].sha if commits else pull.merge_base
     if newest != pull.head.sha and _still_follows(pull):
         return not_shown_yet(pull.head.sha)
-    return tuple(
-        CommitFact(sha=one.sha, tree=one.commit.tree.sha, message=one.commit.message)
-        for one in commits
-    )
+    return tuple(CommitFact(sha=one.sha, message=one.commit.message) for one in commits)
 
 
 async def _reviews(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[ReviewFact, ...]:
@@ -200,12 +200,20 @@ async def _author_may_write(client: ForgeClient, repo: str, login: str) -> bool 
     return may_write
 
 
+async def _tree(client: ForgeClient, repo: str, sha: str) -> str:
+    """A digest of all files of a commit, as the entries of its root tell them."""
+    entries = await client.root_entries(repo, sha)
+    told = "\0".join(sorted(f"{one.mode} {one.sha} {one.path}" for one in entries))
+    return sha256(told.encode()).hexdigest()
+
+
 async def _verified_trees(client: ForgeClient, expected: Expectation) -> tuple[str, ...] | Unread:
     """Those that were not kept when they were verified are read; a commit may be gone since."""
     trees = [earlier.tree for earlier in expected.verified if earlier.tree]
     for head in [earlier.head for earlier in expected.verified if not earlier.tree]:
         try:
-            trees.append((await client.commit(expected.repo, head)).commit.tree.sha)
+            await client.commit(expected.repo, head)
         except ForgeNotFound:
             continue
+        trees.append(await _tree(client, expected.repo, head))
     return tuple(trees)

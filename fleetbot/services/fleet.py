@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.errors import FleetError
 from fleetbot.domain.events import Recorded
+from fleetbot.domain.flags import Activity
 from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     AgentName,
@@ -24,15 +25,25 @@ from fleetbot.domain.model import (
     ReceiptId,
     Repo,
     RunId,
+    RunState,
     Task,
     TaskId,
     TaskState,
     Usage,
 )
 from fleetbot.domain.patience import WITH_DISK
-from fleetbot.domain.state import Changed, FleetState
-from fleetbot.store.interface import Store, StoreUnavailable
-from fleetbot.store.records import AgentToken, Arrival, Change, Handled, OutboxEntry, Snapshot
+from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
+from fleetbot.store.healing import healed
+from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
+from fleetbot.store.records import (
+    AgentToken,
+    Arrival,
+    BadRow,
+    Change,
+    Handled,
+    OutboxEntry,
+    Snapshot,
+)
 
 Route = Callable[[fx.Notice], Sequence[str]]
 Listener = Callable[[Sequence[Recorded]], None]
@@ -86,6 +97,7 @@ class Fleet:
         self._stale = True
         self._retired = False
         self._loading = asyncio.Lock()
+        self.bad: tuple[BadRow, ...] = ()  # what a start could not read; nothing is added to it
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
         self._closed: dict[TaskId, int] = {}  # with the last event at the time
@@ -113,11 +125,11 @@ class Fleet:
                 return
             self._stale = True
             self._check_patience()
-            snapshot, now = await self.store.load(), self.clock()
+            snapshot, now = await healed(self.store, await self.store.load()), self.clock()
             today = await self.store.usage(since=day_start(now))
             self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
             self._last, self._landed, self._closed = None, self.state.seq, {}
-            self._stale = False
+            self.bad, self._stale = snapshot.bad, False
             self.renew()
         self._tell(())
 
@@ -147,6 +159,8 @@ class Fleet:
         state, now = self.state, self.clock()
         state.seen = dict.fromkeys(state.agents, now)
         state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
+        for run in state.live_runs():
+            state.activity.setdefault(run.id, Activity(now)).heard_at = now
 
     async def commit(
         self, command: Command, context: Context, beside: Beside = ALONE
@@ -173,7 +187,13 @@ class Fleet:
             raise StoreUnavailable("the fleet's state is being read from disk")
         now = self.clock()
         drafts = decide(self.state, command, now, self.policy)
+        self._refuse_bad(drafts)
         return self._submit(drafts, context, beside, now)
+
+    def _refuse_bad(self, drafts: Drafts) -> None:
+        for row in self.bad:
+            if row.stream != FLEET_STREAM and any(draft.stream == row.stream for draft in drafts):
+                raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
         try:
@@ -261,6 +281,13 @@ class Fleet:
             if run.id in used:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
+
+    def note_lines(self, run: RunId, lines: Collection[tuple[str, str]], upto: int) -> None:
+        """Note what a live run's log tells: lines as (kind, text) that end at line `upto`."""
+        known = self.state.runs.get(run)
+        if known and known.state is not RunState.ENDED:
+            now = self.clock()
+            self.state.activity.setdefault(run, Activity(now)).hear(lines, upto, now)
 
     def saw(self, agent: AgentName, runs: Iterable[RunId]) -> None:
         """Note a sign of life: the agent's, and that of those `runs` that are its own.

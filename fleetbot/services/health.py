@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
@@ -53,9 +54,17 @@ class ForgeProbe:
 
 
 class HealthReport:
+    """`more` are further checks by name; each says what is wrong, or `ok`."""
+
     def __init__(
-        self, fleet: Fleet, probe: ForgeProbe, repositories: Repositories, version: str
+        self,
+        fleet: Fleet,
+        probe: ForgeProbe,
+        repositories: Repositories,
+        version: str,
+        more: Mapping[str, Callable[[], Awaitable[str]]] = MappingProxyType({}),
     ) -> None:
+        self._more = more
         self._fleet = fleet
         self._probe = probe
         self._repositories = repositories
@@ -66,15 +75,22 @@ class HealthReport:
         stuck = [b for b in await self._fleet.store.outbox_stats() if b.attempts > 0]
         now = self._fleet.clock()
         checks = {
-            "journal": "ok" if self._fleet.ready else "the journal cannot be written",
+            "journal": self._journal(),
             "forge": self._probe.problem or "ok",
             "repositories": self._repositories.problem() or "ok",
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
+        checks |= {name: await check() for name, check in self._more.items()}
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+    def _journal(self) -> str:
+        if not self._fleet.ready:
+            return "the journal cannot be written"
+        lost = "; ".join(map(str, self._fleet.bad[:5]))
+        return f"{lost}: left out; restore a backup" if lost else "ok"
 
 
 def _told(backlog: Backlog, now: int) -> str:

@@ -25,11 +25,12 @@ _BUG_ATTEMPTS = 12
 
 class RetryLater(Exception):
     """It could not be delivered now. `seconds`: how long the destination says to wait, if it does;
-    otherwise the back-off decides."""
+    otherwise the back-off decides. `host`: it is the whole server that is away or says to wait."""
 
-    def __init__(self, seconds: float | None, why: str) -> None:
+    def __init__(self, seconds: float | None, why: str, *, host: bool = False) -> None:
         super().__init__(why)
         self.seconds = seconds
+        self.host = host
 
 
 class Undeliverable(Exception):

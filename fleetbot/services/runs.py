@@ -25,12 +25,13 @@ from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.records import Arrival, LogChunk, LogLine
 
-LogListener = Callable[[RunId], None]
+LogListener = Callable[[RunId], Awaitable[None]]
 Admission = Callable[[RunId], Awaitable[bool]]
 
 
 class Runs:
-    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown.
+    """`new_receipt` makes ids; `on_log` hears of runs whose log has grown, before the runner hears
+    that it may forget those lines.
 
     `admits` tells whether a run that was chosen for an agent can be begun, and takes it back where
     it cannot.
@@ -93,6 +94,7 @@ class Runs:
             budget_usd=dollars_left(task, policy),
             forbidden_paths=policy.forbidden_paths,
             number=run.number,
+            repo_id=task.repo_id,
         )
 
     # start, fail, log
@@ -127,7 +129,8 @@ class Runs:
         acked = await self._fleet.store.append_log(
             LogChunk(run=run, offset=request.offset, lines=lines)
         )
-        self._on_log(run)
+        self._fleet.note_lines(run, [(line.kind, line.text) for line in lines], acked)
+        await self._on_log(run)
         return wire.LogAnswer(acked=acked)
 
     async def _own_run(self, agent: AgentName, run_id: RunId) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -11,9 +11,19 @@ from fleetbot import wire
 from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
-from fleetbot.domain.model import REPO, AgentName, Task, TaskId, TaskState, same_name
+from fleetbot.domain.model import (
+    OPEN_STATES,
+    REPO,
+    AgentName,
+    Policy,
+    Task,
+    TaskId,
+    TaskState,
+    same_name,
+)
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.state import task_stream
+from fleetbot.domain.state import FleetState, task_stream
+from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.repositories import Repositories
@@ -22,6 +32,7 @@ _NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
 _LINK = re.compile(
     r"https?://[^\s/]+/(?:[^\s]*/)?(?P<repo>[\w.-]+/[\w.-]+)/issues/(?P<number>[1-9]\d{0,9})/?\Z"
 )
+Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
 
 class Tasks:
@@ -52,7 +63,8 @@ class Tasks:
         )
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
-        return wire.TaskList(tasks=tuple([await self._view(task) for task in page]), next=more)
+        views = [await self._view(task, waiting) for task in page]
+        return wire.TaskList(tasks=tuple(views), next=more)
 
     async def view(self, task: TaskId) -> wire.TaskView:
         return await self._view(await self._get(task))
@@ -135,14 +147,25 @@ class Tasks:
             raise NotFound(f"There is no task {task_id}.", field="task")
         return task
 
-    async def _view(self, task: Task) -> wire.TaskView:
+    async def _view(self, task: Task, waits: Waits = waiting_in_turn) -> wire.TaskView:
         run = self._fleet.state.runs.get(task.run) if task.run else None
         if run is None and task.run:
             run = await self._fleet.store.run(task.run)
-        return task_view(task, run.agent if run else None)
+        return task_view(task, run.agent if run else None, *self._waits(task, waits))
+
+    def _waits(self, task: Task, waits: Waits) -> tuple[Waiting | None, tuple[str, ...]]:
+        """Why it does not move, and its flags; nothing of a task that is over."""
+        fleet = self._fleet
+        known = fleet.state.tasks.get(task.id)
+        if known is None or known.state not in OPEN_STATES:
+            return None, ()
+        about = (fleet.state, known, fleet.clock(), fleet.policy)
+        return waits(*about), flags(*about)
 
 
-def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
+def task_view(
+    task: Task, agent: AgentName | None, waits: Waiting | None, flags: tuple[str, ...]
+) -> wire.TaskView:
     return wire.TaskView(
         id=task.id,
         repo=task.repo,
@@ -165,6 +188,19 @@ def task_view(task: Task, agent: AgentName | None) -> wire.TaskView:
         wanted_agent=task.wanted_agent,
         receipt=task.receipt,
         spent=wire.UsageView.of(task.spent),
+        waiting=_waiting_view(waits) if waits else None,
+        flags=flags,
+    )
+
+
+def _waiting_view(its: Waiting) -> wire.WaitingView:
+    return wire.WaitingView(
+        reason=its.reason,
+        text=its.text,
+        since=its.since,
+        until=its.until,
+        remedy=its.remedy,
+        details=its.details,
     )
 
 

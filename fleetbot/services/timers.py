@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetbot.domain.commands import Expire
+from fleetbot.domain.commands import Expire, NoteWaits
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
 
@@ -25,6 +25,10 @@ class Timers:
         self._fleet.state.queue.ripen(self._fleet.state.tasks, now)
         self._dispatcher.wake()
         self._fleet.forget_closed(now - _CLOSED_STAY_MS)
+
+    async def note_waits(self) -> None:
+        """Have people told of tasks that have waited for long, and of those that go on."""
+        await self._fleet.commit(NoteWaits(), Context(actor="timer"))
 
     async def _wake_up(self) -> None:
         """Nobody could be heard while we slept, so nobody was silent."""

@@ -44,6 +44,10 @@ class StoreUnavailable(Exception):
     """
 
 
+class Unreadable(Conflict):
+    """What is asked for is there, but cannot be read; the text says what helps."""
+
+
 class LogGap(Conflict):
     """Log lines before `offset` are missing; send again from `length`, what is stored so far."""
 
@@ -65,7 +69,8 @@ class Store(Protocol):
     async def load(self) -> Snapshot:
         """Opens the store, at first and after a failed append; appends are refused until it did.
 
-        Raises `StoreUnavailable`, and `DatabaseInUse` when another process works on the database.
+        Rows that cannot be read are named in it. Raises `StoreUnavailable`, and `DatabaseInUse`
+        when another process works on the database.
         """
 
     @property

@@ -180,6 +180,7 @@ class Journal:
         self._execute(outbox.DELIVERED, [(d.at, d.result, d.id) for d in delivered])
         self._execute(outbox.SUCCEEDED, [(d.id,) for d in delivered])
         deferred = [d for change in changes for d in change.deferred]
+        self._execute(outbox.RELEASED, [(d,) for change in changes for d in change.released])
         self._execute(outbox.FAILED, [(d.due_at, d.error, d.id) for d in deferred])
 
     def _entry_row(self, entry: OutboxEntry) -> Row:

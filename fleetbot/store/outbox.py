@@ -33,6 +33,8 @@ ON CONFLICT (destination) DO UPDATE SET
     due_at = excluded.due_at, attempts = failing.attempts + 1, error = excluded.error
 """
 
+RELEASED = "DELETE FROM failing WHERE destination = ?"
+
 PRUNE = """
 DELETE FROM outbox WHERE position IN (
     SELECT position FROM outbox WHERE state <> 'pending' AND due_at < ? LIMIT ?

@@ -160,7 +160,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An
     arrival whose key is already known is left alone when the change has no events, and fails the
-    append when it has some: they have happened already.
+    append when it has some: they have happened already. What waits for the destinations `released`
+    may go at once, whatever pause they were given.
     """
 
     events: tuple[Recorded, ...] = ()
@@ -177,13 +178,26 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     deferred: tuple[Deferred, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    released: tuple[str, ...] = ()
+
+
+class BadRow(Row, frozen=True):
+    """A row that cannot be read; `stream`: the events it follows from."""
+
+    table: str
+    key: str
+    stream: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key} cannot be read ({self.error})"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What memory starts from: open tasks with their runs and receipts, all agents and
     repositories.
 
-    `fleet` is the last line of the fleet's own stream.
+    `fleet` is the last line of the fleet's own stream; `bad` are the rows that are not among these.
     """
 
     seq: int
@@ -193,6 +207,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     receipts: tuple[FiledReceipt, ...]
     agents: tuple[Agent, ...]
     repos: tuple[Repo, ...] = ()
+    bad: tuple[BadRow, ...] = ()
 
 
 class UsageBy(StrEnum):

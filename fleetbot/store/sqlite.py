@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from fleetbot.domain.events import Recorded, decode
+from fleetbot.domain.events import FleetResumed, Recorded, decode
 from fleetbot.domain.model import (
     OPEN_STATES,
     Agent,
@@ -29,13 +27,15 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store import outbox, spending
-from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
+from fleetbot.store.reader import Reader
 from fleetbot.store.records import (
     AgentToken,
     Arrival,
     Backlog,
+    BadRow,
     Change,
     Delivered,
     Due,
@@ -48,7 +48,7 @@ from fleetbot.store.records import (
     UsageSum,
 )
 from fleetbot.store.views import VIEWS
-from fleetbot.store.writer import Writer, connect
+from fleetbot.store.writer import Writer
 
 T = TypeVar("T")
 
@@ -76,37 +76,29 @@ class SqliteStore:
         self._lock = ProcessLock(path)
         self._writer: Writer | None = None
         self._loaded = False
-        self._readers: ThreadPoolExecutor | None = None
-        self._database: sqlite3.Connection | None = None
+        self._reads = Reader(path, "fleetbot-reads")
+        self._reports = Reader(path, "fleetbot-reports")  # what walks over many rows
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
 
     async def open(self) -> None:
         await self._retire_writer()
         self._lock.acquire()
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(1, thread_name_prefix="fleetbot-reads")
+        self._reads.open()
+        self._reports.open()
         self._writer = Writer(self._path, self._synchronous)
         await self._writer.start()
 
     async def load(self) -> Snapshot:
         await self.open()
-        try:
-            snapshot = await self._read(_snapshot)
-            self._tokens = dict(await self._rows("SELECT agent, hash FROM agent_tokens"))
-        except msgspec.DecodeError as error:
-            raise StoreUnavailable(
-                f"a read model cannot be read ({error}): `fleetbot db rebuild` makes them anew"
-            ) from error
+        snapshot = await self._reads.run(_snapshot)
+        self._tokens = dict(await self._reads.rows("SELECT agent, hash FROM agent_tokens"))
         self._loaded = True
         return snapshot
 
     async def close(self) -> None:
         await self._retire_writer()
-        if self._readers is not None:
-            with suppress(StoreUnavailable):  # it was never opened
-                await self._read(sqlite3.Connection.close)
-            self._readers.shutdown()
-            self._readers = self._database = None
+        for reader in (self._reads, self._reports):
+            await reader.close()
         self._lock.release()
 
     async def _retire_writer(self) -> None:
@@ -204,7 +196,7 @@ class SqliteStore:
             values.append(before)
         query = f"SELECT data FROM tasks WHERE {' AND '.join(terms)}"
         newest_first = " ORDER BY created_at DESC, id DESC LIMIT ?"
-        return await self._values(_task, query + newest_first, *values, limit)
+        return _decoded(_task, await self._reports.rows(query + newest_first, *values, limit))
 
     async def run(self, run: RunId) -> Run | None:
         return await self._value(_run, "SELECT data FROM runs WHERE id = ?", run)
@@ -215,13 +207,13 @@ class SqliteStore:
 
     async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
         query, values = spending.total(since, until)
-        return spending.summed((await self._rows(query, *values))[0])
+        return spending.summed((await self._reports.rows(query, *values))[0])
 
     async def usage_by(
         self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
     ) -> list[UsageSum]:
         query, values = spending.by(by, since, until, limit)
-        return [spending.summed(row, by) for row in await self._rows(query, *values)]
+        return [spending.summed(row, by) for row in await self._reports.rows(query, *values)]
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
         return await self._value(_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
@@ -237,14 +229,16 @@ class SqliteStore:
         self, stream: str | None = None, *, after: int = 0, limit: int = 500
     ) -> list[Recorded]:
         if stream is None:
-            rows = await self._rows(f"{EVENTS} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+            rows = await self._reads.rows(
+                f"{EVENTS} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
+            )
         else:
             query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
-            rows = await self._rows(query, stream, after, limit)
+            rows = await self._reads.rows(query, stream, after, limit)
         return [_recorded(row) for row in rows]
 
     async def arrival(self, key: str) -> Arrival | None:
-        rows = await self._rows(f"{ARRIVALS} WHERE key = ?", key)
+        rows = await self._reads.rows(f"{ARRIVALS} WHERE key = ?", key)
         return _arrival(rows[0]) if rows else None
 
     async def arrivals_due(self, kind: str, now: int, limit: int = 100) -> list[Arrival]:
@@ -252,26 +246,26 @@ class SqliteStore:
             {ARRIVALS} WHERE kind = ? AND body IS NOT NULL AND due_at <= ?
             ORDER BY due_at, at, key LIMIT ?
         """
-        return [_arrival(row) for row in await self._rows(query, kind, now, limit)]
+        return [_arrival(row) for row in await self._reads.rows(query, kind, now, limit)]
 
     async def next_arrival(self, kind: str) -> int | None:
         query = "SELECT min(due_at) FROM arrivals WHERE kind = ? AND body IS NOT NULL"
-        due: int | None = (await self._rows(query, kind))[0][0]
+        due: int | None = (await self._reads.rows(query, kind))[0][0]
         return due
 
     async def due(self, now: int, limit: int = 100) -> list[Due]:
-        return [outbox.due(row) for row in await self._rows(outbox.DUE, now, limit)]
+        return [outbox.due(row) for row in await self._reads.rows(outbox.DUE, now, limit)]
 
     async def next_due(self) -> int | None:
-        due: int | None = (await self._rows(outbox.NEXT_DUE))[0][0]
+        due: int | None = (await self._reads.rows(outbox.NEXT_DUE))[0][0]
         return due
 
     async def outbox_stats(self) -> list[Backlog]:
-        return [outbox.backlog(row) for row in await self._rows(outbox.BACKLOG)]
+        return [outbox.backlog(row) for row in await self._reports.rows(outbox.BACKLOG)]
 
     async def delivered(self, id: str) -> Delivered | None:
         query = "SELECT id, delivered_at, result FROM outbox WHERE id = ? AND state = 'delivered'"
-        rows = await self._rows(query, id)
+        rows = await self._reads.rows(query, id)
         return Delivered(id=rows[0][0], at=rows[0][1], result=rows[0][2]) if rows else None
 
     async def anchor(self, key: str) -> str | None:
@@ -288,71 +282,97 @@ class SqliteStore:
             SELECT at, kind, text FROM log_lines
             WHERE run = ? AND position >= ? ORDER BY position LIMIT ?
         """
-        return [LogLine(*row) for row in await self._rows(query, run, offset, limit)]
+        return [LogLine(*row) for row in await self._reads.rows(query, run, offset, limit)]
 
     async def log_length(self, run: RunId) -> int:
         query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
-        return int((await self._rows(query, run))[0][0])
+        return int((await self._reads.rows(query, run))[0][0])
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         query = """
             SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events
             WHERE seq > ? ORDER BY seq LIMIT ?
         """
-        return [JournalLine(*row) for row in await self._rows(query, after, limit)]
+        return [JournalLine(*row) for row in await self._reports.rows(query, after, limit)]
 
     async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
         columns, key = ", ".join(VIEWS[view].columns), VIEWS[view].key
         query = f"SELECT {columns} FROM {view} WHERE {key} > ? ORDER BY {key} LIMIT ?"
-        return await self._rows(query, after, limit)
+        return await self._reports.rows(query, after, limit)
 
     async def _value(self, of: Callable[[Any], T], query: str, *values: object) -> T | None:
-        rows = await self._rows(query, *values)
-        return of(rows[0][0]) if rows else None
+        found = await self._values(of, query, *values)
+        return found[0] if found else None
 
     async def _values(self, of: Callable[[Any], T], query: str, *values: object) -> list[T]:
-        return [of(row[0]) for row in await self._rows(query, *values)]
+        return _decoded(of, await self._reads.rows(query, *values))
 
-    async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._read(lambda database: database.execute(query, values).fetchall())
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs the query in the reading thread, on its connection."""
-        if self._readers is None:
-            raise StoreUnavailable("the store is not open")
-
-        def read() -> T:
-            try:
-                if self._database is None:
-                    self._database = connect(self._path, "query_only = ON")
-                return query(self._database)
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"{self._path} cannot be read: {error}") from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]:
+    try:
+        return [of(row[0]) for row in rows]
+    except msgspec.DecodeError as error:
+        raise Unreadable(
+            f"A row cannot be read ({error}): stop fleetbot and run `fleetbot db rebuild`."
+        ) from error
 
 
 def _snapshot(database: sqlite3.Connection) -> Snapshot:
-    def data(query: str, *values: object) -> list[str]:
-        return [row[0] for row in database.execute(query, values)]
+    bad: list[BadRow] = []
+
+    def values(of: Callable[[str], T], table: str, rest: str, *given: object) -> tuple[T, ...]:
+        """`rest` follows the table's name in the query; the first two columns: key, stream."""
+        key, stream = _STREAMS[table]
+        rows = database.execute(f"SELECT {key}, {stream}, data FROM {table} {rest}", given)
+        return tuple(_readable(of, table, rows, bad))
 
     states = [state.value for state in OPEN_STATES]
     is_open = f"state IN ({_marks(states)})"
     of_open = f"task IN (SELECT id FROM tasks WHERE {is_open})"
-    tasks = f"SELECT data FROM tasks WHERE {is_open} ORDER BY created_at, id"
-    runs = f"SELECT data FROM runs WHERE {of_open} ORDER BY assigned_at, id"
-    receipts = f"SELECT data FROM receipts WHERE {of_open} ORDER BY filed_at, id"
-    fleet = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
-    last = database.execute(fleet, (FLEET_STREAM,)).fetchone()
     return Snapshot(
         seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
-        fleet=_recorded(last) if last else None,
-        tasks=tuple(map(_task, data(tasks, *states))),
-        runs=tuple(map(_run, data(runs, *states))),
-        receipts=tuple(map(_receipt, data(receipts, *states))),
-        agents=tuple(map(_agent, data("SELECT data FROM agents ORDER BY name"))),
-        repos=tuple(map(_repo, data("SELECT data FROM repos"))),
+        fleet=_last_of_fleet(database, bad),
+        tasks=values(_task, "tasks", f"WHERE {is_open} ORDER BY created_at, id", *states),
+        runs=values(_run, "runs", f"WHERE {of_open} ORDER BY assigned_at, id", *states),
+        receipts=values(_receipt, "receipts", f"WHERE {of_open} ORDER BY filed_at, id", *states),
+        agents=values(_agent, "agents", "ORDER BY name"),
+        repos=values(_repo, "repos", ""),
+        bad=tuple(bad),
     )
+
+
+_STREAMS = {
+    "tasks": ("id", "'task:' || id"),
+    "runs": ("id", "'task:' || task"),
+    "receipts": ("id", "'task:' || task"),
+    "agents": ("name", "'agent:' || name"),
+    "repos": ("id", "'repo:' || id"),
+}
+
+
+def _readable(
+    of: Callable[[str], T], table: str, rows: Iterable[tuple[str, str, str]], bad: list[BadRow]
+) -> Iterator[T]:
+    for key, stream, data in rows:
+        try:
+            yield of(data)
+        except msgspec.DecodeError as error:
+            bad.append(BadRow(table=table, key=key, stream=stream, error=str(error)))
+
+
+def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Recorded | None:
+    """Where it cannot be read, nothing holds the fleet: it pauses again if it should."""
+    query = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
+    last = database.execute(query, (FLEET_STREAM,)).fetchone()
+    if last is None:
+        return None
+    try:
+        return _recorded(last)
+    except msgspec.DecodeError as error:
+        seq, stream, version, at, actor, cause, *_ = last
+        bad.append(BadRow(table="events", key=str(seq), stream=stream, error=str(error)))
+        place = {"seq": seq, "stream": stream, "version": version, "at": at}
+        return Recorded(**place, actor=actor, cause=cause, event=FleetResumed())
 
 
 def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:

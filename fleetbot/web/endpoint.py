@@ -146,7 +146,9 @@ class Endpoint(Generic[Body, Params, Reply]):
         if self.who not in (Who.ANYONE, Who.FORGE):
             found.append(Code.FORBIDDEN)
         if self.takes_body:
-            found += [Code.MALFORMED, Code.TOO_LARGE, Code.TOO_SLOW]
+            found += [Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_ENCODING, Code.TOO_SLOW]
+        if self.who is Who.FORGE:
+            found.append(Code.BUSY)
         found += [Code.INVALID, *self.refusals, Code.UNAVAILABLE, Code.INTERNAL]
         return tuple(dict.fromkeys(found))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -19,6 +20,9 @@ from fleetbot.web.tasks import Seq
 EVENT_STREAM = "text/event-stream"
 MOST_STREAMS = 64
 RECONNECT_MS = 3000
+WRITE_SECONDS = 15.0
+"""A reader that takes nothing for so long is dropped: it keeps a place that others want."""
+FINISH_SECONDS = 1.0
 _BATCH = 500
 
 LAST_EVENT_ID = Header(
@@ -33,12 +37,18 @@ class FeedQuery(Query, frozen=True):
 
 
 class EventCalls:
-    """`quiet_seconds`: after so much silence a comment is sent, so that proxies keep the line."""
+    """`quiet_seconds`: after so much silence a comment is sent, so that proxies keep the line.
 
-    def __init__(self, fleet: Fleet, quiet_seconds: float = 15) -> None:
+    `write_seconds`: how long a reader may take nothing.
+    """
+
+    def __init__(
+        self, fleet: Fleet, quiet_seconds: float = 15, write_seconds: float = WRITE_SECONDS
+    ) -> None:
         self._fleet = fleet
         self._quiet = quiet_seconds
-        self._wakers: set[asyncio.Event] = set()
+        self._patience = write_seconds
+        self._readers: set[_Reader] = set()
         self._closed = False
         fleet.listen(self._on_lines)
 
@@ -62,21 +72,22 @@ class EventCalls:
     def close(self) -> None:
         """End all streams; their readers come back to whoever answers next."""
         self._closed = True
-        self._on_lines(())
+        for reader in self._readers:
+            reader.end()
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        for waker in self._wakers:
-            waker.set()
+        for reader in self._readers:
+            reader.news.set()
 
     async def follow(self, call: Call[NoBody, FeedQuery]) -> web.StreamResponse:
-        if len(self._wakers) >= MOST_STREAMS:
+        if len(self._readers) >= MOST_STREAMS:
             raise Refusal(Code.BUSY, f"{MOST_STREAMS} streams are open: close one, or try later.")
-        waker = asyncio.Event()
-        self._wakers.add(waker)
+        reader = _Reader(call.request, self._patience)
+        self._readers.add(reader)
         try:
-            return await self._stream(call, await self._beginning(call), waker)
+            return await self._stream(call, await self._beginning(call), reader)
         finally:
-            self._wakers.discard(waker)
+            self._readers.discard(reader)
 
     async def _beginning(self, call: Call[NoBody, FeedQuery]) -> int:
         if known := call.headers.get(LAST_EVENT_ID.name):
@@ -87,37 +98,78 @@ class EventCalls:
         return self._fleet.state.seq
 
     async def _stream(
-        self, call: Call[NoBody, FeedQuery], after: int, waker: asyncio.Event
+        self, call: Call[NoBody, FeedQuery], after: int, reader: _Reader
     ) -> web.StreamResponse:
-        response = web.StreamResponse(
+        try:
+            await reader.begin()
+            while call.alive() and not self._closed:
+                reader.news.clear()
+                lines = await self._fleet.store.events(after=after, limit=_BATCH)
+                if lines:
+                    await reader.send(b"".join(map(_message, lines)))
+                    after = lines[-1].seq
+                elif not await self._woken(reader.news):
+                    await reader.send(b": still here\n\n")
+            await reader.finish()
+        except ConnectionError:
+            pass  # the reader has gone; it says how far it got when it comes back
+        return reader.response
+
+    async def _woken(self, news: asyncio.Event) -> bool:
+        try:
+            async with asyncio.timeout(self._quiet):
+                return await news.wait()
+        except TimeoutError:
+            return False
+
+
+class _Reader:
+    """One who follows: what is written waits until it is taken, but not for ever."""
+
+    def __init__(self, request: web.Request, patience: float) -> None:
+        self.news = asyncio.Event()
+        self.response = web.StreamResponse(
             headers={
                 "Content-Type": EVENT_STREAM,
                 "Cache-Control": "no-store",
                 "X-Accel-Buffering": "no",  # nginx would hold events back
             }
         )
-        try:
-            await response.prepare(call.request)
-            await response.write(b"retry: %d\n\n" % RECONNECT_MS)
-            while call.alive() and not self._closed:
-                waker.clear()
-                lines = await self._fleet.store.events(after=after, limit=_BATCH)
-                if lines:
-                    await response.write(b"".join(map(_message, lines)))
-                    after = lines[-1].seq
-                elif not await self._woken(waker):
-                    await response.write(b": still here\n\n")
-            await response.write_eof()
-        except ConnectionError:
-            pass  # the reader has gone; it says how far it got when it comes back
-        return response
+        self._request = request
+        self._patience = patience
+        self._writing = False
 
-    async def _woken(self, waker: asyncio.Event) -> bool:
+    async def begin(self) -> None:
+        await self.response.prepare(self._request)
+        await self.send(b"retry: %d\n\n" % RECONNECT_MS)
+
+    async def send(self, data: bytes) -> None:
+        """Raises ConnectionError when the reader has gone, or has taken nothing for too long."""
+        await self._wait_for(self.response.write(data), self._patience)
+
+    async def finish(self) -> None:
+        await self._wait_for(self.response.write_eof(), FINISH_SECONDS)
+
+    async def _wait_for(self, written: Coroutine[Any, Any, None], seconds: float) -> None:
+        self._writing = True
         try:
-            async with asyncio.timeout(self._quiet):
-                return await waker.wait()
+            async with asyncio.timeout(seconds):
+                await written
         except TimeoutError:
-            return False
+            self._drop()
+            raise ConnectionAbortedError("the reader does not read") from None
+        finally:
+            self._writing = False
+
+    def end(self) -> None:
+        """Have it end by itself, or at once where it does not read."""
+        self.news.set()
+        if self._writing:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._request.transport is not None:
+            self._request.transport.abort()
 
 
 def _message(line: Recorded) -> bytes:

@@ -14,15 +14,20 @@ import msgspec
 from aiohttp import ClientPayloadError, StreamReader, web
 
 from fleetbot.domain.model import AgentName
-from fleetbot.forge.payloads import verify_signature
+from fleetbot.forge.payloads import looks_signed, verify_signature
 from fleetbot.services.access import Access
 from fleetbot.web.decoding import decode_json, decode_query
-from fleetbot.web.endpoint import JSON, AnyEndpoint, Call, Who
+from fleetbot.web.endpoint import JSON, AnyEndpoint, Call, NoBody, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
 log = logging.getLogger("fleetbot.web")
 
 BODY_SECONDS = 30.0
+UNPROVEN_SECONDS = 10.0
+MOST_UNPROVEN = 16
+"""So many bodies are read at once of callers who have proven nothing yet."""
+ENCODINGS = ("identity", "gzip", "deflate")
+DAMAGED = "The body ended early or is damaged."
 _CHUNK = 64 * 1024
 _PATH_PART = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")
 
@@ -62,6 +67,7 @@ class Guard:
         self._access = access
         self._secret = webhook_secret
         self._count = count
+        self._unproven = asyncio.Semaphore(MOST_UNPROVEN)
 
     def protect(self, endpoint: AnyEndpoint) -> Handler:
         """The endpoint as aiohttp calls it."""
@@ -81,9 +87,7 @@ class Guard:
         _check_path(request)
         query = decode_query(request.query, endpoint.query, endpoint.repeatable)
         headers = _headers(endpoint, request)
-        raw = await _read(request, endpoint.limit) if endpoint.takes_body else b""
-        if endpoint.who is Who.FORGE:
-            self._check_signature(request, raw)
+        raw = await self._read(endpoint, request) if endpoint.takes_body else b""
         call = Call(
             request=request,
             agent=caller.agent,
@@ -118,14 +122,42 @@ class Guard:
             operates=self._access.may_operate(token),
         )
 
-    def _check_signature(self, request: web.Request, raw: bytes) -> None:
+    async def _read(self, endpoint: AnyEndpoint, request: web.Request) -> bytes:
+        """The body. Forgejo's proves itself: what could not is not read, and not much at once is.
+
+        A header of the right shape is all that it takes to be read, so that others must not keep
+        the places for long.
+        """
+        _check_encoding(request)
+        if endpoint.who is not Who.FORGE:
+            return await _read(request, endpoint.limit, BODY_SECONDS)
+        if not looks_signed(request.headers):
+            raise _unsigned()
+        await self._wait_for_place()
+        try:
+            raw = await _read(request, endpoint.limit, UNPROVEN_SECONDS)
+        finally:
+            self._unproven.release()
         if not verify_signature(self._secret, raw, request.headers):
-            raise Refusal(
-                Code.UNAUTHORIZED,
-                "The signature is missing or wrong: give Forgejo's webhook the secret of "
-                "forge.webhook_secret, and POST with content type application/json.",
-                field="X-Forgejo-Signature",
-            )
+            raise _unsigned()
+        return raw
+
+    async def _wait_for_place(self) -> None:
+        try:
+            async with asyncio.timeout(UNPROVEN_SECONDS):
+                await self._unproven.acquire()
+        except TimeoutError:
+            detail = f"{MOST_UNPROVEN} deliveries are being read: try again shortly."
+            raise Refusal(Code.BUSY, detail) from None
+
+
+def _unsigned() -> Refusal:
+    return Refusal(
+        Code.UNAUTHORIZED,
+        "The signature is missing or wrong: give Forgejo's webhook the secret of "
+        "forge.webhook_secret, and POST with content type application/json.",
+        field="X-Forgejo-Signature",
+    )
 
 
 def _bearer(request: web.Request) -> str:
@@ -137,7 +169,15 @@ def _bearer(request: web.Request) -> str:
 # what is asked
 
 
-async def _read(request: web.Request, limit: int) -> bytes:
+def _check_encoding(request: web.Request) -> None:
+    """What is packed in another way would be read as if it were plain."""
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ENCODINGS:
+        detail = f"Content-Encoding must be one of {', '.join(ENCODINGS)}, or be left out."
+        raise Refusal(Code.UNKNOWN_ENCODING, detail, field="Content-Encoding")
+
+
+async def _read(request: web.Request, limit: int, seconds: float) -> bytes:
     """The body, counted while it is read: a header may lie and a packed body may grow."""
     content = request.content
     body = b""
@@ -145,16 +185,23 @@ async def _read(request: web.Request, limit: int) -> bytes:
         if content.is_eof():  # a small body comes with its headers: there is nothing to wait for
             body = content.read_nowait()
         if not content.at_eof() and (request.content_length or 0) <= limit:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(seconds):
                 body += await _rest(content, limit - len(body))
     except TimeoutError:
-        detail = f"The body took longer than {BODY_SECONDS:g} seconds."
+        detail = f"The body took longer than {seconds:g} seconds."
         raise Refusal(Code.TOO_SLOW, detail) from None
     except (ClientPayloadError, web.RequestPayloadError, ConnectionError):
-        raise Refusal(Code.MALFORMED, "The body ended early or is damaged.") from None
+        raise Refusal(Code.MALFORMED, DAMAGED) from None
     if max(len(body), request.content_length or 0) > limit:
         raise Refusal(Code.TOO_LARGE, f"The body may have {limit} bytes: send less.")
+    if not body and _announced(request):
+        raise Refusal(Code.MALFORMED, DAMAGED)
     return body
+
+
+def _announced(request: web.Request) -> bool:
+    """Whether there should be a body. aiohttp takes one that was packed and cut off for none."""
+    return bool(request.content_length) or "Content-Encoding" in request.headers
 
 
 async def _rest(content: StreamReader, limit: int) -> bytes:
@@ -166,8 +213,12 @@ async def _rest(content: StreamReader, limit: int) -> bytes:
 
 
 def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:
-    """The message; no body at all stands for one without fields."""
-    return raw if endpoint.body is bytes else decode_json(raw or b"{}", endpoint.body)
+    """The message; only where nothing needs to be said may nothing be sent."""
+    if endpoint.body is bytes:
+        return raw
+    if not raw and endpoint.body is not NoBody:
+        raise Refusal(Code.MALFORMED, "The body is empty: send JSON, at least {}.", field="body")
+    return decode_json(raw or b"{}", endpoint.body)
 
 
 def _headers(endpoint: AnyEndpoint, request: web.Request) -> dict[str, str]:

@@ -15,6 +15,8 @@ from fleetbot.domain.events import (
     event_type,
 )
 from fleetbot.domain.model import OPEN_STATES, AgentStatus
+from fleetbot.domain.waiting import flags
+from fleetbot.domain.waits import SIGNS, WaitReason
 from fleetbot.services.fleet import Fleet
 
 _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
@@ -40,6 +42,15 @@ class Metrics:
             "fleetbot_verifications", "Findings on receipts", ["verdict"], registry=registry
         )
         self._tasks = Gauge("fleetbot_tasks", "Open tasks by state", ["state"], registry=registry)
+        self._flags = Gauge(
+            "fleetbot_flags", "Runs that do not seem to get on", ["flag"], registry=registry
+        )
+        self._stuck = Gauge(
+            "fleetbot_stuck",
+            "Tasks that have waited for longer than `notify.stuck_minutes`, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self._agents = Gauge("fleetbot_agents", "Agents by status", ["status"], registry=registry)
         self._claims = Gauge(
             "fleetbot_claims_waiting", "Claims that wait for a task", registry=registry
@@ -69,9 +80,18 @@ class Metrics:
         state = self._fleet.state
         _fill(self._tasks, OPEN_STATES, (task.state for task in state.tasks.values()))
         _fill(self._agents, AgentStatus, (agent.status for agent in state.agents.values()))
+        self._fill_waits()
         self._claims.set(self._claims_waiting())
         await self._fill_outbox()
         return generate_latest(self._registry)
+
+    def _fill_waits(self) -> None:
+        """Only what it costs nothing to know: runs that are on, and waits that were told."""
+        state, now, policy = self._fleet.state, self._fleet.clock(), self._fleet.policy
+        tasks = [state.tasks[run.task] for run in state.live_runs()]
+        _fill(self._flags, SIGNS, (f for task in tasks for f in flags(state, task, now, policy)))
+        stuck = (reason for (reason, _), its in state.stuck.items() for _ in its)
+        _fill(self._stuck, WaitReason, stuck)
 
     async def _fill_outbox(self) -> None:
         """By kind of destination: there may be as many destinations as issues."""

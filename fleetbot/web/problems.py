@@ -31,6 +31,7 @@ class Code(StrEnum):
     SUPERSEDED = "superseded"
     LOG_GAP = "log_gap"
     TOO_LARGE = "too_large"
+    UNKNOWN_ENCODING = "unknown_encoding"
     INVALID = "invalid"
     INTERNAL = "internal"
     FORGE_REFUSED = "forge_refused"
@@ -52,6 +53,7 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.SUPERSEDED: HTTPStatus.CONFLICT,
     Code.LOG_GAP: HTTPStatus.CONFLICT,
     Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Code.UNKNOWN_ENCODING: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Code.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
     Code.FORGE_REFUSED: HTTPStatus.BAD_GATEWAY,
@@ -73,6 +75,7 @@ TITLE: Mapping[Code, str] = {
     Code.SUPERSEDED: "The run is no longer current",
     Code.LOG_GAP: "Log lines are missing",
     Code.TOO_LARGE: "The request is too large",
+    Code.UNKNOWN_ENCODING: "The body is packed in a way that is not known",
     Code.INVALID: "A value is wrong",
     Code.INTERNAL: "fleetbot failed",
     Code.FORGE_REFUSED: "Forgejo refused",

@@ -64,6 +64,7 @@ from fleetbot.wire.people import (
     UnwellView,
     UsageAnswer,
     UsageRow,
+    WaitingView,
 )
 from fleetbot.wire.usage import UsageReport, UsageView
 
@@ -123,5 +124,6 @@ __all__ = [
     "UsageReport",
     "UsageRow",
     "UsageView",
+    "WaitingView",
     "priority_name",
 ]

@@ -113,6 +113,7 @@ class Assignment(Answer, frozen=True):
     that count, and may be the same for several.
     `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
     `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
+    `repo_id`: what Forgejo knows the repository by, whatever it is called; 0 where that is unknown.
     """
 
     run: str
@@ -133,6 +134,7 @@ class Assignment(Answer, frozen=True):
     budget_usd: float | None = None
     forbidden_paths: tuple[str, ...] = ()
     number: int = 1
+    repo_id: int = 0
 
 
 class RunAnswer(Answer, frozen=True):

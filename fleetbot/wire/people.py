@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from fleetbot.domain.model import Behavior, TaskState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
 from fleetbot.wire.usage import UsageView
 
@@ -91,8 +92,27 @@ class NewTaskRequest(Message, frozen=True):
     body: LongText = ""
 
 
+class WaitingView(Answer, frozen=True):
+    """Why a task does not move: `text` in a sentence, `remedy` what would move it.
+
+    `since` and `until` in epoch ms; `until`: when it ends by itself at the latest, if it does.
+    `details`: words of programs or of Forgejo, e.g. what of a receipt could not be read.
+    """
+
+    reason: WaitReason
+    text: str
+    since: int
+    until: int | None = None
+    remedy: str = ""
+    details: tuple[str, ...] = ()
+
+
 class TaskView(Answer, frozen=True):
-    """`last_run`: the one before `run`, or the latest while the task waits for its next."""
+    """`last_run`: the one before `run`, or the latest while the task waits for its next.
+
+    `waiting`: null where the task moves, or is over. `flags`: `looping`, `stalled` and `slow` of a
+    run that does not seem to get on, `nobody` of a task for an agent that nobody has.
+    """
 
     id: str
     repo: str
@@ -115,6 +135,8 @@ class TaskView(Answer, frozen=True):
     wanted_agent: str | None = None
     receipt: str | None = None
     spent: UsageView = UsageView()
+    waiting: WaitingView | None = None
+    flags: tuple[str, ...] = ()
 
 
 class TaskList(Answer, frozen=True):

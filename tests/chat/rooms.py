@@ -23,6 +23,11 @@ async def client_of(user: MatrixUser) -> AsyncIterator[Client]:
         await client.api.session.close()
 
 
+async def same(room: str) -> str:
+    """Where a room is that was never upgraded."""
+    return room
+
+
 async def said(person: MatrixUser, room: str, by: MatrixUser) -> list[RoomEvent]:
     """All messages of `by`, as `person` sees them."""
     events = await person.messages(room, limit=500)
@@ -44,16 +49,19 @@ def error(status: int, code: str, **fields: Any) -> Answer:
     return Answer(status, {"errcode": code, "error": "No.", **fields})
 
 
+IS_ENCRYPTED = "/state/m.room.encryption"
+
+
 class MoodyHomeserver:
     """Answers every request with the next of `answers`, and keeps what was asked.
 
-    A path that ends as one of `refuses` gets that answer instead.
+    A path that ends as one of `refuses` gets that answer instead. Its rooms are not encrypted.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.answers: list[Answer] = []
-        self.refuses: dict[str, Answer] = {}
+        self.refuses: dict[str, Answer] = {IS_ENCRYPTED: error(404, "M_NOT_FOUND")}
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
 
     def user(self) -> MatrixUser:

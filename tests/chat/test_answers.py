@@ -123,7 +123,9 @@ def test_one_task_is_told_with_its_history() -> None:
         "⚙️ team/app#1 Mend the door",
         "running · bug, high priority · opened by ada",
         "🔗 PR #7, being checked",
-        "Its receipt was filed just now and is being checked.",
+        "Its receipt is being checked against Forgejo.",
+        "Just now. It ends by itself in 24 h, on 15 Nov at 22:15 UTC.",
+        "Nothing: Forgejo decides.",
         "• attempt 1, claude-1: the model's provider is limiting requests, after 60 s, 60 s ago",
         "• attempt 1, claude-1: at work, since 0 s",
     ]

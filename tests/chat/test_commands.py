@@ -139,12 +139,15 @@ async def test_what_is_done_already_is_said_and_not_done_again(talk: Talk) -> No
     assert said == "✖️ ann/app#1 Add a <greeting>\nis cancelled already; nothing to cancel."
 
 
-async def test_the_same_message_is_obeyed_once(talk: Talk) -> None:
+async def test_the_same_message_is_obeyed_once_and_told_how_it_is_now(talk: Talk) -> None:
     await talk.says("/cancel #1", event="$once")
     await talk.says("/retry #1")
 
     async with nothing_changed(talk.stage):
-        assert await talk.says("/cancel #1", event="$once") is None
+        said = await talk.says("/cancel #1", event="$once")
+    assert said == (
+        "⏳ ann/app#1 Add a <greeting>\nwaiting\nNothing: claude-1 can take it at the next claim."
+    )
     assert await talk.state() is TaskState.CREATED
 
 

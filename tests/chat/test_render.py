@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.wording import ago, duration, span, until
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import AgentNotice, Notice, NoticeKind, TaskNotice
+from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice, Telling
 from fleetbot.domain.model import AgentName, Budget, Policy, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
@@ -27,7 +27,7 @@ def running() -> World:
 
 
 def heard(world: World, command: cmd.Command) -> list[Post]:
-    told = [x for x in world.told(command) if isinstance(x, Notice)]
+    told = [x for x in world.told(command) if isinstance(x, Telling)]
     return [notice(effect, world.now) for effect in told]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
+from fleetbot.chat.followed import MOST_FOLLOWED, Followed
 from fleetbot.chat.link import Link
 from fleetbot.chat.pages import MOST_PAGES
 from fleetbot.chat.threads import LAST_LINES_MS, PACE_MS, ThreadLog
@@ -39,8 +41,11 @@ class Scene:
 
     def start(self) -> None:
         """A process of ours begins: nothing is in memory."""
-        self.threads = ThreadLog(self.stage.fleet, self.link, lambda repo: self.rooms, self._woken)
+        self.threads = ThreadLog(self.stage.fleet, self.link, self._hearing, self._woken)
         self.stage.fleet.listen(self.threads.hear)
+
+    async def _hearing(self, repo: str) -> list[str]:
+        return self.rooms
 
     def _woken(self) -> None:
         self.wakes += 1
@@ -55,7 +60,7 @@ class Scene:
         offset = await store.log_length(run.id)
         lines = tuple(LogLine(at=0, kind="assistant", text=text) for text in texts)
         await store.append_log(LogChunk(run=run.id, offset=offset, lines=lines))
-        self.threads.note(run.id)
+        await self.threads.expect(run.id)
 
     async def fail(self, run: Run) -> None:
         """The run ends, and the moment that its last lines are waited for passes."""
@@ -262,6 +267,81 @@ async def test_a_restart_neither_repeats_nor_loses_a_line(scene: RealScene) -> N
     assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nbefore\nafter"]
 
 
+async def test_a_run_that_was_over_before_anything_was_written_is_written_after_a_restart(
+    scene: RealScene,
+) -> None:
+    await scene.threads.tick()
+    run = await scene.run()
+    await scene.stage.store.append_log(
+        LogChunk(run=run.id, offset=0, lines=(LogLine(at=0, kind="assistant", text="so short"),))
+    )
+    await scene.fail(run)
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert text.startswith("▶ ann/app#1 Add a greeting\nso short\n■ ")
+
+
+async def test_runs_that_begin_while_the_homeserver_is_away_are_written_after_a_restart(
+    scene: RealScene,
+) -> None:
+    first = await scene.run()
+    async with client_of(MatrixUser("http://127.0.0.1:1", "@b:x", "t", "D")) as away:
+        link, scene.link = scene.link, Link(away)
+        scene.start()
+        await scene.threads.tick()
+        await scene.fail(first)
+        await scene.stage.fleet.commit(cmd.RetryTask(first.task), TEST)
+        second = await scene.stage.given_running()
+        await scene.threads.tick()
+        await scene.fail(second)
+    scene.link = link
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    assert [text.splitlines()[0] for text in await scene.thread()] == [
+        "▶ ann/app#1 Add a greeting"
+    ] * 2
+
+
+async def test_lines_that_come_late_are_written_whatever_restarts_come(scene: RealScene) -> None:
+    """The runner forgets its lines once it has their receipt."""
+    run = await scene.run()
+    await scene.fail(run)
+    await scene.threads.tick()
+    await scene.log(run, "one more thing")
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert "one more thing" in text
+
+
+async def test_of_too_many_runs_that_wait_the_newest_are_written(
+    stage: Stage, moody: MoodyHomeserver, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed = Followed(stage.fleet)
+    await followed.restore()
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    runs = [replace(run, id=RunId(f"old-{n}")) for n in range(MOST_FOLLOWED + 1)]
+
+    for one in runs:
+        await followed.add(one)
+
+    assert runs[0] not in followed
+    assert all(one in followed for one in runs[1:])
+    assert "the log of old-0 is not written" in caplog.text
+
+
 async def test_an_end_that_was_not_written_before_a_restart_is_written_after_it(
     scene: RealScene,
 ) -> None:
@@ -389,17 +469,28 @@ async def test_a_limit_is_waited_for_and_slows_us_down(
     assert len(moody.requests) == asked + 1
 
 
-async def test_a_room_that_refuses_does_not_hold_up_the_others(
-    scene: RealScene, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_room_that_does_not_let_us_in_waits_by_itself(scene: RealScene) -> None:
+    """It gets all of it once it does, however long the run has been over."""
     run = await scene.run()
-    scene.rooms = [await scene.ann.create_room("Without the bot"), scene.room]
+    elsewhere = await scene.ann.create_room("Without the bot")
+    scene.rooms = [elsewhere, scene.room]
     await scene.log(run, "hello")
+    await scene.fail(run)
 
+    assert await scene.threads.tick() is not None
+    (told,) = await scene.thread()
+    assert told.startswith("▶ ann/app#1 Add a greeting\nhello\n■ ")
+    scene.stage.restart()
+    scene.start()
     await scene.threads.tick()
 
-    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nhello"]
-    assert "cannot be written" in caplog.text
+    await scene.ann.invite(elsewhere, scene.bot.user_id)
+    await scene.bot.join(elsewhere)
+    scene.threads.resume()
+    assert await scene.threads.tick() is None
+    assert [told] == await scene.thread()
+    scene.room = elsewhere
+    assert [told] == await scene.thread()
 
 
 async def test_a_run_that_never_began_is_not_told(scene: RealScene) -> None:
@@ -411,7 +502,7 @@ async def test_a_run_that_never_began_is_not_told(scene: RealScene) -> None:
     before = await scene.events()
     await scene.stage.fleet.commit(cmd.Dispatch(CLAUDE, run := RunId("r-x")), TEST)
 
-    scene.threads.note(run)
+    await scene.threads.expect(run)
     await scene.threads.tick()
 
     assert await scene.events() == before

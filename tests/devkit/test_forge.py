@@ -16,8 +16,8 @@ import pytest
 
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge.server import ROUTES
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.devkit.process import free_port
-from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeUnavailable
 from fleetbot.forge.models import Issue
 from fleetbot.forge.payloads import IssueEvent, parse_delivery, verify_signature
@@ -35,8 +35,8 @@ async def forge(tmp_path: Path) -> AsyncIterator[DevForge]:
 
 
 @pytest.fixture
-async def ann(forge: DevForge) -> AsyncIterator[ForgeClient]:
-    async with ForgeClient(forge.url, forge.add_token("ann")) as client:
+async def ann(forge: DevForge) -> AsyncIterator[ForgeUser]:
+    async with ForgeUser(forge.url, forge.add_token("ann")) as client:
         yield client
 
 
@@ -63,7 +63,7 @@ async def test_times_are_whole_seconds_of_the_clock_it_is_given(tmp_path: Path) 
     async with DevForge.start(tmp_path, now=lambda: noon) as forge:
         token = forge.add_user("ann")
         await forge.create_repo("ann", "app")
-        async with ForgeClient(forge.url, token) as client:
+        async with ForgeUser(forge.url, token) as client:
             issue = await client.create_issue(REPO, "Noon")
     assert issue.created_at == noon.replace(microsecond=0)
 
@@ -72,7 +72,7 @@ async def test_times_are_whole_seconds_of_the_clock_it_is_given(tmp_path: Path) 
 
 
 async def test_deliveries_are_signed_and_kept(
-    forge: DevForge, ann: ForgeClient, receiver: Receiver
+    forge: DevForge, ann: ForgeUser, receiver: Receiver
 ) -> None:
     await ann.create_hook(REPO, receiver.url, receiver.secret, ["issues"])
     await ann.create_issue(REPO, "<Broken>")
@@ -85,7 +85,7 @@ async def test_deliveries_are_signed_and_kept(
 
 
 async def test_a_lost_delivery_is_never_sent(
-    forge: DevForge, ann: ForgeClient, receiver: Receiver
+    forge: DevForge, ann: ForgeUser, receiver: Receiver
 ) -> None:
     await ann.create_hook(REPO, receiver.url, receiver.secret, ["issues"])
     forge.lose_webhooks(1)
@@ -96,7 +96,7 @@ async def test_a_lost_delivery_is_never_sent(
     assert [_title(one.payload) for one in receiver.deliveries] == ["Somebody hears"]
 
 
-async def test_a_delivery_is_tried_once(forge: DevForge, ann: ForgeClient) -> None:
+async def test_a_delivery_is_tried_once(forge: DevForge, ann: ForgeUser) -> None:
     await ann.create_hook(REPO, f"http://127.0.0.1:{free_port()}/", "secret", ["issues"])
     await ann.create_issue(REPO, "Nobody is there")
     await forge.delivered()
@@ -106,7 +106,7 @@ async def test_a_delivery_is_tried_once(forge: DevForge, ann: ForgeClient) -> No
 
 
 async def test_a_redelivery_has_the_same_payload_and_a_new_id(
-    forge: DevForge, ann: ForgeClient, receiver: Receiver
+    forge: DevForge, ann: ForgeUser, receiver: Receiver
 ) -> None:
     await ann.create_hook(REPO, receiver.url, receiver.secret, ["issues"])
     await ann.create_issue(REPO, "Twice")
@@ -118,7 +118,7 @@ async def test_a_redelivery_has_the_same_payload_and_a_new_id(
     assert first.id != second.id
 
 
-async def test_an_unsigned_hook_sends_an_empty_signature(forge: DevForge, ann: ForgeClient) -> None:
+async def test_an_unsigned_hook_sends_an_empty_signature(forge: DevForge, ann: ForgeUser) -> None:
     await ann.create_hook(REPO, f"http://127.0.0.1:{free_port()}/", "", ["issues"])
     await ann.create_issue(REPO, "Unsigned")
     await forge.delivered()
@@ -126,7 +126,7 @@ async def test_an_unsigned_hook_sends_an_empty_signature(forge: DevForge, ann: F
 
 
 async def test_a_hook_hears_what_it_asked_for_only(
-    forge: DevForge, ann: ForgeClient, receiver: Receiver
+    forge: DevForge, ann: ForgeUser, receiver: Receiver
 ) -> None:
     await ann.create_hook(REPO, receiver.url, receiver.secret, ["issues_only", "nonsense"])
     issue = await ann.create_issue(REPO, "Heard")
@@ -139,7 +139,7 @@ async def test_a_hook_hears_what_it_asked_for_only(
 
 
 async def test_an_applied_failure_is_done_and_its_answer_lost(
-    forge: DevForge, ann: ForgeClient
+    forge: DevForge, ann: ForgeUser
 ) -> None:
     forge.fail_next("POST", "/issues$", 502, applied=True)
     with pytest.raises(ForgeUnavailable):
@@ -150,7 +150,7 @@ async def test_an_applied_failure_is_done_and_its_answer_lost(
 async def test_files_and_commits_of_a_pull_request_come_after_its_head(tmp_path: Path) -> None:
     async with DevForge.start(tmp_path / "forge", ref_lag=0.001) as forge:
         await forge.create_repo(_user(forge, "ann"), "app", {"README.md": "# app\n"})
-        async with ForgeClient(forge.url, forge.add_token("ann")) as ann:
+        async with ForgeUser(forge.url, forge.add_token("ann")) as ann:
             one = await forge.commit(REPO, "work", {"one.txt": "1"}, "One", by="ann")
             await ann.create_pull(REPO, head="work", base="main", title="Work")
             forge.hold_pull_refs()
@@ -165,7 +165,7 @@ async def test_files_and_commits_of_a_pull_request_come_after_its_head(tmp_path:
 
 
 async def test_a_hook_hears_of_a_push_once_the_pull_request_shows_it(
-    forge: DevForge, ann: ForgeClient, receiver: Receiver
+    forge: DevForge, ann: ForgeUser, receiver: Receiver
 ) -> None:
     await forge.commit(REPO, "work", {"one.txt": "1"}, "One", by="ann")
     await ann.create_pull(REPO, head="work", base="main", title="Work")
@@ -178,7 +178,7 @@ async def test_a_hook_hears_of_a_push_once_the_pull_request_shows_it(
     assert [one.event_type for one in receiver.deliveries] == ["pull_request_sync"]
 
 
-async def test_requests_are_kept_without_credentials(forge: DevForge, ann: ForgeClient) -> None:
+async def test_requests_are_kept_without_credentials(forge: DevForge, ann: ForgeUser) -> None:
     await ann.create_issue(REPO, "Seen")
     seen = forge.requests[-1]
     assert (seen.method, seen.path, seen.login) == ("POST", "/api/v1/repos/ann/app/issues", "ann")
@@ -189,7 +189,7 @@ async def test_requests_are_kept_without_credentials(forge: DevForge, ann: Forge
 
 
 async def test_what_cannot_be_assigned_is_an_error_of_the_server(
-    forge: DevForge, ann: ForgeClient
+    forge: DevForge, ann: ForgeUser
 ) -> None:
     issue = await ann.create_issue(REPO, "For nobody")
     with pytest.raises(ForgeUnavailable) as failed:
@@ -199,7 +199,7 @@ async def test_what_cannot_be_assigned_is_an_error_of_the_server(
 
 
 async def test_labels_of_an_organisation_are_usable_in_its_repositories(
-    forge: DevForge, ann: ForgeClient
+    forge: DevForge, ann: ForgeUser
 ) -> None:
     forge.add_org("crew")
     await forge.create_repo("crew", "app")
@@ -218,7 +218,7 @@ async def test_a_list_without_a_page_ignores_the_limit(forge: DevForge) -> None:
 
 
 async def test_an_issue_with_open_blockers_cannot_be_closed(
-    forge: DevForge, ann: ForgeClient
+    forge: DevForge, ann: ForgeUser
 ) -> None:
     first, second = await ann.create_issue(REPO, "first"), await ann.create_issue(REPO, "second")
     blocker = {"index": first.number, "owner": "ann", "repo": "app"}
@@ -250,7 +250,7 @@ async def test_bad_bodies_are_refused(forge: DevForge, body: str, status: int) -
         assert "message" in await response.json()
 
 
-async def test_a_conflicting_branch_cannot_be_merged(forge: DevForge, ann: ForgeClient) -> None:
+async def test_a_conflicting_branch_cannot_be_merged(forge: DevForge, ann: ForgeUser) -> None:
     await forge.commit(REPO, "theirs", {"README.md": "theirs\n"}, "Theirs", by="ann")
     await forge.commit(REPO, "main", {"README.md": "ours\n"}, "Ours", by="ann")
     pull = await ann.create_pull(REPO, head="theirs", base="main", title="Clash")
@@ -262,7 +262,7 @@ async def test_a_conflicting_branch_cannot_be_merged(forge: DevForge, ann: Forge
 
 @pytest.mark.parametrize("style", ["merge", "squash", "rebase"])
 async def test_branches_that_went_apart_are_merged(
-    forge: DevForge, ann: ForgeClient, style: str
+    forge: DevForge, ann: ForgeUser, style: str
 ) -> None:
     await forge.commit(REPO, "work", {"work.txt": "work\n"}, "Work", by="ann")
     await forge.commit(REPO, "main", {"main.txt": "main\n"}, "Main", by="ann")
@@ -295,7 +295,7 @@ async def test_a_private_repository_is_cloned_by_its_people_only(
 # -- pages
 
 
-async def test_pages_show_text_and_never_run_it(forge: DevForge, ann: ForgeClient) -> None:
+async def test_pages_show_text_and_never_run_it(forge: DevForge, ann: ForgeUser) -> None:
     evil = "so <script>alert(1)</script> [x](javascript:alert(1)) **bold**"
     issue = await ann.create_issue(REPO, "<script>alert(2)</script>", evil)
     await ann.comment_once(REPO, issue.number, "receipt:1", "done <img src=x onerror=alert(3)>")
@@ -305,7 +305,7 @@ async def test_pages_show_text_and_never_run_it(forge: DevForge, ann: ForgeClien
         assert trap not in html
 
 
-async def test_links_lead_to_pages(forge: DevForge, ann: ForgeClient) -> None:
+async def test_links_lead_to_pages(forge: DevForge, ann: ForgeUser) -> None:
     await forge.commit(REPO, "work", {"work.txt": "some work\n"}, "Do the work", by="ann")
     pull = await ann.create_pull(REPO, head="work", base="main", title="Join")
     await ann.create_status(REPO, pull.head.sha, state="success", context="fleetbot/receipt")
@@ -343,7 +343,7 @@ async def test_it_runs_as_a_process_until_it_is_told_to_stop(tmp_path: Path) -> 
     process = await _forge_process("--root", str(tmp_path), "--seed", str(tmp_path / "seed.json"))
     assert process.stdout is not None
     started = json.loads(await process.stdout.readline())
-    async with ForgeClient(started["url"], started["tokens"]["bot"]) as client:
+    async with ForgeUser(started["url"], started["tokens"]["bot"]) as client:
         assert [one.name for one in await client.repo_labels(REPO)] == ["fleet"]
         assert (await client.collaborator_permission(REPO, "bot")).permission == "write"
     process.send_signal(signal.SIGTERM)

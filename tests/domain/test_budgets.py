@@ -161,7 +161,7 @@ def test_running_runs_wait_for_the_next_day_and_no_attempt_is_counted() -> None:
     world = spent_day()
     assert names(world.when(EXPIRE)) == ["fleet.paused", "task.failed", "task.requeued"]
     task = world.task()
-    assert (task.state, task.attempt, task.not_before) == (TaskState.CREATED, 0, MIDNIGHT)
+    assert (task.state, task.attempt, task.not_before) == (TaskState.CREATED, 0, 0)
     assert task.reason is ReasonCode.DAY_BUDGET_EXCEEDED
     assert world.run().usage == dollars(5)
 
@@ -171,7 +171,7 @@ def test_so_does_a_run_that_was_not_acknowledged_yet() -> None:
     world = assigned(world).given(start(R2, A2)).uses(R2, dollars(5))
     world.heard(A1, A2).given(EXPIRE)
     task = world.task(T1)
-    assert (task.state, task.attempt, task.not_before) == (TaskState.CREATED, 0, MIDNIGHT)
+    assert (task.state, task.attempt, task.not_before) == (TaskState.CREATED, 0, 0)
 
 
 def test_the_room_hears_of_the_day_once_and_of_each_task() -> None:
@@ -197,6 +197,7 @@ def test_a_greater_budget_ends_the_pause() -> None:
     world.policy = Policy(day_budget=Budget(usd=10))
     assert names(world.when(EXPIRE)) == ["fleet.resumed"]
     assert names(world.when(dispatch(run=R2))) == ["task.assigned"]
+    assert world.run(R2).task == T1, "what it had stopped goes on as well, and first"
 
 
 def test_a_day_is_the_sum_of_what_ended_in_it_and_what_is_on() -> None:

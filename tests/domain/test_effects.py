@@ -180,6 +180,16 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
         ["issue_state"],
     ),
+    "stuck": (
+        lambda: World().given(a_task()).later(HOUR),
+        cmd.NoteWaits(),
+        ["stuck", "issue_state"],
+    ),
+    "unstuck": (
+        lambda: World().given(a_task()).later(HOUR).given(cmd.NoteWaits()),
+        CANCEL,
+        ["unstuck", "cancelled", "issue_state"],
+    ),
     "retried": (failed, cmd.RetryTask(task=T1), ["issue_state"]),
     "registered": (World, an_agent(), []),
     "offline": (lambda: created().later(HOUR), EXPIRE, ["agent_offline"]),

@@ -13,6 +13,7 @@ from fleetbot.domain.lookup import Draft
 from fleetbot.domain.model import AskKind, Behavior, Taken, TaskState, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import agent_stream, task_stream
+from fleetbot.domain.waits import WaitReason
 from tests.domain.builders import (
     A1,
     C1,
@@ -42,6 +43,8 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.TaskStarted(run=R1),
     ev.TaskRequeued(reason=WHY),
     ev.TaskClosing(reason=WHY),
+    ev.TaskStuck(reason=WaitReason.NEXT, subject=A1, since=0),
+    ev.TaskUnstuck(reason=WaitReason.NEXT, subject=A1, since=0),
     ev.ReceiptFiled(run=R1, receipt=a_receipt(C2)),
     ev.ReceiptVerified(run=R1, receipt=C1),
     ev.ReceiptRefuted(run=R1, receipt=C1, reasons=("no",)),

@@ -383,6 +383,10 @@ class AnyOrder(RuleBasedStateMachine):
     def time_takes_effect(self) -> None:
         self.ask(cmd.Expire())
 
+    @rule()
+    def long_waits_are_told(self) -> None:
+        self.ask(cmd.NoteWaits())
+
     @rule(whole=st.booleans())
     def the_orchestrator_restarts(self, whole: bool) -> None:
         """With open tasks and agents; with what is past of the tasks, or only what is live."""
@@ -454,6 +458,14 @@ class AnyOrder(RuleBasedStateMachine):
             task = state.tasks[task_id]
             assert task.run == run.id
             assert HOLDING[task.state] is run.state
+
+    @invariant()
+    def only_what_waits_is_stuck(self) -> None:
+        state = self.world.state
+        told = {task.id: task.stuck.cause for task in state.tasks.values() if task.stuck}
+        assert {t: cause for cause, tasks in state.stuck.items() for t in tasks} == told
+        moved = {TaskState.CREATED, TaskState.RUNNING}
+        assert all(state.tasks[task].state in moved for task in told)
 
     @invariant()
     def only_what_is_at_work_is_closing(self) -> None:

@@ -47,13 +47,14 @@ PULL = PullFacts(
     head_sha=HEAD,
     head_repo="team/app",
 )
-COMMIT = CommitFact(sha=HEAD, tree="t1", message="Mend the door")
+COMMIT = CommitFact(sha=HEAD, message="Mend the door")
 FACTS = Facts(
     pull=PULL,
     files=("door.py", "tests/test_door.py"),
     commits=(COMMIT,),
     reviews=(ReviewFact(reviewer="ada", state="APPROVED"),),
     author_may_write=True,
+    tree="t1",
     ci=CiFacts(statuses=(StatusFact(context="test", state="success"),)),
 )
 EXPECTED = Expectation(
@@ -259,7 +260,7 @@ def _changed(facts: Facts) -> set[str]:
 
 # What a rule looks at besides the fact that breaks it.
 BESIDES = {
-    "an empty or amended commit": {"commits"},
+    "an empty or amended commit": {"tree"},
     "words that switch CI off": {"ci"},
     "words that switch CI off in the title": {"ci"},
     "a review of exactly this commit": {"pull"},

@@ -88,6 +88,7 @@ COMMANDS: dict[str, cmd.Command] = {
     "deregister": cmd.DeregisterAgent(agent=A1),
     "drain": cmd.DrainAgent(agent=A1),
     "resume": cmd.ResumeAgent(agent=A1),
+    "note waits": cmd.NoteWaits(),
     "expire": cmd.Expire(),
     "expire, an hour later": cmd.Expire(),
 }
@@ -195,6 +196,7 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "deregister": row((GONE,), assigned=(GONE, *LOST), running=(GONE, *LOST)),
     "drain": row(("agent.drained",)),
     "resume": row(NOTHING),
+    "note waits": row(NOTHING),
     "expire": row(NOTHING),
     "expire, an hour later": row(NOTHING, assigned=MISSED, running=LOST),
 }

@@ -29,7 +29,9 @@ _NULLABLE = frozenset(
         "author",
         "closed_at",
         "committer",
+        "content",
         "due_date",
+        "encoding",
         "external_tracker",
         "external_wiki",
         "files",
@@ -42,6 +44,7 @@ _NULLABLE = frozenset(
         "metadata",
         "milestone",
         "modified",
+        "organization",
         "mirror_updated",
         "parent",
         "permissions",
@@ -57,6 +60,8 @@ _NULLABLE = frozenset(
         "stats",
         "status_check_contexts",
         "statuses",
+        "submodule_git_url",
+        "target",
         "team",
         "topics",
         "user",
@@ -152,7 +157,9 @@ class ApiDescription:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\{[^}]*\\}", "([^/]+)", re.escape(path)))
+    """A path of a file may have slashes; those in other parameters are quoted."""
+    whole = re.escape(path).replace(r"\{filepath\}", "(.+)")
+    return re.compile(re.sub(r"\\{[^}]*\\}", "([^/]+)", whole))
 
 
 def _with_nulls(name: str, definition: Json, *, strict: bool) -> Json:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from fleetbot.forge.client import ForgeClient
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.payloads import Delivery, parse_delivery, verify_signature
 from tests.forge.recorder import Recorder
@@ -28,7 +28,7 @@ from tests.forge.recorder import Recorder
 class Person:
     login: str
     token: str
-    forge: ForgeClient
+    forge: ForgeUser
 
 
 @dataclass
@@ -57,12 +57,12 @@ class Site:
         token = await self._new_token(login, password, scopes)
         return Person(login, token, await self.client(token))
 
-    async def client(self, token: str) -> ForgeClient:
+    async def client(self, token: str) -> ForgeUser:
         """A client whose calls are recorded."""
         session = await self._open.enter_async_context(
             aiohttp.ClientSession(trace_configs=[self.recorder.trace])
         )
-        return ForgeClient(self.url, token, session=session)
+        return ForgeUser(self.url, token, session=session)
 
     async def repository(self, owner: Person, *, private: bool = False) -> str:
         """A repository with a README on ``main``; its full name."""

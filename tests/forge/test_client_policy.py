@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from fleetbot.devkit.forge import DevForge
-from fleetbot.forge.client import ForgeClient
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeForbidden,
@@ -28,7 +28,7 @@ REPO = "ann/app"
 class Setting:
     forge: DevForge
     token: str
-    client: ForgeClient
+    client: ForgeUser
     slept: list[float] = field(default_factory=list)
 
     def asked(self, method: str, path: str) -> int:
@@ -46,7 +46,7 @@ async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
-        async with ForgeClient(forge.url, token, sleep=sleep, jitter=lambda: 0.5) as client:
+        async with ForgeUser(forge.url, token, sleep=sleep, jitter=lambda: 0.5) as client:
             await client.create_issue(REPO, "Broken")
             yield Setting(forge, token, client, slept)
 
@@ -121,7 +121,7 @@ async def test_without_a_connection_anything_is_tried_again(unused_tcp_port: int
         slept.append(seconds)
 
     url = f"http://127.0.0.1:{unused_tcp_port}"
-    async with ForgeClient(url, "token", sleep=sleep) as client:
+    async with ForgeUser(url, "token", sleep=sleep) as client:
         with pytest.raises(ForgeUnavailable, match="cannot connect"):
             await client.create_comment(REPO, 1, "once")
     assert len(slept) == 2
@@ -162,7 +162,7 @@ async def test_a_silent_server_is_unavailable(start_server: Start) -> None:
         return web.Response()
 
     url = await start_server(answer)
-    async with ForgeClient(url, "token", timeout=0.05, attempts=1) as client:
+    async with ForgeUser(url, "token", timeout=0.05, delays=()) as client:
         with pytest.raises(ForgeUnavailable, match="in time"):
             await client.issue(REPO, 1)
     released.set()
@@ -173,7 +173,7 @@ async def test_an_answer_that_is_not_forgejos_is_no_answer(start_server: Start, 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(text=body)
 
-    async with ForgeClient(await start_server(answer), "token") as client:
+    async with ForgeUser(await start_server(answer), "token") as client:
         with pytest.raises(UnexpectedAnswer):
             await client.issue(REPO, 1)
 
@@ -183,7 +183,7 @@ async def test_an_element_that_forgejo_could_not_load_is_passed_over(start_serve
         found = [None, {"number": 7}] if request.query["page"] == "1" else []
         return web.json_response(found, headers={"X-Total-Count": "2"})
 
-    async with ForgeClient(await start_server(list_pulls), "token") as client:
+    async with ForgeUser(await start_server(list_pulls), "token") as client:
         assert [pull.number for pull in await client.pulls(REPO)] == [7]
 
 
@@ -193,7 +193,7 @@ async def test_the_token_is_not_taken_to_another_server(
     async def answer(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(f"{setting.forge.url}{request.path}")
 
-    async with ForgeClient(await start_server(answer), setting.token) as client:
+    async with ForgeUser(await start_server(answer), setting.token) as client:
         with pytest.raises(UnexpectedAnswer, match="is not the forge"):
             await client.issue(REPO, 1)
     assert setting.asked("GET", "/issues/1") == 0
@@ -203,7 +203,7 @@ async def test_a_redirect_in_a_circle_ends(start_server: Start) -> None:
     async def answer(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(request.path)
 
-    async with ForgeClient(await start_server(answer), "token") as client:
+    async with ForgeUser(await start_server(answer), "token") as client:
         with pytest.raises(UnexpectedAnswer, match="too many redirects"):
             await client.issue(REPO, 1)
 
@@ -223,7 +223,7 @@ async def test_no_more_than_four_calls_run_at_a_time(start_server: Start) -> Non
         running -= 1
         return web.json_response({"number": 1})
 
-    async with ForgeClient(await start_server(answer), "token") as client:
+    async with ForgeUser(await start_server(answer), "token") as client:
         await asyncio.gather(*(client.issue(REPO, 1) for _ in range(12)))
     assert most == 4
 

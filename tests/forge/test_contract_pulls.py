@@ -54,7 +54,7 @@ async def test_a_closed_pull_request_is_not_taken_for_the_open_one(
     site: Site, repo: str, bot: Person
 ) -> None:
     old = await opened(site, repo, bot)
-    await bot.forge.edit_pull(repo, old.number, state="closed")
+    await bot.forge.close_pull(repo, old.number)
     assert await bot.forge.find_pull(repo, "main", BRANCH) is None
     new = await bot.forge.create_pull(repo, head=BRANCH, base="main", title="Once more")
     found = await bot.forge.find_pull(repo, "main", BRANCH)
@@ -131,7 +131,7 @@ async def test_a_push_moves_the_head_of_a_pull_request(site: Site, repo: str, bo
 
 async def test_the_head_outlives_its_branch(site: Site, repo: str, bot: Person) -> None:
     pull = await opened(site, repo, bot)
-    await bot.forge.edit_pull(repo, pull.number, state="closed")
+    await bot.forge.close_pull(repo, pull.number)
     await site.delete_branch(repo, bot, BRANCH)
     gone = await bot.forge.pull(repo, pull.number)
     assert gone.head.ref == f"refs/pull/{pull.number}/head"

@@ -12,9 +12,9 @@ from aiohttp.test_utils import TestServer
 from msgspec.structs import replace
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.forge.models import Team
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge, Trust
-from fleetbot.runner.forge.shapes import Team
 from tests.runner.scene import REPO, Scene
 
 BRANCH = "fleet/1-say-hello"
@@ -147,7 +147,7 @@ async def test_where_teams_are_not_told_nobody_is_trusted_on_a_guess(
         (Team(permission="write", units=("repo.wiki",)), False),
         (Team(permission="read", units_map={"repo.code": "read", "repo.wiki": "write"}), False),
         (Team(permission="none", units_map={"repo.code": "write"}), True),
-        (Team(permission="write", units=None, units_map=None), False),
+        (Team(permission="write"), False),
     ],
 )
 def test_a_team_writes_if_it_may_write_code(team: Team, writes: bool) -> None:
@@ -173,12 +173,11 @@ async def test_a_quick_look_tells_where_branches_are_and_what_is_kept(
     }
 
 
-async def test_a_quick_look_that_fails_tells_nothing(
-    scene: Scene, forge: Forge, proxy: str
-) -> None:
-    scene.forge.fail_next("GET", "/branches/main$", 500)
-    assert await forge.refs.look(REPO, ["refs/heads/main"]) is None
+async def test_a_quick_look_that_fails_tells_nothing(scene: Scene, proxy: str) -> None:
     async with aiohttp.ClientSession() as http:
+        quick = Forge(http, scene.forge.url, lambda: scene.fleet, delays=())
+        scene.forge.fail_next("GET", "/branches/main$", 500)
+        assert await quick.refs.look(REPO, ["refs/heads/main"]) is None
         elsewhere = Forge(http, proxy, lambda: scene.fleet)
         assert await elsewhere.refs.look(REPO, ["refs/heads/main"]) is None
 
@@ -311,16 +310,26 @@ async def test_a_token_is_read_anew_for_every_call_and_never_told(scene: Scene) 
     assert "0123456789abcdef" not in refused.value.detail + untold.value.detail
 
 
-async def test_a_repository_that_has_moved_is_told_with_its_new_name(
+async def test_a_repository_that_was_renamed_is_found_by_either_name_and_by_its_id(
     scene: Scene, forge: Forge
 ) -> None:
     number = await scene.issue()
+    known = await forge.repository(REPO)
     await scene.call("PATCH", f"/repos/{REPO}", {"name": "gadgets"})
 
-    with pytest.raises(RunFailed, match="it is ada/gadgets now") as refused:
-        await forge.issue(REPO, number)
+    assert (await forge.issue(REPO, number)).number == number
+    assert (await forge.repository(REPO)).full_name == "ada/gadgets"
+    assert (await forge.repository(REPO, known.id)).full_name == "ada/gadgets"
 
-    assert refused.value.reason is ReasonCode.FORGE_REFUSED
+
+async def test_what_took_a_renamed_repositorys_name_is_not_taken_for_it(
+    scene: Scene, forge: Forge
+) -> None:
+    known = await forge.repository(REPO)
+    await scene.call("PATCH", f"/repos/{REPO}", {"name": "gadgets"})
+    await scene.forge.create_repo("ada", "widgets", {"README.md": "# Others\n"})
+
+    assert (await forge.repository(REPO, known.id)).full_name == "ada/gadgets"
 
 
 async def test_a_page_that_is_not_the_forges_is_no_answer(

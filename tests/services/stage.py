@@ -13,6 +13,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice
 from fleetbot.domain.events import AgentRegistered, Recorded
@@ -71,7 +72,7 @@ class Stage:
     """The services as the plugin wires them; loops are ticked by the test."""
 
     def __init__(
-        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeClient
+        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeUser
     ) -> None:
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
@@ -217,14 +218,20 @@ class Stage:
         )
 
     async def given_receipt(
-        self, run: Run, pull: PullRequest, *, summary: str = "Greets.", head: str | None = None
+        self,
+        run: Run,
+        pull: PullRequest,
+        *,
+        summary: str = "Greets.",
+        head: str | None = None,
+        path: str = "hello.txt",
     ) -> ReceiptId:
         receipt = Receipt(
             id=ReceiptId(f"c{next(self._ids)}"),
             pull_request=pull.number,
             branch=run.branch,
             head=head or pull.head.sha,
-            files=("hello.txt",),
+            files=(path,),
             summary=summary,
         )
         await self.fleet.commit(cmd.FileReceipt(run.id, run.agent, receipt), TEST)
@@ -257,8 +264,8 @@ async def open_stage(root: Path) -> AsyncIterator[Stage]:
             forge,
             store,
             clock,
-            await enter(ForgeClient(forge.url, bot, attempts=1)),
-            await enter(ForgeClient(forge.url, ann)),
+            await enter(ForgeClient(forge.url, bot, delays=())),
+            await enter(ForgeUser(forge.url, ann)),
         )
         await stage.fleet.start()
         hook = await enter(_hook_receiver(stage))

@@ -356,6 +356,7 @@ async def test_a_merged_receipt_that_is_refuted_is_cancelled_after_all(stage: St
 async def test_a_person_who_closes_the_issue_wins_while_the_receipt_cannot_be_decided(
     stage: Stage,
 ) -> None:
+    await stage.has_ci()
     await stage.change(rules=msgspec.structs.replace(stage.rules, require_ci=True))
     await stage.given_filed()
     await stage.verifier.tick()

@@ -9,12 +9,13 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot.devkit.forge import api
+from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
-from fleetbot.domain.receipts import Expectation, Facts, Rules, Unread, not_shown_yet
-from fleetbot.forge.client import ForgeClient
+from fleetbot.domain.receipts import Earlier, Expectation, Facts, Rules, Unread, not_shown_yet
 from fleetbot.forge.models import ChangedFile, Review, User
 from fleetbot.services.facts import gather, standing_reviews
+from fleetbot.store.records import Change
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
 
@@ -340,9 +341,44 @@ async def test_a_task_that_is_asked_for_again_is_not_done_by_what_was_there(stag
     assert verdict(stage, mended).verdict is Verdict.VERIFIED
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "of before it was kept"])
+async def test_an_empty_or_amended_commit_does_not_do_it_again(stage: Stage, kept: bool) -> None:
+    _, pull, receipt = await stage.given_filed()
+    await stage.verifier.tick()
+    if not kept:
+        old = stage.fleet.state.receipts[receipt]
+        await stage.store.append(Change(receipts=(replace(old, evidence=None),)))
+    await stage.fleet.commit(cmd.RetryTask(verdict(stage, receipt).task), TEST)
+    again = await stage.given_running()
+    same = await stage.forge.commit(REPO, again.branch, {"hello.txt": "hello\n"}, "Amended", by=BOT)
+    assert same != pull.head.sha
+    empty = await stage.given_receipt(again, pull, head=same)
+    await stage.verifier.tick()
+    assert verdict(stage, empty).verdict is Verdict.REFUTED
+    assert f"Commit {same[:12]} changes nothing" in verdict(stage, empty).reasons[0]
+
+
+async def test_a_commit_that_was_verified_and_is_gone_since_can_be_no_comparison(
+    stage: Stage,
+) -> None:
+    _, pull, _ = await stage.given_filed()
+    expected = Expectation(
+        repo=REPO,
+        issue=1,
+        issue_url="",
+        base="main",
+        branch=pull.head.ref,
+        not_before=0,
+        verified=(Earlier(head="1" * 40),),
+    )
+    filed = next(iter(stage.fleet.state.receipts.values()))
+    found = await gather(stage.client, expected, filed.receipt, stage.rules)
+    assert found.verified_trees == ()
+
+
 async def test_a_strangers_review_holds_nothing_up(stage: Stage) -> None:
     _, pull, receipt = await stage.given_filed()
-    async with ForgeClient(stage.forge.url, stage.forge.add_user("eve")) as eve:
+    async with ForgeUser(stage.forge.url, stage.forge.add_user("eve")) as eve:
         await eve.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
     await stage.verifier.tick()
     assert verdict(stage, receipt).verdict is Verdict.VERIFIED
@@ -353,6 +389,50 @@ async def test_a_review_that_requests_changes_is_refuted(stage: Stage) -> None:
     await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
     await stage.verifier.tick()
     assert verdict(stage, receipt).reasons == (f"{ANN} requests changes on the pull request.",)
+
+
+async def test_a_review_of_an_older_commit_says_nothing_of_the_new_head(stage: Stage) -> None:
+    run, pull, _ = await stage.given_filed()
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.verifier.tick()
+    mended = await stage.forge.commit(REPO, run.branch, {"hello.txt": "hi"}, "Mend", by=BOT)
+    receipt = await stage.given_receipt(run, pull, head=mended)
+    await stage.verifier.tick()
+    assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+
+
+async def test_a_reviewers_rights_that_nobody_tells_hold_the_receipt_up(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    async with ForgeUser(stage.forge.url, given_reader(stage)) as reader:
+        await reader.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.verifier.tick()
+    [unread] = verdict(stage, receipt).unread
+    assert "reader requests changes, and Forgejo does not tell whether" in unread
+
+
+def given_reader(stage: Stage) -> str:
+    """The token of a member of a team that only reads, as an organisation may have."""
+    token = stage.forge.add_user("reader")
+    stage.forge.repo(REPO).owner.is_org = True
+    stage.forge.add_team(ANN, "readers", "read", ["reader"])
+    return token
+
+
+async def test_an_author_of_whom_nobody_tells_whether_they_may_write_is_not_taken_for_a_writer(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    await stage.forge.commit(REPO, run.branch, {"hello.txt": "hello\n"}, "Greet", by=BOT)
+    async with ForgeUser(stage.forge.url, given_reader(stage)) as reader:
+        pull = await reader.create_pull(
+            REPO, head=run.branch, base="main", title="Greet", body="Closes #1"
+        )
+    receipt = await stage.given_receipt(run, pull)
+    await stage.verifier.tick()
+    [unread] = verdict(stage, receipt).unread
+    assert "make the bot an admin of the repository, or list `verify.authors`" in unread
 
 
 async def test_rules_that_change_apply_to_the_next_check(stage: Stage) -> None:
@@ -411,6 +491,39 @@ async def test_a_receipt_is_not_checked_twice_at_once(stage: Stage) -> None:
     assert verdict(stage, receipt).checks == 1
     paths = [seen.path for seen in stage.forge.requests if seen.path.endswith("/pulls/2")]
     assert len(paths) == 2  # before the other facts, and after
+
+
+async def test_a_check_that_hangs_holds_up_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, hanging = await stage.given_filed()
+    reviews, hangs, free = stage.client.reviews, asyncio.Event(), asyncio.Event()
+
+    async def hang(repo: str, number: int) -> list[Review]:
+        hangs.set()
+        await free.wait()
+        return await reviews(repo, number)
+
+    monkeypatch.setattr(stage.client, "reviews", hang)
+    ticking = asyncio.create_task(stage.verifier.tick())
+    await hangs.wait()
+    monkeypatch.setattr(stage.client, "reviews", reviews)
+
+    await stage.issue("Add another")
+    await stage.hear()
+    run = await stage.given_running()
+    pull = await stage.pull_request(run, path="other.txt", body="Closes #3")
+    later = await stage.given_receipt(run, pull, path="other.txt")
+    verified = asyncio.Event()
+    stage.fleet.listen(lambda lines: verified.set())
+    stage.verifier.wake()
+    await verified.wait()
+
+    assert verdict(stage, later).verdict is Verdict.VERIFIED
+    assert verdict(stage, hanging).verdict is Verdict.PENDING
+    free.set()
+    await ticking
+    assert verdict(stage, hanging).verdict is Verdict.VERIFIED
 
 
 async def test_the_receipt_of_a_cancelled_task_is_let_go(stage: Stage) -> None:

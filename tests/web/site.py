@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from maubot.plugin_server import PluginWebApp
+from yarl import URL
 
 from fleetbot import wire
 from fleetbot.domain.commands import CreateTask
@@ -98,7 +99,11 @@ class Caller:
         if self.token:
             sent.setdefault("Authorization", f"Bearer {self.token}")
         async with self._session.request(
-            method, path, data=io.BytesIO(data or b""), params=query, headers=sent
+            method,
+            URL(path, encoded=True),
+            data=io.BytesIO(data or b""),
+            params=query,
+            headers=sent,
         ) as response:
             raw = await response.read()
             media = response.content_type
@@ -151,7 +156,7 @@ class Site:
             self.dispatcher,
             self.changes,
             lambda: ReceiptId(f"receipt-{next(numbers)}"),
-            lambda run: None,
+            _ignore,
             Gate(fleet, known, issues).admits,
         )
         self.api = WebApi(
@@ -271,14 +276,16 @@ class Site:
         }
         return await self.nobody.call("POST", "/api/v1/webhooks/forgejo", data=body, headers=sent)
 
-    async def unannounced(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+    async def unannounced(
+        self, path: str, body: bytes, headers: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
         """Send a body in chunks, without saying how long it is."""
 
         async def chunks() -> AsyncIterator[bytes]:
             for start in range(0, len(body), 64 * 1024):
                 yield body[start : start + 64 * 1024]
 
-        async with self.http.post(path, data=chunks()) as response:
+        async with self.http.post(path, data=chunks(), headers=headers) as response:
             await response.read()
         return response
 
@@ -315,14 +322,23 @@ def _task_id(number: int) -> TaskId:
 
 @asynccontextmanager
 async def serve(routes: list[web.RouteDef]) -> AsyncIterator[str]:
-    """The routes below maubot's dispatcher, on a port of their own."""
+    """The routes below maubot's dispatcher, on a port of their own; queries are as from maubot."""
     plugin = PluginWebApp()  # type: ignore[no-untyped-call]  # maubot leaves it untyped
     plugin.add_routes(routes)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        decoded = request.rel_url.with_query(request.query_string)  # which yarl decodes once more
+        return await plugin.handle(request.clone(rel_url=decoded))
+
     outer = web.Application()
-    outer.router.add_route("*", r"/{tail:[\s\S]*}", plugin.handle)
+    outer.router.add_route("*", r"/{tail:[\s\S]*}", handle)
     server = TestServer(outer)
     await server.start_server()
     try:
         yield str(server.make_url("/"))
     finally:
         await server.close()
+
+
+async def _ignore(run: RunId) -> None:
+    """Nobody writes logs to rooms here."""

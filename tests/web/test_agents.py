@@ -18,6 +18,16 @@ LAST_WORDS = {"offset": 0, "lines": [{"at": 1_700_000_000_000, "text": "bye"}]}
 CLAUDE = {"name": "claude-1", "adapter": "claude-code", "capabilities": ["python"]}
 
 
+async def test_a_capability_with_a_plus_can_be_asked_for(site: Site) -> None:
+    """maubot passes a query on in another spelling than it came in."""
+    await site.agent("claude-1", capabilities=["c++"])
+    await site.agent("codex-1", capabilities=["python"])
+
+    for spelling in ("c%2B%2B", "c%2b%2b", "c++"):
+        answer = await site.reader.get(f"/api/v1/agents?capability={spelling}")
+        assert [agent["name"] for agent in answer.body["agents"]] == ["claude-1"], spelling
+
+
 async def test_an_enrolment_token_makes_an_agent_with_a_token_of_its_own(site: Site) -> None:
     answer = await site.caller(ENROL).post(REGISTER, CLAUDE)
 

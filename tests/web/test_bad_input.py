@@ -155,6 +155,37 @@ async def test_a_packed_body_counts_by_what_is_in_it(site: Site) -> None:
     broken.refuses(400, "malformed")
 
 
+@pytest.mark.parametrize("size", [0, 10, 15])
+async def test_a_packed_body_that_was_cut_off_is_not_taken_for_an_empty_one(
+    site: Site, size: int
+) -> None:
+    agent, packed = (await callers(site))[Who.AGENT], gzip.compress(b'{"runs": []}')[:size]
+    before = await site.journal()
+    for path in ("agents/heartbeat", "agents/claim", "agents/deregister"):
+        answer = await agent.call(
+            "POST", f"/api/v1/{path}", data=packed, headers={**KEY, "Content-Encoding": "gzip"}
+        )
+        answer.refuses(400, "malformed")
+    assert await site.journal() == before
+
+
+@pytest.mark.parametrize("encoding", ["compress", "gzip, gzip", "x"])
+async def test_a_body_packed_in_another_way_is_not_read_as_it_is(site: Site, encoding: str) -> None:
+    agent = (await callers(site))[Who.AGENT]
+    headers = {"Content-Encoding": encoding}
+
+    answer = await agent.call("POST", "/api/v1/agents/heartbeat", data=b"{}", headers=headers)
+
+    assert "identity, gzip, deflate" in answer.refuses(415, "unknown_encoding", "Content-Encoding")
+
+
+async def test_nothing_is_no_message_but_where_nothing_needs_to_be_said(site: Site) -> None:
+    agent = (await callers(site))[Who.AGENT]
+    answer = await agent.call("POST", "/api/v1/agents/heartbeat")
+    assert "at least {}" in answer.refuses(400, "malformed", "body")
+    assert (await agent.call("POST", "/api/v1/agents/deregister")).status == 204
+
+
 async def test_what_does_not_exist_is_not_found(site: Site, subtests: pytest.Subtests) -> None:
     known = await callers(site)
     bodies = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,8 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
+from fleetbot.domain.commands import EditTask
+from fleetbot.domain.model import Traits
 from fleetbot.services.access import Access, TokenSets
+from fleetbot.services.fleet import Context
 from fleetbot.web.events import MOST_STREAMS, EventCalls
 from fleetbot.web.guard import Guard
 from tests.web.site import READER, Site, serve
@@ -123,6 +128,46 @@ async def test_a_silent_stream_is_kept_open_by_comments(site: Site) -> None:
         assert "retry" in await stream.block()
         assert await stream.block() == {"": "still here"}
         calls.close()
+
+
+@asynccontextmanager
+async def not_reading(site: Site, calls: EventCalls, ended: asyncio.Event) -> AsyncIterator[None]:
+    """Somebody who asks for twenty megabytes of journal and takes its first line only."""
+    task = await site.task()
+    for number in range(10, 50):
+        edit = EditTask(task, Traits(title=f"{number}" * 250_000))
+        await site.fleet.commit(edit, Context(actor="test"))
+    guard = Guard(Access(site.store, TokenSets(reader=(READER,))), "", lambda *answer: None)
+    (endpoint,) = calls.endpoints()
+
+    async def follow(request: web.Request) -> web.StreamResponse:
+        try:
+            return await guard.protect(endpoint)(request)
+        finally:
+            ended.set()
+
+    async with serve([web.get(EVENTS, follow, allow_head=False)]) as url:
+        reader, writer = await asyncio.open_connection(URL(url).host, URL(url).port)
+        asked = f"GET {EVENTS}?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {READER}"
+        writer.write(f"{asked}\r\n\r\n".encode())
+        await reader.readuntil(b"event: ")
+        yield
+        writer.close()
+
+
+async def test_a_reader_that_does_not_read_is_dropped(site: Site) -> None:
+    ended = asyncio.Event()
+    async with not_reading(site, EventCalls(site.fleet, write_seconds=0.1), ended):
+        async with asyncio.timeout(10):
+            await ended.wait()
+
+
+async def test_a_reader_that_does_not_read_does_not_hold_up_the_end(site: Site) -> None:
+    ended, calls = asyncio.Event(), EventCalls(site.fleet, write_seconds=60)
+    async with not_reading(site, calls, ended):
+        calls.close()
+        async with asyncio.timeout(10):
+            await ended.wait()
 
 
 async def test_a_wrong_beginning_is_named(site: Site) -> None:

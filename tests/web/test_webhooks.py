@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from fleetbot.devkit.forge import DevForge
-from fleetbot.forge.client import ForgeClient
+from fleetbot.devkit.forge_user import ForgeUser
+from fleetbot.web import guard
+from fleetbot.web.guard import MOST_UNPROVEN
 from tests.web.site import REPO, SECRET, Site, signature
 
 ISSUE: dict[str, Any] = {
@@ -56,6 +60,39 @@ async def test_a_missing_signature_is_refused(site: Site) -> None:
     answer = await site.nobody.post("/api/v1/webhooks/forgejo", ISSUE)
 
     answer.refuses(401, "unauthorized", "X-Forgejo-Signature")
+
+
+async def test_what_is_not_signed_is_not_read(site: Site) -> None:
+    """It would take memory, and a place, from whoever is."""
+    answer = await unread(site, {"X-Forgejo-Signature": "wrong"})
+
+    assert answer.startswith("HTTP/1.1 401 ")
+
+
+async def test_only_so_many_bodies_are_read_at_once_of_callers_who_prove_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "UNPROVEN_SECONDS", 0.2)
+    plausible = {"X-Forgejo-Signature": "0" * 64}
+
+    answers = await asyncio.gather(*(unread(site, plausible) for _ in range(MOST_UNPROVEN + 4)))
+
+    statuses = sorted(answer.split()[1] for answer in answers)
+    assert statuses[0] == "408", "a slow one gives its place up"
+    assert set(statuses) <= {"408", "503"}
+    assert (await site.deliver(BODY)).status == 202
+
+
+async def unread(site: Site, headers: dict[str, str]) -> str:
+    """The first line of the answer to a delivery of which nothing but the head is sent."""
+    url = URL(site.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    lines = ["POST /api/v1/webhooks/forgejo HTTP/1.1", "Host: x", "Content-Length: 2000000"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    first = (await reader.readline()).decode()
+    writer.close()
+    return first
 
 
 async def test_the_signature_is_checked_before_anything_is_parsed(site: Site) -> None:
@@ -123,7 +160,8 @@ async def test_ten_megabytes_are_refused_whether_announced_or_not(site: Site) ->
     announced = await site.deliver(big)
     assert "2097152 bytes" in announced.refuses(413, "too_large")
 
-    chunked = await site.unannounced("/api/v1/webhooks/forgejo", big)
+    plausible = {"X-Forgejo-Signature": signature(b"")}
+    chunked = await site.unannounced("/api/v1/webhooks/forgejo", big, plausible)
     assert chunked.status == 413
     assert await kept(site) == []
 
@@ -134,7 +172,7 @@ async def test_an_issue_opened_on_the_forge_becomes_a_task(site: Site, forge: De
     await forge.create_repo("team", "app", {"README.md": "hello"})
     label = forge.add_label(REPO, "fleet")
     hook = f"{site.url}api/v1/webhooks/forgejo"
-    async with ForgeClient(forge.url, ann) as client:
+    async with ForgeUser(forge.url, ann) as client:
         await client.create_hook(REPO, hook, SECRET, ["issues"])
         issue = await client.create_issue(REPO, "Mend the door", label_ids=[label])
     await forge.delivered()

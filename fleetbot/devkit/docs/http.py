@@ -62,7 +62,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         dispatcher,
         changes,
         lambda: ReceiptId("unused"),
-        lambda run: None,
+        _ignore,
         Gate(fleet, known, issues).admits,
     )
     parts = Parts(
@@ -79,6 +79,10 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         version=__version__,
     )
     return WebApi(parts).endpoints
+
+
+async def _ignore(run: RunId) -> None:
+    return None
 
 
 async def _no_health() -> wire.Health:

@@ -18,6 +18,13 @@ from fleetbot.devkit.forge.state import Access, Account, Repo, Ticket, Token, Wo
 T = TypeVar("T")
 Json = dict[str, Any]
 
+_CATEGORIES = {
+    "user": "user",
+    "users": "user",
+    "orgs": "organization",
+    "teams": "organization",
+    "admin": "admin",
+}
 MAX_PAGE = 50
 DEFAULT_PAGE = 30
 NOT_FOUND = "The target couldn't be found."
@@ -69,6 +76,10 @@ class Call:
 
     def query(self, name: str, default: str = "") -> str:
         return self.request.query.get(name, default)
+
+    def positive(self, name: str) -> int:
+        """A number of the query; 0 where it is none."""
+        return _positive(self.query(name))
 
     def field(self, name: str, kind: type[T], default: T) -> T:
         """A field of the sent JSON; null is as good as absent."""
@@ -240,9 +251,7 @@ def _category(path: str) -> str:
     if words[0] == "repos":
         is_issue = len(words) > 3 and words[3] in ("issues", "labels", "milestones")
         return "issue" if is_issue else "repository"
-    return {"user": "user", "users": "user", "orgs": "organization", "admin": "admin"}.get(
-        words[0], ""
-    )
+    return _CATEGORIES.get(words[0], "")
 
 
 def _positive(text: str) -> int:

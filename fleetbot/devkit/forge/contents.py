@@ -8,6 +8,8 @@ from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
 from fleetbot.devkit.forge.git import TreeEntry
 from fleetbot.devkit.forge.shapes import Json
 
+_TREE_PAGE = 1000
+_KINDS = {"040000": "tree", "160000": "commit"}
 _TYPES = {"040000": "dir", "120000": "symlink", "160000": "submodule"}
 
 
@@ -27,6 +29,38 @@ async def get_contents(call: Call) -> web.Response:
     raise ApiError(404, NOT_FOUND)
 
 
+async def get_tree(call: Call) -> web.Response:
+    """The root of a commit; its ``sha`` is the commit's, as Forgejo has it."""
+    sha = await call.repo.git.resolve(call.part("sha"))
+    entries = await call.repo.git.entries(sha, "") if sha else None
+    if entries is None:
+        raise ApiError(400, f"sha not found: {call.part('sha')}")
+    api = f"{call.world.url}/api/v1/repos/{call.repo.full_name}/git"
+    size = min(call.positive("per_page") or _TREE_PAGE, _TREE_PAGE)
+    page = max(call.positive("page"), 1)
+    start = (page - 1) * size
+    return answer(
+        {
+            "sha": sha,
+            "url": f"{api}/trees/{sha}",
+            "tree": [
+                {
+                    "path": entry.name,
+                    "mode": entry.mode,
+                    "type": _KINDS.get(entry.mode, "blob"),
+                    "size": 0,
+                    "sha": entry.sha,
+                    "url": f"{api}/trees/{entry.sha}",
+                }
+                for entry in entries[start : start + size]
+            ],
+            "truncated": start + size < len(entries),
+            "page": page,
+            "total_count": len(entries),
+        }
+    )
+
+
 def _shape(folder: str, entry: TreeEntry) -> Json:
     return {
         "name": entry.name,
@@ -40,5 +74,6 @@ def _shape(folder: str, entry: TreeEntry) -> Json:
 _R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", f"{_R}/contents", get_contents),
+    Route("GET", f"{_R}/git/trees/{{sha}}", get_tree),
     Route("GET", f"{_R}/contents/{{path:.+}}", get_contents),
 )

@@ -74,7 +74,7 @@ async def commit(
             "author": _commit_user(row.author),
             "committer": _commit_user(row.committer),
             "message": row.message,
-            "tree": {"url": f"{api}/trees/{row.tree}", "sha": row.tree, "created": NEVER},
+            "tree": {"url": f"{api}/trees/{row.sha}", "sha": row.sha, "created": NEVER},
             "verification": _UNSIGNED,
         },
         "author": _known(world, row.author),

@@ -68,14 +68,18 @@ async def create_token(call: Call) -> web.Response:
 
 
 async def create_repo(call: Call) -> web.Response:
+    return await create_repo_of(call, call.user)
+
+
+async def create_repo_of(call: Call, owner: Account) -> web.Response:
     name = call.required("name")
     if not NAME.fullmatch(name):
         raise ApiError(422, f"name is invalid: {name}")
-    if call.world.repo(f"{call.user.login}/{name}"):
+    if call.world.repo(f"{owner.login}/{name}"):
         raise ApiError(409, "The repository with the same name already exists.")
     root = call.request.app[REPOSITORIES]
     branch = call.field("default_branch", str, "") or "main"
-    repo = await new_repo(call.world, root, call.user, name, default_branch=branch)
+    repo = await new_repo(call.world, root, owner, name, default_branch=branch)
     repo.private = call.field("private", bool, False)
     repo.description = call.field("description", str, "")
     if call.field("auto_init", bool, False):

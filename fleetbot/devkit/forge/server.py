@@ -15,7 +15,16 @@ from typing import Literal, Self
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fleetbot.devkit.forge import commits, contents, issues, labels, protection, pulls, repos
+from fleetbot.devkit.forge import (
+    commits,
+    contents,
+    issues,
+    labels,
+    orgs,
+    protection,
+    pulls,
+    repos,
+)
 from fleetbot.devkit.forge.api import (
     ApiError,
     Call,
@@ -41,6 +50,7 @@ ROUTES: tuple[Route, ...] = (
     *pulls.ROUTES,
     *commits.ROUTES,
     *contents.ROUTES,
+    *orgs.ROUTES,
     *protection.ROUTES,
 )
 _MAX_BODY = 256 * 1024 * 1024  # a push is one body

@@ -1,22 +1,32 @@
-"""The runner's own small link to the forge: issues, who is trusted, pull requests."""
+"""What a run asks of the forge: fleetbot's client of it, with failures that end or delay a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import aiohttp
 
-from fleetbot.runner.forge.http import Calls, repo_path
-from fleetbot.runner.forge.people import People, Trust
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeForbidden, ForgeNotFound
+from fleetbot.forge.issue_calls import is_marked
+from fleetbot.forge.models import Comment, Issue, PullRequest, Repository
+from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.forge.failures import told
+from fleetbot.runner.forge.people import Trust, trust
 from fleetbot.runner.forge.pulls import Pulls
 from fleetbot.runner.forge.refs import Refs
-from fleetbot.runner.forge.shapes import Comment, Issue, PullRequest, User
 
 __all__ = ["Comment", "Forge", "Issue", "PullRequest", "Trust"]
 
+_SECONDS = 20.0
+_AT_ONCE = 16
+_LONGEST_WAIT = 30.0  # seconds; who asks to be left alone for longer is away
+
 
 class Forge:
-    """A few calls of Forgejo's API. Methods raise RunFailed.
+    """The runner's account on the forge. Methods raise RunFailed.
 
     `token` is asked for at every call: it may have been replaced. `trusted`: logins whose words
     agents may follow. `delays`: seconds to wait before each further try of a call that got no
@@ -33,40 +43,77 @@ class Forge:
         delays: Sequence[float] = (1, 3, 10),
     ) -> None:
         self.url = url
-        self._calls = Calls(http, url, token, delays=delays)
-        self._people = People(self._calls, trusted)
-        self.pulls = Pulls(self._calls)
-        self.refs = Refs(self._calls)
+        self._client = ForgeClient(
+            url,
+            token,
+            session=http,
+            timeout=_SECONDS,
+            concurrency=_AT_ONCE,
+            delays=delays,
+            longest_wait=_LONGEST_WAIT,
+        )
+        self._trusted = trusted
+        self.pulls = Pulls(self._client)
+        self.refs = Refs(self._client)
 
     async def login(self) -> str:
         """Whose token it is; empty where the token may not ask (it is limited to repositories)."""
-        answer = await self._calls.ask("GET", "/user")
-        if answer.status == 403:
-            return ""
-        return self._calls.read(answer, User, "asking who the token belongs to").login
+        with told("asking who the token belongs to"):
+            try:
+                return (await self._client.current_user()).login
+            except ForgeForbidden:
+                return ""
 
     async def check_scopes(self, owner: str, absent: str) -> None:
         """Prove that the token may write, by asking for a change of a repository that is not there.
 
         Forgejo looks at a token's scopes before it looks for the repository: 404 is a yes.
         """
-        for scope, what in (("write:repository", "pulls"), ("write:issue", "issues")):
-            path = f"{repo_path(f'{owner}/{absent}')}/{what}"
-            answer = await self._calls.ask("POST", path, {})
-            if answer.status != 404:
-                raise self._calls.refused(answer, f"trying the scope {scope}")
+        client, repo = self._client, f"{owner}/{absent}"
+        with told("trying the scope write:repository"), _nothing_there():
+            await client.create_pull(repo, head="", base="", title="")
+        with told("trying the scope write:issue"), _nothing_there():
+            await client.create_issue(repo, "")
+
+    async def repository(self, repo: str, repo_id: int = 0) -> Repository:
+        """By its id, where that is known, under the name that it has now; if it can be pushed to.
+
+        What takes over the name of a repository that was renamed is another.
+        """
+        with told(f"looking for {repo}"):
+            client = self._client
+            found = await (client.repo_by_id(repo_id) if repo_id else client.repo(repo))
+        if found.archived:
+            raise RunFailed(
+                ReasonCode.FORGE_REFUSED,
+                f"{found.full_name} is archived, so nothing can be pushed to it; take it out of "
+                "the archive, then retry",
+            )
+        if found.permissions is not None and not found.permissions.push:
+            raise RunFailed(
+                ReasonCode.FORGE_REFUSED,
+                f"the runner's account may read {found.full_name} but not push to it; make it a "
+                "collaborator with write access, then retry",
+            )
+        return found
 
     async def issue(self, repo: str, number: int) -> Issue:
-        path = f"{repo_path(repo)}/issues/{number}"
-        return await self._calls.get(Issue, path, f"reading {repo}#{number}")
+        with told(f"reading {repo}#{number}"):
+            return await self._client.issue(repo, number)
 
     async def comments(self, repo: str, number: int) -> list[Comment]:
         """The issue's comments, oldest first, without fleetbot's own."""
-        path = f"{repo_path(repo)}/issues/{number}/comments"
-        doing = f"reading the comments of {repo}#{number}"
-        comments = await self._calls.get(list[Comment], path, doing)
-        return [comment for comment in comments if not comment.is_ours]
+        with told(f"reading the comments of {repo}#{number}"):
+            comments = await self._client.comments(repo, number)
+        return [comment for comment in comments if not is_marked(comment.body)]
 
     async def trust(self, repo: str, logins: Sequence[str]) -> Trust:
         """Who of these people may tell agents what to do."""
-        return await self._people.trust(repo, logins)
+        with told(f"asking who may write to {repo}"):
+            return await trust(self._client, repo, logins, self._trusted)
+
+
+@contextlib.contextmanager
+def _nothing_there() -> Iterator[None]:
+    with contextlib.suppress(ForgeNotFound):
+        yield

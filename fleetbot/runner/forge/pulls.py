@@ -3,99 +3,81 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from urllib.parse import quote
+from datetime import UTC, datetime, timedelta
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeConflict, ForgeError, ForgeNotFound, ForgeUnavailable
+from fleetbot.forge.models import PullRequest
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.forge.http import Away, Calls, repo_path
-from fleetbot.runner.forge.shapes import PullRequest
+from fleetbot.runner.forge.failures import failure, told
 
-_PAGE = 50
-_PAGES = 1000
+_LONG_AGO = timedelta(days=30)
 
 
 class Pulls:
     """Methods raise RunFailed. What may be called again makes nothing twice."""
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, client: ForgeClient) -> None:
+        self._client = client
 
     async def open_one(
         self, repo: str, branch: str, base: str, *, title: str, body: str
     ) -> PullRequest:
         """The open pull request of the branch, whoever opened it; made if there is none."""
+        with told(f"opening a pull request in {repo}"):
+            if found := await self._client.find_pull(repo, base, branch):
+                return found
+            try:
+                return await self._client.create_pull(
+                    repo, head=branch, base=base, title=title, body=body
+                )
+            except (ForgeConflict, ForgeNotFound, ForgeUnavailable) as problem:
+                return await self._look_again(repo, branch, base, problem)
 
-        async def find_or_make() -> PullRequest:
-            fields = {"head": branch, "base": base, "title": title, "body": body}
-            return await self._find_open(repo, branch, base) or await self._make(repo, fields)
-
-        # A try that got no answer may have made it: the next one looks first.
-        return await self._calls.patiently(find_or_make)
+    async def _look_again(
+        self, repo: str, branch: str, base: str, problem: ForgeError
+    ) -> PullRequest:
+        """It may have been made all the same, or by somebody who was faster; or a branch is gone,
+        which v11 answers with 500."""
+        if found := await self._client.find_pull(repo, base, branch):
+            return found
+        if isinstance(problem, ForgeConflict):
+            raise _again(f"a pull request of {branch} exists but is not listed yet")
+        if await self._client.branch(repo, base) is None:
+            said = f"the base branch {base!r} of {repo} is not on the forge any more"
+            raise RunFailed(ReasonCode.BASE_MISSING, said)
+        if await self._client.branch(repo, branch) is None:
+            # It was deleted after the push: handing over again pushes again.
+            raise _again(f"the branch {branch} of {repo} was deleted on the forge after the push")
+        raise failure(problem, f"opening a pull request in {repo}")
 
     async def edit(self, repo: str, number: int, **fields: str) -> PullRequest:
         """Change `title` or `body`."""
-
-        async def change() -> PullRequest:
-            answer = await self._calls.send("PATCH", f"{repo_path(repo)}/pulls/{number}", fields)
-            return self._calls.read(answer, PullRequest, f"editing {repo}#{number}")
-
-        return await self._calls.patiently(change)
+        title, body = fields.get("title"), fields.get("body")
+        with told(f"editing {repo}#{number}"):
+            return await self._client.edit_pull(repo, number, title=title, body=body)
 
     async def merged(self, repo: str, branch: str, base: str) -> PullRequest | None:
         """The newest pull request of the branch, if it was merged."""
-
-        async def find() -> PullRequest | None:
-            path = f"{repo_path(repo)}/pulls?state=closed&sort=recentupdate&page=1&limit={_PAGE}"
-            answer = await self._calls.send("GET", path)
-            closed = self._calls.read(answer, list[PullRequest | None], f"listing those of {repo}")
-            ours = [pull for pull in closed if pull is not None and pull.joins(branch, base)]
-            newest = max(ours, key=lambda pull: pull.number, default=None)
-            return newest if newest is not None and newest.merged else None
-
-        return await self._calls.patiently(find)
+        since = datetime.now(UTC) - _LONG_AGO
+        with told(f"listing pull requests of {repo}"):
+            closed = self._client.closed_pulls(repo, base, branch, since=since)
+            ours = [pull async for pull in closed]
+        newest = max(ours, key=lambda pull: pull.number, default=None)
+        return newest if newest is not None and newest.merged else None
 
     async def await_head(self, repo: str, number: int, commit: str) -> bool:
         """Wait a little until the forge has noticed the push; False if it takes longer."""
-        path = f"{repo_path(repo)}/pulls/{number}"
         for delay in (0, 0.2, 0.5, 1, 2, 4):
             await asyncio.sleep(delay)
-            found = await self._calls.get(PullRequest, path, f"reading {repo}#{number}")
+            with told(f"reading {repo}#{number}"):
+                found = await self._client.pull(repo, number)
             if found.head.sha == commit:
                 return True
         return False
 
-    async def _find_open(self, repo: str, branch: str, base: str) -> PullRequest | None:
-        async for pull in self._open_ones(repo):
-            if pull.joins(branch, base):
-                return pull
-        return None
 
-    async def _open_ones(self, repo: str) -> AsyncIterator[PullRequest]:
-        for page in range(1, _PAGES):
-            path = f"{repo_path(repo)}/pulls?state=open&page={page}&limit={_PAGE}"
-            answer = await self._calls.send("GET", path)
-            doing = f"listing pull requests of {repo}"
-            found = self._calls.read(answer, list[PullRequest | None], doing)
-            for pull in found:
-                if pull is not None:
-                    yield pull
-            if not found:
-                return
-
-    async def _make(self, repo: str, fields: dict[str, str]) -> PullRequest:
-        answer = await self._calls.send("POST", f"{repo_path(repo)}/pulls", fields)
-        if answer.status == 409:  # somebody was faster, or an earlier try got through
-            raise Away(f"a pull request of {fields['head']} exists but is not listed yet")
-        if answer.status == 404:
-            raise await self._branch_missing(repo, fields["head"], fields["base"])
-        return self._calls.read(answer, PullRequest, f"opening a pull request in {repo}")
-
-    async def _branch_missing(self, repo: str, head: str, base: str) -> RunFailed:
-        path = f"{repo_path(repo)}/branches/{quote(base)}"
-        if (await self._calls.send("GET", path)).status == 404:
-            said = f"the base branch {base!r} of {repo} is not on the forge any more"
-            return RunFailed(ReasonCode.BASE_MISSING, said)
-        # It was deleted after the push: handing over again pushes again.
-        said = f"the branch {head} of {repo} was deleted on the forge right after the push"
-        return RunFailed(ReasonCode.FORGE_UNAVAILABLE, said)
+def _again(said: str) -> RunFailed:
+    """Handing over again helps: it does all that is missing."""
+    return RunFailed(ReasonCode.FORGE_UNAVAILABLE, said)

@@ -45,20 +45,31 @@ class OnForge:
     refs: dict[str, str] = field(default_factory=dict)
 
 
-Look = Callable[[Sequence[str]], Awaitable[Mapping[str, str] | None]]
-"""A quick answer to where these refs are, `refs/x/*` for all below; None where it has none."""
+Look = Callable[[str, Sequence[str]], Awaitable[Mapping[str, str] | None]]
+"""A quick answer to where these refs of a repository are, `refs/x/*` for all below; None where it
+has none."""
 
 
 class Cache:
-    """One repository. Safe for concurrent runs; a fetch that others wait for is shared."""
+    """One repository. Safe for concurrent runs; a fetch that others wait for is shared.
 
-    def __init__(self, git: Git, directory: Path, url: str, look: Look | None = None) -> None:
-        self.url = url
+    `repo` is what it is called on the forge now.
+    """
+
+    def __init__(
+        self, git: Git, directory: Path, forge_url: str, repo: str, look: Look | None = None
+    ) -> None:
+        self.repo = repo
         self.directory = directory
+        self._forge_url = forge_url
         self._git = git
         self._look = look
         self._lock = asyncio.Lock()
         self._failures = 0
+
+    @property
+    def url(self) -> str:
+        return f"{self._forge_url}/{self.repo}.git"
 
     @property
     def path(self) -> Path:
@@ -94,7 +105,7 @@ class Cache:
         wanted = [f"refs/heads/{name}" for name in (base, branch) if name]
         kept = tuple(kept)
         self.directory.mkdir(parents=True, exist_ok=True)
-        told = await self._look([*wanted, *kept]) if base and self._look else None
+        told = await self._look(self.repo, [*wanted, *kept]) if base and self._look else None
         if told and wanted[0] in told:
             return _on_forge(dict(told), base, branch, self.url)
         try:

@@ -52,11 +52,13 @@ class Desk:
         bare.make(self.path, self._config(), borrows=(self.cache.objects,))
 
     def borrow(self) -> None:
-        """See what the cache has now: it may have been made anew since this was opened."""
+        """See what the cache has now, and where the forge has the repository.
+
+        Since this was opened the one may have been made anew, and the other renamed.
+        """
         lenders = (self.path / bare.ALTERNATES).read_text("utf-8").splitlines()
-        if str(self.cache.objects) not in lenders:
-            places = (*map(Path, lenders), self.cache.objects)
-            bare.make(self.path, self._config(), borrows=places)
+        places = dict.fromkeys((*map(Path, lenders), self.cache.objects))
+        bare.make(self.path, self._config(), borrows=places)
 
     async def remove_specials(self) -> None:
         """Before git reads the worktree's files: it would wait at a pipe for ever."""

@@ -8,10 +8,16 @@ import shutil
 from pathlib import Path
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.failure import RunFailed
+from fleetbot.runner.failure import NotFound, RunFailed
 from fleetbot.runner.git.command import GitFailed
 
 _NO_SPACE = re.compile(re.escape(os.strerror(28)))
+_LED_ON = "the repository or the forge has moved; use its new name or address"
+_MISSING = "check that the repository exists and that the runner's account can see it"
+_FORBIDDEN = (
+    "check that the runner's account may write to the repository, that its token has the scope "
+    "write:repository, and that the repository is not archived"
+)
 _LEAST_BYTES = 16 * 2**20
 _REJECTED = re.compile(r"^!\t[^\t]*\t(.*)$", re.MULTILINE)
 
@@ -32,13 +38,11 @@ def forge_failure(
         )
     if status >= 500 or status in (408, 425, 429):
         return RunFailed(ReasonCode.FORGE_UNAVAILABLE, said)
-    return RunFailed(ReasonCode.FORGE_REFUSED, f"{said}; {_advice(status)}")
-
-
-def _advice(status: int) -> str:
+    if status == 404:
+        return NotFound(ReasonCode.FORGE_REFUSED, f"{said}; {_MISSING}")
     if 300 <= status < 400:
-        return "the repository or the forge has moved; use its new name or address"
-    return "check that the repository exists and that the runner's forge token may use it"
+        return NotFound(ReasonCode.FORGE_REFUSED, f"{said}; {_LED_ON}")
+    return RunFailed(ReasonCode.FORGE_REFUSED, f"{said}; {_FORBIDDEN}")
 
 
 def local_failure(problem: Exception, doing: str, where: Path) -> RunFailed:

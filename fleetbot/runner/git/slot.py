@@ -44,6 +44,7 @@ class Slot:
 
     @classmethod
     def of(cls, root: Root, repo: str, branch: str) -> Slot:
+        """`repo` is the repository's folder on this machine."""
         return cls(root, root.workspaces / repo / branch.replace("/", _SLASH))
 
     @classmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -17,13 +17,14 @@ from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git import leftovers, parts, untrusted
 from fleetbot.runner.git.bare import format_of
-from fleetbot.runner.git.cache import Cache, OnForge
+from fleetbot.runner.git.cache import Cache, Look, OnForge
 from fleetbot.runner.git.command import Git, GitFailed, Identity
 from fleetbot.runner.git.desk import PUSHED, SAVED, WORK, Desk
 from fleetbot.runner.git.failures import local_failure
 from fleetbot.runner.git.hooks import Hooks, Wrap
 from fleetbot.runner.git.kept import Places
 from fleetbot.runner.git.leftovers import MB, Bounds
+from fleetbot.runner.git.repositories import Repositories
 from fleetbot.runner.git.slot import Slot, check_names, clear
 from fleetbot.runner.git.start import Start, choose, prove
 from fleetbot.runner.git.task_repository import Head, TaskRepository
@@ -49,7 +50,7 @@ class Workspaces:
         forge_url: str,
         identity: Identity,
         quota: Quota | None = None,
-        look: Callable[[str, Sequence[str]], Awaitable[Mapping[str, str] | None]] | None = None,
+        look: Look | None = None,
     ) -> None:
         self._root = root
         self._config = config
@@ -59,6 +60,7 @@ class Workspaces:
         self._hooks = Hooks(config.hooks, quota)
         self._bounds = Bounds(config.max_files, config.max_mb * MB)
         self._look = look
+        self._repositories = Repositories(root)
         self._caches: dict[str, Cache] = {}
         self._slots: dict[str, asyncio.Lock] = {}
 
@@ -79,7 +81,8 @@ class Workspaces:
         ready for a program. Raises RunFailed.
         """
         check_names(order)
-        slot = Slot.of(self._root, order.repo, order.branch)
+        self.follow(order)
+        slot = self.slot(order)
         async with self._lock(slot):
             slot.stamp("used")
             worktree = await self._prepare(order, slot, keep_changes=keep_changes)
@@ -93,7 +96,15 @@ class Workspaces:
     def owes(self, order: Assignment) -> bool:
         """Whether the task's work here may not be on the forge yet. Raises RunFailed."""
         check_names(order)
-        return Slot.of(self._root, order.repo, order.branch).has("owed")
+        return self.slot(order).has("owed")
+
+    def follow(self, order: Assignment) -> None:
+        """Ask the forge for the repository by the name that it has in the order."""
+        self.cache(order).repo = order.repo
+
+    def slot(self, order: Assignment) -> Slot:
+        """Where the task is on this machine."""
+        return Slot.of(self._root, self._folder(order), order.branch)
 
     def _lock(self, slot: Slot) -> asyncio.Lock:
         return self._slots.setdefault(str(slot.folder), asyncio.Lock())
@@ -106,7 +117,7 @@ class Workspaces:
         await self._hooks.run("before_run", slot, env, wrap)
 
     async def _prepare(self, order: Assignment, slot: Slot, *, keep_changes: bool) -> Worktree:
-        cache = self.cache(order.repo)
+        cache = self.cache(order)
         places = Places.of(order, self._config.keep_branch)
         ask = partial(self._ask, cache, order, places)
         newest = await ask()
@@ -220,12 +231,18 @@ class Workspaces:
         if self._config.lfs == "auto":
             await parts.fetch_lfs(desk)
 
-    def cache(self, repo: str) -> Cache:
-        if repo not in self._caches:
-            directory = self._root.repositories / repo
-            look = partial(self._look, repo) if self._look else None
-            self._caches[repo] = Cache(self._git, directory, f"{self._forge_url}/{repo}.git", look)
-        return self._caches[repo]
+    def cache(self, order: Assignment) -> Cache:
+        """Of the order's repository, by its id: the name may have been another's."""
+        return self._cache(self._folder(order))
+
+    def _folder(self, order: Assignment) -> str:
+        return self._repositories.folder(order.repo, order.repo_id)
+
+    def _cache(self, folder: str) -> Cache:
+        if folder not in self._caches:
+            directory = self._root.repositories / folder
+            self._caches[folder] = Cache(self._git, directory, self._forge_url, folder, self._look)
+        return self._caches[folder]
 
     def free_bytes(self) -> int:
         """What is left of the disk that the root is on."""
@@ -241,7 +258,7 @@ class Workspaces:
 
     @property
     def _tidying(self) -> Tidying:
-        return Tidying(self._root, self._config, self._git, self._hooks, self._lock, self.cache)
+        return Tidying(self._root, self._config, self._git, self._hooks, self._lock, self._cache)
 
 
 async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:

@@ -22,10 +22,11 @@ from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.outages import Outages
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
+from fleetbot.runner.run.whereabouts import Whereabouts
 from fleetbot.runner.sandbox import environment, process
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished
-from fleetbot.wire import ReceiptAnswer, ReceiptRequest
+from fleetbot.wire import Assignment, ReceiptAnswer, ReceiptRequest
 
 _PREPARE_SECONDS = 600.0
 _MARGIN = 0.05
@@ -56,7 +57,7 @@ class Attempt:
     ) -> None:
         self._setup = setup
         self._record = record
-        self._order = record.order
+        self._where = Whereabouts(setup.machine, record.order, announce)
         self._conversation = conversation
         self._masker = masker
         self._announce = announce
@@ -68,6 +69,10 @@ class Attempt:
         self._wrap: Wrap | None = None
         self.taken_away: str | None = None
 
+    @property
+    def _order(self) -> Assignment:
+        return self._where.order
+
     async def work(self, refuted: tuple[str, ...], acknowledge: Steps) -> None:
         """Until a receipt is settled. Raises RunFailed, LinkError.
 
@@ -76,12 +81,9 @@ class Attempt:
         setup, order = self._setup, self._order
         end = asyncio.get_running_loop().time() + order.timeout_seconds
         env = setup.run_env(order)
-        self._wrap = setup.hook_wrap(order, env)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(environment.remove_temporary, env)
-            tree, briefed, _ = await together(
-                self._open_tree(stack, env), self._read_briefing(), acknowledge()
-            )
+            (tree, briefed), _ = await together(self._prepare(stack, env), acknowledge())
             # Hooks and git's filters run after the program has ended, and may leave something too.
             stack.push_async_callback(process.sweep, order.run)
             self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
@@ -115,6 +117,7 @@ class Attempt:
                 if self.taken_away is None:
                     await leases.confirm(run, self._announce)
                 async with asyncio.timeout(_KEEP_SECONDS):
+                    await self._where.look()
                     notes = await keeping.keep(tree, self._setup, self._order, env)
             for note in notes:
                 self._announce(note)
@@ -129,6 +132,8 @@ class Attempt:
         try:
             if not workspaces.owes(order):
                 return
+            await self._where.look()
+            order = self._order
             env = self._setup.run_env(order)
             wrap = self._setup.hook_wrap(order, env)
             opening = workspaces.open(order, env, keep_changes=True, wrap=wrap, is_to_run=False)
@@ -137,14 +142,25 @@ class Attempt:
         except RunFailed as failure:
             self._announce(f"the work stays on this machine: {failure.detail}")
 
+    async def _prepare(
+        self, stack: AsyncExitStack, env: dict[str, str]
+    ) -> tuple[Worktree, Briefing]:
+        """The worktree and the briefing, of the repository wherever it is now."""
+        await self._outages.outlast(self._where.look, self._within(_PREPARE_SECONDS))
+        self._wrap = self._setup.hook_wrap(self._order, env)
+        tree, briefed = await together(self._open_tree(stack, env), self._read_briefing())
+        return tree, briefed
+
     async def _open_tree(self, stack: AsyncExitStack, env: dict[str, str]) -> Worktree:
         workspaces = self._setup.machine.workspaces
         keep = self._record.finished is not None or self._conversation.resumes
+
+        def enter() -> Awaitable[Worktree]:
+            opening = workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
+            return stack.enter_async_context(opening)
+
         return await self._outages.outlast(
-            lambda: stack.enter_async_context(
-                workspaces.open(self._order, env, keep_changes=keep, wrap=self._wrap)
-            ),
-            self._within(_PREPARE_SECONDS),
+            lambda: self._where.follow(enter), self._within(_PREPARE_SECONDS)
         )
 
     async def _read_briefing(self) -> Briefing:
@@ -166,7 +182,7 @@ class Attempt:
         end: float,
     ) -> bool:
         """Whether what it came to was verified. Raises RunFailed."""
-        handover = Handover(self._setup, self._order, tree, env, self._announce, self._masker)
+        handover = Handover(self._setup, self._where, tree, env, self._announce, self._masker)
         finished = self._record.finished
         while True:
             if finished is None:
@@ -191,8 +207,10 @@ class Attempt:
         until = end + self._checked - _MARGIN * self._order.timeout_seconds
 
         async def deliver() -> ReceiptRequest:
+            await self._where.look()
             await self._setup.machine.quick_forge.issue(self._order.repo, self._order.issue)
-            return await handover.deliver(finished, self._record.usage)
+            usage = self._record.usage
+            return await self._where.follow(lambda: handover.deliver(finished, usage))
 
         try:
             request = await self._outages.outlast(deliver, until, _PASSES)

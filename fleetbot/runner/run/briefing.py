@@ -86,11 +86,11 @@ def telling(briefing: Briefing, kind: str, told: Collection[str], room: int) -> 
     edited are told again, and so is the issue.
     """
     issue = briefing.issue
-    text = cut_at_line(issue.body or "", room // 2)
-    mark = _mark(issue.title, issue.body or "")
-    marks = {_mark(str(one.id), one.body or ""): one for one in briefing.comments}
+    text = cut_at_line(issue.body, room // 2)
+    mark = _mark(issue.title, issue.body)
+    marks = {_mark(str(one.id), one.body): one for one in briefing.comments}
     new = [comment for each, comment in marks.items() if each not in told]
-    bodies = newest((comment.body or "" for comment in new), room // 8, room - len(text))
+    bodies = newest((comment.body for comment in new), room // 8, room - len(text))
     kept = new[len(new) - len(bodies) :]
     context = IssueContext(
         number=issue.number,
@@ -103,7 +103,7 @@ def telling(briefing: Briefing, kind: str, told: Collection[str], room: int) -> 
         known=mark in told,
     )
     comments = tuple(
-        CommentContext(comment.author, body, comment.created_at)
+        CommentContext(comment.author, body, _when(comment))
         for comment, body in zip(kept, bodies, strict=True)
     )
     return Telling(context, comments, len(new) - len(kept), (mark, *marks))
@@ -130,6 +130,10 @@ def fitted(texts: Sequence[str], room: int) -> tuple[str, ...]:
     kept = newest(texts, room // 2, room)
     left_out = len(texts) - len(kept)
     return (f"({left_out} older ones are left out)", *kept) if left_out else tuple(kept)
+
+
+def _when(comment: Comment) -> str:
+    return comment.created_at.isoformat() if comment.created_at else ""
 
 
 def _mark(*texts: str) -> str:

@@ -14,6 +14,7 @@ from fleetbot.runner.git.work import Work
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.pull_request import present
 from fleetbot.runner.run.setup import Setup
+from fleetbot.runner.run.whereabouts import Whereabouts
 from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
@@ -32,19 +33,23 @@ class Handover:
     def __init__(
         self,
         setup: Setup,
-        order: Assignment,
+        where: Whereabouts,
         tree: Worktree,
         env: Mapping[str, str],
         note: Callable[[str], None],
         masker: Masker,
     ) -> None:
         self._setup = setup
-        self._order = order
+        self._where = where
         self._tree = tree
         self._env = env
         self._note = note
         self._noted: set[str] = set()
         self._masker = masker
+
+    @property
+    def _order(self) -> Assignment:
+        return self._where.order
 
     async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
         """Push what there is, have its pull request, write the receipt. Raises RunFailed.

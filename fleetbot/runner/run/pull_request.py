@@ -50,7 +50,7 @@ def _part(setup: Setup, order: Assignment, summary: str) -> str:
 def _changes(pull: PullRequest, part: str, our_title: str, issue: int) -> dict[str, str]:
     """What to write so that the text is ours where it is, and a draft of ours none."""
     changes = {}
-    if (text := with_part(pull.body or "", part)) != pull.body:
+    if (text := with_part(pull.body, part)) != pull.body:
         changes["body"] = text
     if pull.draft and our_title:
         # Of a title that is one all the same, the forge was told other beginnings of drafts.

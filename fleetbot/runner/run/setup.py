@@ -15,7 +15,6 @@ from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.hooks import Wrap
-from fleetbot.runner.git.slot import Slot
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.link import Link
 from fleetbot.runner.run.leases import Leases
@@ -79,8 +78,8 @@ class Setup:
         """How hooks of this run get into the agent's sandbox; None where it has none."""
         if (box := self.sandbox) is None:
             return None
-        slot = Slot.of(self.machine.config.root, order.repo, order.branch)
-        cache = self.machine.workspaces.cache(order.repo)
+        slot = self.machine.workspaces.slot(order)
+        cache = self.machine.workspaces.cache(order)
 
         async def wrap(argv: Sequence[str], home: Path) -> Sequence[str]:
             return await bubblewrap.wrap(

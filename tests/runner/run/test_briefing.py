@@ -7,7 +7,7 @@ import pytest
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.forge.shapes import Comment, Issue, User
+from fleetbot.forge.models import Comment, Issue, User
 from fleetbot.runner.run.briefing import Briefing, about_trust, fitted, telling
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.orchestrator import Finding

@@ -151,7 +151,7 @@ async def test_words_of_an_agent_neither_end_our_part_nor_hide_the_issue(scene: 
 @pytest.mark.parametrize(
     ("method", "path", "applied"),
     [
-        ("GET", "/pulls$", False),
+        ("GET", "/pulls/main/", False),
         ("POST", "/pulls$", False),
         ("POST", "/pulls$", True),
         ("PATCH", "/pulls/", True),
@@ -274,7 +274,7 @@ async def test_work_is_not_lost_with_a_branch_that_somebody_deletes_meanwhile(
     [
         ("POST", "git-receive-pack$", False),
         ("POST", "git-receive-pack$", True),
-        ("GET", "/pulls$", False),
+        ("GET", "/pulls/main/", False),
         ("POST", "/pulls$", False),
         ("POST", "/pulls$", True),
         ("GET", r"/pulls/\d+$", False),

@@ -1,0 +1,163 @@
+"""A person on the forge, for tests and the demo: what people do in their browsers, over the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.models import (
+    Comment,
+    Commit,
+    CommitFile,
+    CommitStatus,
+    Issue,
+    Label,
+    Object,
+    PullRequest,
+    Review,
+)
+from fleetbot.forge.transport import path_of, repo_path
+
+MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
+
+
+class ApiSettings(Object, frozen=True):
+    max_response_items: int = 50
+    default_paging_num: int = 30
+
+
+class Hook(Object, frozen=True):
+    """``config`` never holds the secret; ``events`` are not valid as input again."""
+
+    id: int
+    type: str = ""
+    active: bool = False
+    config: dict[str, str] = msgspec.field(default_factory=dict)
+    events: tuple[str, ...] = ()
+
+
+class Compare(Object, frozen=True):
+    total_commits: int = 0
+    commits: tuple[Commit, ...] = ()
+    files: tuple[CommitFile, ...] = ()
+
+
+class ForgeUser(ForgeClient):
+    """The calls that fleetbot makes, and those that only people make."""
+
+    async def settings(self) -> ApiSettings:
+        return await self._http.get(ApiSettings, "/settings/api")
+
+    # -- issues
+
+    async def issues(
+        self,
+        repo: str,
+        *,
+        state: Literal["open", "closed", "all"] = "open",
+        labels: Sequence[str] = (),
+        since: datetime | None = None,
+        assigned_by: str | None = None,
+        created_by: str | None = None,
+        sort: str | None = None,
+    ) -> list[Issue]:
+        """:meth:`iter_issues`, gathered."""
+        found = self.iter_issues(
+            repo,
+            state=state,
+            labels=labels,
+            since=since,
+            assigned_by=assigned_by,
+            created_by=created_by,
+            sort=sort,
+        )
+        return [issue async for issue in found]
+
+    async def blockers(self, repo: str, number: int) -> list[Issue]:
+        """The issues this one depends on, open and closed."""
+        path = repo_path(repo) + path_of("/issues/{}/dependencies", number)
+        return [issue async for issue in self._http.pages(Issue, path)]
+
+    async def comment(self, repo: str, comment_id: int) -> Comment:
+        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
+        return await self._http.get(Comment, path)
+
+    async def delete_comment(self, repo: str, comment_id: int) -> None:
+        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
+        await self._http.send("DELETE", path)
+
+    async def replace_issue_labels(
+        self, repo: str, number: int, names: Iterable[str]
+    ) -> tuple[Label, ...]:
+        """Make these the issue's labels, all of them."""
+        body = {"labels": await self.label_ids(repo, names)}
+        path = repo_path(repo) + path_of("/issues/{}/labels", number)
+        return await self._http.call(tuple[Label, ...], "PUT", path, json=body)
+
+    # -- pull requests and commits
+
+    async def pulls(
+        self, repo: str, *, state: Literal["open", "closed", "all"] = "open"
+    ) -> list[PullRequest]:
+        """:meth:`iter_pulls`, gathered."""
+        return [pull async for pull in self.iter_pulls(repo, state=state)]
+
+    async def close_pull(self, repo: str, number: int) -> PullRequest:
+        path = repo_path(repo) + path_of("/pulls/{}", number)
+        return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
+
+    async def create_review(
+        self,
+        repo: str,
+        number: int,
+        event: Literal["APPROVED", "REQUEST_CHANGES", "COMMENT"],
+        body: str = "",
+    ) -> Review:
+        """``Unprocessable`` for approving or rejecting one's own pull request."""
+        path = repo_path(repo) + path_of("/pulls/{}/reviews", number)
+        return await self._http.call(Review, "POST", path, json={"event": event, "body": body})
+
+    async def merge_pull(
+        self, repo: str, number: int, *, head_sha: str, style: MergeStyle = "merge"
+    ) -> None:
+        """Merge exactly ``head_sha``: ``ForgeConflict`` where the head has moved or cannot be
+        merged.
+
+        405 (a plain :class:`ForgeError`) where it is not allowed, or its check is still running.
+        """
+        path = repo_path(repo) + path_of("/pulls/{}/merge", number)
+        await self._http.send("POST", path, json={"Do": style, "head_commit_id": head_sha})
+
+    async def compare(self, repo: str, base: str, head: str) -> Compare:
+        """What ``head`` has that ``base`` has not; a file may be named once per commit."""
+        path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
+        return await self._http.get(Compare, path)
+
+    async def statuses(self, repo: str, sha: str) -> list[CommitStatus]:
+        """Every status ever set, in no promised order."""
+        path = repo_path(repo) + path_of("/statuses/{}", sha)
+        return [status async for status in self._http.pages(CommitStatus, path)]
+
+    # -- hooks
+
+    async def hooks(self, repo: str) -> list[Hook]:
+        return [hook async for hook in self._http.pages(Hook, repo_path(repo) + "/hooks")]
+
+    async def create_hook(self, repo: str, url: str, secret: str, events: Sequence[str]) -> Hook:
+        """An active JSON hook. Unknown events are ignored by the server; ``issues`` and
+        ``pull_request`` each switch on their whole family. Needs a repository admin's token."""
+        body = {
+            "type": "forgejo",
+            "active": True,
+            "branch_filter": "*",
+            "events": list(events),
+            "config": {"url": url, "content_type": "json", "secret": secret},
+        }
+        return await self._http.call(Hook, "POST", repo_path(repo) + "/hooks", json=body)
+
+    async def delete_hook(self, repo: str, hook_id: int) -> None:
+        await self._http.send("DELETE", repo_path(repo) + path_of("/hooks/{}", hook_id))

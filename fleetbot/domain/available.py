@@ -1,0 +1,113 @@
+"""Who could take a task, and why nobody does now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fleetbot.domain.model import Agent, AgentStatus, Task
+from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.state import FleetState
+from fleetbot.domain.waits import WaitReason
+
+_SHOWN = 5
+
+
+class Absence(NamedTuple):
+    """Why an agent, or nobody, takes a task now. `until` (epoch ms): when that ends by itself."""
+
+    reason: WaitReason
+    text: str
+    remedy: str
+    subject: str
+    until: int | None = None
+    details: tuple[str, ...] = ()
+
+
+def able_agents(state: FleetState, task: Task) -> list[Agent]:
+    """Those that could ever take the task, by name."""
+    wanted, needs = task.wanted_agent, set(task.traits.needs)
+    able = (
+        agent
+        for agent in state.agents.values()
+        if agent.status is not AgentStatus.DEREGISTERED
+        and wanted in (None, agent.name)
+        and needs <= set(agent.capabilities)
+    )
+    return sorted(able, key=lambda agent: agent.name)
+
+
+def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
+    """Why the agent takes nothing now; None if it does."""
+    name, why = agent.name, WaitReason
+    if agent.status is not AgentStatus.ONLINE:
+        says = "Start its runner, or look at what it says: it tells when it lost the plugin."
+        return Absence(why.AGENT_OFFLINE, f"{name} is offline.", says, name)
+    if agent.unwell:
+        its = REASONS[agent.unwell]
+        text = f"{name} is unwell: {its.text}."
+        remedy = f"{its.advice} It takes tasks again once its check passes."
+        return Absence(why.AGENT_UNWELL, text, remedy, name)
+    if agent.parked_until > now:
+        its = REASONS[agent.parked_for or ReasonCode.USAGE_LIMIT]
+        text = f"{name} rests: {its.text}."
+        return Absence(why.AGENT_RESTS, text, its.advice, name, agent.parked_until)
+    if agent.draining:
+        text = f"{name} is drained: it takes nothing new until somebody resumes it."
+        remedy = f"Resume it: `POST /api/v1/agents/{name}/resume`."
+        return Absence(why.AGENT_DRAINED, text, remedy, name)
+    if agent.health:
+        text, remedy = f"{name} does not pass its check.", "Mend that on its machine."
+        return Absence(why.AGENT_UNWELL, text, remedy, name, None, agent.health[:1])
+    if (runs := state.at_work(name)) >= agent.max_concurrency:
+        text = f"{name} is busy with {runs} task{'' if runs == 1 else 's'}."
+        return Absence(why.AGENTS_BUSY, text, "Wait, or raise its `max_concurrency`.", name)
+    return None
+
+
+def absence_of_all(state: FleetState, able: Sequence[Agent], now: int) -> Absence:
+    """Of agents that all take nothing now: one that is only busy will be the first to."""
+    each = [its for agent in able if (its := absence(state, agent, now))]
+    if len(each) == 1:
+        return each[0]
+    details = tuple(its.text for its in each[:_SHOWN])
+    ends = [its.until for its in each if its.until]
+    if any(its.reason is WaitReason.AGENTS_BUSY for its in each):
+        text = f"None of the {len(each)} agents that can do it is free."
+        remedy = "Wait, or add an agent."
+        return Absence(WaitReason.AGENTS_BUSY, text, remedy, "agents", None, details)
+    text = f"None of the {len(each)} agents that can do it takes tasks now."
+    remedy = "Look at what is said of each, or add an agent."
+    return Absence(WaitReason.AGENTS_AWAY, text, remedy, "agents", min(ends, default=None), details)
+
+
+def nobody(state: FleetState, task: Task) -> Absence:
+    """Why no registered agent could ever take it."""
+    if task.wanted_agent:
+        return _not_the_one(state, task, task.wanted_agent)
+    if task.traits.needs:
+        needs = ", ".join(task.traits.needs)
+        text = f"No agent can do all it needs: {needs}."
+        return Absence(
+            WaitReason.NOBODY_CAN, text, "Add an agent that can, or change its labels.", needs
+        )
+    return Absence(WaitReason.NO_AGENTS, "No agent is registered yet.", "Start a runner.", "agents")
+
+
+def _not_the_one(state: FleetState, task: Task, name: str) -> Absence:
+    agent = next((a for a in state.agents.values() if a.name == name), None)
+    free = (
+        f"`!fleet retry {task.ref}` lets others have it"
+        if task.pinned
+        else "take the label for it off the issue"
+    )
+    if agent is None:
+        text = f"It is for {name}, which never registered."
+        return Absence(WaitReason.AGENT_UNKNOWN, text, f"Start its runner, or {free}.", name)
+    if agent.status is AgentStatus.DEREGISTERED:
+        text = f"It is for {name}, which has signed off."
+        return Absence(WaitReason.AGENT_SIGNED_OFF, text, f"Start its runner, or {free}.", name)
+    lacking = ", ".join(sorted(set(task.traits.needs) - set(agent.capabilities)))
+    text = f"It is for {name}, which lacks {lacking}."
+    remedy = f"Add that to its `capabilities`, or {free}."
+    return Absence(WaitReason.AGENT_LACKS, text, remedy, name)

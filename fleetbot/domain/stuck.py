@@ -1,0 +1,120 @@
+"""Waits that people should hear of, once: when they have lasted too long, and when they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.lookup import Draft, Drafts
+from fleetbot.domain.model import Policy, Stuck, Task, TaskId, TaskState
+from fleetbot.domain.state import FleetState, task_stream
+from fleetbot.domain.waiting import Waiting, waiting
+from fleetbot.domain.waits import SIGNS, WaitReason
+
+_UNREAD_MS = 15 * 60_000
+_AT_ONCE = 200  # that are told of at one look; the next is not far
+_R = WaitReason
+_HEARD = frozenset({_R.FLEET_RESTS, _R.QUESTION, _R.FAILED, _R.AGENT_LOST, _R.NOT_STARTED})
+_RECEIPTS = frozenset({_R.CHECKING, _R.RECEIPT_UNREAD})
+_MOVES = (
+    ev.TaskAssigned,
+    ev.TaskRequeued,
+    ev.ReceiptVerified,
+    ev.ReceiptRefuted,
+    ev.TaskFailed,
+    ev.TaskAgentLost,
+    ev.TaskCancelled,
+)
+
+
+def note(state: FleetState, now: int, policy: Policy) -> Drafts:
+    """What is to be told at `now` of waits that have become too long, are over, or have another
+    cause than was told. Nothing, where nobody wants to hear."""
+    if not policy.stuck_ms:
+        return ()
+    return (*_changed(state, now, policy), *islice(_new(state, now, policy), _AT_ONCE))
+
+
+def with_end(state: FleetState, drafts: Drafts) -> Drafts:
+    """`drafts`, with the end of the waits that they end."""
+    ended: set[str] = set()
+    told: list[Draft] = []
+    for draft in drafts:
+        if isinstance(draft.event, _MOVES) and draft.stream not in ended:
+            ended.add(draft.stream)
+            told += _over(state.tasks[TaskId(draft.stream.removeprefix("task:"))])
+        told.append(draft)
+    return tuple(told) if len(told) > len(drafts) else drafts
+
+
+def _new(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
+    for task in _candidates(state, now, policy):
+        its = waiting(state, task, now, policy)
+        if its and is_long(its, now, policy):
+            yield _told(task, its)
+
+
+def _candidates(state: FleetState, now: int, policy: Policy) -> Iterator[Task]:
+    """Those that it costs to look at; while the fleet rests, that is what people have heard."""
+    before = now - policy.stuck_ms
+    if state.paused_until <= now:
+        for task in state.tasks.values():
+            if task.state is TaskState.CREATED and not task.stuck and task.entered_at <= before:
+                yield task
+    for run in state.live_runs():
+        if not state.tasks[run.task].stuck:
+            yield state.tasks[run.task]
+
+
+def is_long(its: Waiting, now: int, policy: Policy) -> bool:
+    """Whether the wait has lasted so long that the rooms are told."""
+    if its.reason in _HEARD:
+        return False
+    if its.reason in SIGNS:
+        return True  # each has its own time
+    limit = min(policy.stuck_ms, _UNREAD_MS) if its.reason in _RECEIPTS else policy.stuck_ms
+    return now - its.since >= limit
+
+
+def _changed(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
+    """Tasks that wait for the same go on, or wait for something else, together: one tells."""
+    for tasks in state.stuck.values():
+        first = state.tasks[next(iter(tasks))]
+        if _is_other(state, first, now, policy):
+            for task in islice(map(state.tasks.__getitem__, tasks), _AT_ONCE):
+                if _is_other(state, task, now, policy):
+                    yield from _retold(state, task, now, policy)
+
+
+def _is_other(state: FleetState, task: Task, now: int, policy: Policy) -> bool:
+    """A cause that comes and goes is not told each time: while it waits, it has been told."""
+    assert task.stuck is not None  # it is among those that are
+    its = waiting(state, task, now, policy)
+    if its is None:
+        return True
+    if its.reason in _HEARD:
+        return False
+    settled = now - task.stuck.at >= policy.stuck_ms
+    return settled and (its.reason, its.subject) != task.stuck.cause
+
+
+def _retold(state: FleetState, task: Task, now: int, policy: Policy) -> Iterator[Draft]:
+    yield from _over(task)
+    its = waiting(state, task, now, policy)
+    if its and is_long(its, now, policy):
+        yield _told(task, its)
+
+
+def _told(task: Task, its: Waiting) -> Draft:
+    event = ev.TaskStuck(reason=its.reason, subject=its.subject, since=its.since)
+    return Draft(task_stream(task.id), event)
+
+
+def _over(task: Task) -> Iterator[Draft]:
+    if task.stuck:
+        yield Draft(task_stream(task.id), _unstuck(task.stuck))
+
+
+def _unstuck(its: Stuck) -> ev.TaskUnstuck:
+    return ev.TaskUnstuck(reason=its.reason, subject=its.subject, since=its.since)

@@ -1,0 +1,85 @@
+"""The bot as the plugin wires it for its rooms; ticks come when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mautrix.client import Client, InternalEventType
+
+from fleetbot.chat.commands import Chat, PowerLevel
+from fleetbot.chat.history import History
+from fleetbot.chat.inbound import Inbound
+from fleetbot.chat.link import Link
+from fleetbot.chat.listening import Listening
+from fleetbot.chat.room import RoomSender
+from fleetbot.chat.rooms import Rooms
+from fleetbot.services.outbox import Courier
+from fleetbot.settings import RoomSettings
+from tests.services.stage import Stage
+
+
+class Listener:
+    """A process of ours, from its start on; another one begins where `stop` was or was not called.
+
+    `levels` tells the power levels; the room is asked where it is None.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        client: Client,
+        rooms: Mapping[str, RoomSettings],
+        levels: PowerLevel | None = None,
+    ) -> None:
+        self.link = link = Link(client)
+        self.client = client
+        self.wakes = self.kept = self.admitted = 0
+        self.rooms = Rooms(rooms, link, stage.store)
+        tasks = stage.tasks
+        self.chat = Chat(stage.fleet, tasks, self.rooms.obeyed, levels or link.power_level)
+        self.sender = RoomSender(link, stage.clock, self.rooms.where)
+        self.inbound = Inbound(
+            self.chat,
+            self.sender,
+            self.rooms,
+            stage.store,
+            client.mxid,
+            stage.clock,
+            on_missed=self._woken,
+            on_kept=self._has_kept,
+        )
+        self.listening = Listening(
+            client,
+            self.rooms,
+            History(client, link, client.mxid),
+            self.inbound,
+            stage.store,
+            stage.clock,
+            wake=self._woken,
+            on_admitted=self._was_admitted,
+        )
+        self.courier = Courier(
+            stage.store, {"matrix": self.sender}, stage.clock, jitter=lambda: 0.0
+        )
+        self.listening.start()
+
+    async def tick(self) -> float | None:
+        return await self.listening.tick()
+
+    async def stop(self) -> None:
+        self.listening.stop()
+        await self.inbound.close()
+
+    async def synced(self, **sync: Any) -> None:
+        """mautrix has got this answer to a sync; its events follow."""
+        await self.client.run_internal_event(InternalEventType.SYNC_SUCCESSFUL, data=sync)
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    def _has_kept(self) -> None:
+        self.kept += 1
+
+    def _was_admitted(self) -> None:
+        self.admitted += 1
