@@ -5,29 +5,58 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 Tick = Callable[[], Awaitable[float | None]]
+
+_LATE_SECONDS = 120.0  # what a tick may take that asks others, and is not stuck yet
+_MOST_ERROR = 200
+
+
+@dataclass(frozen=True, slots=True)
+class LoopHealth:
+    """How a loop is getting on: `idle` seconds since its last good tick, or since it was started.
+
+    `late`: that is much more than its interval. `error`: what its last tick failed with.
+    """
+
+    name: str
+    idle: float
+    late: bool
+    error: str
 
 
 class Loop:
     """Calls `tick` again and again.
 
     `tick` may return in how many seconds it wants to be called next, at most `interval`. An
-    exception is logged, once for as long as it stays the same, and does not end the loop. `stop`
-    cancels a tick in progress and waits.
+    exception is logged, once for as long as it stays the same, and does not end the loop; nor does
+    a cancellation of something that the tick waited for. `stop` cancels a tick in progress and
+    waits.
     """
 
-    def __init__(self, name: str, tick: Tick, interval: float, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        name: str,
+        tick: Tick,
+        interval: float,
+        log: logging.Logger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
+        self._clock = clock
         self._tick = tick
         self._interval = interval
         self._log = log
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._failing: str | None = None
+        self._failing: BaseException | None = None
+        self._good = self._clock()
 
     def start(self) -> None:
+        self._good = self._clock()
         self._task = asyncio.create_task(self._run(), name=f"fleetbot-{self.name}")
 
     def wake(self) -> None:
@@ -41,6 +70,18 @@ class Loop:
         await asyncio.wait([self._task])  # unlike awaiting it, tells its end from our own
         self._task = None
 
+    def health(self) -> LoopHealth:
+        idle = self._clock() - self._good
+        return LoopHealth(
+            name=self.name,
+            idle=idle,
+            late=idle > max(_LATE_SECONDS, 4 * self._interval) or self._has_died(),
+            error=_said(self._failing),
+        )
+
+    def _has_died(self) -> bool:
+        return self._task is not None and self._task.done()
+
     async def _run(self) -> None:
         while True:
             self._wake.clear()
@@ -52,19 +93,45 @@ class Loop:
     async def _attempt(self) -> float:
         try:
             wanted = await self._tick()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_told_to_end():
+                raise
             self._complain(error)
             return self._interval
         self._failing = None
+        self._good = self._clock()
         return self._interval if wanted is None else max(0.0, min(wanted, self._interval))
 
-    def _complain(self, error: Exception) -> None:
+    def _complain(self, error: BaseException) -> None:
         """Once for each new error, not at every tick."""
-        if repr(error) != self._failing:
+        if repr(error) != repr(self._failing):
             self._log.error(
                 "The %s loop failed; it tries again every %s s",
                 self.name,
                 self._interval,
                 exc_info=error,
             )
-        self._failing = repr(error)
+        self._failing = error
+
+
+def told(loops: Iterable[Loop]) -> str:
+    """What a person should know of the loops: those that are late; `ok` where none is."""
+    late = [health for health in (loop.health() for loop in loops) if health.late]
+    return "; ".join(map(_told, late)) or "ok"
+
+
+def _told(late: LoopHealth) -> str:
+    why = f", {late.error}" if late.error else ""
+    return f"{late.name}: no good run for {late.idle:.0f} s{why}"
+
+
+def _is_told_to_end() -> bool:
+    """Whether it is the loop itself that is cancelled, rather than what its tick waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _said(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    return f"{type(error).__name__}: {error}"[:_MOST_ERROR]

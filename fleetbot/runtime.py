@@ -25,7 +25,7 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
-from fleetbot.loops import Loop, Tick
+from fleetbot.loops import Loop, Tick, told
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dispatcher import Dispatcher
@@ -184,9 +184,11 @@ class Runtime:
                     self._probe,
                     self._repositories,
                     __version__,
-                    {"rooms": self._listening.report},
+                    self._listening.troubles,
+                    lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
+                loops=lambda: [loop.health() for loop in self._loops.values()],
                 version=__version__,
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -99,6 +99,13 @@ class BudgetSettings(Section, frozen=True):
     day_tokens: Count = 0
 
 
+class KeepSettings(Section, frozen=True):
+    """For how long what is over is kept."""
+
+    log_days: Annotated[float, Meta(gt=0, le=3650)] = 90
+    agent_days: Annotated[float, Meta(gt=0, le=3650)] = 30
+
+
 class VerifySettings(Section, frozen=True):
     """What starts programs is forbidden by default: what CI runs, with the repository's secrets,
     and what an agent program runs of itself where a repository is trusted.
@@ -140,6 +147,7 @@ class Settings(Section, frozen=True):
     runs: RunSettings = RunSettings()
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
+    keep: KeepSettings = KeepSettings()
     verify: VerifySettings = VerifySettings()
     notify: NotifySettings = NotifySettings()
 
@@ -175,6 +183,7 @@ class Settings(Section, frozen=True):
             day_budget=Budget(usd=self.budget.day_usd, tokens=self.budget.day_tokens),
             forbidden_paths=self.verify.forbidden_paths,
             stuck_ms=_ms(self.notify.stuck_minutes * 60),
+            forget_agents_ms=_ms(self.keep.agent_days * 86_400),
             verify_ms=_ms(self.verify.patience_hours * 3600),
         )
 
@@ -218,6 +227,15 @@ def _check_rooms(settings: Settings) -> None:
         for repo in (*its.repos, *filter(None, [its.default_repo])):
             if not REPO.match(repo):
                 raise SettingsError(f"rooms.{room}: {repo!r} is not of the form owner/name.")
+            if not any(same_name(repo, listed) for listed in settings.forge.repositories):
+                raise SettingsError(_unlisted(room, repo, settings.forge.repositories))
+
+
+def _unlisted(room: str, repo: str, listed: Sequence[str]) -> str:
+    by_small = {name.lower(): name for name in listed}
+    near = difflib.get_close_matches(repo.lower(), by_small, n=1)
+    hint = f"did you mean {by_small[near[0]]}?" if near else "add it there, or take it out here."
+    return f"rooms.{room}: {repo} is not in forge.repositories; {hint}"
 
 
 def _explain(problem: str, data: Mapping[str, Any]) -> str:
@@ -269,6 +287,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "runs": RunSettings,
     "retry": RetrySettings,
     "budget": BudgetSettings,
+    "keep": KeepSettings,
     "verify": VerifySettings,
     "notify": NotifySettings,
 }

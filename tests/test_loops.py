@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
-from fleetbot.loops import Loop
+from fleetbot.loops import Loop, told
 
 LOG = logging.getLogger("loops")
 NEVER = 3600.0
@@ -39,9 +40,11 @@ class Counter:
 
 @asynccontextmanager
 async def running(
-    tick: Callable[[], Awaitable[float | None]], interval: float = NEVER
+    tick: Callable[[], Awaitable[float | None]],
+    interval: float = NEVER,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Loop]:
-    loop = Loop("test", tick, interval, LOG)
+    loop = Loop("test", tick, interval, LOG, clock)
     loop.start()
     try:
         yield loop
@@ -185,3 +188,82 @@ async def _turn() -> None:
     """Let everything that can run now run."""
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+# what is seen of it
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_loop_survives_a_cancellation_that_is_not_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Of a connection, say, that another has closed: it must not end without a word."""
+    counter = Counter()
+
+    async def tick() -> float | None:
+        if await counter.tick() is None and counter.count == 1:
+            raise asyncio.CancelledError("the pool was closed")
+        return None
+
+    async with running(tick) as loop:
+        await counter.reaches(1)
+        loop.wake()
+        await counter.reaches(2)
+    assert "The test loop failed" in caplog.text
+
+
+async def test_it_is_well_while_its_ticks_are_good() -> None:
+    clock = Clock()
+    counter = Counter()
+    async with running(counter.tick, 30, clock) as loop:
+        await counter.reaches(1)
+        clock.now += 100
+        assert (loop.health().idle, loop.health().late) == (100, False)
+        loop.wake()
+        await counter.reaches(2)
+        assert (loop.health().idle, told([loop])) == (0, "ok")
+
+
+async def test_it_is_late_when_it_has_failed_for_long() -> None:
+    clock = Clock()
+    counter = Counter(RuntimeError("no route"), RuntimeError("no route"))
+    async with running(counter.tick, 30, clock) as loop:
+        await counter.reaches(1)
+        clock.now += 121
+        assert told([loop]) == "test: no good run for 121 s, RuntimeError: no route"
+
+
+async def test_it_is_late_when_a_tick_does_not_come_back() -> None:
+    clock = Clock()
+    inside = asyncio.Event()
+
+    async def hangs() -> None:
+        inside.set()
+        await asyncio.Event().wait()
+
+    async with running(hangs, 1, clock) as loop:
+        await inside.wait()
+        clock.now += 119
+        assert told([loop]) == "ok"
+        clock.now += 2
+        assert told([loop]) == "test: no good run for 121 s"
+
+
+async def test_what_runs_seldom_is_late_later() -> None:
+    clock = Clock()
+    counter = Counter()
+    async with running(counter.tick, NEVER, clock) as loop:
+        await counter.reaches(1)
+        clock.now += 4 * NEVER
+        assert told([loop]) == "ok"
+        clock.now += 1
+        assert told([loop]).startswith("test: no good run for 14401 s")

@@ -93,7 +93,8 @@ def test_the_example_of_a_room_is_right() -> None:
     start, end = text.index("# Example:\n") + len("# Example:\n"), text.index("rooms: {}")
     example = "\n".join(line.removeprefix("#") for line in text[start:end].splitlines())
 
-    rooms = parse(complete() | YAML(typ="safe").load(example)).rooms
+    listed = with_forge(repositories=["acme/app", "acme/web"])
+    rooms = parse(complete() | listed | YAML(typ="safe").load(example)).rooms
 
     assert rooms[ROOM].default_repo == "acme/app"
     assert rooms[ROOM].levels == {"assign": 50, "retry": 0, "cancel": 50}
@@ -133,7 +134,13 @@ def test_what_is_written_counts() -> None:
 def test_a_room_hears_of_its_repositories_or_of_all() -> None:
     assert RoomSettings().hears("any/repo")
     assert RoomSettings(repos=("acme/app",)).hears("acme/app")
+    assert RoomSettings(repos=("Acme/App",)).hears("acme/app")
     assert not RoomSettings(repos=("acme/app",)).hears("acme/web")
+
+
+def test_a_room_may_spell_its_repository_as_it_likes() -> None:
+    data = with_forge(repositories=["acme/store"]) | {"rooms": {ROOM: {"repos": ["Acme/Store"]}}}
+    assert parse(data).rooms[ROOM].hears("acme/store")
 
 
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
@@ -175,6 +182,14 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "an alias": (config(rooms={"#fleet:example.org": {}}), "rooms: '#fleet:example.org' is not a"),
     "a room's repository": (config(rooms={ROOM: {"repos": ["app"]}}), f"rooms.{ROOM}: 'app' is"),
+    "a room of nobody's": (
+        with_forge(repositories=["acme/store"]) | {"rooms": {ROOM: {"repos": ["Acme/stoer"]}}},
+        f"rooms.{ROOM}: Acme/stoer is not in forge.repositories; did you mean acme/store?",
+    ),
+    "a default of nobody's": (
+        config(rooms={ROOM: {"default_repo": "acme/web"}}),
+        f"rooms.{ROOM}: acme/web is not in forge.repositories; ",
+    ),
     "a room's default": (config(rooms={ROOM: {"default_repo": "a"}}), f"rooms.{ROOM}: 'a' is not"),
     "a room's setting": (config(rooms={ROOM: {"repo": []}}), "repo is an unknown setting; did you"),
     "a state": (config(labels={"states": {"finished": "x"}}), "labels.states: invalid enum value"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
@@ -21,10 +21,10 @@ from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.room import destination
 from fleetbot.chat.rooms import Rooms
-from fleetbot.chat.wording import ago, count, span
+from fleetbot.chat.wording import ago, count
 from fleetbot.services.outbox import RetryLater
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Backlog, Change
+from fleetbot.store.records import Change
 
 log = logging.getLogger("fleetbot.chat")
 
@@ -58,6 +58,7 @@ class Listening:
         self._on_admitted = on_admitted
         self._synced_at = clock()
         self._well: set[str] = set()
+        self._away = ""
 
     def start(self) -> None:
         client = self._client
@@ -84,8 +85,9 @@ class Listening:
         try:
             joined = set(await self._rooms.joined()) if wanting else set()
         except RetryLater as error:
-            log.debug("the rooms cannot be looked at now: %s", error)
+            self._note(str(error))
             return max(_SOON, error.seconds or 0)
+        self._note("")
         looked = [self._catch_up(room, joined) for room in wanting]
         results = await asyncio.gather(*looked, return_exceptions=True)
         for result in results:
@@ -93,6 +95,11 @@ class Listening:
                 raise result
         await self._inbound.flush()
         return _SOON if quiet or not all(results) else _LATER
+
+    def _note(self, away: str) -> None:
+        if away and not self._away:
+            log.warning("the homeserver cannot be asked, it is tried again: %s", away)
+        self._away = away
 
     async def _wanting(self) -> list[str]:
         return [
@@ -149,7 +156,9 @@ class Listening:
         missed = {room for room, its in rooms.items() if its.get("timeline", {}).get("limited")}
         if sync.get("net.maunium.mautrix", {}).get("is_initial"):  # maubot skips it
             missed.update(self._rooms.obeyed)
-        await self._miss(missed)
+        if missed:
+            await self._miss(missed)
+            self._wake()
 
     async def _on_state(self, event: StateEvent) -> None:
         """We were invited, came in or were thrown out; or the room was upgraded or encrypted."""
@@ -169,36 +178,26 @@ class Listening:
     async def _miss(self, rooms: Iterable[str]) -> None:
         for room in rooms:
             if room in self._rooms.obeyed:
-                self._inbound.place(await self._rooms.where(room)).miss()
-                self._wake()
+                (await self._place(room)).miss()
 
     # health
 
-    async def report(self) -> str:
-        """What is wrong with the rooms, for health; `ok` where nothing is."""
+    async def troubles(self) -> Sequence[str]:
+        """What is wrong with the rooms, for health."""
         now = self._clock()
-        waiting = {b.destination: b for b in await self._store.outbox_stats()}
-        upgraded = await self._rooms.upgraded()
-        said = [
-            f"{room}: {trouble}{_waits(waiting.get(destination(room)), now)}"
-            for room, trouble in self._rooms.trouble.items()
-        ]
+        said = [f"{room}: {trouble}" for room, trouble in self._rooms.trouble.items()]
         said += [
             f"{old} was upgraded and is followed: in the configuration, put {new} in its place"
-            for old, new in upgraded.items()
+            for old, new in (await self._rooms.upgraded()).items()
         ]
+        if self._away:
+            said.append(f"the homeserver cannot be asked: {self._away}")
         if now - self._synced_at > QUIET_MS:
             since = ago(self._synced_at, now)
             said.append(f"the last sync with the homeserver was {since}: commands come late")
         if dropped := self._inbound.dropped:
             said.append(f"{count(dropped, 'answer')} could not be given within the last hour")
-        return "; ".join(said) or "ok"
+        return said
 
 
 _OF_ROOMS = (EventType.ROOM_MEMBER, EventType.ROOM_TOMBSTONE, EventType.ROOM_ENCRYPTION)
-
-
-def _waits(backlog: Backlog | None, now: int) -> str:
-    if backlog is None:
-        return ""
-    return f" ({count(backlog.pending, 'message')} waiting for {span(now - backlog.oldest)})"

@@ -225,6 +225,20 @@ class DeregisterAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class RevokeAgent:
+    """A person takes the agent's token: it may be in the wrong hands."""
+
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetAgent:
+    """A person wants to hear no more of an agent that has signed off."""
+
+    agent: AgentName
+
+
+@dataclass(frozen=True, slots=True)
 class DrainAgent:
     """A person wants the agent to take nothing new; what it is at goes on."""
 
@@ -273,6 +287,8 @@ Command = (
     | RegisterAgent
     | AgentSeen
     | DeregisterAgent
+    | RevokeAgent
+    | ForgetAgent
     | DrainAgent
     | ResumeAgent
     | NoteWaits

@@ -99,6 +99,10 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return _deregister(state, command, now, policy)
         case cmd.NoteWaits():
             return stuck.note(state, now, policy)
+        case cmd.RevokeAgent():
+            return _revoke(state, command, now, policy)
+        case cmd.ForgetAgent():
+            return _forget(state, command)
         case cmd.Expire():
             return tuple(expire(state, now, policy))
         case _:
@@ -183,6 +187,23 @@ def _cancel(state: FleetState, command: cmd.CancelTask) -> Drafts:
 def _drain(state: FleetState, command: cmd.DrainAgent) -> Drafts:
     agent = the_agent(state, command.agent)
     return () if agent.draining else (Draft(agent_stream(agent.name), ev.AgentDrained()),)
+
+
+def _revoke(state: FleetState, command: cmd.RevokeAgent, now: int, policy: Policy) -> Drafts:
+    agent = the_agent(state, command.agent)
+    if agent.revoked:
+        return ()
+    revoked = Draft(agent_stream(agent.name), ev.AgentRevoked())
+    return (revoked, *lose_runs(state, agent, ReasonCode.AGENT_REVOKED, now, policy))
+
+
+def _forget(state: FleetState, command: cmd.ForgetAgent) -> Drafts:
+    agent = the_agent(state, command.agent)
+    if agent.status is not AgentStatus.DEREGISTERED:
+        raise Conflict(f"{agent.name} is {agent.status}: revoke it first.", field="agent")
+    if runs := state.runs_of_agent(agent.name):
+        raise Conflict(f"Run {runs[0].id} of {agent.name} is being verified.", field="agent")
+    return (Draft(agent_stream(agent.name), ev.AgentForgotten()),)
 
 
 def _resume(state: FleetState, command: cmd.ResumeAgent, now: int) -> Drafts:

@@ -158,7 +158,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
         return _of_fleet(line.event)
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
-        return _of_agent(state.agents[AgentName(key)], line.event)
+        agent = state.agents.get(AgentName(key))
+        return _of_agent(agent, line.event) if agent else []  # nobody asks for the forgotten
     if kind == "repo":
         return _of_repo(state.repos[int(key)], line.event)
     task = state.tasks[TaskId(key)]

@@ -283,6 +283,14 @@ class AgentDeregistered(Event, frozen=True, tag="agent.deregistered"):
     pass
 
 
+class AgentRevoked(Event, frozen=True, tag="agent.revoked"):
+    """A person took its token, so that nobody speaks for it until it is enrolled again."""
+
+
+class AgentForgotten(Event, frozen=True, tag="agent.forgotten"):
+    """It had signed off, and is known no more; its name may be given to another."""
+
+
 class FleetPaused(Event, frozen=True, tag="fleet.paused"):
     """Nothing is given to anybody before `until` (epoch ms). `spent`: on that day so far."""
 
@@ -357,6 +365,8 @@ AgentEvent = (
     | AgentDrained
     | AgentResumed
     | AgentDeregistered
+    | AgentRevoked
+    | AgentForgotten
 )
 FleetEvent = FleetPaused | FleetResumed
 RepoEvent = RepoKnown | RepoRenamed | RepoHeld | RepoReleased

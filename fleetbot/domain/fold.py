@@ -163,6 +163,8 @@ def registered(
         host=event.host,
         program=event.program,
         health=event.health,
+        signed_off_at=0,
+        revoked=False,
     )
 
 
@@ -175,7 +177,11 @@ def agent_after(agent: Agent, line: ev.Recorded) -> Agent:
         case ev.AgentOffline():
             return replace(agent, status=AgentStatus.OFFLINE)
         case ev.AgentDeregistered():
-            return replace(agent, status=AgentStatus.DEREGISTERED)
+            return _signed_off(agent, line.at)
+        case ev.AgentRevoked():
+            return replace(_signed_off(agent, line.at), revoked=True)
+        case ev.AgentForgotten():
+            return _forgotten(agent)
         case ev.AgentParked(until=until, reason=reason):
             why = reason if until > agent.parked_until else agent.parked_for
             return replace(agent, parked_until=until, parked_for=why)
@@ -192,6 +198,22 @@ def agent_after(agent: Agent, line: ev.Recorded) -> Agent:
             return _well(rested, proven=True)
         case _:
             raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
+
+
+def _signed_off(agent: Agent, at: int) -> Agent:
+    return replace(agent, status=AgentStatus.DEREGISTERED, signed_off_at=at)
+
+
+def _forgotten(agent: Agent) -> Agent:
+    """What must stay: its next line follows on the last."""
+    return Agent(
+        name=agent.name,
+        version=agent.version,
+        adapter="",
+        status=AgentStatus.DEREGISTERED,
+        registered_at=0,
+        forgotten=True,
+    )
 
 
 def _well(agent: Agent, *, proven: bool) -> Agent:

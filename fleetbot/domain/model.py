@@ -388,7 +388,8 @@ class Agent(Value, frozen=True):
     """`parked_until`: it takes nothing before; `unwell`: nothing until its check passes again.
 
     `faults`: so many of its runs in a row ended for reasons of the same owner that is not the
-    task; `fault` and `fault_at` are the last one's.
+    task; `fault` and `fault_at` are the last one's. `revoked`: it signed off because a person took
+    its token. `forgotten`: no more than its place in the journal is known.
     """
 
     name: AgentName
@@ -411,6 +412,9 @@ class Agent(Value, frozen=True):
     fault: ReasonCode | None = None
     fault_at: int = 0
     faults: int = 0
+    signed_off_at: int = 0
+    revoked: bool = False
+    forgotten: bool = False
 
 
 class Policy(Value, frozen=True):
@@ -430,6 +434,7 @@ class Policy(Value, frozen=True):
     recheck_cap_ms: int = 300_000
     verify_ms: int = 24 * 3_600_000
     stuck_ms: int = 3_600_000
+    forget_agents_ms: int = 30 * 24 * 3_600_000
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()

@@ -95,11 +95,19 @@ def expire(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
     yield from limits.rest(state, spent, now)
     for agent in state.agents.values():
         quiet = now - state.seen.get(agent.name, agent.registered_at)
-        if agent.status is AgentStatus.ONLINE and quiet > silence:
+        if is_forgettable(state, agent, now, policy):
+            yield Draft(agent_stream(agent.name), ev.AgentForgotten())
+        elif agent.status is AgentStatus.ONLINE and quiet > silence:
             yield Draft(agent_stream(agent.name), ev.AgentOffline())
             yield from lose_runs(state, agent, ReasonCode.AGENT_LOST, now, policy)
         else:
             yield from _expire_runs(state, agent, now, policy, day_is_spent=spent)
+
+
+def is_forgettable(state: FleetState, agent: Agent, now: int, policy: Policy) -> bool:
+    """Signed off long ago; what may come back, and whose work is still looked at, stays."""
+    gone = agent.status is AgentStatus.DEREGISTERED and not state.runs_of_agent(agent.name)
+    return gone and now - agent.signed_off_at > policy.forget_agents_ms
 
 
 def _expire_runs(

@@ -18,6 +18,7 @@ class ReasonCode(StrEnum):
     AGENT_LOST = "agent_lost"
     LEASE_EXPIRED = "lease_expired"
     AGENT_DEREGISTERED = "agent_deregistered"
+    AGENT_REVOKED = "agent_revoked"
     RECEIPT_REFUTED = "receipt_refuted"
     RECEIPT_UNREAD = "receipt_unread"
     USAGE_LIMIT = "usage_limit"
@@ -71,6 +72,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.AGENT_LOST,
     ReasonCode.LEASE_EXPIRED,
     ReasonCode.AGENT_DEREGISTERED,
+    ReasonCode.AGENT_REVOKED,
     ReasonCode.RECEIPT_REFUTED,
     ReasonCode.RECEIPT_UNREAD,
     ReasonCode.DAY_BUDGET_EXCEEDED,
@@ -94,6 +96,7 @@ GONE = frozenset(
         ReasonCode.AGENT_LOST,
         ReasonCode.LEASE_EXPIRED,
         ReasonCode.AGENT_DEREGISTERED,
+        ReasonCode.AGENT_REVOKED,
         ReasonCode.RUNNER_RESTARTED,
     }
 )
@@ -191,6 +194,12 @@ REASONS: dict[ReasonCode, Reason] = {
     ),
     _R.AGENT_DEREGISTERED: Reason(
         "the agent signed off", Owner.AGENT, True, "Nothing; the task goes to another agent."
+    ),
+    _R.AGENT_REVOKED: Reason(
+        "a person revoked the agent's token",
+        Owner.AGENT,
+        True,
+        "Nothing; the task goes to another agent.",
     ),
     _R.RECEIPT_REFUTED: Reason(
         "Forgejo does not bear out the receipt",

@@ -77,6 +77,7 @@ class FleetState:
         self.tasks: dict[TaskId, Task] = {}
         self.runs: dict[RunId, Run] = {}
         self.agents: dict[AgentName, Agent] = {}
+        self.forgotten: dict[AgentName, Agent] = {}  # kept for their places in the journal only
         self.receipts: dict[ReceiptId, FiledReceipt] = {}
         self.repos: dict[int, Repo] = {}
         self.held: dict[int | str, ReasonCode] = {}
@@ -179,8 +180,12 @@ class FleetState:
         if kind == "repo":
             repo = self.repos.get(int(key))
             return repo.version if repo else 0
-        agent = self.agents.get(AgentName(key))
+        agent = self.known_agent(AgentName(key))
         return agent.version if agent else 0
+
+    def known_agent(self, name: AgentName) -> Agent | None:
+        """Also one that is forgotten."""
+        return self.agents.get(name) or self.forgotten.get(name)
 
     # taking in what the store holds
 
@@ -196,7 +201,7 @@ class FleetState:
         for repo in repos:
             self._keep_repo(repo)
         for agent in agents:
-            self.agents[agent.name] = agent
+            self._keep_agent(agent)
         for receipt in receipts:
             self._keep_receipt(receipt)
         for task in tasks:
@@ -362,9 +367,9 @@ class FleetState:
         old = self.agents.get(name)
         self._changed.agents[name] = None
         if isinstance(line.event, ev.AgentRegistered):
-            self.agents[name] = fold.registered(name, line.event, line, old)
+            self._keep_agent(fold.registered(name, line.event, line, old))
         elif old:
-            self.agents[name] = fold.agent_after(old, line)
+            self._keep_agent(fold.agent_after(old, line))
         else:
             what = ev.event_type(line.event)
             raise IllegalTransition(f"{what} cannot happen to an agent that never registered")
@@ -378,6 +383,14 @@ class FleetState:
                 self.paused_until = 0
             case _:
                 raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to the fleet")
+
+    def _keep_agent(self, agent: Agent) -> None:
+        known, other = self.agents, self.forgotten
+        if agent.forgotten:
+            known, other = other, known
+            self.seen.pop(agent.name, None)
+        known[agent.name] = agent
+        other.pop(agent.name, None)
 
     def _occupy(self, run: Run) -> None:
         live = self._live.setdefault(run.agent, {})

@@ -161,8 +161,8 @@ class IssueCalls(Calls):
         """The first comment with the marker; by ``author``, since anybody can write a marker."""
         sought = hidden_marker(marker)
         for comment in await self.comments(repo, number):
-            by = comment.user.login if comment.user else None
-            if sought in comment.body and author in (None, by):
+            by = comment.user.login if comment.user else ""
+            if sought in comment.body and (author is None or author.lower() == by.lower()):
                 return comment
         return None
 

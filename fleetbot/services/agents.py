@@ -9,8 +9,10 @@ from fleetbot.domain.commands import (
     AgentSeen,
     DeregisterAgent,
     DrainAgent,
+    ForgetAgent,
     RegisterAgent,
     ResumeAgent,
+    RevokeAgent,
 )
 from fleetbot.domain.errors import Conflict, Forbidden, Invalid
 from fleetbot.domain.events import AgentRegistered
@@ -124,7 +126,17 @@ class Agents:
         """It takes tasks again, though it was drained, rests, or is held to be unwell."""
         return await self._change(ResumeAgent(agent), actor)
 
-    async def _change(self, command: DrainAgent | ResumeAgent, actor: str) -> wire.AgentView:
+    async def revoke(self, agent: AgentName, actor: str) -> wire.AgentView:
+        """Its token is good for nothing any more, and its runs go back to the queue."""
+        return await self._change(RevokeAgent(agent), actor)
+
+    async def forget(self, agent: AgentName, actor: str) -> None:
+        """It leaves the list. Raises Conflict unless it has signed off or was revoked."""
+        await self._fleet.commit(ForgetAgent(agent), Context(actor=actor))
+
+    async def _change(
+        self, command: DrainAgent | ResumeAgent | RevokeAgent, actor: str
+    ) -> wire.AgentView:
         await self._fleet.commit(command, Context(actor=actor))
         return self._view(self._fleet.state.agents[command.agent])
 
@@ -162,6 +174,7 @@ class Agents:
             draining=agent.draining,
             unwell=_unwell(agent),
             faults=agent.faults,
+            revoked=agent.revoked,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.errors import FleetError
-from fleetbot.domain.events import Recorded
+from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
@@ -240,13 +240,13 @@ class Fleet:
             events=tuple(lines),
             tasks=tuple(self.state.tasks[t] for t in changed.tasks),
             runs=tuple(self.state.runs[r] for r in changed.runs),
-            agents=tuple(self.state.agents[a] for a in changed.agents),
+            agents=tuple(filter(None, map(self.state.known_agent, changed.agents))),
             receipts=tuple(self.state.receipts[r] for r in changed.receipts),
             repos=tuple(self.state.repos[r] for r in changed.repos),
             outbox=tuple(outbox),
             arrivals=arrivals,
             handled=beside.handled,
-            tokens=beside.tokens,
+            tokens=(*beside.tokens, *_taken_tokens(lines)),
         )
         return change, tuple(lines)
 
@@ -362,6 +362,14 @@ class Fleet:
         self.state.forget(old)
         for task in old:
             del self._closed[task]
+
+
+def _taken_tokens(lines: Iterable[Recorded]) -> Iterator[AgentToken]:
+    """An agent that is revoked or forgotten loses its token with the line that says so."""
+    for line in lines:
+        if isinstance(line.event, AgentRevoked | AgentForgotten):
+            agent = AgentName(line.stream.partition(":")[2])
+            yield AgentToken(agent=agent, hash=None)
 
 
 _NOTHING = Change()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.forge.client import ForgeClient
@@ -54,7 +53,8 @@ class ForgeProbe:
 
 
 class HealthReport:
-    """`more` are further checks by name; each says what is wrong, or `ok`."""
+    """`rooms` says what is wrong with each of them, apart from what could not be delivered; `loops`
+    what is wrong with any of them, or `ok`."""
 
     def __init__(
         self,
@@ -62,9 +62,11 @@ class HealthReport:
         probe: ForgeProbe,
         repositories: Repositories,
         version: str,
-        more: Mapping[str, Callable[[], Awaitable[str]]] = MappingProxyType({}),
+        rooms: Callable[[], Awaitable[Sequence[str]]],
+        loops: Callable[[], str],
     ) -> None:
-        self._more = more
+        self._rooms = rooms
+        self._loops = loops
         self._fleet = fleet
         self._probe = probe
         self._repositories = repositories
@@ -80,7 +82,8 @@ class HealthReport:
             "repositories": self._repositories.problem() or "ok",
             "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
         }
-        checks |= {name: await check() for name, check in self._more.items()}
+        checks["rooms"] = "; ".join(await self._rooms()) or "ok"
+        checks["loops"] = self._loops()
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version

@@ -173,7 +173,10 @@ class Intake:
         last = seen[-1]
         if not await self._matters(seen):
             return
-        repo = await self._repositories.heard(last.event.repository)
+        changed = isinstance(last.event, RepositoryEvent)
+        repo = await self._repositories.heard(
+            [one.event.repository for one in seen], changed=changed
+        )
         match last.event:
             case IssueEvent(issue=issue, sender=sender) if repo:
                 actor = f"forgejo:{sender.login if sender else 'somebody'}"
@@ -196,20 +199,20 @@ class Intake:
     async def _put_off(self, arrivals: Sequence[Arrival], error: forge.ForgeError) -> None:
         """Until later, or for good: reconciliation comes back to what Forgejo does not show now."""
         given_up = [one for one in arrivals if _is_hopeless(one, error)]
+        waits = [one for one in arrivals if not _is_hopeless(one, error)]
         if given_up:
-            keys = ", ".join(arrival.key for arrival in given_up)
-            log.warning("%s: left to reconciliation: %s", keys, error)
+            log.warning("%s: left to reconciliation: %s", _named(given_up), error)
             await self._settle(given_up, str(error))
-        waits = tuple(self._put_off_one(a, error) for a in arrivals if a not in given_up)
         if waits:
-            await self._fleet.store.append(Change(put_off=waits))
+            level = logging.WARNING if min(one.tries for one in waits) == 0 else logging.DEBUG
+            log.log(level, "%s waits for Forgejo: %s", _named(waits), error)
+            later = tuple(self._later(arrival, error) for arrival in waits)
+            await self._fleet.store.append(Change(put_off=later))
 
-    def _put_off_one(self, arrival: Arrival, error: forge.ForgeError) -> PutOff:
+    def _later(self, arrival: Arrival, error: forge.ForgeError) -> PutOff:
         wait = WITH_DELIVERY.wait(arrival.tries, arrival.key)
         if isinstance(error, forge.ForgeUnavailable) and error.retry_after is not None:
             wait = max(wait, min(int(error.retry_after * 1000), WITH_DELIVERY.cap_ms))
-        level = logging.WARNING if arrival.tries == 0 else logging.DEBUG
-        log.log(level, "%s waits %.1f s: %s", arrival.key, wait / 1000, error)
         due_at = self._fleet.clock() + wait
         return PutOff(key=arrival.key, due_at=due_at, tries=arrival.tries + 1)
 
@@ -218,6 +221,12 @@ class Intake:
         handled = tuple(Handled(key=arrival.key, answer=answer) for arrival in arrivals)
         if handled:
             await self._fleet.store.append(Change(handled=handled))
+
+
+def _named(arrivals: Sequence[Arrival]) -> str:
+    """`delivery:a and 3 more`."""
+    more = f" and {len(arrivals) - 1} more" if len(arrivals) > 1 else ""
+    return f"{arrivals[0].key}{more}"
 
 
 def _is_hopeless(arrival: Arrival, error: forge.ForgeError) -> bool:

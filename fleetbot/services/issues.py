@@ -241,8 +241,10 @@ class Issues:
 
     async def _follow_base(self, repo: Repo, task: Task, issue: Issue, context: Context) -> None:
         """A run at work keeps the base it was given, unless that is no more: it was renamed."""
-        if task.state is TaskState.RUNNING and await self._client.branch(repo.name, task.base):
-            return
+        if task.state is TaskState.RUNNING:
+            if await self._client.branch(repo.name, task.base):
+                return
+            repo = await self._repositories.refresh(repo)
         if task.state in OPEN_STATES:
             branch, problem = await base_of(self._client, repo, issue)
             await self._fleet.commit(SetBase(task.id, branch, problem), context)

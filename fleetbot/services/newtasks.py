@@ -107,6 +107,12 @@ class NewTasks:
         issue = await self._find(repo, marker, since) if since is not None else None
         if issue is None:
             issue = await self._open(repo, request, marker)
+        if not wants_fleet(issue, self._labels, await self._client.login()):
+            raise Conflict(
+                f"{repo.name}#{issue.number} was opened, but the bot may not label it: give the bot"
+                f" write access there, and put the label {self._labels.trigger} on the issue.",
+                field="issue",
+            )
         return await self._as_task(repo, issue, actor, agent)
 
     # -- an issue that is there

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fleetbot.domain.commands import HoldRepo, MoveTasks, NoteRepo, ReleaseRepo
 from fleetbot.domain.errors import Conflict, Invalid
@@ -62,19 +62,22 @@ class Repositories:
             raise Conflict(f"{repo.name}: {because.text}. {because.advice}", field="repo")
         return repo
 
-    async def heard(self, shown: Repository) -> Repo | None:
-        """The repository that a delivery is about; None if it is nothing to the fleet.
+    async def heard(self, shown: Sequence[Repository], *, changed: bool = False) -> Repo | None:
+        """The repository that deliveries are about; None if it is nothing to the fleet.
 
-        A delivery may be late: where it disagrees with what is known, Forgejo is asked.
+        They may be late and in any order: where one disagrees with what is known, or says that the
+        repository has `changed`, Forgejo is asked.
         """
         await self._fleet.start()
-        repo = self._fleet.state.repos.get(shown.id)
+        repo = self._fleet.state.repos.get(shown[0].id)
         if repo is None:
-            called = self._fleet.state.repo_called(shown.full_name)
-            return await self.look(shown.full_name) if self.lists(called) else None
-        agrees = (shown.full_name, shown.default_branch) == (repo.name, repo.default_branch)
+            called = self._fleet.state.repo_called(shown[0].full_name)
+            return await self.look(shown[0].full_name) if self.lists(called) else None
+        known = (repo.name, repo.default_branch)
+        agrees = all((one.full_name, one.default_branch) == known for one in shown)
         may_be_back = repo.held in (ReasonCode.REPO_GONE, ReasonCode.REPO_ARCHIVED)
-        return repo if agrees and not may_be_back else await self.refresh(repo)
+        is_as_known = agrees and not may_be_back and not changed
+        return repo if is_as_known else await self.refresh(repo)
 
     # -- what Forgejo shows of them
 
@@ -136,8 +139,9 @@ class Repositories:
                 shown[repo.id] = repo
         if all(self._is_clear(name) for name in self._names):
             await self._hold_unlisted()
+        self._look_at_work()
+        await self._follow_others(shown)
         await self._gather_tasks()
-        self._hold_strangers()
         return [repo for repo in shown.values() if self.lists(repo)]
 
     def _complain(self, name: str, error: forge.ForgeError) -> None:
@@ -155,8 +159,18 @@ class Repositories:
             if not self.lists(repo):
                 await self._hold(repo.id, ReasonCode.REPO_UNLISTED)
 
-    def _hold_strangers(self) -> None:
-        """Tasks of an old journal whose repository nobody lists: there is no id to hold it by."""
+    async def _follow_others(self, shown: Collection[int]) -> None:
+        """Those whose name is another's by now, or that nobody lists any more."""
+        for repo in list(self._fleet.state.repos.values()):
+            if repo.id in self._at_work and repo.id not in shown:
+                try:
+                    await self.refresh(repo)
+                except forge.ForgeError as error:
+                    log.debug("%s cannot be seen: %s", repo.name, error)
+
+    def _look_at_work(self) -> None:
+        """Which have open tasks; and hold those of an old journal whose repository nobody lists:
+        there is no id to hold it by."""
         state = self._fleet.state
         self._at_work = {t.place for t in state.tasks.values() if t.state in OPEN_STATES}
         listed = {name.lower() for name in self._names}

@@ -60,7 +60,7 @@ async def rebuild(store: Store) -> int:
         seq=state.seq,
         tasks=state.tasks.values(),
         runs=state.runs.values(),
-        agents=state.agents.values(),
+        agents=(state.agents | state.forgotten).values(),
         receipts=state.receipts.values(),
         repos=state.repos.values(),
     )
@@ -72,7 +72,7 @@ def _models(state: FleetState) -> Iterator[tuple[View, Mapping[Any, Any]]]:
     yield TASKS, state.tasks
     yield RUNS, state.runs
     yield RECEIPTS, state.receipts
-    yield AGENTS, state.agents
+    yield AGENTS, state.agents | state.forgotten
     yield REPOS, {str(repo.id): repo for repo in state.repos.values()}
 
 

@@ -57,7 +57,7 @@ async def _fold(store: Store, whole: FleetState, stream: str) -> str | None:
         return f"nor can its events: {type(error).__name__}: {error}"
     whole.tasks |= own.tasks
     whole.runs |= own.runs
-    whole.agents |= own.agents
+    whole.agents |= own.agents | own.forgotten
     whole.receipts |= own.receipts
     whole.repos |= own.repos
     return None

@@ -30,7 +30,6 @@ from fleetbot.store.records import (
     LINE_BYTES,
     LOG_BYTES,
     LOG_IS_FULL,
-    AgentToken,
     Anchor,
     Arrival,
     Change,
@@ -89,10 +88,6 @@ def _anchor(anchor: Anchor) -> Row:
     return (anchor.key, anchor.value)
 
 
-def _token(token: AgentToken) -> Row:
-    return (token.agent, token.hash)
-
-
 # Of these only the newest value of a key is written: statement, field, key, row.
 _NEWEST: tuple[Keyed, ...] = (
     _newest_of(TASKS, "tasks", "id"),
@@ -101,7 +96,6 @@ _NEWEST: tuple[Keyed, ...] = (
     _newest_of(AGENTS, "agents", "name"),
     _newest_of(REPOS, "repos", "id"),
     (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
-    (upsert("agent_tokens", ("agent", "hash")), attrgetter("tokens"), attrgetter("agent"), _token),
 )
 
 
@@ -127,6 +121,7 @@ class Journal:
         for insert, field, key, row in _NEWEST:
             newest = {key(value): value for change in changes for value in field(change)}
             insert.execute(self._db, [row(value) for value in newest.values()])
+        self._write_tokens(changes)
         self._write_inbox(changes)
         self._write_outbox(changes)
 
@@ -158,6 +153,12 @@ class Journal:
                 )
             )
         return rows
+
+    def _write_tokens(self, changes: Sequence[Change]) -> None:
+        newest = {token.agent: token for change in changes for token in change.tokens}
+        self._execute("DELETE FROM agent_tokens WHERE agent = ?", [(agent,) for agent in newest])
+        held = [(token.agent, token.hash) for token in newest.values() if token.hash]
+        self._execute("INSERT INTO agent_tokens (agent, hash) VALUES (?, ?)", held)
 
     def _write_inbox(self, changes: Sequence[Change]) -> None:
         arrived: list[Row] = []

@@ -128,8 +128,10 @@ class Anchor(Row, frozen=True):
 
 
 class AgentToken(Row, frozen=True):
+    """`hash` None: the agent has no token any more."""
+
     agent: AgentName
-    hash: bytes
+    hash: bytes | None
 
 
 class LogLine(msgspec.Struct, frozen=True, array_like=True):

@@ -79,6 +79,7 @@ class SqliteStore:
         self._reads = Reader(path, "fleetbot-reads")
         self._reports = Reader(path, "fleetbot-reports")  # what walks over many rows
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
+        self._holders: dict[bytes, AgentName] = {}
 
     async def open(self) -> None:
         await self._retire_writer()
@@ -91,7 +92,9 @@ class SqliteStore:
     async def load(self) -> Snapshot:
         await self.open()
         snapshot = await self._reads.run(_snapshot)
-        self._tokens = dict(await self._reads.rows("SELECT agent, hash FROM agent_tokens"))
+        self._tokens, self._holders = {}, {}
+        for agent, hash in await self._reads.rows("SELECT agent, hash FROM agent_tokens"):
+            self._hold(AgentToken(agent=agent, hash=hash))
         self._loaded = True
         return snapshot
 
@@ -121,7 +124,15 @@ class SqliteStore:
 
     def _learn(self, tokens: Sequence[AgentToken], durable: asyncio.Future[None]) -> None:
         if not durable.cancelled() and durable.exception() is None:
-            self._tokens.update({token.agent: token.hash for token in tokens})
+            for token in tokens:
+                self._hold(token)
+
+    def _hold(self, token: AgentToken) -> None:
+        if (old := self._tokens.pop(token.agent, None)) is not None:
+            self._holders.pop(old, None)
+        if token.hash is not None:
+            self._tokens[token.agent] = token.hash
+            self._holders[token.hash] = token.agent
 
     async def append(self, change: Change) -> None:
         await self.submit(change)
@@ -275,7 +286,7 @@ class SqliteStore:
         return self._tokens.get(agent)
 
     async def agent_by_token_hash(self, hash: bytes) -> AgentName | None:
-        return next((agent for agent, known in self._tokens.items() if known == hash), None)
+        return self._holders.get(hash)
 
     async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         query = """

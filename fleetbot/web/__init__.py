@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from fleetbot import wire
+from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.fleet import Fleet
@@ -35,7 +36,10 @@ from fleetbot.web.webhooks import WebhookCalls
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the interface stands on. `claims_waiting`: how many claims wait at this moment."""
+    """What the interface stands on.
+
+    `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on.
+    """
 
     fleet: Fleet
     access: Access
@@ -47,6 +51,7 @@ class Parts:
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
     claims_waiting: Callable[[], int]
+    loops: Callable[[], Sequence[LoopHealth]]
     version: str
 
 
@@ -54,7 +59,7 @@ class WebApi:
     """Make one per configuration, and close it when the plugin stops."""
 
     def __init__(self, parts: Parts) -> None:
-        metrics = Metrics(parts.fleet, parts.claims_waiting)
+        metrics = Metrics(parts.fleet, parts.claims_waiting, parts.loops)
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
         self._guard = Guard(parts.access, parts.webhook_secret, metrics.count_request)

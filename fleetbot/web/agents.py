@@ -33,7 +33,7 @@ class AgentCalls:
         self._agents = agents
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
-        return (*self._of_agents(), *self._of_people())
+        return (*self._of_agents(), *self._of_people(), *self._of_operators())
 
     def _of_agents(self) -> tuple[AnyEndpoint, ...]:
         return (
@@ -109,6 +109,33 @@ class AgentCalls:
             ),
         )
 
+    def _of_operators(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="POST",
+                path=f"{AGENT}/revoke",
+                who=Who.OPERATOR,
+                summary="Take an agent's token from it; its runs go back to the queue.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.AgentView,
+                handler=self.revoke,
+                refusals=(Code.NOT_FOUND,),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{AGENT}/forget",
+                who=Who.OPERATOR,
+                summary="Take an agent off the list that has signed off or was revoked.",
+                body=NoBody,
+                query=NoQuery,
+                answer=NoneType,
+                handler=self.forget,
+                empty="It is forgotten; its history stays, and its name may be enrolled anew.",
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+        )
+
     async def register(self, call: Call[wire.RegisterRequest, NoQuery]) -> wire.RegisterAnswer:
         return await self._agents.register(call.body, agent=call.agent)
 
@@ -126,3 +153,9 @@ class AgentCalls:
 
     async def resume(self, call: Call[NoBody, NoQuery]) -> wire.AgentView:
         return await self._agents.resume(AgentName(call.part("agent")), OPERATOR)
+
+    async def revoke(self, call: Call[NoBody, NoQuery]) -> wire.AgentView:
+        return await self._agents.revoke(AgentName(call.part("agent")), OPERATOR)
+
+    async def forget(self, call: Call[NoBody, NoQuery]) -> None:
+        await self._agents.forget(AgentName(call.part("agent")), OPERATOR)

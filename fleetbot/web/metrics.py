@@ -17,6 +17,7 @@ from fleetbot.domain.events import (
 from fleetbot.domain.model import OPEN_STATES, AgentStatus
 from fleetbot.domain.waiting import flags
 from fleetbot.domain.waits import SIGNS, WaitReason
+from fleetbot.loops import LoopHealth
 from fleetbot.services.fleet import Fleet
 
 _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
@@ -25,9 +26,15 @@ _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnkn
 class Metrics:
     """Counters begin at the start of the plugin; gauges are read when they are asked for."""
 
-    def __init__(self, fleet: Fleet, claims_waiting: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        claims_waiting: Callable[[], int],
+        loops: Callable[[], Iterable[LoopHealth]],
+    ) -> None:
         self._fleet = fleet
         self._claims_waiting = claims_waiting
+        self._loops = loops
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "fleetbot_http_requests",
@@ -64,6 +71,12 @@ class Metrics:
             ["to"],
             registry=registry,
         )
+        self._idle = Gauge(
+            "fleetbot_loop_idle_seconds",
+            "How long ago a background loop last ran without an error",
+            ["loop"],
+            registry=registry,
+        )
         fleet.listen(self._on_lines)
 
     def count_request(self, method: str, path: str, status: int) -> None:
@@ -82,6 +95,8 @@ class Metrics:
         _fill(self._agents, AgentStatus, (agent.status for agent in state.agents.values()))
         self._fill_waits()
         self._claims.set(self._claims_waiting())
+        for loop in self._loops():
+            self._idle.labels(loop.name).set(loop.idle)
         await self._fill_outbox()
         return generate_latest(self._registry)
 

@@ -59,6 +59,7 @@ class AgentView(Answer, frozen=True):
 
     `draining`: it takes nothing new until a person resumes it. `faults`: so many of its runs in a
     row ended for reasons that their tasks do not own. A person's resume ends all of these.
+    `revoked`: it signed off because a person took its token; enrolled anew, it gets another.
     """
 
     name: str
@@ -77,6 +78,7 @@ class AgentView(Answer, frozen=True):
     draining: bool = False
     unwell: UnwellView | None = None
     faults: int = 0
+    revoked: bool = False
 
 
 class AgentList(Answer, frozen=True):

@@ -36,8 +36,7 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store)
-        tasks = stage.tasks
-        self.chat = Chat(stage.fleet, tasks, self.rooms.obeyed, levels or link.power_level)
+        self.chat = Chat(stage.fleet, stage.tasks, self.rooms.obeyed, levels or link.power_level)
         self.sender = RoomSender(link, stage.clock, self.rooms.where)
         self.inbound = Inbound(
             self.chat,

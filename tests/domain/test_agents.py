@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.errors import Conflict, Forbidden, Invalid, Superseded
+from fleetbot.domain.errors import Conflict, Forbidden, Invalid, NotFound, Superseded
 from fleetbot.domain.model import (
     AgentStatus,
     Policy,
@@ -348,3 +348,70 @@ def test_a_requeue_names_its_reason() -> None:
     event = only(running().when(fail(ReasonCode.IDLE_TIMEOUT)), ev.TaskRequeued)
     assert event.reason is ReasonCode.IDLE_TIMEOUT
     assert not event.fresh
+
+
+# revoking and forgetting
+
+
+def test_a_revoked_agent_loses_its_runs_which_cost_no_attempt() -> None:
+    world = running()
+    assert names(world.when(cmd.RevokeAgent(A1))) == [
+        "agent.revoked",
+        "task.agent_lost",
+        "task.requeued",
+    ]
+    assert (world.agent().status, world.agent().revoked) == (AgentStatus.DEREGISTERED, True)
+    assert (world.task().state, world.task().attempt) == (TaskState.CREATED, 0)
+    assert world.run().reason is ReasonCode.AGENT_REVOKED
+    assert world.when(cmd.RevokeAgent(A1)) == ()
+
+
+def test_one_that_has_signed_off_can_still_be_revoked() -> None:
+    world = created().given(cmd.DeregisterAgent(A1))
+    assert names(world.when(cmd.RevokeAgent(A1))) == ["agent.revoked"]
+
+
+def test_a_revoked_agent_is_as_good_as_before_once_it_is_enrolled_again() -> None:
+    world = created().given(cmd.RevokeAgent(A1)).given(an_agent())
+    assert (world.agent().status, world.agent().revoked) == (AgentStatus.ONLINE, False)
+    assert names(world.when(dispatch())) == ["task.assigned"]
+
+
+@pytest.mark.parametrize("sign_off", [cmd.DeregisterAgent(A1), cmd.RevokeAgent(A1)])
+def test_one_that_is_gone_can_be_forgotten_and_its_name_given_to_another(
+    sign_off: cmd.Command,
+) -> None:
+    world = created().given(an_agent(A1, capabilities=("python",)), sign_off)
+    before = world.agent().version
+    assert names(world.when(cmd.ForgetAgent(A1))) == ["agent.forgotten"]
+    assert A1 not in world.state.agents
+    with pytest.raises(NotFound):
+        world.when(cmd.AgentSeen(A1))
+
+    world.later(HOUR).given(an_agent(A1))
+    assert (world.agent().capabilities, world.agent().registered_at) == ((), world.now)
+    assert world.agent().version == before + 2, "the journal goes on where it was"
+
+
+def test_one_that_may_come_back_is_not_forgotten() -> None:
+    with pytest.raises(Conflict, match="is online: revoke it first") as refusal:
+        created().when(cmd.ForgetAgent(A1))
+    assert refusal.value.field == "agent"
+    away = created().later(HOUR).given(cmd.Expire())
+    with pytest.raises(Conflict, match="is offline: revoke it first"):
+        away.when(cmd.ForgetAgent(A1))
+
+
+def test_one_whose_receipt_is_looked_at_is_not_forgotten() -> None:
+    world = verifying().given(cmd.DeregisterAgent(A1))
+    with pytest.raises(Conflict, match="is being verified"):
+        world.when(cmd.ForgetAgent(A1))
+    world.given(verified()).given(cmd.ForgetAgent(A1))
+
+
+def test_agents_that_signed_off_long_ago_are_forgotten_by_themselves() -> None:
+    world = World(policy=Policy(forget_agents_ms=HOUR)).given(an_agent(A1), an_agent(A2))
+    world.given(cmd.DeregisterAgent(A1)).later(HOUR).heard(A2)
+    assert world.when(cmd.Expire()) == ()
+    assert world.later(1).heard(A2).when(cmd.Expire()) == (ev.AgentForgotten(),)
+    assert set(world.state.agents) == {A2}

@@ -76,6 +76,7 @@ POLICY = Policy(
     run_timeout_ms=30 * MINUTE,
     task_budget=Budget(tokens=50),
     day_budget=Budget(tokens=100),
+    forget_agents_ms=HOUR,
 )
 HOLDING = {TaskState.ASSIGNED: RunState.ASSIGNED, TaskState.RUNNING: RunState.RUNNING}
 
@@ -278,6 +279,14 @@ class AnyOrder(RuleBasedStateMachine):
         if back:
             self.an_agent_registers(agent, ("python",), 2, "")
 
+    @rule(agent=agents, forget=st.booleans(), back=st.booleans())
+    def somebody_revokes_an_agent(self, agent: AgentName, forget: bool, back: bool) -> None:
+        self.ask(cmd.RevokeAgent(agent=agent))
+        if forget:
+            self.ask(cmd.ForgetAgent(agent=agent))
+        if back:
+            self.an_agent_registers(agent, ("python",), 2, "")
+
     @rule()
     def every_agent_claims(self) -> None:
         for agent in list(self.world.state.agents):
@@ -396,7 +405,7 @@ class AnyOrder(RuleBasedStateMachine):
         new.adopt(
             tasks.values(),
             [r for r in old.runs.values() if r.task in tasks and (whole or r.state != "ended")],
-            old.agents.values(),
+            (old.agents | old.forgotten).values(),
             [r for r in old.receipts.values() if whole or r.verdict is Verdict.PENDING],
             old.repos.values(),
         )
@@ -432,7 +441,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.restarted is None:
             return
         new, old = self.restarted, self.world.state
-        assert new.agents == old.agents
+        assert (new.agents, new.forgotten) == (old.agents, old.forgotten)
         assert new.tasks.items() <= old.tasks.items()
         assert {t for t, task in old.tasks.items() if task.state in OPEN_STATES} <= set(new.tasks)
         assert new.runs.items() <= old.runs.items()
@@ -557,6 +566,7 @@ def _image(state: FleetState) -> tuple[object, ...]:
         dict(state.tasks),
         dict(state.runs),
         dict(state.agents),
+        dict(state.forgotten),
         dict(state.receipts),
         dict(state.by_issue),
         dict(state.repos),

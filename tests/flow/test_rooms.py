@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
@@ -28,6 +31,25 @@ async def test_what_is_said_while_maubot_is_down_is_obeyed_once_after_it(world: 
     assert await journal_of(world, issue) == ["task.created", "task.cancelled", "task.requeued"]
     events = await world.alice.messages(world.room, limit=500)
     assert sum(map(answer_to(asked), events)) == sum(map(answer_to(last), events)) == 1
+
+
+async def test_what_a_sync_leaves_out_is_read_back(world: World) -> None:
+    """maubot stands still for a while, and asks for the last 50 events only."""
+    issue = await world.open_issue("So much talk")
+    await until_state(world, issue, "created")
+    bots = world.bots.process.pid
+    assert bots is not None
+
+    os.kill(bots, signal.SIGSTOP)
+    try:
+        await world.bob.send(world.room, "this one ends the sync that is under way")
+        asked = await world.alice.send(world.room, f"!fleet cancel #{issue}")
+        for n in range(60):
+            await world.bob.send(world.room, f"so much to say: {n}")
+    finally:
+        os.kill(bots, signal.SIGCONT)
+
+    assert "is cancelled" in (await world.alice.wait_for(answer_to(asked), timeout=40)).text
 
 
 async def test_a_bot_that_was_thrown_out_catches_up_when_it_is_invited(world: World) -> None:

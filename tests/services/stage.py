@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -80,6 +81,7 @@ class Stage:
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
         self.woken = 0
+        self.notices: list[Notice] = []
         self._ids = itertools.count(1)
         self.restart()
 
@@ -92,7 +94,7 @@ class Stage:
 
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
-        self.fleet = Fleet(self.store, Policy(), self.clock, _nowhere)
+        self.fleet = Fleet(self.store, Policy(), self.clock, self._route)
         self.known = Repositories(self.fleet, self.client, self.repositories)
         self.issues = Issues(
             self.fleet,
@@ -124,6 +126,10 @@ class Stage:
         self.deliverer = Courier(
             self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
         )
+
+    def _route(self, notice: Notice) -> Sequence[str]:
+        self.notices.append(notice)
+        return ()
 
     def _wake(self) -> None:
         self.woken += 1
@@ -158,6 +164,17 @@ class Stage:
     async def journal(self, stream: str = "task:") -> list[Recorded]:
         """What has happened, by default to tasks."""
         return [line for line in await self.store.events() if line.stream.startswith(stream)]
+
+    def fleet_hears_of(self, number: int) -> asyncio.Future[None]:
+        """Done when the issue has become a task."""
+        heard = asyncio.get_running_loop().create_future()
+
+        def listen(lines: Sequence[Recorded]) -> None:
+            if self.fleet.state.task_of_issue(REPO, number) and not heard.done():
+                heard.set_result(None)
+
+        self.fleet.listen(listen)
+        return heard
 
     @property
     def repo_id(self) -> int:
@@ -244,10 +261,6 @@ class Stage:
         run = await self.given_running()
         pull = await self.pull_request(run)
         return run, pull, await self.given_receipt(run, pull, **receipt)
-
-
-def _nowhere(notice: Notice) -> Sequence[str]:
-    return ()
 
 
 @asynccontextmanager

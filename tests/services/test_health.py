@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,16 @@ def probe_of(stage: Stage) -> ForgeProbe:
     return ForgeProbe(stage.client, stage.repositories, LOG)
 
 
-async def checks(stage: Stage, probe: ForgeProbe) -> dict[str, str]:
+def report_of(stage: Stage, probe: ForgeProbe, *rooms: str) -> HealthReport:
+    async def troubles() -> Sequence[str]:
+        return rooms
+
+    return HealthReport(stage.fleet, probe, stage.known, "1.0", troubles, lambda: "ok")
+
+
+async def checks(stage: Stage, probe: ForgeProbe, *rooms: str) -> dict[str, str]:
     """What is not well."""
-    health = await HealthReport(stage.fleet, probe, stage.known, "1.0").check()
+    health = await report_of(stage, probe, *rooms).check()
     found = {name: finding for name, finding in health.checks.items() if finding != "ok"}
     assert health.status == ("degraded" if found else "ok")
     return found
@@ -102,7 +110,16 @@ async def test_what_is_stuck_in_the_outbox_is_told(stage: Stage) -> None:
     assert "the homeserver is away; tried again in 2 s" in told
 
 
+async def test_the_rooms_have_their_say(stage: Stage) -> None:
+    probe = probe_of(stage)
+    await probe.tick()
+
+    found = await checks(stage, probe, "!a:b: invite the bot", "!c:d: invite it there too")
+
+    assert found == {"rooms": "!a:b: invite the bot; !c:d: invite it there too"}
+
+
 async def test_a_closed_journal_is_no_health(stage: Stage, tmp_path: Path) -> None:
     await stage.store.close()
     with pytest.raises(StoreUnavailable):
-        await HealthReport(stage.fleet, probe_of(stage), stage.known, "1.0").check()
+        await report_of(stage, probe_of(stage)).check()

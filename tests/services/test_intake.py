@@ -13,7 +13,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
 from fleetbot.domain.events import AgentRegistered, Recorded, TaskCreated
 from fleetbot.domain.model import AgentName, Priority, RunId, TaskState
+from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.forge.errors import ForgeUnavailable
 from fleetbot.forge.models import Issue, Repository
 from fleetbot.forge.payloads import Delivery, IssueEvent, UnknownEvent, parse_delivery
 from fleetbot.services.dispatcher import Dispatcher
@@ -41,7 +43,7 @@ async def arrival(stage: Stage, key: str) -> Arrival:
 
 
 async def waiting(stage: Stage) -> int:
-    return len(await stage.store.arrivals_due("webhook", stage.clock() + HOUR))
+    return len(await stage.store.arrivals_due("webhook", stage.clock() + HOUR, 1000))
 
 
 # -- receiving
@@ -558,3 +560,181 @@ async def test_what_caused_a_change_is_done_with_in_the_same_change(stage: Stage
         await tick
     assert (await stage.task()).state is TaskState.CREATED
     assert await waiting(stage) == 0
+
+
+# -- old news
+
+
+async def test_a_reopening_that_is_told_again_starts_nothing_again(stage: Stage) -> None:
+    await stage.given_filed()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    run = await stage.given_running()
+    pull = await stage.ann.pull(REPO, 2)
+    await stage.forge.commit(REPO, run.branch, {"more.txt": "more\n"}, "More", by=BOT)
+    head = (await stage.ann.pull(REPO, 2)).head.sha
+    await stage.given_receipt(run, pull, head=head)
+    await stage.verifier.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+    for delivery in [one for one in stage.forge.deliveries if one.payload["action"] == "reopened"]:
+        stage.forge.redeliver(delivery)
+    await stage.hear()
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_a_reopening_from_before_it_was_a_task_starts_nothing_again(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    stage.clock.advance(60)
+    await stage.ann.add_issue_labels(REPO, 1, ["fleet"])
+    await stage.hear()
+    run = await stage.given_running()
+    await stage.given_receipt(run, await stage.pull_request(run))
+    await stage.verifier.tick()
+    [old] = [one for one in stage.forge.deliveries if one.payload["action"] == "reopened"]
+    stage.forge.redeliver(old)
+    await stage.hear()
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_a_completed_task_whose_issue_is_reopened_is_tried_again_once(stage: Stage) -> None:
+    await stage.given_filed()
+    await stage.verifier.tick()
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    await stage.hear()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CREATED, ReasonCode.ISSUE_REOPENED)
+    assert task.reopened_at == stage.clock()
+
+
+async def test_what_a_person_cancelled_stays_cancelled_until_the_issue_is_reopened(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, title="Add a nicer greeting")
+    await stage.hear()
+    await stage.reconciler.tick()
+    assert (await stage.task()).state is TaskState.CANCELLED
+
+
+# -- what cannot be acted on
+
+
+async def test_deliveries_that_wait_hide_none_of_those_that_come_later(stage: Stage) -> None:
+    """However many: they stand behind what has come in meanwhile."""
+    issue = Issue(number=1)
+    for number in range(700):
+        repository = Repository(full_name=REPO, id=stage.repo_id)
+        event = IssueEvent(action="edited", issue=issue, repository=repository)
+        body = msgspec.json.encode(event)
+        await stage.intake.receive(Delivery(f"waits-{number}", "issues", event), body)
+    stage.forge.fail_next("GET", "/issues/1$", 503, times=10)
+    await stage.intake.tick()
+    assert await waiting(stage) == 700
+    await stage.issue()
+    await stage.issue("Add a farewell")
+    await stage.hear()
+    assert (await stage.task(2)).state is TaskState.CREATED
+
+
+async def test_a_delivery_that_forgejo_never_answers_is_left_to_reconciliation(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.issue()
+    await stage.forge.delivered()
+    stage.forge.fail_next("GET", "/issues/1$", 503, times=10_000)
+    tries = 0
+    while await waiting(stage):
+        await stage.intake.tick()
+        stage.clock.advance(3600)
+        tries += 1
+    assert tries == WITH_DELIVERY.give_up + 1
+    assert "left to reconciliation" in caplog.text
+
+
+async def test_an_issue_that_forgejo_is_slow_to_show_holds_up_no_other(stage: Stage) -> None:
+    slow, asked = asyncio.Event(), asyncio.Event()
+    read = stage.client.issue
+
+    async def issue(repo: str, number: int) -> Issue:
+        if number == 1:
+            asked.set()
+            await slow.wait()
+        return await read(repo, number)
+
+    stage.client.issue = issue  # type: ignore[method-assign]  # a call that hangs
+    await stage.issue()
+    await stage.forge.delivered()
+    tick = asyncio.create_task(stage.intake.tick())
+    await asked.wait()
+    second = stage.fleet_hears_of(2)
+    await stage.issue("Add a farewell")
+    await stage.forge.delivered()
+    await second
+    assert await stage.fleet.task_of_issue(REPO, 1) is None
+    slow.set()
+    await tick
+    assert (await stage.task()).state is TaskState.CREATED
+
+
+# -- a program asks
+
+
+async def test_the_same_key_gets_the_same_task(stage: Stage) -> None:
+    first = await stage.open("Say hello", "Please.", key="k1")
+    await stage.change()
+    again = await stage.open("Say hello", "Please.", key="k1")
+    other = await stage.open("Say hello", "Please.", key="k2")
+    assert (again.id, again.issue, other.issue) == (first.id, 1, 2)
+    with pytest.raises(Conflict, match="another request"):
+        await stage.open("Say goodbye", key="k1")
+
+
+async def test_many_with_the_same_key_at_once_make_one_issue(stage: Stage) -> None:
+    made = await asyncio.gather(*(stage.open("Say hello", key="k1") for _ in range(5)))
+    assert len({task.id for task in made}) == 1
+    assert len(stage.forge.repo(REPO).tickets) == 1
+
+
+@pytest.mark.parametrize("key", ["", "k1"])
+async def test_an_answer_that_is_lost_makes_no_second_issue(stage: Stage, key: str) -> None:
+    stage.forge.fail_next("POST", "/issues$", 502, applied=True)
+    task = await stage.open("Say hello", key=key)
+    assert (task.issue, len(stage.forge.repo(REPO).tickets)) == (1, 1)
+
+
+async def test_what_was_begun_is_finished_under_the_same_key(stage: Stage) -> None:
+    """The answer is lost, and Forgejo is away for the look as well."""
+    stage.forge.fail_next("POST", "/issues$", 502, applied=True)
+    stage.forge.fail_next("GET", "/issues$", 503, times=3)
+    with pytest.raises(ForgeUnavailable):
+        await stage.open("Say hello", key="k1")
+    stage.forge._failures.clear()
+    task = await stage.open("Say hello", key="k1")
+    assert (task.issue, len(stage.forge.repo(REPO).tickets)) == (1, 1)
+
+
+async def test_an_issue_is_made_with_its_label(stage: Stage) -> None:
+    """Whatever happens next, it is a task."""
+    stage.forge.fail_next("POST", "/labels$", 503, times=10)
+    task = await stage.open("Say hello")
+    assert (await stage.ann.issue(REPO, task.issue)).label_names == {"fleet"}
+
+
+async def test_where_the_bot_may_not_label_the_issue_is_named(stage: Stage) -> None:
+    stage.forge.add_collaborator(REPO, BOT, "read")
+    with pytest.raises(Conflict, match="ann/app#1 was opened, but"):
+        await stage.open("Say hello")

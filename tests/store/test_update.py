@@ -100,6 +100,10 @@ def write_as_before(database: sqlite3.Connection) -> None:
         view = VIEWS[table]
         for value in values.values():
             fields = dict(zip(view.columns, view.row(value), strict=True))
+            if table == "agents":
+                before = json.loads(str(fields["data"]))
+                del before["signed_off_at"]
+                fields["data"] = msgspec.json.encode(before).decode()
             if table == "runs":
                 before = row_of_before(json.loads(str(fields["data"])), events)
                 fields["data"] = msgspec.json.encode(before).decode()

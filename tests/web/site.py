@@ -8,6 +8,7 @@ import hmac
 import io
 import itertools
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from fleetbot.domain.commands import CreateTask
 from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, Traits
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
+from fleetbot.loops import Loop
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dispatcher import Dispatcher
@@ -149,6 +151,7 @@ class Site:
         verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
         self.intake = Intake(fleet, client, verifier, issues, known)
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
+        self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
         runs = Runs(
@@ -171,6 +174,7 @@ class Site:
                 webhook_secret=SECRET,
                 health=self._check_health,
                 claims_waiting=lambda: self.dispatcher.waiting,
+                loops=lambda: (self.loop.health(),),
                 version="0.0.0",
             )
         )

@@ -9,6 +9,7 @@ from fleetbot.domain.model import AgentName, ReceiptId
 from fleetbot.domain.receipts import Verified
 from fleetbot.services.fleet import Context
 from fleetbot.services.timers import Timers
+from fleetbot.store.audit import examine
 from tests.web.site import ENROL, Caller, Site, a_receipt, claim, file
 
 REGISTER = "/api/v1/agents/register"
@@ -378,3 +379,60 @@ async def test_a_forge_that_is_away_for_an_hour_costs_no_attempt(site: Site) -> 
     view = (await site.reader.get(f"/api/v1/tasks/{task}")).body
     assert (view["state"], view["attempt"]) == ("created", 0)
     assert 20 < tries < 50
+
+
+async def test_a_revoked_token_is_good_for_nothing_and_its_run_goes_to_another(site: Site) -> None:
+    thief, other = await site.agent("claude-1"), await site.agent("codex-1")
+    await site.task()
+    run = await site.running(thief)
+
+    revoked = await site.operator.post("/api/v1/agents/claude-1/revoke")
+
+    assert (revoked.body["status"], revoked.body["revoked"]) == ("deregistered", True)
+    for path in ("agents/heartbeat", "agents/register", f"runs/{run}/start", "agents/deregister"):
+        (await thief.post(f"/api/v1/{path}", {"runs": []})).refuses(401, "unauthorized")
+    assert (await claim(other)).status == 200
+    assert (await site.operator.post("/api/v1/agents/claude-1/revoke")).status == 200
+
+
+async def test_a_revoked_token_stays_revoked_after_a_restart(site: Site) -> None:
+    thief = await site.agent("claude-1")
+    await site.operator.post("/api/v1/agents/claude-1/revoke")
+
+    await site.store.load()
+
+    (await thief.post("/api/v1/agents/heartbeat", {"runs": []})).refuses(401, "unauthorized")
+
+
+async def test_the_name_of_a_revoked_agent_can_be_enrolled_anew(site: Site) -> None:
+    thief = await site.agent("claude-1")
+    await site.operator.post("/api/v1/agents/claude-1/revoke")
+
+    honest = await site.agent("claude-1")
+
+    assert honest.token != thief.token
+    assert (await honest.post("/api/v1/agents/heartbeat", {"runs": []})).status == 200
+    (await thief.post("/api/v1/agents/heartbeat", {"runs": []})).refuses(401, "unauthorized")
+
+
+async def test_an_agent_that_is_gone_is_forgotten_with_its_token(site: Site) -> None:
+    agent = await site.agent("claude-1")
+    (await site.operator.post("/api/v1/agents/claude-1/forget")).refuses(409, "conflict", "agent")
+    await agent.post("/api/v1/agents/deregister", {})
+
+    assert (await site.operator.post("/api/v1/agents/claude-1/forget")).status == 204
+
+    assert (await site.reader.get("/api/v1/agents")).body["agents"] == []
+    (await agent.post("/api/v1/agents/heartbeat", {"runs": []})).refuses(401, "unauthorized")
+    assert (await site.agent("claude-1")).token != agent.token
+    assert await examine(site.store) == []
+
+
+async def test_only_operators_revoke_and_forget_and_only_agents_that_exist(site: Site) -> None:
+    agent = await site.agent("claude-1")
+    for action in ("revoke", "forget"):
+        path = f"/api/v1/agents/claude-1/{action}"
+        (await agent.post(path)).refuses(403, "forbidden")
+        (await site.reader.post(path)).refuses(403, "forbidden")
+        unknown = await site.operator.post(f"/api/v1/agents/nobody/{action}")
+        assert "claude-1" in unknown.refuses(404, "not_found", "agent")

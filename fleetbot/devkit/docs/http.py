@@ -76,6 +76,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         webhook_secret="unused",
         health=_no_health,
         claims_waiting=lambda: 0,
+        loops=lambda: (),
         version=__version__,
     )
     return WebApi(parts).endpoints

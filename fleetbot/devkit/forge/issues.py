@@ -19,7 +19,7 @@ from fleetbot.devkit.forge.api import (
     nothing,
 )
 from fleetbot.devkit.forge.refs import close, reopen
-from fleetbot.devkit.forge.state import Access, Account, Comment, Pull, Repo, Ticket
+from fleetbot.devkit.forge.state import Access, Account, Comment, Happening, Pull, Repo, Ticket
 
 _SORTS: dict[str, tuple[Callable[[Ticket], Any], bool]] = {
     "latest": (lambda one: (one.created, one.id), True),
@@ -150,16 +150,11 @@ async def delete_issue(call: Call) -> web.Response:
 async def timeline(call: Call) -> web.Response:
     """Comments among what happened, oldest first. The total is that of the page."""
     ticket, since = call.ticket(), _moment(call.query("since"))
-    rows = [
-        (one.created, one.id, shapes.happening(call.world, call.repo, ticket, one))
-        for one in ticket.happenings
-    ]
-    for one in ticket.comments:
-        shape = {**shapes.comment(call.world, call.repo, ticket, one), "type": "comment"}
-        rows.append((one.created, one.id, shape))
-    found = [row for row in rows if since is None or row[0] >= since]
-    page, _ = call.page([shape for *_, shape in sorted(found, key=lambda row: row[:2])])
-    return answer(page, headers={"X-Total-Count": str(len(page))})
+    said = [Happening(c.id, "comment", c.author, c.created, c.body) for c in ticket.comments]
+    rows = sorted([*ticket.happenings, *said], key=lambda one: (one.created, one.id))
+    page, _ = call.page([one for one in rows if since is None or one.created >= since])
+    shaped = [shapes.happening(call.world, call.repo, ticket, one) for one in page]
+    return answer(shaped, headers={"X-Total-Count": str(len(shaped))})
 
 
 # -- comments

@@ -22,6 +22,18 @@ from fleetbot.devkit.forge.state import (
 )
 
 Json = dict[str, Any]
+_OF_OTHER_ENTRIES = (
+    "old_milestone",
+    "milestone",
+    "tracked_time",
+    "ref_issue",
+    "ref_comment",
+    "label",
+    "assignee",
+    "assignee_team",
+    "resolve_doer",
+    "dependent_issue",
+)
 NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -146,17 +158,23 @@ def ticket_url(world: World, repo: Repo, ticket: Ticket) -> str:
 
 
 def happening(world: World, repo: Repo, ticket: Ticket, row: Happening) -> Json:
-    """An entry of the timeline; most of its fields are for other kinds."""
+    """An entry of the timeline; most of its fields are for kinds that there are none of here."""
+    html = ticket_url(world, repo, ticket)
     return {
         "id": row.id,
         "type": row.kind,
-        "html_url": "",
-        "issue_url": ticket_url(world, repo, ticket),
-        "pull_request_url": "",
+        "html_url": f"{html}#issuecomment-{row.id}",
+        "pull_request_url": html if ticket.pull else "",
+        "issue_url": "" if ticket.pull else html,
         "user": user(world, row.author),
-        "body": "",
+        "body": row.body,
         "created_at": when(row.created),
         "updated_at": when(row.created),
+        **dict.fromkeys(("old_project_id", "project_id", "review_id"), 0),
+        **dict.fromkeys(("old_title", "new_title", "old_ref", "new_ref", "ref_commit_sha"), ""),
+        **dict.fromkeys(_OF_OTHER_ENTRIES),
+        "ref_action": "none",
+        "removed_assignee": False,
     }
 
 

@@ -77,12 +77,13 @@ class Comment:
 
 @dataclass(frozen=True)
 class Happening:
-    """An entry of an issue's timeline that is no comment; ``kind``: close or reopen."""
+    """An entry of an issue's timeline; ``kind``: close, reopen, comment."""
 
     id: int
     kind: str
     author: Account
     created: datetime
+    body: str = ""
 
 
 @dataclass

@@ -129,6 +129,7 @@ export type ReasonCode =
   | "agent_deregistered"
   | "agent_failed"
   | "agent_lost"
+  | "agent_revoked"
   | "auth_failed"
   | "base_gone"
   | "base_missing"

@@ -73,6 +73,28 @@ export interface ClaimRequest {
   readonly wait?: number;
 }
 
+/**
+ * What Forgejo showed of a receipt that held, at `checked_at`.
+ *
+ * `ci`: none, pending, red, green or unread; `contexts` are the first of `context_count`.
+ */
+export interface Evidence {
+  readonly head: string;
+  readonly tree: string;
+  readonly base: string;
+  readonly author: string;
+  readonly merged: boolean;
+  readonly files: number;
+  readonly commits: number;
+  readonly approved_by: ReadonlyArray<string>;
+  readonly ci: string;
+  readonly contexts: ReadonlyArray<SeenContext>;
+  readonly context_count: number;
+  readonly notes: ReadonlyArray<string>;
+  /** milliseconds since the beginning of 1970 */
+  readonly checked_at: number;
+}
+
 /** `POST runs/{run}/fail`: the agent could not do it. `until` (epoch ms): a limit's reset. */
 export interface FailRequest {
   readonly reason: ReasonCode;
@@ -166,6 +188,7 @@ export type ReasonCode =
   | "agent_deregistered"
   | "agent_failed"
   | "agent_lost"
+  | "agent_revoked"
   | "auth_failed"
   | "base_gone"
   | "base_missing"
@@ -227,6 +250,7 @@ export interface ReceiptAnswer {
   readonly reasons?: ReadonlyArray<string>;
   readonly unread?: ReadonlyArray<string>;
   readonly final?: boolean;
+  readonly evidence?: Evidence | null;
 }
 
 /** `POST receipts`: what the agent claims. Header `Idempotency-Key` names the receipt. */
@@ -270,6 +294,12 @@ export interface RegisterRequest {
 export interface RunAnswer {
   readonly run: string;
   readonly state: "assigned" | "running" | "ended";
+}
+
+/** A CI context and its newest state, in Forgejo's word. */
+export interface SeenContext {
+  readonly name: string;
+  readonly state: string;
 }
 
 /** What became of a message: heard by the live session, or kept for the next attempt. */

@@ -58,3 +58,11 @@ UPDATE runs SET data = json_set(data, '$.messages', (
     )
 ))
 WHERE json_array_length(data, '$.messages') > 0;
+
+-- Agents that have signed off are forgotten some time after.
+
+UPDATE agents SET data = json_set(data, '$.signed_off_at', (
+    SELECT at FROM events WHERE stream = 'agent:' || agents.name AND type = 'agent.deregistered'
+    ORDER BY version DESC LIMIT 1
+))
+WHERE json_extract(data, '$.status') = 'deregistered';

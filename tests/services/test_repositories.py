@@ -1,0 +1,384 @@
+"""A repository is who it is, whatever it is called and wherever it has gone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import effects as fx
+from fleetbot.domain.errors import Conflict, Invalid
+from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Traits, Verdict
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.store.audit import examine
+from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
+
+NEW = "ann/store"
+
+
+async def edit(stage: Stage, repo: str = REPO, **fields: object) -> None:
+    """As on the repository's settings page."""
+    await stage.ann._http.send("PATCH", f"/repos/{repo}", json=fields)
+
+
+async def rename(stage: Stage, old: str = REPO, new: str = NEW) -> None:
+    await edit(stage, old, name=new.partition("/")[2])
+
+
+async def told(stage: Stage) -> list[fx.Notice]:
+    """What rooms were told of repositories."""
+    return [n for n in stage.notices if isinstance(n, fx.RepoNotice)]
+
+
+async def held(stage: Stage) -> ReasonCode | None:
+    return stage.fleet.state.repo_hold(await stage.task())
+
+
+async def dispatched(stage: Stage) -> Run | None:
+    """The run that the agent gets when it claims, once Forgejo has been looked at."""
+    await stage.fleet.commit(cmd.RegisterAgent(CLAUDE, AgentRegistered(adapter="command")), TEST)
+    run = RunId(f"run-{len(stage.fleet.state.runs)}")
+    await stage.fleet.commit(cmd.Dispatch(CLAUDE, run), TEST)
+    if run not in stage.fleet.state.runs or not await stage.gate.admits(run):
+        return None
+    return stage.fleet.state.runs[run]
+
+
+# -- names
+
+
+async def test_a_renamed_repository_keeps_its_tasks_and_its_work_is_verified(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    await rename(stage)
+    await stage.ann.edit_pull(NEW, pull.number, body="Closes #1, in the store")
+    await stage.hear()
+    await stage.verifier.tick()
+    task = await stage.task()
+    assert (task.ref, task.state) == ("ann/store#1", TaskState.COMPLETED)
+    assert stage.fleet.state.receipts[receipt].verdict is Verdict.VERIFIED
+    assert task.url == f"{stage.forge.url}/ann/store/issues/1"
+    assert len(await stage.store.tasks()) == 1
+
+
+async def test_deliveries_under_the_new_name_are_heard(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await rename(stage)
+    await stage.ann.edit_issue(NEW, 1, title="Add a farewell")
+    await stage.ann.create_issue(
+        NEW, "Add a wave", label_ids=await stage.ann.label_ids(NEW, ["fleet"])
+    )
+    await stage.hear()
+    assert (await stage.task()).traits.title == "Add a farewell"
+    assert (await stage.task(2)).ref == "ann/store#2"
+
+
+async def test_the_room_hears_of_a_rename_once(stage: Stage) -> None:
+    await stage.issue()
+    await stage.reconciler.tick()
+    await rename(stage)
+    for _ in range(3):
+        await stage.reconciler.tick()
+    await stage.change(repositories=[NEW])
+    await stage.reconciler.tick()
+    [notice] = await told(stage)
+    assert isinstance(notice, fx.RepoNotice)
+    assert (notice.notice, notice.was, notice.repo) == (fx.NoticeKind.REPO_RENAMED, REPO, NEW)
+
+
+@pytest.mark.parametrize("names", [[NEW], ["ANN/Store"], [REPO, NEW], ["Ann/App"]])
+async def test_no_spelling_in_the_settings_makes_a_second_task(
+    stage: Stage, names: list[str]
+) -> None:
+    await stage.issue()
+    await stage.reconciler.tick()
+    await rename(stage)
+    await stage.change(repositories=names)
+    await stage.reconciler.tick()
+    await stage.ann.edit_issue(NEW, 1, title="Add a farewell")
+    await stage.hear()
+    [task] = await stage.store.tasks()
+    assert (task.ref, task.state) == ("ann/store#1", TaskState.CREATED)
+    assert await held(stage) is None
+
+
+async def test_a_done_task_stays_done_when_its_repository_is_renamed(stage: Stage) -> None:
+    await stage.given_filed()
+    await stage.verifier.tick()
+    await rename(stage)
+    await stage.change(repositories=[NEW])
+    await stage.reconciler.tick()
+    assert [task.state for task in await stage.store.tasks()] == [TaskState.COMPLETED]
+    [found] = await stage.store.tasks(repo=stage.fleet.state.repo_called("ann/STORE"))
+    assert found == await stage.task()
+
+
+async def test_a_transferred_repository_is_followed(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.add_org("team")
+    stage.forge.add_team("team", "bots", "write", [BOT])
+    await stage.ann._http.send("POST", f"/repos/{REPO}/transfer", json={"new_owner": "team"})
+    await stage.reconciler.tick()
+    assert (await stage.task()).ref == "team/app#1"
+    assert await held(stage) is None
+
+
+async def test_whoever_takes_the_old_name_takes_no_tasks(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await rename(stage)
+    await stage.forge.create_repo("ann", "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    await stage.issue("In the new one")
+    await stage.reconciler.tick()
+    old, new = sorted(await stage.store.tasks(), key=lambda task: task.repo_id)
+    assert (old.ref, old.traits.title) == ("ann/store#1", "Add a greeting")
+    assert (new.ref, new.traits.title) == ("ann/app#1", "In the new one")
+    assert stage.fleet.state.repo_hold(old) is ReasonCode.REPO_UNLISTED, "the settings name another"
+    assert stage.fleet.state.repo_hold(new) is None
+
+
+async def test_tasks_of_an_old_journal_take_the_id_of_their_repository(stage: Stage) -> None:
+    issue = await stage.issue()
+    old = cmd.CreateTask(
+        TaskId("old"), "Ann/App", 1, issue.html_url, "ann", Traits(title="?", labelled=True)
+    )
+    await stage.fleet.commit(old, TEST)
+    await stage.reconciler.tick()
+    [task] = await stage.store.tasks()
+    assert (task.id, task.ref, task.repo_id) == ("old", "ann/app#1", stage.repo_id)
+    assert await examine(stage.store) == []
+
+
+async def test_tasks_of_an_old_journal_that_nobody_lists_are_held(stage: Stage) -> None:
+    old = cmd.CreateTask(TaskId("old"), "ann/other", 1, "", "ann", Traits(title="?"))
+    await stage.fleet.commit(old, TEST)
+    await stage.reconciler.tick()
+    assert await dispatched(stage) is None
+    assert stage.known.problem() == ""
+
+
+async def test_many_tasks_follow_in_portions(stage: Stage) -> None:
+    await stage.known.look(REPO)
+    for number in range(1, 251):
+        task = cmd.CreateTask(
+            TaskId(f"t-{number}"), REPO, number, "", "ann", Traits(title="?"), repo_id=stage.repo_id
+        )
+        await stage.fleet.commit(task, TEST)
+    portions: list[int] = []
+    stage.fleet.listen(lambda lines: portions.append(len(lines)))
+    await rename(stage)
+    await stage.known.tick()
+    assert max(portions) <= 100
+    assert sum(portions) == 251
+    assert {task.repo for task in stage.fleet.state.tasks.values()} == {NEW}
+
+
+# -- holds
+
+
+async def test_an_archived_repository_is_not_worked_on_until_it_is_back(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await edit(stage, archived=True)
+    assert await dispatched(stage) is None, "found out when the run was to be given"
+    task = await stage.task()
+    assert (task.state, task.attempt) == (TaskState.CREATED, 0)
+    assert await held(stage) is ReasonCode.REPO_ARCHIVED
+    assert "ann/app: the repository is archived" in stage.known.problem()
+    await stage.reconciler.tick()
+    assert await dispatched(stage) is None
+    await edit(stage, archived=False)
+    await stage.reconciler.tick()
+    assert stage.known.problem() == ""
+    assert await dispatched(stage) is not None
+    kinds = [notice.notice for notice in await told(stage)]
+    assert kinds == [fx.NoticeKind.REPO_HELD, fx.NoticeKind.REPO_RELEASED]
+
+
+async def test_a_repository_out_of_sight_holds_its_tasks_by_one_line(stage: Stage) -> None:
+    for title in ("One", "Two", "Three"):
+        await stage.issue(title)
+    await stage.hear()
+    await edit(stage, private=True)
+    stage.forge.repo(REPO).collaborators.clear()
+    before = len(await stage.store.events())
+    await stage.reconciler.tick()
+    await stage.reconciler.tick()
+    assert len(await stage.store.events()) == before + 1
+    assert await held(stage) is ReasonCode.REPO_GONE
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    await stage.reconciler.tick()
+    assert await held(stage) is None
+
+
+async def test_a_deleted_repository_is_held_as_soon_as_the_webhook_says_so(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    hook = next(iter(stage.forge.repo(REPO).hooks.values()))
+    hook.events = hook.events | {"repository"}
+    await stage.ann._http.send("DELETE", f"/repos/{REPO}")
+    await stage.hear()
+    assert await held(stage) is ReasonCode.REPO_GONE
+
+
+async def test_a_repository_taken_off_the_list_is_held_and_comes_back(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    run = await dispatched(stage)
+    assert run is not None
+    await stage.issue("Add a farewell")
+    await stage.hear()
+    await stage.change(repositories=[])
+    await stage.reconciler.tick()
+    assert await held(stage) is ReasonCode.REPO_UNLISTED
+    assert stage.fleet.state.runs[run.id].state is RunState.ASSIGNED, "what is on goes on"
+    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
+    await stage.fleet.commit(cmd.FailRun(run.id, CLAUDE, ReasonCode.NO_CHANGES), TEST)
+    assert await dispatched(stage) is None
+    await stage.change(repositories=[REPO])
+    await stage.reconciler.tick()
+    assert await dispatched(stage) is not None
+
+
+async def test_closing_an_issue_counts_also_where_the_repository_is_no_longer_listed(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.change(repositories=[])
+    await stage.reconciler.tick()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.issue("Nobody takes this")
+    await stage.hear()
+    [task] = await stage.store.tasks()
+    assert task.state is TaskState.CANCELLED
+
+
+async def test_while_forgejo_is_away_nothing_is_held(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "", 503, times=20)
+    await stage.reconciler.tick()
+    assert await held(stage) is None
+
+
+async def test_a_held_repository_is_a_reason_not_to_take_a_new_issue(stage: Stage) -> None:
+    await stage.issue(labels=[])
+    await edit(stage, archived=True)
+    with pytest.raises(Conflict, match="archived"):
+        await stage.take(REPO, 1)
+    with pytest.raises(Invalid, match="it does on: ann/app"):
+        await stage.take("ann/other", 1)
+
+
+# -- what a run is given
+
+
+async def test_a_deleted_issue_is_not_given_out(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.ann._http.send("DELETE", f"/repos/{REPO}/issues/1")
+    assert await dispatched(stage) is None
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.ISSUE_DELETED)
+
+
+async def test_work_on_an_issue_that_was_deleted_meanwhile_is_not_done(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    await stage.ann._http.send("DELETE", f"/repos/{REPO}/issues/1")
+    await stage.verifier.tick()
+    task = stage.fleet.state.tasks[stage.fleet.state.receipts[receipt].task]
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.ISSUE_DELETED)
+
+
+async def test_a_run_starts_from_the_default_branch_as_it_is_called_by_then(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.rename_branch(REPO, "main", "trunk", by="ann")
+    assert await dispatched(stage) is not None
+    assert (await stage.task()).base == "trunk"
+
+
+async def test_a_run_starts_from_the_branch_that_the_issue_names_by_then(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
+    await edit_ref(stage, "next")
+    assert await dispatched(stage) is not None
+    assert (await stage.task()).base == "next"
+
+
+async def test_where_forgejo_is_away_a_run_starts_from_what_was_known(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "", 503, times=20)
+    assert await dispatched(stage) is not None
+    assert (await stage.task()).base == "main"
+
+
+async def test_forgejo_that_hangs_keeps_no_agent_from_its_run(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.gate._seconds = 0.05
+    asked = asyncio.Event()
+
+    async def hang(*args: object, **more: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    stage.client._http.send = hang  # type: ignore[assignment,method-assign]  # the wire is cut
+    assert await dispatched(stage) is not None
+    assert asked.is_set()
+
+
+@pytest.mark.parametrize(
+    "ref", ["gone", "refs/tags/v1", "0123456789012345678901234567890123456789"]
+)
+async def test_a_base_that_nobody_can_start_from_is_asked_about(stage: Stage, ref: str) -> None:
+    await stage.issue()
+    await stage.hear()
+    await edit_ref(stage, ref)
+    assert await dispatched(stage) is None
+    task = await stage.task()
+    assert task.state is TaskState.CREATED
+    assert ref.removeprefix("refs/tags/") in task.base_problem
+    [notice] = [n for n in stage.notices if n.notice is fx.NoticeKind.TASK_HELD]
+    assert isinstance(notice, fx.TaskNotice)
+    assert notice.reason is ReasonCode.BASE_GONE
+    await edit_ref(stage, "main")
+    stage.clock.advance(300)
+    await stage.reconciler.tick()
+    assert await dispatched(stage) is not None
+
+
+async def test_a_new_issue_whose_base_is_gone_is_asked_about_at_once(stage: Stage) -> None:
+    ids = await stage.ann.label_ids(REPO, ["fleet"])
+    await stage.ann._http.send(
+        "POST", f"/repos/{REPO}/issues", json={"title": "?", "ref": "gone", "labels": ids}
+    )
+    await stage.hear()
+    assert "`gone`" in (await stage.task()).base_problem
+
+
+async def test_a_default_branch_renamed_in_mid_run_refutes_nothing(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    await stage.forge.rename_branch(REPO, "main", "trunk", by="ann")
+    assert (await stage.ann.pull(REPO, pull.number)).base.ref == "trunk"
+    await stage.verifier.tick()
+    assert stage.fleet.state.receipts[receipt].verdict is Verdict.VERIFIED
+
+
+async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:
+    await stage.forge.commit(REPO, "side", {"a": "b"}, "Side", by="ann")
+    _, pull, receipt = await stage.given_filed()
+    await stage.ann.edit_pull(REPO, pull.number, base="side")
+    await stage.verifier.tick()
+    assert stage.fleet.state.receipts[receipt].verdict is Verdict.REFUTED
+
+
+async def edit_ref(stage: Stage, ref: str) -> None:
+    await stage.ann._http.send("PATCH", f"/repos/{REPO}/issues/1", json={"ref": ref})
