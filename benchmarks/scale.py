@@ -25,6 +25,7 @@ from benchmarks.lives import lives, peers
 from benchmarks.pairs import in_turn, machine
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import AgentName, ReceiptId, Run, RunId, RunState, TaskId, Usage
+from fleetbot.domain.patience import with_outbox
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.outbox import Courier
 from fleetbot.services.runs import Runs
@@ -147,7 +148,7 @@ async def _drained(count: int) -> float:
                 enough.set()
             return ""
 
-        courier = Courier(yard.store, {"forgejo": send}, now_ms)
+        courier = Courier(yard.store, {"forgejo": send}, now_ms, with_outbox(14))
         started = time.perf_counter()
         delivering = asyncio.create_task(courier.tick())
         await enough.wait()

@@ -23,11 +23,12 @@ from fleetbot.chat.threads import ThreadLog
 from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
+from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.loops import Loop, Tick, told
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
@@ -38,6 +39,7 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
@@ -106,9 +108,10 @@ class Runtime:
             fleet,
             self._forge,
             self._issues,
-            settings.labels,
+            Repairs(fleet, self._forge, settings.labels, settings.forge.logins),
             self._repositories,
         )
+        self._dead_letters = DeadLetters(fleet)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
         self._tasks = Tasks(fleet, new_tasks, self._repositories)
         self._build_chat(store)
@@ -143,21 +146,24 @@ class Runtime:
             wake=partial(self._wake, "rooms"),
             on_admitted=self._speak_again,
         )
-        self._deliverer = Courier(
+        self._courier = Courier(
             store,
             {
                 "forgejo": ForgeSender(
                     self._forge,
                     store,
                     self._settings.labels,
-                    {AgentName(k): v for k, v in self._settings.forge.accounts.items()},
+                    self._settings.forge.logins,
                 ),
                 "matrix": WaitNotices(
                     self.fleet, link, self._hears, self._rooms.where, room_sender
                 ),
             },
             now_ms,
+            self._settings.outbox.patience,
+            on_given_up=self._dead_letters.note,
         )
+        self.fleet.listen_for_effects(self._deliver_now)
 
     def _build_web(self, store: Store) -> None:
         settings = self._settings
@@ -178,6 +184,7 @@ class Runtime:
                 talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
                 tasks=self._tasks,
                 intake=self._intake,
+                dead_letters=self._dead_letters,
                 webhook_secret=settings.forge.webhook_secret,
                 health=HealthReport(
                     self.fleet,
@@ -213,8 +220,9 @@ class Runtime:
     # ticks that know when they are wanted next
 
     async def _deliver(self) -> float | None:
-        await self._deliverer.tick()
-        return _seconds_until(await self._deliverer.next_due())
+        await self._courier.tick()
+        await self._dead_letters.tell()
+        return _seconds_until(await self._courier.next_due())
 
     async def _verify(self) -> float | None:
         await self._verifier.tick()
@@ -280,12 +288,11 @@ class Runtime:
         return [await self._rooms.where(room) for room in self._rooms_of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        self._deliver_now()
         self._verifier.wake()
         self._wake("verify")
 
     def _deliver_now(self) -> None:
-        self._deliverer.wake()
+        self._courier.wake()
         self._wake("deliver")
 
     def _speak_again(self) -> None:

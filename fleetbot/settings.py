@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.ci import CiRules
-from fleetbot.domain.model import REPO, Budget, Policy, same_name
+from fleetbot.domain.model import REPO, AgentName, Budget, Policy, same_name
+from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
@@ -38,6 +39,10 @@ class ForgeSettings(Section, frozen=True):
     repositories: tuple[str, ...] = ()
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300
+
+    @property
+    def logins(self) -> dict[AgentName, str]:
+        return {AgentName(agent): login for agent, login in self.accounts.items()}
 
 
 class AuthSettings(Section, frozen=True):
@@ -133,6 +138,14 @@ class VerifySettings(Section, frozen=True):
     clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
 
 
+class OutboxSettings(Section, frozen=True):
+    patience_days: Annotated[float, Meta(gt=0, le=365)] = 14
+
+    @property
+    def patience(self) -> Patience:
+        return with_outbox(self.patience_days)
+
+
 class NotifySettings(Section, frozen=True):
     """`stuck_minutes`: a wait that is longer is told in the rooms, once; 0 for never."""
 
@@ -149,6 +162,7 @@ class Settings(Section, frozen=True):
     budget: BudgetSettings = BudgetSettings()
     keep: KeepSettings = KeepSettings()
     verify: VerifySettings = VerifySettings()
+    outbox: OutboxSettings = OutboxSettings()
     notify: NotifySettings = NotifySettings()
 
     @property
@@ -289,5 +303,6 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "budget": BudgetSettings,
     "keep": KeepSettings,
     "verify": VerifySettings,
+    "outbox": OutboxSettings,
     "notify": NotifySettings,
 }

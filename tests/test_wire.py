@@ -20,6 +20,7 @@ from fleetbot.wire import (
     RunAnswer,
     UsageReport,
 )
+from fleetbot.wire.retry_after import retry_after
 
 
 def test_a_line_of_a_kind_that_only_newer_runners_know_is_output() -> None:
@@ -105,3 +106,28 @@ def test_a_program_that_miscounts_does_not_lose_its_run(said: Usage, sent: Usage
 
     assert report == sent
     assert msgspec.json.decode(msgspec.json.encode(report), type=UsageReport) == report
+
+
+NOW = "Thu, 26 Nov 2026 07:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("120", None, 120),
+        (" 7 ", NOW, 7),
+        ("Thu, 26 Nov 2026 07:02:00 GMT", NOW, 120),
+        ("Thu, 26 Nov 2026 06:00:00 GMT", NOW, 0),
+        ("Thu, 26 Nov 2026 07:02:00 GMT", None, None),
+        ("Thu, 26 Nov 2026 07:02:00 GMT", "yesterday", None),
+        ("soon", NOW, None),
+        ("-5", NOW, None),
+        ("\u0663", NOW, None),
+        ("", NOW, None),
+    ],
+)
+def test_a_server_says_in_seconds_or_by_its_clock_when_to_come_back(
+    value: str, date: str | None, seconds: float | None
+) -> None:
+    headers = {"Retry-After": value} | ({"Date": date} if date else {})
+    assert retry_after(headers) == seconds

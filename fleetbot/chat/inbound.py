@@ -23,7 +23,7 @@ from fleetbot.chat.place import Place, mark_of
 from fleetbot.chat.render import Post
 from fleetbot.chat.room import RoomSender, kept
 from fleetbot.chat.rooms import Rooms
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled, OutboxEntry
 
@@ -202,7 +202,7 @@ class Inbound:
         thread = event.content.get_thread_parent()
         try:
             await self._sender.reply(event.room_id, event.event_id, answer, thread)
-        except (RetryLater, Undeliverable) as error:
+        except (RetryLater, Refused) as error:
             if not keep:
                 log.warning("an answer in %s was given up: %s", event.room_id, error)
                 self._dropped.append(self._clock())
@@ -219,7 +219,7 @@ class Inbound:
         room, post = event.room_id, Post(answers.waits_for_journal())
         try:
             await self._sender.say(room, post, transaction("waits", event.event_id))
-        except (RetryLater, Undeliverable) as error:
+        except (RetryLater, Refused) as error:
             log.warning("%s could not be told that the journal is away: %s", room, error)
 
     async def _tell_late(

@@ -19,7 +19,7 @@ from mautrix.errors import MatrixError
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 
 _TIMEOUT = ClientTimeout(total=60)
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
@@ -45,7 +45,7 @@ class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
     Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the room
-    does not let us, and `Undeliverable` when it refuses this very message.
+    does not let us, and `Refused` when it refuses this very message.
     """
 
     def __init__(self, client: Client) -> None:
@@ -204,7 +204,7 @@ class Link:
         raise _refusal(status, answer if isinstance(answer, dict) else {}, retry_after)
 
 
-def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLater | Undeliverable:
+def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLater | Refused:
     code = answer.get("errcode")
     why = f"{status} {code or ''} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
@@ -215,7 +215,7 @@ def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLate
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if ours and code and status != HTTPStatus.UNAUTHORIZED:
-        return Undeliverable(why)
+        return Refused(why)
     # a proxy's answer, a server in trouble, a token to be renewed
     return RetryLater(None, why, host=True)
 

@@ -11,6 +11,7 @@ from fleetbot.domain.effects import (
     FleetNotice,
     NoticeKind,
     RepoNotice,
+    TaskName,
     TaskNotice,
     Telling,
 )
@@ -56,7 +57,7 @@ def _needs_person(effect: TaskNotice) -> bool:
     return effect.notice is NoticeKind.FAILED or effect.retry_at is None
 
 
-def _headline(emoji: str, task: Task) -> Rich:
+def _headline(emoji: str, task: TaskName) -> Rich:
     return say(f"{emoji} ", named(task))
 
 
@@ -133,7 +134,7 @@ def _is_a_bug(effect: TaskNotice) -> bool:
     return effect.reason is ReasonCode.RUNNER_FAILED
 
 
-def what_next(task: Task, retry_at: int | None, now: int) -> Rich:
+def what_next(task: Task | TaskName, retry_at: int | None, now: int) -> Rich:
     """When it is tried again by itself, or what a person writes to have it tried."""
     if retry_at is None:
         return say("🙋 To try again: ", code(f"!fleet retry {task.ref}"))
@@ -187,6 +188,8 @@ def _is_for_a_person(effect: AgentNotice) -> bool:
 
 
 def _fleet_notice(effect: FleetNotice, now: int) -> Post:
+    if effect.notice is NoticeKind.GIVEN_UP:
+        return _given_up(effect)
     if effect.notice is NoticeKind.FLEET_RESUMED or effect.reason is None:
         return Post(say("▶️ ", bold("The fleet goes on")))
     spent = usage_text(effect.spent)
@@ -196,6 +199,20 @@ def _fleet_notice(effect: FleetNotice, now: int) -> Post:
             f"Spent today: {spent}." if spent else None,
             f"It goes on {until(effect.until or now, now)}.",
             italic(prose(advice(effect.reason))),
+        ),
+        urgent=True,
+    )
+
+
+def _given_up(effect: FleetNotice) -> Post:
+    what = count(effect.letters, "message")
+    headline = say("📪 ", bold(f"{what} to Forgejo or a room could not be delivered"))
+    says = "Nothing of it is lost: an operator sees it with "
+    again = " and sends it again with "
+    return Post(
+        rows(
+            headline,
+            say(says, code("GET /api/v1/outbox/dead"), again, code("POST …/dead/retry"), "."),
         ),
         urgent=True,
     )

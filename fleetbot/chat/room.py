@@ -12,7 +12,7 @@ from fleetbot.chat.link import Link, NotAdmitted, transaction
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.rich import Rich, bounded
 from fleetbot.domain.effects import Telling
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Due, OutboxEntry
 
 PREFIX = "matrix:"
@@ -107,7 +107,7 @@ class RoomSender:
                 return said, own
             effect = _notice.decode(entry.payload)
         except msgspec.DecodeError as error:
-            raise Undeliverable(f"not a message: {error}") from error
+            raise Refused(f"not a message: {error}") from error
         message = notice(effect, self._clock())
         return content(message.body, urgent=message.urgent), own
 

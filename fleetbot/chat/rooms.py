@@ -16,7 +16,7 @@ from fleetbot.chat.place import BEGINNING, mark_of
 from fleetbot.chat.render import Post
 from fleetbot.chat.rich import code, rows, say
 from fleetbot.chat.room import content, destination, kept
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.settings import RoomSettings
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, OutboxEntry
@@ -113,7 +113,7 @@ class Rooms:
     async def _is_inside(self, room: str, joined: set[str]) -> bool:
         """Joins where we are invited; only once, as who was thrown out does not push the door."""
         if room not in joined and room not in self._entered:
-            with suppress(NotAdmitted, Undeliverable):
+            with suppress(NotAdmitted, Refused):
                 await self._link.join(room)
                 joined.add(room)
         self._entered.add(room)
@@ -150,11 +150,11 @@ class Rooms:
         if new not in joined:
             try:
                 await self._link.join(new, [server] if (server := old.partition(":")[2]) else ())
-            except (NotAdmitted, Undeliverable):
+            except (NotAdmitted, Refused):
                 return f"it was upgraded to {new}, which the bot may not join: invite it there"
         if await self._predecessor(new) != old:
             if new not in joined:
-                with suppress(NotAdmitted, Undeliverable):
+                with suppress(NotAdmitted, Refused):
                     await self._link.leave(new)
             return (
                 f"its tombstone names {new}, which does not say that it follows it: if it does, "
@@ -163,7 +163,7 @@ class Rooms:
         joined.add(new)
         notice = kept(configured, _moved_here(configured, new), id=f"moved:{old}:{new}")
         await self._move(old, new, (notice,), configured)
-        with suppress(RetryLater, Undeliverable):  # the old room is closed to most
+        with suppress(RetryLater, Refused):  # the old room is closed to most
             farewell = content(say("➡️ I go on in ", code(new), ", where this room was moved to."))
             await self._link.send(old, farewell, transaction("moved", old, new))
         return None

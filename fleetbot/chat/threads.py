@@ -23,7 +23,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, Run, RunId, RunState, Task, TaskId
 from fleetbot.services.fleet import Fleet
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Anchor, Change, LogLine
 
 log = logging.getLogger("fleetbot.chat")
@@ -152,7 +152,7 @@ class ThreadLog:
             except RetryLater as limit:
                 self._slow_down(room, limit)
                 return False
-            except Undeliverable as error:
+            except Refused as error:
                 log.warning("the log of %s cannot be written in %s: %s", run.id, room, error)
                 self._changeable_at[thread] = self._fleet.clock() + _SLOWEST_MS
                 return True
@@ -227,7 +227,7 @@ class ThreadLog:
         text = await asyncio.to_thread(pages.file_of, lines)
         try:
             message = await self._link.upload(room, f"{run.id}.txt", text)
-        except Undeliverable as error:  # too large for the homeserver, for example
+        except Refused as error:  # too large for the homeserver, for example
             log.warning("the rest of the log of %s cannot be uploaded: %s", run.id, error)
             return False
         if message is None:

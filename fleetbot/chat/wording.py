@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from fleetbot.chat.rich import Rich, bold, link, one_line, say
+from fleetbot.domain.effects import RunName, TaskName
 from fleetbot.domain.model import Run, Task, TaskState
 
 EMOJI: Mapping[TaskState, str] = {
@@ -61,18 +62,19 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def named(task: Task) -> Rich:
+def named(task: Task | TaskName) -> Rich:
     """`owner/repo#12 Title`, leading to the issue."""
-    return say(bold(link(task.ref, task.url)), " ", one_line(task.traits.title))
+    title = task.traits.title if isinstance(task, Task) else task.title
+    return say(bold(link(task.ref, task.url)), " ", one_line(title))
 
 
-def pull_link(task: Task, number: int) -> Rich:
+def pull_link(task: Task | TaskName, number: int) -> Rich:
     """`PR #7`, leading to it."""
     base, issues, _ = task.url.rpartition("/issues/")
     return link(f"PR #{number}", f"{base}/pulls/{number}" if issues else "")
 
 
-def duration(run: Run) -> str:
+def duration(run: Run | RunName) -> str:
     """How long an ended run took, at least a second; empty where that is not known."""
     if not run.started_at or not run.ended_at:
         return ""

@@ -1,5 +1,8 @@
 """What the outside must be told: a pure function of the journal's lines.
 
+An effect that shows a state names whose it is, and is sent with the state of then; a notice to the
+rooms is of its moment.
+
 The outbox names an effect after the line that caused it, so that telling it twice is recognised.
 Effects with the same destination and `collapse` replace each other: only the newest matters.
 """
@@ -7,9 +10,9 @@ Effects with the same destination and `collapse` replace each other: only the ne
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 
 import msgspec
-from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import (
@@ -20,9 +23,11 @@ from fleetbot.domain.model import (
     ReceiptId,
     Repo,
     Run,
+    RunId,
     Task,
     TaskId,
     Usage,
+    Value,
     Verdict,
 )
 from fleetbot.domain.patience import times_excused
@@ -36,25 +41,26 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class ShowOnIssue(Effect, frozen=True, kw_only=True, tag="issue_state"):
-    """The task's state on the issue: labels, assignee and the one status comment."""
+    """The task's state, as it is when this is sent: labels, assignee, the one status comment."""
 
-    task: Task
-    run: Run | None
-    pull_request: int | None = None
+    task: TaskId
 
 
 class ReceiptComment(Effect, frozen=True, kw_only=True, tag="receipt_comment"):
-    task: Task
-    run: Run
-    receipt: FiledReceipt
+    """What was found out about a receipt."""
+
+    task: TaskId
+    receipt: ReceiptId
 
 
 class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     """What we say of a commit that was found to be the head of the run's own pull request.
 
     `state` is pending, success, failure or error, as Forgejo knows them. `receipt`: whose it is.
+    `task` is unset in effects of an old version: then the commit is in `repo`, else it was.
     """
 
+    task: TaskId | None = None
     repo: str
     sha: str
     receipt: ReceiptId = ReceiptId("")
@@ -84,14 +90,42 @@ class NoticeKind(StrEnum):
     REPO_RENAMED = "repo_renamed"
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
+    GIVEN_UP = "given_up"
+
+
+class TaskName(Value, frozen=True):
+    """A task as it was called at that moment."""
+
+    id: TaskId
+    repo: str
+    issue: int
+    url: str
+    title: str
+
+    @property
+    def ref(self) -> str:
+        return f"{self.repo}#{self.issue}"
+
+
+class RunName(Value, frozen=True):
+    """A run as far as a room hears of it."""
+
+    id: RunId
+    agent: AgentName
+    attempt: int
+    started_at: int = 0
+    ended_at: int = 0
 
 
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
-    """What the room should hear of a task. `retry_at` (epoch ms): it is tried again then."""
+    """What the room should hear of a task: of its moment, so it carries what it says.
+
+    `retry_at` (epoch ms): it is tried again then.
+    """
 
     notice: NoticeKind
-    task: Task
-    run: Run | None = None
+    task: TaskName
+    run: RunName | None = None
     pull_request: int | None = None
     summary: str = ""
     reason: ReasonCode | None = None
@@ -112,12 +146,13 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
 
 
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
-    """`spent`: on the day so far."""
+    """`spent`: on the day so far; `letters`: so many effects have been given up."""
 
     notice: NoticeKind
     reason: ReasonCode | None = None
     until: int | None = None
     spent: Usage = Usage()
+    letters: int = 0
 
 
 class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
@@ -163,13 +198,7 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     if kind == "repo":
         return _of_repo(state.repos[int(key)], line.event)
     task = state.tasks[TaskId(key)]
-    run = state.runs.get(task.run) if task.run else None
-    if run:
-        run = replace(run, asks=(), messages=())  # between the run and people only
-    return [
-        *_notices(line.event, task, run, state, follows),
-        *_on_forge(line.event, task, run, state),
-    ]
+    return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
 
 
 def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
@@ -222,73 +251,56 @@ def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
 
 
 def _notices(
-    event: ev.AnyEvent,
-    task: Task,
-    run: Run | None,
-    state: FleetState,
-    follows: ev.AnyEvent | None,
+    event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
+    if _is_told_otherwise(event, task, follows):
+        return []
     retry_at = None
     if isinstance(follows, ev.TaskRequeued):
         retry_at = max(follows.not_before, state.paused_until)
-    if _is_told_otherwise(event, task, follows):
-        return []
+    run = state.runs.get(task.run) if task.run else None
+    notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
         case ev.TaskStuck() | ev.TaskUnstuck():
             return [_stuck(event, task)]
         case ev.TaskAssigned():
-            return [TaskNotice(notice=NoticeKind.ASSIGNED, task=task, run=run)]
+            return [notice(notice=NoticeKind.ASSIGNED)]
         case ev.TaskCompleted(receipt=receipt_id):
             receipt = state.receipts[receipt_id].receipt
-            return [
-                TaskNotice(
-                    notice=NoticeKind.COMPLETED,
-                    task=task,
-                    run=run,
-                    pull_request=receipt.pull_request,
-                    summary=receipt.summary,
-                )
-            ]
+            pull, summary = receipt.pull_request, receipt.summary
+            return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
         case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
-            return [
-                TaskNotice(
-                    notice=NoticeKind.REFUTED,
-                    task=task,
-                    run=run,
-                    pull_request=state.receipts[receipt_id].receipt.pull_request,
-                    detail=" ".join(reasons),
-                )
-            ]
+            pull, detail = state.receipts[receipt_id].receipt.pull_request, " ".join(reasons)
+            return [notice(notice=NoticeKind.REFUTED, pull_request=pull, detail=detail)]
         case ev.RunAsked(title=title):
-            return [TaskNotice(notice=NoticeKind.ASKED, task=task, run=run, detail=title)]
+            return [notice(notice=NoticeKind.ASKED, detail=title)]
         case ev.TaskFailed(reason=reason, detail=detail):
-            return [
-                TaskNotice(
-                    notice=NoticeKind.FAILED,
-                    task=task,
-                    run=run,
-                    reason=reason,
-                    detail=detail,
-                    retry_at=retry_at,
-                )
-            ]
+            kind = NoticeKind.FAILED
+            return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
         case ev.TaskAgentLost(reason=reason):
-            return [
-                TaskNotice(
-                    notice=NoticeKind.AGENT_LOST,
-                    task=task,
-                    run=run,
-                    reason=reason,
-                    retry_at=retry_at,
-                )
-            ]
+            return [notice(notice=NoticeKind.AGENT_LOST, reason=reason, retry_at=retry_at)]
         case ev.TaskBased(problem=problem) if problem:
             kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
-            return [TaskNotice(notice=kind, task=task, reason=reason, detail=problem)]
+            return [notice(notice=kind, reason=reason, detail=problem)]
         case ev.TaskCancelled(reason=reason):
-            return [TaskNotice(notice=NoticeKind.CANCELLED, task=task, run=run, reason=reason)]
+            return [notice(notice=NoticeKind.CANCELLED, reason=reason)]
         case _:
             return []
+
+
+def task_name(task: Task) -> TaskName:
+    title = task.traits.title
+    return TaskName(id=task.id, repo=task.repo, issue=task.issue, url=task.url, title=title)
+
+
+def _run_name(run: Run) -> RunName:
+    return RunName(
+        id=run.id,
+        agent=run.agent,
+        attempt=run.attempt,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )
 
 
 def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, task: Task) -> StuckNotice:
@@ -322,28 +334,19 @@ def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | No
             return False
 
 
-def _on_forge(
-    event: ev.AnyEvent, task: Task, run: Run | None, state: FleetState
-) -> list[AnyEffect]:
-    latest = state.receipts.get(task.receipt) if task.receipt else None
-    pull = latest.receipt.pull_request if latest else None
-    show: AnyEffect = ShowOnIssue(task=task, run=run, pull_request=pull)
+def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
+    show: AnyEffect = ShowOnIssue(task=task.id)
     match event:
-        case ev.ReceiptVerified(receipt=receipt_id):
-            filed = state.receipts[receipt_id]
-            assert run is not None  # a receipt belongs to the current run
-            comment = ReceiptComment(task=task, run=run, receipt=filed)
-            return [_status(task, filed.receipt, "success", "The receipt holds"), comment]
-        case ev.ReceiptRefuted(receipt=receipt_id, own_head=own_head):
-            filed = state.receipts[receipt_id]
-            assert run is not None  # as above
-            refuted = _status(task, filed.receipt, "failure", "The receipt does not hold")
-            comment = ReceiptComment(task=task, run=run, receipt=filed)
-            return [*([refuted] if own_head else []), comment, show]
-        case ev.ReceiptUnknown(receipt=receipt_id, own_head=True):
-            checking = "Checking the agent's receipt"
-            return [_status(task, state.receipts[receipt_id].receipt, "pending", checking)]
+        case ev.ReceiptVerified(receipt=receipt):
+            comment = ReceiptComment(task=task.id, receipt=receipt)
+            return [*_statuses(task, state.receipts[receipt]), comment]
+        case ev.ReceiptRefuted(receipt=receipt):
+            comment = ReceiptComment(task=task.id, receipt=receipt)
+            return [*_statuses(task, state.receipts[receipt]), comment, show]
+        case ev.ReceiptUnknown(receipt=receipt, own_head=True):
+            return _statuses(task, state.receipts[receipt])
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
+            latest = state.receipts.get(task.receipt) if task.receipt else None
             return [show, *_left_pending(task, latest)]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
@@ -365,8 +368,27 @@ def _left_pending(task: Task, latest: FiledReceipt | None) -> list[AnyEffect]:
     return [_status(task, latest.receipt, "error", f"The receipt was not decided: {why}")]
 
 
+def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:
+    status = status_of(task, filed)
+    return [status] if status else []
+
+
+def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
+    """What the receipt's commit should carry; None where it is not known to be the run's own."""
+    match filed.verdict:
+        case Verdict.VERIFIED:
+            return _status(task, filed.receipt, "success", "The receipt holds")
+        case Verdict.REFUTED if filed.own_head:
+            return _status(task, filed.receipt, "failure", "The receipt does not hold")
+        case Verdict.PENDING if filed.own_head:
+            return _status(task, filed.receipt, "pending", "Checking the agent's receipt")
+        case _:
+            return None
+
+
 def _status(task: Task, receipt: Receipt, state: str, description: str) -> CommitStatus:
     return CommitStatus(
+        task=task.id,
         repo=task.repo,
         sha=receipt.head,
         receipt=receipt.id,
@@ -380,12 +402,20 @@ ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
 
 
 def destination(effect: ForgeEffect) -> str:
-    """Where a forge effect goes, in order: one queue for each issue and each commit."""
+    """Where a forge effect goes, in order: one queue for each task's issue and each commit.
+
+    Nothing in it changes when a repository is renamed.
+    """
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task):
-            return f"forgejo:{task.repo}#{task.issue}"
-        case CommitStatus(repo=repo, sha=sha):
-            return f"forgejo:{repo}@{sha}"
+            return f"forgejo:task/{task}"
+        case CommitStatus(sha=sha):
+            return f"forgejo:commit/{sha}"
+
+
+def kind(effect: type[AnyEffect]) -> str:
+    """The effect's name in the outbox."""
+    return str(effect.__struct_config__.tag)
 
 
 def collapse(effect: AnyEffect) -> str | None:
@@ -395,6 +425,8 @@ def collapse(effect: AnyEffect) -> str | None:
             return "state"
         case CommitStatus(receipt=receipt):
             return f"status:{receipt}" if receipt else "status"
+        case FleetNotice(notice=NoticeKind.GIVEN_UP):
+            return "given_up"
         case StuckNotice(reason=reason, subject=subject):
             return f"stuck/{reason}/{subject}"
         case _:

@@ -10,23 +10,26 @@ from fleetbot.domain.model import Policy, Task
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 
 _SECOND, _MINUTE, _HOUR = 1_000, 60_000, 3_600_000
+NO_END = 2**62
 LONGEST_WAIT_MS = 8 * 24 * _HOUR  # a weekly limit, and a day
 
 
 class Patience(NamedTuple):
-    """Waits double from `base_ms` up to `cap_ms`; after `give_up` tries it is over."""
+    """Waits double from `base_ms` up to `cap_ms`; it is over after `give_up` tries, or when it has
+    lasted `lasts_ms`."""
 
     base_ms: int
     cap_ms: int
-    give_up: int
+    give_up: int = NO_END
+    lasts_ms: int = NO_END
 
     def wait(self, tries: int, salt: str) -> int:
         """Milliseconds; the jitter (up to a quarter) comes from `salt`, so that it is pure."""
         wait = int(min(self.cap_ms, self.base_ms * 2 ** min(tries, 30)))
         return wait - int(wait * 0.25 * share(salt))
 
-    def is_over(self, tries: int) -> bool:
-        return tries >= self.give_up
+    def is_over(self, tries: int, waited_ms: int = 0) -> bool:
+        return tries >= self.give_up or waited_ms >= self.lasts_ms
 
 
 WITH_DISK = Patience(_SECOND, _MINUTE, give_up=2**31)  # without it nothing can be done at all
@@ -47,6 +50,11 @@ def with_check(policy: Policy, *, soon: bool) -> Patience:
     """A check that could not be made; `soon`: Forgejo is about to show what it needs."""
     base = policy.recheck_soon_ms if soon else policy.recheck_base_ms
     return Patience(base, policy.recheck_cap_ms, give_up=2**31)
+
+
+def with_outbox(days: float) -> Patience:
+    """An effect that could not be delivered: only time ends it, and that is told."""
+    return Patience(2 * _SECOND, 5 * _MINUTE, lasts_ms=int(days * 24 * _HOUR))
 
 
 def with_fault(reason: ReasonCode, policy: Policy) -> Patience:

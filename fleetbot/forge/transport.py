@@ -26,6 +26,7 @@ from yarl import URL
 from fleetbot import __version__
 from fleetbot.forge.errors import ForgeError, ForgeUnavailable, UnexpectedAnswer, error_for
 from fleetbot.forge.models import convert, parse_repo
+from fleetbot.wire.retry_after import retry_after
 
 T = TypeVar("T")
 Params = Mapping[str, str | int | bool | None]
@@ -269,8 +270,7 @@ def _total(answer: Answer) -> int | None:
 
 def _error_of(answer: Answer, method: str, path: str, token: str) -> ForgeError:
     """Forgejo repeats a token it does not know in its message; nobody else should."""
-    retry_after = answer.headers.get("Retry-After", "")
-    seconds = float(retry_after) if retry_after.isdecimal() else None
+    seconds = retry_after(answer.headers)
     message = _message(answer.body)
     if token:
         message = message.replace(token, "…")

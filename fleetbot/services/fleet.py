@@ -94,6 +94,7 @@ class Fleet:
         self.route = route
         self.state = FleetState()
         self._listeners: list[Listener] = []
+        self._couriers: list[Callable[[], None]] = []
         self._stale = True
         self._retired = False
         self._loading = asyncio.Lock()
@@ -112,6 +113,19 @@ class Fleet:
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with the lines of every commit once they are durable."""
         self._listeners.append(listener)
+
+    def listen_for_effects(self, courier: Callable[[], None]) -> None:
+        """Have `courier` called whenever there are new effects on disk."""
+        self._couriers.append(courier)
+
+    async def post(self, change: Change) -> None:
+        """Put effects into the outbox that follow from no event, with what goes along."""
+        await self.store.append(change)
+        self.call_couriers()
+
+    def call_couriers(self) -> None:
+        for courier in self._couriers:
+            courier()
 
     async def start(self) -> None:
         """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`.
@@ -203,16 +217,16 @@ class Fleet:
             raise
         if change != _NOTHING:
             self._last = self.store.submit(change)
-            self._last.add_done_callback(partial(self._on_landing, self.state.seq, lines))
+            self._last.add_done_callback(partial(self._on_landing, self.state.seq, change))
         return Landing(lines, self._last or _done())
 
-    def _on_landing(
-        self, seq: int, lines: Sequence[Recorded], landing: asyncio.Future[None]
-    ) -> None:
+    def _on_landing(self, seq: int, change: Change, landing: asyncio.Future[None]) -> None:
         if landing.exception() is None:
             self._landed, self._starts = seq, 0
-            if lines:
-                self._tell(lines)
+            if change.outbox:
+                self.call_couriers()
+            if change.events:
+                self._tell(change.events)
 
     def _apply(
         self, drafts: Drafts, context: Context, beside: Beside, now: int
@@ -262,7 +276,7 @@ class Fleet:
                     # With its time: after a backup is restored, numbers are given anew.
                     id=f"{line.seq}.{place}@{line.at}/{destination}",
                     destination=destination,
-                    kind=str(effect.__struct_config__.tag),
+                    kind=fx.kind(type(effect)),
                     collapse=fx.collapse(effect),
                     payload=payload,
                     due_at=line.at,

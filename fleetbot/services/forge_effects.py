@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Set
 from typing import cast
 
 import msgspec
 
 from fleetbot.domain import effects as fx
 from fleetbot.domain.ci import OWN_CONTEXT
-from fleetbot.domain.model import AgentName, Task, TaskId, TaskState
+from fleetbot.domain.model import AgentName, Run, Task, TaskId, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
     ForgeError,
@@ -28,15 +28,15 @@ from fleetbot.forge.label_calls import UnknownLabel
 from fleetbot.forge.models import Issue
 from fleetbot.services.comments import receipt_comment, status_comment
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Gone, Refused, RetryLater
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Anchor, Change, Due
+from fleetbot.store.records import Anchor, Change, Due, Standing
 
 log = logging.getLogger("fleetbot.forge")
 
 _WORKING = frozenset({TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED})
 _NO_ACCOUNTS: Mapping[AgentName, str] = {}
-_REFUSALS = 20  # how often a 403 is tried again: a token's rights are mended by hand
+_GONE = (404, 410, 422)
 _decoder: msgspec.json.Decoder[fx.ForgeEffect] = msgspec.json.Decoder(fx.ForgeEffect)
 
 
@@ -60,39 +60,53 @@ class ForgeSender:
         self._making_label = asyncio.Lock()  # Forgejo would make two of the same name
 
     async def __call__(self, due: Due) -> str:
-        """Raises `RetryLater` or `Undeliverable`; answers what was done."""
+        """Answers what was done. Raises `RetryLater`, `Refused` or `Gone`."""
         effect = _decoder.decode(due.entry.payload)
         try:
             return await self._deliver(effect)
-        except ForgeUnavailable as error:
-            raise RetryLater(error.retry_after, str(error)) from error
-        except (Unauthorized, ForgeForbidden) as error:
-            if due.attempts < _REFUSALS:
-                raise RetryLater(None, str(error)) from error
-            raise Undeliverable(str(error)) from error
         except ForgeError as error:
-            raise Undeliverable(str(error)) from error
+            raise await self._verdict(await self._repo_of(effect), error) from error
 
     async def _deliver(self, effect: fx.ForgeEffect) -> str:
         match effect:
-            case fx.ShowOnIssue():
-                return await self._show(effect)
-            case fx.ReceiptComment(task=task, run=run, receipt=filed):
-                body = receipt_comment(task, run, filed)
-                marker = f"receipt:{filed.receipt.id}"
-                comment = await self._client.comment_once(task.repo, task.issue, marker, body)
-                return f"comment {comment.id}"
+            case fx.ShowOnIssue(task=task):
+                return await self._show(_there(await self._store.standing(task), task))
+            case fx.ReceiptComment(receipt=receipt):
+                return await self._say_receipt(_there(await self._store.filing(receipt), receipt))
             case fx.CommitStatus():
-                return await self._set_status(effect)
+                return await self._set_status(await self._repo_of(effect), effect)
+
+    async def _repo_of(self, effect: fx.ForgeEffect) -> str:
+        """The repository as it is called now."""
+        if effect.task and (standing := await self._store.standing(effect.task)):
+            return standing.task.repo
+        return effect.repo if isinstance(effect, fx.CommitStatus) else ""
+
+    async def _verdict(self, repo: str, error: ForgeError) -> RetryLater | Refused | Gone:
+        """What a failure means for the effect. Only a forge that shows the repository can say that
+        something in it is gone, or that it refuses this very effect."""
+        if isinstance(error, ForgeUnavailable) and _is_told_to_wait(error):
+            return RetryLater(error.retry_after, str(error), host=True)
+        if isinstance(error, Unauthorized):  # the one token is for all
+            return RetryLater(None, str(error), host=True)
+        if isinstance(error, ForgeForbidden):
+            return RetryLater(None, str(error))
+        try:
+            await self._client.repo(repo)
+        except ForgeError as unseen:
+            return RetryLater(None, f"{error}; the repository: {unseen}")
+        if error.status in _GONE:
+            return Gone(str(error))
+        return Refused(str(error))
 
     # -- commit status
 
-    async def _set_status(self, effect: fx.CommitStatus) -> str:
-        if effect.state != "success" and await self._is_proven(effect):
+    async def _set_status(self, repo: str, effect: fx.CommitStatus) -> str:
+        if effect.state != "success" and await self._is_proven(repo, effect):
             return "left alone: another receipt holds for this commit"
         try:
             status = await self._client.create_status(
-                effect.repo,
+                repo,
                 effect.sha,
                 state=cast(StatusState, effect.state),
                 context=OWN_CONTEXT,
@@ -101,11 +115,11 @@ class ForgeSender:
             )
         except ForgeUnavailable as error:
             if error.status == 500:  # also Forgejo's answer for a commit that does not exist
-                await self._client.commit(effect.repo, effect.sha)
+                await self._client.commit(repo, effect.sha)
             raise
         return f"status {status.id}"
 
-    async def _is_proven(self, effect: fx.CommitStatus) -> bool:
+    async def _is_proven(self, repo: str, effect: fx.CommitStatus) -> bool:
         """Whether we said ourselves that a receipt of this commit holds; no other takes that back,
         whoever names the commit."""
         bot = (await self._client.login()).lower()
@@ -114,64 +128,60 @@ class ForgeSender:
             and status.status == "success"
             and status.creator is not None
             and status.creator.login.lower() == bot
-            for status in await self._client.contexts(effect.repo, effect.sha)
+            for status in await self._client.contexts(repo, effect.sha)
         )
+
+    # -- a receipt
+
+    async def _say_receipt(self, filing: Standing) -> str:
+        task, run, filed = filing.task, filing.run, filing.receipt
+        assert run is not None  # a filing has both
+        assert filed is not None
+        marker, body = f"receipt:{filed.receipt.id}", receipt_comment(task, run, filed)
+        comment = await self._client.comment_once(task.repo, task.issue, marker, body)
+        return f"comment {comment.id}"
 
     # -- the issue
 
-    async def _show(self, effect: fx.ShowOnIssue) -> str:
+    async def _show(self, standing: Standing) -> str:
         """All parts are tried: one that is refused does not hold up the others."""
-        issue = await self._client.issue(effect.task.repo, effect.task.issue)
+        task = standing.task
+        issue = await self._client.issue(task.repo, task.issue)
+        refused: list[str] = []
         done = [
-            await self._part("labels", self._set_labels(effect, issue)),
-            await self._part("assignee", self._set_assignee(effect, issue)),
-            await self._say_status(effect),
+            await _part("labels", self._set_labels(task, issue), refused),
+            await _part("assignee", self._set_assignee(standing, issue), refused),
+            await self._say_status(standing),
         ]
+        if refused:
+            raise Refused("; ".join(refused))
         return "; ".join(part for part in done if part)
 
-    async def _part(self, what: str, work: Awaitable[str]) -> str:
-        try:
-            return await work
-        except (ForgeUnavailable, Unauthorized):
-            raise
-        except ForgeError as error:
-            log.warning("Forgejo refuses to set the %s: %s", what, error)
-            return f"{what} refused"
-
-    async def _set_labels(self, effect: fx.ShowOnIssue, issue: Issue) -> str:
+    async def _set_labels(self, task: Task, issue: Issue) -> str:
         """Only ours are touched, one by one: a person may be labelling at the same time."""
-        task, maps = effect.task, self._labels
-        add, remove = state_labels_after(issue.label_names, task.state, maps)
+        add, remove = state_labels_after(issue.label_names, task.state, self._labels)
         if add:
-            await self._add_state_label(effect, maps, add)
+            await self._add_state_label(task, add)
         for name in remove:
             await self._client.remove_issue_label(task.repo, task.issue, name)
         return " ".join([*(f"+{name}" for name in add), *(f"-{name}" for name in remove)])
 
-    async def _add_state_label(
-        self, effect: fx.ShowOnIssue, maps: LabelMaps, names: set[str]
-    ) -> None:
-        task = effect.task
+    async def _add_state_label(self, task: Task, names: set[str]) -> None:
         try:
             await self._client.add_issue_labels(task.repo, task.issue, names)
         except UnknownLabel:
             async with self._making_label:
-                await self._client.ensure_labels(task.repo, [state_label(task.state, maps)])
+                await self._client.ensure_labels(task.repo, [state_label(task.state, self._labels)])
             await self._client.add_issue_labels(task.repo, task.issue, names)
 
-    async def _set_assignee(self, effect: fx.ShowOnIssue, issue: Issue) -> str:
-        """The fleet's own accounts come and go, those of people stay."""
-        now = {login.lower(): login for login in issue.assignee_logins}
-        bot = (await self._client.login()).lower()
-        fleet = {bot, *(login.lower() for login in self._accounts.values())}
-        wanted = self._assignee(effect, bot)
-        if bot in now and not effect.task.traits.labelled:
-            wanted |= {bot}  # being assigned is how this issue asks for the fleet
-        after = (now.keys() - fleet) | await self._assignable(effect, wanted, now)
+    async def _set_assignee(self, standing: Standing, issue: Issue) -> str:
+        task, now = standing.task, {login.lower(): login for login in issue.assignee_logins}
+        bot = await self._client.login()
+        wanted = assignees_after(issue, task, standing.run, self._accounts, bot)
+        after = wanted - await self._unassignable(task.repo, wanted - now.keys())
         if after == now.keys():
             return ""
-        logins = sorted(now.get(login, login) for login in after)
-        return await self._assign(effect.task, logins)
+        return await self._assign(task, sorted(now.get(login, login) for login in after))
 
     async def _assign(self, task: Task, logins: list[str]) -> str:
         try:
@@ -184,27 +194,21 @@ class ForgeSender:
             return "assignee refused"
         return f"assigned {', '.join(logins) or 'nobody'}"
 
-    def _assignee(self, effect: fx.ShowOnIssue, bot: str) -> set[str]:
-        if effect.task.state not in _WORKING or effect.run is None:
-            return set()
-        return {self._accounts.get(effect.run.agent, bot).lower()}
+    async def _unassignable(self, repo: str, logins: Set[str]) -> Set[str]:
+        """Those that may not be assigned; Forgejo answers them with an error 500."""
+        if not logins:
+            return logins
+        able = {user.login.lower() for user in await self._client.assignees(repo)}
+        if missing := logins - able:
+            log.warning("%s cannot be assigned in %s", ", ".join(missing), repo)
+        return logins - able
 
-    async def _assignable(
-        self, effect: fx.ShowOnIssue, wanted: set[str], now: Mapping[str, str]
-    ) -> set[str]:
-        """Those of `wanted` that may be assigned; Forgejo answers others with an error 500."""
-        if wanted <= now.keys():
-            return wanted
-        able = {user.login.lower() for user in await self._client.assignees(effect.task.repo)}
-        if missing := wanted - able - now.keys():
-            log.warning("%s cannot be assigned in %s", ", ".join(missing), effect.task.repo)
-        return wanted - missing
-
-    async def _say_status(self, effect: fx.ShowOnIssue) -> str:
+    async def _say_status(self, standing: Standing) -> str:
         """Write the task's one comment: edit it where it is, else find it, else make it."""
-        task = effect.task
+        task, filed = standing.task, standing.receipt
         key, marker = status_anchor(task.id), f"task:{task.id}"
-        body = status_comment(task, effect.run, effect.pull_request)
+        pull = filed.receipt.pull_request if filed else None
+        body = status_comment(task, standing.run, pull)
         known = await self._store.anchor(key)
         if known and await self._edit(task.repo, int(known), body, marker):
             return f"comment {known}"
@@ -221,6 +225,42 @@ class ForgeSender:
         except ForgeNotFound:
             return False
         return True
+
+
+async def _part(what: str, work: Awaitable[str], refused: list[str]) -> str:
+    """What was done; a refusal of this part alone is noted."""
+    try:
+        return await work
+    except (ForgeUnavailable, Unauthorized):
+        raise
+    except ForgeError as error:
+        refused.append(f"the {what}: {error}")
+        return ""
+
+
+def _is_told_to_wait(error: ForgeUnavailable) -> bool:
+    return error.status == 429 or (error.status == 503 and error.retry_after is not None)
+
+
+def _there(standing: Standing | None, id: str) -> Standing:
+    if standing is None:
+        raise Refused(f"the journal does not know {id}")
+    return standing
+
+
+def assignees_after(
+    issue: Issue, task: Task, run: Run | None, accounts: Mapping[AgentName, str], bot: str
+) -> set[str]:
+    """Who should be assigned, in small letters: the fleet's own accounts come and go, those of
+    people stay."""
+    now, bot = {login.lower() for login in issue.assignee_logins}, bot.lower()
+    fleet = {bot, *(login.lower() for login in accounts.values())}
+    wanted: set[str] = set()
+    if task.state in _WORKING and run is not None:
+        wanted = {accounts.get(run.agent, bot).lower()}
+    if bot in now and not task.traits.labelled:
+        wanted |= {bot}  # being assigned is how this issue asks for the fleet
+    return (now - fleet) | wanted
 
 
 def status_anchor(task: TaskId) -> str:

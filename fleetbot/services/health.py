@@ -6,11 +6,15 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
+from fleetbot.domain.model import TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
+from fleetbot.services.dead_letters import COUNTED
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.repositories import Repositories
-from fleetbot.store.records import Backlog
+from fleetbot.store.records import QueueTrouble
+
+_SHOWN = 5
 
 
 class ForgeProbe:
@@ -73,21 +77,27 @@ class HealthReport:
         self._version = version
 
     async def check(self) -> wire.Health:
-        """`degraded` where something needs a look; the checks say what."""
-        stuck = [b for b in await self._fleet.store.outbox_stats() if b.attempts > 0]
-        now = self._fleet.clock()
+        """`degraded` where something needs a look; the checks say what. Costs the same however
+        much waits: anybody may ask."""
         checks = {
             "journal": self._journal(),
             "forge": self._probe.problem or "ok",
+            "outbox": "; ".join(await self._troubles("forgejo")) or "ok",
+            "rooms": "; ".join([*await self._rooms(), *await self._troubles("matrix")]) or "ok",
+            "dead_letters": await self._dead_letters(),
             "repositories": self._repositories.problem() or "ok",
-            "outbox": "; ".join(_told(b, now) for b in stuck[:5]) or "ok",
+            "loops": self._loops(),
         }
-        checks["rooms"] = "; ".join(await self._rooms()) or "ok"
-        checks["loops"] = self._loops()
         well = set(checks.values()) == {"ok"}
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+    async def _troubles(self, sender: str) -> list[str]:
+        """What could not be delivered; what fails longest comes first."""
+        troubles = await self._fleet.store.troubles(sender, _SHOWN + 1)
+        said = [self._told(trouble) for trouble in troubles[:_SHOWN]]
+        return [*said, *(["and more"] if len(troubles) > _SHOWN else [])]
 
     def _journal(self) -> str:
         if not self._fleet.ready:
@@ -95,7 +105,34 @@ class HealthReport:
         lost = "; ".join(map(str, self._fleet.bad[:5]))
         return f"{lost}: left out; restore a backup" if lost else "ok"
 
+    def _told(self, trouble: QueueTrouble) -> str:
+        now = self._fleet.clock()
+        since, wait = span(now - trouble.since), span(trouble.held_until - now)
+        where = self._named(trouble.destination)
+        return f"{where}: {trouble.error}; it has failed for {since}, tried again in {wait}"
 
-def _told(backlog: Backlog, now: int) -> str:
-    wait = max(0, backlog.deferred_until - now) / 1000
-    return f"{backlog.destination}: {backlog.error}; tried again in {wait:.0f} s"
+    def _named(self, destination: str) -> str:
+        """A task's issue as people write it, where it is known without a look at the disk."""
+        _, _, id = destination.partition("/")
+        task = self._fleet.state.tasks.get(TaskId(id.partition("/")[0]))
+        return task.ref if task else destination
+
+    async def _dead_letters(self) -> str:
+        graveyard = await self._fleet.store.graveyard(COUNTED)
+        if graveyard.oldest is None:
+            return "ok"
+        more = " or more" if graveyard.letters == COUNTED else ""
+        since = span(self._fleet.clock() - graveyard.oldest)
+        return (
+            f"{graveyard.letters}{more} given up, the first {since} ago: see GET"
+            f" /{wire.API}/outbox/dead"
+        )
+
+
+def span(milliseconds: int) -> str:
+    """`40 s`, `3 min`, `2 h`, `4 d`: the largest unit of which there are two."""
+    seconds = max(0, milliseconds) // 1000
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

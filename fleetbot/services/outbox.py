@@ -1,31 +1,36 @@
-"""The outbox's way out: what is due goes to its destination, in order, until it is acknowledged."""
+"""The outbox's way out: what is due goes to its destination, in order, until it is acknowledged.
+
+An effect is given up in two cases only: its sender has seen that what it is about is gone, or
+patience with it has ended. Then it is a dead letter, which people see and can send again.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
+from fleetbot.domain.patience import Patience
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, Deferred, Delivered, Due
+from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
-log = logging.getLogger("fleetbot.delivery")
+log = logging.getLogger("fleetbot.outbox")
 
 Sender = Callable[[Due], Awaitable[str]]
 
-_LOOK = 1000  # heads of destinations read at once; more than all senders have in hand
-_PATIENCE = 1.0  # seconds after which a tick looks again while somebody is slow
-_BACKOFF_BASE = 2.0
-_BACKOFF_CAP = 300.0
-_BUG_ATTEMPTS = 12
+_LOOK_AGAIN = 1.0  # seconds after which a tick looks again while somebody is slow
+_BELIEVED = 3600.0  # seconds; nobody makes us wait longer by saying so
+_TRIES_IN_ORDER = 5  # of what is refused, before it is set aside
 
 
 class RetryLater(Exception):
-    """It could not be delivered now. `seconds`: how long the destination says to wait, if it does;
-    otherwise the back-off decides. `host`: it is the whole server that is away or says to wait."""
+    """It could not be delivered now: its destination waits, in order.
+
+    `seconds`: how long we are told to wait, if we are; otherwise the back-off decides. `host`: who
+    says so is behind all of the sender's destinations, so all of them wait.
+    """
 
     def __init__(self, seconds: float | None, why: str, *, host: bool = False) -> None:
         super().__init__(why)
@@ -33,17 +38,21 @@ class RetryLater(Exception):
         self.host = host
 
 
-class Undeliverable(Exception):
-    """It can never be delivered: the issue, room or commit is gone, or refuses it for good."""
+class Refused(Exception):
+    """The destination answers, and refuses this effect. What stands behind it may do better."""
+
+
+class Gone(Exception):
+    """What the effect is about was seen to be gone for good."""
 
 
 class Courier:
     """Delivers effects; order holds per destination, and no destination waits for another.
 
-    `senders` go by what stands before the first colon of a destination; each has at most `each`
-    effects in hand, so that one that hangs leaves the others room. A sender may be called twice for
-    the same effect (a crash after sending), so it must recognise what it has done. `clock` gives
-    epoch milliseconds, `jitter` a number from 0 to 1.
+    `senders` go by what stands before the first colon of a destination; each is asked for its own
+    and has at most `each` effects in hand, so that one that hangs leaves the others room. A sender
+    may be called twice for the same effect (a crash after sending), so it must recognise what it
+    has done. `clock` gives epoch milliseconds; `on_given_up` hears of every dead letter.
     """
 
     def __init__(
@@ -51,17 +60,20 @@ class Courier:
         store: Store,
         senders: Mapping[str, Sender],
         clock: Callable[[], int],
+        patience: Patience,
         *,
         each: int = 4,
-        jitter: Callable[[], float] = random.random,
+        on_given_up: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._senders = senders
         self._clock = clock
+        self._patience = patience
         self._each = each
-        self._jitter = jitter
+        self._on_given_up = on_given_up
         self._busy: dict[str, str] = {}  # destination -> sender, over all ticks
-        self._bugs: Counter[str] = Counter()  # outages are no reason to give up; bugs are
+        self._quiet: dict[str, int] = {}  # sender -> until when it says nothing, epoch ms
+        self._told_off: Counter[str] = Counter()  # sender -> how often in a row
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -70,7 +82,9 @@ class Courier:
 
     async def next_due(self) -> int | None:
         """When there will be something to deliver (epoch ms; may be past), None for nothing."""
-        return await self._store.next_due()
+        found = [(sender, await self._store.next_due(sender)) for sender in self._senders]
+        times = [max(at, self._quiet.get(sender, 0)) for sender, at in found if at is not None]
+        return min(times, default=None)
 
     async def tick(self) -> None:
         """Deliver until nothing is due. To cancel it cancels what it has in hand; that goes again
@@ -79,10 +93,11 @@ class Courier:
         try:
             while True:
                 self._wake.clear()
-                for due in await self._store.due(self._clock(), _LOOK):
-                    if self._may_start(due):
-                        self._busy[due.entry.destination] = _sender_of(due)
-                        sending[asyncio.create_task(self._deliver(due))] = due.entry.destination
+                for due in await self._due():
+                    destination = due.entry.destination
+                    if destination not in self._busy:
+                        self._busy[destination] = _sender_of(due)
+                        sending[asyncio.create_task(self._deliver(due))] = destination
                 if not sending:
                     return
                 for task in await self._until_news(sending):
@@ -95,10 +110,14 @@ class Courier:
             for destination in sending.values():
                 del self._busy[destination]
 
-    def _may_start(self, due: Due) -> bool:
-        if due.entry.destination in self._busy:
-            return False
-        return Counter(self._busy.values())[_sender_of(due)] < self._each
+    async def _due(self) -> list[Due]:
+        now, taken = self._clock(), Counter(self._busy.values())
+        room = {
+            sender: self._each - taken[sender]
+            for sender in self._senders
+            if taken[sender] < self._each and self._quiet.get(sender, 0) <= now
+        }
+        return await self._store.due(now, room, self._busy.keys()) if room else []
 
     async def _until_news(
         self, sending: Collection[asyncio.Task[None]]
@@ -107,56 +126,80 @@ class Courier:
         woken = asyncio.create_task(self._wake.wait())
         try:
             await asyncio.wait(
-                {*sending, woken}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED
+                {*sending, woken}, timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             woken.cancel()
         return [task for task in sending if task.done()]
 
     async def _deliver(self, due: Due) -> None:
+        change = await self._attempt(due)
+        await self._store.append(change)
+        if change.given_up:
+            self._on_given_up()
+
+    async def _attempt(self, due: Due) -> Change:
+        """Have the effect sent; answers what is to be kept of it."""
+        sender = _sender_of(due)
         try:
-            result = await self._send(due)
+            result = await self._senders[sender](due)
         except RetryLater as error:
-            await self._store.append(Change(deferred=(self._deferred(due, error),)))
-        else:
-            delivered = Delivered(id=due.entry.id, at=self._clock(), result=result)
-            await self._store.append(Change(delivered=(delivered,)))
-
-    async def _send(self, due: Due) -> str:
-        entry = due.entry
-        sender = self._senders.get(_sender_of(due))
-        if sender is None:
-            raise RetryLater(None, f"nobody delivers to {_sender_of(due)}")
-        try:
-            return await sender(due)
-        except RetryLater:
-            raise
-        except Undeliverable as error:
-            log.warning("%s to %s cannot be delivered: %s", entry.kind, entry.destination, error)
-            return f"undeliverable: {error}"
+            return self._later(due, error)
+        except Gone as error:
+            return self._given_up(due, str(error))
+        except Refused as error:
+            return self._refused(due, str(error))
         except Exception as error:
-            log.exception("the delivery of %s to %s broke", entry.kind, entry.destination)
-            self._bugs[entry.id] += 1
-            if self._bugs[entry.id] >= _BUG_ATTEMPTS:  # it must not block its destination for ever
-                del self._bugs[entry.id]
-                return f"undeliverable: {type(error).__name__}"
-            raise RetryLater(None, type(error).__name__) from error
+            log.exception("the delivery of %s to %s broke", due.entry.kind, due.entry.destination)
+            return self._refused(due, f"it broke: {type(error).__name__}")
+        self._told_off.pop(sender, None)
+        done = Acknowledged(id=due.entry.id, at=self._clock(), result=result)
+        return Change(acknowledged=(done,))
 
-    def _deferred(self, due: Due, error: RetryLater) -> Deferred:
-        seconds = error.seconds if error.seconds is not None else self._backoff(due.attempts)
+    def _later(self, due: Due, error: RetryLater) -> Change:
+        if self._is_over(due):
+            return self._given_up(due, str(error))
+        wait = self._wait(due, error.seconds)
+        if error.host:
+            sender = _sender_of(due)
+            if error.seconds is None:
+                wait = self._patience.wait(self._told_off[sender], due.entry.id)
+            self._told_off[sender] += 1
+            self._quiet[sender] = max(self._quiet.get(sender, 0), self._clock() + wait)
+        return self._deferred(due, wait, str(error))
+
+    def _refused(self, due: Due, error: str) -> Change:
+        if self._is_over(due):
+            return self._given_up(due, error)
+        aside = not due.aside and due.refusals + 1 >= _TRIES_IN_ORDER
+        return self._deferred(due, self._wait(due), error, refused=True, aside=aside)
+
+    def _is_over(self, due: Due) -> bool:
+        return self._patience.is_over(due.attempts, self._clock() - due.entry.due_at)
+
+    def _wait(self, due: Due, seconds: float | None = None) -> int:
+        """Milliseconds: as many as we are told, within reason, or as the back-off says."""
+        if seconds is not None:
+            return math.ceil(max(0.0, min(seconds, _BELIEVED)) * 1000)
+        return self._patience.wait(max(due.attempts, due.refusals), due.entry.id)
+
+    def _deferred(
+        self, due: Due, wait: int, error: str, *, refused: bool = False, aside: bool = False
+    ) -> Change:
+        entry, now = due.entry, self._clock()
+        level = logging.WARNING if due.attempts == 0 or aside else logging.DEBUG
+        how = "is set aside and waits" if aside else "waits"
+        message = "%s to %s %s %.1f s: %s"
+        log.log(level, message, entry.kind, entry.destination, how, wait / 1000, error)
+        deferred = Deferred(
+            id=entry.id, at=now, due_at=now + wait, error=error, refused=refused, aside=aside
+        )
+        return Change(deferred=(deferred,))
+
+    def _given_up(self, due: Due, error: str) -> Change:
         entry = due.entry
-        level = logging.WARNING if due.attempts == 0 else logging.DEBUG
-        log.log(level, "%s to %s waits %.1f s: %s", entry.kind, entry.destination, seconds, error)
-        due_at = self._clock() + math.ceil(seconds * 1000)
-        return Deferred(id=entry.id, due_at=due_at, error=str(error))
-
-    def _backoff(self, attempts: int) -> float:
-        return backoff(attempts, _BACKOFF_BASE, _BACKOFF_CAP, self._jitter())
-
-
-def backoff(attempts: int, base: float, cap: float, jitter: float) -> float:
-    """Exponential, capped; `jitter` (0 to 1) takes away up to a quarter."""
-    return float(min(cap, base * 2 ** min(attempts, 30))) * (1 - 0.25 * jitter)
+        log.error("%s to %s is given up: %s", entry.kind, entry.destination, error)
+        return Change(given_up=(GivenUp(id=entry.id, at=self._clock(), error=error),))
 
 
 def _sender_of(due: Due) -> str:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
-from fleetbot.domain import effects as fx
 from fleetbot.domain.model import OPEN_STATES, Repo, Task
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
-from fleetbot.services.labels import LabelMaps, state_labels_after
+from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.store.interface import StoreUnavailable
-from fleetbot.store.records import Anchor, Change, OutboxEntry
+from fleetbot.store.records import Anchor, Change
 
 log = logging.getLogger("fleetbot.reconcile")
 
@@ -30,7 +27,8 @@ class Reconciler:
     """Compares issues with tasks, and has the intake look at those that differ.
 
     Every tick reads what has changed since the last one. At the first tick, and every hour, all
-    open issues are read too: deleting one, for example, leaves no trace in what changed.
+    open issues are read too: deleting one, for example, leaves no trace in what changed. What an
+    issue should show and does not is a matter of `repairs`.
     """
 
     def __init__(
@@ -38,13 +36,13 @@ class Reconciler:
         fleet: Fleet,
         client: ForgeClient,
         issues: Issues,
-        labels: LabelMaps,
+        repairs: Repairs,
         repositories: Repositories,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._issues = issues
-        self._labels = labels
+        self._repairs = repairs
         self._repositories = repositories
         self._swept: dict[int, int] = {}
         self._failing: dict[int, str] = {}
@@ -118,6 +116,7 @@ class Reconciler:
         for task in self._open_tasks(repo):
             if task.issue > 0 and task.issue not in seen:
                 await self._look(repo, task.issue)
+        await self._repairs.sweep(repo)
         return newest
 
     async def _look_at_held(self, repo: Repo) -> None:
@@ -134,7 +133,7 @@ class Reconciler:
         if not await self._issues.agrees(repo, issue):
             await self._look(repo, issue.number)
         elif task := self._fleet.state.task_in(repo, issue.number):
-            await self._show_again(task, issue)
+            await self._repairs.look(task, issue)
 
     async def _look(self, repo: Repo, number: int) -> None:
         try:
@@ -143,32 +142,6 @@ class Reconciler:
             raise
         except Exception:  # a bug with one issue must not keep the others from being read
             log.exception("%s#%d could not be reconciled", repo.name, number)
-
-    async def _show_again(self, task: Task, issue: Issue) -> None:
-        """Have the issue of an open task show its state where it does not. The effect's id makes it
-        once for each state: Forgejo may refuse it, and a person may insist."""
-        shows = not any(state_labels_after(issue.label_names, task.state, self._labels))
-        if shows or task.state not in OPEN_STATES:
-            return
-        effect = self._effect(task)
-        entry = OutboxEntry(
-            id=f"repair/{task.id}/{task.version}",
-            destination=fx.destination(effect),
-            kind="issue_state",
-            collapse=fx.collapse(effect),
-            payload=msgspec.json.encode(effect),
-            due_at=self._fleet.clock(),
-        )
-        await self._fleet.store.append(Change(outbox=(entry,)))
-
-    def _effect(self, task: Task) -> fx.ShowOnIssue:
-        state = self._fleet.state
-        filed = state.receipts.get(task.receipt) if task.receipt else None
-        return fx.ShowOnIssue(
-            task=task,
-            run=state.runs.get(task.run) if task.run else None,
-            pull_request=filed.receipt.pull_request if filed else None,
-        )
 
 
 def position_anchor(repo_id: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from fleetbot.domain.errors import Conflict
@@ -21,16 +21,20 @@ from fleetbot.domain.model import (
     TaskState,
 )
 from fleetbot.store.records import (
+    Acknowledged,
     Arrival,
     Backlog,
     Change,
-    Delivered,
+    DeadLetter,
     Due,
+    Graveyard,
     JournalLine,
     LogChunk,
     LogLine,
     Models,
+    QueueTrouble,
     Snapshot,
+    Standing,
     UsageBy,
     UsageSum,
 )
@@ -98,7 +102,8 @@ class Store(Protocol):
         """
 
     async def prune(self, before: int) -> int:
-        """Forgets delivered and superseded effects and handled arrivals older than `before`."""
+        """Forgets effects that are done with and handled arrivals older than `before`; dead letters
+        stay."""
 
     async def close(self) -> None:
         """Commits what has been handed in, then lets go of the database."""
@@ -158,17 +163,44 @@ class Store(Protocol):
     async def next_arrival(self, kind: str) -> int | None:
         """When `arrivals_due` will have something, which may be past; None if nothing waits."""
 
-    async def due(self, now: int, limit: int = 100) -> list[Due]:
-        """The first undelivered entry of each destination, where it and the destination are due."""
+    async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
+        """The first entry of each queue that is due: of each sender up to as many as it has `room`
+        for, those that are due longest first, none for a destination in `busy`."""
 
-    async def next_due(self) -> int | None:
+    async def next_due(self, sender: str) -> int | None:
         """When `due` will have something, which may be in the past; None when nothing waits."""
 
-    async def outbox_stats(self) -> list[Backlog]:
-        """What waits, by destination; those where nothing waits are left out."""
+    async def backlog(self) -> list[Backlog]:
+        """What waits, by sender; those for whom nothing waits are left out. Counts it all."""
 
-    async def delivered(self, id: str) -> Delivered | None:
+    async def troubles(self, sender: str, limit: int) -> list[QueueTrouble]:
+        """The queues that fail, those first that have failed longest."""
+
+    async def graveyard(self, limit: int = -1) -> Graveyard:
+        """The dead letters in short; they are counted up to `limit`."""
+
+    async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Those with a greater number than `after`, in the order of their numbers."""
+
+    async def revive(self, letter: int | None, now: int) -> int:
+        """Has one dead letter, or all, sent again from `now` on; how many."""
+
+    async def dismiss(self, letter: int | None) -> int:
+        """Lets go of one dead letter, or all; how many."""
+
+    async def fates(self, destination: str) -> frozenset[tuple[str, str]]:
+        """Kind and state of what was ever to go there, as far as it is kept."""
+
+    async def acknowledged(self, id: str) -> Acknowledged | None:
         """What became of an effect; None while it is pending, when superseded or forgotten."""
+
+    async def standing(self, task: TaskId) -> Standing | None: ...
+
+    async def filing(self, receipt: ReceiptId) -> Standing | None:
+        """The receipt, with its run and its task."""
+
+    async def ended(self, repo: Repo, since: int) -> list[Standing]:
+        """The closed tasks of a repository to which something has happened since (epoch ms)."""
 
     async def anchor(self, key: str) -> str | None: ...
 

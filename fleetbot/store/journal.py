@@ -22,9 +22,9 @@ from fleetbot.domain.events import (
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.upcasts import SCHEMA
-from fleetbot.store import outbox
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
+from fleetbot.store.outbox import Outbox
 from fleetbot.store.records import (
     GENESIS,
     LINE_BYTES,
@@ -36,7 +36,6 @@ from fleetbot.store.records import (
     LogChunk,
     LogLine,
     Models,
-    OutboxEntry,
     link,
 )
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
@@ -111,8 +110,7 @@ class Journal:
         last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else GENESIS
-        highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
-        self._position: int = highest[0]
+        self.outbox = Outbox(database)
         self._logs: dict[RunId, tuple[int, int]] = {}
 
     def write(self, changes: Sequence[Change]) -> None:
@@ -123,7 +121,7 @@ class Journal:
             insert.execute(self._db, [row(value) for value in newest.values()])
         self._write_tokens(changes)
         self._write_inbox(changes)
-        self._write_outbox(changes)
+        self.outbox.write(changes)
 
     def _execute(self, statement: str, rows: Collection[Row]) -> None:
         if rows:
@@ -172,22 +170,6 @@ class Journal:
         self._execute(HANDLED, [(h.answer, h.key) for c in changes for h in c.handled])
         self._execute(PUT_OFF, [(p.due_at, p.tries, p.key) for c in changes for p in c.put_off])
 
-    def _write_outbox(self, changes: Sequence[Change]) -> None:
-        entries = [entry for change in changes for entry in change.outbox]
-        self._execute(outbox.INSERT, [self._entry_row(entry) for entry in entries])
-        collapsing = {(e.destination, e.collapse) for e in entries if e.collapse is not None}
-        self._execute(outbox.SUPERSEDE, collapsing)
-        delivered = [d for change in changes for d in change.delivered]
-        self._execute(outbox.DELIVERED, [(d.at, d.result, d.id) for d in delivered])
-        self._execute(outbox.SUCCEEDED, [(d.id,) for d in delivered])
-        deferred = [d for change in changes for d in change.deferred]
-        self._execute(outbox.RELEASED, [(d,) for change in changes for d in change.released])
-        self._execute(outbox.FAILED, [(d.due_at, d.error, d.id) for d in deferred])
-
-    def _entry_row(self, entry: OutboxEntry) -> Row:
-        self._position += 1
-        return outbox.entry_row(self._position, entry)
-
     def keep(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Of each whether its key is new; only then it is written."""
         keys = _json.encode([arrival.key for arrival in arrivals]).decode()
@@ -229,7 +211,7 @@ class Journal:
 
     def prune(self, before: int, limit: int) -> int:
         """Deletes up to `limit` effects and as many arrivals; returns how many it were."""
-        effects = self._db.execute(outbox.PRUNE, (before, limit)).rowcount
+        effects = self.outbox.prune(before, limit)
         arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
         return effects + arrivals
 

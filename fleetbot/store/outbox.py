@@ -1,107 +1,266 @@
-"""The outbox in SQL: which entries are due, and what becomes of them."""
+"""The outbox in SQL: queues of effects, what is due at their heads, and what becomes of it.
+
+An effect waits in the queue of its destination, or in one of its own once it was set aside. The
+table `queues` knows the head of each, so that neither what is due nor when costs more the more
+waits. Every statement that may change a head names the queue; `SETTLE` then puts it right.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from fleetbot.store.records import Backlog, Due, OutboxEntry
+import msgspec
 
-INSERT = """
-INSERT INTO outbox (
-    position, id, destination, kind, collapse, payload, due_at, seq, state, delivered_at, result
+from fleetbot.store.insert import Insert, Row
+from fleetbot.store.records import (
+    Backlog,
+    Change,
+    DeadLetter,
+    Deferred,
+    Due,
+    OutboxEntry,
+    QueueTrouble,
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, '')
-ON CONFLICT (id) DO NOTHING
+
+_json = msgspec.json.Encoder()
+
+_COLUMNS = (
+    *("position", "id", "destination", "queue", "kind", "collapse", "payload", "due_at", "seq"),
+    *("state", "settled_at", "result"),
+)
+_ENTRIES = Insert("outbox", _COLUMNS, "ON CONFLICT (id) DO NOTHING")
+
+# Where the queue has a head already it keeps it.
+_QUEUE_UP = """
+INSERT INTO queues (name, sender, head, due_at)
+SELECT queue, substr(queue, 1, instr(queue, ':') - 1), min(position), due_at FROM outbox
+WHERE position >= ? AND state = 'pending' GROUP BY queue
+ON CONFLICT (name) DO NOTHING
 """
 
-SUPERSEDE = """
-UPDATE outbox SET state = 'superseded'
-WHERE state = 'pending' AND destination = ?1 AND collapse = ?2 AND position < (
-    SELECT max(position) FROM outbox
-    WHERE state = 'pending' AND destination = ?1 AND collapse = ?2
-)
+# What newer entries from a position on take the place of: two lists as JSON, in one row.
+_SUPERSEDED = """
+SELECT json_group_array(older.position), json_group_array(DISTINCT older.queue)
+FROM outbox newer JOIN outbox older ON
+    older.destination = newer.destination AND older.collapse = newer.collapse
+    AND older.state IN ('pending', 'dead') AND older.position < newer.position
+WHERE newer.position >= ? AND newer.collapse IS NOT NULL
 """
 
-DELIVERED = "UPDATE outbox SET state = 'delivered', delivered_at = ?, result = ? WHERE id = ?"
+_SUPERSEDE = """
+UPDATE outbox SET state = 'superseded' WHERE position IN (SELECT value FROM json_each(?))
+"""
 
-SUCCEEDED = "DELETE FROM failing WHERE destination = (SELECT destination FROM outbox WHERE id = ?)"
+_ACKNOWLEDGED = """
+UPDATE outbox SET state = 'acknowledged', settled_at = ?, result = ? WHERE id = ? RETURNING queue
+"""
 
-FAILED = """
-INSERT INTO failing (destination, due_at, attempts, error)
-SELECT destination, ?, 1, ? FROM outbox WHERE id = ?
-ON CONFLICT (destination) DO UPDATE SET
-    due_at = excluded.due_at, attempts = failing.attempts + 1, error = excluded.error
+_GIVEN_UP = """
+UPDATE outbox SET state = 'dead', settled_at = ?, result = ?
+WHERE id = ? AND state = 'pending' RETURNING queue
+"""
+
+_REFUSED = "UPDATE outbox SET refusals = refusals + 1 WHERE id = ?"
+
+_SET_ASIDE = """
+UPDATE outbox SET queue = destination || ' ' || position
+WHERE id = ? AND state = 'pending' AND queue = destination RETURNING destination, queue
+"""
+
+# The range is that of the queues of what was set aside.
+_QUEUES_TO = "SELECT name FROM queues WHERE name = ?1 OR name BETWEEN ?1 || ' ' AND ?1 || ' :'"
+
+_QUEUE_OF = "SELECT queue FROM outbox WHERE id = ?"
+
+_WELL = "UPDATE queues SET attempts = 0, held_until = 0, since = 0, error = '' WHERE name = ?"
+
+_FAILED = """
+UPDATE queues SET
+    held_until = ?2, attempts = attempts + 1, error = ?3,
+    since = CASE attempts WHEN 0 THEN ?4 ELSE since END
+WHERE name = ?1
+"""
+
+_SETTLE = (
+    """
+    DELETE FROM queues WHERE name IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
+        SELECT 1 FROM outbox WHERE queue = queues.name AND state = 'pending'
+    )
+    """,
+    """
+    INSERT INTO queues (name, sender, head, due_at)
+    SELECT queue, substr(queue, 1, instr(queue, ':') - 1), position, due_at
+    FROM json_each(?) names JOIN outbox ON position = (
+        SELECT position FROM outbox
+        WHERE queue = names.value AND state = 'pending' ORDER BY position LIMIT 1
+    )
+    WHERE true
+    ON CONFLICT (name) DO UPDATE SET
+        head = excluded.head, due_at = max(queues.held_until, excluded.due_at)
+    """,
+)
+
+_REVIVE = """
+UPDATE outbox SET
+    state = 'pending', queue = destination, due_at = ?1, refusals = 0, settled_at = 0, result = ''
+WHERE state = 'dead' AND (?2 IS NULL OR position = ?2) RETURNING queue
+"""
+
+_DISMISS = """
+UPDATE outbox SET state = 'dismissed'
+WHERE state = 'dead' AND (?1 IS NULL OR position = ?1)
 """
 
 RELEASED = "DELETE FROM failing WHERE destination = ?"
 
 PRUNE = """
 DELETE FROM outbox WHERE position IN (
-    SELECT position FROM outbox WHERE state <> 'pending' AND due_at < ? LIMIT ?
+    SELECT position FROM outbox
+    WHERE state IN ('acknowledged', 'superseded', 'dismissed') AND due_at < ? LIMIT ?
 )
 """
 
-# Walks from destination to destination, so that its cost does not grow with what waits for each.
-HEADS = """
-WITH RECURSIVE waiting (destination) AS (
-    SELECT min(destination) FROM outbox WHERE state = 'pending'
-    UNION ALL
-    SELECT (
-        SELECT min(o.destination) FROM outbox o
-        WHERE o.state = 'pending' AND o.destination > waiting.destination
-    )
-    FROM waiting WHERE waiting.destination IS NOT NULL
-),
-heads (destination, position) AS (
-    SELECT waiting.destination, (
-        SELECT min(o.position) FROM outbox o
-        WHERE o.state = 'pending' AND o.destination = waiting.destination
-    )
-    FROM waiting WHERE waiting.destination IS NOT NULL
-)
+_DUE = """
+SELECT
+    o.id, o.destination, o.kind, o.payload, o.due_at, o.seq, o.collapse,
+    q.attempts, o.refusals, o.queue <> o.destination
+FROM queues q JOIN outbox o ON o.position = q.head
+WHERE q.sender = ? AND q.due_at <= ? AND o.destination NOT IN ({busy})
+ORDER BY q.due_at, q.head LIMIT ?
 """
 
-DUE = f"""{HEADS}
-SELECT o.id, o.destination, o.kind, o.payload, o.due_at, o.seq, o.collapse, coalesce(f.attempts, 0)
-FROM heads
-JOIN outbox o ON o.position = heads.position
-LEFT JOIN failing f ON f.destination = heads.destination
-WHERE o.due_at <= ?1 AND coalesce(f.due_at, 0) <= ?1
-ORDER BY o.position
-LIMIT ?2
-"""
+NEXT_DUE = "SELECT min(due_at) FROM queues WHERE sender = ?"
 
-NEXT_DUE = f"""{HEADS}
-SELECT min(CASE WHEN f.due_at > o.due_at THEN f.due_at ELSE o.due_at END)
-FROM heads
-JOIN outbox o ON o.position = heads.position
-LEFT JOIN failing f ON f.destination = heads.destination
+TROUBLES = """
+SELECT name, attempts, error, since, held_until FROM queues
+WHERE sender = ? AND attempts > 0 ORDER BY since LIMIT ?
 """
 
 BACKLOG = """
+SELECT substr(queue, 1, instr(queue, ':') - 1) AS sender, count(*), min(due_at)
+FROM outbox WHERE state = 'pending' GROUP BY sender ORDER BY sender
+"""
+
+DEAD = """
+SELECT position, destination, kind, payload, due_at, settled_at, result
+FROM outbox WHERE state = 'dead' AND position > ? ORDER BY position LIMIT ?
+"""
+
+GRAVEYARD = """
 SELECT
-    waiting.destination,
-    waiting.entries,
-    waiting.oldest,
-    coalesce(f.due_at, 0),
-    coalesce(f.attempts, 0),
-    coalesce(f.error, '')
-FROM (
-    SELECT destination, count(*) AS entries, min(due_at) AS oldest
-    FROM outbox WHERE state = 'pending' GROUP BY destination
-) waiting
-LEFT JOIN failing f ON f.destination = waiting.destination
-ORDER BY waiting.destination
+    (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 'dead' LIMIT ?)),
+    (SELECT min(settled_at) FROM outbox WHERE state = 'dead'),
+    (SELECT max(settled_at) FROM outbox WHERE state = 'dead')
+"""
+
+# The second range is that of the queues of what was set aside.
+FATES = """
+SELECT DISTINCT kind, state FROM outbox
+WHERE queue = ?1 OR queue BETWEEN ?1 || ' ' AND ?1 || ' :'
 """
 
 
-def entry_row(position: int, entry: OutboxEntry) -> tuple[object, ...]:
-    place = (position, entry.id, entry.destination, entry.kind, entry.collapse)
-    return (*place, entry.payload, entry.due_at, entry.seq)
+class Outbox:
+    """The writing side of the outbox, within the transaction that is open."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._db = database
+        highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
+        self._position: int = highest[0]
+
+    def write(self, changes: Sequence[Change]) -> None:
+        self._take_up([entry for change in changes for entry in change.outbox])
+        touched: dict[str, None] = {}
+        for change in changes:
+            for done in change.acknowledged:
+                touched |= self._left(self._queues(_ACKNOWLEDGED, done.at, done.result, done.id))
+            for dead in change.given_up:
+                touched |= self._left(self._queues(_GIVEN_UP, dead.at, dead.error, dead.id))
+            for destination in change.released:
+                touched |= self._left(self._queues(_QUEUES_TO, destination))
+        self._settle(touched)
+        for deferred in (d for change in changes for d in change.deferred):
+            self._defer(deferred)
+
+    def _take_up(self, entries: Collection[OutboxEntry]) -> None:
+        """All at once, so that SQLite does its work while other threads do theirs."""
+        if not entries:
+            return
+        first = self._position + 1
+        _ENTRIES.execute(self._db, [self._row(entry) for entry in entries])
+        self._db.execute(_QUEUE_UP, (first,))
+        positions, queues = self._db.execute(_SUPERSEDED, (first,)).fetchone()
+        if positions != "[]":
+            self._db.execute(_SUPERSEDE, (positions,))
+            self._put_right(queues)
+
+    def _row(self, entry: OutboxEntry) -> Row:
+        self._position += 1
+        place = (self._position, entry.id, entry.destination, entry.destination)
+        what = (entry.kind, entry.collapse, entry.payload, entry.due_at, entry.seq)
+        return (*place, *what, "pending", 0, "")
+
+    def _queues(self, statement: str, *values: object) -> dict[str, None]:
+        """The queues whose effects the statement changed."""
+        return {row[0]: None for row in self._db.execute(statement, values).fetchall()}
+
+    def _left(self, queues: dict[str, None]) -> dict[str, None]:
+        """The head is gone, or what was in its way: the failures say nothing of the next try."""
+        self._db.executemany(_WELL, [(queue,) for queue in queues])
+        return queues
+
+    def _settle(self, queues: Collection[str]) -> None:
+        if queues:
+            self._put_right(_json.encode(list(queues)).decode())
+
+    def _put_right(self, queues: str) -> None:
+        """The heads of these queues; their names as JSON."""
+        for statement in _SETTLE:
+            self._db.execute(statement, (queues,))
+
+    def _defer(self, deferred: Deferred) -> None:
+        if deferred.refused:
+            self._db.execute(_REFUSED, (deferred.id,))
+        if deferred.aside:
+            moved = self._db.execute(_SET_ASIDE, (deferred.id,)).fetchall()
+            for destination, queue in moved:
+                self._left({destination: None})
+                self._settle((destination, queue))
+        for queue in self._queues(_QUEUE_OF, deferred.id):
+            values = (queue, deferred.due_at, deferred.error, deferred.at)
+            self._db.execute(_FAILED, values)
+            self._settle((queue,))
+
+    def revive(self, letter: int | None, now: int) -> int:
+        """Have one dead letter, or all, sent again; how many."""
+        queues = self._db.execute(_REVIVE, (now, letter)).fetchall()
+        self._settle({row[0] for row in queues})
+        return len(queues)
+
+    def dismiss(self, letter: int | None) -> int:
+        """Let go of one dead letter, or all; how many."""
+        return self._db.execute(_DISMISS, (letter,)).rowcount
+
+    def prune(self, before: int, limit: int) -> int:
+        return self._db.execute(PRUNE, (before, limit)).rowcount
 
 
-def due(row: tuple[Any, ...]) -> Due:
-    id, destination, kind, payload, due_at, seq, collapse, attempts = row
+def due(
+    database: sqlite3.Connection, now: int, room: Mapping[str, int], busy: Collection[str]
+) -> list[Due]:
+    """What each sender may deliver now, up to the room it has, but to no destination in `busy`."""
+    query = _DUE.format(busy=", ".join("?" * len(busy)))
+    return [
+        _due(row)
+        for sender, limit in room.items()
+        for row in database.execute(query, (sender, now, *busy, limit))
+    ]
+
+
+def _due(row: tuple[Any, ...]) -> Due:
+    id, destination, kind, payload, due_at, seq, collapse, attempts, refusals, aside = row
     entry = OutboxEntry(
         id=id,
         destination=destination,
@@ -111,16 +270,33 @@ def due(row: tuple[Any, ...]) -> Due:
         seq=seq,
         collapse=collapse,
     )
-    return Due(entry=entry, attempts=attempts)
+    return Due(entry=entry, attempts=attempts, refusals=refusals, aside=bool(aside))
+
+
+def trouble(row: tuple[Any, ...]) -> QueueTrouble:
+    name, attempts, error, since, held_until = row
+    return QueueTrouble(
+        destination=name.partition(" ")[0],
+        attempts=attempts,
+        error=error,
+        since=since,
+        held_until=held_until,
+    )
 
 
 def backlog(row: tuple[Any, ...]) -> Backlog:
-    destination, pending, oldest, deferred_until, attempts, error = row
-    return Backlog(
+    sender, pending, oldest = row
+    return Backlog(sender=sender, pending=pending, oldest=oldest)
+
+
+def dead_letter(row: tuple[Any, ...]) -> DeadLetter:
+    position, destination, kind, payload, due_at, given_up_at, error = row
+    return DeadLetter(
+        number=position,
         destination=destination,
-        pending=pending,
-        oldest=oldest,
-        deferred_until=deferred_until,
-        attempts=attempts,
+        kind=kind,
+        payload=payload,
+        due_at=due_at,
+        given_up_at=given_up_at,
         error=error,
     )

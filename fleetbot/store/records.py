@@ -66,8 +66,8 @@ class OutboxEntry(Row, frozen=True):
     """An effect to be delivered; order holds per destination, in the order of insertion.
 
     `id` is derived from the effect: a second entry with the same id is ignored. A newer entry with
-    the same (`destination`, `collapse`) supersedes older ones that are not delivered yet. `seq` is
-    the event that caused it, 0 if none did.
+    the same (`destination`, `collapse`) supersedes older ones that are not delivered yet, dead
+    letters too. `seq` is the event that caused it, 0 if none did.
     """
 
     id: str
@@ -82,15 +82,18 @@ class OutboxEntry(Row, frozen=True):
 class Due(Row, frozen=True):
     """An entry that may be delivered now.
 
-    `attempts` counts the failures at its destination since the last success there: that of an entry
-    would start anew whenever a newer one supersedes it.
+    `attempts` counts the failures of its queue since the last success there: that of an entry
+    would start anew whenever a newer one supersedes it. `refusals` are the entry's own; once it was
+    set `aside`, what stood behind it no longer waits for it.
     """
 
     entry: OutboxEntry
     attempts: int
+    refusals: int = 0
+    aside: bool = False
 
 
-class Delivered(Row, frozen=True):
+class Acknowledged(Row, frozen=True):
     """`result` is what the destination answered, e.g. an event id or a comment id."""
 
     id: str
@@ -99,25 +102,73 @@ class Delivered(Row, frozen=True):
 
 
 class Deferred(Row, frozen=True):
-    """A delivery failed: nothing goes to its destination before `due_at`."""
+    """A delivery failed `at`: nothing of its queue goes out before `due_at`.
+
+    `refused`: the destination answers and refuses this very entry; `aside`: from now on it stands
+    in a queue of its own.
+    """
 
     id: str
+    at: int
     due_at: int
     error: str
+    refused: bool = False
+    aside: bool = False
+
+
+class GivenUp(Row, frozen=True):
+    """The entry becomes a dead letter."""
+
+    id: str
+    at: int
+    error: str
+
+
+class DeadLetter(Row, frozen=True):
+    """An entry that was given up. `number` names it; `due_at` is since when it was to go out."""
+
+    number: int
+    destination: str
+    kind: str
+    payload: bytes
+    due_at: int
+    given_up_at: int
+    error: str
+
+
+class Graveyard(Row, frozen=True):
+    """How many dead letters there are, counted up to a limit, and when they were given up."""
+
+    letters: int
+    oldest: int | None
+    newest: int | None
+
+
+class QueueTrouble(Row, frozen=True):
+    """A queue whose last delivery failed: `attempts` since the last success, the first at `since`,
+    the last with `error`; nothing goes there before `held_until`."""
+
+    destination: str
+    attempts: int
+    error: str
+    since: int
+    held_until: int
 
 
 class Backlog(Row, frozen=True):
-    """What waits for one destination: `oldest` is the least `due_at`.
+    """What waits for one sender: `oldest` is the least `due_at`."""
 
-    `attempts` counts its failures since the last success, `error` is the last of them.
-    """
-
-    destination: str
+    sender: str
     pending: int
     oldest: int
-    deferred_until: int
-    attempts: int
-    error: str
+
+
+class Standing(Row, frozen=True):
+    """Where a task stands, read at once: its run and its receipt, where it has them."""
+
+    task: Task
+    run: Run | None
+    receipt: FiledReceipt | None
 
 
 class Anchor(Row, frozen=True):
@@ -175,9 +226,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     outbox: tuple[OutboxEntry, ...] = ()
     arrivals: tuple[Arrival, ...] = ()
     handled: tuple[Handled, ...] = ()
+    acknowledged: tuple[Acknowledged, ...] = ()
     put_off: tuple[PutOff, ...] = ()
-    delivered: tuple[Delivered, ...] = ()
     deferred: tuple[Deferred, ...] = ()
+    given_up: tuple[GivenUp, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
     released: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,18 +32,22 @@ from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.reader import Reader
 from fleetbot.store.records import (
+    Acknowledged,
     AgentToken,
     Arrival,
     Backlog,
     BadRow,
     Change,
-    Delivered,
+    DeadLetter,
     Due,
+    Graveyard,
     JournalLine,
     LogChunk,
     LogLine,
     Models,
+    QueueTrouble,
     Snapshot,
+    Standing,
     UsageBy,
     UsageSum,
 )
@@ -60,6 +64,22 @@ _receipt = msgspec.json.Decoder(FiledReceipt).decode
 _agent = msgspec.json.Decoder(Agent).decode
 _repo = msgspec.json.Decoder(Repo).decode
 
+STANDING = """
+SELECT t.data, r.data, c.data FROM tasks t
+LEFT JOIN runs r ON r.id = t.run
+LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
+"""
+# The conditions are those of the index tasks_ended.
+ENDED = f"""{STANDING}
+WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_at') >= ?
+    AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
+"""
+FILING = """
+SELECT t.data, r.data, c.data FROM receipts c
+JOIN tasks t ON t.id = c.task
+JOIN runs r ON r.id = json_extract(c.data, '$.run')
+WHERE c.id = ?
+"""
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
 EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
@@ -156,6 +176,18 @@ class SqliteStore:
             total += pruned
             if pruned < _PRUNED_AT_ONCE:
                 return total
+
+    async def revive(self, letter: int | None, now: int) -> int:
+        def revive(journal: Journal) -> int:
+            return journal.outbox.revive(letter, now)
+
+        revived: int = await self._loaded_writer().submit(revive)
+        return revived
+
+    async def dismiss(self, letter: int | None) -> int:
+        writer = self._loaded_writer()
+        dismissed: int = await writer.submit(lambda journal: journal.outbox.dismiss(letter))
+        return dismissed
 
     async def replace_models(self, models: Models) -> None:
         await self._open_writer().submit(lambda journal: journal.replace_models(models))
@@ -264,20 +296,49 @@ class SqliteStore:
         due: int | None = (await self._reads.rows(query, kind))[0][0]
         return due
 
-    async def due(self, now: int, limit: int = 100) -> list[Due]:
-        return [outbox.due(row) for row in await self._reads.rows(outbox.DUE, now, limit)]
+    async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
+        return await self._reads.run(lambda database: outbox.due(database, now, room, busy))
 
-    async def next_due(self) -> int | None:
-        due: int | None = (await self._reads.rows(outbox.NEXT_DUE))[0][0]
+    async def next_due(self, sender: str) -> int | None:
+        due: int | None = (await self._reads.rows(outbox.NEXT_DUE, sender))[0][0]
         return due
 
-    async def outbox_stats(self) -> list[Backlog]:
+    async def backlog(self) -> list[Backlog]:
         return [outbox.backlog(row) for row in await self._reports.rows(outbox.BACKLOG)]
 
-    async def delivered(self, id: str) -> Delivered | None:
-        query = "SELECT id, delivered_at, result FROM outbox WHERE id = ? AND state = 'delivered'"
+    async def troubles(self, sender: str, limit: int) -> list[QueueTrouble]:
+        return [
+            outbox.trouble(row) for row in await self._reports.rows(outbox.TROUBLES, sender, limit)
+        ]
+
+    async def graveyard(self, limit: int = -1) -> Graveyard:
+        letters, oldest, newest = (await self._reports.rows(outbox.GRAVEYARD, limit))[0]
+        return Graveyard(letters=letters, oldest=oldest, newest=newest)
+
+    async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        return [
+            outbox.dead_letter(row) for row in await self._reports.rows(outbox.DEAD, after, limit)
+        ]
+
+    async def fates(self, destination: str) -> frozenset[tuple[str, str]]:
+        return frozenset(await self._reads.rows(outbox.FATES, destination))
+
+    async def acknowledged(self, id: str) -> Acknowledged | None:
+        query = "SELECT id, settled_at, result FROM outbox WHERE id = ? AND state = 'acknowledged'"
         rows = await self._reads.rows(query, id)
-        return Delivered(id=rows[0][0], at=rows[0][1], result=rows[0][2]) if rows else None
+        return Acknowledged(id=rows[0][0], at=rows[0][1], result=rows[0][2]) if rows else None
+
+    async def standing(self, task: TaskId) -> Standing | None:
+        rows = await self._reads.rows(f"{STANDING} WHERE t.id = ?", task)
+        return _standing(rows[0]) if rows else None
+
+    async def filing(self, receipt: ReceiptId) -> Standing | None:
+        rows = await self._reads.rows(FILING, receipt)
+        return _standing(rows[0]) if rows else None
+
+    async def ended(self, repo: Repo, since: int) -> list[Standing]:
+        rows = await self._reports.rows(ENDED, since, repo.id, repo.name)
+        return [_standing(row) for row in rows]
 
     async def anchor(self, key: str) -> str | None:
         return await self._value(str, "SELECT value FROM anchors WHERE key = ?", key)
@@ -406,6 +467,15 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
         actor=actor,
         cause=cause,
         event=decode(data, schema),
+    )
+
+
+def _standing(row: tuple[Any, ...]) -> Standing:
+    task, run, receipt = row
+    return Standing(
+        task=_task(task),
+        run=_run(run) if run else None,
+        receipt=_receipt(receipt) if receipt else None,
     )
 
 

@@ -14,6 +14,7 @@ from fleetbot import wire
 from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.runs import Runs
@@ -25,6 +26,7 @@ from fleetbot.web.events import EVENT_STREAM, EventCalls
 from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
 from fleetbot.web.metrics import Metrics
+from fleetbot.web.outbox import OutboxCalls
 from fleetbot.web.problems import Code, problem, respond
 from fleetbot.web.receipts import ReceiptCalls
 from fleetbot.web.runs import RunCalls
@@ -48,6 +50,7 @@ class Parts:
     talks: Talks
     tasks: Tasks
     intake: Intake
+    dead_letters: DeadLetters
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
     claims_waiting: Callable[[], int]
@@ -74,6 +77,7 @@ class WebApi:
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
             *WebhookCalls(parts.intake).endpoints(),
             *UsageCalls(parts.fleet).endpoints(),
+            *OutboxCalls(parts.dead_letters).endpoints(),
             *self._events.endpoints(),
             *meta.endpoints(),
         )

@@ -71,6 +71,14 @@ class Metrics:
             ["to"],
             registry=registry,
         )
+        self._dead = Gauge(
+            "fleetbot_outbox_dead_letters", "Effects that were given up", registry=registry
+        )
+        self._dead_age = Gauge(
+            "fleetbot_outbox_dead_letters_oldest_seconds",
+            "How long ago the first of them was given up",
+            registry=registry,
+        )
         self._idle = Gauge(
             "fleetbot_loop_idle_seconds",
             "How long ago a background loop last ran without an error",
@@ -109,17 +117,17 @@ class Metrics:
         _fill(self._stuck, WaitReason, stuck)
 
     async def _fill_outbox(self) -> None:
-        """By kind of destination: there may be as many destinations as issues."""
-        now = self._fleet.clock()
-        entries: Tally[str] = Tally()
-        ages = dict.fromkeys(("forgejo", "matrix"), 0)
-        for backlog in await self._fleet.store.outbox_stats():
-            kind = backlog.destination.partition(":")[0]
-            entries[kind] += backlog.pending
-            ages[kind] = max(ages.get(kind, 0), now - backlog.oldest)
-        for kind, age in ages.items():
-            self._outbox.labels(kind).set(entries[kind])
-            self._outbox_age.labels(kind).set(age / 1000)
+        """By sender: there may be as many destinations as issues."""
+        now, store = self._fleet.clock(), self._fleet.store
+        waiting = {backlog.sender: backlog for backlog in await store.backlog()}
+        for sender in {"forgejo", "matrix", *waiting}:
+            backlog = waiting.get(sender)
+            self._outbox.labels(sender).set(backlog.pending if backlog else 0)
+            age = now - backlog.oldest if backlog else 0
+            self._outbox_age.labels(sender).set(max(0, age) / 1000)
+        graveyard = await store.graveyard()
+        self._dead.set(graveyard.letters)
+        self._dead_age.set(0 if graveyard.oldest is None else (now - graveyard.oldest) / 1000)
 
 
 def _fill(gauge: Gauge, possible: Iterable[str], present: Iterable[str]) -> None:

@@ -188,6 +188,30 @@ class EventList(Answer, frozen=True):
     next: int | None = None
 
 
+class DeadLetterView(Answer, frozen=True):
+    """An effect that was given up: it was to go out at `due_at`; `error` is what came of it."""
+
+    id: str
+    destination: str
+    kind: str
+    due_at: int
+    given_up_at: int
+    error: str
+
+
+class DeadLetterList(Answer, frozen=True):
+    """`next`: give it as `after` for the following page; absent on the last."""
+
+    letters: tuple[DeadLetterView, ...]
+    next: int | None = None
+
+
+class LettersMoved(Answer, frozen=True):
+    """How many dead letters are sent again, or let go of."""
+
+    letters: int
+
+
 class Health(Answer, frozen=True):
     status: Literal["ok", "degraded"]
     checks: dict[str, str]

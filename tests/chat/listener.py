@@ -14,9 +14,10 @@ from fleetbot.chat.link import Link
 from fleetbot.chat.listening import Listening
 from fleetbot.chat.room import RoomSender
 from fleetbot.chat.rooms import Rooms
+from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
 from fleetbot.settings import RoomSettings
-from tests.services.stage import Stage
+from tests.services.stage import PATIENCE_DAYS, Stage
 
 
 class Listener:
@@ -59,7 +60,7 @@ class Listener:
             on_admitted=self._was_admitted,
         )
         self.courier = Courier(
-            stage.store, {"matrix": self.sender}, stage.clock, jitter=lambda: 0.0
+            stage.store, {"matrix": self.sender}, stage.clock, with_outbox(PATIENCE_DAYS)
         )
         self.listening.start()
 

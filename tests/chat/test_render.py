@@ -10,7 +10,15 @@ from msgspec.structs import replace
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.wording import ago, duration, span, until
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice, Telling
+from fleetbot.domain.effects import (
+    AgentNotice,
+    FleetNotice,
+    NoticeKind,
+    RunName,
+    TaskNotice,
+    Telling,
+    task_name,
+)
 from fleetbot.domain.model import AgentName, Budget, Policy, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
@@ -206,6 +214,15 @@ def test_a_bug_of_the_runner_is_told_with_its_run(running: World) -> None:
     assert "Report the runner's log with this run's id." in told
 
 
+def test_what_was_given_up_is_told_with_the_way_out() -> None:
+    message = notice(FleetNotice(notice=NoticeKind.GIVEN_UP, letters=2), START)
+
+    assert message.urgent
+    first, second = lines(message)
+    assert first == "📪 2 messages to Forgejo or a room could not be delivered"
+    assert "GET /api/v1/outbox/dead" in second
+
+
 @given(hostile=st.text(max_size=300), kind=st.sampled_from(NoticeKind))
 def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(
     hostile: str, kind: NoticeKind
@@ -213,11 +230,11 @@ def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(
     world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
     task = world.task()
     bait = f"{hostile}</blockquote><img src=x>@room @ann:example.org {hostile}"
-    traits = replace(task.traits, title=bait)
+    run = world.run()
     effect = TaskNotice(
         notice=kind,
-        task=replace(task, traits=traits, url=f"javascript:{hostile}", detail=bait),
-        run=world.run(),
+        task=replace(task_name(task), title=bait, url=f"javascript:{hostile}"),
+        run=RunName(id=run.id, agent=run.agent, attempt=run.attempt),
         summary=bait,
         detail=bait,
         reason=ReasonCode.AGENT_FAILED,

@@ -16,7 +16,7 @@ from fleetbot.chat.room import RoomSender, destination, kept
 from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
 from fleetbot.domain.model import AgentName
-from fleetbot.services.outbox import RetryLater, Undeliverable
+from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Due, OutboxEntry
 from tests.chat.rooms import (
     IS_ENCRYPTED,
@@ -238,7 +238,7 @@ async def test_what_is_refused_for_good_is_not_tried_again(
 ) -> None:
     moody.answers = [answer]
 
-    with pytest.raises(Undeliverable):
+    with pytest.raises(Refused):
         await RoomSender(moody_link, lambda: START, same)(due("!room:localhost"))
 
 
@@ -270,7 +270,7 @@ async def test_no_file_goes_into_an_encrypted_room_in_clear(moody: MoodyHomeserv
 async def test_an_effect_that_is_no_notice_is_given_up(moody_link: Link) -> None:
     entry = msgspec.structs.replace(due("!room:localhost").entry, payload=b'{"kind":"other"}')
 
-    with pytest.raises(Undeliverable, match="not a message"):
+    with pytest.raises(Refused, match="not a message"):
         await RoomSender(moody_link, lambda: START, same)(Due(entry=entry, attempts=0))
 
 

@@ -28,10 +28,12 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
 )
+from fleetbot.domain.patience import with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest
 from fleetbot.forge.payloads import parse_delivery, verify_signature
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -41,6 +43,7 @@ from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
@@ -50,6 +53,7 @@ from tests.store.backend import SqliteBackend
 REPO, BOT, ANN = "ann/app", "fleetbot", "ann"
 CLAUDE = AgentName("claude-1")
 SECRET = "hook-secret"
+PATIENCE_DAYS = 14
 TEST = Context(actor="test")
 
 
@@ -73,8 +77,15 @@ class Stage:
     """The services as the plugin wires them; loops are ticked by the test."""
 
     def __init__(
-        self, forge: DevForge, store: Store, clock: Clock, bot: ForgeClient, ann: ForgeUser
+        self,
+        root: Path,
+        forge: DevForge,
+        store: Store,
+        clock: Clock,
+        bot: ForgeClient,
+        ann: ForgeUser,
     ) -> None:
+        self.root = root
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
         self.rules = Rules()
@@ -116,15 +127,20 @@ class Stage:
             self.fleet,
             self.client,
             self.issues,
-            self.labels,
+            Repairs(self.fleet, self.client, self.labels, self.accounts),
             self.known,
         )
+        self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
         self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
         self.sender = ForgeSender(self.client, self.store, self.labels, self.accounts)
-        self.deliverer = Courier(
-            self.store, {"forgejo": self.sender}, self.clock, jitter=lambda: 0.0
+        self.courier = Courier(
+            self.store,
+            {"forgejo": self.sender},
+            self.clock,
+            with_outbox(PATIENCE_DAYS),
+            on_given_up=self.dead_letters.note,
         )
 
     def _route(self, notice: Notice) -> Sequence[str]:
@@ -200,7 +216,7 @@ class Stage:
     async def settle(self) -> None:
         """Both directions, until nothing is left to do."""
         await self.hear()
-        await self.deliverer.tick()
+        await self.courier.tick()
         await self.hear()
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -274,6 +290,7 @@ async def open_stage(root: Path) -> AsyncIterator[Stage]:
         forge.add_collaborator(REPO, BOT, "write")
         store = await enter(SqliteBackend(root).open())
         stage = Stage(
+            root,
             forge,
             store,
             clock,

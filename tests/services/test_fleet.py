@@ -12,7 +12,7 @@ from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.timers import Timers
 from fleetbot.store.interface import Store, StoreUnavailable
-from fleetbot.store.records import Change, Delivered, LogChunk, LogLine
+from fleetbot.store.records import Acknowledged, Change, LogChunk, LogLine
 from tests.services.stage import CLAUDE, TEST, Stage
 from tests.store.backend import SqliteBackend
 
@@ -52,11 +52,11 @@ async def test_time_alone_heals_a_store_that_failed(stage: Stage, tmp_path: Path
     await stage.issue()
     await stage.hear()
     with pytest.raises(StoreUnavailable):
-        await stage.deliverer.tick()
+        await stage.courier.tick()
     database.tamper("DROP TRIGGER disk_full")
 
     await timers(stage.fleet).tick()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
 
     assert len(await stage.comments()) == 1
 
@@ -177,8 +177,8 @@ async def test_after_a_backup_no_effect_is_taken_for_one_that_was_delivered_befo
 async def effects_of(store: Store) -> set[str]:
     """The ids of all that waits for the room."""
     found = set()
-    while heads := [due for due in await store.due(FAR) if due.entry.destination[0] == "m"]:
+    while heads := await store.due(FAR, {"matrix": 100}):
         found |= {due.entry.id for due in heads}
-        done = tuple(Delivered(id=due.entry.id, at=1) for due in heads)
-        await store.append(Change(delivered=done))
+        done = tuple(Acknowledged(id=due.entry.id, at=1) for due in heads)
+        await store.append(Change(acknowledged=done))
     return found

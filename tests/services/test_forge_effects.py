@@ -10,7 +10,7 @@ from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.forge_effects import status_anchor
-from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
+from tests.services.stage import BOT, CLAUDE, PATIENCE_DAYS, REPO, TEST, Stage
 
 
 async def names(stage: Stage) -> set[str]:
@@ -22,9 +22,14 @@ async def assignees(stage: Stage) -> set[str]:
 
 
 async def result(stage: Stage) -> str:
-    """What became of the latest effect on the issue."""
-    [backlog] = await stage.store.outbox_stats()
-    return backlog.error
+    """What is wrong with the latest effect on the issue."""
+    [trouble] = await stage.store.troubles("forgejo", 10)
+    return trouble.error
+
+
+async def letters(stage: Stage) -> list[str]:
+    """Why effects were given up."""
+    return [letter.error for letter in await stage.store.dead_letters()]
 
 
 # -- labels
@@ -114,7 +119,7 @@ async def test_assignees_that_forgejo_will_not_change_do_not_hold_up_the_comment
     stage.forge.fail_next("PATCH", "/issues/1$", 500)
     await stage.settle()
     assert len(await stage.comments()) == 1
-    assert await stage.store.next_due() is None
+    assert await stage.courier.next_due() is None
 
 
 async def test_the_assignment_that_asks_for_the_fleet_is_never_taken_away(
@@ -161,11 +166,11 @@ async def test_a_comment_whose_answer_was_lost_is_found_again(stage: Stage) -> N
     stage.forge.fail_next("POST", "/issues/1/comments", 0, applied=True)
     await stage.issue()
     await stage.settle()
-    assert await stage.store.next_due() is not None
+    assert await stage.courier.next_due() is not None
     stage.clock.advance(10)
     await stage.settle()
     assert len(await stage.comments()) == 1
-    assert await stage.store.next_due() is None
+    assert await stage.courier.next_due() is None
 
 
 async def test_a_marker_that_somebody_else_wrote_is_not_ours(stage: Stage) -> None:
@@ -181,7 +186,7 @@ async def test_a_burst_of_changes_becomes_one_edit(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     await stage.given_running()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     [comment] = await stage.comments()
     assert "is working on it" in comment.body
     wrote = [s for s in stage.forge.requests if s.login == BOT and s.method != "GET"]
@@ -333,20 +338,24 @@ async def test_each_receipt_gets_a_comment_of_its_own(stage: Stage) -> None:
 
 async def test_a_receipt_whose_comment_was_posted_is_not_posted_twice(stage: Stage) -> None:
     await stage.given_filed()
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     await stage.verifier.tick()
     stage.forge.fail_next("POST", "/issues/1/comments", 502, applied=True)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     stage.clock.advance(10)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert len(await stage.comments()) == 2
 
 
 async def test_the_status_of_a_commit_that_does_not_exist_is_given_up(stage: Stage) -> None:
-    await stage.given_filed(head="0" * 40)
+    await stage.given_filed()
+    await stage.verifier.tick()
     stage.forge.fail_next("POST", "/statuses/", 500)
-    await stage.deliverer.tick()
-    assert await stage.store.next_due() is None
+    stage.forge.fail_next("GET", "/git/commits/", 404)
+    await stage.courier.tick()
+    assert await stage.courier.next_due() is None
+    [why] = await letters(stage)
+    assert "404" in why
 
 
 # -- a forge that does not do its part
@@ -356,10 +365,10 @@ async def test_a_forge_that_is_away_is_waited_for(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     stage.forge.fail_next("GET", "/issues/1$", 503)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert "503" in await result(stage)
     stage.clock.advance(2)
-    await stage.deliverer.tick()
+    await stage.courier.tick()
     assert await names(stage) == {"fleet", "status:todo"}
 
 
@@ -367,8 +376,27 @@ async def test_a_rate_limit_is_obeyed(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
     stage.forge.fail_next("GET", "/issues/1$", 429, retry_after=77)
-    await stage.deliverer.tick()
-    assert await stage.store.next_due() == stage.clock() + 77_000
+    await stage.courier.tick()
+    assert await stage.courier.next_due() == stage.clock() + 77_000
+
+
+async def test_a_rate_limit_is_the_whole_forges(stage: Stage) -> None:
+    for _ in range(9):
+        await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/", 429, times=4, retry_after=60)
+    before = len(stage.forge.requests)
+    await stage.courier.tick()
+    stage.clock.advance(59)
+    await stage.courier.tick()
+    assert len([s for s in stage.forge.requests[before:] if s.login == BOT]) <= 4
+    stage.clock.advance(1)
+    await stage.courier.tick()
+    for number in range(1, 10):
+        assert len(await stage.comments(number)) == 1
+
+
+# -- the one rule: what is given up, what waits, what is set aside
 
 
 async def test_an_issue_that_is_gone_takes_no_effects(
@@ -377,43 +405,171 @@ async def test_an_issue_that_is_gone_takes_no_effects(
     await stage.issue()
     await stage.hear()
     del stage.forge.repo(REPO).tickets[1]
-    await stage.deliverer.tick()
-    assert await stage.store.next_due() is None
-    assert "cannot be delivered" in caplog.text
+    await stage.courier.tick()
+    assert await stage.courier.next_due() is None
+    [why] = await letters(stage)
+    assert "issues/1 -> 404" in why
+    assert "is given up" in caplog.text
 
 
-async def test_labels_that_are_refused_do_not_hold_up_the_comment(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+async def test_a_repository_out_of_sight_is_waited_for(stage: Stage) -> None:
+    """Thrown out of a private repository the bot hears 404 as well."""
+    _, pull, _ = await stage.given_filed()
+    repo = stage.forge.repo(REPO)
+    repo.private = True
+    collaborators = dict(repo.collaborators)
+    repo.collaborators.clear()
+    for _ in range(40):
+        await stage.courier.tick()
+        stage.clock.advance(600)
+    assert "404" in (await stage.store.troubles("forgejo", 1))[0].error
+    repo.collaborators.update(collaborators)
+    await stage.verifier.tick()
+    stage.clock.advance(900)
+    await stage.courier.tick()
+    assert await letters(stage) == []
+    receipt, status = await stage.comments()
+    assert "Done by" in status.body
+    assert "verified" in receipt.body
+    [shown] = (await stage.ann.combined_status(REPO, pull.head.sha)).statuses
+    assert shown.status == "success"
+
+
+async def test_a_weekend_with_an_expired_token_loses_no_proof(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    stage.forge.fail_next("", "/", 401, times=100_000)
+    for _ in range(72):
+        await stage.courier.tick()
+        stage.clock.advance(3600)
+    stage.forge.recover()
+    await stage.courier.tick()
+    assert len(await stage.comments()) == 2
+    [shown] = (await stage.ann.combined_status(REPO, pull.head.sha)).statuses
+    assert shown.status == "success"
+    assert await names(stage) == {"fleet", "status:done"}
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_what_the_token_may_not_do_waits_as_long_as_patience_lasts(
+    stage: Stage, status: int
 ) -> None:
+    stage.forge.fail_next("POST", "/comments$", status, times=100_000)
+    await stage.issue()
+    await stage.hear()
+    for _ in range(PATIENCE_DAYS * 24 - 1):
+        await stage.courier.tick()
+        stage.clock.advance(3600)
+    assert await letters(stage) == []
+    stage.clock.advance(3600)
+    await stage.courier.tick()
+    [why] = await letters(stage)
+    assert str(status) in why
+    assert await stage.courier.next_due() is None
+
+
+@pytest.mark.parametrize("status", [410, 422])
+async def test_what_forgejo_says_is_gone_is_a_dead_letter_at_once(
+    stage: Stage, status: int
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("GET", "/issues/1$", status)
+    await stage.courier.tick()
+    [why] = await letters(stage)
+    assert str(status) in why
+
+
+@pytest.mark.parametrize("status", [400, 405, 409, 500, 502])
+async def test_a_comment_that_is_refused_does_not_hold_back_what_is_behind_it(
+    stage: Stage, status: int
+) -> None:
+    """As of a server whose database knows no emoji. The label of the next state comes."""
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("POST", "/comments$", status, times=100_000)
+    run = await stage.given_running()
+    await stage.given_receipt(run, await stage.pull_request(run))
+    await stage.verifier.tick()
+    for _ in range(9):
+        await stage.courier.tick()
+        stage.clock.advance(60)
+    assert await names(stage) == {"fleet", "status:done"}
+    stage.forge.recover()
+    for _ in range(9):
+        stage.clock.advance(900)
+        await stage.courier.tick()
+    assert len(await stage.comments()) == 2
+    assert await stage.courier.next_due() is None
+
+
+async def test_a_500_while_the_repository_cannot_be_read_is_an_outage(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    stage.forge.fail_next("", f"/repos/{REPO}", 500, times=100)
+    for _ in range(9):
+        await stage.courier.tick()
+        stage.clock.advance(300)
+    [due] = await stage.store.due(stage.clock() + 10**7, {"forgejo": 9})
+    assert (due.refusals, due.aside) == (0, False)
+
+
+async def test_labels_that_are_refused_do_not_hold_up_the_comment(stage: Stage) -> None:
     stage.forge.add_collaborator(REPO, BOT, "read")
     await stage.issue()
     await stage.hear()
-    await stage.deliverer.tick()
-    assert "Forgejo refuses to set the labels" in caplog.text
+    await stage.courier.tick()
     assert len(await stage.comments()) == 1
-    assert await stage.store.next_due() is None
+    assert "the labels: POST" in await result(stage)
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    stage.clock.advance(2)
+    await stage.courier.tick()
+    assert await names(stage) == {"fleet", "status:todo"}
 
 
-async def test_a_comment_that_is_refused_for_good_is_given_up_after_a_while(
-    stage: Stage,
-) -> None:
-    stage.forge.fail_next("POST", "/comments$", 403, times=100)
+async def test_a_dead_letter_is_sent_again_when_a_person_says_so(stage: Stage) -> None:
+    stage.forge.fail_next("POST", "/comments$", 403, times=100_000)
     await stage.issue()
     await stage.hear()
-    tries = 0
-    while await stage.store.next_due() is not None:
-        await stage.deliverer.tick()
-        stage.clock.advance(300)
-        tries += 1
-    assert 10 < tries < 30
+    await stage.courier.tick()
+    stage.clock.advance(PATIENCE_DAYS * 86_400)
+    await stage.courier.tick()
+    stage.forge.recover()
+    assert await stage.comments() == ()
+    assert (await stage.dead_letters.retry(None)).letters == 1
+    await stage.courier.tick()
+    assert len(await stage.comments()) == 1
+    assert await letters(stage) == []
+
+
+# -- nothing stale, nothing twice
+
+
+async def test_a_comment_says_what_is_so_when_it_is_sent(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    [due] = await stage.store.due(stage.clock(), {"forgejo": 9})
+    await stage.given_running()
+    await stage.sender(due)
+    [comment] = await stage.comments()
+    assert "is working on it" in comment.body
+
+
+async def test_what_is_told_follows_a_repository_that_was_renamed(stage: Stage) -> None:
+    """By its task, not by its name of then."""
+    await stage.issue()
+    await stage.hear()
+    [due] = await stage.store.due(stage.clock(), {"forgejo": 9})
+    assert REPO not in due.entry.destination
+    assert REPO.encode() not in due.entry.payload
 
 
 async def test_a_second_delivery_of_the_same_effect_changes_nothing(stage: Stage) -> None:
     """As after a crash between sending and noting it down."""
     await stage.issue()
     await stage.hear()
-    [due] = await stage.store.due(stage.clock())
-    await stage.deliverer.tick()
+    [due] = await stage.store.due(stage.clock(), {"forgejo": 9})
+    await stage.courier.tick()
     before, comments = await names(stage), await stage.comments()
     await stage.sender(due)
     assert await names(stage) == before

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fleetbot.domain.patience import with_outbox
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.health import ForgeProbe, HealthReport
-from fleetbot.services.outbox import Courier, RetryLater
+from fleetbot.services.outbox import Courier, RetryLater, Sender
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Due
 from tests.services.stage import BOT, REPO, Stage
@@ -96,18 +97,59 @@ async def test_without_repositories_forgejo_itself_is_asked(stage: Stage) -> Non
     assert await checks(stage, probe) == {}
 
 
-async def test_what_is_stuck_in_the_outbox_is_told(stage: Stage) -> None:
-    async def away(due: Due) -> str:
-        raise RetryLater(None, "the homeserver is away")
-
+async def test_what_is_stuck_in_the_outbox_is_told_by_the_issues_name(stage: Stage) -> None:
     probe = probe_of(stage)
     await probe.tick()
     await stage.issue()
     await stage.hear()
-    await Courier(stage.store, {"forgejo": away}, stage.clock, jitter=lambda: 0.0).tick()
+    stage.forge.fail_next("GET", "/issues/1$", 403, times=2)
+    await stage.courier.tick()
+    stage.clock.advance(2)
+    await stage.courier.tick()
 
     told = (await checks(stage, probe))["outbox"]
-    assert "the homeserver is away; tried again in 2 s" in told
+    assert told.startswith(f"{REPO}#1: GET /repos/{REPO}/issues/1 -> 403")
+    assert "it has failed for 2 s, tried again in " in told
+
+
+async def test_a_room_that_holds_messages_back_is_told_even_when_forgejo_is_away(
+    stage: Stage,
+) -> None:
+    """Thrown out, or not invited yet: what is held there is on its way."""
+
+    async def thrown_out(due: Due) -> str:
+        raise RetryLater(None, "403 M_FORBIDDEN: not in the room")
+
+    probe = probe_of(stage)
+    await probe.tick()
+    stage.fleet.route = lambda notice: ("matrix:!room:example.org",)
+    for _ in range(10):
+        await stage.issue()
+    await stage.hear()
+    await stage.given_running()
+    stage.forge.fail_next("GET", "/", 502, times=100)
+    senders: dict[str, Sender] = {"forgejo": stage.sender, "matrix": thrown_out}
+    await Courier(stage.store, senders, stage.clock, with_outbox(1)).tick()
+
+    found = await checks(stage, probe)
+    assert found["rooms"].startswith("matrix:!room:example.org: 403 M_FORBIDDEN: not in the room;")
+    assert found["outbox"].count("; tried") + found["outbox"].count("tried again") == 5
+    assert found["outbox"].endswith("; and more")
+
+
+async def test_dead_letters_are_told_until_somebody_deals_with_them(stage: Stage) -> None:
+    probe = probe_of(stage)
+    await probe.tick()
+    await stage.issue()
+    await stage.hear()
+    del stage.forge.repo(REPO).tickets[1]
+    await stage.courier.tick()
+    stage.clock.advance(7200)
+
+    told = (await checks(stage, probe))["dead_letters"]
+    assert told == "1 given up, the first 2 h ago: see GET /api/v1/outbox/dead"
+    await stage.dead_letters.dismiss(None)
+    assert await checks(stage, probe) == {}
 
 
 async def test_the_rooms_have_their_say(stage: Stage) -> None:

@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.services.outbox import (
-    Courier,
-    RetryLater,
-    Sender,
-    Undeliverable,
-    backoff,
-)
+from fleetbot.domain.patience import Patience, with_outbox
+from fleetbot.services.outbox import Courier, Gone, Refused, RetryLater, Sender
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, Due, OutboxEntry
+from fleetbot.store.records import Change, Due, OutboxEntry, QueueTrouble
 from tests.services.stage import Clock
 from tests.store.backend import SqliteBackend
+
+DAY, DAYS = 86_400, 1
+PATIENCE = with_outbox(DAYS)
 
 
 @pytest.fixture
@@ -59,39 +57,66 @@ class Post:
         return await self._says(due) if self._says else "ok"
 
 
-def deliverer(store: Store, clock: Clock, sender: Sender, **others: Sender) -> Courier:
-    return Courier(store, {"room": sender, **others}, clock, jitter=lambda: 0.0)
+class Moody:
+    """A sender that fails with `error` at those of `names`, for as long as there is one."""
+
+    def __init__(self, error: Exception, *names: str) -> None:
+        self.error: Exception | None = error
+        self._names = names
+        self.sent: list[str] = []
+
+    async def __call__(self, due: Due) -> str:
+        self.sent.append(due.entry.id)
+        if self.error and due.entry.id in self._names:
+            raise self.error
+        return "ok"
+
+
+def courier(
+    store: Store, clock: Clock, sender: Sender, patience: Patience = PATIENCE, **others: Sender
+) -> Courier:
+    return Courier(store, {"room": sender, **others}, clock, patience)
+
+
+async def trouble(store: Store, sender: str = "room") -> QueueTrouble:
+    [found] = await store.troubles(sender, 10)
+    return found
+
+
+async def days_pass(out: Courier, clock: Clock, days: float) -> None:
+    """As the plugin's loop does it: a tick whenever there is something to do."""
+    end = clock() + int(days * DAY * 1000)
+    while (due := await out.next_due()) is not None and due <= end:
+        clock.now = max(clock.now, due)
+        await out.tick()
+    clock.now = end
+
+
+# order
 
 
 async def test_everything_due_is_delivered_in_order(store: Store, clock: Clock, put: Put) -> None:
     await put("a1", "a2", "a3")
     post = Post()
-    await deliverer(store, clock, post).tick()
+    out = courier(store, clock, post)
+    await out.tick()
     assert post.sent == ["a1", "a2", "a3"]
-    assert await store.next_due() is None
-    delivered = await store.delivered("a3")
-    assert delivered is not None
-    assert delivered.result == "ok"
+    assert await out.next_due() is None
+    done = await store.acknowledged("a3")
+    assert done is not None
+    assert done.result == "ok"
 
 
 async def test_a_destination_that_fails_waits_and_keeps_its_order(
     store: Store, clock: Clock, put: Put
 ) -> None:
     await put("a1", "a2")
-    fails = True
-
-    async def says(due: Due) -> str:
-        if fails and due.entry.id == "a1":
-            raise RetryLater(None, "no answer")
-        return "ok"
-
-    post = Post(says)
-    out = deliverer(store, clock, post)
+    post = Moody(RetryLater(None, "no answer"), "a1")
+    out = courier(store, clock, post)
     await out.tick()
     assert post.sent == ["a1"]
-    [backlog] = await store.outbox_stats()
-    assert (backlog.pending, backlog.error) == (2, "no answer")
-    fails = False
+    assert (await trouble(store)).error == "no answer"
+    post.error = None
     clock.advance(2)
     await out.tick()
     assert post.sent == ["a1", "a1", "a2"]
@@ -100,34 +125,147 @@ async def test_a_destination_that_fails_waits_and_keeps_its_order(
 async def test_a_destination_waits_exactly_as_long_as_it_says(
     store: Store, clock: Clock, put: Put
 ) -> None:
-    async def says(due: Due) -> str:
-        raise RetryLater(12.5, "slow down")
-
     await put("a1")
-    await deliverer(store, clock, Post(says)).tick()
-    assert await store.next_due() == clock() + 12_500
+    out = courier(store, clock, Moody(RetryLater(12.5, "slow down"), "a1"))
+    await out.tick()
+    assert await out.next_due() == clock() + 12_500
 
 
-def test_the_back_off_doubles_up_to_its_cap() -> None:
-    assert [backoff(n, 2, 300, 0.0) for n in (0, 1, 2, 20)] == [2, 4, 8, 300]
-    assert backoff(3, 2, 300, 1.0) == 12
+async def test_nobody_makes_us_wait_for_years_by_saying_so(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1")
+    out = courier(store, clock, Moody(RetryLater(1e9, "Retry-After: 1000000000"), "a1"))
+    await out.tick()
+    assert await out.next_due() == clock() + 3_600_000
 
 
-async def test_what_can_never_be_delivered_makes_room(
+# given up, or not
+
+
+async def test_what_is_gone_for_good_makes_room_and_is_a_dead_letter(
     store: Store, clock: Clock, put: Put, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def says(due: Due) -> str:
-        if due.entry.id == "a1":
-            raise Undeliverable("the room is gone")
-        return "ok"
-
     await put("a1", "a2")
-    await deliverer(store, clock, Post(says)).tick()
-    gone = await store.delivered("a1")
-    assert gone is not None
-    assert gone.result == "undeliverable: the room is gone"
-    assert await store.delivered("a2") is not None
-    assert "the room is gone" in caplog.text
+    heard: list[str] = []
+    out = Courier(
+        store,
+        {"room": Moody(Gone("the issue is gone"), "a1")},
+        clock,
+        PATIENCE,
+        on_given_up=lambda: heard.append("one"),
+    )
+    await out.tick()
+    [letter] = await store.dead_letters()
+    assert letter.error == "the issue is gone"
+    assert heard == ["one"]
+    assert await store.acknowledged("a1") is None
+    assert await store.acknowledged("a2") is not None
+    assert "is given up: the issue is gone" in caplog.text
+
+
+async def test_a_weekend_without_a_token_loses_nothing_and_keeps_the_order(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1", "a2", "a3")
+    post = Moody(RetryLater(None, "401"), "a1", "a2", "a3")
+    out = courier(store, clock, post, with_outbox(14))
+    await days_pass(out, clock, 3)
+    assert set(post.sent) == {"a1"}
+    assert len(post.sent) > 20
+    post.error = None
+    await days_pass(out, clock, 0.1)
+    assert post.sent[-3:] == ["a1", "a2", "a3"]
+    assert (await store.graveyard()).letters == 0
+
+
+async def test_pauses_grow_up_to_a_bound(store: Store, clock: Clock, put: Put) -> None:
+    await put("a1")
+    post = Moody(RetryLater(None, "403"), "a1")
+    await days_pass(courier(store, clock, post), clock, 0.99)
+    assert 0.99 * DAY / 300 <= len(post.sent) <= DAY / 300 / 0.75 + 12
+
+
+async def test_patience_ends_and_a_person_has_it_sent_again(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1", "a2")
+    post = Moody(RetryLater(None, "403 thrown out of the room"), "a1", "a2")
+    out = courier(store, clock, post)
+    await days_pass(out, clock, DAYS - 0.1)
+    assert (await store.graveyard()).letters == 0
+    await days_pass(out, clock, 0.2)
+    letters = await store.dead_letters()
+    assert [letter.error for letter in letters] == ["403 thrown out of the room"] * 2
+    assert await out.next_due() is None
+    post.error = None
+    assert await store.revive(None, clock()) == 2
+    post.sent.clear()
+    await out.tick()
+    assert post.sent == ["a1", "a2"]
+    assert (await store.graveyard()).letters == 0
+
+
+async def test_what_is_sent_again_has_patience_anew(store: Store, clock: Clock, put: Put) -> None:
+    await put("a1")
+    out = courier(store, clock, Moody(RetryLater(None, "403"), "a1"))
+    await days_pass(out, clock, DAYS + 0.1)
+    await store.revive(None, clock())
+    await days_pass(out, clock, DAYS - 0.1)
+    assert (await store.graveyard()).letters == 0
+    await days_pass(out, clock, 0.2)
+    assert (await store.graveyard()).letters == 1
+
+
+async def test_what_is_refused_is_tried_in_order_and_then_set_aside(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("bad", "a2", "a3")
+    post = Moody(Refused("500 for this comment"), "bad")
+    out = courier(store, clock, post)
+    await days_pass(out, clock, 0.01)
+    in_order, behind = post.sent.index("a2"), post.sent.index("a3")
+    assert post.sent[:in_order] == ["bad"] * 5
+    assert behind == in_order + 1
+    assert "bad" in post.sent[behind:]
+    assert (await trouble(store)).error == "500 for this comment"
+
+
+async def test_what_was_set_aside_is_delivered_when_it_can_be(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("bad")
+    post = Moody(Refused("500"), "bad")
+    out = courier(store, clock, post)
+    await days_pass(out, clock, 0.5)
+    post.error = None
+    await days_pass(out, clock, 0.1)
+    assert await store.acknowledged("bad") is not None
+    assert await store.troubles("room", 1) == []
+
+
+async def test_what_is_always_refused_is_a_dead_letter_at_the_end(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("bad")
+    post = Moody(Refused("500"), "bad")
+    await days_pass(courier(store, clock, post), clock, DAYS + 0.1)
+    [letter] = await store.dead_letters()
+    assert letter.error == "500"
+    assert 280 < len(post.sent) < 400
+
+
+async def test_a_sender_that_breaks_is_treated_like_one_that_refuses(
+    store: Store, clock: Clock, put: Put, caplog: pytest.LogCaptureFixture
+) -> None:
+    await put("bad", "good")
+    await days_pass(courier(store, clock, Moody(ZeroDivisionError(), "bad")), clock, 0.01)
+    assert await store.acknowledged("good") is not None
+    assert (await trouble(store)).error == "it broke: ZeroDivisionError"
+    assert "Traceback" in caplog.text
+
+
+# one does not wait for another
 
 
 async def test_a_dead_destination_never_blocks_another(
@@ -147,7 +285,7 @@ async def test_a_dead_destination_never_blocks_another(
         return "ok"
 
     dead = Post(hangs)
-    out = deliverer(store, clock, Post(arrives), dead=dead)
+    out = courier(store, clock, Post(arrives), dead=dead)
     tick = asyncio.create_task(out.tick())
     await arrived.wait()
     assert dead.sent == ["dead0", "dead1", "dead2", "dead3"]  # four at a time
@@ -157,7 +295,100 @@ async def test_a_dead_destination_never_blocks_another(
     await arrived.wait()
     hanging.set()
     await tick
-    assert await store.next_due() is None
+    assert await out.next_due() is None
+
+
+async def test_a_thousand_hanging_issues_do_not_keep_a_room_waiting(
+    store: Store, clock: Clock
+) -> None:
+    entries = tuple(
+        OutboxEntry(id=f"f{n}", destination=f"forgejo:{n}", kind="k", payload=b"", due_at=clock())
+        for n in range(1100)
+    )
+    last = OutboxEntry(id="said", destination="room:a", kind="k", payload=b"", due_at=clock())
+    await store.append(Change(outbox=(*entries, last)))
+    arrived = asyncio.Event()
+
+    async def hangs(due: Due) -> str:
+        await asyncio.Event().wait()
+        return "never"
+
+    async def arrives(due: Due) -> str:
+        arrived.set()
+        return "ok"
+
+    forge = Post(hangs)
+    tick = asyncio.create_task(courier(store, clock, Post(arrives), forgejo=forge).tick())
+    await arrived.wait()
+    assert len(forge.sent) == 4
+    tick.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await tick
+
+
+async def test_a_free_place_is_filled_while_others_are_slow(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    for room in range(8):
+        await put(f"a{room}", to=f"room:{room}")
+    slow, rest_done = asyncio.Event(), asyncio.Event()
+
+    async def says(due: Due) -> str:
+        if due.entry.id == "a0":
+            await slow.wait()
+        elif due.entry.id == "a7":
+            rest_done.set()
+        return "ok"
+
+    tick = asyncio.create_task(courier(store, clock, Post(says)).tick())
+    await rest_done.wait()
+    slow.set()
+    await tick
+
+
+# 429
+
+
+async def test_a_limit_silences_the_whole_sender_for_as_long_as_it_says(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    names = [f"f{n}" for n in range(50)]
+    for name in names:
+        await put(name, to=f"forgejo:{name}")
+    forge = Moody(RetryLater(60, "429", host=True), *names)
+    room = Post()
+    out = courier(store, clock, room, forgejo=forge)
+    await out.tick()
+    asked = len(forge.sent)
+    assert asked <= 4
+    for _ in range(59):
+        clock.advance(1)
+        await put(f"r{clock()}")
+        await out.tick()
+    assert len(forge.sent) == asked
+    assert len(room.sent) == 59
+    assert await out.next_due() == clock() + 1_000
+    forge.error = None
+    clock.advance(1)
+    await out.tick()
+    assert set(forge.sent) == set(names)
+
+
+async def test_a_limit_without_a_time_pauses_longer_each_time(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1")
+    out = courier(store, clock, Moody(RetryLater(None, "429", host=True), "a1"))
+    pauses = []
+    for _ in range(4):
+        await out.tick()
+        pauses.append((await out.next_due() or 0) - clock())
+        clock.advance(pauses[-1] / 1000)
+    assert pauses == sorted(pauses)
+    assert pauses[0] <= 2_000 < 9_000 <= pauses[3] <= 16_000
+
+
+# interrupted
 
 
 async def test_a_destination_in_flight_is_left_alone_by_another_tick(
@@ -172,7 +403,7 @@ async def test_a_destination_in_flight_is_left_alone_by_another_tick(
         return "ok"
 
     post = Post(says)
-    out = deliverer(store, clock, post)
+    out = courier(store, clock, post)
     first = asyncio.create_task(out.tick())
     await started.wait()
     await out.tick()
@@ -195,7 +426,7 @@ async def test_a_cancelled_tick_leaves_what_it_had_in_hand_for_the_next(
         return "ok"
 
     post = Post(says)
-    out = deliverer(store, clock, post)
+    out = courier(store, clock, post)
     tick = asyncio.create_task(out.tick())
     await started.wait()
     tick.cancel()
@@ -204,28 +435,4 @@ async def test_a_cancelled_tick_leaves_what_it_had_in_hand_for_the_next(
     hangs = False
     await out.tick()
     assert post.sent == ["a1", "a1"]
-    assert await store.delivered("a1") is not None
-
-
-async def test_a_sender_that_breaks_is_tried_again_and_given_up_at_last(
-    store: Store, clock: Clock, put: Put, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def says(due: Due) -> str:
-        raise ZeroDivisionError
-
-    await put("a1")
-    out = deliverer(store, clock, Post(says))
-    for _ in range(12):
-        assert await store.delivered("a1") is None
-        await out.tick()
-        clock.advance(300)
-    given_up = await store.delivered("a1")
-    assert given_up is not None
-    assert given_up.result == "undeliverable: ZeroDivisionError"
-
-
-async def test_an_effect_that_nobody_delivers_waits(store: Store, clock: Clock, put: Put) -> None:
-    await put("x1", to="matrix:!room")
-    await deliverer(store, clock, Post()).tick()
-    [backlog] = await store.outbox_stats()
-    assert backlog.error == "nobody delivers to matrix"
+    assert await store.acknowledged("a1") is not None

@@ -128,5 +128,5 @@ async def test_a_state_label_that_somebody_took_off_is_shown_again_once(stage: S
         stage.clock.advance(1)
         await stage.ann.remove_issue_label(REPO, 1, "status:todo")
         await stage.reconciler.tick()
-        await stage.deliverer.tick()
+        await stage.courier.tick()
         assert (await stage.ann.issue(REPO, 1)).label_names == expected

@@ -6,54 +6,99 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
+from msgspec.structs import replace
 
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, Deferred, Delivered, OutboxEntry
+from fleetbot.store.records import Acknowledged, Change, Deferred, GivenUp, OutboxEntry
 
 DESTINATIONS = ("forgejo:a/b", "matrix:!one", "matrix:!two")
+ROOM = {"forgejo": 100, "matrix": 100}
 COLLAPSE = (None, None, "card", "status")
 
 
 @dataclass
-class Model:
-    """Undelivered entries in the order of their coming, and until when a destination waits."""
+class Queue:
+    held: int = 0
+    failures: int = 0
 
-    entries: list[OutboxEntry] = field(default_factory=list)
-    held: dict[str, int] = field(default_factory=dict)
-    failures: dict[str, int] = field(default_factory=dict)
+
+@dataclass
+class Model:
+    """Undelivered entries in the order of their coming, the dead ones, and what each queue is at.
+
+    A queue is a destination, or the id of an entry that was set aside.
+    """
+
+    entries: dict[str, OutboxEntry] = field(default_factory=dict)
+    order: dict[str, int] = field(default_factory=dict)
+    aside: set[str] = field(default_factory=set)
+    dead: dict[str, OutboxEntry] = field(default_factory=dict)
+    queues: dict[str, Queue] = field(default_factory=dict)
+
+    def queue_of(self, entry: OutboxEntry) -> str:
+        return entry.id if entry.id in self.aside else entry.destination
 
     def put(self, entry: OutboxEntry) -> None:
-        if entry.collapse is not None:
-            place = (entry.destination, entry.collapse)
-            self.entries = [e for e in self.entries if (e.destination, e.collapse) != place]
-        self.entries.append(entry)
+        place = (entry.destination, entry.collapse)
+        for known in (self.entries, self.dead):
+            for id, old in list(known.items()):
+                if entry.collapse is not None and (old.destination, old.collapse) == place:
+                    del known[id]
+        self.entries[entry.id] = entry
+        self.order[entry.id] = len(self.order)
 
     def deliver(self, entry: OutboxEntry) -> None:
-        self.entries = [e for e in self.entries if e.id != entry.id]
-        self.held.pop(entry.destination, None)
-        self.failures.pop(entry.destination, None)
+        self.entries.pop(entry.id, None)
+        self.dead.pop(entry.id, None)
+        self.queues.pop(self.queue_of(entry), None)
 
-    def defer(self, entry: OutboxEntry, due_at: int) -> None:
-        self.held[entry.destination] = due_at
-        self.failures[entry.destination] = self.failures.get(entry.destination, 0) + 1
+    def defer(self, entry: OutboxEntry, until: int, *, aside: bool) -> None:
+        if aside and entry.id in self.entries and entry.id not in self.aside:
+            self.queues.pop(entry.destination, None)
+            self.aside.add(entry.id)
+        queue = self.queues.setdefault(self.queue_of(entry), Queue())
+        queue.held, queue.failures = until, queue.failures + 1
+
+    def give_up(self, entry: OutboxEntry) -> None:
+        if entry.id in self.entries:
+            self.dead[entry.id] = self.entries.pop(entry.id)
+            self.queues.pop(self.queue_of(entry), None)
+
+    def revive(self, now: int) -> None:
+        for id, entry in self.dead.items():
+            self.aside.discard(id)
+            self.entries[id] = replace(entry, due_at=now)
+        self.dead.clear()
 
     def heads(self) -> list[tuple[int, OutboxEntry]]:
-        """The first entry of each destination, with when it may go."""
+        """The first entry of each queue, with when it may go."""
         first: dict[str, OutboxEntry] = {}
-        for entry in self.entries:
-            first.setdefault(entry.destination, entry)
-        return [(max(e.due_at, self.held.get(d, 0)), e) for d, e in first.items()]
+        for entry in sorted(self.entries.values(), key=lambda entry: self.order[entry.id]):
+            first.setdefault(self.queue_of(entry), entry)
+        self.queues = {name: queue for name, queue in self.queues.items() if name in first}
+        return [(max(e.due_at, self.queues.get(q, Queue()).held), e) for q, e in first.items()]
 
     def due(self, now: int) -> dict[str, int]:
-        """Ids of what may go now, with the failures of their destinations."""
-        return {e.id: self.failures.get(e.destination, 0) for at, e in self.heads() if at <= now}
+        """Ids of what may go now, with the failures of their queues."""
+        return {
+            entry.id: self.queues.get(self.queue_of(entry), Queue()).failures
+            for at, entry in self.heads()
+            if at <= now
+        }
 
 
-@pytest.mark.parametrize("seed", range(6))
+async def fail(store: Store, model: Model, entry: OutboxEntry, now: int, until: int) -> None:
+    aside = until % 2 == 0
+    model.defer(entry, until, aside=aside)
+    deferred = Deferred(id=entry.id, at=now, due_at=until, error="500", aside=aside)
+    await store.append(Change(deferred=(deferred,)))
+
+
+@pytest.mark.parametrize("seed", range(12))
 async def test_the_outbox_does_what_its_description_says(store: Store, seed: int) -> None:
     chance, model = random.Random(seed), Model()
     for now in range(120):
-        known = list(model.entries)
+        known = list(model.entries.values())
         for place in range(chance.randrange(3)):
             entry = OutboxEntry(
                 id=f"{now}.{place}",
@@ -66,16 +111,22 @@ async def test_the_outbox_does_what_its_description_says(store: Store, seed: int
             model.put(entry)
             await store.append(Change(outbox=(entry,)))
         if known and chance.random() < 0.7:  # perhaps of one that has just been superseded
-            entry = chance.choice(known)
-            if chance.random() < 0.6:
+            entry, what = chance.choice(known), chance.random()
+            if what < 0.4:
                 model.deliver(entry)
-                await store.append(Change(delivered=(Delivered(id=entry.id, at=now),)))
+                await store.append(Change(acknowledged=(Acknowledged(id=entry.id, at=now),)))
+            elif what < 0.8:
+                await fail(store, model, entry, now, now + chance.randrange(6))
             else:
-                until = now + chance.randrange(6)
-                model.defer(entry, until)
-                await store.append(
-                    Change(deferred=(Deferred(id=entry.id, due_at=until, error="429"),))
-                )
+                model.give_up(entry)
+                given_up = GivenUp(id=entry.id, at=now, error="gone")
+                await store.append(Change(given_up=(given_up,)))
+        if chance.random() < 0.05:
+            model.revive(now)
+            await store.revive(None, now)
 
-        assert {d.entry.id: d.attempts for d in await store.due(now)} == model.due(now)
-        assert await store.next_due() == min((at for at, _ in model.heads()), default=None)
+        due = await store.due(now, ROOM)
+        assert {d.entry.id: d.attempts for d in due} == model.due(now)
+        times = [at for sender in ROOM if (at := await store.next_due(sender)) is not None]
+        assert min(times, default=None) == min((at for at, _ in model.heads()), default=None)
+        assert (await store.graveyard()).letters == len(model.dead)

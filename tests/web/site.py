@@ -29,6 +29,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.loops import Loop
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.gate import Gate
@@ -171,6 +172,7 @@ class Site:
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
                 tasks=Tasks(fleet, new_tasks, known),
                 intake=self.intake,
+                dead_letters=DeadLetters(fleet),
                 webhook_secret=SECRET,
                 health=self._check_health,
                 claims_waiting=lambda: self.dispatcher.waiting,

@@ -15,6 +15,7 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.gate import Gate
@@ -42,6 +43,7 @@ _GROUPS = {
     "webhooks": "Webhooks",
     "tasks": "Tasks",
     "usage": "Usage",
+    "outbox": "What could not be delivered",
     "events": "Events",
     "service": "The service itself",
 }
@@ -73,6 +75,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         talks=Talks(fleet, changes, lambda: "unused"),
         tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known), known),
         intake=intake,
+        dead_letters=DeadLetters(fleet),
         webhook_secret="unused",
         health=_no_health,
         claims_waiting=lambda: 0,

@@ -319,13 +319,18 @@ class DevForge:
         retry_after: int | None = None,
         applied: bool = False,
     ) -> None:
-        """Fail the next ``times`` requests whose path matches the regular expression ``path``.
+        """Fail the next ``times`` requests whose path matches the regular expression ``path``, or
+        those until ``recover``; an empty ``method`` is any.
 
         ``status`` 0 cuts the connection. With ``applied`` the request is carried out first, and
         only its answer is lost.
         """
         failure = Failure(method, re.compile(path), status, times, retry_after, applied)
         self._failures.append(failure)
+
+    def recover(self) -> None:
+        """Fail no more."""
+        self._failures.clear()
 
     # -- how it works
 
@@ -362,7 +367,7 @@ class DevForge:
 
     def _failure_of(self, request: web.Request) -> Failure | None:
         for failure in self._failures:
-            if failure.method == request.method and failure.path.search(request.path):
+            if failure.method in ("", request.method) and failure.path.search(request.path):
                 failure.times -= 1
                 if failure.times <= 0:
                     self._failures.remove(failure)
