@@ -32,11 +32,11 @@ _COLUMNS = (
 )
 _ENTRIES = Insert("outbox", _COLUMNS, "ON CONFLICT (id) DO NOTHING")
 
-# Where the queue has a head already it keeps it.
+# Where the queue has a head already it keeps it. Only the new entries are walked.
 _QUEUE_UP = """
 INSERT INTO queues (name, sender, head, due_at)
-SELECT queue, substr(queue, 1, instr(queue, ':') - 1), min(position), due_at FROM outbox
-WHERE position >= ? AND state = 'pending' GROUP BY queue
+SELECT queue, substr(queue, 1, instr(queue, ':') - 1), min(position), due_at
+FROM outbox NOT INDEXED WHERE position >= ? AND state = 'pending' GROUP BY queue
 ON CONFLICT (name) DO NOTHING
 """
 
