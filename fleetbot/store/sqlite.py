@@ -81,6 +81,7 @@ JOIN runs r ON r.id = json_extract(c.data, '$.run')
 WHERE c.id = ?
 """
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
+LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
 EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
 
@@ -361,16 +362,28 @@ class SqliteStore:
         return int((await self._reads.rows(query, run))[0][0])
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
-        query = """
-            SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events
-            WHERE seq > ? ORDER BY seq LIMIT ?
-        """
+        query = f"{LINES} WHERE seq > ? ORDER BY seq LIMIT ?"
         return [JournalLine(*row) for row in await self._reports.rows(query, after, limit)]
 
-    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
-        columns, key = ", ".join(VIEWS[view].columns), VIEWS[view].key
-        query = f"SELECT {columns} FROM {view} WHERE {key} > ? ORDER BY {key} LIMIT ?"
-        return await self._reports.rows(query, after, limit)
+    async def stream_lines(
+        self, prefix: str, after: tuple[str, int], limit: int
+    ) -> list[JournalLine]:
+        query = f"""
+            {LINES} WHERE (stream, version) > (?, ?) AND stream < ?
+            ORDER BY stream, version LIMIT ?
+        """
+        rows = await self._reports.rows(query, *after, f"{prefix}\U0010ffff", limit)
+        return [JournalLine(*row) for row in rows]
+
+    async def model_rows(
+        self, view: str, column: str, after: str, last: str
+    ) -> list[tuple[object, ...]]:
+        columns = ", ".join(VIEWS[view].columns)
+        query = f"""
+            SELECT {columns} FROM {view}
+            WHERE {column} > ? AND {column} <= ? ORDER BY {column}
+        """
+        return await self._reports.rows(query, after, last)
 
     async def _value(self, of: Callable[[Any], T], query: str, *values: object) -> T | None:
         found = await self._values(of, query, *values)
