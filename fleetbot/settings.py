@@ -110,6 +110,10 @@ class KeepSettings(Section, frozen=True):
     log_days: Annotated[float, Meta(gt=0, le=3650)] = 90
     agent_days: Annotated[float, Meta(gt=0, le=3650)] = 30
 
+    @property
+    def logs_ms(self) -> int:
+        return _ms(self.log_days * 86_400)
+
 
 class VerifySettings(Section, frozen=True):
     """What starts programs is forbidden by default: what CI runs, with the repository's secrets,
@@ -214,6 +218,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         raise SettingsError(_explain(str(problem), data)) from None
     _check_forge(settings.forge)
     _check_rooms(settings)
+    _check_verify(settings.verify)
     if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
         raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
     return settings
@@ -229,6 +234,17 @@ def _check_forge(forge: ForgeSettings) -> None:
     for repo in forge.repositories:
         if not REPO.match(repo):
             raise SettingsError(f"forge.repositories: {repo!r} is not of the form owner/name.")
+
+
+def _check_verify(verify: VerifySettings) -> None:
+    given = {
+        "required_contexts": bool(verify.required_contexts),
+        "optional_contexts": bool(verify.optional_contexts),
+        "without_ci": verify.without_ci == "refuse",
+    }
+    for name, wants_ci in given.items():
+        if wants_ci and not verify.require_ci:
+            raise SettingsError(f"verify.{name} means nothing without verify.require_ci: true.")
 
 
 def _check_rooms(settings: Settings) -> None:

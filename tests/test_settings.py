@@ -111,6 +111,7 @@ def test_what_is_written_counts() -> None:
             verify={
                 "forbidden_paths": ["*.lock"],
                 "clock_skew_seconds": 0,
+                "require_ci": True,
                 "required_contexts": ["lint"],
                 "without_ci": "refuse",
             },
@@ -144,6 +145,10 @@ def test_a_room_may_spell_its_repository_as_it_likes() -> None:
 
 
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
+    "CI that is not required": (
+        with_forge() | {"verify": {"required_contexts": ["lint"]}},
+        "verify.required_contexts means nothing without verify.require_ci: true.",
+    ),
     "no forge": ({}, "forge is missing."),
     "no address": (config(forge={"token": "t", "webhook_secret": "s"}), "forge.url is missing."),
     "no token": (with_forge(token=""), "forge.token is missing: make one on Forgejo for"),

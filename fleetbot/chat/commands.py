@@ -131,16 +131,14 @@ class Chat:
         if command.repo and not self._hears(said.room, command.repo):
             raise _not_of_this_room(command.repo)
         repos = [command.repo] if command.repo else (said.room.repos or [None])
-        found: list[Task] = []
+        found: dict[TaskId, Task] = {}  # a room may name a repository twice
         for repo in repos:
-            found += await self._fleet.store.tasks(
-                states=command.states,
-                repo=self._fleet.state.repo_called(repo) if repo else None,
-                agent=command.agent,
-                limit=answers.AT_MOST + 1,
+            tasks = await self._fleet.tasks(
+                command.states, repo, command.agent, answers.AT_MOST + 1
             )
-        found.sort(key=lambda task: task.created_at, reverse=True)
-        return answers.tasks(found, _what(command), self._fleet.state, self._fleet.clock())
+            found |= {task.id: task for task in tasks}
+        newest_first = sorted(found.values(), key=lambda task: task.created_at, reverse=True)
+        return answers.tasks(newest_first, _what(command), self._fleet.state, self._fleet.clock())
 
     async def _show(self, task: Task) -> Rich:
         fleet = self._fleet
@@ -199,12 +197,14 @@ class Chat:
             request = wire.NewTaskRequest(repo=repo, issue=number)
             view = await self._tasks.create(request, f"matrix:{said.sender}", agent)
             task = self._fleet.state.tasks[TaskId(view.id)]
+        await self._tasks.must_be_open(task)
         changed = await self._commit(cmd.AssignTask(task.id, agent), said)
         says = f"is for {agent} now." if is_new or changed else f"is for {agent} already."
         task = self._fleet.state.tasks[task.id]
         return answers.moved("📋", task, says, *self._reasons(task))
 
     async def _retry(self, task: Task, said: Said) -> Rich:
+        await self._tasks.must_be_open(task)
         changed = await self._commit(cmd.RetryTask(task.id), said)
         task = self._fleet.state.tasks[task.id]
         says = "is tried again." if changed else "is in the queue already."

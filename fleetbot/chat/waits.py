@@ -120,7 +120,7 @@ def still(tasks: Sequence[Task], its: Waiting | None, text: str, now: int) -> Po
         headline,
         prose(text),
         *(quote(detail) for detail in (its.details if its else ())),
-        bullets([*listed, *([f"and {count(more, 'more')}"] if more > 0 else [])]),
+        bullets([*listed, *([f"and {more} more"] if more > 0 else [])]),
         italic(prose(its.remedy)) if its else None,
     )
     return Post(body, urgent=its is not None and its.reason not in FLOW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fleetbot.chat.render import advice, reason_text, what_next
 from fleetbot.chat.rich import Part, Rich, bold, italic, prose, quote, say
 from fleetbot.chat.wording import ago, count, span, until
+from fleetbot.domain.evidence import sentences
 from fleetbot.domain.model import Agent, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
@@ -19,7 +20,7 @@ def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
     if task.state is TaskState.RUNNING and run:
         return _running(state, run, now)
     if task.state is TaskState.COMPLETED:
-        return _completed(task, now)
+        return _completed(state, task, now)
     return _ended(task, now)
 
 
@@ -43,9 +44,11 @@ def _running(state: FleetState, run: Run, now: int) -> list[Part]:
     return says
 
 
-def _completed(task: Task, now: int) -> list[Part]:
+def _completed(state: FleetState, task: Task, now: int) -> list[Part]:
     checked = f"Its receipt was checked against Forgejo {ago(task.entered_at, now)}, and held then."
-    return [checked]
+    filed = state.receipts.get(task.receipt) if task.receipt else None
+    seen = filed.evidence if filed else None
+    return [checked, *(quote(line) for line in (sentences(seen) if seen else ()))]
 
 
 def _ended(task: Task, now: int) -> list[Part]:

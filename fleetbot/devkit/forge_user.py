@@ -10,6 +10,7 @@ import msgspec
 
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import (
+    CombinedStatus,
     Comment,
     Commit,
     CommitFile,
@@ -20,7 +21,7 @@ from fleetbot.forge.models import (
     PullRequest,
     Review,
 )
-from fleetbot.forge.transport import path_of, repo_path
+from fleetbot.forge.transport import PAGE_SIZE, path_of, repo_path
 
 MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
 
@@ -110,6 +111,11 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
 
+    async def retarget_pull(self, repo: str, number: int, base: str) -> PullRequest:
+        """Have it go to another branch."""
+        path = repo_path(repo) + path_of("/pulls/{}", number)
+        return await self._http.call(PullRequest, "PATCH", path, json={"base": base})
+
     async def create_review(
         self,
         repo: str,
@@ -136,6 +142,14 @@ class ForgeUser(ForgeClient):
         """What ``head`` has that ``base`` has not; a file may be named once per commit."""
         path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
         return await self._http.get(Compare, path)
+
+    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
+        """The first page of contexts, and what they amount to (``state`` "" for none).
+
+        Forgejo reports ``error`` as ``failure``.
+        """
+        path = repo_path(repo) + path_of("/commits/{}/status", ref)
+        return await self._http.get(CombinedStatus, path, {"page": 1, "limit": PAGE_SIZE})
 
     async def statuses(self, repo: str, sha: str) -> list[CommitStatus]:
         """Every status ever set, in no promised order."""

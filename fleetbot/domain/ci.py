@@ -134,19 +134,19 @@ def _is_partial_green(status: StatusFact, partial: Collection[str]) -> bool:
 def _running(counted: Iterable[StatusFact]) -> Iterator[str]:
     for status in counted:
         if status.state == _PENDING:
-            yield f"CI has not finished: {_quoted(status.context)} is pending."
+            yield f"CI has not finished: {quoted(status.context)} is pending."
 
 
 def _missing(ci: CiFacts, rules: CiRules, counted: Collection[StatusFact]) -> Iterator[str]:
     there = {status.context for status in counted}
     for pattern in _required(ci, rules):
         if not any(fits(context, pattern) for context in there):
-            yield f"CI has not finished: {_quoted(pattern)} is required and has not reported."
+            yield f"CI has not finished: {quoted(pattern)} is required and has not reported."
     jobs = set(map(_job, there))
     for context in ci.on_base:
         if _job(context) not in jobs and not any(fits(context, x) for x in rules.optional):
             yield (
-                f"CI has not finished: {_quoted(context)} looks at the base and has not reported on"
+                f"CI has not finished: {quoted(context)} looks at the base and has not reported on"
                 " this commit. If it never does, name it in `verify.optional_contexts`."
             )
 
@@ -165,19 +165,20 @@ def _job(context: str) -> str:
 def _failing(status: StatusFact) -> str:
     said = f": {_plain(status.description, 200)}" if status.description.strip() else ""
     link = f" ({status.url})" if _URL.match(status.url) else ""
-    return f"CI: {_quoted(status.context)} says {status.state}{said}{link}."
+    return f"CI: {quoted(status.context)} says {status.state}{said}{link}."
 
 
 def _not_understood(status: StatusFact) -> str:
-    said = _quoted(status.state)
-    return f"CI: {_quoted(status.context)} says {said}, which is no state that fleetbot knows."
+    said = quoted(status.state)
+    return f"CI: {quoted(status.context)} says {said}, which is no state that fleetbot knows."
 
 
 def _own_word(status: StatusFact) -> str:
-    return f"{_quoted(status.context)} was set by {status.creator}, whose own word does not count."
+    return f"{quoted(status.context)} was set by {status.creator}, whose own word does not count."
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A name that somebody else chose, within a sentence of ours."""
     return f"`{_plain(text, 100).replace('`', chr(39))}`"
 
 

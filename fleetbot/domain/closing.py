@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.lookup import Draft, Drafts, the_task
+from fleetbot.domain.draft import Draft, Drafts
+from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, Task, TaskId, Usage
 from fleetbot.domain.state import FleetState, task_stream
 

@@ -1,6 +1,12 @@
 """`decide(state, command, now, policy) -> drafts`: every rule of who may do what, and what follows.
 
 Nothing is changed here. A command that cannot be carried out raises a `FleetError`.
+
+The rules of people and agents are in this module. Those of time, and of how runs end, are in
+`outcome`, of money in `limits`, of words between runs and people in `talk`, of what a check of a
+receipt has found in `verdicts`, of repositories and bases in `repositories`, of issues closed by a
+merge in `closing`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of
+what waits for too long in `stuck`.
 """
 
 from __future__ import annotations
@@ -12,17 +18,10 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.faults import blame, checked, prove
-from fleetbot.domain.lookup import (
-    Draft,
-    Drafts,
-    able_agent,
-    current_run,
-    run_id_of,
-    the_agent,
-    the_task,
-)
+from fleetbot.domain.lookup import able_agent, current_run, run_id_of, the_agent, the_task
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentStatus,

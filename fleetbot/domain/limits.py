@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.budget import is_spent, next_day, since, words
-from fleetbot.domain.lookup import Draft, Drafts
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.model import Agent, Policy, Run, RunState, Task, Usage, add_usage
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState, task_stream

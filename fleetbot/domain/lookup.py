@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound, Superseded
 from fleetbot.domain.model import (
     Agent,
@@ -18,16 +16,6 @@ from fleetbot.domain.model import (
     TaskId,
 )
 from fleetbot.domain.state import FleetState
-
-
-class Draft(NamedTuple):
-    """An event that is about to happen, with its stream."""
-
-    stream: str
-    event: ev.AnyEvent
-
-
-Drafts = tuple[Draft, ...]
 
 
 def the_task(state: FleetState, task: TaskId) -> Task:

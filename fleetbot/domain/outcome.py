@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from fleetbot.domain import events as ev
 from fleetbot.domain import limits, talk
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.faults import blame
-from fleetbot.domain.lookup import Draft, Drafts
 from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState
 from fleetbot.domain.patience import LONGEST_WAIT_MS, times_excused, with_fault, with_task
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode

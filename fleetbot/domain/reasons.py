@@ -84,7 +84,6 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.ISSUE_DELETED,
     ReasonCode.DUPLICATE_TASK,
     ReasonCode.REPO_UNLISTED,
-    ReasonCode.REPO_ARCHIVED,
     ReasonCode.REPO_GONE,
     ReasonCode.BASE_GONE,
 }
@@ -100,6 +99,10 @@ GONE = frozenset(
         ReasonCode.RUNNER_RESTARTED,
     }
 )
+
+# What says nothing of the agent, its account or its machine, whoever is to mend it: it went away,
+# or one repository is closed to everybody.
+SPARES_AGENTS = GONE | {ReasonCode.REPO_ARCHIVED}
 
 
 class Owner(StrEnum):
@@ -331,7 +334,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "Forgejo refused the push",
         Owner.TASK,
         False,
-        "Check the runner's token and branch protection.",
+        "Allow the runner's account to push to the branch: see the repository's branch protection.",
     ),
     _R.BRANCH_CONFLICT: Reason(
         "somebody else pushed to the task's branch while the agent worked",
@@ -349,7 +352,8 @@ REASONS: dict[ReasonCode, Reason] = {
         "Forgejo refused what the runner asked for",
         Owner.TASK,
         False,
-        "Check the scopes of its token.",
+        "Read what it said: the repository may be archived, a right of the account or a scope of"
+        " its token be missing.",
     ),
     _R.FORGE_LOGIN_FAILED: Reason(
         "Forgejo does not know the runner's token",

@@ -3,93 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 
-from fleetbot.domain.ci import (
-    OWN_CONTEXT,
-    CiFacts,
-    CiFinding,
-    CiRules,
-    CiState,
-    judge,
-    switches_off,
-)
-from fleetbot.domain.model import ContextState, Evidence, Receipt, Value
-
-_SILENT = CiFacts()
-_MOST_KEPT = 20  # contexts, and people who approve, that the evidence names
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A fact that could not be read, and why: never taken for a yes or a no.
-
-    `soon`: Forgejo is about to show it, so that it is worth asking again within a second.
-    """
-
-    why: str
-    soon: bool = False
-
-
-class PullFacts(Value, frozen=True):
-    """The pull request as Forgejo shows it; `number` is its own.
-
-    `merged_at` by Forgejo's clock, epoch milliseconds; None while it is not merged.
-    """
-
-    number: int
-    state: str
-    merged: bool
-    author: str
-    title: str
-    body: str
-    base: str
-    head_branch: str
-    head_sha: str
-    head_repo: str
-    head_repo_id: int = 0
-    draft: bool = False
-    merged_at: int | None = None
-
-
-class CommitFact(Value, frozen=True):
-    sha: str
-    message: str = ""
-
-
-class ReviewFact(Value, frozen=True):
-    """A standing review: the reviewer's latest word, that was not dismissed.
-
-    `commit`: what the reviewer looked at, "" where that is not known; `stale`: Forgejo says that
-    the changes are others since. `may_write`: None where it cannot be known.
-    """
-
-    reviewer: str
-    state: str
-    commit: str = ""
-    stale: bool = False
-    may_write: bool | None = True
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What Forgejo shows. `pull` None: it says that there is no such pull request.
-
-    `commits` come newest first. `author_may_write`: whether the pull request's author may write to
-    the repository. `tree` stands for all files of the head; `verified_trees` are those of the
-    task's commits that were verified before.
-    """
-
-    pull: PullFacts | Unread | None
-    files: tuple[str, ...] | Unread = ()
-    commits: tuple[CommitFact, ...] | Unread = ()
-    reviews: tuple[ReviewFact, ...] | Unread = ()
-    author_may_write: bool | Unread = True
-    ci: CiFacts | Unread = _SILENT
-    tree: str | Unread = ""
-    verified_trees: tuple[str, ...] | Unread = ()
+from fleetbot.domain.ci import CiFinding, CiRules, CiState, judge, switches_off
+from fleetbot.domain.evidence import evidence
+from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
+from fleetbot.domain.forbidden import name_forbidden, some_of
+from fleetbot.domain.model import Evidence, Receipt, Value
 
 
 class Earlier(Value, frozen=True):
@@ -174,6 +94,7 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         _commits_fit(receipt, expected, pull, facts),
         _is_another_tree(receipt, facts),
         _files_fit(receipt, facts, rules),
+        _links_fit(facts),
         _reviews_fit(facts, pull),
         _ci_fits(receipt, facts, pull, rules),
     )
@@ -184,7 +105,8 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
     if gaps := [gap for gap in found if isinstance(gap, Unread)]:
         unread = tuple(dict.fromkeys(gap.why for gap in gaps))
         return Unknown(unread=unread, soon=all(gap.soon for gap in gaps), own_head=own_head)
-    return Verified(evidence=_evidence(pull, facts, rules))
+    seen = evidence(pull, facts, rules.ci, required=rules.require_ci)
+    return Verified(evidence=seen)
 
 
 def _is_own_head(receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts) -> bool:
@@ -307,40 +229,34 @@ def _files_fit(receipt: Receipt, facts: Facts, rules: Rules) -> Iterator[str | U
     if not facts.files:
         yield "The pull request changes nothing: its diff is empty."
     if missing := sorted(set(receipt.files) - set(facts.files)):
-        yield f"Not in the diff: {_some(missing)}."
+        yield f"Not in the diff: {some_of(missing)}."
     if forbidden := name_forbidden(facts.files, rules.forbidden_paths):
         yield forbidden
 
 
-def name_forbidden(files: Iterable[str], patterns: Collection[str]) -> str:
-    """What to tell an agent of those files that it may not change; empty if there are none."""
-    forbidden = [path for path in files if is_forbidden(path, patterns)]
-    return f"These paths may not be changed by an agent: {_some(forbidden)}." if forbidden else ""
-
-
-def is_forbidden(path: str, patterns: Collection[str]) -> bool:
-    """Whether a pattern fits the path (`*` also stands for slashes), or names its folder; or the
-    path takes the place of the folder that it is in, as a link can."""
-    return any(
-        fnmatchcase(path, pattern)
-        or f"{path}/".startswith(pattern.rstrip("/") + "/")
-        or pattern.startswith(f"{path}/")
-        for pattern in patterns
-    )
-
-
-def _some(paths: list[str], most: int = 5) -> str:
-    more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(f"`{path}`" for path in paths[:most]) + more
+def _links_fit(facts: Facts) -> Iterator[str | Unread]:
+    if isinstance(facts.links, Unread):
+        yield facts.links
+        return
+    for link in facts.links:
+        if not link.url:
+            yield (
+                f"`{link.path}` is committed as a link to another repository, which nobody could"
+                " follow: git rm --cached it, and commit its files or name it in .gitignore."
+            )
+        elif link.there is False:
+            yield (
+                f"The submodule `{link.path}` is moved to commit {link.commit[:12]}, which is not"
+                " where it comes from: move it to one that is there."
+            )
 
 
 def _reviews_fit(facts: Facts, pull: PullFacts) -> Iterator[str | Unread]:
-    """A review of an older commit says nothing of this one."""
     if isinstance(facts.reviews, Unread):
         yield facts.reviews
         return
     for review in facts.reviews:
-        if review.state != "REQUEST_CHANGES" or not speaks_of(review, pull.head_sha):
+        if review.state != "REQUEST_CHANGES" or not review.speaks_of(pull.head_sha):
             continue
         if review.may_write:
             yield f"{review.reviewer} requests changes on the pull request."
@@ -349,10 +265,6 @@ def _reviews_fit(facts: Facts, pull: PullFacts) -> Iterator[str | Unread]:
                 f"{review.reviewer} requests changes, and Forgejo does not tell whether they may"
                 " write: make the bot an admin of the repository, or dismiss the review."
             )
-
-
-def speaks_of(review: ReviewFact, head: str) -> bool:
-    return not review.stale and review.commit in ("", head)
 
 
 def _ci_fits(
@@ -388,42 +300,3 @@ def _is_looked_at(receipt: Receipt, facts: Facts, pull: PullFacts) -> Iterator[s
         )
     if words := switches_off(pull.title):
         yield f"The title of pull request #{pull.number} has the words `{words}`: take them out."
-
-
-# what is kept of it
-
-
-def _evidence(pull: PullFacts, facts: Facts, rules: Rules) -> Evidence:
-    """Of a receipt that holds; only CI that is not required may have stayed unread."""
-    commits = () if isinstance(facts.commits, Unread) else facts.commits
-    reviews = () if isinstance(facts.reviews, Unread) else facts.reviews
-    approvals = [
-        review.reviewer
-        for review in reviews
-        if review.state == "APPROVED" and speaks_of(review, pull.head_sha)
-    ]
-    ci, statuses = _ci_seen(facts, pull, rules)
-    return Evidence(
-        head=pull.head_sha,
-        tree="" if isinstance(facts.tree, Unread) else facts.tree,
-        base=pull.base,
-        author=pull.author,
-        merged=pull.merged,
-        files=0 if isinstance(facts.files, Unread) else len(facts.files),
-        commits=len(commits),
-        approved_by=tuple(approvals[:_MOST_KEPT]),
-        ci=ci,
-        contexts=statuses[:_MOST_KEPT],
-        context_count=len(statuses),
-        notes=("This repository has no CI.",) if rules.require_ci and ci == CiState.NONE else (),
-    )
-
-
-def _ci_seen(
-    facts: Facts, pull: PullFacts, rules: Rules
-) -> tuple[CiState, tuple[ContextState, ...]]:
-    if isinstance(facts.ci, Unread):
-        return CiState.UNREAD, ()
-    theirs = [status for status in facts.ci.statuses if status.context != OWN_CONTEXT]
-    contexts = [ContextState(name=x.context[:200], state=x.state[:40]) for x in theirs]
-    return judge(facts.ci, rules.ci, pull.author).state, tuple(contexts)

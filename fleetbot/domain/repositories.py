@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import NotFound
-from fleetbot.domain.lookup import Draft, Drafts, the_task
+from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, repo_stream, task_stream
@@ -67,7 +70,8 @@ def move(state: FleetState, command: cmd.MoveTasks) -> Drafts:
             drafts += _let_go(state, task)
         elif task.issue not in taken:
             taken.add(task.issue)
-            event = ev.TaskMoved(repo=repo.name, url=_address(task, repo), repo_id=repo.id)
+            moved = at_home(task, repo)
+            event = ev.TaskMoved(repo=moved.repo, url=moved.url, repo_id=moved.repo_id)
             drafts.append(Draft(task_stream(task.id), event))
     return tuple(drafts)
 
@@ -77,6 +81,15 @@ def is_astray(task: Task, repo: Repo) -> bool:
     return task.repo != repo.name or task.repo_id != repo.id
 
 
+def at_home(task: Task, repo: Repo) -> Task:
+    """The task with its repository's name, and its issue's page under that name."""
+    old = f"/{task.repo}/issues/{task.issue}"
+    url = task.url
+    if url.lower().endswith(old.lower()):
+        url = f"{url[: -len(old)]}/{repo.name}/issues/{task.issue}"
+    return replace(task, repo=repo.name, url=url, repo_id=repo.id)
+
+
 def _let_go(state: FleetState, task: Task) -> Drafts:
     if task.state not in OPEN_STATES:
         return ()
@@ -84,14 +97,6 @@ def _let_go(state: FleetState, task: Task) -> Drafts:
     used = state.usage_of(run) if run else Usage()
     event = ev.TaskCancelled(reason=ReasonCode.DUPLICATE_TASK, usage=used)
     return (Draft(task_stream(task.id), event),)
-
-
-def _address(task: Task, repo: Repo) -> str:
-    """The issue's page under the repository's name."""
-    old = f"/{task.repo}/issues/{task.issue}"
-    if not task.url.lower().endswith(old.lower()):
-        return task.url
-    return f"{task.url[: -len(old)]}/{repo.name}/issues/{task.issue}"
 
 
 def set_base(state: FleetState, command: cmd.SetBase) -> Drafts:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.lookup import Draft, Drafts
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.model import Policy, Stuck, Task, TaskId, TaskState
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, waiting

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, NotFound
-from fleetbot.domain.lookup import Draft, Drafts, current_run
+from fleetbot.domain.lookup import current_run
 from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.lookup import Draft, Drafts
+from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.model import Agent, AgentStatus, FiledReceipt, Policy, Run, RunState, Verdict
 from fleetbot.domain.outcome import ended
 from fleetbot.domain.patience import with_check

@@ -137,7 +137,7 @@ def _next(state: FleetState, task: Task, free: Sequence[str], since: int) -> Wai
     names = ", ".join(sorted(free)[:5])
     return Waiting(
         WaitReason.NEXT,
-        f"It is for {names}, free now, and given out at a claim in its turn.",
+        f"{names} can take it at the next claim.",
         since,
         None,
         "Nothing. If it lasts, the runner does not claim: its log says why.",
@@ -166,7 +166,7 @@ def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> 
         return its
     before = state.queue.ahead(task, able_agents(state, task))
     if not before:
-        return its._replace(text=f"{its.text} It is the first in turn.")
+        return its
     number = "1 task is" if before == 1 else f"{before} tasks are"
     return its._replace(text=f"{its.text} {number} before it.")
 

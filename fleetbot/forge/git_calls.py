@@ -76,11 +76,11 @@ class GitCalls(Calls):
             return None
 
     async def refs(self, repo: str, folder: str) -> tuple[Reference, ...]:
-        """The refs below a folder, ``refs/fleet/…``: Forgejo takes it for the beginning of a name.
+        """The refs below a folder, as ``refs/heads``, of whatever kind.
 
-        Of branches, tags and all others alike; none is a 404 to Forgejo.
+        Forgejo takes it for the beginning of a name, and answers 404 where there is none.
         """
-        path = repo_path(repo) + path_of("/git/{}", folder).replace("%2F", "/")
+        path = repo_path(repo) + path_of("/git/refs/{}", folder.removeprefix("refs/"))
         try:
             found = await self._http.get(tuple[Reference, ...], path)
         except ForgeNotFound:
@@ -138,13 +138,6 @@ class GitCalls(Calls):
     async def _contexts_page(self, repo: str, sha: str, page: int) -> CombinedStatus:
         params: Params = {"page": page, "limit": PAGE_SIZE}
         return await self._http.get(CombinedStatus, _contexts_path(repo, sha), params)
-
-    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
-        """The latest status of each context and what they amount to (``state`` "" for none).
-
-        Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
-        """
-        return await self._contexts_page(repo, ref, 1)
 
 
 def _contexts_path(repo: str, sha: str) -> str:

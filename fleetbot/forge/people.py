@@ -9,7 +9,7 @@ team is.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fleetbot.forge.errors import ForgeError, ForgeForbidden, ForgeNotFound
@@ -44,15 +44,24 @@ class PeopleCalls(Calls):
 
     async def writers(self, repo: str, logins: Iterable[str]) -> Writers:
         """Who of them may write to the repository."""
-        people = sorted({login.lower() for login in logins if login})
-        told = await asyncio.gather(*(self._may_write(repo, login) for login in people))
-        known = {login for login, answer in zip(people, told, strict=True) if answer}
-        untold = {login for login, answer in zip(people, told, strict=True) if answer is None}
+        told = await self._told(repo, sorted({login.lower() for login in logins if login}))
+        known = {login for login, answer in told.items() if answer}
+        untold = {login for login, answer in told.items() if answer is None}
         if untold:
             untold &= {user.login.lower() for user in await self.assignees(repo)}
         if untold and await self._all_assignable_write(repo):
             return Writers(frozenset(known | untold))
         return Writers(frozenset(known), frozenset(untold))
+
+    async def _told(self, repo: str, people: Sequence[str]) -> dict[str, bool | None]:
+        """Whether each may write. Who is refused the first answer need not ask of a crowd."""
+        if not people:
+            return {}
+        first = await self._may_write(repo, people[0])
+        if first is None:
+            return dict.fromkeys(people)
+        others = await asyncio.gather(*(self._may_write(repo, login) for login in people[1:]))
+        return dict(zip(people, (first, *others), strict=True))
 
     async def _may_write(self, repo: str, login: str) -> bool | None:
         """None where it is not for us to know."""

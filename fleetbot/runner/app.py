@@ -54,7 +54,7 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
     with _sole_user(config.root):
         spool = Spool(config.root.spool, lambda text: say("runner", text))
         await _end_what_was_left(spool, config, say)
-        async with _machine(config, say) as machine, _orchestrator(config) as http:
+        async with open_machine(config, say) as machine, _orchestrator(config) as http:
             forge = ForgeWatch(machine.quick_forge.login, lambda text: say("runner", text))
             hosts = [
                 Host(machine, http, agent, _adapter(agent), spool, forge) for agent in config.agents
@@ -127,7 +127,8 @@ def _orchestrator(config: Config) -> aiohttp.ClientSession:
 
 
 @contextlib.asynccontextmanager
-async def _machine(config: Config, say: Say) -> AsyncIterator[Machine]:
+async def open_machine(config: Config, say: Say) -> AsyncIterator[Machine]:
+    """What the agents of a configuration share, with its link to the forge open."""
     settings, tokens = config.forge, Tokens(config)
     git = Git(settings.url, settings.username, tokens.forge, settings.ca_file)
     identity = Identity(settings.author_name, settings.author_email)

@@ -6,8 +6,10 @@
 <root>/sessions/<agent>/             what an agent remembers of a task between attempts
 <root>/homes/<agent>/                HOME of the agent's program, and in tmp/ its runs' TMPDIRs
 <root>/repositories/<owner>/<name>/  what the forge has, cached; in tasks/ the runner's own
-                                     repository (desk) of each task
+                                     repository (desk) of each task; in id which one it is
 <root>/workspaces/<owner>/<name>/    the tasks' worktrees, each with the repository of its agent
+
+A repository's folders are called as it was when it came here (see `git/repositories.py`).
 """
 
 from __future__ import annotations

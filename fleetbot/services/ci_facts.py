@@ -7,7 +7,8 @@ from collections.abc import Collection
 from urllib.parse import urljoin
 
 from fleetbot.domain.ci import OWN_CONTEXT, CiFacts, StatusFact
-from fleetbot.domain.receipts import Rules, Unread
+from fleetbot.domain.facts import Unread
+from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import PullRequest
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from fleetbot.domain.evidence import sentences
 from fleetbot.domain.model import (
     Artifact,
     Evidence,
@@ -163,22 +164,9 @@ def receipt_comment(task: Task, run: Run, filed: FiledReceipt) -> str:
 
 def _evidence(seen: Evidence | None) -> Iterator[str]:
     """What Forgejo showed, and when: it may show something else later."""
-    if seen is None:
-        return
-    files, commits = _count(seen.files, "file"), _count(seen.commits, "commit")
-    facts = [
-        f"on {moment(seen.checked_at)}: {files} in {commits} for {code(seen.base)}"
-        f" by {code(seen.author)}"
-    ]
-    if seen.approved_by:
-        facts.append("approved by " + ", ".join(map(code, seen.approved_by)))
-    if seen.contexts:
-        named = ", ".join(f"{code(one.name)} {inline(one.state)}" for one in seen.contexts)
-        more = seen.context_count - len(seen.contexts)
-        facts.append(f"CI {inline(seen.ci)} ({named}{f' and {more} more' if more else ''})")
-    yield f"Seen {'; '.join(facts)}."
-    for note in seen.notes:
-        yield f"⚠️ {inline(note)}"
+    if seen:
+        lines = [f"Seen on {moment(seen.checked_at)}:", *map(inline, sentences(seen))]
+        yield "\n- ".join(lines)
 
 
 def _artifacts(task: Task, receipt: Receipt) -> Iterator[str]:

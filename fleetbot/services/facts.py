@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable
 from hashlib import sha256
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from fleetbot.domain.facts import CommitFact, Facts, LinkFact, PullFacts, ReviewFact, Unread
 from fleetbot.domain.model import Receipt
-from fleetbot.domain.receipts import (
-    CommitFact,
-    Expectation,
-    Facts,
-    PullFacts,
-    ReviewFact,
-    Rules,
-    Unread,
-    not_shown_yet,
-)
+from fleetbot.domain.receipts import Expectation, Rules, not_shown_yet
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
-from fleetbot.forge.models import PullRequest, Review
+from fleetbot.forge.models import ChangedFile, PullRequest, Review
 from fleetbot.services.ci_facts import read_ci
+from fleetbot.services.link_facts import read_links
 
 T = TypeVar("T")
 
@@ -36,7 +29,7 @@ async def gather(
     pull = await _pull(client, repo, number)
     if pull is None or isinstance(pull, Unread):
         return Facts(pull=pull)
-    (files, commits), reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
+    changes, reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
         _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, pull)),
         _read("The author's rights", _author_may_write(client, repo, _login(pull))),
@@ -46,8 +39,9 @@ async def gather(
     )
     return Facts(
         pull=await _unmoved(client, repo, _pull_facts(pull)),
-        files=files,
-        commits=commits,
+        files=changes.files,
+        links=changes.links,
+        commits=changes.commits,
         reviews=reviews,
         author_may_write=may_write,
         ci=ci,
@@ -112,9 +106,13 @@ def _login(pull: PullRequest) -> str:
     return pull.user.login if pull.user else ""
 
 
-async def _changes(
-    client: ForgeClient, repo: str, pull: PullRequest
-) -> tuple[tuple[str, ...] | Unread, tuple[CommitFact, ...] | Unread]:
+class _Changes(NamedTuple):
+    files: tuple[str, ...] | Unread
+    links: tuple[LinkFact, ...] | Unread
+    commits: tuple[CommitFact, ...] | Unread
+
+
+async def _changes(client: ForgeClient, repo: str, pull: PullRequest) -> _Changes:
     """Files and commits, both of the head that `pull` shows, or neither.
 
     Forgejo reads the head from the branch, but these from `refs/pull/N/head`, which follows a push
@@ -123,8 +121,12 @@ async def _changes(
     """
     commits = await _read("The commits", _commits(client, repo, pull))
     if isinstance(commits, Unread):
-        return commits, commits
-    return await _read("The diff", _files(client, repo, pull)), commits
+        return _Changes(commits, commits, commits)
+    files = await _read("The diff", _files(client, repo, pull))
+    if isinstance(files, Unread):
+        return _Changes(files, files, commits)
+    links = await _read("The submodules", read_links(client, repo, pull.head.sha, files))
+    return _Changes(_names(files), links, commits)
 
 
 def _still_follows(pull: PullRequest) -> bool:
@@ -132,15 +134,19 @@ def _still_follows(pull: PullRequest) -> bool:
     return pull.state == "open"
 
 
-async def _files(client: ForgeClient, repo: str, pull: PullRequest) -> tuple[str, ...] | Unread:
-    """Both names of a renamed file: either may be a forbidden path.
-
-    Every file says of which commit it is, so that no push in between can swap some of them.
-    """
+async def _files(
+    client: ForgeClient, repo: str, pull: PullRequest
+) -> tuple[ChangedFile, ...] | Unread:
+    """Every file says of which commit it is, so that no push in between can swap some of them."""
     files = await client.pull_files(repo, pull.number)
     of_head = all(file.contents_url.endswith(pull.head.sha) for file in files)
     if not of_head and _still_follows(pull):
         return not_shown_yet(pull.head.sha)
+    return tuple(files)
+
+
+def _names(files: Iterable[ChangedFile]) -> tuple[str, ...]:
+    """Both names of a renamed file: either may be a forbidden path."""
     names = [name for file in files for name in (file.filename, file.previous_filename) if name]
     return tuple(dict.fromkeys(names))
 

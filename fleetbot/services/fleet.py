@@ -15,10 +15,10 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
+from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import FleetError
 from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
 from fleetbot.domain.flags import Activity
-from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     AgentName,
     Policy,
@@ -32,6 +32,7 @@ from fleetbot.domain.model import (
     Usage,
 )
 from fleetbot.domain.patience import WITH_DISK
+from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
 from fleetbot.store.healing import healed
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
@@ -328,6 +329,24 @@ class Fleet:
             return task
         stored = await self.store.task_by_issue(repo.id, repo.names, issue)
         return await self._recall(stored) if stored else None
+
+    async def tasks(
+        self,
+        states: Collection[TaskState] = (),
+        repo: str | None = None,
+        agent: AgentName | None = None,
+        limit: int = 100,
+        before: TaskId | None = None,
+    ) -> list[Task]:
+        """Newest first, open and closed, under the names that repositories have now.
+
+        `repo`: by any of its names; `agent`: that of the current run.
+        """
+        of_repo = self.state.repo_called(repo) if repo else None
+        tasks = await self.store.tasks(
+            states=states, repo=of_repo, agent=agent, limit=limit, before=before
+        )
+        return [at_home(task, self.state.repo_of(task)) for task in tasks]
 
     async def task(self, task: TaskId) -> Task | None:
         await self.start()

@@ -48,6 +48,16 @@ class NewTasks:
         self._repositories = repositories
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    async def must_be_open(self, task: Task) -> None:
+        """Whether its issue may be worked on again; raises Conflict with the way out."""
+        try:
+            issue = await self._client.issue(task.repo, task.issue)
+        except forge.ForgeNotFound:
+            raise Conflict(f"The issue {task.ref} is not there any more.", field="issue") from None
+        if issue.state != "open":
+            done = f"{task.ref} is {task.state}, and its issue is closed."
+            raise Conflict(f"{done} Reopen the issue: that has it tried again.", field="issue")
+
     async def make(
         self,
         request: wire.NewTaskRequest,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from fleetbot.domain.model import OPEN_STATES, Repo, Task
+from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
@@ -59,6 +60,7 @@ class Reconciler:
                 self._complain(repo, str(error))
             else:
                 self._failing.pop(repo.id, None)
+        await self._look_at_held({repo.id: repo for repo in shown})
 
     def _complain(self, repo: Repo, error: str) -> None:
         """Once for each new error, not at every tick."""
@@ -75,7 +77,6 @@ class Reconciler:
         if position is None or now - self._swept.get(repo.id, -_SWEEP_MS) >= _SWEEP_MS:
             newest = _later(newest, await self._sweep(repo))
             self._swept[repo.id] = now
-        await self._look_at_held(repo)
         if newest is not None and newest != position:
             anchor = Anchor(key=position_anchor(repo.id), value=newest.isoformat())
             await self._fleet.store.append(Change(anchors=(anchor,)))
@@ -119,11 +120,15 @@ class Reconciler:
         await self._repairs.sweep(repo)
         return newest
 
-    async def _look_at_held(self, repo: Repo) -> None:
+    async def _look_at_held(self, shown: Mapping[int, Repo]) -> None:
         """An issue that names another branch now, or a branch that is back, leaves no trace."""
-        for task in self._open_tasks(repo):
-            if task.base_problem:
-                await self._look(repo, task.issue)
+        held = [task for task in self._fleet.state.tasks.values() if task.base_problem]
+        for task in held:
+            if task.state is TaskState.CREATED and (repo := shown.get(task.repo_id)):
+                try:
+                    await self._look(repo, task.issue)
+                except ForgeError as error:
+                    self._complain(repo, str(error))
 
     def _open_tasks(self, repo: Repo) -> list[Task]:
         tasks = self._fleet.state.tasks.values()

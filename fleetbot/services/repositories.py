@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
 from fleetbot.domain.commands import HoldRepo, MoveTasks, NoteRepo, ReleaseRepo
 from fleetbot.domain.errors import Conflict, Invalid
-from fleetbot.domain.model import OPEN_STATES, Repo, TaskId, same_name
+from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskId, same_name
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.repositories import is_astray
 from fleetbot.forge import errors as forge
@@ -17,6 +18,7 @@ from fleetbot.services.fleet import Context, Fleet
 
 log = logging.getLogger("fleetbot.repositories")
 
+_SLICE = 10_000  # tasks that are looked at before others get their turn
 _AT_ONCE = 100  # tasks that follow their repository in one commit
 _CONTEXT = Context(actor="timer", cause="repositories")
 
@@ -139,7 +141,7 @@ class Repositories:
                 shown[repo.id] = repo
         if all(self._is_clear(name) for name in self._names):
             await self._hold_unlisted()
-        self._look_at_work()
+        await self._look_at_work()
         await self._follow_others(shown)
         await self._gather_tasks()
         return [repo for repo in shown.values() if self.lists(repo)]
@@ -168,16 +170,25 @@ class Repositories:
                 except forge.ForgeError as error:
                     log.debug("%s cannot be seen: %s", repo.name, error)
 
-    def _look_at_work(self) -> None:
+    async def _look_at_work(self) -> None:
         """Which have open tasks; and hold those of an old journal whose repository nobody lists:
         there is no id to hold it by."""
-        state = self._fleet.state
-        self._at_work = {t.place for t in state.tasks.values() if t.state in OPEN_STATES}
+        at_work: set[int | str] = set()
+        async for tasks in self._slices():
+            at_work |= {task.place for task in tasks if task.state in OPEN_STATES}
+        self._at_work, state = at_work, self._fleet.state
         listed = {name.lower() for name in self._names}
-        strangers = {p for p in self._at_work if isinstance(p, str) and p not in listed}
+        strangers = {place for place in at_work if isinstance(place, str) and place not in listed}
         for place in [place for place in state.held if isinstance(place, str)]:
             del state.held[place]
         state.held.update(dict.fromkeys(strangers, ReasonCode.REPO_UNLISTED))
+
+    async def _slices(self) -> AsyncIterator[Sequence[Task]]:
+        """All tasks in memory, so many at once that nobody has to wait for it."""
+        tasks = list(self._fleet.state.tasks.values())
+        for start in range(0, len(tasks), _SLICE):
+            yield tasks[start : start + _SLICE]
+            await asyncio.sleep(0)
 
     # -- tasks follow
 
@@ -185,20 +196,21 @@ class Repositories:
         """Have every task in memory bear its repository's name and id, in portions, so that
         nobody waits for a repository with many."""
         astray: dict[int, list[TaskId]] = {}
-        state = self._fleet.state
-        for task in state.tasks.values():
-            repo = state.repo_of(task)
-            if repo.id and is_astray(task, repo):
-                astray.setdefault(repo.id, []).append(task.id)
-        for repo_id, tasks in astray.items():
-            for start in range(0, len(tasks), _AT_ONCE):
-                portion = tasks[start : start + _AT_ONCE]
+        async for tasks in self._slices():
+            for task in tasks:
+                repo = self._fleet.state.repo_of(task)
+                if repo.id and is_astray(task, repo):
+                    astray.setdefault(repo.id, []).append(task.id)
+        for repo_id, ids in astray.items():
+            for start in range(0, len(ids), _AT_ONCE):
+                portion = ids[start : start + _AT_ONCE]
                 await self._recall_twins(repo_id, portion)
                 await self._fleet.commit(MoveTasks(repo_id, tuple(portion)), _CONTEXT)
 
     async def _recall_twins(self, repo_id: int, tasks: Iterable[TaskId]) -> None:
         """Two spellings of a name may have made two tasks of one issue, one of them closed."""
-        for task in [self._fleet.state.tasks[one] for one in tasks]:
+        known = self._fleet.state.tasks
+        for task in [known[one] for one in tasks if one in known]:
             if not task.repo_id:
                 twin = await self._fleet.store.task_by_issue(repo_id, (), task.issue)
                 if twin is not None:

@@ -54,13 +54,7 @@ class Tasks:
         before: TaskId | None = None,
     ) -> wire.TaskList:
         """Newest first. `agent`: that of the current run."""
-        tasks = await self._fleet.store.tasks(
-            states=states,
-            repo=self._fleet.state.repo_called(repo) if repo else None,
-            agent=agent,
-            limit=limit + 1,
-            before=before,
-        )
+        tasks = await self._fleet.tasks(states, repo, agent, limit + 1, before)
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
         views = [await self._view(task, waiting) for task in page]
@@ -131,10 +125,19 @@ class Tasks:
         return await self._change(task, CancelTask(task, ReasonCode.CANCELLED_BY_USER), actor)
 
     async def retry(self, task: TaskId, actor: str) -> wire.TaskView:
+        await self.must_be_open(await self._get(task))
         return await self._change(task, RetryTask(task), actor)
 
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
+        await self.must_be_open(await self._get(task))
         return await self._change(task, AssignTask(task, agent), actor)
+
+    async def must_be_open(self, task: Task) -> None:
+        """Raises Conflict where the issue of a task that is over is closed: a run would be started
+        by a slip, and be stopped at the next look at the issue."""
+        closed = task.state is TaskState.CANCELLED and task.reason is ReasonCode.ISSUE_CLOSED
+        if closed or task.state is TaskState.COMPLETED:
+            await self._new_tasks.must_be_open(task)
 
     async def _change(self, task: TaskId, command: Command, actor: str) -> wire.TaskView:
         await self._get(task)

@@ -8,14 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
-from fleetbot.domain.receipts import (
-    Earlier,
-    Expectation,
-    Finding,
-    Rules,
-    Unknown,
-    verify,
-)
+from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.facts import gather

@@ -18,12 +18,16 @@ _SUMS = """
     CAST(total(cached_tokens) AS INTEGER), sum(cost_usd)
 """
 _RUNS = "FROM runs WHERE ended_at > 0 AND ended_at >= ?"
-_RUNS_OF_REPOS = "FROM runs JOIN tasks ON tasks.id = runs.task WHERE ended_at > 0 AND ended_at >= ?"
+_RUNS_OF_REPOS = """
+    FROM runs JOIN tasks ON tasks.id = runs.task LEFT JOIN repos
+    ON repos.id = CAST(tasks.repo_id AS TEXT)
+    WHERE ended_at > 0 AND ended_at >= ?
+"""
 _DEAREST = "coalesce(sum(cost_usd), 0) DESC, total(input_tokens) + total(output_tokens) DESC, 1"
 _PARTS: Mapping[UsageBy, tuple[str, str, str]] = {
     UsageBy.AGENT: ("agent", _RUNS, _DEAREST),
     UsageBy.TASK: ("task", _RUNS, _DEAREST),
-    UsageBy.REPO: ("repo", _RUNS_OF_REPOS, _DEAREST),
+    UsageBy.REPO: ("coalesce(repos.name, tasks.repo)", _RUNS_OF_REPOS, _DEAREST),
     UsageBy.DAY: (f"ended_at / {DAY_MS}", _RUNS, "1 DESC"),
 }
 

@@ -136,7 +136,12 @@ class TaskCalls:
                 query=NoQuery,
                 answer=wire.TaskView,
                 handler=self.retry,
-                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+                refusals=(
+                    Code.NOT_FOUND,
+                    Code.CONFLICT,
+                    Code.FORGE_REFUSED,
+                    Code.FORGE_UNAVAILABLE,
+                ),
             ),
             Endpoint(
                 method="POST",
@@ -147,7 +152,12 @@ class TaskCalls:
                 query=NoQuery,
                 answer=wire.TaskView,
                 handler=self.assign,
-                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+                refusals=(
+                    Code.NOT_FOUND,
+                    Code.CONFLICT,
+                    Code.FORGE_REFUSED,
+                    Code.FORGE_UNAVAILABLE,
+                ),
             ),
         )
 

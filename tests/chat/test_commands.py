@@ -90,12 +90,43 @@ async def test_a_person_cancels_and_retries(talk: Talk) -> None:
     assert said is not None
     assert said.splitlines()[1:] == [
         "is tried again.",
-        "Nothing: claude-1 can take it at the next claim.",
+        "claude-1 can take it at the next claim.",
+        "Just now.",
+        "Nothing. If it lasts, the runner does not claim: its log says why.",
     ]
     assert (await talk.journal())[1:] == [
         ("task.cancelled", f"matrix:{MOD}"),
         ("task.requeued", f"matrix:{MOD}"),
     ]
+
+
+async def test_what_is_done_and_closed_is_not_begun_anew_by_a_slip(talk: Talk) -> None:
+    stage = talk.stage
+    run = await stage.given_running()
+    await stage.given_receipt(run, await stage.pull_request(run))
+    await stage.verifier.tick()
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+
+    async with nothing_changed(stage):
+        said = await talk.says("/retry #1")
+    assert said is not None
+    assert "its issue is closed. Reopen the issue: that has it tried again." in said
+
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.hear()
+    assert await talk.state() is TaskState.CREATED
+
+
+async def test_what_is_done_and_open_may_be_asked_for_again(talk: Talk) -> None:
+    stage = talk.stage
+    run = await stage.given_running()
+    await stage.given_receipt(run, await stage.pull_request(run))
+    await stage.verifier.tick()
+
+    said = await talk.says("/retry #1")
+
+    assert said is not None
+    assert "is tried again." in said
 
 
 async def test_an_agent_at_work_is_told_to_stop(talk: Talk) -> None:
@@ -145,9 +176,12 @@ async def test_the_same_message_is_obeyed_once_and_told_how_it_is_now(talk: Talk
 
     async with nothing_changed(talk.stage):
         said = await talk.says("/cancel #1", event="$once")
-    assert said == (
-        "⏳ ann/app#1 Add a <greeting>\nwaiting\nNothing: claude-1 can take it at the next claim."
-    )
+    assert said is not None
+    assert said.splitlines()[:3] == [
+        "⏳ ann/app#1 Add a <greeting>",
+        "waiting",
+        "claude-1 can take it at the next claim.",
+    ]
     assert await talk.state() is TaskState.CREATED
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fleetbot.chat.rich import rows
 from fleetbot.chat.why import why
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import Budget, Policy, TaskId, Usage
+from fleetbot.domain.model import Budget, ContextState, Evidence, Policy, TaskId, Usage
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.receipts import Refuted, Unknown
+from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from tests.domain import builders as a
 from tests.domain.builders import HOUR, MINUTE, World
 
@@ -40,7 +40,7 @@ def test_every_agent_is_unavailable_for_a_reason_of_its_own() -> None:
     world.later(50_000).heard(a.A1, a.A3).later(50_000).given(cmd.Expire())
 
     assert said(world, a.T2).splitlines()[:4] == [
-        "None of the 3 agents that can do it is free. It is the first in turn.",
+        "None of the 3 agents that can do it is free.",
         "> claude-1 is busy with 1 task.",
         "> codex-1 is offline.",
         "> codex-2 rests: the account's usage limit is reached.",
@@ -107,6 +107,29 @@ def test_what_was_verified_says_when() -> None:
     world = a.completed().later(3 * HOUR)
 
     assert said(world) == "Its receipt was checked against Forgejo 3 h ago, and held then."
+
+
+def test_a_completed_task_tells_what_was_seen_of_it() -> None:
+    seen = Evidence(
+        head="5eb63bbbe01eeed093cb22bb8f5acdc3a5cfa1d0",
+        base="main",
+        author="fleet-claude",
+        files=3,
+        commits=1,
+        approved_by=("ada",),
+        ci="green",
+        contexts=(ContextState(name="CI / test", state="success"),),
+        context_count=3,
+        notes=("A note.",),
+    )
+    world = a.verifying().given(cmd.Conclude(a.C1, Verified(evidence=seen)))
+
+    assert [line.removeprefix("> ") for line in said(world).splitlines() if line][1:] == [
+        "Head `5eb63bbbe01e`: 3 files in 1 commit for `main`, by `fleet-claude`.",
+        "Approved by `ada`.",
+        "CI is green: `CI / test` success and 2 more.",
+        "A note.",
+    ]
 
 
 def test_the_days_budget_is_used_up() -> None:

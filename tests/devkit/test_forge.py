@@ -18,7 +18,7 @@ from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge.server import ROUTES
 from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.devkit.process import free_port
-from fleetbot.forge.errors import ForgeUnavailable
+from fleetbot.forge.errors import ForgeConflict, ForgeError, ForgeUnavailable
 from fleetbot.forge.models import Issue
 from fleetbot.forge.payloads import IssueEvent, parse_delivery, verify_signature
 from tests.forge.api_description import VERSIONS, ApiDescription
@@ -162,6 +162,38 @@ async def test_files_and_commits_of_a_pull_request_come_after_its_head(tmp_path:
 
             await forge.release_pull_refs()
             assert [commit.sha for commit in await ann.pull_commits(REPO, 1)] == [two, one]
+
+
+async def test_nothing_is_merged_before_it_is_known_whether_it_can_be(
+    forge: DevForge, ann: ForgeUser
+) -> None:
+    one = await forge.commit(REPO, "work", {"one.txt": "1"}, "One", by="ann")
+    pull = await ann.create_pull(REPO, head="work", base="main", title="Work")
+    assert (await ann.pull(REPO, pull.number)).mergeable
+    forge.hold_pull_refs()
+    forge.hold_merge_checks()
+    two = await forge.commit(REPO, "work", {"two.txt": "2"}, "Two", by="ann")
+    assert (await ann.pull(REPO, pull.number)).mergeable  # what was found out of the push before
+    await forge.release_pull_refs()
+    assert not (await ann.pull(REPO, pull.number)).mergeable
+    with pytest.raises(ForgeError, match=r"405.*try again later"):
+        await ann.merge_pull(REPO, pull.number, head_sha=two)
+    await forge.release_merge_checks()
+    assert (await ann.pull(REPO, pull.number)).mergeable
+    with pytest.raises(ForgeConflict):
+        await ann.merge_pull(REPO, pull.number, head_sha=one)
+    await ann.merge_pull(REPO, pull.number, head_sha=two)
+
+
+async def test_what_ci_reports_is_as_if_actions_had_or_an_account(
+    forge: DevForge, ann: ForgeUser
+) -> None:
+    head = await forge.commit(REPO, "work", {"one.txt": "1"}, "One", by="ann")
+    forge.report(REPO, head, "CI / test (push)", "pending", description="Waiting to run")
+    forge.report(REPO, head, "external", "success", by="ann")
+    found = {one.context: one for one in await ann.contexts(REPO, head)}
+    assert found["CI / test (push)"].creator is None
+    assert found["external"].creator is not None
 
 
 async def test_a_hook_hears_of_a_push_once_the_pull_request_shows_it(

@@ -18,6 +18,7 @@ from fleetbot.chat.parse import COMMANDS
 from fleetbot.devkit.docs import ROOT
 from fleetbot.devkit.docs.settings import read_toml, read_yaml
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 from fleetbot.runner.adapters import claude_code, codex
 from fleetbot.runner.config import decode
 from fleetbot.settings import parse
@@ -205,6 +206,13 @@ def test_reasons_in_the_pages_exist() -> None:
     codes = re.findall(r"`([a-z_]+)`", " ".join(named))
     assert codes
     assert set(codes) <= set(ReasonCode)
+
+
+def test_each_wait_has_its_way_out_in_the_page() -> None:
+    stuck = (ROOT / "docs/howto/when-something-is-stuck.md").read_text("utf-8")
+    table = stuck.partition("## A task does not move")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    assert set(re.findall(r"`([a-z_]+)`", " ".join(named))) - {"reason"} == set(WaitReason)
 
 
 def test_the_threat_model_names_tests_that_there_are_and_all_of_the_hostile_ones() -> None:

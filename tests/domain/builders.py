@@ -8,8 +8,8 @@ from typing import Any
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.decide import decide
+from fleetbot.domain.draft import Draft
 from fleetbot.domain.effects import AnyEffect, effects
-from fleetbot.domain.lookup import Draft
 from fleetbot.domain.model import (
     Agent,
     AgentName,

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.draft import Draft
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import TABLE, Rule, allowed, next_state
-from fleetbot.domain.lookup import Draft
 from fleetbot.domain.model import AskKind, Behavior, Taken, TaskState, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import agent_stream, task_stream

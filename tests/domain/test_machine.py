@@ -21,9 +21,9 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.budget import day_start, is_spent
 from fleetbot.domain.decide import decide
 from fleetbot.domain.dispatch import choose
+from fleetbot.domain.draft import Drafts
 from fleetbot.domain.effects import effects
 from fleetbot.domain.errors import FleetError, IllegalTransition
-from fleetbot.domain.lookup import Drafts
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentName,

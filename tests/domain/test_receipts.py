@@ -13,19 +13,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fleetbot.domain.ci import CiFacts, StatusFact
+from fleetbot.domain.facts import CommitFact, Facts, LinkFact, PullFacts, ReviewFact, Unread
 from fleetbot.domain.model import ContextState
 from fleetbot.domain.receipts import (
-    CommitFact,
     Earlier,
     Expectation,
-    Facts,
     Finding,
-    PullFacts,
     Refuted,
-    ReviewFact,
     Rules,
     Unknown,
-    Unread,
     Verified,
     names_issue,
     verify,
@@ -514,3 +510,28 @@ def test_any_text_can_be_asked(text: str) -> None:
     assert names_issue(f"{text} #12 ", EXPECTED)
     finding = found(pull(title=text, body=""))
     assert isinstance(finding, Verified | Refuted)
+
+
+# links to other repositories
+
+
+def links(**fields: Any) -> Facts:
+    return with_facts(FACTS, links=(LinkFact(path="lib", commit=OTHER, **fields),))
+
+
+@pytest.mark.parametrize("there", [True, None])
+def test_a_submodule_that_may_be_fetched_is_within_the_rules(there: bool | None) -> None:
+    assert isinstance(found(links(url="../lib.git", there=there)), Verified)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (links(), "`lib` is committed as a link to another repository, which nobody could follow"),
+        (links(url="../lib.git", there=False), "is moved to commit 000000000000, which is not"),
+    ],
+)
+def test_a_link_that_nobody_could_follow_refutes(facts: Facts, reason: str) -> None:
+    finding = found(facts)
+    assert isinstance(finding, Refuted)
+    assert reason in finding.reasons[0]

@@ -17,8 +17,9 @@ import pytest
 
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.rest import call
+from fleetbot.devkit.story import until
 from fleetbot.devkit.world import FILES, LABELS, World
-from tests.flow.agents import DILIGENT, agent
+from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.seen import says, until_labelled
 
 URL = os.environ.get("FLEETBOT_FORGEJO_URL", "")
@@ -77,6 +78,29 @@ class RealForgeWorld(World):
         ):
             answer.raise_for_status()
             return str((await answer.json())["sha1"])
+
+
+async def test_a_repository_renamed_in_mid_run_makes_no_difference(
+    homeserver: Homeserver, tmp_path: Path
+) -> None:
+    async with RealForgeWorld.start(tmp_path, homeserver=homeserver) as world:
+        begun, gate = world.root / "begun", world.root / "gate"
+        script = f"pathlib.Path({str(begun)!r}).touch()\n{gated(gate)}"
+        world.start_runner(agent(world.root, "smith", script))
+        issue = await world.open_issue("Write notes")
+        await until(lambda: is_there(begun), "the agent to be at work")
+
+        await world.forge_api("alice", "PATCH", f"/repos/{world.repo}", {"name": "market"})
+        gate.touch()
+
+        await world.alice.wait_for(says(world, "✅", f"#{issue}"), timeout=40)
+        await until_labelled(world, issue, "status:done")
+        pulls = await world.forge_api("alice", "GET", f"/repos/{world.repo}/pulls?state=all")
+        assert len(pulls) == 1
+
+
+async def is_there(path: Path) -> bool:
+    return path.exists()
 
 
 async def test_an_issue_on_a_real_forgejo_becomes_a_verified_task(

@@ -99,10 +99,7 @@ class Site:
         self, repo: str, person: Person, branch: str, files: dict[str, str | None], message: str
     ) -> str:
         """Clone, commit to a branch (made from ``main`` where it is new), push; the commit."""
-        work = self.scratch / secrets.token_hex(4)
-        await self.git(self.scratch, "clone", "-q", self.clone_url(repo, person), str(work))
-        start = await self.git(work, "branch", "-r", "--list", f"origin/{branch}")
-        await self.git(work, "checkout", "-q", "-B", branch, start.strip() or "origin/main")
+        work = await self.clone(repo, person, branch)
         for name, content in files.items():
             if content is None:
                 await self.git(work, "rm", "-q", name)
@@ -112,6 +109,14 @@ class Site:
         await self.git(work, "commit", "-q", "--allow-empty", "-m", message)
         await self.git(work, "push", "-q", "origin", branch)
         return (await self.git(work, "rev-parse", "HEAD")).strip()
+
+    async def clone(self, repo: str, person: Person, branch: str) -> Path:
+        """A clone that stands on a branch, made from ``main`` where it is new."""
+        work = self.scratch / secrets.token_hex(4)
+        await self.git(self.scratch, "clone", "-q", self.clone_url(repo, person), str(work))
+        start = await self.git(work, "branch", "-r", "--list", f"origin/{branch}")
+        await self.git(work, "checkout", "-q", "-B", branch, start.strip() or "origin/main")
+        return work
 
     async def delete_branch(self, repo: str, person: Person, branch: str) -> None:
         work = self.scratch / secrets.token_hex(4)

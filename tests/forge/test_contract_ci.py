@@ -163,3 +163,30 @@ async def test_where_all_teams_write_who_can_be_assigned_does(
     other = await site.person("other")
     await team(site, ann, org, "write", bot, other)
     assert (await bot.forge.writers(repo, [other.login])).may_write(other.login) is True
+
+
+# links to other repositories
+
+
+async def test_a_submodule_is_one_line_of_the_diff_and_told_with_its_address(
+    site: Site, repo: str, bot: Person
+) -> None:
+    """One that `.gitmodules` does not name has none: nobody could follow it."""
+    modules = '[submodule "lib"]\n\tpath = deep/lib\n\turl = https://forge.example/team/lib.git\n'
+    work = await site.clone(repo, bot, BRANCH)
+    (work / ".gitmodules").write_text(modules)
+    for path in ("deep/lib", "stray"):
+        link = f"160000,{'1' * 40},{path}"
+        await site.git(work, "update-index", "--add", "--cacheinfo", link)
+    await site.git(work, "add", ".gitmodules")
+    await site.git(work, "commit", "-q", "-m", "Link")
+    await site.git(work, "push", "-q", "origin", BRANCH)
+    sha = (await site.git(work, "rev-parse", "HEAD")).strip()
+    pull = await bot.forge.create_pull(repo, head=BRANCH, base="main", title="Link")
+    files = {one.filename: one for one in await bot.forge.pull_files(repo, pull.number)}
+    assert [(files[x].additions, files[x].deletions) for x in ("deep/lib", "stray")] == [(1, 0)] * 2
+    [deep] = await bot.forge.folder(repo, "deep", sha)
+    assert (deep.type, deep.path, deep.sha) == ("submodule", "deep/lib", "1" * 40)
+    assert deep.submodule_git_url == "https://forge.example/team/lib.git"
+    root = {entry.name: entry for entry in await bot.forge.folder(repo, "", sha)}
+    assert (root["stray"].type, root["stray"].submodule_git_url) == ("submodule", "")

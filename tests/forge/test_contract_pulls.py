@@ -244,6 +244,24 @@ async def test_branches_are_compared(site: Site, repo: str, bot: Person) -> None
     assert (await bot.forge.compare(repo, BRANCH, "main")).total_commits == 0
 
 
+async def test_refs_below_a_folder_are_read_whatever_their_kind(
+    site: Site, repo: str, bot: Person
+) -> None:
+    sha = await site.push(repo, bot, "fleet/1-a", {"a.txt": "a\n"}, "First")
+    await site.push(repo, bot, "fleet/10", {"a.txt": "a\n"}, "Other")
+    work = site.scratch / "refs"
+    await site.git(site.scratch, "clone", "-q", site.clone_url(repo, bot), str(work))
+    kept = [f"{sha}:refs/fleet/{task}/1" for task in ("t1", "t12")]
+    await site.git(work, "push", "-q", "origin", *kept)
+
+    found = await bot.forge.refs(repo, "refs/fleet/t1")
+    branches = await bot.forge.refs(repo, "refs/heads/fleet")
+
+    assert [(one.ref, one.object.sha) for one in found] == [("refs/fleet/t1/1", sha)]
+    assert {one.ref for one in branches} == {"refs/heads/fleet/1-a", "refs/heads/fleet/10"}
+    assert await bot.forge.refs(repo, "refs/fleet/t9") == ()
+
+
 async def test_a_branch_is_read_and_may_be_missing(site: Site, repo: str, bot: Person) -> None:
     sha = await site.push(repo, bot, BRANCH, {"new.txt": "one\n"}, "Add new.txt")
     branch = await bot.forge.branch(repo, BRANCH)

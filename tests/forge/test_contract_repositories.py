@@ -66,6 +66,15 @@ async def test_a_repository_out_of_sight_is_not_there_by_id_either(
         await bot.forge.repo_by_id(secret.id)
 
 
+async def test_git_is_led_on_from_the_old_name_and_does_not_follow_by_itself(
+    site: Site, repo: str, ann: Person
+) -> None:
+    await rename(site, repo, ann)
+    asking = ("-c", "http.followRedirects=false", "ls-remote", site.clone_url(repo, ann))
+    with pytest.raises(AssertionError, match=r"The requested URL returned error: 30[17]"):
+        await site.git(site.scratch, *asking)
+
+
 async def test_a_deleted_repository_leaves_no_redirect(site: Site, repo: str, ann: Person) -> None:
     known = await ann.forge.repo(repo)
     new = await rename(site, repo, ann)
@@ -94,6 +103,8 @@ async def test_an_archive_refuses_new_words_and_lets_labels_and_states_be(
         with pytest.raises(ForgeError) as error:
             await call
         assert error.value.status == 423
+    with pytest.raises(AssertionError, match="The requested URL returned error: 403"):
+        await site.push(repo, bot, "fleet/1", {"a.txt": "a\n"}, "Too late")
     await bot.forge.add_issue_labels(repo, number, ["fleet"])
     await bot.forge.edit_issue(repo, number, assignees=[bot.login])
     assert (await bot.forge.edit_issue(repo, number, state="closed")).state == "closed"

@@ -225,8 +225,9 @@ async def test_the_comment_says_what_was_seen_and_when(stage: Stage) -> None:
     await stage.verifier.tick()
     await stage.settle()
     receipt = next(x for x in await stage.comments() if "Receipt of" in x.body)
-    assert "UTC: 1 file in 1 commit for `main` by `fleetbot`" in receipt.body
-    assert "CI green (`CI / test` success)" in receipt.body
+    assert "Seen on 2" in receipt.body
+    assert "1 file in 1 commit for `main`, by `fleetbot`." in receipt.body
+    assert "- CI is green: `CI / test` success." in receipt.body
 
 
 async def test_a_commit_that_only_a_receipt_names_carries_no_status(stage: Stage) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.model import TaskState
+from fleetbot.domain.model import Repo, TaskState
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.forge.models import Issue
 from fleetbot.services.reconcile import position_anchor
 from tests.services.stage import BOT, REPO, Stage
 
@@ -130,3 +132,67 @@ async def test_a_state_label_that_somebody_took_off_is_shown_again_once(stage: S
         await stage.reconciler.tick()
         await stage.courier.tick()
         assert (await stage.ann.issue(REPO, 1)).label_names == expected
+
+
+async def test_a_completed_task_whose_reopening_nobody_told_us_of_is_found(stage: Stage) -> None:
+    await stage.given_filed()
+    await stage.verifier.tick()
+    await stage.reconciler.tick()
+    stage.forge.lose_webhooks(100)
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    stage.clock.advance(60)
+    await stage.ann.edit_issue(REPO, 1, state="open")
+    await stage.reconciler.tick()
+    task = await stage.task()
+    assert (task.state, task.reason) == (TaskState.CREATED, ReasonCode.ISSUE_REOPENED)
+
+
+async def test_an_open_issue_that_was_done_is_asked_about_once(stage: Stage) -> None:
+    """Its pull request waits for a merge: that is no reopening, however often it is looked at."""
+    await stage.given_filed()
+    await stage.verifier.tick()
+    stage.clock.advance(3600)
+    await stage.reconciler.tick()
+    before = len(stage.forge.requests)
+    stage.clock.advance(3600)
+    await stage.reconciler.tick()
+    assert "GET /issues/1/timeline" not in await bot_calls(stage, before)
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
+async def test_pages_that_shift_during_the_walk_lose_nothing(stage: Stage) -> None:
+    """What changes meanwhile moves to the end, and the rest slips forward past the next page."""
+    await stage.reconciler.tick()
+    stage.forge.lose_webhooks(1000)
+    for number in range(120):
+        stage.clock.advance(1)
+        await stage.issue(f"Number {number}", labels=[])
+    await stage.reconciler.tick()
+    stage.clock.advance(600)
+    for number in range(1, 121):
+        stage.clock.advance(1)
+        await stage.ann.edit_issue(REPO, number, title=f"Again {number}")
+    seen: set[int] = set()
+    agrees = stage.issues.agrees
+
+    async def compare(repo: Repo, issue: Issue) -> bool:
+        if not seen:
+            for number in range(1, 41):
+                await stage.ann.edit_issue(REPO, number, title="And again")
+        seen.add(issue.number)
+        return await agrees(repo, issue)
+
+    stage.issues.agrees = compare  # type: ignore[method-assign]  # somebody is busy meanwhile
+    await stage.reconciler.tick()
+    assert seen == set(range(1, 121))
+
+
+async def test_more_issues_than_a_page_that_changed_at_once_are_all_read(stage: Stage) -> None:
+    await stage.reconciler.tick()
+    stage.clock.advance(600)
+    stage.forge.lose_webhooks(1000)
+    for number in range(130):
+        await stage.issue(f"Number {number}")
+    await stage.reconciler.tick()
+    assert len(await stage.store.tasks(limit=500)) == 130

@@ -111,8 +111,8 @@ async def test_a_done_task_stays_done_when_its_repository_is_renamed(stage: Stag
     await stage.change(repositories=[NEW])
     await stage.reconciler.tick()
     assert [task.state for task in await stage.store.tasks()] == [TaskState.COMPLETED]
-    [found] = await stage.store.tasks(repo=stage.fleet.state.repo_called("ann/STORE"))
-    assert found == await stage.task()
+    [found] = (await stage.tasks.list(repo="ann/STORE")).tasks
+    assert (found.repo, found.url) == (NEW, f"{stage.forge.url}/{NEW}/issues/1")
 
 
 async def test_a_transferred_repository_is_followed(stage: Stage) -> None:
@@ -375,7 +375,7 @@ async def test_a_default_branch_renamed_in_mid_run_refutes_nothing(stage: Stage)
 async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:
     await stage.forge.commit(REPO, "side", {"a": "b"}, "Side", by="ann")
     _, pull, receipt = await stage.given_filed()
-    await stage.ann.edit_pull(REPO, pull.number, base="side")
+    await stage.ann.retarget_pull(REPO, pull.number, "side")
     await stage.verifier.tick()
     assert stage.fleet.state.receipts[receipt].verdict is Verdict.REFUTED
 

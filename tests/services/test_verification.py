@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from fleetbot.devkit.forge import api
 from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.facts import Facts, Unread
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
-from fleetbot.domain.receipts import Earlier, Expectation, Facts, Rules, Unread, not_shown_yet
+from fleetbot.domain.receipts import Earlier, Expectation, Rules, not_shown_yet
 from fleetbot.forge.models import ChangedFile, Review, User
 from fleetbot.services.facts import gather, standing_reviews
 from fleetbot.store.records import Change
@@ -554,3 +555,57 @@ async def test_only_the_pull_request_meant_is_poked(stage: Stage) -> None:
     stage.verifier.poke(REPO.upper(), pull.number)
     assert stage.verifier.next_due() == 0
     assert stage.fleet.state.runs_of_agent(CLAUDE)
+
+
+# -- links to other repositories
+
+
+async def linked(stage: Stage, commit: str, modules: str) -> FiledReceipt:
+    """The finding on a receipt whose commit adds a link to another repository at `lib`."""
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    repo = stage.forge.repo(REPO)
+    files = {"hello.txt": "hello\n", ".gitmodules": modules}
+    await stage.forge.commit(REPO, run.branch, files, "Greet", by=BOT)
+    async with repo.lock:
+        sha = await repo.git.commit_link(run.branch, "lib", commit, "Link")
+        repo.refs = await repo.git.refs()
+    pull = await stage.client.create_pull(
+        REPO, head=run.branch, base="main", title="Greet", body="Closes #1"
+    )
+    receipt = await stage.given_receipt(run, pull, head=sha)
+    await stage.verifier.tick()
+    return verdict(stage, receipt)
+
+
+def named(url: str) -> str:
+    return f'[submodule "lib"]\n\tpath = lib\n\turl = {url}\n'
+
+
+async def test_a_link_that_no_address_belongs_to_is_refuted(stage: Stage) -> None:
+    found = await linked(stage, "1" * 40, "")
+    assert "`lib` is committed as a link to another repository" in found.reasons[0]
+
+
+@pytest.mark.parametrize("url", ["../lib.git", "{forge}/ann/lib", "{forge}/ann/lib.git"])
+async def test_a_submodule_of_this_forge_must_have_its_commit(stage: Stage, url: str) -> None:
+    await stage.forge.create_repo(ANN, "lib", {"lib.py": "x = 1\n"})
+    modules = named(url.format(forge=stage.forge.url))
+    assert (
+        "The submodule `lib` is moved to commit 1111"
+        in ((await linked(stage, "1" * 40, modules)).reasons[0])
+    )
+
+
+async def test_a_submodule_whose_commit_is_there_is_within_the_rules(stage: Stage) -> None:
+    lib = await stage.forge.create_repo(ANN, "lib", {"lib.py": "x = 1\n"})
+    found = await linked(stage, lib.refs["refs/heads/main"], named("../lib.git"))
+    assert found.verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize("url", ["https://elsewhere.example/ann/lib.git", "../nowhere.git"])
+async def test_a_submodule_that_the_bot_cannot_see_is_left_to_who_can(
+    stage: Stage, url: str
+) -> None:
+    assert (await linked(stage, "1" * 40, named(url))).verdict is Verdict.VERIFIED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.events import FleetPaused, TaskFailed
+from fleetbot.domain.events import FleetPaused, RepoKnown, TaskFailed, TaskMoved
 from fleetbot.domain.model import AgentName, RunId, Usage
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.interface import Store
@@ -100,3 +100,16 @@ async def test_a_start_knows_the_last_word_on_the_fleet(store: Store, history: H
 
     assert last is not None
     assert (last.version, last.event) == (2, paused)
+
+
+async def test_a_renamed_repository_has_one_sum_under_its_name_of_now(
+    store: Store, history: History
+) -> None:
+    for change in (*history.story("t1"), *history.story("t2")):
+        await store.append(change)
+    for task in ("t1", "t2"):
+        moved = TaskMoved(repo=REPO, url="", repo_id=7)
+        await store.append(history.task_event(task, moved))
+    await store.append(history.repo_event(7, RepoKnown(name="octo/new-name")))
+    [part] = await store.usage_by(UsageBy.REPO)
+    assert (part.key, part.runs) == ("octo/new-name", 2)

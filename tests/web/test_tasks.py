@@ -223,3 +223,26 @@ async def an_issue(forge: DevForge) -> int:
     await forge.create_repo("team", "app", {"README.md": "hello"})
     async with ForgeClient(forge.url, ann) as client:
         return (await client.create_issue(REPO, "Mend the door", "It creaks.")).number
+
+
+async def test_a_program_that_asks_twice_with_one_key_has_one_issue(
+    site: Site, forge: DevForge
+) -> None:
+    await an_issue(forge)
+    forge.add_collaborator(REPO, "fleetbot", "write")
+    request, key = {"repo": REPO, "title": "Oil the hinge"}, {"Idempotency-Key": "nightly 12"}
+
+    first = await site.operator.post(TASKS, request, headers=key)
+    again = await site.operator.post(TASKS, request, headers=key)
+    other = await site.operator.post(TASKS, {**request, "title": "?"}, headers=key)
+
+    assert (first.status, first.body["issue"]) == (200, 2)
+    assert again.body["id"] == first.body["id"]
+    other.refuses(409, "conflict", "Idempotency-Key")
+    assert len(forge.repo(REPO).tickets) == 2
+
+
+async def test_tasks_of_a_repository_are_found_however_it_is_spelt(site: Site) -> None:
+    task = await site.task(1)
+    listed = await site.reader.get(TASKS, repo=REPO.upper())
+    assert [one["id"] for one in listed.body["tasks"]] == [task]

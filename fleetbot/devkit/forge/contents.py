@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
@@ -9,6 +11,7 @@ from fleetbot.devkit.forge.git import TreeEntry
 from fleetbot.devkit.forge.shapes import Json
 
 _TREE_PAGE = 1000
+_LINK = "160000"
 _KINDS = {"040000": "tree", "160000": "commit"}
 _TYPES = {"040000": "dir", "120000": "symlink", "160000": "submodule"}
 
@@ -19,13 +22,13 @@ async def get_contents(call: Call) -> web.Response:
     sha = await call.repo.git.resolve(call.query("ref") or call.repo.default_branch)
     if sha is None:
         raise ApiError(404, NOT_FOUND)
-    entries = await call.repo.git.entries(sha, path)
+    entries, modules = await call.repo.git.entries(sha, path), await call.repo.git.submodules(sha)
     if entries is not None:
-        return answer([_shape(path, entry) for entry in entries])
+        return answer([_shape(path, entry, modules) for entry in entries])
     folder, _, name = path.rpartition("/")
     for entry in await call.repo.git.entries(sha, folder) or []:
         if entry.name == name:
-            return answer(_shape(folder, entry))
+            return answer(_shape(folder, entry, modules))
     raise ApiError(404, NOT_FOUND)
 
 
@@ -61,13 +64,14 @@ async def get_tree(call: Call) -> web.Response:
     )
 
 
-def _shape(folder: str, entry: TreeEntry) -> Json:
+def _shape(folder: str, entry: TreeEntry, modules: Mapping[str, str]) -> Json:
+    path = f"{folder}/{entry.name}" if folder else entry.name
     return {
         "name": entry.name,
-        "path": f"{folder}/{entry.name}" if folder else entry.name,
+        "path": path,
         "type": _TYPES.get(entry.mode, "file"),
         "sha": entry.sha,
-        "submodule_git_url": None,
+        "submodule_git_url": modules.get(path) if entry.mode == _LINK else None,
     }
 
 

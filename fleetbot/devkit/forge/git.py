@@ -172,6 +172,17 @@ class GitRepository:
         parts = [(meta.split(" "), name) for meta, _, name in rows]
         return [TreeEntry(name, mode, found) for (mode, _, found), name in parts]
 
+    async def submodules(self, sha: str) -> dict[str, str]:
+        """The addresses that a commit's ``.gitmodules`` gives, by path."""
+        settings = ("config", "--null", "--blob", f"{sha}:.gitmodules", "--list")
+        try:
+            rows = [row.partition("\n") for row in (await self._text(*settings)).split("\0")]
+        except GitError:
+            return {}
+        values = {key: value for key, _, value in rows}
+        paths = {key: path for key, path in values.items() if key.endswith(".path")}
+        return {path: values.get(f"{key[:-5]}.url", "") for key, path in paths.items()}
+
     async def merge_base(self, one: str, other: str) -> str:
         try:
             return (await self._text("merge-base", one, other)).strip()
@@ -207,7 +218,23 @@ class GitRepository:
                 blob = await self._text("hash-object", "-w", "--stdin", stdin=content.encode())
                 entry = f"100644,{blob.strip()},{path}"
                 await self._text("update-index", "--add", "--cacheinfo", entry, env=env)
-            tree = (await self._text("write-tree", env=env)).strip()
+            return await self._commit(branch, message, parent, env)
+
+    async def commit_link(self, branch: str, path: str, commit: str, message: str) -> str:
+        """Link to a commit of another repository, on top of the branch."""
+        parent = await self.resolve(branch)
+        with tempfile.TemporaryDirectory() as scratch:
+            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
+            await self._text("read-tree", branch, env=env)
+            entry = f"160000,{commit},{path}"
+            await self._text("update-index", "--add", "--cacheinfo", entry, env=env)
+            return await self._commit(branch, message, parent, env)
+
+    async def _commit(
+        self, branch: str, message: str, parent: str | None, env: Mapping[str, str]
+    ) -> str:
+        """Commit the index of ``env`` and make it the branch's tip."""
+        tree = (await self._text("write-tree", env=env)).strip()
         parents = ["-p", parent] if parent else []
         sha = (await self._text("commit-tree", tree, *parents, "-m", message)).strip()
         await self.set_ref(f"refs/heads/{branch}", sha)

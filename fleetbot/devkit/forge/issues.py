@@ -148,13 +148,13 @@ async def delete_issue(call: Call) -> web.Response:
 
 
 async def timeline(call: Call) -> web.Response:
-    """Comments among what happened, oldest first. The total is that of the page."""
+    """Comments among what happened, oldest first. The total is that of the page, none is null."""
     ticket, since = call.ticket(), _moment(call.query("since"))
     said = [Happening(c.id, "comment", c.author, c.created, c.body) for c in ticket.comments]
     rows = sorted([*ticket.happenings, *said], key=lambda one: (one.created, one.id))
     page, _ = call.page([one for one in rows if since is None or one.created >= since])
     shaped = [shapes.happening(call.world, call.repo, ticket, one) for one in page]
-    return answer(shaped, headers={"X-Total-Count": str(len(shaped))})
+    return answer(shaped or None, headers={"X-Total-Count": str(len(shaped))})
 
 
 # -- comments

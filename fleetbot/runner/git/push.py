@@ -96,7 +96,7 @@ def _failure(problem: GitFailed, branch: str) -> RunFailed:
         said = " ".join([rejected, *problem.remote.splitlines()[:_REMOTE_LINES]])
         return RunFailed(
             ReasonCode.PUSH_REJECTED,
-            f"the forge refused the push of {branch}: {said}; check the runner's token and the "
-            "branch protection",
+            f"the forge refused the push of {branch}: {said}; it is a branch protection, or a hook "
+            "of the forge, that has to allow it to the runner's account",
         )
     return forge_failure(problem, f"pushing {branch}")

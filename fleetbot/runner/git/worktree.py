@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetbot.domain.forbidden import name_forbidden
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.receipts import name_forbidden
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git import fitness, leftovers
 from fleetbot.runner.git.cache import Cache, OnForge
