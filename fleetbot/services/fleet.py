@@ -133,6 +133,10 @@ class Fleet:
 
         It is built beside the event loop, which goes on meanwhile.
         """
+        if not self.ready:
+            await self._start()
+
+    async def _start(self) -> None:
         async with self._loading:
             if self._retired:
                 raise StoreUnavailable("the settings have changed; ask again")
@@ -186,8 +190,7 @@ class Fleet:
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
         Where nothing needs to be done, or it cannot be, what that was seen from is on disk, too.
         """
-        if not self.ready:
-            await self.start()
+        await self.start()
         try:
             landing = self.submit(command, context, beside)
         except FleetError:
