@@ -154,6 +154,7 @@ class Runtime:
                     self._forge,
                     store,
                     self._settings.labels,
+                    self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
                 "matrix": WaitNotices(

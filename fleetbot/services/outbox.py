@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from fleetbot.domain.patience import Patience
+from fleetbot.loops import progress
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
@@ -107,6 +108,7 @@ class Courier:
                         sending[asyncio.create_task(self._deliver(due))] = destination
                 if not sending:
                     return
+                progress()
                 for task in await self._until_news(sending):
                     del self._busy[sending.pop(task)]
                     task.result()
