@@ -156,13 +156,6 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return [status async for status in self._http.pages(CommitStatus, path)]
 
-    async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
-        """The latest status of each context and what they amount to (``state`` "" for none).
-
-        Forgejo reports ``error`` as ``failure`` and shows at most one page of contexts.
-        """
-        return await self._contexts_page(repo, ref, 1)
-
     # -- hooks
 
     async def hooks(self, repo: str) -> list[Hook]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
@@ -118,8 +119,16 @@ class Repositories:
             await self._fleet.commit(ReleaseRepo(repo.id), _CONTEXT)
         if news:
             log.info("%s: %s", repo.name, "; ".join(type(line.event).__name__ for line in news))
+            await self._part(repo)
             await self._gather_tasks()
         return self._fleet.state.repos[shown.id]
+
+    async def _part(self, repo: Repo) -> None:
+        """Whoever bore its name until now is called something else, or is gone."""
+        for other in list(self._fleet.state.repos.values()):
+            if other.id != repo.id and not other.held and same_name(other.name, repo.name):
+                with contextlib.suppress(forge.ForgeError):  # it is held, or looked at again later
+                    await self.refresh(other)
 
     async def _hold(self, repo: int, reason: ReasonCode, detail: str = "") -> None:
         await self._fleet.commit(HoldRepo(repo, reason, detail), _CONTEXT)

@@ -382,3 +382,32 @@ async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage)
 
 async def edit_ref(stage: Stage, ref: str) -> None:
     await stage.ann._http.send("PATCH", f"/repos/{REPO}/issues/1", json={"ref": ref})
+
+
+async def test_what_a_done_task_shows_goes_to_its_own_repository_under_any_name(
+    stage: Stage,
+) -> None:
+    """Renamed before the last words were written, and another has taken the name since."""
+    await stage.given_filed()
+    await stage.verifier.tick()
+    await rename(stage)
+    await stage.forge.create_repo("ann", "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    await stage.issue("In the new one", labels=[])
+    await stage.known.tick()
+    await stage.courier.tick()
+    assert (await stage.ann.issue(REPO, 1)).label_names == set()
+    assert await stage.ann.comments(REPO, 1) == ()
+    assert "status:done" in (await stage.ann.issue(NEW, 1)).label_names
+
+
+async def test_words_for_an_archived_repository_wait_until_it_is_back(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await edit(stage, archived=True)
+    await stage.courier.tick()
+    assert await stage.comments() == ()
+    await edit(stage, archived=False)
+    stage.clock.advance(600)
+    await stage.courier.tick()
+    assert len(await stage.comments()) == 1
