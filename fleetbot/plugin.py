@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot import __version__
 from fleetbot.chat.commands import check_levels
+from fleetbot.interrupts import Interrupts
 from fleetbot.runtime import Runtime
 from fleetbot.settings import Settings, SettingsError, parse
 from fleetbot.store.migrate import migrate_sqlite
@@ -83,8 +84,10 @@ class FleetBot(Plugin):
     config: Config
 
     _turn: asyncio.Lock
+    _interrupts: Interrupts
     _store: SqliteStore | None = None
     _runtime: Runtime | None = None
+    _settings: Settings | str = ""  # in force, or what is wrong with those there are
 
     @classmethod
     def get_config_class(cls) -> type[BaseProxyConfig]:
@@ -93,6 +96,8 @@ class FleetBot(Plugin):
     async def start(self) -> None:
         """Comes up even where the configuration is not complete or Forgejo is away, and says so."""
         self._turn = asyncio.Lock()
+        self._interrupts = Interrupts()
+        self._interrupts.take()
         self.client.ignore_first_sync = False  # what was said while maubot was down counts too
         try:
             self._store = await self._open_store()
@@ -109,6 +114,7 @@ class FleetBot(Plugin):
             if self._store is not None:
                 await self._store.close()
                 self._store = None
+            self._interrupts.give_back()
 
     async def on_external_config_update(self) -> None:
         """Apply what the management UI saved, or refuse it and keep what was in force.
@@ -122,12 +128,16 @@ class FleetBot(Plugin):
     async def _change(self) -> None:
         before = self.config.snapshot()
         try:
-            settings = self.config.read()
+            await self._apply(self.config.read())
         except SettingsError as error:
             self.log.error("The new configuration is refused: %s", error)
             self.config.put_back(before)
             raise web.HTTPBadRequest(text=str(error)) from error
-        await self._apply(settings)
+        except Exception as error:
+            self.log.exception("The new configuration cannot be put in force; the old one stays")
+            self.config.put_back(before)
+            text = f"It cannot be put in force, and the old one stays: {error}"
+            raise web.HTTPInternalServerError(text=text) from error
         self.log.info("The new configuration is in force")
 
     def _read_settings(self) -> Settings | str:
@@ -138,16 +148,47 @@ class FleetBot(Plugin):
             return str(error)
 
     async def _apply(self, settings: Settings | str) -> None:
-        assert self._store is not None  # opened before anything is applied
+        """Have these settings in force. Raises what is wrong with them; then the old ones are.
+
+        What is new is built before the old is let go, and only one of them works at a time.
+        """
+        runtime = self._built(settings)
         self._serve(changing_routes())
         await self._halt()
+        try:
+            await self._begin(runtime, settings)
+        except Exception as error:
+            await self._go_back(error)
+            raise
+        self._settings = settings
+
+    async def _go_back(self, why: Exception) -> None:
+        try:
+            await self._begin(self._built(self._settings), self._settings)
+        except Exception:
+            self.log.exception("Nor can the old configuration be put in force again")
+            text = f"fleetbot has stopped: {why}. Mend that, then restart the instance."
+            self._serve(unconfigured_routes(text, __version__))
+
+    def _built(self, settings: Settings | str) -> Runtime | None:
+        """None where there are no valid settings to build it with."""
+        assert self._store is not None  # opened before anything is applied
         if isinstance(settings, str):
+            return None
+        return Runtime(settings, self._store, self.client, self.log)
+
+    async def _begin(self, runtime: Runtime | None, settings: Settings | str) -> None:
+        if runtime is None:
             self.log.warning("fleetbot waits for its configuration: %s", settings)
-            self._serve(unconfigured_routes(settings, __version__))
+            self._serve(unconfigured_routes(str(settings), __version__))
             return
-        self._runtime = Runtime(settings, self._store, self.client, self.log)
-        await self._runtime.start()
-        self._serve(self._runtime.routes())
+        try:
+            await runtime.start()
+        except BaseException:
+            await runtime.stop()
+            raise
+        self._runtime = runtime
+        self._serve(runtime.routes())
 
     def _serve(self, routes: list[web.RouteDef]) -> None:
         """Answer requests with these from now on."""

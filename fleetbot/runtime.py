@@ -52,6 +52,7 @@ from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
 
 _HOUR = 3600.0
+_ANSWER_SECONDS = 20.0  # what Forgejo is given to answer within, and a little
 
 
 def now_ms() -> int:
@@ -79,7 +80,7 @@ class Runtime:
         settings, fleet = self._settings, self.fleet
         self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
         self._wakeups = Wakeups(fleet)
-        self._timers = Timers(fleet, self._dispatcher)
+        self._timers = Timers(fleet, self._dispatcher, settings.keep.logs_ms)
         self._probe = ForgeProbe(self._forge, settings.forge.repositories, self._log)
         self._repositories = Repositories(fleet, self._forge, settings.forge.repositories)
         self._issues = Issues(
@@ -256,6 +257,8 @@ class Runtime:
         self._web.close()
         for loop in self._loops.values():
             await loop.stop()
+        if not await self._web.finished(_ANSWER_SECONDS):
+            self._log.warning("Stopping, though some requests are not answered yet")
         await self.fleet.close()
         await self._forge.close()
 

@@ -110,6 +110,10 @@ class KeepSettings(Section, frozen=True):
     log_days: Annotated[float, Meta(gt=0, le=3650)] = 90
     agent_days: Annotated[float, Meta(gt=0, le=3650)] = 30
 
+    @property
+    def logs_ms(self) -> int:
+        return _ms(self.log_days * 86_400)
+
 
 class VerifySettings(Section, frozen=True):
     """What starts programs is forbidden by default: what CI runs, with the repository's secrets,

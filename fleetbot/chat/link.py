@@ -20,6 +20,7 @@ from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateE
 from yarl import URL
 
 from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.wire.retry_after import retry_after
 
 _TIMEOUT = ClientTimeout(total=60)
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
@@ -194,21 +195,21 @@ class Link:
             async with api.session.request(
                 method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, **sent
             ) as response:
-                status, retry_after = response.status, response.headers.get("Retry-After")
+                status, seconds = response.status, retry_after(response.headers)
                 answer = await response.json(content_type=None)
         except (ClientError, TimeoutError, ValueError) as error:
             why = f"the homeserver did not answer: {error!r}"
             raise RetryLater(None, why, host=True) from error
         if status == HTTPStatus.OK and isinstance(answer, dict):
             return answer
-        raise _refusal(status, answer if isinstance(answer, dict) else {}, retry_after)
+        raise _refusal(status, answer if isinstance(answer, dict) else {}, seconds)
 
 
-def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLater | Refused:
+def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater | Refused:
     code = answer.get("errcode")
     why = f"{status} {code or ''} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(_pause(answer.get("retry_after_ms"), retry_after), why, host=True)
+        return RetryLater(_pause(answer.get("retry_after_ms"), seconds), why, host=True)
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
     if code and status == HTTPStatus.NOT_FOUND:
@@ -220,11 +221,11 @@ def _refusal(status: int, answer: Content, retry_after: str | None) -> RetryLate
     return RetryLater(None, why, host=True)
 
 
-def _pause(milliseconds: object, seconds: str | None) -> float | None:
+def _pause(milliseconds: object, seconds: float | None) -> float | None:
     """How long to wait, in seconds: older servers say it in the body, newer ones in a header."""
     if isinstance(milliseconds, int):
         return min(milliseconds / 1000, _LONGEST_PAUSE)
-    return min(float(seconds), _LONGEST_PAUSE) if seconds and seconds.isdecimal() else None
+    return None if seconds is None else min(seconds, _LONGEST_PAUSE)
 
 
 def _json(value: Content) -> str:

@@ -9,7 +9,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft
 from fleetbot.domain.model import Agent, AgentName, Policy, Run
 from fleetbot.domain.patience import LONGEST_WAIT_MS, share, with_fault
-from fleetbot.domain.reasons import GONE, REASONS, Owner, ReasonCode, makes_unwell
+from fleetbot.domain.reasons import REASONS, SPARES_AGENTS, Owner, ReasonCode, makes_unwell
 from fleetbot.domain.state import FleetState, agent_stream
 
 IN_A_ROW = 3  # faults without a receipt between them: the agent is set aside, and the rooms hear
@@ -39,7 +39,7 @@ def blame(
     tell nothing new; they can only make the rest longer.
     """
     owner = _owner(event.reason)
-    if owner is Owner.TASK or event.reason in GONE:
+    if owner is Owner.TASK or event.reason in SPARES_AGENTS:
         return
     detail = "" if event.reason in _OF_ONE_REPOSITORY else event.detail[:_DETAIL]
     fault = _Fault(run, event.reason, owner, detail, *_in_a_row(state, run, owner))

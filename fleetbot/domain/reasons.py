@@ -84,7 +84,6 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.ISSUE_DELETED,
     ReasonCode.DUPLICATE_TASK,
     ReasonCode.REPO_UNLISTED,
-    ReasonCode.REPO_ARCHIVED,
     ReasonCode.REPO_GONE,
     ReasonCode.BASE_GONE,
 }
@@ -100,6 +99,10 @@ GONE = frozenset(
         ReasonCode.RUNNER_RESTARTED,
     }
 )
+
+# What says nothing of the agent, its account or its machine, whoever is to mend it: it went away,
+# or one repository is closed to everybody.
+SPARES_AGENTS = GONE | {ReasonCode.REPO_ARCHIVED}
 
 
 class Owner(StrEnum):

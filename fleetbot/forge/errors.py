@@ -56,6 +56,12 @@ class UnexpectedAnswer(ForgeUnavailable):
 
 
 _ASK_AGAIN = frozenset({408, 425, 429})
+
+
+class TooLarge(UnexpectedAnswer):
+    """The answer is larger than is read; it will not be smaller the next time."""
+
+
 _BY_STATUS: dict[int, type[ForgeError]] = {
     401: Unauthorized,
     403: ForgeForbidden,

@@ -14,6 +14,7 @@ Policy (Forgejo's own behaviour is the reason for each point):
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -24,14 +25,23 @@ import msgspec
 from yarl import URL
 
 from fleetbot import __version__
-from fleetbot.forge.errors import ForgeError, ForgeUnavailable, UnexpectedAnswer, error_for
+from fleetbot.forge.errors import (
+    ForgeError,
+    ForgeUnavailable,
+    TooLarge,
+    UnexpectedAnswer,
+    error_for,
+)
 from fleetbot.forge.models import convert, parse_repo
 from fleetbot.wire.retry_after import retry_after
+
+log = logging.getLogger("fleetbot.forge")
 
 T = TypeVar("T")
 Params = Mapping[str, str | int | bool | None]
 
 PAGE_SIZE = 50  # MAX_RESPONSE_ITEMS of an unconfigured server; a larger limit is capped silently
+LARGEST_ANSWER = 8 * 1024 * 1024
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE"})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MAX_REDIRECTS = 3
@@ -127,10 +137,14 @@ class Transport:
 
         A page may be shorter than asked for (the server's own cap), so the end is the total the
         server names, or an empty page; only that where the total is not to be believed.
+        A page that is too large is read one by one, without what is too large by itself.
         """
         number, seen = 1, 0
         while True:
-            page = await self.page(kind, path, params, number)
+            try:
+                page = await self.page(kind, path, params, number)
+            except TooLarge:
+                page, to_the_end = await self._one_by_one(kind, path, params, seen), True
             for item in page.items:
                 yield item
             number, seen = number + 1, seen + len(page.items)
@@ -138,11 +152,35 @@ class Transport:
             if not page.items or is_all:
                 return
 
-    async def page(
-        self, kind: type[T], path: str, params: Params | None = None, number: int = 1
+    async def _one_by_one(
+        self, kind: type[T], path: str, params: Params | None, seen: int
     ) -> Page[T]:
-        """One page of a list, from 1."""
-        wanted = {**(params or {}), "page": number, "limit": PAGE_SIZE}
+        """What a page would hold: anybody may write issues so long that all together are too much.
+
+        Where the server's own pages are shorter, some elements come twice.
+        """
+        items: list[T] = []
+        for number in range(seen + 1, seen + 1 + PAGE_SIZE):
+            try:
+                page = await self.page(kind, path, params, number, size=1)
+            except TooLarge as error:
+                log.warning("%s, number %d of its list: it is left out", error, number)
+                continue
+            if not page.items:
+                break
+            items += page.items
+        return Page(items, None)
+
+    async def page(
+        self,
+        kind: type[T],
+        path: str,
+        params: Params | None = None,
+        number: int = 1,
+        size: int = PAGE_SIZE,
+    ) -> Page[T]:
+        """One page of a list, from 1. Raises TooLarge."""
+        wanted = {**(params or {}), "page": number, "limit": size}
         answer = await self.send("GET", path, params=wanted)
         items = _convert(_json(answer, "GET", path), list[Any], "GET", path)
         return Page([_convert(item, kind, "GET", path) for item in items], _total(answer))
@@ -230,7 +268,8 @@ class Transport:
                     allow_redirects=False,
                 ) as response,
             ):
-                return Answer(response.status, response.headers, await response.read())
+                body = await _read(response, method, path)
+                return Answer(response.status, response.headers, body)
         except aiohttp.ClientConnectorError as error:
             raise _NeverSent(
                 0, method, path, f"cannot connect: {error.strerror or error}"
@@ -255,6 +294,17 @@ class Calls:
 
 class _NeverSent(ForgeUnavailable):
     """The connection was not made, so any method may be tried again."""
+
+
+async def _read(response: aiohttp.ClientResponse, method: str, path: str) -> bytes:
+    """The body, as long as it is not so large that to hold and to decode it stops all else."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            words = f"the answer is larger than {LARGEST_ANSWER >> 20} MiB"
+            raise TooLarge(response.status, method, path, words)
+    return bytes(body)
 
 
 def _word(value: str | int | bool | None) -> str:

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from fleetbot.domain.reasons import GONE, REASONS, Owner, ReasonCode
+from fleetbot.domain.reasons import REASONS, SPARES_AGENTS, Owner, ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.link import Backoff
 from fleetbot.runner.registration import Registration
@@ -121,7 +121,7 @@ class Wellbeing:
         owner = Owner.TASK if failure is None else REASONS[failure.reason].owner
         if failure is None or owner is Owner.TASK:
             self._pauses.end_row()
-        elif owner in _PAUSES and failure.reason not in GONE:
+        elif owner in _PAUSES and failure.reason not in SPARES_AGENTS:
             self._open_breaker(failure, owner)
 
     def _open_breaker(self, failure: RunFailed, owner: Owner) -> None:

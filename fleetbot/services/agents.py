@@ -53,6 +53,8 @@ class Agents:
             raise Forbidden(f"This token is {agent}'s, not {name}'s.", field="name")
         await self._fleet.start()
         known = self._fleet.state.agents.get(name)
+        if agent is not None and (known is None or known.revoked):
+            raise Forbidden(f"{agent} was revoked: enrol it again.", field="name")
         if agent is None and known and known.status is AgentStatus.ONLINE:
             raise Conflict(
                 f"An agent named {name} is online: stop it first, or choose another name.",

@@ -9,11 +9,17 @@ from fleetbot.services.fleet import Context, Fleet
 _CLOSED_STAY_MS = 10 * 60_000
 _ASLEEP_MS = 15_000  # between two ticks: the machine was suspended, or its clock was set
 _KEEP_MS = 14 * 24 * 3_600_000
+_KEEP_LOGS_MS = 90 * 24 * 3_600_000
 
 
 class Timers:
-    def __init__(self, fleet: Fleet, dispatcher: Dispatcher) -> None:
+    """`keep_logs_ms`: for how long the logs of runs that have ended are kept."""
+
+    def __init__(
+        self, fleet: Fleet, dispatcher: Dispatcher, keep_logs_ms: int = _KEEP_LOGS_MS
+    ) -> None:
         self._fleet = fleet
+        self._keep_logs_ms = keep_logs_ms
         self._dispatcher = dispatcher
         self._last = fleet.clock()
 
@@ -39,4 +45,6 @@ class Timers:
 
     async def prune(self) -> None:
         """Delivered effects and handled deliveries are of no use after two weeks."""
-        await self._fleet.store.prune(self._fleet.clock() - _KEEP_MS)
+        now = self._fleet.clock()
+        await self._fleet.store.prune(now - _KEEP_MS)
+        await self._fleet.store.prune_logs(now - self._keep_logs_ms)

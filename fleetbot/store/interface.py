@@ -105,6 +105,12 @@ class Store(Protocol):
         """Forgets effects that are done with and handled arrivals older than `before`; dead letters
         stay."""
 
+    async def prune_logs(self, before: int) -> int:
+        """Forgets the logs of runs that ended before; returns how many lines that were.
+
+        Also what was remembered of these runs, of tasks that ended before, and of forgotten agents.
+        """
+
     async def close(self) -> None:
         """Commits what has been handed in, then lets go of the database."""
 

@@ -22,6 +22,7 @@ from fleetbot.domain.events import (
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store import retention
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
 from fleetbot.store.outbox import Outbox
@@ -214,6 +215,14 @@ class Journal:
         effects = self.outbox.prune(before, limit)
         arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
         return effects + arrivals
+
+    def delete_logs(self, runs: Sequence[RunId]) -> int:
+        for run in runs:
+            self._logs.pop(run, None)
+        return retention.delete_logs(self._db, runs)
+
+    def prune_anchors(self, before: int) -> int:
+        return retention.prune_anchors(self._db, before)
 
     def replace_models(self, models: Models) -> None:
         if models.seq != self._seq:

@@ -53,12 +53,14 @@ from fleetbot.store.records import (
     UsageBy,
     UsageSum,
 )
+from fleetbot.store.retention import OLD_LOGS
 from fleetbot.store.views import VIEWS
 from fleetbot.store.writer import Writer, connect
 
 T = TypeVar("T")
 
 _PRUNED_AT_ONCE = 2000
+_LOGS_AT_ONCE = 20
 
 _task = msgspec.json.Decoder(Task).decode
 _run = msgspec.json.Decoder(Run).decode
@@ -183,6 +185,14 @@ class SqliteStore:
             total += pruned
             if pruned < _PRUNED_AT_ONCE:
                 return total
+
+    async def prune_logs(self, before: int) -> int:
+        writer, lines = self._loaded_writer(), 0
+        while rows := await self._rows(OLD_LOGS, before, _LOGS_AT_ONCE):
+            runs = [RunId(run) for (run,) in rows]
+            lines += await writer.submit(partial(Journal.delete_logs, runs=runs))
+        await writer.submit(partial(Journal.prune_anchors, before=before))
+        return lines
 
     async def revive(self, letter: int | None, now: int) -> int:
         def revive(journal: Journal) -> int:

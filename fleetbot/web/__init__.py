@@ -110,6 +110,10 @@ class WebApi:
         """End the streams; what else waits belongs to the services."""
         self._events.close()
 
+    async def finished(self, seconds: float) -> bool:
+        """Wait for what is under way to be answered; False if that takes longer."""
+        return await self._guard.finished(seconds)
+
 
 def _once_durable(fleet: Fleet, endpoint: AnyEndpoint) -> AnyEndpoint:
     """An answer speaks of what memory knows; it is given once that is on disk."""

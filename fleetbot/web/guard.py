@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -68,19 +69,42 @@ class Guard:
         self._secret = webhook_secret
         self._count = count
         self._unproven = asyncio.Semaphore(MOST_UNPROVEN)
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def protect(self, endpoint: AnyEndpoint) -> Handler:
         """The endpoint as aiohttp calls it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                response = await self._serve(endpoint, request)
-            except Exception as error:  # also a bug has to be answered, and must not say more
-                response = _answer_error(error, endpoint)
+            with self._at_work():
+                try:
+                    response = await self._serve(endpoint, request)
+                except Exception as error:  # also a bug has to be answered, and must not say more
+                    response = _answer_error(error, endpoint)
             self._count(endpoint.method, endpoint.path, response.status)
             return response
 
         return handle
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
+
+    async def finished(self, seconds: float) -> bool:
+        """Wait until nothing is under way; False if that takes longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._idle.wait()
+        except TimeoutError:
+            return False
 
     async def _serve(self, endpoint: AnyEndpoint, request: web.Request) -> web.StreamResponse:
         caller = await self._authenticate(endpoint.who, request)

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
+LONGEST = 3600.0
+"""Seconds: who asks for more has a wrong clock, or means nobody well."""
+
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, by the answer's `Retry-After`: a number, or a moment, which is taken by the answer's
-    own `Date`, as clocks differ. None where it says nothing that can be understood."""
+    own `Date`, as clocks differ; at most `LONGEST`. None where it says nothing that can be
+    understood."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdecimal():
-        return float(value)
+        return min(float(value), LONGEST)
     until, now = _moment(value), _moment(headers.get("Date", ""))
     if until is None or now is None:
         return None
-    return max(0.0, (until - now).total_seconds())
+    return min(max(0.0, (until - now).total_seconds()), LONGEST)
 
 
 def _moment(value: str) -> datetime | None:

@@ -13,6 +13,7 @@ from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice, StuckNotice
 from fleetbot.domain.model import TaskId
+from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
 from fleetbot.store.records import Due
 from tests.chat.rooms import MoodyHomeserver, client_of, moody_homeserver, sent
@@ -48,7 +49,7 @@ class Scene:
         fleet.route = _to_the_room
         waits = WaitNotices(fleet, link, lambda room, repo: repo == "team/app", same, others)
         self.courier = Courier(
-            self.stage.store, {"matrix": waits, "forgejo": issue}, self.stage.clock
+            self.stage.store, {"matrix": waits, "forgejo": issue}, self.stage.clock, with_outbox(14)
         )
 
     async def given(self, *commands: cmd.Command) -> None:

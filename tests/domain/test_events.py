@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from fleetbot.domain import events as ev
 from fleetbot.domain import upcasts
 from fleetbot.domain.draft import Draft
-from fleetbot.domain.model import Agent, AgentStatus, TaskState, Usage
+from fleetbot.domain.model import (
+    Agent,
+    AgentStatus,
+    FiledReceipt,
+    Repo,
+    Run,
+    Task,
+    TaskState,
+    Usage,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 from fleetbot.domain.upcasts import SCHEMA
@@ -73,6 +82,20 @@ def test_the_name_is_in_the_line() -> None:
 def test_a_line_that_is_no_event_is_refused(line: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         ev.decode(line)
+
+
+def test_nothing_that_is_kept_has_a_limit() -> None:
+    """Who would be told? Limits are for what comes in, where its sender hears of them."""
+    kept = (*KINDS, Task, Run, Agent, FiledReceipt, Repo)
+    _, shapes = msgspec.json.schema_components(kept)
+    limits = ("minimum", "maximum", "exclusiveM", "minL", "maxL", "minI", "maxI", "pattern")
+    limited = [
+        f"{name}.{field}"
+        for name, shape in shapes.items()
+        for field, its in shape.get("properties", {}).items()
+        if any(limit in key for key in str(its).split("'") for limit in limits)
+    ]
+    assert limited == []
 
 
 def test_an_event_cannot_be_changed() -> None:

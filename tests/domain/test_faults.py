@@ -344,6 +344,13 @@ def test_the_end_of_a_long_absence_is_said() -> None:
     assert fx.NoticeKind.AGENT_WELL in told(world, file(C1, R1, name))
 
 
+def test_a_repository_that_is_archived_in_mid_run_costs_neither_its_task_nor_the_agent() -> None:
+    world = running()
+    assert told(world, fail(ReasonCode.REPO_ARCHIVED)) == []
+    assert (world.task().state, world.task().attempt) == (TaskState.CREATED, 0)
+    assert (world.agent().faults, world.agent().parked_until) == (0, 0)
+
+
 # the runner
 
 

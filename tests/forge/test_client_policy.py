@@ -12,11 +12,13 @@ from aiohttp import web
 
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
+from fleetbot.forge import transport
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeForbidden,
     ForgeNotFound,
     ForgeUnavailable,
+    TooLarge,
     UnexpectedAnswer,
 )
 from fleetbot.forge.models import parse_repo
@@ -266,3 +268,34 @@ async def test_what_is_no_repository_never_reaches_the_network(setting: Setting,
 
 def test_a_repository_has_an_owner_and_a_name() -> None:
     assert parse_repo("ann/app.js") == ("ann", "app.js")
+
+
+# -- answers that are too large
+
+
+async def test_an_answer_that_is_too_large_is_an_error_that_says_so(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await setting.client.create_comment(REPO, 1, "x" * 900_000)
+    await setting.client.create_comment(REPO, 1, "x" * 900_000)
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1 << 20)
+
+    with pytest.raises(TooLarge, match="larger than 1 MiB"):
+        await setting.client.comments(REPO, 1)
+
+    assert setting.asked("GET", "/comments") == 1, "it will not be smaller the next time"
+
+
+async def test_a_list_that_is_too_large_as_a_whole_is_read_one_by_one(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may open an issue; nobody may keep the others from being seen by it."""
+    for number in range(2, 13):
+        length = 30_000 if number == 5 else 3_000
+        await setting.client.create_issue(REPO, f"No {number}", "x" * length)
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 20_000)
+
+    found = await setting.client.issues(REPO)
+
+    assert {issue.number for issue in found} == {*range(1, 13)} - {5}
+    assert "it is left out" in caplog.text

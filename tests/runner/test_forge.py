@@ -276,7 +276,7 @@ async def test_a_forge_that_asks_for_a_long_pause_is_away(scene: Scene, forge: F
         (405, ReasonCode.FORGE_REFUSED),
         (409, ReasonCode.FORGE_REFUSED),
         (422, ReasonCode.FORGE_REFUSED),
-        (423, ReasonCode.FORGE_REFUSED),
+        (423, ReasonCode.REPO_ARCHIVED),
         (408, ReasonCode.FORGE_UNAVAILABLE),
         (429, ReasonCode.FORGE_UNAVAILABLE),
         (500, ReasonCode.FORGE_UNAVAILABLE),

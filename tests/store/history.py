@@ -42,7 +42,8 @@ class History:
 
     def agent_event(self, agent: AgentName, event: ev.AnyEvent) -> Change:
         line = self._record(agent_stream(agent), event)
-        return Change(events=(line,), agents=(self.state.agents[agent],))
+        known = self.state.known_agent(agent)
+        return Change(events=(line,), agents=(known,) if known else ())
 
     def repo_event(self, repo: int, event: ev.AnyEvent) -> Change:
         line = self._record(repo_stream(repo), event)

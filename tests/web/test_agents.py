@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from fleetbot.domain.commands import Conclude
+from fleetbot.domain.errors import Forbidden
 from fleetbot.domain.model import AgentName, ReceiptId
 from fleetbot.domain.receipts import Verified
+from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.fleet import Context
 from fleetbot.services.timers import Timers
 from fleetbot.store.audit import examine
+from fleetbot.wire import RegisterRequest
 from tests.web.site import ENROL, Caller, Site, a_receipt, claim, file
 
 REGISTER = "/api/v1/agents/register"
@@ -436,3 +441,14 @@ async def test_only_operators_revoke_and_forget_and_only_agents_that_exist(site:
         (await site.reader.post(path)).refuses(403, "forbidden")
         unknown = await site.operator.post(f"/api/v1/agents/nobody/{action}")
         assert "claude-1" in unknown.refuses(404, "not_found", "agent")
+
+
+async def test_a_registration_that_was_under_way_does_not_undo_a_revocation(site: Site) -> None:
+    """The token was good when it was shown, and is no more when it counts."""
+    await site.agent("claude-1")
+    agents = Agents(site.fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25))
+    await agents.revoke(AgentName("claude-1"), "api:operator")
+
+    again = RegisterRequest(name="claude-1", adapter="command")
+    with pytest.raises(Forbidden, match="was revoked"):
+        await agents.register(again, agent=AgentName("claude-1"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -120,3 +122,9 @@ async def test_without_a_configuration_each_call_says_what_is_wrong(method: str,
             assert problem["detail"] == wrong
         async with http.get("/healthz") as response:
             assert (await response.json())["checks"] == {"configuration": wrong}
+
+
+async def test_how_long_ago_each_loop_ran_well_is_a_number(site: Site) -> None:
+    numbers = (await site.reader.get("/metrics")).body
+
+    assert re.search(r'fleetbot_loop_idle_seconds{loop="deliver"} \d', numbers)

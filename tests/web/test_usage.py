@@ -128,8 +128,7 @@ async def test_work_goes_on_when_the_next_day_begins(site: Site) -> None:
     view = (await site.reader.get(f"/api/v1/tasks/{task}")).body
     assert (view["state"], view["attempt"]) == ("created", 0)
 
-    site.now = view["not_before"]
-    site.fleet.state.queue.ripen(site.fleet.state.tasks, site.now)
+    site.now = view["waiting"]["until"]
 
     assert site.now % DAY == 0
     assert (await claim(agent, "next day")).status == 200

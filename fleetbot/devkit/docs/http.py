@@ -113,7 +113,8 @@ def http() -> str:
         "[openapi.json](openapi.json), and at `/openapi.json` of every running fleetbot. For "
         "programs in TypeScript: [wire.ts](typescript/wire.ts).",
         "Bodies are JSON. A token goes into the header `Authorization: Bearer <token>`. Unknown "
-        "fields and parameters are refused. Times are in milliseconds since the beginning of 1970.",
+        "fields and parameters are refused. Times are in milliseconds since the beginning of 1970. "
+        "Where a call has a body, `{}` is the least; it may be packed with `gzip` or `deflate`.",
         "## Calls",
         table(("call", "who", "what"), map(_overview, found)),
         *_details(found, document),
@@ -123,6 +124,9 @@ def http() -> str:
         "request at fault. With `503`, `Retry-After` says when to come again. Each call may also "
         "answer with the problems that follow from its token and its body.",
         table(("code", "status", "meaning"), map(_problem, Code)),
+        "What is no HTTP that maubot's server understands (headers of more than 8 KiB, a length "
+        "that is no number, a method that does not exist, `Content-Encoding: br` or `zstd`) is "
+        "refused by that server before it reaches fleetbot, with 400 and a line of plain text.",
         "## Messages",
         *sections(components),
     )

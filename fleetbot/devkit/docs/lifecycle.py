@@ -13,6 +13,7 @@ from fleetbot.domain.lifecycle import TABLE, Rule
 from fleetbot.domain.model import Policy, TaskState
 from fleetbot.domain.patience import with_fault, with_owner
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
+from fleetbot.domain.upcasts import SCHEMA
 
 _MEANINGS = {
     TaskState.CREATED: "waits in the queue for an agent, or for the end of a back-off",
@@ -124,7 +125,7 @@ def _again(reason: ReasonCode) -> str:
 
 def events() -> str:
     """`events.md`."""
-    kinds = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)
+    kinds = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS, *ev.REPO_EVENTS)
     components = schemas(kinds)
     line = prose(inspect.cleandoc(ev.Recorded.__doc__ or "").partition("\n\n")[2])
     return page(
@@ -135,12 +136,16 @@ def events() -> str:
         f"A line has `seq`, `stream`, `version`, `at`, `actor`, `cause`, and its event. {line}",
         "Fields that have their default are left out. Times are in milliseconds since the "
         "beginning of 1970.",
+        f"Lines are written with schema {SCHEMA}; in the database each has the number of its own. "
+        "Older ones are brought up to date when they are read, so that here all are alike.",
         "## Of tasks",
         *_events(ev.TASK_EVENTS, components),
         "## Of agents",
         *_events(ev.AGENT_EVENTS, components),
         "## Of the fleet",
         *_events(ev.FLEET_EVENTS, components),
+        "## Of repositories",
+        *_events(ev.REPO_EVENTS, components),
         "## Values in them",
         *sections(components, skip=[kind.__name__ for kind in kinds]),
     )

@@ -85,9 +85,8 @@ class Forge:
             found = await (client.repo_by_id(repo_id) if repo_id else client.repo(repo))
         if found.archived:
             raise RunFailed(
-                ReasonCode.FORGE_REFUSED,
-                f"{found.full_name} is archived, so nothing can be pushed to it; take it out of "
-                "the archive, then retry",
+                ReasonCode.REPO_ARCHIVED,
+                f"nothing can be pushed to {found.full_name}; take it out of the archive",
             )
         if found.permissions is not None and not found.permissions.push:
             raise RunFailed(

@@ -9,12 +9,13 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.errors import ForgeError, ForgeNotFound, ForgeUnavailable, Unauthorized
 from fleetbot.runner.failure import NotFound, RunFailed
 
+_ARCHIVED = 423
 _ADVICE = {
     401: "it does not know the runner's token, which was revoked or has expired: give it a new one",
     403: "the runner's account or its token may not do this: it needs write access to the "
     "repository, and the scopes write:repository and write:issue",
     404: "it does not exist, or the runner's account cannot see it: make it a collaborator",
-    423: "the repository is archived: take it out of the archive, then retry",
+    _ARCHIVED: "the repository is archived: take it out of the archive",
 }
 
 
@@ -36,6 +37,8 @@ def failure(problem: ForgeError, doing: str) -> RunFailed:
         return RunFailed(ReasonCode.FORGE_UNAVAILABLE, detail)
     if isinstance(problem, Unauthorized):
         return RunFailed(ReasonCode.FORGE_LOGIN_FAILED, detail)
+    if problem.status == _ARCHIVED:
+        return RunFailed(ReasonCode.REPO_ARCHIVED, detail)
     if isinstance(problem, ForgeNotFound):
         return NotFound(ReasonCode.FORGE_REFUSED, detail)
     return RunFailed(ReasonCode.FORGE_REFUSED, detail)

@@ -171,9 +171,9 @@ async def test_an_archived_repository_is_told_as_that(scene: Scene, fifo: Fifo) 
         await scene.settled(order)
 
     failure = scene.orchestrator.failures[order.run]
-    assert failure.reason is ReasonCode.FORGE_REFUSED
-    assert "is archived" in failure.detail
-    assert "take it out of the archive" in failure.detail
+    assert failure.reason is ReasonCode.REPO_ARCHIVED
+    assert f"nothing can be pushed to {REPO}" in failure.detail
+    assert "takes nothing" not in "\n".join(scene.said)
 
 
 async def test_an_account_that_may_only_read_is_told_before_a_program_starts(scene: Scene) -> None:

@@ -40,6 +40,7 @@ export interface AskRequest {
  * that count, and may be the same for several.
  * `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
  * `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
+ * `repo_id`: what Forgejo knows the repository by, whatever it is called; 0 where that is unknown.
  */
 export interface Assignment {
   readonly run: string;
@@ -60,6 +61,7 @@ export interface Assignment {
   readonly budget_usd?: number | null;
   readonly forbidden_paths?: ReadonlyArray<string>;
   readonly number?: number;
+  readonly repo_id?: number;
 }
 
 /** A run that is the agent's no longer: why it ended, or `superseded` by another. */

@@ -1,0 +1,55 @@
+"""What is over is let go of after a while: logs of runs, and what was remembered of the outside."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from fleetbot.domain.model import OPEN_STATES
+
+# Walks from run to run, so that its cost does not grow with the length of the logs.
+OLD_LOGS = """
+WITH RECURSIVE kept (run) AS (
+    SELECT min(run) FROM log_lines
+    UNION ALL
+    SELECT (SELECT min(l.run) FROM log_lines l WHERE l.run > kept.run)
+    FROM kept WHERE kept.run IS NOT NULL
+)
+SELECT kept.run FROM kept JOIN runs ON runs.id = kept.run
+WHERE runs.ended_at > 0 AND runs.ended_at < ? LIMIT ?
+"""
+
+_LAST_PART = "replace(key, rtrim(key, replace(key, ':', '')), '')"  # rooms have colons, ids none
+_OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
+_FORGOTTEN = "SELECT 1 FROM agents WHERE name = {id} AND json_extract(data, '$.forgotten')"
+_OVER = {
+    "log": "SELECT 1 FROM runs WHERE id = {id} AND ended_at > 0 AND ended_at < :before",
+    "forgejo:comment": f"""
+        SELECT 1 FROM tasks WHERE id = {{id}} AND state NOT IN ({_OPEN})
+        AND json_extract(data, '$.updated_at') < :before
+    """,
+    "thread": _FORGOTTEN,
+    "logs": _FORGOTTEN,
+}
+"""By the first words of an anchor's key: whether that is over whose id is its last part."""
+
+
+def delete_logs(database: sqlite3.Connection, runs: Sequence[str]) -> int:
+    """How many lines that were."""
+    of_run = "DELETE FROM log_lines WHERE run = ?"
+    return database.executemany(of_run, [(run,) for run in runs]).rowcount
+
+
+def prune_anchors(database: sqlite3.Connection, before: int) -> int:
+    """Deletes what was remembered of runs and tasks that ended before, and of forgotten agents.
+
+    Nothing is lost by it: a comment is found by its marker, a thread begins anew.
+    """
+    pruned = 0
+    for kind, over in _OVER.items():
+        statement = (
+            f"DELETE FROM anchors WHERE key > '{kind}:' AND key < '{kind};'"
+            f" AND EXISTS ({over.format(id=_LAST_PART)})"
+        )
+        pruned += database.execute(statement, {"before": before}).rowcount
+    return pruned

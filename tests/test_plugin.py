@@ -1,0 +1,119 @@
+"""The plugin as maubot holds it: new settings are taken, or the old ones stay in force."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from maubot.matrix import MaubotMatrixClient
+from maubot.plugin_server import PluginWebApp
+from mautrix.types import UserID
+from mautrix.util.async_db import Database
+from mautrix.util.config import RecursiveDict
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from fleetbot.plugin import Config, FleetBot
+
+READER = "reader-" + "r" * 20
+BASE = (Path(__file__).parents[1] / "base-config.yaml").read_text()
+
+
+class Instance:
+    """What maubot keeps of an instance: its configuration, and where it answers."""
+
+    def __init__(self, folder: Path, client: MaubotMatrixClient) -> None:
+        self.stored: CommentedMap = YAML().load(BASE)
+        forge = {"url": f"http://127.0.0.1:{unused_port()}", "token": "t", "webhook_secret": "s"}
+        self.stored["forge"] |= forge
+        self.stored["auth"]["reader_tokens"] = [READER]
+        self.webapp = PluginWebApp()  # type: ignore[no-untyped-call]  # maubot leaves it untyped
+        self.plugin = FleetBot(
+            client=client,
+            loop=asyncio.get_running_loop(),
+            http=client.api.session,
+            instance_id="fleetbot",
+            log=logging.getLogger("plugin"),  # type: ignore[arg-type]  # maubot's own kind of it
+            config=Config(lambda: self.stored, _base, self._save),
+            database=Database.create(f"sqlite:{folder}/fleetbot.db"),
+            webapp=self.webapp,
+            webapp_url=None,
+            loader=None,  # type: ignore[arg-type]  # nothing is asked of it
+        )
+
+    def _save(self, data: Any) -> None:
+        self.stored = data
+
+    async def save(self, **forge: str) -> None:
+        """A person saves the configuration with these values."""
+        self.stored = copy.deepcopy(self.stored)
+        self.stored["forge"] |= forge
+        await self.plugin.on_external_config_update()
+
+    @asynccontextmanager
+    async def served(self) -> AsyncIterator[aiohttp.ClientSession]:
+        app = web.Application()
+        app.router.add_route("*", r"/{tail:[\s\S]*}", self.webapp.handle)
+        async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as http:
+            yield http
+
+
+def _base() -> RecursiveDict[CommentedMap]:
+    return RecursiveDict(YAML().load(BASE), CommentedMap)
+
+
+@pytest.fixture
+async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
+    """It has started; its homeserver and its Forgejo are away."""
+    url = f"http://127.0.0.1:{unused_port()}"
+    client = MaubotMatrixClient(UserID("@bot:localhost"), base_url=url, token="token")
+    instance = Instance(tmp_path, client)
+    await instance.plugin.start()
+    try:
+        yield instance
+    finally:
+        await instance.plugin.pre_stop()
+        await client.api.session.close()
+
+
+async def test_settings_that_cannot_be_built_leave_the_old_ones_at_work(
+    instance: Instance,
+) -> None:
+    url = instance.stored["forge"]["url"]
+    async with instance.served() as http:
+        with pytest.raises(web.HTTPInternalServerError, match="Internal") as refusal:
+            await instance.save(url="http://[fe80")
+
+        assert "the old one stays" in str(refusal.value.text)
+        assert instance.stored["forge"]["url"] == url, "the UI shows what is in force"
+        async with http.get("/healthz") as response:
+            assert "forge" in (await response.json())["checks"]
+
+        await instance.save(login="somebody")
+        async with http.get("/healthz") as response:
+            assert response.status == 200
+
+
+async def test_what_is_under_way_ends_before_the_old_settings_are_let_go(
+    instance: Instance, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with instance.served() as http:
+        shown = {"Authorization": f"Bearer {READER}"}
+        async with http.get("/api/v1/events", headers=shown) as stream:
+            assert (await stream.content.readline()).startswith(b"retry")
+
+            await instance.save(login="somebody")
+
+            assert await stream.content.read() == b"\n", "it has ended as a whole"
+        async with http.get("/api/v1/agents", headers=shown) as response:
+            assert response.status == 200
+    assert "not answered yet" not in caplog.text
