@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store import outbox, spending
 from fleetbot.store.interface import StoreUnavailable, Unreadable
@@ -67,9 +68,10 @@ _agent = msgspec.json.Decoder(Agent).decode
 _repo = msgspec.json.Decoder(Repo).decode
 
 _STANDING = """
-SELECT t.data, r.data, c.data FROM tasks t {index}
+SELECT t.data, r.data, c.data, p.data FROM tasks t {index}
 LEFT JOIN runs r ON r.id = t.run
 LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
+LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 """
 STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
 ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
@@ -77,9 +79,10 @@ WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_
     AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
 """
 FILING = """
-SELECT t.data, r.data, c.data FROM receipts c
+SELECT t.data, r.data, c.data, p.data FROM receipts c
 JOIN tasks t ON t.id = c.task
 JOIN runs r ON r.id = json_extract(c.data, '$.run')
+LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 WHERE c.id = ?
 """
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
@@ -494,9 +497,9 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
 
 
 def _standing(row: tuple[Any, ...]) -> Standing:
-    task, run, receipt = row
+    task, run, receipt, repo = row
     return Standing(
-        task=_task(task),
+        task=at_home(_task(task), _repo(repo)) if repo else _task(task),
         run=_run(run) if run else None,
         receipt=_receipt(receipt) if receipt else None,
     )
