@@ -7,10 +7,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 Tick = Callable[[], Awaitable[float | None]]
 
+_running: ContextVar[Loop | None] = ContextVar("fleetbot_loop", default=None)
 _LATE_SECONDS = 120.0  # what a tick may take that asks others, and is not stuck yet
 _MOST_ERROR = 200
 
@@ -26,6 +28,12 @@ class LoopHealth:
     idle: float
     late: bool
     error: str
+
+
+def progress() -> None:
+    """Called from a tick that goes on for as long as there is work: it is getting on well."""
+    if loop := _running.get():
+        loop.progress()
 
 
 class Loop:
@@ -82,7 +90,11 @@ class Loop:
     def _has_died(self) -> bool:
         return self._task is not None and self._task.done()
 
+    def progress(self) -> None:
+        self._good = self._clock()
+
     async def _run(self) -> None:
+        _running.set(self)  # for this task and those that it makes
         while True:
             self._wake.clear()
             delay = await self._attempt()
@@ -99,7 +111,7 @@ class Loop:
             self._complain(error)
             return self._interval
         self._failing = None
-        self._good = self._clock()
+        self.progress()
         return self._interval if wanted is None else max(0.0, min(wanted, self._interval))
 
     def _complain(self, error: BaseException) -> None:

@@ -120,7 +120,7 @@ class Runtime:
 
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix)
-        rooms = self._rooms = Rooms(self._settings.rooms, link, store)
+        rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, now_ms, rooms.where)
         chat = Chat(self.fleet, self._tasks, rooms.obeyed, link.power_level)
         self._threads = ThreadLog(
@@ -154,6 +154,7 @@ class Runtime:
                     self._forge,
                     store,
                     self._settings.labels,
+                    self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
                 "matrix": WaitNotices(
@@ -301,7 +302,8 @@ class Runtime:
     def _speak_again(self) -> None:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
-        self._deliver_now()
+        self._courier.resume("matrix")
+        self._wake("deliver")
 
     def _wake(self, *names: str) -> None:
         for name in names:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleetbot.loops import Loop, told
+from fleetbot.loops import Loop, progress, told
 
 LOG = logging.getLogger("loops")
 NEVER = 3600.0
@@ -267,3 +267,22 @@ async def test_what_runs_seldom_is_late_later() -> None:
         assert told([loop]) == "ok"
         clock.now += 1
         assert told([loop]).startswith("test: no good run for 14401 s")
+
+
+async def test_a_tick_that_has_much_to_do_is_not_late_while_it_gets_on() -> None:
+    clock, steps, inside = Clock(), asyncio.Queue[None](), asyncio.Event()
+
+    async def works() -> None:
+        inside.set()
+        while True:
+            await steps.get()
+            progress()
+            steps.task_done()
+
+    async with running(works, 30, clock) as loop:
+        await inside.wait()
+        for _ in range(10):
+            clock.now += 100
+            steps.put_nowait(None)
+            await steps.join()
+        assert told([loop]) == "ok"

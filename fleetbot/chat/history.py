@@ -45,35 +45,38 @@ class History:
     async def since(self, room: str, mark: Mark, now: int) -> Past:
         """What was said after `mark`, at most `MOST_EVENTS` messages of the last `OLDEST_MS`.
 
+        A message may claim any time: one that claims an old one does not hide those before it.
         Raises `RetryLater`.
         """
-        raw = await self._raw_since(room, mark, now)
-        end = Mark(raw[0]["event_id"], _at(raw[0])) if raw else None
-        is_cut = len(raw) > MOST_EVENTS or (bool(raw) and _at(raw[-1]) < now - OLDEST_MS)
+        listening_since = 0 if mark.event else mark.at - CLOCKS_APART_MS
+        oldest = max(now - OLDEST_MS, listening_since)
+        raw = await self._back_to(mark, room, oldest)
+        read = [event for event in raw if _at(event) >= oldest][:MOST_EVENTS]
         said: list[MessageEvent] = []
         unread = 0
-        for one in reversed(raw[:-1] if is_cut else raw):
+        for one in reversed(read):
             event = await self._read({**one, "room_id": room})
             if event is not None:
                 said.append(event)
             elif one.get("type") == "m.room.encrypted":
                 unread += 1
+        is_cut = len(read) < sum(_at(event) >= listening_since for event in raw)
+        end = Mark(raw[0]["event_id"], _at(raw[0])) if raw else None
         return Past(said, unread, is_cut, end)
 
-    async def _raw_since(self, room: str, mark: Mark, now: int) -> list[dict[str, Any]]:
-        """Newest first; the last one is beyond the bounds where there are too many."""
-        listening_since = 0 if mark.event else mark.at - CLOCKS_APART_MS
+    async def _back_to(self, mark: Mark, room: str, oldest: int) -> list[dict[str, Any]]:
+        """Newest first, up to the mark or to where all is older than `oldest`; or more than is
+        read back."""
         found: list[dict[str, Any]] = []
         before: str | None = None
         for _ in range(MOST_PAGES):
             events, before = await self._link.messages(room, self._only, before)
-            for event in events:
-                if event["event_id"] == mark.event or _at(event) < listening_since:
-                    return found
-                found.append(event)
-                if _at(event) < now - OLDEST_MS or len(found) > MOST_EVENTS:
-                    return found
-            if before is None:
+            ids = [event["event_id"] for event in events]
+            if mark.event in ids:
+                return [*found, *events[: ids.index(mark.event)]]
+            found += events
+            is_old = max(map(_at, events), default=oldest) < oldest
+            if before is None or is_old or len(found) > MOST_EVENTS:
                 return found
         log.warning("%s has too many pages to be read back to %s", room, mark.event)
         return found
@@ -101,4 +104,5 @@ class History:
 
 
 def _at(event: dict[str, Any]) -> int:
-    return int(event.get("origin_server_ts", 0))
+    at = event.get("origin_server_ts")
+    return at if isinstance(at, int) else 0

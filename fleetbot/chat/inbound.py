@@ -142,11 +142,12 @@ class Inbound:
         except StoreUnavailable as error:
             log.warning("a command in %s waits for the journal: %s", event.room_id, error)
             place.lose()
+            self._on_missed()
         except BaseException:
             place.lose()
             raise
         else:
-            place.done(event.event_id, event.timestamp)
+            place.done(event.event_id, _time_of(event))
 
     # one message
 
@@ -157,14 +158,18 @@ class Inbound:
             and event.sender != self._own_id
             and event.content.msgtype == MessageType.TEXT
             and event.content.get_edit() is None
+            and isinstance(event.content.body, str)  # mautrix does not look
         )
 
     async def _deal_with(self, event: MessageEvent) -> bool:
-        """Whether it is a command of this room that is too old to be obeyed."""
-        command = parse.parse(event.content.body) if self._counts(event) else None
-        if command is None:
-            return False
+        """Whether it is a command of this room that is too old to be obeyed.
+
+        Raises `StoreUnavailable` only: a message that we choke on must not keep us from the others.
+        """
         try:
+            command = parse.parse(event.content.body) if self._counts(event) else None
+            if command is None:
+                return False
             if not is_changing(command):
                 return await self._obey(event, changing=False)
             turn = self._turns.setdefault(event.room_id, asyncio.Lock())
@@ -173,13 +178,16 @@ class Inbound:
         except StoreUnavailable:
             await self._say_it_waits(event)
             raise
+        except Exception:
+            log.exception("%s in %s could not be dealt with", event.event_id, event.room_id)
+            return False
 
     async def _obey(self, event: MessageEvent, *, changing: bool) -> bool:
         known = event.room_id in self._rooms.obeyed
         arrival = await self._store.arrival(_key(event)) if known else None
         if arrival and arrival.answer is not None:
             return False
-        if arrival is None and self._clock() - event.timestamp > TOO_OLD_MS:
+        if arrival is None and self._clock() - _time_of(event) > TOO_OLD_MS:
             return known
         answer = await self._answer(event)
         entries = await self._give(event, answer, changing and known) if answer else ()
@@ -199,7 +207,7 @@ class Inbound:
 
     async def _give(self, event: MessageEvent, answer: Post, keep: bool) -> tuple[OutboxEntry, ...]:
         """Answer now; or else later where something was changed, so `keep` is true."""
-        thread = event.content.get_thread_parent()
+        thread = _thread_of(event)
         try:
             await self._sender.reply(event.room_id, event.event_id, answer, thread)
         except (RetryLater, Refused) as error:
@@ -210,7 +218,7 @@ class Inbound:
             log.warning("an answer in %s has to wait: %s", event.room_id, error)
             name = self._rooms.names[event.room_id]
             id = f"answer:{event.event_id}"
-            told = {"answers": event.event_id, "thread": thread or ""}
+            told = {"answers": event.event_id, "thread": thread}
             return (kept(name, answer, id=id, at=self._clock(), **told),)
         return ()
 
@@ -231,7 +239,7 @@ class Inbound:
         is_cut: bool = False,
     ) -> None:
         """Say once, for all of it up to the event `end`, what was not done."""
-        said = [(event.content.body, event.sender, event.timestamp) for event in late]
+        said = [(event.content.body, event.sender, _time_of(event)) for event in late]
         now = self._clock()
         post = Post(answers.too_late(said, now, unread=unread, is_cut=is_cut))
         name, id = self._rooms.names[room], f"late:{room}:{end}"
@@ -250,6 +258,18 @@ class Inbound:
         await self._store.append(change)
         if entries:
             self._on_kept()
+
+
+def _time_of(event: MessageEvent) -> int:
+    """When it was said, in epoch milliseconds; long ago where what is claimed is no time."""
+    claimed: object = event.timestamp  # mautrix does not look
+    return claimed if isinstance(claimed, int) else 0
+
+
+def _thread_of(event: MessageEvent) -> str:
+    """The message that opened the thread; empty where there is none."""
+    root = event.content.get_thread_parent()
+    return root if isinstance(root, str) else ""
 
 
 def _key(event: MessageEvent) -> str:

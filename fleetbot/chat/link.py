@@ -196,18 +196,26 @@ class Link:
                 method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, **sent
             ) as response:
                 status, seconds = response.status, retry_after(response.headers)
-                answer = await response.json(content_type=None)
-        except (ClientError, TimeoutError, ValueError) as error:
+                answer = _object(await response.read())
+        except (ClientError, TimeoutError) as error:
             why = f"the homeserver did not answer: {error!r}"
             raise RetryLater(None, why, host=True) from error
-        if status == HTTPStatus.OK and isinstance(answer, dict):
+        if status == HTTPStatus.OK and answer is not None:
             return answer
-        raise _refusal(status, answer if isinstance(answer, dict) else {}, seconds)
+        raise _refusal(status, answer or {}, seconds)
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """None where it is something else, such as a proxy's page."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
 
 
 def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater | Refused:
     code = answer.get("errcode")
-    why = f"{status} {code or ''} {answer.get('error', '')}".strip()
+    why = f"{status} {code or _phrase(status)} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return RetryLater(_pause(answer.get("retry_after_ms"), seconds), why, host=True)
     if code and status == HTTPStatus.FORBIDDEN:
@@ -219,6 +227,10 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
         return Refused(why)
     # a proxy's answer, a server in trouble, a token to be renewed
     return RetryLater(None, why, host=True)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
 
 
 def _pause(milliseconds: object, seconds: float | None) -> float | None:

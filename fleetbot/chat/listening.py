@@ -23,7 +23,7 @@ from fleetbot.chat.room import destination
 from fleetbot.chat.rooms import Rooms
 from fleetbot.chat.wording import ago, count
 from fleetbot.services.outbox import RetryLater
-from fleetbot.store.interface import Store
+from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Change
 
 log = logging.getLogger("fleetbot.chat")
@@ -33,8 +33,8 @@ _SOON, _LATER = 10.0, 60.0  # seconds
 
 
 class Listening:
-    """`wake` runs `tick` soon; `on_admitted` hears that there is a room that can be
-    used (again)."""
+    """`wake` runs `tick` soon; `on_admitted` hears that there is a room that can be used, or can be
+    again: we were let in, or the homeserver is back."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Listening:
     def start(self) -> None:
         client = self._client
         client.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync, wait_sync=True)
+        client.add_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
         client.add_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
         for kind in _OF_ROOMS:
             client.add_event_handler(kind, self._on_state)
@@ -70,14 +71,22 @@ class Listening:
     def stop(self) -> None:
         client = self._client
         client.remove_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync)
+        client.remove_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
         client.remove_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
         for kind in _OF_ROOMS:
             client.remove_event_handler(kind, self._on_state)
 
     async def tick(self) -> float | None:
         """Look at the rooms that need it. Answers in how many seconds to come again."""
+        try:
+            return await self._look()
+        except StoreUnavailable as error:
+            log.debug("the rooms wait for the journal: %s", error)
+            return _SOON
+
+    async def _look(self) -> float:
         await self._rooms.load()
-        quiet = self._clock() - self._synced_at > QUIET_MS
+        quiet = bool(self._away) or self._clock() - self._synced_at > QUIET_MS
         if quiet:
             await self._miss(self._rooms.settings)
         wanting = await self._wanting()
@@ -85,9 +94,9 @@ class Listening:
         try:
             joined = set(await self._rooms.joined()) if wanting else set()
         except RetryLater as error:
-            self._note(str(error))
+            self._note_away(str(error))
             return max(_SOON, error.seconds or 0)
-        self._note("")
+        self._away = ""
         looked = [self._catch_up(room, joined) for room in wanting]
         results = await asyncio.gather(*looked, return_exceptions=True)
         for result in results:
@@ -96,10 +105,12 @@ class Listening:
         await self._inbound.flush()
         return _SOON if quiet or not all(results) else _LATER
 
-    def _note(self, away: str) -> None:
-        if away and not self._away:
-            log.warning("the homeserver cannot be asked, it is tried again: %s", away)
-        self._away = away
+    def _note_away(self, why: str) -> None:
+        """When it is back, so are the rooms: what waits for them goes then."""
+        if not self._away:
+            log.warning("the homeserver is away, it is tried again: %s", why)
+        self._away = why
+        self._well.clear()
 
     async def _wanting(self) -> list[str]:
         return [
@@ -160,6 +171,10 @@ class Listening:
             await self._miss(missed)
             self._wake()
 
+    async def _on_no_sync(self, told: Mapping[str, Any]) -> None:
+        self._note_away(f"no sync: {told['error']}")
+        self._wake()
+
     async def _on_state(self, event: StateEvent) -> None:
         """We were invited, came in or were thrown out; or the room was upgraded or encrypted."""
         if event.type == EventType.ROOM_MEMBER:
@@ -185,13 +200,16 @@ class Listening:
     async def troubles(self) -> Sequence[str]:
         """What is wrong with the rooms, for health."""
         now = self._clock()
-        said = [f"{room}: {trouble}" for room, trouble in self._rooms.trouble.items()]
+        said = [
+            f"{room}: {trouble}{_heard((await self._place(room)).mark, now)}"
+            for room, trouble in self._rooms.trouble.items()
+        ]
         said += [
             f"{old} was upgraded and is followed: in the configuration, put {new} in its place"
             for old, new in (await self._rooms.upgraded()).items()
         ]
         if self._away:
-            said.append(f"the homeserver cannot be asked: {self._away}")
+            said.append(f"the homeserver is away: {self._away}")
         if now - self._synced_at > QUIET_MS:
             since = ago(self._synced_at, now)
             said.append(f"the last sync with the homeserver was {since}: commands come late")
@@ -201,3 +219,7 @@ class Listening:
 
 
 _OF_ROOMS = (EventType.ROOM_MEMBER, EventType.ROOM_TOMBSTONE, EventType.ROOM_ENCRYPTION)
+
+
+def _heard(mark: Mark | None, now: int) -> str:
+    return f" (last heard {ago(mark.at, now)})" if mark and mark.event else ""

@@ -46,9 +46,10 @@ def destination(room: str) -> str:
 
 
 def kept(
-    room: str, post: Post, *, id: str, at: int = 0, answers: str = "", thread: str = ""
+    room: str, post: Post, *, id: str, at: int, answers: str = "", thread: str = ""
 ) -> OutboxEntry:
-    """Words to a room as an entry of the outbox; a second one of the same `id` is ignored."""
+    """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
+    the same `id` is ignored."""
     body = bounded(post.body)
     words = Words(body.text, body.html, post.urgent, answers, thread)
     return OutboxEntry(
@@ -72,7 +73,7 @@ def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
     }
 
 
-def in_reply(said: dict[str, Any], event: str, thread: str | None) -> dict[str, Any]:
+def in_reply(said: dict[str, Any], event: str, thread: str) -> dict[str, Any]:
     """The message as the answer to another, in the thread where that was said."""
     relation: dict[str, Any] = {"m.in_reply_to": {"event_id": event}}
     if thread:
@@ -116,7 +117,7 @@ class RoomSender:
         said = content(message.body, urgent=message.urgent)
         await self._link.send(room, said, named)
 
-    async def reply(self, room: str, event: str, message: Post, thread: str | None = None) -> None:
+    async def reply(self, room: str, event: str, message: Post, thread: str = "") -> None:
         """Answer a message, in the thread it was said in; raises what stands in the way of it,
         after a patience that is short."""
         said = in_reply(content(message.body, urgent=message.urgent), event, thread)

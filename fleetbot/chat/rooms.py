@@ -8,7 +8,7 @@ outbox holds for the old room goes to the new one, as its name there stays that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from fleetbot.chat.link import NO_ENCRYPTION, Link, NotAdmitted, transaction
@@ -30,7 +30,13 @@ class Rooms:
     """`settings` are by the ids of the configuration, `obeyed` by those that rooms have or had;
     `names` leads from these to those. `trouble` says of rooms of the settings what is wrong."""
 
-    def __init__(self, settings: Mapping[str, RoomSettings], link: Link, store: Store) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, RoomSettings],
+        link: Link,
+        store: Store,
+        clock: Callable[[], int],
+    ) -> None:
         self.settings = settings
         self.obeyed: dict[str, RoomSettings] = dict(settings)
         self.names = {room: room for room in settings}
@@ -38,6 +44,7 @@ class Rooms:
         self.loaded = False
         self._link = link
         self._store = store
+        self._clock = clock
         self._replaced_by: dict[str, str | None] = {}
         self._entered: set[str] = set()
 
@@ -161,7 +168,8 @@ class Rooms:
                 "put that id in the configuration"
             )
         joined.add(new)
-        notice = kept(configured, _moved_here(configured, new), id=f"moved:{old}:{new}")
+        here, id = _moved_here(configured, new), f"moved:{old}:{new}"
+        notice = kept(configured, here, id=id, at=self._clock())
         await self._move(old, new, (notice,), configured)
         with suppress(RetryLater, Refused):  # the old room is closed to most
             farewell = content(say("➡️ I go on in ", code(new), ", where this room was moved to."))

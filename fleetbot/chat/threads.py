@@ -74,8 +74,9 @@ class ThreadLog:
         self._note(run)
 
     def resume(self) -> None:
-        """A room lets us speak again, perhaps one that did not: try all of them."""
+        """A room can be used again, or all of them can: try them."""
         self._closed_until.clear()
+        self._quiet_until = 0
         self._wake()
 
     def hear(self, lines: Sequence[Recorded]) -> None:

@@ -163,7 +163,8 @@ def _retry(state: FleetState, command: cmd.RetryTask) -> Drafts:
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
         holder = state.runs[run_id_of(task)].agent
         raise Conflict(f"{task.ref} is with {holder} now; cancel it first.", field="issue")
-    if task.is_ready and task.not_before == 0 and task.attempt == 0:
+    is_fresh = task.is_ready and task.not_before == 0 and task.attempt == 0
+    if is_fresh and task.pinned is None:
         return ()
     return (_fresh(task_stream(task.id), command.reason, command.reopened_at),)
 

@@ -14,15 +14,19 @@ import msgspec
 SCHEMA = 2
 """Of the lines that are written now."""
 
+_MOST_NESTED = 500  # brackets, and so levels at most: what every reader can follow
 Line = dict[str, Any]
 Upcast = Callable[[Line], Line]
 
 
 def _request_as_json(asked: Line) -> Line:
-    """`request` was JSON in a text: escaped twice, and read by nobody."""
+    """`request` was JSON in a text: escaped twice, and nested as deeply as its sender liked."""
     if "request" not in asked:
         return asked
-    return {**asked, "request": msgspec.json.decode(asked["request"])}
+    text = asked["request"]
+    if text.count("{") + text.count("[") > _MOST_NESTED:
+        return {**asked, "request": {"text": text}}
+    return {**asked, "request": msgspec.json.decode(text)}
 
 
 UPCASTS: Mapping[int, Mapping[str, Upcast]] = {1: {"run.asked": _request_as_json}}

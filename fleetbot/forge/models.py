@@ -15,6 +15,7 @@ import msgspec
 
 T = TypeVar("T")
 
+DEEPEST = 64  # many times what Forgejo sends
 WRITERS = frozenset({"write", "admin", "owner"})  # permissions with which one may write
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
 
@@ -372,9 +373,12 @@ def convert(data: Any, kind: type[T]) -> T:
     return msgspec.convert(_without_nulls(data), kind)
 
 
-def _without_nulls(data: Any) -> Any:
+def _without_nulls(data: Any, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise msgspec.ValidationError(f"It is nested more than {DEEPEST} deep")
     if isinstance(data, dict):
-        return {key: _without_nulls(value) for key, value in data.items() if value is not None}
+        below = depth + 1
+        return {k: _without_nulls(v, below) for k, v in data.items() if v is not None}
     if isinstance(data, list):
-        return [_without_nulls(value) for value in data if value is not None]
+        return [_without_nulls(value, depth + 1) for value in data if value is not None]
     return data

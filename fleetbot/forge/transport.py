@@ -137,32 +137,45 @@ class Transport:
 
         A page may be shorter than asked for (the server's own cap), so the end is the total the
         server names, or an empty page; only that where the total is not to be believed.
-        A page that is too large is read one by one, without what is too large by itself.
         """
         number, seen = 1, 0
         while True:
-            try:
-                page = await self.page(kind, path, params, number)
-            except TooLarge:
-                page, to_the_end = await self._one_by_one(kind, path, params, seen), True
+            page = await self.page(kind, path, params, number, seen=seen)
             for item in page.items:
                 yield item
             number, seen = number + 1, seen + len(page.items)
-            is_all = page.total is not None and seen >= page.total and not to_the_end
-            if not page.items or is_all:
+            to_the_end = to_the_end or page.total is None
+            if not page.items or (seen >= (page.total or 0) and not to_the_end):
                 return
 
-    async def _one_by_one(
-        self, kind: type[T], path: str, params: Params | None, seen: int
+    async def page(
+        self,
+        kind: type[T],
+        path: str,
+        params: Params | None = None,
+        number: int = 1,
+        *,
+        seen: int | None = None,
     ) -> Page[T]:
-        """What a page would hold: anybody may write issues so long that all together are too much.
+        """One page of a list, from 1; ``seen``: how many elements came before it.
 
-        Where the server's own pages are shorter, some elements come twice.
+        Anybody may write issues so long that all together are too much: then they are read one by
+        one, without what is too large by itself, and without a total. Where the server's own pages
+        are shorter, some come twice.
         """
+        try:
+            return await self._page(kind, path, params, number, PAGE_SIZE)
+        except TooLarge:
+            before = (number - 1) * PAGE_SIZE if seen is None else seen
+            return await self._one_by_one(kind, path, params, before)
+
+    async def _one_by_one(
+        self, kind: type[T], path: str, params: Params | None, before: int
+    ) -> Page[T]:
         items: list[T] = []
-        for number in range(seen + 1, seen + 1 + PAGE_SIZE):
+        for number in range(before + 1, before + 1 + PAGE_SIZE):
             try:
-                page = await self.page(kind, path, params, number, size=1)
+                page = await self._page(kind, path, params, number, 1)
             except TooLarge as error:
                 log.warning("%s, number %d of its list: it is left out", error, number)
                 continue
@@ -171,15 +184,9 @@ class Transport:
             items += page.items
         return Page(items, None)
 
-    async def page(
-        self,
-        kind: type[T],
-        path: str,
-        params: Params | None = None,
-        number: int = 1,
-        size: int = PAGE_SIZE,
+    async def _page(
+        self, kind: type[T], path: str, params: Params | None, number: int, size: int
     ) -> Page[T]:
-        """One page of a list, from 1. Raises TooLarge."""
         wanted = {**(params or {}), "page": number, "limit": size}
         answer = await self.send("GET", path, params=wanted)
         items = _convert(_json(answer, "GET", path), list[Any], "GET", path)

@@ -34,6 +34,7 @@ from fleetbot.domain.model import (
 from fleetbot.domain.patience import WITH_DISK
 from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
+from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.store.healing import healed
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
@@ -357,6 +358,11 @@ class Fleet:
             return self.state.tasks[task]
         stored = await self.store.task(task)
         return await self._recall(stored) if stored else None
+
+    def waiting(self, task: TaskId) -> Waiting | None:
+        """Why the task does not move now; None where it moves, or is not in memory."""
+        known = self.state.tasks.get(task)
+        return waiting(self.state, known, self.clock(), self.policy) if known else None
 
     async def recall_run(self, run: RunId) -> None:
         """Have the run's task in memory, if there is such a run."""

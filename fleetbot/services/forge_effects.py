@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import cast
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from fleetbot.domain import effects as fx
 from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import AgentName, Run, Task, TaskId, TaskState
+from fleetbot.domain.waiting import Waiting
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
     ForgeError,
@@ -43,7 +44,8 @@ _decoder: msgspec.json.Decoder[fx.ForgeEffect] = msgspec.json.Decoder(fx.ForgeEf
 class ForgeSender:
     """The sender of the destinations `forgejo:…`.
 
-    `accounts`: the Forgejo login of an agent that is assigned instead of the bot.
+    `waits` tells why a task does not move. `accounts`: the Forgejo login of an agent that is
+    assigned instead of the bot.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class ForgeSender:
         client: ForgeClient,
         store: Store,
         labels: LabelMaps,
+        waits: Callable[[TaskId], Waiting | None],
         accounts: Mapping[AgentName, str] = _NO_ACCOUNTS,
     ) -> None:
         self._client = client
         self._store = store
         self._labels = labels
+        self._waits = waits
         self._accounts = accounts
         self._making_label = asyncio.Lock()  # Forgejo would make two of the same name
 
@@ -208,7 +212,7 @@ class ForgeSender:
         task, filed = standing.task, standing.receipt
         key, marker = status_anchor(task.id), f"task:{task.id}"
         pull = filed.receipt.pull_request if filed else None
-        body = status_comment(task, standing.run, pull)
+        body = status_comment(task, standing.run, pull, self._waits(task.id))
         known = await self._store.anchor(key)
         if known and await self._edit(task.repo, int(known), body, marker):
             return f"comment {known}"

@@ -21,6 +21,7 @@ from fleetbot.forge.payloads import (
     RepositoryEvent,
     parse_delivery,
 )
+from fleetbot.loops import progress
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repositories import Repositories
@@ -111,6 +112,7 @@ class Intake:
                     self._busy.update(keys)
                 if not looks:
                     return
+                progress()
                 for look in await self._some_of(looks):
                     self._busy.difference_update(looks.pop(look))
                     look.result()

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from fleetbot.domain.patience import Patience
+from fleetbot.loops import progress
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
@@ -80,6 +81,13 @@ class Courier:
         """Have a tick that waits for a slow destination look for new work now."""
         self._wake.set()
 
+    def resume(self, sender: str) -> None:
+        """Who is behind the sender's destinations answers again: no need to wait as long as that
+        was expected to take."""
+        self._quiet.pop(sender, None)
+        self._told_off.pop(sender, None)
+        self.wake()
+
     async def next_due(self) -> int | None:
         """When there will be something to deliver (epoch ms; may be past), None for nothing."""
         found = [(sender, await self._store.next_due(sender)) for sender in self._senders]
@@ -100,6 +108,7 @@ class Courier:
                         sending[asyncio.create_task(self._deliver(due))] = destination
                 if not sending:
                     return
+                progress()
                 for task in await self._until_news(sending):
                     del self._busy[sending.pop(task)]
                     task.result()

@@ -10,6 +10,7 @@ from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
+from fleetbot.loops import progress
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repairs import Repairs
@@ -96,6 +97,7 @@ class Reconciler:
         compared: set[tuple[int, datetime | None]] = set()
         while True:
             page = await self._client.changed_issues(repo.name, since, number)
+            progress()
             for issue in page.items:
                 if (issue.number, issue.updated_at) not in compared:
                     await self._compare(repo, issue)
@@ -111,6 +113,7 @@ class Reconciler:
         newest: datetime | None = None
         seen: set[int] = set()
         async for issue in self._client.iter_issues(repo.name, state="open", sort="oldest"):
+            progress()
             await self._compare(repo, issue)
             seen.add(issue.number)
             newest = _later(newest, issue.updated_at)

@@ -11,6 +11,7 @@ from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
 from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
+from fleetbot.loops import progress
 from fleetbot.services.facts import gather
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.interface import StoreUnavailable
@@ -84,6 +85,7 @@ class Verifier:
                     checks[asyncio.create_task(self._check(filed))] = filed.receipt.id
                 if not checks:
                     return
+                progress()
                 for done in await self._until_news(checks):
                     self._checking.discard(checks.pop(done))
                     done.result()

@@ -122,7 +122,7 @@ DELETE FROM outbox WHERE position IN (
 )
 """
 
-_DUE = """
+DUE = """
 SELECT
     o.id, o.destination, o.kind, o.payload, o.due_at, o.seq, o.collapse,
     q.attempts, o.refusals, o.queue <> o.destination
@@ -139,13 +139,15 @@ WHERE sender = ? AND attempts > 0 ORDER BY since LIMIT ?
 """
 
 BACKLOG = """
-SELECT substr(queue, 1, instr(queue, ':') - 1) AS sender, count(*), min(due_at)
-FROM outbox WHERE state = 'pending' GROUP BY sender ORDER BY sender
+SELECT q.sender, count(*), min(o.due_at)
+FROM queues q CROSS JOIN outbox o ON o.queue = q.name AND o.state = 'pending'
+GROUP BY q.sender ORDER BY q.sender
 """
 
 DEAD = """
 SELECT position, destination, kind, payload, due_at, settled_at, result
-FROM outbox WHERE state = 'dead' AND position > ? ORDER BY position LIMIT ?
+FROM outbox INDEXED BY outbox_dead WHERE state = 'dead' AND position > ?
+ORDER BY position LIMIT ?
 """
 
 GRAVEYARD = """
@@ -251,7 +253,7 @@ def due(
     database: sqlite3.Connection, now: int, room: Mapping[str, int], busy: Collection[str]
 ) -> list[Due]:
     """What each sender may deliver now, up to the room it has, but to no destination in `busy`."""
-    query = _DUE.format(busy=", ".join("?" * len(busy)))
+    query = DUE.format(busy=", ".join("?" * len(busy)))
     return [
         _due(row)
         for sender, limit in room.items()

@@ -66,13 +66,13 @@ _receipt = msgspec.json.Decoder(FiledReceipt).decode
 _agent = msgspec.json.Decoder(Agent).decode
 _repo = msgspec.json.Decoder(Repo).decode
 
-STANDING = """
-SELECT t.data, r.data, c.data FROM tasks t
+_STANDING = """
+SELECT t.data, r.data, c.data FROM tasks t {index}
 LEFT JOIN runs r ON r.id = t.run
 LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
 """
-# The conditions are those of the index tasks_ended.
-ENDED = f"""{STANDING}
+STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
+ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
 WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_at') >= ?
     AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
 """
@@ -340,7 +340,7 @@ class SqliteStore:
         return Acknowledged(id=rows[0][0], at=rows[0][1], result=rows[0][2]) if rows else None
 
     async def standing(self, task: TaskId) -> Standing | None:
-        rows = await self._reads.rows(f"{STANDING} WHERE t.id = ?", task)
+        rows = await self._reads.rows(STANDING, task)
         return _standing(rows[0]) if rows else None
 
     async def filing(self, receipt: ReceiptId) -> Standing | None:

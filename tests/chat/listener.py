@@ -36,7 +36,7 @@ class Listener:
         self.link = link = Link(client)
         self.client = client
         self.wakes = self.kept = self.admitted = 0
-        self.rooms = Rooms(rooms, link, stage.store)
+        self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         self.chat = Chat(stage.fleet, stage.tasks, self.rooms.obeyed, levels or link.power_level)
         self.sender = RoomSender(link, stage.clock, self.rooms.where)
         self.inbound = Inbound(
@@ -83,3 +83,4 @@ class Listener:
 
     def _was_admitted(self) -> None:
         self.admitted += 1
+        self.courier.resume("matrix")

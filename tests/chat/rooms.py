@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from mautrix.client import Client
@@ -32,6 +32,9 @@ async def said(person: MatrixUser, room: str, by: MatrixUser) -> list[RoomEvent]
     """All messages of `by`, as `person` sees them."""
     events = await person.messages(room, limit=500)
     return [e for e in events if e.sender == by.user_id and e.type == "m.room.message"]
+
+
+Server = TypeVar("Server", bound="MoodyHomeserver")
 
 
 class Answer:
@@ -82,9 +85,54 @@ class MoodyHomeserver:
         return [path.rsplit("/", 1)[1] for method, path, _ in self.requests if method == "PUT"]
 
 
+class ForgettingHomeserver(MoodyHomeserver):
+    """Keeps what is sent, a transaction once; the answer to the one that is `lost` never arrives.
+
+    `lost` counts down with each new message.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.answers = [Answer(200, {})]  # whatever is asked for is there
+        self.lost = 0
+        self._sent: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if request.method != "PUT":
+            return await super().handle(request)
+        transaction = request.path.rsplit("/", 1)[1]
+        if transaction not in self._sent:
+            self._sent[transaction] = (f"${len(self._sent)}", await request.json())
+            self.lost -= 1
+            if self.lost == 0:
+                return web.Response(status=502, text="the line is dead")
+        return web.json_response({"event_id": self._sent[transaction][0]})
+
+    @property
+    def lines(self) -> list[str]:
+        """What people read: the lines of the newest text of each message."""
+        shown: dict[str, str] = {}
+        for event, body in self._sent.values():
+            relation = body.get("m.relates_to", {})
+            place = relation["event_id"] if relation.get("rel_type") == "m.replace" else event
+            shown[place] = body.get("m.new_content", body)["body"]
+        return [line for text in shown.values() for line in text.splitlines()]
+
+
 @asynccontextmanager
 async def moody_homeserver() -> AsyncIterator[MoodyHomeserver]:
-    server = MoodyHomeserver("")
+    async with _served(MoodyHomeserver("")) as server:
+        yield server
+
+
+@asynccontextmanager
+async def forgetting_homeserver() -> AsyncIterator[ForgettingHomeserver]:
+    async with _served(ForgettingHomeserver("")) as server:
+        yield server
+
+
+@asynccontextmanager
+async def _served(server: Server) -> AsyncIterator[Server]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

@@ -12,6 +12,7 @@ import pytest
 from mautrix.types import MessageEvent
 
 from fleetbot.chat.inbound import TOO_OLD_MS
+from fleetbot.chat.place import Mark, mark_key, read_mark
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, TaskState
@@ -30,7 +31,7 @@ class Scene:
     def __init__(self, stage: Stage, server: MoodyHomeserver, bots: Listener) -> None:
         self.stage, self.server, self.bots = stage, server, bots
 
-    def message(self, body: str = "!fleet status", *, age: int = 0, **fields: Any) -> MessageEvent:
+    def message(self, body: Any = "!fleet status", *, age: int = 0, **fields: Any) -> MessageEvent:
         content = {"msgtype": "m.text", "body": body, **fields.pop("content", {})}
         event: Any = {
             "type": "m.room.message",
@@ -45,7 +46,7 @@ class Scene:
         assert isinstance(made, MessageEvent)
         return made
 
-    async def hears(self, body: str = "!fleet status", **fields: Any) -> None:
+    async def hears(self, body: Any = "!fleet status", **fields: Any) -> None:
         await self.bots.inbound.on_message(self.message(body, **fields))
 
     @property
@@ -91,19 +92,39 @@ async def test_a_command_is_answered_where_it_was_given(scene: Scene) -> None:
         ("!fleet status", {"content": {"msgtype": "m.notice"}}),
         ("!fleet status", {"content": {"msgtype": "m.emote"}}),
         ("!fleet status", {"content": {"msgtype": "m.image", "url": "mxc://x/y"}}),
+        (5, {}),
         (
             "!fleet status",
             {"content": {"m.relates_to": {"rel_type": "m.replace", "event_id": "$older"}}},
         ),
     ],
-    ids=["talk", "our own", "a bot's", "an emote", "a picture", "an edit"],
+    ids=["talk", "our own", "a bot's", "an emote", "a picture", "no text", "an edit"],
 )
 async def test_what_is_no_command_is_left_alone(
-    scene: Scene, body: str, fields: dict[str, Any]
+    scene: Scene, body: Any, fields: dict[str, Any]
 ) -> None:
     await scene.hears(body, **fields)
 
     assert scene.said == []
+
+
+async def test_a_message_that_claims_no_time_and_no_thread_makes_nobody_deaf(scene: Scene) -> None:
+    """mautrix passes on what is claimed."""
+    strange = scene.message("!fleet status", event_id="$strange", origin_server_ts="soon")
+
+    await scene.bots.inbound.on_message(strange)
+    await scene.hears(
+        "!fleet status", content={"m.relates_to": {"rel_type": "m.thread", "event_id": 5}}
+    )
+
+    (answer,) = scene.said
+    assert answer["m.relates_to"] == {"m.in_reply_to": {"event_id": "$asked"}}
+    assert scene.bots.kept == 1
+    assert not scene.bots.inbound.place(ROOM).behind
+    await scene.bots.inbound.flush()
+    kept = await scene.stage.store.anchor(mark_key(ROOM))
+    assert kept is not None
+    assert read_mark(kept) == Mark("$asked", scene.stage.clock())
 
 
 async def test_a_command_that_comes_twice_is_obeyed_and_answered_once(scene: Scene) -> None:

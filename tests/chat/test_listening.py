@@ -9,14 +9,18 @@ from mautrix.client import Client
 
 from fleetbot.chat import history
 from fleetbot.chat.listening import QUIET_MS
+from fleetbot.chat.render import Post
+from fleetbot.chat.rich import say
+from fleetbot.chat.room import kept
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.state import task_stream
 from fleetbot.settings import RoomSettings
+from fleetbot.store.records import Change
 from tests.chat.listener import Listener
-from tests.chat.rooms import client_of, said
+from tests.chat.rooms import Answer, client_of, moody_homeserver, said
 from tests.conftest import Register
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
@@ -226,18 +230,48 @@ async def test_while_no_sync_comes_the_rooms_are_asked_again_and_again(scene: Sc
     assert await scene.troubles() == ""
 
 
+async def test_when_the_homeserver_is_back_what_waits_goes_at_once(stage: Stage) -> None:
+    """However long it was away, and so however long the pauses have become."""
+    room = "!room:localhost"
+    async with moody_homeserver() as server, client_of(server.user()) as client:
+        bots = Listener(stage, client, {room: HERE})
+        server.answers = [Answer(502, "nobody is there")]
+        await bots.tick()
+        (away,) = await bots.listening.troubles()
+        assert away == "the homeserver is away: 502 Bad Gateway"
+        entry = kept(room, Post(say("hello")), id="x", at=stage.clock())
+        await stage.store.append(Change(outbox=(entry,)))
+        await bots.courier.tick()
+        server.requests.clear()
+        server.answers = [Answer(200, {"joined_rooms": [room], "event_id": "$event"})]
+        await bots.courier.tick()
+        assert server.requests == []
+
+        await bots.tick()
+        await bots.courier.tick()
+
+    assert bots.admitted == 1
+    assert [body["body"] for method, _, body in server.requests if method == "PUT"] == ["hello"]
+
+
 async def test_a_bot_that_was_thrown_out_waits_to_be_invited_and_hears_what_it_missed(
     scene: Scene,
 ) -> None:
     await scene.bots.tick()
     assert await scene.troubles() == ""
+    await scene.ann.send(scene.room, "good morning")
+    scene.bots.inbound.place(scene.room).miss()
+    await scene.bots.tick()
     await scene.ann.kick(scene.room, scene.bot.user_id)
     await scene.ann.send(scene.room, "!fleet cancel #1")
+    scene.stage.clock.advance(300)
 
     await scene.restart()
     await scene.bots.tick()
     report = await scene.troubles()
-    assert report == f"{scene.room}: the bot is not in the room: invite it there"
+    assert report == (
+        f"{scene.room}: the bot is not in the room: invite it there (last heard 5 min ago)"
+    )
     assert scene.bots.admitted == 0
 
     await scene.ann.invite(scene.room, scene.bot.user_id)

@@ -142,7 +142,7 @@ async def test_words_that_were_kept_are_said_as_the_answer_they_are(scene: Scene
     """The transaction is that of the answer: what was said after all is not repeated."""
     asked = await scene.ann.send(scene.room, "!fleet retry #1")
     post = Post(say("is tried again"), urgent=True)
-    entry = kept(scene.room, post, id="answer:x", answers=asked)
+    entry = kept(scene.room, post, id="answer:x", at=START, answers=asked)
 
     first = await scene.sender(Due(entry=entry, attempts=0))
     await scene.sender.reply(scene.room, asked, post)

@@ -20,6 +20,7 @@ from tests.chat.rooms import (
     MoodyHomeserver,
     client_of,
     error,
+    forgetting_homeserver,
     moody_homeserver,
     said,
     sent,
@@ -373,6 +374,35 @@ async def test_a_message_sent_just_before_a_crash_is_not_sent_again(scene: RealS
     await scene.tick_later()
 
     assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nhello\nworld"]
+
+
+async def test_a_process_that_dies_after_any_message_loses_and_repeats_no_line(
+    stage: Stage,
+) -> None:
+    """The homeserver has the message, and we die before we know it."""
+    async with forgetting_homeserver() as server, client_of(server.user()) as client:
+        scene = Scene(stage, Link(client), "!room:localhost")
+        run = await scene.run()
+        for lost in range(1, 5):
+            server.lost = lost
+            for first in (0, 30, 60):
+                lines = [f"{run.id} {n} " + "x" * 80 for n in range(first, first + 30)]
+                await scene.log(run, *lines)
+                await scene.tick_later()
+                stage.restart()
+                scene.start()
+            await scene.fail(run)
+            await scene.tick_later()
+            stage.restart()
+            scene.start()
+            await scene.tick_later()
+            assert server.lost <= 0
+
+            told = [x.split()[1] for x in server.lines if x.startswith(f"{run.id} ")]
+            assert told == [str(n) for n in range(90)]
+            await stage.fleet.commit(cmd.RetryTask(run.task), TEST)
+            run = await stage.given_running()
+        assert sum(line.startswith("■ ") for line in server.lines) == 4
 
 
 async def test_a_thread_whose_beginning_is_gone_is_begun_anew(scene: RealScene) -> None:

@@ -168,7 +168,11 @@ def test_a_plugins_configuration_is_accepted(text: str) -> None:
     """What a page shows, over the file that maubot fills in."""
     yaml = YAML(typ="safe")
     config = yaml.load(ROOT / "base-config.yaml")
-    config["forge"] |= {"token": "a token", "webhook_secret": "a secret"}
+    config["forge"] |= {
+        "token": "a token",
+        "webhook_secret": "a secret",
+        "repositories": ["acme/app"],
+    }
     for section, values in yaml.load(text).items():
         config[section] = {**config[section], **values}
     parse(config)

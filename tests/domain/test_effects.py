@@ -153,6 +153,16 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.DeregisterAgent(agent=A1),
         ["agent_lost", "issue_state", "issue_state"],
     ),
+    "revoked, lost, requeued": (
+        running,
+        cmd.RevokeAgent(agent=A1),
+        ["agent_lost", "issue_state", "issue_state"],
+    ),
+    "forgotten": (
+        lambda: created().given(cmd.DeregisterAgent(agent=A1)),
+        cmd.ForgetAgent(agent=A1),
+        [],
+    ),
     "parked, failed, requeued": (
         running,
         fail(ReasonCode.USAGE_LIMIT),

@@ -118,6 +118,15 @@ def test_a_question_of_before_its_request_was_json_is_read_as_one_of_today() -> 
     assert ev.decode(ev.encode(event)) == event
 
 
+def test_a_question_that_was_nested_too_deeply_to_be_followed_is_read_as_its_text() -> None:
+    request = '{"x":' * 2_000 + "{}" + "}" * 2_000
+    line = {"type": "run.asked", "run": "r1", "ask": "q1", "kind": "question", "title": "?"}
+    old = msgspec.json.encode({**line, "expires_at": 1, "request": request})
+    event = ev.decode(old, schema=1)
+    assert isinstance(event, ev.RunAsked)
+    assert event.request == {"text": request}
+
+
 @pytest.mark.parametrize(("stream", "line"), [("task:t1", '{"type":"agent.online"}')])
 def test_a_line_that_did_not_change_is_read_as_it_is(stream: str, line: str) -> None:
     assert ev.decode(line, schema=1) == ev.decode(line) == ev.AgentOnline()

@@ -86,6 +86,8 @@ COMMANDS: dict[str, cmd.Command] = {
     "register": an_agent(),
     "seen": cmd.AgentSeen(agent=A1),
     "deregister": cmd.DeregisterAgent(agent=A1),
+    "revoke": cmd.RevokeAgent(agent=A1),
+    "forget": cmd.ForgetAgent(agent=A1),
     "drain": cmd.DrainAgent(agent=A1),
     "resume": cmd.ResumeAgent(agent=A1),
     "note waits": cmd.NoteWaits(),
@@ -97,6 +99,7 @@ NOTHING: Outcome = ()
 AGAIN: Outcome = ("task.requeued",)
 MISSED: Outcome = ("agent.faulted", "task.requeued")
 GONE = "agent.deregistered"
+REVOKED = "agent.revoked"
 LOST = ("task.agent_lost", "task.requeued")
 FAILED = ("task.failed", "task.requeued")
 
@@ -194,6 +197,8 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "register": row(("agent.registered",)),
     "seen": row(NOTHING),
     "deregister": row((GONE,), assigned=(GONE, *LOST), running=(GONE, *LOST)),
+    "revoke": row((REVOKED,), assigned=(REVOKED, *LOST), running=(REVOKED, *LOST)),
+    "forget": row(Conflict),
     "drain": row(("agent.drained",)),
     "resume": row(NOTHING),
     "note waits": row(NOTHING),

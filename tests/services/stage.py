@@ -134,7 +134,9 @@ class Stage:
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
         self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
-        self.sender = ForgeSender(self.client, self.store, self.labels, self.accounts)
+        self.sender = ForgeSender(
+            self.client, self.store, self.labels, self.fleet.waiting, self.accounts
+        )
         self.courier = Courier(
             self.store,
             {"forgejo": self.sender},

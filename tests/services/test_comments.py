@@ -24,6 +24,8 @@ from fleetbot.domain.model import (
     Verdict,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waiting import Waiting
+from fleetbot.domain.waits import WaitReason
 from fleetbot.services.comments import (
     code,
     inline,
@@ -249,3 +251,26 @@ def test_words_look_as_they_were_written() -> None:
 def test_usage_that_is_unknown_is_not_shown() -> None:
     assert usage_text(Usage()) == ""
     assert usage_text(Usage(output_tokens=7)) == "7 out"
+
+
+def waiting_for(text: str, *details: str, reason: WaitReason = WaitReason.AGENT_UNKNOWN) -> str:
+    its = Waiting(reason, text, AT, AT + 60_000, "Say `!fleet retry ann/app#12`.", "x", details)
+    return status_comment(TASK, None, None, its)
+
+
+def test_a_wait_says_why_since_when_and_what_helps() -> None:
+    said = waiting_for("It is for x, which never registered.", "@ann see #3")
+    assert "**Why it waits**, since 2026-11-23 02:13 UTC, until 2026-11-23 02:14 UTC" in said
+    assert "It is for x, which never registered." in said
+    assert "**What helps:** Say `!fleet retry ann/app#12`." in said, "it can be copied"
+    assert "@ann" not in said, "others' words are inert"
+
+
+def test_words_of_ours_with_a_back_quote_of_somebody_elses_are_inert() -> None:
+    said = waiting_for("There is no branch x`@ann <b>.")
+    assert "@ann" not in said
+    assert "<b>" not in said
+
+
+def test_what_the_comment_says_anyway_is_not_said_twice() -> None:
+    assert "Why it waits" not in waiting_for("It is next.", reason=WaitReason.NEXT)

@@ -49,6 +49,19 @@ async def test_whoever_listens_hears_of_lines_that_are_on_disk(stage: Stage) -> 
     assert heard == [line.seq for line in await stage.store.events()] == [1]
 
 
+async def test_the_courier_is_called_only_when_there_is_something_to_deliver(
+    stage: Stage,
+) -> None:
+    called: list[int] = []
+    stage.fleet.listen_for_effects(lambda: called.append(len(called)))
+
+    await stage.fleet.commit(make(), TEST)
+    assert called == [0]
+
+    await stage.fleet.commit(cmd.EditTask(T1, Traits(title="Made anew")), TEST)
+    assert called == [0]
+
+
 async def test_a_cancelled_caller_leaves_the_commit_alone(stage: Stage, tmp_path: Path) -> None:
     async with SqliteBackend(tmp_path).held():
         caller = asyncio.create_task(stage.fleet.commit(make(), TEST))

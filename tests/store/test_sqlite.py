@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import sqlite3
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from fleetbot.store import outbox
 from fleetbot.store.audit import examine
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import Anchor, Change
-from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.sqlite import ENDED, SqliteStore
 from tests.store.backend import SqliteBackend
 from tests.store.history import History
 
@@ -119,3 +121,26 @@ async def test_a_full_disk_fails_appends_and_nothing_else(
 
         assert await store.anchor("k") is None
         assert await examine(store) == []
+
+
+QUESTIONS = {
+    "due": (outbox.DUE.format(busy="?"), ("forgejo", 1, "busy", 4)),
+    "next due": (outbox.NEXT_DUE, ("forgejo",)),
+    "troubles": (outbox.TROUBLES, ("forgejo", 5)),
+    "backlog": (outbox.BACKLOG, ()),
+    "graveyard": (outbox.GRAVEYARD, (5,)),
+    "dead letters": (outbox.DEAD, (0, 5)),
+    "fates": (outbox.FATES, ("forgejo:task/t1",)),
+    "ended": (ENDED, (1, 2, "ann/app")),
+}
+
+
+@pytest.mark.parametrize(("query", "values"), QUESTIONS.values(), ids=QUESTIONS)
+def test_what_is_asked_of_the_outbox_walks_through_no_history(
+    tmp_path: Path, query: str, values: tuple[object, ...]
+) -> None:
+    migrate_sqlite(tmp_path / "fleet.db")
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+    walks = [step for step in plan if step.startswith(("SCAN o", "SCAN t", "SCAN queues"))]
+    assert [step for step in walks if "outbox_dead" not in step] == []

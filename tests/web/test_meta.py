@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fleetbot import wire
-from fleetbot.domain.commands import Conclude
+from fleetbot.domain.commands import Conclude, NoteWaits
 from fleetbot.domain.model import ReceiptId
 from fleetbot.domain.receipts import Unknown
 from fleetbot.services.fleet import Context
@@ -75,6 +75,20 @@ async def test_the_numbers_tell_what_the_fleet_does(site: Site) -> None:
     assert found["fleetbot_events_total task.created"] == 2
     assert found["fleetbot_verifications_total unknown"] == 1
     assert found["fleetbot_http_requests_total POST /api/v1/runs/{run}/start 200"] == 1
+
+
+async def test_the_numbers_tell_of_long_waits_and_of_runs_that_do_not_get_on(site: Site) -> None:
+    await site.task(1)
+    site.now += 3_600_000
+    await site.fleet.commit(NoteWaits(), Context(actor="timer"))
+    assert (await numbers(site))["fleetbot_stuck no_agents"] == 1
+
+    await site.running(await site.agent())
+    site.now += 3_600_000
+
+    found = await numbers(site)
+    assert found["fleetbot_stuck no_agents"] == 0
+    assert (found["fleetbot_flags stalled"], found["fleetbot_flags looping"]) == (1, 0)
 
 
 async def test_the_numbers_tell_what_waits_in_the_outbox(site: Site) -> None:

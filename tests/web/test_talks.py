@@ -99,3 +99,17 @@ async def test_a_message_reaches_the_waiting_run_and_its_fate_is_known(
 
 async def test_an_empty_message_is_refused(site: Site, run: str) -> None:
     (await site.operator.post(f"{run}/messages", {"text": ""})).refuses(422, "invalid", "text")
+
+
+@pytest.mark.parametrize("depth", [32, 100, 900, 990, 5_000])
+async def test_a_request_that_is_nested_deeply_is_refused(site: Site, depth: int) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    request = b'{"x":' * depth + b"{}" + b"}" * depth
+    question = b'{"id":"q","kind":"question","title":"?","request":' + request + b"}"
+
+    answer = await agent.call("POST", f"/api/v1/runs/{run}/ask", data=question)
+
+    assert answer.status in (400, 422), answer.body
+    assert "nested" in answer.body["detail"]

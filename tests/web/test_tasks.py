@@ -89,6 +89,27 @@ async def test_events_come_in_pages(site: Site) -> None:
     assert [event["type"] for event in rest["events"]] == ["task.started"]
 
 
+async def test_a_task_that_waits_says_why_and_what_would_move_it(site: Site) -> None:
+    task = await site.task()
+
+    seen = (await site.reader.get(f"{TASKS}/{task}")).body
+    listed = (await site.reader.get(TASKS)).body["tasks"][0]
+
+    assert seen["waiting"] == {
+        "reason": "no_agents",
+        "text": "No agent is registered yet.",
+        "since": site.now,
+        "until": None,
+        "remedy": "Start a runner.",
+        "details": [],
+    }
+    assert seen["flags"] == ["nobody"]
+    assert listed["waiting"] == seen["waiting"]
+    await site.running(await site.agent())
+    moving = (await site.reader.get(f"{TASKS}/{task}")).body
+    assert (moving["waiting"], moving["flags"]) == (None, [])
+
+
 async def test_an_operator_cancels_and_retries(site: Site) -> None:
     task = await site.task()
 

@@ -146,6 +146,17 @@ async def test_a_header_that_is_no_word_is_named(site: Site, header: str, value:
     assert (await site.deliver(BODY)).status == 202
 
 
+@pytest.mark.parametrize("depth", [100, 900, 950, 990, 1_000, 5_000, 500_000])
+async def test_no_depth_of_nesting_is_a_fault_of_ours(site: Site, depth: int) -> None:
+    deep = b"[" * depth + b"]" * depth
+    body = BODY[:-1] + b', "sender": {"login": "ann", "more": ' + deep + b"}}"
+
+    answer = await site.deliver(body)
+
+    assert answer.status in (202, 400), "read, or refused as malformed"
+    await site.intake.tick()
+
+
 async def test_unknown_events_are_taken_and_dropped(site: Site) -> None:
     answer = await site.deliver(b"{}", {"X-Forgejo-Event-Type": "moon_phase"})
 

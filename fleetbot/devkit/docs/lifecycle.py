@@ -40,8 +40,8 @@ def states() -> str:
         "Only what the task itself is to blame for counts as an attempt. After the fault of an "
         "agent, an account, a provider, the forge or the runner the task goes back to the queue "
         "uncounted, as often as [reasons](reasons.md) says; an agent's fault sends it elsewhere "
-        "first. `day_budget_exceeded` is tried again on the next day. `!fleet retry` forgets the "
-        "attempts so far, and gives a fresh budget.",
+        "first. `day_budget_exceeded` is tried again when the fleet goes on. `!fleet retry` "
+        "forgets the attempts so far, and gives a fresh budget.",
         "## As a picture",
         block(_diagram(), "mermaid"),
         "Whether a reason allows a retry: [reasons](reasons.md). What an event carries: "
@@ -117,7 +117,7 @@ def _reason(reason: ReasonCode) -> tuple[str, ...]:
 def _again(reason: ReasonCode) -> str:
     its = REASONS[reason]
     if reason is ReasonCode.DAY_BUDGET_EXCEEDED:
-        return "on the next day"
+        return "when the fleet goes on"
     if its.owner is Owner.TASK:
         return "yes" if its.retry_helps else "no"
     return f"uncounted, {with_fault(reason, Policy()).give_up} times"
