@@ -31,7 +31,6 @@ class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
     minus_priority: int
     queued_at: int
     task: TaskId
-    lane: Lane
 
 
 class Shelf(NamedTuple):
@@ -51,7 +50,6 @@ def entry_of(task: Task) -> Entry:
         minus_priority=-int(task.traits.priority),
         queued_at=task.queued_at,
         task=task.id,
-        lane=lane_of(task),
     )
 
 
@@ -66,7 +64,7 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._lanes: dict[Lane, list[Entry]] = {}
         self._shelves: dict[Shelf, dict[Lane, None]] = {}
-        self._entries: dict[TaskId, Entry] = {}
+        self._places: dict[TaskId, tuple[Lane, Entry]] = {}
         self._later: list[tuple[int, TaskId]] = []
 
     def keep(self, task: Task, now: int) -> None:
@@ -80,21 +78,19 @@ class ReadyQueue:
         if task.not_before > now:
             heapq.heappush(self._later, (task.not_before, task.id))
         else:
-            self._put(entry_of(task))
+            self._put(lane_of(task), entry_of(task))
 
-    def _put(self, entry: Entry) -> None:
-        lane = entry.lane
+    def _put(self, lane: Lane, entry: Entry) -> None:
         if lane not in self._lanes:
             self._lanes[lane] = []
             self._shelves.setdefault(_shelf(lane), {})[lane] = None
         insort(self._lanes[lane], entry)
-        self._entries[entry.task] = entry
+        self._places[entry.task] = (lane, entry)
 
     def _take_out(self, task: TaskId) -> None:
-        entry = self._entries.pop(task, None)
-        if entry is None:
+        if task not in self._places:
             return
-        lane = entry.lane
+        lane, entry = self._places.pop(task)
         entries = self._lanes[lane]
         del entries[bisect_left(entries, entry)]
         if not entries:
@@ -121,8 +117,8 @@ class ReadyQueue:
 
     def lane(self, task: TaskId) -> Lane | None:
         """Where the task waits; None if it does not, or its time has not come."""
-        entry = self._entries.get(task)
-        return entry.lane if entry else None
+        place = self._places.get(task)
+        return place[0] if place else None
 
     def head(self, lane: Lane) -> Entry | None:
         """The lane's first entry; None where nothing waits in it."""

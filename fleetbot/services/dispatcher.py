@@ -171,17 +171,19 @@ class Dispatcher:
     def _give_away(self, lanes: Iterable[Lane]) -> None:
         """What goes first of all that waits in the lanes, to the oldest claim that fits; and on."""
         queue = self._fleet.state.queue
-        heads = [head for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)]
+        heads = [
+            (head, lane) for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)
+        ]
         heapq.heapify(heads)
         while heads:
-            lane = heapq.heappop(heads).lane
+            _, lane = heapq.heappop(heads)
             claim = self._oldest(lane)
             if claim is None:
                 continue
             if not self._serve(claim):
                 return  # the day's budget is spent
             if head := queue.head(lane):
-                heapq.heappush(heads, head)
+                heapq.heappush(heads, (head, lane))
 
     def _oldest(self, lane: Lane) -> Claim | None:
         """The oldest claim that the lane's first task may be given to."""
