@@ -1,0 +1,100 @@
+"""Rows as values again; and all that memory starts from, in one look at the database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from fleetbot.domain.events import FleetResumed, Recorded, decode
+from fleetbot.domain.model import OPEN_STATES, Agent, FiledReceipt, Repo, Run, Task
+from fleetbot.domain.state import FLEET_STREAM
+from fleetbot.store.records import BadRow, Snapshot
+
+T = TypeVar("T")
+
+task_of = msgspec.json.Decoder(Task).decode
+run_of = msgspec.json.Decoder(Run).decode
+receipt_of = msgspec.json.Decoder(FiledReceipt).decode
+agent_of = msgspec.json.Decoder(Agent).decode
+repo_of = msgspec.json.Decoder(Repo).decode
+
+EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
+
+
+def snapshot_of(database: sqlite3.Connection) -> Snapshot:
+    """Open tasks with their runs and receipts, all agents and repositories; bad rows are named."""
+    bad: list[BadRow] = []
+
+    def values(of: Callable[[str], T], table: str, rest: str, *given: object) -> tuple[T, ...]:
+        """`rest` follows the table's name in the query; the first two columns: key, stream."""
+        key, stream = _STREAMS[table]
+        rows = database.execute(f"SELECT {key}, {stream}, data FROM {table} {rest}", given)
+        return tuple(_readable(of, table, rows, bad))
+
+    states = [state.value for state in OPEN_STATES]
+    is_open = f"state IN ({marks(states)})"
+    of_open = f"task IN (SELECT id FROM tasks WHERE {is_open})"
+    return Snapshot(
+        seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
+        fleet=_last_of_fleet(database, bad),
+        tasks=values(task_of, "tasks", f"WHERE {is_open} ORDER BY created_at, id", *states),
+        runs=values(run_of, "runs", f"WHERE {of_open} ORDER BY assigned_at, id", *states),
+        receipts=values(receipt_of, "receipts", f"WHERE {of_open} ORDER BY filed_at, id", *states),
+        agents=values(agent_of, "agents", "ORDER BY name"),
+        repos=values(repo_of, "repos", ""),
+        bad=tuple(bad),
+    )
+
+
+_STREAMS = {
+    "tasks": ("id", "'task:' || id"),
+    "runs": ("id", "'task:' || task"),
+    "receipts": ("id", "'task:' || task"),
+    "agents": ("name", "'agent:' || name"),
+    "repos": ("id", "'repo:' || id"),
+}
+
+
+def _readable(
+    of: Callable[[str], T], table: str, rows: Iterable[tuple[str, str, str]], bad: list[BadRow]
+) -> Iterator[T]:
+    for key, stream, data in rows:
+        try:
+            yield of(data)
+        except msgspec.DecodeError as error:
+            bad.append(BadRow(table=table, key=key, stream=stream, error=str(error)))
+
+
+def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Recorded | None:
+    """Where it cannot be read, nothing holds the fleet: it pauses again if it should."""
+    query = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
+    last = database.execute(query, (FLEET_STREAM,)).fetchone()
+    if last is None:
+        return None
+    try:
+        return recorded(last)
+    except msgspec.DecodeError as error:
+        seq, stream, version, at, actor, cause, *_ = last
+        bad.append(BadRow(table="events", key=str(seq), stream=stream, error=str(error)))
+        place = {"seq": seq, "stream": stream, "version": version, "at": at}
+        return Recorded(**place, actor=actor, cause=cause, event=FleetResumed())
+
+
+def marks(values: Collection[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def recorded(row: tuple[Any, ...]) -> Recorded:
+    seq, stream, version, at, actor, cause, data, schema = row
+    return Recorded(
+        seq=seq,
+        stream=stream,
+        version=version,
+        at=at,
+        actor=actor,
+        cause=cause,
+        event=decode(data, schema),
+    )
