@@ -32,6 +32,7 @@ class Patience(NamedTuple):
         return tries >= self.give_up or waited_ms >= self.lasts_ms
 
 
+WITH_DISK = Patience(_SECOND, _MINUTE, give_up=2**31)  # without it nothing can be done at all
 WITH_DELIVERY = Patience(2 * _SECOND, 5 * _MINUTE, give_up=300)  # a day, of a webhook's
 
 

@@ -7,10 +7,12 @@ from bisect import bisect_left, insort
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from fleetbot.domain.model import Agent, AgentName, Task, TaskId
 
 
-class Lane(NamedTuple):
+class Lane(msgspec.Struct, frozen=True, gc=False):
     """Tasks that the same agents may take: they differ only in their order.
 
     `repo`: as of `Task.place`.
@@ -22,13 +24,14 @@ class Lane(NamedTuple):
     avoid: AgentName | None
 
 
-class Entry(NamedTuple):
-    """Order within a lane: a person's choice, then priority, then age."""
+class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Order among waiting tasks: a person's choice, then priority, then age."""
 
     unpinned: bool
     minus_priority: int
     queued_at: int
     task: TaskId
+    lane: Lane
 
 
 class Shelf(NamedTuple):
@@ -48,6 +51,7 @@ def entry_of(task: Task) -> Entry:
         minus_priority=-int(task.traits.priority),
         queued_at=task.queued_at,
         task=task.id,
+        lane=lane_of(task),
     )
 
 
@@ -62,7 +66,7 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._lanes: dict[Lane, list[Entry]] = {}
         self._shelves: dict[Shelf, dict[Lane, None]] = {}
-        self._places: dict[TaskId, tuple[Lane, Entry]] = {}
+        self._entries: dict[TaskId, Entry] = {}
         self._later: list[tuple[int, TaskId]] = []
 
     def keep(self, task: Task, now: int) -> None:
@@ -76,19 +80,21 @@ class ReadyQueue:
         if task.not_before > now:
             heapq.heappush(self._later, (task.not_before, task.id))
         else:
-            self._put(lane_of(task), entry_of(task))
+            self._put(entry_of(task))
 
-    def _put(self, lane: Lane, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> None:
+        lane = entry.lane
         if lane not in self._lanes:
             self._lanes[lane] = []
             self._shelves.setdefault(_shelf(lane), {})[lane] = None
         insort(self._lanes[lane], entry)
-        self._places[entry.task] = (lane, entry)
+        self._entries[entry.task] = entry
 
     def _take_out(self, task: TaskId) -> None:
-        if task not in self._places:
+        entry = self._entries.pop(task, None)
+        if entry is None:
             return
-        lane, entry = self._places.pop(task)
+        lane = entry.lane
         entries = self._lanes[lane]
         del entries[bisect_left(entries, entry)]
         if not entries:
@@ -115,8 +121,8 @@ class ReadyQueue:
 
     def lane(self, task: TaskId) -> Lane | None:
         """Where the task waits; None if it does not, or its time has not come."""
-        place = self._places.get(task)
-        return place[0] if place else None
+        entry = self._entries.get(task)
+        return entry.lane if entry else None
 
     def head(self, lane: Lane) -> Entry | None:
         """The lane's first entry; None where nothing waits in it."""

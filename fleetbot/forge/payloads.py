@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -123,7 +124,9 @@ def parse_delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
     kind = _EVENTS.get(event_type)
     if kind is None:
         return Delivery(delivery_id, event_type, UnknownEvent(event_type=event_type))
-    payload = _json_object(body)
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Delivery(delivery_id, event_type, msgspec.json.decode(body, type=kind))
+    payload = _json_object(body)  # with nulls where we want values, perhaps
     try:
         return Delivery(delivery_id, event_type, convert(payload, kind))
     except msgspec.ValidationError as error:
@@ -150,6 +153,8 @@ def _required_header(headers: Mapping[str, str], name: str) -> str:
 
 def _header(headers: Mapping[str, str], name: str) -> str:
     """The first of Forgejo's and Gitea's form that is there, even when it is empty."""
+    if (as_sent := headers.get(f"X-Forgejo-{name}")) is not None:
+        return as_sent.strip()
     lowered = {key.lower(): value for key, value in headers.items()}
     for vendor in ("forgejo", "gitea"):
         value = lowered.get(f"x-{vendor}-{name.lower()}")

@@ -171,19 +171,17 @@ class Dispatcher:
     def _give_away(self, lanes: Iterable[Lane]) -> None:
         """What goes first of all that waits in the lanes, to the oldest claim that fits; and on."""
         queue = self._fleet.state.queue
-        heads = [
-            (head, lane) for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)
-        ]
+        heads = [head for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)]
         heapq.heapify(heads)
         while heads:
-            _, lane = heapq.heappop(heads)
+            lane = heapq.heappop(heads).lane
             claim = self._oldest(lane)
             if claim is None:
                 continue
             if not self._serve(claim):
                 return  # the day's budget is spent
             if head := queue.head(lane):
-                heapq.heappush(heads, (head, lane))
+                heapq.heappush(heads, head)
 
     def _oldest(self, lane: Lane) -> Claim | None:
         """The oldest claim that the lane's first task may be given to."""

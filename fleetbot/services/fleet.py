@@ -31,12 +31,21 @@ from fleetbot.domain.model import (
     TaskState,
     Usage,
 )
+from fleetbot.domain.patience import WITH_DISK
 from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.store.healing import healed
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
-from fleetbot.store.records import AgentToken, Arrival, BadRow, Change, Handled, OutboxEntry
+from fleetbot.store.records import (
+    AgentToken,
+    Arrival,
+    BadRow,
+    Change,
+    Handled,
+    OutboxEntry,
+    Snapshot,
+)
 
 Route = Callable[[fx.Notice], Sequence[str]]
 Listener = Callable[[Sequence[Recorded]], None]
@@ -94,9 +103,9 @@ class Fleet:
         self.bad: tuple[BadRow, ...] = ()  # what a start could not read; nothing is added to it
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
-        self._closed: dict[
-            TaskId, int
-        ] = {}  # with the last event when it was called back or closed
+        self._closed: dict[TaskId, int] = {}  # with the last event at the time
+        self._starts = 0  # since something last landed, and when the last of them began
+        self._started_at = 0
 
     @property
     def ready(self) -> bool:
@@ -121,31 +130,35 @@ class Fleet:
             courier()
 
     async def start(self) -> None:
-        """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`."""
+        """Take the state from disk, unless memory is what it says. Raises `StoreUnavailable`.
+
+        It is built beside the event loop, which goes on meanwhile.
+        """
+        if not self.ready:
+            await self._start()
+
+    async def _start(self) -> None:
         async with self._loading:
             if self._retired:
                 raise StoreUnavailable("the settings have changed; ask again")
             if self.ready:
                 return
             self._stale = True
-            snapshot = await healed(self.store, await self.store.load())
-            state, now = FleetState(), self.clock()
+            self._check_patience()
+            snapshot, now = await healed(self.store, await self.store.load()), self.clock()
             today = await self.store.usage(since=day_start(now))
-            state.seq = snapshot.seq
-            state.adopt(
-                snapshot.tasks,
-                snapshot.runs,
-                snapshot.agents,
-                snapshot.receipts,
-                snapshot.repos,
-            )
-            state.adopt_fleet(snapshot.fleet, now, today.usage)
-            state.queue.ripen(state.tasks, now)
-            self.state, self._closed, self._stale = state, {}, False
-            self.bad = snapshot.bad
-            self._last, self._landed = None, state.seq
+            self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
+            self._last, self._landed, self._closed = None, self.state.seq, {}
+            self.bad, self._stale = snapshot.bad, False
             self.renew()
         self._tell(())
+
+    def _check_patience(self) -> None:
+        """A disk that takes nothing is not read anew with every request, once that was in vain."""
+        now, waited = self.clock(), self.clock() - self._started_at
+        if self._starts > 1 and 0 <= waited < WITH_DISK.wait(self._starts - 2, ""):
+            raise StoreUnavailable("the database fails again and again; it is read anew soon")
+        self._starts, self._started_at = self._starts + 1, now
 
     async def close(self) -> None:
         """Let what was submitted land, then take no more: another fleet may be the authority."""
@@ -214,7 +227,7 @@ class Fleet:
 
     def _on_landing(self, seq: int, change: Change, landing: asyncio.Future[None]) -> None:
         if landing.exception() is None:
-            self._landed = seq
+            self._landed, self._starts = seq, 0
             if change.outbox:
                 self.call_couriers()
             if change.events:
@@ -402,6 +415,16 @@ def _taken_tokens(lines: Iterable[Recorded]) -> Iterator[AgentToken]:
 
 
 _NOTHING = Change()
+
+
+def _remember(snapshot: Snapshot, spent: Usage, now: int) -> FleetState:
+    """The state as the store has it; `spent`: on the day of `now` so far."""
+    state = FleetState()
+    state.seq = snapshot.seq
+    state.adopt(snapshot.tasks, snapshot.runs, snapshot.agents, snapshot.receipts, snapshot.repos)
+    state.adopt_fleet(snapshot.fleet, now, spent)
+    state.queue.ripen(state.tasks, now)
+    return state
 
 
 def _done() -> asyncio.Future[None]:

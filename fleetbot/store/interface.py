@@ -221,8 +221,15 @@ class Store(Protocol):
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         """As kept, for verification."""
 
-    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
-        """Rows of one of `views.VIEWS` in the order of their keys, for verification."""
+    async def stream_lines(
+        self, prefix: str, after: tuple[str, int], limit: int
+    ) -> list[JournalLine]:
+        """As kept: streams that begin with `prefix`, one by one, behind a stream and version."""
+
+    async def model_rows(
+        self, view: str, column: str, after: str, last: str
+    ) -> list[tuple[object, ...]]:
+        """Rows of one of `views.VIEWS`: those with more than `after` in the column, to `last`."""
 
     async def replace_models(self, models: Models) -> None:
         """Puts these in place of the read models; raises `Conflict` if `seq` is not the last."""

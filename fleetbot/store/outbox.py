@@ -8,8 +8,10 @@ waits. Every statement that may change a head names the queue; `SETTLE` then put
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from fleetbot.store.insert import Insert, Row
 from fleetbot.store.records import (
@@ -22,27 +24,33 @@ from fleetbot.store.records import (
     QueueTrouble,
 )
 
+_json = msgspec.json.Encoder()
+
 _COLUMNS = (
     *("position", "id", "destination", "queue", "kind", "collapse", "payload", "due_at", "seq"),
     *("state", "settled_at", "result"),
 )
 _ENTRIES = Insert("outbox", _COLUMNS, "ON CONFLICT (id) DO NOTHING")
 
-# Where the queue has a head already it keeps it.
+# Where the queue has a head already it keeps it. Only the new entries are walked.
 _QUEUE_UP = """
 INSERT INTO queues (name, sender, head, due_at)
-SELECT queue, substr(queue, 1, instr(queue, ':') - 1), position, due_at FROM outbox
-WHERE position = ?
+SELECT queue, substr(queue, 1, instr(queue, ':') - 1), min(position), due_at
+FROM outbox NOT INDEXED WHERE position >= ? AND state = 'pending' GROUP BY queue
 ON CONFLICT (name) DO NOTHING
 """
 
+# What newer entries from a position on take the place of: two lists as JSON, in one row.
+_SUPERSEDED = """
+SELECT json_group_array(older.position), json_group_array(DISTINCT older.queue)
+FROM outbox newer JOIN outbox older ON
+    older.destination = newer.destination AND older.collapse = newer.collapse
+    AND older.state IN ('pending', 'dead') AND older.position < newer.position
+WHERE newer.position >= ? AND newer.collapse IS NOT NULL
+"""
+
 _SUPERSEDE = """
-UPDATE outbox SET state = 'superseded'
-WHERE destination = ?1 AND collapse = ?2 AND state IN ('pending', 'dead') AND position < (
-    SELECT max(position) FROM outbox
-    WHERE destination = ?1 AND collapse = ?2 AND state = 'pending'
-)
-RETURNING queue
+UPDATE outbox SET state = 'superseded' WHERE position IN (SELECT value FROM json_each(?))
 """
 
 _ACKNOWLEDGED = """
@@ -77,14 +85,18 @@ WHERE name = ?1
 
 _SETTLE = (
     """
-    DELETE FROM queues WHERE name = ?1 AND NOT EXISTS (
-        SELECT 1 FROM outbox WHERE queue = ?1 AND state = 'pending'
+    DELETE FROM queues WHERE name IN (SELECT value FROM json_each(?)) AND NOT EXISTS (
+        SELECT 1 FROM outbox WHERE queue = queues.name AND state = 'pending'
     )
     """,
     """
     INSERT INTO queues (name, sender, head, due_at)
-    SELECT queue, substr(queue, 1, instr(queue, ':') - 1), position, due_at FROM outbox
-    WHERE queue = ?1 AND state = 'pending' ORDER BY position LIMIT 1
+    SELECT queue, substr(queue, 1, instr(queue, ':') - 1), position, due_at
+    FROM json_each(?) names JOIN outbox ON position = (
+        SELECT position FROM outbox
+        WHERE queue = names.value AND state = 'pending' ORDER BY position LIMIT 1
+    )
+    WHERE true
     ON CONFLICT (name) DO UPDATE SET
         head = excluded.head, due_at = max(queues.held_until, excluded.due_at)
     """,
@@ -160,14 +172,9 @@ class Outbox:
         highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
         self._position: int = highest[0]
 
-    def write(self, changes: Iterable[Change]) -> None:
+    def write(self, changes: Sequence[Change]) -> None:
+        self._take_up([entry for change in changes for entry in change.outbox])
         touched: dict[str, None] = {}
-        entries = [entry for change in changes for entry in change.outbox]
-        rows = [self._row(entry) for entry in entries]
-        _ENTRIES.execute(self._db, rows)
-        self._db.executemany(_QUEUE_UP, [row[:1] for row in rows])
-        for pair in {(e.destination, e.collapse) for e in entries if e.collapse is not None}:
-            touched |= self._queues(_SUPERSEDE, *pair)
         for change in changes:
             for done in change.acknowledged:
                 touched |= self._left(self._queues(_ACKNOWLEDGED, done.at, done.result, done.id))
@@ -178,6 +185,18 @@ class Outbox:
         self._settle(touched)
         for deferred in (d for change in changes for d in change.deferred):
             self._defer(deferred)
+
+    def _take_up(self, entries: Collection[OutboxEntry]) -> None:
+        """All at once, so that SQLite does its work while other threads do theirs."""
+        if not entries:
+            return
+        first = self._position + 1
+        _ENTRIES.execute(self._db, [self._row(entry) for entry in entries])
+        self._db.execute(_QUEUE_UP, (first,))
+        positions, queues = self._db.execute(_SUPERSEDED, (first,)).fetchone()
+        if positions != "[]":
+            self._db.execute(_SUPERSEDE, (positions,))
+            self._put_right(queues)
 
     def _row(self, entry: OutboxEntry) -> Row:
         self._position += 1
@@ -194,10 +213,14 @@ class Outbox:
         self._db.executemany(_WELL, [(queue,) for queue in queues])
         return queues
 
-    def _settle(self, queues: Iterable[str]) -> None:
-        for queue in queues:
-            for statement in _SETTLE:
-                self._db.execute(statement, (queue,))
+    def _settle(self, queues: Collection[str]) -> None:
+        if queues:
+            self._put_right(_json.encode(list(queues)).decode())
+
+    def _put_right(self, queues: str) -> None:
+        """The heads of these queues; their names as JSON."""
+        for statement in _SETTLE:
+            self._db.execute(statement, (queues,))
 
     def _defer(self, deferred: Deferred) -> None:
         if deferred.refused:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,11 +25,13 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store import outbox, spending
 from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
+from fleetbot.store.reader import Reader
 from fleetbot.store.records import (
     Acknowledged,
     AgentToken,
@@ -54,7 +54,7 @@ from fleetbot.store.records import (
 )
 from fleetbot.store.retention import OLD_LOGS
 from fleetbot.store.views import VIEWS
-from fleetbot.store.writer import Writer, connect
+from fleetbot.store.writer import Writer
 
 T = TypeVar("T")
 
@@ -68,9 +68,10 @@ _agent = msgspec.json.Decoder(Agent).decode
 _repo = msgspec.json.Decoder(Repo).decode
 
 _STANDING = """
-SELECT t.data, r.data, c.data FROM tasks t {index}
+SELECT t.data, r.data, c.data, p.data FROM tasks t {index}
 LEFT JOIN runs r ON r.id = t.run
 LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
+LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 """
 STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
 ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
@@ -78,12 +79,14 @@ WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_
     AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
 """
 FILING = """
-SELECT t.data, r.data, c.data FROM receipts c
+SELECT t.data, r.data, c.data, p.data FROM receipts c
 JOIN tasks t ON t.id = c.task
 JOIN runs r ON r.id = json_extract(c.data, '$.run')
+LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 WHERE c.id = ?
 """
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
+LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
 EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
 
@@ -99,35 +102,32 @@ class SqliteStore:
         self._lock = ProcessLock(path)
         self._writer: Writer | None = None
         self._loaded = False
-        self._readers: ThreadPoolExecutor | None = None
-        self._database: sqlite3.Connection | None = None
+        self._reads = Reader(path, "fleetbot-reads")
+        self._reports = Reader(path, "fleetbot-reports")  # what walks over many rows
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
         self._holders: dict[bytes, AgentName] = {}
 
     async def open(self) -> None:
         await self._retire_writer()
         self._lock.acquire()
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(1, thread_name_prefix="fleetbot-reads")
+        self._reads.open()
+        self._reports.open()
         self._writer = Writer(self._path, self._synchronous)
         await self._writer.start()
 
     async def load(self) -> Snapshot:
         await self.open()
-        snapshot = await self._read(_snapshot)
+        snapshot = await self._reads.run(_snapshot)
         self._tokens, self._holders = {}, {}
-        for agent, hash in await self._rows("SELECT agent, hash FROM agent_tokens"):
+        for agent, hash in await self._reads.rows("SELECT agent, hash FROM agent_tokens"):
             self._hold(AgentToken(agent=agent, hash=hash))
         self._loaded = True
         return snapshot
 
     async def close(self) -> None:
         await self._retire_writer()
-        if self._readers is not None:
-            with suppress(StoreUnavailable):  # it was never opened
-                await self._read(sqlite3.Connection.close)
-            self._readers.shutdown()
-            self._readers = self._database = None
+        for reader in (self._reads, self._reports):
+            await reader.close()
         self._lock.release()
 
     async def _retire_writer(self) -> None:
@@ -185,7 +185,7 @@ class SqliteStore:
 
     async def prune_logs(self, before: int) -> int:
         writer, lines = self._loaded_writer(), 0
-        while rows := await self._rows(OLD_LOGS, before, _LOGS_AT_ONCE):
+        while rows := await self._reports.rows(OLD_LOGS, before, _LOGS_AT_ONCE):
             runs = [RunId(run) for (run,) in rows]
             lines += await writer.submit(partial(Journal.delete_logs, runs=runs))
         await writer.submit(partial(Journal.prune_anchors, before=before))
@@ -253,7 +253,7 @@ class SqliteStore:
             values.append(before)
         query = f"SELECT data FROM tasks WHERE {' AND '.join(terms)}"
         newest_first = " ORDER BY created_at DESC, id DESC LIMIT ?"
-        return await self._values(_task, query + newest_first, *values, limit)
+        return _decoded(_task, await self._reports.rows(query + newest_first, *values, limit))
 
     async def run(self, run: RunId) -> Run | None:
         return await self._value(_run, "SELECT data FROM runs WHERE id = ?", run)
@@ -264,13 +264,13 @@ class SqliteStore:
 
     async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
         query, values = spending.total(since, until)
-        return spending.summed((await self._rows(query, *values))[0])
+        return spending.summed((await self._reports.rows(query, *values))[0])
 
     async def usage_by(
         self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
     ) -> list[UsageSum]:
         query, values = spending.by(by, since, until, limit)
-        return [spending.summed(row, by) for row in await self._rows(query, *values)]
+        return [spending.summed(row, by) for row in await self._reports.rows(query, *values)]
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
         return await self._value(_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
@@ -286,14 +286,16 @@ class SqliteStore:
         self, stream: str | None = None, *, after: int = 0, limit: int = 500
     ) -> list[Recorded]:
         if stream is None:
-            rows = await self._rows(f"{EVENTS} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+            rows = await self._reads.rows(
+                f"{EVENTS} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit
+            )
         else:
             query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
-            rows = await self._rows(query, stream, after, limit)
+            rows = await self._reads.rows(query, stream, after, limit)
         return [_recorded(row) for row in rows]
 
     async def arrival(self, key: str) -> Arrival | None:
-        rows = await self._rows(f"{ARRIVALS} WHERE key = ?", key)
+        rows = await self._reads.rows(f"{ARRIVALS} WHERE key = ?", key)
         return _arrival(rows[0]) if rows else None
 
     async def arrivals_due(self, kind: str, now: int, limit: int = 100) -> list[Arrival]:
@@ -301,51 +303,55 @@ class SqliteStore:
             {ARRIVALS} WHERE kind = ? AND body IS NOT NULL AND due_at <= ?
             ORDER BY due_at, at, key LIMIT ?
         """
-        return [_arrival(row) for row in await self._rows(query, kind, now, limit)]
+        return [_arrival(row) for row in await self._reads.rows(query, kind, now, limit)]
 
     async def next_arrival(self, kind: str) -> int | None:
         query = "SELECT min(due_at) FROM arrivals WHERE kind = ? AND body IS NOT NULL"
-        due: int | None = (await self._rows(query, kind))[0][0]
+        due: int | None = (await self._reads.rows(query, kind))[0][0]
         return due
 
     async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
-        return await self._read(lambda database: outbox.due(database, now, room, busy))
+        return await self._reads.run(lambda database: outbox.due(database, now, room, busy))
 
     async def next_due(self, sender: str) -> int | None:
-        due: int | None = (await self._rows(outbox.NEXT_DUE, sender))[0][0]
+        due: int | None = (await self._reads.rows(outbox.NEXT_DUE, sender))[0][0]
         return due
 
     async def backlog(self) -> list[Backlog]:
-        return [outbox.backlog(row) for row in await self._rows(outbox.BACKLOG)]
+        return [outbox.backlog(row) for row in await self._reports.rows(outbox.BACKLOG)]
 
     async def troubles(self, sender: str, limit: int) -> list[QueueTrouble]:
-        return [outbox.trouble(row) for row in await self._rows(outbox.TROUBLES, sender, limit)]
+        return [
+            outbox.trouble(row) for row in await self._reports.rows(outbox.TROUBLES, sender, limit)
+        ]
 
     async def graveyard(self, limit: int = -1) -> Graveyard:
-        letters, oldest, newest = (await self._rows(outbox.GRAVEYARD, limit))[0]
+        letters, oldest, newest = (await self._reports.rows(outbox.GRAVEYARD, limit))[0]
         return Graveyard(letters=letters, oldest=oldest, newest=newest)
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
-        return [outbox.dead_letter(row) for row in await self._rows(outbox.DEAD, after, limit)]
+        return [
+            outbox.dead_letter(row) for row in await self._reports.rows(outbox.DEAD, after, limit)
+        ]
 
     async def fates(self, destination: str) -> frozenset[tuple[str, str]]:
-        return frozenset(await self._rows(outbox.FATES, destination))
+        return frozenset(await self._reads.rows(outbox.FATES, destination))
 
     async def acknowledged(self, id: str) -> Acknowledged | None:
         query = "SELECT id, settled_at, result FROM outbox WHERE id = ? AND state = 'acknowledged'"
-        rows = await self._rows(query, id)
+        rows = await self._reads.rows(query, id)
         return Acknowledged(id=rows[0][0], at=rows[0][1], result=rows[0][2]) if rows else None
 
     async def standing(self, task: TaskId) -> Standing | None:
-        rows = await self._rows(STANDING, task)
+        rows = await self._reads.rows(STANDING, task)
         return _standing(rows[0]) if rows else None
 
     async def filing(self, receipt: ReceiptId) -> Standing | None:
-        rows = await self._rows(FILING, receipt)
+        rows = await self._reads.rows(FILING, receipt)
         return _standing(rows[0]) if rows else None
 
     async def ended(self, repo: Repo, since: int) -> list[Standing]:
-        rows = await self._rows(ENDED, since, repo.id, repo.name)
+        rows = await self._reports.rows(ENDED, since, repo.id, repo.name)
         return [_standing(row) for row in rows]
 
     async def anchor(self, key: str) -> str | None:
@@ -362,53 +368,51 @@ class SqliteStore:
             SELECT at, kind, text FROM log_lines
             WHERE run = ? AND position >= ? ORDER BY position LIMIT ?
         """
-        return [LogLine(*row) for row in await self._rows(query, run, offset, limit)]
+        return [LogLine(*row) for row in await self._reads.rows(query, run, offset, limit)]
 
     async def log_length(self, run: RunId) -> int:
         query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
-        return int((await self._rows(query, run))[0][0])
+        return int((await self._reads.rows(query, run))[0][0])
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
-        query = """
-            SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events
-            WHERE seq > ? ORDER BY seq LIMIT ?
-        """
-        return [JournalLine(*row) for row in await self._rows(query, after, limit)]
+        query = f"{LINES} WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [JournalLine(*row) for row in await self._reports.rows(query, after, limit)]
 
-    async def model_rows(self, view: str, after: str, limit: int) -> list[tuple[object, ...]]:
-        columns, key = ", ".join(VIEWS[view].columns), VIEWS[view].key
-        query = f"SELECT {columns} FROM {view} WHERE {key} > ? ORDER BY {key} LIMIT ?"
-        return await self._rows(query, after, limit)
+    async def stream_lines(
+        self, prefix: str, after: tuple[str, int], limit: int
+    ) -> list[JournalLine]:
+        query = f"""
+            {LINES} WHERE (stream, version) > (?, ?) AND stream < ?
+            ORDER BY stream, version LIMIT ?
+        """
+        rows = await self._reports.rows(query, *after, f"{prefix}\U0010ffff", limit)
+        return [JournalLine(*row) for row in rows]
+
+    async def model_rows(
+        self, view: str, column: str, after: str, last: str
+    ) -> list[tuple[object, ...]]:
+        columns = ", ".join(VIEWS[view].columns)
+        query = f"""
+            SELECT {columns} FROM {view}
+            WHERE {column} > ? AND {column} <= ? ORDER BY {column}
+        """
+        return await self._reports.rows(query, after, last)
 
     async def _value(self, of: Callable[[Any], T], query: str, *values: object) -> T | None:
         found = await self._values(of, query, *values)
         return found[0] if found else None
 
     async def _values(self, of: Callable[[Any], T], query: str, *values: object) -> list[T]:
-        try:
-            return [of(row[0]) for row in await self._rows(query, *values)]
-        except msgspec.DecodeError as error:
-            raise Unreadable(
-                f"A row cannot be read ({error}): stop fleetbot and run `fleetbot db rebuild`."
-            ) from error
+        return _decoded(of, await self._reads.rows(query, *values))
 
-    async def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return await self._read(lambda database: database.execute(query, values).fetchall())
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs the query in the reading thread, on its connection."""
-        if self._readers is None:
-            raise StoreUnavailable("the store is not open")
-
-        def read() -> T:
-            try:
-                if self._database is None:
-                    self._database = connect(self._path, "query_only = ON")
-                return query(self._database)
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"{self._path} cannot be read: {error}") from error
-
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]:
+    try:
+        return [of(row[0]) for row in rows]
+    except msgspec.DecodeError as error:
+        raise Unreadable(
+            f"A row cannot be read ({error}): stop fleetbot and run `fleetbot db rebuild`."
+        ) from error
 
 
 def _snapshot(database: sqlite3.Connection) -> Snapshot:
@@ -493,9 +497,9 @@ def _recorded(row: tuple[Any, ...]) -> Recorded:
 
 
 def _standing(row: tuple[Any, ...]) -> Standing:
-    task, run, receipt = row
+    task, run, receipt, repo = row
     return Standing(
-        task=_task(task),
+        task=at_home(_task(task), _repo(repo)) if repo else _task(task),
         run=_run(run) if run else None,
         receipt=_receipt(receipt) if receipt else None,
     )

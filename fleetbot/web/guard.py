@@ -167,6 +167,9 @@ class Guard:
         return raw
 
     async def _wait_for_place(self) -> None:
+        if not self._unproven.locked():
+            await self._unproven.acquire()
+            return
         try:
             async with asyncio.timeout(UNPROVEN_SECONDS):
                 await self._unproven.acquire()

@@ -61,6 +61,27 @@ async def test_time_alone_heals_a_store_that_failed(stage: Stage, tmp_path: Path
     assert len(await stage.comments()) == 1
 
 
+async def test_a_disk_that_stays_full_is_not_read_anew_with_every_request(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    task = (await stage.task()).id
+    database = SqliteBackend(tmp_path)
+    database.tamper(DISK_FULL.replace("log_lines", "events"))
+    for _ in range(3):  # the second and third find the disk read again, and in vain
+        with pytest.raises(StoreUnavailable, match="disk full"):
+            await stage.fleet.commit(cmd.CancelTask(task), TEST)
+
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="again and again"):
+            await stage.fleet.commit(cmd.CancelTask(task), TEST)
+    database.tamper("DROP TRIGGER disk_full")
+    stage.clock.advance(1)
+
+    assert len(await stage.fleet.commit(cmd.CancelTask(task), TEST)) == 1
+
+
 async def test_a_decision_that_breaks_half_way_leaves_nothing_in_memory(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

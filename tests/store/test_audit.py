@@ -109,6 +109,30 @@ async def test_a_rebuild_of_an_older_journal_is_refused(store: Store) -> None:
     assert await examine(store) == []
 
 
+@pytest.mark.usefixtures("story")
+async def test_a_journal_of_many_pages_is_held_against_all_rows(
+    backend: Backend, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetbot.store.audit._PAGE", 3)
+    assert await examine(store) == []
+
+    backend.tamper(
+        "INSERT INTO tasks (id, repo, issue, state, created_at, data)"
+        " VALUES ('t0', 'a/b', 99, 'failed', 1, '{}')"
+    )
+    backend.tamper(
+        "INSERT INTO runs (id, task, agent, assigned_at, data) VALUES ('r', 't9', 'a', 1, '{}')"
+    )
+    backend.tamper("DELETE FROM receipts")
+
+    found = {problem.where: problem.text for problem in await examine(store)}
+    assert found == {
+        "tasks t0": "no event tells of it",
+        "runs r": "no event tells of it",
+        "receipts t1-receipt": "is missing",
+    }
+
+
 async def test_findings_are_limited(backend: Backend, store: Store, history: History) -> None:
     for number in range(80):
         await store.append(history.created(f"t{number}"))

@@ -1,0 +1,393 @@
+"""What a large fleet costs: each figure beside what it is held against, in one run.
+
+    python -m benchmarks.scale [--rounds 5] [--small] [CASE ...]
+
+Without CASE all of them. The lives of tasks are compared with other queues on SQLite where those
+are installed (`pip install persist-queue huey`). `--small` takes a tenth of the tasks and runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import itertools
+import math
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+from benchmarks.fleets import Yard, now_ms
+from benchmarks.lives import lives, peers
+from benchmarks.pairs import in_turn, machine
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import AgentName, ReceiptId, Run, RunId, RunState, TaskId, Usage
+from fleetbot.domain.patience import with_outbox
+from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.outbox import Courier
+from fleetbot.services.runs import Runs
+from fleetbot.services.timers import Timers
+from fleetbot.services.wakeups import Wakeups
+from fleetbot.store.records import Change, Due, OutboxEntry, UsageBy
+
+CALLERS = 64
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table. `holds`: whether the target is reached."""
+
+    case: str
+    product: str
+    anchor: str = ""
+    ratio: str = ""
+    target: str = ""
+    holds: bool = True
+
+
+@dataclass(frozen=True)
+class Size:
+    rounds: int
+    part: float  # of the full number of tasks, runs and destinations
+
+    def of(self, count: int) -> int:
+        return int(count * self.part)
+
+
+Case = Callable[[Size], Awaitable[list[Line]]]
+
+
+# matching
+
+
+class TimedDispatcher(Dispatcher):
+    """Notes how long each match takes, in milliseconds."""
+
+    def __init__(self, yard: Yard) -> None:
+        numbers = itertools.count(1)
+        super().__init__(yard.fleet, lambda: RunId(f"run-{next(numbers)}"))
+        self.times: list[float] = []
+
+    def match(self) -> None:
+        started = time.perf_counter()
+        super().match()
+        self.times.append(1000 * (time.perf_counter() - started))
+
+
+@asynccontextmanager
+async def waiting_claims(yard: Yard, count: int) -> AsyncIterator[TimedDispatcher]:
+    """So many claims wait, each of an agent of its own."""
+    dispatcher = TimedDispatcher(yard)
+    agents = await yard.register(count)
+    claims = [
+        asyncio.create_task(dispatcher.claim(agent, "key", 3600, lambda: True)) for agent in agents
+    ]
+    while dispatcher.waiting < count:  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    yield dispatcher
+    dispatcher.close()
+    await asyncio.gather(*claims)
+
+
+async def match(size: Size) -> list[Line]:
+    """1,000 claims wait; of 1,000 lanes nobody may take any."""
+    idle, busy = [await _matches(lanes, size.rounds) for lanes in (0, 1000)]
+    return [
+        _held("match after a commit: 1,000 lanes, none", busy[0], idle[0], "ms", at_most=2),
+        _shown("match of everything, each second", busy[1], idle[1], "ms"),
+    ]
+
+
+async def _matches(lanes: int, rounds: int) -> tuple[float, float]:
+    """Milliseconds: after a commit that concerns one agent, and of everything."""
+    async with Yard.open() as yard, waiting_claims(yard, 1000) as dispatcher:
+        for number in range(1, lanes + 1):
+            await yard.create(number, needs=(f"skill-{number}",))
+        times = []
+        for everything in (False, True):
+            dispatcher.times.clear()
+            for number in range(10 * rounds):
+                agent = AgentName(f"agent-{number + 1}")
+                await yard.commit((cmd.ResumeAgent if everything else cmd.DrainAgent)(agent))
+                if everything:
+                    dispatcher.wake()
+                await asyncio.sleep(0)
+            times.append(statistics.median(dispatcher.times))
+        return times[0], times[1]
+
+
+# the outbox
+
+
+async def outbox(size: Size) -> list[Line]:
+    """Effects for an infinitely fast forge, one for each of so many destinations."""
+    many = size.of(100_000)
+    rates = {count: await _drained(count) for count in (100, many)}
+    return [
+        _reached(f"deliveries/s, {count:,} destinations pending", rate, at_least=300)
+        for count, rate in rates.items()
+    ]
+
+
+async def _drained(count: int) -> float:
+    """Deliveries per second, of up to 2,000."""
+    async with Yard.open() as yard:
+        for first in range(0, count, 1000):
+            numbers = range(first, min(first + 1000, count))
+            await yard.store.append(Change(outbox=tuple(map(_effect, numbers))))
+        sent = 0
+        enough = asyncio.Event()
+
+        async def send(due: Due) -> str:
+            nonlocal sent
+            sent += 1
+            if sent == min(count, 2000):
+                enough.set()
+            return ""
+
+        courier = Courier(yard.store, {"forgejo": send}, now_ms, with_outbox(14))
+        started = time.perf_counter()
+        delivering = asyncio.create_task(courier.tick())
+        await enough.wait()
+        elapsed = time.perf_counter() - started
+        delivering.cancel()
+        with suppress(asyncio.CancelledError):
+            await delivering
+        return sent / elapsed
+
+
+def _effect(number: int) -> OutboxEntry:
+    return OutboxEntry(
+        id=f"{number}",
+        destination=f"forgejo:task/{number}",
+        kind="issue_state",
+        payload=b"{}",
+        due_at=1,
+    )
+
+
+# the start
+
+
+async def start(size: Size) -> list[Line]:
+    count = size.of(100_000)
+    async with Yard.open() as yard:
+        await yard.create_many(count)
+        await yard.close()
+        gc.collect()
+        again = Yard(yard.path)
+        stalls = asyncio.create_task(_longest_stall())
+        started = time.perf_counter()
+        await again.fleet.start()
+        elapsed = time.perf_counter() - started
+        stalls.cancel()
+        longest = await stalls
+        await again.close()
+    return [
+        _within(f"start with {count:,} open tasks", elapsed, "s", at_most=3),
+        _within("its longest stall of the event loop", 1000 * longest, "ms", at_most=100),
+    ]
+
+
+async def _longest_stall() -> float:
+    """Seconds between two turns of the event loop, until it is cancelled."""
+    longest, last = 0.0, time.perf_counter()
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(0.001)
+            last, before = time.perf_counter(), last
+            longest = max(longest, last - before)
+    return longest
+
+
+# claims beside reports
+
+
+async def claims(size: Size) -> list[Line]:
+    """The 99th percentile of a claim, while somebody asks for the usage again and again."""
+    runs = size.of(200_000)
+    async with Yard.open() as yard:
+        for first in range(0, runs, 5000):
+            await yard.store.append(Change(runs=tuple(map(_ended, range(first, first + 5000)))))
+        await yard.create_many(4000)
+        (agent,) = await yard.register(1, max_concurrency=4000)
+        wakeups, dispatcher = Wakeups(yard.fleet), TimedDispatcher(yard)
+        service = Runs(yard.fleet, dispatcher, wakeups, lambda: ReceiptId(""), _heard, _admitted)
+        keys = map(str, itertools.count())
+        alone, beside = [], []
+        for _ in range(size.rounds):
+            alone += await _claimed(service, agent, keys, 200)
+            reports = asyncio.create_task(_report(yard))
+            beside += await _claimed(service, agent, keys, 200)
+            reports.cancel()
+            with suppress(asyncio.CancelledError):
+                await reports
+    product, anchor = (1000 * statistics.quantiles(times, n=100)[98] for times in (beside, alone))
+    what = f"p99 of a claim: usage of {runs:,} runs, alone"
+    return [_held(what, product, anchor, "ms", at_most=3)]
+
+
+async def _heard(run: RunId) -> None:
+    pass
+
+
+async def _admitted(run: RunId) -> bool:
+    return True
+
+
+def _ended(number: int) -> Run:
+    return Run(
+        id=RunId(f"old-{number}"),
+        task=TaskId(f"task-{number}"),
+        agent=AgentName(f"agent-{number % 50}"),
+        attempt=1,
+        branch="fleet/1",
+        state=RunState.ENDED,
+        assigned_at=number,
+        ended_at=number + 1,
+        usage=Usage(input_tokens=number, output_tokens=7, cost_usd=0.1),
+    )
+
+
+async def _claimed(service: Runs, agent: AgentName, keys: Iterator[str], count: int) -> list[float]:
+    """Seconds of each claim, one after the other."""
+    times = []
+    for _ in range(count):
+        started = time.perf_counter()
+        assert await service.claim(agent, next(keys), 0, lambda: True)
+        times.append(time.perf_counter() - started)
+    return times
+
+
+async def _report(yard: Yard) -> None:
+    while True:
+        await yard.store.usage_by(UsageBy.TASK)
+        await yard.store.usage()
+
+
+# whole lives
+
+
+async def life(size: Size) -> list[Line]:
+    """Lives of tasks, 64 at once, against jobs of other queues; and what they leave in memory."""
+    count = size.of(5000)
+    others = peers()
+    results = await in_turn(
+        size.rounds,
+        partial(lives, count, CALLERS),
+        *(partial(asyncio.to_thread, rate, count // 2) for rate in others.values()),
+    )
+    return [
+        _held(f"lives/s, 64 at once: {name}, FULL", r.product, r.anchor, "", at_least=2)
+        for name, r in zip(others, results, strict=True)
+    ]
+
+
+async def memory(size: Size) -> list[Line]:
+    """The most closed tasks in memory, where each may be forgotten as soon as it is closed."""
+    most = 0
+
+    def look(yard: Yard) -> None:
+        nonlocal most
+        yard.fleet.forget_closed(now_ms() + 1)
+        most = max(most, len(yard.fleet.state.tasks))
+
+    count = size.of(5000)
+    await lives(count, CALLERS, look)
+    return [_within(f"tasks in memory after {count:,} lives", most, "", at_most=3 * CALLERS)]
+
+
+# time passing
+
+
+async def tick(size: Size) -> list[Line]:
+    """What happens every second, with 1,000 agents online, and with 10,000 that signed off."""
+    times = []
+    for signed_off in (0, size.of(10_000)):
+        async with Yard.open() as yard:
+            for agent in await yard.register(signed_off):
+                await yard.commit(cmd.DeregisterAgent(agent))
+            await yard.register(1000)
+            timers = Timers(yard.fleet, TimedDispatcher(yard))
+            taken = []
+            for _ in range(10 * size.rounds):
+                began = time.perf_counter()
+                await timers.tick()
+                taken.append(time.perf_counter() - began)
+            times.append(1000 * statistics.median(taken))
+    return [_shown("tick, 1,000 agents: 10,000 signed off, none", times[1], times[0], "ms")]
+
+
+# the table
+
+
+def _held(
+    case: str,
+    product: float,
+    anchor: float,
+    unit: str,
+    *,
+    at_most: float = math.inf,
+    at_least: float = 0,
+) -> Line:
+    """The product against the anchor."""
+    ratio = product / anchor
+    target = f">= {at_least:g}" if at_least else f"<= {at_most:g}"
+    line = _shown(case, product, anchor, unit)
+    return replace(line, target=target, holds=at_least <= ratio <= at_most)
+
+
+def _shown(case: str, product: float, anchor: float, unit: str) -> Line:
+    return Line(case, _figure(product, unit), _figure(anchor, unit), f"{product / anchor:.2f}")
+
+
+def _within(case: str, value: float, unit: str, *, at_most: float) -> Line:
+    target = f"<= {_figure(at_most, unit)}"
+    return Line(case, _figure(value, unit), target=target, holds=value <= at_most)
+
+
+def _reached(case: str, value: float, *, at_least: float) -> Line:
+    return Line(case, _figure(value, ""), target=f">= {at_least:,g}", holds=value >= at_least)
+
+
+def _figure(value: float, unit: str) -> str:
+    digits = 0 if value >= 100 else 2
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
+CASES: Mapping[str, Case] = {
+    "match": match,
+    "outbox": outbox,
+    "start": start,
+    "claims": claims,
+    "life": life,
+    "memory": memory,
+    "tick": tick,
+}
+
+
+async def measure(names: Sequence[str], size: Size) -> None:
+    print(f"{'':>55} {'product':>10} {'anchor':>10} {'ratio':>6} {'target':>10}")
+    for name in names or CASES:
+        for line in await CASES[name](size):
+            mark = "" if line.holds else "  missed"
+            figures = f"{line.product:>10} {line.anchor:>10} {line.ratio:>6} {line.target:>10}"
+            print(f"{line.case:>55} {figures}{mark}", flush=True)
+    print(f"{size.rounds} rounds, {machine()}")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--small", action="store_true", help="a tenth of the tasks and runs")
+    arguments.add_argument("case", nargs="*", choices=[*CASES, []])
+    chosen = arguments.parse_args()
+    size = Size(chosen.rounds, 0.1 if chosen.small else 1)
+    asyncio.run(measure(chosen.case, size))
+
+
+if __name__ == "__main__":
+    main()
