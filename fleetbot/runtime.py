@@ -213,6 +213,7 @@ class Runtime:
             "rooms": (self._listening.tick, 60),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
+            "dead_letters": (self._dead_letters.tell, 60),
             "prune": (self._timers.prune, _HOUR),
         }
         self._loops = {
@@ -223,7 +224,6 @@ class Runtime:
 
     async def _deliver(self) -> float | None:
         await self._courier.tick()
-        await self._dead_letters.tell()
         return _seconds_until(await self._courier.next_due())
 
     async def _verify(self) -> float | None:

@@ -210,7 +210,7 @@ class Listening:
         ]
         if self._away:
             said.append(f"the homeserver is away: {self._away}")
-        if now - self._synced_at > QUIET_MS:
+        if self._rooms.settings and now - self._synced_at > QUIET_MS:
             since = ago(self._synced_at, now)
             said.append(f"the last sync with the homeserver was {since}: commands come late")
         if dropped := self._inbound.dropped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleetbot.domain.model import Agent, AgentStatus, Task
+from fleetbot.domain.model import Agent, AgentName, AgentStatus, Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import WaitReason
@@ -24,15 +24,37 @@ class Absence(NamedTuple):
     details: tuple[str, ...] = ()
 
 
+class Availability(NamedTuple):
+    """Of the agents that could ever take a task: how many there are, the names of those that may
+    now, and why none may."""
+
+    able: int
+    free: tuple[str, ...]
+    absence: Absence | None
+
+
+Wish = tuple[AgentName | None, tuple[str, ...]]
+Looks = dict[Wish, Availability]  # what was found at one moment, for tasks with the same wish
+
+
+def availability(state: FleetState, task: Task, now: int, looks: Looks) -> Availability:
+    wish = task.wanted_agent, task.traits.needs
+    if wish not in looks:
+        able = able_agents(state, task)
+        free = tuple(agent.name for agent in able if not absence(state, agent, now))
+        away = absence_of_all(state, able, now) if able and not free else None
+        looks[wish] = Availability(len(able), free, away)
+    return looks[wish]
+
+
 def able_agents(state: FleetState, task: Task) -> list[Agent]:
     """Those that could ever take the task, by name."""
     wanted, needs = task.wanted_agent, set(task.traits.needs)
+    one = state.agents.get(wanted) if wanted else None
     able = (
         agent
-        for agent in state.agents.values()
-        if agent.status is not AgentStatus.DEREGISTERED
-        and wanted in (None, agent.name)
-        and needs <= set(agent.capabilities)
+        for agent in ([one] if one else [] if wanted else state.agents.values())
+        if agent.status is not AgentStatus.DEREGISTERED and needs <= set(agent.capabilities)
     )
     return sorted(able, key=lambda agent: agent.name)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 
 from fleetbot.domain import events as ev
@@ -17,6 +18,7 @@ _AT_ONCE = 200  # that are told of at one look; the next is not far
 _R = WaitReason
 _HEARD = frozenset({_R.FLEET_RESTS, _R.QUESTION, _R.FAILED, _R.AGENT_LOST, _R.NOT_STARTED})
 _RECEIPTS = frozenset({_R.CHECKING, _R.RECEIPT_UNREAD})
+Look = Callable[[Task], Waiting | None]
 _MOVES = (
     ev.TaskAssigned,
     ev.TaskRequeued,
@@ -33,7 +35,11 @@ def note(state: FleetState, now: int, policy: Policy) -> Drafts:
     cause than was told. Nothing, where nobody wants to hear."""
     if not policy.stuck_ms:
         return ()
-    return (*_changed(state, now, policy), *islice(_new(state, now, policy), _AT_ONCE))
+    look = partial(waiting, state, now=now, policy=policy, looks={})
+    return (
+        *_changed(state, look, now, policy),
+        *islice(_new(state, look, now, policy), _AT_ONCE),
+    )
 
 
 def with_end(state: FleetState, drafts: Drafts) -> Drafts:
@@ -48,9 +54,9 @@ def with_end(state: FleetState, drafts: Drafts) -> Drafts:
     return tuple(told) if len(told) > len(drafts) else drafts
 
 
-def _new(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
+def _new(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Draft]:
     for task in _candidates(state, now, policy):
-        its = waiting(state, task, now, policy)
+        its = look(task)
         if its and is_long(its, now, policy):
             yield _told(task, its)
 
@@ -77,20 +83,20 @@ def is_long(its: Waiting, now: int, policy: Policy) -> bool:
     return now - its.since >= limit
 
 
-def _changed(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
-    """Tasks that wait for the same go on, or wait for something else, together: one tells."""
-    for tasks in state.stuck.values():
+def _changed(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Draft]:
+    """Tasks that wait for the same go on, or wait for something else, together: one tells. Runs
+    that do not get on have each their own time."""
+    for (reason, _), tasks in state.stuck.items():
         first = state.tasks[next(iter(tasks))]
-        if _is_other(state, first, now, policy):
+        if reason in SIGNS or _is_other(first, look(first), now, policy):
             for task in islice(map(state.tasks.__getitem__, tasks), _AT_ONCE):
-                if _is_other(state, task, now, policy):
-                    yield from _retold(state, task, now, policy)
+                if _is_other(task, its := look(task), now, policy):
+                    yield from _retold(task, its, now, policy)
 
 
-def _is_other(state: FleetState, task: Task, now: int, policy: Policy) -> bool:
+def _is_other(task: Task, its: Waiting | None, now: int, policy: Policy) -> bool:
     """A cause that comes and goes is not told each time: while it waits, it has been told."""
     assert task.stuck is not None  # it is among those that are
-    its = waiting(state, task, now, policy)
     if its is None:
         return True
     if its.reason in _HEARD:
@@ -99,9 +105,8 @@ def _is_other(state: FleetState, task: Task, now: int, policy: Policy) -> bool:
     return settled and (its.reason, its.subject) != task.stuck.cause
 
 
-def _retold(state: FleetState, task: Task, now: int, policy: Policy) -> Iterator[Draft]:
+def _retold(task: Task, its: Waiting | None, now: int, policy: Policy) -> Iterator[Draft]:
     yield from _over(task)
-    its = waiting(state, task, now, policy)
     if its and is_long(its, now, policy):
         yield _told(task, its)
 

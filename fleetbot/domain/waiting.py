@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleetbot.domain.available import Absence, able_agents, absence, absence_of_all, nobody
+from fleetbot.domain.available import Absence, Looks, able_agents, availability, nobody
 from fleetbot.domain.flags import Sign, signs
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
@@ -18,6 +18,7 @@ from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import FLOW, NOBODY, WaitReason
 
 _HELPLESS = "Nothing"
+_ASKED = 20  # agents, of what is before a task: of more it would cost too much to ask
 
 
 class Waiting(NamedTuple):
@@ -35,12 +36,17 @@ class Waiting(NamedTuple):
     details: tuple[str, ...] = ()
 
 
-def waiting(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
-    """What an open task waits for at `now`; None where it moves, or is over."""
+def waiting(
+    state: FleetState, task: Task, now: int, policy: Policy, looks: Looks | None = None
+) -> Waiting | None:
+    """What an open task waits for at `now`; None where it moves, or is over.
+
+    Who asks of many at once gives the same `looks` for all: agents are then looked at once.
+    """
     run = state.live_run(task)
     match task.state:
         case TaskState.CREATED:
-            return _in_queue(state, task, now, policy)
+            return _in_queue(state, task, now, policy, {} if looks is None else looks)
         case TaskState.ASSIGNED if run:
             return _given(run, policy)
         case TaskState.RUNNING if run:
@@ -54,7 +60,7 @@ def waiting(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting 
 # in the queue
 
 
-def _in_queue(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting:
+def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Looks) -> Waiting:
     since = task.entered_at or task.updated_at
     if held := state.repo_hold(task):
         return _repository_held(state, task, held, since)
@@ -65,14 +71,14 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy) -> Waitin
         return _fleet_rests(state, since)
     if task.not_before > now:
         return _back_off(task, since)
-    able = able_agents(state, task)
-    if not able:
+    agents = availability(state, task, now, looks)
+    if not agents.able:
         return _for_nobody(state, task, since)
-    if all(absence(state, agent, now) for agent in able):
-        return _for_absent(absence_of_all(state, able, now), since)
+    if agents.absence:
+        return _for_absent(agents.absence, since)
     if policy.repo_limit and state.runs_in_repo(task.place) >= policy.repo_limit:
         return _at_limit(task, policy, since)
-    return _next(state, task, [a.name for a in able if not absence(state, a, now)], since)
+    return _next(agents.free, since)
 
 
 def _repository_held(state: FleetState, task: Task, why: ReasonCode, since: int) -> Waiting:
@@ -133,8 +139,8 @@ def _at_limit(task: Task, policy: Policy, since: int) -> Waiting:
     )
 
 
-def _next(state: FleetState, task: Task, free: Sequence[str], since: int) -> Waiting:
-    names = ", ".join(sorted(free)[:5])
+def _next(free: Sequence[str], since: int) -> Waiting:
+    names = ", ".join(free[:5])
     return Waiting(
         WaitReason.NEXT,
         f"{names} can take it at the next claim.",
@@ -164,19 +170,23 @@ def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> 
     its = waiting(state, task, now, policy)
     if its is None or its.reason not in FLOW:
         return its
-    before = state.queue.ahead(task, able_agents(state, task))
+    before = state.queue.ahead(task, able_agents(state, task)[:_ASKED])
     if not before:
         return its
     number = "1 task is" if before == 1 else f"{before} tasks are"
     return its._replace(text=f"{its.text} {number} before it.")
 
 
-def flags(state: FleetState, task: Task, now: int, policy: Policy) -> tuple[str, ...]:
-    """`looping`, `stalled`, `slow`, and `nobody` of a task that waits for an agent nobody has."""
+def flags(
+    state: FleetState, task: Task, its: Waiting | None, now: int, policy: Policy
+) -> tuple[str, ...]:
+    """`looping`, `stalled`, `slow`, and `nobody` of a task that waits for an agent nobody has.
+
+    `its`: what the task waits for.
+    """
     run = state.live_run(task)
     if run and task.state is TaskState.RUNNING and not run.receipt and not _question(run):
         return tuple(str(sign.reason) for sign in _signs(state, task, run, now, policy))
-    its = waiting(state, task, now, policy)
     return ("nobody",) if its and its.reason in NOBODY else ()
 
 

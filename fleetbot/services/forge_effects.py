@@ -38,6 +38,7 @@ log = logging.getLogger("fleetbot.forge")
 _WORKING = frozenset({TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED})
 _NO_ACCOUNTS: Mapping[AgentName, str] = {}
 _GONE = (404, 410, 422)
+_ARCHIVED = 423  # new words are refused until the repository is back
 _decoder: msgspec.json.Decoder[fx.ForgeEffect] = msgspec.json.Decoder(fx.ForgeEffect)
 
 
@@ -93,7 +94,7 @@ class ForgeSender:
             return RetryLater(error.retry_after, str(error), host=True)
         if isinstance(error, Unauthorized):  # the one token is for all
             return RetryLater(None, str(error), host=True)
-        if isinstance(error, ForgeForbidden):
+        if isinstance(error, ForgeForbidden) or error.status == _ARCHIVED:
             return RetryLater(None, str(error))
         try:
             await self._client.repo(repo)
@@ -141,6 +142,7 @@ class ForgeSender:
         task, run, filed = filing.task, filing.run, filing.receipt
         assert run is not None  # a filing has both
         assert filed is not None
+        await self._issue_of(task)
         marker, body = f"receipt:{filed.receipt.id}", receipt_comment(task, run, filed)
         comment = await self._client.comment_once(task.repo, task.issue, marker, body)
         return f"comment {comment.id}"
@@ -150,7 +152,7 @@ class ForgeSender:
     async def _show(self, standing: Standing) -> str:
         """All parts are tried: one that is refused does not hold up the others."""
         task = standing.task
-        issue = await self._client.issue(task.repo, task.issue)
+        issue = await self._issue_of(task)
         refused: list[str] = []
         done = [
             await _part("labels", self._set_labels(task, issue), refused),
@@ -160,6 +162,13 @@ class ForgeSender:
         if refused:
             raise Refused("; ".join(refused))
         return "; ".join(part for part in done if part)
+
+    async def _issue_of(self, task: Task) -> Issue:
+        """Never the one of another repository that has taken the name."""
+        issue = await self._client.issue(task.repo, task.issue)
+        if task.repo_id and issue.repository and issue.repository.id not in (0, task.repo_id):
+            raise RetryLater(None, f"{task.repo} is another repository by now")
+        return issue
 
     async def _set_labels(self, task: Task, issue: Issue) -> str:
         """Only ours are touched, one by one: a person may be labelling at the same time."""

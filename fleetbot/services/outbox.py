@@ -24,6 +24,7 @@ Sender = Callable[[Due], Awaitable[str]]
 _LOOK_AGAIN = 1.0  # seconds after which a tick looks again while somebody is slow
 _BELIEVED = 3600.0  # seconds; nobody makes us wait longer by saying so
 _TRIES_IN_ORDER = 5  # of what is refused, before it is set aside
+_LONGEST_ASIDE_MS = 3_600_000  # nothing waits for it, so there is no hurry
 
 
 class RetryLater(Exception):
@@ -159,7 +160,10 @@ class Courier:
         except Refused as error:
             return self._refused(due, str(error))
         except Exception as error:
-            log.exception("the delivery of %s to %s broke", due.entry.kind, due.entry.destination)
+            level = logging.ERROR if due.refusals == 0 else logging.DEBUG
+            entry = due.entry
+            message = "the delivery of %s to %s broke"
+            log.log(level, message, entry.kind, entry.destination, exc_info=error)
             return self._refused(due, f"it broke: {type(error).__name__}")
         self._told_off.pop(sender, None)
         done = Acknowledged(id=due.entry.id, at=self._clock(), result=result)
@@ -190,7 +194,10 @@ class Courier:
         """Milliseconds: as many as we are told, within reason, or as the back-off says."""
         if seconds is not None:
             return math.ceil(max(0.0, min(seconds, _BELIEVED)) * 1000)
-        return self._patience.wait(max(due.attempts, due.refusals), due.entry.id)
+        patience = self._patience
+        if due.aside:
+            patience = patience._replace(cap_ms=_LONGEST_ASIDE_MS)
+        return patience.wait(max(due.attempts, due.refusals), due.entry.id)
 
     def _deferred(
         self, due: Due, wait: int, error: str, *, refused: bool = False, aside: bool = False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
 from fleetbot.domain.commands import HoldRepo, MoveTasks, NoteRepo, ReleaseRepo
 from fleetbot.domain.errors import Conflict, Invalid
+from fleetbot.domain.events import event_type
 from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskId, same_name
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.repositories import is_astray
@@ -34,6 +36,7 @@ class Repositories:
         self._client = client
         self._names = names
         self._problems: dict[str, str] = {}
+        self._has_news = False  # that tasks do not follow yet
         self._at_work: set[int | str] = set()  # that had open tasks when all were last looked at
 
     # -- which there are
@@ -84,20 +87,30 @@ class Repositories:
     # -- what Forgejo shows of them
 
     async def look(self, name: str) -> Repo:
-        """Ask Forgejo what bears the name now. Raises the forge client's errors."""
+        """Ask what bears the name now, and have tasks follow. Raises the errors of the client."""
+        repo = await self._find(name)
+        await self._gather_if_any()
+        return repo
+
+    async def refresh(self, repo: Repo) -> Repo:
+        """The same for the repository itself, whatever it is called now.
+
+        Raises the client's errors; `ForgeNotFound` after its tasks are held.
+        """
+        repo = await self._find_again(repo)
+        await self._gather_if_any()
+        return repo
+
+    async def _find(self, name: str) -> Repo:
         try:
             return await self._note(await self._client.repo(name), asked=name)
         except forge.ForgeNotFound:
             known = self._fleet.state.repo_named(name)
             if known is None:
                 raise
-        return await self.refresh(known)  # renamed, and the old name leads nowhere any more
+        return await self._find_again(known)  # renamed, and the old name leads nowhere any more
 
-    async def refresh(self, repo: Repo) -> Repo:
-        """Ask Forgejo for the repository itself, whatever it is called now.
-
-        Raises the forge client's errors; `ForgeNotFound` after its tasks are held.
-        """
+    async def _find_again(self, repo: Repo) -> Repo:
         try:
             return await self._note(await self._client.repo_by_id(repo.id), asked=repo.name)
         except forge.ForgeNotFound:
@@ -107,19 +120,31 @@ class Repositories:
     async def _note(self, shown: Repository, asked: str) -> Repo:
         command = NoteRepo(shown.id, shown.full_name, shown.default_branch, asked)
         news = await self._fleet.commit(command, _CONTEXT)
-        repo = self._fleet.state.repos[shown.id]
-        if not self.lists(repo):
-            await self._hold(repo.id, ReasonCode.REPO_UNLISTED)
-        elif shown.archived:
-            await self._hold(repo.id, ReasonCode.REPO_ARCHIVED)
-        elif not shown.has_issues:
-            await self._hold(repo.id, ReasonCode.REPO_GONE, "Its issues are switched off.")
-        else:
-            await self._fleet.commit(ReleaseRepo(repo.id), _CONTEXT)
         if news:
-            log.info("%s: %s", repo.name, "; ".join(type(line.event).__name__ for line in news))
-            await self._gather_tasks()
+            what = ", ".join(event_type(line.event) for line in news)
+            log.info("%s (%d): %s", shown.full_name, shown.id, what)
+            self._has_news = True
+            await self._part(self._fleet.state.repos[shown.id])
+        await self._judge(shown)
         return self._fleet.state.repos[shown.id]
+
+    async def _judge(self, shown: Repository) -> None:
+        """Whether its tasks are given out."""
+        if not self.lists(self._fleet.state.repos[shown.id]):
+            await self._hold(shown.id, ReasonCode.REPO_UNLISTED)
+        elif shown.archived:
+            await self._hold(shown.id, ReasonCode.REPO_ARCHIVED)
+        elif not shown.has_issues:
+            await self._hold(shown.id, ReasonCode.REPO_GONE, "Its issues are switched off.")
+        else:
+            await self._fleet.commit(ReleaseRepo(shown.id), _CONTEXT)
+
+    async def _part(self, repo: Repo) -> None:
+        """Whoever bore its name until now is called something else, or is gone."""
+        for other in list(self._fleet.state.repos.values()):
+            if other.id != repo.id and not other.held and same_name(other.name, repo.name):
+                with contextlib.suppress(forge.ForgeError):  # it is held, or looked at again later
+                    await self._find_again(other)
 
     async def _hold(self, repo: int, reason: ReasonCode, detail: str = "") -> None:
         await self._fleet.commit(HoldRepo(repo, reason, detail), _CONTEXT)
@@ -127,13 +152,13 @@ class Repositories:
     # -- all of them, now and then
 
     async def tick(self) -> list[Repo]:
-        """Look at all of them; answers those that Forgejo shows, each once. Raises
+        """Look at all of them; answers those whose issues can be read, each once. Raises
         `StoreUnavailable` only."""
         await self._fleet.start()
         shown: dict[int, Repo] = {}
         for name in self._names:
             try:
-                repo = await self.look(name)
+                repo = await self._find(name)
             except forge.ForgeError as error:
                 self._complain(name, error)
             else:
@@ -144,7 +169,8 @@ class Repositories:
         await self._look_at_work()
         await self._follow_others(shown)
         await self._gather_tasks()
-        return [repo for repo in shown.values() if self.lists(repo)]
+        readable = (repo for repo in shown.values() if repo.held is not ReasonCode.REPO_GONE)
+        return [repo for repo in readable if self.lists(repo)]
 
     def _complain(self, name: str, error: forge.ForgeError) -> None:
         """Once for each new error, not at every tick."""
@@ -158,7 +184,7 @@ class Repositories:
 
     async def _hold_unlisted(self) -> None:
         for repo in list(self._fleet.state.repos.values()):
-            if not self.lists(repo):
+            if repo.held is not ReasonCode.REPO_GONE and not self.lists(repo):
                 await self._hold(repo.id, ReasonCode.REPO_UNLISTED)
 
     async def _follow_others(self, shown: Collection[int]) -> None:
@@ -166,7 +192,7 @@ class Repositories:
         for repo in list(self._fleet.state.repos.values()):
             if repo.id in self._at_work and repo.id not in shown:
                 try:
-                    await self.refresh(repo)
+                    await self._find_again(repo)
                 except forge.ForgeError as error:
                     log.debug("%s cannot be seen: %s", repo.name, error)
 
@@ -192,9 +218,14 @@ class Repositories:
 
     # -- tasks follow
 
+    async def _gather_if_any(self) -> None:
+        if self._has_news:
+            await self._gather_tasks()
+
     async def _gather_tasks(self) -> None:
         """Have every task in memory bear its repository's name and id, in portions, so that
         nobody waits for a repository with many."""
+        self._has_news = False
         astray: dict[int, list[TaskId]] = {}
         async for tasks in self._slices():
             for task in tasks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 
 import msgspec
 
@@ -57,7 +58,8 @@ class Tasks:
         tasks = await self._fleet.tasks(states, repo, agent, limit + 1, before)
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
-        views = [await self._view(task, waiting) for task in page]
+        waits = partial(waiting, looks={})
+        views = [await self._view(task, waits) for task in page]
         return wire.TaskList(tasks=tuple(views), next=more)
 
     async def view(self, task: TaskId) -> wire.TaskView:
@@ -163,7 +165,8 @@ class Tasks:
         if known is None or known.state not in OPEN_STATES:
             return None, ()
         about = (fleet.state, known, fleet.clock(), fleet.policy)
-        return waits(*about), flags(*about)
+        its = waits(*about)
+        return its, flags(fleet.state, known, its, fleet.clock(), fleet.policy)
 
 
 def task_view(

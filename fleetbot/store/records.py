@@ -164,7 +164,10 @@ class Backlog(Row, frozen=True):
 
 
 class Standing(Row, frozen=True):
-    """Where a task stands, read at once: its run and its receipt, where it has them."""
+    """Where a task stands, read at once: its run and its receipt, where it has them.
+
+    `task` is under the name that its repository has now.
+    """
 
     task: Task
     run: Run | None

@@ -23,6 +23,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.domain.repositories import at_home
 from fleetbot.store import outbox, spending
 from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.journal import Journal
@@ -52,6 +53,7 @@ from fleetbot.store.snapshot import (
     EVENTS,
     decode_agent,
     decode_receipt,
+    decode_repo,
     decode_run,
     decode_task,
     marks,
@@ -67,9 +69,10 @@ _PRUNED_AT_ONCE = 2000
 _LOGS_AT_ONCE = 20
 
 _STANDING = """
-SELECT t.data, r.data, c.data FROM tasks t {index}
+SELECT t.data, r.data, c.data, p.data FROM tasks t {index}
 LEFT JOIN runs r ON r.id = t.run
 LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
+LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 """
 STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
 ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
@@ -77,9 +80,10 @@ WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_
     AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
 """
 FILING = """
-SELECT t.data, r.data, c.data FROM receipts c
+SELECT t.data, r.data, c.data, p.data FROM receipts c
 JOIN tasks t ON t.id = c.task
 JOIN runs r ON r.id = json_extract(c.data, '$.run')
+LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 WHERE c.id = ?
 """
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
@@ -418,9 +422,9 @@ def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:
 
 
 def _standing(row: tuple[Any, ...]) -> Standing:
-    task, run, receipt = row
+    task, run, receipt, repo = row
     return Standing(
-        task=decode_task(task),
+        task=at_home(decode_task(task), decode_repo(repo)) if repo else decode_task(task),
         run=decode_run(run) if run else None,
         receipt=decode_receipt(receipt) if receipt else None,
     )

@@ -112,7 +112,9 @@ class Metrics:
         """Only what it costs nothing to know: runs that are on, and waits that were told."""
         state, now, policy = self._fleet.state, self._fleet.clock(), self._fleet.policy
         tasks = [state.tasks[run.task] for run in state.live_runs()]
-        _fill(self._flags, SIGNS, (f for task in tasks for f in flags(state, task, now, policy)))
+        _fill(
+            self._flags, SIGNS, (f for task in tasks for f in flags(state, task, None, now, policy))
+        )
         stuck = (reason for (reason, _), its in state.stuck.items() for _ in its)
         _fill(self._stuck, WaitReason, stuck)
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -322,6 +323,44 @@ async def test_a_private_repository_is_cloned_by_its_people_only(
     own = f"{forge.url.replace('//', '//ann:password@')}/{REPO}"
     assert await _git(tmp_path, "clone", f"{forge.url}/{REPO}", "theirs") != 0
     assert await _git(tmp_path, "clone", own, "own") == 0
+
+
+@pytest.mark.parametrize("status", [301, 307])
+async def test_a_former_name_leads_to_the_new_one_for_git_too(
+    tmp_path: Path, status: Literal[301, 307]
+) -> None:
+    async with DevForge.start(tmp_path / "forge", redirects=status) as forge:
+        token = forge.add_user("ann", "password")
+        await forge.create_repo("ann", "app", {"README.md": "# app\n"})
+        async with ForgeUser(forge.url, token) as ann:
+            await ann._http.send("PATCH", f"/repos/{REPO}", json={"name": "store"})
+            issue = await ann.create_issue(REPO, "By the old name")
+            assert (await ann.issue("ann/store", issue.number)).title == "By the old name"
+        assert await _git(tmp_path, "clone", f"{forge.url}/{REPO}.git", "clone") == 0
+        strict = ("-c", "http.followRedirects=false")
+        assert await _git(tmp_path, *strict, "ls-remote", f"{forge.url}/{REPO}") != 0
+
+
+async def test_an_archived_repository_can_be_fetched_and_not_pushed_to(
+    forge: DevForge, ann: ForgeUser, tmp_path: Path
+) -> None:
+    await ann._http.send("PATCH", f"/repos/{REPO}", json={"archived": True})
+    url = f"{forge.url.replace('//', '//ann:password@')}/{REPO}.git"
+    assert await _git(tmp_path, "fetch", url) == 0
+    assert await _git(tmp_path, "push", url, "HEAD:refs/heads/new") != 0
+    await ann._http.send("PATCH", f"/repos/{REPO}", json={"archived": False})
+    assert await _git(tmp_path, "push", url, "HEAD:refs/heads/new") == 0
+
+
+async def test_a_deleted_repository_is_told_of_and_a_renamed_one_is_not(
+    ann: ForgeUser, forge: DevForge, receiver: Receiver
+) -> None:
+    await ann.create_hook(REPO, receiver.url, receiver.secret, ["repository"])
+    await ann._http.send("PATCH", f"/repos/{REPO}", json={"name": "store"})
+    await ann._http.send("DELETE", "/repos/ann/store")
+    await forge.delivered()
+    [delivery] = forge.deliveries
+    assert (delivery.event_type, delivery.payload["action"]) == ("repository", "deleted")
 
 
 # -- pages

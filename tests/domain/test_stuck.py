@@ -82,6 +82,18 @@ def test_a_flag_is_told_at_once_and_taken_back_when_the_run_gets_on() -> None:
     assert world.state.live_runs(), "it ends nothing"
 
 
+def test_of_two_runs_that_stall_the_one_that_gets_on_is_taken_back() -> None:
+    world = World().given(an_agent(max_concurrency=2), a_task(), a_task(T2))
+    world.given(dispatch(), a.start(), dispatch(run=a.R2), a.start(a.R2))
+    world.later(STALLED_MS).heard(A1)
+    assert names(world.when(LOOK)) == ["task.stuck", "task.stuck"]
+    world.given(a.say(run=a.R2))
+    (over,) = world.when(LOOK)
+    assert isinstance(over, ev.TaskUnstuck)
+    assert world.task(T2).stuck is None
+    assert world.task(T1).stuck is not None
+
+
 def test_what_people_have_heard_otherwise_is_not_told_again() -> None:
     asked = a.running().given(a.ask(expires_at=a.START + 9 * HOUR)).later(HOUR).heard(A1)
     failed = a.failed().later(HOUR)

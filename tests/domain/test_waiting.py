@@ -223,7 +223,8 @@ def test_how_many_are_before_it() -> None:
 
 
 def flagged(world: World) -> tuple[str, ...]:
-    return flags(world.state, world.task(), world.now, world.policy)
+    its = waiting(world.state, world.task(), world.now, world.policy)
+    return flags(world.state, world.task(), its, world.now, world.policy)
 
 
 def test_a_run_that_gets_on_has_no_flags() -> None:

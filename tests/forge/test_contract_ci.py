@@ -46,6 +46,18 @@ async def test_what_a_base_requires_is_told_to_who_may_write(
     assert branch.status_check_contexts == ("ci/*",)
 
 
+async def test_who_protects_a_branch_closes_it_to_pushes_unless_it_is_said_otherwise(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    rules = f"/repos/{repo}/branch_protections"
+    await site.api("POST", rules, ann.token, {"rule_name": "fleet/*"})
+    await site.api("POST", rules, ann.token, {"rule_name": "open/*", "enable_push": True})
+    await site.push(repo, bot, "open/1", {"new.txt": "one\n"}, "Add new.txt")
+    for person in (bot, ann):
+        with pytest.raises(AssertionError, match="pre-receive hook declined"):
+            await site.push(repo, person, "fleet/1", {"new.txt": "one\n"}, "Add new.txt")
+
+
 async def test_what_is_required_and_not_green_cannot_be_merged(
     site: Site, repo: str, ann: Person, bot: Person
 ) -> None:

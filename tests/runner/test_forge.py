@@ -194,9 +194,12 @@ async def test_a_pull_request_is_found_before_it_is_made(scene: Scene, forge: Fo
     assert len(await scene.pulls()) == 1
 
 
+@pytest.mark.parametrize("version", ["v15", "v11"])
 async def test_a_branch_that_is_gone_after_the_push_is_for_handing_over_again(
-    scene: Scene, forge: Forge
+    scene: Scene, forge: Forge, version: str
 ) -> None:
+    if version == "v11":
+        scene.forge.fail_next("POST", "/pulls$", 500, times=2)
     with pytest.raises(RunFailed) as gone:
         await forge.pulls.open_one(REPO, BRANCH, "main", title="T", body="B")
     with pytest.raises(RunFailed) as baseless:

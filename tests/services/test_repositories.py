@@ -12,6 +12,7 @@ from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Traits, Verdict
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 
@@ -323,7 +324,7 @@ async def test_where_forgejo_is_away_a_run_starts_from_what_was_known(stage: Sta
 async def test_forgejo_that_hangs_keeps_no_agent_from_its_run(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
-    stage.gate._seconds = 0.05
+    stage.gate = Gate(stage.fleet, stage.known, stage.issues, seconds=0.05)
     asked = asyncio.Event()
 
     async def hang(*args: object, **more: object) -> None:
@@ -382,3 +383,46 @@ async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage)
 
 async def edit_ref(stage: Stage, ref: str) -> None:
     await stage.ann._http.send("PATCH", f"/repos/{REPO}/issues/1", json={"ref": ref})
+
+
+async def test_what_a_done_task_shows_goes_to_its_own_repository_under_any_name(
+    stage: Stage,
+) -> None:
+    """Renamed before the last words were written, and another has taken the name since."""
+    await stage.given_filed()
+    await stage.verifier.tick()
+    await rename(stage)
+    await stage.forge.create_repo("ann", "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    await stage.issue("In the new one", labels=[])
+    await stage.known.tick()
+    await stage.courier.tick()
+    assert (await stage.ann.issue(REPO, 1)).label_names == set()
+    assert await stage.ann.comments(REPO, 1) == ()
+    assert "status:done" in (await stage.ann.issue(NEW, 1)).label_names
+
+
+async def test_words_for_an_archived_repository_wait_until_it_is_back(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await edit(stage, archived=True)
+    await stage.courier.tick()
+    assert await stage.comments() == ()
+    await edit(stage, archived=False)
+    stage.clock.advance(600)
+    await stage.courier.tick()
+    assert len(await stage.comments()) == 1
+
+
+async def test_one_that_is_deleted_and_taken_off_the_list_is_told_of_no_more_than_twice(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.change(repositories=[])
+    await stage.reconciler.tick()
+    await stage.ann._http.send("DELETE", f"/repos/{REPO}")
+    for _ in range(3):
+        await stage.reconciler.tick()
+    reasons = [n.reason for n in await told(stage) if isinstance(n, fx.RepoNotice)]
+    assert reasons == [ReasonCode.REPO_UNLISTED, ReasonCode.REPO_GONE]

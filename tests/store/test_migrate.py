@@ -123,3 +123,21 @@ def test_what_runs_used_before_is_counted_after_an_update(database: Path) -> Non
         ("r1", 7, 5, 0, 0, 0.25),
         ("r2", 0, 0, 0, 0, None),
     ]
+
+
+def test_tasks_that_two_spellings_made_of_one_issue_survive_the_move_to_ids(database: Path) -> None:
+    """0.1 took them for two; which one stays is decided when the repository is first seen."""
+    scripts = PACKAGE / "store/migrations/sqlite"
+    with closing(sqlite3.connect(database)) as connection:
+        for name in ("0001-journal", "0002-usage"):
+            connection.executescript((scripts / f"{name}.sql").read_text())
+        for task, repo in (("t1", "ann/app"), ("t2", "Ann/App")):
+            connection.execute(
+                "INSERT INTO tasks (id, repo, issue, state, created_at, data)"
+                " VALUES (?, ?, 1, 'created', 1, '{}')",
+                (task, repo),
+            )
+        connection.commit()
+        connection.executescript((scripts / "0003-repositories.sql").read_text())
+        rows = connection.execute("SELECT id, repo_id FROM tasks ORDER BY id").fetchall()
+    assert rows == [("t1", 0), ("t2", 0)]

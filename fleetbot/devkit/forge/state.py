@@ -161,6 +161,7 @@ class Protection:
     rule: str
     checks_statuses: bool = False
     contexts: tuple[str, ...] = ()
+    takes_pushes: bool = True
 
 
 @dataclass

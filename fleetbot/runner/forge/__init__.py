@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 
@@ -70,9 +70,10 @@ class Forge:
         Forgejo looks at a token's scopes before it looks for the repository: 404 is a yes.
         """
         client, repo = self._client, f"{owner}/{absent}"
-        with told("trying the scope write:repository"), _nothing_there():
+        not_there = contextlib.suppress(ForgeNotFound)
+        with told("trying the scope write:repository"), not_there:
             await client.create_pull(repo, head="", base="", title="")
-        with told("trying the scope write:issue"), _nothing_there():
+        with told("trying the scope write:issue"), not_there:
             await client.create_issue(repo, "")
 
     async def repository(self, repo: str, repo_id: int = 0) -> Repository:
@@ -110,9 +111,3 @@ class Forge:
         """Who of these people may tell agents what to do."""
         with told(f"asking who may write to {repo}"):
             return await trust(self._client, repo, logins, self._trusted)
-
-
-@contextlib.contextmanager
-def _nothing_there() -> Iterator[None]:
-    with contextlib.suppress(ForgeNotFound):
-        yield

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.failure import NotFound
 from fleetbot.runner.git.command import GitFailed
 from fleetbot.runner.git.failures import forge_failure, local_failure
 from fleetbot.runner.sandbox.complete import Completed
@@ -45,6 +46,19 @@ def failed(stderr: str) -> GitFailed:
 )
 def test_the_reason_is_in_gits_own_words(stderr: str, reason: ReasonCode) -> None:
     assert forge_failure(failed(stderr), "fetching").reason is reason
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    [
+        "fatal: repository 'https://f/a/b.git/' not found",
+        "fatal: unable to access 'https://f/a/b.git/': The requested URL returned error: 301",
+        "fatal: unable to access 'https://f/a/b.git/': The requested URL returned error: 307",
+        "fatal: unable to update url base from redirection:",
+    ],
+)
+def test_what_is_not_there_or_led_on_may_have_another_name_now(stderr: str) -> None:
+    assert isinstance(forge_failure(failed(stderr), "fetching"), NotFound)
 
 
 def test_a_full_disk_is_told_as_that(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A repository is renamed, transferred or archived while its task is worked on."""
+"""A repository is renamed, transferred, archived or closed while its task is worked on."""
 
 from __future__ import annotations
 
@@ -174,6 +174,18 @@ async def test_an_archived_repository_is_told_as_that(scene: Scene, fifo: Fifo) 
     assert failure.reason is ReasonCode.REPO_ARCHIVED
     assert f"nothing can be pushed to {REPO}" in failure.detail
     assert "takes nothing" not in "\n".join(scene.said)
+
+
+async def test_a_protected_branch_is_told_with_who_has_to_allow_the_push(scene: Scene) -> None:
+    order = await scene.order()
+    await scene.call("POST", f"/repos/{REPO}/branch_protections", {"rule_name": "fleet/*"})
+
+    await scene.carry_out(WRITES_A_FILE, order)
+
+    failure = scene.orchestrator.failures[order.run]
+    assert failure.reason is ReasonCode.PUSH_REJECTED
+    assert f"Not allowed to push to protected branch {order.branch}" in failure.detail
+    assert "allow it to the runner's account" in failure.detail
 
 
 async def test_an_account_that_may_only_read_is_told_before_a_program_starts(scene: Scene) -> None:
