@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -95,7 +95,12 @@ class ReadyQueue:
         del entries[bisect_left(entries, entry)]
         if not entries:
             del self._lanes[lane]
-            del self._shelves[_shelf(lane)][lane]
+            self._clear(_shelf(lane), lane)
+
+    def _clear(self, shelf: Shelf, lane: Lane) -> None:
+        del self._shelves[shelf][lane]
+        if not self._shelves[shelf]:
+            del self._shelves[shelf]
 
     def ripen(self, tasks: Mapping[TaskId, Task], now: int) -> bool:
         """Move tasks whose time has come into their lanes; tells whether there were any."""
@@ -133,6 +138,14 @@ class ReadyQueue:
             for lane in self._shelves.get(shelf, ()):
                 if can_do(agent, lane):
                     yield lane
+
+    def lanes_within(
+        self, agents: Container[AgentName], capabilities: Container[str]
+    ) -> Iterator[Lane]:
+        """Those for one of the agents, and those whose first need is one of the capabilities."""
+        for (wanted, need), lanes in self._shelves.items():
+            if wanted in agents if wanted else not need or need in capabilities:
+                yield from lanes
 
     def ahead(self, task: Task, agents: Collection[Agent]) -> int:
         """How many waiting tasks go before `task` that one of the agents can do."""

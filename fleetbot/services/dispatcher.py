@@ -153,14 +153,17 @@ class Dispatcher:
         """Give away what was touched, as far as there are claims that fit."""
         self._scheduled = False
         touched, self._touched = self._touched, _Touched()
-        lanes = self._fleet.state.queue.lanes() if touched.everything else touched.lanes
-        agents = self._claims.agents() if touched.everything else touched.agents
-        for agent in agents:
+        for agent in self._claims.agents() if touched.everything else touched.agents:
             self._show(agent)
         with suppress(StoreUnavailable):  # all is tried once the state has been read again
-            self._give_away(lanes)
+            self._give_away(self._reachable() if touched.everything else touched.lanes)
             for agent in touched.agents:
                 self._try(agent)
+
+    def _reachable(self) -> Iterable[Lane]:
+        """All lanes that one of the claims might be for."""
+        claims = self._claims
+        return self._fleet.state.queue.lanes_within(claims.shown_agents(), claims.skills())
 
     def _show(self, agent: AgentName) -> None:
         """Have lanes find the agent's claims, if it has room."""
