@@ -149,7 +149,7 @@ class ReadyQueue:
 
     def ahead(self, task: Task, agents: Collection[Agent]) -> int:
         """How many waiting tasks go before `task` that one of the agents can do."""
-        own = self._entries.get(task.id) or entry_of(task)  # lanes have no order among themselves
+        own = entry_of(task)
         lanes = {lane for agent in agents for lane in self.lanes_for(agent)}
         return sum(bisect_left(self._lanes[lane], own) for lane in lanes)
 
