@@ -198,6 +198,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     if kind == "repo":
         return _of_repo(state.repos[int(key)], line.event)
     task = state.tasks[TaskId(key)]
+    if isinstance(line.event, ev.TaskStuck | ev.TaskUnstuck):
+        return [_stuck(line.event, line.at, task), *_on_forge(line.event, task, state)]
     return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
 
 
@@ -261,8 +263,6 @@ def _notices(
     run = state.runs.get(task.run) if task.run else None
     notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
-        case ev.TaskStuck() | ev.TaskUnstuck():
-            return [_stuck(event, task)]
         case ev.TaskAssigned():
             return [notice(notice=NoticeKind.ASSIGNED)]
         case ev.TaskCompleted(receipt=receipt_id):
@@ -303,7 +303,7 @@ def _run_name(run: Run) -> RunName:
     )
 
 
-def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, task: Task) -> StuckNotice:
+def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, at: int, task: Task) -> StuckNotice:
     over = isinstance(event, ev.TaskUnstuck)
     return StuckNotice(
         notice=NoticeKind.UNSTUCK if over else NoticeKind.STUCK,
@@ -312,7 +312,7 @@ def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, task: Task) -> StuckNotice:
         task=task.id,
         repo=task.repo,
         since=event.since,
-        until=task.updated_at if over else None,
+        until=at if over else None,
     )
 
 

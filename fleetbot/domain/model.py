@@ -298,7 +298,7 @@ class Task(Value, frozen=True):
     from the branch that the issue names. `reopened_at`: when the issue was reopened, by Forgejo's
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
-    `entered_at`: since when it is in its state, or in the queue anew; 0 in rows of an old version.
+    `entered_at`: since when it is in its state, or in the queue anew.
     """
 
     id: TaskId
@@ -319,7 +319,6 @@ class Task(Value, frozen=True):
     attempt: int = 0
     runs: int = 0
     reopened_at: int = 0
-    entered_at: int = 0
     excused: tuple[Excuse, ...] = ()
     not_before: int = 0
     first_assigned_at: int = 0
@@ -337,6 +336,7 @@ class Task(Value, frozen=True):
     stuck: Stuck | None = None
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
+    entered_at: int = 0
 
     @property
     def ref(self) -> str:
@@ -376,12 +376,12 @@ class Run(Value, frozen=True):
     started_at: int = 0
     ended_at: int = 0
     refutations: int = 0
-    checked_ms: int = 0
     receipt: ReceiptId | None = None
     reason: ReasonCode | None = None
     usage: Usage = Usage()
     asks: tuple[Ask, ...] = ()
     messages: tuple[Message, ...] = ()
+    checked_ms: int = 0
 
 
 class Agent(Value, frozen=True):
