@@ -25,8 +25,8 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Verdict,
-    add_usage,
 )
+from fleetbot.domain.usage import add_usage
 
 
 def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:

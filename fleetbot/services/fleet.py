@@ -10,7 +10,6 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.draft import Drafts
@@ -27,11 +26,11 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
-    Usage,
 )
 from fleetbot.domain.patience import WITH_DISK
 from fleetbot.domain.repositories import at_home
 from fleetbot.domain.state import FLEET_STREAM, FleetState
+from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed

@@ -7,6 +7,7 @@ from itertools import zip_longest
 
 import msgspec
 
+from fleetbot.domain import announce
 from fleetbot.domain import effects as fx
 from fleetbot.domain.draft import Drafts
 from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
@@ -42,7 +43,7 @@ def record(
         )
         state.apply(line, changed)
         follows = after.event if after and after.stream == draft.stream else None
-        outbox += _entries(line, fx.effects(line, state, follows), route)
+        outbox += _entries(line, announce.effects(line, state, follows), route)
         lines.append(line)
     return Change(
         events=tuple(lines),
