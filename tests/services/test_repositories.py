@@ -484,7 +484,7 @@ async def test_no_work_is_judged_by_another_repository_that_has_taken_the_name(
     stage: Stage,
 ) -> None:
     """In the moment between the look at the issue and that at the pull request."""
-    _, pull, receipt = await stage.given_filed()
+    _, _, receipt = await stage.given_filed()
     filed = stage.fleet.state.receipts[receipt]
     expected = Expectation(
         repo=REPO,
