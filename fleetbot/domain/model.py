@@ -7,14 +7,12 @@ where it comes in, by `wire`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import IntEnum, StrEnum
-from functools import reduce
 from typing import NewType
 
-import msgspec
-
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Budget, Usage
+from fleetbot.domain.values import Value
 from fleetbot.domain.waits import WaitReason
 
 TaskId = NewType("TaskId", str)
@@ -86,33 +84,6 @@ class Verdict(StrEnum):
     REFUTED = "refuted"
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Base of the domain's values; unset fields are left out of their JSON.
-
-    Values hold no cycles, so the garbage collector need not walk a hundred thousand of them.
-    """
-
-
-class Usage(Value, frozen=True):
-    """Tokens and money of a run, or of many; `cost_usd` is None where no program tells."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost_usd: float | None = None
-
-
-class Budget(Value, frozen=True):
-    """What may be spent, in dollars and in tokens (input and output together); 0 is no bound."""
-
-    usd: float = 0
-    tokens: int = 0
-
-    @property
-    def is_bound(self) -> bool:
-        return self.usd > 0 or self.tokens > 0
-
-
 class Ask(Value, frozen=True, kw_only=True):
     """A question of a run to a person; `title` and `options` only while it waits for one.
 
@@ -139,21 +110,6 @@ class Message(Value, frozen=True):
     text: str = ""
     taken: Taken | None = None
     said: int = 0
-
-
-def add_usage(one: Usage, other: Usage) -> Usage:
-    """Both together; the cost of a program that does not tell counts as nothing."""
-    costs = [usage.cost_usd for usage in (one, other) if usage.cost_usd is not None]
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-        cost_usd=sum(costs) if costs else None,
-    )
-
-
-def sum_usage(usages: Iterable[Usage]) -> Usage:
-    return reduce(add_usage, usages, Usage())
 
 
 class Artifact(Value, frozen=True):
