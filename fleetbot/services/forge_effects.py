@@ -70,7 +70,7 @@ class ForgeSender:
         try:
             return await self._deliver(effect)
         except ForgeError as error:
-            raise await self._verdict(await self._repo_of(effect), error) from error
+            raise await self._verdict(*await self._repo_of(effect), error) from error
 
     async def _deliver(self, effect: fx.ForgeEffect) -> str:
         match effect:
@@ -79,15 +79,18 @@ class ForgeSender:
             case fx.ReceiptComment(receipt=receipt):
                 return await self._say_receipt(_there(await self._store.filing(receipt), receipt))
             case fx.CommitStatus():
-                return await self._set_status(await self._repo_of(effect), effect)
+                repo, _ = await self._repo_of(effect)
+                return await self._set_status(repo, effect)
 
-    async def _repo_of(self, effect: fx.ForgeEffect) -> str:
-        """The repository as it is called now."""
+    async def _repo_of(self, effect: fx.ForgeEffect) -> tuple[str, int]:
+        """The repository as it is called now, and its id; 0 where that is not known."""
         if effect.task and (standing := await self._store.standing(effect.task)):
-            return standing.task.repo
-        return effect.repo if isinstance(effect, fx.CommitStatus) else ""
+            return standing.task.repo, standing.task.repo_id
+        return effect.repo if isinstance(effect, fx.CommitStatus) else "", 0
 
-    async def _verdict(self, repo: str, error: ForgeError) -> RetryLater | Refused | Gone:
+    async def _verdict(
+        self, repo: str, repo_id: int, error: ForgeError
+    ) -> RetryLater | Refused | Gone:
         """What a failure means for the effect. Only a forge that shows the repository can say that
         something in it is gone, or that it refuses this very effect."""
         if isinstance(error, ForgeUnavailable) and _is_told_to_wait(error):
@@ -97,9 +100,11 @@ class ForgeSender:
         if isinstance(error, ForgeForbidden) or error.status == _ARCHIVED:
             return RetryLater(None, str(error))
         try:
-            await self._client.repo(repo)
+            shown = await self._client.repo(repo)
         except ForgeError as unseen:
             return RetryLater(None, f"{error}; the repository: {unseen}")
+        if repo_id not in (0, shown.id):
+            return RetryLater(None, f"{repo} is another repository by now")
         if error.status in _GONE:
             return Gone(str(error))
         return Refused(str(error))

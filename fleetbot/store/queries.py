@@ -92,6 +92,13 @@ class Queries:
         newest = " ORDER BY repo_id DESC, created_at DESC LIMIT 1"
         return await self._value(decode_task, query + newest, issue, *values)
 
+    async def without_repo_id(
+        self, names: Collection[str], after: TaskId, limit: int
+    ) -> list[Task]:
+        where = f"repo_id = 0 AND issue > 0 AND repo COLLATE NOCASE IN ({marks(names)}) AND id > ?"
+        query = f"SELECT data FROM tasks WHERE {where} ORDER BY id LIMIT ?"
+        return await self._values(decode_task, query, *names, after, limit)
+
     async def tasks(
         self,
         *,

@@ -32,7 +32,7 @@ async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account
         "merge_commit_sha": pull.merge_sha or None,
         "merged_by": user(world, pull.merged_by) if pull.merged_by else None,
         "allow_maintainer_edit": False,
-        "base": _branch_side(world, repo, pull.base, pull.base, base_sha, viewer),
+        "base": _branch_side(world, repo, pull.base, pull.base, shown_base(repo, pull), viewer),
         "head": _branch_side(
             world, repo, pull.head, _head_ref(repo, ticket), pull.head_sha, viewer
         ),
@@ -42,8 +42,13 @@ async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account
 
 
 def base_commit(repo: Repo, pull: Pull) -> str:
-    """The base's tip, as it was at the merge once merged."""
-    return pull.base_sha_at_merge or repo.branch(pull.base) or pull.head_sha
+    """The base's tip, as it was when it was merged, or when the base was deleted."""
+    return pull.base_sha_at_end or repo.branch(pull.base) or pull.head_sha
+
+
+def shown_base(repo: Repo, pull: Pull) -> str:
+    """Nothing where the branch is gone."""
+    return base_commit(repo, pull) if pull.merged or repo.branch(pull.base) else ""
 
 
 async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:

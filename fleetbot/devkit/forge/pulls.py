@@ -89,6 +89,8 @@ async def list_files(call: Call) -> web.Response:
 
 async def list_commits(call: Call) -> web.Response:
     _, pull = _pull(call)
+    if not pull_shapes.shown_base(call.repo, pull):
+        raise ApiError(500, "the base branch does not exist")
     base = pull_shapes.base_commit(call.repo, pull)
     commits, headers = call.page(await call.repo.git.commits(pull.ref_sha, f"^{base}"), always=True)
     options = call.request.query
@@ -179,7 +181,7 @@ async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
     await repo.git.set_ref(f"refs/heads/{pull.base}", sha)
     close(call.world, ticket, call.user)
     pull.merged, pull.merged_by, pull.merge_sha = ticket.closed, call.user, sha
-    pull.base_sha_at_merge = base
+    pull.base_sha_at_end = base
     await call.notify.ticket(repo, ticket, call.user, "closed")
     for text in (ticket.title, ticket.body):
         await close_named_issues(call.world, call.notify, repo, call.user, text, sha)
