@@ -9,6 +9,7 @@ from fleetbot.domain.model import Agent, AgentName, AgentStatus, Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.wording import count
 
 _SHOWN = 5
 
@@ -82,7 +83,7 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
         text, remedy = f"{name} does not pass its check.", "Mend that on its machine."
         return Absence(why.AGENT_UNWELL, text, remedy, name, None, agent.health[:1])
     if (runs := state.at_work(name)) >= agent.max_concurrency:
-        text = f"{name} is busy with {runs} task{'' if runs == 1 else 's'}."
+        text = f"{name} is busy with {count(runs, 'task')}."
         return Absence(why.AGENTS_BUSY, text, "Wait, or raise its `max_concurrency`.", name)
     return None
 
@@ -116,8 +117,8 @@ def nobody(state: FleetState, task: Task) -> Absence:
     return Absence(WaitReason.NO_AGENTS, "No agent is registered yet.", "Start a runner.", "agents")
 
 
-def _not_the_one(state: FleetState, task: Task, name: str) -> Absence:
-    agent = next((a for a in state.agents.values() if a.name == name), None)
+def _not_the_one(state: FleetState, task: Task, name: AgentName) -> Absence:
+    agent = state.agents.get(name)
     free = (
         f"`!fleet retry {task.ref}` lets others have it"
         if task.pinned
