@@ -24,8 +24,9 @@ from benchmarks.fleets import Yard, now_ms
 from benchmarks.lives import lives, peers
 from benchmarks.pairs import in_turn, machine
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import AgentName, ReceiptId, Run, RunId, RunState, TaskId, Usage
+from fleetbot.domain.model import AgentName, ReceiptId, Run, RunId, RunState, TaskId
 from fleetbot.domain.patience import with_outbox
+from fleetbot.domain.usage import Usage
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.outbox import Courier
 from fleetbot.services.runs import Runs

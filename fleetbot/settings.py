@@ -11,9 +11,10 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.ci import CiRules
-from fleetbot.domain.model import REPO, AgentName, Budget, Policy, same_name
+from fleetbot.domain.model import REPO, AgentName, Policy, same_name
 from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
+from fleetbot.domain.usage import Budget
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
 from fleetbot.services.labels import LabelMaps

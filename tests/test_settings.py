@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from ruamel.yaml import YAML
 
-from fleetbot.domain.model import Budget, Priority, TaskState
+from fleetbot.domain.model import Priority, TaskState
+from fleetbot.domain.usage import Budget
 from fleetbot.services.labels import LabelMaps
 from fleetbot.settings import RoomSettings, Settings, SettingsError, parse
 

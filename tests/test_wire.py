@@ -7,8 +7,9 @@ from math import inf, nan
 import msgspec
 import pytest
 
-from fleetbot.domain.model import RunState, Usage
+from fleetbot.domain.model import RunState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.wire import (
     ASK_BYTES,
     ASK_DEPTH,

@@ -46,10 +46,10 @@ from fleetbot.domain.model import (
     Task,
     TaskState,
     Verdict,
-    add_usage,
 )
 from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.usage import add_usage
 from fleetbot.domain.waits import SIGNS
 from fleetbot.services.comments import usage_text
 

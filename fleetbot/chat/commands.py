@@ -77,6 +77,7 @@ class Chat:
         try:
             await self._admit(command, room_id, said)
             answer = await self._execute(command, said)
+            await self._fleet.durable()  # what is said is on disk
         except FleetError as problem:
             answer = answers.refused(str(problem))
         except ForgeError as problem:

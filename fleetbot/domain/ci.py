@@ -14,7 +14,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from fleetbot.domain.model import Value
+from fleetbot.domain.values import Value
 
 OWN_CONTEXT = "fleetbot/receipt"  # what we say ourselves of a commit
 _OURS = "fleetbot/"

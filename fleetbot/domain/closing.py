@@ -6,8 +6,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.lookup import the_task
-from fleetbot.domain.model import OPEN_STATES, Task, TaskId, Usage
+from fleetbot.domain.model import OPEN_STATES, Task, TaskId
 from fleetbot.domain.state import FleetState, task_stream
+from fleetbot.domain.usage import Usage
 
 _CAME_TO_NOTHING = (ev.ReceiptRefuted, ev.TaskFailed, ev.TaskAgentLost, ev.TaskRequeued)
 

@@ -16,10 +16,10 @@ from fleetbot.domain.model import (
     Taken,
     TaskId,
     Traits,
-    Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Finding
+from fleetbot.domain.usage import Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,27 +13,19 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import closing, limits, repositories, stuck, talk, verdicts
+from fleetbot.domain import budget, closing, repositories, stuck, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.budget import most
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.faults import blame, checked, prove
 from fleetbot.domain.lookup import able_agent, current_run, run_id_of, the_agent, the_task
-from fleetbot.domain.model import (
-    OPEN_STATES,
-    AgentStatus,
-    Policy,
-    RunState,
-    TaskState,
-    Usage,
-    branch_name,
-)
+from fleetbot.domain.model import OPEN_STATES, AgentStatus, Policy, RunState, TaskState, branch_name
 from fleetbot.domain.outcome import ended, expire, lose_runs
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
+from fleetbot.domain.usage import Usage, most
 
 
 def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
@@ -298,7 +290,7 @@ def _seen(state: FleetState, command: cmd.AgentSeen, policy: Policy) -> Drafts:
     agent = the_agent(state, command.agent)
     match agent.status:
         case AgentStatus.ONLINE:
-            return tuple(limits.stop_tasks(state, agent, policy))
+            return tuple(budget.stop_tasks(state, agent, policy))
         case AgentStatus.OFFLINE:
             return (Draft(agent_stream(agent.name), ev.AgentOnline()),)
         case AgentStatus.DEREGISTERED:

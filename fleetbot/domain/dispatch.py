@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetbot.domain.limits import day_is_spent
+from fleetbot.domain.budget import day_is_spent
 from fleetbot.domain.model import MOST_RUNS, Agent, AgentStatus, Policy, Task
 from fleetbot.domain.queue import Entry, Lane, can_do
 from fleetbot.domain.state import FleetState

@@ -1,4 +1,4 @@
-"""What the outside must be told: a pure function of the journal's lines.
+"""What the outside is told: the values, and where they go.
 
 An effect that shows a state names whose it is, and is sent with the state of then; a notice to the
 rooms is of its moment.
@@ -10,30 +10,19 @@ Effects with the same destination and `collapse` replace each other: only the ne
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 
 import msgspec
 
-from fleetbot.domain import events as ev
 from fleetbot.domain.model import (
-    Agent,
     AgentName,
-    FiledReceipt,
-    Receipt,
     ReceiptId,
-    Repo,
-    Run,
     RunId,
-    Task,
     TaskId,
-    Usage,
-    Value,
-    Verdict,
 )
-from fleetbot.domain.patience import times_excused
-from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
-from fleetbot.domain.state import FLEET_STREAM, FleetState
-from fleetbot.domain.waits import FLOW, SIGNS, WaitReason
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
+from fleetbot.domain.values import Value
+from fleetbot.domain.waits import WaitReason
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -181,221 +170,6 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
 AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | Notice
-
-
-def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
-    """The effects of `line`; `state` is the fold up to it.
-
-    `follows` is the next event of its commit, if that is of the same stream: it lets one message
-    say "failed, and tried again at …" where both happen at once.
-    """
-    if line.stream == FLEET_STREAM:
-        return _of_fleet(line.event)
-    kind, _, key = line.stream.partition(":")
-    if kind == "agent":
-        agent = state.agents.get(AgentName(key))
-        return _of_agent(agent, line.event) if agent else []  # nobody asks for the forgotten
-    if kind == "repo":
-        return _of_repo(state.repos[int(key)], line.event)
-    task = state.tasks[TaskId(key)]
-    return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
-
-
-def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
-    name = agent.name
-    match event:
-        case ev.AgentOffline():
-            return [AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=name)]
-        case ev.AgentOnline():
-            return [AgentNotice(notice=NoticeKind.AGENT_ONLINE, agent=name)]
-        case ev.AgentParked(quiet=False, until=until, reason=reason, detail=detail):
-            return [
-                AgentNotice(
-                    notice=NoticeKind.AGENT_PARKED,
-                    agent=name,
-                    until=until,
-                    reason=reason,
-                    detail=detail,
-                    faults=agent.faults if agent.fault is reason else 0,
-                )
-            ]
-        case ev.AgentUnwell(quiet=False, reason=reason, detail=detail):
-            kind = NoticeKind.AGENT_UNWELL
-            return [AgentNotice(notice=kind, agent=name, reason=reason, detail=detail)]
-        case ev.AgentWell(quiet=False, proven=proven):
-            return [AgentNotice(notice=NoticeKind.AGENT_WELL, agent=name, proven=proven)]
-        case _:
-            return []
-
-
-def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
-    match event:
-        case ev.FleetPaused(reason=reason, until=until, spent=spent):
-            kind = NoticeKind.FLEET_PAUSED
-            return [FleetNotice(notice=kind, reason=reason, until=until, spent=spent)]
-        case _:
-            return [FleetNotice(notice=NoticeKind.FLEET_RESUMED)]
-
-
-def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
-    match event:
-        case ev.RepoRenamed(was=was) if was.lower() != repo.name.lower():
-            return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
-        case ev.RepoHeld(reason=reason, detail=detail):
-            kind = NoticeKind.REPO_HELD
-            return [RepoNotice(notice=kind, repo=repo.name, reason=reason, detail=detail)]
-        case ev.RepoReleased():
-            return [RepoNotice(notice=NoticeKind.REPO_RELEASED, repo=repo.name)]
-        case _:
-            return []
-
-
-def _notices(
-    event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
-) -> list[AnyEffect]:
-    if _is_told_otherwise(event, task, follows):
-        return []
-    retry_at = None
-    if isinstance(follows, ev.TaskRequeued):
-        retry_at = max(follows.not_before, state.paused_until)
-    run = state.runs.get(task.run) if task.run else None
-    notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
-    match event:
-        case ev.TaskStuck() | ev.TaskUnstuck():
-            return [_stuck(event, task)]
-        case ev.TaskAssigned():
-            return [notice(notice=NoticeKind.ASSIGNED)]
-        case ev.TaskCompleted(receipt=receipt_id):
-            receipt = state.receipts[receipt_id].receipt
-            pull, summary = receipt.pull_request, receipt.summary
-            return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
-        case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
-            pull, detail = state.receipts[receipt_id].receipt.pull_request, " ".join(reasons)
-            return [notice(notice=NoticeKind.REFUTED, pull_request=pull, detail=detail)]
-        case ev.RunAsked(title=title):
-            return [notice(notice=NoticeKind.ASKED, detail=title)]
-        case ev.TaskFailed(reason=reason, detail=detail):
-            kind = NoticeKind.FAILED
-            return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
-        case ev.TaskAgentLost(reason=reason):
-            return [notice(notice=NoticeKind.AGENT_LOST, reason=reason, retry_at=retry_at)]
-        case ev.TaskBased(problem=problem) if problem:
-            kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
-            return [notice(notice=kind, reason=reason, detail=problem)]
-        case ev.TaskCancelled(reason=reason):
-            return [notice(notice=NoticeKind.CANCELLED, reason=reason)]
-        case _:
-            return []
-
-
-def task_name(task: Task) -> TaskName:
-    title = task.traits.title
-    return TaskName(id=task.id, repo=task.repo, issue=task.issue, url=task.url, title=title)
-
-
-def _run_name(run: Run) -> RunName:
-    return RunName(
-        id=run.id,
-        agent=run.agent,
-        attempt=run.attempt,
-        started_at=run.started_at,
-        ended_at=run.ended_at,
-    )
-
-
-def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, task: Task) -> StuckNotice:
-    over = isinstance(event, ev.TaskUnstuck)
-    return StuckNotice(
-        notice=NoticeKind.UNSTUCK if over else NoticeKind.STUCK,
-        reason=event.reason,
-        subject=event.subject,
-        task=task.id,
-        repo=task.repo,
-        since=event.since,
-        until=task.updated_at if over else None,
-    )
-
-
-def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
-    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's,
-    or as the end that follows at once.
-
-    A fault of the runner's is a bug, of which each run is told.
-    """
-    match event:
-        case ev.TaskFailed() | ev.TaskAgentLost() if isinstance(follows, ev.TaskCancelled):
-            return True
-        case ev.TaskFailed(reason=reason):
-            excused = isinstance(follows, ev.TaskRequeued) and follows.excuse > 0
-            return excused and REASONS[reason].owner is not Owner.RUNNER
-        case ev.TaskAssigned():
-            return task.reason is not None and times_excused(task, task.reason) > 1
-        case _:
-            return False
-
-
-def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
-    show: AnyEffect = ShowOnIssue(task=task.id)
-    match event:
-        case ev.ReceiptVerified(receipt=receipt):
-            comment = ReceiptComment(task=task.id, receipt=receipt)
-            return [*_statuses(task, state.receipts[receipt]), comment]
-        case ev.ReceiptRefuted(receipt=receipt):
-            comment = ReceiptComment(task=task.id, receipt=receipt)
-            return [*_statuses(task, state.receipts[receipt]), comment, show]
-        case ev.ReceiptUnknown(receipt=receipt, own_head=True):
-            return _statuses(task, state.receipts[receipt])
-        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
-            latest = state.receipts.get(task.receipt) if task.receipt else None
-            return [show, *_left_pending(task, latest)]
-        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
-            return []
-        case ev.TaskStuck(reason=reason) if reason in FLOW:
-            return []
-        case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
-            return []  # what it waited for does not hold it any more, and that is shown
-        case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
-            return []
-        case _:
-            return [show]
-
-
-def _left_pending(task: Task, latest: FiledReceipt | None) -> list[AnyEffect]:
-    """A status that said that a receipt was being checked, and nobody will any more."""
-    if latest is None or latest.verdict is not Verdict.PENDING or not latest.own_head:
-        return []
-    why = REASONS[task.reason].text if task.reason else "the run has ended"
-    return [_status(task, latest.receipt, "error", f"The receipt was not decided: {why}")]
-
-
-def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:
-    status = status_of(task, filed)
-    return [status] if status else []
-
-
-def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
-    """What the receipt's commit should carry; None where it is not known to be the run's own."""
-    match filed.verdict:
-        case Verdict.VERIFIED:
-            return _status(task, filed.receipt, "success", "The receipt holds")
-        case Verdict.REFUTED if filed.own_head:
-            return _status(task, filed.receipt, "failure", "The receipt does not hold")
-        case Verdict.PENDING if filed.own_head:
-            return _status(task, filed.receipt, "pending", "Checking the agent's receipt")
-        case _:
-            return None
-
-
-def _status(task: Task, receipt: Receipt, state: str, description: str) -> CommitStatus:
-    return CommitStatus(
-        task=task.id,
-        repo=task.repo,
-        sha=receipt.head,
-        receipt=receipt.id,
-        state=state,
-        description=description,
-        target_url=task.url,
-    )
 
 
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus

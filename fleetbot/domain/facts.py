@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetbot.domain.ci import CiFacts
-from fleetbot.domain.model import Value
+from fleetbot.domain.values import Value
 
 _SILENT = CiFacts()
 

@@ -25,8 +25,8 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Verdict,
-    add_usage,
 )
+from fleetbot.domain.usage import add_usage
 
 
 def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
@@ -64,13 +64,13 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
 def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
     """The task with the marks of time that a line leaves, in the state that it leads to."""
     is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
-    # A name is nothing that the task does: what waits or has ended does so since it did.
-    moved = isinstance(line.event, ev.TaskMoved)
+    # Neither a name nor what is told of it is anything that the task does.
+    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck)
     return replace(
         task,
         version=line.version,
         state=state,
-        updated_at=task.updated_at if moved else line.at,
+        updated_at=task.updated_at if stands else line.at,
         entered_at=line.at if is_new else task.entered_at,
     )
 

@@ -5,16 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound, Superseded
-from fleetbot.domain.model import (
-    Agent,
-    AgentName,
-    AgentStatus,
-    Run,
-    RunId,
-    RunState,
-    Task,
-    TaskId,
-)
+from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState, Task, TaskId
 from fleetbot.domain.state import FleetState
 
 

@@ -7,14 +7,12 @@ where it comes in, by `wire`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import IntEnum, StrEnum
-from functools import reduce
 from typing import NewType
 
-import msgspec
-
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Budget, Usage
+from fleetbot.domain.values import Value
 from fleetbot.domain.waits import WaitReason
 
 TaskId = NewType("TaskId", str)
@@ -86,33 +84,6 @@ class Verdict(StrEnum):
     REFUTED = "refuted"
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """Base of the domain's values; unset fields are left out of their JSON.
-
-    Values hold no cycles, so the garbage collector need not walk a hundred thousand of them.
-    """
-
-
-class Usage(Value, frozen=True):
-    """Tokens and money of a run, or of many; `cost_usd` is None where no program tells."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost_usd: float | None = None
-
-
-class Budget(Value, frozen=True):
-    """What may be spent, in dollars and in tokens (input and output together); 0 is no bound."""
-
-    usd: float = 0
-    tokens: int = 0
-
-    @property
-    def is_bound(self) -> bool:
-        return self.usd > 0 or self.tokens > 0
-
-
 class Ask(Value, frozen=True, kw_only=True):
     """A question of a run to a person; `title` and `options` only while it waits for one.
 
@@ -139,21 +110,6 @@ class Message(Value, frozen=True):
     text: str = ""
     taken: Taken | None = None
     said: int = 0
-
-
-def add_usage(one: Usage, other: Usage) -> Usage:
-    """Both together; the cost of a program that does not tell counts as nothing."""
-    costs = [usage.cost_usd for usage in (one, other) if usage.cost_usd is not None]
-    return Usage(
-        input_tokens=one.input_tokens + other.input_tokens,
-        output_tokens=one.output_tokens + other.output_tokens,
-        cached_tokens=one.cached_tokens + other.cached_tokens,
-        cost_usd=sum(costs) if costs else None,
-    )
-
-
-def sum_usage(usages: Iterable[Usage]) -> Usage:
-    return reduce(add_usage, usages, Usage())
 
 
 class Artifact(Value, frozen=True):
@@ -299,7 +255,7 @@ class Task(Value, frozen=True):
     from the branch that the issue names. `reopened_at`: when the issue was reopened, by Forgejo's
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
-    `entered_at`: since when it is in its state, or in the queue anew; 0 in rows of an old version.
+    `entered_at`: since when it is in its state, or in the queue anew.
     """
 
     id: TaskId
@@ -320,7 +276,6 @@ class Task(Value, frozen=True):
     attempt: int = 0
     runs: int = 0
     reopened_at: int = 0
-    entered_at: int = 0
     excused: tuple[Excuse, ...] = ()
     not_before: int = 0
     first_assigned_at: int = 0
@@ -338,6 +293,7 @@ class Task(Value, frozen=True):
     stuck: Stuck | None = None
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
+    entered_at: int = 0
 
     @property
     def ref(self) -> str:
@@ -377,12 +333,12 @@ class Run(Value, frozen=True):
     started_at: int = 0
     ended_at: int = 0
     refutations: int = 0
-    checked_ms: int = 0
     receipt: ReceiptId | None = None
     reason: ReasonCode | None = None
     usage: Usage = Usage()
     asks: tuple[Ask, ...] = ()
     messages: tuple[Message, ...] = ()
+    checked_ms: int = 0
 
 
 class Agent(Value, frozen=True):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from fleetbot.domain import budget, talk
 from fleetbot.domain import events as ev
-from fleetbot.domain import limits, talk
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.faults import blame
 from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState
@@ -35,7 +35,7 @@ def ended(
         again = _counted(run, event, now, policy, until)
     if again is None:
         return (draft,)
-    if over := limits.overspent(state, run, event, policy):
+    if over := budget.overspent(state, run, event, policy):
         return (Draft(draft.stream, over),)
     return (draft, Draft(draft.stream, again))
 
@@ -91,8 +91,8 @@ def _counted(
 
 def expire(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:
     silence = 3 * policy.heartbeat_ms
-    spent = limits.day_is_spent(state, now, policy)
-    yield from limits.rest(state, spent, now)
+    spent = budget.day_is_spent(state, now, policy)
+    yield from budget.rest(state, spent, now)
     for agent in state.agents.values():
         quiet = now - state.seen.get(agent.name, agent.registered_at)
         if is_forgettable(state, agent, now, policy):
@@ -136,10 +136,10 @@ def _expire_run(
         return asks
     if run.receipt:
         return ()  # the agent has done its part; what Forgejo shows decides
-    if stopped := limits.stop_task(state, run, policy):
+    if stopped := budget.stop_task(state, run, policy):
         return stopped
     if day_is_spent:
-        return limits.stop_for_today(state, run)
+        return budget.stop_for_today(state, run)
     if run.state is RunState.ASSIGNED:
         return _miss(state, run, now, policy) if _is_missed(run, now, policy) else ()
     if state.leases.get(run.id, run.started_at + policy.lease_ms) < now:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -31,7 +31,6 @@ class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
     minus_priority: int
     queued_at: int
     task: TaskId
-    lane: Lane
 
 
 class Shelf(NamedTuple):
@@ -51,7 +50,6 @@ def entry_of(task: Task) -> Entry:
         minus_priority=-int(task.traits.priority),
         queued_at=task.queued_at,
         task=task.id,
-        lane=lane_of(task),
     )
 
 
@@ -66,7 +64,7 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._lanes: dict[Lane, list[Entry]] = {}
         self._shelves: dict[Shelf, dict[Lane, None]] = {}
-        self._entries: dict[TaskId, Entry] = {}
+        self._places: dict[TaskId, tuple[Lane, Entry]] = {}
         self._later: list[tuple[int, TaskId]] = []
 
     def keep(self, task: Task, now: int) -> None:
@@ -80,26 +78,29 @@ class ReadyQueue:
         if task.not_before > now:
             heapq.heappush(self._later, (task.not_before, task.id))
         else:
-            self._put(entry_of(task))
+            self._put(lane_of(task), entry_of(task))
 
-    def _put(self, entry: Entry) -> None:
-        lane = entry.lane
+    def _put(self, lane: Lane, entry: Entry) -> None:
         if lane not in self._lanes:
             self._lanes[lane] = []
             self._shelves.setdefault(_shelf(lane), {})[lane] = None
         insort(self._lanes[lane], entry)
-        self._entries[entry.task] = entry
+        self._places[entry.task] = (lane, entry)
 
     def _take_out(self, task: TaskId) -> None:
-        entry = self._entries.pop(task, None)
-        if entry is None:
+        if task not in self._places:
             return
-        lane = entry.lane
+        lane, entry = self._places.pop(task)
         entries = self._lanes[lane]
         del entries[bisect_left(entries, entry)]
         if not entries:
             del self._lanes[lane]
-            del self._shelves[_shelf(lane)][lane]
+            self._clear(_shelf(lane), lane)
+
+    def _clear(self, shelf: Shelf, lane: Lane) -> None:
+        del self._shelves[shelf][lane]
+        if not self._shelves[shelf]:
+            del self._shelves[shelf]
 
     def ripen(self, tasks: Mapping[TaskId, Task], now: int) -> bool:
         """Move tasks whose time has come into their lanes; tells whether there were any."""
@@ -121,8 +122,8 @@ class ReadyQueue:
 
     def lane(self, task: TaskId) -> Lane | None:
         """Where the task waits; None if it does not, or its time has not come."""
-        entry = self._entries.get(task)
-        return entry.lane if entry else None
+        place = self._places.get(task)
+        return place[0] if place else None
 
     def head(self, lane: Lane) -> Entry | None:
         """The lane's first entry; None where nothing waits in it."""
@@ -137,6 +138,14 @@ class ReadyQueue:
             for lane in self._shelves.get(shelf, ()):
                 if can_do(agent, lane):
                     yield lane
+
+    def lanes_within(
+        self, agents: Container[AgentName], capabilities: Container[str]
+    ) -> Iterator[Lane]:
+        """Those for one of the agents, and those whose first need is one of the capabilities."""
+        for (wanted, need), lanes in self._shelves.items():
+            if wanted in agents if wanted else not need or need in capabilities:
+                yield from lanes
 
     def ahead(self, task: Task, agents: Collection[Agent]) -> int:
         """How many waiting tasks go before `task` that one of the agents can do."""

@@ -9,7 +9,8 @@ from fleetbot.domain.ci import CiFinding, CiRules, CiState, judge, switches_off
 from fleetbot.domain.evidence import evidence
 from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
 from fleetbot.domain.forbidden import name_forbidden, some_of
-from fleetbot.domain.model import Evidence, Receipt, Value
+from fleetbot.domain.model import Evidence, Receipt
+from fleetbot.domain.values import Value
 
 
 class Earlier(Value, frozen=True):

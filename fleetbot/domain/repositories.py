@@ -11,9 +11,10 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.lookup import the_task
-from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState, Usage
+from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, repo_stream, task_stream
+from fleetbot.domain.usage import Usage
 
 
 def note(state: FleetState, command: cmd.NoteRepo) -> Drafts:

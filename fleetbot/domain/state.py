@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
 from fleetbot.domain import fold
-from fleetbot.domain.budget import day_of, most
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
@@ -24,12 +23,10 @@ from fleetbot.domain.model import (
     RunState,
     Task,
     TaskId,
-    Usage,
-    add_usage,
-    sum_usage,
 )
 from fleetbot.domain.queue import ReadyQueue
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage, add_usage, day_of, most, sum_usage
 from fleetbot.domain.waits import WaitReason
 
 FLEET_STREAM = "fleet"

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable
 
 from fleetbot import wire
-from fleetbot.domain.model import Usage
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.failure import unexpected
 from fleetbot.runner.link import Link, LinkError

@@ -14,7 +14,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from fleetbot.domain.model import Taken, Usage
+from fleetbot.domain.model import Taken
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.encoding import encode
 from fleetbot.wire import (
     API,

@@ -104,6 +104,14 @@ class WaitingClaims:
         """The agent's claims, the oldest first; none if it has no room."""
         return list(self.of(agent)) if agent in self._skills else []
 
+    def shown_agents(self) -> Collection[AgentName]:
+        """Those that have room."""
+        return self._skills.keys()
+
+    def skills(self) -> Collection[str]:
+        """What one or another of them can do."""
+        return set().union(*self._able)
+
     def able(self, lane: Lane) -> Iterator[Claim]:
         """Those whose agents have room and can do the lane's tasks, the oldest first."""
         needs = set(lane.needs)

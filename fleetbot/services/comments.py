@@ -19,10 +19,10 @@ from fleetbot.domain.model import (
     Run,
     Task,
     TaskState,
-    Usage,
     Verdict,
 )
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.domain.waiting import Waiting
 from fleetbot.domain.waits import WaitReason
 from fleetbot.wire import priority_name

@@ -153,14 +153,17 @@ class Dispatcher:
         """Give away what was touched, as far as there are claims that fit."""
         self._scheduled = False
         touched, self._touched = self._touched, _Touched()
-        lanes = self._fleet.state.queue.lanes() if touched.everything else touched.lanes
-        agents = self._claims.agents() if touched.everything else touched.agents
-        for agent in agents:
+        for agent in self._claims.agents() if touched.everything else touched.agents:
             self._show(agent)
         with suppress(StoreUnavailable):  # all is tried once the state has been read again
-            self._give_away(lanes)
+            self._give_away(self._reachable() if touched.everything else touched.lanes)
             for agent in touched.agents:
                 self._try(agent)
+
+    def _reachable(self) -> Iterable[Lane]:
+        """All lanes that one of the claims might be for."""
+        claims = self._claims
+        return self._fleet.state.queue.lanes_within(claims.shown_agents(), claims.skills())
 
     def _show(self, agent: AgentName) -> None:
         """Have lanes find the agent's claims, if it has room."""
@@ -171,17 +174,19 @@ class Dispatcher:
     def _give_away(self, lanes: Iterable[Lane]) -> None:
         """What goes first of all that waits in the lanes, to the oldest claim that fits; and on."""
         queue = self._fleet.state.queue
-        heads = [head for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)]
+        heads = [
+            (head, lane) for lane in lanes if (head := queue.head(lane)) and self._oldest(lane)
+        ]
         heapq.heapify(heads)
         while heads:
-            lane = heapq.heappop(heads).lane
+            _, lane = heapq.heappop(heads)
             claim = self._oldest(lane)
             if claim is None:
                 continue
             if not self._serve(claim):
                 return  # the day's budget is spent
             if head := queue.head(lane):
-                heapq.heappush(heads, head)
+                heapq.heappush(heads, (head, lane))
 
     def _oldest(self, lane: Lane) -> Claim | None:
         """The oldest claim that the lane's first task may be given to."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
 
-import msgspec
+from msgspec.structs import replace
 
-from fleetbot.domain import effects as fx
-from fleetbot.domain.budget import day_start, most
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import Conflict, FleetError
-from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
+from fleetbot.domain.events import Recorded
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.model import (
     AgentName,
@@ -29,12 +26,13 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
     TaskState,
-    Usage,
 )
 from fleetbot.domain.patience import WITH_DISK
 from fleetbot.domain.repositories import at_home
-from fleetbot.domain.state import FLEET_STREAM, Changed, FleetState
+from fleetbot.domain.state import FLEET_STREAM, FleetState
+from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
+from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
@@ -43,11 +41,9 @@ from fleetbot.store.records import (
     BadRow,
     Change,
     Handled,
-    OutboxEntry,
     Snapshot,
 )
 
-Route = Callable[[fx.Notice], Sequence[str]]
 Listener = Callable[[Sequence[Recorded]], None]
 
 CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
@@ -230,14 +226,19 @@ class Fleet:
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
         try:
-            change, lines = self._apply(drafts, context, beside, now)
+            change = record(
+                self.state, drafts, now, self.route, actor=context.actor, cause=context.cause
+            )
         except Exception:
             self._stale = True  # memory may hold a part of it
             raise
+        self._note_closed((task.id for task in change.tasks), self.state.seq)
+        if beside is not ALONE:
+            change = _with(change, beside)
         if change != _NOTHING:
             self._last = self.store.submit(change)
             self._last.add_done_callback(partial(self._on_landing, self.state.seq, change))
-        return Landing(lines, self._last or _done())
+        return Landing(change.events, self._last or _done())
 
     def _on_landing(self, seq: int, change: Change, landing: asyncio.Future[None]) -> None:
         if landing.exception() is None:
@@ -246,61 +247,6 @@ class Fleet:
                 self.call_couriers()
             if change.events:
                 self._tell(change.events)
-
-    def _apply(
-        self, drafts: Drafts, context: Context, beside: Beside, now: int
-    ) -> tuple[Change, tuple[Recorded, ...]]:
-        changed = Changed()
-        lines: list[Recorded] = []
-        outbox: list[OutboxEntry] = []
-        for draft, after in zip_longest(drafts, drafts[1:]):
-            line = Recorded(
-                seq=self.state.seq + 1,
-                stream=draft.stream,
-                version=self.state.version(draft.stream) + 1,
-                at=now,
-                actor=context.actor,
-                cause=context.cause,
-                event=draft.event,
-            )
-            self.state.apply(line, changed)
-            follows = after.event if after and after.stream == draft.stream else None
-            outbox += self._entries(line, fx.effects(line, self.state, follows))
-            lines.append(line)
-        self._note_closed(changed.tasks, self.state.seq)
-        arrivals = (beside.arrival,) if beside.arrival and lines else ()
-        change = Change(
-            events=tuple(lines),
-            tasks=tuple(self.state.tasks[t] for t in changed.tasks),
-            runs=tuple(self.state.runs[r] for r in changed.runs),
-            agents=tuple(filter(None, map(self.state.known_agent, changed.agents))),
-            receipts=tuple(self.state.receipts[r] for r in changed.receipts),
-            repos=tuple(self.state.repos[r] for r in changed.repos),
-            outbox=tuple(outbox),
-            arrivals=arrivals,
-            handled=beside.handled,
-            tokens=(*beside.tokens, *_taken_tokens(lines)),
-        )
-        return change, tuple(lines)
-
-    def _entries(self, line: Recorded, effects: Iterable[fx.AnyEffect]) -> Iterable[OutboxEntry]:
-        for place, effect in enumerate(effects):
-            payload = msgspec.json.encode(effect)
-            if isinstance(effect, fx.Notice):
-                destinations = self.route(effect)
-            else:
-                destinations = (fx.destination(effect),)
-            for destination in destinations:
-                yield OutboxEntry(
-                    # With its time: after a backup is restored, numbers are given anew.
-                    id=f"{line.seq}.{place}@{line.at}/{destination}",
-                    destination=destination,
-                    kind=fx.kind(type(effect)),
-                    collapse=fx.collapse(effect),
-                    payload=payload,
-                    due_at=line.at,
-                    seq=line.seq,
-                )
 
     def _tell(self, lines: Sequence[Recorded]) -> None:
         for listener in self._listeners:
@@ -420,15 +366,16 @@ class Fleet:
             del self._closed[task]
 
 
-def _taken_tokens(lines: Iterable[Recorded]) -> Iterator[AgentToken]:
-    """An agent that is revoked or forgotten loses its token with the line that says so."""
-    for line in lines:
-        if isinstance(line.event, AgentRevoked | AgentForgotten):
-            agent = AgentName(line.stream.partition(":")[2])
-            yield AgentToken(agent=agent, hash=None)
-
-
 _NOTHING = Change()
+
+
+def _with(change: Change, beside: Beside) -> Change:
+    return replace(
+        change,
+        arrivals=(beside.arrival,) if beside.arrival and change.events else (),
+        handled=beside.handled,
+        tokens=(*beside.tokens, *change.tokens),
+    )
 
 
 def _remember(snapshot: Snapshot, spent: Usage, now: int) -> FleetState:

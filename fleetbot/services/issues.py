@@ -20,14 +20,7 @@ from fleetbot.domain.commands import (
     SetBase,
 )
 from fleetbot.domain.errors import Conflict
-from fleetbot.domain.model import (
-    OPEN_STATES,
-    AgentName,
-    Repo,
-    Task,
-    TaskId,
-    TaskState,
-)
+from fleetbot.domain.model import OPEN_STATES, AgentName, Repo, Task, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.repositories import is_astray
 from fleetbot.forge import errors as forge

@@ -11,16 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from fleetbot.domain import announce
 from fleetbot.domain import effects as fx
-from fleetbot.domain.model import (
-    OPEN_STATES,
-    AgentName,
-    FiledReceipt,
-    Repo,
-    Task,
-    TaskId,
-    Verdict,
-)
+from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Repo, Task, TaskId, Verdict
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Issue
 from fleetbot.services.fleet import Fleet
@@ -111,7 +104,7 @@ class Repairs:
         """Statuses that the outbox never heard of: nobody but us takes one away."""
         found: dict[str, fx.ForgeEffect] = {}
         for filed in decided:
-            status = fx.status_of(task, filed)
+            status = announce.status_of(task, filed)
             if status and not await self._fleet.store.fates(fx.destination(status)):
                 found[status.sha] = status
         return found

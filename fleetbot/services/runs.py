@@ -7,19 +7,11 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from fleetbot import wire
+from fleetbot.domain.budget import dollars_left
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
-from fleetbot.domain.limits import dollars_left
 from fleetbot.domain.lookup import current_run
-from fleetbot.domain.model import (
-    AgentName,
-    FiledReceipt,
-    Receipt,
-    ReceiptId,
-    Run,
-    RunId,
-    Verdict,
-)
+from fleetbot.domain.model import AgentName, FiledReceipt, Receipt, ReceiptId, Run, RunId, Verdict
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.wakeups import Wakeups

@@ -236,9 +236,9 @@ class Outbox:
             self._settle((queue,))
 
     def revive(self, letter: int | None, now: int) -> int:
-        """Have one dead letter, or all, sent again; how many."""
-        queues = self._db.execute(_REVIVE, (now, letter)).fetchall()
-        self._settle({row[0] for row in queues})
+        """Have one dead letter, or all, sent again, and at once; how many."""
+        queues = [row[0] for row in self._db.execute(_REVIVE, (now, letter)).fetchall()]
+        self._settle(self._left(dict.fromkeys(queues)))
         return len(queues)
 
     def dismiss(self, letter: int | None) -> int:

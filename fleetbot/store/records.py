@@ -13,16 +13,8 @@ from hashlib import sha256
 import msgspec
 
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import (
-    Agent,
-    AgentName,
-    FiledReceipt,
-    Repo,
-    Run,
-    RunId,
-    Task,
-    Usage,
-)
+from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Repo, Run, RunId, Task
+from fleetbot.domain.usage import Usage
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

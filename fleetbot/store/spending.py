@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fleetbot.domain.budget import DAY_MS
-from fleetbot.domain.model import Usage
+from fleetbot.domain.usage import DAY_MS, Usage
 from fleetbot.store.records import UsageBy, UsageSum
 
 Query = tuple[str, tuple[object, ...]]

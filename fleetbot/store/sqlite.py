@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from fleetbot.domain.events import FleetResumed, Recorded, decode
+from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import (
-    OPEN_STATES,
     Agent,
     AgentName,
     FiledReceipt,
@@ -26,7 +24,6 @@ from fleetbot.domain.model import (
     TaskState,
 )
 from fleetbot.domain.repositories import at_home
-from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store import outbox, spending
 from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.journal import Journal
@@ -37,7 +34,6 @@ from fleetbot.store.records import (
     AgentToken,
     Arrival,
     Backlog,
-    BadRow,
     Change,
     DeadLetter,
     Due,
@@ -53,6 +49,17 @@ from fleetbot.store.records import (
     UsageSum,
 )
 from fleetbot.store.retention import OLD_LOGS
+from fleetbot.store.snapshot import (
+    EVENTS,
+    decode_agent,
+    decode_receipt,
+    decode_repo,
+    decode_run,
+    decode_task,
+    marks,
+    recorded,
+    snapshot,
+)
 from fleetbot.store.views import VIEWS
 from fleetbot.store.writer import Writer
 
@@ -60,12 +67,6 @@ T = TypeVar("T")
 
 _PRUNED_AT_ONCE = 2000
 _LOGS_AT_ONCE = 20
-
-_task = msgspec.json.Decoder(Task).decode
-_run = msgspec.json.Decoder(Run).decode
-_receipt = msgspec.json.Decoder(FiledReceipt).decode
-_agent = msgspec.json.Decoder(Agent).decode
-_repo = msgspec.json.Decoder(Repo).decode
 
 _STANDING = """
 SELECT t.data, r.data, c.data, p.data FROM tasks t {index}
@@ -87,7 +88,6 @@ WHERE c.id = ?
 """
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
 LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
-EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
 
 
 class SqliteStore:
@@ -117,12 +117,12 @@ class SqliteStore:
 
     async def load(self) -> Snapshot:
         await self.open()
-        snapshot = await self._reads.run(_snapshot)
+        found = await self._reads.run(snapshot)
         self._tokens, self._holders = {}, {}
         for agent, hash in await self._reads.rows("SELECT agent, hash FROM agent_tokens"):
             self._hold(AgentToken(agent=agent, hash=hash))
         self._loaded = True
-        return snapshot
+        return found
 
     async def close(self) -> None:
         await self._retire_writer()
@@ -219,13 +219,13 @@ class SqliteStore:
     # reading
 
     async def task(self, task: TaskId) -> Task | None:
-        return await self._value(_task, "SELECT data FROM tasks WHERE id = ?", task)
+        return await self._value(decode_task, "SELECT data FROM tasks WHERE id = ?", task)
 
     async def task_by_issue(self, repo_id: int, names: Collection[str], issue: int) -> Task | None:
         where, values = _of_repo(repo_id, names)
         query = f"SELECT data FROM tasks WHERE issue = ? AND issue > 0 AND {where}"
         newest = " ORDER BY repo_id DESC, created_at DESC LIMIT 1"
-        return await self._value(_task, query + newest, issue, *values)
+        return await self._value(decode_task, query + newest, issue, *values)
 
     async def tasks(
         self,
@@ -239,7 +239,7 @@ class SqliteStore:
         terms: list[str] = ["1 = 1"]
         values: list[object] = []
         if states:
-            terms.append(f"state IN ({_marks(states)})")
+            terms.append(f"state IN ({marks(states)})")
             values += [state.value for state in states]
         if repo is not None:
             term, of_repo = _of_repo(repo.id, repo.names)
@@ -253,14 +253,14 @@ class SqliteStore:
             values.append(before)
         query = f"SELECT data FROM tasks WHERE {' AND '.join(terms)}"
         newest_first = " ORDER BY created_at DESC, id DESC LIMIT ?"
-        return _decoded(_task, await self._reports.rows(query + newest_first, *values, limit))
+        return _decoded(decode_task, await self._reports.rows(query + newest_first, *values, limit))
 
     async def run(self, run: RunId) -> Run | None:
-        return await self._value(_run, "SELECT data FROM runs WHERE id = ?", run)
+        return await self._value(decode_run, "SELECT data FROM runs WHERE id = ?", run)
 
     async def runs_of(self, task: TaskId) -> list[Run]:
         query = "SELECT data FROM runs WHERE task = ? ORDER BY assigned_at, id"
-        return await self._values(_run, query, task)
+        return await self._values(decode_run, query, task)
 
     async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
         query, values = spending.total(since, until)
@@ -273,14 +273,14 @@ class SqliteStore:
         return [spending.summed(row, by) for row in await self._reports.rows(query, *values)]
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
-        return await self._value(_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
+        return await self._value(decode_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
 
     async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
         query = "SELECT data FROM receipts WHERE task = ? ORDER BY filed_at, id"
-        return await self._values(_receipt, query, task)
+        return await self._values(decode_receipt, query, task)
 
     async def agent(self, agent: AgentName) -> Agent | None:
-        return await self._value(_agent, "SELECT data FROM agents WHERE name = ?", agent)
+        return await self._value(decode_agent, "SELECT data FROM agents WHERE name = ?", agent)
 
     async def events(
         self, stream: str | None = None, *, after: int = 0, limit: int = 500
@@ -292,7 +292,7 @@ class SqliteStore:
         else:
             query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
             rows = await self._reads.rows(query, stream, after, limit)
-        return [_recorded(row) for row in rows]
+        return [recorded(row) for row in rows]
 
     async def arrival(self, key: str) -> Arrival | None:
         rows = await self._reads.rows(f"{ARRIVALS} WHERE key = ?", key)
@@ -415,93 +415,18 @@ def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]
         ) from error
 
 
-def _snapshot(database: sqlite3.Connection) -> Snapshot:
-    bad: list[BadRow] = []
-
-    def values(of: Callable[[str], T], table: str, rest: str, *given: object) -> tuple[T, ...]:
-        """`rest` follows the table's name in the query; the first two columns: key, stream."""
-        key, stream = _STREAMS[table]
-        rows = database.execute(f"SELECT {key}, {stream}, data FROM {table} {rest}", given)
-        return tuple(_readable(of, table, rows, bad))
-
-    states = [state.value for state in OPEN_STATES]
-    is_open = f"state IN ({_marks(states)})"
-    of_open = f"task IN (SELECT id FROM tasks WHERE {is_open})"
-    return Snapshot(
-        seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
-        fleet=_last_of_fleet(database, bad),
-        tasks=values(_task, "tasks", f"WHERE {is_open} ORDER BY created_at, id", *states),
-        runs=values(_run, "runs", f"WHERE {of_open} ORDER BY assigned_at, id", *states),
-        receipts=values(_receipt, "receipts", f"WHERE {of_open} ORDER BY filed_at, id", *states),
-        agents=values(_agent, "agents", "ORDER BY name"),
-        repos=values(_repo, "repos", ""),
-        bad=tuple(bad),
-    )
-
-
-_STREAMS = {
-    "tasks": ("id", "'task:' || id"),
-    "runs": ("id", "'task:' || task"),
-    "receipts": ("id", "'task:' || task"),
-    "agents": ("name", "'agent:' || name"),
-    "repos": ("id", "'repo:' || id"),
-}
-
-
-def _readable(
-    of: Callable[[str], T], table: str, rows: Iterable[tuple[str, str, str]], bad: list[BadRow]
-) -> Iterator[T]:
-    for key, stream, data in rows:
-        try:
-            yield of(data)
-        except msgspec.DecodeError as error:
-            bad.append(BadRow(table=table, key=key, stream=stream, error=str(error)))
-
-
-def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Recorded | None:
-    """Where it cannot be read, nothing holds the fleet: it pauses again if it should."""
-    query = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
-    last = database.execute(query, (FLEET_STREAM,)).fetchone()
-    if last is None:
-        return None
-    try:
-        return _recorded(last)
-    except msgspec.DecodeError as error:
-        seq, stream, version, at, actor, cause, *_ = last
-        bad.append(BadRow(table="events", key=str(seq), stream=stream, error=str(error)))
-        place = {"seq": seq, "stream": stream, "version": version, "at": at}
-        return Recorded(**place, actor=actor, cause=cause, event=FleetResumed())
-
-
 def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:
     """The condition for a task's being the repository's; names without a case."""
-    unknown = f"repo_id = 0 AND repo COLLATE NOCASE IN ({_marks(names)})"
+    unknown = f"repo_id = 0 AND repo COLLATE NOCASE IN ({marks(names)})"
     return f"(repo_id = ? AND repo_id > 0 OR {unknown})", [repo_id, *names]
-
-
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))
-
-
-def _recorded(row: tuple[Any, ...]) -> Recorded:
-    seq, stream, version, at, actor, cause, data, schema = row
-    return Recorded(
-        seq=seq,
-        stream=stream,
-        version=version,
-        at=at,
-        actor=actor,
-        cause=cause,
-        event=decode(data, schema),
-    )
 
 
 def _standing(row: tuple[Any, ...]) -> Standing:
     task, run, receipt, repo = row
     return Standing(
-        task=at_home(_task(task), _repo(repo)) if repo else _task(task),
-        run=_run(run) if run else None,
-        receipt=_receipt(receipt) if receipt else None,
+        task=at_home(decode_task(task), decode_repo(repo)) if repo else decode_task(task),
+        run=decode_run(run) if run else None,
+        receipt=decode_receipt(receipt) if receipt else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar, get_args
 
 import msgspec
 
-from fleetbot.domain.model import Usage
+from fleetbot.domain.usage import Usage
 from fleetbot.wire.base import Answer, Dollars, Message, Tokens
 
 N = TypeVar("N", int, float)

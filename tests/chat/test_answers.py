@@ -9,8 +9,9 @@ from fleetbot.chat import answers
 from fleetbot.chat.parse import COMMANDS, Misspelt, Misused
 from fleetbot.chat.rich import Rich
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import Budget, Policy, Priority, TaskId, Usage
+from fleetbot.domain.model import Policy, Priority, TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Budget, Usage
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
 from tests.domain.builders import HOUR, MINUTE, World

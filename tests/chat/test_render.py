@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.wording import ago, duration, span, until
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.announce import task_name
 from fleetbot.domain.effects import (
     AgentNotice,
     FleetNotice,
@@ -17,11 +18,11 @@ from fleetbot.domain.effects import (
     RunName,
     TaskNotice,
     Telling,
-    task_name,
 )
-from fleetbot.domain.model import AgentName, Budget, Policy, Usage
+from fleetbot.domain.model import AgentName, Policy
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
+from fleetbot.domain.usage import Budget, Usage
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
 from tests.domain.builders import HOUR, MINUTE, SECOND, START, World

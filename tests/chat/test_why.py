@@ -5,9 +5,10 @@ from __future__ import annotations
 from fleetbot.chat.rich import rows
 from fleetbot.chat.why import why
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import Budget, ContextState, Evidence, Policy, TaskId, Usage
+from fleetbot.domain.model import ContextState, Evidence, Policy, TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
+from fleetbot.domain.usage import Budget, Usage
 from tests.domain import builders as a
 from tests.domain.builders import HOUR, MINUTE, World
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.announce import effects
 from fleetbot.domain.decide import decide
 from fleetbot.domain.draft import Draft
-from fleetbot.domain.effects import AnyEffect, effects
+from fleetbot.domain.effects import AnyEffect
 from fleetbot.domain.model import (
     Agent,
     AgentName,
@@ -25,11 +26,11 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Traits,
-    Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.usage import Usage
 
 SECOND = 1_000
 MINUTE = 60 * SECOND

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict, Forbidden, Invalid, NotFound, Superseded
-from fleetbot.domain.model import (
-    AgentStatus,
-    Policy,
-    RunId,
-    RunState,
-    TaskState,
-    Traits,
-    Usage,
-)
+from fleetbot.domain.model import AgentStatus, Policy, RunId, RunState, TaskState, Traits
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
+from fleetbot.domain.usage import Usage
 from tests.domain.builders import (
     A1,
     A2,

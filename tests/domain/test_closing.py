@@ -6,8 +6,9 @@ import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import NoticeKind, TaskNotice
-from fleetbot.domain.model import Budget, Policy, TaskState, Usage
+from fleetbot.domain.model import Policy, TaskState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Budget, Usage
 from tests.domain.builders import (
     A1,
     T1,

@@ -244,3 +244,24 @@ def test_many_agents_share_the_queue_without_a_task_twice() -> None:
         world.given(dispatch((A1, A2, A3)[n % 3], RunId(f"r{n}")))
     taken = [run.task for run in world.state.live_runs()]
     assert len(taken) == len(set(taken)) == 6
+
+
+def test_so_many_tasks_go_before_one_that_the_same_agents_can_do() -> None:
+    world = World().given(an_agent(A1, capabilities=("python",)), an_agent(A2))
+    world.given(a_task(T1, needs=("python",))).later(1).given(a_task(T2, agent=A2)).later(1)
+    world.given(a_task(T3, repo="team/web"))
+    agents = {name: world.agent(name) for name in (A1, A2)}
+    ahead = world.state.queue.ahead
+
+    assert ahead(world.task(T3), [agents[A1]]) == 1
+    assert ahead(world.task(T3), [agents[A2]]) == 1
+    assert ahead(world.task(T3), list(agents.values())) == 2
+    assert ahead(world.task(T1), list(agents.values())) == 0
+
+
+def test_where_a_task_stands_can_be_asked_of_what_it_was_a_moment_ago() -> None:
+    world = World().given(an_agent(A1), an_agent(A2), a_task(T1, agent=A1))
+    before = world.task(T1)
+    world.given(cmd.EditTask(task=T1, traits=Traits(title="Mend the door", agent=A2)))
+
+    assert world.state.queue.ahead(before, [world.agent(A1), world.agent(A2)]) == 0

@@ -13,17 +13,10 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import (
-    OPEN_STATES,
-    Budget,
-    Policy,
-    RunState,
-    TaskState,
-    Traits,
-    Usage,
-)
+from fleetbot.domain.model import OPEN_STATES, Policy, RunState, TaskState, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.usage import Budget, Usage
 from tests.domain.builders import (
     A1,
     A2,

@@ -14,19 +14,11 @@ from hypothesis import strategies as st
 from fleetbot.domain import events as ev
 from fleetbot.domain import upcasts
 from fleetbot.domain.draft import Draft
-from fleetbot.domain.model import (
-    Agent,
-    AgentStatus,
-    FiledReceipt,
-    Repo,
-    Run,
-    Task,
-    TaskState,
-    Usage,
-)
+from fleetbot.domain.model import Agent, AgentStatus, FiledReceipt, Repo, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.domain.usage import Usage
 from tests.domain.builders import A1, R1, T1, running
 
 KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)

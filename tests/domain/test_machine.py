@@ -18,18 +18,16 @@ from hypothesis.stateful import (
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.budget import day_start, is_spent
+from fleetbot.domain.announce import effects
 from fleetbot.domain.decide import decide
 from fleetbot.domain.dispatch import choose
 from fleetbot.domain.draft import Drafts
-from fleetbot.domain.effects import effects
 from fleetbot.domain.errors import FleetError, IllegalTransition
 from fleetbot.domain.model import (
     OPEN_STATES,
     AgentName,
     AgentStatus,
     Behavior,
-    Budget,
     Policy,
     Priority,
     ReceiptId,
@@ -40,14 +38,13 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Traits,
-    Usage,
     Verdict,
     same_name,
-    sum_usage,
 )
 from fleetbot.domain.patience import with_fault
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
+from fleetbot.domain.usage import Budget, Usage, day_start, is_spent, sum_usage
 from tests.domain.builders import (
     A1,
     A2,

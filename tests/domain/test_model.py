@@ -9,15 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fleetbot.domain.model import (
-    AGENT_NAME,
-    CAPABILITY,
-    REPO,
-    Priority,
-    Usage,
-    add_usage,
-    branch_name,
-)
+from fleetbot.domain.model import AGENT_NAME, CAPABILITY, REPO, Priority, branch_name
+from fleetbot.domain.usage import Usage, add_usage
 
 issues = st.integers(1, 10**9)
 titles = st.text(max_size=300) | st.text("../\\~^:?*[@{ -lock\n\x00\x7f", max_size=80)

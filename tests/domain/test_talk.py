@@ -10,9 +10,10 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
-from fleetbot.domain.model import Behavior, Policy, Taken, TaskState, Usage
+from fleetbot.domain.model import Behavior, Policy, Taken, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.talk import MOST_ASKS, MOST_ASKS_AT_ONCE, MOST_MESSAGES, MOST_UNHEARD
+from fleetbot.domain.usage import Usage
 from tests.domain.builders import (
     A1,
     A2,

@@ -9,18 +9,9 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.available import Absence, absence
 from fleetbot.domain.flags import LOOPS, STALLED_MS, Activity
-from fleetbot.domain.model import (
-    MOST_RUNS,
-    Budget,
-    Policy,
-    Priority,
-    ReceiptId,
-    RunId,
-    Task,
-    TaskId,
-    Usage,
-)
+from fleetbot.domain.model import MOST_RUNS, Policy, Priority, ReceiptId, RunId, Task, TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Budget, Usage
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
 from fleetbot.domain.waits import WaitReason
 from tests.domain import builders as a

@@ -14,7 +14,8 @@ import msgspec
 from aiohttp import web
 
 from fleetbot import wire
-from fleetbot.domain.model import Usage, Verdict
+from fleetbot.domain.model import Verdict
+from fleetbot.domain.usage import Usage
 
 M = TypeVar("M")
 ENROLMENT = "enrol-8f1c2d3e4a5b"

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from fleetbot.domain.model import Usage, Verdict
+from fleetbot.domain.model import Verdict
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.link import (
     Backoff,
     Link,

@@ -18,16 +18,7 @@ from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice
 from fleetbot.domain.events import AgentRegistered, Recorded
-from fleetbot.domain.model import (
-    AgentName,
-    Policy,
-    Receipt,
-    ReceiptId,
-    Run,
-    RunId,
-    Task,
-    TaskId,
-)
+from fleetbot.domain.model import AgentName, Policy, Receipt, ReceiptId, Run, RunId, Task, TaskId
 from fleetbot.domain.patience import with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient

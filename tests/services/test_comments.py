@@ -20,10 +20,10 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Traits,
-    Usage,
     Verdict,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.domain.waiting import Waiting
 from fleetbot.domain.waits import WaitReason
 from fleetbot.services.comments import (

@@ -10,7 +10,7 @@ from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Rules
 from fleetbot.services.forge_effects import status_anchor
-from tests.services.stage import BOT, CLAUDE, PATIENCE_DAYS, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, CLAUDE, PATIENCE_DAYS, REPO, TEST, Stage
 
 
 async def names(stage: Stage) -> set[str]:
@@ -556,13 +556,19 @@ async def test_a_comment_says_what_is_so_when_it_is_sent(stage: Stage) -> None:
     assert "is working on it" in comment.body
 
 
-async def test_what_is_told_follows_a_repository_that_was_renamed(stage: Stage) -> None:
-    """By its task, not by its name of then."""
+async def test_what_waits_follows_a_repository_that_was_renamed(stage: Stage) -> None:
+    """Even one whose old name is somebody else's repository by now."""
     await stage.issue()
     await stage.hear()
-    [due] = await stage.store.due(stage.clock(), {"forgejo": 9})
-    assert REPO not in due.entry.destination
-    assert REPO.encode() not in due.entry.payload
+    await stage.ann._http.send("PATCH", f"/repos/{REPO}", json={"name": "shop"})
+    await stage.forge.create_repo(ANN, "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    other = await stage.ann.create_issue(REPO, "Not ours")
+    await stage.reconciler.tick()
+    await stage.courier.tick()
+    [comment] = await stage.ann.comments("ann/shop", 1)
+    assert "Queued" in comment.body
+    assert await stage.ann.comments(REPO, other.number) == ()
 
 
 async def test_a_second_delivery_of_the_same_effect_changes_nothing(stage: Stage) -> None:

@@ -14,17 +14,19 @@ import yoyo
 
 import fleetbot
 from fleetbot.domain import effects as fx
-from fleetbot.domain.model import TaskId
+from fleetbot.domain.model import TaskId, TaskState
+from fleetbot.store.audit import examine
+from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.sqlite import SqliteStore
 from tests.services.stage import REPO, Stage, open_stage
 
 MIGRATIONS = Path(fleetbot.__file__).parent / "store/migrations/sqlite"
-LEFT_BEHIND = Path(__file__).parents[1] / "data/outbox-0.1.sql"
+DATA = Path(__file__).parents[1] / "data"
 EVERYBODY = {"forgejo": 100, "matrix": 100}
 
 
-def old_database(path: Path) -> None:
-    """As fleetbot 0.1 left it: a completed task of ann/app#1, and nothing of it delivered; two
-    effects were given up, as delivered."""
+def old_database(path: Path, left_behind: str) -> None:
+    """As fleetbot 0.1 left it."""
     backend = yoyo.get_backend(f"sqlite:///{quote(str(path))}")
     known = list(backend.to_apply(yoyo.read_migrations(str(MIGRATIONS))))
     with backend.transaction():
@@ -33,12 +35,14 @@ def old_database(path: Path) -> None:
             backend.mark_one(migration, log=False)
     backend.connection.close()
     with closing(sqlite3.connect(path)) as database:
-        database.executescript(LEFT_BEHIND.read_text())
+        database.executescript((DATA / left_behind).read_text())
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    old_database(tmp_path / "fleet.db")
+    """A completed task of ann/app#1, and nothing of it delivered; two effects were given up, as
+    delivered."""
+    old_database(tmp_path / "fleet.db", "outbox-0.1.sql")
     async with open_stage(tmp_path) as opened:
         opened.forge.lose_webhooks(100)
         await opened.issue()
@@ -87,3 +91,14 @@ async def test_what_something_newer_has_replaced_is_no_dead_letter(stage: Stage)
     [status] = [due.entry for due in found if due.entry.kind == "commit_status"]
     effect = msgspec.json.decode(status.payload, type=fx.CommitStatus)
     assert (effect.repo, effect.task, effect.state) == (REPO, None, "success")
+
+
+async def test_tasks_in_every_state_are_as_their_events_say(tmp_path: Path) -> None:
+    old_database(path := tmp_path / "fleet.db", "fleet-0.1.sql")
+    migrate_sqlite(path)
+    store = SqliteStore(path)
+    await store.load()
+    assert await examine(store) == []
+    done, *_ = await store.tasks(states=[TaskState.COMPLETED])
+    assert done.entered_at == done.updated_at, "and not in 1970"
+    await store.close()

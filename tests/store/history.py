@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import (
-    AgentName,
-    Receipt,
-    ReceiptId,
-    RunId,
-    TaskId,
-    Traits,
-)
+from fleetbot.domain.model import AgentName, Receipt, ReceiptId, RunId, TaskId, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState, agent_stream, repo_stream, task_stream
 from fleetbot.store.records import Change

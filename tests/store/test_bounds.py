@@ -18,7 +18,6 @@ from fleetbot.domain.errors import FleetError
 from fleetbot.domain.model import (
     Agent,
     Artifact,
-    Budget,
     FiledReceipt,
     Policy,
     ReceiptId,
@@ -26,10 +25,10 @@ from fleetbot.domain.model import (
     RunId,
     Taken,
     Task,
-    Usage,
 )
 from fleetbot.domain.reasons import REASONS_OF_AGENTS
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.usage import Budget, Usage
 from fleetbot.store.views import AGENTS, RECEIPTS, RUNS, TASKS, View
 from tests.domain.builders import (
     A1,

@@ -67,6 +67,7 @@ class Model:
     def revive(self, now: int) -> None:
         for id, entry in self.dead.items():
             self.aside.discard(id)
+            self.queues.pop(entry.destination, None)
             self.entries[id] = replace(entry, due_at=now)
         self.dead.clear()
 

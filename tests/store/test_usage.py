@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain.events import FleetPaused, RepoKnown, TaskFailed, TaskMoved
-from fleetbot.domain.model import AgentName, RunId, Usage
+from fleetbot.domain.model import AgentName, RunId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, UsageBy
 from tests.store.backend import Backend

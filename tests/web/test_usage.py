@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbot.domain.commands import Expire
-from fleetbot.domain.model import Budget, Policy
+from fleetbot.domain.model import Policy
+from fleetbot.domain.usage import Budget
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.audit import examine
 from tests.web.site import Caller, Site, claim

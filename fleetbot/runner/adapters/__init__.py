@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetbot.domain.model import Usage
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.adapters.registry import BUILT_IN, AdapterConfigError, Kind, build, kind, known
 from fleetbot.runner.session.contract import (
     Adapter,

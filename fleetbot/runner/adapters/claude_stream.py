@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import structs
 
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.adapters.provider import BY_STATUS
 from fleetbot.runner.session.contract import (
     Finished,

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
 from fleetbot.runner.adapters.codex_items import Items
 from fleetbot.runner.adapters.codex_live import API_KEY, AppServerDriver, Thread

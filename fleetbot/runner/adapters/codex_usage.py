@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.model import Usage, sum_usage
+from fleetbot.domain.usage import Usage, sum_usage
 from fleetbot.runner.adapters.codex_items import camel
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.domain.budget import since
-from fleetbot.domain.model import Usage, add_usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage, add_usage, since
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run import prompt

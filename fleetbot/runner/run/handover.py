@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 from fleetbot.domain.forbidden import name_forbidden
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.git.work import Work

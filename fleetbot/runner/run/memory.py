@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.session.contract import Finished
 
 _MOST_FAILURES = 2

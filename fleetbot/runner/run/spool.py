@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from fleetbot.domain.model import Usage
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.encoding import encode
 from fleetbot.runner.session.contract import Finished
 from fleetbot.wire import Assignment, FailRequest, LineKind, LogLine, ReceiptRequest

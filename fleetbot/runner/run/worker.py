@@ -10,8 +10,9 @@ import logging
 import traceback
 from collections.abc import Callable
 
-from fleetbot.domain.model import Usage, Verdict
+from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized

@@ -15,8 +15,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.cgroup import Quota
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fleetbot.devkit.model import Reply, Request, ScriptedModel
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.adapters import Finished
 from fleetbot.runner.run.memory import Memory
 from fleetbot.runner.sandbox.process import survivors

@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from fleetbot.domain.model import Usage
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Usage
 from fleetbot.runner.run.memory import Memories, Memory
 from fleetbot.runner.run.spool import (
     AppendFile,

@@ -1,7 +1,7 @@
 -- The journal, its read models, the inbox, the outbox and the small tables beside them.
 -- Times are epoch milliseconds; JSON is TEXT; ids are made by the application.
 
--- One line per event. `hash` covers the line and the hash before it (store/journal.py: link).
+-- One line per event. `hash` covers the line and the hash before it (store/records.py: link).
 CREATE TABLE events (
     seq      INTEGER PRIMARY KEY,
     stream   TEXT    NOT NULL,

@@ -1,9 +1,4 @@
-"""The lines of the journal. An event is a fact: immutable, named in the past, complete in itself.
-
-The tag of each type is its name in the journal. A new field has a default, and changes nothing for
-old lines; any other change of shape raises `upcasts.SCHEMA` and adds an upcast there, so that old
-lines stay readable for ever.
-"""
+"""What happens to tasks, their runs and receipts."""
 
 from __future__ import annotations
 
@@ -11,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from fleetbot.domain.events.base import Event
 from fleetbot.domain.model import (
     AgentName,
     AskKind,
@@ -21,15 +17,10 @@ from fleetbot.domain.model import (
     RunId,
     Taken,
     Traits,
-    Usage,
 )
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.upcasts import SCHEMA, upcast
+from fleetbot.domain.usage import Usage
 from fleetbot.domain.waits import WaitReason
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
-    """Base of all events."""
 
 
 class TaskCreated(Event, frozen=True, tag="task.created"):
@@ -222,113 +213,6 @@ class TaskCancelled(Event, frozen=True, tag="task.cancelled"):
     usage: Usage = Usage()
 
 
-class AgentRegistered(Event, frozen=True, tag="agent.registered"):
-    adapter: str
-    capabilities: tuple[str, ...] = ()
-    max_concurrency: int = 1
-    account: str = ""
-    host: str = ""
-    program: str = ""
-    health: tuple[str, ...] = ()
-
-
-class AgentOnline(Event, frozen=True, tag="agent.online"):
-    pass
-
-
-class AgentOffline(Event, frozen=True, tag="agent.offline"):
-    reason: ReasonCode = ReasonCode.AGENT_LOST
-
-
-class AgentParked(Event, frozen=True, tag="agent.parked"):
-    """The agent takes nothing new before `until` (epoch ms). `quiet`: rooms need not hear."""
-
-    until: int
-    reason: ReasonCode
-    detail: str = ""
-    quiet: bool = False
-
-
-class AgentFaulted(Event, frozen=True, tag="agent.faulted"):
-    """A run of its ended for a reason that the task does not own; `faults`: so many in a row."""
-
-    reason: ReasonCode
-    faults: int
-
-
-class AgentUnwell(Event, frozen=True, tag="agent.unwell"):
-    """The agent takes nothing new until its check passes again."""
-
-    reason: ReasonCode
-    detail: str = ""
-    quiet: bool = False
-
-
-class AgentWell(Event, frozen=True, tag="agent.well"):
-    """Its check passes again. `proven`: it has filed a receipt, so that its faults are over."""
-
-    proven: bool = False
-    quiet: bool = False
-
-
-class AgentDrained(Event, frozen=True, tag="agent.drained"):
-    """A person wants it to take nothing new."""
-
-
-class AgentResumed(Event, frozen=True, tag="agent.resumed"):
-    """A person wants it to take tasks again, whatever limit or fault it had met."""
-
-
-class AgentDeregistered(Event, frozen=True, tag="agent.deregistered"):
-    pass
-
-
-class AgentRevoked(Event, frozen=True, tag="agent.revoked"):
-    """A person took its token, so that nobody speaks for it until it is enrolled again."""
-
-
-class AgentForgotten(Event, frozen=True, tag="agent.forgotten"):
-    """It had signed off, and is known no more; its name may be given to another."""
-
-
-class FleetPaused(Event, frozen=True, tag="fleet.paused"):
-    """Nothing is given to anybody before `until` (epoch ms). `spent`: on that day so far."""
-
-    reason: ReasonCode
-    until: int
-    spent: Usage = Usage()
-
-
-class FleetResumed(Event, frozen=True, tag="fleet.resumed"):
-    """The pause ended before its time."""
-
-
-class RepoKnown(Event, frozen=True, tag="repo.known"):
-    """What a repository is, as Forgejo shows it; said again where any of it has changed."""
-
-    name: str
-    default_branch: str = ""
-    former: tuple[str, ...] = ()
-
-
-class RepoRenamed(Event, frozen=True, tag="repo.renamed"):
-    """It was renamed or transferred."""
-
-    name: str
-    was: str
-
-
-class RepoHeld(Event, frozen=True, tag="repo.held"):
-    """None of its tasks are given out before `repo.released`; runs that are on go on."""
-
-    reason: ReasonCode
-    detail: str = ""
-
-
-class RepoReleased(Event, frozen=True, tag="repo.released"):
-    """Its tasks are given out again."""
-
-
 TaskEvent = (
     TaskCreated
     | TaskMoved
@@ -354,68 +238,3 @@ TaskEvent = (
     | TaskAgentLost
     | TaskCancelled
 )
-AgentEvent = (
-    AgentRegistered
-    | AgentOnline
-    | AgentOffline
-    | AgentParked
-    | AgentFaulted
-    | AgentUnwell
-    | AgentWell
-    | AgentDrained
-    | AgentResumed
-    | AgentDeregistered
-    | AgentRevoked
-    | AgentForgotten
-)
-FleetEvent = FleetPaused | FleetResumed
-RepoEvent = RepoKnown | RepoRenamed | RepoHeld | RepoReleased
-AnyEvent = TaskEvent | AgentEvent | FleetEvent | RepoEvent
-
-TASK_EVENTS: tuple[type[Event], ...] = TaskEvent.__args__
-AGENT_EVENTS: tuple[type[Event], ...] = AgentEvent.__args__
-FLEET_EVENTS: tuple[type[Event], ...] = FleetEvent.__args__
-REPO_EVENTS: tuple[type[Event], ...] = RepoEvent.__args__
-
-_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
-_encoder = msgspec.json.Encoder(order="deterministic")
-
-
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with its place in the journal.
-
-    `stream` is `task:<id>`, `agent:<name>`, `repo:<id>` or `fleet`, `version` the place there from
-    1; `seq` has no gaps over all streams; `at` is in epoch milliseconds; `actor` says who
-    (`matrix:@u:hs`, `agent:a-1`, `forgejo:<login>`, `timer`); `cause` ties what follows from what
-    (`delivery:<id>`, `seq:<n>`).
-    """
-
-    seq: int
-    stream: str
-    version: int
-    at: int
-    actor: str
-    cause: str
-    event: AnyEvent
-
-
-def event_type(event: Event | type[Event]) -> str:
-    """The event's name in the journal, e.g. `task.created`."""
-    tag: Any = event.__struct_config__.tag
-    return str(tag)
-
-
-def encode(event: AnyEvent) -> bytes:
-    """Deterministic JSON, so that the journal's hash chain can be checked on any machine."""
-    return _encoder.encode(event)
-
-
-def decode(data: bytes | str, schema: int = SCHEMA) -> AnyEvent:
-    """The event of a line that was written with `schema`.
-
-    Raises `msgspec.DecodeError` if it is none, also where only a newer fleetbot could read it.
-    """
-    if schema == SCHEMA:
-        return _decoder.decode(data)
-    event: AnyEvent = msgspec.convert(upcast(msgspec.json.decode(data), schema), AnyEvent)
-    return event
