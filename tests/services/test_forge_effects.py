@@ -507,7 +507,7 @@ async def test_a_comment_that_is_refused_does_not_hold_back_what_is_behind_it(
 async def test_a_500_while_the_repository_cannot_be_read_is_an_outage(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
-    stage.forge.fail_next("", f"/repos/{REPO}", 500, times=100)
+    stage.forge.fail_next("", f"/repos/{REPO}|/repositories/", 500, times=100)
     for _ in range(9):
         await stage.courier.tick()
         stage.clock.advance(300)
@@ -573,7 +573,7 @@ async def test_what_waits_follows_a_repository_that_was_renamed(stage: Stage) ->
 
 async def test_that_another_repository_has_the_old_name_proves_nothing_gone(stage: Stage) -> None:
     """What it does not have is where the repository is now."""
-    _, pull, _ = await stage.given_filed()
+    await stage.given_filed()
     await stage.settle()
     await stage.ann._http.send("PATCH", f"/repos/{REPO}", json={"name": "shop"})
     await stage.forge.create_repo(ANN, "app", {"README.md": "Another\n"}, labels=["fleet"])
