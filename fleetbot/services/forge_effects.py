@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Set
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
 
 from fleetbot.domain import effects as fx
 from fleetbot.domain.ci import OWN_CONTEXT
-from fleetbot.domain.model import AgentName, Run, Task, TaskId, TaskState, same_name
+from fleetbot.domain.model import AgentName, Run, Task, TaskId, TaskState
 from fleetbot.domain.waiting import Waiting
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import (
@@ -26,7 +26,7 @@ from fleetbot.forge.errors import (
 )
 from fleetbot.forge.git_calls import StatusState
 from fleetbot.forge.label_calls import UnknownLabel
-from fleetbot.forge.models import Issue, Repository
+from fleetbot.forge.models import Issue
 from fleetbot.services.comments import receipt_comment, status_comment
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
 from fleetbot.services.outbox import Gone, Refused, RetryLater
@@ -40,13 +40,6 @@ _NO_ACCOUNTS: Mapping[AgentName, str] = {}
 _GONE = (404, 410, 422)
 _ARCHIVED = 423  # new words are refused until the repository is back
 _decoder: msgspec.json.Decoder[fx.ForgeEffect] = msgspec.json.Decoder(fx.ForgeEffect)
-
-
-class _Place(NamedTuple):
-    """A repository: its id, 0 where it is not known, and the name that was asked for."""
-
-    id: int
-    name: str
 
 
 class ForgeSender:
@@ -77,7 +70,7 @@ class ForgeSender:
         try:
             return await self._deliver(effect)
         except ForgeError as error:
-            raise await self._verdict(await self._place_of(effect), error) from error
+            raise await self._verdict(*await self._repo_of(effect), error) from error
 
     async def _deliver(self, effect: fx.ForgeEffect) -> str:
         match effect:
@@ -86,15 +79,26 @@ class ForgeSender:
             case fx.ReceiptComment(receipt=receipt):
                 return await self._say_receipt(_there(await self._store.filing(receipt), receipt))
             case fx.CommitStatus():
-                return await self._set_status((await self._place_of(effect)).name, effect)
+                repo, repo_id = await self._repo_of(effect)
+                await self._find(repo, repo_id)
+                return await self._set_status(repo, effect)
 
-    async def _place_of(self, effect: fx.ForgeEffect) -> _Place:
-        """The repository as it is called now, as far as the task knows."""
+    async def _repo_of(self, effect: fx.ForgeEffect) -> tuple[str, int]:
+        """The repository as it is called now, and its id: 0 where that is not known."""
         if effect.task and (standing := await self._store.standing(effect.task)):
-            return _Place(standing.task.repo_id, standing.task.repo)
-        return _Place(0, effect.repo if isinstance(effect, fx.CommitStatus) else "")
+            return standing.task.repo, standing.task.repo_id
+        return (effect.repo, 0) if isinstance(effect, fx.CommitStatus) else ("", 0)
 
-    async def _verdict(self, place: _Place, error: ForgeError) -> RetryLater | Refused | Gone:
+    async def _find(self, repo: str, repo_id: int) -> None:
+        """See the repository under its name. Raises `RetryLater` where another has taken that:
+        what its own is by now is found out by reconciliation."""
+        shown = await self._client.repo(repo)
+        if repo_id and shown.id != repo_id:
+            raise _another(repo)
+
+    async def _verdict(
+        self, repo: str, repo_id: int, error: ForgeError
+    ) -> RetryLater | Refused | Gone:
         """What a failure means for the effect. Only a forge that shows the repository can say that
         something in it is gone, or that it refuses this very effect."""
         if isinstance(error, ForgeUnavailable) and _is_told_to_wait(error):
@@ -104,21 +108,12 @@ class ForgeSender:
         if isinstance(error, ForgeForbidden) or error.status == _ARCHIVED:
             return RetryLater(None, str(error))
         try:
-            shown = await self._look_at(place)
-        except ForgeError as unseen:
+            await self._find(repo, repo_id)
+        except (ForgeError, RetryLater) as unseen:
             return RetryLater(None, f"{error}; the repository: {unseen}")
-        if place.id and not same_name(shown.full_name, place.name):
-            # Whoever has the old name now was asked; the task follows, and then the right one is.
-            return RetryLater(None, f"{error}; {place.name} is called {shown.full_name} by now")
         if error.status in _GONE:
             return Gone(str(error))
         return Refused(str(error))
-
-    async def _look_at(self, place: _Place) -> Repository:
-        """By its id, where that is known: another repository may have taken the name."""
-        if place.id:
-            return await self._client.repo_by_id(place.id)
-        return await self._client.repo(place.name)
 
     # -- commit status
 
@@ -183,7 +178,7 @@ class ForgeSender:
         """Never the one of another repository that has taken the name."""
         issue = await self._client.issue(task.repo, task.issue)
         if task.repo_id and issue.repository and issue.repository.id not in (0, task.repo_id):
-            raise RetryLater(None, f"{task.repo} is another repository by now")
+            raise _another(task.repo)
         return issue
 
     async def _set_labels(self, task: Task, issue: Issue) -> str:
@@ -265,6 +260,10 @@ async def _part(what: str, work: Awaitable[str], refused: list[str]) -> str:
     except ForgeError as error:
         refused.append(f"the {what}: {error}")
         return ""
+
+
+def _another(repo: str) -> RetryLater:
+    return RetryLater(None, f"{repo} is another repository by now")
 
 
 def _is_told_to_wait(error: ForgeUnavailable) -> bool:
