@@ -76,6 +76,10 @@ class NoticeKind(StrEnum):
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
     GIVEN_UP = "given_up"
+    FORGE_AWAY = "forge_away"
+    FORGE_BACK = "forge_back"
+    WEBHOOKS_SILENT = "webhooks_silent"
+    WEBHOOKS_BACK = "webhooks_back"
 
 
 class TaskName(Value, frozen=True):
@@ -131,13 +135,18 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
 
 
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
-    """`spent`: on the day so far; `letters`: so many effects have been given up."""
+    """`spent`: on the day so far; `letters`: so many effects have been given up; `missed`: of so
+    many changes no webhook told; `since` (epoch ms) and `detail`: of what does not work, or did
+    not."""
 
     notice: NoticeKind
     reason: ReasonCode | None = None
     until: int | None = None
     spent: Usage = Usage()
     letters: int = 0
+    missed: int = 0
+    since: int = 0
+    detail: str = ""
 
 
 class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
@@ -195,6 +204,10 @@ def collapse(effect: AnyEffect) -> str | None:
             return f"status:{receipt}" if receipt else "status"
         case FleetNotice(notice=NoticeKind.GIVEN_UP):
             return "given_up"
+        case FleetNotice(notice=NoticeKind.FORGE_AWAY | NoticeKind.FORGE_BACK):
+            return "forge"
+        case FleetNotice(notice=NoticeKind.WEBHOOKS_SILENT | NoticeKind.WEBHOOKS_BACK):
+            return "webhooks"
         case StuckNotice(reason=reason, subject=subject):
             return f"stuck/{reason}/{subject}"
         case _:

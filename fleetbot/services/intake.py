@@ -27,6 +27,7 @@ from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.verification import Verifier
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled, PutOff
 
@@ -56,6 +57,7 @@ class Intake:
         verifier: Verifier,
         issues: Issues,
         repositories: Repositories,
+        webhooks: Webhooks,
         *,
         on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
@@ -64,6 +66,7 @@ class Intake:
         self._verifier = verifier
         self._issues = issues
         self._repositories = repositories
+        self._webhooks = webhooks
         self._on_arrival = on_arrival
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._busy: set[str] = set()  # keys of deliveries that somebody acts on
@@ -87,6 +90,7 @@ class Intake:
         )
         await self._fleet.start()  # Forgejo tells of it once: a store that failed is mended first
         new = await self._fleet.store.keep(arrival)
+        self._webhooks.came(delivery.repo_id)
         if new:
             self._news.set()
             self._on_arrival()
