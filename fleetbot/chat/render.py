@@ -17,6 +17,7 @@ from fleetbot.domain.effects import (
 )
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.wording import count
 from fleetbot.services.comments import usage_text
 
 

@@ -1,4 +1,4 @@
-"""Repairs what a lost webhook left behind, in both directions."""
+"""What no webhook told is found: issues are compared with their tasks, in both directions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CONTEXT = Context(actor="timer", cause="reconcile")
 
 
 class Reconciler:
-    """Compares issues with tasks, and has the intake look at those that differ.
+    """Compares issues with tasks, and has `Issues` look at those that differ.
 
     Every tick reads what has changed since the last one. At the first tick, and every hour, all
     open issues are read too: deleting one, for example, leaves no trace in what changed. What an
