@@ -292,7 +292,7 @@ class SqliteStore:
         else:
             query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
             rows = await self._reads.rows(query, stream, after, limit)
-        return [recorded(row) for row in rows]
+        return list(map(_line, rows))
 
     async def arrival(self, key: str) -> Arrival | None:
         rows = await self._reads.rows(f"{ARRIVALS} WHERE key = ?", key)
@@ -411,6 +411,13 @@ def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]
         return [of(row[0]) for row in rows]
     except msgspec.DecodeError as error:
         raise _unreadable(error) from error
+
+
+def _line(row: tuple[Any, ...]) -> Recorded:
+    try:
+        return recorded(row)
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"Event {row[0]} cannot be read ({error}): restore a backup.") from error
 
 
 def _unreadable(error: msgspec.DecodeError) -> Unreadable:
