@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import NamedTuple
 
 from fleetbot.domain.values import Value
@@ -23,7 +24,9 @@ _GREEN, _PENDING, _SKIPPED = "success", "pending", "skipped"
 _RED = frozenset({"failure", "error", "warning"})
 _KNOWN = _RED | {_GREEN, _PENDING, _SKIPPED}
 _EVENT = re.compile(r" \((?:push|pull_request|pull_request_target)\)$")
-_BRACES = re.compile(r"\{([^{}]*)\}")
+_BRACES = re.compile(r"(?<!\\)\{((?:[^{}\\]|\\.)*)\}")
+_ESCAPED = re.compile(r"\\(.)")
+_MOST_CHOICES = 1000  # of a pattern with braces: `{a,b}{a,b}…` is short, and means many
 _URL = re.compile(r"https?://\S{1,500}\Z")
 _MOST = 10
 
@@ -113,8 +116,14 @@ def switches_off(text: str) -> str:
 
 
 def fits(context: str, pattern: str) -> bool:
-    """Whether a pattern of Forgejo's branch protection fits: `*`, `?`, `[a-z]`, `{one,other}`."""
-    return any(fnmatchcase(context, plain) for plain in _without_braces(pattern))
+    """Whether a pattern of Forgejo's branch protection fits: `*`, `?`, `[a-z]`, `{one,other}`, and
+    what follows a backslash as it is."""
+    choices = islice(_without_braces(pattern), _MOST_CHOICES)
+    return any(fnmatchcase(context, _ESCAPED.sub(_literal, plain)) for plain in choices)
+
+
+def _literal(escaped: re.Match[str]) -> str:
+    return f"[{escaped[1]}]" if escaped[1] in "*?[" else escaped[1]
 
 
 def _without_braces(pattern: str) -> Iterator[str]:

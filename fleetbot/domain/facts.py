@@ -24,7 +24,8 @@ class Unread:
 class PullFacts(Value, frozen=True):
     """The pull request as Forgejo shows it; `number` is its own.
 
-    `merged_at` by Forgejo's clock, epoch milliseconds; None while it is not merged.
+    `merged_at` by Forgejo's clock, epoch milliseconds; None while it is not merged. `base_gone`:
+    the branch that it goes to was deleted, which closes it.
     """
 
     number: int
@@ -40,6 +41,7 @@ class PullFacts(Value, frozen=True):
     head_repo_id: int = 0
     draft: bool = False
     merged_at: int | None = None
+    base_gone: bool = False
 
 
 class CommitFact(Value, frozen=True):

@@ -88,6 +88,8 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         return Refuted(
             reasons=(f"There is no pull request {expected.repo}#{receipt.pull_request}.",)
         )
+    if pull.base_gone and pull.base == expected.base:
+        return Unknown(unread=(_without_base(pull),))
     checks = (
         _pull_fits(receipt, expected, pull),
         _is_new(expected, pull, rules),
@@ -149,6 +151,15 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
         yield f"The head of pull request #{pull.number} is {found}, the receipt says {claimed}."
     if not names_issue(f"{pull.title}\n{pull.body}", expected):
         yield f"{name} does not name the issue: write `#{expected.issue}` in its text."
+
+
+def _without_base(pull: PullFacts) -> str:
+    """It is no fault of the work, nor for the agent to mend."""
+    return (
+        f"The branch `{pull.base}`, to which pull request #{pull.number} goes, is gone, and so the"
+        " pull request is closed: bring the branch back and reopen it, or have the issue name"
+        " another branch."
+    )
 
 
 def _is_new(expected: Expectation, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:

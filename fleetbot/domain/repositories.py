@@ -64,7 +64,8 @@ def move(state: FleetState, command: cmd.MoveTasks) -> Drafts:
     repo = _the_repo(state, command.repo)
     taken: set[int] = set()
     drafts: list[Draft] = []
-    for task in (state.tasks[one] for one in command.tasks if one in state.tasks):
+    tasks = [state.tasks[one] for one in command.tasks if one in state.tasks]
+    for task in sorted(tasks, key=worth_keeping, reverse=True):
         if not is_astray(task, repo):
             continue
         if task.repo_id != repo.id and (repo.id, task.issue) in state.by_issue:
@@ -80,6 +81,12 @@ def move(state: FleetState, command: cmd.MoveTasks) -> Drafts:
 def is_astray(task: Task, repo: Repo) -> bool:
     """Whether the task does not bear its repository's name and id yet."""
     return task.repo != repo.name or task.repo_id != repo.id
+
+
+def worth_keeping(task: Task) -> int:
+    """Of two tasks of an issue the greater stays: what is at work, then what still waits for it."""
+    at_work = task.state in (TaskState.ASSIGNED, TaskState.RUNNING)
+    return at_work + (task.state in OPEN_STATES)
 
 
 def at_home(task: Task, repo: Repo) -> Task:

@@ -26,7 +26,7 @@ async def gather(
 ) -> Facts:
     """Read the facts of a receipt. Each that could not be read is `Unread`, whatever the cause."""
     repo, number = expected.repo, receipt.pull_request
-    pull = await _pull(client, repo, number)
+    pull = await _pull(client, expected, number)
     if pull is None or isinstance(pull, Unread):
         return Facts(pull=pull)
     changes, reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
@@ -38,7 +38,7 @@ async def gather(
         _read("What was verified before", _verified_trees(client, expected)),
     )
     return Facts(
-        pull=await _unmoved(client, repo, _pull_facts(pull)),
+        pull=await _unmoved(client, expected, _pull_facts(pull)),
         files=changes.files,
         links=changes.links,
         commits=changes.commits,
@@ -57,21 +57,32 @@ async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
         return Unread(f"{what} could not be read: {error}.")
 
 
-async def _pull(client: ForgeClient, repo: str, number: int) -> PullRequest | Unread | None:
+async def _pull(
+    client: ForgeClient, expected: Expectation, number: int
+) -> PullRequest | Unread | None:
     """None only where Forgejo shows the repository and no such pull request in it: a repository
-    that the token cannot see answers 404 as well."""
+    that the token cannot see answers 404 as well, and so may another that has taken its name."""
     try:
-        return await client.pull(repo, number)
+        pull = await client.pull(expected.repo, number)
     except ForgeNotFound:
-        seen = await _read("The repository", client.repo(repo))
-        return seen if isinstance(seen, Unread) else None
+        seen = await _read("The repository", client.repo(expected.repo))
+        if isinstance(seen, Unread):
+            return seen
+        return None if expected.repo_id in (0, seen.id) else _another(expected)
     except ForgeError as error:
         return Unread(f"The pull request could not be read: {error}.")
+    return pull if expected.repo_id in (0, pull.base.repo_id) else _another(expected)
 
 
-async def _unmoved(client: ForgeClient, repo: str, seen: PullFacts) -> PullFacts | Unread:
+def _another(expected: Expectation) -> Unread:
+    return Unread(f"{expected.repo} is another repository by now.", soon=True)
+
+
+async def _unmoved(
+    client: ForgeClient, expected: Expectation, seen: PullFacts
+) -> PullFacts | Unread:
     """What was seen, if it is still so: else the other facts may be those of another head."""
-    again = await _pull(client, repo, seen.number)
+    again = await _pull(client, expected, seen.number)
     if isinstance(again, Unread):
         return again
     unmoved = again is not None and _pull_facts(again) == seen
@@ -93,6 +104,7 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         head_repo_id=pull.head.repo_id,
         draft=pull.draft,
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
+        base_gone=not pull.merged and not pull.base.sha,
     )
 
 
@@ -214,12 +226,15 @@ async def _tree(client: ForgeClient, repo: str, sha: str) -> str:
 
 
 async def _verified_trees(client: ForgeClient, expected: Expectation) -> tuple[str, ...] | Unread:
-    """Those that were not kept when they were verified are read; a commit may be gone since."""
-    trees = [earlier.tree for earlier in expected.verified if earlier.tree]
-    for head in [earlier.head for earlier in expected.verified if not earlier.tree]:
-        try:
-            await client.commit(expected.repo, head)
-        except ForgeNotFound:
-            continue
-        trees.append(await _tree(client, expected.repo, head))
-    return tuple(trees)
+    """That of the last one: to go back to what was before it is a change. One that was not kept
+    when it was verified is read; its commit may be gone since."""
+    if not expected.verified:
+        return ()
+    last = expected.verified[-1]
+    if last.tree:
+        return (last.tree,)
+    try:
+        await client.commit(expected.repo, last.head)
+    except ForgeNotFound:
+        return ()
+    return (await _tree(client, expected.repo, last.head),)

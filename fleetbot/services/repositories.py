@@ -12,7 +12,7 @@ from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.events import event_type
 from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskId, same_name
 from fleetbot.domain.reasons import REASONS, ReasonCode
-from fleetbot.domain.repositories import is_astray
+from fleetbot.domain.repositories import is_astray, worth_keeping
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Repository
@@ -37,6 +37,7 @@ class Repositories:
         self._client = client
         self._names = names
         self._problems: dict[str, str] = {}
+        self._gathered: set[str] = set()  # names whose tasks all have their repository's id
         self._has_news = False  # that tasks do not follow yet
         self._at_work: set[int | str] = set()  # that had open tasks when all were last looked at
 
@@ -227,17 +228,33 @@ class Repositories:
         """Have every task in memory bear its repository's name and id, in portions, so that
         nobody waits for a repository with many."""
         self._has_news = False
-        astray: dict[int, list[TaskId]] = {}
+        astray: dict[int, list[Task]] = {}
         async for tasks in self._slices():
             for task in tasks:
                 repo = self._fleet.state.repo_of(task)
                 if repo.id and is_astray(task, repo):
-                    astray.setdefault(repo.id, []).append(task.id)
-        for repo_id, ids in astray.items():
-            for start in range(0, len(ids), _AT_ONCE):
-                portion = ids[start : start + _AT_ONCE]
-                await self._recall_twins(repo_id, portion)
-                await self._fleet.commit(MoveTasks(repo_id, tuple(portion)), _CONTEXT)
+                    astray.setdefault(repo.id, []).append(task)
+        for repo_id, found in astray.items():
+            found.sort(key=worth_keeping, reverse=True)
+            for start in range(0, len(found), _AT_ONCE):
+                await self._move(repo_id, [task.id for task in found[start : start + _AT_ONCE]])
+        for repo in list(self._fleet.state.repos.values()):
+            await self._gather_closed(repo)
+
+    async def _gather_closed(self, repo: Repo) -> None:
+        """Those of an old journal, which has names only, before another can take the name."""
+        names, after = set(repo.names) - self._gathered, TaskId("")
+        while names and (page := await self._fleet.store.without_repo_id(names, after, _AT_ONCE)):
+            ids = [task.id for task in page]
+            for one in ids:
+                await self._fleet.task(one)
+            await self._move(repo.id, ids)
+            after = ids[-1]
+        self._gathered |= names
+
+    async def _move(self, repo_id: int, tasks: Sequence[TaskId]) -> None:
+        await self._recall_twins(repo_id, tasks)
+        await self._fleet.commit(MoveTasks(repo_id, tuple(tasks)), _CONTEXT)
 
     async def _recall_twins(self, repo_id: int, tasks: Iterable[TaskId]) -> None:
         """Two spellings of a name may have made two tasks of one issue, one of them closed."""

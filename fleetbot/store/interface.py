@@ -119,6 +119,11 @@ class Store(Protocol):
     async def task_by_issue(self, repo_id: int, names: Collection[str], issue: int) -> Task | None:
         """By the repository's id, or by one of its names where the task has no id yet."""
 
+    async def without_repo_id(
+        self, names: Collection[str], after: TaskId, limit: int
+    ) -> list[Task]:
+        """Tasks of the repositories of these names that have no repository's id; ids go up."""
+
     async def tasks(
         self,
         *,

@@ -191,6 +191,8 @@ def test_ci_that_is_there_and_has_said_nothing_is_waited_for() -> None:
         ("{ci,cd}/{a,b}", "cd/a"),
         ("t?st", "test"),
         ("[!x]y", "ay"),
+        (r"test \[linux\]", "test [linux]"),
+        (r"\*\?\{a\}", "*?{a}"),
     ],
 )
 def test_a_pattern_that_fits(pattern: str, context: str) -> None:
@@ -202,6 +204,10 @@ def test_a_pattern_that_fits(pattern: str, context: str) -> None:
 )
 def test_a_pattern_that_does_not(pattern: str, context: str) -> None:
     assert not fits(context, pattern)
+
+
+def test_a_pattern_that_means_very_many_is_soon_answered() -> None:
+    assert not fits("x" * 40, "{a,b}" * 40)
 
 
 @given(st.text(max_size=30), st.text(max_size=30))

@@ -214,6 +214,15 @@ def test_a_draft_is_not_done_until_somebody_says_that_it_is() -> None:
     assert not finding.soon
 
 
+def test_a_base_that_is_gone_is_not_for_the_agent_to_mend() -> None:
+    """Unless the work is for another by now."""
+    gone = {"state": "closed", "base_gone": True}
+    finding = found(with_facts(pull(**gone), files=(), commits=AWAY))
+    assert isinstance(finding, Unknown)
+    assert "The branch `main`, to which pull request #7 goes, is gone" in finding.unread[0]
+    assert isinstance(found(pull(**gone, base="dev")), Refuted)
+
+
 # accounts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -136,6 +137,21 @@ async def test_the_head_outlives_its_branch(site: Site, repo: str, bot: Person) 
     gone = await bot.forge.pull(repo, pull.number)
     assert gone.head.ref == f"refs/pull/{pull.number}/head"
     assert gone.head.sha == pull.head.sha
+
+
+@pytest.mark.parametrize("branch", [BRANCH, "next"])
+async def test_a_pull_request_is_closed_with_either_of_its_branches(
+    site: Site, repo: str, bot: Person, branch: str
+) -> None:
+    await site.push(repo, bot, "next", {"next.txt": "next\n"}, "Next")
+    await site.push(repo, bot, BRANCH, {"new.txt": "one\n"}, "Add new.txt")
+    pull = await bot.forge.create_pull(repo, head=BRANCH, base="next", title="Mend it")
+    await site.delete_branch(repo, bot, branch)
+    while (closed := await bot.forge.pull(repo, pull.number)).state == "open":  # noqa: ASYNC110  # its queue takes a second, and tells nobody here
+        await asyncio.sleep(0.1)
+    assert not closed.merged
+    assert closed.base.ref == "next"
+    assert (closed.base.sha == "") == (branch == "next")
 
 
 async def test_reviews_are_listed_and_nobody_approves_his_own(

@@ -10,8 +10,11 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.facts import Unread
 from fleetbot.domain.model import Run, RunId, RunState, TaskId, TaskState, Traits, Verdict
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.receipts import Expectation, Rules
+from fleetbot.services.facts import gather
 from fleetbot.services.gate import Gate
 from fleetbot.store.audit import examine
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
@@ -160,6 +163,43 @@ async def test_tasks_of_an_old_journal_that_nobody_lists_are_held(stage: Stage) 
     await stage.reconciler.tick()
     assert await dispatched(stage) is None
     assert stage.known.problem() == ""
+
+
+async def test_of_two_spellings_the_task_that_is_at_work_stays(stage: Stage) -> None:
+    issue = await stage.issue()
+    asks = Traits(title="?", labelled=True)
+    for task, name in ((TaskId("one"), "Ann/App"), (TaskId("two"), REPO)):
+        create = cmd.CreateTask(task, name, 1, issue.html_url, "ann", asks)
+        await stage.fleet.commit(create, TEST)
+        stage.fleet.state.by_issue.clear()  # 0.1 compared names with their case
+    await stage.fleet.commit(cmd.CancelTask(TaskId("one")), TEST)
+    run = await stage.given_running()
+    for _ in range(2):
+        await stage.reconciler.tick()
+    assert run.task == "two"
+    assert stage.fleet.state.runs[run.id].state is RunState.RUNNING
+    assert (await stage.task()).id == "two"
+
+
+async def test_done_tasks_of_an_old_journal_are_not_those_of_who_takes_the_name(
+    stage: Stage,
+) -> None:
+    issue = await stage.issue()
+    asks = Traits(title="?", labelled=True)
+    create = cmd.CreateTask(TaskId("old"), REPO, 1, issue.html_url, "ann", asks)
+    await stage.fleet.commit(create, TEST)
+    await stage.fleet.commit(cmd.CancelTask(TaskId("old")), TEST)
+    await stage.change()  # it is on disk only
+    await stage.known.tick()
+    await rename(stage)
+    await stage.forge.create_repo("ann", "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    await stage.issue("In the new one")
+    await stage.reconciler.tick()
+    old, new = sorted(await stage.store.tasks(), key=lambda task: task.repo_id)
+    assert (old.id, old.state) == ("old", TaskState.CANCELLED)
+    assert (new.traits.title, new.repo_id) == ("In the new one", stage.repo_id)
+    assert await examine(stage.store) == []
 
 
 async def test_many_tasks_follow_in_portions(stage: Stage) -> None:
@@ -373,6 +413,27 @@ async def test_a_default_branch_renamed_in_mid_run_refutes_nothing(stage: Stage)
     assert stage.fleet.state.receipts[receipt].verdict is Verdict.VERIFIED
 
 
+async def test_a_base_deleted_while_its_work_is_checked_is_asked_about(stage: Stage) -> None:
+    """Forgejo closes the pull request: that is not for the agent to mend."""
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.commit(REPO, "next", {"a": "b"}, "Next", by="ann")
+    await edit_ref(stage, "next")
+    await stage.look()
+    run = await dispatched(stage)
+    assert run is not None
+    await stage.fleet.commit(cmd.StartRun(run.id, CLAUDE), TEST)
+    files = {"hello.txt": "hello\n"}
+    await stage.forge.commit(REPO, run.branch, files, "Add a greeting", by=BOT, base="next")
+    pull = await stage.client.create_pull(REPO, head=run.branch, base="next", title="?", body="#1")
+    receipt = await stage.given_receipt(run, pull)
+    await stage.forge.delete_branch(REPO, "next", by="ann")
+    await stage.verifier.tick()
+    filed = stage.fleet.state.receipts[receipt]
+    assert filed.verdict is Verdict.PENDING
+    assert "The branch `next`, to which pull request #2 goes, is gone" in filed.unread[0]
+
+
 async def test_a_pull_request_onto_another_branch_is_still_refuted(stage: Stage) -> None:
     await stage.forge.commit(REPO, "side", {"a": "b"}, "Side", by="ann")
     _, pull, receipt = await stage.given_filed()
@@ -429,6 +490,28 @@ async def test_no_status_goes_to_the_same_commit_of_another_repository(stage: St
     stage.forge.repo(REPO).git = stage.forge.repo(NEW).git
     await stage.courier.tick()
     assert (await stage.ann.combined_status(REPO, pull.head.sha)).statuses == ()
+
+
+async def test_no_work_is_judged_by_another_repository_that_has_taken_the_name(
+    stage: Stage,
+) -> None:
+    """In the moment between the look at the issue and that at the pull request."""
+    _, _, receipt = await stage.given_filed()
+    filed = stage.fleet.state.receipts[receipt]
+    expected = Expectation(
+        repo=REPO,
+        repo_id=stage.repo_id,
+        issue=1,
+        issue_url="",
+        base="main",
+        branch=filed.receipt.branch,
+        not_before=0,
+    )
+    await rename(stage)
+    await stage.forge.create_repo("ann", "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    facts = await gather(stage.client, expected, filed.receipt, Rules())
+    assert facts.pull == Unread("ann/app is another repository by now.", soon=True)
 
 
 async def test_words_for_an_archived_repository_wait_until_it_is_back(stage: Stage) -> None:

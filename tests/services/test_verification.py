@@ -359,6 +359,19 @@ async def test_an_empty_or_amended_commit_does_not_do_it_again(stage: Stage, kep
     assert f"Commit {same[:12]} changes nothing" in verdict(stage, empty).reasons[0]
 
 
+async def test_to_go_back_to_what_was_before_the_last_change_is_a_change(stage: Stage) -> None:
+    _, _, receipt = await stage.given_filed()
+    await stage.verifier.tick()
+    for text in ("goodbye\n", "hello\n"):
+        await stage.fleet.commit(cmd.RetryTask(verdict(stage, receipt).task), TEST)
+        again = await stage.given_running()
+        head = await stage.forge.commit(REPO, again.branch, {"hello.txt": text}, text, by=BOT)
+        pull = await stage.ann.pull(REPO, verdict(stage, receipt).receipt.pull_request)
+        receipt = await stage.given_receipt(again, pull, head=head)
+        await stage.verifier.tick()
+        assert verdict(stage, receipt).verdict is Verdict.VERIFIED
+
+
 async def test_a_commit_that_was_verified_and_is_gone_since_can_be_no_comparison(
     stage: Stage,
 ) -> None:

@@ -58,7 +58,10 @@ async def _follow(
     world: World, notify: Notifier, repo: Repo, actor: Account, ref: str, old: str, new: str
 ) -> None:
     branch = ref.removeprefix("refs/heads/")
-    if new == ZERO or branch == ref:
+    if branch == ref:
+        return
+    if new == ZERO:
+        await _close_pulls_of(world, notify, repo, actor, branch, old)
         return
     for ticket in list(repo.tickets.values()):
         pull = ticket.pull
@@ -72,6 +75,18 @@ async def _follow(
     if branch == repo.default_branch and old != ZERO:
         for commit in await repo.git.commits(new, f"^{old}"):
             await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)
+
+
+async def _close_pulls_of(
+    world: World, notify: Notifier, repo: Repo, actor: Account, branch: str, old: str
+) -> None:
+    """A branch that is gone takes with it the pull requests that come from it or go to it."""
+    for ticket in list(repo.tickets.values()):
+        pull = ticket.pull
+        if pull and ticket.state == "open" and branch in (pull.base, pull.head):
+            pull.base_sha_at_end = old if branch == pull.base else ""
+            close(world, ticket, actor)
+            await notify.ticket(repo, ticket, actor, "closed")
 
 
 async def check_merge(world: World, pull: Pull) -> None:

@@ -124,7 +124,7 @@ class Pull:
     merged: datetime | None = None
     merged_by: Account | None = None
     merge_sha: str = ""
-    base_sha_at_merge: str = ""
+    base_sha_at_end: str = ""
     checking: bool = False
 
 
