@@ -17,6 +17,7 @@ from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Repository
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.store.interface import Unreadable
 
 log = logging.getLogger("fleetbot.repositories")
 
@@ -160,7 +161,7 @@ class Repositories:
         for name in self._names:
             try:
                 repo = await self._find(name)
-            except forge.ForgeError as error:
+            except (forge.ForgeError, Unreadable) as error:
                 self._complain(name, error)
             else:
                 self._problems.pop(name, None)
@@ -173,7 +174,7 @@ class Repositories:
         readable = (repo for repo in shown.values() if repo.held is not ReasonCode.REPO_GONE)
         return [repo for repo in readable if self.lists(repo)]
 
-    def _complain(self, name: str, error: forge.ForgeError) -> None:
+    def _complain(self, name: str, error: Exception) -> None:
         """Once for each new error, not at every tick."""
         if self._problems.get(name) != str(error):
             log.warning("%s cannot be seen: %s", name, error)
