@@ -230,9 +230,9 @@ class SqliteStore:
     async def without_repo_id(
         self, names: Collection[str], after: TaskId, limit: int
     ) -> list[Task]:
-        where = f"repo_id = 0 AND issue > 0 AND repo COLLATE NOCASE IN ({_marks(names)}) AND id > ?"
+        where = f"repo_id = 0 AND issue > 0 AND repo COLLATE NOCASE IN ({marks(names)}) AND id > ?"
         query = f"SELECT data FROM tasks WHERE {where} ORDER BY id LIMIT ?"
-        return await self._values(_task, query, *names, after, limit)
+        return await self._values(decode_task, query, *names, after, limit)
 
     async def tasks(
         self,
