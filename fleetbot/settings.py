@@ -19,7 +19,8 @@ from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
 from fleetbot.services.labels import LabelMaps
 
-Seconds = Annotated[float, Meta(gt=0)]
+_YEAR = 31_536_000  # seconds; what is longer, or `.inf`, is a slip, and moments get out of range
+Seconds = Annotated[float, Meta(gt=0, le=_YEAR)]
 Count = Annotated[int, Meta(ge=0)]
 Token = Annotated[str, Meta(min_length=16)]
 
@@ -136,11 +137,11 @@ class VerifySettings(Section, frozen=True):
         ".codex/",
     )
     require_ci: bool = False
-    patience_hours: Annotated[float, Meta(gt=0)] = 24
+    patience_hours: Annotated[float, Meta(gt=0, le=_YEAR / 3600)] = 24
     required_contexts: tuple[str, ...] = ()
     optional_contexts: tuple[str, ...] = ()
     without_ci: Literal["accept", "refuse"] = "accept"
-    clock_skew_seconds: Annotated[float, Meta(ge=0)] = 300
+    clock_skew_seconds: Annotated[float, Meta(ge=0, le=_YEAR)] = 300
 
 
 class OutboxSettings(Section, frozen=True):
@@ -154,7 +155,7 @@ class OutboxSettings(Section, frozen=True):
 class NotifySettings(Section, frozen=True):
     """`stuck_minutes`: a wait that is longer is told in the rooms, once; 0 for never."""
 
-    stuck_minutes: Annotated[float, Meta(ge=0)] = 60
+    stuck_minutes: Annotated[float, Meta(ge=0, le=_YEAR / 60)] = 60
 
 
 class Settings(Section, frozen=True):

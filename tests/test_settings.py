@@ -174,6 +174,12 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
         "runs.lease_seconds must be a number, not",
     ),
     "zero": (config(retry={"base_seconds": 0}), "retry.base_seconds must be a number > 0"),
+    "for ever": (config(notify={"stuck_minutes": float("inf")}), "notify.stuck_minutes must be a"),
+    "ages": (config(retry={"cap_seconds": 1e17}), "retry.cap_seconds must be a number <= 31536000"),
+    "a check for ever": (
+        config(verify={"patience_hours": float("inf")}),
+        "verify.patience_hours must be a number <= 8760",
+    ),
     "a long wait": (
         config(runs={"claim_wait_seconds": 61}),
         "runs.claim_wait_seconds must be a",

@@ -8,7 +8,7 @@ from functools import partial
 from typing import assert_never
 
 from fleetbot import wire
-from fleetbot.chat import answers, parse
+from fleetbot.chat import answers, hints, parse
 from fleetbot.chat.parse import COMMANDS, NAMES
 from fleetbot.chat.render import Post
 from fleetbot.chat.rich import Rich, code, one_line, rows, say
@@ -79,9 +79,9 @@ class Chat:
             answer = await self._execute(command, said)
             await self._fleet.durable()  # what is said is on disk
         except FleetError as problem:
-            answer = answers.refused(str(problem))
+            answer = hints.refused(str(problem))
         except ForgeError as problem:
-            answer = answers.refused(f"Forgejo did not go along; nothing has changed: {problem}")
+            answer = hints.refused(f"Forgejo did not go along; nothing has changed: {problem}")
         return Post(answer)
 
     async def _admit(self, command: parse.Command, room_id: str, said: Said) -> None:
@@ -108,7 +108,7 @@ class Chat:
             case parse.ListAgents():
                 return answers.agents(state, hears, now)
             case parse.Help(topic=topic):
-                return answers.help_(topic, _levels(said.room))
+                return hints.help_(topic, _levels(said.room))
             case parse.ListTasks():
                 return await self._list(command, said)
             case parse.ShowTask(issue=issue):
@@ -120,9 +120,9 @@ class Chat:
                     return self._why(await self._find(command.issue, said))
                 return await self._change(command, said)
             case parse.Misspelt():
-                return answers.misspelt(command)
+                return hints.misspelt(command)
             case parse.Misused():
-                return answers.misused(command)
+                return hints.misused(command)
             case _:
                 assert_never(command)
 

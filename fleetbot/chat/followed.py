@@ -52,10 +52,11 @@ class Followed:
             if self._restored:
                 return []
             await self._fleet.start()  # else there are no agents to ask about
-            for agent in list(self._fleet.state.agents):
+            state = self._fleet.state
+            for agent in (*state.agents, *state.forgotten):  # what it left is still to be written
                 kept = await self._fleet.store.anchor(_key(agent))
                 self._runs[agent] = dict.fromkeys(_run_ids.decode(kept) if kept else ())
-            self._begun |= dict.fromkeys(r.id for r in self._fleet.state.live_runs())
+            self._begun |= dict.fromkeys(r.id for r in state.live_runs())
             await self._read_on()
             self._restored = True
             return [*self._begun, *(run for runs in self._runs.values() for run in runs)]

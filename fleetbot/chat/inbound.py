@@ -15,7 +15,7 @@ from typing import Any
 
 from mautrix.types import MessageEvent, MessageType, TextMessageEventContent
 
-from fleetbot.chat import answers, parse
+from fleetbot.chat import hints, parse
 from fleetbot.chat.commands import Chat, is_changing
 from fleetbot.chat.history import Past
 from fleetbot.chat.link import transaction
@@ -203,7 +203,7 @@ class Inbound:
             raise
         except Exception:
             log.exception("a command in %s could not be obeyed", room)
-            return Post(answers.refused("Something went wrong here; the bot's log has more."))
+            return Post(hints.refused("Something went wrong here; the bot's log has more."))
 
     async def _give(self, event: MessageEvent, answer: Post, keep: bool) -> tuple[OutboxEntry, ...]:
         """Answer now; or else later where something was changed, so `keep` is true."""
@@ -224,7 +224,7 @@ class Inbound:
 
     async def _say_it_waits(self, event: MessageEvent) -> None:
         """The journal is away: what was said stays said, and is obeyed when it is back."""
-        room, post = event.room_id, Post(answers.waits_for_journal())
+        room, post = event.room_id, Post(hints.waits_for_journal())
         try:
             await self._sender.say(room, post, transaction("waits", event.event_id))
         except (RetryLater, Refused) as error:
@@ -241,7 +241,7 @@ class Inbound:
         """Say once, for all of it up to the event `end`, what was not done."""
         said = [(event.content.body, event.sender, _time_of(event)) for event in late]
         now = self._clock()
-        post = Post(answers.too_late(said, now, unread=unread, is_cut=is_cut))
+        post = Post(hints.too_late(said, now, unread=unread, is_cut=is_cut))
         name, id = self._rooms.names[room], f"late:{room}:{end}"
         await self._remember(late, (kept(name, post, id=id, at=now),))
 

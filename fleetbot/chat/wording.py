@@ -62,6 +62,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def left_out(number: int, noun: str) -> str | None:
+    """`… and 2 more agents.`, where any were left out."""
+    return f"… and {count(number, f'more {noun}')}." if number > 0 else None
+
+
 def named(task: Task | TaskName) -> Rich:
     """`owner/repo#12 Title`, leading to the issue."""
     title = task.traits.title if isinstance(task, Task) else task.title

@@ -21,7 +21,8 @@ from fleetbot.forge.models import (
     PullRequest,
     Review,
 )
-from fleetbot.forge.transport import PAGE_SIZE, path_of, repo_path
+from fleetbot.forge.paths import path_of, repo_path
+from fleetbot.forge.transport import PAGE_SIZE
 
 MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
 

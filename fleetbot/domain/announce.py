@@ -28,6 +28,7 @@ from fleetbot.domain.model import (
     Run,
     Task,
     TaskId,
+    TaskState,
     Verdict,
 )
 from fleetbot.domain.patience import times_excused
@@ -200,7 +201,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return _statuses(task, state.receipts[receipt])
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
             latest = state.receipts.get(task.receipt) if task.receipt else None
-            return [show, *_left_pending(task, latest)]
+            left_pending = latest is not None and latest.verdict is Verdict.PENDING
+            return [show, *(_statuses(task, latest) if latest and left_pending else ())]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
@@ -211,14 +213,6 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return []
         case _:
             return [show]
-
-
-def _left_pending(task: Task, latest: FiledReceipt | None) -> list[AnyEffect]:
-    """A status that said that a receipt was being checked, and nobody will any more."""
-    if latest is None or latest.verdict is not Verdict.PENDING or not latest.own_head:
-        return []
-    why = REASONS[task.reason].text if task.reason else "the run has ended"
-    return [_status(task, latest.receipt, "error", f"The receipt was not decided: {why}")]
 
 
 def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:
@@ -233,10 +227,18 @@ def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
             return _status(task, filed.receipt, "success", "The receipt holds")
         case Verdict.REFUTED if filed.own_head:
             return _status(task, filed.receipt, "failure", "The receipt does not hold")
-        case Verdict.PENDING if filed.own_head:
+        case Verdict.PENDING if filed.own_head and _is_checked(task, filed):
             return _status(task, filed.receipt, "pending", "Checking the agent's receipt")
+        case Verdict.PENDING if filed.own_head:
+            why = REASONS[task.reason].text if task.reason else "the run has ended"
+            return _status(task, filed.receipt, "error", f"The receipt was not decided: {why}")
         case _:
             return None
+
+
+def _is_checked(task: Task, filed: FiledReceipt) -> bool:
+    """Nobody will decide on the receipt of a run that is over."""
+    return task.state is TaskState.RUNNING and task.run == filed.run
 
 
 def _status(task: Task, receipt: Receipt, state: str, description: str) -> CommitStatus:

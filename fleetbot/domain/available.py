@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleetbot.domain.model import Agent, AgentName, AgentStatus, Task
+from fleetbot.domain.model import MOST_RUNS, Agent, AgentName, AgentStatus, Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import WaitReason
@@ -81,9 +81,17 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
     if agent.health:
         text, remedy = f"{name} does not pass its check.", "Mend that on its machine."
         return Absence(why.AGENT_UNWELL, text, remedy, name, None, agent.health[:1])
+    return _busy(state, agent)
+
+
+def _busy(state: FleetState, agent: Agent) -> Absence | None:
+    name, why = agent.name, WaitReason.AGENTS_BUSY
     if (runs := state.at_work(name)) >= agent.max_concurrency:
         text = f"{name} is busy with {runs} task{'' if runs == 1 else 's'}."
-        return Absence(why.AGENTS_BUSY, text, "Wait, or raise its `max_concurrency`.", name)
+        return Absence(why, text, "Wait, or raise its `max_concurrency`.", name)
+    if (runs := len(state.runs_of_agent(name))) >= MOST_RUNS:
+        text = f"{name} has {runs} runs, most of them with a receipt that is being checked."
+        return Absence(why, text, "See with `!fleet why` what the checks wait for.", name)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleetbot.domain.budget import day_is_spent
-from fleetbot.domain.model import Agent, AgentStatus, Policy, Task
+from fleetbot.domain.model import MOST_RUNS, Agent, AgentStatus, Policy, Task
 from fleetbot.domain.queue import Entry, Lane, can_do
 from fleetbot.domain.state import FleetState
 
@@ -12,7 +12,13 @@ def has_room(state: FleetState, agent: Agent, now: int) -> bool:
     """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
     held = agent.draining or agent.unwell or max(agent.parked_until, state.paused_until) > now
     available = agent.status is AgentStatus.ONLINE and not held
-    return available and state.at_work(agent.name) < agent.max_concurrency
+    return available and not is_busy(state, agent)
+
+
+def is_busy(state: FleetState, agent: Agent) -> bool:
+    """Whether all its slots are taken, or it has as many runs as a heartbeat may name."""
+    full = state.at_work(agent.name) >= agent.max_concurrency
+    return full or len(state.runs_of_agent(agent.name)) >= MOST_RUNS
 
 
 def choose(state: FleetState, agent: Agent, now: int, policy: Policy) -> Task | None:

@@ -196,6 +196,7 @@ class Traits(Value, frozen=True):
     labelled: bool = False
 
 
+MOST_RUNS = 64  # of an agent at once, with those whose receipts are being checked
 MOST_NAMES = 20  # that a repository had before and is still known by
 
 

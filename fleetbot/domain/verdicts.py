@@ -99,6 +99,7 @@ def _refute(
 
 
 def _nobody_mends_it(run: Run, filed: FiledReceipt, agent: Agent) -> ev.TaskAgentLost:
-    signed_off = agent.status is AgentStatus.DEREGISTERED
-    reason = ReasonCode.AGENT_DEREGISTERED if signed_off else ReasonCode.AGENT_LOST
+    reason = ReasonCode.AGENT_LOST
+    if agent.status is AgentStatus.DEREGISTERED:
+        reason = ReasonCode.AGENT_REVOKED if agent.revoked else ReasonCode.AGENT_DEREGISTERED
     return ev.TaskAgentLost(run=run.id, reason=reason, usage=filed.receipt.usage)

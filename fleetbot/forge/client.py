@@ -18,15 +18,11 @@ from fleetbot.forge.errors import ForgeForbidden
 from fleetbot.forge.git_calls import GitCalls
 from fleetbot.forge.issue_calls import IssueCalls
 from fleetbot.forge.label_calls import LabelCalls
-from fleetbot.forge.models import (
-    Comment,
-    Repository,
-    User,
-    Version,
-)
+from fleetbot.forge.models import Comment, Repository, User, Version
+from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.people import PeopleCalls
 from fleetbot.forge.pull_calls import PullCalls
-from fleetbot.forge.transport import DELAYS, Transport, path_of, repo_path
+from fleetbot.forge.transport import DELAYS, Transport
 
 
 class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):

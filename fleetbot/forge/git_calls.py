@@ -15,7 +15,8 @@ from fleetbot.forge.models import (
     Tree,
     TreeEntry,
 )
-from fleetbot.forge.transport import PAGE_SIZE, Calls, Params, path_of, repo_path
+from fleetbot.forge.paths import path_of, repo_path
+from fleetbot.forge.transport import PAGE_SIZE, Calls, Params
 
 StatusState = Literal["pending", "success", "error", "failure", "warning"]
 _LOOKS = 3

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from fleetbot.forge.models import Comment, Issue, TimelineEntry
-from fleetbot.forge.transport import Calls, Page, path_of, repo_path
+from fleetbot.forge.paths import path_of, repo_path
+from fleetbot.forge.transport import Calls, Page
 
 State = Literal["open", "closed"]
 _MARK = "<!-- fleetbot "

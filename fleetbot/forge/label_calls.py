@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fleetbot.forge.errors import ForgeForbidden, ForgeNotFound
-from fleetbot.forge.models import Label, Object, parse_repo
-from fleetbot.forge.transport import Calls, path_of, repo_path
+from fleetbot.forge.models import Label, Object
+from fleetbot.forge.paths import parse_repo, path_of, repo_path
+from fleetbot.forge.transport import Calls
 
 
 class UnknownLabel(LookupError):

@@ -7,25 +7,11 @@ ignored, and ``null`` means absent, because Forgejo sends ``null`` for empty lis
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Any, TypeVar
 
 import msgspec
 
-T = TypeVar("T")
-
-DEEPEST = 64  # many times what Forgejo sends
 WRITERS = frozenset({"write", "admin", "owner"})  # permissions with which one may write
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
-
-
-def parse_repo(full_name: str) -> tuple[str, str]:
-    """Split ``owner/name``; ``ValueError`` when it has another shape."""
-    owner, _, name = full_name.partition("/")
-    if not _REPO.fullmatch(full_name) or name in {".", ".."}:
-        raise ValueError(f"not a repository: {full_name!r}; expected owner/name")
-    return owner, name
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True):
@@ -366,19 +352,3 @@ class Version(Object, frozen=True):
 def _login(user: User | None) -> str:
     """Empty where the account is gone."""
     return user.login if user else ""
-
-
-def convert(data: Any, kind: type[T]) -> T:
-    """Make a struct from decoded JSON; ``msgspec.ValidationError`` names a field that is wrong."""
-    return msgspec.convert(_without_nulls(data), kind)
-
-
-def _without_nulls(data: Any, depth: int = 0) -> Any:
-    if depth > DEEPEST:
-        raise msgspec.ValidationError(f"It is nested more than {DEEPEST} deep")
-    if isinstance(data, dict):
-        below = depth + 1
-        return {k: _without_nulls(v, below) for k, v in data.items() if v is not None}
-    if isinstance(data, list):
-        return [_without_nulls(value, depth + 1) for value in data if value is not None]
-    return data

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.forge.models import Issue, Object, PullRequest, Repository, User, convert
+from fleetbot.forge.decoding import convert
+from fleetbot.forge.models import Issue, Object, PullRequest, Repository, User
 
 
 class MalformedDelivery(ValueError):

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from fleetbot.forge.errors import ForgeError, ForgeForbidden, ForgeNotFound
 from fleetbot.forge.models import WRITERS, Permission, Team, User
-from fleetbot.forge.transport import Calls, path_of, repo_path
+from fleetbot.forge.paths import path_of, repo_path
+from fleetbot.forge.transport import Calls
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.models import ChangedFile, Commit, PullRequest, Review
-from fleetbot.forge.transport import Calls, path_of, repo_path
+from fleetbot.forge.paths import path_of, repo_path
+from fleetbot.forge.transport import Calls
 
 
 class PullCalls(Calls):

@@ -18,13 +18,14 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
 from yarl import URL
 
 from fleetbot import __version__
+from fleetbot.forge.decoding import convert
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeUnavailable,
@@ -32,7 +33,6 @@ from fleetbot.forge.errors import (
     UnexpectedAnswer,
     error_for,
 )
-from fleetbot.forge.models import convert, parse_repo
 from fleetbot.wire.retry_after import retry_after
 
 log = logging.getLogger("fleetbot.forge")
@@ -61,15 +61,6 @@ class Page(NamedTuple, Generic[T]):
 
     items: list[T]
     total: int | None
-
-
-def path_of(template: str, *parts: str | int) -> str:
-    """Fill the ``{}`` of a path, each part quoted whole, slashes too."""
-    return template.format(*(quote(str(part), safe="") for part in parts))
-
-
-def repo_path(repo: str) -> str:
-    return path_of("/repos/{}/{}", *parse_repo(repo))
 
 
 class Transport:

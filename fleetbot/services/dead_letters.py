@@ -42,17 +42,28 @@ class DeadLetters:
 
     async def tell(self) -> None:
         """Have the rooms hear of new letters: counted, and once in an hour at most."""
-        if not self._untold:
-            return
+        if self._untold:
+            self._untold = False  # first of all: there may be one more while this one is told
+            try:
+                told = await self._tell()
+            except BaseException:
+                told = False
+                raise
+            finally:
+                self._untold |= not told
+
+    async def _tell(self) -> bool:
+        """Whether all that there is has been told of."""
         store, now = self._fleet.store, self._fleet.clock()
         graveyard = await store.graveyard(COUNTED)
         told = int(await store.anchor(_TOLD) or 0)
         if graveyard.newest is None or graveyard.newest <= told:
-            self._untold = False
-        elif now - told >= _QUIET_MS:
-            anchor = Anchor(key=_TOLD, value=str(now))
-            await self._fleet.post(Change(outbox=self._notices(graveyard, now), anchors=(anchor,)))
-            self._untold = False
+            return True
+        if now - told < _QUIET_MS:
+            return False
+        anchor = Anchor(key=_TOLD, value=str(now))
+        await self._fleet.post(Change(outbox=self._notices(graveyard, now), anchors=(anchor,)))
+        return True
 
     def _notices(self, graveyard: Graveyard, now: int) -> tuple[OutboxEntry, ...]:
         notice = fx.FleetNotice(notice=fx.NoticeKind.GIVEN_UP, letters=graveyard.letters)

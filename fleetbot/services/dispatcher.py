@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fleetbot.domain.commands import Dispatch
 from fleetbot.domain.dispatch import has_room, lane_is_open, may_take
-from fleetbot.domain.errors import Busy
+from fleetbot.domain.errors import Busy, Conflict
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, RunId, TaskId
 from fleetbot.domain.queue import Lane
@@ -215,7 +215,12 @@ class Dispatcher:
             answer=claim.run.encode(),
         )
         context = Context(actor=f"agent:{claim.agent}", cause="claim")
-        landing = self._fleet.submit(Dispatch(claim.agent, claim.run), context, Beside(arrival))
+        command = Dispatch(claim.agent, claim.run)
+        try:
+            landing = self._fleet.submit(command, context, Beside(arrival))
+        except Conflict:  # it had its run just now
+            _settle(claim, None)
+            return True
         if landing.lines:
             _settle(claim, landing)
             self._show(claim.agent)

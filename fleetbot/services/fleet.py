@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.draft import Drafts
-from fleetbot.domain.errors import FleetError
+from fleetbot.domain.errors import Conflict, FleetError
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.model import (
@@ -47,6 +47,7 @@ from fleetbot.store.records import (
 Listener = Callable[[Sequence[Recorded]], None]
 
 CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
+_ARRIVALS_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Context:
 class Beside:
     """What is recorded in the same transaction as the events of a command.
 
-    `arrival` is remembered only if something happens; `handled` and `tokens` in any case.
+    `arrival` is remembered only if something happens; `handled` and `tokens` in any case. With the
+    key of one that was acted on just now nothing happens: that is a `Conflict`.
     """
 
     arrival: Arrival | None = None
@@ -100,6 +102,7 @@ class Fleet:
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
         self._closed: dict[TaskId, int] = {}  # with the last event at the time
+        self._acted_on: dict[str, None] = {}  # arrivals that who looked on disk may have missed
         self._starts = 0  # since something last landed, and when the last of them began
         self._started_at = 0
 
@@ -145,6 +148,7 @@ class Fleet:
             today = await self.store.usage(since=day_start(now))
             self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
             self._last, self._landed, self._closed = None, self.state.seq, {}
+            self._acted_on = {}
             self.bad, self._stale = snapshot.bad, False
             self.renew()
         self._tell(())
@@ -203,7 +207,17 @@ class Fleet:
         now = self.clock()
         drafts = decide(self.state, command, now, self.policy)
         self._refuse_bad(drafts)
+        if drafts and beside.arrival:
+            self._act_on(beside.arrival)
         return self._submit(drafts, context, beside, now)
+
+    def _act_on(self, arrival: Arrival) -> None:
+        """Once: the disk would refuse it a second time, and everybody's changes with it."""
+        if arrival.key in self._acted_on:
+            raise Conflict(f"{arrival.kind} {arrival.key} was acted on just now.")
+        self._acted_on[arrival.key] = None
+        if len(self._acted_on) > _ARRIVALS_KNOWN:
+            del self._acted_on[next(iter(self._acted_on))]
 
     def _refuse_bad(self, drafts: Drafts) -> None:
         for row in self.bad:

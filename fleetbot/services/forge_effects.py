@@ -79,14 +79,22 @@ class ForgeSender:
             case fx.ReceiptComment(receipt=receipt):
                 return await self._say_receipt(_there(await self._store.filing(receipt), receipt))
             case fx.CommitStatus():
-                repo, _ = await self._repo_of(effect)
+                repo, repo_id = await self._repo_of(effect)
+                await self._find(repo, repo_id)
                 return await self._set_status(repo, effect)
 
     async def _repo_of(self, effect: fx.ForgeEffect) -> tuple[str, int]:
-        """The repository as it is called now, and its id; 0 where that is not known."""
+        """The repository as it is called now, and its id: 0 where that is not known."""
         if effect.task and (standing := await self._store.standing(effect.task)):
             return standing.task.repo, standing.task.repo_id
-        return effect.repo if isinstance(effect, fx.CommitStatus) else "", 0
+        return (effect.repo, 0) if isinstance(effect, fx.CommitStatus) else ("", 0)
+
+    async def _find(self, repo: str, repo_id: int) -> None:
+        """See the repository under its name. Raises `RetryLater` where another has taken that:
+        what its own is by now is found out by reconciliation."""
+        shown = await self._client.repo(repo)
+        if repo_id and shown.id != repo_id:
+            raise _another(repo)
 
     async def _verdict(
         self, repo: str, repo_id: int, error: ForgeError
@@ -100,11 +108,9 @@ class ForgeSender:
         if isinstance(error, ForgeForbidden) or error.status == _ARCHIVED:
             return RetryLater(None, str(error))
         try:
-            shown = await self._client.repo(repo)
-        except ForgeError as unseen:
+            await self._find(repo, repo_id)
+        except (ForgeError, RetryLater) as unseen:
             return RetryLater(None, f"{error}; the repository: {unseen}")
-        if repo_id not in (0, shown.id):
-            return RetryLater(None, f"{repo} is another repository by now")
         if error.status in _GONE:
             return Gone(str(error))
         return Refused(str(error))
@@ -172,7 +178,7 @@ class ForgeSender:
         """Never the one of another repository that has taken the name."""
         issue = await self._client.issue(task.repo, task.issue)
         if task.repo_id and issue.repository and issue.repository.id not in (0, task.repo_id):
-            raise RetryLater(None, f"{task.repo} is another repository by now")
+            raise _another(task.repo)
         return issue
 
     async def _set_labels(self, task: Task, issue: Issue) -> str:
@@ -254,6 +260,10 @@ async def _part(what: str, work: Awaitable[str], refused: list[str]) -> str:
     except ForgeError as error:
         refused.append(f"the {what}: {error}")
         return ""
+
+
+def _another(repo: str) -> RetryLater:
+    return RetryLater(None, f"{repo} is another repository by now")
 
 
 def _is_told_to_wait(error: ForgeUnavailable) -> bool:

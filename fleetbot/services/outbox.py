@@ -22,7 +22,7 @@ log = logging.getLogger("fleetbot.outbox")
 Sender = Callable[[Due], Awaitable[str]]
 
 _LOOK_AGAIN = 1.0  # seconds after which a tick looks again while somebody is slow
-_BELIEVED = 3600.0  # seconds; nobody makes us wait longer by saying so
+_SOONEST, _BELIEVED = 1.0, 3600.0  # seconds; nobody makes us wait less or longer by saying so
 _TRIES_IN_ORDER = 5  # of what is refused, before it is set aside
 _LONGEST_ASIDE_MS = 3_600_000  # nothing waits for it, so there is no hurry
 
@@ -193,7 +193,7 @@ class Courier:
     def _wait(self, due: Due, seconds: float | None = None) -> int:
         """Milliseconds: as many as we are told, within reason, or as the back-off says."""
         if seconds is not None:
-            return math.ceil(max(0.0, min(seconds, _BELIEVED)) * 1000)
+            return math.ceil(max(_SOONEST, min(seconds, _BELIEVED)) * 1000)
         patience = self._patience
         if due.aside:
             patience = patience._replace(cap_ms=_LONGEST_ASIDE_MS)

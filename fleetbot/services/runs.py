@@ -150,7 +150,11 @@ class Runs:
                 receipt = await self._filed(inbox_key)
                 if receipt is None:
                     raise
-        return await self.verdict(agent, receipt, 0)
+        filed = await self._own_receipt(agent, receipt)
+        if filed.run != request.run:
+            detail = f"This key is that of receipt {receipt}, of run {filed.run}: take another."
+            raise Conflict(detail, field="Idempotency-Key")
+        return self._answer(filed)
 
     async def _filed(self, inbox_key: str) -> ReceiptId | None:
         """What was filed under the key."""

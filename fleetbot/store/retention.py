@@ -29,7 +29,8 @@ _OVER = {
         AND json_extract(data, '$.updated_at') < :before
     """,
     "thread": _FORGOTTEN,
-    "logs": _FORGOTTEN,
+    "logs": f"{_FORGOTTEN} AND anchors.value = '[]'",  # else there is something left to write
+    "stuck": "SELECT 1 WHERE anchors.value = ''",
 }
 """By the first words of an anchor's key: whether that is over whose id is its last part."""
 
@@ -41,7 +42,8 @@ def delete_logs(database: sqlite3.Connection, runs: Sequence[str]) -> int:
 
 
 def prune_anchors(database: sqlite3.Connection, before: int) -> int:
-    """Deletes what was remembered of runs and tasks that ended before, and of forgotten agents.
+    """Deletes what was remembered of runs and tasks that ended before, of forgotten agents, and of
+    waits that are over.
 
     Nothing is lost by it: a comment is found by its marker, a thread begins anew.
     """

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from fleetbot.domain.model import Artifact, RunState, Taken, Verdict
+from fleetbot.domain.model import MOST_RUNS, Artifact, RunState, Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire.base import (
     AgentNameText,
@@ -74,8 +74,8 @@ class HeartbeatRequest(Message, frozen=True):
     out.
     """
 
-    runs: Annotated[tuple[ShortText, ...], Meta(max_length=64)] = ()
-    usage: Annotated[dict[ShortText, UsageReport], Meta(max_length=64)] = msgspec.field(
+    runs: Annotated[tuple[ShortText, ...], Meta(max_length=MOST_RUNS)] = ()
+    usage: Annotated[dict[ShortText, UsageReport], Meta(max_length=MOST_RUNS)] = msgspec.field(
         default_factory=dict
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetbot.chat import answers
+from fleetbot.chat import answers, hints
 from fleetbot.chat.parse import COMMANDS, Misspelt, Misused
 from fleetbot.chat.rich import Rich
 from fleetbot.domain import commands as cmd
@@ -133,24 +133,24 @@ def test_one_task_is_told_with_its_history() -> None:
 
 
 def test_help_teaches_every_command() -> None:
-    said = answers.help_(None, LEVELS).text
+    said = hints.help_(None, LEVELS).text
 
     for name in COMMANDS:
         assert f"!fleet {name}" in said
-    assert answers.help_("retry", LEVELS).text.splitlines() == [
+    assert hints.help_("retry", LEVELS).text.splitlines() == [
         "!fleet retry <issue>: try it again",
         "It needs power level 50 in this room.",
         "Also /retry <issue>, where your client lets it through.",
     ]
-    assert "!fleet cancel" in answers.help_("cancle", LEVELS).text
+    assert "!fleet cancel" in hints.help_("cancle", LEVELS).text
 
 
 def test_a_slip_is_answered_with_the_way_out() -> None:
-    near = answers.misspelt(Misspelt("statsu", "status"))
+    near = hints.misspelt(Misspelt("statsu", "status"))
     assert near.text == "🤔 There is no statsu. Did you mean !fleet status?"
-    far = answers.misspelt(Misspelt("xyzzy", None))
+    far = hints.misspelt(Misspelt("xyzzy", None))
     assert far.text == "🤔 There is no xyzzy. !fleet help tells what there is."
-    short = answers.misused(Misused("retry", "Which issue?"))
+    short = hints.misused(Misused("retry", "Which issue?"))
     assert short.text == "🤔 Which issue?\n!fleet retry <issue>: try it again"
 
 
@@ -165,10 +165,10 @@ def test_no_text_of_an_issue_or_person_becomes_a_tag_or_mention(hostile: str) ->
         answers.agents(state, everything, now),
         answers.tasks([task], bait, state, now),
         answers.task(task, [world.run()], None, state, now, world.policy),
-        answers.help_(bait, LEVELS),
-        answers.misspelt(Misspelt(bait, None)),
-        answers.misused(Misused("retry", bait)),
-        answers.refused(bait),
+        hints.help_(bait, LEVELS),
+        hints.misspelt(Misspelt(bait, None)),
+        hints.misused(Misused("retry", bait)),
+        hints.refused(bait),
     ]
 
     for piece in said:

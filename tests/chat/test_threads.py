@@ -310,6 +310,28 @@ async def test_runs_that_begin_while_the_homeserver_is_away_are_written_after_a_
     ] * 2
 
 
+async def test_what_a_forgotten_agent_left_is_written_after_a_restart(scene: RealScene) -> None:
+    """The homeserver was away until then."""
+    run = await scene.run()
+    async with client_of(MatrixUser("http://127.0.0.1:1", "@b:x", "t", "D")) as away:
+        link, scene.link = scene.link, Link(away)
+        scene.start()
+        await scene.log(run, "its last words")
+        await scene.threads.tick()
+    scene.link = link
+    await scene.fail(run)
+    await scene.stage.fleet.commit(cmd.RevokeAgent(run.agent), TEST)
+    await scene.stage.fleet.commit(cmd.ForgetAgent(run.agent), TEST)
+    await scene.stage.store.prune_logs(0)
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert "its last words" in text
+
+
 async def test_lines_that_come_late_are_written_whatever_restarts_come(scene: RealScene) -> None:
     """The runner forgets its lines once it has their receipt."""
     run = await scene.run()

@@ -203,3 +203,10 @@ def test_the_same_finding_twice_is_one_event() -> None:
     assert again.when(refuted()) == ()
     assert again.when(verified()) == ()
     assert again.run(R1).refutations == 1
+
+
+def test_a_revoked_agents_refuted_receipt_says_why_nobody_mends_it() -> None:
+    world = verifying().given(cmd.RevokeAgent(A1))
+    lost = only(world.when(refuted()), ev.TaskAgentLost)
+    assert lost.reason is ReasonCode.AGENT_REVOKED
+    assert world.task().state is TaskState.CREATED

@@ -9,7 +9,7 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.available import Absence, absence
 from fleetbot.domain.flags import LOOPS, STALLED_MS, Activity
-from fleetbot.domain.model import Policy, Priority, Task
+from fleetbot.domain.model import MOST_RUNS, Policy, Priority, ReceiptId, RunId, Task, TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
@@ -201,6 +201,22 @@ def test_an_agent_that_is_only_busy_is_the_first_to_be_free() -> None:
 def test_one_whose_receipt_is_checked_is_not_busy() -> None:
     world = a.verifying().given(a_task(T2))
     assert waits(world, world.task(T2)).reason is W.NEXT
+
+
+def test_one_with_as_many_receipts_as_a_heartbeat_can_name_takes_no_more() -> None:
+    """CI is down over night."""
+    world = World().given(an_agent())
+    for number in range(1, MOST_RUNS + 1):
+        run, receipt = RunId(f"r{number}"), ReceiptId(f"c{number}")
+        task = a_task(TaskId(f"t{number}"))
+        world.given(task, a.dispatch(run=run), a.start(run), a.file(receipt, run))
+    world.given(a_task(TaskId("t100")))
+    assert world.when(a.dispatch(run=RunId("r100"))) == ()
+    its = waits(world, world.task(TaskId("t100")))
+    assert its.reason is W.AGENTS_BUSY
+    assert "has 64 runs, most of them with a receipt that is being checked" in its.text
+    assert a.names(world.when(a.verified())) == ["receipt.verified", "task.completed"]
+    assert a.names(world.when(a.dispatch(run=RunId("r100")))) == ["task.assigned"]
 
 
 def test_one_whose_check_fails_takes_nothing_though_nobody_called_it_unwell() -> None:

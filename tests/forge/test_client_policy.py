@@ -21,7 +21,7 @@ from fleetbot.forge.errors import (
     TooLarge,
     UnexpectedAnswer,
 )
-from fleetbot.forge.models import parse_repo
+from fleetbot.forge.paths import parse_repo
 
 REPO = "ann/app"
 

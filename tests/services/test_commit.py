@@ -150,6 +150,31 @@ async def test_an_arrival_is_remembered_only_with_what_it_led_to(stage: Stage) -
     assert await stage.store.arrival("second") is None
 
 
+async def test_one_arrival_leads_to_one_thing_and_breaks_nothing_for_others(stage: Stage) -> None:
+    """Whoever sends it twice at once has looked on the disk before either was there."""
+    arrival = Arrival(key="twice", kind="command", at=1)
+    results = await asyncio.gather(
+        stage.fleet.commit(make(1), TEST, Beside(arrival)),
+        stage.fleet.commit(make(2), TEST, Beside(arrival)),
+        stage.fleet.commit(make(3), TEST),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [tuple, Conflict, tuple]
+    with pytest.raises(Conflict):
+        await stage.fleet.commit(make(2), TEST, Beside(arrival))
+    assert await examine(stage.store) == []
+
+
+async def test_what_the_disk_refused_may_come_again(stage: Stage, tmp_path: Path) -> None:
+    arrival = Arrival(key="again", kind="command", at=1)
+    database = SqliteBackend(tmp_path)
+    database.tamper(DISK_FULL)
+    with pytest.raises(StoreUnavailable):
+        await stage.fleet.commit(make(), TEST, Beside(arrival))
+    database.tamper("DROP TRIGGER disk_full")
+    assert len(await stage.fleet.commit(make(), TEST, Beside(arrival))) == 1
+
+
 async def test_a_closed_task_is_forgotten_and_called_back_when_somebody_speaks_of_it(
     stage: Stage,
 ) -> None:

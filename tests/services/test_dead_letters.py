@@ -74,3 +74,18 @@ async def test_a_restart_tells_nothing_twice_and_forgets_nothing(stage: Stage) -
     assert [due.entry.id for due in await stage.store.due(stage.clock(), {"matrix": 9})] == [
         f"given_up/{stage.clock() - 7_200_000}/{ROOM}"
     ]
+
+
+async def test_one_that_dies_while_others_are_told_of_is_told_later(stage: Stage) -> None:
+    await bury(stage, "forgejo:a")
+    stage.fleet.listen_for_effects(stage.dead_letters.note)  # as the notice itself is on its way
+    await stage.dead_letters.tell()
+    stage.clock.advance(3600)
+    entry = OutboxEntry(
+        id="b", destination="forgejo:b", kind="note", payload=b"", due_at=stage.clock()
+    )
+    given_up = GivenUp(id="b", at=stage.clock(), error="gone")
+    await stage.store.append(Change(outbox=(entry,)))
+    await stage.store.append(Change(given_up=(given_up,)))
+    await stage.dead_letters.tell()
+    assert await told(stage) == [2]

@@ -402,3 +402,15 @@ async def test_a_claim_outlives_a_store_that_is_away_for_a_while(bench: Bench) -
     await bench.task()
 
     assert await claim == "r1"
+
+
+async def test_a_claim_that_had_its_run_just_now_gets_no_other(bench: Bench) -> None:
+    """It looked for what its key was given before that was on disk."""
+    await bench.register(ANN, room=2)
+    await bench.task(1)
+    first = await bench.claim()
+    await bench.task(2)
+    assert await bench.claim() is None
+    assert len(bench.fleet.state.live_runs()) == 1
+    assert first in bench.fleet.state.runs
+    assert await bench.claim(key="another") is not None

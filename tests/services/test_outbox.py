@@ -140,6 +140,18 @@ async def test_nobody_makes_us_wait_for_years_by_saying_so(
     assert await out.next_due() == clock() + 3_600_000
 
 
+@pytest.mark.parametrize("host", [False, True])
+async def test_nobody_has_us_ask_again_without_a_pause_by_saying_so(
+    store: Store, clock: Clock, put: Put, *, host: bool
+) -> None:
+    await put("a1")
+    post = Moody(RetryLater(0, "Retry-After: 0", host=host), "a1")
+    out = courier(store, clock, post)
+    await out.tick()
+    assert post.sent == ["a1"]
+    assert await out.next_due() == clock() + 1_000
+
+
 # given up, or not
 
 

@@ -477,9 +477,8 @@ async def test_what_a_done_task_shows_goes_to_its_own_repository_under_any_name(
     assert "status:done" in (await stage.ann.issue(NEW, 1)).label_names
 
 
-async def test_a_commit_is_not_gone_because_another_repository_has_taken_the_name(
-    stage: Stage,
-) -> None:
+async def test_whoever_takes_the_old_name_makes_no_effect_a_dead_letter(stage: Stage) -> None:
+    """Nothing of the task is in the other repository, and nobody has heard of the rename yet."""
     _, pull, _ = await stage.given_filed()
     await stage.verifier.tick()
     await rename(stage)
@@ -490,8 +489,21 @@ async def test_a_commit_is_not_gone_because_another_repository_has_taken_the_nam
     await stage.known.tick()
     stage.clock.advance(600)
     await stage.courier.tick()
-    [status] = await stage.ann.statuses(NEW, pull.head.sha)
-    assert status.status == "success"
+    assert "status:done" in (await stage.ann.issue(NEW, 1)).label_names
+    [shown] = (await stage.ann.combined_status(NEW, pull.head.sha)).statuses
+    assert shown.status == "success"
+
+
+async def test_no_status_goes_to_the_same_commit_of_another_repository(stage: Stage) -> None:
+    """The old name is now that of a copy."""
+    _, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    await rename(stage)
+    await stage.forge.create_repo("ann", "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    stage.forge.repo(REPO).git = stage.forge.repo(NEW).git
+    await stage.courier.tick()
+    assert (await stage.ann.combined_status(REPO, pull.head.sha)).statuses == ()
 
 
 async def test_no_work_is_judged_by_another_repository_that_has_taken_the_name(

@@ -31,7 +31,7 @@ async def logs(store: Store, history: History) -> None:
         keys = (f"log:{ROOM}:{run}", f"forgejo:comment:{task}")
         await store.append(Change(anchors=tuple(Anchor(key=key, value="x") for key in keys)))
     threads = (f"thread:{ROOM}:{AGENT}", f"logs:{AGENT}")
-    await store.append(Change(anchors=tuple(Anchor(key=key, value="x") for key in threads)))
+    await store.append(Change(anchors=tuple(Anchor(key=key, value="[]") for key in threads)))
 
 
 async def kept(store: Store, *keys: str) -> list[str]:
@@ -76,6 +76,24 @@ async def test_the_thread_of_an_agent_goes_when_it_is_forgotten(
     await store.append(history.agent_event(AGENT, ev.AgentForgotten()))
     await store.prune_logs(LONG)
     assert await kept(store, *threads) == []
+
+
+async def test_logs_of_a_forgotten_agent_that_are_still_to_be_written_are_remembered(
+    store: Store, history: History
+) -> None:
+    await store.append(history.registered())
+    await store.append(history.agent_event(AGENT, ev.AgentRevoked()))
+    await store.append(history.agent_event(AGENT, ev.AgentForgotten()))
+    await store.append(Change(anchors=(Anchor(key=f"logs:{AGENT}", value='["r1"]'),)))
+    await store.prune_logs(LONG)
+    assert await store.anchor(f"logs:{AGENT}") == '["r1"]'
+
+
+async def test_of_waits_only_those_are_remembered_that_go_on(store: Store) -> None:
+    over, on = f"stuck:{ROOM}:next:claude-1", f"stuck:{ROOM}:nobody_can:gpu"
+    await store.append(Change(anchors=(Anchor(key=over, value=""), Anchor(key=on, value="{}"))))
+    await store.prune_logs(LONG)
+    assert await kept(store, over, on) == [on]
 
 
 async def test_many_logs_go_in_portions(store: Store, history: History) -> None:

@@ -18,8 +18,9 @@ from fleetbot.store.audit import examine
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.queries import ENDED
 from fleetbot.store.records import Anchor, Change
-from fleetbot.store.sqlite import ENDED, SqliteStore
+from fleetbot.store.sqlite import SqliteStore
 from tests.store.backend import SqliteBackend
 from tests.store.history import History
 

@@ -48,6 +48,20 @@ async def test_a_receipt_is_taken_and_nothing_in_it_believed(
     assert [task["state"] for task in tasks] == ["running"]
 
 
+async def test_one_key_for_two_runs_at_once_is_refused_and_hurts_nobody(site: Site) -> None:
+    agent = await site.agent("many-1", max_concurrency=2)
+    await site.task(1)
+    await site.task(2)
+    runs = [await site.running(agent, key) for key in ("one", "two")]
+
+    other = asyncio.create_task(site.task(3))
+    first, second = await asyncio.gather(*(file(agent, a_receipt(run), "same") for run in runs))
+
+    assert (first.status, first.body["run"]) == (200, runs[0])
+    assert "of run" in second.refuses(409, "conflict", "Idempotency-Key")
+    assert await other in site.fleet.state.tasks
+
+
 async def test_the_same_key_files_once(site: Site, agent: Caller, run: str) -> None:
     first = await file(agent, a_receipt(run), "r")
     before = await site.journal()

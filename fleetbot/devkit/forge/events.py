@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleetbot.devkit.forge import git_shapes, shapes
+from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
 from fleetbot.devkit.forge.git import ZERO
 from fleetbot.devkit.forge.state import Account, Comment, Repo, Review, Ticket, World
 from fleetbot.devkit.forge.webhooks import Webhooks
@@ -46,7 +46,7 @@ class Notifier:
         payload: Json = {"action": action, "number": ticket.number, **self._who(repo, actor)}
         payload |= {"commit_id": "", **more}
         if ticket.pull:
-            shape = await shapes.pull_request(self._world, repo, ticket, actor)
+            shape = await pull_shapes.pull_request(self._world, repo, ticket, actor)
             payload = {"requested_reviewer": None, "review": None, **payload, "pull_request": shape}
             name = f"pull_request_{kind}" if kind else "pull_request"
         else:
@@ -72,7 +72,9 @@ class Notifier:
             **more,
         }
         if ticket.pull:
-            payload["pull_request"] = await shapes.pull_request(self._world, repo, ticket, actor)
+            payload["pull_request"] = await pull_shapes.pull_request(
+                self._world, repo, ticket, actor
+            )
         name = "pull_request_comment" if ticket.pull else "issue_comment"
         self._webhooks.send(repo, name, payload)
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge import pull_shapes
 from fleetbot.devkit.forge.state import Access, Repo, Ticket, World
 
 
@@ -81,10 +81,10 @@ class Pages:
 async def _changes(repo: Repo, ticket: Ticket) -> dict[str, Any]:
     if ticket.pull is None:
         return {}
-    pull, base = ticket.pull, shapes.base_commit(repo, ticket.pull)
+    pull, base = ticket.pull, pull_shapes.base_commit(repo, ticket.pull)
     statuses = {row.context: row for row in repo.statuses.get(pull.head_sha, [])}
     return {
-        "files": await shapes.pull_changes(repo, pull),
+        "files": await pull_shapes.pull_changes(repo, pull),
         "commits": await repo.git.commits(pull.head_sha, f"^{base}"),
         "statuses": statuses,
         "diff": await repo.git.diff(await repo.git.merge_base(base, pull.head_sha), pull.head_sha),

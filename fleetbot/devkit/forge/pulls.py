@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from aiohttp import web
 
-from fleetbot.devkit.forge import git_shapes, shapes
+from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.git import GitError
 from fleetbot.devkit.forge.issues import edit_ticket, new_ticket
@@ -82,16 +82,16 @@ async def edit_pull(call: Call) -> web.Response:
 
 async def list_files(call: Call) -> web.Response:
     _, pull = _pull(call)
-    changes, headers = call.page(await shapes.pull_changes(call.repo, pull), always=True)
+    changes, headers = call.page(await pull_shapes.pull_changes(call.repo, pull), always=True)
     shaped = [git_shapes.changed_file(call.world, call.repo, pull.ref_sha, one) for one in changes]
     return answer(shaped, headers=headers)
 
 
 async def list_commits(call: Call) -> web.Response:
     _, pull = _pull(call)
-    if not shapes.shown_base(call.repo, pull):
+    if not pull_shapes.shown_base(call.repo, pull):
         raise ApiError(500, "the base branch does not exist")
-    base = shapes.base_commit(call.repo, pull)
+    base = pull_shapes.base_commit(call.repo, pull)
     commits, headers = call.page(await call.repo.git.commits(pull.ref_sha, f"^{base}"), always=True)
     options = call.request.query
     shaped = [await git_shapes.commit(call.world, call.repo, one, options) for one in commits]
@@ -101,7 +101,7 @@ async def list_commits(call: Call) -> web.Response:
 async def list_reviews(call: Call) -> web.Response:
     ticket, pull = _pull(call)
     page, headers = call.page(pull.reviews)
-    shaped = [shapes.review(call.world, call.repo, ticket, one) for one in page]
+    shaped = [pull_shapes.review(call.world, call.repo, ticket, one) for one in page]
     return answer(shaped, headers=headers)
 
 
@@ -120,7 +120,7 @@ async def create_review(call: Call) -> web.Response:
     ticket.updated = call.world.now()
     if state != "PENDING":
         await call.notify.reviewed(call.repo, ticket, row)
-    return answer(shapes.review(call.world, call.repo, ticket, row))
+    return answer(pull_shapes.review(call.world, call.repo, ticket, row))
 
 
 async def is_merged(call: Call) -> web.Response:
@@ -139,7 +139,7 @@ async def merge_pull(call: Call) -> web.Response:
 
 async def get_diff(call: Call) -> web.Response:
     _, pull = _pull(call)
-    base = await call.repo.git.merge_base(shapes.base_commit(call.repo, pull), pull.head_sha)
+    base = await call.repo.git.merge_base(pull_shapes.base_commit(call.repo, pull), pull.head_sha)
     return web.Response(text=await call.repo.git.diff(base, pull.head_sha))
 
 
@@ -170,7 +170,7 @@ def _statuses_pass(call: Call, pull: Pull, rule: Protection) -> bool:
 
 
 async def _merge(call: Call, ticket: Ticket, pull: Pull) -> None:
-    repo, base = call.repo, shapes.base_commit(call.repo, pull)
+    repo, base = call.repo, pull_shapes.base_commit(call.repo, pull)
     title = call.field("MergeTitleField", str, "") or (
         f"Merge pull request '{ticket.title}' (#{ticket.number}) from {pull.head} into {pull.base}"
     )
@@ -200,7 +200,7 @@ def _sides(pull: Pull) -> tuple[str, str]:
 
 
 async def _shape(call: Call, ticket: Ticket) -> shapes.Json:
-    return await shapes.pull_request(call.world, call.repo, ticket, call.actor)
+    return await pull_shapes.pull_request(call.world, call.repo, ticket, call.actor)
 
 
 _P = "/repos/{owner}/{repo}/pulls"

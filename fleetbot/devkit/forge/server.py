@@ -35,6 +35,7 @@ from fleetbot.devkit.forge.api import (
     prepare,
 )
 from fleetbot.devkit.forge.events import Notifier
+from fleetbot.devkit.forge.failures import Failure, Failures
 from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.moved import moved
 from fleetbot.devkit.forge.pages import Pages
@@ -69,18 +70,6 @@ class Seen:
     status: int
 
 
-@dataclass
-class Failure:
-    """What the next matching requests get; ``applied`` means it is done, and the answer lost."""
-
-    method: str
-    path: re.Pattern[str]
-    status: int
-    times: int
-    retry_after: int | None
-    applied: bool
-
-
 class DevForge:
     """``async with DevForge.start(root) as forge``; everything is done on the running loop."""
 
@@ -95,7 +84,7 @@ class DevForge:
         host, port = listener.getsockname()[:2]
         self.url = f"http://{host}:{port}"
         self.requests: list[Seen] = []
-        self._failures: list[Failure] = []
+        self._failures = Failures()
         self._root = root
         self._pull_refs = pull_refs
         self._merge_checks = merge_checks
@@ -326,7 +315,7 @@ class DevForge:
         only its answer is lost.
         """
         failure = Failure(method, re.compile(path), status, times, retry_after, applied)
-        self._failures.append(failure)
+        self._failures.add(failure)
 
     def recover(self) -> None:
         """Fail no more."""
@@ -352,7 +341,7 @@ class DevForge:
 
     @web.middleware
     async def _disturbed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        failure = self._failure_of(request)
+        failure = self._failures.of(request)
         if failure is None:
             return await handler(request)
         if failure.applied:
@@ -360,19 +349,7 @@ class DevForge:
         else:
             await request.read()
             self._saw(request, {}, None, failure.status)
-        if failure.status == 0 and request.transport is not None:
-            request.transport.abort()
-        headers = {} if failure.retry_after is None else {"Retry-After": str(failure.retry_after)}
-        return web.Response(status=failure.status or 500, headers=headers)
-
-    def _failure_of(self, request: web.Request) -> Failure | None:
-        for failure in self._failures:
-            if failure.method in ("", request.method) and failure.path.search(request.path):
-                failure.times -= 1
-                if failure.times <= 0:
-                    self._failures.remove(failure)
-                return failure
-        return None
+        return failure.answer(request)
 
     def _handler(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fleetbot.devkit.forge.git import FileChange, GitError
 from fleetbot.devkit.forge.state import (
     Access,
     Account,
@@ -13,9 +12,7 @@ from fleetbot.devkit.forge.state import (
     Happening,
     Hook,
     Label,
-    Pull,
     Repo,
-    Review,
     Team,
     Ticket,
     World,
@@ -182,7 +179,7 @@ def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
     """Also of a pull request, which is an issue with ``pull_request`` filled."""
     html = ticket_url(world, repo, ticket)
     return {
-        **_common(world, repo, ticket),
+        **ticket_fields(world, repo, ticket),
         "url": f"{world.url}/api/v1/repos/{repo.full_name}/issues/{ticket.number}",
         "html_url": html,
         "original_author": "",
@@ -199,73 +196,6 @@ def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
     }
 
 
-async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account | None) -> Json:
-    pull = _pull(ticket)
-    html = ticket_url(world, repo, ticket)
-    base_sha = base_commit(repo, pull)
-    merge_base = await repo.git.merge_base(base_sha, pull.ref_sha)
-    changes = await pull_changes(repo, pull)
-    return {
-        **_common(world, repo, ticket),
-        "url": html,
-        "html_url": html,
-        "diff_url": f"{html}.diff",
-        "patch_url": f"{html}.patch",
-        "requested_reviewers": [],
-        "requested_reviewers_teams": [],
-        "draft": ticket.is_draft,
-        "review_comments": 0,
-        "additions": sum(change.additions for change in changes),
-        "deletions": sum(change.deletions for change in changes),
-        "changed_files": len(changes),
-        "mergeable": await is_mergeable(repo, ticket),
-        "merged": pull.merged is not None,
-        "merged_at": when(pull.merged),
-        "merge_commit_sha": pull.merge_sha or None,
-        "merged_by": user(world, pull.merged_by) if pull.merged_by else None,
-        "allow_maintainer_edit": False,
-        "base": _branch_side(world, repo, pull.base, pull.base, shown_base(repo, pull), viewer),
-        "head": _branch_side(
-            world, repo, pull.head, _head_ref(repo, ticket), pull.head_sha, viewer
-        ),
-        "merge_base": merge_base,
-        "flow": 0,
-    }
-
-
-def base_commit(repo: Repo, pull: Pull) -> str:
-    """The base's tip, as it was when it was merged, or when the base was deleted."""
-    return pull.base_sha_at_end or repo.branch(pull.base) or pull.head_sha
-
-
-def shown_base(repo: Repo, pull: Pull) -> str:
-    """Nothing where the branch is gone."""
-    return base_commit(repo, pull) if pull.merged or repo.branch(pull.base) else ""
-
-
-async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
-    """What the pull request changes, counted from where it left its base."""
-    merge_base = await repo.git.merge_base(base_commit(repo, pull), pull.ref_sha)
-    return await repo.git.changes(merge_base, pull.ref_sha) if merge_base else []
-
-
-async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:
-    """As it was found out last: of the commits that the pull request's ref shows."""
-    pull = _pull(ticket)
-    base = repo.branch(pull.base)
-    if ticket.is_draft or ticket.state != "open" or base is None:
-        return pull.merged is not None
-    if pull.checking:
-        return False
-    if await repo.git.merge_base(base, pull.ref_sha) == base:
-        return True  # nothing to conflict with, so the costly try can be spared
-    try:
-        await repo.git.merge(base, pull.ref_sha, "merge", "try")
-    except GitError:
-        return False
-    return True
-
-
 def comment(world: World, repo: Repo, ticket: Ticket, row: Comment) -> Json:
     html = ticket_url(world, repo, ticket)
     return {
@@ -280,26 +210,6 @@ def comment(world: World, repo: Repo, ticket: Ticket, row: Comment) -> Json:
         "assets": [],
         "created_at": when(row.created),
         "updated_at": when(row.updated),
-    }
-
-
-def review(world: World, repo: Repo, ticket: Ticket, row: Review) -> Json:
-    html = ticket_url(world, repo, ticket)
-    return {
-        "id": row.id,
-        "user": user(world, row.author),
-        "team": None,
-        "state": row.state,
-        "body": row.body,
-        "commit_id": row.commit_id,
-        "stale": row.commit_id != _pull(ticket).head_sha,
-        "official": world.access(row.author, repo) >= Access.WRITE,
-        "dismissed": False,
-        "comments_count": 0,
-        "submitted_at": when(row.created),
-        "updated_at": when(row.created),
-        "html_url": f"{html}#issuecomment-{row.id}",
-        "pull_request_url": html,
     }
 
 
@@ -321,7 +231,8 @@ def hook(row: Hook) -> Json:
     }
 
 
-def _common(world: World, repo: Repo, ticket: Ticket) -> Json:
+def ticket_fields(world: World, repo: Repo, ticket: Ticket) -> Json:
+    """What an issue and a pull request have in common."""
     assignees = [user(world, one) for one in ticket.assignees]
     return {
         "id": ticket.id,
@@ -344,23 +255,6 @@ def _common(world: World, repo: Repo, ticket: Ticket) -> Json:
     }
 
 
-def _branch_side(
-    world: World, repo: Repo, name: str, ref: str, sha: str, viewer: Account | None
-) -> Json:
-    return {
-        "label": name,
-        "ref": ref,
-        "sha": sha,
-        "repo_id": repo.id,
-        "repo": repository(world, repo, viewer),
-    }
-
-
-def _head_ref(repo: Repo, ticket: Ticket) -> str:
-    head = _pull(ticket).head
-    return head if repo.branch(head) else f"refs/pull/{ticket.number}/head"
-
-
 def _pull_meta(ticket: Ticket, html: str) -> Json | None:
     if ticket.pull is None:
         return None
@@ -370,12 +264,6 @@ def _pull_meta(ticket: Ticket, html: str) -> Json | None:
         "draft": ticket.is_draft,
         "html_url": html,
     }
-
-
-def _pull(ticket: Ticket) -> Pull:
-    if ticket.pull is None:
-        raise ValueError(f"#{ticket.number} is no pull request")
-    return ticket.pull
 
 
 def _open(repo: Repo, *, pulls: bool) -> int:

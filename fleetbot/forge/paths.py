@@ -1,0 +1,25 @@
+"""The paths of Forgejo's API, with repositories as people name them: ``owner/name``."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
+
+
+def parse_repo(full_name: str) -> tuple[str, str]:
+    """Split ``owner/name``; ``ValueError`` when it has another shape."""
+    owner, _, name = full_name.partition("/")
+    if not _REPO.fullmatch(full_name) or name in {".", ".."}:
+        raise ValueError(f"not a repository: {full_name!r}; expected owner/name")
+    return owner, name
+
+
+def path_of(template: str, *parts: str | int) -> str:
+    """Fill the ``{}`` of a path, each part quoted whole, slashes too."""
+    return template.format(*(quote(str(part), safe="") for part in parts))
+
+
+def repo_path(repo: str) -> str:
+    return path_of("/repos/{}/{}", *parse_repo(repo))
