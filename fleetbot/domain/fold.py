@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Verdict,
+    same_name,
 )
 from fleetbot.domain.usage import add_usage
 
@@ -230,8 +231,8 @@ def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
             names = tuple(dict.fromkeys((*former, *repo.former)))[:MOST_NAMES]
             return replace(repo, name=name, default_branch=branch, former=names)
         case ev.RepoRenamed(name=name, was=was) if old:
-            others = (one for one in repo.former if one.lower() not in (name.lower(), was.lower()))
-            former = (was, *others)[:MOST_NAMES] if was.lower() != name.lower() else repo.former
+            others = [x for x in repo.former if not (same_name(x, name) or same_name(x, was))]
+            former = repo.former if same_name(was, name) else (was, *others)[:MOST_NAMES]
             return replace(repo, name=name, former=former)
         case ev.RepoHeld(reason=reason, detail=detail) if old:
             return replace(repo, held=reason, held_since=line.at, held_detail=detail)

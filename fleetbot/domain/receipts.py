@@ -9,7 +9,7 @@ from fleetbot.domain.ci import CiFinding, CiRules, CiState, judge, switches_off
 from fleetbot.domain.evidence import evidence
 from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
 from fleetbot.domain.forbidden import name_forbidden, some_of
-from fleetbot.domain.model import Evidence, Receipt
+from fleetbot.domain.model import Evidence, Receipt, same_name
 from fleetbot.domain.values import Value
 
 
@@ -129,7 +129,7 @@ def _is_of_repo(expected: Expectation, pull: PullFacts) -> bool:
     """By id, since names change while an agent works; one that is gone has none."""
     if expected.repo_id:
         return pull.head_repo_id == expected.repo_id
-    return pull.head_repo.lower() == expected.repo.lower()
+    return same_name(pull.head_repo, expected.repo)
 
 
 def _head_commit(receipt: Receipt, facts: Facts) -> CommitFact | None:
@@ -195,7 +195,7 @@ def names_issue(text: str, expected: Expectation) -> bool:
 
 def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
     if rules.authors:
-        if pull.author.lower() not in {name.lower() for name in rules.authors}:
+        if not any(same_name(pull.author, name) for name in rules.authors):
             yield f"{pull.author} is not an account that the fleet may use."
     elif isinstance(facts.author_may_write, Unread):
         yield facts.author_may_write

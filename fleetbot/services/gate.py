@@ -19,8 +19,8 @@ _CONTEXT = Context(actor="gate", cause="claim")
 
 
 class Gate:
-    """Nobody is sent to work on what is gone. Where Forgejo cannot be asked, the last that is
-    known holds: the agent will find out."""
+    """Nobody is sent to work on what is gone. Where Forgejo cannot be asked, what was last
+    known counts: the agent will find out."""
 
     def __init__(
         self,

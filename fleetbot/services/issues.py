@@ -275,7 +275,7 @@ class Issues:
             repo_id=repo.id,
             issue=issue.number,
             url=issue.html_url,
-            author=issue.user.login if issue.user else "",
+            author=issue.author,
             traits=traits_of(issue, self._labels),
             base=base.branch,
             base_problem=base.problem,

@@ -573,7 +573,7 @@ async def test_what_waits_follows_a_repository_that_was_renamed(stage: Stage) ->
 
 async def test_that_another_repository_has_the_old_name_proves_nothing_gone(stage: Stage) -> None:
     """What it does not have is where the repository is now."""
-    _, pull, _ = await stage.given_filed()
+    await stage.given_filed()
     await stage.settle()
     await stage.ann._http.send("PATCH", f"/repos/{REPO}", json={"name": "shop"})
     await stage.forge.create_repo(ANN, "app", {"README.md": "Another\n"}, labels=["fleet"])
@@ -582,7 +582,7 @@ async def test_that_another_repository_has_the_old_name_proves_nothing_gone(stag
     await stage.courier.tick()
     assert await letters(stage) == []
     [trouble] = await stage.store.troubles("forgejo", 1)
-    assert f"{REPO} is called ann/shop by now" in trouble.error
+    assert f"{REPO} is another repository by now" in trouble.error
 
     await stage.reconciler.tick()
     stage.clock.advance(60)

@@ -136,7 +136,9 @@ async def test_a_receipt_that_nobody_will_decide_is_no_longer_shown_as_being_che
     await stage.change(rules=Rules(require_ci=True))
     await stage.verifier.tick()
     await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    await stage.settle()
     SqliteBackend(stage.root).tamper("DELETE FROM outbox")
+    stage.forge.repo(REPO).statuses.clear()
     assert f"POST /statuses/{pull.head.sha}" in await reconcile(stage)
     [status] = (await stage.ann.combined_status(REPO, pull.head.sha)).statuses
     assert (status.context, status.status) == (OWN_CONTEXT, "error")

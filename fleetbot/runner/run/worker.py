@@ -38,8 +38,8 @@ class Worker:
 
     Cancelled, it stops the program and reports nothing; its record stays in the spool unless the
     cancellation was ordered with `cancel`. `on_filed` hears when a receipt waits for its verdict:
-    from then on the run holds no slot, also while it mends what was refuted. `awaits_verdict`: there
-    is nothing to do but to hear it, so that a later runner may as well.
+    from then on the run holds no slot, also while it mends what was refuted. `awaits_verdict`:
+    there is nothing to do but to hear it, so that a later runner may as well.
     """
 
     def __init__(
