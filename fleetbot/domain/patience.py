@@ -34,6 +34,7 @@ class Patience(NamedTuple):
 
 WITH_DISK = Patience(_SECOND, _MINUTE)  # for ever: without it nothing can be done at all
 WITH_DELIVERY = Patience(2 * _SECOND, 5 * _MINUTE, give_up=300)  # a day, of a webhook's
+WITH_ANSWER = Patience(_SECOND, 30 * _SECOND, give_up=4)  # to a person, who looks at the room
 
 
 def share(salt: str) -> float:

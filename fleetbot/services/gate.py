@@ -50,10 +50,7 @@ class Gate:
     async def _look(self, run: Run, task: Task) -> None:
         repo = self._fleet.state.repo_of(task)
         try:
-            if repo.id:
-                repo = await self._repositories.refresh(repo)
-            else:
-                repo = await self._repositories.look(task.repo)
+            repo = await self._repositories.refresh(repo)
         except ForgeNotFound:
             repo = self._fleet.state.repo_of(task)  # it is held now
             if not repo.held:

@@ -64,7 +64,7 @@ class Repositories:
         if not self.lists(repo):
             known = ", ".join(self.names()) or "none yet"
             raise Invalid(f"The fleet does not work on {name}; it does on: {known}.", field="repo")
-        repo = await self.refresh(repo) if repo.id else await self.look(name)
+        repo = await self.refresh(repo)
         if repo.held:
             because = REASONS[repo.held]
             raise Conflict(f"{repo.name}: {because.text}. {because.advice}", field="repo")
@@ -96,10 +96,13 @@ class Repositories:
         return repo
 
     async def refresh(self, repo: Repo) -> Repo:
-        """The same for the repository itself, whatever it is called now.
+        """The same for the repository itself, whatever it is called now; by its name where that
+        is all we know.
 
         Raises the client's errors; `ForgeNotFound` after its tasks are held.
         """
+        if not repo.id:
+            return await self.look(repo.name)
         repo = await self._find_again(repo)
         await self._gather_if_any()
         return repo
