@@ -122,7 +122,8 @@ def nobody(state: FleetState, task: Task) -> Absence:
         return Absence(
             WaitReason.NOBODY_CAN, text, "Add an agent that can, or change its labels.", needs
         )
-    return Absence(WaitReason.NO_AGENTS, "No agent is registered yet.", "Start a runner.", "agents")
+    text = "All agents have signed off." if state.agents else "No agent is registered yet."
+    return Absence(WaitReason.NO_AGENTS, text, "Start a runner.", "agents")
 
 
 def _not_the_one(state: FleetState, task: Task, name: AgentName) -> Absence:
@@ -133,11 +134,15 @@ def _not_the_one(state: FleetState, task: Task, name: AgentName) -> Absence:
         else "take the label for it off the issue"
     )
     if agent is None:
-        text = f"It is for {name}, which never registered."
+        gone = "was forgotten" if name in state.forgotten else "never registered"
+        text = f"It is for {name}, which {gone}."
         return Absence(WaitReason.AGENT_UNKNOWN, text, f"Start its runner, or {free}.", name)
     if agent.status is AgentStatus.DEREGISTERED:
-        text = f"It is for {name}, which has signed off."
-        return Absence(WaitReason.AGENT_SIGNED_OFF, text, f"Start its runner, or {free}.", name)
+        gone, back = "has signed off", "Start its runner"
+        if agent.revoked:
+            gone, back = "was revoked", "Enrol it again"
+        text = f"It is for {name}, which {gone}."
+        return Absence(WaitReason.AGENT_SIGNED_OFF, text, f"{back}, or {free}.", name)
     lacking = ", ".join(sorted(set(task.traits.needs) - set(agent.capabilities)))
     text = f"It is for {name}, which lacks {lacking}."
     remedy = f"Add that to its `capabilities`, or {free}."

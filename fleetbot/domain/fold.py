@@ -249,7 +249,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
         case ev.TaskMoved(repo=repo, url=url, repo_id=repo_id):
             return replace(task, repo=repo, url=url, repo_id=repo_id)
         case ev.TaskBased(base=base, problem=problem):
-            return replace(task, base=base, base_problem=problem)
+            before = task.base if task.state is TaskState.RUNNING else ""
+            return replace(task, base=base, base_problem=problem, base_before=before)
         case ev.TaskEdited(traits=traits):
             return replace(task, traits=traits)
         case ev.TaskPinned(agent=agent):
@@ -261,6 +262,7 @@ def after(task: Task, line: ev.Recorded) -> Task:
                 run=run,
                 runs=task.runs + 1,
                 branch=branch,
+                base_before="",
                 not_before=0,
                 first_assigned_at=first,
             )

@@ -138,6 +138,7 @@ class Verifier:
             issue=task.issue,
             issue_url=task.url,
             base=task.base,
+            base_before=task.base_before,
             branch=self._fleet.state.runs[filed.run].branch,
             not_before=task.first_assigned_at,
             verified=tuple(_earlier(one) for one in before if one.verdict is Verdict.VERIFIED),
