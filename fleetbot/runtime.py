@@ -24,7 +24,7 @@ from fleetbot.chat.threads import ThreadLog
 from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import ReceiptId, RunId, TaskId
+from fleetbot.domain.model import ReceiptId, Repo, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.loops import Loop, Tick, told
@@ -294,7 +294,9 @@ class Runtime:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice | fx.StuckNotice):
+        elif isinstance(notice, fx.RepoNotice):
+            rooms = self._rooms_of_any(self.fleet.state.repo_called(notice.repo))
+        elif isinstance(notice, fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -306,6 +308,11 @@ class Runtime:
 
     def _rooms_of(self, repo: str) -> list[str]:
         return [room for room in self._rooms_in_use if self._hears(room, repo)]
+
+    def _rooms_of_any(self, repo: Repo) -> list[str]:
+        """Also those of a name that it had, though another may have taken that by now."""
+        names = (repo.name, *repo.former)
+        return [room for room in self._rooms_in_use if any(self._hears(room, x) for x in names)]
 
     def _hears(self, room: str, repo: str) -> bool:
         its = self._settings.rooms.get(room)

@@ -26,7 +26,6 @@ from fleetbot.chat.wording import (
     EMOJI,
     STATE_WORDS,
     ago,
-    count,
     duration,
     left_out,
     named,
@@ -50,6 +49,7 @@ from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.waits import SIGNS
+from fleetbot.domain.wording import count
 from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business

@@ -17,6 +17,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, Run, RunId
 from fleetbot.services.fleet import Fleet
+from fleetbot.store.interface import Unreadable
 from fleetbot.store.records import Anchor, Change
 
 log = logging.getLogger("fleetbot.chat")
@@ -69,9 +70,14 @@ class Followed:
             await self._remember(Anchor(key=_HEARD, value=kept))
         after = self._kept_heard = int(kept)
         self._heard = max(self._heard, after)
-        while lines := await self._fleet.store.events(after=after, limit=500):
-            self.hear(lines)
-            after = lines[-1].seq
+        try:
+            while lines := await self._fleet.store.events(after=after, limit=500):
+                self.hear(lines)
+                after = lines[-1].seq
+        except Unreadable as error:
+            message = "logs of runs begun after line %d of the journal may miss in threads: %s"
+            log.error(message, after, error)
+            self._heard = max(self._heard, self._fleet.state.seq)
 
     async def keep_up(self) -> None:
         """Have it on disk which runs have begun. Raises `StoreUnavailable`."""

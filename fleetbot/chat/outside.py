@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from fleetbot.chat.rich import Rich, bold, code, prose, say, shorten
-from fleetbot.chat.wording import ago, count, span
+from fleetbot.chat.rich import Rich, bold, code, prose, say
+from fleetbot.chat.wording import ago, span
+from fleetbot.domain.wording import count, shorten
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.webhooks import Webhooks
 

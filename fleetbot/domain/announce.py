@@ -30,6 +30,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Verdict,
+    same_name,
 )
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
@@ -95,7 +96,7 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
 
 def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
     match event:
-        case ev.RepoRenamed(was=was) if was.lower() != repo.name.lower():
+        case ev.RepoRenamed(was=was) if not same_name(was, repo.name):
             return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
         case ev.RepoHeld(reason=reason, detail=detail):
             kind = NoticeKind.REPO_HELD

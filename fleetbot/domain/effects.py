@@ -13,12 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from fleetbot.domain.model import (
-    AgentName,
-    ReceiptId,
-    RunId,
-    TaskId,
-)
+from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.values import Value
@@ -46,7 +41,8 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     """What we say of a commit that was found to be the head of the run's own pull request.
 
     `state` is pending, success, failure or error, as Forgejo knows them. `receipt`: whose it is.
-    `task` is unset in effects of an old version: then the commit is in `repo`, else it was.
+    `repo`: what the repository was called then. `task` is unset in effects of an old version: only
+    they go by that name.
     """
 
     task: TaskId | None = None
@@ -178,10 +174,8 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
-AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | Notice
-
-
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
+AnyEffect = ForgeEffect | Notice
 
 
 def destination(effect: ForgeEffect) -> str:

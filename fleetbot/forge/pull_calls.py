@@ -76,7 +76,7 @@ class PullCalls(Calls):
         body: str = "",
         assignees: Sequence[str] = (),
     ) -> PullRequest:
-        """``Conflict`` where an open one exists for these branches, ``ForgeNotFound`` for a missing
+        """``ForgeConflict`` where an open one exists for these branches, ``ForgeNotFound`` for a missing
         branch, ``Unprocessable`` where head and base are the same."""
         request = {
             "head": head,

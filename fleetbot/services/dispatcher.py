@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fleetbot.domain.commands import Dispatch
 from fleetbot.domain.dispatch import has_room, lane_is_open, may_take
 from fleetbot.domain.errors import Busy, Conflict
-from fleetbot.domain.events import Recorded
+from fleetbot.domain.events import AgentDeregistered, AgentRevoked, Recorded
 from fleetbot.domain.model import AgentName, RunId, TaskId
 from fleetbot.domain.queue import Lane
 from fleetbot.services.claims import Claim, WaitingClaims
@@ -102,7 +102,11 @@ class Dispatcher:
     def close(self) -> None:
         """Send all waiting claims home empty-handed."""
         self._closed = True
-        for claim in self._claims.all():
+        self._send_home(self._claims.all())
+
+    def _send_home(self, claims: Iterable[Claim]) -> None:
+        """Of an agent that was revoked they may be a thief's, and the name enrolled anew soon."""
+        for claim in claims:
             _settle(claim, None)
 
     # what is tried anew
@@ -121,6 +125,8 @@ class Dispatcher:
         kind, _, key = line.stream.partition(":")
         if kind == "agent":
             self._touched.agents.add(AgentName(key))
+            if isinstance(line.event, AgentRevoked | AgentDeregistered):
+                self._send_home(self._claims.of(AgentName(key)))
         elif kind == "task":
             self._note_task(TaskId(key))
         else:

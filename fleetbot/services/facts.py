@@ -33,7 +33,9 @@ async def gather(
         _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, pull)),
         _read("The author's rights", _author_may_write(client, repo, pull.author)),
-        _read("The commit's CI", read_ci(client, repo, pull, rules)),
+        _read(
+            "The commit's CI", read_ci(client, repo, pull, expected.base or pull.base.ref, rules)
+        ),
         _read("The commit's files", _tree(client, repo, pull.head.sha)),
         _read("What was verified before", _verified_trees(client, expected)),
     )

@@ -1,9 +1,10 @@
-"""Repairs what a lost webhook left behind, in both directions."""
+"""What no webhook told is found: issues are compared with their tasks, in both directions."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskState
@@ -16,7 +17,7 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.records import Anchor, Change
 
 log = logging.getLogger("fleetbot.reconcile")
@@ -27,7 +28,7 @@ _CONTEXT = Context(actor="timer", cause="reconcile")
 
 
 class Reconciler:
-    """Compares issues with tasks, and has the intake look at those that differ.
+    """Compares issues with tasks, and has `Issues` look at those that differ.
 
     Every tick reads what has changed since the last one. At the first tick, and every hour, all
     open issues are read too: deleting one, for example, leaves no trace in what changed. What an
@@ -61,7 +62,7 @@ class Reconciler:
         for repo in shown:
             try:
                 await self._reconcile(repo)
-            except ForgeError as error:
+            except (ForgeError, Unreadable) as error:
                 self._complain(repo, str(error))
             else:
                 self._failing.pop(repo.id, None)
@@ -124,7 +125,10 @@ class Reconciler:
         for task in self._open_tasks(repo):
             if task.issue > 0 and task.issue not in seen:
                 await self._look(repo, task.issue)
-        await self._repairs.sweep(repo)
+        try:
+            await self._repairs.sweep(repo)
+        except Unreadable as error:  # what is over cannot be shown again; what goes on goes on
+            log.warning("%s: what has ended is not looked at: %s", repo.name, error)
         return newest
 
     async def _look_at_held(self, shown: Mapping[int, Repo]) -> None:
@@ -142,19 +146,30 @@ class Reconciler:
         return [task for task in tasks if task.place == repo.id and task.state in OPEN_STATES]
 
     async def _compare(self, repo: Repo, issue: Issue) -> None:
-        if not await self._issues.agrees(repo, issue):
-            await self._look(repo, issue.number)
-            await self._webhooks.found(repo, issue.updated_at)
-        elif task := self._fleet.state.task_in(repo, issue.number):
-            await self._repairs.look(task, issue)
+        with _by_itself(repo, issue.number):
+            if not await self._issues.agrees(repo, issue):
+                await self._issues.look(repo.id, issue.number, _CONTEXT)
+                await self._webhooks.found(repo, issue.updated_at)
+            elif task := self._fleet.state.task_in(repo, issue.number):
+                await self._repairs.look(task, issue)
 
     async def _look(self, repo: Repo, number: int) -> None:
-        try:
+        with _by_itself(repo, number):
             await self._issues.look(repo.id, number, _CONTEXT)
-        except (ForgeError, StoreUnavailable):
-            raise
-        except Exception:  # a bug with one issue must not keep the others from being read
-            log.exception("%s#%d could not be reconciled", repo.name, number)
+
+
+@contextmanager
+def _by_itself(repo: Repo, number: int) -> Iterator[None]:
+    """A bug with one issue, or a row that cannot be read, must not keep the others from being
+    read."""
+    try:
+        yield
+    except (ForgeError, StoreUnavailable):
+        raise
+    except Unreadable as error:
+        log.warning("%s#%d is left as it is: %s", repo.name, number, error)
+    except Exception:
+        log.exception("%s#%d could not be reconciled", repo.name, number)
 
 
 def position_anchor(repo_id: int) -> str:

@@ -161,7 +161,10 @@ class Store(Protocol):
     async def events(
         self, stream: str | None = None, *, after: int = 0, limit: int = 500
     ) -> list[Recorded]:
-        """Events with `seq` greater than `after`, oldest first; of one stream or of all."""
+        """Events with `seq` greater than `after`, oldest first; of one stream or of all.
+
+        Raises `Unreadable` for one that is damaged.
+        """
 
     async def arrival(self, key: str) -> Arrival | None: ...
 

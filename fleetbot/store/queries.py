@@ -164,7 +164,7 @@ class Queries:
         else:
             query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
             rows = await self._reads.rows(query, stream, after, limit)
-        return [recorded(row) for row in rows]
+        return list(map(_line, rows))
 
     async def arrival(self, key: str) -> Arrival | None:
         rows = await self._reads.rows(f"{ARRIVALS} WHERE key = ?", key)
@@ -276,9 +276,20 @@ def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]
     try:
         return [of(row[0]) for row in rows]
     except msgspec.DecodeError as error:
-        raise Unreadable(
-            f"A row cannot be read ({error}): stop fleetbot and run `fleetbot db rebuild`."
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _line(row: tuple[Any, ...]) -> Recorded:
+    try:
+        return recorded(row)
+    except msgspec.DecodeError as error:
+        raise Unreadable(f"Event {row[0]} cannot be read ({error}): restore a backup.") from error
+
+
+def _unreadable(error: msgspec.DecodeError) -> Unreadable:
+    return Unreadable(
+        f"A row cannot be read ({error}): stop fleetbot and run `fleetbot db rebuild`."
+    )
 
 
 def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:
@@ -289,11 +300,14 @@ def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:
 
 def _standing(row: tuple[Any, ...]) -> Standing:
     task, run, receipt, repo = row
-    return Standing(
-        task=at_home(decode_task(task), decode_repo(repo)) if repo else decode_task(task),
-        run=decode_run(run) if run else None,
-        receipt=decode_receipt(receipt) if receipt else None,
-    )
+    try:
+        return Standing(
+            task=at_home(decode_task(task), decode_repo(repo)) if repo else decode_task(task),
+            run=decode_run(run) if run else None,
+            receipt=decode_receipt(receipt) if receipt else None,
+        )
+    except msgspec.DecodeError as error:
+        raise _unreadable(error) from error
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:

@@ -27,6 +27,7 @@ from tests.chat.rooms import (
 )
 from tests.conftest import Register
 from tests.services.stage import CLAUDE, TEST, Stage
+from tests.store.backend import SqliteBackend
 
 PACE, LAST_LINES = PACE_MS / 1000, LAST_LINES_MS / 1000
 
@@ -345,6 +346,22 @@ async def test_lines_that_come_late_are_written_whatever_restarts_come(scene: Re
 
     (text,) = await scene.thread()
     assert "one more thing" in text
+
+
+async def test_a_line_of_the_journal_that_cannot_be_read_keeps_no_log_from_being_taken(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Followed(stage.fleet).restore()
+    await stage.issue()
+    await stage.hear()
+    SqliteBackend(stage.root).tamper("UPDATE events SET data = '{}' WHERE seq = 1")
+    run = await stage.given_running()
+
+    stage.restart()
+    followed = Followed(stage.fleet)
+    assert run.id in await followed.restore()
+    await followed.add(run)
+    assert "Event 1 cannot be read" in caplog.text
 
 
 async def test_of_too_many_runs_that_wait_the_newest_are_written(

@@ -219,6 +219,21 @@ def test_one_with_as_many_receipts_as_a_heartbeat_can_name_takes_no_more() -> No
     assert a.names(world.when(a.dispatch(run=RunId("r100")))) == ["task.assigned"]
 
 
+def test_one_that_was_revoked_or_forgotten_is_not_said_to_have_only_signed_off() -> None:
+    world = pinned(cmd.RevokeAgent(A1))
+    its = waits(world)
+    assert its.text == "It is for claude-1, which was revoked."
+    assert its.remedy.startswith("Enrol it again, or ")
+    assert (
+        waits(world.given(cmd.ForgetAgent(A1))).text == "It is for claude-1, which was forgotten."
+    )
+
+
+def test_all_have_signed_off() -> None:
+    world = World().given(an_agent(), a_task(), cmd.DeregisterAgent(A1))
+    assert waits(world).text == "All agents have signed off."
+
+
 def test_one_whose_check_fails_takes_nothing_though_nobody_called_it_unwell() -> None:
     world = resting().given(an_agent(health=("login: expired",))).later(2 * HOUR)
     found = absence(world.state, world.agent(), world.now)

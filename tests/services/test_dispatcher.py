@@ -414,3 +414,17 @@ async def test_a_claim_that_had_its_run_just_now_gets_no_other(bench: Bench) -> 
     assert len(bench.fleet.state.live_runs()) == 1
     assert first in bench.fleet.state.runs
     assert await bench.claim(key="another") is not None
+
+
+async def test_a_claim_of_a_revoked_agent_takes_nothing_from_the_next_of_that_name(
+    bench: Bench,
+) -> None:
+    """Whoever made it had shown the old token."""
+    stolen = bench.claim()
+    await bench.waiting(1)
+    await bench.fleet.commit(cmd.RevokeAgent(ANN), TEST)
+    await bench.register(ANN)
+    await bench.task()
+    assert await stolen is None
+    assert bench.assigned() == {}
+    assert await bench.claim(key="new") is not None

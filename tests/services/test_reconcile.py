@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.model import Repo, TaskState
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import Repo, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import Issue
 from fleetbot.services.reconcile import position_anchor
-from tests.services.stage import BOT, REPO, Stage
+from tests.services.stage import BOT, REPO, TEST, Stage
+from tests.store.backend import SqliteBackend
 
 
 async def bot_calls(stage: Stage, since: int) -> list[str]:
@@ -40,6 +42,7 @@ async def test_a_close_that_nobody_told_us_of_cancels(stage: Stage) -> None:
     stage.forge.lose_webhooks(100)
     stage.clock.advance(600)
     await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
     await stage.reconciler.tick()
     assert (await stage.task()).state is TaskState.CANCELLED
     stage.clock.advance(600)
@@ -53,6 +56,7 @@ async def test_what_was_closed_while_we_were_down_is_found_at_the_start(stage: S
     await stage.hear()
     stage.forge.lose_webhooks(100)
     await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
     stage.restart()
     await stage.reconciler.tick()
     assert (await stage.task()).state is TaskState.CANCELLED
@@ -141,6 +145,7 @@ async def test_a_completed_task_whose_reopening_nobody_told_us_of_is_found(stage
     stage.forge.lose_webhooks(100)
     stage.clock.advance(60)
     await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
     stage.clock.advance(60)
     await stage.ann.edit_issue(REPO, 1, state="open")
     await stage.reconciler.tick()
@@ -196,3 +201,54 @@ async def test_more_issues_than_a_page_that_changed_at_once_are_all_read(stage: 
         await stage.issue(f"Number {number}")
     await stage.reconciler.tick()
     assert len(await stage.store.tasks(limit=500)) == 130
+
+
+# -- rows that cannot be read
+
+
+async def lose(stage: Stage, table: str, stream: str) -> None:
+    """The disk has damaged all rows of a table, and the events they could be made from."""
+    await stage.store.close()
+    database = SqliteBackend(stage.root)
+    database.tamper(f"UPDATE {table} SET data = json_set(data, '$.version', 'x')")
+    database.tamper(f"UPDATE events SET data = '{{}}' WHERE stream = '{stream}'")
+    await stage.change()
+
+
+async def test_a_task_that_cannot_be_read_keeps_no_other_issue_from_being_seen(
+    stage: Stage,
+) -> None:
+    await stage.issue()
+    await stage.hear()
+    await lose(stage, "tasks", "task:t1")
+    await stage.issue("The next one")
+    await stage.reconciler.tick()
+    assert [task.ref for task in stage.fleet.state.tasks.values()] == ["ann/app#2"]
+
+
+async def test_nor_does_one_that_is_over(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.fleet.commit(cmd.CancelTask(TaskId("t1")), TEST)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    await lose(stage, "tasks", "none")
+    await stage.issue("The next one")
+    for _ in range(2):
+        await stage.reconciler.tick()
+    assert [task.ref for task in stage.fleet.state.tasks.values()] == ["ann/app#2"]
+    assert await stage.store.anchor(position_anchor(stage.repo_id)) is not None
+
+
+async def test_a_repository_that_cannot_be_read_holds_up_no_other(stage: Stage) -> None:
+    await stage.issue()
+    await stage.hear()
+    await stage.forge.create_repo("ann", "web", {"README.md": "Web\n"}, labels=["fleet"])
+    stage.forge.add_collaborator("ann/web", BOT, "write")
+    await lose(stage, "repos", f"repo:{stage.repo_id}")
+    await stage.change(repositories=[REPO, "ann/web"])
+    ids = await stage.ann.label_ids("ann/web", ["fleet"])
+    await stage.ann.create_issue("ann/web", "Mend the web", label_ids=ids)
+    await stage.reconciler.tick()
+    assert "ann/web#1" in [task.ref for task in stage.fleet.state.tasks.values()]
+    assert "restore a backup" in stage.known.problem()

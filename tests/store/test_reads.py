@@ -7,8 +7,9 @@ import pytest
 from fleetbot.domain.events import RepoHeld, RepoKnown, TaskFailed, TaskMoved, TaskRequeued
 from fleetbot.domain.model import AgentName, ReceiptId, Repo, RunId, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.interface import Store
+from fleetbot.store.interface import Store, Unreadable
 from fleetbot.store.records import AgentToken, Anchor, Change
+from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History
 
 
@@ -118,6 +119,14 @@ async def test_events_are_read_of_all_streams_or_one_and_resumed(store: Store) -
     assert await store.events(after=4, limit=2) == everything[4:6]
     assert await store.events("task:t2") == everything[6:8]
     assert await store.events("task:t2", after=7) == everything[7:8]
+
+
+@pytest.mark.usefixtures("five")
+async def test_an_event_that_is_damaged_is_named(store: Store, backend: Backend) -> None:
+    backend.tamper("UPDATE events SET data = '{}' WHERE seq = 3")
+    with pytest.raises(Unreadable, match=r"Event 3 cannot be read .*: restore a backup"):
+        await store.events()
+    assert len(await store.events(after=3, limit=1000)) == 9
 
 
 async def test_tokens_are_found_by_agent_and_by_hash_and_are_replaced(store: Store) -> None:
