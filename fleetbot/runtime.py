@@ -17,14 +17,16 @@ from fleetbot.chat.history import History
 from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.link import Link
 from fleetbot.chat.listening import Listening
+from fleetbot.chat.outside import Outside
 from fleetbot.chat.room import RoomSender, destination
 from fleetbot.chat.rooms import Rooms
 from fleetbot.chat.threads import ThreadLog
 from fleetbot.chat.waits import WaitNotices
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import ReceiptId, RunId, TaskId
+from fleetbot.domain.model import ReceiptId, Repo, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError
 from fleetbot.loops import Loop, Tick, told
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
@@ -33,11 +35,12 @@ from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
-from fleetbot.services.health import ForgeProbe, HealthReport
+from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
@@ -47,6 +50,7 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
@@ -70,7 +74,10 @@ class Runtime:
         self._matrix = matrix
         self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
         self._forge = ForgeClient(
-            settings.forge.url, settings.forge.token, login=settings.forge.login or None
+            settings.forge.url,
+            settings.forge.token,
+            login=settings.forge.login or None,
+            on_failure=self._note_failure,
         )
         self._build_services(store)
         self._build_loops()
@@ -81,8 +88,15 @@ class Runtime:
         self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
         self._wakeups = Wakeups(fleet)
         self._timers = Timers(fleet, self._dispatcher, settings.keep.logs_ms)
-        self._probe = ForgeProbe(self._forge, settings.forge.repositories, self._log)
+        self._probe = ForgeProbe(
+            fleet,
+            self._forge,
+            settings.forge.repositories,
+            self._log,
+            on_doubt=partial(self._wake, "probe"),
+        )
         self._repositories = Repositories(fleet, self._forge, settings.forge.repositories)
+        self._webhooks = Webhooks(fleet, self._repositories)
         self._issues = Issues(
             fleet,
             self._forge,
@@ -103,6 +117,7 @@ class Runtime:
             self._verifier,
             self._issues,
             self._repositories,
+            self._webhooks,
             on_arrival=partial(self._wake, "intake"),
         )
         self._reconciler = Reconciler(
@@ -111,6 +126,7 @@ class Runtime:
             self._issues,
             Repairs(fleet, self._forge, settings.labels, settings.forge.logins),
             self._repositories,
+            self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
@@ -122,7 +138,8 @@ class Runtime:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, now_ms, rooms.where)
-        chat = Chat(self.fleet, self._tasks, rooms.obeyed, link.power_level)
+        outside = Outside(self._probe, self._webhooks)
+        chat = Chat(self.fleet, self._tasks, rooms.obeyed, link.power_level, outside)
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -187,10 +204,13 @@ class Runtime:
                 tasks=self._tasks,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
+                probe=self._probe,
+                webhooks=self._webhooks,
                 webhook_secret=settings.forge.webhook_secret,
                 health=HealthReport(
                     self.fleet,
                     self._probe,
+                    self._webhooks,
                     self._repositories,
                     __version__,
                     self._listening.troubles,
@@ -213,6 +233,7 @@ class Runtime:
             "rooms": (self._listening.tick, 60),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
+            "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
             "prune": (self._timers.prune, _HOUR),
         }
@@ -263,6 +284,9 @@ class Runtime:
         await self.fleet.close()
         await self._forge.close()
 
+    def _note_failure(self, error: ForgeError) -> None:
+        self._probe.heard(error)
+
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
@@ -270,7 +294,9 @@ class Runtime:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice | fx.StuckNotice):
+        elif isinstance(notice, fx.RepoNotice):
+            rooms = self._rooms_of_any(self.fleet.state.repo_called(notice.repo))
+        elif isinstance(notice, fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -282,6 +308,11 @@ class Runtime:
 
     def _rooms_of(self, repo: str) -> list[str]:
         return [room for room in self._rooms_in_use if self._hears(room, repo)]
+
+    def _rooms_of_any(self, repo: Repo) -> list[str]:
+        """Also those of a name that it had, though another may have taken that by now."""
+        names = (repo.name, *repo.former)
+        return [room for room in self._rooms_in_use if any(self._hears(room, x) for x in names)]
 
     def _hears(self, room: str, repo: str) -> bool:
         its = self._settings.rooms.get(room)

@@ -26,7 +26,6 @@ from fleetbot.chat.wording import (
     EMOJI,
     STATE_WORDS,
     ago,
-    count,
     duration,
     left_out,
     named,
@@ -50,6 +49,7 @@ from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.waits import SIGNS
+from fleetbot.domain.wording import count
 from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
@@ -62,8 +62,9 @@ FOR_A_PERSON = (TaskState.FAILED, TaskState.AGENT_LOST)
 # the fleet
 
 
-def status(state: FleetState, hears: Hears, now: int) -> Rich:
-    """At a glance: agents, counts, what waits for a person, the oldest waiting task."""
+def status(state: FleetState, hears: Hears, now: int, outside: Sequence[Rich] = ()) -> Rich:
+    """At a glance: agents, counts, what waits for a person, the oldest waiting task; and `outside`:
+    what is wrong with Forgejo."""
     tasks = [t for t in state.tasks.values() if t.state in OPEN_STATES and hears(t.repo)]
     counts = Counter(task.state for task in tasks)
     stuck = heapq.nsmallest(5, _in(tasks, FOR_A_PERSON), key=lambda task: task.updated_at)
@@ -72,6 +73,7 @@ def status(state: FleetState, hears: Hears, now: int) -> Rich:
     agents = _registered(state)
     return rows(
         say("🚦 ", bold(_headline(agents, counts))),
+        *outside,
         resting(state, now),
         bullets(_agent_line(state, agent, hears, now) for agent in agents[:AT_MOST]),
         _more(len(agents) - AT_MOST, "agent", "!fleet agents"),

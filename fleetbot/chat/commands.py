@@ -9,6 +9,7 @@ from typing import assert_never
 
 from fleetbot import wire
 from fleetbot.chat import answers, hints, parse
+from fleetbot.chat.outside import Outside
 from fleetbot.chat.parse import COMMANDS, NAMES
 from fleetbot.chat.render import Post
 from fleetbot.chat.rich import Rich, code, one_line, rows, say
@@ -44,7 +45,7 @@ class Chat:
     """Obeys what people say in rooms.
 
     `rooms` are those of the settings, by their ids; `power_level` is asked only for commands that
-    not everybody in the room may give.
+    not everybody in the room may give; `outside` tells how it is with Forgejo.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class Chat:
         tasks: Tasks,
         rooms: Mapping[str, RoomSettings],
         power_level: PowerLevel,
+        outside: Outside,
     ) -> None:
         self._fleet = fleet
         self._tasks = tasks
         self._rooms = rooms
         self._power_level = power_level
+        self._outside = outside
 
     async def handle(self, room_id: str, sender: str, event_id: str, body: str) -> Post | None:
         """The answer to a message; None if it was not for us.
@@ -104,7 +107,7 @@ class Chat:
         hears = partial(self._hears, said.room)
         match command:
             case parse.Status():
-                return answers.status(state, hears, now)
+                return answers.status(state, hears, now, self._outside.told(hears, now))
             case parse.ListAgents():
                 return answers.agents(state, hears, now)
             case parse.Help(topic=topic):

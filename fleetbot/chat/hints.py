@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fleetbot.chat.parse import COMMANDS, ISSUE_FORMS, Misspelt, Misused, nearest
-from fleetbot.chat.rich import Rich, bold, bullets, code, one_line, prose, rows, say, shorten
-from fleetbot.chat.wording import ago, count, left_out
+from fleetbot.chat.rich import Rich, bold, bullets, code, one_line, prose, rows, say
+from fleetbot.chat.wording import ago, left_out
+from fleetbot.domain.wording import count, shorten
 
 _AT_MOST = 15
 

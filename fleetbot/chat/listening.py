@@ -21,7 +21,8 @@ from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.room import destination
 from fleetbot.chat.rooms import Rooms
-from fleetbot.chat.wording import ago, count
+from fleetbot.chat.wording import ago
+from fleetbot.domain.wording import count
 from fleetbot.services.outbox import RetryLater
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Change

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from fleetbot.chat.render import reason_text
-from fleetbot.chat.rich import Rich, bold, harmless, preformatted, rows, say, shorten
+from fleetbot.chat.rich import Rich, bold, harmless, preformatted, rows, say
 from fleetbot.chat.room import content
-from fleetbot.chat.wording import count, duration, named
+from fleetbot.chat.wording import duration, named
 from fleetbot.domain.model import AgentName, Run, RunState, Task
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.wording import count, shorten
 from fleetbot.store.records import LogLine
 
 PAGE_WEIGHT = 3500  # in characters of plain English; text that is long on the wire weighs more

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, rows, say
-from fleetbot.chat.wording import EMOJI, count, duration, named, pull_link, until
+from fleetbot.chat.wording import EMOJI, duration, named, pull_link, span, until
 from fleetbot.domain.effects import (
     AgentNotice,
     FleetNotice,
@@ -17,6 +17,7 @@ from fleetbot.domain.effects import (
 )
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.wording import count
 from fleetbot.services.comments import usage_text
 
 
@@ -188,8 +189,22 @@ def _is_for_a_person(effect: AgentNotice) -> bool:
 
 
 def _fleet_notice(effect: FleetNotice, now: int) -> Post:
-    if effect.notice is NoticeKind.GIVEN_UP:
-        return _given_up(effect)
+    match effect.notice:
+        case NoticeKind.GIVEN_UP:
+            return _given_up(effect)
+        case NoticeKind.FORGE_AWAY:
+            return _forge_away(effect, now)
+        case NoticeKind.FORGE_BACK:
+            return Post(say("🔌 ", bold("Forgejo can be used again"), "; what waited goes on"))
+        case NoticeKind.WEBHOOKS_SILENT:
+            return _webhooks_silent(effect)
+        case NoticeKind.WEBHOOKS_BACK:
+            return Post(say("🪝 ", bold("Forgejo's webhooks arrive again")))
+        case _:
+            return _pause(effect, now)
+
+
+def _pause(effect: FleetNotice, now: int) -> Post:
     if effect.notice is NoticeKind.FLEET_RESUMED or effect.reason is None:
         return Post(say("▶️ ", bold("The fleet goes on")))
     spent = usage_text(effect.spent)
@@ -213,6 +228,25 @@ def _given_up(effect: FleetNotice) -> Post:
         rows(
             headline,
             say(says, code("GET /api/v1/outbox/dead"), again, code("POST …/dead/retry"), "."),
+        ),
+        urgent=True,
+    )
+
+
+def _forge_away(effect: FleetNotice, now: int) -> Post:
+    headline = say("🔌 ", bold("Forgejo cannot be used"), f", for {span(now - effect.since)}")
+    return Post(rows(headline, quote(effect.detail, limit=500)), urgent=True)
+
+
+def _webhooks_silent(effect: FleetNotice) -> Post:
+    changes = count(effect.missed, "change")
+    wrong = " What comes has a wrong signature." if effect.detail else ""
+    return Post(
+        rows(
+            say("🪝 ", bold("Forgejo's webhooks do not arrive")),
+            f"{changes} found only by looking, which is minutes later.{wrong} Nothing is lost.",
+            say("Of which repositories: ", code("!fleet status")),
+            say("What to do: ", code("docs/howto/connect-forgejo.md")),
         ),
         urgent=True,
     )

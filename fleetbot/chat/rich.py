@@ -14,6 +14,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fleetbot.domain.wording import shorten
+
 HEAVIEST = 44_000  # bytes of an event's 65,536: encryption makes them a third more
 WORD_JOINER = "\u2060"
 _MENTION = re.compile(r"@(?=room|[^\s@:]+:[^\s@:])", re.IGNORECASE)
@@ -38,10 +40,6 @@ def harmless(text: str) -> str:
     text = _BREAKS.sub("\n", text)
     kept = "".join(c for c in text if c in "\n\t\u200d" or unicodedata.category(c)[0] != "C")
     return _PILL.sub(rf"\1{WORD_JOINER}", _MENTION.sub(f"@{WORD_JOINER}", kept))
-
-
-def shorten(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def one_line(text: str, limit: int = 100) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,13 +13,12 @@ from fleetbot.chat.link import Link, NotAdmitted, transaction
 from fleetbot.chat.render import Post, notice
 from fleetbot.chat.rich import Rich, bounded
 from fleetbot.domain.effects import Telling
+from fleetbot.domain.patience import WITH_ANSWER
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Due, OutboxEntry
 
 PREFIX = "matrix:"
 WORDS = "words"
-_ANSWER_TRIES = 4
-_ANSWER_PATIENCE = 30.0  # seconds; nobody waits longer for an answer
 _notice: msgspec.json.Decoder[Telling] = msgspec.json.Decoder(Telling)
 
 Where = Callable[[str], Awaitable[str]]
@@ -121,15 +121,17 @@ class RoomSender:
         """Answer a message, in the thread it was said in; raises what stands in the way of it,
         after a patience that is short."""
         said = in_reply(content(message.body, urgent=message.urgent), event, thread)
-        for tries in range(_ANSWER_TRIES):
+        for tries in itertools.count():
             try:
                 await self._link.send(room, said, answer_to(event))
                 return
             except NotAdmitted:
                 raise
             except RetryLater as error:
-                pause = 2.0**tries if error.seconds is None else error.seconds
-                if tries + 1 == _ANSWER_TRIES or pause > _ANSWER_PATIENCE:
+                pause = WITH_ANSWER.wait(tries, event) / 1000
+                if error.seconds is not None:
+                    pause = error.seconds
+                if WITH_ANSWER.is_over(tries + 1) or pause > WITH_ANSWER.cap_ms / 1000:
                     raise
             await asyncio.sleep(pause)
 

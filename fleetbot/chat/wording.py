@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fleetbot.chat.rich import Rich, bold, link, one_line, say
 from fleetbot.domain.effects import RunName, TaskName
 from fleetbot.domain.model import Run, Task, TaskState
+from fleetbot.domain.wording import count
 
 EMOJI: Mapping[TaskState, str] = {
     TaskState.CREATED: "⏳",
@@ -56,10 +57,6 @@ def until(at: int, now: int) -> str:
     moment = datetime.fromtimestamp(at / 1000, UTC)
     form = "at %H:%M UTC" if at - now < _DAY * 1000 else "on %-d %b at %H:%M UTC"
     return f"in {span(at - now)}, {moment.strftime(form)}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def left_out(number: int, noun: str) -> str | None:

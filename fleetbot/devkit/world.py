@@ -34,7 +34,7 @@ FILES = {
         '        self.assertTrue(greet("Ada").endswith(", Ada!"))\n'
     ),
 }
-EVENTS = ("issues", "pull_request", "pull_request_review", "push")
+EVENTS = ("issues", "pull_request")
 
 # Quick, so that a story does not wait for a heartbeat; the proportions are those of real life.
 RUNS = {"heartbeat_seconds": 1, "lease_seconds": 5, "ack_seconds": 5, "claim_wait_seconds": 10}

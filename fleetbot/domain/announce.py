@@ -28,7 +28,9 @@ from fleetbot.domain.model import (
     Run,
     Task,
     TaskId,
+    TaskState,
     Verdict,
+    same_name,
 )
 from fleetbot.domain.patience import times_excused
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
@@ -94,7 +96,7 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
 
 def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
     match event:
-        case ev.RepoRenamed(was=was) if was.lower() != repo.name.lower():
+        case ev.RepoRenamed(was=was) if not same_name(was, repo.name):
             return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
         case ev.RepoHeld(reason=reason, detail=detail):
             kind = NoticeKind.REPO_HELD
@@ -200,7 +202,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return _statuses(task, state.receipts[receipt])
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
             latest = state.receipts.get(task.receipt) if task.receipt else None
-            return [show, *_left_pending(task, latest)]
+            left_pending = latest is not None and latest.verdict is Verdict.PENDING
+            return [show, *(_statuses(task, latest) if latest and left_pending else ())]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
@@ -211,14 +214,6 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return []
         case _:
             return [show]
-
-
-def _left_pending(task: Task, latest: FiledReceipt | None) -> list[AnyEffect]:
-    """A status that said that a receipt was being checked, and nobody will any more."""
-    if latest is None or latest.verdict is not Verdict.PENDING or not latest.own_head:
-        return []
-    why = REASONS[task.reason].text if task.reason else "the run has ended"
-    return [_status(task, latest.receipt, "error", f"The receipt was not decided: {why}")]
 
 
 def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:
@@ -233,10 +228,18 @@ def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
             return _status(task, filed.receipt, "success", "The receipt holds")
         case Verdict.REFUTED if filed.own_head:
             return _status(task, filed.receipt, "failure", "The receipt does not hold")
-        case Verdict.PENDING if filed.own_head:
+        case Verdict.PENDING if filed.own_head and _is_checked(task, filed):
             return _status(task, filed.receipt, "pending", "Checking the agent's receipt")
+        case Verdict.PENDING if filed.own_head:
+            why = REASONS[task.reason].text if task.reason else "the run has ended"
+            return _status(task, filed.receipt, "error", f"The receipt was not decided: {why}")
         case _:
             return None
+
+
+def _is_checked(task: Task, filed: FiledReceipt) -> bool:
+    """Nobody will decide on the receipt of a run that is over."""
+    return task.state is TaskState.RUNNING and task.run == filed.run
 
 
 def _status(task: Task, receipt: Receipt, state: str, description: str) -> CommitStatus:

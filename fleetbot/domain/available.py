@@ -9,6 +9,7 @@ from fleetbot.domain.model import MOST_RUNS, Agent, AgentName, AgentStatus, Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.wording import count
 
 _SHOWN = 5
 
@@ -87,7 +88,7 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
 def _busy(state: FleetState, agent: Agent) -> Absence | None:
     name, why = agent.name, WaitReason.AGENTS_BUSY
     if (runs := state.at_work(name)) >= agent.max_concurrency:
-        text = f"{name} is busy with {runs} task{'' if runs == 1 else 's'}."
+        text = f"{name} is busy with {count(runs, 'task')}."
         return Absence(why, text, "Wait, or raise its `max_concurrency`.", name)
     if (runs := len(state.runs_of_agent(name))) >= MOST_RUNS:
         text = f"{name} has {runs} runs, most of them with a receipt that is being checked."
@@ -125,8 +126,8 @@ def nobody(state: FleetState, task: Task) -> Absence:
     return Absence(WaitReason.NO_AGENTS, text, "Start a runner.", "agents")
 
 
-def _not_the_one(state: FleetState, task: Task, name: str) -> Absence:
-    agent = next((a for a in state.agents.values() if a.name == name), None)
+def _not_the_one(state: FleetState, task: Task, name: AgentName) -> Absence:
+    agent = state.agents.get(name)
     free = (
         f"`!fleet retry {task.ref}` lets others have it"
         if task.pinned

@@ -7,8 +7,8 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, Task, TaskId
+from fleetbot.domain.outcome import cancelled
 from fleetbot.domain.state import FleetState, task_stream
-from fleetbot.domain.usage import Usage
 
 _CAME_TO_NOTHING = (ev.ReceiptRefuted, ev.TaskFailed, ev.TaskAgentLost, ev.TaskRequeued)
 
@@ -43,6 +43,4 @@ def _closing(state: FleetState, stream: str) -> Task | None:
 
 def _cancelled(state: FleetState, task: Task) -> Draft:
     assert task.closing is not None  # as `_closing` has it
-    live = state.live_run(task)
-    used = state.usage_of(live) if live else Usage()
-    return Draft(task_stream(task.id), ev.TaskCancelled(reason=task.closing, usage=used))
+    return cancelled(state, task, task.closing)

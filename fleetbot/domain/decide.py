@@ -3,7 +3,7 @@
 Nothing is changed here. A command that cannot be carried out raises a `FleetError`.
 
 The rules of people and agents are in this module. Those of time, and of how runs end, are in
-`outcome`, of money in `limits`, of words between runs and people in `talk`, of what a check of a
+`outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
 receipt has found in `verdicts`, of repositories and bases in `repositories`, of issues closed by a
 merge in `closing`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of
 what waits for too long in `stuck`.
@@ -22,10 +22,10 @@ from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.faults import blame, checked, prove
 from fleetbot.domain.lookup import able_agent, current_run, run_id_of, the_agent, the_task
 from fleetbot.domain.model import OPEN_STATES, AgentStatus, Policy, RunState, TaskState, branch_name
-from fleetbot.domain.outcome import ended, expire, lose_runs
+from fleetbot.domain.outcome import cancelled, ended, expire, lose_runs
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, Owner, ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
-from fleetbot.domain.usage import Usage, most
+from fleetbot.domain.usage import most
 
 
 def decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -> Drafts:
@@ -171,9 +171,7 @@ def _cancel(state: FleetState, command: cmd.CancelTask) -> Drafts:
     task = the_task(state, command.task)
     if task.state not in OPEN_STATES:
         return ()
-    live = state.live_run(task)
-    used = state.usage_of(live) if live else Usage()
-    return (Draft(task_stream(task.id), ev.TaskCancelled(reason=command.reason, usage=used)),)
+    return (cancelled(state, task, command.reason),)
 
 
 def _drain(state: FleetState, command: cmd.DrainAgent) -> Drafts:

@@ -13,12 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from fleetbot.domain.model import (
-    AgentName,
-    ReceiptId,
-    RunId,
-    TaskId,
-)
+from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.values import Value
@@ -46,7 +41,8 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     """What we say of a commit that was found to be the head of the run's own pull request.
 
     `state` is pending, success, failure or error, as Forgejo knows them. `receipt`: whose it is.
-    `task` is unset in effects of an old version: then the commit is in `repo`, else it was.
+    `repo`: what the repository was called then. `task` is unset in effects of an old version: only
+    they go by that name.
     """
 
     task: TaskId | None = None
@@ -80,6 +76,10 @@ class NoticeKind(StrEnum):
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
     GIVEN_UP = "given_up"
+    FORGE_AWAY = "forge_away"
+    FORGE_BACK = "forge_back"
+    WEBHOOKS_SILENT = "webhooks_silent"
+    WEBHOOKS_BACK = "webhooks_back"
 
 
 class TaskName(Value, frozen=True):
@@ -135,13 +135,18 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
 
 
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
-    """`spent`: on the day so far; `letters`: so many effects have been given up."""
+    """`spent`: on the day so far; `letters`: so many effects have been given up; `missed`: of so
+    many changes no webhook told; `since` (epoch ms) and `detail`: of what does not work, or did
+    not."""
 
     notice: NoticeKind
     reason: ReasonCode | None = None
     until: int | None = None
     spent: Usage = Usage()
     letters: int = 0
+    missed: int = 0
+    since: int = 0
+    detail: str = ""
 
 
 class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
@@ -169,10 +174,8 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
-AnyEffect = ShowOnIssue | ReceiptComment | CommitStatus | Notice
-
-
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
+AnyEffect = ForgeEffect | Notice
 
 
 def destination(effect: ForgeEffect) -> str:
@@ -201,6 +204,10 @@ def collapse(effect: AnyEffect) -> str | None:
             return f"status:{receipt}" if receipt else "status"
         case FleetNotice(notice=NoticeKind.GIVEN_UP):
             return "given_up"
+        case FleetNotice(notice=NoticeKind.FORGE_AWAY | NoticeKind.FORGE_BACK):
+            return "forge"
+        case FleetNotice(notice=NoticeKind.WEBHOOKS_SILENT | NoticeKind.WEBHOOKS_BACK):
+            return "webhooks"
         case StuckNotice(reason=reason, subject=subject):
             return f"stuck/{reason}/{subject}"
         case _:

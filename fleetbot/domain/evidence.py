@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fleetbot.domain.ci import OWN_CONTEXT, CiRules, CiState, judge, quoted
 from fleetbot.domain.facts import Facts, PullFacts, Unread
 from fleetbot.domain.model import ContextState, Evidence
+from fleetbot.domain.wording import count
 
 _MOST = 20  # contexts, and people who approve, that are named
 
@@ -49,7 +50,7 @@ def _ci_seen(
 
 def sentences(seen: Evidence) -> Iterator[str]:
     """What was seen, for people to read."""
-    files, commits = _count(seen.files, "file"), _count(seen.commits, "commit")
+    files, commits = count(seen.files, "file"), count(seen.commits, "commit")
     where = f"{files} in {commits} for {quoted(seen.base)}"
     yield f"Head {quoted(seen.head[:12])}: {where}, by {quoted(seen.author)}."
     if seen.approved_by:
@@ -59,7 +60,3 @@ def sentences(seen: Evidence) -> Iterator[str]:
         more = seen.context_count - len(seen.contexts)
         yield f"CI is {seen.ci}: {named}{f' and {more} more' if more else ''}."
     yield from seen.notes
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -25,6 +25,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Verdict,
+    same_name,
 )
 from fleetbot.domain.usage import add_usage
 
@@ -230,8 +231,8 @@ def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
             names = tuple(dict.fromkeys((*former, *repo.former)))[:MOST_NAMES]
             return replace(repo, name=name, default_branch=branch, former=names)
         case ev.RepoRenamed(name=name, was=was) if old:
-            others = (one for one in repo.former if one.lower() not in (name.lower(), was.lower()))
-            former = (was, *others)[:MOST_NAMES] if was.lower() != name.lower() else repo.former
+            others = [x for x in repo.former if not (same_name(x, name) or same_name(x, was))]
+            former = repo.former if same_name(was, name) else (was, *others)[:MOST_NAMES]
             return replace(repo, name=name, former=former)
         case ev.RepoHeld(reason=reason, detail=detail) if old:
             return replace(repo, held=reason, held_since=line.at, held_detail=detail)
@@ -248,7 +249,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
         case ev.TaskMoved(repo=repo, url=url, repo_id=repo_id):
             return replace(task, repo=repo, url=url, repo_id=repo_id)
         case ev.TaskBased(base=base, problem=problem):
-            return replace(task, base=base, base_problem=problem)
+            before = task.base if task.state is TaskState.RUNNING else ""
+            return replace(task, base=base, base_problem=problem, base_before=before)
         case ev.TaskEdited(traits=traits):
             return replace(task, traits=traits)
         case ev.TaskPinned(agent=agent):
@@ -260,6 +262,7 @@ def after(task: Task, line: ev.Recorded) -> Task:
                 run=run,
                 runs=task.runs + 1,
                 branch=branch,
+                base_before="",
                 not_before=0,
                 first_assigned_at=first,
             )

@@ -39,13 +39,24 @@ def run_id_of(task: Task) -> RunId:
     return task.run
 
 
-def current_run(state: FleetState, run_id: RunId, agent: AgentName) -> Run:
-    """The run, if it is `agent`'s and still current. Raises NotFound, Forbidden or Superseded."""
-    run = state.runs.get(run_id)
-    if run is None:
-        raise NotFound(f"There is no run {run_id}.", field="run")
+def the_run(state: FleetState, run_id: RunId) -> Run:
+    try:
+        return state.runs[run_id]
+    except KeyError:
+        raise NotFound(f"There is no run {run_id}.", field="run") from None
+
+
+def own_run(state: FleetState, run_id: RunId, agent: AgentName) -> Run:
+    """The run, if it is `agent`'s; it may be over. Raises NotFound or Forbidden."""
+    run = the_run(state, run_id)
     if run.agent != agent:
         raise Forbidden("This run belongs to another agent.", field="run")
+    return run
+
+
+def current_run(state: FleetState, run_id: RunId, agent: AgentName) -> Run:
+    """The run, if it is `agent`'s and still current. Raises NotFound, Forbidden or Superseded."""
+    run = own_run(state, run_id, agent)
     task = state.tasks[run.task]
     if run.state is RunState.ENDED or task.run != run.id:
         raise Superseded(

@@ -255,7 +255,8 @@ class Task(Value, frozen=True):
     from the branch that the issue names. `reopened_at`: when the issue was reopened, by Forgejo's
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
-    `entered_at`: since when it is in its state, or in the queue anew.
+    `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
+    was called when its run began, if that is another name by now.
     """
 
     id: TaskId
@@ -294,6 +295,7 @@ class Task(Value, frozen=True):
     spent: Usage = Usage()
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
     entered_at: int = 0
+    base_before: str = ""
 
     @property
     def ref(self) -> str:

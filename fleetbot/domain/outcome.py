@@ -8,10 +8,11 @@ from fleetbot.domain import budget, talk
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.faults import blame
-from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState
+from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState, Task
 from fleetbot.domain.patience import LONGEST_WAIT_MS, times_excused, with_fault, with_task
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
+from fleetbot.domain.usage import Usage
 
 _AT_ONCE = 2  # so often for the same reason a task goes back without a wait
 
@@ -87,6 +88,13 @@ def _counted(
         not_before=max(now + wait, min(until, now + LONGEST_WAIT_MS)),
         avoid=run.agent if _goes_elsewhere(event.reason) else None,
     )
+
+
+def cancelled(state: FleetState, task: Task, reason: ReasonCode) -> Draft:
+    """The end of an open task, with what its run has used, if it has one."""
+    run = state.live_run(task)
+    used = state.usage_of(run) if run else Usage()
+    return Draft(task_stream(task.id), ev.TaskCancelled(reason=reason, usage=used))
 
 
 def expire(state: FleetState, now: int, policy: Policy) -> Iterator[Draft]:

@@ -32,8 +32,9 @@ class Patience(NamedTuple):
         return tries >= self.give_up or waited_ms >= self.lasts_ms
 
 
-WITH_DISK = Patience(_SECOND, _MINUTE, give_up=2**31)  # without it nothing can be done at all
+WITH_DISK = Patience(_SECOND, _MINUTE)  # for ever: without it nothing can be done at all
 WITH_DELIVERY = Patience(2 * _SECOND, 5 * _MINUTE, give_up=300)  # a day, of a webhook's
+WITH_ANSWER = Patience(_SECOND, 30 * _SECOND, give_up=4)  # to a person, who looks at the room
 
 
 def share(salt: str) -> float:
@@ -47,9 +48,10 @@ def with_task(policy: Policy) -> Patience:
 
 
 def with_check(policy: Policy, *, soon: bool) -> Patience:
-    """A check that could not be made; `soon`: Forgejo is about to show what it needs."""
+    """A check that could not be made, until its receipt's deadline; `soon`: Forgejo is about to
+    show what it needs."""
     base = policy.recheck_soon_ms if soon else policy.recheck_base_ms
-    return Patience(base, policy.recheck_cap_ms, give_up=2**31)
+    return Patience(base, policy.recheck_cap_ms)
 
 
 def with_outbox(days: float) -> Patience:

@@ -9,7 +9,7 @@ from fleetbot.domain.ci import CiFinding, CiRules, CiState, judge, switches_off
 from fleetbot.domain.evidence import evidence
 from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
 from fleetbot.domain.forbidden import name_forbidden, some_of
-from fleetbot.domain.model import Evidence, Receipt
+from fleetbot.domain.model import Evidence, Receipt, same_name
 from fleetbot.domain.values import Value
 
 
@@ -25,6 +25,7 @@ class Expectation(Value, frozen=True):
     run began, in epoch milliseconds.
 
     `repo_id` is 0 where only the name is known; `former`: names that the repository had before.
+    `base_before`: the base's name until it was renamed in mid-run.
     `verified`: what held of earlier receipts; who asks for the task again wants more.
     """
 
@@ -36,6 +37,7 @@ class Expectation(Value, frozen=True):
     not_before: int
     repo_id: int = 0
     former: tuple[str, ...] = ()
+    base_before: str = ""
     verified: tuple[Earlier, ...] = ()
 
 
@@ -127,7 +129,7 @@ def _is_of_repo(expected: Expectation, pull: PullFacts) -> bool:
     """By id, since names change while an agent works; one that is gone has none."""
     if expected.repo_id:
         return pull.head_repo_id == expected.repo_id
-    return pull.head_repo.lower() == expected.repo.lower()
+    return same_name(pull.head_repo, expected.repo)
 
 
 def _head_commit(receipt: Receipt, facts: Facts) -> CommitFact | None:
@@ -139,7 +141,7 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
     name = f"Pull request #{pull.number}"
     if pull.state != "open" and not pull.merged:
         yield f"{name} is closed without being merged: reopen it or open a new one."
-    if expected.base and pull.base != expected.base:
+    if expected.base and not _goes_to_base(expected, pull):
         yield f"{name} goes to `{pull.base}`, not to `{expected.base}`."
     if not _is_of_repo(expected, pull):
         where = pull.head_repo or "a repository that is gone"
@@ -151,6 +153,11 @@ def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iter
         yield f"The head of pull request #{pull.number} is {found}, the receipt says {claimed}."
     if not names_issue(f"{pull.title}\n{pull.body}", expected):
         yield f"{name} does not name the issue: write `#{expected.issue}` in its text."
+
+
+def _goes_to_base(expected: Expectation, pull: PullFacts) -> bool:
+    """What is merged keeps the name that its base had then."""
+    return pull.base == expected.base or (pull.merged and pull.base == expected.base_before)
 
 
 def _without_base(pull: PullFacts) -> str:
@@ -188,7 +195,7 @@ def names_issue(text: str, expected: Expectation) -> bool:
 
 def _author_fits(facts: Facts, pull: PullFacts, rules: Rules) -> Iterator[str | Unread]:
     if rules.authors:
-        if pull.author.lower() not in {name.lower() for name in rules.authors}:
+        if not any(same_name(pull.author, name) for name in rules.authors):
             yield f"{pull.author} is not an account that the fleet may use."
     elif isinstance(facts.author_may_write, Unread):
         yield facts.author_may_write

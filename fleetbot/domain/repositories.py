@@ -11,10 +11,10 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.lookup import the_task
-from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState
+from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState, same_name
+from fleetbot.domain.outcome import cancelled
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, repo_stream, task_stream
-from fleetbot.domain.usage import Usage
 
 
 def note(state: FleetState, command: cmd.NoteRepo) -> Drafts:
@@ -26,7 +26,7 @@ def _news(state: FleetState, command: cmd.NoteRepo) -> Iterator[ev.RepoKnown | e
     name, asked, branch = command.name, command.asked, command.default_branch
     repo = state.repos.get(command.repo)
     if repo is None:
-        was = asked if asked.lower() != name.lower() else name
+        was = name if same_name(asked, name) else asked
         yield ev.RepoKnown(name=was, default_branch=branch)
         if was != name:
             yield ev.RepoRenamed(name=name, was=was)
@@ -101,10 +101,7 @@ def at_home(task: Task, repo: Repo) -> Task:
 def _let_go(state: FleetState, task: Task) -> Drafts:
     if task.state not in OPEN_STATES:
         return ()
-    run = state.live_run(task)
-    used = state.usage_of(run) if run else Usage()
-    event = ev.TaskCancelled(reason=ReasonCode.DUPLICATE_TASK, usage=used)
-    return (Draft(task_stream(task.id), event),)
+    return (cancelled(state, task, ReasonCode.DUPLICATE_TASK),)
 
 
 def set_base(state: FleetState, command: cmd.SetBase) -> Drafts:

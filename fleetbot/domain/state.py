@@ -23,6 +23,7 @@ from fleetbot.domain.model import (
     RunState,
     Task,
     TaskId,
+    same_name,
 )
 from fleetbot.domain.queue import ReadyQueue
 from fleetbot.domain.reasons import ReasonCode
@@ -149,7 +150,7 @@ class FleetState:
         """Whether both name one repository, be it by a name that it had before."""
         known = self.repo_named(one)
         if known is None:
-            return one.lower() == other.lower()
+            return same_name(one, other)
         return known is self.repo_named(other)
 
     def repo_of(self, task: Task) -> Repo:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
-from fleetbot.domain.model import Policy, Stuck, Task, TaskId, TaskState
+from fleetbot.domain.model import Policy, Task, TaskId, TaskState
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.domain.waits import SIGNS, WaitReason
@@ -62,7 +62,7 @@ def _new(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Dr
 
 
 def _candidates(state: FleetState, now: int, policy: Policy) -> Iterator[Task]:
-    """Those that it costs to look at; while the fleet rests, that is what people have heard."""
+    """Tasks that are worth a closer look. While the fleet rests, people have heard of that."""
     before = now - policy.stuck_ms
     if state.paused_until <= now:
         for task in state.tasks.values():
@@ -117,9 +117,6 @@ def _told(task: Task, its: Waiting) -> Draft:
 
 
 def _over(task: Task) -> Iterator[Draft]:
-    if task.stuck:
-        yield Draft(task_stream(task.id), _unstuck(task.stuck))
-
-
-def _unstuck(its: Stuck) -> ev.TaskUnstuck:
-    return ev.TaskUnstuck(reason=its.reason, subject=its.subject, since=its.since)
+    if its := task.stuck:
+        event = ev.TaskUnstuck(reason=its.reason, subject=its.subject, since=its.since)
+        yield Draft(task_stream(task.id), event)

@@ -8,7 +8,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, NotFound
-from fleetbot.domain.lookup import current_run
+from fleetbot.domain.lookup import current_run, the_run
 from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 
@@ -110,7 +110,4 @@ def _the_message(run: Run, message_id: str) -> Message:
 
 
 def _run_of_people(state: FleetState, run_id: RunId) -> Run:
-    run = state.runs.get(run_id)
-    if run is None:
-        raise NotFound(f"There is no run {run_id}.", field="run")
-    return current_run(state, run_id, run.agent)
+    return current_run(state, run_id, the_run(state, run_id).agent)

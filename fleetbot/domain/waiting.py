@@ -16,6 +16,7 @@ from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Ve
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import FLOW, NOBODY, WaitReason
+from fleetbot.domain.wording import count
 
 _HELPLESS = "Nothing"
 _ASKED = 20  # agents, of what is before a task: of more it would cost too much to ask
@@ -55,6 +56,31 @@ def waiting(
             return _for_a_person(task)
         case _:
             return None
+
+
+def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
+    """`waiting`, with how many are before it in the queue: that costs a look at all of it."""
+    its = waiting(state, task, now, policy)
+    if its is None or its.reason not in FLOW:
+        return its
+    before = state.queue.ahead(task, able_agents(state, task)[:_ASKED])
+    if not before:
+        return its
+    number = "1 task is" if before == 1 else f"{before} tasks are"
+    return its._replace(text=f"{its.text} {number} before it.")
+
+
+def flags(
+    state: FleetState, task: Task, its: Waiting | None, now: int, policy: Policy
+) -> tuple[str, ...]:
+    """`looping`, `stalled`, `slow`, and `nobody` of a task that waits for an agent nobody has.
+
+    `its`: what the task waits for.
+    """
+    run = state.live_run(task)
+    if run and task.state is TaskState.RUNNING and not run.receipt and not _question(run):
+        return tuple(str(sign.reason) for sign in _signs(state, task, run, now, policy))
+    return ("nobody",) if its and its.reason in NOBODY else ()
 
 
 # in the queue
@@ -128,7 +154,7 @@ def _for_absent(its: Absence, since: int) -> Waiting:
 
 
 def _at_limit(task: Task, policy: Policy, since: int) -> Waiting:
-    limit = f"{policy.repo_limit} task{'' if policy.repo_limit == 1 else 's'}"
+    limit = count(policy.repo_limit, "task")
     return Waiting(
         WaitReason.REPOSITORY_LIMIT,
         f"{task.repo} has {limit} running already, which is its limit.",
@@ -163,31 +189,6 @@ def _given(run: Run, policy: Policy) -> Waiting:
         "Nothing: otherwise it goes back to the queue.",
         run.agent,
     )
-
-
-def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
-    """`waiting`, with how many are before it in the queue: that costs a look at all of it."""
-    its = waiting(state, task, now, policy)
-    if its is None or its.reason not in FLOW:
-        return its
-    before = state.queue.ahead(task, able_agents(state, task)[:_ASKED])
-    if not before:
-        return its
-    number = "1 task is" if before == 1 else f"{before} tasks are"
-    return its._replace(text=f"{its.text} {number} before it.")
-
-
-def flags(
-    state: FleetState, task: Task, its: Waiting | None, now: int, policy: Policy
-) -> tuple[str, ...]:
-    """`looping`, `stalled`, `slow`, and `nobody` of a task that waits for an agent nobody has.
-
-    `its`: what the task waits for.
-    """
-    run = state.live_run(task)
-    if run and task.state is TaskState.RUNNING and not run.receipt and not _question(run):
-        return tuple(str(sign.reason) for sign in _signs(state, task, run, now, policy))
-    return ("nobody",) if its and its.reason in NOBODY else ()
 
 
 def _signs(state: FleetState, task: Task, run: Run, now: int, policy: Policy) -> tuple[Sign, ...]:
@@ -228,7 +229,7 @@ def _receipt(task: Task, filed: FiledReceipt, policy: Policy) -> Waiting:
     if not filed.unread:
         text, helps = "Its receipt is being checked against Forgejo.", "Nothing: Forgejo decides."
         return Waiting(WaitReason.CHECKING, text, since, until, helps, task.repo)
-    times = f"{filed.checks} time{'' if filed.checks == 1 else 's'}"
+    times = count(filed.checks, "time")
     return Waiting(
         WaitReason.RECEIPT_UNREAD,
         f"Its receipt cannot be decided; checked {times}, and again until it can.",

@@ -14,7 +14,7 @@ from typing import Self
 
 import aiohttp
 
-from fleetbot.forge.errors import ForgeForbidden
+from fleetbot.forge.errors import ForgeError, ForgeForbidden
 from fleetbot.forge.git_calls import GitCalls
 from fleetbot.forge.issue_calls import IssueCalls
 from fleetbot.forge.label_calls import LabelCalls
@@ -46,6 +46,7 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
         longest_wait: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        on_failure: Callable[[ForgeError], None] = lambda error: None,
     ) -> None:
         super().__init__(
             Transport(
@@ -58,6 +59,7 @@ class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
                 longest_wait=longest_wait,
                 sleep=sleep,
                 jitter=jitter,
+                on_failure=on_failure,
             )
         )
         self._login = login

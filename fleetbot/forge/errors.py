@@ -55,13 +55,11 @@ class UnexpectedAnswer(ForgeUnavailable):
     """The answer is not Forgejo's: a proxy's page, a redirect elsewhere, another API."""
 
 
-_ASK_AGAIN = frozenset({408, 425, 429})
-
-
 class TooLarge(UnexpectedAnswer):
     """The answer is larger than is read; it will not be smaller the next time."""
 
 
+_ASK_AGAIN = frozenset({408, 425, 429})
 _BY_STATUS: dict[int, type[ForgeError]] = {
     401: Unauthorized,
     403: ForgeForbidden,

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from fleetbot.domain.model import same_name
 from fleetbot.forge.models import Comment, Issue, TimelineEntry
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import Calls, Page
@@ -162,8 +163,8 @@ class IssueCalls(Calls):
         """The first comment with the marker; by ``author``, since anybody can write a marker."""
         sought = hidden_marker(marker)
         for comment in await self.comments(repo, number):
-            by = comment.user.login if comment.user else ""
-            if sought in comment.body and (author is None or author.lower() == by.lower()):
+            by_them = author is None or same_name(author, comment.author)
+            if by_them and sought in comment.body:
                 return comment
         return None
 

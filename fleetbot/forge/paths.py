@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import quote
 
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9._-]{1,100}")
+from fleetbot.domain.model import REPO
 
 
 def parse_repo(full_name: str) -> tuple[str, str]:
     """Split ``owner/name``; ``ValueError`` when it has another shape."""
     owner, _, name = full_name.partition("/")
-    if not _REPO.fullmatch(full_name) or name in {".", ".."}:
+    if not REPO.match(full_name):
         raise ValueError(f"not a repository: {full_name!r}; expected owner/name")
     return owner, name
 

@@ -70,11 +70,23 @@ Event = IssueEvent | PullRequestEvent | RepositoryEvent | UnknownEvent
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One signed message from Forgejo; ``id`` is unique, also for a manual redelivery."""
+    """One signed message from Forgejo; ``id`` is unique, also for a manual redelivery.
+
+    ``repo_id``: whose it is, 0 where it does not say.
+    """
 
     id: str
     event_type: str
     payload: Event
+    repo_id: int = 0
+
+
+class _Source(msgspec.Struct, frozen=True):
+    id: int = 0
+
+
+class _Sent(msgspec.Struct, frozen=True):
+    repository: _Source = _Source()
 
 
 # What may have consequences, by Event-Type; of others not even the shape matters. The coarser
@@ -124,15 +136,23 @@ def parse_delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
     delivery_id = _required_header(headers, "Delivery")
     kind = _EVENTS.get(event_type)
     if kind is None:
-        return Delivery(delivery_id, event_type, UnknownEvent(event_type=event_type))
+        unknown = UnknownEvent(event_type=event_type)
+        return Delivery(delivery_id, event_type, unknown, _repo_id(body))
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Delivery(delivery_id, event_type, msgspec.json.decode(body, type=kind))
+        event = msgspec.json.decode(body, type=kind)
+        return Delivery(delivery_id, event_type, event, _repo_id(body))
     payload = _json_object(body)  # with nulls where we want values, perhaps
     try:
-        return Delivery(delivery_id, event_type, convert(payload, kind))
+        return Delivery(delivery_id, event_type, convert(payload, kind), _repo_id(body))
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at ")
         raise MalformedDelivery(path.strip("`") or "$", reason) from None
+
+
+def _repo_id(body: bytes) -> int:
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(body, type=_Sent).repository.id
+    return 0
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

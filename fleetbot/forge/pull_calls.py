@@ -76,8 +76,8 @@ class PullCalls(Calls):
         body: str = "",
         assignees: Sequence[str] = (),
     ) -> PullRequest:
-        """``Conflict`` where an open one exists for these branches, ``ForgeNotFound`` for a missing
-        branch, ``Unprocessable`` where head and base are the same."""
+        """``ForgeConflict`` where an open one exists for these branches, ``ForgeNotFound`` for a
+        missing branch, ``Unprocessable`` where head and base are the same."""
         request = {
             "head": head,
             "base": base,

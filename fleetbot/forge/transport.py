@@ -68,7 +68,7 @@ class Transport:
 
     ``token``: a function is asked for each call, as it may have been replaced. ``delays``: seconds
     before each further try, more or less by half. ``longest_wait``: a ``Retry-After`` beyond it is
-    the caller's to wait for.
+    the caller's to wait for. ``on_failure`` hears of every request that has failed for good.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Transport:
         longest_wait: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        on_failure: Callable[[ForgeError], None] = lambda error: None,
     ) -> None:
         self.url = url.rstrip("/")
         self._api = URL(self.url + "/api/v1", encoded=True)
@@ -95,6 +96,7 @@ class Transport:
         self._longest_wait = longest_wait
         self._sleep = sleep
         self._jitter = jitter
+        self._on_failure = on_failure
 
     async def close(self) -> None:
         if self._owns_session and self._session is not None:
@@ -192,6 +194,15 @@ class Transport:
         json: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Send, with retries where they are safe; :class:`ForgeError` on every status >= 300."""
+        try:
+            return await self._persist(method, path, params, json)
+        except ForgeError as error:
+            self._on_failure(error)
+            raise
+
+    async def _persist(
+        self, method: str, path: str, params: Params | None, json: Mapping[str, Any] | None
+    ) -> Answer:
         query = {key: _word(value) for key, value in (params or {}).items() if value is not None}
         url = self._address(path, query)
         for tries, delay in enumerate((*self._delays, None)):

@@ -38,7 +38,8 @@ class Claims:
         self._free = asyncio.Semaphore(slots)
         self._welcome = asyncio.Event()
         self._workers: dict[str, Worker] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._is_draining = False
 
     def used(self) -> dict[str, Usage]:
         """The runs that are at work, each with what it has used."""
@@ -62,7 +63,7 @@ class Claims:
             if record.order.run in self._workers:
                 record.release()
                 continue
-            worker = Worker(setup, record)
+            worker = Worker(setup, record, on_filed=self._leave_to_the_spool)
             self._start(record, worker, asyncio.create_task(worker.resume()))
 
     async def claim_for_ever(self, setup: Setup, wait: float) -> None:
@@ -94,7 +95,12 @@ class Claims:
         self._say(f"{order.repo}#{order.issue} {order.run}: assigned: {order.title}")
         record = await self._spool.open(setup.agent.name, order)
         release = self._holding_a_slot()
-        worker = Worker(setup, record, on_filed=release)
+
+        def filed() -> None:
+            release()
+            self._leave_to_the_spool()
+
+        worker = Worker(setup, record, on_filed=filed)
         task = asyncio.create_task(worker.work())
         task.add_done_callback(lambda _: release())
         self._start(record, worker, task)
@@ -113,10 +119,10 @@ class Claims:
     def _start(self, record: RunRecord, worker: Worker, task: asyncio.Task[None]) -> None:
         run = record.order.run
         self._workers[run] = worker
-        self._tasks.add(task)
+        self._tasks[run] = task
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._tasks.discard(task)
+            self._tasks.pop(run, None)
             self._workers.pop(run, None)
             if not task.cancelled() and isinstance(problem := task.exception(), Exception):
                 self._say(f"run {run} waits in the spool for the next start: {unexpected(problem)}")
@@ -124,15 +130,29 @@ class Claims:
         task.add_done_callback(ended)
 
     async def finish(self, halt: asyncio.Event, seconds: float) -> None:
-        """Wait for the runs, no longer than that or until `halt`; then stop those that go on."""
-        if self._tasks:
+        """Wait for the runs, no longer than that or until `halt`; then stop those that go on.
+
+        A run that only awaits a verdict is not waited for.
+        """
+        self._is_draining = True
+        self._leave_to_the_spool()
+        at_work = [run for run, worker in self._workers.items() if not worker.awaits_verdict]
+        if at_work:
             if seconds:
-                self._say(f"draining: waiting up to {seconds:g} s for {len(self._tasks)} runs")
+                self._say(f"draining: waiting up to {seconds:g} s for {len(at_work)} runs")
             halted = asyncio.create_task(halt.wait())
-            runs = asyncio.create_task(_ended(self._tasks))
+            runs = asyncio.create_task(_ended(self._tasks.values()))
             await asyncio.wait({halted, runs}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             await cancelled(halted, runs)
-        await cancelled(*self._tasks)
+        await cancelled(*self._tasks.values())
+
+    def _leave_to_the_spool(self) -> None:
+        """While draining, stop what awaits a verdict: the next start files the same receipt again,
+        and hears what was found."""
+        for run, task in self._tasks.items() if self._is_draining else ():
+            if self._workers[run].awaits_verdict:
+                self._say(f"run {run} awaits its verdict: the next start goes on with it")
+                task.cancel()
 
 
 async def _ended(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -18,15 +18,15 @@ _OTHER_CI = frozenset({".woodpecker", ".woodpecker.yml", ".woodpecker.yaml", ".d
 
 
 async def read_ci(
-    client: ForgeClient, repo: str, pull: PullRequest, rules: Rules
+    client: ForgeClient, repo: str, pull: PullRequest, base: str, rules: Rules
 ) -> CiFacts | Unread:
     """Where CI is not required, only what it says of the head, as that is shown with a verdict."""
     statuses = await _statuses(client, repo, pull.head.sha)
     if not rules.require_ci:
         return CiFacts(statuses=statuses)
-    branch = await client.branch(repo, pull.base.ref)
+    branch = await client.branch(repo, base)
     if branch is None or branch.commit is None:
-        return Unread(f"The branch `{pull.base.ref}` is gone: what CI it requires is not known.")
+        return Unread(f"The branch `{base}` is gone: what CI it requires is not known.")
     bot = await client.login()
     fleet = {name.lower() for name in (*rules.ci.fleet, bot)}
     on_base = await _contexts_on(client, repo, branch.commit.id, fleet)

@@ -8,13 +8,10 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from fleetbot.domain.model import Agent, AgentName, RunId
 from fleetbot.domain.queue import Lane
-
-if TYPE_CHECKING:
-    from fleetbot.services.fleet import Landing
+from fleetbot.services.fleet import Landing
 
 _age = attrgetter("number")
 

@@ -25,6 +25,7 @@ from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waiting import Waiting
 from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.wording import count, shorten
 from fleetbot.wire import priority_name
 
 _MAX_SUMMARY = 4000
@@ -136,7 +137,7 @@ def _footer(task: Task, run: Run | None) -> str:
     if run:
         facts.append(f"attempt {run.attempt}")
     elif task.attempt:
-        facts.append(f"{_count(task.attempt, 'attempt')} so far")
+        facts.append(f"{count(task.attempt, 'attempt')} so far")
     if run and run.started_at:
         facts.append(f"started {moment(run.started_at)}")
     facts.append(f"updated {moment(task.updated_at)}")
@@ -174,7 +175,7 @@ def _artifacts(task: Task, receipt: Receipt) -> Iterator[str]:
     yield f"🌿 Branch {branch_link(task, receipt.branch)}"
     yield f"📌 Commit {commit_link(task, receipt.head)}"
     if receipt.files:
-        yield f"📄 {_count(len(receipt.files), 'file')} changed"
+        yield f"📄 {count(len(receipt.files), 'file')} changed"
     others = [artifact for artifact in receipt.artifacts if artifact.kind not in _TOLD]
     for artifact in others[:_MAX_ARTIFACTS]:
         yield f"📎 {_artifact(task, artifact)}"
@@ -236,7 +237,7 @@ def told(text: str, most: int) -> str:
     They mention nobody, link to nothing, refer to and close no issue, and hold no HTML, hence no
     marker of ours. Line breaks and `code` keep their looks.
     """
-    lines = _shortened(text.strip(), most).splitlines()
+    lines = shorten(text.strip(), most).splitlines()
     return "\n".join(f"> {_inert(line)}".rstrip() for line in lines)
 
 
@@ -290,16 +291,8 @@ def _broken(match: re.Match[str]) -> str:
     return match[0] + _BREAK
 
 
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
 def _bullets(reasons: tuple[str, ...]) -> str:
-    return "\n".join(f"- {inline(_shortened(reason, _MAX_REASON))}" for reason in reasons)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return "\n".join(f"- {inline(shorten(reason, _MAX_REASON))}" for reason in reasons)
 
 
 def _short(number: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from fleetbot import wire
-from fleetbot.domain import effects as fx
+from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.domain.errors import NotFound
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import Anchor, Change, DeadLetter, Graveyard, OutboxEntry
+from fleetbot.services.notices import tell
+from fleetbot.store.records import Anchor, DeadLetter
 
 _TOLD = "outbox:given_up_told"
 _QUIET_MS = 3_600_000  # between two notices: an outage's end may bury thousands of effects
@@ -61,23 +60,9 @@ class DeadLetters:
             return True
         if now - told < _QUIET_MS:
             return False
-        anchor = Anchor(key=_TOLD, value=str(now))
-        await self._fleet.post(Change(outbox=self._notices(graveyard, now), anchors=(anchor,)))
+        notice = FleetNotice(notice=NoticeKind.GIVEN_UP, letters=graveyard.letters)
+        await tell(self._fleet, notice, Anchor(key=_TOLD, value=str(now)))
         return True
-
-    def _notices(self, graveyard: Graveyard, now: int) -> tuple[OutboxEntry, ...]:
-        notice = fx.FleetNotice(notice=fx.NoticeKind.GIVEN_UP, letters=graveyard.letters)
-        return tuple(
-            OutboxEntry(
-                id=f"given_up/{now}/{room}",
-                destination=room,
-                kind=fx.kind(fx.FleetNotice),
-                collapse=fx.collapse(notice),
-                payload=msgspec.json.encode(notice),
-                due_at=now,
-            )
-            for room in self._fleet.route(notice)
-        )
 
 
 def _view(letter: DeadLetter) -> wire.DeadLetterView:

@@ -32,8 +32,10 @@ async def gather(
     changes, reviews, may_write, ci, tree, verified_trees = await asyncio.gather(
         _changes(client, repo, pull),
         _read("The reviews", _reviews(client, repo, pull)),
-        _read("The author's rights", _author_may_write(client, repo, _login(pull))),
-        _read("The commit's CI", read_ci(client, repo, pull, rules)),
+        _read("The author's rights", _author_may_write(client, repo, pull.author)),
+        _read(
+            "The commit's CI", read_ci(client, repo, pull, expected.base or pull.base.ref, rules)
+        ),
         _read("The commit's files", _tree(client, repo, pull.head.sha)),
         _read("What was verified before", _verified_trees(client, expected)),
     )
@@ -94,11 +96,11 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         number=pull.number,
         state=pull.state,
         merged=pull.merged,
-        author=_login(pull),
+        author=pull.author,
         title=pull.title,
         body=pull.body,
         base=pull.base.ref,
-        head_branch=_head_branch(pull),
+        head_branch=pull.head_branch,
         head_sha=pull.head.sha,
         head_repo=pull.head.repo.full_name if pull.head.repo else "",
         head_repo_id=pull.head.repo_id,
@@ -106,16 +108,6 @@ def _pull_facts(pull: PullRequest) -> PullFacts:
         merged_at=int(pull.merged_at.timestamp() * 1000) if pull.merged_at else None,
         base_gone=not pull.merged and not pull.base.sha,
     )
-
-
-def _head_branch(pull: PullRequest) -> str:
-    """Of a deleted branch Forgejo answers `refs/pull/N/head`; the label keeps its name."""
-    gone = pull.head.ref == f"refs/pull/{pull.number}/head"
-    return pull.head.label if gone else pull.head.ref
-
-
-def _login(pull: PullRequest) -> str:
-    return pull.user.login if pull.user else ""
 
 
 class _Changes(NamedTuple):

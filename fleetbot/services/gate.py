@@ -19,8 +19,8 @@ _CONTEXT = Context(actor="gate", cause="claim")
 
 
 class Gate:
-    """Nobody is sent to work on what is gone. Where Forgejo cannot be asked, the last that is
-    known holds: the agent will find out."""
+    """Nobody is sent to work on what is gone. Where Forgejo cannot be asked, what was last
+    known counts: the agent will find out."""
 
     def __init__(
         self,
@@ -50,10 +50,7 @@ class Gate:
     async def _look(self, run: Run, task: Task) -> None:
         repo = self._fleet.state.repo_of(task)
         try:
-            if repo.id:
-                repo = await self._repositories.refresh(repo)
-            else:
-                repo = await self._repositories.look(task.repo)
+            repo = await self._repositories.refresh(repo)
         except ForgeNotFound:
             repo = self._fleet.state.repo_of(task)  # it is held now
             if not repo.held:

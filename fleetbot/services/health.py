@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.domain.model import TaskId
-from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeError
 from fleetbot.services.dead_letters import COUNTED
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.records import QueueTrouble
 
 _SHOWN = 5
-
-
-class ForgeProbe:
-    """Knows whether Forgejo answers, and as whom; looks again with every `tick`."""
-
-    def __init__(
-        self, client: ForgeClient, repositories: Sequence[str], log: logging.Logger
-    ) -> None:
-        self._client = client
-        self._repositories = repositories
-        self._log = log
-        self.login: str | None = None
-        self.problem: str | None = "not asked yet"
-
-    async def tick(self) -> float | None:
-        """Seconds until the next look: sooner while Forgejo is away."""
-        before = self.problem
-        try:
-            self.login = await self._client.login()
-            await self._look()
-            self.problem = None
-        except ForgeError as error:
-            self.problem = str(error)
-        if self.problem != before:
-            self._report()
-        return 5 if self.problem else None
-
-    async def _look(self) -> None:
-        """At a repository: all that a token restricted to some may be asked for."""
-        if self._repositories:
-            await self._client.repo(self._repositories[0])
-        else:
-            await self._client.version()
-
-    def _report(self) -> None:
-        if self.problem:
-            self._log.warning("Forgejo cannot be used: %s. It is tried again.", self.problem)
-        else:
-            self._log.info("Forgejo answers; the bot is %s there", self.login)
 
 
 class HealthReport:
@@ -64,6 +24,7 @@ class HealthReport:
         self,
         fleet: Fleet,
         probe: ForgeProbe,
+        webhooks: Webhooks,
         repositories: Repositories,
         version: str,
         rooms: Callable[[], Awaitable[Sequence[str]]],
@@ -73,6 +34,7 @@ class HealthReport:
         self._loops = loops
         self._fleet = fleet
         self._probe = probe
+        self._webhooks = webhooks
         self._repositories = repositories
         self._version = version
 
@@ -81,7 +43,8 @@ class HealthReport:
         much waits: anybody may ask."""
         checks = {
             "journal": self._journal(),
-            "forge": self._probe.problem or "ok",
+            "forge": self._forge(),
+            "webhooks": self._webhooks.problem() or "ok",
             "outbox": "; ".join(await self._troubles("forgejo")) or "ok",
             "rooms": "; ".join([*await self._rooms(), *await self._troubles("matrix")]) or "ok",
             "dead_letters": await self._dead_letters(),
@@ -98,6 +61,11 @@ class HealthReport:
         troubles = await self._fleet.store.troubles(sender, _SHOWN + 1)
         said = [self._told(trouble) for trouble in troubles[:_SHOWN]]
         return [*said, *(["and more"] if len(troubles) > _SHOWN else [])]
+
+    def _forge(self) -> str:
+        probe = self._probe
+        lasting = f"; for {span(self._fleet.clock() - probe.since)}" if probe.since else ""
+        return f"{probe.problem}{lasting}" if probe.problem else "ok"
 
     def _journal(self) -> str:
         if not self._fleet.ready:

@@ -1,10 +1,11 @@
-"""Issues become tasks here, whatever brings them up: a webhook, reconciliation, a person."""
+"""What Forgejo tells by webhook: kept first, acted on afterwards."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -21,11 +22,12 @@ from fleetbot.forge.payloads import (
     RepositoryEvent,
     parse_delivery,
 )
-from fleetbot.loops import progress
+from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.verification import Verifier
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled, PutOff
 
@@ -34,8 +36,6 @@ log = logging.getLogger("fleetbot.intake")
 _KIND = "webhook"
 _LOOK = 500  # arrivals read at once
 _AT_ONCE = 8
-_PATIENCE = 1.0  # seconds after which a tick reads again what is due, while somebody is slow
-
 
 _Event = IssueEvent | PullRequestEvent | RepositoryEvent
 
@@ -48,10 +48,7 @@ class _Seen(NamedTuple):
 
 
 class Intake:
-    """What Forgejo tells by webhook: kept first, acted on afterwards.
-
-    `on_arrival` hears of deliveries.
-    """
+    """`on_arrival` hears of every delivery that is new."""
 
     def __init__(
         self,
@@ -60,6 +57,7 @@ class Intake:
         verifier: Verifier,
         issues: Issues,
         repositories: Repositories,
+        webhooks: Webhooks,
         *,
         on_arrival: Callable[[], None] = lambda: None,
     ) -> None:
@@ -68,6 +66,7 @@ class Intake:
         self._verifier = verifier
         self._issues = issues
         self._repositories = repositories
+        self._webhooks = webhooks
         self._on_arrival = on_arrival
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._busy: set[str] = set()  # keys of deliveries that somebody acts on
@@ -91,6 +90,7 @@ class Intake:
         )
         await self._fleet.start()  # Forgejo tells of it once: a store that failed is mended first
         new = await self._fleet.store.keep(arrival)
+        self._webhooks.came(delivery.repo_id)
         if new:
             self._news.set()
             self._on_arrival()
@@ -102,37 +102,16 @@ class Intake:
         What Forgejo cannot be asked about now is tried again later. Raises `StoreUnavailable` only.
         """
         await self._fleet.start()
-        looks: dict[asyncio.Task[None], tuple[str, ...]] = {}
-        try:
-            while True:
-                self._news.clear()
-                for seen in await self._batches():
-                    keys = tuple(one.arrival.key for one in seen)
-                    looks[asyncio.create_task(self._handle(seen))] = keys
-                    self._busy.update(keys)
-                if not looks:
-                    return
-                progress()
-                for look in await self._some_of(looks):
-                    self._busy.difference_update(looks.pop(look))
-                    look.result()
-        finally:
-            for look in looks:
-                look.cancel()
-            await asyncio.gather(*looks, return_exceptions=True)
-            for keys in looks.values():
-                self._busy.difference_update(keys)
+        await abreast(self._take, self._news)
 
-    async def _some_of(self, looks: Collection[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-        """Wait for one of them, for news, or a moment; answers those that are through."""
-        news = asyncio.create_task(self._news.wait())
-        try:
-            await asyncio.wait(
-                {*looks, news}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            news.cancel()
-        return [look for look in looks if look.done()]
+    async def _take(self) -> list[Piece]:
+        pieces = []
+        for seen in await self._batches():
+            keys = tuple(one.arrival.key for one in seen)
+            self._busy.update(keys)
+            let_go = partial(self._busy.difference_update, keys)
+            pieces.append(Piece(self._handle(seen), let_go))
+        return pieces
 
     async def next_due(self) -> int | None:
         """When a delivery is to be tried (epoch ms; may be past), None if none waits."""

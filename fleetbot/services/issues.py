@@ -152,7 +152,7 @@ class Issues:
         """Have a task that is about to be judged follow its issue, and its base."""
         repo = self._fleet.state.repo_of(task)
         if not repo.id:
-            repo = await self._repositories.look(task.repo)
+            repo = await self._repositories.refresh(repo)
         return await self.look(repo.id, task.issue, _JUDGED, starting=True)
 
     def alone(self, repo_id: int, number: int) -> asyncio.Lock:
@@ -275,7 +275,7 @@ class Issues:
             repo_id=repo.id,
             issue=issue.number,
             url=issue.html_url,
-            author=issue.user.login if issue.user else "",
+            author=issue.author,
             traits=traits_of(issue, self._labels),
             base=base.branch,
             base_problem=base.problem,

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from fleetbot.domain.patience import Patience
-from fleetbot.loops import progress
+from fleetbot.services.abreast import Piece, abreast
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
@@ -21,7 +22,6 @@ log = logging.getLogger("fleetbot.outbox")
 
 Sender = Callable[[Due], Awaitable[str]]
 
-_LOOK_AGAIN = 1.0  # seconds after which a tick looks again while somebody is slow
 _SOONEST, _BELIEVED = 1.0, 3600.0  # seconds; nobody makes us wait less or longer by saying so
 _TRIES_IN_ORDER = 5  # of what is refused, before it is set aside
 _LONGEST_ASIDE_MS = 3_600_000  # nothing waits for it, so there is no hurry
@@ -98,27 +98,18 @@ class Courier:
     async def tick(self) -> None:
         """Deliver until nothing is due. To cancel it cancels what it has in hand; that goes again
         later. Raises `StoreUnavailable` if the outcome cannot be kept."""
-        sending: dict[asyncio.Task[None], str] = {}
-        try:
-            while True:
-                self._wake.clear()
-                for due in await self._due():
-                    destination = due.entry.destination
-                    if destination not in self._busy:
-                        self._busy[destination] = _sender_of(due)
-                        sending[asyncio.create_task(self._deliver(due))] = destination
-                if not sending:
-                    return
-                progress()
-                for task in await self._until_news(sending):
-                    del self._busy[sending.pop(task)]
-                    task.result()
-        finally:
-            for task in sending:
-                task.cancel()
-            await asyncio.gather(*sending, return_exceptions=True)
-            for destination in sending.values():
-                del self._busy[destination]
+        await abreast(self._take, self._wake)
+
+    async def _take(self) -> list[Piece]:
+        """What is due, of destinations that nobody is at."""
+        pieces = []
+        for due in await self._due():
+            destination = due.entry.destination
+            if destination not in self._busy:
+                self._busy[destination] = _sender_of(due)
+                let_go = partial(self._busy.pop, destination)
+                pieces.append(Piece(self._deliver(due), let_go))
+        return pieces
 
     async def _due(self) -> list[Due]:
         now, taken = self._clock(), Counter(self._busy.values())
@@ -128,19 +119,6 @@ class Courier:
             if taken[sender] < self._each and self._quiet.get(sender, 0) <= now
         }
         return await self._store.due(now, room, self._busy.keys()) if room else []
-
-    async def _until_news(
-        self, sending: Collection[asyncio.Task[None]]
-    ) -> list[asyncio.Task[None]]:
-        """Wait for an effect to be through, for `wake`, or a moment; answers what is through."""
-        woken = asyncio.create_task(self._wake.wait())
-        try:
-            await asyncio.wait(
-                {*sending, woken}, timeout=_LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            woken.cancel()
-        return [task for task in sending if task.done()]
 
     async def _deliver(self, due: Due) -> None:
         change = await self._attempt(due)

@@ -1,4 +1,4 @@
-"""Repairs what a lost webhook left behind, in both directions."""
+"""What no webhook told is found: issues are compared with their tasks, in both directions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.records import Anchor, Change
 
@@ -27,11 +28,12 @@ _CONTEXT = Context(actor="timer", cause="reconcile")
 
 
 class Reconciler:
-    """Compares issues with tasks, and has the intake look at those that differ.
+    """Compares issues with tasks, and has `Issues` look at those that differ.
 
     Every tick reads what has changed since the last one. At the first tick, and every hour, all
     open issues are read too: deleting one, for example, leaves no trace in what changed. What an
-    issue should show and does not is a matter of `repairs`.
+    issue should show and does not is a matter of `repairs`; `webhooks` hears of what they should
+    have told.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Reconciler:
         issues: Issues,
         repairs: Repairs,
         repositories: Repositories,
+        webhooks: Webhooks,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._issues = issues
         self._repairs = repairs
         self._repositories = repositories
+        self._webhooks = webhooks
         self._swept: dict[int, int] = {}
         self._failing: dict[int, str] = {}
 
@@ -145,6 +149,7 @@ class Reconciler:
         with _by_itself(repo, issue.number):
             if not await self._issues.agrees(repo, issue):
                 await self._issues.look(repo.id, issue.number, _CONTEXT)
+                await self._webhooks.found(repo, issue.updated_at)
             elif task := self._fleet.state.task_in(repo, issue.number):
                 await self._repairs.look(task, issue)
 

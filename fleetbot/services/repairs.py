@@ -70,7 +70,7 @@ class Repairs:
         decided = [filed for filed in receipts if filed.verdict is not Verdict.PENDING]
         missing = {
             **await self._missing_on_issue(standing, issue, decided),
-            **await self._missing_on_commits(task, decided),
+            **await self._missing_on_commits(task, receipts),
         }
         if missing:
             entries = (_entry(task, why, effect, now) for why, effect in missing.items())
@@ -99,15 +99,21 @@ class Repairs:
         return found
 
     async def _missing_on_commits(
-        self, task: Task, decided: Sequence[FiledReceipt]
+        self, task: Task, receipts: Sequence[FiledReceipt]
     ) -> dict[str, fx.ForgeEffect]:
-        """Statuses that the outbox never heard of: nobody but us takes one away."""
-        found: dict[str, fx.ForgeEffect] = {}
-        for filed in decided:
-            status = announce.status_of(task, filed)
-            if status and not await self._fleet.store.fates(fx.destination(status)):
-                found[status.sha] = status
-        return found
+        """Statuses that the outbox never heard of: nobody but us takes one away.
+
+        Where several receipts are of the same commit, that it was proven stands.
+        """
+        wanted: dict[str, fx.CommitStatus] = {}
+        for status in (announce.status_of(task, filed) for filed in receipts):
+            if status and not (status.sha in wanted and wanted[status.sha].state == "success"):
+                wanted[status.sha] = status
+        return {
+            sha: status
+            for sha, status in wanted.items()
+            if not await self._fleet.store.fates(fx.destination(status))
+        }
 
     def _lacks_comments(self, task: Task, issue: Issue, ours: int) -> bool:
         """Whether one of ours may be gone: there are too few, or fewer than before."""

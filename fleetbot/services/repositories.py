@@ -16,6 +16,7 @@ from fleetbot.domain.repositories import is_astray, worth_keeping
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Repository
+from fleetbot.loops import progress
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.interface import Unreadable
 
@@ -63,7 +64,7 @@ class Repositories:
         if not self.lists(repo):
             known = ", ".join(self.names()) or "none yet"
             raise Invalid(f"The fleet does not work on {name}; it does on: {known}.", field="repo")
-        repo = await self.refresh(repo) if repo.id else await self.look(name)
+        repo = await self.refresh(repo)
         if repo.held:
             because = REASONS[repo.held]
             raise Conflict(f"{repo.name}: {because.text}. {because.advice}", field="repo")
@@ -95,10 +96,13 @@ class Repositories:
         return repo
 
     async def refresh(self, repo: Repo) -> Repo:
-        """The same for the repository itself, whatever it is called now.
+        """The same for the repository itself, whatever it is called now; by its name where that
+        is all we know.
 
         Raises the client's errors; `ForgeNotFound` after its tasks are held.
         """
+        if not repo.id:
+            return await self.look(repo.name)
         repo = await self._find_again(repo)
         await self._gather_if_any()
         return repo
@@ -171,6 +175,7 @@ class Repositories:
         await self._look_at_work()
         await self._follow_others(shown)
         await self._gather_tasks()
+        await self._gather_closed()
         readable = (repo for repo in shown.values() if repo.held is not ReasonCode.REPO_GONE)
         return [repo for repo in readable if self.lists(repo)]
 
@@ -238,19 +243,24 @@ class Repositories:
             found.sort(key=worth_keeping, reverse=True)
             for start in range(0, len(found), _AT_ONCE):
                 await self._move(repo_id, [task.id for task in found[start : start + _AT_ONCE]])
-        for repo in list(self._fleet.state.repos.values()):
-            await self._gather_closed(repo)
 
-    async def _gather_closed(self, repo: Repo) -> None:
-        """Those of an old journal, which has names only, before another can take the name."""
-        names, after = set(repo.names) - self._gathered, TaskId("")
-        while names and (page := await self._fleet.store.without_repo_id(names, after, _AT_ONCE)):
-            ids = [task.id for task in page]
-            for one in ids:
-                await self._fleet.task(one)
-            await self._move(repo.id, ids)
-            after = ids[-1]
-        self._gathered |= names
+    async def _gather_closed(self) -> None:
+        """The same for tasks on disk whose old journal has names only, before another repository
+        can take the name."""
+        for repo in list(self._fleet.state.repos.values()):
+            names, after = set(repo.names) - self._gathered, TaskId("")
+            while names and (ids := await self._without_id(names, after)):
+                await self._move(repo.id, ids)
+                after = ids[-1]
+            self._gathered |= names
+
+    async def _without_id(self, names: Collection[str], after: TaskId) -> list[TaskId]:
+        """So many as go into one commit; they are in memory then."""
+        page = await self._fleet.store.without_repo_id(names, after, _AT_ONCE)
+        for task in page:
+            await self._fleet.task(task.id)
+        progress()
+        return [task.id for task in page]
 
     async def _move(self, repo_id: int, tasks: Sequence[TaskId]) -> None:
         await self._recall_twins(repo_id, tasks)

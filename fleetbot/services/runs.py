@@ -9,8 +9,8 @@ import msgspec
 from fleetbot import wire
 from fleetbot.domain.budget import dollars_left
 from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
-from fleetbot.domain.errors import Conflict, Forbidden, NotFound
-from fleetbot.domain.lookup import current_run
+from fleetbot.domain.errors import Conflict, NotFound
+from fleetbot.domain.lookup import current_run, own_run
 from fleetbot.domain.model import AgentName, FiledReceipt, Receipt, ReceiptId, Run, RunId, Verdict
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Beside, Context, Fleet
@@ -127,12 +127,7 @@ class Runs:
 
     async def _own_run(self, agent: AgentName, run_id: RunId) -> Run:
         await self._fleet.recall_run(run_id)
-        run = self._fleet.state.runs.get(run_id)
-        if run is None:
-            raise NotFound(f"There is no run {run_id}.", field="run")
-        if run.agent != agent:
-            raise Forbidden("This run belongs to another agent.", field="run")
-        return run
+        return own_run(self._fleet.state, run_id, agent)
 
     # receipts
 

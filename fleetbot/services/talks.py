@@ -8,8 +8,8 @@ from msgspec.structs import replace
 
 from fleetbot import wire
 from fleetbot.domain.commands import AnswerAsk, AskPerson, SendMessage, TakeMessage
-from fleetbot.domain.errors import Forbidden, NotFound
 from fleetbot.domain.events import AnyEvent, RunAnswered, RunAsked, RunMessaged
+from fleetbot.domain.lookup import own_run, the_run
 from fleetbot.domain.model import AgentName, Ask, AskKind, Message, Run, RunId, Taken
 from fleetbot.domain.talk import the_ask
 from fleetbot.services.fleet import Context, Fleet
@@ -121,7 +121,8 @@ class Talks:
 
     async def all_messages(self, run_id: RunId) -> wire.MessageList:
         """What was said to the run, and what became of it."""
-        run = await self._run(run_id)
+        await self._fleet.recall_run(run_id)
+        run = the_run(self._fleet.state, run_id)
         told = [_message(run, await self._in_full(message)) for message in run.messages]
         return wire.MessageList(messages=tuple(told))
 
@@ -132,18 +133,9 @@ class Talks:
                 return replace(message, text=text)
         return message
 
-    async def _run(self, run_id: RunId) -> Run:
-        await self._fleet.recall_run(run_id)
-        run = self._fleet.state.runs.get(run_id)
-        if run is None:
-            raise NotFound(f"There is no run {run_id}.", field="run")
-        return run
-
     async def _own_run(self, agent: AgentName, run_id: RunId) -> Run:
-        run = await self._run(run_id)
-        if run.agent != agent:
-            raise Forbidden("This run belongs to another agent.", field="run")
-        return run
+        await self._fleet.recall_run(run_id)
+        return own_run(self._fleet.state, run_id, agent)
 
 
 def _view(run: Run, ask: Ask, asked: AnyEvent | None) -> wire.AskView:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
 from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
-from fleetbot.loops import progress
+from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.facts import gather
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.interface import StoreUnavailable
@@ -19,8 +20,6 @@ from fleetbot.store.interface import StoreUnavailable
 log = logging.getLogger("fleetbot.verification")
 
 Look = Callable[[Task], Awaitable[object]]
-
-_PATIENCE = 1.0  # seconds after which a tick looks for what is due meanwhile
 
 
 class Verifier:
@@ -76,24 +75,16 @@ class Verifier:
         Raises `StoreUnavailable` if a finding cannot be kept; what is in hand then is checked again
         later.
         """
-        checks: dict[asyncio.Task[None], ReceiptId] = {}
-        try:
-            while True:
-                self._wake.clear()
-                for filed in self._due()[: self._concurrency - len(self._checking)]:
-                    self._checking.add(filed.receipt.id)
-                    checks[asyncio.create_task(self._check(filed))] = filed.receipt.id
-                if not checks:
-                    return
-                progress()
-                for done in await self._until_news(checks):
-                    self._checking.discard(checks.pop(done))
-                    done.result()
-        finally:
-            for check in checks:
-                check.cancel()
-            await asyncio.gather(*checks, return_exceptions=True)
-            self._checking.difference_update(checks.values())
+        await abreast(self._take, self._wake)
+
+    async def _take(self) -> list[Piece]:
+        pieces = []
+        for filed in self._due()[: self._concurrency - len(self._checking)]:
+            receipt = filed.receipt.id
+            self._checking.add(receipt)
+            let_go = partial(self._checking.discard, receipt)
+            pieces.append(Piece(self._check(filed), let_go))
+        return pieces
 
     def _due(self) -> list[FiledReceipt]:
         """What is due and in nobody's hand, the longest due first."""
@@ -104,17 +95,6 @@ class Verifier:
             if self._due_at(filed) <= now and filed.receipt.id not in self._checking
         ]
         return sorted(due, key=self._due_at)
-
-    async def _until_news(self, checks: Collection[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
-        """Wait for a check to be through, for `wake`, or a moment; answers what is through."""
-        woken = asyncio.create_task(self._wake.wait())
-        try:
-            await asyncio.wait(
-                {*checks, woken}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            woken.cancel()
-        return [check for check in checks if check.done()]
 
     def _pending(self) -> list[FiledReceipt]:
         """Of runs that have not ended; after a cancellation nobody waits for the finding."""
@@ -148,7 +128,7 @@ class Verifier:
             return Unknown(unread=(f"The check broke: {type(error).__name__}.",))
 
     async def _expectation(self, filed: FiledReceipt) -> Expectation:
-        task: Task = self._fleet.state.tasks[filed.task]
+        task = self._fleet.state.tasks[filed.task]
         before = await self._fleet.store.receipts_of(task.id)
         known = self._fleet.state.repo_of(task)
         return Expectation(
@@ -158,6 +138,7 @@ class Verifier:
             issue=task.issue,
             issue_url=task.url,
             base=task.base,
+            base_before=task.base_before,
             branch=self._fleet.state.runs[filed.run].branch,
             not_before=task.first_assigned_at,
             verified=tuple(_earlier(one) for one in before if one.verdict is Verdict.VERIFIED),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from fleetbot.domain.model import RunState
-from fleetbot.domain.state import FLEET_STREAM, FleetState, task_stream
+from fleetbot.domain.model import Run, RunState, Task, TaskId
+from fleetbot.domain.state import FLEET_STREAM, FleetState, agent_stream, task_stream
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import BadRow, Change, Snapshot
 
@@ -27,7 +29,6 @@ async def healed(store: Store, snapshot: Snapshot) -> Snapshot:
     for stream, row in {row.stream: row for row in snapshot.bad}.items():
         if problem := await _fold(store, whole, stream):
             lost.append(replace(row, error=f"{row.error}; {problem}"))
-            log.error("%s: it is left out; restore a backup", lost[-1])
         else:
             log.warning("%s: it was made again from its events", row)
     mended = Change(
@@ -38,7 +39,10 @@ async def healed(store: Store, snapshot: Snapshot) -> Snapshot:
         repos=tuple(whole.repos.values()),
     )
     await store.append(mended)
-    return _with(snapshot, mended, lost)
+    found = _with(snapshot, mended, lost)
+    for row in found.bad:
+        log.error("%s: it is left out; restore a backup", row)
+    return found
 
 
 async def _fold(store: Store, whole: FleetState, stream: str) -> str | None:
@@ -67,13 +71,12 @@ def _with(snapshot: Snapshot, mended: Change, lost: list[BadRow]) -> Snapshot:
     """What is whole. A task that an agent is at whom nobody knows is left out with the agent."""
     agents = {agent.name: agent for agent in (*snapshot.agents, *mended.agents)}
     runs = {run.id: run for run in (*snapshot.runs, *mended.runs)}
-    gone = {row.stream for row in lost}
-    gone |= {
-        task_stream(run.task)
-        for run in runs.values()
-        if run.state is not RunState.ENDED and run.agent not in agents
-    }
     tasks = {task.id: task for task in (*snapshot.tasks, *mended.tasks)}
+    left = [r for r in runs.values() if r.state is not RunState.ENDED and r.agent not in agents]
+    gone = {row.stream for row in lost} | {task_stream(run.task) for run in left}
+    refs: dict[str, list[str]] = defaultdict(list)
+    for run in left:
+        refs[agent_stream(run.agent)].append(_name(tasks, run))
     receipts = {filed.receipt.id: filed for filed in (*snapshot.receipts, *mended.receipts)}
     return replace(
         snapshot,
@@ -82,5 +85,10 @@ def _with(snapshot: Snapshot, mended: Change, lost: list[BadRow]) -> Snapshot:
         receipts=tuple(r for r in receipts.values() if task_stream(r.task) not in gone),
         agents=tuple(agents.values()),
         repos=(*snapshot.repos, *mended.repos),
-        bad=tuple(lost),
+        bad=tuple(replace(row, tasks=tuple(refs[row.stream])) for row in lost),
     )
+
+
+def _name(tasks: Mapping[TaskId, Task], run: Run) -> str:
+    """Of the issue that the run is about; its task's id where that cannot be read either."""
+    return tasks[run.task].ref if run.task in tasks else run.task

@@ -231,15 +231,18 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BadRow(Row, frozen=True):
-    """A row that cannot be read; `stream`: the events it follows from."""
+    """A row that cannot be read; `stream`: the events it follows from. `tasks`: the issues whose
+    tasks are left out with an agent's."""
 
     table: str
     key: str
     stream: str
     error: str
+    tasks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.table} {self.key} cannot be read ({self.error})"
+        with_it = f", and with it what it is at: {', '.join(self.tasks)}" if self.tasks else ""
+        return f"{self.table} {self.key} cannot be read ({self.error}){with_it}"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

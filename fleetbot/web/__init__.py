@@ -17,9 +17,11 @@ from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.endpoint import AnyEndpoint, Call
 from fleetbot.web.events import EVENT_STREAM, EventCalls
@@ -51,6 +53,8 @@ class Parts:
     tasks: Tasks
     intake: Intake
     dead_letters: DeadLetters
+    probe: ForgeProbe
+    webhooks: Webhooks
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
     claims_waiting: Callable[[], int]
@@ -62,10 +66,14 @@ class WebApi:
     """Make one per configuration, and close it when the plugin stops."""
 
     def __init__(self, parts: Parts) -> None:
-        metrics = Metrics(parts.fleet, parts.claims_waiting, parts.loops)
+        metrics = Metrics(
+            parts.fleet, parts.claims_waiting, parts.loops, parts.probe, parts.webhooks
+        )
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
-        self._guard = Guard(parts.access, parts.webhook_secret, metrics.count_request)
+        self._guard = Guard(
+            parts.access, parts.webhook_secret, metrics.count_request, parts.webhooks.refused
+        )
         of_memory = (
             *AgentCalls(parts.agents).endpoints(),
             *RunCalls(parts.runs).endpoints(),

@@ -61,13 +61,20 @@ class _Caller:
 
 class Guard:
     """`webhook_secret` signs Forgejo's deliveries; `count` hears of every answer: method, path
-    template, status.
+    template, status; `on_unsigned` of deliveries whose signature is missing or wrong.
     """
 
-    def __init__(self, access: Access, webhook_secret: str, count: Count) -> None:
+    def __init__(
+        self,
+        access: Access,
+        webhook_secret: str,
+        count: Count,
+        on_unsigned: Callable[[], None] = lambda: None,
+    ) -> None:
         self._access = access
         self._secret = webhook_secret
         self._count = count
+        self._on_unsigned = on_unsigned
         self._unproven = asyncio.Semaphore(MOST_UNPROVEN)
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -156,15 +163,24 @@ class Guard:
         if endpoint.who is not Who.FORGE:
             return await _read(request, endpoint.limit, BODY_SECONDS)
         if not looks_signed(request.headers):
-            raise _unsigned()
+            raise self._unsigned()
         await self._wait_for_place()
         try:
             raw = await _read(request, endpoint.limit, UNPROVEN_SECONDS)
         finally:
             self._unproven.release()
         if not verify_signature(self._secret, raw, request.headers):
-            raise _unsigned()
+            raise self._unsigned()
         return raw
+
+    def _unsigned(self) -> Refusal:
+        self._on_unsigned()
+        return Refusal(
+            Code.UNAUTHORIZED,
+            "The signature is missing or wrong: give Forgejo's webhook the secret of "
+            "forge.webhook_secret, and POST with content type application/json.",
+            field="X-Forgejo-Signature",
+        )
 
     async def _wait_for_place(self) -> None:
         if not self._unproven.locked():
@@ -176,15 +192,6 @@ class Guard:
         except TimeoutError:
             detail = f"{MOST_UNPROVEN} deliveries are being read: try again shortly."
             raise Refusal(Code.BUSY, detail) from None
-
-
-def _unsigned() -> Refusal:
-    return Refusal(
-        Code.UNAUTHORIZED,
-        "The signature is missing or wrong: give Forgejo's webhook the secret of "
-        "forge.webhook_secret, and POST with content type application/json.",
-        field="X-Forgejo-Signature",
-    )
 
 
 def _bearer(request: web.Request) -> str:

@@ -19,6 +19,8 @@ from fleetbot.domain.waiting import flags
 from fleetbot.domain.waits import SIGNS, WaitReason
 from fleetbot.loops import LoopHealth
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.webhooks import Webhooks
 
 _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
 
@@ -31,10 +33,14 @@ class Metrics:
         fleet: Fleet,
         claims_waiting: Callable[[], int],
         loops: Callable[[], Iterable[LoopHealth]],
+        probe: ForgeProbe,
+        webhooks: Webhooks,
     ) -> None:
         self._fleet = fleet
         self._claims_waiting = claims_waiting
         self._loops = loops
+        self._probe = probe
+        self._webhooks = webhooks
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "fleetbot_http_requests",
@@ -85,6 +91,16 @@ class Metrics:
             ["loop"],
             registry=registry,
         )
+        self._away = Gauge(
+            "fleetbot_forge_away_seconds",
+            "For how long Forgejo could not be used, 0 if it can",
+            registry=registry,
+        )
+        self._missed = Gauge(
+            "fleetbot_webhooks_missed",
+            "Changes of issues that no webhook told of, since the last that came",
+            registry=registry,
+        )
         fleet.listen(self._on_lines)
 
     def count_request(self, method: str, path: str, status: int) -> None:
@@ -105,6 +121,9 @@ class Metrics:
         self._claims.set(self._claims_waiting())
         for loop in self._loops():
             self._idle.labels(loop.name).set(loop.idle)
+        since = self._probe.since
+        self._away.set((self._fleet.clock() - since) / 1000 if since else 0)
+        self._missed.set(sum(heard.missed for heard in self._webhooks.silent().values()))
         await self._fill_outbox()
         return generate_latest(self._registry)
 

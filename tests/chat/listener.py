@@ -12,6 +12,7 @@ from fleetbot.chat.history import History
 from fleetbot.chat.inbound import Inbound
 from fleetbot.chat.link import Link
 from fleetbot.chat.listening import Listening
+from fleetbot.chat.outside import Outside
 from fleetbot.chat.room import RoomSender
 from fleetbot.chat.rooms import Rooms
 from fleetbot.domain.patience import with_outbox
@@ -37,7 +38,13 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = Chat(stage.fleet, stage.tasks, self.rooms.obeyed, levels or link.power_level)
+        self.chat = Chat(
+            stage.fleet,
+            stage.tasks,
+            self.rooms.obeyed,
+            levels or link.power_level,
+            Outside(stage.probe, stage.webhooks),
+        )
         self.sender = RoomSender(link, stage.clock, self.rooms.where)
         self.inbound = Inbound(
             self.chat,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from fleetbot.chat.commands import Chat
+from fleetbot.chat.outside import Outside
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import AgentName, TaskState
@@ -31,7 +32,13 @@ class Talk:
         self.levels: dict[str, int | None] = {MOD: 50, GUEST: 0}
         self._messages = 0
         tasks = stage.tasks
-        self._chat = Chat(stage.fleet, tasks, self.rooms, self._power_level)
+        self._chat = Chat(
+            stage.fleet,
+            tasks,
+            self.rooms,
+            self._power_level,
+            Outside(stage.probe, stage.webhooks),
+        )
 
     async def says(
         self, body: str, *, who: str = MOD, room: str = ROOM, event: str | None = None
@@ -76,6 +83,47 @@ async def test_the_status_is_told_from_memory_to_everybody(talk: Talk) -> None:
     assert said is not None
     assert said.splitlines()[0] == "🚦 1 of 1 agent online · 1 waiting"
     assert talk.asked == []
+
+
+async def test_the_status_says_that_forgejo_refuses_the_token(talk: Talk) -> None:
+    talk.stage.forge.fail_next("GET", f"/repos/{REPO}$", 401)
+    await talk.stage.probe.tick()
+    talk.stage.clock.advance(600)
+
+    said = await talk.says("!fleet status")
+
+    assert said is not None
+    assert "🔌 Forgejo cannot be used, for 10 min: GET " in said
+    assert "give forge.token a new one" in said
+
+
+async def test_the_status_says_that_no_webhook_comes(talk: Talk) -> None:
+    stage = talk.stage
+    stage.forge.lose_webhooks(9)
+    await stage.reconciler.tick()
+    stage.clock.advance(600)
+    await stage.issue("Not told of")
+    stage.clock.advance(300)
+    await stage.reconciler.tick()
+
+    said = await talk.says("!fleet status")
+
+    assert said is not None
+    assert f"🪝 No webhook comes from {REPO}: 1 change found only by looking" in said
+    assert "What to do: docs/howto/connect-forgejo.md" in said
+
+
+async def test_the_status_says_when_no_webhook_has_come_for_long(talk: Talk) -> None:
+    stage = talk.stage
+    stage.webhooks.came(stage.repo_id)
+    stage.clock.advance(3600)
+    assert "webhook" not in (await talk.says("!fleet status") or "")
+    stage.clock.advance(3 * 86_400)
+
+    said = await talk.says("!fleet status")
+
+    assert said is not None
+    assert "🪝 The last webhook came 3 d ago; that may be right" in said
 
 
 async def test_what_is_not_a_command_is_not_answered(talk: Talk) -> None:

@@ -224,6 +224,29 @@ def test_what_was_given_up_is_told_with_the_way_out() -> None:
     assert "GET /api/v1/outbox/dead" in second
 
 
+def test_a_forgejo_that_is_away_is_told_with_what_to_do() -> None:
+    problem = "GET /user -> 401; give `forge.token` a new one"
+    away = FleetNotice(notice=NoticeKind.FORGE_AWAY, since=START - 5 * MINUTE, detail=problem)
+
+    message = notice(away, START)
+
+    assert message.urgent
+    assert lines(message) == ["🔌 Forgejo cannot be used, for 5 min", problem]
+
+
+def test_webhooks_that_do_not_arrive_are_told_counted_and_with_what_to_do() -> None:
+    message = notice(FleetNotice(notice=NoticeKind.WEBHOOKS_SILENT, missed=3), START)
+
+    assert message.urgent
+    headline, says, *ways = lines(message)
+    assert headline == "🪝 Forgejo's webhooks do not arrive"
+    assert says.startswith("3 changes found only by looking")
+    assert ways == [
+        "Of which repositories: !fleet status",
+        "What to do: docs/howto/connect-forgejo.md",
+    ]
+
+
 @given(hostile=st.text(max_size=300), kind=st.sampled_from(NoticeKind))
 def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(
     hostile: str, kind: NoticeKind

@@ -39,8 +39,8 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
-    r"`((?:forge|labels|auth|rooms|runs|retry|verify|budget|orchestrator|runner|workspace|limits)"
-    r"\.[a-z_]+)`"
+    r"`((?:forge|labels|auth|rooms|runs|retry|keep|verify|budget|outbox|notify|orchestrator|runner"
+    r"|workspace|limits)\.[a-z_]+)`"
 )
 _CHAT = re.compile(r"!fleet ([a-z]+)")
 

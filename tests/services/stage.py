@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,11 +34,13 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import Store
 from tests.store.backend import SqliteBackend
 
@@ -98,6 +101,10 @@ class Stage:
         """Everything that lives in memory begins anew."""
         self.fleet = Fleet(self.store, Policy(), self.clock, self._route)
         self.known = Repositories(self.fleet, self.client, self.repositories)
+        self.webhooks = Webhooks(self.fleet, self.known)
+        self.probe = ForgeProbe(
+            self.fleet, self.client, self.repositories, logging.getLogger("stage")
+        )
         self.issues = Issues(
             self.fleet,
             self.client,
@@ -112,6 +119,7 @@ class Stage:
             self.verifier,
             self.issues,
             self.known,
+            self.webhooks,
             on_arrival=self._wake,
         )
         self.reconciler = Reconciler(
@@ -120,6 +128,7 @@ class Stage:
             self.issues,
             Repairs(self.fleet, self.client, self.labels, self.accounts),
             self.known,
+            self.webhooks,
         )
         self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)

@@ -89,6 +89,8 @@ async def test_an_agent_whose_events_cannot_be_read_is_not_taken_for_a_new_one(
 
     async with started(database) as (fleet, _):
         assert set(fleet.state.tasks) == {"waiting"}, "nobody would look after the other"
+        (row,) = fleet.bad
+        assert str(row).endswith("and with it what it is at: octo/hello-world#1")
         with pytest.raises(Unreadable, match=f"agents {AGENT} cannot be read"):
             await fleet.commit(an_agent(AGENT), TEST)
         await fleet.commit(cmd.Expire(), TEST)

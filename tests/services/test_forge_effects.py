@@ -571,6 +571,26 @@ async def test_what_waits_follows_a_repository_that_was_renamed(stage: Stage) ->
     assert await stage.ann.comments(REPO, other.number) == ()
 
 
+async def test_that_another_repository_has_the_old_name_proves_nothing_gone(stage: Stage) -> None:
+    """What it does not have is where the repository is now."""
+    await stage.given_filed()
+    await stage.settle()
+    await stage.ann._http.send("PATCH", f"/repos/{REPO}", json={"name": "shop"})
+    await stage.forge.create_repo(ANN, "app", {"README.md": "Another\n"}, labels=["fleet"])
+    stage.forge.add_collaborator(REPO, BOT, "write")
+    await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    await stage.courier.tick()
+    assert await letters(stage) == []
+    [trouble] = await stage.store.troubles("forgejo", 1)
+    assert f"{REPO} is another repository by now" in trouble.error
+
+    await stage.reconciler.tick()
+    stage.clock.advance(60)
+    await stage.courier.tick()
+    [comment] = await stage.ann.comments("ann/shop", 1)
+    assert "ancelled" in comment.body
+
+
 async def test_a_second_delivery_of_the_same_effect_changes_nothing(stage: Stage) -> None:
     """As after a crash between sending and noting it down."""
     await stage.issue()

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.domain.patience import with_outbox
 from fleetbot.forge.client import ForgeClient
-from fleetbot.services.health import ForgeProbe, HealthReport
+from fleetbot.forge.errors import ForgeError, Unauthorized
+from fleetbot.services.health import HealthReport
 from fleetbot.services.outbox import Courier, RetryLater, Sender
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Due
 from tests.services.stage import BOT, REPO, Stage
@@ -20,14 +23,16 @@ LOG = logging.getLogger("health")
 
 
 def probe_of(stage: Stage) -> ForgeProbe:
-    return ForgeProbe(stage.client, stage.repositories, LOG)
+    return ForgeProbe(stage.fleet, stage.client, stage.repositories, LOG)
 
 
 def report_of(stage: Stage, probe: ForgeProbe, *rooms: str) -> HealthReport:
     async def troubles() -> Sequence[str]:
         return rooms
 
-    return HealthReport(stage.fleet, probe, stage.known, "1.0", troubles, lambda: "ok")
+    return HealthReport(
+        stage.fleet, probe, stage.webhooks, stage.known, "1.0", troubles, lambda: "ok"
+    )
 
 
 async def checks(stage: Stage, probe: ForgeProbe, *rooms: str) -> dict[str, str]:
@@ -69,6 +74,64 @@ async def test_forgejo_that_is_away_is_asked_again_soon_and_reported_once(
     assert await checks(stage, probe) == {}
 
 
+async def test_what_others_meet_with_counts_before_the_next_look(stage: Stage) -> None:
+    """The outbox saw 401 for most of a minute while all was said to be well."""
+    doubts: list[str] = []
+
+    def doubt() -> None:
+        doubts.append("one")
+
+    probe = ForgeProbe(stage.fleet, stage.client, [REPO], LOG, on_doubt=doubt)
+    await probe.tick()
+    async with ForgeClient(stage.forge.url, "revoked", delays=(), on_failure=probe.heard) as client:
+        with pytest.raises(Unauthorized):
+            await client.issue(REPO, 1)
+    stage.clock.advance(180)
+
+    told = (await checks(stage, probe))["forge"]
+    assert "401" in told
+    assert "give `forge.token` a new one" in told
+    assert told.endswith("for 3 min")
+    assert doubts == ["one"], "it looks at once"
+
+    assert await probe.tick() is None
+    assert await checks(stage, probe) == {}
+
+
+async def test_a_single_refusal_is_no_doubt_about_forgejo(stage: Stage) -> None:
+    probe = probe_of(stage)
+    await probe.tick()
+    for status in (403, 404, 429, 500):
+        stage.forge.fail_next("GET", "/issues/1$", status)
+        async with ForgeClient(
+            stage.forge.url, stage.forge.add_token(BOT, ["all"]), delays=(), on_failure=probe.heard
+        ) as client:
+            with pytest.raises(ForgeError):
+                await client.issue(REPO, 1)
+    assert await checks(stage, probe) == {}
+
+
+async def test_the_room_hears_once_that_forgejo_is_away_and_that_it_is_back(stage: Stage) -> None:
+    probe = probe_of(stage)
+    await probe.tick()
+    stage.forge.fail_next("GET", f"/repos/{REPO}$", 503, times=5)
+    await probe.tick()
+    stage.clock.advance(240)
+    await probe.tick()
+    assert stage.notices == []
+    for _ in range(3):
+        stage.clock.advance(120)
+        await probe.tick()
+    [away] = stage.notices
+    assert isinstance(away, FleetNotice)
+    assert (away.notice, away.since) == (NoticeKind.FORGE_AWAY, stage.clock() - 600_000)
+
+    again = probe_of(stage)
+    await again.tick()
+    await again.tick()
+    assert [notice.notice for notice in stage.notices] == ["forge_away", "forge_back"]
+
+
 async def test_a_repository_out_of_reach_is_found_out(stage: Stage) -> None:
     stage.forge.repo(REPO).private = True
     stage.forge.repo(REPO).collaborators.clear()
@@ -80,12 +143,12 @@ async def test_a_repository_out_of_reach_is_found_out(stage: Stage) -> None:
 async def test_a_token_that_may_not_ask_who_it_is_is_well_with_a_login(stage: Stage) -> None:
     token = stage.forge.add_token(BOT, ["write:issue", "write:repository"])
     async with ForgeClient(stage.forge.url, token, login=BOT) as client:
-        probe = ForgeProbe(client, [REPO], LOG)
+        probe = ForgeProbe(stage.fleet, client, [REPO], LOG)
         await probe.tick()
         assert probe.problem is None
         assert probe.login == BOT
     async with ForgeClient(stage.forge.url, token) as client:
-        probe = ForgeProbe(client, [REPO], LOG)
+        probe = ForgeProbe(stage.fleet, client, [REPO], LOG)
         await probe.tick()
         assert "give the bot's login" in str(probe.problem)
 

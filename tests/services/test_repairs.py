@@ -5,6 +5,7 @@ from __future__ import annotations
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import TaskState
+from fleetbot.domain.receipts import Rules
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
 
@@ -125,6 +126,23 @@ async def test_what_the_outbox_never_heard_of_is_sent(stage: Stage) -> None:
     [status] = (await stage.ann.combined_status(REPO, head)).statuses
     assert (status.context, status.status) == (OWN_CONTEXT, "success")
     assert await reconcile(stage) == []
+
+
+async def test_a_receipt_that_nobody_will_decide_is_no_longer_shown_as_being_checked(
+    stage: Stage,
+) -> None:
+    await stage.has_ci()
+    _, pull, _ = await stage.given_filed()
+    await stage.change(rules=Rules(require_ci=True))
+    await stage.verifier.tick()
+    await stage.fleet.commit(cmd.CancelTask((await stage.task()).id), TEST)
+    await stage.settle()
+    SqliteBackend(stage.root).tamper("DELETE FROM outbox")
+    stage.forge.repo(REPO).statuses.clear()
+    assert f"POST /statuses/{pull.head.sha}" in await reconcile(stage)
+    [status] = (await stage.ann.combined_status(REPO, pull.head.sha)).statuses
+    assert (status.context, status.status) == (OWN_CONTEXT, "error")
+    assert status.description.startswith("The receipt was not decided: ")
 
 
 async def test_what_waits_in_the_outbox_is_not_sent_again(stage: Stage) -> None:

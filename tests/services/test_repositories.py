@@ -413,6 +413,20 @@ async def test_a_default_branch_renamed_in_mid_run_refutes_nothing(stage: Stage)
     assert stage.fleet.state.receipts[receipt].verdict is Verdict.VERIFIED
 
 
+async def test_what_was_merged_before_the_default_branch_was_renamed_is_done(
+    stage: Stage,
+) -> None:
+    """Forgejo moves what is not merged yet; what is keeps the name of then."""
+    _, pull, receipt = await stage.given_filed()
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.forge.rename_branch(REPO, "main", "trunk", by="ann")
+    assert (await stage.ann.pull(REPO, pull.number)).base.ref == "main"
+    await stage.hear()
+    await stage.verifier.tick()
+    assert stage.fleet.state.receipts[receipt].verdict is Verdict.VERIFIED
+    assert (await stage.task()).state is TaskState.COMPLETED
+
+
 async def test_a_base_deleted_while_its_work_is_checked_is_asked_about(stage: Stage) -> None:
     """Forgejo closes the pull request: that is not for the agent to mend."""
     await stage.issue()

@@ -37,12 +37,14 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
@@ -150,7 +152,8 @@ class Site:
         known = Repositories(fleet, client, [REPO])
         issues = Issues(fleet, client, LabelMaps(), known, lambda: _task_id(next(numbers)))
         verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
-        self.intake = Intake(fleet, client, verifier, issues, known)
+        webhooks = self.webhooks = Webhooks(fleet, known)
+        self.intake = Intake(fleet, client, verifier, issues, known, webhooks)
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
         self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
@@ -173,6 +176,8 @@ class Site:
                 tasks=Tasks(fleet, new_tasks, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),
+                probe=ForgeProbe(fleet, client, (), logging.getLogger("site")),
+                webhooks=webhooks,
                 webhook_secret=SECRET,
                 health=self._check_health,
                 claims_waiting=lambda: self.dispatcher.waiting,

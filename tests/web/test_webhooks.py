@@ -11,6 +11,8 @@ from yarl import URL
 
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
+from fleetbot.domain.commands import NoteRepo
+from fleetbot.services.fleet import Context
 from fleetbot.web import guard
 from fleetbot.web.guard import MOST_UNPROVEN
 from tests.web.site import REPO, SECRET, Site, signature
@@ -54,6 +56,24 @@ async def test_a_wrong_or_empty_signature_is_refused(site: Site, given: str) -> 
     detail = answer.refuses(401, "unauthorized", "X-Forgejo-Signature")
     assert "forge.webhook_secret" in detail
     assert await kept(site) == []
+
+
+async def test_what_comes_is_remembered_of_its_repository_whatever_it_tells(site: Site) -> None:
+    """Forgejo's test delivery is a push."""
+    await site.fleet.commit(NoteRepo(7, REPO, "main", asked=REPO), Context(actor="test"))
+    assert site.webhooks.last(lambda name: name == REPO) == 0
+    push = json.dumps({"ref": "refs/heads/main", "repository": {"id": 7}}).encode()
+
+    answer = await site.deliver(push, {"X-Forgejo-Event-Type": "push"})
+
+    assert answer.status == 202
+    assert site.webhooks.last(lambda name: name == REPO) == site.now
+
+
+async def test_what_is_refused_is_remembered(site: Site) -> None:
+    await site.deliver(BODY, {"X-Forgejo-Signature": "0" * 64})
+
+    assert site.webhooks.is_refusing
 
 
 async def test_a_missing_signature_is_refused(site: Site) -> None:

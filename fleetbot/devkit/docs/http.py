@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
 from fleetbot.web.endpoint import AnyEndpoint
@@ -58,7 +61,8 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
     known = Repositories(fleet, client, ())
     issues = Issues(fleet, client, LabelMaps(), known, lambda: TaskId("unused"))
     verifier = Verifier(fleet, client, Rules(), issues.follow)
-    intake = Intake(fleet, client, verifier, issues, known)
+    webhooks = Webhooks(fleet, known)
+    intake = Intake(fleet, client, verifier, issues, known, webhooks)
     runs = Runs(
         fleet,
         dispatcher,
@@ -76,6 +80,8 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known), known),
         intake=intake,
         dead_letters=DeadLetters(fleet),
+        probe=ForgeProbe(fleet, client, (), logging.getLogger("unused")),
+        webhooks=webhooks,
         webhook_secret="unused",
         health=_no_health,
         claims_waiting=lambda: 0,

@@ -38,7 +38,8 @@ class Worker:
 
     Cancelled, it stops the program and reports nothing; its record stays in the spool unless the
     cancellation was ordered with `cancel`. `on_filed` hears when a receipt waits for its verdict:
-    from then on the run holds no slot, also while it mends what was refuted.
+    from then on the run holds no slot, also while it mends what was refuted. `awaits_verdict`:
+    there is nothing to do but to hear it, so that a later runner may as well.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Worker:
         self._steps: asyncio.Task[None] | None = None
         self._cancelled: str | None = None
         self._settling = False
+        self.awaits_verdict = False
 
     @property
     def usage(self) -> Usage:
@@ -210,10 +212,12 @@ class Worker:
         self._settling = True
         answer = await link.outlast(lambda: link.file(due.request, due.key))
         self._announce(f"receipt {answer.receipt} filed")
+        self.awaits_verdict = answer.verdict is Verdict.PENDING and not answer.final
         self._on_filed()
         while answer.verdict is Verdict.PENDING and not answer.final:
             receipt = answer.receipt
             answer = await link.outlast(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
+        self.awaits_verdict = False
         if answer.verdict is Verdict.VERIFIED:
             self._setup.memories.forget(self._order.task)
             self._setup.heard(None)

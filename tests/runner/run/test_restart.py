@@ -245,6 +245,52 @@ async def test_the_first_sigterm_drains_and_the_run_is_finished(scene: Scene, ga
     assert scene.orchestrator.deregistered == ["worker-1"]
 
 
+async def test_draining_leaves_a_run_that_only_awaits_its_verdict_to_the_next_start(
+    scene: Scene,
+) -> None:
+    """CI may take an hour; nobody waits for it at a reboot, and nothing is lost."""
+    order = await scene.order()
+    config = scene.config_file(WRITES_A_FILE)
+    config.write_text(config.read_text().replace("drain_seconds = 20", "drain_seconds = 600"))
+    scene.orchestrator.holds_verdicts = True
+    await scene.orchestrator.assign(order)
+    async with daemon(config) as first:
+        await first.line("filed")
+        first.send(signal.SIGTERM)
+        await first.line("awaits its verdict: the next start goes on with it")
+        assert await first.end() == 0
+    assert scene.orchestrator.failures == {}
+
+    async with daemon(config):
+        await scene.orchestrator.until(lambda o: len(o.receipt_keys) == 2)
+        scene.orchestrator.judge(scene.orchestrator.receipt_keys[0])
+        await scene.orchestrator.changed()
+        await scene.orchestrator.until(lambda o: "receipt verified" in o.log_of(order.run))
+
+    assert len(scene.orchestrator.receipts) == 1
+
+
+async def test_a_run_that_comes_to_await_its_verdict_ends_the_draining(
+    scene: Scene, gate: Gate
+) -> None:
+    order = await scene.order()
+    scene.orchestrator.holds_verdicts = True
+    await scene.orchestrator.assign(order)
+    config = scene.config_file(f"{gate.step}; {WRITES_A_FILE}")
+    config.write_text(config.read_text().replace("drain_seconds = 20", "drain_seconds = 600"))
+
+    async with daemon(config) as runner:
+        await scene.orchestrator.until(at_work(order.run))
+        runner.send(signal.SIGTERM)
+        await runner.line("draining: waiting")
+        gate.open()
+        await runner.line("awaits its verdict")
+        assert await runner.end() == 0
+
+    assert len(scene.orchestrator.receipts) == 1
+    assert scene.orchestrator.failures == {}
+
+
 async def test_the_second_sigterm_stops_the_run_and_gives_it_back(scene: Scene) -> None:
     order = await scene.order()
     pid_file = scene.root / "pid"

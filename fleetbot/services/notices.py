@@ -1,0 +1,29 @@
+"""Notices to the rooms that follow from no event of the journal."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fleetbot.domain import effects as fx
+from fleetbot.services.fleet import Fleet
+from fleetbot.store.records import Anchor, Change, OutboxEntry
+
+
+async def tell(fleet: Fleet, notice: fx.FleetNotice, remembered: Anchor) -> None:
+    """Have all rooms hear of it; that they were told is remembered with it.
+
+    A notice that waits is replaced by one of the same kind. Raises `StoreUnavailable`.
+    """
+    now = fleet.clock()
+    entries = tuple(
+        OutboxEntry(
+            id=f"{notice.notice}/{now}/{room}",
+            destination=room,
+            kind=fx.kind(fx.FleetNotice),
+            collapse=fx.collapse(notice),
+            payload=msgspec.json.encode(notice),
+            due_at=now,
+        )
+        for room in fleet.route(notice)
+    )
+    await fleet.post(Change(outbox=entries, anchors=(remembered,)))
