@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 from aiohttp.test_utils import unused_port
 from maubot.matrix import MaubotMatrixClient
 from mautrix.types import UserID
 
+from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy
@@ -20,6 +22,7 @@ from fleetbot.services.fleet import Context, Fleet
 from fleetbot.settings import parse
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.backend import SqliteBackend
+from tests.web.site import serve
 
 LOG = logging.getLogger("runtime")
 
@@ -61,3 +64,42 @@ async def test_it_begins_though_the_store_is_away_and_heals_by_itself(
     finally:
         await runtime.stop()
         await store.close()
+
+
+async def test_a_token_that_is_refused_to_anybody_is_told_at_once(
+    tmp_path: Path, matrix: MaubotMatrixClient
+) -> None:
+    """The probe itself looks once in a minute."""
+    backend = SqliteBackend(tmp_path)
+    async with DevForge.start(tmp_path / "forge") as forge, backend.open() as store:
+        token = forge.add_user("ann")
+        await forge.create_repo("ann", "app", {"README.md": "An app\n"}, labels=["fleet"])
+        settings = {
+            "url": forge.url,
+            "token": token,
+            "webhook_secret": "s",
+            "repositories": ["ann/app"],
+            "reconcile_seconds": 0.2,
+        }
+        reader = "reader-" + "r" * 20
+        runtime = Runtime(
+            parse({"forge": settings, "auth": {"reader_tokens": [reader]}}), store, matrix, LOG
+        )
+        await runtime.start()
+        try:
+            async with serve(runtime.routes()) as url, ClientSession(url) as http:
+                await _forge_is(http, reader, "ok")
+                forge.revoke_token(token)
+                await _forge_is(http, reader, "401")
+        finally:
+            await runtime.stop()
+
+
+async def _forge_is(http: ClientSession, reader: str, words: str) -> None:
+    """Wait, not for long, until `healthz` says it of Forgejo."""
+    headers = {"Authorization": f"Bearer {reader}"}
+    async with asyncio.timeout(15):
+        while True:
+            async with http.get("/healthz", headers=headers) as response:
+                if words in (await response.json())["checks"]["forge"]:
+                    return

@@ -91,7 +91,7 @@ class _Sent(msgspec.Struct, frozen=True):
 
 # What may have consequences, by Event-Type; of others not even the shape matters. The coarser
 # X-Forgejo-Event is no key: its "pull_request_comment" means a review.
-_EVENTS: Mapping[str, type[Event]] = {
+_EVENTS: Mapping[str, type[IssueEvent | PullRequestEvent | RepositoryEvent]] = {
     "issues": IssueEvent,
     "issue_assign": IssueEvent,
     "issue_label": IssueEvent,
@@ -140,13 +140,14 @@ def parse_delivery(headers: Mapping[str, str], body: bytes) -> Delivery:
         return Delivery(delivery_id, event_type, unknown, _repo_id(body))
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         event = msgspec.json.decode(body, type=kind)
-        return Delivery(delivery_id, event_type, event, _repo_id(body))
+        return Delivery(delivery_id, event_type, event, event.repository.id)
     payload = _json_object(body)  # with nulls where we want values, perhaps
     try:
-        return Delivery(delivery_id, event_type, convert(payload, kind), _repo_id(body))
+        event = convert(payload, kind)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at ")
         raise MalformedDelivery(path.strip("`") or "$", reason) from None
+    return Delivery(delivery_id, event_type, event, event.repository.id)
 
 
 def _repo_id(body: bytes) -> int:

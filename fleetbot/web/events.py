@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import logging
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -13,9 +15,12 @@ from fleetbot import wire
 from fleetbot.domain.events import Recorded
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.tasks import event_view
+from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, Header, NoBody, Query, Who
 from fleetbot.web.problems import Code, Refusal
 from fleetbot.web.tasks import Seq
+
+log = logging.getLogger("fleetbot.web")
 
 EVENT_STREAM = "text/event-stream"
 MOST_STREAMS = 64
@@ -102,18 +107,22 @@ class EventCalls:
     ) -> web.StreamResponse:
         try:
             await reader.begin()
-            while call.alive() and not self._closed:
-                reader.news.clear()
-                lines = await self._fleet.store.events(after=after, limit=_BATCH)
-                if lines:
-                    await reader.send(b"".join(map(_message, lines)))
-                    after = lines[-1].seq
-                elif not await self._woken(reader.news):
-                    await reader.send(b": still here\n\n")
+            with _told_in_the_log():
+                await self._tell(call, after, reader)
             await reader.finish()
         except ConnectionError:
             pass  # the reader has gone; it says how far it got when it comes back
         return reader.response
+
+    async def _tell(self, call: Call[NoBody, FeedQuery], after: int, reader: _Reader) -> None:
+        while call.alive() and not self._closed:
+            reader.news.clear()
+            lines = await self._fleet.store.events(after=after, limit=_BATCH)
+            if lines:
+                await reader.send(b"".join(map(_message, lines)))
+                after = lines[-1].seq
+            elif not await self._woken(reader.news):
+                await reader.send(b": still here\n\n")
 
     async def _woken(self, news: asyncio.Event) -> bool:
         try:
@@ -121,6 +130,16 @@ class EventCalls:
                 return await news.wait()
         except TimeoutError:
             return False
+
+
+@contextmanager
+def _told_in_the_log() -> Iterator[None]:
+    """What keeps the journal from being read: in the middle of a stream there is no other answer
+    than its end."""
+    try:
+        yield
+    except (StoreUnavailable, Unreadable) as error:
+        log.warning("a stream of events ends: %s", error)
 
 
 class _Reader:

@@ -232,7 +232,7 @@ def test_a_forgejo_that_is_away_is_told_with_what_to_do() -> None:
     message = notice(away, START)
 
     assert message.urgent
-    assert lines(message) == ["🔌 Forgejo cannot be used, for 5 min", problem]
+    assert lines(message) == ["🔌 Forgejo cannot be used, for 5 min", f"> {problem}"]
 
 
 def test_webhooks_that_do_not_arrive_are_told_counted_and_with_what_to_do() -> None:

@@ -100,8 +100,8 @@ async def an_issue(stage: Stage, *labels: str) -> None:
 
 
 async def test_a_receipt_that_cannot_be_read_is_told_and_ends(stage: Stage) -> None:
-    """A week in which Forgejo does not show what the check takes."""
-    stage.forge.fail_next("GET", "/reviews", 503, times=10_000)
+    """A day in which Forgejo does not show what the check takes."""
+    stage.forge.fail_next("GET", "/reviews", 503, times=100)
     await stage.given_filed()
     await stage.verifier.tick()
     stage.clock.advance(15 * MINUTE)
@@ -111,9 +111,8 @@ async def test_a_receipt_that_cannot_be_read_is_told_and_ends(stage: Stage) -> N
     [comment] = await stage.comments()
     assert "cannot be decided" in comment.body
     assert "`!fleet cancel ann/app#1`" in comment.body
-    while (await stage.task()).state is TaskState.RUNNING:
-        stage.clock.now = max(stage.clock.now, stage.verifier.next_due() or 0)
-        await stage.verifier.tick()
+    stage.clock.advance(24 * HOUR)
+    await stage.verifier.tick()
     task = await stage.task()
     assert (task.state, task.reason) == (TaskState.FAILED, ReasonCode.RECEIPT_UNREAD)
     assert "could not be read" in task.detail

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,6 +20,7 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.fleet import Context
 from fleetbot.web.events import MOST_STREAMS, EventCalls
 from fleetbot.web.guard import Guard
+from tests.store.backend import SqliteBackend
 from tests.web.site import READER, Site, serve
 
 EVENTS = "/api/v1/events"
@@ -184,3 +186,13 @@ async def test_streams_are_bounded(site: Site) -> None:
         answer.refuses(503, "busy")
         for stream in streams:
             stream.close()
+
+
+async def test_a_stream_ends_before_an_event_that_cannot_be_read(
+    site: Site, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.task(1)
+    SqliteBackend(tmp_path).tamper("UPDATE events SET data = '{}' WHERE seq = 1")
+    async with following(site, "?after=0") as stream:
+        assert await stream.block() == {}
+    assert "a stream of events ends: Event 1 cannot be read" in caplog.text
