@@ -213,7 +213,7 @@ def tasks(found: Sequence[Task], what: str, state: FleetState, now: int) -> Rich
 
 
 def _task_line(task: Task, state: FleetState, now: int) -> Rich:
-    run = state.runs.get(task.run) if task.run else None
+    run = state.run_of(task)
     agent: Part = say(", ", bold(run.agent)) if run else ""
     age = ago(task.updated_at, now)
     return say(f"{EMOJI[task.state]} ", named(task), agent, f", {age}")
