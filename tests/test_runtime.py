@@ -17,6 +17,7 @@ from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runtime import Runtime
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.settings import parse
@@ -103,3 +104,24 @@ async def _forge_is(http: ClientSession, reader: str, words: str) -> None:
             async with http.get("/healthz", headers=headers) as response:
                 if words in (await response.json())["checks"]["forge"]:
                     return
+
+
+async def test_rooms_hear_of_a_repository_by_the_name_that_another_has_taken(
+    tmp_path: Path, matrix: MaubotMatrixClient
+) -> None:
+    settings = {
+        "forge": {
+            "url": f"http://127.0.0.1:{unused_port()}",
+            "token": "t",
+            "webhook_secret": "s",
+            "repositories": ["ann/app", "ann/other"],
+        },
+        "rooms": {"!app:hs": {"repos": ["ann/app"]}, "!other:hs": {"repos": ["ann/other"]}},
+    }
+    async with SqliteBackend(tmp_path).open() as store:
+        fleet = Runtime(parse(settings), store, matrix, LOG).fleet
+        for repo, name in ((3, "ann/app"), (7, "ann/app"), (3, "ann/store")):
+            await fleet.commit(cmd.NoteRepo(repo, name, "main", name), Context(actor="test"))
+        await fleet.commit(cmd.HoldRepo(3, ReasonCode.REPO_UNLISTED), Context(actor="test"))
+        told = await store.due(fleet.clock(), {"matrix": 10})
+    assert {due.entry.destination for due in told} == {"matrix:!app:hs"}
