@@ -138,7 +138,8 @@ def _notices(
             kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
             return [notice(notice=kind, reason=reason, detail=problem)]
         case ev.TaskCancelled(reason=reason):
-            return [notice(notice=NoticeKind.CANCELLED, reason=reason)]
+            stopped = _run_name(run) if run and run.reason is reason else None
+            return [notice(notice=NoticeKind.CANCELLED, reason=reason, run=stopped)]
         case _:
             return []
 

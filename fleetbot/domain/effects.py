@@ -109,7 +109,8 @@ class RunName(Value, frozen=True):
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     """What the room should hear of a task: of its moment, so it carries what it says.
 
-    `retry_at` (epoch ms): it is tried again then.
+    `retry_at` (epoch ms): it is tried again then. `run` of a task that is cancelled: the one that
+    was stopped by it.
     """
 
     notice: NoticeKind

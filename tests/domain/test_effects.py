@@ -290,6 +290,11 @@ def test_a_question_says_what_is_asked() -> None:
     assert one(running().told(ask(title="Run `make`?")), fx.TaskNotice).detail == "Run `make`?"
 
 
+def test_a_cancellation_names_the_run_that_it_stops_and_none_that_had_ended() -> None:
+    assert one(running().told(CANCEL), fx.TaskNotice).run.agent == A1
+    assert one(failed().told(CANCEL), fx.TaskNotice).run is None
+
+
 # failures say whether they are tried again
 
 
