@@ -30,7 +30,6 @@ from fleetbot.chat.wording import (
     left_out,
     named,
     pull_link,
-    span,
     until,
 )
 from fleetbot.domain.model import (
@@ -49,7 +48,7 @@ from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.waits import SIGNS
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, span
 from fleetbot.services.comments import usage_text
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
@@ -214,7 +213,7 @@ def tasks(found: Sequence[Task], what: str, state: FleetState, now: int) -> Rich
 
 
 def _task_line(task: Task, state: FleetState, now: int) -> Rich:
-    run = state.runs.get(task.run) if task.run else None
+    run = state.run_of(task)
     agent: Part = say(", ", bold(run.agent)) if run else ""
     age = ago(task.updated_at, now)
     return say(f"{EMOJI[task.state]} ", named(task), agent, f", {age}")

@@ -219,7 +219,7 @@ class Chat:
             return answers.moved(
                 EMOJI[task.state], task, f"is {task.state} already; nothing to cancel."
             )
-        run = self._fleet.state.runs.get(task.run) if task.run else None
+        run = self._fleet.state.live_run(task)
         await self._commit(cmd.CancelTask(task.id), said)
         stopped = f"is cancelled; {run.agent} is told to stop." if run else "is cancelled."
         return answers.moved(EMOJI[TaskState.CANCELLED], task, stopped)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from fleetbot.chat.rich import Rich, bold, code, prose, say
-from fleetbot.chat.wording import ago, span
-from fleetbot.domain.wording import count, shorten
+from fleetbot.chat.wording import ago
+from fleetbot.domain.wording import count, shorten, span
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.webhooks import Webhooks
 

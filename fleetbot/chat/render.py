@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetbot.chat.rich import Part, Rich, bold, code, italic, one_line, prose, quote, rows, say
-from fleetbot.chat.wording import EMOJI, duration, named, pull_link, span, until
+from fleetbot.chat.wording import EMOJI, duration, named, pull_link, until
 from fleetbot.domain.effects import (
     AgentNotice,
     FleetNotice,
@@ -17,7 +17,7 @@ from fleetbot.domain.effects import (
 )
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.reasons import REASONS, ReasonCode
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, span
 from fleetbot.services.comments import usage_text
 
 

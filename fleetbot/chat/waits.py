@@ -16,12 +16,12 @@ from fleetbot.chat.pages import as_edit
 from fleetbot.chat.render import Post
 from fleetbot.chat.rich import Part, bullets, italic, prose, quote, rows, say
 from fleetbot.chat.room import PREFIX, Where, content
-from fleetbot.chat.wording import named, span
+from fleetbot.chat.wording import named
 from fleetbot.domain.effects import StuckNotice
 from fleetbot.domain.model import Task
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.domain.waits import FLOW
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, span
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.outbox import Sender
 from fleetbot.store.records import Anchor, Change, Due

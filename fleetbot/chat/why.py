@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fleetbot.chat.render import advice, reason_text, what_next
 from fleetbot.chat.rich import Part, Rich, bold, italic, prose, quote, say
-from fleetbot.chat.wording import ago, span, until
+from fleetbot.chat.wording import ago, until
 from fleetbot.domain.evidence import sentences
 from fleetbot.domain.model import Agent, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, waiting_in_turn
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, span
 
 
 def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from fleetbot.chat.rich import Rich, bold, link, one_line, say
 from fleetbot.domain.effects import RunName, TaskName
 from fleetbot.domain.model import Run, Task, TaskState
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, span
 
 EMOJI: Mapping[TaskState, str] = {
     TaskState.CREATED: "⏳",
@@ -29,19 +29,6 @@ STATE_WORDS: Mapping[TaskState, str] = {
     TaskState.CANCELLED: "cancelled",
 }
 _DAY = 86_400
-
-
-def span(milliseconds: int) -> str:
-    """`40 s`, `3 min`, `2 h 5 min`, `4 d`."""
-    seconds = max(0, round(milliseconds / 1000))
-    if seconds < 90:
-        return f"{seconds} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    if seconds < 2 * _DAY:
-        hours, minutes = divmod(round(seconds / 60), 60)
-        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
-    return f"{round(seconds / _DAY)} d"
 
 
 def ago(at: int, now: int) -> str:

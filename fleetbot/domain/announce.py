@@ -115,7 +115,7 @@ def _notices(
     retry_at = None
     if isinstance(follows, ev.TaskRequeued):
         retry_at = max(follows.not_before, state.paused_until)
-    run = state.runs.get(task.run) if task.run else None
+    run = state.run_of(task)
     notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
         case ev.TaskAssigned():

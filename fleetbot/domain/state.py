@@ -114,9 +114,13 @@ class FleetState:
     def live_runs(self) -> list[Run]:
         return [self.runs[run] for runs in self._live.values() for run in runs]
 
+    def run_of(self, task: Task) -> Run | None:
+        """The task's run since it was last queued, ended or not."""
+        return self.runs.get(task.run) if task.run else None
+
     def live_run(self, task: Task) -> Run | None:
         """The task's run, unless it has ended."""
-        run = self.runs.get(task.run) if task.run else None
+        run = self.run_of(task)
         return run if run and run.state is not RunState.ENDED else None
 
     def usage_of(self, run: Run) -> Usage:
@@ -159,6 +163,13 @@ class FleetState:
     def repo_hold(self, task: Task) -> ReasonCode | None:
         """Why no task of the repository is given out; None where they are."""
         return self.held.get(task.place)
+
+    def hold_unknown(self, names: Iterable[str], reason: ReasonCode) -> None:
+        """Hold these repositories, in small letters, of which nothing but the name is known; and no
+        others of their kind."""
+        for place in [place for place in self.held if isinstance(place, str)]:
+            del self.held[place]
+        self.held.update(dict.fromkeys(names, reason))
 
     def task_of_issue(self, repo: str, issue: int) -> Task | None:
         """The task of an issue, by any name that its repository is known by."""

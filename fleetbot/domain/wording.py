@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_DAY = 86_400  # seconds
+
 
 def count(number: int, noun: str) -> str:
     """`1 task`, `3 tasks`."""
@@ -11,3 +13,16 @@ def count(number: int, noun: str) -> str:
 def shorten(text: str, most: int) -> str:
     """The text, or its first characters and an ellipsis: `most` in all."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def span(milliseconds: int) -> str:
+    """`40 s`, `3 min`, `2 h 5 min`, `4 d`."""
+    seconds = max(0, round(milliseconds / 1000))
+    if seconds < 90:
+        return f"{seconds} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    if seconds < 2 * _DAY:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
+    return f"{round(seconds / _DAY)} d"

@@ -43,11 +43,9 @@ class DeadLetters:
         """Have the rooms hear of new letters: counted, and once in an hour at most."""
         if self._untold:
             self._untold = False  # first of all: there may be one more while this one is told
+            told = False
             try:
                 told = await self._tell()
-            except BaseException:
-                told = False
-                raise
             finally:
                 self._untold |= not told
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from fleetbot import wire
 from fleetbot.domain.model import TaskId
+from fleetbot.domain.wording import span
 from fleetbot.services.dead_letters import COUNTED
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.probe import ForgeProbe
@@ -95,12 +96,3 @@ class HealthReport:
             f"{graveyard.letters}{more} given up, the first {since} ago: see GET"
             f" /{wire.API}/outbox/dead"
         )
-
-
-def span(milliseconds: int) -> str:
-    """`40 s`, `3 min`, `2 h`, `4 d`: the largest unit of which there are two."""
-    seconds = max(0, milliseconds) // 1000
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"

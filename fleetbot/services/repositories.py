@@ -209,12 +209,10 @@ class Repositories:
         at_work: set[int | str] = set()
         async for tasks in self._slices():
             at_work |= {task.place for task in tasks if task.state in OPEN_STATES}
-        self._at_work, state = at_work, self._fleet.state
+        self._at_work = at_work
         listed = {name.lower() for name in self._names}
         strangers = {place for place in at_work if isinstance(place, str) and place not in listed}
-        for place in [place for place in state.held if isinstance(place, str)]:
-            del state.held[place]
-        state.held.update(dict.fromkeys(strangers, ReasonCode.REPO_UNLISTED))
+        self._fleet.state.hold_unknown(strangers, ReasonCode.REPO_UNLISTED)
 
     async def _slices(self) -> AsyncIterator[Sequence[Task]]:
         """All tasks in memory, so many at once that nobody has to wait for it."""

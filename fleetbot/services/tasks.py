@@ -153,7 +153,7 @@ class Tasks:
         return task
 
     async def _view(self, task: Task, waits: Waits = waiting_in_turn) -> wire.TaskView:
-        run = self._fleet.state.runs.get(task.run) if task.run else None
+        run = self._fleet.state.run_of(task)
         if run is None and task.run:
             run = await self._fleet.store.run(task.run)
         return task_view(task, run.agent if run else None, *self._waits(task, waits))

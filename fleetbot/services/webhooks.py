@@ -14,6 +14,7 @@ import msgspec
 
 from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.domain.model import Repo
+from fleetbot.domain.wording import count
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.notices import tell
 from fleetbot.services.repositories import Repositories
@@ -151,7 +152,7 @@ class Webhooks:
 
 
 def _missed(heard: Heard) -> str:
-    return f"{heard.missed} change{'' if heard.missed == 1 else 's'} found only by looking"
+    return f"{count(heard.missed, 'change')} found only by looking"
 
 
 def _key(repo_id: int) -> str:

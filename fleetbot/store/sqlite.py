@@ -6,31 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from fleetbot.domain.model import (
-    AgentName,
-    RunId,
-)
+from fleetbot.domain.model import AgentName, RunId
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.queries import Queries
-from fleetbot.store.records import (
-    AgentToken,
-    Arrival,
-    Change,
-    LogChunk,
-    Models,
-    Snapshot,
-)
+from fleetbot.store.records import AgentToken, Arrival, Change, LogChunk, Models, Snapshot
 from fleetbot.store.retention import OLD_LOGS
-from fleetbot.store.snapshot import (
-    snapshot,
-)
+from fleetbot.store.snapshot import snapshot
 from fleetbot.store.writer import Writer
-
-T = TypeVar("T")
 
 _PRUNED_AT_ONCE = 2000
 _LOGS_AT_ONCE = 20

@@ -31,10 +31,9 @@ class Talk:
         self.asked: list[tuple[str, str]] = []
         self.levels: dict[str, int | None] = {MOD: 50, GUEST: 0}
         self._messages = 0
-        tasks = stage.tasks
         self._chat = Chat(
             stage.fleet,
-            tasks,
+            stage.tasks,
             self.rooms,
             self._power_level,
             Outside(stage.probe, stage.webhooks),
@@ -183,6 +182,17 @@ async def test_an_agent_at_work_is_told_to_stop(talk: Talk) -> None:
     said = await talk.says("/cancel #1")
 
     assert said == "✖️ ann/app#1 Add a <greeting>\nis cancelled; claude-1 is told to stop."
+
+
+async def test_nobody_is_told_to_stop_what_is_over(talk: Talk) -> None:
+    run = await talk.stage.given_running()
+    failure = cmd.FailRun(run=run.id, agent=CLAUDE, reason=ReasonCode.SECRET_IN_DIFF)
+    await talk.stage.fleet.commit(failure, TEST)
+    assert await talk.state() is TaskState.FAILED
+
+    said = await talk.says("/cancel #1")
+
+    assert said == "✖️ ann/app#1 Add a <greeting>\nis cancelled."
 
 
 async def test_a_person_chooses_the_agent(talk: Talk) -> None:

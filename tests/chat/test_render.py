@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fleetbot.chat.render import Post, notice
-from fleetbot.chat.wording import ago, duration, span, until
+from fleetbot.chat.wording import ago, duration, until
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.announce import task_name
 from fleetbot.domain.effects import (
@@ -23,6 +23,7 @@ from fleetbot.domain.model import AgentName, Policy
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Verified
 from fleetbot.domain.usage import Budget, Usage
+from fleetbot.domain.wording import span
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
 from tests.domain.builders import HOUR, MINUTE, SECOND, START, World
