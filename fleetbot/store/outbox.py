@@ -41,7 +41,7 @@ ON CONFLICT (name) DO NOTHING
 """
 
 # What newer entries from a position on take the place of: two lists as JSON, in one row.
-_SUPERSEDED = """
+SUPERSEDED = """
 SELECT json_group_array(older.position), json_group_array(DISTINCT older.queue)
 FROM outbox newer JOIN outbox older ON
     older.destination = newer.destination AND older.collapse = newer.collapse
@@ -193,7 +193,7 @@ class Outbox:
         first = self._position + 1
         _ENTRIES.execute(self._db, [self._row(entry) for entry in entries])
         self._db.execute(_QUEUE_UP, (first,))
-        positions, queues = self._db.execute(_SUPERSEDED, (first,)).fetchone()
+        positions, queues = self._db.execute(SUPERSEDED, (first,)).fetchone()
         if positions != "[]":
             self._db.execute(_SUPERSEDE, (positions,))
             self._put_right(queues)

@@ -145,3 +145,10 @@ def test_what_is_asked_of_the_outbox_walks_through_no_history(
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
     walks = [step for step in plan if step.startswith(("SCAN o", "SCAN t", "SCAN queues"))]
     assert [step for step in walks if "outbox_dead" not in step] == []
+
+
+def test_what_is_superseded_is_looked_for_among_what_may_still_go_out(tmp_path: Path) -> None:
+    migrate_sqlite(tmp_path / "fleet.db")
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {outbox.SUPERSEDED}", (1,))]
+    assert any(step.startswith("SEARCH older USING INDEX outbox_collapse") for step in plan)
