@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fleetbot.domain.model import MOST_RUNS, Agent, AgentName, AgentStatus, Task
+from fleetbot.domain.dispatch import is_busy
+from fleetbot.domain.model import Agent, AgentName, AgentStatus, Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import WaitReason
@@ -86,14 +87,15 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
 
 
 def _busy(state: FleetState, agent: Agent) -> Absence | None:
+    if not is_busy(state, agent):
+        return None
     name, why = agent.name, WaitReason.AGENTS_BUSY
     if (runs := state.at_work(name)) >= agent.max_concurrency:
         text = f"{name} is busy with {count(runs, 'task')}."
         return Absence(why, text, "Wait, or raise its `max_concurrency`.", name)
-    if (runs := len(state.runs_of_agent(name))) >= MOST_RUNS:
-        text = f"{name} has {runs} runs, most of them with a receipt that is being checked."
-        return Absence(why, text, "See with `!fleet why` what the checks wait for.", name)
-    return None
+    runs = len(state.runs_of_agent(name))
+    text = f"{name} has {count(runs, 'run')}, most of them with a receipt that is being checked."
+    return Absence(why, text, "See with `!fleet why` what the checks wait for.", name)
 
 
 def absence_of_all(state: FleetState, able: Sequence[Agent], now: int) -> Absence:
