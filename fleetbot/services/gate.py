@@ -11,6 +11,7 @@ from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.repositories import Repositories
+from fleetbot.store.interface import Unreadable
 
 log = logging.getLogger("fleetbot.gate")
 
@@ -43,7 +44,7 @@ class Gate:
         try:
             async with asyncio.timeout(self._seconds):
                 await self._look(run, self._fleet.state.tasks[run.task])
-        except (ForgeError, TimeoutError) as error:
+        except (ForgeError, Unreadable, TimeoutError) as error:
             log.info("%s is given by what was known before: %s", run_id, str(error) or "no answer")
         return self._fleet.state.runs[run_id].state is not RunState.ENDED
 

@@ -89,6 +89,7 @@ class Guard:
                     response = await self._serve(endpoint, request)
                 except Exception as error:  # also a bug has to be answered, and must not say more
                     response = _answer_error(error, endpoint)
+                    await _leave_packed(request, response)
             self._count(endpoint.method, endpoint.path, response.status)
             return response
 
@@ -192,6 +193,19 @@ class Guard:
         except TimeoutError:
             detail = f"{MOST_UNPROVEN} deliveries are being read: try again shortly."
             raise Refusal(Code.BUSY, detail) from None
+
+
+async def _leave_packed(request: web.Request, response: web.Response) -> None:
+    """Hang up on a caller who has proven nothing, where a packed body is left over.
+
+    aiohttp would go on reading, and so unpack for nobody what may grow a thousandfold
+    (`web_protocol.RequestHandler.start`, "lingering").
+    """
+    is_left = "Content-Encoding" in request.headers and not request.content.is_eof()
+    if is_left and response.status == HTTPStatus.UNAUTHORIZED:
+        await response.prepare(request)
+        await response.write_eof()
+        request.protocol.force_close()
 
 
 def _bearer(request: web.Request) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import logging
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from yarl import URL
 
 from fleetbot.web.endpoint import AnyEndpoint, Who
 from fleetbot.web.webhooks import LARGEST_DELIVERY
@@ -167,6 +169,22 @@ async def test_a_packed_body_that_was_cut_off_is_not_taken_for_an_empty_one(
         )
         answer.refuses(400, "malformed")
     assert await site.journal() == before
+
+
+async def test_what_is_left_of_a_packed_body_is_not_unpacked_for_a_refusal(site: Site) -> None:
+    """400 kB may be 400 MB: the rest is not waited for, nor read."""
+    packed = gzip.compress(bytes(64 * 1024 * 1024))
+    url = URL(site.url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    lines = ["POST /api/v1/agents/claim HTTP/1.1", "Host: x", "Content-Encoding: gzip"]
+    writer.write("\r\n".join([*lines, f"Content-Length: {len(packed)}", "", ""]).encode())
+    writer.write(packed[:4096])
+    answered = await reader.readuntil(b"\r\n\r\n")
+    assert answered.startswith(b"HTTP/1.1 401 ")
+    async with asyncio.timeout(5):
+        await reader.read()
+    assert reader.at_eof()
+    writer.close()
 
 
 @pytest.mark.parametrize("encoding", ["compress", "gzip, gzip", "x"])
