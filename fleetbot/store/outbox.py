@@ -23,6 +23,7 @@ from fleetbot.store.records import (
     OutboxEntry,
     QueueTrouble,
 )
+from fleetbot.store.snapshot import marks
 
 _json = msgspec.json.Encoder()
 
@@ -112,8 +113,6 @@ _DISMISS = """
 UPDATE outbox SET state = 'dismissed'
 WHERE state = 'dead' AND (?1 IS NULL OR position = ?1)
 """
-
-RELEASED = "DELETE FROM failing WHERE destination = ?"
 
 PRUNE = """
 DELETE FROM outbox WHERE position IN (
@@ -253,7 +252,7 @@ def due(
     database: sqlite3.Connection, now: int, room: Mapping[str, int], busy: Collection[str]
 ) -> list[Due]:
     """What each sender may deliver now, up to the room it has, but to no destination in `busy`."""
-    query = DUE.format(busy=", ".join("?" * len(busy)))
+    query = DUE.format(busy=marks(busy))
     return [
         _due(row)
         for sender, limit in room.items()
