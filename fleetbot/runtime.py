@@ -295,7 +295,7 @@ class Runtime:
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
         elif isinstance(notice, fx.RepoNotice):
-            rooms = self._rooms_of_any(self.fleet.state.repo_called(notice.repo))
+            rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
         elif isinstance(notice, fx.StuckNotice):
             rooms = self._rooms_of(notice.repo)
         else:
@@ -316,7 +316,7 @@ class Runtime:
 
     def _hears(self, room: str, repo: str) -> bool:
         its = self._settings.rooms.get(room)
-        return its is not None and its.hears(repo, self.fleet.state.same_repo)
+        return its is not None and its.hears(repo, self.fleet.state.places.same)
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""

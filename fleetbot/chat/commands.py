@@ -179,7 +179,7 @@ class Chat:
         return repo, number
 
     def _hears(self, room: RoomSettings, repo: str) -> bool:
-        return room.hears(repo, self._fleet.state.same_repo)
+        return room.hears(repo, self._fleet.state.places.same)
 
     # changing
 

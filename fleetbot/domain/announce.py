@@ -51,7 +51,7 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
         agent = state.agents.get(AgentName(key))
         return _of_agent(agent, line.event) if agent else []  # nobody asks for the forgotten
     if kind == "repo":
-        return _of_repo(state.repos[int(key)], line.event)
+        return _of_repo(state.places.repos[int(key)], line.event)
     task = state.tasks[TaskId(key)]
     if isinstance(line.event, ev.TaskStuck | ev.TaskUnstuck):
         return [_stuck(line.event, line.at, task), *_on_forge(line.event, task, state)]

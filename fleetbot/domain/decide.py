@@ -106,7 +106,7 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
 def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
     if command.task in state.tasks:
         raise Conflict(f"The task id {command.task} is taken.", field="task")
-    repo, issue = state.repos.get(command.repo_id), command.issue
+    repo, issue = state.places.repos.get(command.repo_id), command.issue
     if state.task_in(repo, issue) if repo else state.task_of_issue(command.repo, issue):
         raise Conflict(f"{command.repo}#{command.issue} is a task already.", field="issue")
     event = ev.TaskCreated(

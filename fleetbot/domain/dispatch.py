@@ -41,7 +41,7 @@ def _suits(state: FleetState, agent: Agent, lane: Lane, now: int, policy: Policy
 
 def lane_is_open(state: FleetState, lane: Lane, policy: Policy) -> bool:
     """Whether anybody at all may take the lane's tasks now."""
-    if lane.repo in state.held:
+    if lane.repo in state.places.held:
         return False
     return not policy.repo_limit or state.runs_in_repo(lane.repo) < policy.repo_limit
 

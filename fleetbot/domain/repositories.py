@@ -24,7 +24,7 @@ def note(state: FleetState, command: cmd.NoteRepo) -> Drafts:
 
 def _news(state: FleetState, command: cmd.NoteRepo) -> Iterator[ev.RepoKnown | ev.RepoRenamed]:
     name, asked, branch = command.name, command.asked, command.default_branch
-    repo = state.repos.get(command.repo)
+    repo = state.places.repos.get(command.repo)
     if repo is None:
         was = name if same_name(asked, name) else asked
         yield ev.RepoKnown(name=was, default_branch=branch)
@@ -54,7 +54,7 @@ def release(state: FleetState, command: cmd.ReleaseRepo) -> Drafts:
 
 def _the_repo(state: FleetState, repo: int) -> Repo:
     try:
-        return state.repos[repo]
+        return state.places.repos[repo]
     except KeyError:
         raise NotFound(f"There is no repository {repo}.", field="repo") from None
 

@@ -23,10 +23,9 @@ from fleetbot.domain.model import (
     RunState,
     Task,
     TaskId,
-    same_name,
 )
+from fleetbot.domain.places import Places
 from fleetbot.domain.queue import ReadyQueue
-from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage, add_usage, day_of, most, sum_usage
 from fleetbot.domain.waits import WaitReason
 
@@ -62,8 +61,6 @@ class Changed:
 class FleetState:
     """Tasks, runs, agents, receipts and repositories by id, with the indexes that decisions need.
 
-    `held`: the repositories (as of `Task.place`) whose tasks are not given out, and why. What is
-    there by name is not folded: of an old journal's repository that nobody lists we have no id.
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
     Nor is `used`, what live runs have used so far: the next heartbeat tells it again; nor their
@@ -77,9 +74,7 @@ class FleetState:
         self.agents: dict[AgentName, Agent] = {}
         self.forgotten: dict[AgentName, Agent] = {}  # kept for their places in the journal only
         self.receipts: dict[ReceiptId, FiledReceipt] = {}
-        self.repos: dict[int, Repo] = {}
-        self.held: dict[int | str, ReasonCode] = {}
-        self._named: dict[str, set[int]] = {}
+        self.places = Places()
         self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
         self.queue = ReadyQueue()
         self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
@@ -133,47 +128,9 @@ class FleetState:
         spent = spent if day == day_of(now) else Usage()
         return sum_usage((spent, *(self.usage_of(run) for run in self.live_runs())))
 
-    def repo_named(self, name: str) -> Repo | None:
-        """The repository of that name: its own first, then one that it had before.
-
-        Of two with the same name the one that Forgejo still shows, then the newer.
-        """
-        sought = name.lower()
-        found = (self.repos[repo] for repo in self._named.get(sought, ()))
-        return max(
-            (repo for repo in found if sought in repo.names),
-            key=lambda repo: (repo.name.lower() == sought, repo.held is None, repo.id),
-            default=None,
-        )
-
-    def repo_called(self, name: str) -> Repo:
-        """What is known of the repository of that name, be it the name alone."""
-        return self.repo_named(name) or Repo(id=0, version=0, name=name)
-
-    def same_repo(self, one: str, other: str) -> bool:
-        """Whether both name one repository, be it by a name that it had before."""
-        known = self.repo_named(one)
-        if known is None:
-            return same_name(one, other)
-        return known is self.repo_named(other)
-
-    def repo_of(self, task: Task) -> Repo:
-        return self.repos.get(task.repo_id) or self.repo_called(task.repo)
-
-    def repo_hold(self, task: Task) -> ReasonCode | None:
-        """Why no task of the repository is given out; None where they are."""
-        return self.held.get(task.place)
-
-    def hold_unknown(self, names: Iterable[str], reason: ReasonCode) -> None:
-        """Hold these repositories, in small letters, of which nothing but the name is known; and no
-        others of their kind."""
-        for place in [place for place in self.held if isinstance(place, str)]:
-            del self.held[place]
-        self.held.update(dict.fromkeys(names, reason))
-
     def task_of_issue(self, repo: str, issue: int) -> Task | None:
         """The task of an issue, by any name that its repository is known by."""
-        return self.task_in(self.repo_called(repo), issue)
+        return self.task_in(self.places.called(repo), issue)
 
     def task_in(self, repo: Repo, issue: int) -> Task | None:
         found = (self.by_issue.get((place, issue)) for place in repo.places)
@@ -187,7 +144,7 @@ class FleetState:
             task = self.tasks.get(TaskId(key))
             return task.version if task else 0
         if kind == "repo":
-            repo = self.repos.get(int(key))
+            repo = self.places.repos.get(int(key))
             return repo.version if repo else 0
         agent = self.known_agent(AgentName(key))
         return agent.version if agent else 0
@@ -208,7 +165,7 @@ class FleetState:
     ) -> None:
         """Take in folded values, as the read models have them."""
         for repo in repos:
-            self._keep_repo(repo)
+            self.places.keep(repo)
         for agent in agents:
             self._keep_agent(agent)
         for receipt in receipts:
@@ -251,7 +208,7 @@ class FleetState:
         elif kind == "agent":
             self._apply_agent(AgentName(key), line)
         elif kind == "repo":
-            self._keep_repo(fold.repo_after(int(key), line, self.repos.get(int(key))))
+            self._apply_repo(int(key), line)
         else:
             self._apply_task(TaskId(key), line)
 
@@ -287,16 +244,6 @@ class FleetState:
     def _unlist(self, task: Task) -> None:
         if self.by_issue.get((task.place, task.issue)) == task.id:
             del self.by_issue[task.place, task.issue]
-
-    def _keep_repo(self, repo: Repo) -> None:
-        self.repos[repo.id] = repo
-        for name in repo.names:
-            self._named.setdefault(name, set()).add(repo.id)
-        self._changed.repos[repo.id] = None
-        if repo.held:
-            self.held[repo.id] = repo.held
-        else:
-            self.held.pop(repo.id, None)
 
     def _note_stuck(self, old: Task | None, new: Task) -> None:
         before, after = old.stuck if old else None, new.stuck
@@ -371,6 +318,10 @@ class FleetState:
             checked_ms=run.checked_ms + checked_ms,
         )
         self._count(run, 1)
+
+    def _apply_repo(self, repo: int, line: ev.Recorded) -> None:
+        self.places.keep(fold.repo_after(repo, line, self.places.repos.get(repo)))
+        self._changed.repos[repo] = None
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)

@@ -88,7 +88,7 @@ def flags(
 
 def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Looks) -> Waiting:
     since = task.entered_at or task.updated_at
-    if held := state.repo_hold(task):
+    if held := state.places.hold_of(task):
         return _repository_held(state, task, held, since)
     if task.base_problem:
         advice = REASONS[ReasonCode.BASE_GONE].advice
@@ -108,7 +108,7 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Lo
 
 
 def _repository_held(state: FleetState, task: Task, why: ReasonCode, since: int) -> Waiting:
-    repo = state.repos.get(task.repo_id)
+    repo = state.places.repos.get(task.repo_id)
     return Waiting(
         WaitReason.REPOSITORY_HELD,
         f"{task.repo} is held: {REASONS[why].text}.",

@@ -284,7 +284,7 @@ class Fleet:
     async def task_of_issue(self, repo: str, issue: int) -> Task | None:
         """The task of an issue, open or closed, by any name of its repository."""
         await self.start()
-        return await self.task_in(self.state.repo_called(repo), issue)
+        return await self.task_in(self.state.places.called(repo), issue)
 
     async def task_in(self, repo: Repo, issue: int) -> Task | None:
         """The task of an issue of the repository, open or closed."""
@@ -306,11 +306,11 @@ class Fleet:
 
         `repo`: by any of its names; `agent`: that of the current run.
         """
-        of_repo = self.state.repo_called(repo) if repo else None
+        of_repo = self.state.places.called(repo) if repo else None
         tasks = await self.store.tasks(
             states=states, repo=of_repo, agent=agent, limit=limit, before=before
         )
-        return [at_home(task, self.state.repo_of(task)) for task in tasks]
+        return [at_home(task, self.state.places.of(task)) for task in tasks]
 
     async def task(self, task: TaskId) -> Task | None:
         await self.start()

@@ -49,11 +49,11 @@ class Gate:
         return self._fleet.state.runs[run_id].state is not RunState.ENDED
 
     async def _look(self, run: Run, task: Task) -> None:
-        repo = self._fleet.state.repo_of(task)
+        repo = self._fleet.state.places.of(task)
         try:
             repo = await self._repositories.refresh(repo)
         except ForgeNotFound:
-            repo = self._fleet.state.repo_of(task)  # it is held now
+            repo = self._fleet.state.places.of(task)  # it is held now
             if not repo.held:
                 raise
         if repo.held:

@@ -145,12 +145,12 @@ class Issues:
         is about to start from its base, or has to be judged by it. Raises the errors of the client.
         """
         async with self.alone(repo_id, number):
-            repo, issue = await self._read(self._fleet.state.repos[repo_id], number)
+            repo, issue = await self._read(self._fleet.state.places.repos[repo_id], number)
             return await self.consider(repo, issue, context, beside, starting=starting)
 
     async def follow(self, task: Task) -> Task | None:
         """Have a task that is about to be judged follow its issue, and its base."""
-        repo = self._fleet.state.repo_of(task)
+        repo = self._fleet.state.places.of(task)
         if not repo.id:
             repo = await self._repositories.refresh(repo)
         return await self.look(repo.id, task.issue, _JUDGED, starting=True)

@@ -51,7 +51,7 @@ def record(
         runs=tuple(map(state.runs.__getitem__, changed.runs)),
         agents=tuple(filter(None, map(state.known_agent, changed.agents))),
         receipts=tuple(map(state.receipts.__getitem__, changed.receipts)),
-        repos=tuple(map(state.repos.__getitem__, changed.repos)),
+        repos=tuple(map(state.places.repos.__getitem__, changed.repos)),
         outbox=tuple(outbox),
         tokens=tuple(_taken_tokens(lines)),
     )

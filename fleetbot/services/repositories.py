@@ -49,18 +49,20 @@ class Repositories:
         state = self._fleet.state
         if not repo.id:
             return any(same_name(name, repo.name) for name in self._names)
-        return any(state.repo_named(name) is state.repos.get(repo.id) for name in self._names)
+        return any(
+            state.places.named(name) is state.places.repos.get(repo.id) for name in self._names
+        )
 
     def names(self) -> list[str]:
         """As Forgejo spells them now; as the settings do where it was not asked yet."""
-        named = (self._fleet.state.repo_called(name).name for name in self._names)
+        named = (self._fleet.state.places.called(name).name for name in self._names)
         return list(dict.fromkeys(named))
 
     async def named(self, name: str) -> Repo:
         """The repository that a person names. Raises `Invalid` where the fleet does not work on
         it, `Conflict` where it is held, and the forge client's errors."""
         await self._fleet.start()
-        repo = self._fleet.state.repo_called(name)
+        repo = self._fleet.state.places.called(name)
         if not self.lists(repo):
             known = ", ".join(self.names()) or "none yet"
             raise Invalid(f"The fleet does not work on {name}; it does on: {known}.", field="repo")
@@ -77,9 +79,9 @@ class Repositories:
         repository has `changed`, Forgejo is asked.
         """
         await self._fleet.start()
-        repo = self._fleet.state.repos.get(shown[0].id)
+        repo = self._fleet.state.places.repos.get(shown[0].id)
         if repo is None:
-            called = self._fleet.state.repo_called(shown[0].full_name)
+            called = self._fleet.state.places.called(shown[0].full_name)
             return await self.look(shown[0].full_name) if self.lists(called) else None
         known = (repo.name, repo.default_branch)
         agrees = all((one.full_name, one.default_branch) == known for one in shown)
@@ -111,7 +113,7 @@ class Repositories:
         try:
             return await self._note(await self._client.repo(name), asked=name)
         except forge.ForgeNotFound:
-            known = self._fleet.state.repo_named(name)
+            known = self._fleet.state.places.named(name)
             if known is None:
                 raise
         return await self._find_again(known)  # renamed, and the old name leads nowhere any more
@@ -130,13 +132,13 @@ class Repositories:
             what = ", ".join(event_type(line.event) for line in news)
             log.info("%s (%d): %s", shown.full_name, shown.id, what)
             self._has_news = True
-            await self._part(self._fleet.state.repos[shown.id])
+            await self._part(self._fleet.state.places.repos[shown.id])
         await self._judge(shown)
-        return self._fleet.state.repos[shown.id]
+        return self._fleet.state.places.repos[shown.id]
 
     async def _judge(self, shown: Repository) -> None:
         """Whether its tasks are given out."""
-        if not self.lists(self._fleet.state.repos[shown.id]):
+        if not self.lists(self._fleet.state.places.repos[shown.id]):
             await self._hold(shown.id, ReasonCode.REPO_UNLISTED)
         elif shown.archived:
             await self._hold(shown.id, ReasonCode.REPO_ARCHIVED)
@@ -147,7 +149,7 @@ class Repositories:
 
     async def _part(self, repo: Repo) -> None:
         """Whoever bore its name until now is called something else, or is gone."""
-        for other in list(self._fleet.state.repos.values()):
+        for other in list(self._fleet.state.places.repos.values()):
             if other.id != repo.id and not other.held and same_name(other.name, repo.name):
                 with contextlib.suppress(forge.ForgeError):  # it is held, or looked at again later
                     await self._find_again(other)
@@ -187,16 +189,16 @@ class Repositories:
 
     def _is_clear(self, name: str) -> bool:
         """Whether it is known what the name means: else it may be one of those we know."""
-        return name not in self._problems or self._fleet.state.repo_named(name) is not None
+        return name not in self._problems or self._fleet.state.places.named(name) is not None
 
     async def _hold_unlisted(self) -> None:
-        for repo in list(self._fleet.state.repos.values()):
+        for repo in list(self._fleet.state.places.repos.values()):
             if repo.held is not ReasonCode.REPO_GONE and not self.lists(repo):
                 await self._hold(repo.id, ReasonCode.REPO_UNLISTED)
 
     async def _follow_others(self, shown: Collection[int]) -> None:
         """Those whose name is another's by now, or that nobody lists any more."""
-        for repo in list(self._fleet.state.repos.values()):
+        for repo in list(self._fleet.state.places.repos.values()):
             if repo.id in self._at_work and repo.id not in shown:
                 try:
                     await self._find_again(repo)
@@ -212,7 +214,7 @@ class Repositories:
         self._at_work = at_work
         listed = {name.lower() for name in self._names}
         strangers = {place for place in at_work if isinstance(place, str) and place not in listed}
-        self._fleet.state.hold_unknown(strangers, ReasonCode.REPO_UNLISTED)
+        self._fleet.state.places.hold_unknown(strangers, ReasonCode.REPO_UNLISTED)
 
     async def _slices(self) -> AsyncIterator[Sequence[Task]]:
         """All tasks in memory, so many at once that nobody has to wait for it."""
@@ -234,7 +236,7 @@ class Repositories:
         astray: dict[int, list[Task]] = {}
         async for tasks in self._slices():
             for task in tasks:
-                repo = self._fleet.state.repo_of(task)
+                repo = self._fleet.state.places.of(task)
                 if repo.id and is_astray(task, repo):
                     astray.setdefault(repo.id, []).append(task)
         for repo_id, found in astray.items():
@@ -245,7 +247,7 @@ class Repositories:
     async def _gather_closed(self) -> None:
         """The same for tasks on disk whose old journal has names only, before another repository
         can take the name."""
-        for repo in list(self._fleet.state.repos.values()):
+        for repo in list(self._fleet.state.places.repos.values()):
             names, after = set(repo.names) - self._gathered, TaskId("")
             while names and (ids := await self._without_id(names, after)):
                 await self._move(repo.id, ids)
@@ -282,12 +284,12 @@ class Repositories:
         """
         held = [
             f"{repo.name}: {REASONS[repo.held].text}"
-            for repo in self._fleet.state.repos.values()
+            for repo in self._fleet.state.places.repos.values()
             if repo.held and (self.lists(repo) or repo.id in self._at_work)
         ]
         unseen = [
             f"{name}: {problem}"
             for name, problem in self._problems.items()
-            if self._fleet.state.repo_named(name) is None
+            if self._fleet.state.places.named(name) is None
         ]
         return "; ".join(held + unseen)

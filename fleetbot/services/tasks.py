@@ -92,7 +92,7 @@ class Tasks:
         return self._full_name(match["repo"], default_repo), int(match["number"])
 
     def _full_name(self, repo: str, default_repo: str | None) -> str:
-        known = self._fleet.state.repo_called
+        known = self._fleet.state.places.called
         if "/" in repo:
             return known(repo).name
         if not repo and default_repo:

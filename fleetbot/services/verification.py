@@ -54,7 +54,7 @@ class Verifier:
             filed.receipt.id
             for filed in self._pending()
             if filed.receipt.pull_request == pull_number
-            and self._fleet.state.same_repo(self._fleet.state.tasks[filed.task].repo, repo)
+            and self._fleet.state.places.same(self._fleet.state.tasks[filed.task].repo, repo)
         }
         if found:
             self._poked |= found
@@ -130,7 +130,7 @@ class Verifier:
     async def _expectation(self, filed: FiledReceipt) -> Expectation:
         task = self._fleet.state.tasks[filed.task]
         before = await self._fleet.store.receipts_of(task.id)
-        known = self._fleet.state.repo_of(task)
+        known = self._fleet.state.places.of(task)
         return Expectation(
             repo=task.repo,
             repo_id=task.repo_id,

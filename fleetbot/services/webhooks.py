@@ -53,7 +53,7 @@ class Webhooks:
 
     def came(self, repo_id: int) -> None:
         """A delivery was taken."""
-        if repo_id in self._fleet.state.repos:
+        if repo_id in self._fleet.state.places.repos:
             self._heard[repo_id] = Heard(at=self._fleet.clock())
 
     def refused(self) -> None:
@@ -77,7 +77,7 @@ class Webhooks:
 
     def silent(self, hears: Callable[[str], bool] = lambda repo: True) -> dict[str, Heard]:
         """The repositories whose webhooks do not arrive, by name."""
-        repos = self._fleet.state.repos
+        repos = self._fleet.state.places.repos
         return {
             repos[id].name: heard
             for id, heard in sorted(self._heard.items())
@@ -88,7 +88,7 @@ class Webhooks:
     def last(self, hears: Callable[[str], bool]) -> int | None:
         """When the last delivery came from any of these (epoch ms), 0 if none ever has; None where
         there is no such repository."""
-        repos = self._fleet.state.repos.values()
+        repos = self._fleet.state.places.repos.values()
         here = [repo for repo in repos if hears(repo.name) and self._repositories.lists(repo)]
         return max((self._heard.get(repo.id, Heard()).at for repo in here), default=None)
 
@@ -129,7 +129,7 @@ class Webhooks:
         await self._fleet.start()
         store = self._fleet.store
         self._refused = max(self._refused, int(await store.anchor(_REFUSED) or 0))
-        for id in list(self._fleet.state.repos):
+        for id in list(self._fleet.state.places.repos):
             if kept := await store.anchor(_key(id)):
                 self._heard.setdefault(id, msgspec.json.decode(kept, type=Heard))
         self._is_read = True

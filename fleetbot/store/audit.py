@@ -76,7 +76,7 @@ async def rebuild(store: Store) -> int:
         runs=state.runs.values(),
         agents=(state.agents | state.forgotten).values(),
         receipts=state.receipts.values(),
-        repos=state.repos.values(),
+        repos=state.places.repos.values(),
     )
     await store.replace_models(models)
     return state.seq
@@ -96,7 +96,10 @@ class _Kind:
 _KINDS = (
     _Kind("fleet", ()),
     _Kind("agent:", ((AGENTS, "name", lambda state: state.agents | state.forgotten),)),
-    _Kind("repo:", ((REPOS, "id", lambda state: {str(key): r for key, r in state.repos.items()}),)),
+    _Kind(
+        "repo:",
+        ((REPOS, "id", lambda state: {str(key): r for key, r in state.places.repos.items()}),),
+    ),
     _Kind(
         "task:",
         (

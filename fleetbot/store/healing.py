@@ -36,7 +36,7 @@ async def healed(store: Store, snapshot: Snapshot) -> Snapshot:
         runs=tuple(whole.runs.values()),
         agents=tuple(whole.agents.values()),
         receipts=tuple(whole.receipts.values()),
-        repos=tuple(whole.repos.values()),
+        repos=tuple(whole.places.repos.values()),
     )
     await store.append(mended)
     found = _with(snapshot, mended, lost)
@@ -63,7 +63,7 @@ async def _fold(store: Store, whole: FleetState, stream: str) -> str | None:
     whole.runs |= own.runs
     whole.agents |= own.agents | own.forgotten
     whole.receipts |= own.receipts
-    whole.repos |= own.repos
+    whole.places.repos |= own.places.repos
     return None
 
 

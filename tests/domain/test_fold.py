@@ -42,7 +42,7 @@ def test_replay_gives_the_same_state(make: Callable[[], World]) -> None:
     again = replay(world.journal)
     assert again.seq == world.state.seq == len(world.journal)
     assert (again.tasks, again.runs) == (world.state.tasks, world.state.runs)
-    assert again.repos == world.state.repos
+    assert again.places.repos == world.state.places.repos
     assert (again.agents, again.receipts) == (world.state.agents, world.state.receipts)
 
 

@@ -144,7 +144,7 @@ class AnyOrder(RuleBasedStateMachine):
         agent = state.agents[event.agent]
         task = state.tasks[state.runs[event.run].task]
         assert state.runs_in_repo(task.place) <= POLICY.repo_limit
-        assert state.repo_hold(task) is None
+        assert state.places.hold_of(task) is None
         assert not task.base_problem
         assert state.at_work(agent.name) <= agent.max_concurrency
         assert agent.status is AgentStatus.ONLINE
@@ -177,7 +177,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(task=tasks, traits=traits, repo=st.sampled_from(["team/app", "team/web"]))
     def an_issue_appears(self, task: TaskId, traits: Traits, repo: str) -> None:
-        known = self.world.state.repo_named(repo)
+        known = self.world.state.places.named(repo)
         which = {"repo_id": known.id if known else 0, "repo": known.name if known else repo}
         command = a_task(task, repo=repo)
         self.ask(cmd.CreateTask(**{**_fields(command), "traits": traits, **which}))
@@ -185,22 +185,22 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(repo=st.sampled_from([7, 8]), name=names, asked=names, branch=st.sampled_from("ab"))
     def the_forge_shows_a_repository(self, repo: int, name: str, asked: str, branch: str) -> None:
         """No two have one name at once."""
-        others = [r for r in self.world.state.repos.values() if r.id != repo]
+        others = [r for r in self.world.state.places.repos.values() if r.id != repo]
         if not any(same_name(name, other) for r in others for other in r.names):
             self.ask(cmd.NoteRepo(repo, name, branch, asked))
 
-    @precondition(lambda self: self.world.state.repos)
+    @precondition(lambda self: self.world.state.places.repos)
     @rule(data=st.data())
     def its_tasks_follow(self, data: st.DataObject) -> None:
         state = self.world.state
-        repo = state.repos[data.draw(st.sampled_from(sorted(state.repos)))]
+        repo = state.places.repos[data.draw(st.sampled_from(sorted(state.places.repos)))]
         its = [t.id for t in state.tasks.values() if t.place in repo.places]
         self.ask(cmd.MoveTasks(repo.id, tuple(its)))
 
-    @precondition(lambda self: self.world.state.repos)
+    @precondition(lambda self: self.world.state.places.repos)
     @rule(data=st.data(), held=st.booleans())
     def a_repository_comes_and_goes(self, data: st.DataObject, held: bool) -> None:
-        repo = data.draw(st.sampled_from(sorted(self.world.state.repos)))
+        repo = data.draw(st.sampled_from(sorted(self.world.state.places.repos)))
         hold = cmd.HoldRepo(repo, ReasonCode.REPO_GONE)
         self.ask(hold if held else cmd.ReleaseRepo(repo))
 
@@ -404,7 +404,7 @@ class AnyOrder(RuleBasedStateMachine):
             [r for r in old.runs.values() if r.task in tasks and (whole or r.state != "ended")],
             (old.agents | old.forgotten).values(),
             [r for r in old.receipts.values() if whole or r.verdict is Verdict.PENDING],
-            old.repos.values(),
+            old.places.repos.values(),
         )
         last = [line for line in self.world.journal if line.stream == FLEET_STREAM][-1:]
         ended = [r for r in old.runs.values() if r.ended_at >= day_start(self.world.now)]
@@ -484,7 +484,7 @@ class AnyOrder(RuleBasedStateMachine):
         state = self.world.state
         held = (run for run in state.live_runs() if run.receipt is None)
         repos = Counter(state.tasks[run.task].place for run in held)
-        places = {*repos, *state.repos, *map(str.lower, NAMES)}
+        places = {*repos, *state.places.repos, *map(str.lower, NAMES)}
         assert all(state.runs_in_repo(place) == repos[place] for place in places)
 
     @invariant()
@@ -566,8 +566,8 @@ def _image(state: FleetState) -> tuple[object, ...]:
         dict(state.forgotten),
         dict(state.receipts),
         dict(state.by_issue),
-        dict(state.repos),
-        dict(state.held),
+        dict(state.places.repos),
+        dict(state.places.held),
         state.live_runs(),
         state.paused_until,
     )

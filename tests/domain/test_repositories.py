@@ -58,8 +58,8 @@ def test_a_renamed_repository_is_found_by_all_its_names_in_any_case() -> None:
     for name in ("team/store", "Team/Store", "team/app", "TEAM/APP"):
         assert found(world.state, name) == world.task()
     assert found(world.state, "team/web") is None
-    assert world.state.same_repo("Team/App", "team/STORE")
-    assert not world.state.same_repo("team/app", "team/web")
+    assert world.state.places.same("Team/App", "team/STORE")
+    assert not world.state.places.same("team/app", "team/web")
 
 
 def test_a_task_that_is_on_goes_on_under_the_new_name() -> None:
@@ -85,7 +85,7 @@ def test_one_that_is_first_seen_by_an_old_name_was_renamed_meanwhile() -> None:
     known, renamed = world.when(shown("team/store", asked="team/app"))
     assert known == ev.RepoKnown(name="team/app", default_branch="main")
     assert renamed == ev.RepoRenamed(name="team/store", was="team/app")
-    assert world.state.repos[APP].names == ("team/store", "team/app")
+    assert world.state.places.repos[APP].names == ("team/store", "team/app")
 
 
 def test_a_name_that_another_repository_has_taken_is_its_own() -> None:
@@ -94,7 +94,7 @@ def test_a_name_that_another_repository_has_taken_is_its_own() -> None:
     world.given(cmd.NoteRepo(8, "team/app", "main", asked="team/app"))
     assert found(world.state, "team/app") is None
     assert found(world.state, "team/store") == world.task()
-    assert not world.state.same_repo("team/app", "team/store")
+    assert not world.state.places.same("team/app", "team/store")
     new = cmd.CreateTask(T2, "team/app", 1, "", "ada", world.task().traits, repo_id=8)
     assert names(world.when(new)) == ["task.created"]
 
@@ -103,7 +103,7 @@ def test_a_repository_that_was_deleted_and_made_again_is_another() -> None:
     world = at_home(created()).given(cmd.HoldRepo(APP, ReasonCode.REPO_GONE))
     world.given(cmd.NoteRepo(8, "team/app", "main", asked="team/app"))
     assert found(world.state, "team/app") is None
-    assert world.state.repo_hold(world.task()) is ReasonCode.REPO_GONE
+    assert world.state.places.hold_of(world.task()) is ReasonCode.REPO_GONE
 
 
 def test_of_two_tasks_that_spellings_have_made_of_one_issue_one_stays() -> None:
@@ -121,7 +121,7 @@ def test_of_two_tasks_that_spellings_have_made_of_one_issue_one_stays() -> None:
 def test_a_new_default_branch_is_known() -> None:
     world = World().given(shown())
     assert names(world.when(shown(branch="trunk"))) == ["repo.known"]
-    assert world.state.repos[APP].default_branch == "trunk"
+    assert world.state.places.repos[APP].default_branch == "trunk"
 
 
 # holds
@@ -131,7 +131,7 @@ def test_nothing_of_a_held_repository_is_given_out_until_it_is_back() -> None:
     world = at_home(created())
     assert names(world.when(cmd.HoldRepo(APP, ReasonCode.REPO_ARCHIVED))) == ["repo.held"]
     assert world.when(cmd.HoldRepo(APP, ReasonCode.REPO_ARCHIVED)) == ()
-    assert world.state.repo_hold(world.task()) is ReasonCode.REPO_ARCHIVED
+    assert world.state.places.hold_of(world.task()) is ReasonCode.REPO_ARCHIVED
     assert world.when(dispatch()) == ()
     assert names(world.when(cmd.ReleaseRepo(APP))) == ["repo.released"]
     assert world.when(cmd.ReleaseRepo(APP)) == ()
@@ -147,9 +147,9 @@ def test_a_held_repository_does_not_hold_up_another() -> None:
 def test_a_hold_outlasts_a_restart() -> None:
     world = at_home(created()).given(cmd.HoldRepo(APP, ReasonCode.REPO_GONE, "Not found."))
     again = FleetState()
-    again.adopt(world.state.tasks.values(), repos=world.state.repos.values())
-    assert again.repo_hold(world.task()) is ReasonCode.REPO_GONE
-    assert again.repos[APP].held_detail == "Not found."
+    again.adopt(world.state.tasks.values(), repos=world.state.places.repos.values())
+    assert again.places.hold_of(world.task()) is ReasonCode.REPO_GONE
+    assert again.places.repos[APP].held_detail == "Not found."
 
 
 def test_a_run_that_is_on_goes_on() -> None:

@@ -482,7 +482,7 @@ async def test_a_repository_that_cannot_be_seen_cancels_nothing(stage: Stage) ->
     await stage.hear()
     task = await stage.task()
     assert task.state is TaskState.CREATED
-    assert stage.fleet.state.repo_hold(task) is ReasonCode.REPO_GONE
+    assert stage.fleet.state.places.hold_of(task) is ReasonCode.REPO_GONE
     assert await waiting(stage) == 0, "reconciliation comes back to it"
 
 

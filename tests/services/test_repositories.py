@@ -37,7 +37,7 @@ async def told(stage: Stage) -> list[fx.Notice]:
 
 
 async def held(stage: Stage) -> ReasonCode | None:
-    return stage.fleet.state.repo_hold(await stage.task())
+    return stage.fleet.state.places.hold_of(await stage.task())
 
 
 async def dispatched(stage: Stage) -> Run | None:
@@ -141,8 +141,10 @@ async def test_whoever_takes_the_old_name_takes_no_tasks(stage: Stage) -> None:
     old, new = sorted(await stage.store.tasks(), key=lambda task: task.repo_id)
     assert (old.ref, old.traits.title) == ("ann/store#1", "Add a greeting")
     assert (new.ref, new.traits.title) == ("ann/app#1", "In the new one")
-    assert stage.fleet.state.repo_hold(old) is ReasonCode.REPO_UNLISTED, "the settings name another"
-    assert stage.fleet.state.repo_hold(new) is None
+    assert stage.fleet.state.places.hold_of(old) is ReasonCode.REPO_UNLISTED, (
+        "the settings name another"
+    )
+    assert stage.fleet.state.places.hold_of(new) is None
 
 
 async def test_tasks_of_an_old_journal_take_the_id_of_their_repository(stage: Stage) -> None:

@@ -40,7 +40,7 @@ class History:
 
     def repo_event(self, repo: int, event: ev.AnyEvent) -> Change:
         line = self._record(repo_stream(repo), event)
-        return Change(events=(line,), repos=(self.state.repos[repo],))
+        return Change(events=(line,), repos=(self.state.places.repos[repo],))
 
     def fleet_event(self, event: ev.AnyEvent) -> Change:
         return Change(events=(self._record(FLEET_STREAM, event),))

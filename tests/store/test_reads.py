@@ -81,7 +81,7 @@ async def test_what_is_known_of_repositories_is_there_again(store: Store, histor
     await store.append(history.repo_event(7, RepoHeld(reason=ReasonCode.REPO_ARCHIVED)))
 
     (repo,) = (await store.load()).repos
-    assert repo == history.state.repos[7]
+    assert repo == history.state.places.repos[7]
     assert (repo.name, repo.held) == (REPO, ReasonCode.REPO_ARCHIVED)
 
 
