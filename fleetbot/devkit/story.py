@@ -27,7 +27,6 @@ EXPECTED = (
     "assigned",
     "started",
     "log",
-    "pushed",
     "pull request",
     "receipt",
     "verified",
@@ -180,9 +179,6 @@ def _of_message(event: RoomEvent) -> Step:
 def _of_delivery(event_type: str, payload: dict[str, Any], status: int) -> Step | None:
     if event_type == "issues" and payload.get("action") == "opened":
         return Step("webhook", f"Forgejo → fleetbot: issue opened, signed; answered {status}")
-    if event_type == "push" and payload["ref"].startswith("refs/heads/fleet/"):
-        branch = payload["ref"].removeprefix("refs/heads/")
-        return Step("pushed", f"{payload['pusher']['login']} → {branch} {payload['after'][:10]}")
     if event_type == "pull_request" and payload.get("action") == "opened":
         pull = payload["pull_request"]
         return Step("pull request", f"{pull['html_url']} by {pull['user']['login']}")
