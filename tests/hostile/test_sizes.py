@@ -10,7 +10,7 @@ from tests.runner.scene import Scene
 
 DEEP = (
     'python3 -c "import os; os.chdir({0}); '
-    '[(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1500)]"; '
+    '[(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1100)]"; '
 )
 PLACES = {
     "the worktree": "os.getcwd()",

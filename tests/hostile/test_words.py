@@ -124,11 +124,11 @@ async def test_nor_does_a_question(
 
 
 FLOODS = {
-    "lines": "yes 'a line of many' | head -c 8000000",
+    "lines": "yes 'a line of many' | head -c 3000000",
     "one line": "head -c 50000000 /dev/zero | tr '\\0' x; echo",
     "what looks like tokens": "yes eyJ- | tr -d '\\n' | head -c 8000000; echo",
-    "bytes": "head -c 20000000 /dev/urandom",
-    "errors": "yes 'a line of many' | head -c 4000000 >&2",
+    "bytes": "head -c 8000000 /dev/urandom",
+    "errors": "yes 'a line of many' | head -c 2000000 >&2",
 }
 
 

@@ -379,7 +379,7 @@ async def test_prune_forgets_what_is_done_and_old_and_nothing_else(store: Store)
 
 
 async def test_prune_takes_as_many_portions_as_it_needs(store: Store) -> None:
-    count = 5_000
+    count = 2_500
     await put(store, *(entry(str(n), collapse="card", due_at=1) for n in range(count)))
 
     assert await store.prune(before=50) == count - 1
