@@ -214,15 +214,15 @@ async def claims(size: Size) -> list[Line]:
         for first in range(0, runs, 5000):
             await yard.store.append(Change(runs=tuple(map(_ended, range(first, first + 5000)))))
         await yard.create_many(4000)
-        (agent,) = await yard.register(1, max_concurrency=4000)
+        claimants = itertools.cycle(await yard.register(100, max_concurrency=40))
         wakeups, dispatcher = Wakeups(yard.fleet), TimedDispatcher(yard)
         service = Runs(yard.fleet, dispatcher, wakeups, lambda: ReceiptId(""), _heard, _admitted)
         keys = map(str, itertools.count())
         alone, beside = [], []
         for _ in range(size.rounds):
-            alone += await _claimed(service, agent, keys, 200)
+            alone += await _claimed(service, claimants, keys, 200)
             reports = asyncio.create_task(_report(yard))
-            beside += await _claimed(service, agent, keys, 200)
+            beside += await _claimed(service, claimants, keys, 200)
             reports.cancel()
             with suppress(asyncio.CancelledError):
                 await reports
@@ -253,12 +253,14 @@ def _ended(number: int) -> Run:
     )
 
 
-async def _claimed(service: Runs, agent: AgentName, keys: Iterator[str], count: int) -> list[float]:
+async def _claimed(
+    service: Runs, agents: Iterator[AgentName], keys: Iterator[str], count: int
+) -> list[float]:
     """Seconds of each claim, one after the other."""
     times = []
     for _ in range(count):
         started = time.perf_counter()
-        assert await service.claim(agent, next(keys), 0, lambda: True)
+        assert await service.claim(next(agents), next(keys), 0, lambda: True)
         times.append(time.perf_counter() - started)
     return times
 
