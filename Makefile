@@ -25,7 +25,7 @@ WORKERS ?= 4
 # A file stays on one worker: its tests may share servers. The order is kept, for the files with the
 # longest tests are in the middle and short ones fill up the end.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
-SLOW := tests/devkit tests/flow tests/forge tests/runner
+SLOW := tests/chat tests/devkit tests/flow tests/forge tests/hostile tests/runner tests/services tests/web
 ONCE ?=
 AGENT ?= command
 
