@@ -147,8 +147,6 @@ def _agent_line(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich
         parts.append(f" rests: {resting_for(agent)}; again {until(agent.parked_until, now)}")
     elif agent.draining:
         parts.append(" is drained and takes nothing new")
-    elif agent.health:
-        parts.append(" does not pass its check and takes nothing new")
     elif not runs:
         parts.append(" is free")
     if agent.max_concurrency > 1 and runs:

@@ -62,7 +62,7 @@ def able_agents(state: FleetState, task: Task) -> list[Agent]:
 
 
 def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
-    """Why the agent takes nothing now; None if it does."""
+    """Why the agent takes nothing now; None where `dispatch.has_room`, the fleet's pause apart."""
     name, why = agent.name, WaitReason
     if agent.status is not AgentStatus.ONLINE:
         says = "Start its runner, or look at what it says: it tells when it lost the plugin."
@@ -71,7 +71,8 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
         its = REASONS[agent.unwell]
         text = f"{name} is unwell: {its.text}."
         remedy = f"{its.advice} It takes tasks again once its check passes."
-        return Absence(why.AGENT_UNWELL, text, remedy, name)
+        details = (agent.unwell_detail,) if agent.unwell_detail else ()
+        return Absence(why.AGENT_UNWELL, text, remedy, name, None, details)
     if agent.parked_until > now:
         its = REASONS[agent.parked_for or ReasonCode.USAGE_LIMIT]
         text = f"{name} rests: {its.text}."
@@ -80,9 +81,6 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
         text = f"{name} is drained: it takes nothing new until somebody resumes it."
         remedy = f"Resume it: `POST /api/v1/agents/{name}/resume`."
         return Absence(why.AGENT_DRAINED, text, remedy, name)
-    if agent.health:
-        text, remedy = f"{name} does not pass its check.", "Mend that on its machine."
-        return Absence(why.AGENT_UNWELL, text, remedy, name, None, agent.health[:1])
     return _busy(state, agent)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from fleetbot.domain import events as ev
@@ -107,9 +107,20 @@ def checked(
         unheard = unwell is ReasonCode.CHECK_FAILED and faults > 0
         yield ev.AgentWell(quiet=faults > 1 or unheard)
     elif registration.health and not unwell and not (known and known.parked_until > now):
-        detail = registration.health[0][:_DETAIL]
-        reason = ReasonCode.CHECK_FAILED
-        yield ev.AgentUnwell(reason=reason, detail=detail, quiet=faults > 0)
+        yield _check_failed(registration.health, faults)
+
+
+def rested(agent: Agent, now: int) -> Iterator[ev.AgentUnwell]:
+    """What its check said during a rest counts when that is over: until then it may have been the
+    limit's doing."""
+    is_over = 0 < agent.parked_until <= now
+    if is_over and agent.health and not agent.unwell:
+        yield _check_failed(agent.health, agent.faults)
+
+
+def _check_failed(health: Sequence[str], faults: int) -> ev.AgentUnwell:
+    detail = health[0][:_DETAIL]
+    return ev.AgentUnwell(reason=ReasonCode.CHECK_FAILED, detail=detail, quiet=faults > 0)
 
 
 def prove(state: FleetState, run: Run) -> Iterator[Draft]:

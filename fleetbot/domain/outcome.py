@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from fleetbot.domain import budget, talk
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
-from fleetbot.domain.faults import blame
+from fleetbot.domain.faults import blame, rested
 from fleetbot.domain.model import Agent, AgentStatus, Policy, Run, RunState, Task
 from fleetbot.domain.patience import LONGEST_WAIT_MS, times_excused, with_fault, with_task
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
@@ -122,6 +122,7 @@ def _expire_runs(
     state: FleetState, agent: Agent, now: int, policy: Policy, *, day_is_spent: bool
 ) -> Iterator[Draft]:
     """Several that were not acknowledged are one fault of the agent."""
+    yield from (Draft(agent_stream(agent.name), event) for event in rested(agent, now))
     missed = [run for run in state.runs_of_agent(agent.name) if _is_missed(run, now, policy)]
     for run in missed[:1]:
         yield from blame(state, run, _not_acknowledged(run), now, policy)

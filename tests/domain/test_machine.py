@@ -19,8 +19,9 @@ from hypothesis.stateful import (
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.announce import effects
+from fleetbot.domain.available import absence
 from fleetbot.domain.decide import decide
-from fleetbot.domain.dispatch import choose
+from fleetbot.domain.dispatch import choose, has_room
 from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import FleetError, IllegalTransition
 from fleetbot.domain.model import (
@@ -486,6 +487,13 @@ class AnyOrder(RuleBasedStateMachine):
         repos = Counter(state.tasks[run.task].place for run in held)
         places = {*repos, *state.places.repos, *map(str.lower, NAMES)}
         assert all(state.runs_in_repo(place) == repos[place] for place in places)
+
+    @invariant()
+    def an_agent_that_takes_nothing_is_told_why(self) -> None:
+        state, now = self.world.state, self.world.now
+        for agent in state.agents.values():
+            rests = state.paused_until > now or absence(state, agent, now) is not None
+            assert has_room(state, agent, now) is not rests
 
     @invariant()
     def an_issue_is_one_open_task(self) -> None:

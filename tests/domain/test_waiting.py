@@ -8,6 +8,8 @@ import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.available import Absence, absence
+from fleetbot.domain.dispatch import has_room
+from fleetbot.domain.events import event_type
 from fleetbot.domain.flags import LOOPS, STALLED_MS, Activity
 from fleetbot.domain.model import MOST_RUNS, Policy, Priority, ReceiptId, RunId, Task, TaskId
 from fleetbot.domain.reasons import ReasonCode
@@ -234,8 +236,10 @@ def test_all_have_signed_off() -> None:
     assert waits(world).text == "All agents have signed off."
 
 
-def test_one_whose_check_fails_takes_nothing_though_nobody_called_it_unwell() -> None:
-    world = resting().given(an_agent(health=("login: expired",))).later(2 * HOUR)
+def test_one_whose_check_failed_while_it_rested_takes_nothing_when_that_is_over() -> None:
+    world = resting().given(an_agent(health=("login: expired",))).later(2 * HOUR).heard(A1)
+    assert [event_type(event) for event in world.when(cmd.Expire())] == ["agent.unwell"]
+    assert not has_room(world.state, world.agent(), world.now)
     found = absence(world.state, world.agent(), world.now)
     assert isinstance(found, Absence)
     assert (found.reason, found.details) == (W.AGENT_UNWELL, ("login: expired",))
