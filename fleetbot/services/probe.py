@@ -9,8 +9,7 @@ from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeUnavailable, Unauthorized
 from fleetbot.services.fleet import Fleet
-from fleetbot.services.notices import tell
-from fleetbot.store.records import Anchor
+from fleetbot.services.notices import tell_trouble
 
 _TOLD = "forge:away_told"
 _TELL_AFTER_MS = 300_000
@@ -86,12 +85,9 @@ class ForgeProbe:
 
     async def _tell(self) -> None:
         """The rooms hear of what has lasted for minutes, once, and of its end."""
-        now, told = self._fleet.clock(), await self._fleet.store.anchor(_TOLD)
-        if self.problem and not told and now - self.since >= _TELL_AFTER_MS:
-            notice = FleetNotice(
+        trouble = None
+        if self.problem:
+            trouble = FleetNotice(
                 notice=NoticeKind.FORGE_AWAY, since=self.since, detail=self.problem
             )
-            await tell(self._fleet, notice, Anchor(key=_TOLD, value=str(self.since)))
-        elif told and not self.problem:
-            notice = FleetNotice(notice=NoticeKind.FORGE_BACK, since=int(told))
-            await tell(self._fleet, notice, Anchor(key=_TOLD, value=""))
+        await tell_trouble(self._fleet, _TOLD, trouble, NoticeKind.FORGE_BACK, _TELL_AFTER_MS)

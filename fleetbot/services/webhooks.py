@@ -16,7 +16,7 @@ from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.domain.model import Repo
 from fleetbot.domain.wording import count
 from fleetbot.services.fleet import Fleet
-from fleetbot.services.notices import tell
+from fleetbot.services.notices import tell_trouble
 from fleetbot.services.repositories import Repositories
 from fleetbot.store.records import Anchor, Change
 
@@ -136,19 +136,15 @@ class Webhooks:
 
     async def _tell(self) -> None:
         """Once, when it has lasted, however many repositories it is about; and once when over."""
-        silent, told = self.silent(), await self._fleet.store.anchor(_TOLD)
-        since = min((heard.since for heard in silent.values()), default=0)
-        if silent and not told and self._fleet.clock() - since >= _TELL_AFTER_MS:
-            notice = FleetNotice(
+        trouble, silent = None, self.silent().values()
+        if silent:
+            trouble = FleetNotice(
                 notice=NoticeKind.WEBHOOKS_SILENT,
-                since=since,
-                missed=sum(heard.missed for heard in silent.values()),
+                since=min(heard.since for heard in silent),
+                missed=sum(heard.missed for heard in silent),
                 detail="wrong signature" if self.is_refusing else "",
             )
-            await tell(self._fleet, notice, Anchor(key=_TOLD, value=str(since)))
-        elif told and not silent:
-            notice = FleetNotice(notice=NoticeKind.WEBHOOKS_BACK, since=int(told))
-            await tell(self._fleet, notice, Anchor(key=_TOLD, value=""))
+        await tell_trouble(self._fleet, _TOLD, trouble, NoticeKind.WEBHOOKS_BACK, _TELL_AFTER_MS)
 
 
 def _missed(heard: Heard) -> str:
