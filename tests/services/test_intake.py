@@ -12,11 +12,11 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
 from fleetbot.domain.events import AgentRegistered, Recorded, TaskCreated
-from fleetbot.domain.model import AgentName, Priority, RunId, TaskState
+from fleetbot.domain.model import AgentName, Priority, Run, RunId, TaskState
 from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.errors import ForgeUnavailable
-from fleetbot.forge.models import Issue, Repository
+from fleetbot.forge.models import Issue, PullRequest, Repository
 from fleetbot.forge.payloads import Delivery, IssueEvent, UnknownEvent, parse_delivery
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.store.records import Arrival
@@ -274,13 +274,20 @@ async def test_a_merge_that_closes_the_issue_does_not_cancel_what_is_being_verif
     assert (await stage.task()).state is TaskState.COMPLETED
 
 
-async def test_a_merge_before_the_receipt_waits_for_it(stage: Stage) -> None:
+async def given_merged(stage: Stage) -> tuple[Run, PullRequest]:
+    """Before its agent has filed a receipt, somebody merges its pull request, which closes the
+    issue."""
     await stage.issue()
     await stage.hear()
     run = await stage.given_running()
     pull = await stage.pull_request(run)
     await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
     await stage.hear()
+    return run, pull
+
+
+async def test_a_merge_before_the_receipt_waits_for_it(stage: Stage) -> None:
+    run, pull = await given_merged(stage)
     await stage.reconciler.tick()
     assert (await stage.ann.issue(REPO, 1)).state == "closed"
     assert (await stage.task()).state is TaskState.RUNNING
@@ -291,12 +298,7 @@ async def test_a_merge_before_the_receipt_waits_for_it(stage: Stage) -> None:
 
 
 async def test_a_merge_whose_run_ends_without_a_receipt_cancels_after_all(stage: Stage) -> None:
-    await stage.issue()
-    await stage.hear()
-    run = await stage.given_running()
-    pull = await stage.pull_request(run)
-    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
-    await stage.hear()
+    run, _ = await given_merged(stage)
     await stage.reconciler.tick()
     assert (await stage.task()).state is TaskState.RUNNING
     await stage.fleet.commit(cmd.FailRun(run.id, run.agent, ReasonCode.AGENT_FAILED), TEST)
@@ -305,12 +307,7 @@ async def test_a_merge_whose_run_ends_without_a_receipt_cancels_after_all(stage:
 
 
 async def test_a_merge_that_waits_for_its_receipt_outlives_a_restart(stage: Stage) -> None:
-    await stage.issue()
-    await stage.hear()
-    run = await stage.given_running()
-    pull = await stage.pull_request(run)
-    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
-    await stage.hear()
+    run, _ = await given_merged(stage)
     stage.restart()
     assert (await stage.task()).closing is ReasonCode.ISSUE_CLOSED
     await stage.fleet.commit(cmd.FailRun(run.id, run.agent, ReasonCode.AGENT_FAILED), TEST)
@@ -318,12 +315,7 @@ async def test_a_merge_that_waits_for_its_receipt_outlives_a_restart(stage: Stag
 
 
 async def test_an_issue_reopened_after_the_merge_is_not_closing_any_more(stage: Stage) -> None:
-    await stage.issue()
-    await stage.hear()
-    run = await stage.given_running()
-    pull = await stage.pull_request(run)
-    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
-    await stage.hear()
+    run, _ = await given_merged(stage)
     await stage.ann.edit_issue(REPO, 1, state="open")
     await stage.hear()
     assert (await stage.task()).closing is None
