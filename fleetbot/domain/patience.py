@@ -39,7 +39,8 @@ WITH_ANSWER = Patience(_SECOND, 30 * _SECOND, give_up=4)  # to a person, who loo
 
 def share(salt: str) -> float:
     """A number from 0 to 1 that is the same for the same `salt`."""
-    return hashlib.sha256(salt.encode()).digest()[0] / 255
+    digest = hashlib.sha256(salt.encode()).digest()
+    return int.from_bytes(digest[:4]) / (2**32 - 1)
 
 
 def with_task(policy: Policy) -> Patience:

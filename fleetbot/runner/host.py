@@ -8,12 +8,13 @@ import contextlib
 import aiohttp
 
 from fleetbot import wire
+from fleetbot.domain.patience import Patience
 from fleetbot.runner import health
 from fleetbot.runner.claims import Claims
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.failure import first_error, unexpected
-from fleetbot.runner.link import Backoff, Link, LinkError, Refused, Unauthorized, read_token
+from fleetbot.runner.link import Link, LinkError, Refused, Unauthorized, delays, read_token
 from fleetbot.runner.registration import Registration
 from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
@@ -24,7 +25,7 @@ from fleetbot.runner.session.contract import Adapter
 from fleetbot.runner.wellbeing import ForgeWatch, Wellbeing
 
 _GOODBYE_SECONDS = 5.0
-_FAULT_SECONDS = (1.0, 300.0)
+_WITH_FAULTS = Patience(1_000, 300_000)
 
 
 class Host:
@@ -84,7 +85,7 @@ class Host:
 
     async def _serve_on(self) -> None:
         """Serve, whatever goes wrong here; only the orchestrator's refusal ends it."""
-        for delay in Backoff(*_FAULT_SECONDS).delays():
+        for delay in delays(_WITH_FAULTS):
             try:
                 await self._serve()
             except Exception as problems:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
+import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import aiohttp
 import msgspec
 
 from fleetbot.domain.model import Taken
+from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.encoding import encode
 from fleetbot.wire import (
@@ -73,18 +75,13 @@ class Refused(LinkError):
         self.problem = problem
 
 
-class Backoff:
-    """Waiting times: doubling from `base` up to `cap` seconds, each with jitter."""
+PATIENCE = Patience(500, 15_000)  # for as long as somebody wants the answer
 
-    def __init__(self, base: float = 0.5, cap: float = 15.0) -> None:
-        self._base = base
-        self._cap = cap
 
-    def delays(self) -> Iterator[float]:
-        delay = self._base
-        while True:
-            yield random.uniform(delay / 2, delay)
-            delay = min(self._cap, delay * 2)
+def delays(patience: Patience) -> Iterator[float]:
+    """Seconds to wait before each further try; no two runners agree on them."""
+    for tries in count():
+        yield patience.wait(tries, secrets.token_hex(8)) / 1000
 
 
 class Link:
@@ -100,14 +97,14 @@ class Link:
         *,
         token: str = "",
         notice: Callable[[str], None],
-        backoff: Backoff | None = None,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._http = http
         self._url = f"{url}/{API}"
         self.token = token
         self.lease_seconds = 0.0
         self._notice = notice
-        self._backoff = backoff or Backoff()
+        self._patience = patience
         self._lost = False
 
     async def register(self, request: RegisterRequest, token: str) -> RegisterAnswer:
@@ -175,7 +172,7 @@ class Link:
     async def _repeat(self, call: Callable[[], Awaitable[_T]], seconds: float) -> _T:
         now = asyncio.get_running_loop().time
         until: float | None = None
-        for delay in self._backoff.delays():
+        for delay in delays(self._patience):
             try:
                 answer = await call()
             except Unreachable as problem:

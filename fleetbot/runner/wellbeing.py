@@ -11,9 +11,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
+from fleetbot.domain.patience import Patience
 from fleetbot.domain.reasons import REASONS, SPARES_AGENTS, Owner, ReasonCode
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.link import Backoff
+from fleetbot.runner.link import delays
 from fleetbot.runner.registration import Registration
 from fleetbot.runner.session.contract import HealthLine
 
@@ -27,8 +28,8 @@ _PAUSES = {
 _MOST_DOUBLINGS = 16
 _LOOK_SECONDS = 1.0
 _TELL_SECONDS = 2.0
-_CHECK_SECONDS = (5.0, 60.0)
-_FORGE_SECONDS = (1.0, 60.0)
+_WITH_CHECKS = Patience(5_000, 60_000)
+_WITH_FORGE = Patience(1_000, 60_000)
 Stamp = Callable[[], object]
 
 
@@ -73,7 +74,7 @@ class ForgeWatch:
 
     async def until_it_answers(self) -> None:
         async with self._asking:
-            for delay in Backoff(*_FORGE_SECONDS).delays():
+            for delay in delays(_WITH_FORGE):
                 if self._failure is None:
                     return
                 try:
@@ -143,7 +144,7 @@ class Wellbeing:
         if self._is_doubted:
             self._is_doubted = False
             await self._registration.enter()
-        waits, has_waited = Backoff(*_CHECK_SECONDS).delays(), False
+        waits, has_waited = delays(_WITH_CHECKS), False
         while not await self._is_well():
             has_waited = True
             if self._trouble is not None:

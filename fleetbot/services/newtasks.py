@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from weakref import WeakValueDictionary
@@ -69,7 +67,7 @@ class NewTasks:
         if not key:
             return await self._make(request, actor, agent, secrets.token_hex(16))
         name = f"{_KIND}:{sha256(key.encode()).hexdigest()}"
-        async with self._turn(name):
+        async with self._turns.setdefault(name, asyncio.Lock()):
             said = sha256(msgspec.json.encode(request)).hexdigest()
             earlier = await self._fleet.store.arrival(name)
             if earlier is None:
@@ -87,11 +85,6 @@ class NewTasks:
             done = Handled(key=name, answer=task.id.encode())
             await self._fleet.store.append(Change(handled=(done,)))
             return task
-
-    @asynccontextmanager
-    async def _turn(self, name: str) -> AsyncIterator[None]:
-        async with self._turns.setdefault(name, asyncio.Lock()):
-            yield
 
     async def _made(self, task_id: TaskId) -> Task:
         task = await self._fleet.task(task_id)

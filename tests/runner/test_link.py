@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from itertools import islice
 from pathlib import Path
 
 import aiohttp
@@ -12,14 +13,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from fleetbot.domain.model import Verdict
+from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.link import (
-    Backoff,
     Link,
     Refused,
     Superseded,
     Unauthorized,
     Unreachable,
+    delays,
     read_token,
     save_token,
 )
@@ -49,7 +51,7 @@ def notices() -> asyncio.Queue[str]:
 @pytest.fixture
 async def link(orchestrator: Orchestrator, notices: asyncio.Queue[str]) -> AsyncIterator[Link]:
     async with aiohttp.ClientSession() as http:
-        link = Link(http, orchestrator.url, notice=notices.put_nowait, backoff=Backoff(0.01, 0.05))
+        link = Link(http, orchestrator.url, notice=notices.put_nowait, patience=Patience(10, 50))
         answer = await link.register(AGENT, ENROLMENT)
         link.token = answer.token or ""
         yield link
@@ -188,9 +190,7 @@ def test_a_token_is_kept_for_its_owner_only(tmp_path: Path) -> None:
 
 
 def test_waiting_times_grow_to_their_limit_and_never_agree() -> None:
-    delays = Backoff(1, 8).delays()
-
-    first = [next(delays) for _ in range(6)]
+    first = list(islice(delays(Patience(1_000, 8_000)), 6))
 
     for delay, most in zip(first, (1, 2, 4, 8, 8, 8), strict=True):
         assert most / 2 <= delay <= most

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from fleetbot.domain.patience import Patience
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.link import Backoff
+from fleetbot.runner.link import delays
 
 _T = TypeVar("_T")
-_BASE_SECONDS = 0.5
-_CAP_SECONDS = 30.0
+_PATIENCE = Patience(500, 30_000)
 
 
 class Outages:
@@ -38,7 +38,7 @@ class Outages:
         """
         now, waits = asyncio.get_running_loop().time, False
         try:
-            for delay in Backoff(_BASE_SECONDS, _CAP_SECONDS).delays():
+            for delay in delays(_PATIENCE):
                 try:
                     return await step()
                 except RunFailed as failure:
