@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot import __version__
-from fleetbot.chat.commands import check_levels
+from fleetbot.chat.commands.door import check_levels
 from fleetbot.interrupts import Interrupts
 from fleetbot.runtime import Runtime
 from fleetbot.settings import Settings, SettingsError, parse

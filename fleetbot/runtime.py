@@ -12,16 +12,19 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
-from fleetbot.chat.commands import Chat
-from fleetbot.chat.history import History
-from fleetbot.chat.inbound import Inbound
-from fleetbot.chat.link import Link
-from fleetbot.chat.listening import Listening
-from fleetbot.chat.outside import Outside
-from fleetbot.chat.room import RoomSender, destination
-from fleetbot.chat.rooms import Rooms
-from fleetbot.chat.threads import ThreadLog
-from fleetbot.chat.waits import WaitNotices
+from fleetbot.chat.commands.changing import Changing
+from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.hearing.history import History
+from fleetbot.chat.hearing.inbound import Inbound
+from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.rooms import Rooms
+from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import ReceiptId, Repo, RunId, TaskId
@@ -137,9 +140,11 @@ class Runtime:
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
-        room_sender = RoomSender(link, now_ms, rooms.where)
-        outside = Outside(self._probe, self._webhooks)
-        chat = Chat(self.fleet, self._tasks, rooms.obeyed, link.power_level, outside)
+        room_sender = RoomSender(link, store, now_ms, rooms.where)
+        desk = Desk(self.fleet, self._tasks)
+        reading = Reading(desk, Outside(self._probe, self._webhooks))
+        changing = Changing(desk, self._tasks)
+        chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )

@@ -62,11 +62,13 @@ class AuthSettings(Section, frozen=True):
 
 
 class RoomSettings(Section, frozen=True):
-    """One room. `repos` empty: it hears of all; `levels`: power level by command."""
+    """One room. `repos` empty: it hears of all; `levels`: power level by command; `allow`: by
+    command those who may give it, whatever their level, and nobody else."""
 
     repos: tuple[str, ...] = ()
     default_repo: str | None = None
     levels: dict[str, int] = {}
+    allow: dict[str, tuple[str, ...]] = {}
 
     def hears(self, repo: str, same: Callable[[str, str], bool] = same_name) -> bool:
         """`same` tells whether two names are of one repository."""
@@ -158,6 +160,20 @@ class NotifySettings(Section, frozen=True):
     stuck_minutes: Annotated[float, Meta(ge=0, le=_YEAR / 60)] = 60
 
 
+class ChatSettings(Section, frozen=True):
+    """`operators`: Matrix ids that may set up rooms; `people`: Forgejo login -> Matrix id.
+
+    `digest`: when the morning's summary comes, as `08:00 Europe/Berlin`; `command_state`: tell
+    clients of the commands (MSC4391).
+    """
+
+    threads: Literal["agent", "task"] = "agent"
+    operators: tuple[str, ...] = ()
+    people: dict[str, str] = {}
+    digest: str = ""
+    command_state: bool = False
+
+
 class Settings(Section, frozen=True):
     forge: ForgeSettings
     labels: LabelMaps = LabelMaps()
@@ -170,6 +186,7 @@ class Settings(Section, frozen=True):
     verify: VerifySettings = VerifySettings()
     outbox: OutboxSettings = OutboxSettings()
     notify: NotifySettings = NotifySettings()
+    chat: ChatSettings = ChatSettings()
 
     @property
     def rules(self) -> Rules:
@@ -323,4 +340,5 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "verify": VerifySettings,
     "outbox": OutboxSettings,
     "notify": NotifySettings,
+    "chat": ChatSettings,
 }

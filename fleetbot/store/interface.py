@@ -32,6 +32,8 @@ from fleetbot.store.records import (
     LogChunk,
     LogLine,
     Models,
+    Posted,
+    PostKind,
     QueueTrouble,
     Snapshot,
     Standing,
@@ -217,6 +219,12 @@ class Store(Protocol):
         """The closed tasks of a repository to which something has happened since (epoch ms)."""
 
     async def anchor(self, key: str) -> str | None: ...
+
+    async def posted(self, room: str, event: str) -> Posted | None:
+        """What that message of ours is about; None for any other."""
+
+    async def post_of(self, room: str, kind: PostKind, subject: str) -> Posted | None:
+        """The newest message of ours about it in the room."""
 
     async def token_hash(self, agent: AgentName) -> bytes | None: ...
 

@@ -37,6 +37,7 @@ from fleetbot.store.records import (
     LogChunk,
     LogLine,
     Models,
+    Posted,
     link,
 )
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
@@ -60,6 +61,11 @@ HANDLED = "UPDATE arrivals SET body = NULL, answer = coalesce(?, answer) WHERE k
 PUT_OFF = "UPDATE arrivals SET due_at = ?, tries = ? WHERE key = ?"
 
 LOG_LINES = Insert("log_lines", ("run", "position", "at", "kind", "text"))
+
+# A message of ours is about one thing for ever; sent again, it is the same one.
+POSTED = Insert(
+    "posted", ("room", "event", "kind", "subject", "at"), "ON CONFLICT (room, event) DO NOTHING"
+)
 
 LOG_EXTENT = """
 SELECT coalesce(max(position) + 1, 0), coalesce(sum(length(CAST(text AS BLOB)) + ?), 0)
@@ -88,6 +94,10 @@ def _anchor(anchor: Anchor) -> Row:
     return (anchor.key, anchor.value)
 
 
+def _posted(post: Posted) -> Row:
+    return (post.room, post.event, post.kind, post.subject, post.at)
+
+
 # Of these only the newest value of a key is written: statement, field, key, row.
 _NEWEST: tuple[Keyed, ...] = (
     _newest_of(TASKS, "tasks", "id"),
@@ -96,6 +106,7 @@ _NEWEST: tuple[Keyed, ...] = (
     _newest_of(AGENTS, "agents", "name"),
     _newest_of(REPOS, "repos", "id"),
     (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
+    (POSTED, attrgetter("posted"), attrgetter("room", "event"), _posted),
 )
 
 
@@ -223,6 +234,9 @@ class Journal:
 
     def prune_anchors(self, before: int) -> int:
         return retention.prune_anchors(self._db, before)
+
+    def prune_posted(self, before: int) -> None:
+        retention.prune_posted(self._db, before)
 
     def replace_models(self, models: Models) -> None:
         if models.seq != self._seq:

@@ -34,6 +34,8 @@ from fleetbot.store.records import (
     Graveyard,
     JournalLine,
     LogLine,
+    Posted,
+    PostKind,
     QueueTrouble,
     Standing,
     UsageBy,
@@ -59,6 +61,7 @@ LEFT JOIN runs r ON r.id = t.run
 LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
 LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 """
+_POSTED = "SELECT room, event, kind, subject, at FROM posted"
 STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
 ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
 WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_at') >= ?
@@ -229,6 +232,15 @@ class Queries:
     async def anchor(self, key: str) -> str | None:
         return await self._value(str, "SELECT value FROM anchors WHERE key = ?", key)
 
+    async def posted(self, room: str, event: str) -> Posted | None:
+        rows = await self._reads.rows(f"{_POSTED} WHERE room = ? AND event = ?", room, event)
+        return _posted(rows[0]) if rows else None
+
+    async def post_of(self, room: str, kind: PostKind, subject: str) -> Posted | None:
+        newest = "WHERE room = ? AND kind = ? AND subject = ? ORDER BY at DESC LIMIT 1"
+        rows = await self._reads.rows(f"{_POSTED} {newest}", room, kind, subject)
+        return _posted(rows[0]) if rows else None
+
     async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         query = """
             SELECT at, kind, text FROM log_lines
@@ -277,6 +289,11 @@ def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]
         return [of(row[0]) for row in rows]
     except msgspec.DecodeError as error:
         raise _unreadable(error) from error
+
+
+def _posted(row: tuple[Any, ...]) -> Posted:
+    room, event, kind, subject, at = row
+    return Posted(room=room, event=event, kind=PostKind(kind), subject=subject, at=at)
 
 
 def _line(row: tuple[Any, ...]) -> Recorded:

@@ -203,6 +203,29 @@ class LogChunk(Row, frozen=True):
     lines: tuple[LogLine, ...]
 
 
+class PostKind(StrEnum):
+    """What a message of ours is about, and so what a reply or a reaction to it means."""
+
+    CARD = "card"  # a task, by its id
+    NOTICE = "notice"  # a task as well
+    ASK = "ask"  # a question: `<run>/<ask>`
+    DRAFT = "draft"  # something that a person has still to confirm, by the message that wished it
+    RUN = "run"  # a run's log, by the run's id
+
+
+class Posted(Row, frozen=True):
+    """A message of ours in a room; of one `subject` and `kind` the newest is the one that counts.
+
+    `room` is the id that the room had when it was sent.
+    """
+
+    room: str
+    event: str
+    kind: PostKind
+    subject: str
+    at: int
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """All that one decision changes. The newest value of a task, run, agent, receipt, … wins.
 
@@ -226,6 +249,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     deferred: tuple[Deferred, ...] = ()
     given_up: tuple[GivenUp, ...] = ()
     anchors: tuple[Anchor, ...] = ()
+    posted: tuple[Posted, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
     released: tuple[str, ...] = ()
 

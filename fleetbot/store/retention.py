@@ -55,3 +55,12 @@ def prune_anchors(database: sqlite3.Connection, before: int) -> int:
         )
         pruned += database.execute(statement, {"before": before}).rowcount
     return pruned
+
+
+def prune_posted(database: sqlite3.Connection, before: int) -> None:
+    """Forgets what messages of before were about, but for the cards of tasks that are open."""
+    database.execute(
+        f"DELETE FROM posted WHERE at < ? AND NOT EXISTS"
+        f" (SELECT 1 FROM tasks WHERE id = subject AND state IN ({_OPEN}))",
+        (before,),
+    )

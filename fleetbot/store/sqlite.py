@@ -120,6 +120,7 @@ class SqliteStore(Queries):
             runs = [RunId(run) for (run,) in rows]
             lines += await writer.submit(partial(Journal.delete_logs, runs=runs))
         await writer.submit(partial(Journal.prune_anchors, before=before))
+        await writer.submit(partial(Journal.prune_posted, before=before))
         return lines
 
     async def revive(self, letter: int | None, now: int) -> int:

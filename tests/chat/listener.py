@@ -7,18 +7,29 @@ from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
-from fleetbot.chat.commands import Chat, PowerLevel
-from fleetbot.chat.history import History
-from fleetbot.chat.inbound import Inbound
-from fleetbot.chat.link import Link
-from fleetbot.chat.listening import Listening
-from fleetbot.chat.outside import Outside
-from fleetbot.chat.room import RoomSender
-from fleetbot.chat.rooms import Rooms
+from fleetbot.chat.commands.changing import Changing
+from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.door import Chat, PowerLevel
+from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.hearing.history import History
+from fleetbot.chat.hearing.inbound import Inbound
+from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.rooms import Rooms
+from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
+
+
+def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
+    """The commands as the plugin wires them."""
+    desk = Desk(stage.fleet, stage.tasks)
+    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
+    changing = Changing(desk, stage.tasks)
+    return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
 
 
 class Listener:
@@ -38,14 +49,8 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = Chat(
-            stage.fleet,
-            stage.tasks,
-            self.rooms.obeyed,
-            levels or link.power_level,
-            Outside(stage.probe, stage.webhooks),
-        )
-        self.sender = RoomSender(link, stage.clock, self.rooms.where)
+        self.chat = chat_of(stage, levels or link.power_level)
+        self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.inbound = Inbound(
             self.chat,
             self.sender,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from fleetbot.domain.events import RepoHeld, RepoKnown, TaskFailed, TaskMoved, TaskRequeued
 from fleetbot.domain.model import AgentName, ReceiptId, Repo, RunId, TaskId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.interface import Store, Unreadable
-from fleetbot.store.records import AgentToken, Anchor, Change
+from fleetbot.store.records import AgentToken, Anchor, Change, Posted, PostKind
 from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History
 
@@ -147,3 +148,26 @@ async def test_anchors_are_replaced(store: Store) -> None:
 
     assert await store.anchor("k") == "2"
     assert await store.anchor("other") is None
+
+
+async def test_what_a_message_of_ours_is_about_is_found_by_the_message_and_by_the_subject(
+    store: Store,
+) -> None:
+    first = Posted(room="!r", event="$1", kind=PostKind.CARD, subject="t1", at=1)
+    newer = Posted(room="!r", event="$2", kind=PostKind.CARD, subject="t1", at=2)
+    other = Posted(room="!s", event="$1", kind=PostKind.ASK, subject="r1/a1", at=3)
+    await store.append(Change(posted=(first, newer, other)))
+
+    assert await store.posted("!r", "$1") == first
+    assert await store.posted("!s", "$1") == other
+    assert await store.posted("!s", "$2") is None
+    assert await store.post_of("!r", PostKind.CARD, "t1") == newer
+    assert await store.post_of("!r", PostKind.ASK, "t1") is None
+
+
+async def test_a_message_of_ours_is_about_one_thing_for_ever(store: Store) -> None:
+    first = Posted(room="!r", event="$1", kind=PostKind.CARD, subject="t1", at=1)
+    await store.append(Change(posted=(first,)))
+    await store.append(Change(posted=(replace(first, subject="t2"),)))
+
+    assert await store.posted("!r", "$1") == first

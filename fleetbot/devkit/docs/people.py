@@ -12,8 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fleetbot.chat import parse
-from fleetbot.chat.wording import EMOJI, STATE_WORDS
+from fleetbot.chat.commands import grammar, spec
+from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
 from fleetbot.devkit.docs.markdown import block, code, codes, page, prose, table
 from fleetbot.domain.model import TaskState
 from fleetbot.runner.run import prompt
@@ -25,18 +25,18 @@ _ROOT = Path(__file__).parents[3]
 
 def commands() -> str:
     """`commands.md`."""
-    states = ((code(word), _states(word)) for word in parse.STATE_NAMES)
+    states = ((code(word), _states(word)) for word in grammar.STATE_NAMES)
     return page(
         "Commands in the chat",
         "Say them in a room that the plugin's configuration lists, as `!fleet status`. "
         "`/fleet status` means the same, where the client lets it through: some swallow slash "
         "commands that they do not know, so `!fleet` is the form to rely on. A wrong word gets "
         "the nearest right one.",
-        table(("command", "what it does", "power level"), map(_command, parse.COMMANDS)),
+        table(("command", "what it does", "power level"), map(_command, spec.COMMANDS)),
         "The power level can be changed for each room and command: `rooms.<room>.levels` in the "
         "[configuration](configuration-plugin.md). A command that changes something is obeyed "
         "once, however often Matrix delivers it.",
-        f"An issue is {parse.ISSUE_FORMS}. A short form means the room's `default_repo`. "
+        f"An issue is {spec.ISSUE_FORMS}. A short form means the room's `default_repo`. "
         "`!fleet #12` alone shows the task.",
         "`/assign <agent> <issue>`, `/retry <issue>` and `/cancel <issue>` also work without "
         "`fleet`.",
@@ -50,12 +50,12 @@ def commands() -> str:
 
 
 def _command(name: str) -> tuple[str, str, str]:
-    usage = parse.COMMANDS[name]
+    usage = spec.COMMANDS[name]
     return code(f"!fleet {name} {usage.arguments}".rstrip()), usage.says, str(usage.level)
 
 
 def _states(word: str) -> str:
-    return codes(state for state in TaskState if state in parse.STATE_NAMES[word])
+    return codes(state for state in TaskState if state in grammar.STATE_NAMES[word])
 
 
 # the shell

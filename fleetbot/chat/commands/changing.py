@@ -1,0 +1,72 @@
+"""Commands that move a task: give it to an agent, try it again, stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fleetbot import wire
+from fleetbot.chat.commands import spec
+from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.said import Said
+from fleetbot.chat.words import answers
+from fleetbot.chat.words.post import Post
+from fleetbot.chat.words.wording import EMOJI
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import OPEN_STATES, Task, TaskId, TaskState
+from fleetbot.services.tasks import Tasks
+
+
+class Changing:
+    def __init__(self, desk: Desk, tasks: Tasks) -> None:
+        self._desk = desk
+        self._fleet = desk.fleet
+        self._tasks = tasks
+
+    @property
+    def handlers(self) -> Mapping[type, Handler]:
+        return {spec.Assign: self.assign, spec.Retry: self.retry, spec.Cancel: self.cancel}
+
+    async def assign(self, command: spec.Assign, said: Said) -> Post:
+        """An issue that is no task yet becomes one: a person said so."""
+        task, is_new = await self._assignable(command, said)
+        if await self._desk.is_done(said):
+            return Post(self._desk.explained(task))
+        await self._tasks.must_be_open(task)
+        changed = await self._desk.commit(cmd.AssignTask(task.id, command.agent), said)
+        again = "" if is_new or changed else " already"
+        says = f"is for {command.agent}{again or ' now'}."
+        task = self._fleet.state.tasks[task.id]
+        return Post(answers.moved("📋", task, says, *self._desk.reasons(task)))
+
+    async def _assignable(self, command: spec.Assign, said: Said) -> tuple[Task, bool]:
+        if not command.issue:
+            return await self._desk.find("", said), False
+        repo, number = self._desk.ref(command.issue, said)
+        if task := await self._fleet.task_of_issue(repo, number):
+            return task, False
+        request = wire.NewTaskRequest(repo=repo, issue=number)
+        view = await self._tasks.create(request, said.actor, command.agent)
+        return self._fleet.state.tasks[TaskId(view.id)], True
+
+    async def retry(self, command: spec.Retry, said: Said) -> Post:
+        task = await self._desk.find(command.issue, said)
+        if await self._desk.is_done(said):
+            return Post(self._desk.explained(task))
+        await self._tasks.must_be_open(task)
+        changed = await self._desk.commit(cmd.RetryTask(task.id), said)
+        task = self._fleet.state.tasks[task.id]
+        says = "is tried again." if changed else "is in the queue already."
+        return Post(answers.moved("🔁", task, says, *self._desk.reasons(task)))
+
+    async def cancel(self, command: spec.Cancel, said: Said) -> Post:
+        task = await self._desk.find(command.issue, said)
+        if await self._desk.is_done(said):
+            return Post(self._desk.explained(task))
+        if task.state not in OPEN_STATES:
+            says = f"is {task.state} already; nothing to cancel."
+            return Post(answers.moved(EMOJI[task.state], task, says))
+        run = self._fleet.state.live_run(task)
+        await self._desk.commit(cmd.CancelTask(task.id), said)
+        stopped = f"is cancelled; {run.agent} is told to stop." if run else "is cancelled."
+        return Post(answers.moved(EMOJI[TaskState.CANCELLED], task, stopped))

@@ -1,0 +1,105 @@
+"""What all commands need: the issue that is meant, whether it is the room's business, a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from fleetbot.chat.commands.said import Said
+from fleetbot.chat.words import answers
+from fleetbot.chat.words.answers import Hears
+from fleetbot.chat.words.rich import Rich
+from fleetbot.chat.words.why import why
+from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import Forbidden, Invalid, NotFound
+from fleetbot.domain.model import RunId, Task, TaskId
+from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.tasks import Tasks
+from fleetbot.store.records import Arrival, Posted, PostKind
+
+
+class Desk:
+    def __init__(self, fleet: Fleet, tasks: Tasks) -> None:
+        self.fleet = fleet
+        self.tasks = tasks
+
+    # what is meant
+
+    async def find(self, issue: str, said: Said) -> Task:
+        """The task of an issue, or where none is named, that of the message that this answers."""
+        if not issue:
+            return await self._answered(said)
+        repo, number = self.ref(issue, said)
+        task = await self.fleet.task_of_issue(repo, number)
+        if task is None:
+            raise NotFound(
+                f"{repo}#{number} is not a task yet: give it the trigger label, or say"
+                f" !fleet assign <agent> {repo}#{number}.",
+                field="issue",
+            )
+        return task
+
+    async def _answered(self, said: Said) -> Task:
+        posted = await self.posted(said)
+        task = await self.task_about(posted) if posted else None
+        if task is None or not self.hears(said)(task.repo):
+            raise Invalid(
+                "Which issue? Name it, or reply to a message about it.",
+                field="issue",
+            )
+        return task
+
+    async def posted(self, said: Said) -> Posted | None:
+        """What the message is about that this one answers, if it is one of ours."""
+        if not said.answers:
+            return None
+        return await self.fleet.store.posted(said.room, said.answers)
+
+    async def task_about(self, posted: Posted) -> Task | None:
+        """The task that a message of ours is about."""
+        match posted.kind:
+            case PostKind.CARD | PostKind.NOTICE:
+                return await self.fleet.task(TaskId(posted.subject))
+            case PostKind.ASK | PostKind.RUN:
+                run = await self.fleet.store.run(RunId(posted.subject.partition("/")[0]))
+                return await self.fleet.task(run.task) if run else None
+            case PostKind.DRAFT:
+                return None
+
+    def ref(self, issue: str, said: Said) -> tuple[str, int]:
+        """Repository and number. Raises `Forbidden` for what is not of the room."""
+        repo, number = self.tasks.parse_ref(issue, said.default_repo)
+        if not self.hears(said)(repo):
+            raise not_of_this_room(repo)
+        return repo, number
+
+    def hears(self, said: Said) -> Hears:
+        """Whether a repository is the business of the room where it was said."""
+        return partial(said.settings.hears, same=self.fleet.state.places.same)
+
+    # what is done
+
+    async def commit(self, command: cmd.Command, said: Said) -> bool:
+        """Whether anything happened. The message is remembered with what it led to."""
+        arrival = Arrival(key=said.key, kind="command", at=self.fleet.clock())
+        context = Context(actor=said.actor, cause=said.key)
+        return bool(await self.fleet.commit(command, context, Beside(arrival)))
+
+    async def is_done(self, said: Said) -> bool:
+        """Whether the message has changed before what it wished to change."""
+        return await self.fleet.store.arrival(said.key) is not None
+
+    # what is told
+
+    def explained(self, task: Task) -> Rich:
+        """Where a task is, and why."""
+        return answers.moved(EMOJI[task.state], task, STATE_WORDS[task.state], *self.reasons(task))
+
+    def reasons(self, task: Task) -> Sequence[Rich | str]:
+        fleet = self.fleet
+        return why(fleet.state, task, fleet.clock(), fleet.policy)
+
+
+def not_of_this_room(repo: str) -> Forbidden:
+    return Forbidden(f"{repo} is not a repository of this room.", field="issue")

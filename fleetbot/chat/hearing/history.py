@@ -1,0 +1,108 @@
+"""What was said in a room while nobody listened."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+from mautrix.client import Client
+from mautrix.errors import DecryptionError
+from mautrix.types import EncryptedEvent, Event, MessageEvent, SerializerError
+
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.place import Mark
+
+log = logging.getLogger("fleetbot.chat")
+
+MOST_EVENTS = 500
+MOST_PAGES = 20
+OLDEST_MS = 24 * 3_600_000
+CLOCKS_APART_MS = 60_000  # how far the homeserver's clock may be behind ours
+
+
+class Past(NamedTuple):
+    """`said`: messages, oldest first. `unread` of them could not be decrypted; they are left out.
+    `is_cut`: there was more before them. `end`: the newest event there was, read or not."""
+
+    said: list[MessageEvent]
+    unread: int
+    is_cut: bool
+    end: Mark | None
+
+
+class History:
+    """Reads rooms backwards; messages of `own_id` are left out."""
+
+    def __init__(self, client: Client, link: Link, own_id: str) -> None:
+        self._client = client
+        self._link = link
+        self._only = {
+            "types": ["m.room.message", "m.room.encrypted"],
+            "not_senders": [own_id],
+            "lazy_load_members": True,
+        }
+
+    async def since(self, room: str, mark: Mark, now: int) -> Past:
+        """What was said after `mark`, at most `MOST_EVENTS` messages of the last `OLDEST_MS`.
+
+        A message may claim any time: one that claims an old one does not hide those before it.
+        Raises `RetryLater`.
+        """
+        listening_since = 0 if mark.event else mark.at - CLOCKS_APART_MS
+        oldest = max(now - OLDEST_MS, listening_since)
+        raw = await self._back_to(mark, room, oldest)
+        read = [event for event in raw if _at(event) >= oldest][:MOST_EVENTS]
+        said: list[MessageEvent] = []
+        unread = 0
+        for one in reversed(read):
+            event = await self._read({**one, "room_id": room})
+            if event is not None:
+                said.append(event)
+            elif one.get("type") == "m.room.encrypted":
+                unread += 1
+        is_cut = len(read) < sum(_at(event) >= listening_since for event in raw)
+        end = Mark(raw[0]["event_id"], _at(raw[0])) if raw else None
+        return Past(said, unread, is_cut, end)
+
+    async def _back_to(self, mark: Mark, room: str, oldest: int) -> list[dict[str, Any]]:
+        """Newest first, up to the mark or to where all is older than `oldest`; or more than is
+        read back."""
+        found: list[dict[str, Any]] = []
+        before: str | None = None
+        for _ in range(MOST_PAGES):
+            events, before = await self._link.messages(room, self._only, before)
+            ids = [event["event_id"] for event in events]
+            if mark.event in ids:
+                return [*found, *events[: ids.index(mark.event)]]
+            found += events
+            is_old = max(map(_at, events), default=oldest) < oldest
+            if before is None or is_old or len(found) > MOST_EVENTS:
+                return found
+        log.warning("%s has too many pages to be read back to %s", room, mark.event)
+        return found
+
+    async def _read(self, raw: dict[str, Any]) -> MessageEvent | None:
+        """The message in clear; None where it is none, or cannot be decrypted."""
+        try:
+            event = Event.deserialize(raw)
+        except SerializerError:
+            return None
+        if isinstance(event, EncryptedEvent):
+            event = await self._opened(event)
+        return event if isinstance(event, MessageEvent) else None
+
+    async def _opened(self, event: EncryptedEvent) -> Event | None:
+        crypto = self._client.crypto
+        if crypto is None:
+            return None
+        try:
+            opened: Event = await crypto.decrypt_megolm_event(event)
+        except DecryptionError as error:
+            log.warning("%s in %s cannot be decrypted: %s", event.event_id, event.room_id, error)
+            return None
+        return opened
+
+
+def _at(event: dict[str, Any]) -> int:
+    at = event.get("origin_server_ts")
+    return at if isinstance(at, int) else 0

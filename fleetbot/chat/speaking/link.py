@@ -1,0 +1,263 @@
+"""Our requests to the homeserver, with errors in the outbox's terms.
+
+mautrix's own `send_message_event` is not used because it drops what a 429 says about when to come
+back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import ClientError, ClientTimeout
+from mautrix.api import MediaPath, Path, PathBuilder
+from mautrix.client import Client
+from mautrix.errors import MatrixError
+from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
+from yarl import URL
+
+from fleetbot.chat.words.post import File
+from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.wire.retry_after import retry_after
+
+_TIMEOUT = ClientTimeout(total=60)
+_LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
+NO_ENCRYPTION = (
+    "the room is encrypted and the bot is not set up for that, so nothing is said there: give its "
+    "client in maubot a device id, and maubot its encryption extra"
+)
+Content = Mapping[str, Any]
+
+
+class NotAdmitted(RetryLater):
+    """The bot is not in the room, or may not do this there. People can change that."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(None, why)
+
+
+class _Absent(NotAdmitted):
+    """The homeserver knows no such thing."""
+
+
+class Link:
+    """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
+
+    Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the room
+    does not let us, and `Refused` when it refuses this very message.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._encrypted: dict[str, bool] = {}
+        self._closed: dict[str, str] = {}
+
+    def close(self, room: str, why: str | None) -> None:
+        """Say nothing in the room while there is a reason not to; None lifts it."""
+        self._closed.pop(room, None)
+        if why:
+            self._closed[room] = why
+
+    async def send(self, room: str, content: Content, transaction: str) -> str:
+        """Send a message and answer its event id. Nothing goes in clear into an encrypted room.
+
+        The homeserver answers a `transaction` that it knows with the event of the first time
+        (client-server API, "Transaction identifiers").
+        """
+        if room in self._closed:
+            raise NotAdmitted(self._closed[room])
+        kind, body = await self._sealed(room, content)
+        path = Path.v3.rooms[room].send[kind][transaction]
+        return str((await self._call("PUT", path, body))["event_id"])
+
+    async def react(self, room: str, event: str, emoji: str) -> str:
+        """React to an event, once; answers the reaction's event id. Reactions are never encrypted
+        (client-server API, "Event annotations and reactions")."""
+        if room in self._closed:
+            raise NotAdmitted(self._closed[room])
+        relation = {"rel_type": "m.annotation", "event_id": event, "key": emoji}
+        path = Path.v3.rooms[room].send["m.reaction"][transaction("react", event, emoji)]
+        return str((await self._call("PUT", path, {"m.relates_to": relation}))["event_id"])
+
+    async def upload(self, room: str, file: File) -> Content | None:
+        """Upload a file and answer the message that shows it; None where the room is encrypted:
+        the homeserver would have the file in clear."""
+        if await self.is_encrypted(room):
+            return None
+        answer = await self._call("POST", MediaPath.v3.upload, file.data, mimetype=file.mimetype)
+        info: dict[str, Any] = {"mimetype": file.mimetype, "size": len(file.data)}
+        if file.width:
+            info |= {"w": file.width, "h": file.height}
+        return {
+            "msgtype": "m.image" if file.width else "m.file",
+            "body": file.name,
+            "filename": file.name,
+            "url": str(answer["content_uri"]),
+            "info": info,
+            "m.mentions": {},
+        }
+
+    async def holds(self, room: str, event: str) -> bool:
+        """Whether the event is still there: known to the homeserver and not redacted."""
+        try:
+            found = await self._call("GET", Path.v3.rooms[room].event[event])
+        except _Absent:
+            return False
+        return "redacted_because" not in found.get("unsigned", {})
+
+    async def power_level(self, room: str, user: str) -> int | None:
+        """The user's power level in the room as it is now; None if it could not be read."""
+        try:
+            levels = await self._client.get_state_event(RoomID(room), EventType.ROOM_POWER_LEVELS)
+            create = await self._client.get_state_event(
+                RoomID(room), EventType.ROOM_CREATE, format="event"
+            )
+        except (MatrixError, ClientError, TimeoutError):
+            return None
+        if isinstance(levels, PowerLevelStateEventContent) and isinstance(create, StateEvent):
+            return levels.get_user_level(UserID(user), create)
+        return None
+
+    # rooms
+
+    async def joined_rooms(self) -> frozenset[str]:
+        return frozenset((await self._call("GET", Path.v3.joined_rooms)).get("joined_rooms", ()))
+
+    async def join(self, room: str, via: Sequence[str] = ()) -> None:
+        """Join, where we are invited or anybody may; `via` are servers that know the room."""
+        query = [("via", server) for server in via] + [("server_name", server) for server in via]
+        await self._call("POST", Path.v3.join[room], {}, query)
+
+    async def leave(self, room: str) -> None:
+        await self._call("POST", Path.v3.rooms[room].leave, {})
+
+    async def state(self, room: str, kind: str) -> dict[str, Any] | None:
+        """The content of a state event without a key; None where there is none."""
+        try:
+            return await self._call("GET", Path.v3.rooms[room].state[kind])
+        except _Absent:
+            return None
+
+    async def messages(
+        self, room: str, only: Content, before: str | None
+    ) -> tuple[Sequence[dict[str, Any]], str | None]:
+        """Events of the room, newest first, of the filter `only`; and where those before begin.
+
+        `before` is such a place; None begins at the newest.
+        """
+        query = [("dir", "b"), ("limit", "100"), ("filter", _json(only))]
+        if before:
+            query.append(("from", before))
+        answer = await self._call("GET", Path.v3.rooms[room].messages, query=query)
+        return answer.get("chunk", ()), answer.get("end")
+
+    # encryption
+
+    def seal(self, room: str) -> None:
+        """The room has been encrypted."""
+        self._encrypted[room] = True
+
+    @property
+    def can_encrypt(self) -> bool:
+        return bool(self._client.crypto_enabled)
+
+    async def is_encrypted(self, room: str, *, look: bool = False) -> bool:
+        """`look` asks again where the room was not encrypted before; once on, it stays on."""
+        if look and not self._encrypted.get(room):
+            self._encrypted.pop(room, None)
+        if room not in self._encrypted:
+            self._encrypted[room] = await self.state(room, "m.room.encryption") is not None
+        return self._encrypted[room]
+
+    async def _sealed(self, room: str, content: Content) -> tuple[str, Content]:
+        if not await self.is_encrypted(room):
+            return "m.room.message", content
+        if not self.can_encrypt:
+            raise NotAdmitted(NO_ENCRYPTION)
+        try:
+            sealed = await self._client.encrypt(
+                RoomID(room),
+                EventType.ROOM_MESSAGE,
+                content,  # type: ignore[arg-type]  # encrypt takes plain content as well
+            )
+        except (MatrixError, ClientError, TimeoutError) as error:
+            raise RetryLater(None, f"could not encrypt: {error}") from error
+        return "m.room.encrypted", sealed.serialize()
+
+    # one request
+
+    async def _call(
+        self,
+        method: str,
+        path: PathBuilder,
+        body: Content | bytes | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        mimetype: str = "application/json",
+    ) -> dict[str, Any]:
+        """`body` is sent as JSON, or as it is where it is bytes, of the `mimetype`."""
+        api = self._client.api
+        url = URL(f"{str(api.base_url).rstrip('/')}/{str(path).lstrip('/')}", encoded=True)
+        headers = {"Authorization": f"Bearer {api.token}"}
+        sent: dict[str, Any] = {"json": body}
+        if isinstance(body, bytes):
+            sent = {"data": body}
+            headers["Content-Type"] = mimetype
+        try:
+            async with api.session.request(
+                method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, **sent
+            ) as response:
+                status, seconds = response.status, retry_after(response.headers)
+                answer = _object(await response.read())
+        except (ClientError, TimeoutError) as error:
+            why = f"the homeserver did not answer: {error!r}"
+            raise RetryLater(None, why, host=True) from error
+        if status == HTTPStatus.OK and answer is not None:
+            return answer
+        raise _refusal(status, answer or {}, seconds)
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    """None where it is something else, such as a proxy's page."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return None
+
+
+def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater | Refused:
+    code = answer.get("errcode")
+    why = f"{status} {code or _phrase(status)} {answer.get('error', '')}".strip()
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RetryLater(_pause(answer.get("retry_after_ms"), seconds), why, host=True)
+    if code and status == HTTPStatus.FORBIDDEN:
+        return NotAdmitted(why)
+    if code and status == HTTPStatus.NOT_FOUND:
+        return _Absent(why)
+    ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if ours and code and status != HTTPStatus.UNAUTHORIZED:
+        return Refused(why)
+    # a proxy's answer, a server in trouble, a token to be renewed
+    return RetryLater(None, why, host=True)
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else ""
+
+
+def _pause(milliseconds: object, seconds: float | None) -> float | None:
+    """How long to wait, in seconds: older servers say it in the body, newer ones in a header."""
+    if isinstance(milliseconds, int):
+        return min(milliseconds / 1000, _LONGEST_PAUSE)
+    return None if seconds is None else min(seconds, _LONGEST_PAUSE)
+
+
+def _json(value: Content) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def transaction(*parts: object) -> str:
+    """A transaction id that is the same for the same message, and fit for a URL."""
+    return "fleet-" + sha256("\0".join(map(str, parts)).encode()).hexdigest()[:32]

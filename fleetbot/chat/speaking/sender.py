@@ -1,0 +1,159 @@
+"""The only sender of messages to rooms: the outbox's notices, and answers to people."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from fleetbot.chat.speaking.content import content, in_reply
+from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.words.notices import notice
+from fleetbot.chat.words.post import About, Post
+from fleetbot.chat.words.rich import Rich, bounded
+from fleetbot.domain.effects import Telling
+from fleetbot.domain.patience import WITH_ANSWER
+from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.store.interface import Store
+from fleetbot.store.records import Change, Due, OutboxEntry, Posted
+
+PREFIX = "matrix:"
+WORDS = "words"
+_notice: msgspec.json.Decoder[Telling] = msgspec.json.Decoder(Telling)
+
+T = TypeVar("T")
+Where = Callable[[str], Awaitable[str]]
+
+
+class Words(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Ready words that the outbox keeps until they have arrived.
+
+    `answers` is the message that they reply to, `thread` the one that opened its thread.
+    """
+
+    text: str
+    html: str
+    urgent: bool = False
+    answers: str = ""
+    thread: str = ""
+    about: About | None = None
+    buttons: tuple[str, ...] = ()
+
+
+_words = msgspec.json.Decoder(Words)
+
+
+def destination(room: str) -> str:
+    """The outbox's name for a room, by the id that the settings have for it."""
+    return PREFIX + room
+
+
+def kept(
+    room: str, post: Post, *, id: str, at: int, answers: str = "", thread: str = ""
+) -> OutboxEntry:
+    """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
+    the same `id` is ignored."""
+    body = bounded(post.body)
+    words = Words(body.text, body.html, post.urgent, answers, thread, post.about, post.buttons)
+    return OutboxEntry(
+        id=id,
+        destination=destination(room),
+        kind=WORDS,
+        payload=msgspec.json.encode(words),
+        due_at=at,
+    )
+
+
+class RoomSender:
+    """Delivers to rooms for the outbox. `where` tells under which id a room of the settings goes
+    on now. `clock` gives epoch milliseconds."""
+
+    def __init__(self, link: Link, store: Store, clock: Callable[[], int], where: Where) -> None:
+        self._link = link
+        self._store = store
+        self._clock = clock
+        self._where = where
+
+    async def __call__(self, due: Due) -> str:
+        """Send an entry and answer its event id; a second time sends nothing."""
+        room = await self._where(due.entry.destination.removeprefix(PREFIX))
+        own = transaction("outbox", due.entry.id)
+        if due.entry.kind != WORDS:
+            return await self._tell(room, _decoded(_notice, due.entry), own)
+        words = _decoded(_words, due.entry)
+        said, named = content(Rich(words.text, words.html), urgent=words.urgent), own
+        if words.answers:
+            said = in_reply(said, words.answers, words.thread)
+            named = answer_to(words.answers)
+        event = await self._link.send(room, said, named)
+        await self._finish(room, event, words.about, words.buttons)
+        return event
+
+    async def _tell(self, room: str, effect: Telling, named: str) -> str:
+        message = notice(effect, self._clock())
+        event = await self._link.send(room, content(message.body, urgent=message.urgent), named)
+        await self._finish(room, event, message.about, message.buttons)
+        return event
+
+    async def _finish(
+        self, room: str, event: str, about: About | None, buttons: Sequence[str]
+    ) -> None:
+        """Remember what the message is about, and put the buttons below it."""
+        if about:
+            posted = Posted(
+                room=room, event=event, kind=about.kind, subject=about.subject, at=self._clock()
+            )
+            await self._store.append(Change(posted=(posted,)))
+        for emoji in buttons:
+            await self._link.react(room, event, emoji)
+
+    async def say(self, room: str, message: Post, named: str) -> None:
+        """Say something now, under that transaction; raises what stands in the way of it."""
+        said = content(message.body, urgent=message.urgent)
+        await self._link.send(room, said, named)
+
+    async def reply(self, room: str, event: str, message: Post, thread: str = "") -> None:
+        """Answer a message, in the thread it was said in; raises what stands in the way of it,
+        after a patience that is short."""
+        said = in_reply(content(message.body, urgent=message.urgent), event, thread)
+        for tries in itertools.count():
+            try:
+                sent = await self._link.send(room, said, answer_to(event))
+                break
+            except NotAdmitted:
+                raise
+            except RetryLater as error:
+                pause = WITH_ANSWER.wait(tries, event) / 1000
+                if error.seconds is not None:
+                    pause = error.seconds
+                if WITH_ANSWER.is_over(tries + 1) or pause > WITH_ANSWER.cap_ms / 1000:
+                    raise
+            await asyncio.sleep(pause)
+        await self._attach(room, event, message, thread)
+        await self._finish(room, sent, message.about, message.buttons)
+
+    async def _attach(self, room: str, event: str, message: Post, thread: str) -> None:
+        for place, file in enumerate(message.files):
+            shown = await self._link.upload(room, file)
+            if shown is not None:
+                said = in_reply(dict(shown), event, thread)
+                await self._link.send(room, said, transaction("answer-file", event, place))
+
+    async def nod(self, room: str, event: str, emoji: str) -> None:
+        """Answer by a reaction; raises what stands in the way of it."""
+        await self._link.react(room, event, emoji)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], entry: OutboxEntry) -> T:
+    try:
+        return decoder.decode(entry.payload)
+    except msgspec.DecodeError as error:
+        raise Refused(f"not a message: {error}") from error
+
+
+def answer_to(event: str) -> str:
+    """The transaction of the answer to a message: there is one."""
+    return transaction("answer", event)

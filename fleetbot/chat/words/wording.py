@@ -1,0 +1,70 @@
+"""Small words that all messages share: states as emoji, spans of time, names of issues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fleetbot.chat.words.rich import Rich, bold, link, one_line, say
+from fleetbot.domain.effects import RunName, TaskName
+from fleetbot.domain.model import Run, Task, TaskState
+from fleetbot.domain.wording import count, span
+
+EMOJI: Mapping[TaskState, str] = {
+    TaskState.CREATED: "⏳",
+    TaskState.ASSIGNED: "📋",
+    TaskState.RUNNING: "⚙️",
+    TaskState.COMPLETED: "✅",
+    TaskState.FAILED: "❌",
+    TaskState.AGENT_LOST: "📡",
+    TaskState.CANCELLED: "✖️",
+}
+STATE_WORDS: Mapping[TaskState, str] = {
+    TaskState.CREATED: "waiting",
+    TaskState.ASSIGNED: "assigned",
+    TaskState.RUNNING: "running",
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.AGENT_LOST: "lost with its agent",
+    TaskState.CANCELLED: "cancelled",
+}
+_DAY = 86_400
+
+
+def ago(at: int, now: int) -> str:
+    return "just now" if now - at < 1000 else f"{span(now - at)} ago"
+
+
+def until(at: int, now: int) -> str:
+    """`in 40 s`, and the hour as well where one would have to reckon."""
+    if at <= now:
+        return "at once"
+    if at - now < 600_000:
+        return f"in {span(at - now)}"
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    form = "at %H:%M UTC" if at - now < _DAY * 1000 else "on %-d %b at %H:%M UTC"
+    return f"in {span(at - now)}, {moment.strftime(form)}"
+
+
+def left_out(number: int, noun: str) -> str | None:
+    """`… and 2 more agents.`, where any were left out."""
+    return f"… and {count(number, f'more {noun}')}." if number > 0 else None
+
+
+def named(task: Task | TaskName) -> Rich:
+    """`owner/repo#12 Title`, leading to the issue."""
+    title = task.traits.title if isinstance(task, Task) else task.title
+    return say(bold(link(task.ref, task.url)), " ", one_line(title))
+
+
+def pull_link(task: Task | TaskName, number: int) -> Rich:
+    """`PR #7`, leading to it."""
+    base, issues, _ = task.url.rpartition("/issues/")
+    return link(f"PR #{number}", f"{base}/pulls/{number}" if issues else "")
+
+
+def duration(run: Run | RunName) -> str:
+    """How long an ended run took, at least a second; empty where that is not known."""
+    if not run.started_at or not run.ended_at:
+        return ""
+    return span(max(1000, run.ended_at - run.started_at))

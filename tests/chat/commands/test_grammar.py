@@ -1,0 +1,160 @@
+"""How people write commands, and what is understood."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetbot.chat.commands import grammar as p
+from fleetbot.chat.commands import spec as s
+from fleetbot.chat.commands.grammar import parse
+from fleetbot.domain.model import OPEN_STATES, AgentName, TaskState
+
+CLAUDE = AgentName("claude-1")
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ("!fleet status", s.Status()),
+        ("/fleet status", s.Status()),
+        ("!fleet", s.Help()),
+        ("!fleet help", s.Help()),
+        ("!fleet help !retry", s.Help("retry")),
+        ("!fleet ?", s.Help()),
+        ("!fleet agents", s.ListAgents()),
+        ("!fleet task #12", s.ShowTask("#12")),
+        ("!fleet #12", s.ShowTask("#12")),
+        (
+            "!fleet https://forge.example/acme/app/issues/12",
+            s.ShowTask("https://forge.example/acme/app/issues/12"),
+        ),
+        ("!fleet why app#12", s.Why("app#12")),
+        ("!fleet assign claude-1 acme/app#12", s.Assign(CLAUDE, "acme/app#12")),
+        ("!fleet retry acme/app#12", s.Retry("acme/app#12")),
+        ("!fleet cancel 12", s.Cancel("#12")),
+        ("/assign claude-1 #12", s.Assign(CLAUDE, "#12")),
+        ("/retry #12", s.Retry("#12")),
+        ("/cancel #12", s.Cancel("#12")),
+    ],
+)
+def test_commands_are_understood(body: str, command: s.Command) -> None:
+    assert parse(body) == command
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ("  !Fleet   STATUS  ", s.Status()),
+        ("!fleet\u00a0status", s.Status()),
+        ("!fleet status\u200b", s.Status()),
+        ("!fleet status.", s.Status()),
+        ("!fleet retry #12.", s.Retry("#12")),
+        ("!fleet retry \u201c#12\u201d", s.Retry("#12")),
+        ("!fleet retry `acme/app#12`", s.Retry("acme/app#12")),
+        (
+            "!fleet retry <https://f.example/a/b/issues/1>",
+            s.Retry("https://f.example/a/b/issues/1"),
+        ),
+        ("!fleet retry acme/app #12", s.Retry("acme/app#12")),
+        ("!fleet assign #12 claude-1", s.Assign(CLAUDE, "#12")),
+        ("!fleet assign #12 to Claude-1", s.Assign(CLAUDE, "#12")),
+        ("!fleet assign @claude-1 12", s.Assign(CLAUDE, "#12")),
+        ("!fleet retry #12\n\nbecause the network is back", s.Retry("#12")),
+        ("> <@ann:hs> it failed\n> again\n\n!fleet retry #12", s.Retry("#12")),
+    ],
+)
+def test_ways_of_typing_are_forgiven(body: str, command: s.Command) -> None:
+    assert parse(body) == command
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "   \n ",
+        "hello",
+        "what does !fleet status do?",
+        "!fleets status",
+        "!fleetstatus",
+        "/fleeting thoughts",
+        "!retry #12",
+        "!assign claude-1 #12",
+        "/retrying",
+        "/cancelled",
+        "retry #12",
+        "> !fleet cancel #12",
+        "> !fleet cancel #12\n\nwho wrote this?",
+        "#12",
+    ],
+)
+def test_what_is_not_for_the_fleet_is_left_alone(body: str) -> None:
+    assert parse(body) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"),
+    [
+        ("statuss", "status"),
+        ("asign", "assign"),
+        ("retyr", "retry"),
+        ("agent", "agents"),
+        ("cancle", "cancel"),
+        ("halp", "help"),
+        ("frobnicate", None),
+    ],
+)
+def test_a_wrong_word_gets_the_nearest_right_one(word: str, nearest: str | None) -> None:
+    assert parse(f"!fleet {word} #12") == p.Misspelt(word, nearest)
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ("/retry #1 #2", "retry"),
+        ("!fleet assign", "assign"),
+        ("!fleet why never", "why"),
+        ("!fleet priority #1", "priority"),
+        ("!fleet tell #1", "tell"),
+        ("!fleet assign claude-1 #1 #2", "assign"),
+        ("!fleet status now", "status"),
+        ("!fleet tasks one two", "tasks"),
+    ],
+)
+def test_too_little_or_too_much_is_told(body: str, command: str) -> None:
+    said = parse(body)
+
+    assert isinstance(said, p.Misused)
+    assert said.command == command
+    assert said.problem
+
+
+@pytest.mark.parametrize(
+    ("body", "command"),
+    [
+        ("!fleet tasks", s.ListTasks(OPEN_STATES)),
+        ("!fleet tasks failed", s.ListTasks(frozenset({TaskState.FAILED}))),
+        (
+            "!fleet tasks FAILED lost",
+            s.ListTasks(frozenset({TaskState.FAILED, TaskState.AGENT_LOST})),
+        ),
+        ("!fleet tasks waiting", s.ListTasks(frozenset({TaskState.CREATED}))),
+        ("!fleet tasks all acme/app", s.ListTasks(frozenset(TaskState), repo="acme/app")),
+        ("!fleet tasks claude-1", s.ListTasks(OPEN_STATES, agent=CLAUDE)),
+    ],
+)
+def test_tasks_are_asked_for_by_state_repository_and_agent(body: str, command: s.ListTasks) -> None:
+    assert parse(body) == command
+
+
+def test_only_the_long_form_is_certainly_meant_for_the_fleet() -> None:
+    assert p.calls_by_name("!fleet retry #1")
+    assert p.calls_by_name("/FLEET status")
+    assert not p.calls_by_name("/retry #1")
+
+
+@given(st.text())
+def test_nothing_that_can_be_written_breaks_it(text: str) -> None:
+    for prefix in ("", "!fleet ", "!fleet assign ", "/retry ", "> "):
+        parse(prefix + text)

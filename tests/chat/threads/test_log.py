@@ -1,0 +1,577 @@
+"""The log of runs in threads of a real room, over restarts and limits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from msgspec.structs import replace
+
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.threads.followed import MOST_FOLLOWED, Followed
+from fleetbot.chat.threads.log import LAST_LINES_MS, PACE_MS, ThreadLog
+from fleetbot.chat.threads.pages import MOST_PAGES
+from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import Run, RunId
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.store.records import Anchor, Change, LogChunk, LogLine
+from tests.chat.rooms import (
+    MoodyHomeserver,
+    client_of,
+    error,
+    forgetting_homeserver,
+    moody_homeserver,
+    said,
+    sent,
+)
+from tests.conftest import Register
+from tests.services.stage import CLAUDE, TEST, Stage
+from tests.store.backend import SqliteBackend
+
+PACE, LAST_LINES = PACE_MS / 1000, LAST_LINES_MS / 1000
+
+
+class Scene:
+    """The bot writes to a room that Ann reads; ticks come when the test says so."""
+
+    def __init__(self, stage: Stage, link: Link, room: str) -> None:
+        self.stage, self.link, self.room = stage, link, room
+        self.rooms = [room]
+        self.wakes = 0
+        self.start()
+
+    def start(self) -> None:
+        """A process of ours begins: nothing is in memory."""
+        self.threads = ThreadLog(self.stage.fleet, self.link, self._hearing, self._woken)
+        self.stage.fleet.listen(self.threads.hear)
+
+    async def _hearing(self, repo: str) -> list[str]:
+        return self.rooms
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    async def run(self) -> Run:
+        await self.stage.issue("Add a greeting")
+        await self.stage.hear()
+        return await self.stage.given_running()
+
+    async def log(self, run: Run, *texts: str) -> None:
+        store = self.stage.store
+        offset = await store.log_length(run.id)
+        lines = tuple(LogLine(at=0, kind="assistant", text=text) for text in texts)
+        await store.append_log(LogChunk(run=run.id, offset=offset, lines=lines))
+        await self.threads.expect(run.id)
+
+    async def fail(self, run: Run) -> None:
+        """The run ends, and the moment that its last lines are waited for passes."""
+        await self.end(run)
+        self.stage.clock.advance(LAST_LINES)
+
+    async def end(self, run: Run) -> None:
+        failure = cmd.FailRun(run=run.id, agent=run.agent, reason=ReasonCode.TIMEOUT)
+        await self.stage.fleet.commit(failure, TEST)
+
+    async def tick_later(self) -> float | None:
+        self.stage.clock.advance(PACE)
+        return await self.threads.tick()
+
+
+class RealScene(Scene):
+    def __init__(
+        self, stage: Stage, link: Link, room: str, ann: MatrixUser, bot: MatrixUser
+    ) -> None:
+        super().__init__(stage, link, room)
+        self.ann, self.bot = ann, bot
+
+    async def events(self) -> list[RoomEvent]:
+        return await said(self.ann, self.room, self.bot)
+
+    async def file(self) -> list[str]:
+        """The lines of the newest file in the room, as Ann downloads it."""
+        files = [e.content for e in await self.events() if e.content["msgtype"] == "m.file"]
+        async with client_of(self.ann) as ann:
+            return (await ann.download_media(files[-1]["url"])).decode().splitlines()
+
+    async def thread(self) -> list[str]:
+        """What Ann reads in the agent's thread: the newest text of each message."""
+        texts: dict[str, str] = {}
+        for event in await self.events():
+            if event.replaces:
+                texts[event.replaces] = event.text
+            elif event.thread:
+                texts[event.event_id] = event.text
+        return list(texts.values())
+
+
+@pytest.fixture
+async def scene(stage: Stage, register: Register) -> AsyncIterator[RealScene]:
+    ann, bot = await register("ann"), await register("bot")
+    room = await ann.create_room("Fleet", invite=[bot.user_id])
+    await bot.join(room)
+    async with client_of(bot) as client:
+        yield RealScene(stage, Link(client), room, ann, bot)
+
+
+@pytest.fixture
+async def moody() -> AsyncIterator[MoodyHomeserver]:
+    async with moody_homeserver() as server:
+        yield server
+
+
+@pytest.fixture
+async def moody_scene(stage: Stage, moody: MoodyHomeserver) -> AsyncIterator[Scene]:
+    moody.answers = [sent()]
+    async with client_of(moody.user()) as client:
+        yield Scene(stage, Link(client), "!room:localhost")
+
+
+async def test_a_run_is_told_in_one_message_that_grows(scene: RealScene) -> None:
+    run = await scene.run()
+    assert scene.wakes > 0
+    await scene.threads.tick()
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting"]
+
+    await scene.log(run, "Reading the code")
+    await scene.tick_later()
+    await scene.log(run, "Writing <b>tests</b>", "Done")
+    await scene.tick_later()
+    assert await scene.thread() == [
+        "▶ ann/app#1 Add a greeting\nReading the code\nWriting <b>tests</b>\nDone"
+    ]
+
+    await scene.fail(run)
+    await scene.threads.tick()
+    (text,) = await scene.thread()
+    assert text.endswith("Done\n■ the run took longer than it may ❌ after 6 s")
+    assert await scene.threads.tick() is None
+
+
+async def test_every_agent_has_one_thread_for_all_its_runs(scene: RealScene) -> None:
+    await scene.fail(await scene.run())
+    await scene.threads.tick()
+    await scene.stage.fleet.commit(cmd.RetryTask((await scene.stage.task()).id), TEST)
+    await scene.stage.given_running()
+    await scene.threads.tick()
+    await scene.tick_later()
+
+    events = await scene.events()
+    roots = [e for e in events if not e.thread and not e.replaces]
+    assert [e.text for e in roots] == ["🧵 claude-1: what it does, run by run"]
+    assert {e.thread for e in events if e.thread} == {roots[0].event_id}
+    assert len(await scene.thread()) == 2
+    assert all(e.content["msgtype"] == "m.notice" for e in events)
+    assert all(e.content["m.mentions"] == {} for e in events)
+
+
+async def test_a_full_message_is_followed_by_another(scene: RealScene) -> None:
+    run = await scene.run()
+    lines = [f"line {n} " + "x" * 80 for n in range(100)]
+    await scene.log(run, *lines)
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    first, *others = await scene.thread()
+    assert first.startswith("▶ ann/app#1")
+    assert len(others) == 2
+    assert all(text.startswith("… ann/app#1\n") for text in others)
+    assert others[-1].splitlines()[-1].startswith("■ ")
+    told = [x for text in (first, *others) for x in text.splitlines() if x.startswith("line ")]
+    assert told == lines
+
+
+def many_lines(first: int, upto: int) -> list[str]:
+    return [f"line {n} " + "x" * 80 for n in range(first, upto)]
+
+
+async def test_what_does_not_fit_into_so_many_messages_comes_as_a_file(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000), "last <b>\x1b[1mword</b> @room")
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    *told, name, rest = await scene.thread()
+    assert len(told) == MOST_PAGES
+    shown = [x for text in told for x in text.splitlines() if x.startswith("line ")]
+    assert name == f"{run.id}.txt"
+    more, end = rest.splitlines()
+    assert more == f"… ann/app#1 {1001 - len(shown)} more lines: see the file"
+    assert end.startswith("■ ")
+    file = await scene.file()
+    assert [*shown, *file[:-1]] == many_lines(0, 1000)
+    assert file[-1] == "last <b>word</b> @\u2060room"
+
+
+async def test_the_file_comes_when_the_run_is_over_and_again_with_late_lines(
+    scene: RealScene,
+) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
+    for _ in range(2 * MOST_PAGES + 2):
+        await scene.tick_later()
+    before = await scene.thread()
+    assert before[-1] == "… ann/app#1 the log goes on: the rest follows when the run is over"
+    scene.start()
+    await scene.log(run, "on and on")
+    await scene.tick_later()
+    assert await scene.thread() == before
+
+    await scene.fail(run)
+    await scene.threads.tick()
+    assert (await scene.file())[-1] == "on and on"
+    await scene.log(run, "one more thing")
+    await scene.threads.tick()
+    assert (await scene.file())[-2:] == ["on and on", "one more thing"]
+    told = await scene.thread()
+    assert len(told) == MOST_PAGES + 3
+    assert sum("more lines: see the file\n■ " in text for text in told) == 1
+
+
+async def test_a_file_that_the_homeserver_refuses_is_left_out(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    moody.refuses["/upload"] = error(413, "M_TOO_LARGE")
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
+    await scene.fail(run)
+
+    assert await scene.threads.tick() is None
+
+    last = moody.requests[-1][2]["body"]
+    assert f"left out here; fleetbot's database has the whole log of {run.id}\n■ " in last
+
+
+async def test_lines_that_come_late_are_added(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    await scene.log(run, "one more thing")
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    header, late, footer = text.splitlines()
+    assert (header, late) == ("▶ ann/app#1 Add a greeting", "one more thing")
+    assert footer.startswith("■ ")
+
+
+async def test_a_restart_neither_repeats_nor_loses_a_line(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, "before")
+    await scene.threads.tick()
+
+    scene.start()
+    await scene.log(run, "after")
+    scene.start()
+    await scene.tick_later()
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nbefore\nafter"]
+
+
+async def test_a_run_that_was_over_before_anything_was_written_is_written_after_a_restart(
+    scene: RealScene,
+) -> None:
+    await scene.threads.tick()
+    run = await scene.run()
+    await scene.stage.store.append_log(
+        LogChunk(run=run.id, offset=0, lines=(LogLine(at=0, kind="assistant", text="so short"),))
+    )
+    await scene.fail(run)
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert text.startswith("▶ ann/app#1 Add a greeting\nso short\n■ ")
+
+
+async def test_runs_that_begin_while_the_homeserver_is_away_are_written_after_a_restart(
+    scene: RealScene,
+) -> None:
+    first = await scene.run()
+    async with client_of(MatrixUser("http://127.0.0.1:1", "@b:x", "t", "D")) as away:
+        link, scene.link = scene.link, Link(away)
+        scene.start()
+        await scene.threads.tick()
+        await scene.fail(first)
+        await scene.stage.fleet.commit(cmd.RetryTask(first.task), TEST)
+        second = await scene.stage.given_running()
+        await scene.threads.tick()
+        await scene.fail(second)
+    scene.link = link
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    assert [text.splitlines()[0] for text in await scene.thread()] == [
+        "▶ ann/app#1 Add a greeting"
+    ] * 2
+
+
+async def test_what_a_forgotten_agent_left_is_written_after_a_restart(scene: RealScene) -> None:
+    """The homeserver was away until then."""
+    run = await scene.run()
+    async with client_of(MatrixUser("http://127.0.0.1:1", "@b:x", "t", "D")) as away:
+        link, scene.link = scene.link, Link(away)
+        scene.start()
+        await scene.log(run, "its last words")
+        await scene.threads.tick()
+    scene.link = link
+    await scene.fail(run)
+    await scene.stage.fleet.commit(cmd.RevokeAgent(run.agent), TEST)
+    await scene.stage.fleet.commit(cmd.ForgetAgent(run.agent), TEST)
+    await scene.stage.store.prune_logs(0)
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert "its last words" in text
+
+
+async def test_lines_that_come_late_are_written_whatever_restarts_come(scene: RealScene) -> None:
+    """The runner forgets its lines once it has their receipt."""
+    run = await scene.run()
+    await scene.fail(run)
+    await scene.threads.tick()
+    await scene.log(run, "one more thing")
+
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert "one more thing" in text
+
+
+async def test_a_line_of_the_journal_that_cannot_be_read_keeps_no_log_from_being_taken(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Followed(stage.fleet).restore()
+    await stage.issue()
+    await stage.hear()
+    SqliteBackend(stage.root).tamper("UPDATE events SET data = '{}' WHERE seq = 1")
+    run = await stage.given_running()
+
+    stage.restart()
+    followed = Followed(stage.fleet)
+    assert run.id in await followed.restore()
+    await followed.add(run)
+    assert "Event 1 cannot be read" in caplog.text
+
+
+async def test_of_too_many_runs_that_wait_the_newest_are_written(
+    stage: Stage, moody: MoodyHomeserver, caplog: pytest.LogCaptureFixture
+) -> None:
+    followed = Followed(stage.fleet)
+    await followed.restore()
+    await stage.issue()
+    await stage.hear()
+    run = await stage.given_running()
+    runs = [replace(run, id=RunId(f"old-{n}")) for n in range(MOST_FOLLOWED + 1)]
+
+    for one in runs:
+        await followed.add(one)
+
+    assert runs[0] not in followed
+    assert all(one in followed for one in runs[1:])
+    assert "the log of old-0 is not written" in caplog.text
+
+
+async def test_an_end_that_was_not_written_before_a_restart_is_written_after_it(
+    scene: RealScene,
+) -> None:
+    run = await scene.run()
+    await scene.threads.tick()
+    await scene.stage.fleet.commit(cmd.CancelTask(run.task), TEST)
+    scene.stage.clock.advance(LAST_LINES)
+
+    scene.stage.restart()
+    scene.start()
+    await scene.stage.fleet.start()
+    await scene.threads.tick()
+
+    (text,) = await scene.thread()
+    assert "■ cancelled by a person" in text
+
+
+async def test_a_message_sent_just_before_a_crash_is_not_sent_again(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, "hello")
+    await scene.threads.tick()
+    key = f"log:{scene.room}:{run.id}"
+    planned = Anchor(key=key, value='{"first":0,"upto":1}')
+    await scene.stage.store.append(Change(anchors=(planned,)))  # as it was before the send
+
+    scene.start()
+    await scene.log(run, "world")
+    await scene.threads.tick()
+    await scene.tick_later()
+
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nhello\nworld"]
+
+
+async def test_a_process_that_dies_after_any_message_loses_and_repeats_no_line(
+    stage: Stage,
+) -> None:
+    """The homeserver has the message, and we die before we know it."""
+    async with forgetting_homeserver() as server, client_of(server.user()) as client:
+        scene = Scene(stage, Link(client), "!room:localhost")
+        run = await scene.run()
+        for lost in range(1, 5):
+            server.lost = lost
+            for first in (0, 30, 60):
+                lines = [f"{run.id} {n} " + "x" * 80 for n in range(first, first + 30)]
+                await scene.log(run, *lines)
+                await scene.tick_later()
+                stage.restart()
+                scene.start()
+            await scene.fail(run)
+            await scene.tick_later()
+            stage.restart()
+            scene.start()
+            await scene.tick_later()
+            assert server.lost <= 0
+
+            told = [x.split()[1] for x in server.lines if x.startswith(f"{run.id} ")]
+            assert told == [str(n) for n in range(90)]
+            await stage.fleet.commit(cmd.RetryTask(run.task), TEST)
+            run = await stage.given_running()
+        assert sum(line.startswith("■ ") for line in server.lines) == 4
+
+
+async def test_a_thread_whose_beginning_is_gone_is_begun_anew(scene: RealScene) -> None:
+    await scene.fail(await scene.run())
+    await scene.threads.tick()
+    (root,) = {e.thread for e in await scene.events() if e.thread}
+    async with client_of(scene.ann) as ann:
+        await ann.redact(scene.room, root)  # type: ignore[arg-type]  # plain strings will do
+
+    await scene.stage.fleet.commit(cmd.RetryTask((await scene.stage.task()).id), TEST)
+    await scene.stage.given_running()
+    await scene.tick_later()
+
+    threads = [e.thread for e in await scene.events() if e.thread]
+    assert len(set(threads)) == 2
+    assert threads[-1] != root
+
+
+async def test_a_thread_changes_no_more_often_than_its_pace(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    run = await scene.run()
+    await scene.log(run, "one")
+    await scene.threads.tick()
+    asked = len(moody.requests)
+
+    await scene.log(run, "two")
+    assert await scene.threads.tick() == PACE
+    await scene.log(run, "three")
+    assert await scene.threads.tick() == PACE
+    assert len(moody.requests) == asked
+
+    await scene.tick_later()
+    assert len(moody.requests) == asked + 1
+
+
+async def test_the_end_of_a_run_does_not_wait_for_the_pace(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    run = await scene.run()
+    await scene.threads.tick()
+    asked = len(moody.requests)
+
+    await scene.fail(run)
+    assert await scene.threads.tick() is None
+
+    assert len(moody.requests) == asked + 1
+
+
+async def test_the_last_lines_of_a_run_come_before_its_end(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    """A runner files the receipt first, and may be told to stop while it still has lines."""
+    scene = moody_scene
+    run = await scene.run()
+    await scene.threads.tick()
+    await scene.end(run)
+
+    assert await scene.threads.tick() == LAST_LINES
+    assert not any("■ " in str(body) for _, _, body in moody.requests)
+    await scene.log(run, "the last word")
+    scene.stage.clock.advance(LAST_LINES)
+    assert await scene.threads.tick() is None
+
+    shown = moody.requests[-1][2]["m.new_content"]["body"]
+    assert [line[:13] for line in shown.splitlines()[1:]] == ["the last word", "■ the run too"]
+    assert sum("■ " in str(body) for _, _, body in moody.requests) == 1
+
+
+async def test_a_limit_is_waited_for_and_slows_us_down(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    run = await scene.run()
+    moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=20_000)]
+    assert await scene.threads.tick() == 20.0
+    moody.answers = [sent()]
+
+    asked = len(moody.requests)
+    scene.stage.clock.advance(19)
+    await scene.threads.tick()
+    assert len(moody.requests) == asked
+    scene.stage.clock.advance(1)
+    await scene.threads.tick()
+    assert len(moody.requests) > asked
+
+    asked = len(moody.requests)
+    await scene.log(run, "on we go")
+    await scene.tick_later()
+    assert len(moody.requests) == asked
+    await scene.tick_later()
+    assert len(moody.requests) == asked + 1
+
+
+async def test_a_room_that_does_not_let_us_in_waits_by_itself(scene: RealScene) -> None:
+    """It gets all of it once it does, however long the run has been over."""
+    run = await scene.run()
+    elsewhere = await scene.ann.create_room("Without the bot")
+    scene.rooms = [elsewhere, scene.room]
+    await scene.log(run, "hello")
+    await scene.fail(run)
+
+    assert await scene.threads.tick() is not None
+    (told,) = await scene.thread()
+    assert told.startswith("▶ ann/app#1 Add a greeting\nhello\n■ ")
+    scene.stage.restart()
+    scene.start()
+    await scene.threads.tick()
+
+    await scene.ann.invite(elsewhere, scene.bot.user_id)
+    await scene.bot.join(elsewhere)
+    scene.threads.resume()
+    assert await scene.threads.tick() is None
+    assert [told] == await scene.thread()
+    scene.room = elsewhere
+    assert [told] == await scene.thread()
+
+
+async def test_a_run_that_never_began_is_not_told(scene: RealScene) -> None:
+    await scene.run()
+    await scene.stage.fleet.commit(cmd.CancelTask((await scene.stage.task()).id), TEST)
+    await scene.stage.issue("Never begun")
+    await scene.stage.hear()
+    await scene.threads.tick()
+    before = await scene.events()
+    await scene.stage.fleet.commit(cmd.Dispatch(CLAUDE, run := RunId("r-x")), TEST)
+
+    await scene.threads.expect(run)
+    await scene.threads.tick()
+
+    assert await scene.events() == before
