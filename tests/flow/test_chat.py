@@ -108,7 +108,7 @@ async def test_tasks_and_agents_are_told(world: World) -> None:
 
 
 async def test_a_wrong_word_gets_the_nearest_right_one(world: World) -> None:
-    assert "Did you mean !fleet status?" in await ask(world, "!fleet statsu")
+    assert "Did you mean !fleet status?" in await ask(world, "!fleet statuss")
     assert "!fleet help" in await ask(world, "!fleet zzzzz")
 
 
