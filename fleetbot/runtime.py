@@ -142,7 +142,7 @@ class Runtime:
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
+        reading = Reading(desk, Outside(self.fleet, self._probe, self._webhooks), link.upload_limit)
         changing = Changing(desk, self._tasks)
         chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
         self._threads = ThreadLog(

@@ -52,5 +52,15 @@ NOBODY = frozenset(
 FLOW = frozenset({WaitReason.AGENTS_BUSY, WaitReason.REPOSITORY_LIMIT, WaitReason.NEXT})
 """Others are before it: what moves them moves it."""
 
+BY_ITSELF = FLOW | {
+    WaitReason.FLEET_RESTS,
+    WaitReason.BACK_OFF,
+    WaitReason.AGENT_RESTS,
+    WaitReason.NOT_STARTED,
+    WaitReason.CHECKING,
+    WaitReason.CLOSING,
+}
+"""Nobody need do anything."""
+
 SIGNS = frozenset({WaitReason.LOOPING, WaitReason.STALLED, WaitReason.SLOW})
 """A run that is on does not seem to get on."""

@@ -27,7 +27,7 @@ from tests.services.stage import PATIENCE_DAYS, Stage
 def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
     """The commands as the plugin wires them."""
     desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
+    reading = Reading(desk, Outside(stage.fleet, stage.probe, stage.webhooks))
     changing = Changing(desk, stage.tasks)
     return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
 

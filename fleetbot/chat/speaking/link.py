@@ -100,6 +100,16 @@ class Link:
             "m.mentions": {},
         }
 
+    async def upload_limit(self) -> int | None:
+        """How many bytes a file may have; None where the homeserver says nothing of it."""
+        for path in (Path.v1.media.config, MediaPath.v3.config):
+            try:
+                limit = (await self._call("GET", path)).get("m.upload.size")
+            except (RetryLater, Refused):
+                continue
+            return limit if isinstance(limit, int) else None
+        return None
+
     async def holds(self, room: str, event: str) -> bool:
         """Whether the event is still there: known to the homeserver and not redacted."""
         try:

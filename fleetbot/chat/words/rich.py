@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import quote as quote_url
 
 from fleetbot.domain.wording import shorten
 
@@ -79,6 +80,22 @@ def link(label: str, url: str) -> Rich:
     if not _WEB.match(url) or harmless(url) != url:
         return said
     return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>')
+
+
+def permalink(label: str, room: str, event: str) -> Rich:
+    """`label`, leading to a message of ours (appendices, "matrix.to navigation"); other servers
+    are told by whom the room is known, as far as its id says so."""
+    said = say(label)
+    server = room.partition(":")[2]
+    via = f"?via={quote_url(server, safe='')}" if server else ""
+    url = f"https://matrix.to/#/{quote_url(room, safe='')}/{quote_url(event, safe='')}{via}"
+    return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>')
+
+
+def aside(text: str) -> Rich:
+    """What is only in the plain form, as HTML has no tooltips in Matrix (client-server API,
+    "m.room.message msgtypes": `title` is of pictures only)."""
+    return Rich(say(text).text, "")
 
 
 def rows(*parts: Part | None) -> Rich:
