@@ -84,7 +84,8 @@ class RoomSender:
         if due.entry.kind != WORDS:
             return await self._tell(room, _decoded(_notice, due.entry), own)
         words = _decoded(_words, due.entry)
-        said, named = content(Rich(words.text, words.html), urgent=words.urgent), own
+        plain = words.urgent or bool(words.answers)  # as `reply` has it
+        said, named = content(Rich(words.text, words.html), urgent=plain), own
         if words.answers:
             said = in_reply(said, words.answers, words.thread)
             named = answer_to(words.answers)
@@ -117,8 +118,13 @@ class RoomSender:
 
     async def reply(self, room: str, event: str, message: Post, thread: str = "") -> None:
         """Answer a message, in the thread it was said in; raises what stands in the way of it,
-        after a patience that is short."""
-        said = in_reply(content(message.body, urgent=message.urgent), event, thread)
+        after a patience that is short.
+
+        Not as a notice, which clients show small, grey or in italics: whoever asked wants to read.
+        The question rang already for those for whom its answer does. No other bot takes it for a
+        command, as it begins with a sign and mentions nobody.
+        """
+        said = in_reply(content(message.body, urgent=True), event, thread)
         for tries in itertools.count():
             try:
                 sent = await self._link.send(room, said, answer_to(event))

@@ -123,11 +123,11 @@ def _claim(its: Task, filed: FiledReceipt, now: int) -> Rich:
 
 def _run_line(run: Run, now: int) -> Rich:
     what = reason_text(run.reason) or ("verified" if run.ended_at else "at work")
-    who = say(f"attempt {run.attempt}, ", bold(run.agent), f": {what}, ")
+    who = say(f"attempt {run.attempt}, ", bold(run.agent), f": {what}")
     if not run.ended_at:
-        return say(who, f"since {span(now - (run.started_at or run.assigned_at))}")
+        return say(who, f" for {span(now - (run.started_at or run.assigned_at))}")
     took = duration(run)
-    return say(who, f"after {took}, " if took else "", moment(run.ended_at, now))
+    return say(who, f" after {took}, " if took else ", ", moment(run.ended_at, now))
 
 
 def moved(emoji: str, its: Task, says: str, *further: Part) -> Rich:

@@ -54,9 +54,12 @@ def _parts(title: str, parts: Sequence[UsageSum]) -> list[Part | None]:
 
 
 def _sum(its: UsageSum) -> str:
+    known = f"{money(its.usage)}, {token_words(its.usage)}"
+    if its.usage.cost_usd is None and not tokens(its.usage):
+        known = "neither cost nor tokens told"
     untold = its.usage.cost_usd is not None and its.untold
-    said = f"{money(its.usage)}, {token_words(its.usage)}, {count(its.runs, 'run')}"
-    return f"{said}, {its.untold} of them without a cost" if untold else said
+    some = f", {its.untold} of them without a cost" if untold else ""
+    return f"{known}, {count(its.runs, 'run')}{some}"
 
 
 def _dearest(tasks: Sequence[tuple[Task, UsageSum]]) -> list[Part | None]:

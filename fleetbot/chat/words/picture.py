@@ -151,7 +151,7 @@ def _label(axes: Axes, title: str, top: float, named: Callable[[float], str]) ->
     axes.set_ylim(0, top * 1.12)
     axes.set_yticks([top / 2, top], [named(top / 2), named(top)])
     for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        tick.set_fontproperties(_font(14))
+        tick.set(fontproperties=_font(14), parse_math=False)
     axes.text(
         (_MARGIN - _LEFT) / (_RIGHT - _LEFT),
         1.13,
@@ -159,6 +159,7 @@ def _label(axes: Axes, title: str, top: float, named: Callable[[float], str]) ->
         transform=axes.transAxes,
         color=_INK,
         fontproperties=_font(17, bold=True),
+        parse_math=False,
     )
 
 
@@ -203,6 +204,7 @@ def _key(axes: Axes, text: str, colour: str) -> None:
         ha="right",
         color=colour,
         fontproperties=_font(15),
+        parse_math=False,
     )
 
 
@@ -241,7 +243,8 @@ def _write(
     colour: str = _INK,
     align: str = "left",
 ) -> None:
-    figure.text(x, y, text, fontproperties=_font(size, bold=bold), color=colour, ha=align)
+    font = _font(size, bold=bold)
+    figure.text(x, y, text, fontproperties=font, color=colour, ha=align, parse_math=False)
 
 
 @cache

@@ -116,9 +116,8 @@ def _standing(state: FleetState, agent: Agent, now: int) -> Part:
         case WaitReason.AGENT_OFFLINE:
             return " is offline"
         case WaitReason.AGENT_UNWELL:
-            since = moment(agent.unwell_since, now)
-            because = f" ({reason_text(agent.unwell)}) and takes nothing new"
-            return say(" is unwell since ", since, because)
+            because = f" is unwell: {reason_text(agent.unwell)}, and takes nothing new since "
+            return say(because, moment(agent.unwell_since, now))
         case WaitReason.AGENT_RESTS:
             why = reason_text(agent.parked_for or ReasonCode.USAGE_LIMIT)
             return f" rests: {why}; again {until(agent.parked_until, now)}"

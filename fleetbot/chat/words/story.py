@@ -137,7 +137,7 @@ class _Telling:
             case ev.TaskCompleted():
                 return bold("completed")
             case ev.TaskFailed(run=run, reason=reason, detail=detail):
-                return say(self._agent(run), f": {reason_text(reason)}", _quoted(detail))
+                return say(self._agent(run), f" failed: {reason_text(reason)}", _quoted(detail))
             case ev.TaskAgentLost(run=run, reason=reason):
                 return say("lost with ", self._agent(run), f": {reason_text(reason)}")
             case ev.TaskCancelled(reason=reason):
