@@ -52,6 +52,7 @@ class RoomServer(MoodyHomeserver):
         self.sent: dict[str, tuple[str, dict[str, Any]]] = {}  # by event: type and content
         self.state: dict[str, dict[str, Any]] = {}  # by "type/key"
         self.uploaded: list[bytes] = []
+        self.largest: int | None = None  # of a file, in bytes
         self._transactions: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -69,6 +70,8 @@ class RoomServer(MoodyHomeserver):
                 return web.json_response(found or absent, status=200 if found else 404)
             case "GET", ["event", event]:
                 return web.json_response({"event_id": event, "unsigned": {}})
+        if request.path.endswith("/media/config"):
+            return web.json_response({"m.upload.size": self.largest} if self.largest else {})
         if "/upload" in request.path:
             self.uploaded.append(await request.read())
         told = {"joined_rooms": [ROOM], "chunk": [], "content_uri": "mxc://localhost/file"}

@@ -10,6 +10,7 @@ from mautrix.client import Client, InternalEventType
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.logs import UploadLimit, no_limit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel
@@ -27,10 +28,10 @@ from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
-def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
+def chat_of(stage: Stage, levels: PowerLevel, limit: UploadLimit = no_limit) -> Chat:
     """The commands as the plugin wires them."""
     desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.fleet, stage.probe, stage.webhooks))
+    reading = Reading(desk, Outside(stage.fleet, stage.probe, stage.webhooks), limit)
     changing = Changing(desk, stage.tasks)
     return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
 
@@ -52,7 +53,7 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = chat_of(stage, levels or link.power_level)
+        self.chat = chat_of(stage, levels or link.power_level, link.upload_limit)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.names = names = Names(link, client.mxid)
         obeying = Obeying(

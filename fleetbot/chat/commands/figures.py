@@ -17,7 +17,7 @@ from fleetbot.chat.words.overview import Today
 from fleetbot.chat.words.period import Period, period
 from fleetbot.chat.words.post import Post
 from fleetbot.domain.model import Repo, Task, TaskId
-from fleetbot.domain.usage import DAY_MS, Usage, day_start, sum_usage
+from fleetbot.domain.usage import DAY_MS, Usage, sum_usage
 from fleetbot.store.records import Outcomes, UsageBy, UsageSum
 
 _DEAREST = 5
@@ -49,8 +49,7 @@ class Figures:
 
     async def today(self, said: Said) -> Today:
         """What came of the day so far, with what runs that are on have used."""
-        now = self._fleet.clock()
-        when = Period(day_start(now), now + 1, "today")
+        when = period("today", self._fleet.clock())
         total = await self._outcomes(when, said)
         spent = await self._fleet.store.usage(since=when.start, repos=self._repos(said))
         used = sum_usage((spent.usage, self._running(said)))

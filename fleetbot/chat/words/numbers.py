@@ -39,7 +39,7 @@ def stats(numbers: Numbers, when: Period, *, drawn: bool) -> Rich:
 
 
 def _a_day(number: int, when: Period) -> str:
-    return f", {number / when.days:.1f} a day" if when.days >= 2 else ""
+    return f", {number / when.days:.1f} a day" if number and when.days >= 2 else ""
 
 
 def _shares(total: Outcomes) -> str:
@@ -63,7 +63,7 @@ def _cost(numbers: Numbers, when: Period) -> str:
     if cost is not None and when.days >= 2:
         said += f", {money(Usage(cost_usd=cost / when.days))} a day"
     if cost is not None and numbers.untold:
-        said += f"; {count(numbers.untold, 'run')} tell no cost"
+        said += f"; {count(numbers.untold, 'run')} without a cost"
     return said
 
 

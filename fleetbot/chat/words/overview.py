@@ -71,7 +71,7 @@ def _for_a_person(waits: Attention, troubles: Sequence[Rich], now: int) -> Itera
         return
     asked = [need for need in waits.needs if need.its.reason is WaitReason.QUESTION]
     others = [need for need in waits.needs if need not in asked]
-    yield say("🙋 ", bold(f"Waiting for a person: {total}"))
+    yield say("🚦 ", bold(f"Waiting for a person: {total}"))
     told = [_question(need, now) for need in asked], troubles, [_need(n, now) for n in others]
     yield bullets(item for items in told for item in items)
     left = waits.tasks - sum(need.number for need in waits.needs)

@@ -19,7 +19,10 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 
 
 class Period(NamedTuple):
-    """From `start` on and before `until`, in epoch milliseconds; `name`: `the last 7 days`."""
+    """From `start` on and before `until`, in epoch milliseconds: what has just happened is in it.
+
+    `name`: `the last 7 days`.
+    """
 
     start: int
     until: int
@@ -46,7 +49,7 @@ def period(said: str, now: int) -> Period:
     word = said.strip().lower().removeprefix("since ") or "7d"
     today = day_start(now)
     if word == "today":
-        return Period(today, now, "today")
+        return Period(today, now + 1, "today")
     if word == "yesterday":
         return Period(today - DAY_MS, today, "yesterday")
     if length := _LENGTH.match(word):
@@ -62,9 +65,9 @@ def _last(number: int, unit: str, said: str, now: int) -> Period:
     if not 0 < days <= _LONGEST_DAYS:
         raise _unclear(said)
     if unit == "h":
-        return Period((now // HOUR_MS - number + 1) * HOUR_MS, now, _named(number, "hour"))
+        return Period((now // HOUR_MS - number + 1) * HOUR_MS, now + 1, _named(number, "hour"))
     start = day_start(now) - (int(days) - 1) * DAY_MS
-    return Period(start, now, _named(number, "day" if unit == "d" else "week"))
+    return Period(start, now + 1, _named(number, "day" if unit == "d" else "week"))
 
 
 def _named(number: int, unit: str) -> str:
@@ -93,7 +96,7 @@ def _since(day: date, said: str, now: int) -> Period:
         raise Invalid(f"{day} is still to come. Say {FORMS}.", field="since")
     if now - start > _LONGEST_DAYS * DAY_MS:
         raise _unclear(said)
-    return Period(start, now, f"since {day:%a %-d %b %Y}")
+    return Period(start, now + 1, f"since {day:%a %-d %b %Y}")
 
 
 def _unclear(said: str) -> Invalid:

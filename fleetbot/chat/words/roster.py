@@ -53,18 +53,20 @@ def in_short(state: FleetState, hears: Hears, now: int) -> list[Part | None]:
     free = [agent for agent in here if _is_free(state, agent, now)]
     others = [agent for agent in here if agent not in free]
     others.sort(key=lambda agent: not state.runs_of_agent(agent.name))
-    names = ", ".join(agent.name for agent in free[:_NAMED])
-    more = f" and {len(free) - _NAMED} more" if len(free) > _NAMED else ""
+    told = [_line(state, agent, hears, now) for agent in others[:_AT_MOST]]
     return [
         say("🤖 ", bold(_headline(here))),
-        bullets(
-            [
-                *(_line(state, agent, hears, now) for agent in others[:_AT_MOST]),
-                *([say("🟢 ", bold(names), f"{more} free")] if free else []),
-            ]
-        ),
+        bullets([*told, *filter(None, [_free(free)])]),
         _more(len(others) - _AT_MOST),
     ]
+
+
+def _free(free: Sequence[Agent]) -> Rich | None:
+    if not free:
+        return None
+    more = f" and {len(free) - _NAMED} more" if len(free) > _NAMED else ""
+    names = bold(", ".join(agent.name for agent in free[:_NAMED]))
+    return say("🟢 ", names, more, " is free" if len(free) == 1 else " are free")
 
 
 def _more(number: int) -> Rich | None:

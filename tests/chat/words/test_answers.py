@@ -42,7 +42,7 @@ def status_of(world: World, hears: roster.Hears = everything) -> list[str]:
 
 def test_the_status_says_first_what_waits_for_a_person() -> None:
     assert status_of(busy_fleet()) == [
-        "🙋 Waiting for a person: 3",
+        "🚦 Waiting for a person: 3",
         "• ❌ team/app#1 Mend the door: the agent ended without changing anything, "
         "12 min ago (00:13 UTC)",
         "  👉 Say in the issue what should change, then retry. To try again: "
@@ -56,7 +56,7 @@ def test_the_status_says_first_what_waits_for_a_person() -> None:
         "🤖 2 of 3 agents online",
         "• ⚙️ codex-1 (1 of 2): team/app#2 Mend the door, 12 min",
         "• 🔌 codex-2 is offline",
-        "• 🟢 claude-1 free",
+        "• 🟢 claude-1 is free",
         "📥 2 in the queue",
         "Oldest: team/app#3 Mend the door, 12 min",
     ]
@@ -71,7 +71,7 @@ def test_a_task_for_an_agent_that_is_away_waits_for_a_person() -> None:
     world.later(2 * HOUR).given(cmd.Expire(), a.an_agent())
 
     assert status_of(world)[:3] == [
-        "🙋 Waiting for a person: 2",
+        "🚦 Waiting for a person: 2",
         "• ⏳ 2 tasks: codex-2 is offline. For 2 h.",
         "  👉 Start its runner, or look at what it says: it tells when it lost the plugin.",
     ]
@@ -92,7 +92,7 @@ def test_the_longest_waiting_speaks_for_those_that_wait_for_the_same() -> None:
         world.given(a.a_task(TaskId(f"t{number}"), repo=f"team/app-{number % 7}", needs=("rust",)))
 
     assert status_of(world)[:2] == [
-        "🙋 Waiting for a person: 299",
+        "🚦 Waiting for a person: 299",
         "• ⏳ 299 tasks: No agent can do all it needs: rust. For 0 s.",
     ]
 
@@ -105,7 +105,7 @@ def test_a_room_hears_of_its_own_repositories_only() -> None:
         "🤖 2 of 3 agents online",
         "• ⚙️ codex-1 (1 of 2): a task of another room, 12 min",
         "• 🔌 codex-2 is offline",
-        "• 🟢 claude-1 free",
+        "• 🟢 claude-1 is free",
         "📥 1 in the queue",
         "Oldest: other/secret#9 Hush, 0 s",
     ]

@@ -12,9 +12,8 @@ from fleetbot.domain.errors import Invalid
 NOW = int(datetime(2026, 11, 26, 10, 30, tzinfo=UTC).timestamp() * 1000)  # a Thursday
 
 
-def at(*moment: int) -> int:
-    year, month, day, *time = moment
-    return int(datetime(year, month, day, *time, tzinfo=UTC).timestamp() * 1000)
+def at(year: int, month: int, day: int, hour: int = 0) -> int:
+    return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp() * 1000)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +32,7 @@ def at(*moment: int) -> int:
     ],
 )
 def test_it_goes_from_then_until_now(said: str, start: int, name: str) -> None:
-    assert period(said, NOW) == (start, NOW, name)
+    assert period(said, NOW) == (start, NOW + 1, name)
 
 
 def test_yesterday_ends_with_it() -> None:
