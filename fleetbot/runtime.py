@@ -43,6 +43,7 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.people import People
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -132,6 +133,7 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
+        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
         self._tasks = Tasks(fleet, new_tasks, self._repositories)
         self._build_chat(store)
