@@ -89,9 +89,10 @@ class Tasks:
                 f"{text!r} is not an issue: write #12, repo#12, owner/repo#12 or its link.",
                 field="issue",
             )
-        return self._full_name(match["repo"], default_repo), int(match["number"])
+        return self.full_name(match["repo"], default_repo), int(match["number"])
 
-    def _full_name(self, repo: str, default_repo: str | None) -> str:
+    def full_name(self, repo: str, default_repo: str | None) -> str:
+        """The repository that is meant by its full name, its short one, or none."""
         known = self._fleet.state.places.called
         if "/" in repo:
             return known(repo).name
