@@ -15,7 +15,9 @@ from fleetbot import __version__
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Drafts
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
@@ -43,7 +45,9 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -55,6 +59,7 @@ from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
@@ -135,7 +140,11 @@ class Runtime:
         self._dead_letters = DeadLetters(fleet)
         self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._priorities = Priorities(
+            fleet, self._forge, self._issues, settings.labels, self._repositories
+        )
+        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._pauses = Pauses(fleet, self._repositories)
         self._build_chat(store)
         self._build_web(store)
 

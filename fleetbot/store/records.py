@@ -277,11 +277,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What memory starts from: open tasks with their runs and receipts, all agents and
     repositories.
 
-    `fleet` is the last line of the fleet's own stream; `bad` are the rows that are not among these.
+    `fleet`: the last line of each kind of pause, of the fleet's own stream; `bad` are the rows that
+    are not among these.
     """
 
     seq: int
-    fleet: Recorded | None
+    fleet: tuple[Recorded, ...]
     tasks: tuple[Task, ...]
     runs: tuple[Run, ...]
     receipts: tuple[FiledReceipt, ...]

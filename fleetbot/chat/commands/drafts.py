@@ -22,7 +22,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Invalid
 from fleetbot.domain.model import Task, TaskId
 from fleetbot.services.comments import code, told
-from fleetbot.services.fleet import Beside, Context
+from fleetbot.services.fleet import Beside
 from fleetbot.services.wishes import Again, Fate, NewIssue, Wish, Wishes, settled
 from fleetbot.store.records import Arrival, PostKind
 
@@ -129,7 +129,7 @@ class Drafts:
         done = settled(draft, Fate.DONE, said.actor, task.id)
         arrival = Arrival(key=f"confirmed:{draft}", kind="command", at=fleet.clock())
         beside = Beside(arrival, handled=(done,))
-        await fleet.commit(cmd.RetryTask(task.id), Context(said.actor, said.key), beside)
+        await fleet.commit(cmd.RetryTask(task.id), self._desk.context(said), beside)
         task = fleet.state.tasks[task.id]
         return Post(answers.moved("🔁", task, "is begun anew.", *self._desk.reasons(task)))
 
