@@ -19,6 +19,7 @@ from fleetbot.chat.commands.drafts import Drafts
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -156,8 +157,23 @@ class Runtime:
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         desk = Desk(self.fleet, self._tasks)
         reading = Reading(desk, Outside(self._probe, self._webhooks))
-        changing = Changing(desk, self._tasks)
-        chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
+        rights = Rights(link.power_level)
+        drafts = Drafts(
+            desk,
+            Wishes(self.fleet),
+            rights.admit,
+            link.message,
+            self._settings.labels.trigger,
+        )
+        changing = Changing(desk, self._tasks, self._priorities, drafts)
+        pausing = Pausing(desk, self._pauses)
+        handlers = {
+            **reading.handlers,
+            **drafts.handlers,
+            **changing.handlers,
+            **pausing.handlers,
+        }
+        chat = Chat(desk, handlers, link.power_level)
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -216,6 +232,7 @@ class Runtime:
                 runs=runs,
                 talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
                 tasks=self._tasks,
+                pauses=self._pauses,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 probe=self._probe,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fleetbot import wire
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.errors import Conflict, NotFound
 from fleetbot.domain.model import Pause, Repo
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.repositories import Repositories
@@ -39,19 +38,13 @@ class Pauses:
         return state.places.frozen.get(repo.id) if repo else state.frozen
 
     async def repo(self, name: str) -> Repo:
-        """The repository of that name. One that nobody has asked Forgejo for yet is asked for.
+        """The repository of that name; one that Forgejo was not asked for yet is asked for.
 
-        Raises `NotFound` where the fleet does not work on it, and the forge client's errors.
+        Raises `Invalid` where the fleet does not work on it, and the forge client's errors.
         """
         await self._fleet.start()
-        repo = self._fleet.state.places.called(name)
-        if not self._repositories.lists(repo):
-            known = ", ".join(self._repositories.names()) or "none yet"
-            raise NotFound(f"The fleet does not work on {name}; it does on: {known}.", field="repo")
-        repo = repo if repo.id else await self._repositories.look(repo.name)
-        if repo.id not in self._fleet.state.places.repos:
-            raise Conflict(f"{repo.name} is not known yet; try again in a moment.", field="repo")
-        return repo
+        repo = self._repositories.listed(name)
+        return repo if repo.id else await self._repositories.look(repo.name)
 
     def list(self) -> wire.PauseList:
         """Of the fleet first."""

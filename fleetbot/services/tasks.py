@@ -98,10 +98,9 @@ class Tasks:
                 f"{text!r} is not an issue: write #12, repo#12, owner/repo#12 or its link.",
                 field="issue",
             )
-        return self.full_name(match["repo"], default_repo), int(match["number"])
+        return self._full_name(match["repo"], default_repo), int(match["number"])
 
-    def full_name(self, repo: str, default_repo: str | None) -> str:
-        """The repository that is meant by its full name, its short one, or none."""
+    def _full_name(self, repo: str, default_repo: str | None) -> str:
         known = self._fleet.state.places.called
         if "/" in repo:
             return known(repo).name
@@ -111,8 +110,12 @@ class Tasks:
         found = [name for name in names if not repo or same_name(name.split("/")[1], repo)]
         if len(found) != 1:
             which = f" is {repo!r}" if repo else ""
-            raise Invalid(f"Which repository{which}? Write owner/repo#12.", field="issue")
+            raise Invalid(f"Which repository{which}? Write owner/repo.", field="issue")
         return found[0]
+
+    def repo(self, name: str, default_repo: str | None) -> str:
+        """The repository that is meant, of those the fleet works on. Raises Invalid."""
+        return self._repositories.listed(self._full_name(name, default_repo)).name
 
     # changing
 

@@ -21,11 +21,12 @@ class Fate(StrEnum):
 
 
 class NewIssue(msgspec.Struct, frozen=True, tag="new"):
-    """An issue to be opened for the fleet."""
+    """An issue to be opened for the fleet; `by`: the Matrix id of who asks for it."""
 
     repo: str
     title: str
     body: str
+    by: str
 
 
 class Again(msgspec.Struct, frozen=True, tag="retry"):

@@ -203,6 +203,22 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "asked": (running, ask(), ["asked"]),
     "answered": (lambda: running().given(ask()), answer(), []),
     "messaged": (running, say(), []),
+    "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
+    "fleet resumed by a person": (
+        lambda: created().given(cmd.PauseFleet()),
+        cmd.ResumeFleet(),
+        ["fleet_thawed"],
+    ),
+    "repository paused by a person": (
+        shown,
+        cmd.PauseRepo(7),
+        ["repo_frozen"],
+    ),
+    "repository resumed by a person": (
+        lambda: shown().given(cmd.PauseRepo(7)),
+        cmd.ResumeRepo(7),
+        ["repo_thawed"],
+    ),
     "drained": (created, cmd.DrainAgent(agent=A1), ["agent_drained"]),
     "resumed": (
         lambda: created().given(cmd.DrainAgent(agent=A1)),

@@ -110,7 +110,7 @@ def test_a_person_does_not_lift_the_days_budget() -> None:
 def test_what_forgejo_shows_does_not_end_a_persons_pause() -> None:
     world = in_its_repository(created()).given(cmd.PauseRepo(APP), cmd.ReleaseRepo(APP))
 
-    assert world.state.places.frozen[APP]
+    assert APP in world.state.places.frozen
     assert world.when(dispatch()) == ()
 
 

@@ -55,7 +55,7 @@ class Drafts:
         title, _, rest = command.text.partition("\n")
         repo = self._repo(command, said)
         body = rest.strip() or await self._replied_to(said)
-        what = NewIssue(repo, _checked_title(title), _signed(body, said))
+        what = NewIssue(repo, _checked_title(title), _checked_body(body), said.sender)
         return await self._asked(await self._wishes.keep(said.event, what), said)
 
     async def again(self, task: Task, said: Said) -> Post:
@@ -86,7 +86,7 @@ class Drafts:
     # what is wished
 
     def _repo(self, command: spec.New, said: Said) -> str:
-        repo = self._desk.tasks.full_name(command.repo or "", said.default_repo)
+        repo = self._desk.tasks.repo(command.repo or "", said.default_repo)
         if not self._desk.hears(said)(repo):
             raise not_of_this_room(repo)
         return repo
@@ -117,7 +117,7 @@ class Drafts:
 
     async def _open(self, what: NewIssue, draft: str, said: Said) -> Post:
         """However often it is tried, there is one issue: the draft is its key."""
-        request = wire.NewTaskRequest(repo=what.repo, title=what.title, body=what.body)
+        request = wire.NewTaskRequest(repo=what.repo, title=what.title, body=_signed(what))
         view = await self._desk.tasks.create(request, said.actor, key=f"draft:{draft}")
         task = await self._task(TaskId(view.id))
         await self._wishes.settle(settled(draft, Fate.DONE, said.actor, task.id))
@@ -155,8 +155,12 @@ def _checked_title(title: str) -> str:
     return title
 
 
-def _signed(body: str, said: Said) -> str:
-    """With who asked for it, whom that does not mention: on the forge it may be somebody else."""
+def _checked_body(body: str) -> str:
     if len(body) > _LONGEST_BODY:
         raise Invalid(f"An issue takes {_LONGEST_BODY} letters here: shorten it.", field="body")
-    return f"{body}\n\n---\nAsked for in Matrix by {code(said.sender)}.".lstrip()
+    return body
+
+
+def _signed(what: NewIssue) -> str:
+    """With who asked for it, whom that does not mention: on the forge it may be somebody else."""
+    return f"{what.body}\n\n---\nAsked for in Matrix by {code(what.by)}.".lstrip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import ClientError, ClientTimeout
@@ -17,6 +17,7 @@ from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
 from mautrix.errors import DecryptionError, MatrixError
 from mautrix.types import (
+    JSON,
     EncryptedEvent,
     EventType,
     PowerLevelStateEventContent,
@@ -140,7 +141,7 @@ class Link:
         if event.get("type") != "m.room.encrypted" or not self._client.crypto:
             return event
         try:
-            sealed = EncryptedEvent.deserialize(dict(event))
+            sealed = EncryptedEvent.deserialize(cast(JSON, event))
             opened = await self._client.crypto.decrypt_megolm_event(sealed)
         except (DecryptionError, SerializerError):
             return event
