@@ -15,8 +15,11 @@ from fleetbot import __version__
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Drafts
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -45,6 +48,9 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -56,6 +62,7 @@ from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
@@ -134,8 +141,13 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
+        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._priorities = Priorities(
+            fleet, self._forge, self._issues, settings.labels, self._repositories
+        )
+        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._pauses = Pauses(fleet, self._repositories)
         self._build_chat(store)
         self._build_web(store)
 
@@ -145,8 +157,23 @@ class Runtime:
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         desk = Desk(self.fleet, self._tasks)
         reading = Reading(desk, Outside(self._probe, self._webhooks))
-        changing = Changing(desk, self._tasks)
-        chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
+        rights = Rights(link.power_level)
+        drafts = Drafts(
+            desk,
+            Wishes(self.fleet),
+            rights.admit,
+            link.message,
+            self._settings.labels.trigger,
+        )
+        changing = Changing(desk, self._tasks, self._priorities, drafts)
+        pausing = Pausing(desk, self._pauses)
+        handlers = {
+            **reading.handlers,
+            **drafts.handlers,
+            **changing.handlers,
+            **pausing.handlers,
+        }
+        chat = Chat(desk, handlers, link.power_level)
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -205,6 +232,7 @@ class Runtime:
                 runs=runs,
                 talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
                 tasks=self._tasks,
+                pauses=self._pauses,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 probe=self._probe,

@@ -253,6 +253,28 @@ class ResumeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFleet:
+    """A person wants nothing given to anybody; what is given goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFleet:
+    """A person's pause of the fleet is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRepo:
+    """A person wants nothing of the repository given to anybody; what is given goes on."""
+
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRepo:
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -291,6 +313,10 @@ Command = (
     | ForgetAgent
     | DrainAgent
     | ResumeAgent
+    | PauseFleet
+    | ResumeFleet
+    | PauseRepo
+    | ResumeRepo
     | NoteWaits
     | Expire
 )

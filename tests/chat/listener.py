@@ -10,9 +10,11 @@ from mautrix.client import Client, InternalEventType
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.reading import Reading
-from fleetbot.chat.commands.rights import PowerLevel
+from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -23,16 +25,30 @@ from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
+from fleetbot.services.wishes import Wishes
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
-def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
-    """The commands as the plugin wires them."""
+async def _unread(room: str, event: str) -> None:
+    return None
+
+
+def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Chat:
+    """The commands as the plugin wires them; `message` reads what was said in a room."""
     desk = Desk(stage.fleet, stage.tasks)
     reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    changing = Changing(desk, stage.tasks)
-    return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
+    wishes, admit = Wishes(stage.fleet), Rights(levels).admit
+    drafts = Drafts(desk, wishes, admit, message, stage.labels.trigger)
+    changing = Changing(desk, stage.tasks, stage.priorities, drafts)
+    pausing = Pausing(desk, stage.pauses)
+    handlers = {
+        **reading.handlers,
+        **drafts.handlers,
+        **changing.handlers,
+        **pausing.handlers,
+    }
+    return Chat(desk, handlers, levels)
 
 
 class Listener:
@@ -52,7 +68,7 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = chat_of(stage, levels or link.power_level)
+        self.chat = chat_of(stage, levels or link.power_level, link.message)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.names = names = Names(link, client.mxid)
         obeying = Obeying(
