@@ -181,6 +181,8 @@ class AskPerson:
     request: dict[str, Any]
     options: tuple[str, ...]
     expires_at: int
+    cut: bool = False
+    always: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ def _asked(event: ev.RunAsked, line: ev.Recorded) -> Ask:
         asked_at=line.at,
         expires_at=event.expires_at,
         asked=line.seq,
+        cut=event.cut,
+        always=event.always,
     )
 
 
@@ -111,7 +113,7 @@ def _answered(ask: Ask, event: ev.RunAnswered, seq: int) -> Ask:
     if ask.id != event.ask:
         return ask
     answer = {"behavior": event.behavior, "expired": event.expired, "answered": seq}
-    return replace(ask, title="", options=(), **answer)
+    return replace(ask, title="", options=(), always="", **answer)
 
 
 def _taken(message: Message, event: ev.RunMessageTaken) -> Message:

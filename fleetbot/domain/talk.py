@@ -9,7 +9,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, NotFound
 from fleetbot.domain.lookup import current_run, the_run
-from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
+from fleetbot.domain.model import Ask, AskKind, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 
 # Of a run: each question rings in the rooms, and all of this is written anew with each word.
@@ -39,6 +39,8 @@ def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
         request=command.request,
         options=command.options,
         expires_at=command.expires_at,
+        cut=command.cut,
+        always=command.always,
     )
     return (Draft(task_stream(run.task), event),)
 
@@ -50,10 +52,21 @@ def answer(state: FleetState, command: cmd.AnswerAsk) -> Drafts:
     if question.behavior is not None:
         how = "nobody answered in time" if question.expired else f"{question.behavior}"
         raise Conflict(f"This question is answered already: {how}.", field="ask")
+    _must_be_open_to(question, command.behavior)
     event = ev.RunAnswered(
         run=run.id, ask=question.id, behavior=command.behavior, text=command.text
     )
     return (Draft(task_stream(run.task), event),)
+
+
+def _must_be_open_to(question: Ask, behavior: Behavior) -> None:
+    """What nobody can have read whole is not granted."""
+    if behavior is Behavior.ALWAYS and not question.always:
+        raise Conflict("The program knows no lasting answer here: allow or deny.", field="behavior")
+    if question.cut and question.kind is AskKind.PERMISSION and behavior is not Behavior.DENY:
+        raise Conflict(
+            "Parts of this request are missing, so it cannot be allowed.", field="behavior"
+        )
 
 
 def send(state: FleetState, command: cmd.SendMessage) -> Drafts:

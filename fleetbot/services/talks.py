@@ -37,6 +37,8 @@ class Talks:
             title=request.title,
             request=request.request,
             options=request.options,
+            cut=request.cut,
+            always=request.always,
             expires_at=self._fleet.clock() + int(request.expires_seconds * 1000),
         )
         await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
@@ -150,6 +152,8 @@ def _view(run: Run, ask: Ask, asked: AnyEvent | None) -> wire.AskView:
         options=ask.options,
         asked_at=ask.asked_at,
         expires_at=ask.expires_at,
+        cut=ask.cut,
+        always=ask.always,
     )
 
 
