@@ -108,7 +108,7 @@ async def test_tasks_and_agents_are_told(world: World) -> None:
 
 
 async def test_a_wrong_word_gets_the_nearest_right_one(world: World) -> None:
-    assert "Did you mean !fleet status?" in await ask(world, "!fleet statsu")
+    assert "Did you mean !fleet status?" in await ask(world, "!fleet statuss")
     assert "!fleet help" in await ask(world, "!fleet zzzzz")
 
 
@@ -158,7 +158,7 @@ async def test_unknown_agents_and_issues_are_said_to_be_unknown(world: World) ->
         assert f"{REPO}#{issue} is not a task yet" in await ask(world, f"/retry #{issue}")
         assert "#99999" in await ask(world, "/assign smith #99999")
         assert "is not a task yet" in await ask(world, "/cancel #99999")
-        assert "is not an issue" in await ask(world, "/retry soon")
+        assert "An issue is #12" in await ask(world, "/retry soon")
         assert "it does on: acme/shop" in await ask(world, "/assign smith other/repo#1")
 
 
