@@ -203,6 +203,14 @@ class SendMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteTask:
+    """A person says something to whoever has the task next."""
+
+    task: TaskId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TakeMessage:
     run: RunId
     agent: AgentName
@@ -285,6 +293,7 @@ Command = (
     | AskPerson
     | AnswerAsk
     | SendMessage
+    | NoteTask
     | TakeMessage
     | RegisterAgent
     | AgentSeen

@@ -277,6 +277,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, stuck=its)
         case ev.TaskUnstuck():
             return replace(task, stuck=None)
+        case ev.TaskNoted(text=text):
+            return replace(task, notes=(*task.notes, text))
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):

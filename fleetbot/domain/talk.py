@@ -8,7 +8,8 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, NotFound
-from fleetbot.domain.lookup import current_run, the_run
+from fleetbot.domain.lifecycle import allowed
+from fleetbot.domain.lookup import current_run, the_run, the_task
 from fleetbot.domain.model import Ask, AskKind, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 
@@ -78,14 +79,33 @@ def send(state: FleetState, command: cmd.SendMessage) -> Drafts:
         raise Conflict(
             f"This run was told {MOST_MESSAGES} things: write on the issue.", field="run"
         )
-    unheard = [*state.tasks[run.task].notes, *(m.text for m in run.messages), command.text]
+    _must_be_heard_at_once(
+        *state.tasks[run.task].notes, *(m.text for m in run.messages), command.text
+    )
+    event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
+    return (Draft(task_stream(run.task), event),)
+
+
+def note(state: FleetState, command: cmd.NoteTask) -> Drafts:
+    """For a task that nobody is at and that may have another run."""
+    task = the_task(state, command.task)
+    if not allowed(task.state, ev.TaskNoted):
+        raise Conflict(f"{task.ref} is {task.state}: nobody would hear this.", field="task")
+    if len(task.notes) >= MOST_MESSAGES:
+        raise Conflict(
+            f"Its next run is told {MOST_MESSAGES} things already: write on the issue.",
+            field="task",
+        )
+    _must_be_heard_at_once(*task.notes, command.text)
+    return (Draft(task_stream(task.id), ev.TaskNoted(text=command.text)),)
+
+
+def _must_be_heard_at_once(*unheard: str) -> None:
     if sum(map(len, unheard)) > MOST_UNHEARD:
         raise Conflict(
             f"More than {MOST_UNHEARD} characters would wait to be heard: write on the issue.",
             field="text",
         )
-    event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
-    return (Draft(task_stream(run.task), event),)
 
 
 def take(state: FleetState, command: cmd.TakeMessage) -> Drafts:

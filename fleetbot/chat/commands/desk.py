@@ -16,7 +16,7 @@ from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.tasks import Tasks
-from fleetbot.store.records import Arrival, Posted, PostKind
+from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
@@ -80,11 +80,11 @@ class Desk:
 
     # what is done
 
-    async def commit(self, command: cmd.Command, said: Said) -> bool:
+    async def commit(self, command: cmd.Command, said: Said, *anchors: Anchor) -> bool:
         """Whether anything happened. The message is remembered with what it led to."""
         arrival = Arrival(key=said.key, kind="command", at=self.fleet.clock())
         context = Context(actor=said.actor, cause=said.key)
-        return bool(await self.fleet.commit(command, context, Beside(arrival)))
+        return bool(await self.fleet.commit(command, context, Beside(arrival, anchors=anchors)))
 
     async def is_done(self, said: Said) -> bool:
         """Whether the message has changed before what it wished to change."""

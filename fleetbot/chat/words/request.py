@@ -106,10 +106,10 @@ def visible(text: str) -> str:
     """The text with what cannot be seen written out: `\\u202e`, and how long a stretch of blanks is
     that would push the rest out of sight."""
     seen = "".join(_spelt(c) if _is_hidden(c) else c for c in text)
-    return _STRETCH.sub(lambda m: f"[{len(m[0])} × {_BLANKS[m[0][0]]}]", seen)
+    return _STRETCH.sub(lambda m: f"[{len(m[0])} {_BLANKS[m[0][0]]}]", seen)
 
 
-_BLANKS = {" ": "blank", "\n": "line break", "\t": "tab"}
+_BLANKS = {" ": "blanks", "\n": "line breaks", "\t": "tabs"}
 
 
 def _is_hidden(c: str) -> bool:

@@ -191,6 +191,12 @@ class RunMessageTaken(Event, frozen=True, tag="run.message_taken"):
     taken: Taken
 
 
+class TaskNoted(Event, frozen=True, tag="task.noted"):
+    """A person said something that its next run is told."""
+
+    text: str
+
+
 class TaskCompleted(Event, frozen=True, tag="task.completed"):
     run: RunId
     receipt: ReceiptId
@@ -236,6 +242,7 @@ TaskEvent = (
     | RunAnswered
     | RunMessaged
     | RunMessageTaken
+    | TaskNoted
     | TaskCompleted
     | TaskFailed
     | TaskAgentLost

@@ -305,7 +305,7 @@ def sent(steps: object) -> list[dict[str, object]]:
     return [json.loads(step.line)["response"] for step in steps if isinstance(step, Send)]
 
 
-RULE = {
+RULE: dict[str, object] = {
     "type": "addRules",
     "rules": [{"toolName": "Bash", "ruleContent": "ls *"}, {"toolName": "Read"}],
     "behavior": "allow",
