@@ -89,6 +89,7 @@ class Stage:
         self.accounts: dict[AgentName, str] = {}
         self.woken = 0
         self.notices: list[Notice] = []
+        self.told: Sequence[str] = ()  # the destinations that hear of all that happens
         self._ids = itertools.count(1)
         self.restart()
 
