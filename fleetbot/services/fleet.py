@@ -38,6 +38,7 @@ from fleetbot.store.healing import healed
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
     AgentToken,
+    Anchor,
     Arrival,
     BadRow,
     Change,
@@ -68,13 +69,14 @@ class Context:
 class Beside:
     """What is recorded in the same transaction as the events of a command.
 
-    `arrival` is remembered only if something happens; `handled` and `tokens` in any case. With the
-    key of one that was acted on just now nothing happens: that is a `Conflict`.
+    `arrival` and `anchors` are remembered only if something happens; `handled` and `tokens` in any
+    case. With the key of one that was acted on just now nothing happens: that is a `Conflict`.
     """
 
     arrival: Arrival | None = None
     handled: tuple[Handled, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
 
 
 ALONE = Beside()
@@ -389,6 +391,7 @@ def _with(change: Change, beside: Beside) -> Change:
         change,
         arrivals=(beside.arrival,) if beside.arrival and change.events else (),
         handled=beside.handled,
+        anchors=beside.anchors if change.events else (),
         tokens=(*beside.tokens, *change.tokens),
     )
 

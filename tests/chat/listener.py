@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
+from fleetbot.chat.commands.answering import Answering
+from fleetbot.chat.commands.buttons import Buttons
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
@@ -15,6 +18,8 @@ from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.steering import Steering
+from fleetbot.chat.commands.talking import Talking
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -22,7 +27,10 @@ from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
+from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
 from fleetbot.services.wishes import Wishes
@@ -38,17 +46,22 @@ def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Cha
     """The commands as the plugin wires them; `message` reads what was said in a room."""
     desk = Desk(stage.fleet, stage.tasks)
     reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    wishes, admit = Wishes(stage.fleet), Rights(levels).admit
-    drafts = Drafts(desk, wishes, admit, message, stage.labels.trigger)
+    admit = Rights(levels).admit
+    drafts = Drafts(desk, Wishes(stage.fleet), admit, message, stage.labels.trigger)
     changing = Changing(desk, stage.tasks, stage.priorities, drafts)
     pausing = Pausing(desk, stage.pauses)
+    answering = Answering(desk, stage.talks)
+    steering = Steering(desk, partial(run_in_thread, stage.store))
+    talking = Talking(stage.store, answering, steering, admit)
     handlers = {
         **reading.handlers,
         **drafts.handlers,
         **changing.handlers,
         **pausing.handlers,
+        **talking.handlers,
     }
-    return Chat(desk, handlers, levels)
+    buttons = Buttons(desk, handlers, answering, admit)
+    return Chat(desk, handlers, levels, press=buttons.press, overhear=talking.overhear)
 
 
 class Listener:
@@ -92,8 +105,10 @@ class Listener:
             wake=self._woken,
             on_admitted=self._was_admitted,
         )
+        fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
+        self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
         self.courier = Courier(
-            stage.store, {"matrix": self.sender}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store, {"matrix": self.questions}, stage.clock, with_outbox(PATIENCE_DAYS)
         )
         self.listening.start()
 
