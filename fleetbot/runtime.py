@@ -12,18 +12,8 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
-from fleetbot.chat.commands.answering import Answering
-from fleetbot.chat.commands.buttons import Buttons
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat
-from fleetbot.chat.commands.drafts import Drafts
+from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.pausing import Pausing
-from fleetbot.chat.commands.reading import Reading
-from fleetbot.chat.commands.rights import Rights
-from fleetbot.chat.commands.steering import Steering
-from fleetbot.chat.commands.talking import Talking
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -32,7 +22,6 @@ from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
@@ -69,7 +58,6 @@ from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
@@ -163,36 +151,19 @@ class Runtime:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
-        rights = Rights(link.power_level)
-        drafts = Drafts(
-            desk,
-            Wishes(self.fleet),
-            rights.admit,
-            link.message,
-            self._settings.labels.trigger,
-        )
-        changing = Changing(desk, self._tasks, self._priorities, drafts)
-        pausing = Pausing(desk, self._pauses)
-        answering = Answering(desk, self._talks)
-        in_thread = partial(run_in_thread, store)
-        steering = Steering(desk, in_thread, per_task=self._settings.chat.threads == "task")
-        talking = Talking(store, answering, steering, rights.admit)
-        handlers = {
-            **reading.handlers,
-            **drafts.handlers,
-            **changing.handlers,
-            **pausing.handlers,
-            **talking.handlers,
-        }
-        buttons = Buttons(desk, handlers, answering, rights.admit)
-        chat = Chat(
-            desk,
-            handlers,
-            link.power_level,
-            press=buttons.press,
-            overhear=talking.overhear,
+        chat = chat_of(
+            Services(
+                fleet=self.fleet,
+                tasks=self._tasks,
+                priorities=self._priorities,
+                pauses=self._pauses,
+                talks=self._talks,
+                outside=Outside(self._probe, self._webhooks),
+                power_level=link.power_level,
+                message=link.message,
+                trigger=self._settings.labels.trigger,
+                thread_per_task=self._settings.chat.threads == "task",
+            )
         )
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
