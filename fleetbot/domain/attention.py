@@ -1,4 +1,5 @@
-"""What waits for a person: pure. What goes on by itself is not among it."""
+"""What waits for a person: pure. What goes on by itself is not among it, nor what is paused: where
+that is told, the pause is."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from fleetbot.domain.model import Policy, Task, TaskState
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.stuck import UNREAD_MS
 from fleetbot.domain.waiting import Waiting, waiting
-from fleetbot.domain.waits import BY_ITSELF, WaitReason
+from fleetbot.domain.waits import BY_ITSELF, PAUSED, WaitReason
 
 FOR_A_PERSON = (TaskState.FAILED, TaskState.AGENT_LOST)
 
@@ -100,4 +101,4 @@ def _goes_on(its: Waiting, now: int) -> bool:
     if its.reason is WaitReason.RECEIPT_UNREAD:
         return now - its.since < UNREAD_MS
     away_for_a_while = its.reason is WaitReason.AGENTS_AWAY and its.until is not None
-    return its.reason in BY_ITSELF or away_for_a_while
+    return its.reason in BY_ITSELF | PAUSED or away_for_a_while

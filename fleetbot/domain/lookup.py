@@ -6,7 +6,17 @@ import difflib
 from collections.abc import Sequence
 
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound, Superseded
-from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState, Task, TaskId
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    AgentStatus,
+    Repo,
+    Run,
+    RunId,
+    RunState,
+    Task,
+    TaskId,
+)
 from fleetbot.domain.state import FleetState
 
 _NAMED = 20
@@ -33,6 +43,13 @@ def _agents(state: FleetState, name: AgentName) -> str:
         return f"did you mean {near[0]}?"
     more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
     return f"known: {', '.join(known[:_NAMED]) or 'none yet'}{more}."
+
+
+def the_repo(state: FleetState, repo: int) -> Repo:
+    try:
+        return state.places.repos[repo]
+    except KeyError:
+        raise NotFound(f"There is no repository {repo}.", field="repo") from None
 
 
 def able_agent(state: FleetState, name: AgentName, needs: Sequence[str]) -> Agent:

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 class WaitReason(StrEnum):
     # in the queue
+    FLEET_PAUSED = "fleet_paused"
+    REPOSITORY_PAUSED = "repository_paused"
     FLEET_RESTS = "fleet_rests"
     REPOSITORY_HELD = "repository_held"
     BASE_GONE = "base_gone"
@@ -61,6 +63,9 @@ BY_ITSELF = FLOW | {
     WaitReason.CLOSING,
 }
 """Nobody need do anything."""
+
+PAUSED = frozenset({WaitReason.FLEET_PAUSED, WaitReason.REPOSITORY_PAUSED})
+"""By a person, who ends it as well."""
 
 SIGNS = frozenset({WaitReason.LOOPING, WaitReason.STALLED, WaitReason.SLOW})
 """A run that is on does not seem to get on."""

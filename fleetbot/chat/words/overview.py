@@ -11,7 +11,7 @@ from fleetbot.chat.words.money import spent_words
 from fleetbot.chat.words.notices import reason_text
 from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, prose, rows, say
 from fleetbot.chat.words.roster import Hears
-from fleetbot.chat.words.why import resting
+from fleetbot.chat.words.why import paused, resting
 from fleetbot.chat.words.wording import EMOJI, moment, named
 from fleetbot.domain.attention import Attention, Need, attention
 from fleetbot.domain.model import OPEN_STATES, Policy, Priority, Task, TaskState
@@ -56,7 +56,7 @@ def status(
     ]
     waits = attention(state, tasks, now, policy, _AT_MOST)
     return rows(
-        *_for_a_person(waits, troubles, now),
+        *_for_a_person(waits, [*troubles, *paused(state, hears, now)], now),
         resting(state, now),
         *roster.in_short(state, hears, now),
         _queue([task for task in tasks if task.state is TaskState.CREATED], now),

@@ -11,7 +11,7 @@ from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Behavior, Priority, RunId, Taken, Task
 from fleetbot.domain.waits import WaitReason
-from fleetbot.domain.wording import count, span
+from fleetbot.domain.wording import count, person, span
 
 _FIRST, _LAST = 4, 8  # steps that are told of a long story
 _QUOTED = 120
@@ -65,10 +65,12 @@ class _Telling:
         told: list[Rich] = []
         before = 0
         for line, times in steps:
-            if isinstance(line.event, ev.TaskAssigned):
-                self._agents[line.event.run] = line.event.agent
+            event = line.event
+            assert isinstance(event, ev.TaskEvent)  # as it is of a task's stream
+            if isinstance(event, ev.TaskAssigned):
+                self._agents[event.run] = event.agent
             again = f", {times} times" if times > 1 else ""
-            parts: list[Part] = [say(self._sentence(line.event), again)]
+            parts: list[Part] = [say(self._sentence(event), again)]
             parts += filter(None, [by(line)])
             told.append(say(_dotted(parts), " · ", self._when(line.at, before)))
             before = line.at
@@ -83,7 +85,7 @@ class _Telling:
     def _agent(self, run: RunId) -> Rich:
         return bold(self._agents.get(run, "its agent"))
 
-    def _sentence(self, event: ev.AnyEvent) -> Rich:
+    def _sentence(self, event: ev.TaskEvent) -> Rich:
         match event:
             case (
                 ev.TaskCreated()
@@ -110,10 +112,16 @@ class _Telling:
                 ev.ReceiptFiled() | ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown()
             ):
                 return self._of_receipt(event)
-            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
+            case (
+                ev.RunAsked()
+                | ev.RunAnswered()
+                | ev.RunMessaged()
+                | ev.RunMessageTaken()
+                | ev.TaskNoted()
+            ):
                 return self._of_talk(event)
             case _:
-                return say(ev.event_type(event))  # of another stream
+                assert_never(event)
 
     def _of_run(
         self,
@@ -163,7 +171,8 @@ class _Telling:
                 assert_never(event)
 
     def _of_talk(
-        self, event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken
+        self,
+        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted,
     ) -> Rich:
         match event:
             case ev.RunAsked(run=run, title=title):
@@ -178,6 +187,8 @@ class _Telling:
                 return say("told ", self._agent(run), _quoted(text))
             case ev.RunMessageTaken(run=run, taken=Taken.DELIVERED):
                 return say(self._agent(run), " has read it")
+            case ev.TaskNoted(text=text):
+                return say("told its next run", _quoted(text))
             case ev.RunMessageTaken():
                 return say("it is kept for the next attempt")
             case _:
@@ -258,7 +269,7 @@ def by(line: ev.Recorded) -> str:
     kind, _, name = line.actor.partition(":")
     match kind:
         case "matrix":
-            return f"{one_line(name.removeprefix('@').partition(':')[0], 60)}, in chat"
+            return f"{one_line(person(line.actor), 60)}, in chat"
         case "forgejo":
             how = ", by webhook" if line.cause.startswith("delivery:") else ""
             return f"{one_line(name, 60)} on Forgejo{how}"

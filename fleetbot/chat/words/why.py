@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fleetbot.chat.words.notices import advice, reason_text, what_next
 from fleetbot.chat.words.proof import proof
-from fleetbot.chat.words.rich import Part, Rich, bold, italic, prose, quote, say
+from fleetbot.chat.words.rich import Part, Rich, bold, code, italic, prose, quote, rows, say
 from fleetbot.chat.words.wording import moment, until
-from fleetbot.domain.model import Policy, Run, Task, TaskState
+from fleetbot.domain.model import Pause, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, waiting_in_turn
-from fleetbot.domain.wording import count, span
+from fleetbot.domain.wording import count, person, span
 
 
 class Explained(NamedTuple):
@@ -73,8 +74,25 @@ def _ended(task: Task, now: int) -> Explained:
     return Explained(says, [*moves, what_next(task, None, now)])
 
 
+def paused(state: FleetState, hears: Callable[[str], bool], now: int) -> Iterator[Rich]:
+    """What people have paused, with what ends it: the fleet, and the room's repositories."""
+    if state.frozen:
+        yield _pause("The fleet", "", state.frozen, now)
+    for place, pause in state.places.frozen.items():
+        repo = state.places.repos.get(place) if isinstance(place, int) else None
+        name = repo.name if repo else str(place)
+        if hears(name):
+            yield _pause(name, f" {name}", pause, now)
+
+
+def _pause(what: str, target: str, pause: Pause, now: int) -> Rich:
+    since = moment(pause.since, now)
+    told = say("⏸️ ", bold(f"{what} is paused"), f", by {person(pause.by)}, ", since)
+    return rows(told, say("👉 Go on: ", code(f"!fleet resume{target}")))
+
+
 def resting(state: FleetState, now: int) -> Rich | None:
-    """Why nothing is given to anybody now; None if that is not so."""
+    """Why nothing is given to anybody now; None if that is not so, or a person wants it."""
     if state.paused_until <= now:
         return None
     because = reason_text(ReasonCode.DAY_BUDGET_EXCEEDED)

@@ -14,6 +14,7 @@ from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Policy, Priority, TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import task_stream
 from fleetbot.domain.usage import Budget, Usage
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
@@ -196,12 +197,13 @@ def test_no_text_of_an_issue_or_person_becomes_a_tag_or_mention(hostile: str) ->
     world = World().given(a.an_agent(), a.a_task(title=bait, kind=bait), a.dispatch(), a.start())
     world.given(a.an_agent(host=bait, program=bait, health=(bait,)))
     task, state, now = world.task(), world.state, world.now
+    of_task = [line for line in world.journal if line.stream == task_stream(task.id)]
     said: list[Rich] = [
         overview.status(state, everything, now, world.policy),
         roster.agents(state, everything, now),
         answers.tasks([task], bait, state, now),
         answers.task(task, Particulars(runs=[world.run()], lines=[bait]), state, now, world.policy),
-        answers.told_why(task, world.journal[1:], state, now, world.policy),
+        answers.told_why(task, of_task, state, now, world.policy),
         hints.help_(bait, LEVELS),
         hints.misspelt(Misspelt(bait, None)),
         hints.misused(Misused("retry", bait)),
