@@ -47,6 +47,7 @@ from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -135,7 +136,7 @@ class Runtime:
         )
         self._dead_letters = DeadLetters(fleet)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._tasks = Tasks(fleet, new_tasks)
         self._build_chat(store)
         self._build_web(store)
 
@@ -143,7 +144,9 @@ class Runtime:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
+        references = References(self.fleet, self._forge, self._repositories)
+        per_task = self._settings.chat.threads == "task"
+        desk = Desk(self.fleet, references, per_task=per_task)
         reading = Reading(desk, Outside(self._probe, self._webhooks))
         changing = Changing(desk, self._tasks)
         chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)

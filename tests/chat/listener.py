@@ -23,13 +23,15 @@ from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
+from fleetbot.services.references import References
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
 def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
     """The commands as the plugin wires them."""
-    desk = Desk(stage.fleet, stage.tasks)
+    references = References(stage.fleet, stage.client, stage.known)
+    desk = Desk(stage.fleet, references)
     reading = Reading(desk, Outside(stage.probe, stage.webhooks))
     changing = Changing(desk, stage.tasks)
     return Chat(desk, {**reading.handlers, **changing.handlers}, levels)

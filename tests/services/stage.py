@@ -134,7 +134,7 @@ class Stage:
         self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
+        self.tasks = Tasks(self.fleet, self.new_tasks)
         self.sender = ForgeSender(
             self.client, self.store, self.labels, self.fleet.waiting, self.accounts
         )

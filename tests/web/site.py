@@ -173,7 +173,7 @@ class Site:
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, new_tasks, known),
+                tasks=Tasks(fleet, new_tasks),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),
                 probe=ForgeProbe(fleet, client, (), logging.getLogger("site")),

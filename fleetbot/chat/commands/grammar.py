@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleetbot.chat.commands.other_words import OTHER_WORDS
 from fleetbot.chat.commands.spec import (
     COMMANDS,
     GROUP,
     ISSUE_FORMS,
-    OTHER_WORDS,
     TYPES,
     Command,
     Help,
@@ -51,6 +51,7 @@ _ALONE = re.compile(
 )
 _BLANKS = re.compile(r"[^\S\n]+")
 _UNSEEN = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
+_NAMED_LINK = re.compile(r"\[[^\]]*\]\(<?(https?://[^\s)>]+)>?(?: [^)]*)?\)", re.IGNORECASE)
 _QUOTES = "\"'`<>\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a"
 # What phones make of a hyphen, and the marks that make a sign a picture.
 _AS_TYPED = {**dict.fromkeys(range(0x2010, 0x2016), "-"), 0x2212: "-", 0xFE0F: "", 0x20E3: ""}
@@ -82,13 +83,20 @@ def parse(body: str, *, called: bool = False) -> Parsed | None:
         return None
     said = text[prefix.end() :] if prefix else text
     first, _, rest = said.partition("\n")
-    word, _, after = first.strip().partition(" ")
+    word, _, after = _without_name(first).partition(" ")
     word = as_typed(word)
     if not word:
         return Help()
     if "#" in word or "://" in word:
         return _command("task", said)
     return _command(word.lower().rstrip(".,:;!?") or "help", f"{after}\n{rest}".rstrip("\n"))
+
+
+def _without_name(line: str) -> str:
+    """A link that the line begins with is one word: what stands for it may be several."""
+    line = line.strip()
+    named = _NAMED_LINK.match(line)
+    return named[1] + line[named.end() :] if named else line
 
 
 def as_typed(word: str) -> str:
@@ -198,7 +206,7 @@ def _take_leading(parameters: list[Parameter], said: str, values: dict[str, Any]
     """Before a text, only what looks like the thing counts; the rest of it is the text."""
     for parameter in parameters:
         first, _, rest = said.partition("\n")
-        word, _, after = first.strip().partition(" ")
+        word, _, after = _without_name(first).partition(" ")
         bare = as_typed(word).strip(_QUOTES)
         if _looks_like(parameter.kind, bare):
             values[parameter.name] = _value(parameter, bare)
@@ -281,8 +289,8 @@ def _value(parameter: Parameter, word: str) -> Any:
 
 
 def _words(text: str) -> list[str]:
-    """Without quotation marks; `repo #12` is one word."""
-    words = [as_typed(word).strip(_QUOTES) for word in text.split()]
+    """Without quotation marks; `repo #12` is one word, and so is a link with its name."""
+    words = [as_typed(word).strip(_QUOTES) for word in _NAMED_LINK.sub(r"\1", text).split()]
     joined: list[str] = []
     for word in filter(None, words):
         if word.startswith("#") and joined and _may_be_repo(joined[-1]):

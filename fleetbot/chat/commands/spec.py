@@ -383,47 +383,6 @@ TYPES: Mapping[str, type] = {name: command for command, name in NAMES.items()}
 
 GROUP = "fleet"  # what all commands begin with
 
-# What people say for a command, where its letters would lead to another one.
-OTHER_WORDS: Mapping[str, str] = {
-    "abort": "cancel",
-    "again": "retry",
-    "ask": "tell",
-    "budget": "cost",
-    "close": "cancel",
-    "commands": "help",
-    "continue": "resume",
-    "costs": "cost",
-    "create": "new",
-    "enroll": "enrol",
-    "explain": "why",
-    "give": "assign",
-    "health": "doctor",
-    "hold": "pause",
-    "issue": "task",
-    "issues": "tasks",
-    "kill": "cancel",
-    "list": "tasks",
-    "logs": "log",
-    "me": "iam",
-    "mute": "quiet",
-    "open": "new",
-    "prio": "priority",
-    "queue": "status",
-    "register": "enrol",
-    "rerun": "retry",
-    "restart": "retry",
-    "say": "tell",
-    "show": "task",
-    "start": "assign",
-    "stop": "cancel",
-    "token": "enrol",
-    "unpause": "resume",
-    "urgent": "priority",
-    "who": "agents",
-    "whoami": "iam",
-    **dict.fromkeys(("failed", "running", "waiting", "done", "all"), "tasks"),
-}
-
 # What a reaction to a message of ours does, if the message is about something that it fits.
 BUTTONS: Mapping[str, str] = {
     bare(emoji): command

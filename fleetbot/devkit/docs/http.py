@@ -77,7 +77,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
         runs=runs,
         talks=Talks(fleet, changes, lambda: "unused"),
-        tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known), known),
+        tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known)),
         intake=intake,
         dead_letters=DeadLetters(fleet),
         probe=ForgeProbe(fleet, client, (), logging.getLogger("unused")),

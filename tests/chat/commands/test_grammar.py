@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from fleetbot.chat.commands import grammar as p
 from fleetbot.chat.commands import spec as s
 from fleetbot.chat.commands.grammar import parse
+from fleetbot.chat.commands.other_words import OTHER_WORDS
 from fleetbot.domain.model import OPEN_STATES, AgentName, TaskState
 
+LINK = "https://f.example/a/b/issues/1"
 CLAUDE = AgentName("claude-1")
 
 
@@ -67,6 +69,10 @@ def test_commands_are_understood(body: str, command: s.Command) -> None:
         ("!fleet retry #\ufe0f\u20e312", s.Retry("#12")),
         ("!fleet\u3000retry\u3000\u201e#12\u201c", s.Retry("#12")),
         ("\u202b!fleet \u2067retry\u2069 #12", s.Retry("#12")),
+        ("!fleet retry [the bug](https://f.example/a/b/issues/1)", s.Retry(LINK)),
+        ('!fleet retry [#1](<https://f.example/a/b/issues/1> "The bug")', s.Retry(LINK)),
+        ("!fleet [the bug](https://f.example/a/b/issues/1)", s.ShowTask(LINK)),
+        ("!fleet tell [#1](https://f.example/a/b/issues/1) go on", s.Tell("go on", LINK)),
         ("//retry #12", s.Retry("#12")),
         ("! Fleet retry #12", s.Retry("#12")),
         ("!fleet: retry #12", s.Retry("#12")),
@@ -124,7 +130,11 @@ def test_a_wrong_word_gets_the_nearest_right_one(word: str, nearest: str | None)
 @pytest.mark.parametrize("word", s.COMMANDS)
 def test_a_right_word_is_not_corrected(word: str) -> None:
     assert not isinstance(parse(f"!fleet {word}"), p.Misspelt)
-    assert word not in s.OTHER_WORDS
+    assert word not in OTHER_WORDS
+
+
+def test_other_words_lead_to_commands() -> None:
+    assert set(OTHER_WORDS.values()) <= set(s.COMMANDS)
 
 
 @pytest.mark.parametrize(
