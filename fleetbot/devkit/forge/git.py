@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class FileChange:
     deletions: int
 
 
+_WHOLE = re.compile(r"[0-9a-f]{40}(?:\.{2,3}[0-9a-f]{40}|\^\{commit\})?\Z")
+
+_VERIFY = ("rev-parse", "--verify", "--quiet")
+
+
 def git_environment() -> dict[str, str]:
     """Nothing of the user's own git configuration or identity, no prompt, no template."""
     return {
@@ -95,6 +101,7 @@ class GitRepository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._known: dict[tuple[str, ...], str] = {}
 
     @classmethod
     async def create(cls, path: Path, default_branch: str) -> GitRepository:
@@ -117,12 +124,14 @@ class GitRepository:
 
     async def resolve(self, name: str) -> str | None:
         """The commit of a branch, tag or hash."""
-        for candidate in (f"refs/heads/{name}", f"refs/tags/{name}", name):
+        whole = _WHOLE.match(name) is not None  # to git, always an object
+        candidates = (name,) if whole else (f"refs/heads/{name}", f"refs/tags/{name}", name)
+        for candidate in candidates:
             if candidate.startswith("-"):
                 continue
             try:
-                wanted = f"{candidate}^{{commit}}"
-                return (await self._text("rev-parse", "--verify", "--quiet", wanted)).strip()
+                commit = (f"{candidate}^{{commit}}",)
+                return (await self._of_commits(*_VERIFY, revisions=commit)).strip()
             except GitError:
                 continue
         return None
@@ -139,7 +148,8 @@ class GitRepository:
     async def commits(self, *revisions: str, limit: int | None = None) -> list[GitCommit]:
         """Newest first; ``revisions`` as for ``git log``."""
         count = [] if limit is None else [f"--max-count={limit}"]
-        out = await self._text("log", "-z", f"--format={_FIELDS}", *count, *revisions, "--")
+        options = ("log", "-z", f"--format={_FIELDS}", *count)
+        out = await self._of_commits(*options, revisions=revisions, end=("--",))
         fields = out.removesuffix("\0").split("\0") if out else []
         return [
             _commit(fields[start : start + _FIELD_COUNT])
@@ -148,16 +158,8 @@ class GitRepository:
 
     async def touched(self, sha: str) -> list[tuple[str, str]]:
         """``(path, added|removed|modified)`` of one commit."""
-        out = await self._text(
-            "diff-tree",
-            "--root",
-            "-r",
-            "-z",
-            "--no-commit-id",
-            "--name-status",
-            "--no-renames",
-            sha,
-        )
+        options = ("--root", "-r", "-z", "--no-commit-id", "--name-status", "--no-renames")
+        out = await self._of_commits("diff-tree", *options, revisions=(sha,))
         words = out.split("\0")[:-1]
         pairs = zip(words[::2], words[1::2], strict=True)
         return [(path, _CHANGE.get(status, "modified")) for status, path in pairs]
@@ -185,13 +187,14 @@ class GitRepository:
 
     async def merge_base(self, one: str, other: str) -> str:
         try:
-            return (await self._text("merge-base", one, other)).strip()
+            return (await self._of_commits("merge-base", revisions=(one, other))).strip()
         except GitError:
             return ""
 
     async def changes(self, base: str, head: str) -> list[FileChange]:
         """The diff between two commits, renames found."""
-        names = (await self._text("diff", "-z", "-M", "--name-status", base, head)).split("\0")
+        options = ("diff", "-z", "-M", "--name-status")
+        names = (await self._of_commits(*options, revisions=(base, head))).split("\0")
         counts = await self._line_counts(base, head)
         changes, words = [], iter(names[:-1])
         for status in words:
@@ -254,7 +257,8 @@ class GitRepository:
 
     async def _line_counts(self, base: str, head: str) -> dict[str, tuple[int, int]]:
         """Added and deleted lines by (new) path; binary files count nothing."""
-        out = await self._text("diff", "-z", "-M", "--numstat", base, head)
+        options = ("diff", "-z", "-M", "--numstat")
+        out = await self._of_commits(*options, revisions=(base, head))
         counts, words = {}, iter(out.split("\0")[:-1])
         for word in words:
             added, deleted, path = word.split("\t", 2)
@@ -263,6 +267,17 @@ class GitRepository:
                 path = next(words)
             counts[path] = (_count(added), _count(deleted))
         return counts
+
+    async def _of_commits(
+        self, *options: str, revisions: Sequence[str], end: Sequence[str] = ()
+    ) -> str:
+        """What git reads of these; of whole hashes that is the same for ever, and asked once."""
+        args = (*options, *revisions, *end)
+        if not all(map(_WHOLE.match, revisions)):
+            return await self._text(*args)
+        if args not in self._known:
+            self._known[args] = await self._text(*args)
+        return self._known[args]
 
     async def _text(
         self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
