@@ -44,6 +44,10 @@ class References:
             )
         return task
 
+    def repo(self, name: str, default_repo: str | None) -> str:
+        """The repository that is meant, of those the fleet works on. Raises Invalid."""
+        return self._repositories.listed(self._full_name(name, default_repo)).name
+
     def _homes(self) -> list[str]:
         """Where we reach Forgejo, and what it calls itself, which may be another address."""
         some = next(iter(self._fleet.state.tasks.values()), None)
@@ -60,7 +64,7 @@ class References:
         found = [name for name in names if not repo or same_name(name.split("/")[1], repo)]
         if len(found) != 1:
             which = f" is {repo!r}" if repo else ""
-            raise Invalid(f"Which repository{which}? Write owner/repo#12.", field="issue")
+            raise Invalid(f"Which repository{which}? Write owner/repo.", field="issue")
         return found[0]
 
     async def _task_of(self, pull: PullRequest, repo: str) -> Task | None:

@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     REPO,
     AgentName,
     Policy,
+    Priority,
     Task,
     TaskId,
     TaskState,
@@ -25,14 +26,16 @@ from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.priorities import Priorities
 
 Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
 
 class Tasks:
-    def __init__(self, fleet: Fleet, new_tasks: NewTasks) -> None:
+    def __init__(self, fleet: Fleet, new_tasks: NewTasks, priorities: Priorities) -> None:
         self._fleet = fleet
         self._new_tasks = new_tasks
+        self._priorities = priorities
 
     # reading
 
@@ -92,6 +95,10 @@ class Tasks:
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))
         return await self._change(task, AssignTask(task, agent), actor)
+
+    async def prioritise(self, task: TaskId, priority: Priority, actor: str) -> wire.TaskView:
+        await self._priorities.set(await self._get(task), priority, Context(actor=actor))
+        return await self.view(task)
 
     async def must_be_open(self, task: Task) -> None:
         """Raises Conflict where the issue of a task that is over is closed: a run would be started

@@ -7,6 +7,7 @@ from functools import partial
 
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.speaking.runs import run_in_thread
+from fleetbot.chat.speaking.sender import destination
 from fleetbot.chat.words import answers
 from fleetbot.chat.words.answers import Hears
 from fleetbot.chat.words.rich import Rich
@@ -17,16 +18,20 @@ from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.references import References
-from fleetbot.store.records import Arrival, Posted, PostKind
+from fleetbot.services.tasks import Tasks
+from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
     """`per_task`: each task has a thread of its own, rather than each agent."""
 
-    def __init__(self, fleet: Fleet, references: References, *, per_task: bool = False) -> None:
+    def __init__(
+        self, fleet: Fleet, tasks: Tasks, references: References, *, per_task: bool = False
+    ) -> None:
         self.fleet = fleet
+        self.tasks = tasks
         self._per_task = per_task
-        self._references = references
+        self.references = references
 
     # what is meant
 
@@ -85,14 +90,14 @@ class Desk:
     def ref(self, issue: str, said: Said) -> tuple[str, int]:
         """Repository and number, of an issue or a pull request. Raises `Forbidden` for what is not
         of the room."""
-        repo, number = self._references.read(issue, said.default_repo)
+        repo, number = self.references.read(issue, said.default_repo)
         if not self.hears(said)(repo):
             raise not_of_this_room(repo)
         return repo, number
 
     async def task_of(self, repo: str, number: int) -> Task | None:
         """The task of that issue, or of that pull request."""
-        return await self._references.task(repo, number)
+        return await self.references.task(repo, number)
 
     def hears(self, said: Said) -> Hears:
         """Whether a repository is the business of the room where it was said."""
@@ -100,11 +105,16 @@ class Desk:
 
     # what is done
 
-    async def commit(self, command: cmd.Command, said: Said) -> bool:
+    async def commit(self, command: cmd.Command, said: Said, *anchors: Anchor) -> bool:
         """Whether anything happened. The message is remembered with what it led to."""
-        arrival = Arrival(key=said.key, kind="command", at=self.fleet.clock())
-        context = Context(actor=said.actor, cause=said.key)
-        return bool(await self.fleet.commit(command, context, Beside(arrival)))
+        beside = Beside(self.arrival(said), anchors=anchors)
+        return bool(await self.fleet.commit(command, self.context(said), beside))
+
+    def arrival(self, said: Said) -> Arrival:
+        return Arrival(key=said.key, kind="command", at=self.fleet.clock())
+
+    def context(self, said: Said) -> Context:
+        return Context(said.actor, said.key, destination(said.name))
 
     async def is_done(self, said: Said) -> bool:
         """Whether the message has changed before what it wished to change."""
