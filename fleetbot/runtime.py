@@ -49,6 +49,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -141,7 +142,7 @@ class Runtime:
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
         )
-        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._tasks = Tasks(fleet, new_tasks, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
@@ -155,6 +156,7 @@ class Runtime:
             Services(
                 fleet=self.fleet,
                 tasks=self._tasks,
+                references=References(self.fleet, self._forge, self._repositories),
                 priorities=self._priorities,
                 pauses=self._pauses,
                 talks=self._talks,

@@ -21,6 +21,7 @@ from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.priorities import Priorities
+from fleetbot.services.references import References
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.wishes import Wishes
@@ -32,6 +33,7 @@ class Services:
 
     fleet: Fleet
     tasks: Tasks
+    references: References
     priorities: Priorities
     pauses: Pauses
     talks: Talks
@@ -44,7 +46,7 @@ class Services:
 
 def chat_of(services: Services) -> Chat:
     fleet, store = services.fleet, services.fleet.store
-    desk = Desk(fleet, services.tasks)
+    desk = Desk(fleet, services.tasks, services.references, per_task=services.thread_per_task)
     admit = Rights(services.power_level).admit
     drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
     answering = Answering(desk, services.talks)

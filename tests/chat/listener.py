@@ -39,6 +39,7 @@ def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Cha
         Services(
             fleet=stage.fleet,
             tasks=stage.tasks,
+            references=stage.references,
             priorities=stage.priorities,
             pauses=stage.pauses,
             talks=stage.talks,

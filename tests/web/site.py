@@ -176,7 +176,7 @@ class Site:
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, new_tasks, known, priorities),
+                tasks=Tasks(fleet, new_tasks, priorities),
                 pauses=Pauses(fleet, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),

@@ -16,20 +16,12 @@ from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
 from mautrix.errors import DecryptionError, MatrixError
-from mautrix.types import (
-    JSON,
-    EncryptedEvent,
-    EventType,
-    PowerLevelStateEventContent,
-    RoomID,
-    SerializerError,
-    StateEvent,
-    UserID,
-)
+from mautrix.types import JSON, EncryptedEvent, EventType, RoomID, SerializerError
 from yarl import URL
 
 from fleetbot.chat.speaking.content import message_of
 from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.words.post import File
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
@@ -150,15 +142,19 @@ class Link:
     async def power_level(self, room: str, user: str) -> int | None:
         """The user's power level in the room as it is now; None if it could not be read."""
         try:
-            levels = await self._client.get_state_event(RoomID(room), EventType.ROOM_POWER_LEVELS)
-            create = await self._client.get_state_event(
-                RoomID(room), EventType.ROOM_CREATE, format="event"
-            )
-        except (MatrixError, ClientError, TimeoutError):
+            levels = await self.state(room, "m.room.power_levels")
+            create = await self.state_event(room, "m.room.create")
+        except (RetryLater, Refused):
             return None
-        if isinstance(levels, PowerLevelStateEventContent) and isinstance(create, StateEvent):
-            return levels.get_user_level(UserID(user), create)
-        return None
+        return Power(levels, create).of(user) if create else None
+
+    async def power_then(self, room: str, event: str) -> Power:
+        """Who had which power in the room when the event was sent. Raises `RetryLater`."""
+        query = [("limit", "0"), ("filter", _json({"lazy_load_members": True}))]
+        answer = await self._call("GET", Path.v3.rooms[room].context[event], query=query)
+        state = {(its["type"], its["state_key"]): its for its in answer.get("state", ())}
+        levels = state.get(("m.room.power_levels", ""), {})
+        return Power(levels.get("content"), state.get(("m.room.create", ""), {}))
 
     # rooms
 
@@ -178,6 +174,14 @@ class Link:
         path = Path.v3.rooms[room].state[kind]
         try:
             return await self._call("GET", path[key] if key else path)
+        except _Absent:
+            return None
+
+    async def state_event(self, room: str, kind: str) -> dict[str, Any] | None:
+        """A state event without a key, whole; None where there is none."""
+        path, query = Path.v3.rooms[room].state[kind], [("format", "event")]
+        try:
+            return await self._call("GET", path, query=query)
         except _Absent:
             return None
 
