@@ -12,16 +12,8 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
-from fleetbot.chat.commands.answering import Answering
-from fleetbot.chat.commands.buttons import Buttons
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.reading import Reading
-from fleetbot.chat.commands.rights import Rights
-from fleetbot.chat.commands.steering import Steering
-from fleetbot.chat.commands.talking import Talking
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -30,7 +22,6 @@ from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
@@ -53,6 +44,9 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -142,8 +136,13 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
+        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._priorities = Priorities(
+            fleet, self._forge, self._issues, settings.labels, self._repositories
+        )
+        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._pauses = Pauses(fleet, self._repositories)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
@@ -152,22 +151,19 @@ class Runtime:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
-        changing = Changing(desk, self._tasks)
-        rights = Rights(link.power_level)
-        answering = Answering(desk, self._talks)
-        in_thread = partial(run_in_thread, store)
-        steering = Steering(desk, in_thread, per_task=self._settings.chat.threads == "task")
-        talking = Talking(store, answering, steering, rights.admit)
-        handlers = {**reading.handlers, **changing.handlers, **talking.handlers}
-        buttons = Buttons(desk, handlers, answering, rights.admit)
-        chat = Chat(
-            desk,
-            handlers,
-            link.power_level,
-            press=buttons.press,
-            overhear=talking.overhear,
+        chat = chat_of(
+            Services(
+                fleet=self.fleet,
+                tasks=self._tasks,
+                priorities=self._priorities,
+                pauses=self._pauses,
+                talks=self._talks,
+                outside=Outside(self._probe, self._webhooks),
+                power_level=link.power_level,
+                message=link.message,
+                trigger=self._settings.labels.trigger,
+                thread_per_task=self._settings.chat.threads == "task",
+            )
         )
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
@@ -228,6 +224,7 @@ class Runtime:
                 runs=runs,
                 talks=self._talks,
                 tasks=self._tasks,
+                pauses=self._pauses,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 probe=self._probe,

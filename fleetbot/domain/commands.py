@@ -263,6 +263,28 @@ class ResumeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFleet:
+    """A person wants nothing given to anybody; what is given goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFleet:
+    """A person's pause of the fleet is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRepo:
+    """A person wants nothing of the repository given to anybody; what is given goes on."""
+
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRepo:
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -302,6 +324,10 @@ Command = (
     | ForgetAgent
     | DrainAgent
     | ResumeAgent
+    | PauseFleet
+    | ResumeFleet
+    | PauseRepo
+    | ResumeRepo
     | NoteWaits
     | Expire
 )

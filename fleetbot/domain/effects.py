@@ -81,6 +81,9 @@ class NoticeKind(StrEnum):
     CANCELLED = "cancelled"
     STUCK = "stuck"
     UNSTUCK = "unstuck"
+    AGENT_DRAINED = "agent_drained"
+    AGENT_RESUMED = "agent_resumed"
+    AGENT_REVOKED = "agent_revoked"
     AGENT_OFFLINE = "agent_offline"
     AGENT_ONLINE = "agent_online"
     AGENT_PARKED = "agent_parked"
@@ -88,10 +91,14 @@ class NoticeKind(StrEnum):
     AGENT_WELL = "agent_well"
     FLEET_PAUSED = "fleet_paused"
     FLEET_RESUMED = "fleet_resumed"
+    FLEET_FROZEN = "fleet_frozen"
+    FLEET_THAWED = "fleet_thawed"
     TASK_HELD = "task_held"
     REPO_RENAMED = "repo_renamed"
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
+    REPO_FROZEN = "repo_frozen"
+    REPO_THAWED = "repo_thawed"
     GIVEN_UP = "given_up"
     FORGE_AWAY = "forge_away"
     FORGE_BACK = "forge_back"
@@ -141,10 +148,12 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
 
 
 class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
-    """`faults`: so many in a row ended for `reason`; `proven`: it has filed a receipt since."""
+    """`faults`: so many in a row ended for `reason`; `proven`: it has filed a receipt since; `by`:
+    whose wish it was."""
 
     notice: NoticeKind
     agent: AgentName
+    by: str = ""
     until: int | None = None
     reason: ReasonCode | None = None
     detail: str = ""
@@ -155,9 +164,10 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
     """`spent`: on the day so far; `letters`: so many effects have been given up; `missed`: of so
     many changes no webhook told; `since` (epoch ms) and `detail`: of what does not work, or did
-    not."""
+    not; `by`: whose wish it was."""
 
     notice: NoticeKind
+    by: str = ""
     reason: ReasonCode | None = None
     until: int | None = None
     spent: Usage = Usage()
@@ -168,10 +178,12 @@ class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
 
 
 class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
-    """`was`: the name before, of one that was renamed; `reason` and `detail` why it is held."""
+    """`was`: the name before, of one that was renamed; `reason` and `detail` why it is held; `by`:
+    whose wish it was."""
 
     notice: NoticeKind
     repo: str
+    by: str = ""
     was: str = ""
     reason: ReasonCode | None = None
     detail: str = ""

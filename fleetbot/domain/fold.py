@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     Excuse,
     FiledReceipt,
     Message,
+    Pause,
     Repo,
     Run,
     RunState,
@@ -240,6 +241,10 @@ def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
             return replace(repo, held=reason, held_since=line.at, held_detail=detail)
         case ev.RepoReleased() if old:
             return replace(repo, held=None, held_since=0, held_detail="")
+        case ev.RepoFrozen() if old:
+            return replace(repo, frozen=Pause(by=line.actor, since=line.at))
+        case ev.RepoThawed() if old:
+            return replace(repo, frozen=None)
         case _:
             what = ev.event_type(line.event)
             raise IllegalTransition(f"{what} cannot happen to repository {repo_id}")

@@ -207,11 +207,18 @@ MOST_RUNS = 64  # of an agent at once, with those whose receipts are being check
 MOST_NAMES = 20  # that a repository had before and is still known by
 
 
+class Pause(Value, frozen=True):
+    """A person wants nothing new given out: who (as an actor of the journal), and since when."""
+
+    by: str
+    since: int
+
+
 class Repo(Value, frozen=True):
     """A repository, by the id that it keeps on Forgejo; 0 where nothing but a name is known.
 
     `name`: as Forgejo spells it now. `former`: what it was called before, newest first. `held`: why
-    none of its tasks are given out.
+    none of its tasks are given out; `frozen`: by a person's wish.
     """
 
     id: int
@@ -222,6 +229,7 @@ class Repo(Value, frozen=True):
     held: ReasonCode | None = None
     held_since: int = 0
     held_detail: str = ""
+    frozen: Pause | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from fleetbot.domain import effects as fx
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.draft import Drafts
@@ -53,10 +54,15 @@ _ARRIVALS_KNOWN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who wants it and what led to it, for the journal."""
+    """Who wants it and what led to it, for the journal.
+
+    `answered`: the outbox's name of the room where they are answered, which hears no notice of what
+    they have done to the fleet, an agent or a repository.
+    """
 
     actor: str
     cause: str = ""
+    answered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +233,10 @@ class Fleet:
                 raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
+        route = partial(_elsewhere, self.route, context.answered)
         try:
             change = record(
-                self.state, drafts, now, self.route, actor=context.actor, cause=context.cause
+                self.state, drafts, now, route, actor=context.actor, cause=context.cause
             )
         except Exception:
             self._stale = True  # memory may hold a part of it
@@ -369,6 +376,14 @@ class Fleet:
 
 
 _NOTHING = Change()
+
+
+def _elsewhere(route: Route, answered: str, effect: fx.Notice) -> Sequence[str]:
+    """Where a notice goes, but for the room that was answered."""
+    rooms = route(effect)
+    if isinstance(effect, fx.AgentNotice | fx.FleetNotice | fx.RepoNotice):
+        return [room for room in rooms if room != answered]
+    return rooms
 
 
 def _with(change: Change, beside: Beside) -> Change:

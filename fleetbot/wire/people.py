@@ -98,6 +98,31 @@ class NewTaskRequest(Message, frozen=True):
     body: LongText = ""
 
 
+class PauseRequest(Message, frozen=True):
+    """`POST pause` and `POST resume`: of a repository; without one, of the fleet."""
+
+    repo: ShortText = ""
+
+
+class PauseView(Answer, frozen=True):
+    """A pause that a person made: nothing new is given out, of `repo`, or at all where that is
+    empty. `by`: an actor of the journal; `since` in epoch ms."""
+
+    repo: str
+    by: str
+    since: int
+
+
+class PauseList(Answer, frozen=True):
+    pauses: tuple[PauseView, ...]
+
+
+class PriorityRequest(Message, frozen=True):
+    """`POST tasks/{task}/priority`: how urgent a person says it is; its issue's labels follow."""
+
+    priority: Literal["low", "normal", "high", "urgent"]
+
+
 class WaitingView(Answer, frozen=True):
     """Why a task does not move: `text` in a sentence, `remedy` what would move it.
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
-from fleetbot.chat.commands.answering import Answering
-from fleetbot.chat.commands.buttons import Buttons
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat import assembly
+from fleetbot.chat.assembly import Services
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.reading import Reading
-from fleetbot.chat.commands.rights import PowerLevel, Rights
-from fleetbot.chat.commands.steering import Steering
-from fleetbot.chat.commands.talking import Talking
+from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -25,7 +20,6 @@ from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
@@ -35,17 +29,25 @@ from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
-def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
-    """The commands as the plugin wires them."""
-    desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    changing = Changing(desk, stage.tasks)
-    rights, answering = Rights(levels), Answering(desk, stage.talks)
-    steering = Steering(desk, partial(run_in_thread, stage.store))
-    talking = Talking(stage.store, answering, steering, rights.admit)
-    handlers = {**reading.handlers, **changing.handlers, **talking.handlers}
-    buttons = Buttons(desk, handlers, answering, rights.admit)
-    return Chat(desk, handlers, levels, press=buttons.press, overhear=talking.overhear)
+async def _unread(room: str, event: str) -> None:
+    return None
+
+
+def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Chat:
+    """The commands as the plugin wires them; `message` reads what was said in a room."""
+    return assembly.chat_of(
+        Services(
+            fleet=stage.fleet,
+            tasks=stage.tasks,
+            priorities=stage.priorities,
+            pauses=stage.pauses,
+            talks=stage.talks,
+            outside=Outside(stage.probe, stage.webhooks),
+            power_level=levels,
+            message=message,
+            trigger=stage.labels.trigger,
+        )
+    )
 
 
 class Listener:
@@ -65,7 +67,7 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = chat_of(stage, levels or link.power_level)
+        self.chat = chat_of(stage, levels or link.power_level, link.message)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.names = names = Names(link, client.mxid)
         obeying = Obeying(

@@ -150,7 +150,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "revoked, lost, requeued": (
         running,
         cmd.RevokeAgent(agent=A1),
-        ["agent_lost", "issue_state", "issue_state"],
+        ["agent_revoked", "agent_lost", "issue_state", "issue_state"],
     ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
@@ -220,8 +220,28 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         ["cancelled", "issue_state"],
     ),
     "noted": (created, note(), []),
-    "drained": (created, cmd.DrainAgent(agent=A1), []),
-    "resumed": (lambda: created().given(cmd.DrainAgent(agent=A1)), cmd.ResumeAgent(agent=A1), []),
+    "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
+    "fleet resumed by a person": (
+        lambda: created().given(cmd.PauseFleet()),
+        cmd.ResumeFleet(),
+        ["fleet_thawed"],
+    ),
+    "repository paused by a person": (
+        shown,
+        cmd.PauseRepo(7),
+        ["repo_frozen"],
+    ),
+    "repository resumed by a person": (
+        lambda: shown().given(cmd.PauseRepo(7)),
+        cmd.ResumeRepo(7),
+        ["repo_thawed"],
+    ),
+    "drained": (created, cmd.DrainAgent(agent=A1), ["agent_drained"]),
+    "resumed": (
+        lambda: created().given(cmd.DrainAgent(agent=A1)),
+        cmd.ResumeAgent(agent=A1),
+        ["agent_resumed"],
+    ),
     "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
     "message taken": (lambda: running().given(say()), take(), ["fate"]),

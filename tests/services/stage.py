@@ -34,6 +34,8 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -136,7 +138,9 @@ class Stage:
         self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
+        self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
+        self.tasks = Tasks(self.fleet, self.new_tasks, self.known, self.priorities)
+        self.pauses = Pauses(self.fleet, self.known)
         self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
             self.client, self.store, self.labels, self.fleet.waiting, self.accounts

@@ -58,6 +58,8 @@ class FileChange:
 
 _WHOLE = re.compile(r"[0-9a-f]{40}(?:\.{2,3}[0-9a-f]{40}|\^\{commit\})?\Z")
 
+_NAME, _MAIL = "devforge", "devforge@localhost"
+_IMPORT = ("--quiet", "--force", "--date-format=now")
 _VERIFY = ("rev-parse", "--verify", "--quiet")
 
 
@@ -70,10 +72,10 @@ def git_environment() -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_AUTHOR_NAME": "devforge",
-        "GIT_AUTHOR_EMAIL": "devforge@localhost",
-        "GIT_COMMITTER_NAME": "devforge",
-        "GIT_COMMITTER_EMAIL": "devforge@localhost",
+        "GIT_AUTHOR_NAME": _NAME,
+        "GIT_AUTHOR_EMAIL": _MAIL,
+        "GIT_COMMITTER_NAME": _NAME,
+        "GIT_COMMITTER_EMAIL": _MAIL,
     }
 
 
@@ -213,15 +215,12 @@ class GitRepository:
         self, branch: str, files: Mapping[str, str], message: str, *, parent: str | None
     ) -> str:
         """Write ``files`` over what ``parent`` holds and make the commit the branch's tip."""
-        with tempfile.TemporaryDirectory() as scratch:
-            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            if parent:
-                await self._text("read-tree", parent, env=env)
-            for path, content in files.items():
-                blob = await self._text("hash-object", "-w", "--stdin", stdin=content.encode())
-                entry = f"100644,{blob.strip()},{path}"
-                await self._text("update-index", "--add", "--cacheinfo", entry, env=env)
-            return await self._commit(branch, message, parent, env)
+        lines = [f"commit refs/heads/{branch}", "mark :1", f"committer {_NAME} <{_MAIL}> now"]
+        lines += [_data(message), *([f"from {parent}"] if parent else [])]
+        for path, content in files.items():
+            lines += [f"M 100644 inline {_quoted(path)}", _data(content)]
+        stream = "\n".join([*lines, "get-mark :1", ""]).encode()
+        return (await self._text("fast-import", *_IMPORT, stdin=stream)).strip()
 
     async def commit_link(self, branch: str, path: str, commit: str, message: str) -> str:
         """Link to a commit of another repository, on top of the branch."""
@@ -284,6 +283,15 @@ class GitRepository:
     ) -> str:
         out = await run_git(self.path, *args, stdin=stdin, env=env)
         return out.decode(errors="replace")
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode())}\n{text}"
+
+
+def _quoted(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _merge_commands(base: str, head: str, style: str, message: str) -> Sequence[Sequence[str]]:
