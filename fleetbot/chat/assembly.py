@@ -51,7 +51,7 @@ def chat_of(services: Services) -> Chat:
     drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
     answering = Answering(desk, services.talks)
     steering = Steering(desk, partial(run_in_thread, store), per_task=services.thread_per_task)
-    talking = Talking(store, answering, steering, admit)
+    talking = Talking(store, answering, steering, admit, drafts.decide)
     handlers = {
         **Reading(desk, services.outside).handlers,
         **drafts.handlers,
@@ -59,7 +59,7 @@ def chat_of(services: Services) -> Chat:
         **Pausing(desk, services.pauses).handlers,
         **talking.handlers,
     }
-    buttons = Buttons(desk, handlers, answering, admit)
+    buttons = Buttons(desk, handlers, answering, admit, drafts.decide)
     return Chat(
         desk, handlers, services.power_level, press=buttons.press, overhear=talking.overhear
     )
