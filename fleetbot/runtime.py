@@ -40,6 +40,7 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -148,6 +149,7 @@ class Runtime:
         )
         self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
+        self._enrolments = Enrolments(fleet)
         self._build_chat(store)
         self._build_web(store)
 
@@ -229,6 +231,7 @@ class Runtime:
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
+                enrolments=self._enrolments,
                 runs=runs,
                 talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
                 tasks=self._tasks,

@@ -35,6 +35,7 @@ from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed
+from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
     AgentToken,
@@ -68,13 +69,14 @@ class Context:
 class Beside:
     """What is recorded in the same transaction as the events of a command.
 
-    `arrival` is remembered only if something happens; `handled` and `tokens` in any case. With the
+    `arrival` is remembered only if something happens; the others in any case. With the
     key of one that was acted on just now nothing happens: that is a `Conflict`.
     """
 
     arrival: Arrival | None = None
     handled: tuple[Handled, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    enrolments: tuple[Enrolment, ...] = ()
 
 
 ALONE = Beside()
@@ -390,6 +392,7 @@ def _with(change: Change, beside: Beside) -> Change:
         arrivals=(beside.arrival,) if beside.arrival and change.events else (),
         handled=beside.handled,
         tokens=(*beside.tokens, *change.tokens),
+        enrolments=beside.enrolments,
     )
 
 
