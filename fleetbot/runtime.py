@@ -12,14 +12,8 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat
-from fleetbot.chat.commands.drafts import Drafts
+from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.pausing import Pausing
-from fleetbot.chat.commands.reading import Reading
-from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -29,6 +23,8 @@ from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
@@ -63,7 +59,6 @@ from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
@@ -150,6 +145,7 @@ class Runtime:
         self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
         self._enrolments = Enrolments(fleet)
+        self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
 
@@ -157,25 +153,20 @@ class Runtime:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
-        rights = Rights(link.power_level)
-        drafts = Drafts(
-            desk,
-            Wishes(self.fleet),
-            rights.admit,
-            link.message,
-            self._settings.labels.trigger,
+        chat = chat_of(
+            Services(
+                fleet=self.fleet,
+                tasks=self._tasks,
+                priorities=self._priorities,
+                pauses=self._pauses,
+                talks=self._talks,
+                outside=Outside(self._probe, self._webhooks),
+                power_level=link.power_level,
+                message=link.message,
+                trigger=self._settings.labels.trigger,
+                thread_per_task=self._settings.chat.threads == "task",
+            )
         )
-        changing = Changing(desk, self._tasks, self._priorities, drafts)
-        pausing = Pausing(desk, self._pauses)
-        handlers = {
-            **reading.handlers,
-            **drafts.handlers,
-            **changing.handlers,
-            **pausing.handlers,
-        }
-        chat = Chat(desk, handlers, link.power_level)
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -196,6 +187,9 @@ class Runtime:
             wake=partial(self._wake, "rooms"),
             on_admitted=self._speak_again,
         )
+        waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
+        fates = Fates(self.fleet, link, rooms.where, waits)
+        self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
         self._courier = Courier(
             store,
             {
@@ -206,9 +200,7 @@ class Runtime:
                     self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
-                "matrix": WaitNotices(
-                    self.fleet, link, self._hears, self._rooms.where, room_sender
-                ),
+                "matrix": self._questions,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -233,7 +225,7 @@ class Runtime:
                 agents=Agents(self.fleet, settings.runs.rhythm),
                 enrolments=self._enrolments,
                 runs=runs,
-                talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
+                talks=self._talks,
                 tasks=self._tasks,
                 pauses=self._pauses,
                 intake=self._intake,
@@ -265,6 +257,7 @@ class Runtime:
             "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
+            "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
             "webhooks": (self._webhooks.tick, 60),
@@ -324,13 +317,13 @@ class Runtime:
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
-    def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
+    def _rooms_for(self, notice: fx.RoomEffect) -> Sequence[str]:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
         elif isinstance(notice, fx.RepoNotice):
             rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
-        elif isinstance(notice, fx.StuckNotice):
+        elif isinstance(notice, fx.StuckNotice | fx.Talk):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -368,7 +361,7 @@ class Runtime:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
         self._courier.resume("matrix")
-        self._wake("deliver")
+        self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:
         for name in names:

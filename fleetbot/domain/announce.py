@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
     AgentNotice,
     AnyEffect,
@@ -67,7 +68,11 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     task = state.tasks[TaskId(key)]
     if isinstance(line.event, ev.TaskStuck | ev.TaskUnstuck):
         return [_stuck(line.event, line.at, task), *_on_forge(line.event, task, state)]
-    return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
+    return [
+        *_notices(line.event, task, state, follows),
+        *talked(line.event, task, state),
+        *_on_forge(line.event, task, state),
+    ]
 
 
 def _of_agent(agent: Agent, line: ev.Recorded) -> list[AnyEffect]:
@@ -145,8 +150,6 @@ def _notices(
         case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
             pull, detail = state.receipts[receipt_id].receipt.pull_request, " ".join(reasons)
             return [notice(notice=NoticeKind.REFUTED, pull_request=pull, detail=detail)]
-        case ev.RunAsked(title=title):
-            return [notice(notice=NoticeKind.ASKED, detail=title)]
         case ev.TaskFailed(reason=reason, detail=detail):
             kind = NoticeKind.FAILED
             return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
@@ -230,6 +233,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
             return []  # what it waited for does not hold it any more, and that is shown
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
+            return []
+        case ev.TaskNoted():
             return []
         case _:
             return [show]

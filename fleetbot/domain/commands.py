@@ -181,6 +181,8 @@ class AskPerson:
     request: dict[str, Any]
     options: tuple[str, ...]
     expires_at: int
+    cut: bool = False
+    always: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,14 @@ class SendMessage:
 
     run: RunId
     message: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteTask:
+    """A person says something to whoever has the task next."""
+
+    task: TaskId
     text: str
 
 
@@ -305,6 +315,7 @@ Command = (
     | AskPerson
     | AnswerAsk
     | SendMessage
+    | NoteTask
     | TakeMessage
     | RegisterAgent
     | AgentSeen

@@ -76,6 +76,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return talk.answer(state, command)
         case cmd.SendMessage():
             return talk.send(state, command)
+        case cmd.NoteTask():
+            return talk.note(state, command)
         case cmd.TakeMessage():
             return talk.take(state, command)
         case cmd.RegisterAgent():

@@ -54,6 +54,23 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     target_url: str
 
 
+class ShowAsk(Effect, frozen=True, kw_only=True, tag="ask"):
+    """A question of a run as it is when this is sent, in the one message that each room of `repo`
+    has of it."""
+
+    repo: str
+    run: RunId
+    ask: str
+
+
+class ShowFate(Effect, frozen=True, kw_only=True, tag="fate"):
+    """What has become of a person's message to a run, for where it was said."""
+
+    repo: str
+    run: RunId
+    message: str
+
+
 class NoticeKind(StrEnum):
     ASSIGNED = "assigned"
     COMPLETED = "completed"
@@ -187,8 +204,10 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
+Talk = ShowAsk | ShowFate
+RoomEffect = Notice | Talk
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
-AnyEffect = ForgeEffect | Notice
+AnyEffect = ForgeEffect | RoomEffect
 
 
 def destination(effect: ForgeEffect) -> str:
@@ -221,6 +240,10 @@ def collapse(effect: AnyEffect) -> str | None:
             return "forge"
         case FleetNotice(notice=NoticeKind.WEBHOOKS_SILENT | NoticeKind.WEBHOOKS_BACK):
             return "webhooks"
+        case ShowAsk(run=run, ask=ask):
+            return f"ask/{run}/{ask}"
+        case ShowFate(run=run, message=message):
+            return f"said/{run}/{message}"
         case StuckNotice(reason=reason, subject=subject):
             return f"stuck/{reason}/{subject}"
         case _:

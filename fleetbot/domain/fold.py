@@ -105,6 +105,8 @@ def _asked(event: ev.RunAsked, line: ev.Recorded) -> Ask:
         asked_at=line.at,
         expires_at=event.expires_at,
         asked=line.seq,
+        cut=event.cut,
+        always=event.always,
     )
 
 
@@ -112,7 +114,7 @@ def _answered(ask: Ask, event: ev.RunAnswered, seq: int) -> Ask:
     if ask.id != event.ask:
         return ask
     answer = {"behavior": event.behavior, "expired": event.expired, "answered": seq}
-    return replace(ask, title="", options=(), **answer)
+    return replace(ask, title="", options=(), always="", **answer)
 
 
 def _taken(message: Message, event: ev.RunMessageTaken) -> Message:
@@ -280,6 +282,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, stuck=its)
         case ev.TaskUnstuck():
             return replace(task, stuck=None)
+        case ev.TaskNoted(text=text):
+            return replace(task, notes=(*task.notes, text))
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):

@@ -57,10 +57,14 @@ class AskKind(StrEnum):
 
 
 class Behavior(StrEnum):
-    """What a person says to a request; a question is answered with `allow` and a text."""
+    """What a person says to a request; a question is answered with `allow` and a text.
+
+    `always` allows it, and what the program said goes with that, for the rest of the run.
+    """
 
     ALLOW = "allow"
     DENY = "deny"
+    ALWAYS = "always"
 
 
 class Taken(StrEnum):
@@ -85,10 +89,11 @@ class Verdict(StrEnum):
 
 
 class Ask(Value, frozen=True, kw_only=True):
-    """A question of a run to a person; `title` and `options` only while it waits for one.
+    """A question of a run to a person; `title`, `options` and `always` only while it waits for one.
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
-    `expired`: nobody answered in time.
+    `expired`: nobody answered in time. `cut`: parts of it are missing, so that nobody can allow it.
+    `always`: what more the answer `always` allows; empty where the program knows no such answer.
     """
 
     id: str
@@ -101,6 +106,8 @@ class Ask(Value, frozen=True, kw_only=True):
     expired: bool = False
     asked: int = 0
     answered: int = 0
+    cut: bool = False
+    always: str = ""
 
 
 class Message(Value, frozen=True):

@@ -39,6 +39,7 @@ from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
     AgentToken,
+    Anchor,
     Arrival,
     BadRow,
     Change,
@@ -69,14 +70,15 @@ class Context:
 class Beside:
     """What is recorded in the same transaction as the events of a command.
 
-    `arrival` is remembered only if something happens; the others in any case. With the
-    key of one that was acted on just now nothing happens: that is a `Conflict`.
+    `arrival` and `anchors` are remembered only if something happens; the others in any case.
+    With the key of one that was acted on just now nothing happens: that is a `Conflict`.
     """
 
     arrival: Arrival | None = None
     handled: tuple[Handled, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
     enrolments: tuple[Enrolment, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
 
 
 ALONE = Beside()
@@ -391,6 +393,7 @@ def _with(change: Change, beside: Beside) -> Change:
         change,
         arrivals=(beside.arrival,) if beside.arrival and change.events else (),
         handled=beside.handled,
+        anchors=beside.anchors if change.events else (),
         tokens=(*beside.tokens, *change.tokens),
         enrolments=beside.enrolments,
     )

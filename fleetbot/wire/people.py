@@ -21,7 +21,9 @@ class AnswerRequest(Message, frozen=True):
 
 
 class AskView(Answer, frozen=True):
-    """A question that waits for a person. `request` is the program's own, secrets masked."""
+    """A question that waits for a person. `request` is the program's own, secrets masked; `cut`:
+    parts of it are missing, so that nobody can allow it. `always`: what the answer `always` allows
+    for the rest of the run, where there is one."""
 
     id: str
     run: str
@@ -33,6 +35,8 @@ class AskView(Answer, frozen=True):
     options: tuple[str, ...]
     asked_at: int
     expires_at: int
+    cut: bool = False
+    always: str = ""
 
 
 class AskList(Answer, frozen=True):

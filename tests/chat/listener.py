@@ -7,14 +7,12 @@ from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat import assembly
+from fleetbot.chat.assembly import Services
 from fleetbot.chat.commands.door import Chat
-from fleetbot.chat.commands.drafts import Drafts, Message
+from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.pausing import Pausing
-from fleetbot.chat.commands.reading import Reading
-from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -23,9 +21,10 @@ from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
-from fleetbot.services.wishes import Wishes
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
@@ -36,19 +35,19 @@ async def _unread(room: str, event: str) -> None:
 
 def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Chat:
     """The commands as the plugin wires them; `message` reads what was said in a room."""
-    desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    wishes, admit = Wishes(stage.fleet), Rights(levels).admit
-    drafts = Drafts(desk, wishes, admit, message, stage.labels.trigger)
-    changing = Changing(desk, stage.tasks, stage.priorities, drafts)
-    pausing = Pausing(desk, stage.pauses)
-    handlers = {
-        **reading.handlers,
-        **drafts.handlers,
-        **changing.handlers,
-        **pausing.handlers,
-    }
-    return Chat(desk, handlers, levels)
+    return assembly.chat_of(
+        Services(
+            fleet=stage.fleet,
+            tasks=stage.tasks,
+            priorities=stage.priorities,
+            pauses=stage.pauses,
+            talks=stage.talks,
+            outside=Outside(stage.probe, stage.webhooks),
+            power_level=levels,
+            message=message,
+            trigger=stage.labels.trigger,
+        )
+    )
 
 
 class Listener:
@@ -92,8 +91,10 @@ class Listener:
             wake=self._woken,
             on_admitted=self._was_admitted,
         )
+        fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
+        self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
         self.courier = Courier(
-            stage.store, {"matrix": self.sender}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store, {"matrix": self.questions}, stage.clock, with_outbox(PATIENCE_DAYS)
         )
         self.listening.start()
 

@@ -358,7 +358,7 @@ def test_a_parked_agent_is_told_with_its_time() -> None:
 
 def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_none() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.Notice)]
+    forge = [e for e in told if not isinstance(e, fx.RoomEffect)]
     assert {fx.destination(effect) for effect in forge} == {
         "forgejo:task/t1",
         f"forgejo:commit/{HEAD}",
@@ -367,7 +367,7 @@ def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_non
 
 def test_nothing_in_a_destination_changes_when_the_repository_is_renamed() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.Notice)]
+    forge = [e for e in told if not isinstance(e, fx.RoomEffect)]
     assert not any("team/app" in fx.destination(effect) for effect in forge)
 
 

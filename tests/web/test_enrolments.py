@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +57,7 @@ async def test_of_two_who_use_it_at_once_one_enrols(site: Site) -> None:
 
     answers = await asyncio.gather(*(registers(site, token) for _ in range(4)))
 
-    assert (
-        sorted(answer.status for answer in answers)[:2] == [200, 403]
-        or [answer.status for answer in answers].count(200) == 1
-    )
+    assert [answer.status for answer in answers].count(200) == 1
 
 
 async def test_it_expires(site: Site) -> None:
@@ -129,11 +127,11 @@ async def test_only_operators_ask_for_one(site: Site) -> None:
         (await caller.post(f"{AGENTS}/claude-2/enrol")).refuses(403, "forbidden")
 
 
-async def test_it_is_nowhere_in_the_database(site: Site) -> None:
+async def test_it_is_nowhere_in_the_database(site: Site, tmp_path: Path) -> None:
     token = await enrolled(site)
     await registers(site, token)
 
-    with closing(sqlite3.connect(site.store._path)) as database:
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
         dump = "\n".join(database.iterdump())
 
     assert token not in dump

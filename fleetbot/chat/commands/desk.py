@@ -17,7 +17,7 @@ from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.tasks import Tasks
-from fleetbot.store.records import Arrival, Posted, PostKind
+from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
@@ -81,9 +81,9 @@ class Desk:
 
     # what is done
 
-    async def commit(self, command: cmd.Command, said: Said) -> bool:
+    async def commit(self, command: cmd.Command, said: Said, *anchors: Anchor) -> bool:
         """Whether anything happened. The message is remembered with what it led to."""
-        beside = Beside(self.arrival(said))
+        beside = Beside(self.arrival(said), anchors=anchors)
         return bool(await self.fleet.commit(command, self.context(said), beside))
 
     def arrival(self, said: Said) -> Arrival:
