@@ -175,7 +175,8 @@ class FleetBot(Plugin):
         assert self._store is not None  # opened before anything is applied
         if isinstance(settings, str):
             return None
-        return Runtime(settings, self._store, self.client, self.log)
+        address = str(self.webapp_url).rstrip("/")
+        return Runtime(settings, self._store, self.client, self.log, address)
 
     async def _begin(self, runtime: Runtime | None, settings: Settings | str) -> None:
         if runtime is None:

@@ -7,6 +7,7 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, cast
@@ -15,8 +16,15 @@ import msgspec
 from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
-from mautrix.errors import DecryptionError, MatrixError
-from mautrix.types import JSON, EncryptedEvent, EventType, RoomID, SerializerError
+from mautrix.errors import DecryptionError, EncryptionError, MatrixError
+from mautrix.types import (
+    JSON,
+    EncryptedEvent,
+    EventType,
+    RoomID,
+    SerializerError,
+    UserID,
+)
 from yarl import URL
 
 from fleetbot.chat.speaking.content import message_of
@@ -27,6 +35,7 @@ from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
 _TIMEOUT = ClientTimeout(total=60)
+MEGOLM = "m.megolm.v1.aes-sha2"
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
 NO_ENCRYPTION = (
     "the room is encrypted and the bot is not set up for that, so nothing is said there: give its "
@@ -168,6 +177,50 @@ class Link:
 
     async def leave(self, room: str) -> None:
         await self._call("POST", Path.v3.rooms[room].leave, {})
+
+    async def make_direct(self, user: str) -> str:
+        """A room for the user and us alone, encrypted where we can; its id. They are invited."""
+        encryption = {"type": "m.room.encryption", "content": {"algorithm": MEGOLM}}
+        request = {
+            "preset": "trusted_private_chat",
+            "is_direct": True,
+            "invite": [user],
+            "initial_state": [{**encryption, "state_key": ""}] if self.can_encrypt else [],
+        }
+        room = str((await self._call("POST", Path.v3.createRoom, request))["room_id"])
+        await self._note_direct(user, room)
+        return room
+
+    async def _note_direct(self, user: str, room: str) -> None:
+        """So that the bot's account, looked at in a client, has it among its direct chats."""
+        path = Path.v3.user[self._client.mxid].account_data["m.direct"]
+        try:
+            known = await self._call("GET", path)
+        except _Absent:
+            known = {}
+        await self._call("PUT", path, {**known, user: [*known.get(user, ()), room]})
+
+    async def members(self, room: str) -> Mapping[str, str]:
+        """Who is in the room or invited: the membership by user id; nobody, if we are not."""
+        try:
+            answer = await self._call("GET", Path.v3.rooms[room].members)
+        except NotAdmitted:
+            return {}
+        events = answer.get("chunk", ())
+        of = {event["state_key"]: event["content"].get("membership", "") for event in events}
+        return {user: its for user, its in of.items() if its in ("join", "invite")}
+
+    async def share_key(self, room: str, user: str) -> None:
+        """Have somebody who was only invited read what is said in an encrypted room."""
+        if await self.is_encrypted(room) and self._client.crypto:
+            with suppress(EncryptionError):  # there is one, which they have
+                users = [UserID(user), self._client.mxid]
+                await self._client.crypto.share_group_session(RoomID(room), users)
+
+    async def redact(self, room: str, event: str) -> None:
+        """Take what was said in an event away, for all to whom that matters."""
+        path = Path.v3.rooms[room].redact[event][transaction("redact", event)]
+        await self._call("PUT", path, {})
 
     async def state(self, room: str, kind: str, key: str = "") -> dict[str, Any] | None:
         """The content of a state event; None where there is none."""
