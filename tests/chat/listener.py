@@ -9,12 +9,15 @@ from mautrix.client import Client, InternalEventType
 
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat, PowerLevel
+from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
@@ -51,21 +54,23 @@ class Listener:
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         self.chat = chat_of(stage, levels or link.power_level)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
-        self.inbound = Inbound(
+        names = Names(link, client.mxid)
+        obeying = Obeying(
             self.chat,
             self.sender,
             self.rooms,
             stage.store,
-            client.mxid,
+            names.us,
             stage.clock,
-            on_missed=self._woken,
             on_kept=self._has_kept,
         )
+        self.inbound = Inbound(obeying, self.rooms, stage.store, on_missed=self._woken)
         self.listening = Listening(
             client,
             self.rooms,
             History(client, link, client.mxid),
             self.inbound,
+            names,
             stage.store,
             stage.clock,
             wake=self._woken,

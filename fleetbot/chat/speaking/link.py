@@ -19,6 +19,7 @@ from mautrix.errors import MatrixError
 from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
 from yarl import URL
 
+from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.post import File
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
@@ -61,7 +62,14 @@ class Link:
         if why:
             self._closed[room] = why
 
-    async def send(self, room: str, content: Content, transaction: str) -> str:
+    async def send(
+        self,
+        room: str,
+        content: Content,
+        transaction: str,
+        *,
+        urgency: Urgency = Urgency.NOTICE,
+    ) -> str:
         """Send a message and answer its event id. Nothing goes in clear into an encrypted room.
 
         The homeserver answers a `transaction` that it knows with the event of the first time
@@ -73,7 +81,9 @@ class Link:
         path = Path.v3.rooms[room].send[kind][transaction]
         return str((await self._call("PUT", path, body))["event_id"])
 
-    async def react(self, room: str, event: str, emoji: str) -> str:
+    async def react(
+        self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
+    ) -> str:
         """React to an event, once; answers the reaction's event id. Reactions are never encrypted
         (client-server API, "Event annotations and reactions")."""
         if room in self._closed:
@@ -134,10 +144,11 @@ class Link:
     async def leave(self, room: str) -> None:
         await self._call("POST", Path.v3.rooms[room].leave, {})
 
-    async def state(self, room: str, kind: str) -> dict[str, Any] | None:
-        """The content of a state event without a key; None where there is none."""
+    async def state(self, room: str, kind: str, key: str = "") -> dict[str, Any] | None:
+        """The content of a state event; None where there is none."""
+        path = Path.v3.rooms[room].state[kind]
         try:
-            return await self._call("GET", Path.v3.rooms[room].state[kind])
+            return await self._call("GET", path[key] if key else path)
         except _Absent:
             return None
 
