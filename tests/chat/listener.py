@@ -54,7 +54,7 @@ class Listener:
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         self.chat = chat_of(stage, levels or link.power_level)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
-        names = Names(link, client.mxid)
+        self.names = names = Names(link, client.mxid)
         obeying = Obeying(
             self.chat,
             self.sender,

@@ -87,6 +87,7 @@ class Stage:
         self.accounts: dict[AgentName, str] = {}
         self.woken = 0
         self.notices: list[Notice] = []
+        self.told: Sequence[str] = ()  # the destinations that hear of all that happens
         self._ids = itertools.count(1)
         self.restart()
 
@@ -147,7 +148,7 @@ class Stage:
 
     def _route(self, notice: Notice) -> Sequence[str]:
         self.notices.append(notice)
-        return ()
+        return self.told
 
     def _wake(self) -> None:
         self.woken += 1
