@@ -88,7 +88,7 @@ class KeepingCalls(Calls):
         body = {
             "rule_name": rule,
             "enable_push": False,
-            "enable_status_check": True,
+            "enable_status_check": bool(contexts),
             "status_check_contexts": list(contexts),
         }
         path = repo_path(repo) + "/branch_protections"
