@@ -26,10 +26,12 @@ WORKERS ?= 4
 # longest tests are in the middle and short ones fill up the end.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 SLOW := tests/chat tests/devkit tests/flow tests/forge tests/hostile tests/runner tests/services tests/web
+# Compiled modules are kept: the tests start hundreds of processes that import the same ones.
+export PYTHONDONTWRITEBYTECODE :=
 ONCE ?=
 AGENT ?= command
 
-.PHONY: help demo test test-fast check plugin docs clean
+.PHONY: help demo test collected test-fast check plugin docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 3,10p' Makefile
@@ -37,8 +39,14 @@ help:
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
 
-test: check
+test: $(INSTALLED)
+	@$(MAKE) --no-print-directory -j2 check collected
 	$(PYTEST) $(PYTEST_ARGS)
+
+# pytest rewrites each module for its assertions: once here, instead of by every worker. What is
+# wrong with a module the tests will tell.
+collected: $(INSTALLED)
+	@$(BIN)/pytest --collect-only -qq >/dev/null || true
 
 # These compute more than they wait: one worker for each core.
 test-fast: $(INSTALLED)
