@@ -22,6 +22,7 @@ from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.threads.log import ThreadLog
@@ -138,7 +139,7 @@ class Runtime:
         self._build_web(store)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix)
+        link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         desk = Desk(self.fleet, self._tasks)
@@ -146,7 +147,11 @@ class Runtime:
         changing = Changing(desk, self._tasks)
         chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
         self._threads = ThreadLog(
-            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
+            self.fleet,
+            link,
+            self._threads_of,
+            wake=partial(self._wake, "threads"),
+            per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
         self._inbound = Inbound(
