@@ -12,19 +12,20 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
@@ -44,6 +45,9 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -133,8 +137,14 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
+        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._priorities = Priorities(
+            fleet, self._forge, self._issues, settings.labels, self._repositories
+        )
+        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._pauses = Pauses(fleet, self._repositories)
+        self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
 
@@ -142,10 +152,20 @@ class Runtime:
         link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
-        changing = Changing(desk, self._tasks)
-        chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
+        chat = chat_of(
+            Services(
+                fleet=self.fleet,
+                tasks=self._tasks,
+                priorities=self._priorities,
+                pauses=self._pauses,
+                talks=self._talks,
+                outside=Outside(self._probe, self._webhooks),
+                power_level=link.power_level,
+                message=link.message,
+                trigger=self._settings.labels.trigger,
+                thread_per_task=self._settings.chat.threads == "task",
+            )
+        )
         self._threads = ThreadLog(
             self.fleet,
             link,
@@ -154,26 +174,25 @@ class Runtime:
             per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
-        self._inbound = Inbound(
-            chat,
-            room_sender,
-            rooms,
-            store,
-            self._matrix.mxid,
-            now_ms,
-            on_missed=partial(self._wake, "rooms"),
-            on_kept=self._deliver_now,
+        names = Names(link, self._matrix.mxid)
+        obeying = Obeying(
+            chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
         )
+        self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
         self._listening = Listening(
             self._matrix,
             rooms,
             History(self._matrix, link, self._matrix.mxid),
             self._inbound,
+            names,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),
             on_admitted=self._speak_again,
         )
+        waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
+        fates = Fates(self.fleet, link, rooms.where, waits)
+        self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
         self._courier = Courier(
             store,
             {
@@ -184,9 +203,7 @@ class Runtime:
                     self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
-                "matrix": WaitNotices(
-                    self.fleet, link, self._hears, self._rooms.where, room_sender
-                ),
+                "matrix": self._questions,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -210,8 +227,9 @@ class Runtime:
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
                 runs=runs,
-                talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
+                talks=self._talks,
                 tasks=self._tasks,
+                pauses=self._pauses,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 probe=self._probe,
@@ -241,6 +259,7 @@ class Runtime:
             "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
+            "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
             "webhooks": (self._webhooks.tick, 60),
@@ -300,13 +319,13 @@ class Runtime:
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
-    def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
+    def _rooms_for(self, notice: fx.RoomEffect) -> Sequence[str]:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
         elif isinstance(notice, fx.RepoNotice):
             rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
-        elif isinstance(notice, fx.StuckNotice):
+        elif isinstance(notice, fx.StuckNotice | fx.Talk):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -344,7 +363,7 @@ class Runtime:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
         self._courier.resume("matrix")
-        self._wake("deliver")
+        self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:
         for name in names:

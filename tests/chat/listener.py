@@ -7,29 +7,47 @@ from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat, PowerLevel
+from fleetbot.chat import assembly
+from fleetbot.chat.assembly import Services
+from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
-def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
-    """The commands as the plugin wires them."""
-    desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    changing = Changing(desk, stage.tasks)
-    return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
+async def _unread(room: str, event: str) -> None:
+    return None
+
+
+def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Chat:
+    """The commands as the plugin wires them; `message` reads what was said in a room."""
+    return assembly.chat_of(
+        Services(
+            fleet=stage.fleet,
+            tasks=stage.tasks,
+            priorities=stage.priorities,
+            pauses=stage.pauses,
+            talks=stage.talks,
+            outside=Outside(stage.probe, stage.webhooks),
+            power_level=levels,
+            message=message,
+            trigger=stage.labels.trigger,
+        )
+    )
 
 
 class Listener:
@@ -49,30 +67,34 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = chat_of(stage, levels or link.power_level)
+        self.chat = chat_of(stage, levels or link.power_level, link.message)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
-        self.inbound = Inbound(
+        self.names = names = Names(link, client.mxid)
+        obeying = Obeying(
             self.chat,
             self.sender,
             self.rooms,
             stage.store,
-            client.mxid,
+            names.us,
             stage.clock,
-            on_missed=self._woken,
             on_kept=self._has_kept,
         )
+        self.inbound = Inbound(obeying, self.rooms, stage.store, on_missed=self._woken)
         self.listening = Listening(
             client,
             self.rooms,
             History(client, link, client.mxid),
             self.inbound,
+            names,
             stage.store,
             stage.clock,
             wake=self._woken,
             on_admitted=self._was_admitted,
         )
+        fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
+        self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
         self.courier = Courier(
-            stage.store, {"matrix": self.sender}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store, {"matrix": self.questions}, stage.clock, with_outbox(PATIENCE_DAYS)
         )
         self.listening.start()
 

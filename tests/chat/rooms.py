@@ -160,24 +160,24 @@ async def limited_homeserver(
     clock: Callable[[], int], *, rate: float = 0.2, burst: float = 10
 ) -> AsyncIterator[LimitedHomeserver]:
     """By default with the limits that Synapse has by default."""
-    async with _served(LimitedHomeserver("", clock, rate, burst)) as server:
+    async with served(LimitedHomeserver("", clock, rate, burst)) as server:
         yield server
 
 
 @asynccontextmanager
 async def moody_homeserver() -> AsyncIterator[MoodyHomeserver]:
-    async with _served(MoodyHomeserver("")) as server:
+    async with served(MoodyHomeserver("")) as server:
         yield server
 
 
 @asynccontextmanager
 async def forgetting_homeserver() -> AsyncIterator[ForgettingHomeserver]:
-    async with _served(ForgettingHomeserver("")) as server:
+    async with served(ForgettingHomeserver("")) as server:
         yield server
 
 
 @asynccontextmanager
-async def _served(server: Server) -> AsyncIterator[Server]:
+async def served(server: Server) -> AsyncIterator[Server]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

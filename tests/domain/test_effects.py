@@ -149,7 +149,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "revoked, lost, requeued": (
         running,
         cmd.RevokeAgent(agent=A1),
-        ["agent_lost", "issue_state", "issue_state"],
+        ["agent_revoked", "agent_lost", "issue_state", "issue_state"],
     ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
@@ -203,8 +203,28 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "asked": (running, ask(), ["asked"]),
     "answered": (lambda: running().given(ask()), answer(), []),
     "messaged": (running, say(), []),
-    "drained": (created, cmd.DrainAgent(agent=A1), []),
-    "resumed": (lambda: created().given(cmd.DrainAgent(agent=A1)), cmd.ResumeAgent(agent=A1), []),
+    "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
+    "fleet resumed by a person": (
+        lambda: created().given(cmd.PauseFleet()),
+        cmd.ResumeFleet(),
+        ["fleet_thawed"],
+    ),
+    "repository paused by a person": (
+        shown,
+        cmd.PauseRepo(7),
+        ["repo_frozen"],
+    ),
+    "repository resumed by a person": (
+        lambda: shown().given(cmd.PauseRepo(7)),
+        cmd.ResumeRepo(7),
+        ["repo_thawed"],
+    ),
+    "drained": (created, cmd.DrainAgent(agent=A1), ["agent_drained"]),
+    "resumed": (
+        lambda: created().given(cmd.DrainAgent(agent=A1)),
+        cmd.ResumeAgent(agent=A1),
+        ["agent_resumed"],
+    ),
     "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
     "message taken": (lambda: running().given(say()), take(), []),
@@ -338,7 +358,7 @@ def test_a_parked_agent_is_told_with_its_time() -> None:
 
 def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_none() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.Notice)]
+    forge = [e for e in told if not isinstance(e, fx.RoomEffect)]
     assert {fx.destination(effect) for effect in forge} == {
         "forgejo:task/t1",
         f"forgejo:commit/{HEAD}",
@@ -347,7 +367,7 @@ def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_non
 
 def test_nothing_in_a_destination_changes_when_the_repository_is_renamed() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.Notice)]
+    forge = [e for e in told if not isinstance(e, fx.RoomEffect)]
     assert not any("team/app" in fx.destination(effect) for effect in forge)
 
 
