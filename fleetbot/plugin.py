@@ -178,7 +178,8 @@ class FleetBot(Plugin):
         assert self._store is not None  # opened before anything is applied
         if isinstance(settings, str):
             return None
-        return Runtime(settings, self._store, self.client, self.log, self._is_shared)
+        address = str(self.webapp_url).rstrip("/")
+        return Runtime(settings, self._store, self.client, self.log, address, self._is_shared)
 
     def _is_shared(self) -> bool:
         """Whether other plugins use the same Matrix account."""

@@ -13,10 +13,13 @@ from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
+from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
@@ -32,6 +35,7 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -68,7 +72,10 @@ def now_ms() -> int:
 
 
 class Runtime:
-    """Everything that lives between a start and a stop, wired together."""
+    """Everything that lives between a start and a stop, wired together.
+
+    `address`: where we are found over HTTP.
+    """
 
     def __init__(
         self,
@@ -76,10 +83,12 @@ class Runtime:
         store: Store,
         matrix: MaubotMatrixClient,
         log: logging.Logger,
+        address: str,
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
+        self._address = address
         self._log = log
         self._matrix = matrix
         self._is_shared = is_shared
@@ -147,14 +156,17 @@ class Runtime:
         )
         self._tasks = Tasks(fleet, new_tasks, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
+        self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix)
+        link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
+        direct = Direct(link, store, self._matrix.mxid)
+        self._token_messages = TokenMessages(self._enrolments, direct.take_back)
         chat = chat_of(
             Services(
                 fleet=self.fleet,
@@ -162,16 +174,23 @@ class Runtime:
                 references=References(self.fleet, self._forge, self._repositories),
                 priorities=self._priorities,
                 pauses=self._pauses,
+                enrolments=self._enrolments,
                 talks=self._talks,
                 outside=Outside(self._probe, self._webhooks),
                 power_level=link.power_level,
                 message=link.message,
+                tell=direct.tell,
+                address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
             )
         )
         self._threads = ThreadLog(
-            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
+            self.fleet,
+            link,
+            self._threads_of,
+            wake=partial(self._wake, "threads"),
+            per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
         ears = ears_of(
@@ -224,6 +243,7 @@ class Runtime:
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
+                enrolments=self._enrolments,
                 runs=runs,
                 talks=self._talks,
                 tasks=self._tasks,
@@ -260,6 +280,7 @@ class Runtime:
             "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
+            "tokens": (self._token_messages.tick, 30),
             "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
             "prune": (self._timers.prune, _HOUR),

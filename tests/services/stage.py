@@ -26,6 +26,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest
 from fleetbot.forge.payloads import parse_delivery, verify_signature
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -143,6 +144,7 @@ class Stage:
         self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities)
         self.references = References(self.fleet, self.client, self.known)
         self.pauses = Pauses(self.fleet, self.known)
+        self.enrolments = Enrolments(self.fleet)
         self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
             self.client, self.store, self.labels, self.fleet.waiting, self.accounts

@@ -84,7 +84,7 @@ class Desk:
             case PostKind.ASK | PostKind.RUN:
                 run = await self.fleet.store.run(RunId(posted.subject.partition("/")[0]))
                 return await self.fleet.task(run.task) if run else None
-            case PostKind.DRAFT:
+            case PostKind.DRAFT | PostKind.SETUP:
                 return None
 
     def ref(self, issue: str, said: Said) -> tuple[str, int]:

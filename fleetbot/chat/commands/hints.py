@@ -69,7 +69,7 @@ def refused(problem: str) -> Rich:
 def not_listed(room: str) -> Rich:
     """The room is none of the settings'."""
     return rows(
-        "🚪 This room is not one of mine yet, so I do nothing here, and leave in an hour.",
+        "🚪 This room is not one of mine yet. I do nothing here, and leave in an hour.",
         say("To have me work here, add ", code(room), " under ", code("rooms"), " in my settings;"),
         say("or one of my operators says ", code("!fleet setup <owner/repo>"), " here."),
     )

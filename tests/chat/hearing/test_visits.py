@@ -12,7 +12,7 @@ AN_HOUR = STAY_MS / 1000
 async def test_a_room_that_is_not_listed_is_told_once_how_to_be(chat: Dialogue) -> None:
     await chat.says("ann", "!fleet cancel ann/app#1", room=THEIRS)
     chat.answers(
-        "🚪 This room is not one of mine yet, so I do nothing here, and leave in an hour.\n"
+        "🚪 This room is not one of mine yet. I do nothing here, and leave in an hour.\n"
         f"To have me work here, add {THEIRS} under rooms in my settings;\n"
         "or one of my operators says !fleet setup <owner/repo> here."
     )
