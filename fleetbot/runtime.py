@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aiohttp import web
@@ -15,11 +15,7 @@ from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.hearing.history import History
-from fleetbot.chat.hearing.inbound import Inbound
-from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
@@ -88,11 +84,14 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
+        is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
         self._log = log
         self._matrix = matrix
+        self._is_shared = is_shared
         self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
         self._forge = ForgeClient(
             settings.forge.url,
@@ -194,22 +193,20 @@ class Runtime:
             per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
-        names = Names(link, self._matrix.mxid)
-        obeying = Obeying(
-            chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
-        )
-        self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
-        self._listening = Listening(
+        ears = ears_of(
+            chat,
             self._matrix,
+            link,
             rooms,
-            History(self._matrix, link, self._matrix.mxid),
-            self._inbound,
-            names,
+            room_sender,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),
+            on_kept=self._deliver_now,
             on_admitted=self._speak_again,
+            is_shared=self._is_shared,
         )
+        self._inbound, self._listening = ears.inbound, ears.listening
         waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
         fates = Fates(self.fleet, link, rooms.where, waits)
         self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
