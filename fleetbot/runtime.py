@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aiohttp import web
@@ -13,14 +13,13 @@ from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
+from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.hearing.history import History
-from fleetbot.chat.hearing.inbound import Inbound
-from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
@@ -36,6 +35,7 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -49,6 +49,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -71,14 +72,26 @@ def now_ms() -> int:
 
 
 class Runtime:
-    """Everything that lives between a start and a stop, wired together."""
+    """Everything that lives between a start and a stop, wired together.
+
+    `address`: where we are found over HTTP.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, matrix: MaubotMatrixClient, log: logging.Logger
+        self,
+        settings: Settings,
+        store: Store,
+        matrix: MaubotMatrixClient,
+        log: logging.Logger,
+        address: str,
+        is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
+        self._address = address
         self._log = log
         self._matrix = matrix
+        self._is_shared = is_shared
         self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
         self._forge = ForgeClient(
             settings.forge.url,
@@ -141,51 +154,60 @@ class Runtime:
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
         )
-        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._tasks = Tasks(fleet, new_tasks, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
+        self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix)
+        link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
+        direct = Direct(link, store, self._matrix.mxid)
+        self._token_messages = TokenMessages(self._enrolments, direct.take_back)
         chat = chat_of(
             Services(
                 fleet=self.fleet,
                 tasks=self._tasks,
+                references=References(self.fleet, self._forge, self._repositories),
                 priorities=self._priorities,
                 pauses=self._pauses,
+                enrolments=self._enrolments,
                 talks=self._talks,
                 outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
                 message=link.message,
-                upload_limit=link.upload_limit,
+                upload_limit=link.most_uploaded,
+                tell=direct.tell,
+                address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
             )
         )
         self._threads = ThreadLog(
-            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
+            self.fleet,
+            link,
+            self._threads_of,
+            wake=partial(self._wake, "threads"),
+            per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
-        names = Names(link, self._matrix.mxid)
-        obeying = Obeying(
-            chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
-        )
-        self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
-        self._listening = Listening(
+        ears = ears_of(
+            chat,
             self._matrix,
+            link,
             rooms,
-            History(self._matrix, link, self._matrix.mxid),
-            self._inbound,
-            names,
+            room_sender,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),
+            on_kept=self._deliver_now,
             on_admitted=self._speak_again,
+            is_shared=self._is_shared,
         )
+        self._inbound, self._listening = ears.inbound, ears.listening
         waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
         fates = Fates(self.fleet, link, rooms.where, waits)
         self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
@@ -222,6 +244,7 @@ class Runtime:
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
+                enrolments=self._enrolments,
                 runs=runs,
                 talks=self._talks,
                 tasks=self._tasks,
@@ -258,6 +281,7 @@ class Runtime:
             "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
+            "tokens": (self._token_messages.tick, 30),
             "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
             "prune": (self._timers.prune, _HOUR),

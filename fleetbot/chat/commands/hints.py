@@ -52,7 +52,8 @@ def _alone(name: str) -> Rich | None:
 def misspelt(said: Misspelt) -> Rich:
     known = say("🤔 There is no ", code(one_line(said.word, 40)), ".")
     if said.nearest:
-        return say(known, " Did you mean ", code(f"!fleet {said.nearest}"), "?")
+        meant = one_line(f"!fleet {said.nearest} {said.rest}", 80)
+        return say(known, " Did you mean ", code(meant), "?")
     return say(known, " ", code("!fleet help"), " tells what there is.")
 
 
@@ -63,6 +64,23 @@ def misused(said: Misused) -> Rich:
 def refused(problem: str) -> Rich:
     """What a person wrote may be in it, however long that was."""
     return say("⚠️ ", prose(shorten(problem, 600)))
+
+
+def not_listed(room: str) -> Rich:
+    """The room is none of the settings'."""
+    return rows(
+        "🚪 This room is not one of mine yet. I do nothing here, and leave in an hour.",
+        say("To have me work here, add ", code(room), " under ", code("rooms"), " in my settings;"),
+        say("or one of my operators says ", code("!fleet setup <owner/repo>"), " here."),
+    )
+
+
+def unconfigured() -> Rich:
+    """Why the settings are refused may be a secret, or a room's affair: it is not told here."""
+    return rows(
+        "⚙️ I cannot work yet: my settings are not complete, or have a mistake.",
+        "Whoever runs me finds what is wrong in maubot's log, and under my address at healthz.",
+    )
 
 
 def waits_for_journal() -> Rich:

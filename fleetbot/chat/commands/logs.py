@@ -10,7 +10,8 @@ from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.said import Said
-from fleetbot.chat.threads.pages import file_of, shown
+from fleetbot.chat.threads.folding import folded
+from fleetbot.chat.threads.pages import file_of
 from fleetbot.chat.words.notices import reason_text
 from fleetbot.chat.words.post import About, File, Post
 from fleetbot.chat.words.rich import Rich, bold, code, rows, say
@@ -18,12 +19,14 @@ from fleetbot.chat.words.wording import moment, named
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.model import Run, Task
 from fleetbot.domain.wording import count, shorten
+from fleetbot.services.outbox import RetryLater
 from fleetbot.store.records import LogLine, PostKind
 
 UploadLimit = Callable[[], Awaitable[int | None]]  # bytes; None: not known, or none
 _AT_ONCE = 5_000  # lines
-_LAST = 5
+_LAST, _LOOK = 5, 40
 _LINE = 160
+_SHORT = "shortened"
 _TEXT, _PACKED = "text/plain", "application/gzip"
 
 
@@ -56,7 +59,7 @@ class Logs:
         headline = say("📜 ", named(task, 60))
         if not lines:
             return Post(rows(headline, _nothing(run)), about=about)
-        files = await asyncio.to_thread(_files, _name(task, number), lines, await self._limit())
+        files = await asyncio.to_thread(_files, _name(task, number), lines, await self._most())
         told = [
             headline,
             say(_whose(run, number, runs, self._fleet.clock()), f": {count(len(lines), 'line')}"),
@@ -65,12 +68,18 @@ class Logs:
         ]
         return Post(rows(*told), about=about, files=files)
 
+    async def _most(self) -> int | None:
+        try:
+            return await self._limit()
+        except RetryLater:
+            return None
+
     async def last_lines(self, run: Run) -> list[str]:
         """A few, as a thread shows them, each cut."""
         store = self._fleet.store
-        first = max(0, await store.log_length(run.id) - _LAST)
-        lines = await store.log_lines(run.id, first, _LAST)
-        return [shorten(text, _LINE) for line in lines if (text := shown(line)).strip()]
+        first = max(0, await store.log_length(run.id) - _LOOK)
+        rows = folded(await store.log_lines(run.id, first, _LOOK))
+        return [shorten(row.text, _LINE) for row in rows if row.text.strip()][-_LAST:]
 
     async def _lines(self, run: Run) -> list[LogLine]:
         lines: list[LogLine] = []
@@ -124,21 +133,19 @@ def _others(task: Task, number: int, runs: int) -> Rich | None:
 
 
 def _files(name: str, lines: Sequence[LogLine], limit: int | None) -> tuple[File, ...]:
-    """The log as text; where that is too large, its end as text, and all of it packed."""
+    """The log as text; where that is too large, without its middle, and all of it packed."""
     whole = file_of(lines)
     if limit is None or len(whole) <= limit:
         return (File(name, whole, _TEXT),)
-    end = whole[-limit:]
-    end = end[end.find(b"\n") + 1 :] or end
+    files = [File(f"{_SHORT}-{name}", file_of(lines, limit), _TEXT)]
     packed = gzip.compress(whole, mtime=0)
-    files = [File(f"end-of-{name}", end, _TEXT)]
     if len(packed) <= limit:
         files.append(File(f"{name}.gz", packed, _PACKED))
     return tuple(files)
 
 
 def _too_large(files: Sequence[File]) -> str | None:
-    if files[0].name.startswith("end-of-"):
-        packed = "; all of it is in the other one, packed" if len(files) > 1 else ""
-        return f"It is too large for the homeserver: this is its end{packed}."
-    return None
+    if not files[0].name.startswith(_SHORT):
+        return None
+    packed = "; all of it is in the other file, packed" if len(files) > 1 else ""
+    return f"It is too large for the homeserver: its middle is left out{packed}."

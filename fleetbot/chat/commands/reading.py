@@ -13,10 +13,11 @@ from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.logs import Logs, UploadLimit, no_limit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.said import Said
+from fleetbot.chat.speaking.runs import run_link
 from fleetbot.chat.words import answers, overview, roster
 from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.post import About, Post
-from fleetbot.chat.words.rich import Rich, one_line, permalink
+from fleetbot.chat.words.rich import Rich, one_line, pointer
 from fleetbot.chat.words.wording import STATE_WORDS
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.events import Recorded
@@ -111,8 +112,8 @@ class Reading:
 
     async def _thread(self, run: Run, said: Said) -> Rich | None:
         """A link to where the run's log begins in this room."""
-        posted = await self._fleet.store.post_of(said.room, PostKind.RUN, run.id)
-        return permalink("its log", posted.room, posted.event) if posted else None
+        url = await run_link(self._fleet.store, said.room, run.id)
+        return pointer("its log", url) if url else None
 
     async def why(self, command: spec.Why, said: Said) -> Post:
         fleet, task = self._fleet, await self._desk.find(command.issue, said)

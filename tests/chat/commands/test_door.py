@@ -44,7 +44,7 @@ class Talk:
 
     async def _answer(self, body: str, who: str, room: str, event: str) -> Answer | None:
         if room not in self.rooms:
-            return await self._chat.elsewhere(Elsewhere(who, event, room, body))
+            return self._chat.not_listed(Elsewhere(who, event, room, body))
         return await self._chat.handle(Said(who, event, room, room, self.rooms[room], body))
 
     async def _power_level(self, room: str, user: str) -> int | None:
@@ -258,7 +258,7 @@ async def test_commands_are_obeyed_in_the_order_of_the_room(talk: Talk) -> None:
             " An issue is #12, repo#12, owner/repo#12 or a link.",
         ),
         ("/retry", "⚠️ Which issue? Name it, or reply to a message about it."),
-        ("!fleet cancle #1", "🤔 There is no cancle. Did you mean !fleet cancel?"),
+        ("!fleet cancle #1", "🤔 There is no cancle. Did you mean !fleet cancel #1?"),
     ],
 )
 async def test_a_wrong_command_gets_a_clear_answer_and_changes_nothing(

@@ -6,13 +6,14 @@ import gzip
 
 import pytest
 
+from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Run, TaskId, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.settings import RoomSettings
-from fleetbot.store.records import Change, LogChunk, LogLine, Posted, PostKind
+from fleetbot.store.records import Change, LogChunk, LogLine
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
@@ -89,7 +90,7 @@ async def test_a_log_that_was_let_go_of_is_said_to_be(chat: Dialogue) -> None:
     chat.answers("📜 ann/app#1 …\nThere is no log of what claude-1 did: …keep.log_days….")
 
 
-async def test_of_a_log_that_is_too_large_come_the_end_and_all_of_it_packed(
+async def test_of_a_log_that_is_too_large_come_its_ends_and_all_of_it_packed(
     chat: Dialogue,
 ) -> None:
     run = await chat.stage.given_running()
@@ -98,14 +99,14 @@ async def test_of_a_log_that_is_too_large_come_the_end_and_all_of_it_packed(
 
     await chat.says("bob", "!fleet log #1")
 
-    said, end, packed = chat.new
-    assert "too large for the homeserver: this is its end; all of it is in the other" in said.text
-    assert (end.text, packed.text) == ("end-of-app-1-run-1.txt", "app-1-run-1.txt.gz")
-    tail, whole = chat.server.uploaded
-    assert tail.startswith(b"line ")
-    assert tail.endswith(b"line 499\n")
-    assert len(tail) <= 2_000
-    assert gzip.decompress(whole).splitlines()[0] == b"line 0"
+    said, short, packed = chat.new
+    assert "its middle is left out; all of it is in the other file, packed." in said.text
+    assert (short.text, packed.text) == ("shortened-app-1-run-1.txt", "app-1-run-1.txt.gz")
+    ends, whole = chat.server.uploaded
+    assert ends.startswith(b"line 0\n")
+    assert ends.endswith(b"line 499\n")
+    assert len(ends) <= 2_000
+    assert gzip.decompress(whole).splitlines() == [b"line %d" % n for n in range(500)]
 
 
 # cost and stats
@@ -234,8 +235,7 @@ async def test_a_task_is_told_with_its_log_s_last_lines_and_where_it_goes_on(
     stage = chat.stage
     run = await stage.given_running()
     await logged(stage, run, *(f"line {number}" for number in range(9)), "<b>@room</b> " * 90)
-    posted = Posted(room=ROOM, event="$thread", kind=PostKind.RUN, subject=run.id, at=1)
-    await stage.store.append(Change(posted=(posted,)))
+    await stage.store.append(Change(anchors=begins(ROOM, run.id, "$begin", "$root")))
 
     await chat.says("bob", "!fleet task #1")
 
@@ -243,7 +243,7 @@ async def test_a_task_is_told_with_its_log_s_last_lines_and_where_it_goes_on(
     assert said.text.splitlines()[-5:-1] == ["line 5", "line 6", "line 7", "line 8"]
     assert len(said.text.splitlines()[-1]) <= 200
     html = said.content["formatted_body"]
-    assert "https://matrix.to/#/%21team%3Alocalhost/%24thread?via=localhost" in html
+    assert event_link(ROOM, "$begin") in html
     assert "&lt;b&gt;" in html
     assert "@room" not in html
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from fleetbot.chat.speaking.runs import event_link
 from fleetbot.chat.words import answers, money, numbers, overview, roster
 from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.money import Spending
 from fleetbot.chat.words.numbers import Numbers
 from fleetbot.chat.words.overview import Today
 from fleetbot.chat.words.period import period
-from fleetbot.chat.words.rich import Rich, bold, permalink, say
+from fleetbot.chat.words.rich import Rich, bold, pointer, say
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, ContextState, Evidence, Priority, RunId, TaskId
@@ -103,7 +104,7 @@ def task() -> Rich:
     known = Particulars(
         runs=[world.run(a.R2)],
         lines=["Looking for the oil …", "$ apt list oil"],
-        thread=permalink("its log", "!room:example.org", "$run"),
+        thread=pointer("its log", event_link("!room:example.org", "$run")),
     )
     return answers.task(world.task(a.T2), known, world.state, world.now, world.policy)
 
