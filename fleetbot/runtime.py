@@ -12,22 +12,27 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.quieting import Quieting
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import ReceiptId, Repo, RunId, TaskId
+from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.loops import Loop, Tick, told
@@ -75,7 +80,7 @@ class Runtime:
         self._settings = settings
         self._log = log
         self._matrix = matrix
-        self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
+        self.fleet = Fleet(store, settings.policy, now_ms, self._route)
         self._forge = ForgeClient(
             settings.forge.url,
             settings.forge.token,
@@ -140,11 +145,17 @@ class Runtime:
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
+        self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         desk = Desk(self.fleet, self._tasks)
         reading = Reading(desk, Outside(self._probe, self._webhooks))
         changing = Changing(desk, self._tasks)
-        chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
+        chat_settings = self._settings.chat
+        persons = Persons(self.fleet, link, chat_settings.people.get, chat_settings.operators)
+        quieting = Quieting(desk, Quiet(store))
+        handlers = {**reading.handlers, **changing.handlers, **quieting.handlers}
+        chat = Chat(desk, handlers, link.power_level)
+        self._cards = Cards(self.fleet, link, room_sender, rooms.where, self._audience)
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -179,9 +190,10 @@ class Runtime:
                     self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
-                "matrix": WaitNotices(
-                    self.fleet, link, self._hears, self._rooms.where, room_sender
+                "matrix": Telling(
+                    self.fleet, link, room_sender, rooms.where, self._audience, persons
                 ),
+                "cards": self._cards,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -234,6 +246,7 @@ class Runtime:
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
+            "cards": (self._cards.look, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
@@ -295,37 +308,12 @@ class Runtime:
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
-    def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
-        """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
-        if isinstance(notice, fx.TaskNotice):
-            rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
-            rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
-        elif isinstance(notice, fx.StuckNotice):
-            rooms = self._rooms_of(notice.repo)
-        else:
-            rooms = self._rooms_in_use
-        return [destination(room) for room in rooms]
-
-    @property
-    def _rooms_in_use(self) -> list[str]:
-        return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
-
-    def _rooms_of(self, repo: str) -> list[str]:
-        return [room for room in self._rooms_in_use if self._hears(room, repo)]
-
-    def _rooms_of_any(self, repo: Repo) -> list[str]:
-        """Also those of a name that it had, though another may have taken that by now."""
-        names = (repo.name, *repo.former)
-        return [room for room in self._rooms_in_use if any(self._hears(room, x) for x in names)]
-
-    def _hears(self, room: str, repo: str) -> bool:
-        its = self._settings.rooms.get(room)
-        return its is not None and its.hears(repo, self.fleet.state.places.same)
+    def _route(self, effect: fx.RoomEffect) -> Sequence[str]:
+        return self._audience.route(effect)
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""
-        return [await self._rooms.where(room) for room in self._rooms_of(repo)]
+        return [await self._rooms.where(room) for room in self._audience.of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._verifier.wake()
@@ -339,6 +327,7 @@ class Runtime:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
         self._courier.resume("matrix")
+        self._courier.resume("cards")
         self._wake("deliver")
 
     def _wake(self, *names: str) -> None:

@@ -54,7 +54,16 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     target_url: str
 
 
+class ShowCard(Effect, frozen=True, kw_only=True, tag="card"):
+    """The task as it is when this is sent, in the one message that a room of `repo` has of it."""
+
+    task: TaskId
+    repo: str
+
+
 class NoticeKind(StrEnum):
+    """`assigned`, `refuted` and `cancelled` are in old outboxes only: the card shows them."""
+
     ASSIGNED = "assigned"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -109,8 +118,8 @@ class RunName(Value, frozen=True):
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     """What the room should hear of a task: of its moment, so it carries what it says.
 
-    `retry_at` (epoch ms): it is tried again then. `run` of a task that is cancelled: the one that
-    was stopped by it.
+    `ask` is the id of a question. `retry_at` (epoch ms): it is tried again then; in old outboxes
+    only, as the card tells of it.
     """
 
     notice: NoticeKind
@@ -120,6 +129,7 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     summary: str = ""
     reason: ReasonCode | None = None
     detail: str = ""
+    ask: str = ""
     retry_at: int | None = None
 
 
@@ -175,8 +185,9 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
+RoomEffect = Notice | ShowCard
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
-AnyEffect = ForgeEffect | Notice
+AnyEffect = ForgeEffect | RoomEffect
 
 
 def destination(effect: ForgeEffect) -> str:
@@ -199,7 +210,7 @@ def kind(effect: type[AnyEffect]) -> str:
 def collapse(effect: AnyEffect) -> str | None:
     """Effects of one destination with the same word replace each other."""
     match effect:
-        case ShowOnIssue():
+        case ShowOnIssue() | ShowCard():
             return "state"
         case CommitStatus(receipt=receipt):
             return f"status:{receipt}" if receipt else "status"

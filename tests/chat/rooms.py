@@ -121,18 +121,18 @@ class ForgettingHomeserver(MoodyHomeserver):
 
 @asynccontextmanager
 async def moody_homeserver() -> AsyncIterator[MoodyHomeserver]:
-    async with _served(MoodyHomeserver("")) as server:
+    async with served(MoodyHomeserver("")) as server:
         yield server
 
 
 @asynccontextmanager
 async def forgetting_homeserver() -> AsyncIterator[ForgettingHomeserver]:
-    async with _served(ForgettingHomeserver("")) as server:
+    async with served(ForgettingHomeserver("")) as server:
         yield server
 
 
 @asynccontextmanager
-async def _served(server: Server) -> AsyncIterator[Server]:
+async def served(server: Server) -> AsyncIterator[Server]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)

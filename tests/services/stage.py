@@ -17,7 +17,7 @@ from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import Notice
+from fleetbot.domain.effects import Notice, RoomEffect
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import AgentName, Policy, Receipt, ReceiptId, Run, RunId, Task, TaskId
 from fleetbot.domain.patience import with_outbox
@@ -145,8 +145,9 @@ class Stage:
             on_given_up=self.dead_letters.note,
         )
 
-    def _route(self, notice: Notice) -> Sequence[str]:
-        self.notices.append(notice)
+    def _route(self, effect: RoomEffect) -> Sequence[str]:
+        if isinstance(effect, Notice):
+            self.notices.append(effect)
         return ()
 
     def _wake(self) -> None:

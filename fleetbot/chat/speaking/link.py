@@ -131,6 +131,14 @@ class Link:
             return levels.get_user_level(UserID(user), create)
         return None
 
+    async def is_member(self, room: str, user: str) -> bool:
+        """Whether the user is in the room."""
+        try:
+            path = Path.v3.rooms[room].state["m.room.member"][user]
+            return (await self._call("GET", path)).get("membership") == "join"
+        except _Absent:
+            return False
+
     # rooms
 
     async def joined_rooms(self) -> frozenset[str]:

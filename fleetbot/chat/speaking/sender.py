@@ -1,4 +1,4 @@
-"""The only sender of messages to rooms: the outbox's notices, and answers to people."""
+"""The only sender of messages to rooms: words that the outbox keeps, what others make, answers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from typing import TypeVar
 
 import msgspec
 
-from fleetbot.chat.speaking.content import content, in_reply
+from fleetbot.chat.speaking.content import as_edit, content, in_reply
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
-from fleetbot.chat.words.notices import notice
 from fleetbot.chat.words.post import About, Post
-from fleetbot.chat.words.rich import Rich, bounded
-from fleetbot.domain.effects import Telling
+from fleetbot.chat.words.rich import Rich, bounded, unmentioned
 from fleetbot.domain.patience import WITH_ANSWER
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, Due, OutboxEntry, Posted
 
 PREFIX = "matrix:"
+CARDS = "cards:"
 WORDS = "words"
-_notice: msgspec.json.Decoder[Telling] = msgspec.json.Decoder(Telling)
 
 T = TypeVar("T")
 Where = Callable[[str], Awaitable[str]]
@@ -41,6 +39,7 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     thread: str = ""
     about: About | None = None
     buttons: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
 
 
 _words = msgspec.json.Decoder(Words)
@@ -51,13 +50,27 @@ def destination(room: str) -> str:
     return PREFIX + room
 
 
+def cards_in(room: str) -> str:
+    """What the outbox's names for the room's cards begin with, before a slash."""
+    return CARDS + room
+
+
 def kept(
     room: str, post: Post, *, id: str, at: int, answers: str = "", thread: str = ""
 ) -> OutboxEntry:
     """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
     the same `id` is ignored."""
     body = bounded(post.body)
-    words = Words(body.text, body.html, post.urgent, answers, thread, post.about, post.buttons)
+    words = Words(
+        text=body.text,
+        html=body.html,
+        urgent=post.urgent,
+        answers=answers,
+        thread=thread,
+        about=post.about,
+        buttons=post.buttons,
+        mentions=body.mentions,
+    )
     return OutboxEntry(
         id=id,
         destination=destination(room),
@@ -68,8 +81,8 @@ def kept(
 
 
 class RoomSender:
-    """Delivers to rooms for the outbox. `where` tells under which id a room of the settings goes
-    on now. `clock` gives epoch milliseconds."""
+    """Delivers to rooms what is ready to be said. `where` tells under which id a room of the
+    settings goes on now. `clock` gives epoch milliseconds."""
 
     def __init__(self, link: Link, store: Store, clock: Callable[[], int], where: Where) -> None:
         self._link = link
@@ -78,13 +91,11 @@ class RoomSender:
         self._where = where
 
     async def __call__(self, due: Due) -> str:
-        """Send an entry and answer its event id; a second time sends nothing."""
+        """Send words that were kept and answer their event id; a second time sends nothing."""
         room = await self._where(due.entry.destination.removeprefix(PREFIX))
-        own = transaction("outbox", due.entry.id)
-        if due.entry.kind != WORDS:
-            return await self._tell(room, _decoded(_notice, due.entry), own)
-        words = _decoded(_words, due.entry)
-        said, named = content(Rich(words.text, words.html), urgent=words.urgent), own
+        words = decoded(_words, due.entry)
+        body = Rich(words.text, words.html, words.mentions)
+        said, named = content(body, urgent=words.urgent), outbox_transaction(due)
         if words.answers:
             said = in_reply(said, words.answers, words.thread)
             named = answer_to(words.answers)
@@ -92,11 +103,20 @@ class RoomSender:
         await self._finish(room, event, words.about, words.buttons)
         return event
 
-    async def _tell(self, room: str, effect: Telling, named: str) -> str:
-        message = notice(effect, self._clock())
-        event = await self._link.send(room, content(message.body, urgent=message.urgent), named)
+    async def post(self, room: str, message: Post, named: str, answers: str = "") -> str:
+        """Say something new, under that transaction and in reply to the event `answers`; its event
+        id. Raises what stands in the way of it."""
+        said = content(message.body, urgent=message.urgent)
+        if answers:
+            said = in_reply(said, answers, "")
+        event = await self._link.send(room, said, named)
         await self._finish(room, event, message.about, message.buttons)
         return event
+
+    async def edit(self, room: str, event: str, message: Post, named: str) -> None:
+        """Put this in the place of what was said; nobody is mentioned again."""
+        said = content(unmentioned(message.body), urgent=message.urgent)
+        await self._link.send(room, as_edit(said, event), named)
 
     async def _finish(
         self, room: str, event: str, about: About | None, buttons: Sequence[str]
@@ -147,7 +167,13 @@ class RoomSender:
         await self._link.react(room, event, emoji)
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], entry: OutboxEntry) -> T:
+def outbox_transaction(due: Due) -> str:
+    """The transaction of an effect: the homeserver drops a repeat."""
+    return transaction("outbox", due.entry.id)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], entry: OutboxEntry) -> T:
+    """What the entry holds; raises Refused where that cannot be read."""
     try:
         return decoder.decode(entry.payload)
     except msgspec.DecodeError as error:
