@@ -22,6 +22,8 @@ from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
@@ -160,21 +162,17 @@ class Runtime:
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
         self.fleet.listen(self._threads.hear)
-        self._inbound = Inbound(
-            chat,
-            room_sender,
-            rooms,
-            store,
-            self._matrix.mxid,
-            now_ms,
-            on_missed=partial(self._wake, "rooms"),
-            on_kept=self._deliver_now,
+        names = Names(link, self._matrix.mxid)
+        obeying = Obeying(
+            chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
         )
+        self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
         self._listening = Listening(
             self._matrix,
             rooms,
             History(self._matrix, link, self._matrix.mxid),
             self._inbound,
+            names,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 
 import msgspec
 from aiohttp import web
@@ -24,11 +25,16 @@ class MetaCalls:
         self._health = health
         self._metrics = metrics
         self._version = version
-        self._description = b""
+        self._described: tuple[AnyEndpoint, ...] = ()
 
     def describe(self, endpoints: tuple[AnyEndpoint, ...]) -> None:
         """Say what there is to be described."""
-        self._description = msgspec.json.encode(describe(endpoints, self._version))
+        self._described = endpoints
+
+    @cached_property
+    def _description(self) -> bytes:
+        """Made when it is asked for: it takes longer than all else at a start."""
+        return msgspec.json.encode(describe(self._described, self._version))
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (

@@ -12,14 +12,16 @@ from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quiet import quieted
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import TaskId
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.fleet import Context
-from fleetbot.services.outbox import Courier
+from fleetbot.services.outbox import Courier, Sender
 from fleetbot.settings import RoomSettings
-from fleetbot.store.records import Due
+from fleetbot.store.records import Change, Due
 from tests.chat.rooms import client_of
 from tests.chat.timeline import Seen, Timeline, timeline
 from tests.services.stage import TEST, Stage
@@ -54,7 +56,11 @@ class Coordination:
         persons = Persons(fleet, link, {"ada": ADA}.get, [OPERATOR])
         self.cards = Cards(fleet, link, sender, self.rooms.where, self.audience)
         self.telling = Telling(fleet, link, sender, self.rooms.where, self.audience, persons)
-        senders = {"matrix": self.telling, "cards": self.cards, "forgejo": _issue}
+        senders: dict[str, Sender] = {
+            "matrix": self.telling,
+            "cards": self.cards,
+            "forgejo": _issue,
+        }
         self.courier = Courier(stage.store, senders, stage.clock, with_outbox(14))
 
     async def restart(self) -> None:
@@ -77,6 +83,11 @@ class Coordination:
         await self.courier.tick()
         self.stage.clock.advance(seconds)
         await self.courier.tick()
+
+    async def quieting(self, task: TaskId, *, quiet: bool) -> None:
+        """The room wants to hear no more of a task, or wants to again."""
+        anchor = quieted(ROOM, task, quiet=quiet)
+        await self.stage.store.append(Change(anchors=(anchor,)))
 
     @property
     def said(self) -> list[Seen]:

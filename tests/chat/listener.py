@@ -7,15 +7,24 @@ from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat, PowerLevel
+from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.quieting import Quieting
 from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
+from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.domain.patience import with_outbox
@@ -29,7 +38,8 @@ def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
     desk = Desk(stage.fleet, stage.tasks)
     reading = Reading(desk, Outside(stage.probe, stage.webhooks))
     changing = Changing(desk, stage.tasks)
-    return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
+    quieting = Quieting(desk, Quiet(stage.store))
+    return Chat(desk, {**reading.handlers, **changing.handlers, **quieting.handlers}, levels)
 
 
 class Listener:
@@ -51,28 +61,37 @@ class Listener:
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         self.chat = chat_of(stage, levels or link.power_level)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
-        self.inbound = Inbound(
+        self.names = names = Names(link, client.mxid)
+        obeying = Obeying(
             self.chat,
             self.sender,
             self.rooms,
             stage.store,
-            client.mxid,
+            names.us,
             stage.clock,
-            on_missed=self._woken,
             on_kept=self._has_kept,
         )
+        self.inbound = Inbound(obeying, self.rooms, stage.store, on_missed=self._woken)
         self.listening = Listening(
             client,
             self.rooms,
             History(client, link, client.mxid),
             self.inbound,
+            names,
             stage.store,
             stage.clock,
             wake=self._woken,
             on_admitted=self._was_admitted,
         )
+        where, audience = self.rooms.where, Audience(rooms, self.rooms, stage.fleet)
+        persons = Persons(stage.fleet, link, lambda login: None, ())
+        telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
+        cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
-            stage.store, {"matrix": self.sender}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store,
+            {"matrix": telling, "cards": cards},
+            stage.clock,
+            with_outbox(PATIENCE_DAYS),
         )
         self.listening.start()
 

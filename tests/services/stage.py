@@ -87,6 +87,7 @@ class Stage:
         self.accounts: dict[AgentName, str] = {}
         self.woken = 0
         self.notices: list[Notice] = []
+        self.told: Sequence[str] = ()  # the destinations that hear of all that happens
         self._ids = itertools.count(1)
         self.restart()
 
@@ -146,9 +147,10 @@ class Stage:
         )
 
     def _route(self, effect: RoomEffect) -> Sequence[str]:
-        if isinstance(effect, Notice):
-            self.notices.append(effect)
-        return ()
+        if not isinstance(effect, Notice):
+            return ()
+        self.notices.append(effect)
+        return self.told
 
     def _wake(self) -> None:
         self.woken += 1

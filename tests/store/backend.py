@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from fleetbot.store.interface import Store
-from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
+from tests.store.template import migrated
 
 
 class SqliteBackend:
@@ -22,7 +22,7 @@ class SqliteBackend:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
         """A loaded store."""
-        await asyncio.to_thread(migrate_sqlite, self.path)
+        await asyncio.to_thread(migrated, self.path)
         store = SqliteStore(self.path)
         await store.load()
         try:

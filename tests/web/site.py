@@ -45,9 +45,9 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
+from tests.store.template import migrated
 from tests.web.description import PROBLEM, Description
 
 REPO = "team/app"
@@ -195,7 +195,7 @@ class Site:
     @asynccontextmanager
     async def start(cls, folder: Path, forge_url: str, forge_token: str) -> AsyncIterator[Self]:
         path = folder / "fleet.db"
-        await asyncio.to_thread(migrate_sqlite, path)
+        await asyncio.to_thread(migrated, path)
         store = SqliteStore(path)
         async with ForgeClient(forge_url, forge_token, login="fleetbot") as client:
             site = cls(store, client)

@@ -25,12 +25,13 @@ from fleetbot.chat.words.card import card, waits_for
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
-from fleetbot.domain.model import Task, TaskId
+from fleetbot.domain.model import Task, TaskId, TaskState
 from fleetbot.services.fleet import CLOSED, Fleet
 from fleetbot.services.outbox import TooSoon
-from fleetbot.store.records import Change, Due, OutboxEntry, PostKind
+from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
+MOST_WAITING = 20  # that have not begun and have cards: a room is no backlog
 _AT_ONCE = 500  # tasks whose waits are looked at; the next look is not far
 _effect: msgspec.json.Decoder[fx.ShowCard] = msgspec.json.Decoder(fx.ShowCard)
 
@@ -64,6 +65,7 @@ class Cards:
         self._pace_ms = pace_ms
         self._shown: dict[str, _Shown] = {}  # by destination
         self._waits: dict[TaskId, tuple[str, ...]] = {}  # of open tasks that are shown
+        self._waiting: set[TaskId] = set()  # of these, what was never given to anybody
         self._looked_at: TaskId | None = None
 
     async def __call__(self, due: Due) -> str:
@@ -73,17 +75,21 @@ class Cards:
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
             return "there is no such task"
+        room = await self._where(destination.removeprefix(CARDS).rpartition("/")[0])
+        posted = await self._fleet.store.post_of(room, PostKind.CARD, task.id)
+        if posted is None and self._is_backlog(task):
+            return "it is shown once it begins"
         state, now, policy = self._fleet.state, self._fleet.clock(), self._fleet.policy
         body = card(state, task, now, policy)
         self._note_waits(task, waits_for(state, task, now, policy))
-        room = await self._where(destination.removeprefix(CARDS).rpartition("/")[0])
-        event = await self._show(room, task, body, due)
+        event = await self._show(room, task, body, posted, due)
         self._shown[destination] = _Shown(event, body, now)
         return event
 
-    async def _show(self, room: str, task: Task, body: Rich, due: Due) -> str:
+    async def _show(
+        self, room: str, task: Task, body: Rich, posted: Posted | None, due: Due
+    ) -> str:
         post = Post(body, about=About(PostKind.CARD, task.id))
-        posted = await self._fleet.store.post_of(room, PostKind.CARD, task.id)
         known = self._shown.get(due.entry.destination)
         if posted and known and known.event == posted.event and known.body == body:
             return posted.event
@@ -92,6 +98,10 @@ class Cards:
             return posted.event
         named = transaction("card", room, task.id, posted.event if posted else "")
         return await self._sender.post(room, post, named)
+
+    def _is_backlog(self, task: Task) -> bool:
+        """Whether enough others that wait for their turn have a card."""
+        return _is_untouched(task) and len(self._waiting - {task.id}) >= MOST_WAITING
 
     def _keep_distance(self, destination: str) -> None:
         shown, now = self._shown.get(destination), self._fleet.clock()
@@ -105,6 +115,10 @@ class Cards:
             self._waits.pop(task.id, None)
         else:
             self._waits[task.id] = waits
+        if _is_untouched(task):
+            self._waiting.add(task.id)
+        else:
+            self._waiting.discard(task.id)
 
     async def look(self) -> None:
         """Have cards edited of tasks that wait for something else by now; of many, some."""
@@ -139,3 +153,8 @@ class Cards:
                 payload=msgspec.json.encode(effect),
                 due_at=now,
             )
+
+
+def _is_untouched(task: Task) -> bool:
+    """Whether it waits, and was never given to anybody."""
+    return task.state is TaskState.CREATED and not task.runs

@@ -7,30 +7,50 @@ from collections.abc import Awaitable, Callable, Mapping
 from fleetbot.chat.commands import grammar, hints
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.handlers import Handler
-from fleetbot.chat.commands.said import Elsewhere, Said
-from fleetbot.chat.commands.spec import COMMANDS, NAMES, Command, Help
+from fleetbot.chat.commands.meaning import meant
+from fleetbot.chat.commands.rights import PowerLevel, Rights, levels
+from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
+from fleetbot.chat.commands.spec import BUTTONS, COMMANDS, NAMES, Command, Help
 from fleetbot.chat.words.post import Answer, Post
 from fleetbot.chat.words.rich import Rich, code, rows, say
-from fleetbot.domain.errors import FleetError, Forbidden
+from fleetbot.domain.errors import FleetError
 from fleetbot.forge.errors import ForgeError
-from fleetbot.settings import RoomSettings, Settings, SettingsError
+from fleetbot.settings import Settings, SettingsError
 
-PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
+Press = Callable[[Pressed], Awaitable[Answer | None]]
+Overhear = Callable[[Said], Awaitable[Answer | None]]
+AnswerElsewhere = Callable[[Elsewhere], Awaitable[Answer | None]]
+
+
+async def _nothing(said: object) -> None:
+    return None
 
 
 class Chat:
     """Obeys what people say in rooms.
 
-    `handlers` by type of command; `power_level` is asked only for commands that not everybody in
-    the room may give.
+    `handlers` by type of command; `press` deals with reactions, `overhear` with words that are no
+    command, `elsewhere` with what is said to us in rooms that are none of ours. They answer None
+    where it is not their business, and may raise as handlers do. What they change has to be
+    remembered together with the message (`Desk.commit`), as it may come twice.
     """
 
     def __init__(
-        self, desk: Desk, handlers: Mapping[type, Handler], power_level: PowerLevel
+        self,
+        desk: Desk,
+        handlers: Mapping[type, Handler],
+        power_level: PowerLevel,
+        *,
+        press: Press = _nothing,
+        overhear: Overhear = _nothing,
+        elsewhere: AnswerElsewhere = _nothing,
     ) -> None:
         self._desk = desk
         self._handlers: dict[type, Handler] = {**handlers, Help: self._help}
-        self._power_level = power_level
+        self._rights = Rights(power_level)
+        self._press = press
+        self._overhear = overhear
+        self._elsewhere = elsewhere
 
     async def handle(self, said: Said) -> Answer | None:
         """The answer to a message; None if it was not for us.
@@ -38,7 +58,7 @@ class Chat:
         What the message has changed before is only told again. Raises `StoreUnavailable` where the
         journal is needed and away: nothing has changed then.
         """
-        match grammar.parse(said.body):
+        match meant(said):
             case None:
                 return None
             case grammar.Misspelt() as misspelt:
@@ -46,44 +66,57 @@ class Chat:
             case grammar.Misused() as misused:
                 return Post(hints.misused(misused))
             case command:
-                return await self._answer(command, said)
+                return await self.obey(command, said)
+
+    async def obey(self, command: Command, said: Said) -> Answer | None:
+        """The answer to a command, if the speaker may give it here."""
+
+        async def obeyed() -> Answer:
+            await self.admit(NAMES[type(command)], said)
+            return await self._handlers[type(command)](command, said)
+
+        return await self._answered(obeyed())
+
+    async def press(self, pressed: Pressed) -> Answer | None:
+        """The answer to a reaction; None if it is no button. Raises as `handle` does."""
+        return await self._answered(self._press(pressed))
+
+    async def overhear(self, said: Said) -> Answer | None:
+        """The answer to words that are no command; None if they are not for us. Raises as `handle`
+        does."""
+        return await self._answered(self._overhear(said))
+
+    async def concerns(self, said: Said) -> bool:
+        """Whether a reaction, or words that are no command, would have been for us: for those that
+        come too late."""
+        is_button = not isinstance(said, Pressed) or said.body in BUTTONS
+        return is_button and await self._desk.posted(said) is not None
 
     async def elsewhere(self, said: Elsewhere) -> Answer | None:
         """The answer to a message in a room that is none of ours."""
-        return Post(_elsewhere(said.room)) if grammar.calls_by_name(said.body) else None
+        if said.called is not Called.BY_NAME and not grammar.calls_by_name(said.body):
+            return None
+        answer = await self._answered(self._elsewhere(said))
+        return answer or Post(_elsewhere(said.room))
 
-    async def _answer(self, command: Command, said: Said) -> Answer:
+    async def admit(self, name: str, said: Said) -> None:
+        """Raises Forbidden, with the way out, if the speaker may not give the command `name`."""
+        await self._rights.admit(name, said)
+
+    async def _answered(self, work: Awaitable[Answer | None]) -> Answer | None:
+        """What comes of it, once it is on disk; or why nothing does."""
         try:
-            await self._admit(NAMES[type(command)], said)
-            answer = await self._handlers[type(command)](command, said)
-            await self._desk.fleet.durable()  # what is said is on disk
+            answer = await work
+            if answer is not None:
+                await self._desk.fleet.durable()
         except FleetError as problem:
             return Post(hints.refused(str(problem)))
         except ForgeError as problem:
             return Post(hints.refused(f"Forgejo did not go along; nothing has changed: {problem}"))
         return answer
 
-    async def _admit(self, name: str, said: Said) -> None:
-        """Raises Forbidden, with the way out, if the speaker lacks the power level."""
-        needed = _levels(said.settings)[name]
-        if needed <= 0:
-            return
-        level = await self._power_level(said.room, said.sender)
-        if level is None:
-            raise Forbidden("Your power level here could not be read; try again in a moment.")
-        if level < needed:
-            raise Forbidden(
-                f"Sorry, `{name}` takes power level {needed} in this room, and you have {level}."
-                " Ask a moderator to do it, or to raise your level."
-            )
-
     async def _help(self, command: Help, said: Said) -> Post:
-        return Post(hints.help_(command.topic, _levels(said.settings)))
-
-
-def is_changing(command: grammar.Parsed) -> bool:
-    name = NAMES.get(type(command))
-    return name is not None and COMMANDS[name].changes
+        return Post(hints.help_(command.topic, levels(said.settings)))
 
 
 def check_levels(settings: Settings) -> None:
@@ -94,10 +127,6 @@ def check_levels(settings: Settings) -> None:
                 near = grammar.nearest(name)
                 hint = f"did you mean {near}?" if near else f"there is: {', '.join(COMMANDS)}."
                 raise SettingsError(f"rooms.{room_id}.levels.{name} is no command; {hint}")
-
-
-def _levels(room: RoomSettings) -> dict[str, int]:
-    return {name: room.levels.get(name, usage.level) for name, usage in COMMANDS.items()}
 
 
 def _elsewhere(room_id: str) -> Rich:

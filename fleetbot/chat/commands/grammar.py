@@ -39,12 +39,13 @@ class Misused:
 
 Parsed = Command | Misspelt | Misused
 
-_PREFIX = re.compile(r"[!/]fleet(?:\s+|\Z)", re.IGNORECASE)
+_PREFIX = re.compile(r"(?:!|//?) ?fleet(?:[:,]?\s+|\Z)", re.IGNORECASE)
 _ALONE = re.compile(
     rf"/({'|'.join(name for name, usage in COMMANDS.items() if usage.alone)})(?:\s+|\Z)",
     re.IGNORECASE,
 )
-_BLANKS = re.compile(r"[^\S\n]+|[\u200b\u2060\ufeff]+")
+_BLANKS = re.compile(r"[^\S\n]+")
+_UNSEEN = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
 _QUOTES = "\"'`<>\u00ab\u00bb\u2018\u2019\u201c\u201d"
 STATE_NAMES: Mapping[str, frozenset[TaskState]] = {
     **{state.value: frozenset({state}) for state in TaskState},
@@ -66,7 +67,7 @@ def parse(body: str, *, called: bool = False) -> Parsed | None:
 
     `called`: it speaks to us by name, and what follows the name is `body`.
     """
-    text = _own_words(body)
+    text = own_words(body)
     if alone := _ALONE.match(text):
         return _command(alone[1].lower(), text[alone.end() :])
     prefix = _PREFIX.match(text)
@@ -84,12 +85,13 @@ def parse(body: str, *, called: bool = False) -> Parsed | None:
 
 def calls_by_name(body: str) -> bool:
     """Whether it says `!fleet` or `/fleet`, so that no other bot can be meant."""
-    return _PREFIX.match(_own_words(body)) is not None
+    return _PREFIX.match(own_words(body)) is not None
 
 
-def _own_words(body: str) -> str:
+def own_words(body: str) -> str:
     """What the person wrote: clients put the lines that are answered before it, with `> `."""
-    lines = [_BLANKS.sub(" ", line).strip() for line in body.strip().splitlines()]
+    seen = _UNSEEN.sub("", body).strip()
+    lines = [_BLANKS.sub(" ", line).strip() for line in seen.splitlines()]
     while lines and (lines[0].startswith(">") or not lines[0]):
         lines.pop(0)
     return "\n".join(lines)

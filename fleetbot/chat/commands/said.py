@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 from fleetbot.settings import RoomSettings
+
+
+class Called(StrEnum):
+    """How a message speaks to us, beside `!fleet` and the like."""
+
+    NOT = "not"
+    BY_NAME = "by name"  # it begins with our name, which `body` has no more
+    LOOSELY = "loosely"  # it begins with a word that is our name, and may mean something else
+    IN_PASSING = "in passing"  # it names us somewhere; `body` is what else it says
+
+
+class Invocation(NamedTuple):
+    """A command that a client has put together itself (MSC4391)."""
+
+    name: str
+    arguments: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +32,8 @@ class Said:
 
     `room` is the id under which the room goes on now, `name` the one that the settings have.
     `thread`: the event that opened the thread it was said in. `answers`: the event that it replies
-    to, empty where that is only a thread's fallback. `key` names it in the journal.
+    to, empty where that is only a thread's fallback. `edits`: the one that it takes the place of.
+    `key` names it in the journal.
     """
 
     sender: str
@@ -25,6 +45,9 @@ class Said:
     at: int = 0
     thread: str = ""
     answers: str = ""
+    edits: str = ""
+    called: Called = Called.NOT
+    invocation: Invocation | None = None
 
     @property
     def key(self) -> str:
@@ -53,3 +76,6 @@ class Elsewhere:
     event: str
     room: str
     body: str
+    called: Called = Called.NOT
+    at: int = 0
+    thread: str = ""

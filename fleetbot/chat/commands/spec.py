@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from fleetbot.chat.words.emoji import bare
 from fleetbot.domain.model import OPEN_STATES, AgentName, Priority, TaskState
 
 
@@ -379,5 +380,19 @@ NAMES: Mapping[type, str] = {
     Help: "help",
 }
 TYPES: Mapping[str, type] = {name: command for command, name in NAMES.items()}
+
+# What a reaction to a message of ours does, if the message is about something that it fits.
+BUTTONS: Mapping[str, str] = {
+    bare(emoji): command
+    for emoji, command in {
+        "🔁": "retry",
+        "✖️": "cancel",
+        "✅": "answer",
+        "❌": "answer",
+        "♾️": "answer",
+        "👀": "log",
+        "🔕": "quiet",
+    }.items()
+}
 
 ISSUE_FORMS = "#12, repo#12, owner/repo#12 or a link"

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from mautrix.client import Client
 from mautrix.errors import DecryptionError
-from mautrix.types import EncryptedEvent, Event, MessageEvent, SerializerError
+from mautrix.types import EncryptedEvent, Event, MessageEvent, ReactionEvent, SerializerError
 
+from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.place import Mark
 
@@ -21,23 +22,24 @@ CLOCKS_APART_MS = 60_000  # how far the homeserver's clock may be behind ours
 
 
 class Past(NamedTuple):
-    """`said`: messages, oldest first. `unread` of them could not be decrypted; they are left out.
-    `is_cut`: there was more before them. `end`: the newest event there was, read or not."""
+    """`said`: messages and reactions, oldest first. `unread` of them could not be decrypted, and
+    are left out. `is_cut`: there was more before them. `end`: the newest event there was, read or
+    not."""
 
-    said: list[MessageEvent]
+    said: list[Heard]
     unread: int
     is_cut: bool
     end: Mark | None
 
 
 class History:
-    """Reads rooms backwards; messages of `own_id` are left out."""
+    """Reads rooms backwards; events of `own_id` are left out."""
 
     def __init__(self, client: Client, link: Link, own_id: str) -> None:
         self._client = client
         self._link = link
         self._only = {
-            "types": ["m.room.message", "m.room.encrypted"],
+            "types": ["m.room.message", "m.room.encrypted", "m.reaction"],
             "not_senders": [own_id],
             "lazy_load_members": True,
         }
@@ -52,7 +54,7 @@ class History:
         oldest = max(now - OLDEST_MS, listening_since)
         raw = await self._back_to(mark, room, oldest)
         read = [event for event in raw if _at(event) >= oldest][:MOST_EVENTS]
-        said: list[MessageEvent] = []
+        said: list[Heard] = []
         unread = 0
         for one in reversed(read):
             event = await self._read({**one, "room_id": room})
@@ -81,15 +83,15 @@ class History:
         log.warning("%s has too many pages to be read back to %s", room, mark.event)
         return found
 
-    async def _read(self, raw: dict[str, Any]) -> MessageEvent | None:
-        """The message in clear; None where it is none, or cannot be decrypted."""
+    async def _read(self, raw: dict[str, Any]) -> Heard | None:
+        """The event in clear; None where it is none, or cannot be decrypted."""
         try:
             event = Event.deserialize(raw)
         except SerializerError:
             return None
         if isinstance(event, EncryptedEvent):
             event = await self._opened(event)
-        return event if isinstance(event, MessageEvent) else None
+        return event if isinstance(event, MessageEvent | ReactionEvent) else None
 
     async def _opened(self, event: EncryptedEvent) -> Event | None:
         crypto = self._client.crypto

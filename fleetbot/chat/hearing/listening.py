@@ -18,6 +18,7 @@ from mautrix.types import EventType, Membership, MemberStateEventContent, StateE
 
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
+from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import destination
@@ -43,6 +44,7 @@ class Listening:
         rooms: Rooms,
         history: History,
         inbound: Inbound,
+        names: Names,
         store: Store,
         clock: Callable[[], int],
         *,
@@ -53,6 +55,7 @@ class Listening:
         self._rooms = rooms
         self._history = history
         self._inbound = inbound
+        self._names = names
         self._store = store
         self._clock = clock
         self._wake = wake
@@ -65,7 +68,8 @@ class Listening:
         client = self._client
         client.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync, wait_sync=True)
         client.add_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
-        client.add_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+        for kind in _SAID:
+            client.add_event_handler(kind, self._inbound.on_event)
         for kind in _OF_ROOMS:
             client.add_event_handler(kind, self._on_state)
 
@@ -73,7 +77,8 @@ class Listening:
         client = self._client
         client.remove_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync)
         client.remove_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
-        client.remove_event_handler(EventType.ROOM_MESSAGE, self._inbound.on_message)
+        for kind in _SAID:
+            client.remove_event_handler(kind, self._inbound.on_event)
         for kind in _OF_ROOMS:
             client.remove_event_handler(kind, self._on_state)
 
@@ -137,6 +142,7 @@ class Listening:
             log.debug("%s cannot be read back now: %s", room, error)
             return False
         if room not in self._well:
+            await self._names.look(now_at)
             self._well.add(room)
             await self._store.append(Change(released=(destination(room),)))
             self._on_admitted()
@@ -182,8 +188,10 @@ class Listening:
             if event.state_key != self._client.mxid:
                 return
             its = event.content
-            if isinstance(its, MemberStateEventContent) and its.membership == Membership.INVITE:
-                self._rooms.may_enter(event.room_id)
+            if isinstance(its, MemberStateEventContent):
+                self._names.learn(event.room_id, its.displayname)
+                if its.membership == Membership.INVITE:
+                    self._rooms.may_enter(event.room_id)
         if event.type == EventType.ROOM_ENCRYPTION:
             self._rooms.is_sealed(event.room_id)
         if name := self._rooms.names.get(event.room_id):
@@ -219,6 +227,7 @@ class Listening:
         return said
 
 
+_SAID = (EventType.ROOM_MESSAGE, EventType.REACTION)
 _OF_ROOMS = (EventType.ROOM_MEMBER, EventType.ROOM_TOMBSTONE, EventType.ROOM_ENCRYPTION)
 
 

@@ -21,7 +21,7 @@ from fleetbot.chat.speaking.sender import (
     decoded,
     outbox_transaction,
 )
-from fleetbot.chat.words.notices import NOBODY
+from fleetbot.chat.words.notices import NOBODY, to_do
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Part, Rich, bullets, italic, prose, quote, rows, say
 from fleetbot.chat.words.wording import moment, named
@@ -150,7 +150,7 @@ def still(
         say(prose(text), f" Since {moment(_since(first))}."),
         *(quote(detail) for detail in (its.details if its else ())),
         bullets([*listed, *([f"and {more} more"] if more > 0 else [])]),
-        say("🙋 ", who, remedy) if who.text else remedy,
+        to_do(who, remedy) if who.text else remedy,
     )
     return Post(body, urgent=its is not None and its.reason not in FLOW, about=about)
 

@@ -152,10 +152,11 @@ class Link:
     async def leave(self, room: str) -> None:
         await self._call("POST", Path.v3.rooms[room].leave, {})
 
-    async def state(self, room: str, kind: str) -> dict[str, Any] | None:
-        """The content of a state event without a key; None where there is none."""
+    async def state(self, room: str, kind: str, key: str = "") -> dict[str, Any] | None:
+        """The content of a state event; None where there is none."""
+        path = Path.v3.rooms[room].state[kind]
         try:
-            return await self._call("GET", Path.v3.rooms[room].state[kind])
+            return await self._call("GET", path[key] if key else path)
         except _Absent:
             return None
 

@@ -52,4 +52,4 @@ class Persons:
 
     async def _mention(self, room: str, users: Sequence[str]) -> Rich:
         here = [mention(user) for user in users if await self._link.is_member(room, user)]
-        return say(*(part for pill in here for part in (pill, " ")))
+        return say(*here[:1], *(say(", ", pill) for pill in here[1:]))

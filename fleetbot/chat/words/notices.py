@@ -45,6 +45,14 @@ def task_notice(effect: TaskNotice, who: Rich = NOBODY, *, urgent: bool = True) 
             return Post(_failed(effect, who), urgent, about)
 
 
+def to_do(who: Rich, *says: Part) -> Rich:
+    """What is to be done, by whom if that is known; empty where it is neither."""
+    does = say(*says)
+    if not who.text:
+        return say("🙋 ", does) if does.text else does
+    return say("🙋 ", who, ": ", does) if does.text else say("🙋 ", who)
+
+
 def again(said: Rich, times: int, first: int, last: int) -> Rich:
     """The same has happened `times` times, from `first` to `last` (epoch ms)."""
     if times <= 1:
@@ -76,7 +84,7 @@ def _asked(effect: TaskNotice, who: Rich) -> Rich:
         say("❓ ", bold(agent), " asks: ", asks),
         say("For ", bold(link(effect.task.ref, effect.task.url)), " ", one_line(effect.task.title)),
         quote(effect.detail) if asks != effect.detail else None,
-        say("🙋 ", who, "It waits for an answer."),
+        to_do(who, "It waits for an answer."),
     )
 
 
@@ -85,7 +93,7 @@ def _held(effect: TaskNotice, who: Rich) -> Rich:
     return rows(
         _headline("⏸️ Cannot start:", effect.task),
         quote(effect.detail, limit=500),
-        say("🙋 ", who, italic(prose(helps))) if helps or who.text else None,
+        to_do(who, italic(prose(helps))),
     )
 
 
@@ -101,7 +109,7 @@ def _failed(effect: TaskNotice, who: Rich) -> Rich:
         quote(effect.detail, limit=500),
         italic(prose(helps)) if helps else None,
         say("Its run: ", code(effect.run.id)) if effect.run and _is_a_bug(effect) else None,
-        say("🙋 ", who, "To try again: ", code(f"!fleet retry {effect.task.ref}")),
+        to_do(who, code(f"!fleet retry {effect.task.ref}"), " tries it again."),
     )
 
 

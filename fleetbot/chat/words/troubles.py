@@ -10,7 +10,7 @@ from itertools import groupby
 
 import msgspec
 
-from fleetbot.chat.words.notices import NOBODY, advice, again, reason_text
+from fleetbot.chat.words.notices import NOBODY, advice, again, reason_text, to_do
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import (
     Part,
@@ -70,14 +70,14 @@ def told(kind: str, troubles: Sequence[Trouble], who: Rich = NOBODY) -> Post:
     else:
         body = say("🟢 All over: ", _names(over))
     if who.text and lasting:
-        body = rows(body, say("🙋 ", who))
+        body = rows(body, to_do(who))
     return Post(body, urgent=bool(lasting) and _is_urgent(kind, lasting))
 
 
 def _several(kind: str, troubles: Sequence[Trouble]) -> Rich:
     """Those with the same reason stand together."""
     emoji, noun, what, helps = _TOGETHER[kind]
-    headline = say(f"{emoji} ", bold(count(len(troubles), noun)), f" {what}")
+    headline = say(f"{emoji} ", bold(f"{len(troubles)} {noun}"), f" {what}")
     if not any(its.reason for its in troubles):
         return rows(say(headline, ": ", _names(troubles)), helps)
     ordered = sorted(troubles, key=lambda its: its.reason or "")
@@ -243,12 +243,12 @@ _KINDS: Mapping[str, _Kind] = {
 _TOGETHER: Mapping[str, tuple[str, str, str, str]] = {
     "offline": (
         "🔌",
-        "agent",
+        "agents",
         "are offline",
         "What they were doing goes back to the queue. Look at their runners.",
     ),
-    "unwell": ("🤒", "agent", "are unwell", "They take nothing until their checks pass."),
-    "resting": ("💤", "agent", "rest", "No attempt is counted."),
-    "held": ("⏸️", "repository", "are held", "Their tasks go on by themselves then."),
-    "renamed": ("🚚", "repository", "have new names", "Their tasks and rooms follow."),
+    "unwell": ("🤒", "agents", "are unwell", "They take nothing until their checks pass."),
+    "resting": ("💤", "agents", "rest", "No attempt is counted."),
+    "held": ("⏸️", "repositories", "are held", "Their tasks go on by themselves then."),
+    "renamed": ("🚚", "repositories", "have new names", "Their tasks and rooms follow."),
 }

@@ -11,7 +11,6 @@ from fleetbot.domain.reasons import ReasonCode
 from tests.chat.coordination import Coordination, coordination
 from tests.domain.builders import (
     A1,
-    R1,
     R2,
     T1,
     a_task,

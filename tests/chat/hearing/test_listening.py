@@ -196,7 +196,7 @@ async def test_what_is_said_while_a_room_is_read_back_waits_its_turn(scene: Scen
     second = await scene.ann.send(scene.room, "!fleet retry #1")
     for event in (second, first):
         message = await scene.client.get_event(scene.room, event)  # type: ignore[arg-type]
-        await scene.bots.inbound.on_message(message)
+        await scene.bots.inbound.on_event(message)
     assert await scene.journal() == ["task.created"]
 
     await scene.bots.tick()

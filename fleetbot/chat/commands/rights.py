@@ -1,0 +1,57 @@
+"""Who may give a command: by power level, or by a list of the room's own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fleetbot.chat.commands.said import Said
+from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.domain.errors import Forbidden
+from fleetbot.settings import RoomSettings
+
+PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
+
+
+class Rights:
+    """`power_level` is asked only for commands that not everybody in the room may give."""
+
+    def __init__(self, power_level: PowerLevel) -> None:
+        self._power_level = power_level
+
+    async def admit(self, name: str, said: Said) -> None:
+        """Raises Forbidden, with the way out, if the speaker may not give the command `name`."""
+        allowed = said.settings.allow.get(name)
+        if allowed is not None:
+            if said.sender not in allowed:
+                raise Forbidden(_not_listed(name, allowed))
+            return
+        needed = levels(said.settings)[name]
+        if needed <= 0:
+            return
+        level = await self._power_level(said.room, said.sender)
+        if level is None:
+            raise Forbidden("Your power level here could not be read; try again in a moment.")
+        if level < needed:
+            raise Forbidden(
+                f"Sorry, `{name}` takes power level {needed} in this room, and you have {level}."
+                " Ask a moderator to do it, or to raise your level."
+            )
+
+    async def may(self, name: str, said: Said) -> bool:
+        """Whether the speaker may give the command `name` now."""
+        try:
+            await self.admit(name, said)
+        except Forbidden:
+            return False
+        return True
+
+
+def levels(room: RoomSettings) -> Mapping[str, int]:
+    """What each command needs in the room, where it has no list of its own."""
+    return {name: room.levels.get(name, usage.level) for name, usage in COMMANDS.items()}
+
+
+def _not_listed(name: str, allowed: tuple[str, ...]) -> str:
+    if not allowed:
+        return f"Sorry, nobody may give `{name}` in this room: its list in the settings is empty."
+    return f"Sorry, only those whom the settings name may give `{name}` in this room. Ask them."

@@ -1,0 +1,40 @@
+"""Whether words are meant for us by name: pure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from fleetbot.chat.commands.grammar import own_words
+from fleetbot.chat.commands.said import Called
+
+
+class Us(NamedTuple):
+    """Our Matrix id, and the name that the room knows us by."""
+
+    id: str
+    name: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The longest first: one may begin with another."""
+        local = self.id[1:].partition(":")[0]
+        names = {self.id, self.id[1:], " ".join(own_words(self.name).split()), local}
+        return sorted(filter(None, names), key=len, reverse=True)
+
+
+def addressed(body: str, us: Us, *, is_mentioned: bool) -> tuple[Called, str]:
+    """How the words speak to us, and what they say beside our name.
+
+    `is_mentioned`: the message mentions us, so that our name in it is no accident.
+    """
+    words = own_words(body)
+    name = "|".join(map(re.escape, us.names))
+    if start := re.match(rf"@?(?:{name})(?![\w-])(?P<mark>\s*[:,])?", words, re.IGNORECASE):
+        rest = words[start.end() :].strip()
+        is_sure = is_mentioned or start["mark"] or words.startswith("@")
+        return (Called.BY_NAME if is_sure else Called.LOOSELY), rest
+    if is_mentioned:
+        rest = re.sub(rf"@?(?<![\w-])(?:{name})(?![\w-])[:,]?", " ", words, flags=re.IGNORECASE)
+        return Called.IN_PASSING, re.sub(r" {2,}", " ", rest).strip(" ,")
+    return Called.NOT, body

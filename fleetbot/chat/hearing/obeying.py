@@ -1,0 +1,215 @@
+"""One thing that was said or pressed: obeyed once, or said to be too old, and answered.
+
+It is remembered, by its event id, together with what it led to; and once more when it has its
+answer. So whatever is cut off in between is taken up again, and nothing is done or said twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from mautrix.types import MessageEvent, ReactionEvent
+
+from fleetbot.chat.commands import hints
+from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.grammar import Misspelt, Misused, Parsed
+from fleetbot.chat.commands.meaning import is_changing, meant
+from fleetbot.chat.commands.said import Elsewhere, Pressed, Said
+from fleetbot.chat.hearing import heard
+from fleetbot.chat.hearing.addressed import Us
+from fleetbot.chat.hearing.heard import Heard
+from fleetbot.chat.speaking.link import transaction
+from fleetbot.chat.speaking.rooms import Rooms
+from fleetbot.chat.speaking.sender import RoomSender, kept
+from fleetbot.chat.words.post import Answer, Nod, Post
+from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.store.records import Arrival, Change, Handled, OutboxEntry
+
+log = logging.getLogger("fleetbot.chat")
+
+# Who has waited that long for an answer has helped themselves: to obey now could undo it.
+TOO_OLD_MS = 10 * 60_000
+_HOUR_MS = 3_600_000
+_DONE, _MISREAD = b"answered", b"misread"  # what was said of it
+
+
+class Obeying:
+    """`us` tells who we are in a room, `clock` gives epoch milliseconds; `on_kept` is called when
+    the outbox has got words to deliver."""
+
+    def __init__(
+        self,
+        chat: Chat,
+        sender: RoomSender,
+        rooms: Rooms,
+        store: Store,
+        us: Callable[[str], Us],
+        clock: Callable[[], int],
+        *,
+        on_kept: Callable[[], None],
+    ) -> None:
+        self._chat = chat
+        self._sender = sender
+        self._rooms = rooms
+        self._store = store
+        self._us = us
+        self._clock = clock
+        self._on_kept = on_kept
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._dropped: deque[int] = deque(maxlen=100)
+
+    @property
+    def dropped(self) -> int:
+        """How many answers could not be given within the last hour."""
+        return sum(self._clock() - at < _HOUR_MS for at in self._dropped)
+
+    async def deal_with(self, event: Heard) -> Said | None:
+        """Obey and answer. What is too old to be obeyed comes back, for `tell_late`.
+
+        Raises `StoreUnavailable` only: an event that we choke on must not keep us from the others.
+        """
+        try:
+            match self._read(event):
+                case Said() as said:
+                    return await self._in_turn(said)
+                case Elsewhere() as there:
+                    await self._answer_there(there)
+        except StoreUnavailable:
+            await self._say_it_waits(event)
+            raise
+        except Exception:
+            log.exception("%s in %s could not be dealt with", event.event_id, event.room_id)
+        return None
+
+    async def tell_late(
+        self, room: str, late: Sequence[Said], end: str, unread: int = 0, is_cut: bool = False
+    ) -> None:
+        """Say once, for all of it up to the event `end`, what was not done."""
+        told = [(said.body, said.sender, said.at) for said in late]
+        now = self._clock()
+        post = Post(hints.too_late(told, now, unread=unread, is_cut=is_cut))
+        name, id = self._rooms.names[room], f"late:{room}:{end}"
+        keys = [said.key for said in late]
+        await self._remember(keys, _DONE, (kept(name, post, id=id, at=now),))
+
+    def _read(self, event: Heard) -> Said | Elsewhere | None:
+        room, us = event.room_id, self._us(event.room_id)
+        settings = self._rooms.obeyed.get(room)
+        if settings is None:
+            return heard.elsewhere(event, us) if isinstance(event, MessageEvent) else None
+        name = self._rooms.names[room]
+        if isinstance(event, ReactionEvent):
+            return heard.pressed(event, us, name, settings)
+        return heard.said(event, us, name, settings)
+
+    async def _in_turn(self, said: Said) -> Said | None:
+        """What may change something has its turn in the order of the room."""
+        parsed = None if isinstance(said, Pressed) else meant(said)
+        if parsed is None and not _may_be_for_us(said):
+            return None
+        if parsed is not None and not is_changing(parsed):
+            return await self._obey(said, parsed)
+        async with self._turns.setdefault(said.room, asyncio.Lock()):
+            return await self._obey(said, parsed)
+
+    async def _obey(self, said: Said, parsed: Parsed | None) -> Said | None:
+        arrival = await self._store.arrival(said.key)
+        if arrival and arrival.answer is not None:
+            return None
+        if said.edits and await self._was_obeyed(said.edits):
+            return None
+        if arrival is None and self._clock() - said.at > TOO_OLD_MS:
+            return said if parsed is not None or await self._chat.concerns(said) else None
+        answer = await self._answer(said, parsed)
+        if answer is not None:
+            entries = await self._give(said, answer, keep=parsed is None or is_changing(parsed))
+            done = _MISREAD if isinstance(parsed, Misspelt | Misused) else _DONE
+            await self._remember(_keys(said), done, entries)
+        return None
+
+    async def _was_obeyed(self, original: str) -> bool:
+        """An edit is obeyed where what it mends was no command, or one that I did not understand:
+        what has happened once is not changed by an edit."""
+        arrival = await self._store.arrival(f"matrix:{original}")
+        return arrival is not None and arrival.answer != _MISREAD
+
+    async def _answer(self, said: Said, parsed: Parsed | None) -> Answer | None:
+        try:
+            if isinstance(said, Pressed):
+                return await self._chat.press(said)
+            if parsed is None:
+                return await self._chat.overhear(said)
+            return await self._chat.handle(said)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("a command in %s could not be obeyed", said.room)
+            return Post(hints.refused("Something went wrong here; the bot's log has more."))
+
+    async def _answer_there(self, there: Elsewhere) -> None:
+        """In a room that is none of ours nothing changes, and nothing is remembered."""
+        if self._clock() - there.at > TOO_OLD_MS:
+            return
+        answer = await self._chat.elsewhere(there)
+        if isinstance(answer, Post):
+            try:
+                await self._sender.reply(there.room, there.event, answer, there.thread)
+            except (RetryLater, Refused) as error:
+                self._drop(there.room, error)
+
+    async def _give(self, said: Said, answer: Answer, *, keep: bool) -> tuple[OutboxEntry, ...]:
+        """Answer now; or else later where something was changed, so `keep` is true."""
+        try:
+            if isinstance(answer, Nod):
+                await self._sender.nod(said.room, said.event, answer.emoji)
+            else:
+                await self._sender.reply(said.room, said.event, answer, said.thread)
+        except (RetryLater, Refused) as error:
+            if not keep or isinstance(answer, Nod):
+                self._drop(said.room, error)
+                return ()
+            log.warning("an answer in %s has to wait: %s", said.room, error)
+            told = {"answers": said.event, "thread": said.thread}
+            id = f"answer:{said.event}"
+            return (kept(said.name, answer, id=id, at=self._clock(), **told),)
+        return ()
+
+    def _drop(self, room: str, error: Exception) -> None:
+        log.warning("an answer in %s was given up: %s", room, error)
+        self._dropped.append(self._clock())
+
+    async def _say_it_waits(self, event: Heard) -> None:
+        """The journal is away: what was said stays said, and is obeyed when it is back."""
+        room, post = event.room_id, Post(hints.waits_for_journal())
+        try:
+            await self._sender.say(room, post, transaction("waits", event.event_id))
+        except (RetryLater, Refused) as error:
+            log.warning("%s could not be told that the journal is away: %s", room, error)
+
+    async def _remember(
+        self, keys: Sequence[str], done: bytes, entries: tuple[OutboxEntry, ...]
+    ) -> None:
+        """It is dealt with, and the answers are given or in the outbox."""
+        now = self._clock()
+        change = Change(
+            arrivals=tuple(Arrival(key=key, kind="command", at=now) for key in keys),
+            handled=tuple(Handled(key=key, answer=done) for key in keys),
+            outbox=entries,
+        )
+        await self._store.append(change)
+        if entries:
+            self._on_kept()
+
+
+def _may_be_for_us(said: Said) -> bool:
+    """Words that are no command are for us only where they follow something of ours."""
+    return isinstance(said, Pressed) or (bool(said.answers or said.thread) and not said.edits)
+
+
+def _keys(said: Said) -> list[str]:
+    """An edit is remembered as what it has mended, too: a second edit changes nothing more."""
+    return [said.key, f"matrix:{said.edits}"] if said.edits else [said.key]

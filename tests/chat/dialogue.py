@@ -1,0 +1,208 @@
+"""Tests that read like the chat: people talk to the fleet, and it answers.
+
+    await chat.says("bob", "!fleet cancel #1")
+    chat.answers("⚠️ Sorry, cancel takes power level 50 …")
+
+The bot is the one that the plugin wires, on the stage; its homeserver knows one room and keeps what
+is sent there. `ann` may do everything, `mod` what moderators may, `bob` what everybody may. In what
+is expected, `…` stands for anything.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiohttp import web
+from mautrix.client import Client
+from mautrix.types import MessageEvent, ReactionEvent
+
+from fleetbot.chat.speaking.sender import destination
+from fleetbot.settings import RoomSettings
+from tests.chat.listener import Listener
+from tests.chat.rooms import MoodyHomeserver, client_of, served
+from tests.services.stage import REPO, Stage
+
+ROOM, BOT = "!team:localhost", "@bot:localhost"
+NAME = "Fleety"  # what the bot is called in the room
+
+
+class Message(NamedTuple):
+    """What the bot has sent, and shows now: `content` is that of its newest edit. `to`: the event
+    that it replies to. `thread`: the event that opened its thread."""
+
+    event: str
+    content: dict[str, Any]
+    to: str
+    thread: str
+
+    @property
+    def text(self) -> str:
+        return str(self.content["body"])
+
+
+class RoomServer(MoodyHomeserver):
+    """A homeserver that keeps what is sent, each transaction once, and what is uploaded."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.sent: dict[str, tuple[str, dict[str, Any]]] = {}  # by event: type and content
+        self.state: dict[str, dict[str, Any]] = {}  # by "type/key"
+        self.uploaded: list[bytes] = []
+        self._transactions: dict[str, str] = {}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        within = request.path.partition("/rooms/")[2].partition("/")[2]
+        match request.method, within.split("/", 2):
+            case "PUT", ["send", kind, _]:
+                event = await self._kept(within, kind, request)
+                return web.json_response({"event_id": event})
+            case "PUT", ["state", *key]:
+                self.state["/".join(key)] = await request.json()
+                return web.json_response({"event_id": f"${within}"})
+            case "GET", ["state", *key]:
+                found = self.state.get("/".join(key).rstrip("/"))
+                absent = {"errcode": "M_NOT_FOUND", "error": "No."}
+                return web.json_response(found or absent, status=200 if found else 404)
+            case "GET", ["event", event]:
+                return web.json_response({"event_id": event, "unsigned": {}})
+        if "/upload" in request.path:
+            self.uploaded.append(await request.read())
+        told = {"joined_rooms": [ROOM], "chunk": [], "content_uri": "mxc://localhost/file"}
+        return web.json_response(told)
+
+    async def _kept(self, transaction: str, kind: str, request: web.Request) -> str:
+        content = await request.json()
+        event = self._transactions.setdefault(transaction, f"$bot{len(self.sent) + 1}")
+        self.sent.setdefault(event, (kind, content))
+        return event
+
+    @property
+    def messages(self) -> list[Message]:
+        """As they are shown, in their order."""
+        shown: dict[str, Message] = {}
+        for event, (kind, content) in self.sent.items():
+            relation = content.get("m.relates_to", {})
+            if kind == "m.room.message" and relation.get("rel_type") == "m.replace":
+                edited = relation["event_id"]
+                shown[edited] = shown[edited]._replace(content=content["m.new_content"])
+            elif kind == "m.room.message":
+                shown[event] = _shown(event, content, relation)
+        return list(shown.values())
+
+    def reactions(self, event: str) -> list[str]:
+        """What the bot has put below an event."""
+        relations = [c["m.relates_to"] for kind, c in self.sent.values() if kind == "m.reaction"]
+        return [its["key"] for its in relations if its["event_id"] == event]
+
+
+def _shown(event: str, content: dict[str, Any], relation: dict[str, Any]) -> Message:
+    thread = relation["event_id"] if relation.get("rel_type") == "m.thread" else ""
+    answered = relation.get("m.in_reply_to", {}).get("event_id", "")
+    return Message(event, content, "" if relation.get("is_falling_back") else answered, thread)
+
+
+class Dialogue:
+    """A room with people and the bot. `levels`: what power they have; None: it cannot be read."""
+
+    def __init__(
+        self, stage: Stage, server: RoomServer, client: Client, settings: RoomSettings
+    ) -> None:
+        self.stage, self.server = stage, server
+        stage.told = [destination(ROOM)]
+        self.levels: dict[str, int | None] = {"ann": 100, "mod": 50, "bob": 0}
+        self.bots = Listener(stage, client, {ROOM: settings}, self._level)
+        self.bots.names.learn(ROOM, NAME)
+        self.bots.inbound.place(ROOM).behind = False
+        self.last = ""  # what was said or pressed last
+        self._heard: list[str] = []  # what the bot had said before that
+        self._events = itertools.count(1)
+
+    async def _level(self, room: str, user: str) -> int | None:
+        return self.levels[user[1:].partition(":")[0]]
+
+    # people
+
+    async def says(
+        self, who: str, body: Any, *, to: str = "", thread: str = "", **content: Any
+    ) -> str:
+        """A message, its event; `to`: in reply to that event; `thread`: in that event's thread."""
+        relation: dict[str, Any] = {"m.in_reply_to": {"event_id": to}} if to else {}
+        if thread:
+            relation |= {"rel_type": "m.thread", "event_id": thread}
+        said = {"msgtype": "m.text", "body": body, "m.relates_to": relation, **content}
+        return await self.sends(who, "m.room.message", said)
+
+    async def presses(self, who: str, emoji: str, *, on: str) -> str:
+        """A reaction to an event."""
+        relation = {"rel_type": "m.annotation", "event_id": on, "key": emoji}
+        return await self.sends(who, "m.reaction", {"m.relates_to": relation})
+
+    async def sends(
+        self, who: str, kind: str, content: dict[str, Any], *, age: int = 0, event: str = ""
+    ) -> str:
+        """Any event, `age` milliseconds ago; the same `event` comes again."""
+        self.last = event or f"${who}{next(self._events)}"
+        self._heard = [message.event for message in self.server.messages]
+        made: Any = {
+            "type": kind,
+            "room_id": ROOM,
+            "sender": f"@{who}:localhost",
+            "event_id": self.last,
+            "origin_server_ts": self.stage.clock() - age,
+            "content": content,
+        }
+        reads = ReactionEvent if kind == "m.reaction" else MessageEvent
+        await self.bots.inbound.on_event(reads.deserialize(made))
+        return self.last
+
+    # the bot
+
+    @property
+    def new(self) -> Sequence[Message]:
+        """What the bot has said since somebody else did."""
+        return [m for m in self.server.messages if m.event not in self._heard]
+
+    def answers(self, *expected: str) -> Message:
+        """These are its answers to what was said last; the first one."""
+        said = [message.text for message in self.new]
+        assert len(said) == len(expected), said
+        for text, pattern in zip(said, expected, strict=True):
+            assert _is_like(pattern, text), text
+        assert all(message.to in ("", self.last) for message in self.new)
+        return self.new[0]
+
+    def is_silent(self) -> None:
+        """It has answered nothing, neither by words nor by a reaction."""
+        assert [message.text for message in self.new] == []
+        assert self.server.reactions(self.last) == []
+
+    def nods(self, emoji: str) -> None:
+        """Its whole answer is a reaction."""
+        assert [message.text for message in self.new] == []
+        assert self.server.reactions(self.last) == [emoji]
+
+    async def tells(self, *expected: str) -> Sequence[Message]:
+        """What waits for the room arrives, and is this."""
+        self._heard = [message.event for message in self.server.messages]
+        await self.bots.courier.tick()
+        said = [message.text for message in self.new]
+        assert len(said) == len(expected), said
+        for text, pattern in zip(said, expected, strict=True):
+            assert _is_like(pattern, text), text
+        return self.new
+
+
+def _is_like(pattern: str, text: str) -> bool:
+    parts = map(re.escape, pattern.split("…"))
+    return re.fullmatch(".*".join(parts), text, re.DOTALL) is not None
+
+
+@asynccontextmanager
+async def dialogue(stage: Stage, settings: RoomSettings | None = None) -> AsyncIterator[Dialogue]:
+    """The room's own settings, or those of one whose `#1` is the stage's repository's."""
+    async with served(RoomServer("")) as server, client_of(server.user()) as client:
+        yield Dialogue(stage, server, client, settings or RoomSettings(default_repo=REPO))
