@@ -12,13 +12,9 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
+from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.cards.cards import Cards
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.quieting import Quieting
-from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -28,9 +24,10 @@ from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
-from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
@@ -50,6 +47,9 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
@@ -139,8 +139,14 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
+        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._priorities = Priorities(
+            fleet, self._forge, self._issues, settings.labels, self._repositories
+        )
+        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._pauses = Pauses(fleet, self._repositories)
+        self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
 
@@ -149,15 +155,20 @@ class Runtime:
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
-        changing = Changing(desk, self._tasks)
-        chat_settings = self._settings.chat
-        persons = Persons(self.fleet, link, chat_settings.people.get, chat_settings.operators)
-        quieting = Quieting(desk, Quiet(store))
-        handlers = {**reading.handlers, **changing.handlers, **quieting.handlers}
-        chat = Chat(desk, handlers, link.power_level)
-        self._cards = Cards(self.fleet, link, room_sender, rooms.where, self._audience)
+        chat = chat_of(
+            Services(
+                fleet=self.fleet,
+                tasks=self._tasks,
+                priorities=self._priorities,
+                pauses=self._pauses,
+                talks=self._talks,
+                outside=Outside(self._probe, self._webhooks),
+                power_level=link.power_level,
+                message=link.message,
+                trigger=self._settings.labels.trigger,
+                thread_per_task=self._settings.chat.threads == "task",
+            )
+        )
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -178,6 +189,12 @@ class Runtime:
             wake=partial(self._wake, "rooms"),
             on_admitted=self._speak_again,
         )
+        audience, where = self._audience, rooms.where
+        persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
+        telling = Telling(self.fleet, link, room_sender, where, audience, persons)
+        fates = Fates(self.fleet, link, where, telling)
+        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
+        self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
             {
@@ -188,9 +205,7 @@ class Runtime:
                     self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
-                "matrix": Telling(
-                    self.fleet, link, room_sender, rooms.where, self._audience, persons
-                ),
+                "matrix": self._questions,
                 "cards": self._cards,
             },
             now_ms,
@@ -215,8 +230,9 @@ class Runtime:
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
                 runs=runs,
-                talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
+                talks=self._talks,
                 tasks=self._tasks,
+                pauses=self._pauses,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 probe=self._probe,
@@ -247,6 +263,7 @@ class Runtime:
             "cards": (self._cards.look, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
+            "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
             "webhooks": (self._webhooks.tick, 60),
@@ -326,7 +343,7 @@ class Runtime:
         self._threads.resume()
         self._courier.resume("matrix")
         self._courier.resume("cards")
-        self._wake("deliver")
+        self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:
         for name in names:

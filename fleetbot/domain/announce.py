@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
     AgentNotice,
     AnyEffect,
@@ -37,6 +39,17 @@ from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.waits import FLOW, SIGNS
 
+_WISHES: Mapping[type[ev.Event], NoticeKind] = {
+    ev.AgentDrained: NoticeKind.AGENT_DRAINED,
+    ev.AgentResumed: NoticeKind.AGENT_RESUMED,
+    ev.AgentRevoked: NoticeKind.AGENT_REVOKED,
+    ev.FleetFrozen: NoticeKind.FLEET_FROZEN,
+    ev.FleetThawed: NoticeKind.FLEET_THAWED,
+    ev.RepoFrozen: NoticeKind.REPO_FROZEN,
+    ev.RepoThawed: NoticeKind.REPO_THAWED,
+}
+"""What people want, and others hear of."""
+
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
     """The effects of `line`; `state` is the fold up to it.
@@ -45,13 +58,13 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     itself is no news.
     """
     if line.stream == FLEET_STREAM:
-        return _of_fleet(line.event)
+        return _of_fleet(line)
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
         agent = state.agents.get(AgentName(key))
-        return _of_agent(agent, line.event) if agent else []  # nobody asks for the forgotten
+        return _of_agent(agent, line) if agent else []  # nobody asks for the forgotten
     if kind == "repo":
-        return _of_repo(state.places.repos[int(key)], line.event)
+        return _of_repo(state.places.repos[int(key)], line)
     task = state.tasks[TaskId(key)]
     return [*_in_rooms(line, task, state, follows), *_on_forge(line.event, task, state)]
 
@@ -59,20 +72,23 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
 def _in_rooms(
     line: ev.Recorded, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
-    if isinstance(line.event, ev.RunMessaged | ev.RunMessageTaken):
-        return []
+    talk = talked(line.event, task, state)
+    if isinstance(line.event, ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted):
+        return [*talk]
     if isinstance(line.event, ev.TaskStuck | ev.TaskUnstuck):
         return [_stuck(line.event, line.at, task), _card(task)]
-    return [*_notices(line.event, task, state, follows), _card(task)]
+    return [*_notices(line.event, task, state, follows), *talk, _card(task)]
 
 
 def _card(task: Task) -> ShowCard:
     return ShowCard(task=task.id, repo=task.repo)
 
 
-def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
+def _of_agent(agent: Agent, line: ev.Recorded) -> list[AnyEffect]:
     name = agent.name
-    match event:
+    match line.event:
+        case ev.AgentDrained() | ev.AgentResumed() | ev.AgentRevoked() as event:
+            return [AgentNotice(notice=_WISHES[type(event)], agent=name, by=line.actor)]
         case ev.AgentOffline():
             return [AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=name)]
         case ev.AgentOnline():
@@ -97,8 +113,10 @@ def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
             return []
 
 
-def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
-    match event:
+def _of_fleet(line: ev.Recorded) -> list[AnyEffect]:
+    match line.event:
+        case ev.FleetFrozen() | ev.FleetThawed() as event:
+            return [FleetNotice(notice=_WISHES[type(event)], by=line.actor)]
         case ev.FleetPaused(reason=reason, until=until, spent=spent):
             kind = NoticeKind.FLEET_PAUSED
             return [FleetNotice(notice=kind, reason=reason, until=until, spent=spent)]
@@ -106,8 +124,10 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
             return [FleetNotice(notice=NoticeKind.FLEET_RESUMED)]
 
 
-def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
-    match event:
+def _of_repo(repo: Repo, line: ev.Recorded) -> list[AnyEffect]:
+    match line.event:
+        case ev.RepoFrozen() | ev.RepoThawed() as event:
+            return [RepoNotice(notice=_WISHES[type(event)], repo=repo.name, by=line.actor)]
         case ev.RepoRenamed(was=was) if not same_name(was, repo.name):
             return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
         case ev.RepoHeld(reason=reason, detail=detail):
@@ -132,8 +152,6 @@ def _notices(
             receipt = state.receipts[receipt_id].receipt
             pull, summary = receipt.pull_request, receipt.summary
             return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
-        case ev.RunAsked(ask=ask, title=title):
-            return [notice(notice=NoticeKind.ASKED, ask=ask, detail=title)]
         case ev.TaskFailed(reason=reason, detail=detail):
             return [notice(notice=NoticeKind.FAILED, reason=reason, detail=detail)]
         case ev.TaskAgentLost(reason=reason):
@@ -195,6 +213,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
             return []  # what it waited for does not hold it any more, and that is shown
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
+            return []
+        case ev.TaskNoted():
             return []
         case _:
             return [show]

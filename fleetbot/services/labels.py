@@ -120,6 +120,19 @@ def _after(prefix: str, names: Collection[str]) -> Iterator[str]:
             yield name.removeprefix(prefix.lower()).strip()
 
 
+def priority_labels_after(
+    current: Collection[str], priority: Priority, maps: LabelMaps
+) -> tuple[str | None, set[str]]:
+    """The label to add ("" for none) and those to remove so that an issue has the priority; None
+    where no label says it. A normal one needs none."""
+    means = {label: Priority[name.upper()] for label, name in maps.priorities.items()}
+    fitting = [label for label, its in means.items() if its is priority]
+    others = {label for label in means if label not in fitting} & set(current)
+    if priority is Priority.NORMAL or any(label in current for label in fitting):
+        return "", others
+    return (fitting[0] if fitting else None), others
+
+
 def state_labels_after(
     current: Collection[str], state: TaskState, maps: LabelMaps
 ) -> tuple[set[str], set[str]]:
@@ -142,3 +155,7 @@ def trigger_label(maps: LabelMaps) -> LabelSpec:
 def _spec(name: str, color: str, description: str) -> LabelSpec:
     """A name with a slash is scoped in Forgejo: one of its scope at a time."""
     return LabelSpec(name=name, color=color, description=description, exclusive="/" in name)
+
+
+def priority_spec(name: str) -> LabelSpec:
+    return _spec(name, "#d4a72c", "How urgent it is to the fleet")

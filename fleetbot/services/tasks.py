@@ -17,6 +17,7 @@ from fleetbot.domain.model import (
     REPO,
     AgentName,
     Policy,
+    Priority,
     Task,
     TaskId,
     TaskState,
@@ -27,6 +28,7 @@ from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.repositories import Repositories
 
 _NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
@@ -39,10 +41,17 @@ Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 class Tasks:
     """`repositories` tell a short name from a full one."""
 
-    def __init__(self, fleet: Fleet, new_tasks: NewTasks, repositories: Repositories) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        new_tasks: NewTasks,
+        repositories: Repositories,
+        priorities: Priorities,
+    ) -> None:
         self._fleet = fleet
         self._new_tasks = new_tasks
         self._repositories = repositories
+        self._priorities = priorities
 
     # reading
 
@@ -101,8 +110,12 @@ class Tasks:
         found = [name for name in names if not repo or same_name(name.split("/")[1], repo)]
         if len(found) != 1:
             which = f" is {repo!r}" if repo else ""
-            raise Invalid(f"Which repository{which}? Write owner/repo#12.", field="issue")
+            raise Invalid(f"Which repository{which}? Write owner/repo.", field="issue")
         return found[0]
+
+    def repo(self, name: str, default_repo: str | None) -> str:
+        """The repository that is meant, of those the fleet works on. Raises Invalid."""
+        return self._repositories.listed(self._full_name(name, default_repo)).name
 
     # changing
 
@@ -133,6 +146,10 @@ class Tasks:
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))
         return await self._change(task, AssignTask(task, agent), actor)
+
+    async def prioritise(self, task: TaskId, priority: Priority, actor: str) -> wire.TaskView:
+        await self._priorities.set(await self._get(task), priority, Context(actor=actor))
+        return await self.view(task)
 
     async def must_be_open(self, task: Task) -> None:
         """Raises Conflict where the issue of a task that is over is closed: a run would be started

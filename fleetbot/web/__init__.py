@@ -17,6 +17,7 @@ from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
+from fleetbot.services.pauses import Pauses
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
@@ -29,6 +30,7 @@ from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
 from fleetbot.web.metrics import Metrics
 from fleetbot.web.outbox import OutboxCalls
+from fleetbot.web.pauses import PauseCalls
 from fleetbot.web.problems import Code, problem, respond
 from fleetbot.web.receipts import ReceiptCalls
 from fleetbot.web.runs import RunCalls
@@ -51,6 +53,7 @@ class Parts:
     runs: Runs
     talks: Talks
     tasks: Tasks
+    pauses: Pauses
     intake: Intake
     dead_letters: DeadLetters
     probe: ForgeProbe
@@ -80,6 +83,7 @@ class WebApi:
             *TalkCalls(parts.talks).endpoints(),
             *ReceiptCalls(parts.runs).endpoints(),
             *TaskCalls(parts.tasks).endpoints(),
+            *PauseCalls(parts.pauses).endpoints(),
         )
         self.endpoints: tuple[AnyEndpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),

@@ -15,6 +15,7 @@ from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quiet import quieted
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.patience import with_outbox
@@ -55,12 +56,11 @@ class Coordination:
         sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         persons = Persons(fleet, link, {"ada": ADA}.get, [OPERATOR])
         self.cards = Cards(fleet, link, sender, self.rooms.where, self.audience)
-        self.telling = Telling(fleet, link, sender, self.rooms.where, self.audience, persons)
-        senders: dict[str, Sender] = {
-            "matrix": self.telling,
-            "cards": self.cards,
-            "forgejo": _issue,
-        }
+        telling = Telling(fleet, link, sender, self.rooms.where, self.audience, persons)
+        mention = persons.of_task
+        questions = Questions(fleet, stage.talks, link, self.rooms.where, telling, mention)
+        senders: dict[str, Sender] = {"matrix": questions, "cards": self.cards}
+        senders["forgejo"] = _issue
         self.courier = Courier(stage.store, senders, stage.clock, with_outbox(14))
 
     async def restart(self) -> None:

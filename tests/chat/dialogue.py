@@ -50,6 +50,7 @@ class RoomServer(MoodyHomeserver):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.sent: dict[str, tuple[str, dict[str, Any]]] = {}  # by event: type and content
+        self.said: dict[str, dict[str, Any]] = {}  # by event: what people sent, whole
         self.state: dict[str, dict[str, Any]] = {}  # by "type/key"
         self.uploaded: list[bytes] = []
         self._transactions: dict[str, str] = {}
@@ -68,7 +69,7 @@ class RoomServer(MoodyHomeserver):
                 absent = {"errcode": "M_NOT_FOUND", "error": "No."}
                 return web.json_response(found or absent, status=200 if found else 404)
             case "GET", ["event", event]:
-                return web.json_response({"event_id": event, "unsigned": {}})
+                return web.json_response(self.said.get(event, {"event_id": event, "unsigned": {}}))
         if "/upload" in request.path:
             self.uploaded.append(await request.read())
         told = {"joined_rooms": [ROOM], "chunk": [], "content_uri": "mxc://localhost/file"}
@@ -155,6 +156,7 @@ class Dialogue:
             "origin_server_ts": self.stage.clock() - age,
             "content": content,
         }
+        self.server.said[self.last] = made
         reads = ReactionEvent if kind == "m.reaction" else MessageEvent
         await self.bots.inbound.on_event(reads.deserialize(made))
         return self.last

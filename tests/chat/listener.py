@@ -7,13 +7,12 @@ from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
+from fleetbot.chat import assembly
+from fleetbot.chat.assembly import Services
 from fleetbot.chat.cards.cards import Cards
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.quieting import Quieting
-from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
@@ -24,22 +23,35 @@ from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
-from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
-def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
-    """The commands as the plugin wires them."""
-    desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    changing = Changing(desk, stage.tasks)
-    quieting = Quieting(desk, Quiet(stage.store))
-    return Chat(desk, {**reading.handlers, **changing.handlers, **quieting.handlers}, levels)
+async def _unread(room: str, event: str) -> None:
+    return None
+
+
+def chat_of(stage: Stage, levels: PowerLevel, message: Message = _unread) -> Chat:
+    """The commands as the plugin wires them; `message` reads what was said in a room."""
+    return assembly.chat_of(
+        Services(
+            fleet=stage.fleet,
+            tasks=stage.tasks,
+            priorities=stage.priorities,
+            pauses=stage.pauses,
+            talks=stage.talks,
+            outside=Outside(stage.probe, stage.webhooks),
+            power_level=levels,
+            message=message,
+            trigger=stage.labels.trigger,
+        )
+    )
 
 
 class Listener:
@@ -59,7 +71,7 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = chat_of(stage, levels or link.power_level)
+        self.chat = chat_of(stage, levels or link.power_level, link.message)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.names = names = Names(link, client.mxid)
         obeying = Obeying(
@@ -86,10 +98,12 @@ class Listener:
         where, audience = self.rooms.where, Audience(rooms, self.rooms, stage.fleet)
         persons = Persons(stage.fleet, link, lambda login: None, ())
         telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
+        fates = Fates(stage.fleet, link, where, telling)
+        self.questions = Questions(stage.fleet, stage.talks, link, where, fates, persons.of_task)
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,
-            {"matrix": telling, "cards": cards},
+            {"matrix": self.questions, "cards": cards},
             stage.clock,
             with_outbox(PATIENCE_DAYS),
         )

@@ -157,7 +157,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "revoked, lost, requeued": (
         running,
         cmd.RevokeAgent(agent=A1),
-        ["card", "issue_state"] * 2,
+        ["agent_revoked", *["card", "issue_state"] * 2],
     ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
@@ -208,14 +208,34 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.AgentSeen(agent=A1),
         ["agent_online"],
     ),
-    "asked": (running, ask(), ["asked", "card"]),
-    "answered": (lambda: running().given(ask()), answer(), ["card"]),
+    "asked": (running, ask(), ["ask", "card"]),
+    "answered": (lambda: running().given(ask()), answer(), ["ask", "card"]),
     "messaged": (running, say(), []),
-    "drained": (created, cmd.DrainAgent(agent=A1), []),
-    "resumed": (lambda: created().given(cmd.DrainAgent(agent=A1)), cmd.ResumeAgent(agent=A1), []),
+    "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
+    "fleet resumed by a person": (
+        lambda: created().given(cmd.PauseFleet()),
+        cmd.ResumeFleet(),
+        ["fleet_thawed"],
+    ),
+    "repository paused by a person": (
+        shown,
+        cmd.PauseRepo(7),
+        ["repo_frozen"],
+    ),
+    "repository resumed by a person": (
+        lambda: shown().given(cmd.PauseRepo(7)),
+        cmd.ResumeRepo(7),
+        ["repo_thawed"],
+    ),
+    "drained": (created, cmd.DrainAgent(agent=A1), ["agent_drained"]),
+    "resumed": (
+        lambda: created().given(cmd.DrainAgent(agent=A1)),
+        cmd.ResumeAgent(agent=A1),
+        ["agent_resumed"],
+    ),
     "day spent": (day_spent, EXPIRE, ["fleet_paused", *["card", "issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
-    "message taken": (lambda: running().given(say()), take(), []),
+    "message taken": (lambda: running().given(say()), take(), ["fate"]),
     "based": (created, cmd.SetBase(task=T1, base="trunk"), ["card", "issue_state"]),
     "base is gone": (
         created,
@@ -280,11 +300,6 @@ def test_a_status_that_nobody_will_decide_any_more_says_why() -> None:
 def test_a_last_refutation_is_one_notice() -> None:
     notice = one(final().told(refuted(C1, "Empty diff.")), fx.TaskNotice)
     assert (notice.reason, notice.detail) == (ReasonCode.RECEIPT_REFUTED, "Empty diff.")
-
-
-def test_a_question_says_what_is_asked() -> None:
-    notice = one(running().told(ask("q1", title="Run `make`?")), fx.TaskNotice)
-    assert (notice.run.id, notice.ask, notice.detail) == (R1, "q1", "Run `make`?")
 
 
 # what is tried again by itself is no news

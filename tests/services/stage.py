@@ -34,12 +34,16 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
+from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
+from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import Store
 from tests.store.backend import SqliteBackend
@@ -134,7 +138,10 @@ class Stage:
         self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
+        self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
+        self.tasks = Tasks(self.fleet, self.new_tasks, self.known, self.priorities)
+        self.pauses = Pauses(self.fleet, self.known)
+        self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
             self.client, self.store, self.labels, self.fleet.waiting, self.accounts
         )
@@ -147,9 +154,8 @@ class Stage:
         )
 
     def _route(self, effect: RoomEffect) -> Sequence[str]:
-        if not isinstance(effect, Notice):
-            return ()
-        self.notices.append(effect)
+        if isinstance(effect, Notice):
+            self.notices.append(effect)
         return self.told
 
     def _wake(self) -> None:

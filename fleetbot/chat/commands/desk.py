@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from fleetbot.chat.commands.said import Said
+from fleetbot.chat.speaking.sender import destination
 from fleetbot.chat.words import answers
 from fleetbot.chat.words.answers import Hears
 from fleetbot.chat.words.rich import Rich
@@ -16,7 +17,7 @@ from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.tasks import Tasks
-from fleetbot.store.records import Arrival, Posted, PostKind
+from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
@@ -80,11 +81,16 @@ class Desk:
 
     # what is done
 
-    async def commit(self, command: cmd.Command, said: Said) -> bool:
+    async def commit(self, command: cmd.Command, said: Said, *anchors: Anchor) -> bool:
         """Whether anything happened. The message is remembered with what it led to."""
-        arrival = Arrival(key=said.key, kind="command", at=self.fleet.clock())
-        context = Context(actor=said.actor, cause=said.key)
-        return bool(await self.fleet.commit(command, context, Beside(arrival)))
+        beside = Beside(self.arrival(said), anchors=anchors)
+        return bool(await self.fleet.commit(command, self.context(said), beside))
+
+    def arrival(self, said: Said) -> Arrival:
+        return Arrival(key=said.key, kind="command", at=self.fleet.clock())
+
+    def context(self, said: Said) -> Context:
+        return Context(said.actor, said.key, destination(said.name))
 
     async def is_done(self, said: Said) -> bool:
         """Whether the message has changed before what it wished to change."""

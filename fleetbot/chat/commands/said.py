@@ -54,6 +54,11 @@ class Said:
         return f"matrix:{self.event}"
 
     @property
+    def below(self) -> str:
+        """The message that an answer to it is shown as a reply to."""
+        return self.event
+
+    @property
     def actor(self) -> str:
         return f"matrix:{self.sender}"
 
@@ -66,6 +71,10 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Pressed(Said):
     """A reaction: `body` is its emoji, `answers` the event that it is on."""
+
+    @property
+    def below(self) -> str:
+        return self.answers
 
 
 @dataclass(frozen=True, slots=True)

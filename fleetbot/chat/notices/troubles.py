@@ -15,8 +15,16 @@ from fleetbot.chat.notices.begins import Begun, begun_or_over
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import transaction
 from fleetbot.chat.speaking.persons import Persons
-from fleetbot.chat.speaking.sender import PREFIX, RoomSender, Where, decoded
+from fleetbot.chat.speaking.sender import (
+    PREFIX,
+    RoomSender,
+    Where,
+    decoded,
+    outbox_transaction,
+)
+from fleetbot.chat.words import pauses
 from fleetbot.chat.words.notices import NOBODY
+from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.troubles import Trouble, told
 from fleetbot.domain.effects import AgentNotice, FleetNotice, RepoNotice
 from fleetbot.domain.model import AgentName
@@ -62,8 +70,11 @@ class TroubleNotices:
 
     async def __call__(self, due: Due) -> str:
         """Say it or edit what was said; answers the event id, or why nothing had to be said."""
+        effect = decoded(_effect, due.entry)
         name = due.entry.destination.removeprefix(PREFIX)
-        news = begun_or_over(decoded(_effect, due.entry), self._fleet.state, due.entry.due_at)
+        if pauses.is_wished(effect):
+            return await self._say_wish(name, effect, due)
+        news = begun_or_over(effect, self._fleet.state, due.entry.due_at)
         begun = [its for its in news.troubles if await self._hears(name, news, its)]
         room = await self._where(name)
         key = f"troubles:{room}:{news.kind}"
@@ -77,6 +88,15 @@ class TroubleNotices:
         said = [await self._show(room, news.kind, m, before, due) for m in after]
         await self._remember(key, said, due.entry.due_at)
         return said[-1].event
+
+    async def _say_wish(self, name: str, effect: Effect, due: Due) -> str:
+        """What a person wants is told as it is."""
+        if isinstance(effect, AgentNotice) and not await self._audience.hears_agent(
+            name, effect.agent
+        ):
+            return "none of the room's business"
+        post = Post(pauses.wished(effect))
+        return await self._sender.post(await self._where(name), post, outbox_transaction(due))
 
     async def _hears(self, room: str, news: Begun, its: Trouble) -> bool:
         return not news.of_agents or await self._audience.hears_agent(room, AgentName(its.name))

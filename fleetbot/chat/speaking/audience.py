@@ -27,7 +27,7 @@ class Audience:
                 return [f"{cards_in(room)}/{task}" for room in self.of(repo)]
             case fx.TaskNotice(task=task):
                 return list(map(destination, self.of(task.repo)))
-            case fx.StuckNotice(repo=repo):
+            case fx.StuckNotice(repo=repo) | fx.ShowAsk(repo=repo) | fx.ShowFate(repo=repo):
                 return list(map(destination, self.of(repo)))
             case fx.RepoNotice(repo=repo):
                 known = self._fleet.state.places.called(repo)

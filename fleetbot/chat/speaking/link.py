@@ -9,16 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
-from mautrix.errors import MatrixError
-from mautrix.types import EventType, PowerLevelStateEventContent, RoomID, StateEvent, UserID
+from mautrix.errors import DecryptionError, MatrixError
+from mautrix.types import (
+    JSON,
+    EncryptedEvent,
+    EventType,
+    PowerLevelStateEventContent,
+    RoomID,
+    SerializerError,
+    StateEvent,
+    UserID,
+)
 from yarl import URL
 
+from fleetbot.chat.speaking.content import message_of
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.post import File
 from fleetbot.services.outbox import Refused, RetryLater
@@ -117,6 +127,25 @@ class Link:
         except _Absent:
             return False
         return "redacted_because" not in found.get("unsigned", {})
+
+    async def message(self, room: str, event: str) -> tuple[str, str] | None:
+        """Who said a message, and what it says now; None where it cannot be read."""
+        try:
+            found = await self._call("GET", Path.v3.rooms[room].event[event])
+        except _Absent:
+            return None
+        return message_of(await self._opened(found))
+
+    async def _opened(self, event: dict[str, Any]) -> dict[str, Any]:
+        """The event in clear, where it can be decrypted."""
+        if event.get("type") != "m.room.encrypted" or not self._client.crypto:
+            return event
+        try:
+            sealed = EncryptedEvent.deserialize(cast(JSON, event))
+            opened = await self._client.crypto.decrypt_megolm_event(sealed)
+        except (DecryptionError, SerializerError):
+            return event
+        return dict(opened.serialize())
 
     async def power_level(self, room: str, user: str) -> int | None:
         """The user's power level in the room as it is now; None if it could not be read."""

@@ -37,8 +37,7 @@ def task_notice(effect: TaskNotice, who: Rich = NOBODY, *, urgent: bool = True) 
         case NoticeKind.COMPLETED:
             return Post(_completed(effect), urgent, about)
         case NoticeKind.ASKED:
-            asked = About(PostKind.ASK, f"{effect.run.id if effect.run else ''}/{effect.ask}")
-            return Post(_asked(effect, who), urgent, asked)
+            return Post(_asked(effect, who), urgent, about)
         case NoticeKind.TASK_HELD:
             return Post(_held(effect, who), urgent, about)
         case _:

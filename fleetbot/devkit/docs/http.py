@@ -24,6 +24,8 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -77,7 +79,13 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
         runs=runs,
         talks=Talks(fleet, changes, lambda: "unused"),
-        tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known), known),
+        tasks=Tasks(
+            fleet,
+            NewTasks(fleet, client, issues, LabelMaps(), known),
+            known,
+            Priorities(fleet, client, issues, LabelMaps(), known),
+        ),
+        pauses=Pauses(fleet, known),
         intake=intake,
         dead_letters=DeadLetters(fleet),
         probe=ForgeProbe(fleet, client, (), logging.getLogger("unused")),

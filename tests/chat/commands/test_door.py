@@ -164,18 +164,6 @@ async def test_what_is_done_and_closed_is_not_begun_anew_by_a_slip(talk: Talk) -
     assert await talk.state() is TaskState.CREATED
 
 
-async def test_what_is_done_and_open_may_be_asked_for_again(talk: Talk) -> None:
-    stage = talk.stage
-    run = await stage.given_running()
-    await stage.given_receipt(run, await stage.pull_request(run))
-    await stage.verifier.tick()
-
-    said = await talk.says("/retry #1")
-
-    assert said is not None
-    assert "is tried again." in said
-
-
 async def test_an_agent_at_work_is_told_to_stop(talk: Talk) -> None:
     await talk.stage.given_running()
 

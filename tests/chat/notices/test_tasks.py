@@ -86,8 +86,9 @@ async def test_nobody_is_mentioned_who_is_not_in_the_room(room: Coordination) ->
 async def test_a_question_rings_for_whoever_wants_the_task(room: Coordination) -> None:
     await given_running(room)
     await room.when(ask(title="Run `make`?"))
-    assert room.only.first == "❓ claude-1 asks: Run `make`?"
+    assert room.only.rings
     assert room.only.mentions == [ADA]
+    assert room.only.replies_to == room.card().event
 
 
 async def test_the_same_failure_within_half_an_hour_is_counted(room: Coordination) -> None:
@@ -117,22 +118,25 @@ async def test_later_the_same_failure_is_news(room: Coordination) -> None:
 async def test_a_room_that_wants_quiet_hears_the_end_only_and_without_a_ring(
     room: Coordination,
 ) -> None:
-    quiet = room.quieting
     await given_running(room)
-    await quiet(T1, quiet=True)
+    await room.quieting(T1, quiet=True)
     await room.when(fail(ReasonCode.NO_CHANGES))
     assert room.news == []
     assert room.card().first.startswith("❌ Failed"), "its card goes on"
     await room.when(cmd.RetryTask(T1))
     await given_running(room, R2)
     await room.restart()
-    await room.when(ask(run=R2))
     await room.when(file(run=R2), verified())
-    assert [message.first for message in room.news] == [
-        "❓ claude-1 asks: Run `make`?",
-        "✅ Done: team/app#1 Mend the door · PR #7",
-    ]
-    assert not any(message.rings or message.mentions for message in room.news)
+    assert room.only.first == "✅ Done: team/app#1 Mend the door · PR #7"
+    assert not room.only.rings
+
+
+async def test_a_question_is_asked_though_the_room_wants_quiet(room: Coordination) -> None:
+    """Without an answer it would be denied."""
+    await given_running(room)
+    await room.quieting(T1, quiet=True)
+    await room.when(ask())
+    assert room.only.rings
 
 
 async def test_quiet_is_for_one_task_in_one_room(room: Coordination) -> None:

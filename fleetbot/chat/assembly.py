@@ -1,0 +1,66 @@
+"""The commands put together: every family of them, behind one door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from fleetbot.chat.commands.answering import Answering
+from fleetbot.chat.commands.buttons import Buttons
+from fleetbot.chat.commands.changing import Changing
+from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Drafts, Message
+from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.pausing import Pausing
+from fleetbot.chat.commands.quieting import Quieting
+from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.steering import Steering
+from fleetbot.chat.commands.talking import Talking
+from fleetbot.chat.speaking.quiet import Quiet
+from fleetbot.chat.speaking.runs import run_in_thread
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
+from fleetbot.services.talks import Talks
+from fleetbot.services.tasks import Tasks
+from fleetbot.services.wishes import Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What commands use. `power_level` and `message` are asked of the homeserver."""
+
+    fleet: Fleet
+    tasks: Tasks
+    priorities: Priorities
+    pauses: Pauses
+    talks: Talks
+    outside: Outside
+    power_level: PowerLevel
+    message: Message
+    trigger: str
+    thread_per_task: bool = False
+
+
+def chat_of(services: Services) -> Chat:
+    fleet, store = services.fleet, services.fleet.store
+    desk = Desk(fleet, services.tasks)
+    admit = Rights(services.power_level).admit
+    drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
+    answering = Answering(desk, services.talks)
+    steering = Steering(desk, partial(run_in_thread, store), per_task=services.thread_per_task)
+    talking = Talking(store, answering, steering, admit)
+    handlers = {
+        **Reading(desk, services.outside).handlers,
+        **drafts.handlers,
+        **Changing(desk, services.tasks, services.priorities, drafts).handlers,
+        **Pausing(desk, services.pauses).handlers,
+        **Quieting(desk, Quiet(store)).handlers,
+        **talking.handlers,
+    }
+    buttons = Buttons(desk, handlers, answering, admit)
+    return Chat(
+        desk, handlers, services.power_level, press=buttons.press, overhear=talking.overhear
+    )
