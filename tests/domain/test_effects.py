@@ -42,6 +42,7 @@ from tests.domain.builders import (
     fail,
     failed,
     file,
+    note,
     refuted,
     running,
     say,
@@ -210,7 +211,23 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     ),
     "asked": (running, ask(), ["ask", "card"]),
     "answered": (lambda: running().given(ask()), answer(), ["ask", "card"]),
+    "cancelled while it asks": (
+        lambda: running().given(ask()),
+        CANCEL,
+        ["ask", "card", "issue_state"],
+    ),
     "messaged": (running, say(), []),
+    "cancelled before it heard": (
+        lambda: running().given(say()),
+        CANCEL,
+        ["fate", "card", "issue_state"],
+    ),
+    "cancelled when it had heard": (
+        lambda: running().given(say(), take()),
+        CANCEL,
+        ["card", "issue_state"],
+    ),
+    "noted": (created, note(), []),
     "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
     "fleet resumed by a person": (
         lambda: created().given(cmd.PauseFleet()),
@@ -300,6 +317,14 @@ def test_a_status_that_nobody_will_decide_any_more_says_why() -> None:
 def test_a_last_refutation_is_one_notice() -> None:
     notice = one(final().told(refuted(C1, "Empty diff.")), fx.TaskNotice)
     assert (notice.reason, notice.detail) == (ReasonCode.RECEIPT_REFUTED, "Empty diff.")
+
+
+def test_a_question_and_its_answer_replace_each_other() -> None:
+    world = running()
+    asked = one(world.told(ask()), fx.ShowAsk)
+    answered = one(world.told(answer()), fx.ShowAsk)
+    assert (asked.run, asked.ask) == (R1, "q1")
+    assert fx.collapse(asked) == fx.collapse(answered)
 
 
 # what is tried again by itself is no news

@@ -14,6 +14,7 @@ import msgspec
 
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link, transaction
+from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.sender import (
     CARDS,
     RoomSender,
@@ -94,10 +95,11 @@ class Cards:
         if posted and known and known.event == posted.event and known.body == body:
             return posted.event
         if posted and await self._link.holds(room, posted.event):
-            await self._sender.edit(room, posted.event, post, outbox_transaction(due))
+            named = outbox_transaction(due)
+            await self._sender.edit(room, posted.event, post, named, Urgency.CARD)
             return posted.event
         named = transaction("card", room, task.id, posted.event if posted else "")
-        return await self._sender.post(room, post, named)
+        return await self._sender.post(room, post, named, urgency=Urgency.CARD)
 
     def _is_backlog(self, task: Task) -> bool:
         """Whether enough others that wait for their turn have a card."""
