@@ -14,6 +14,7 @@ from maubot.matrix import MaubotMatrixClient
 from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.enrolling import TokenMessages
+from fleetbot.chat.commands.knowing import told as proven_told
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
@@ -51,6 +52,7 @@ from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
@@ -130,6 +132,8 @@ class Runtime:
             self._issues.follow,
             on_poke=partial(self._wake, "verify"),
         )
+        self._people = People(store, settings.chat.people)
+        self._proofs = Proofs(fleet, self._forge, self._people, proven_told)
         self._intake = Intake(
             fleet,
             self._forge,
@@ -138,6 +142,7 @@ class Runtime:
             self._repositories,
             self._webhooks,
             on_arrival=partial(self._wake, "intake"),
+            on_proof=self._proofs.heard,
         )
         self._reconciler = Reconciler(
             fleet,
@@ -148,7 +153,6 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
-        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
@@ -173,6 +177,9 @@ class Runtime:
                 priorities=self._priorities,
                 pauses=self._pauses,
                 enrolments=self._enrolments,
+                people=self._people,
+                proofs=self._proofs,
+                repositories=self._repositories,
                 talks=self._talks,
                 outside=Outside(self._probe, self._webhooks),
                 power_level=link.power_level,
