@@ -24,6 +24,7 @@ from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
@@ -54,6 +55,7 @@ from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -157,7 +159,7 @@ class Runtime:
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
         )
-        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._tasks = Tasks(fleet, new_tasks, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
         self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
@@ -165,7 +167,7 @@ class Runtime:
         self._build_web(store)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix)
+        link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
@@ -174,6 +176,7 @@ class Runtime:
             Services(
                 fleet=self.fleet,
                 tasks=self._tasks,
+                references=References(self.fleet, self._forge, self._repositories),
                 priorities=self._priorities,
                 pauses=self._pauses,
                 enrolments=self._enrolments,
@@ -191,7 +194,11 @@ class Runtime:
             )
         )
         self._threads = ThreadLog(
-            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
+            self.fleet,
+            link,
+            self._threads_of,
+            wake=partial(self._wake, "threads"),
+            per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
         names = Names(link, self._matrix.mxid)

@@ -27,6 +27,7 @@ from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.proofs import Proofs
+from fleetbot.services.references import References
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
@@ -40,6 +41,7 @@ class Services:
 
     fleet: Fleet
     tasks: Tasks
+    references: References
     priorities: Priorities
     pauses: Pauses
     enrolments: Enrolments
@@ -58,7 +60,7 @@ class Services:
 
 def chat_of(services: Services) -> Chat:
     fleet, store = services.fleet, services.fleet.store
-    desk = Desk(fleet, services.tasks)
+    desk = Desk(fleet, services.tasks, services.references, per_task=services.thread_per_task)
     admit = Rights(services.power_level).admit
     drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
     answering = Answering(desk, services.talks)

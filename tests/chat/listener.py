@@ -49,6 +49,7 @@ def chat_of(
         Services(
             fleet=stage.fleet,
             tasks=stage.tasks,
+            references=stage.references,
             priorities=stage.priorities,
             pauses=stage.pauses,
             enrolments=stage.enrolments,

@@ -41,6 +41,7 @@ from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.talks import Talks
@@ -148,7 +149,8 @@ class Stage:
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
         self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.known, self.priorities)
+        self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities)
+        self.references = References(self.fleet, self.client, self.known)
         self.pauses = Pauses(self.fleet, self.known)
         self.enrolments = Enrolments(self.fleet)
         self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")

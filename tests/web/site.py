@@ -178,7 +178,7 @@ class Site:
                 enrolments=Enrolments(fleet),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, new_tasks, known, priorities),
+                tasks=Tasks(fleet, new_tasks, priorities),
                 pauses=Pauses(fleet, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),

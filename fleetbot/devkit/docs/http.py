@@ -84,7 +84,6 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         tasks=Tasks(
             fleet,
             NewTasks(fleet, client, issues, LabelMaps(), known),
-            known,
             Priorities(fleet, client, issues, LabelMaps(), known),
         ),
         pauses=Pauses(fleet, known),

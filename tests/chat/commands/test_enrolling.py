@@ -39,7 +39,7 @@ class Alone:
         self.words: list[tuple[str, str]] = []
         self.why = ""
         self.waits = False
-        desk = Desk(stage.fleet, stage.tasks)
+        desk = Desk(stage.fleet, stage.tasks, stage.references)
         self.enrolling = Enrolling(desk, stage.enrolments, self.tell, "https://fleet.example")
 
     async def tell(self, user: str, words: Rich, named: str) -> Told:
@@ -111,7 +111,9 @@ async def test_where_it_cannot_be_told_there_is_no_token(alone: Alone) -> None:
 
     (made,) = await alone.stage.store.enrolments_of(NEW)
     assert "has expired" in why_over(made, alone.stage.clock.now)
-    assert not await Desk(alone.stage.fleet, alone.stage.tasks).is_done(said())
+    assert not await Desk(alone.stage.fleet, alone.stage.tasks, alone.stage.references).is_done(
+        said()
+    )
 
 
 async def test_the_same_message_sends_one_token(alone: Alone) -> None:
