@@ -15,6 +15,7 @@ from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.enrolling import TokenMessages
+from fleetbot.chat.commands.knowing import told as proven_told
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
@@ -51,6 +52,7 @@ from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -134,6 +136,8 @@ class Runtime:
             self._issues.follow,
             on_poke=partial(self._wake, "verify"),
         )
+        self._people = People(store, settings.chat.people)
+        self._proofs = Proofs(fleet, self._forge, self._people, proven_told)
         self._intake = Intake(
             fleet,
             self._forge,
@@ -142,6 +146,7 @@ class Runtime:
             self._repositories,
             self._webhooks,
             on_arrival=partial(self._wake, "intake"),
+            on_proof=self._proofs.heard,
         )
         self._reconciler = Reconciler(
             fleet,
@@ -152,7 +157,6 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
-        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
@@ -179,6 +183,9 @@ class Runtime:
                 priorities=self._priorities,
                 pauses=self._pauses,
                 enrolments=self._enrolments,
+                people=self._people,
+                proofs=self._proofs,
+                repositories=self._repositories,
                 talks=self._talks,
                 outside=Outside(self._probe, self._webhooks),
                 power_level=link.power_level,
