@@ -233,8 +233,6 @@ class ThreadLog:
         except Refused as error:  # too large for the homeserver, for example
             log.warning("the rest of the log of %s cannot be uploaded: %s", run.id, error)
             return False
-        if message is None:
-            return False
         root = await self._root(room, run.agent, look=False)
         file = transaction("log-file", room, run.id, page.first, page.upto)
         await self._link.send(room, in_thread(message, root), file)
