@@ -19,6 +19,7 @@ from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -63,7 +64,7 @@ class Listener:
         rooms: Mapping[str, RoomSettings],
         levels: PowerLevel | None = None,
     ) -> None:
-        self.link = link = Link(client)
+        self.link = link = Link(client, Pace(stage.clock))
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
