@@ -13,6 +13,7 @@ from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
+from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
@@ -20,6 +21,7 @@ from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
@@ -37,6 +39,7 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -50,6 +53,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -72,12 +76,21 @@ def now_ms() -> int:
 
 
 class Runtime:
-    """Everything that lives between a start and a stop, wired together."""
+    """Everything that lives between a start and a stop, wired together.
+
+    `address`: where we are found over HTTP.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, matrix: MaubotMatrixClient, log: logging.Logger
+        self,
+        settings: Settings,
+        store: Store,
+        matrix: MaubotMatrixClient,
+        log: logging.Logger,
+        address: str,
     ) -> None:
         self._settings = settings
+        self._address = address
         self._log = log
         self._matrix = matrix
         self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
@@ -142,8 +155,9 @@ class Runtime:
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
         )
-        self._tasks = Tasks(fleet, new_tasks, self._repositories, self._priorities)
+        self._tasks = Tasks(fleet, new_tasks, self._priorities)
         self._pauses = Pauses(fleet, self._repositories)
+        self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
@@ -152,16 +166,22 @@ class Runtime:
         link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
+        direct = Direct(link, store, self._matrix.mxid)
+        self._token_messages = TokenMessages(self._enrolments, direct.take_back)
         chat = chat_of(
             Services(
                 fleet=self.fleet,
                 tasks=self._tasks,
+                references=References(self.fleet, self._forge, self._repositories),
                 priorities=self._priorities,
                 pauses=self._pauses,
+                enrolments=self._enrolments,
                 talks=self._talks,
                 outside=Outside(self._probe, self._webhooks),
                 power_level=link.power_level,
                 message=link.message,
+                tell=direct.tell,
+                address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
             )
@@ -226,6 +246,7 @@ class Runtime:
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
+                enrolments=self._enrolments,
                 runs=runs,
                 talks=self._talks,
                 tasks=self._tasks,
@@ -262,6 +283,7 @@ class Runtime:
             "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
+            "tokens": (self._token_messages.tick, 30),
             "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
             "prune": (self._timers.prune, _HOUR),

@@ -35,6 +35,7 @@ from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed
+from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
     AgentToken,
@@ -69,13 +70,14 @@ class Context:
 class Beside:
     """What is recorded in the same transaction as the events of a command.
 
-    `arrival` and `anchors` are remembered only if something happens; `handled` and `tokens` in any
-    case. With the key of one that was acted on just now nothing happens: that is a `Conflict`.
+    `arrival` and `anchors` are remembered only if something happens; the others in any case.
+    With the key of one that was acted on just now nothing happens: that is a `Conflict`.
     """
 
     arrival: Arrival | None = None
     handled: tuple[Handled, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    enrolments: tuple[Enrolment, ...] = ()
     anchors: tuple[Anchor, ...] = ()
 
 
@@ -393,6 +395,7 @@ def _with(change: Change, beside: Beside) -> Change:
         handled=beside.handled,
         anchors=beside.anchors if change.events else (),
         tokens=(*beside.tokens, *change.tokens),
+        enrolments=beside.enrolments,
     )
 
 

@@ -5,7 +5,7 @@ Every name is configuration; labels that mean nothing are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -35,6 +35,13 @@ _STATE_LOOKS = {
     TaskState.FAILED: ("#cf222e", "The fleet could not do it: a person should look"),
     TaskState.AGENT_LOST: ("#cf222e", "The fleet could not do it: a person should look"),
     TaskState.CANCELLED: ("#8c959f", "The fleet no longer works on it"),
+}
+
+_PRIORITY_COLORS: Mapping[PriorityName, str] = {
+    "low": "#c5def5",
+    "normal": "#bfd4f2",
+    "high": "#f9a03f",
+    "urgent": "#d93f0b",
 }
 
 
@@ -146,6 +153,12 @@ def state_label(state: TaskState, maps: LabelMaps) -> LabelSpec:
     """How the label of a state is made where the repository lacks it."""
     color, description = _STATE_LOOKS[state]
     return _spec(maps.states[state], color, description)
+
+
+def priority_label(name: str, maps: LabelMaps) -> LabelSpec:
+    """`name` is that of the label."""
+    meaning = maps.priorities[name]
+    return _spec(name, _PRIORITY_COLORS[meaning], f"The fleet takes its turn as {meaning}")
 
 
 def trigger_label(maps: LabelMaps) -> LabelSpec:

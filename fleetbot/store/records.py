@@ -210,6 +210,7 @@ class PostKind(StrEnum):
     CARD = "card"  # a task, by its id
     NOTICE = "notice"  # a task as well
     ASK = "ask"  # a question: `<run>/<ask>`
+    SETUP = "setup"  # what setup offers, by the number of the offer
     DRAFT = "draft"  # something that a person has still to confirm, by the message that wished it
     RUN = "run"  # a run's log, by the run's id
 

@@ -15,6 +15,7 @@ from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
 from fleetbot.services.pauses import Pauses
@@ -50,6 +51,7 @@ class Parts:
     fleet: Fleet
     access: Access
     agents: Agents
+    enrolments: Enrolments
     runs: Runs
     talks: Talks
     tasks: Tasks
@@ -78,7 +80,7 @@ class WebApi:
             parts.access, parts.webhook_secret, metrics.count_request, parts.webhooks.refused
         )
         of_memory = (
-            *AgentCalls(parts.agents).endpoints(),
+            *AgentCalls(parts.agents, parts.enrolments).endpoints(),
             *RunCalls(parts.runs).endpoints(),
             *TalkCalls(parts.talks).endpoints(),
             *ReceiptCalls(parts.runs).endpoints(),

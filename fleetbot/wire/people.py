@@ -89,6 +89,14 @@ class AgentList(Answer, frozen=True):
     agents: tuple[AgentView, ...]
 
 
+class EnrolmentAnswer(Answer, frozen=True):
+    """A token with which `agent` may enrol once, before `expires_at` (epoch ms); told only here."""
+
+    agent: str
+    token: str
+    expires_at: int
+
+
 class NewTaskRequest(Message, frozen=True):
     """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
 

@@ -42,6 +42,7 @@ from tests.domain.builders import (
     fail,
     failed,
     file,
+    note,
     refuted,
     running,
     say,
@@ -200,9 +201,25 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.AgentSeen(agent=A1),
         ["agent_online"],
     ),
-    "asked": (running, ask(), ["asked"]),
-    "answered": (lambda: running().given(ask()), answer(), []),
+    "asked": (running, ask(), ["ask"]),
+    "answered": (lambda: running().given(ask()), answer(), ["ask"]),
+    "cancelled while it asks": (
+        lambda: running().given(ask()),
+        CANCEL,
+        ["cancelled", "ask", "issue_state"],
+    ),
     "messaged": (running, say(), []),
+    "cancelled before it heard": (
+        lambda: running().given(say()),
+        CANCEL,
+        ["cancelled", "fate", "issue_state"],
+    ),
+    "cancelled when it had heard": (
+        lambda: running().given(say(), take()),
+        CANCEL,
+        ["cancelled", "issue_state"],
+    ),
+    "noted": (created, note(), []),
     "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
     "fleet resumed by a person": (
         lambda: created().given(cmd.PauseFleet()),
@@ -227,7 +244,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     ),
     "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
-    "message taken": (lambda: running().given(say()), take(), []),
+    "message taken": (lambda: running().given(say()), take(), ["fate"]),
     "based": (created, cmd.SetBase(task=T1, base="trunk"), ["issue_state"]),
     "base is gone": (
         created,
@@ -306,8 +323,12 @@ def test_a_last_refutation_is_one_notice() -> None:
     assert notice.retry_at is None
 
 
-def test_a_question_says_what_is_asked() -> None:
-    assert one(running().told(ask(title="Run `make`?")), fx.TaskNotice).detail == "Run `make`?"
+def test_a_question_and_its_answer_replace_each_other() -> None:
+    world = running()
+    asked = one(world.told(ask()), fx.ShowAsk)
+    answered = one(world.told(answer()), fx.ShowAsk)
+    assert (asked.run, asked.ask) == (R1, "q1")
+    assert fx.collapse(asked) == fx.collapse(answered)
 
 
 def test_a_cancellation_names_the_run_that_it_stops_and_none_that_had_ended() -> None:

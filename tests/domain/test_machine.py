@@ -59,6 +59,7 @@ from tests.domain.builders import (
     an_agent,
     answer,
     ask,
+    note,
     refuted,
     replay,
     say,
@@ -374,6 +375,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data(), number=st.integers(1, 3))
     def somebody_says_something(self, data: st.DataObject, number: int) -> None:
         self.ask(say("Mind the paint.", f"m{number}", self._some_run(data)))
+
+    @rule(task=tasks)
+    def somebody_says_something_to_the_next_run(self, task: TaskId) -> None:
+        self.ask(note(task=task))
 
     @rule(data=st.data(), number=st.integers(1, 3), taken=st.sampled_from(Taken))
     def a_message_is_taken(self, data: st.DataObject, number: int, taken: Taken) -> None:

@@ -33,6 +33,7 @@ from tests.domain.builders import (
     file,
     in_back_off,
     names,
+    note,
     refuted,
     replay,
     running,
@@ -82,6 +83,7 @@ COMMANDS: dict[str, cmd.Command] = {
     "ask": ask(),
     "answer": answer(),
     "say": say(),
+    "note": note(),
     "take": take(),
     "register": an_agent(),
     "seen": cmd.AgentSeen(agent=A1),
@@ -194,6 +196,13 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
         assigned=("run.messaged",),
         running=("run.messaged",),
         verifying=("run.messaged",),
+    ),
+    "note": row(
+        Conflict,
+        created=("task.noted",),
+        in_back_off=("task.noted",),
+        failed=("task.noted",),
+        agent_lost=("task.noted",),
     ),
     "take": row(
         Superseded, created=NotFound, assigned=NotFound, running=NotFound, verifying=NotFound

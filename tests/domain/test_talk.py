@@ -32,6 +32,7 @@ from tests.domain.builders import (
     dispatch,
     fail,
     names,
+    note,
     only,
     refuted,
     running,
@@ -207,3 +208,24 @@ def test_an_end_without_figures_keeps_those_of_the_receipt() -> None:
     world.given(fail(ReasonCode.NO_CHANGES))
     assert world.run().usage == world.task().spent == Usage(output_tokens=7)
     assert world.task(T1).state is TaskState.FAILED
+
+
+def test_what_is_said_while_nobody_works_is_told_to_the_next_run() -> None:
+    world = running().given(say("Mind the paint."), fail(), note("Mind the step."))
+    assert world.task().notes == ("Mind the paint.", "Mind the step.")
+
+
+def test_what_waits_for_the_next_run_is_bounded_as_well() -> None:
+    world = running().given(fail())
+    with pytest.raises(Conflict, match="write on the issue"):
+        world.when(note("x" * (MOST_UNHEARD + 1)))
+    for _ in range(MOST_MESSAGES):
+        world.given(note("x"))
+    with pytest.raises(Conflict, match="write on the issue"):
+        world.when(note("x"))
+
+
+def test_nobody_would_hear_what_is_said_of_a_task_that_is_over() -> None:
+    world = running().given(cmd.CancelTask(task=T1))
+    with pytest.raises(Conflict, match="nobody would hear this"):
+        world.when(note())

@@ -31,6 +31,7 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
@@ -174,9 +175,10 @@ class Site:
                 fleet=fleet,
                 access=Access(store, tokens),
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
+                enrolments=Enrolments(fleet),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, new_tasks, known, priorities),
+                tasks=Tasks(fleet, new_tasks, priorities),
                 pauses=Pauses(fleet, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),

@@ -36,7 +36,7 @@ class Buttons:
         handlers: Mapping[type, Handler],
         answering: Answering,
         admit: Admit,
-        decide: Decide | None = None,
+        decide: Decide,
     ) -> None:
         self._desk = desk
         self._handlers = handlers
@@ -59,9 +59,7 @@ class Buttons:
 
     async def _draft(self, posted: Posted, pressed: Pressed) -> Answer | None:
         yes = _ANSWERS.get(meant(pressed.body))
-        if yes is None or self._decide is None:
-            return None
-        return await self._decide(pressed, posted.subject, yes)
+        return None if yes is None else await self._decide(pressed, posted.subject, yes)
 
     async def _ask(self, posted: Posted, pressed: Pressed) -> Answer | None:
         """The question's own message shows the answer that counts; others are told once why theirs

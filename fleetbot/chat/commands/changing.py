@@ -54,7 +54,7 @@ class Changing:
         if not command.issue:
             return await self._desk.find("", said), False
         repo, number = self._desk.ref(command.issue, said)
-        if task := await self._fleet.task_of_issue(repo, number):
+        if task := await self._desk.task_of(repo, number):
             return task, False
         request = wire.NewTaskRequest(repo=repo, issue=number)
         view = await self._tasks.create(request, said.actor, command.agent)

@@ -86,7 +86,7 @@ class Drafts:
     # what is wished
 
     def _repo(self, command: spec.New, said: Said) -> str:
-        repo = self._desk.tasks.repo(command.repo or "", said.default_repo)
+        repo = self._desk.references.repo(command.repo or "", said.default_repo)
         if not self._desk.hears(said)(repo):
             raise not_of_this_room(repo)
         return repo

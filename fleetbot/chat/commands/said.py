@@ -11,12 +11,12 @@ from fleetbot.settings import RoomSettings
 
 
 class Called(StrEnum):
-    """How a message speaks to us, beside `!fleet` and the like."""
+    """How plainly a message speaks to us, beside `!fleet` and the like."""
 
     NOT = "not"
-    BY_NAME = "by name"  # it begins with our name, which `body` has no more
+    IN_PASSING = "in passing"  # it mentions us somewhere; `body` is what else it says
     LOOSELY = "loosely"  # it begins with a word that is our name, and may mean something else
-    IN_PASSING = "in passing"  # it names us somewhere; `body` is what else it says
+    BY_NAME = "by name"  # it begins with our name, which `body` has no more
 
 
 class Invocation(NamedTuple):

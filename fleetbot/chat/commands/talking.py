@@ -28,7 +28,7 @@ class Talking:
         answering: Answering,
         steering: Steering,
         admit: Admit,
-        decide: Decide | None = None,
+        decide: Decide,
     ) -> None:
         self._store = store
         self._answering = answering
@@ -80,9 +80,7 @@ class Talking:
 
     async def _decided(self, posted: Posted, said: Said) -> Answer | None:
         yes = is_yes(said.body)
-        if yes is None or self._decide is None:
-            return None
-        return await self._decide(said, posted.subject, yes)
+        return None if yes is None else await self._decide(said, posted.subject, yes)
 
     async def _steer(self, posted: Posted | None, said: Said) -> Answer | None:
         tasks = await self._steering.spoken_of(posted, said)

@@ -7,6 +7,7 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, cast
@@ -15,31 +16,29 @@ import msgspec
 from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
-from mautrix.errors import DecryptionError, MatrixError
+from mautrix.errors import DecryptionError, EncryptionError
 from mautrix.types import (
     JSON,
     EncryptedEvent,
-    EventType,
-    PowerLevelStateEventContent,
     RoomID,
     SerializerError,
-    StateEvent,
     UserID,
 )
 from yarl import URL
 
+from fleetbot.chat.speaking.content import content as message
 from fleetbot.chat.speaking.content import message_of
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
+from fleetbot.chat.speaking.power import Power
+from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
+from fleetbot.chat.words.wording import UNABLE_TO_ENCRYPT
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
 _TIMEOUT = ClientTimeout(total=60)
+MEGOLM = "m.megolm.v1.aes-sha2"
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
-NO_ENCRYPTION = (
-    "the room is encrypted and the bot is not set up for that, so nothing is said there: give its "
-    "client in maubot a device id, and maubot its encryption extra"
-)
 Content = Mapping[str, Any]
 
 
@@ -65,6 +64,7 @@ class Link:
     def __init__(self, client: Client, pace: Pace | None = None) -> None:
         self.pace = pace or Pace()
         self._client = client
+        self._sealing = Sealing(client)
         self._encrypted: dict[str, bool] = {}
         self._closed: dict[str, str] = {}
 
@@ -91,7 +91,9 @@ class Link:
             raise NotAdmitted(self._closed[room])
 
         async def request() -> str:
-            kind, body = await self._sealed(room, content)
+            kind, body = "m.room.message", content
+            if await self._seals(room):
+                kind, body = "m.room.encrypted", await self._sealing.message(room, content)
             path = Path.v3.rooms[room].send[kind][transaction]
             return str((await self._call("PUT", path, body))["event_id"])
 
@@ -112,12 +114,14 @@ class Link:
 
         return await self.pace.take(urgency, request)
 
-    async def upload(self, room: str, file: File) -> Content | None:
-        """Upload a file and answer the message that shows it; None where the room is encrypted:
-        the homeserver would have the file in clear."""
-        if await self.is_encrypted(room):
-            return None
-        answer = await self._call("POST", MediaPath.v3.upload, file.data, mimetype=file.mimetype)
+    async def upload(self, room: str, file: File) -> Content:
+        """Upload a file, encrypted for a room that is, and answer the message that shows it."""
+        data, mimetype, key = file.data, file.mimetype, None
+        if await self._seals(room):
+            data, key = await self._sealing.file(file.data)
+            mimetype = "application/octet-stream"
+        answer = await self._call("POST", MediaPath.v3.upload, data, mimetype=mimetype)
+        address = {"url": str(answer["content_uri"])}
         info: dict[str, Any] = {"mimetype": file.mimetype, "size": len(file.data)}
         if file.width:
             info |= {"w": file.width, "h": file.height}
@@ -125,7 +129,7 @@ class Link:
             "msgtype": "m.image" if file.width else "m.file",
             "body": file.name,
             "filename": file.name,
-            "url": str(answer["content_uri"]),
+            **(address if key is None else {"file": {**key, **address}}),
             "info": info,
             "m.mentions": {},
         }
@@ -168,15 +172,19 @@ class Link:
     async def power_level(self, room: str, user: str) -> int | None:
         """The user's power level in the room as it is now; None if it could not be read."""
         try:
-            levels = await self._client.get_state_event(RoomID(room), EventType.ROOM_POWER_LEVELS)
-            create = await self._client.get_state_event(
-                RoomID(room), EventType.ROOM_CREATE, format="event"
-            )
-        except (MatrixError, ClientError, TimeoutError):
+            levels = await self.state(room, "m.room.power_levels")
+            create = await self.state_event(room, "m.room.create")
+        except (RetryLater, Refused):
             return None
-        if isinstance(levels, PowerLevelStateEventContent) and isinstance(create, StateEvent):
-            return levels.get_user_level(UserID(user), create)
-        return None
+        return Power(levels, create).of(user) if create else None
+
+    async def power_then(self, room: str, event: str) -> Power:
+        """Who had which power in the room when the event was sent. Raises `RetryLater`."""
+        query = [("limit", "0"), ("filter", _json({"lazy_load_members": True}))]
+        answer = await self._call("GET", Path.v3.rooms[room].context[event], query=query)
+        state = {(its["type"], its["state_key"]): its for its in answer.get("state", ())}
+        levels = state.get(("m.room.power_levels", ""), {})
+        return Power(levels.get("content"), state.get(("m.room.create", ""), {}))
 
     # rooms
 
@@ -191,11 +199,65 @@ class Link:
     async def leave(self, room: str) -> None:
         await self._call("POST", Path.v3.rooms[room].leave, {})
 
+    async def make_direct(self, user: str) -> str:
+        """A room for the user and us alone, encrypted where we can; its id. They are invited."""
+        encryption = {"type": "m.room.encryption", "content": {"algorithm": MEGOLM}}
+        request = {
+            "preset": "trusted_private_chat",
+            "is_direct": True,
+            "invite": [user],
+            "initial_state": [{**encryption, "state_key": ""}]
+            if self._sealing.missing is None
+            else [],
+        }
+        room = str((await self._call("POST", Path.v3.createRoom, request))["room_id"])
+        await self._note_direct(user, room)
+        return room
+
+    async def _note_direct(self, user: str, room: str) -> None:
+        """So that the bot's account, looked at in a client, has it among its direct chats."""
+        path = Path.v3.user[self._client.mxid].account_data["m.direct"]
+        try:
+            known = await self._call("GET", path)
+        except _Absent:
+            known = {}
+        await self._call("PUT", path, {**known, user: [*known.get(user, ()), room]})
+
+    async def members(self, room: str) -> Mapping[str, str]:
+        """Who is in the room or invited: the membership by user id; nobody, if we are not."""
+        try:
+            answer = await self._call("GET", Path.v3.rooms[room].members)
+        except NotAdmitted:
+            return {}
+        events = answer.get("chunk", ())
+        of = {event["state_key"]: event["content"].get("membership", "") for event in events}
+        return {user: its for user, its in of.items() if its in ("join", "invite")}
+
+    async def share_key(self, room: str, user: str) -> None:
+        """Have somebody who was only invited read what is said in an encrypted room."""
+        if await self.is_encrypted(room) and self._client.crypto:
+            with suppress(EncryptionError):  # there is one, which they have
+                users = [UserID(user), self._client.mxid]
+                await self._client.crypto.share_group_session(RoomID(room), users)
+
+    async def redact(self, room: str, event: str) -> None:
+        """Take what was said in an event away, for all to whom that matters."""
+        path = Path.v3.rooms[room].redact[event][transaction("redact", event)]
+        await self._call("PUT", path, {})
+
     async def state(self, room: str, kind: str, key: str = "") -> dict[str, Any] | None:
         """The content of a state event; None where there is none."""
         path = Path.v3.rooms[room].state[kind]
         try:
             return await self._call("GET", path[key] if key else path)
+        except _Absent:
+            return None
+
+    async def state_event(self, room: str, kind: str) -> dict[str, Any] | None:
+        """A state event without a key, whole; None where there is none."""
+        path, query = Path.v3.rooms[room].state[kind], [("format", "event")]
+        try:
+            return await self._call("GET", path, query=query)
         except _Absent:
             return None
 
@@ -219,8 +281,9 @@ class Link:
         self._encrypted[room] = True
 
     @property
-    def can_encrypt(self) -> bool:
-        return bool(self._client.crypto_enabled)
+    def unable_to_encrypt(self) -> str | None:
+        """Why we cannot encrypt and what mends it; None where we can."""
+        return self._sealing.missing
 
     async def is_encrypted(self, room: str, *, look: bool = False) -> bool:
         """`look` asks again where the room was not encrypted before; once on, it stays on."""
@@ -230,20 +293,18 @@ class Link:
             self._encrypted[room] = await self.state(room, "m.room.encryption") is not None
         return self._encrypted[room]
 
-    async def _sealed(self, room: str, content: Content) -> tuple[str, Content]:
+    async def say_unable(self, room: str) -> None:
+        """That we are not set up for it: all that ever goes in clear into an encrypted room."""
+        path = Path.v3.rooms[room].send["m.room.message"][transaction("unable", room)]
+        await self._call("PUT", path, message(UNABLE_TO_ENCRYPT))
+
+    async def _seals(self, room: str) -> bool:
+        """Whether what goes there has to be encrypted. Raises `NotAdmitted` where we cannot."""
         if not await self.is_encrypted(room):
-            return "m.room.message", content
-        if not self.can_encrypt:
-            raise NotAdmitted(NO_ENCRYPTION)
-        try:
-            sealed = await self._client.encrypt(
-                RoomID(room),
-                EventType.ROOM_MESSAGE,
-                content,  # type: ignore[arg-type]  # encrypt takes plain content as well
-            )
-        except (MatrixError, ClientError, TimeoutError) as error:
-            raise RetryLater(None, f"could not encrypt: {error}") from error
-        return "m.room.encrypted", sealed.serialize()
+            return False
+        if missing := self._sealing.missing:
+            raise NotAdmitted(missing)
+        return True
 
     # one request
 

@@ -188,11 +188,9 @@ class RoomSender:
 
     async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> None:
         for place, file in enumerate(message.files):
-            shown = await self._link.upload(room, file)
-            if shown is not None:
-                said = in_reply(dict(shown), below, thread)
-                named = transaction("answer-file", event, place)
-                await self._link.send(room, said, named, urgency=Urgency.ANSWER)
+            said = in_reply(dict(await self._link.upload(room, file)), below, thread)
+            named = transaction("answer-file", event, place)
+            await self._link.send(room, said, named, urgency=Urgency.ANSWER)
 
     async def nod(self, room: str, event: str, emoji: str) -> None:
         """Answer by a reaction; raises what stands in the way of it."""

@@ -18,6 +18,7 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
@@ -77,12 +78,12 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         fleet=fleet,
         access=Access(store, TokenSets()),
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
+        enrolments=Enrolments(fleet),
         runs=runs,
         talks=Talks(fleet, changes, lambda: "unused"),
         tasks=Tasks(
             fleet,
             NewTasks(fleet, client, issues, LabelMaps(), known),
-            known,
             Priorities(fleet, client, issues, LabelMaps(), known),
         ),
         pauses=Pauses(fleet, known),

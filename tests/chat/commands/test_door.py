@@ -257,7 +257,7 @@ async def test_commands_are_obeyed_in_the_order_of_the_room(talk: Talk) -> None:
             " An issue is #12, repo#12, owner/repo#12 or a link.",
         ),
         ("/retry", "⚠️ Which issue? Name it, or reply to a message about it."),
-        ("!fleet cancle #1", "🤔 There is no cancle. Did you mean !fleet cancel?"),
+        ("!fleet cancle #1", "🤔 There is no cancle. Did you mean !fleet cancel #1?"),
     ],
 )
 async def test_a_wrong_command_gets_a_clear_answer_and_changes_nothing(

@@ -31,7 +31,7 @@ WISH = "!fleet new Greet in French\nWe have readers there."
 def drafts_of(chat: Dialogue) -> Drafts:
     """As after a restart: nothing of them is in memory."""
     stage = chat.stage
-    desk = Desk(stage.fleet, stage.tasks)
+    desk = Desk(stage.fleet, stage.tasks, stage.references)
     admit = Rights(chat._level).admit
     return Drafts(desk, Wishes(stage.fleet), admit, chat.bots.link.message, stage.labels.trigger)
 
