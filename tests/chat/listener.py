@@ -20,6 +20,7 @@ from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
@@ -80,7 +81,7 @@ class Listener:
         rooms: Mapping[str, RoomSettings],
         levels: PowerLevel | None = None,
     ) -> None:
-        self.link = link = Link(client)
+        self.link = link = Link(client, Pace(stage.clock))
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
