@@ -22,6 +22,7 @@ from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
@@ -156,11 +157,21 @@ class Runtime:
             chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
         )
         self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
+        self._sealed = Sealed(
+            self._matrix,
+            link,
+            self._inbound,
+            rooms,
+            store,
+            now_ms,
+            on_kept=self._deliver_now,
+        )
         self._listening = Listening(
             self._matrix,
             rooms,
             History(self._matrix, link, self._matrix.mxid),
             self._inbound,
+            self._sealed,
             names,
             store,
             now_ms,
@@ -276,6 +287,7 @@ class Runtime:
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
         self._listening.stop()
+        await self._sealed.close()
         await self._inbound.close()
         self._dispatcher.close()
         self._wakeups.close()

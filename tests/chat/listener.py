@@ -18,6 +18,7 @@ from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
@@ -65,11 +66,21 @@ class Listener:
             on_kept=self._has_kept,
         )
         self.inbound = Inbound(obeying, self.rooms, stage.store, on_missed=self._woken)
+        self.sealed = Sealed(
+            client,
+            link,
+            self.inbound,
+            self.rooms,
+            stage.store,
+            stage.clock,
+            on_kept=self._has_kept,
+        )
         self.listening = Listening(
             client,
             self.rooms,
             History(client, link, client.mxid),
             self.inbound,
+            self.sealed,
             names,
             stage.store,
             stage.clock,
@@ -86,6 +97,7 @@ class Listener:
 
     async def stop(self) -> None:
         self.listening.stop()
+        await self.sealed.close()
         await self.inbound.close()
 
     async def synced(self, **sync: Any) -> None:

@@ -23,7 +23,7 @@ from fleetbot.chat.speaking.content import content as message
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
-from fleetbot.chat.words.wording import UNABLE_TO_ENCRYPT
+from fleetbot.chat.words.sealed import UNABLE_TO_ENCRYPT
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
@@ -192,6 +192,22 @@ class Link:
         """That we are not set up for it: all that ever goes in clear into an encrypted room."""
         path = Path.v3.rooms[room].send["m.room.message"][transaction("unable", room)]
         await self._call("PUT", path, message(UNABLE_TO_ENCRYPT))
+
+    async def stale_device(self) -> str | None:
+        """Why nobody can encrypt for the bot's device, if so: the homeserver gives out other keys
+        for it than we have."""
+        fingerprint = self._sealing.fingerprint
+        if fingerprint is None:
+            return None
+        user, device = self._client.mxid, self._client.device_id
+        answer = await self._call("POST", Path.v3.keys.query, {"device_keys": {user: [device]}})
+        known = answer.get("device_keys", {}).get(user, {}).get(device, {}).get("keys", {})
+        if known.get(f"ed25519:{device}") == fingerprint:
+            return None
+        return (
+            f"the homeserver has other keys for the bot's device {device} than maubot: nobody can "
+            "encrypt for it. Log the bot in anew, for another device"
+        )
 
     async def _seals(self, room: str) -> bool:
         """Whether what goes there has to be encrypted. Raises `NotAdmitted` where we cannot."""
