@@ -26,13 +26,15 @@ WORKERS ?= 4
 # longest tests are in the middle and short ones fill up the end.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 10
 SLOW := tests/chat tests/devkit tests/flow tests/forge tests/hostile tests/runner tests/services tests/web
+# Compiled modules are kept: the tests start hundreds of processes that import the same ones.
+export PYTHONDONTWRITEBYTECODE :=
 # Only where libolm has a wheel: building it takes more than Python.
 SEALED := --only-binary python-olm --editable '.[encryption]'
 UNSEALED := echo 'libolm has no wheel for this Python: encrypted rooms are not tested' >&2
 ONCE ?=
 AGENT ?= command
 
-.PHONY: help demo test test-fast check plugin docs clean
+.PHONY: help demo test collected test-fast check plugin docs clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 3,10p' Makefile
@@ -40,8 +42,14 @@ help:
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
 
-test: check
+test: $(INSTALLED)
+	@$(MAKE) --no-print-directory -j2 check collected
 	$(PYTEST) $(PYTEST_ARGS)
+
+# pytest rewrites each module for its assertions: once here, instead of by every worker. What is
+# wrong with a module the tests will tell.
+collected: $(INSTALLED)
+	@$(BIN)/pytest --collect-only -qq >/dev/null || true
 
 # These compute more than they wait: one worker for each core.
 test-fast: $(INSTALLED)

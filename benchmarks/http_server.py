@@ -62,7 +62,7 @@ async def serve(folder: Path, tasks: int) -> None:
     migrate_sqlite(path)
     store = SqliteStore(path)
     matrix = MaubotMatrixClient(mxid="@fleetbot:localhost", base_url="http://127.0.0.1:1")
-    runtime = Runtime(SETTINGS, store, matrix, logging.getLogger("fleetbot"))
+    runtime = Runtime(SETTINGS, store, matrix, logging.getLogger("fleetbot"), "http://localhost")
     await runtime.fleet.start()
     for number in range(1, tasks + 1):
         await _make_task(runtime, number)

@@ -15,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot import __version__
-from fleetbot.chat.commands.door import check_levels
+from fleetbot.chat.commands.rights import check_rights
 from fleetbot.interrupts import Interrupts
 from fleetbot.runtime import Runtime
 from fleetbot.settings import Settings, SettingsError, parse
@@ -50,7 +50,7 @@ class Config(BaseProxyConfig):
             raise SettingsError("the configuration must have sections, such as `forge:`.")
         self.update()
         settings = parse({key: _plain(value) for key, value in self._data.items()})
-        check_levels(settings)
+        check_rights(settings)
         return settings
 
     def put_back(self, data: CommentedMap) -> None:
@@ -175,7 +175,8 @@ class FleetBot(Plugin):
         assert self._store is not None  # opened before anything is applied
         if isinstance(settings, str):
             return None
-        return Runtime(settings, self._store, self.client, self.log)
+        address = str(self.webapp_url).rstrip("/")
+        return Runtime(settings, self._store, self.client, self.log, address)
 
     async def _begin(self, runtime: Runtime | None, settings: Settings | str) -> None:
         if runtime is None:

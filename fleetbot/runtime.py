@@ -12,11 +12,9 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.assembly import Services, chat_of
+from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -24,9 +22,12 @@ from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
@@ -38,6 +39,7 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -46,8 +48,12 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -70,12 +76,21 @@ def now_ms() -> int:
 
 
 class Runtime:
-    """Everything that lives between a start and a stop, wired together."""
+    """Everything that lives between a start and a stop, wired together.
+
+    `address`: where we are found over HTTP.
+    """
 
     def __init__(
-        self, settings: Settings, store: Store, matrix: MaubotMatrixClient, log: logging.Logger
+        self,
+        settings: Settings,
+        store: Store,
+        matrix: MaubotMatrixClient,
+        log: logging.Logger,
+        address: str,
     ) -> None:
         self._settings = settings
+        self._address = address
         self._log = log
         self._matrix = matrix
         self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
@@ -135,8 +150,15 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
+        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._tasks = Tasks(fleet, new_tasks, self._repositories)
+        self._priorities = Priorities(
+            fleet, self._forge, self._issues, settings.labels, self._repositories
+        )
+        self._tasks = Tasks(fleet, new_tasks, self._priorities)
+        self._pauses = Pauses(fleet, self._repositories)
+        self._enrolments = Enrolments(fleet)
+        self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
         self._build_chat(store)
         self._build_web(store)
 
@@ -144,10 +166,26 @@ class Runtime:
         link = Link(self._matrix)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
-        desk = Desk(self.fleet, self._tasks)
-        reading = Reading(desk, Outside(self._probe, self._webhooks))
-        changing = Changing(desk, self._tasks)
-        chat = Chat(desk, {**reading.handlers, **changing.handlers}, link.power_level)
+        direct = Direct(link, store, self._matrix.mxid)
+        self._token_messages = TokenMessages(self._enrolments, direct.take_back)
+        chat = chat_of(
+            Services(
+                fleet=self.fleet,
+                tasks=self._tasks,
+                references=References(self.fleet, self._forge, self._repositories),
+                priorities=self._priorities,
+                pauses=self._pauses,
+                enrolments=self._enrolments,
+                talks=self._talks,
+                outside=Outside(self._probe, self._webhooks),
+                power_level=link.power_level,
+                message=link.message,
+                tell=direct.tell,
+                address=self._address,
+                trigger=self._settings.labels.trigger,
+                thread_per_task=self._settings.chat.threads == "task",
+            )
+        )
         self._threads = ThreadLog(
             self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
         )
@@ -178,6 +216,9 @@ class Runtime:
             wake=partial(self._wake, "rooms"),
             on_admitted=self._speak_again,
         )
+        waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
+        fates = Fates(self.fleet, link, rooms.where, waits)
+        self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
         self._courier = Courier(
             store,
             {
@@ -188,9 +229,7 @@ class Runtime:
                     self.fleet.waiting,
                     self._settings.forge.logins,
                 ),
-                "matrix": WaitNotices(
-                    self.fleet, link, self._hears, self._rooms.where, room_sender
-                ),
+                "matrix": self._questions,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -213,9 +252,11 @@ class Runtime:
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
+                enrolments=self._enrolments,
                 runs=runs,
-                talks=Talks(self.fleet, self._wakeups, lambda: _new("message")),
+                talks=self._talks,
                 tasks=self._tasks,
+                pauses=self._pauses,
                 intake=self._intake,
                 dead_letters=self._dead_letters,
                 probe=self._probe,
@@ -245,8 +286,10 @@ class Runtime:
             "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._listening.tick, 60),
+            "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
+            "tokens": (self._token_messages.tick, 30),
             "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
             "prune": (self._timers.prune, _HOUR),
@@ -305,13 +348,13 @@ class Runtime:
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
-    def _rooms_for(self, notice: fx.Notice) -> Sequence[str]:
+    def _rooms_for(self, notice: fx.RoomEffect) -> Sequence[str]:
         """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
         if isinstance(notice, fx.TaskNotice):
             rooms = self._rooms_of(notice.task.repo)
         elif isinstance(notice, fx.RepoNotice):
             rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
-        elif isinstance(notice, fx.StuckNotice):
+        elif isinstance(notice, fx.StuckNotice | fx.Talk):
             rooms = self._rooms_of(notice.repo)
         else:
             rooms = self._rooms_in_use
@@ -349,7 +392,7 @@ class Runtime:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
         self._courier.resume("matrix")
-        self._wake("deliver")
+        self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:
         for name in names:

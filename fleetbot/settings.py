@@ -22,6 +22,8 @@ from fleetbot.services.labels import LabelMaps
 _YEAR = 31_536_000  # seconds; what is longer, or `.inf`, is a slip, and moments get out of range
 Seconds = Annotated[float, Meta(gt=0, le=_YEAR)]
 Count = Annotated[int, Meta(ge=0)]
+# Spaces and commas are slips; what else a homeserver lets an old account be called is its business.
+_MATRIX_ID = re.compile(r"@[^\s,:]+:[^\s,/]+\Z")
 Token = Annotated[str, Meta(min_length=16)]
 
 
@@ -237,6 +239,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
         raise SettingsError(_explain(str(problem), data)) from None
     _check_forge(settings.forge)
     _check_rooms(settings)
+    _check_people(settings)
     _check_verify(settings.verify)
     if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
         raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
@@ -278,6 +281,20 @@ def _check_rooms(settings: Settings) -> None:
                 raise SettingsError(f"rooms.{room}: {repo!r} is not of the form owner/name.")
             if not any(same_name(repo, listed) for listed in settings.forge.repositories):
                 raise SettingsError(_unlisted(room, repo, settings.forge.repositories))
+
+
+def _check_people(settings: Settings) -> None:
+    """A Matrix id that is none would let in, or mention, nobody: a slip is refused."""
+    named = {"chat.operators": settings.chat.operators}
+    named |= {f"chat.people.{login}": (user,) for login, user in settings.chat.people.items()}
+    for room, its in settings.rooms.items():
+        named |= {f"rooms.{room}.allow.{name}": users for name, users in its.allow.items()}
+    for setting, users in named.items():
+        for user in users:
+            if not _MATRIX_ID.match(user):
+                raise SettingsError(
+                    f"{setting}: {user!r} is not a Matrix id like @alice:example.org."
+                )
 
 
 def _unlisted(room: str, repo: str, listed: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from tests.store.backend import SqliteBackend
 from tests.web.site import serve
 
 LOG = logging.getLogger("runtime")
+ADDRESS = "http://127.0.0.1"
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ async def test_it_begins_though_the_store_is_away_and_heals_by_itself(
     backend.tamper("ALTER TABLE agents RENAME TO agents_away")
     forge = {"url": f"http://127.0.0.1:{unused_port()}", "token": "t", "webhook_secret": "s"}
     store = SqliteStore(backend.path)
-    runtime = Runtime(parse({"forge": forge}), store, matrix, LOG)
+    runtime = Runtime(parse({"forge": forge}), store, matrix, LOG, ADDRESS)
     healed = asyncio.Event()
     runtime.fleet.listen(lambda lines: healed.set())
 
@@ -84,7 +85,11 @@ async def test_a_token_that_is_refused_to_anybody_is_told_at_once(
         }
         reader = "reader-" + "r" * 20
         runtime = Runtime(
-            parse({"forge": settings, "auth": {"reader_tokens": [reader]}}), store, matrix, LOG
+            parse({"forge": settings, "auth": {"reader_tokens": [reader]}}),
+            store,
+            matrix,
+            LOG,
+            ADDRESS,
         )
         await runtime.start()
         try:
@@ -119,7 +124,7 @@ async def test_rooms_hear_of_a_repository_by_the_name_that_another_has_taken(
         "rooms": {"!app:hs": {"repos": ["ann/app"]}, "!other:hs": {"repos": ["ann/other"]}},
     }
     async with SqliteBackend(tmp_path).open() as store:
-        fleet = Runtime(parse(settings), store, matrix, LOG).fleet
+        fleet = Runtime(parse(settings), store, matrix, LOG, ADDRESS).fleet
         for repo, name in ((3, "ann/app"), (7, "ann/app"), (3, "ann/store")):
             await fleet.commit(cmd.NoteRepo(repo, name, "main", name), Context(actor="test"))
         await fleet.commit(cmd.HoldRepo(3, ReasonCode.REPO_UNLISTED), Context(actor="test"))

@@ -204,6 +204,26 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     ),
     "a room's default": (config(rooms={ROOM: {"default_repo": "a"}}), f"rooms.{ROOM}: 'a' is not"),
     "a room's setting": (config(rooms={ROOM: {"repo": []}}), "repo is an unknown setting; did you"),
+    "a person without a homeserver": (
+        config(rooms={ROOM: {"allow": {"enrol": ["@ann"]}}}),
+        f"rooms.{ROOM}.allow.enrol: '@ann' is not a Matrix id like @alice:example.org.",
+    ),
+    "a person for a list": (
+        config(rooms={ROOM: {"allow": {"enrol": "@ann:example.org"}}}),
+        "allow[...] must be a list, not text",
+    ),
+    "a list of nothing": (
+        config(rooms={ROOM: {"allow": {"enrol": None}}}),
+        "allow[...] must be a list, not nothing",
+    ),
+    "an operator by login": (
+        config(chat={"operators": ["ann"]}),
+        "chat.operators: 'ann' is not a Matrix id",
+    ),
+    "a person by login": (
+        config(chat={"people": {"ann": "ann, bob:example.org"}}),
+        "chat.people.ann: 'ann, bob:example.org' is not a Matrix id",
+    ),
     "a state": (config(labels={"states": {"finished": "x"}}), "labels.states: invalid enum value"),
     "a priority": (config(labels={"priorities": {"p": "soon"}}), "labels.priorities[...]: invalid"),
 }

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 
-import msgspec
-
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import (
     CombinedStatus,
@@ -30,16 +28,6 @@ MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-
 class ApiSettings(Object, frozen=True):
     max_response_items: int = 50
     default_paging_num: int = 30
-
-
-class Hook(Object, frozen=True):
-    """``config`` never holds the secret; ``events`` are not valid as input again."""
-
-    id: int
-    type: str = ""
-    active: bool = False
-    config: dict[str, str] = msgspec.field(default_factory=dict)
-    events: tuple[str, ...] = ()
 
 
 class Compare(Object, frozen=True):
@@ -156,23 +144,3 @@ class ForgeUser(ForgeClient):
         """Every status ever set, in no promised order."""
         path = repo_path(repo) + path_of("/statuses/{}", sha)
         return [status async for status in self._http.pages(CommitStatus, path)]
-
-    # -- hooks
-
-    async def hooks(self, repo: str) -> list[Hook]:
-        return [hook async for hook in self._http.pages(Hook, repo_path(repo) + "/hooks")]
-
-    async def create_hook(self, repo: str, url: str, secret: str, events: Sequence[str]) -> Hook:
-        """An active JSON hook. Unknown events are ignored by the server; ``issues`` and
-        ``pull_request`` each switch on their whole family. Needs a repository admin's token."""
-        body = {
-            "type": "forgejo",
-            "active": True,
-            "branch_filter": "*",
-            "events": list(events),
-            "config": {"url": url, "content_type": "json", "secret": secret},
-        }
-        return await self._http.call(Hook, "POST", repo_path(repo) + "/hooks", json=body)
-
-    async def delete_hook(self, repo: str, hook_id: int) -> None:
-        await self._http.send("DELETE", repo_path(repo) + path_of("/hooks/{}", hook_id))

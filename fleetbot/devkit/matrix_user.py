@@ -75,14 +75,19 @@ class MatrixUser:
         invite: Sequence[str] = (),
         power_levels: Mapping[str, int] | None = None,
         room_version: str | None = None,
+        replaces: str | None = None,
     ) -> str:
-        """Create a private, unencrypted room; `power_levels` is by user id. Returns the room id.
+        """Create a private, unencrypted room; `power_levels` is by user id, `replaces` the room
+        that it says to follow. Returns the room id.
 
         The creator has level 100; from room version 12 on, all power and no entry among the levels.
         """
         body: dict[str, Any] = {"name": name, "preset": "private_chat", "invite": list(invite)}
         if room_version is not None:
             body["room_version"] = room_version
+        if replaces is not None:
+            predecessor = {"room_id": replaces, "event_id": "$unknown"}
+            body["creation_content"] = {"predecessor": predecessor}
         room = str((await self._call("POST", "/createRoom", json=body))["room_id"])
         for user_id, level in (power_levels or {}).items():
             await self.set_power_level(room, user_id, level)
@@ -123,6 +128,12 @@ class MatrixUser:
     async def encrypt(self, room: str) -> None:
         """Switch encryption on, which cannot be undone. What this user sends stays in clear."""
         await self.set_state(room, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
+
+    async def state(self, room: str, event_type: str) -> dict[str, Any]:
+        """The content of a state event without a key."""
+        path = f"/rooms/{quote(room)}/state/{event_type}/"
+        content: dict[str, Any] = await self._call("GET", path)
+        return content
 
     async def set_state(self, room: str, event_type: str, content: Mapping[str, Any]) -> None:
         """Set a state event without a key."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
     AgentNotice,
     AnyEffect,
@@ -37,6 +39,17 @@ from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.waits import FLOW, SIGNS
 
+_WISHES: Mapping[type[ev.Event], NoticeKind] = {
+    ev.AgentDrained: NoticeKind.AGENT_DRAINED,
+    ev.AgentResumed: NoticeKind.AGENT_RESUMED,
+    ev.AgentRevoked: NoticeKind.AGENT_REVOKED,
+    ev.FleetFrozen: NoticeKind.FLEET_FROZEN,
+    ev.FleetThawed: NoticeKind.FLEET_THAWED,
+    ev.RepoFrozen: NoticeKind.REPO_FROZEN,
+    ev.RepoThawed: NoticeKind.REPO_THAWED,
+}
+"""What people want, and others hear of."""
+
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
     """The effects of `line`; `state` is the fold up to it.
@@ -45,22 +58,28 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     say "failed, and tried again at …" where both happen at once.
     """
     if line.stream == FLEET_STREAM:
-        return _of_fleet(line.event)
+        return _of_fleet(line)
     kind, _, key = line.stream.partition(":")
     if kind == "agent":
         agent = state.agents.get(AgentName(key))
-        return _of_agent(agent, line.event) if agent else []  # nobody asks for the forgotten
+        return _of_agent(agent, line) if agent else []  # nobody asks for the forgotten
     if kind == "repo":
-        return _of_repo(state.places.repos[int(key)], line.event)
+        return _of_repo(state.places.repos[int(key)], line)
     task = state.tasks[TaskId(key)]
     if isinstance(line.event, ev.TaskStuck | ev.TaskUnstuck):
         return [_stuck(line.event, line.at, task), *_on_forge(line.event, task, state)]
-    return [*_notices(line.event, task, state, follows), *_on_forge(line.event, task, state)]
+    return [
+        *_notices(line.event, task, state, follows),
+        *talked(line.event, task, state),
+        *_on_forge(line.event, task, state),
+    ]
 
 
-def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
+def _of_agent(agent: Agent, line: ev.Recorded) -> list[AnyEffect]:
     name = agent.name
-    match event:
+    match line.event:
+        case ev.AgentDrained() | ev.AgentResumed() | ev.AgentRevoked() as event:
+            return [AgentNotice(notice=_WISHES[type(event)], agent=name, by=line.actor)]
         case ev.AgentOffline():
             return [AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=name)]
         case ev.AgentOnline():
@@ -85,8 +104,10 @@ def _of_agent(agent: Agent, event: ev.AnyEvent) -> list[AnyEffect]:
             return []
 
 
-def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
-    match event:
+def _of_fleet(line: ev.Recorded) -> list[AnyEffect]:
+    match line.event:
+        case ev.FleetFrozen() | ev.FleetThawed() as event:
+            return [FleetNotice(notice=_WISHES[type(event)], by=line.actor)]
         case ev.FleetPaused(reason=reason, until=until, spent=spent):
             kind = NoticeKind.FLEET_PAUSED
             return [FleetNotice(notice=kind, reason=reason, until=until, spent=spent)]
@@ -94,8 +115,10 @@ def _of_fleet(event: ev.AnyEvent) -> list[AnyEffect]:
             return [FleetNotice(notice=NoticeKind.FLEET_RESUMED)]
 
 
-def _of_repo(repo: Repo, event: ev.AnyEvent) -> list[AnyEffect]:
-    match event:
+def _of_repo(repo: Repo, line: ev.Recorded) -> list[AnyEffect]:
+    match line.event:
+        case ev.RepoFrozen() | ev.RepoThawed() as event:
+            return [RepoNotice(notice=_WISHES[type(event)], repo=repo.name, by=line.actor)]
         case ev.RepoRenamed(was=was) if not same_name(was, repo.name):
             return [RepoNotice(notice=NoticeKind.REPO_RENAMED, repo=repo.name, was=was)]
         case ev.RepoHeld(reason=reason, detail=detail):
@@ -127,8 +150,6 @@ def _notices(
         case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
             pull, detail = state.receipts[receipt_id].receipt.pull_request, " ".join(reasons)
             return [notice(notice=NoticeKind.REFUTED, pull_request=pull, detail=detail)]
-        case ev.RunAsked(title=title):
-            return [notice(notice=NoticeKind.ASKED, detail=title)]
         case ev.TaskFailed(reason=reason, detail=detail):
             kind = NoticeKind.FAILED
             return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
@@ -212,6 +233,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
             return []  # what it waited for does not hold it any more, and that is shown
         case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
+            return []
+        case ev.TaskNoted():
             return []
         case _:
             return [show]

@@ -79,7 +79,7 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
         return Absence(why.AGENT_RESTS, text, its.advice, name, agent.parked_until)
     if agent.draining:
         text = f"{name} is drained: it takes nothing new until somebody resumes it."
-        remedy = f"Resume it: `POST /api/v1/agents/{name}/resume`."
+        remedy = f"Resume it: `!fleet resume {name}`."
         return Absence(why.AGENT_DRAINED, text, remedy, name)
     return _busy(state, agent)
 

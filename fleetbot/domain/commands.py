@@ -181,6 +181,8 @@ class AskPerson:
     request: dict[str, Any]
     options: tuple[str, ...]
     expires_at: int
+    cut: bool = False
+    always: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,14 @@ class SendMessage:
 
     run: RunId
     message: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteTask:
+    """A person says something to whoever has the task next."""
+
+    task: TaskId
     text: str
 
 
@@ -253,6 +263,28 @@ class ResumeAgent:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseFleet:
+    """A person wants nothing given to anybody; what is given goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeFleet:
+    """A person's pause of the fleet is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRepo:
+    """A person wants nothing of the repository given to anybody; what is given goes on."""
+
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRepo:
+    repo: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -283,6 +315,7 @@ Command = (
     | AskPerson
     | AnswerAsk
     | SendMessage
+    | NoteTask
     | TakeMessage
     | RegisterAgent
     | AgentSeen
@@ -291,6 +324,10 @@ Command = (
     | ForgetAgent
     | DrainAgent
     | ResumeAgent
+    | PauseFleet
+    | ResumeFleet
+    | PauseRepo
+    | ResumeRepo
     | NoteWaits
     | Expire
 )

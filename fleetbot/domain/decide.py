@@ -4,16 +4,16 @@ Nothing is changed here. A command that cannot be carried out raises a `FleetErr
 
 The rules of people and agents are in this module. Those of time, and of how runs end, are in
 `outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
-receipt has found in `verdicts`, of repositories and bases in `repositories`, of issues closed by a
-merge in `closing`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of
-what waits for too long in `stuck`.
+receipt has found in `verdicts`, of repositories and bases in `repositories`, of people's pauses in
+`pauses`, of issues closed by a merge in `closing`, of whose fault an end is in `faults`, of who
+gets what in `dispatch`, and of what waits for too long in `stuck`.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import budget, closing, repositories, stuck, talk, verdicts
+from fleetbot.domain import budget, closing, pauses, repositories, stuck, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.dispatch import choose
@@ -76,6 +76,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return talk.answer(state, command)
         case cmd.SendMessage():
             return talk.send(state, command)
+        case cmd.NoteTask():
+            return talk.note(state, command)
         case cmd.TakeMessage():
             return talk.take(state, command)
         case cmd.RegisterAgent():
@@ -86,6 +88,14 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return _drain(state, command)
         case cmd.ResumeAgent():
             return _resume(state, command, now)
+        case cmd.PauseFleet():
+            return pauses.pause_fleet(state)
+        case cmd.ResumeFleet():
+            return pauses.resume_fleet(state)
+        case cmd.PauseRepo():
+            return pauses.pause_repo(state, command)
+        case cmd.ResumeRepo():
+            return pauses.resume_repo(state, command)
         case cmd.DeregisterAgent():
             return _deregister(state, command, now, policy)
         case cmd.NoteWaits():

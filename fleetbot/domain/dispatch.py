@@ -9,10 +9,13 @@ from fleetbot.domain.state import FleetState
 
 
 def has_room(state: FleetState, agent: Agent, now: int) -> bool:
-    """Whether the agent is online, well, neither parked nor draining, and may take a run more."""
-    held = agent.draining or agent.unwell or max(agent.parked_until, state.paused_until) > now
-    available = agent.status is AgentStatus.ONLINE and not held
-    return available and not is_busy(state, agent)
+    """Whether the agent is online, well, neither parked nor draining, and may take a run more; the
+    fleet not being paused."""
+    if state.frozen or agent.draining or agent.unwell:
+        return False
+    if max(agent.parked_until, state.paused_until) > now:
+        return False
+    return agent.status is AgentStatus.ONLINE and not is_busy(state, agent)
 
 
 def is_busy(state: FleetState, agent: Agent) -> bool:
@@ -41,7 +44,7 @@ def _suits(state: FleetState, agent: Agent, lane: Lane, now: int, policy: Policy
 
 def lane_is_open(state: FleetState, lane: Lane, policy: Policy) -> bool:
     """Whether anybody at all may take the lane's tasks now."""
-    if lane.repo in state.places.held:
+    if lane.repo in state.places.held or lane.repo in state.places.frozen:
         return False
     return not policy.repo_limit or state.runs_in_repo(lane.repo) < policy.repo_limit
 

@@ -54,6 +54,23 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     target_url: str
 
 
+class ShowAsk(Effect, frozen=True, kw_only=True, tag="ask"):
+    """A question of a run as it is when this is sent, in the one message that each room of `repo`
+    has of it."""
+
+    repo: str
+    run: RunId
+    ask: str
+
+
+class ShowFate(Effect, frozen=True, kw_only=True, tag="fate"):
+    """What has become of a person's message to a run, for where it was said."""
+
+    repo: str
+    run: RunId
+    message: str
+
+
 class NoticeKind(StrEnum):
     ASSIGNED = "assigned"
     COMPLETED = "completed"
@@ -64,6 +81,9 @@ class NoticeKind(StrEnum):
     CANCELLED = "cancelled"
     STUCK = "stuck"
     UNSTUCK = "unstuck"
+    AGENT_DRAINED = "agent_drained"
+    AGENT_RESUMED = "agent_resumed"
+    AGENT_REVOKED = "agent_revoked"
     AGENT_OFFLINE = "agent_offline"
     AGENT_ONLINE = "agent_online"
     AGENT_PARKED = "agent_parked"
@@ -71,10 +91,14 @@ class NoticeKind(StrEnum):
     AGENT_WELL = "agent_well"
     FLEET_PAUSED = "fleet_paused"
     FLEET_RESUMED = "fleet_resumed"
+    FLEET_FROZEN = "fleet_frozen"
+    FLEET_THAWED = "fleet_thawed"
     TASK_HELD = "task_held"
     REPO_RENAMED = "repo_renamed"
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
+    REPO_FROZEN = "repo_frozen"
+    REPO_THAWED = "repo_thawed"
     GIVEN_UP = "given_up"
     FORGE_AWAY = "forge_away"
     FORGE_BACK = "forge_back"
@@ -124,10 +148,12 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
 
 
 class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
-    """`faults`: so many in a row ended for `reason`; `proven`: it has filed a receipt since."""
+    """`faults`: so many in a row ended for `reason`; `proven`: it has filed a receipt since; `by`:
+    whose wish it was."""
 
     notice: NoticeKind
     agent: AgentName
+    by: str = ""
     until: int | None = None
     reason: ReasonCode | None = None
     detail: str = ""
@@ -138,9 +164,10 @@ class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
 class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
     """`spent`: on the day so far; `letters`: so many effects have been given up; `missed`: of so
     many changes no webhook told; `since` (epoch ms) and `detail`: of what does not work, or did
-    not."""
+    not; `by`: whose wish it was."""
 
     notice: NoticeKind
+    by: str = ""
     reason: ReasonCode | None = None
     until: int | None = None
     spent: Usage = Usage()
@@ -151,10 +178,12 @@ class FleetNotice(Effect, frozen=True, kw_only=True, tag="fleet_notice"):
 
 
 class RepoNotice(Effect, frozen=True, kw_only=True, tag="repo_notice"):
-    """`was`: the name before, of one that was renamed; `reason` and `detail` why it is held."""
+    """`was`: the name before, of one that was renamed; `reason` and `detail` why it is held; `by`:
+    whose wish it was."""
 
     notice: NoticeKind
     repo: str
+    by: str = ""
     was: str = ""
     reason: ReasonCode | None = None
     detail: str = ""
@@ -175,8 +204,10 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
+Talk = ShowAsk | ShowFate
+RoomEffect = Notice | Talk
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
-AnyEffect = ForgeEffect | Notice
+AnyEffect = ForgeEffect | RoomEffect
 
 
 def destination(effect: ForgeEffect) -> str:
@@ -209,6 +240,10 @@ def collapse(effect: AnyEffect) -> str | None:
             return "forge"
         case FleetNotice(notice=NoticeKind.WEBHOOKS_SILENT | NoticeKind.WEBHOOKS_BACK):
             return "webhooks"
+        case ShowAsk(run=run, ask=ask):
+            return f"ask/{run}/{ask}"
+        case ShowFate(run=run, message=message):
+            return f"said/{run}/{message}"
         case StuckNotice(reason=reason, subject=subject):
             return f"stuck/{reason}/{subject}"
         case _:

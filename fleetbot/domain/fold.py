@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     Excuse,
     FiledReceipt,
     Message,
+    Pause,
     Repo,
     Run,
     RunState,
@@ -104,6 +105,8 @@ def _asked(event: ev.RunAsked, line: ev.Recorded) -> Ask:
         asked_at=line.at,
         expires_at=event.expires_at,
         asked=line.seq,
+        cut=event.cut,
+        always=event.always,
     )
 
 
@@ -111,7 +114,7 @@ def _answered(ask: Ask, event: ev.RunAnswered, seq: int) -> Ask:
     if ask.id != event.ask:
         return ask
     answer = {"behavior": event.behavior, "expired": event.expired, "answered": seq}
-    return replace(ask, title="", options=(), **answer)
+    return replace(ask, title="", options=(), always="", **answer)
 
 
 def _taken(message: Message, event: ev.RunMessageTaken) -> Message:
@@ -238,6 +241,10 @@ def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
             return replace(repo, held=reason, held_since=line.at, held_detail=detail)
         case ev.RepoReleased() if old:
             return replace(repo, held=None, held_since=0, held_detail="")
+        case ev.RepoFrozen() if old:
+            return replace(repo, frozen=Pause(by=line.actor, since=line.at))
+        case ev.RepoThawed() if old:
+            return replace(repo, frozen=None)
         case _:
             what = ev.event_type(line.event)
             raise IllegalTransition(f"{what} cannot happen to repository {repo_id}")
@@ -275,6 +282,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, stuck=its)
         case ev.TaskUnstuck():
             return replace(task, stuck=None)
+        case ev.TaskNoted(text=text):
+            return replace(task, notes=(*task.notes, text))
         case ev.ReceiptFiled(receipt=receipt):
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):

@@ -81,6 +81,12 @@ TABLE: tuple[Rule, ...] = (
         None,
         "the live session heard it, or it was kept",
     ),
+    Rule(
+        (S.CREATED, S.FAILED, S.AGENT_LOST),
+        ev.TaskNoted,
+        None,
+        "a person says something that its next run is told",
+    ),
     Rule((S.RUNNING,), ev.TaskCompleted, S.COMPLETED, "only after `receipt.verified`"),
     Rule(
         (S.ASSIGNED, S.RUNNING),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound, Superseded
-from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState, Task, TaskId
+from fleetbot.domain.model import (
+    Agent,
+    AgentName,
+    AgentStatus,
+    Repo,
+    Run,
+    RunId,
+    RunState,
+    Task,
+    TaskId,
+)
 from fleetbot.domain.state import FleetState
 
 
@@ -22,6 +32,13 @@ def the_agent(state: FleetState, name: AgentName) -> Agent:
     except KeyError:
         known = ", ".join(sorted(state.agents)) or "none yet"
         raise NotFound(f"There is no agent {name}; known: {known}.", field="agent") from None
+
+
+def the_repo(state: FleetState, repo: int) -> Repo:
+    try:
+        return state.places.repos[repo]
+    except KeyError:
+        raise NotFound(f"There is no repository {repo}.", field="repo") from None
 
 
 def able_agent(state: FleetState, name: AgentName, needs: Sequence[str]) -> Agent:

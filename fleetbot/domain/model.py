@@ -57,10 +57,14 @@ class AskKind(StrEnum):
 
 
 class Behavior(StrEnum):
-    """What a person says to a request; a question is answered with `allow` and a text."""
+    """What a person says to a request; a question is answered with `allow` and a text.
+
+    `always` allows it, and what the program said goes with that, for the rest of the run.
+    """
 
     ALLOW = "allow"
     DENY = "deny"
+    ALWAYS = "always"
 
 
 class Taken(StrEnum):
@@ -85,10 +89,11 @@ class Verdict(StrEnum):
 
 
 class Ask(Value, frozen=True, kw_only=True):
-    """A question of a run to a person; `title` and `options` only while it waits for one.
+    """A question of a run to a person; `title`, `options` and `always` only while it waits for one.
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
-    `expired`: nobody answered in time.
+    `expired`: nobody answered in time. `cut`: parts of it are missing, so that nobody can allow it.
+    `always`: what more the answer `always` allows; empty where the program knows no such answer.
     """
 
     id: str
@@ -101,6 +106,8 @@ class Ask(Value, frozen=True, kw_only=True):
     expired: bool = False
     asked: int = 0
     answered: int = 0
+    cut: bool = False
+    always: str = ""
 
 
 class Message(Value, frozen=True):
@@ -200,11 +207,18 @@ MOST_RUNS = 64  # of an agent at once, with those whose receipts are being check
 MOST_NAMES = 20  # that a repository had before and is still known by
 
 
+class Pause(Value, frozen=True):
+    """A person wants nothing new given out: who (as an actor of the journal), and since when."""
+
+    by: str
+    since: int
+
+
 class Repo(Value, frozen=True):
     """A repository, by the id that it keeps on Forgejo; 0 where nothing but a name is known.
 
     `name`: as Forgejo spells it now. `former`: what it was called before, newest first. `held`: why
-    none of its tasks are given out.
+    none of its tasks are given out; `frozen`: by a person's wish.
     """
 
     id: int
@@ -215,6 +229,7 @@ class Repo(Value, frozen=True):
     held: ReasonCode | None = None
     held_since: int = 0
     held_detail: str = ""
+    frozen: Pause | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fleetbot.domain.model import Repo, Task, same_name
+from fleetbot.domain.model import Pause, Repo, Task, same_name
 from fleetbot.domain.reasons import ReasonCode
 
 
 class Places:
     """`held`: the repositories (as of `Task.place`) whose tasks are not given out, and why. What is
     there by name is not folded: of an old journal's repository that nobody lists we have no id.
+    `frozen`: those that a person has paused.
     """
 
     def __init__(self) -> None:
         self.repos: dict[int, Repo] = {}
         self.held: dict[int | str, ReasonCode] = {}
+        self.frozen: dict[int | str, Pause] = {}
         self._named: dict[str, set[int]] = {}
 
     def named(self, name: str) -> Repo | None:
@@ -64,3 +66,7 @@ class Places:
             self.held[repo.id] = repo.held
         else:
             self.held.pop(repo.id, None)
+        if repo.frozen:
+            self.frozen[repo.id] = repo.frozen
+        else:
+            self.frozen.pop(repo.id, None)

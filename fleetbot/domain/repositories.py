@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
-from fleetbot.domain.errors import NotFound
-from fleetbot.domain.lookup import the_task
+from fleetbot.domain.lookup import the_repo, the_task
 from fleetbot.domain.model import OPEN_STATES, Repo, RunState, Task, TaskState, same_name
 from fleetbot.domain.outcome import cancelled
 from fleetbot.domain.reasons import ReasonCode
@@ -40,7 +39,7 @@ def _news(state: FleetState, command: cmd.NoteRepo) -> Iterator[ev.RepoKnown | e
 
 
 def hold(state: FleetState, command: cmd.HoldRepo) -> Drafts:
-    repo = _the_repo(state, command.repo)
+    repo = the_repo(state, command.repo)
     if (repo.held, repo.held_detail) == (command.reason, command.detail):
         return ()
     event = ev.RepoHeld(reason=command.reason, detail=command.detail)
@@ -48,20 +47,13 @@ def hold(state: FleetState, command: cmd.HoldRepo) -> Drafts:
 
 
 def release(state: FleetState, command: cmd.ReleaseRepo) -> Drafts:
-    repo = _the_repo(state, command.repo)
+    repo = the_repo(state, command.repo)
     return (Draft(repo_stream(repo.id), ev.RepoReleased()),) if repo.held else ()
-
-
-def _the_repo(state: FleetState, repo: int) -> Repo:
-    try:
-        return state.places.repos[repo]
-    except KeyError:
-        raise NotFound(f"There is no repository {repo}.", field="repo") from None
 
 
 def move(state: FleetState, command: cmd.MoveTasks) -> Drafts:
     """An issue is one task: of two that old spellings of a name have made, one stays."""
-    repo = _the_repo(state, command.repo)
+    repo = the_repo(state, command.repo)
     taken: set[int] = set()
     drafts: list[Draft] = []
     tasks = [state.tasks[one] for one in command.tasks if one in state.tasks]

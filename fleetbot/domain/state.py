@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     Agent,
     AgentName,
     FiledReceipt,
+    Pause,
     ReceiptId,
     Repo,
     Run,
@@ -83,7 +84,8 @@ class FleetState:
         self.used: dict[RunId, Usage] = {}
         self.activity: dict[RunId, Activity] = {}
         self.took: deque[int] = deque(maxlen=200)
-        self.paused_until = 0
+        self.paused_until = 0  # by the day's budget
+        self.frozen: Pause | None = None  # by a person
         self._fleet_version = 0
         self._spent = (0, Usage())  # by runs that ended on the day of this number
         self._runs_of: dict[TaskId, dict[RunId, None]] = {}
@@ -177,9 +179,9 @@ class FleetState:
             if run.state is not RunState.ENDED:
                 self._occupy(run)
 
-    def adopt_fleet(self, line: ev.Recorded | None, now: int, spent: Usage) -> None:
-        """Take in the last line of the fleet's own stream, and what was `spent` today so far."""
-        if line:
+    def adopt_fleet(self, lines: Iterable[ev.Recorded], now: int, spent: Usage) -> None:
+        """Take in the last lines of the fleet's own stream, and what was `spent` today so far."""
+        for line in lines:
             self._apply_fleet(line)
         self._spent = (day_of(now), spent)
 
@@ -341,6 +343,10 @@ class FleetState:
                 self.paused_until = until
             case ev.FleetResumed():
                 self.paused_until = 0
+            case ev.FleetFrozen():
+                self.frozen = Pause(by=line.actor, since=line.at)
+            case ev.FleetThawed():
+                self.frozen = None
             case _:
                 raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to the fleet")
 

@@ -16,7 +16,17 @@ from fleetbot.domain.waits import SIGNS, WaitReason
 _UNREAD_MS = 15 * 60_000
 _AT_ONCE = 200  # that are told of at one look; the next is not far
 _R = WaitReason
-_HEARD = frozenset({_R.FLEET_RESTS, _R.QUESTION, _R.FAILED, _R.AGENT_LOST, _R.NOT_STARTED})
+_HEARD = frozenset(
+    {
+        _R.FLEET_RESTS,
+        _R.FLEET_PAUSED,
+        _R.REPOSITORY_PAUSED,
+        _R.QUESTION,
+        _R.FAILED,
+        _R.AGENT_LOST,
+        _R.NOT_STARTED,
+    }
+)
 _RECEIPTS = frozenset({_R.CHECKING, _R.RECEIPT_UNREAD})
 Look = Callable[[Task], Waiting | None]
 _MOVES = (
@@ -64,7 +74,7 @@ def _new(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Dr
 def _candidates(state: FleetState, now: int, policy: Policy) -> Iterator[Task]:
     """Tasks that are worth a closer look. While the fleet rests, people have heard of that."""
     before = now - policy.stuck_ms
-    if state.paused_until <= now:
+    if state.paused_until <= now and not state.frozen:
         for task in state.tasks.values():
             if task.state is TaskState.CREATED and not task.stuck and task.entered_at <= before:
                 yield task

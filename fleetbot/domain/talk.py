@@ -8,8 +8,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict, NotFound
-from fleetbot.domain.lookup import current_run, the_run
-from fleetbot.domain.model import Ask, Behavior, Message, Run, RunId, RunState
+from fleetbot.domain.lifecycle import allowed
+from fleetbot.domain.lookup import current_run, the_run, the_task
+from fleetbot.domain.model import Ask, AskKind, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
 
 # Of a run: each question rings in the rooms, and all of this is written anew with each word.
@@ -39,6 +40,8 @@ def ask(state: FleetState, command: cmd.AskPerson) -> Drafts:
         request=command.request,
         options=command.options,
         expires_at=command.expires_at,
+        cut=command.cut,
+        always=command.always,
     )
     return (Draft(task_stream(run.task), event),)
 
@@ -50,10 +53,21 @@ def answer(state: FleetState, command: cmd.AnswerAsk) -> Drafts:
     if question.behavior is not None:
         how = "nobody answered in time" if question.expired else f"{question.behavior}"
         raise Conflict(f"This question is answered already: {how}.", field="ask")
+    _must_be_open_to(question, command.behavior)
     event = ev.RunAnswered(
         run=run.id, ask=question.id, behavior=command.behavior, text=command.text
     )
     return (Draft(task_stream(run.task), event),)
+
+
+def _must_be_open_to(question: Ask, behavior: Behavior) -> None:
+    """What nobody can have read whole is not granted."""
+    if behavior is Behavior.ALWAYS and not question.always:
+        raise Conflict("The program knows no lasting answer here: allow or deny.", field="behavior")
+    if question.cut and question.kind is AskKind.PERMISSION and behavior is not Behavior.DENY:
+        raise Conflict(
+            "Parts of this request are missing, so it cannot be allowed.", field="behavior"
+        )
 
 
 def send(state: FleetState, command: cmd.SendMessage) -> Drafts:
@@ -65,14 +79,33 @@ def send(state: FleetState, command: cmd.SendMessage) -> Drafts:
         raise Conflict(
             f"This run was told {MOST_MESSAGES} things: write on the issue.", field="run"
         )
-    unheard = [*state.tasks[run.task].notes, *(m.text for m in run.messages), command.text]
+    _must_be_heard_at_once(
+        *state.tasks[run.task].notes, *(m.text for m in run.messages), command.text
+    )
+    event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
+    return (Draft(task_stream(run.task), event),)
+
+
+def note(state: FleetState, command: cmd.NoteTask) -> Drafts:
+    """For a task that nobody is at and that may have another run."""
+    task = the_task(state, command.task)
+    if not allowed(task.state, ev.TaskNoted):
+        raise Conflict(f"{task.ref} is {task.state}: nobody would hear this.", field="task")
+    if len(task.notes) >= MOST_MESSAGES:
+        raise Conflict(
+            f"Its next run is told {MOST_MESSAGES} things already: write on the issue.",
+            field="task",
+        )
+    _must_be_heard_at_once(*task.notes, command.text)
+    return (Draft(task_stream(task.id), ev.TaskNoted(text=command.text)),)
+
+
+def _must_be_heard_at_once(*unheard: str) -> None:
     if sum(map(len, unheard)) > MOST_UNHEARD:
         raise Conflict(
             f"More than {MOST_UNHEARD} characters would wait to be heard: write on the issue.",
             field="text",
         )
-    event = ev.RunMessaged(run=run.id, message=command.message, text=command.text)
-    return (Draft(task_stream(run.task), event),)
 
 
 def take(state: FleetState, command: cmd.TakeMessage) -> Drafts:

@@ -16,7 +16,7 @@ from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Ve
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import FLOW, NOBODY, WaitReason
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, person
 
 _HELPLESS = "Nothing"
 _ASKED = 20  # agents, of what is before a task: of more it would cost too much to ask
@@ -93,6 +93,8 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Lo
     if task.base_problem:
         advice = REASONS[ReasonCode.BASE_GONE].advice
         return Waiting(WaitReason.BASE_GONE, task.base_problem, since, None, advice, task.base)
+    if paused := _paused(state, task, since):
+        return paused
     if state.paused_until > now:
         return _fleet_rests(state, since)
     if task.not_before > now:
@@ -118,6 +120,18 @@ def _repository_held(state: FleetState, task: Task, why: ReasonCode, since: int)
         task.repo,
         (repo.held_detail,) if repo and repo.held_detail else (),
     )
+
+
+def _paused(state: FleetState, task: Task, since: int) -> Waiting | None:
+    """By a person: the fleet, or the task's repository."""
+    reason, what, remedy = WaitReason.FLEET_PAUSED, "fleet", "!fleet resume"
+    pause = state.frozen
+    if pause is None and (pause := state.places.frozen.get(task.place)):
+        reason, what, remedy = WaitReason.REPOSITORY_PAUSED, task.repo, f"{remedy} {task.repo}"
+    if pause is None:
+        return None
+    text = f"{person(pause.by)} has paused {'the ' if what == 'fleet' else ''}{what}."
+    return Waiting(reason, text, max(since, pause.since), None, f"Go on: `{remedy}`.", what)
 
 
 def _fleet_rests(state: FleetState, since: int) -> Waiting:

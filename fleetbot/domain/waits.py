@@ -7,6 +7,8 @@ from enum import StrEnum
 
 class WaitReason(StrEnum):
     # in the queue
+    FLEET_PAUSED = "fleet_paused"
+    REPOSITORY_PAUSED = "repository_paused"
     FLEET_RESTS = "fleet_rests"
     REPOSITORY_HELD = "repository_held"
     BASE_GONE = "base_gone"

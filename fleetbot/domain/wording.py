@@ -26,3 +26,11 @@ def span(milliseconds: int) -> str:
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
     return f"{round(seconds / _DAY)} d"
+
+
+def person(actor: str) -> str:
+    """Who it was, of an actor of the journal: `ann` for `matrix:@ann:example.org`."""
+    kind, _, name = actor.partition(":")
+    if kind == "matrix":
+        return name.lstrip("@").partition(":")[0] or "somebody"
+    return "an operator" if kind == "api" else name or kind

@@ -17,6 +17,7 @@ import aiohttp
 from fleetbot.forge.errors import ForgeError, ForgeForbidden
 from fleetbot.forge.git_calls import GitCalls
 from fleetbot.forge.issue_calls import IssueCalls
+from fleetbot.forge.keeping_calls import KeepingCalls
 from fleetbot.forge.label_calls import LabelCalls
 from fleetbot.forge.models import Comment, Repository, User, Version
 from fleetbot.forge.paths import path_of, repo_path
@@ -25,7 +26,7 @@ from fleetbot.forge.pull_calls import PullCalls
 from fleetbot.forge.transport import DELAYS, Transport
 
 
-class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls):
+class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls, KeepingCalls):
     """``async with ForgeClient(url, token) as forge``; or call :meth:`close` at the end.
 
     ``login`` is the account of the token; it is asked for when it is needed and not given. A token

@@ -54,6 +54,10 @@ class LabelCalls(Calls):
         }
         return await self._http.call(Label, "POST", repo_path(repo) + "/labels", json=body)
 
+    async def delete_label(self, repo: str, label_id: int) -> None:
+        """It goes from every issue that carries it, too."""
+        await self._http.send("DELETE", repo_path(repo) + path_of("/labels/{}", label_id))
+
     async def ensure_labels(self, repo: str, specs: Iterable[LabelSpec]) -> dict[str, Label]:
         """The labels by name; what neither repository nor organisation has is made."""
         wanted = {spec.name: spec for spec in specs}

@@ -264,11 +264,18 @@ class PayloadCommit(Object, frozen=True):
 
 
 class Branch(Object, frozen=True):
-    """``status_check_contexts``: patterns of what must be green, where that is enabled."""
+    """``status_check_contexts``: patterns of what must be green, where that is enabled.
+
+    ``user_can_push`` and ``user_can_merge`` are of the account that asks;
+    ``effective_branch_protection_name`` is told to administrators only.
+    """
 
     name: str
     commit: PayloadCommit | None = None
     protected: bool = False
+    user_can_push: bool = False
+    user_can_merge: bool = False
+    effective_branch_protection_name: str = ""
     enable_status_check: bool = False
     status_check_contexts: tuple[str, ...] = ()
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 import msgspec
 
 from fleetbot.domain.model import AgentName
+from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Store
 
 AGENT_PREFIX = "fba_"
+ENROLMENT_PREFIX = "fbe_"
 
 
 class TokenSets(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +28,11 @@ class TokenSets(msgspec.Struct, frozen=True, kw_only=True):
 def new_agent_token() -> str:
     """256 random bits; the prefix tells people and secret scanners what it is."""
     return AGENT_PREFIX + secrets.token_urlsafe(32)
+
+
+def new_enrolment_token() -> str:
+    """As random as an agent's, for one agent to enrol with once."""
+    return ENROLMENT_PREFIX + secrets.token_urlsafe(32)
 
 
 def token_hash(token: str) -> bytes:
@@ -59,6 +66,14 @@ class Access:
         name = await self._store.agent_by_token_hash(digest)
         stored = await self._store.token_hash(name) if name else None
         return name if stored and hmac.compare_digest(stored, digest) else None
+
+    async def enrolment(self, token: str) -> Enrolment | None:
+        """What was made with the token, for one agent to enrol; it may be used or over."""
+        if not token.startswith(ENROLMENT_PREFIX):
+            return None
+        digest = token_hash(token)
+        found = await self._store.enrolment(digest)
+        return found if found and hmac.compare_digest(found.hash, digest) else None
 
     def may_enrol(self, token: str) -> bool:
         return _is_one_of(token, self._enrolment)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from fleetbot import wire
 from fleetbot.domain.commands import (
     AgentSeen,
@@ -19,8 +21,10 @@ from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
 from fleetbot.services.access import new_agent_token, token_hash
+from fleetbot.services.enrolments import why_over
 from fleetbot.services.fleet import Beside, Context, Fleet
-from fleetbot.store.records import AgentToken
+from fleetbot.store.identities import Enrolment
+from fleetbot.store.records import AgentToken, Arrival
 
 LOG_BATCH_LINES = 500
 LOG_BATCH_BYTES = 256 * 1024
@@ -41,16 +45,24 @@ class Agents:
         self._rhythm = rhythm
 
     async def register(
-        self, request: wire.RegisterRequest, *, agent: AgentName | None
+        self,
+        request: wire.RegisterRequest,
+        *,
+        agent: AgentName | None,
+        enrolment: Enrolment | None = None,
     ) -> wire.RegisterAnswer:
-        """Register or update. `agent` is whose token was shown; None: the enrolment token was.
+        """Register or update. `agent` is whose token was shown; None: an enrolment token was, and
+        `enrolment` what is known of it if it is for one agent, which uses it up.
 
         An enrolment token makes new agents and gives a lost token anew, but never takes over the
         name of an agent that is online: whoever holds one could otherwise speak for any agent.
         """
         name = AgentName(request.name)
-        if agent is not None and agent != name:
-            raise Forbidden(f"This token is {agent}'s, not {name}'s.", field="name")
+        whose = agent or (enrolment.agent if enrolment else name)
+        if whose != name:
+            raise Forbidden(f"This token is {whose}'s, not {name}'s.", field="name")
+        if enrolment and (over := why_over(enrolment, self._fleet.clock())):
+            raise Forbidden(over)
         await self._fleet.start()
         known = self._fleet.state.agents.get(name)
         if agent is not None and (known is None or known.revoked):
@@ -61,19 +73,30 @@ class Agents:
                 field="name",
             )
         token = new_agent_token() if agent is None else None
-        await self._record(name, request, token, known)
+        await self._record(name, request, token, known, enrolment)
         self._fleet.saw(name, ())
         return self._answer(name, token)
 
     async def _record(
-        self, name: AgentName, request: wire.RegisterRequest, token: str | None, known: Agent | None
+        self,
+        name: AgentName,
+        request: wire.RegisterRequest,
+        token: str | None,
+        known: Agent | None,
+        enrolment: Enrolment | None,
     ) -> None:
         registration = _registration(request)
         if token is None and known and not _says_something_new(known, registration):
             return
         tokens = (AgentToken(agent=name, hash=token_hash(token)),) if token else ()
         context = Context(actor=f"agent:{name}", cause="register")
-        await self._fleet.commit(RegisterAgent(name, registration), context, Beside(tokens=tokens))
+        beside = Beside(tokens=tokens)
+        if enrolment:
+            now = self._fleet.clock()
+            used = replace(enrolment, used_at=now)
+            once = Arrival(key=f"enrolment:{enrolment.hash.hex()}", kind="enrolment", at=now)
+            beside = Beside(once, tokens=tokens, enrolments=(used,))
+        await self._fleet.commit(RegisterAgent(name, registration), context, beside)
 
     def _answer(self, name: AgentName, token: str | None) -> wire.RegisterAnswer:
         return wire.RegisterAnswer(

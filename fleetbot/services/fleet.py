@@ -10,6 +10,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from fleetbot.domain import effects as fx
 from fleetbot.domain.commands import Command
 from fleetbot.domain.decide import decide
 from fleetbot.domain.draft import Drafts
@@ -34,9 +35,11 @@ from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed
+from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
 from fleetbot.store.records import (
     AgentToken,
+    Anchor,
     Arrival,
     BadRow,
     Change,
@@ -52,23 +55,30 @@ _ARRIVALS_KNOWN = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who wants it and what led to it, for the journal."""
+    """Who wants it and what led to it, for the journal.
+
+    `answered`: the outbox's name of the room where they are answered, which hears no notice of what
+    they have done to the fleet, an agent or a repository.
+    """
 
     actor: str
     cause: str = ""
+    answered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is recorded in the same transaction as the events of a command.
 
-    `arrival` is remembered only if something happens; `handled` and `tokens` in any case. With the
-    key of one that was acted on just now nothing happens: that is a `Conflict`.
+    `arrival` and `anchors` are remembered only if something happens; the others in any case.
+    With the key of one that was acted on just now nothing happens: that is a `Conflict`.
     """
 
     arrival: Arrival | None = None
     handled: tuple[Handled, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    enrolments: tuple[Enrolment, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
 
 
 ALONE = Beside()
@@ -225,9 +235,10 @@ class Fleet:
                 raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
+        route = partial(_elsewhere, self.route, context.answered)
         try:
             change = record(
-                self.state, drafts, now, self.route, actor=context.actor, cause=context.cause
+                self.state, drafts, now, route, actor=context.actor, cause=context.cause
             )
         except Exception:
             self._stale = True  # memory may hold a part of it
@@ -369,12 +380,22 @@ class Fleet:
 _NOTHING = Change()
 
 
+def _elsewhere(route: Route, answered: str, effect: fx.Notice) -> Sequence[str]:
+    """Where a notice goes, but for the room that was answered."""
+    rooms = route(effect)
+    if isinstance(effect, fx.AgentNotice | fx.FleetNotice | fx.RepoNotice):
+        return [room for room in rooms if room != answered]
+    return rooms
+
+
 def _with(change: Change, beside: Beside) -> Change:
     return replace(
         change,
         arrivals=(beside.arrival,) if beside.arrival and change.events else (),
         handled=beside.handled,
+        anchors=beside.anchors if change.events else (),
         tokens=(*beside.tokens, *change.tokens),
+        enrolments=beside.enrolments,
     )
 
 

@@ -5,7 +5,7 @@ Every name is configuration; labels that mean nothing are left alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -35,6 +35,13 @@ _STATE_LOOKS = {
     TaskState.FAILED: ("#cf222e", "The fleet could not do it: a person should look"),
     TaskState.AGENT_LOST: ("#cf222e", "The fleet could not do it: a person should look"),
     TaskState.CANCELLED: ("#8c959f", "The fleet no longer works on it"),
+}
+
+_PRIORITY_COLORS: Mapping[PriorityName, str] = {
+    "low": "#c5def5",
+    "normal": "#bfd4f2",
+    "high": "#f9a03f",
+    "urgent": "#d93f0b",
 }
 
 
@@ -120,6 +127,19 @@ def _after(prefix: str, names: Collection[str]) -> Iterator[str]:
             yield name.removeprefix(prefix.lower()).strip()
 
 
+def priority_labels_after(
+    current: Collection[str], priority: Priority, maps: LabelMaps
+) -> tuple[str | None, set[str]]:
+    """The label to add ("" for none) and those to remove so that an issue has the priority; None
+    where no label says it. A normal one needs none."""
+    means = {label: Priority[name.upper()] for label, name in maps.priorities.items()}
+    fitting = [label for label, its in means.items() if its is priority]
+    others = {label for label in means if label not in fitting} & set(current)
+    if priority is Priority.NORMAL or any(label in current for label in fitting):
+        return "", others
+    return (fitting[0] if fitting else None), others
+
+
 def state_labels_after(
     current: Collection[str], state: TaskState, maps: LabelMaps
 ) -> tuple[set[str], set[str]]:
@@ -135,6 +155,12 @@ def state_label(state: TaskState, maps: LabelMaps) -> LabelSpec:
     return _spec(maps.states[state], color, description)
 
 
+def priority_label(name: str, maps: LabelMaps) -> LabelSpec:
+    """`name` is that of the label."""
+    meaning = maps.priorities[name]
+    return _spec(name, _PRIORITY_COLORS[meaning], f"The fleet takes its turn as {meaning}")
+
+
 def trigger_label(maps: LabelMaps) -> LabelSpec:
     return _spec(maps.trigger, "#8250df", "The fleet takes this issue")
 
@@ -142,3 +168,7 @@ def trigger_label(maps: LabelMaps) -> LabelSpec:
 def _spec(name: str, color: str, description: str) -> LabelSpec:
     """A name with a slash is scoped in Forgejo: one of its scope at a time."""
     return LabelSpec(name=name, color=color, description=description, exclusive="/" in name)
+
+
+def priority_spec(name: str) -> LabelSpec:
+    return _spec(name, "#d4a72c", "How urgent it is to the fleet")

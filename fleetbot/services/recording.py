@@ -15,7 +15,7 @@ from fleetbot.domain.model import AgentName
 from fleetbot.domain.state import Changed, FleetState
 from fleetbot.store.records import AgentToken, Change, OutboxEntry
 
-Route = Callable[[fx.Notice], Sequence[str]]
+Route = Callable[[fx.RoomEffect], Sequence[str]]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -76,7 +76,7 @@ def _entries(
 
 
 def _destinations(effect: fx.AnyEffect, route: Route) -> Sequence[str]:
-    return route(effect) if isinstance(effect, fx.Notice) else (fx.destination(effect),)
+    return route(effect) if isinstance(effect, fx.RoomEffect) else (fx.destination(effect),)
 
 
 def _taken_tokens(lines: Iterable[Recorded]) -> Iterator[AgentToken]:

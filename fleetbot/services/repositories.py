@@ -58,15 +58,20 @@ class Repositories:
         named = (self._fleet.state.places.called(name).name for name in self._names)
         return list(dict.fromkeys(named))
 
-    async def named(self, name: str) -> Repo:
-        """The repository that a person names. Raises `Invalid` where the fleet does not work on
-        it, `Conflict` where it is held, and the forge client's errors."""
-        await self._fleet.start()
+    def listed(self, name: str) -> Repo:
+        """What is known of the repository that a person names; its id is 0 where Forgejo was not
+        asked yet. Raises `Invalid` where the fleet does not work on it."""
         repo = self._fleet.state.places.called(name)
         if not self.lists(repo):
             known = ", ".join(self.names()) or "none yet"
             raise Invalid(f"The fleet does not work on {name}; it does on: {known}.", field="repo")
-        repo = await self.refresh(repo)
+        return repo
+
+    async def named(self, name: str) -> Repo:
+        """The repository that a person names. Raises `Invalid` where the fleet does not work on
+        it, `Conflict` where it is held, and the forge client's errors."""
+        await self._fleet.start()
+        repo = await self.refresh(self.listed(name))
         if repo.held:
             because = REASONS[repo.held]
             raise Conflict(f"{repo.name}: {because.text}. {because.advice}", field="repo")

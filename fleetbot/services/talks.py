@@ -3,17 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from fleetbot import wire
 from fleetbot.domain.commands import AnswerAsk, AskPerson, SendMessage, TakeMessage
-from fleetbot.domain.events import AnyEvent, RunAnswered, RunAsked, RunMessaged
+from fleetbot.domain.events import AnyEvent, Recorded, RunAnswered, RunAsked, RunMessaged
 from fleetbot.domain.lookup import own_run, the_run
-from fleetbot.domain.model import AgentName, Ask, AskKind, Message, Run, RunId, Taken
+from fleetbot.domain.model import (
+    AgentName,
+    Ask,
+    AskKind,
+    Message,
+    Run,
+    RunId,
+    RunState,
+    Taken,
+    Task,
+)
 from fleetbot.domain.talk import the_ask
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.wakeups import Wakeups
+
+
+class Asked(NamedTuple):
+    """A question with all that is known of it; `answer` is None while it waits.
+
+    `answered_by` is the actor of the journal, `answered_at` in epoch milliseconds.
+    """
+
+    task: Task
+    run: Run
+    ask: Ask
+    question: RunAsked
+    answer: RunAnswered | None = None
+    answered_by: str = ""
+    answered_at: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer would still be heard."""
+        return self.answer is None and self.run.state is not RunState.ENDED
 
 
 class Talks:
@@ -37,6 +68,8 @@ class Talks:
             title=request.title,
             request=request.request,
             options=request.options,
+            cut=request.cut,
+            always=request.always,
             expires_at=self._fleet.clock() + int(request.expires_seconds * 1000),
         )
         await self._fleet.commit(command, Context(actor=f"agent:{agent}"))
@@ -85,11 +118,31 @@ class Talks:
             asks=tuple([_view(run, ask, await self._line(ask.asked)) for run, ask in waiting])
         )
 
+    async def asked(self, run: RunId, ask: str) -> Asked | None:
+        """The question and its answer as the journal has them; None where there is none."""
+        await self._fleet.recall_run(run)
+        its = self._fleet.state.runs.get(run)
+        found = next((known for known in its.asks if known.id == ask), None) if its else None
+        line = await self._recorded(found.asked) if found else None
+        if its is None or found is None or line is None or not isinstance(line.event, RunAsked):
+            return None
+        waiting = Asked(self._fleet.state.tasks[its.task], its, found, line.event)
+        answer = await self._recorded(found.answered) if found.answered else None
+        if answer is None or not isinstance(answer.event, RunAnswered):
+            return waiting
+        return waiting._replace(
+            answer=answer.event, answered_by=answer.actor, answered_at=answer.at
+        )
+
     async def _line(self, seq: int) -> AnyEvent | None:
-        """What the journal's line `seq` says; None if it has not reached the disk."""
+        line = await self._recorded(seq)
+        return line.event if line else None
+
+    async def _recorded(self, seq: int) -> Recorded | None:
+        """The journal's line `seq`; None if it has not reached the disk."""
         await self._fleet.durable()  # it may be on its way
         lines = await self._fleet.store.events(after=seq - 1, limit=1)
-        return lines[0].event if lines else None
+        return lines[0] if lines else None
 
     # messages
 
@@ -150,6 +203,8 @@ def _view(run: Run, ask: Ask, asked: AnyEvent | None) -> wire.AskView:
         options=ask.options,
         asked_at=ask.asked_at,
         expires_at=ask.expires_at,
+        cut=ask.cut,
+        always=ask.always,
     )
 
 

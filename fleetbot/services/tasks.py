@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -17,32 +16,26 @@ from fleetbot.domain.model import (
     REPO,
     AgentName,
     Policy,
+    Priority,
     Task,
     TaskId,
     TaskState,
-    same_name,
 )
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
-from fleetbot.services.repositories import Repositories
+from fleetbot.services.priorities import Priorities
 
-_NUMBER = re.compile(r"(?P<repo>[A-Za-z0-9_./-]*)#(?P<number>[1-9]\d{0,9})\Z")
-_LINK = re.compile(
-    r"https?://[^\s/]+/(?:[^\s]*/)?(?P<repo>[\w.-]+/[\w.-]+)/issues/(?P<number>[1-9]\d{0,9})/?\Z"
-)
 Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
 
 class Tasks:
-    """`repositories` tell a short name from a full one."""
-
-    def __init__(self, fleet: Fleet, new_tasks: NewTasks, repositories: Repositories) -> None:
+    def __init__(self, fleet: Fleet, new_tasks: NewTasks, priorities: Priorities) -> None:
         self._fleet = fleet
         self._new_tasks = new_tasks
-        self._repositories = repositories
+        self._priorities = priorities
 
     # reading
 
@@ -73,37 +66,6 @@ class Tasks:
         more = page[-1].seq if len(lines) > limit else None
         return wire.EventList(events=tuple(event_view(line) for line in page), next=more)
 
-    async def find(self, text: str, default_repo: str | None = None) -> Task:
-        """The task of an issue named `#12`, `repo#12`, `owner/repo#12` or by its link."""
-        repo, number = self.parse_ref(text, default_repo)
-        task = await self._fleet.task_of_issue(repo, number)
-        if task is None:
-            raise NotFound(f"{repo}#{number} is not a task of the fleet.", field="issue")
-        return task
-
-    def parse_ref(self, text: str, default_repo: str | None) -> tuple[str, int]:
-        """Repository and issue number. Raises Invalid with the forms that are understood."""
-        match = _LINK.match(text.strip()) or _NUMBER.match(text.strip())
-        if match is None:
-            raise Invalid(
-                f"{text!r} is not an issue: write #12, repo#12, owner/repo#12 or its link.",
-                field="issue",
-            )
-        return self._full_name(match["repo"], default_repo), int(match["number"])
-
-    def _full_name(self, repo: str, default_repo: str | None) -> str:
-        known = self._fleet.state.places.called
-        if "/" in repo:
-            return known(repo).name
-        if not repo and default_repo:
-            return known(default_repo).name
-        names = self._repositories.names()
-        found = [name for name in names if not repo or same_name(name.split("/")[1], repo)]
-        if len(found) != 1:
-            which = f" is {repo!r}" if repo else ""
-            raise Invalid(f"Which repository{which}? Write owner/repo#12.", field="issue")
-        return found[0]
-
     # changing
 
     async def create(
@@ -133,6 +95,10 @@ class Tasks:
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))
         return await self._change(task, AssignTask(task, agent), actor)
+
+    async def prioritise(self, task: TaskId, priority: Priority, actor: str) -> wire.TaskView:
+        await self._priorities.set(await self._get(task), priority, Context(actor=actor))
+        return await self.view(task)
 
     async def must_be_open(self, task: Task) -> None:
         """Raises Conflict where the issue of a task that is over is closed: a run would be started

@@ -7,6 +7,7 @@ send one; it only says what may be wrong.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
@@ -45,6 +46,7 @@ class Webhooks:
         self._repositories = repositories
         self._started = fleet.clock()
         self._heard: dict[int, Heard] = {}
+        self._awaited: dict[int, list[asyncio.Future[None]]] = {}
         self._refused = 0
         self._kept = {_REFUSED: "0"}  # by the anchors' keys
         self._is_read = False
@@ -55,6 +57,9 @@ class Webhooks:
         """A delivery was taken."""
         if repo_id in self._fleet.state.places.repos:
             self._heard[repo_id] = Heard(at=self._fleet.clock())
+            for waiting in self._awaited.pop(repo_id, ()):
+                if not waiting.done():
+                    waiting.set_result(None)
 
     def refused(self) -> None:
         """A delivery had no signature, or a wrong one."""
@@ -73,7 +78,22 @@ class Webhooks:
         if not is_told and at < now - _ON_ITS_WAY_MS:
             self._heard[repo.id] = Heard(heard.at, heard.missed + 1, heard.since or now)
 
+    async def next_of(self, repo_id: int, seconds: float) -> bool:
+        """Wait for a delivery of the repository; False if none comes in that time."""
+        coming = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(repo_id, []).append(coming)
+        try:
+            async with asyncio.timeout(seconds):
+                await coming
+        except TimeoutError:
+            return False
+        return True
+
     # -- what is known
+
+    def heard_at(self, repo_id: int) -> int:
+        """When the last delivery of a repository came (epoch ms), 0 if none has."""
+        return self._heard.get(repo_id, Heard()).at
 
     def silent(self, hears: Callable[[str], bool] = lambda repo: True) -> dict[str, Heard]:
         """The repositories whose webhooks do not arrive, by name."""

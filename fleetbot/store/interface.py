@@ -20,6 +20,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.store.identities import Claim, Enrolment
 from fleetbot.store.records import (
     Acknowledged,
     Arrival,
@@ -225,6 +226,24 @@ class Store(Protocol):
 
     async def post_of(self, room: str, kind: PostKind, subject: str) -> Posted | None:
         """The newest message of ours about it in the room."""
+
+    @property
+    def people(self) -> Mapping[str, str]:
+        """Who has proven to own an account: Forgejo login, in small letters, to Matrix id."""
+
+    async def claim(self, mxid: str) -> Claim | None:
+        """What somebody says to be, or has said last."""
+
+    async def claims(self, now: int) -> list[Claim]:
+        """Those that can still be proven."""
+
+    async def enrolment(self, hash: bytes) -> Enrolment | None: ...
+
+    async def enrolments_of(self, agent: AgentName) -> list[Enrolment]:
+        """In the order in which they were made."""
+
+    async def enrolments_told(self) -> list[Enrolment]:
+        """Those whose token stands in a message."""
 
     async def token_hash(self, agent: AgentName) -> bytes | None: ...
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import (
@@ -22,7 +22,8 @@ from fleetbot.domain.events import (
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.upcasts import SCHEMA
-from fleetbot.store import retention
+from fleetbot.store import identities, retention
+from fleetbot.store.identities import Claim, Enrolment, Identity, Person
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
 from fleetbot.store.outbox import Outbox
@@ -90,6 +91,11 @@ def _newest_of(view: View, field: str, key: str) -> Keyed:
     return insert, attrgetter(field), attrgetter(key), view.row
 
 
+def _identity(kind: type[Identity], table: str) -> Keyed:
+    columns = kind.__struct_fields__
+    return upsert(table, columns), attrgetter(table), attrgetter(columns[0]), astuple
+
+
 def _anchor(anchor: Anchor) -> Row:
     return (anchor.key, anchor.value)
 
@@ -107,6 +113,9 @@ _NEWEST: tuple[Keyed, ...] = (
     _newest_of(REPOS, "repos", "id"),
     (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
     (POSTED, attrgetter("posted"), attrgetter("room", "event"), _posted),
+    _identity(Person, "people"),
+    _identity(Claim, "claims"),
+    _identity(Enrolment, "enrolments"),
 )
 
 
@@ -225,6 +234,7 @@ class Journal:
         """Deletes up to `limit` effects and as many arrivals; returns how many it were."""
         effects = self.outbox.prune(before, limit)
         arrivals = self._db.execute(PRUNE_ARRIVALS, (before, limit)).rowcount
+        identities.prune(self._db, before)
         return effects + arrivals
 
     def delete_logs(self, runs: Sequence[RunId]) -> int:

@@ -22,7 +22,8 @@ from fleetbot.domain.model import (
     TaskState,
 )
 from fleetbot.domain.repositories import at_home
-from fleetbot.store import outbox, spending
+from fleetbot.store import identities, outbox, spending
+from fleetbot.store.identities import Claim, Enrolment, Identity
 from fleetbot.store.interface import Unreadable
 from fleetbot.store.reader import Reader
 from fleetbot.store.records import (
@@ -54,6 +55,7 @@ from fleetbot.store.snapshot import (
 from fleetbot.store.views import VIEWS
 
 T = TypeVar("T")
+Its = TypeVar("Its", bound=Identity)
 
 _STANDING = """
 SELECT t.data, r.data, c.data, p.data FROM tasks t {index}
@@ -241,6 +243,26 @@ class Queries:
         rows = await self._reads.rows(f"{_POSTED} {newest}", room, kind, subject)
         return _posted(rows[0]) if rows else None
 
+    async def claim(self, mxid: str) -> Claim | None:
+        rows = await self._reads.rows(identities.CLAIM, mxid)
+        return _identity(Claim, rows[0]) if rows else None
+
+    async def claims(self, now: int) -> list[Claim]:
+        rows = await self._reads.rows(identities.CLAIMS, now)
+        return [_identity(Claim, row) for row in rows]
+
+    async def enrolment(self, hash: bytes) -> Enrolment | None:
+        rows = await self._reads.rows(identities.ENROLMENT_OF_HASH, hash)
+        return _identity(Enrolment, rows[0]) if rows else None
+
+    async def enrolments_of(self, agent: AgentName) -> list[Enrolment]:
+        rows = await self._reads.rows(identities.ENROLMENTS_OF_AGENT, agent)
+        return [_identity(Enrolment, row) for row in rows]
+
+    async def enrolments_told(self) -> list[Enrolment]:
+        rows = await self._reads.rows(identities.ENROLMENTS_TOLD)
+        return [_identity(Enrolment, row) for row in rows]
+
     async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]:
         query = """
             SELECT at, kind, text FROM log_lines
@@ -294,6 +316,10 @@ def _decoded(of: Callable[[Any], T], rows: Sequence[tuple[Any, ...]]) -> list[T]
 def _posted(row: tuple[Any, ...]) -> Posted:
     room, event, kind, subject, at = row
     return Posted(room=room, event=event, kind=PostKind(kind), subject=subject, at=at)
+
+
+def _identity(kind: type[Its], row: tuple[Any, ...]) -> Its:
+    return kind(**dict(zip(kind.__struct_fields__, row, strict=True)))
 
 
 def _line(row: tuple[Any, ...]) -> Recorded:

@@ -15,6 +15,7 @@ import msgspec
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import Agent, AgentName, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.usage import Usage
+from fleetbot.store.identities import Claim, Enrolment, Person
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +210,7 @@ class PostKind(StrEnum):
     CARD = "card"  # a task, by its id
     NOTICE = "notice"  # a task as well
     ASK = "ask"  # a question: `<run>/<ask>`
+    SETUP = "setup"  # what setup offers, by the number of the offer
     DRAFT = "draft"  # something that a person has still to confirm, by the message that wished it
     RUN = "run"  # a run's log, by the run's id
 
@@ -251,6 +253,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     anchors: tuple[Anchor, ...] = ()
     posted: tuple[Posted, ...] = ()
     tokens: tuple[AgentToken, ...] = ()
+    enrolments: tuple[Enrolment, ...] = ()
+    people: tuple[Person, ...] = ()
+    claims: tuple[Claim, ...] = ()
     released: tuple[str, ...] = ()
 
 
@@ -273,11 +278,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What memory starts from: open tasks with their runs and receipts, all agents and
     repositories.
 
-    `fleet` is the last line of the fleet's own stream; `bad` are the rows that are not among these.
+    `fleet`: the last line of each kind of pause, of the fleet's own stream; `bad` are the rows that
+    are not among these.
     """
 
     seq: int
-    fleet: Recorded | None
+    fleet: tuple[Recorded, ...]
     tasks: tuple[Task, ...]
     runs: tuple[Run, ...]
     receipts: tuple[FiledReceipt, ...]

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from fleetbot.domain.events import FleetResumed, Recorded, decode
+from fleetbot.domain.events import (
+    FleetFrozen,
+    FleetResumed,
+    FleetThawed,
+    Recorded,
+    decode,
+    event_type,
+)
 from fleetbot.domain.model import OPEN_STATES, Agent, FiledReceipt, Repo, Run, Task
 from fleetbot.domain.state import FLEET_STREAM
 from fleetbot.store.records import BadRow, Snapshot
@@ -21,7 +28,14 @@ decode_receipt = msgspec.json.Decoder(FiledReceipt).decode
 decode_agent = msgspec.json.Decoder(Agent).decode
 decode_repo = msgspec.json.Decoder(Repo).decode
 
+_FROZEN = ", ".join(f"'{event_type(event)}'" for event in (FleetFrozen, FleetThawed))
 EVENTS = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
+
+LAST_OF_FLEET = f"""
+{EVENTS} WHERE stream = ? AND version IN
+    (SELECT max(version) FROM events WHERE stream = ? GROUP BY type IN ({_FROZEN}))
+ORDER BY version
+"""
 
 
 def snapshot(database: sqlite3.Connection) -> Snapshot:
@@ -39,7 +53,7 @@ def snapshot(database: sqlite3.Connection) -> Snapshot:
     of_open = f"task IN (SELECT id FROM tasks WHERE {is_open})"
     return Snapshot(
         seq=database.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0],
-        fleet=_last_of_fleet(database, bad),
+        fleet=tuple(_last_of_fleet(database, bad)),
         tasks=values(decode_task, "tasks", f"WHERE {is_open} ORDER BY created_at, id", *states),
         runs=values(decode_run, "runs", f"WHERE {of_open} ORDER BY assigned_at, id", *states),
         receipts=values(
@@ -70,19 +84,16 @@ def _readable(
             bad.append(BadRow(table=table, key=key, stream=stream, error=str(error)))
 
 
-def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Recorded | None:
-    """Where it cannot be read, nothing holds the fleet: it pauses again if it should."""
-    query = f"{EVENTS} WHERE stream = ? ORDER BY version DESC LIMIT 1"
-    last = database.execute(query, (FLEET_STREAM,)).fetchone()
-    if last is None:
-        return None
-    try:
-        return recorded(last)
-    except msgspec.DecodeError as error:
-        seq, stream, version, at, actor, cause, *_ = last
-        bad.append(BadRow(table="events", key=str(seq), stream=stream, error=str(error)))
-        place = {"seq": seq, "stream": stream, "version": version, "at": at}
-        return Recorded(**place, actor=actor, cause=cause, event=FleetResumed())
+def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Iterator[Recorded]:
+    """Where one cannot be read, nothing holds the fleet for it: it pauses again if it should."""
+    for row in database.execute(LAST_OF_FLEET, (FLEET_STREAM, FLEET_STREAM)).fetchall():
+        try:
+            yield recorded(row)
+        except msgspec.DecodeError as error:
+            seq, stream, version, at, actor, cause, *_ = row
+            bad.append(BadRow(table="events", key=str(seq), stream=stream, error=str(error)))
+            place = {"seq": seq, "stream": stream, "version": version, "at": at}
+            yield Recorded(**place, actor=actor, cause=cause, event=FleetResumed())
 
 
 def marks(values: Collection[object]) -> str:

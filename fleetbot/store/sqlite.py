@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from fleetbot.domain.model import AgentName, RunId
+from fleetbot.store import identities
+from fleetbot.store.identities import Person
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
@@ -37,6 +39,7 @@ class SqliteStore(Queries):
         self._loaded = False
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
         self._holders: dict[bytes, AgentName] = {}
+        self._people: dict[str, str] = {}
 
     async def open(self) -> None:
         await self._retire_writer()
@@ -52,6 +55,9 @@ class SqliteStore(Queries):
         self._tokens, self._holders = {}, {}
         for agent, hash in await self._reads.rows("SELECT agent, hash FROM agent_tokens"):
             self._hold(AgentToken(agent=agent, hash=hash))
+        self._people = {}
+        for row in await self._reads.rows(identities.PEOPLE):
+            self._know(Person(login=row[0], mxid=row[1], proven_at=row[2]))
         self._loaded = True
         return found
 
@@ -75,14 +81,21 @@ class SqliteStore(Queries):
 
     def submit(self, change: Change) -> asyncio.Future[None]:
         durable = self._loaded_writer().submit(change)
-        if change.tokens:
-            durable.add_done_callback(partial(self._learn, change.tokens))
+        if change.tokens or change.people:
+            durable.add_done_callback(partial(self._learn, change))
         return durable
 
-    def _learn(self, tokens: Sequence[AgentToken], durable: asyncio.Future[None]) -> None:
+    def _learn(self, change: Change, durable: asyncio.Future[None]) -> None:
         if not durable.cancelled() and durable.exception() is None:
-            for token in tokens:
+            for token in change.tokens:
                 self._hold(token)
+            for person in change.people:
+                self._know(person)
+
+    def _know(self, person: Person) -> None:
+        login = person.login.lower()
+        self._people.pop(login, None)  # the newest stands last
+        self._people[login] = person.mxid
 
     def _hold(self, token: AgentToken) -> None:
         if (old := self._tokens.pop(token.agent, None)) is not None:
@@ -148,10 +161,14 @@ class SqliteStore(Queries):
             raise StoreUnavailable("the store must be loaded first")
         return self._open_writer()
 
-    # tokens
+    # tokens and people
 
     async def token_hash(self, agent: AgentName) -> bytes | None:
         return self._tokens.get(agent)
 
     async def agent_by_token_hash(self, hash: bytes) -> AgentName | None:
         return self._holders.get(hash)
+
+    @property
+    def people(self) -> Mapping[str, str]:
+        return self._people

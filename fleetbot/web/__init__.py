@@ -15,8 +15,10 @@ from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
+from fleetbot.services.pauses import Pauses
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.runs import Runs
 from fleetbot.services.talks import Talks
@@ -29,6 +31,7 @@ from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
 from fleetbot.web.metrics import Metrics
 from fleetbot.web.outbox import OutboxCalls
+from fleetbot.web.pauses import PauseCalls
 from fleetbot.web.problems import Code, problem, respond
 from fleetbot.web.receipts import ReceiptCalls
 from fleetbot.web.runs import RunCalls
@@ -48,9 +51,11 @@ class Parts:
     fleet: Fleet
     access: Access
     agents: Agents
+    enrolments: Enrolments
     runs: Runs
     talks: Talks
     tasks: Tasks
+    pauses: Pauses
     intake: Intake
     dead_letters: DeadLetters
     probe: ForgeProbe
@@ -75,11 +80,12 @@ class WebApi:
             parts.access, parts.webhook_secret, metrics.count_request, parts.webhooks.refused
         )
         of_memory = (
-            *AgentCalls(parts.agents).endpoints(),
+            *AgentCalls(parts.agents, parts.enrolments).endpoints(),
             *RunCalls(parts.runs).endpoints(),
             *TalkCalls(parts.talks).endpoints(),
             *ReceiptCalls(parts.runs).endpoints(),
             *TaskCalls(parts.tasks).endpoints(),
+            *PauseCalls(parts.pauses).endpoints(),
         )
         self.endpoints: tuple[AnyEndpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),

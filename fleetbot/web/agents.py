@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from types import NoneType
+from uuid import uuid4
 
 from fleetbot import wire
 from fleetbot.domain.model import AgentName, AgentStatus
 from fleetbot.services.agents import Agents
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.web.endpoint import (
     OPERATOR,
     AnyEndpoint,
@@ -29,8 +31,9 @@ class AgentsQuery(Query, frozen=True):
 
 
 class AgentCalls:
-    def __init__(self, agents: Agents) -> None:
+    def __init__(self, agents: Agents, enrolments: Enrolments) -> None:
         self._agents = agents
+        self._enrolments = enrolments
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (*self._of_agents(), *self._of_people(), *self._of_operators())
@@ -113,6 +116,17 @@ class AgentCalls:
         return (
             Endpoint(
                 method="POST",
+                path=f"{AGENT}/enrol",
+                who=Who.OPERATOR,
+                summary="Make a token with which this agent may enrol, once and within an hour.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.EnrolmentAnswer,
+                handler=self.enrol,
+                refusals=(Code.CONFLICT,),
+            ),
+            Endpoint(
+                method="POST",
                 path=f"{AGENT}/revoke",
                 who=Who.OPERATOR,
                 summary="Take an agent's token from it; its runs go back to the queue.",
@@ -137,7 +151,7 @@ class AgentCalls:
         )
 
     async def register(self, call: Call[wire.RegisterRequest, NoQuery]) -> wire.RegisterAnswer:
-        return await self._agents.register(call.body, agent=call.agent)
+        return await self._agents.register(call.body, agent=call.agent, enrolment=call.enrolment)
 
     async def heartbeat(self, call: Call[wire.HeartbeatRequest, NoQuery]) -> wire.HeartbeatAnswer:
         return await self._agents.heartbeat(call.speaker, call.body)
@@ -154,7 +168,13 @@ class AgentCalls:
     async def resume(self, call: Call[NoBody, NoQuery]) -> wire.AgentView:
         return await self._agents.resume(AgentName(call.part("agent")), OPERATOR)
 
+    async def enrol(self, call: Call[NoBody, NoQuery]) -> wire.EnrolmentAnswer:
+        agent = AgentName(call.part("agent"))
+        token, made = await self._enrolments.make(agent, f"api:{uuid4().hex}", OPERATOR)
+        return wire.EnrolmentAnswer(agent=agent, token=token, expires_at=made.expires_at)
+
     async def revoke(self, call: Call[NoBody, NoQuery]) -> wire.AgentView:
+        await self._enrolments.withdraw(AgentName(call.part("agent")))
         return await self._agents.revoke(AgentName(call.part("agent")), OPERATOR)
 
     async def forget(self, call: Call[NoBody, NoQuery]) -> None:

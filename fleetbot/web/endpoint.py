@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from fleetbot import wire
 from fleetbot.domain.model import AgentName
+from fleetbot.store.identities import Enrolment
 from fleetbot.web.decoding import fields
 from fleetbot.web.problems import Code
 
@@ -78,12 +79,14 @@ IDEMPOTENCY_KEY = Header(
 class Call(Generic[Body, Params]):
     """A request that has passed the guard.
 
-    `agent` is whose token was shown, if it is an agent's; `reads`: whether it was a token to read
-    with; `headers` holds those that the endpoint declares and the request has.
+    `agent` is whose token was shown, if it is an agent's; `enrolment` what it was made for, if one
+    agent may enrol with it; `reads`: whether it was a token to read with; `headers` holds those
+    that the endpoint declares and the request has.
     """
 
     request: web.Request
     agent: AgentName | None
+    enrolment: Enrolment | None
     reads: bool
     body: Body
     query: Params

@@ -17,6 +17,7 @@ from aiohttp import ClientPayloadError, StreamReader, web
 from fleetbot.domain.model import AgentName
 from fleetbot.forge.payloads import looks_signed, verify_signature
 from fleetbot.services.access import Access
+from fleetbot.store.identities import Enrolment
 from fleetbot.web.decoding import decode_json, decode_query
 from fleetbot.web.endpoint import JSON, AnyEndpoint, Call, NoBody, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
@@ -41,6 +42,7 @@ class _Caller:
     """What a token is good for."""
 
     agent: AgentName | None = None
+    enrolment: Enrolment | None = None
     enrols: bool = False
     reads: bool = False
     operates: bool = False
@@ -50,7 +52,7 @@ class _Caller:
             case Who.AGENT:
                 return self.agent is not None
             case Who.ENROLLER:
-                return self.agent is not None or self.enrols
+                return self.agent is not None or self.enrolment is not None or self.enrols
             case Who.READER:
                 return self.reads
             case Who.OPERATOR:
@@ -123,6 +125,7 @@ class Guard:
         call = Call(
             request=request,
             agent=caller.agent,
+            enrolment=caller.enrolment,
             reads=caller.reads,
             body=_body(endpoint, raw),
             query=query,
@@ -149,6 +152,7 @@ class Guard:
     async def _identify(self, token: str) -> _Caller:
         return _Caller(
             agent=await self._access.agent(token),
+            enrolment=await self._access.enrolment(token),
             enrols=self._access.may_enrol(token),
             reads=self._access.may_read(token),
             operates=self._access.may_operate(token),

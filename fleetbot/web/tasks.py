@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from fleetbot import wire
-from fleetbot.domain.model import AgentName, TaskId, TaskState
+from fleetbot.domain.model import AgentName, Priority, TaskId, TaskState
 from fleetbot.services.tasks import Tasks
 from fleetbot.web.endpoint import (
     IDEMPOTENCY_KEY,
@@ -145,6 +145,22 @@ class TaskCalls:
             ),
             Endpoint(
                 method="POST",
+                path=f"{TASK}/priority",
+                who=Who.OPERATOR,
+                summary="Say how urgent a task is; the labels of its issue follow.",
+                body=wire.PriorityRequest,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.prioritise,
+                refusals=(
+                    Code.NOT_FOUND,
+                    Code.CONFLICT,
+                    Code.FORGE_REFUSED,
+                    Code.FORGE_UNAVAILABLE,
+                ),
+            ),
+            Endpoint(
+                method="POST",
                 path=f"{TASK}/assign",
                 who=Who.OPERATOR,
                 summary="Choose the agent for a task.",
@@ -186,6 +202,10 @@ class TaskCalls:
 
     async def retry(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
         return await self._tasks.retry(_task(call), OPERATOR)
+
+    async def prioritise(self, call: Call[wire.PriorityRequest, NoQuery]) -> wire.TaskView:
+        priority = Priority[call.body.priority.upper()]
+        return await self._tasks.prioritise(_task(call), priority, OPERATOR)
 
     async def assign(self, call: Call[AssignRequest, NoQuery]) -> wire.TaskView:
         return await self._tasks.assign(_task(call), AgentName(call.body.agent), OPERATOR)

@@ -258,8 +258,9 @@ class ReceiptAnswer(Answer, frozen=True):
 class AskRequest(Message, frozen=True):
     """`POST runs/{run}/ask`: the agent program waits for a person. The same `id` asks once.
 
-    `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON. After
-    `expires_seconds` nobody waits for the answer any more.
+    `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON; `cut`: it was
+    longer, so that nobody can allow it. `always`: what the answer `always` allows for the rest of
+    the run, where there is one. After `expires_seconds` nobody waits for the answer any more.
     """
 
     id: ShortText
@@ -267,6 +268,8 @@ class AskRequest(Message, frozen=True):
     title: ShortText
     request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: Annotated[tuple[ShortText, ...], Meta(max_length=20)] = ()
+    cut: bool = False
+    always: Annotated[str, Meta(max_length=500)] = ""
     expires_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 600
 
     def __post_init__(self) -> None:
@@ -279,11 +282,12 @@ class AskRequest(Message, frozen=True):
 class AskAnswer(Answer, frozen=True):
     """Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered.
 
-    `behavior` and `text` count only when `state` is `answered`.
+    `behavior` and `text` count only when `state` is `answered`. `always` comes only where the
+    question has offered it.
     """
 
     state: Literal["waiting", "answered", "expired"]
-    behavior: Literal["allow", "deny"] = "deny"
+    behavior: Literal["allow", "deny", "always"] = "deny"
     text: LongText = ""
 
 

@@ -21,7 +21,9 @@ class AnswerRequest(Message, frozen=True):
 
 
 class AskView(Answer, frozen=True):
-    """A question that waits for a person. `request` is the program's own, secrets masked."""
+    """A question that waits for a person. `request` is the program's own, secrets masked; `cut`:
+    parts of it are missing, so that nobody can allow it. `always`: what the answer `always` allows
+    for the rest of the run, where there is one."""
 
     id: str
     run: str
@@ -33,6 +35,8 @@ class AskView(Answer, frozen=True):
     options: tuple[str, ...]
     asked_at: int
     expires_at: int
+    cut: bool = False
+    always: str = ""
 
 
 class AskList(Answer, frozen=True):
@@ -85,6 +89,14 @@ class AgentList(Answer, frozen=True):
     agents: tuple[AgentView, ...]
 
 
+class EnrolmentAnswer(Answer, frozen=True):
+    """A token with which `agent` may enrol once, before `expires_at` (epoch ms); told only here."""
+
+    agent: str
+    token: str
+    expires_at: int
+
+
 class NewTaskRequest(Message, frozen=True):
     """`POST tasks`: take an issue (`issue`), or open one for it (`title`, `body`)."""
 
@@ -92,6 +104,31 @@ class NewTaskRequest(Message, frozen=True):
     issue: Number | None = None
     title: Annotated[str, Meta(max_length=255)] | None = None
     body: LongText = ""
+
+
+class PauseRequest(Message, frozen=True):
+    """`POST pause` and `POST resume`: of a repository; without one, of the fleet."""
+
+    repo: ShortText = ""
+
+
+class PauseView(Answer, frozen=True):
+    """A pause that a person made: nothing new is given out, of `repo`, or at all where that is
+    empty. `by`: an actor of the journal; `since` in epoch ms."""
+
+    repo: str
+    by: str
+    since: int
+
+
+class PauseList(Answer, frozen=True):
+    pauses: tuple[PauseView, ...]
+
+
+class PriorityRequest(Message, frozen=True):
+    """`POST tasks/{task}/priority`: how urgent a person says it is; its issue's labels follow."""
+
+    priority: Literal["low", "normal", "high", "urgent"]
 
 
 class WaitingView(Answer, frozen=True):

@@ -7,11 +7,12 @@ from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
-from fleetbot.chat.commands.changing import Changing
-from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat import assembly
+from fleetbot.chat.assembly import Services
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Message
+from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
@@ -19,21 +20,49 @@ from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.hearing.sealed import Sealed
+from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
+from fleetbot.chat.words.rich import Rich
 from fleetbot.domain.patience import with_outbox
-from fleetbot.services.outbox import Courier
+from fleetbot.services.outbox import Courier, RetryLater
 from fleetbot.settings import RoomSettings
 from tests.services.stage import PATIENCE_DAYS, Stage
 
 
-def chat_of(stage: Stage, levels: PowerLevel) -> Chat:
-    """The commands as the plugin wires them."""
-    desk = Desk(stage.fleet, stage.tasks)
-    reading = Reading(desk, Outside(stage.probe, stage.webhooks))
-    changing = Changing(desk, stage.tasks)
-    return Chat(desk, {**reading.handlers, **changing.handlers}, levels)
+async def _unread(room: str, event: str) -> None:
+    return None
+
+
+async def _untold(user: str, words: Rich, named: str) -> Told:
+    raise RetryLater(None, "there is no homeserver")
+
+
+def chat_of(
+    stage: Stage, levels: PowerLevel, message: Message = _unread, tell: Tell = _untold
+) -> Chat:
+    """The commands as the plugin wires them; `message` reads what was said in a room, `tell` tells
+    a person alone."""
+    return assembly.chat_of(
+        Services(
+            fleet=stage.fleet,
+            tasks=stage.tasks,
+            references=stage.references,
+            priorities=stage.priorities,
+            pauses=stage.pauses,
+            enrolments=stage.enrolments,
+            talks=stage.talks,
+            outside=Outside(stage.probe, stage.webhooks),
+            power_level=levels,
+            message=message,
+            tell=tell,
+            address="https://fleet.example",
+            trigger=stage.labels.trigger,
+        )
+    )
 
 
 class Listener:
@@ -53,7 +82,10 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        self.chat = chat_of(stage, levels or link.power_level)
+        direct = Direct(link, stage.store, client.mxid)
+        self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
+        levels = levels or link.power_level
+        self.chat = chat_of(stage, levels, link.message, direct.tell)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.names = names = Names(link, client.mxid)
         obeying = Obeying(
@@ -87,8 +119,10 @@ class Listener:
             wake=self._woken,
             on_admitted=self._was_admitted,
         )
+        fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
+        self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
         self.courier = Courier(
-            stage.store, {"matrix": self.sender}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store, {"matrix": self.questions}, stage.clock, with_outbox(PATIENCE_DAYS)
         )
         self.listening.start()
 

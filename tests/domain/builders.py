@@ -204,6 +204,10 @@ def say(text: str = "Mind the paint.", message: str = "m1", run: RunId = R1) -> 
     return cmd.SendMessage(run=run, message=message, text=text)
 
 
+def note(text: str = "Mind the step.", task: TaskId = T1) -> cmd.NoteTask:
+    return cmd.NoteTask(task=task, text=text)
+
+
 def take(
     taken: Taken = Taken.DELIVERED, message: str = "m1", run: RunId = R1, agent: AgentName = A1
 ) -> cmd.TakeMessage:

@@ -42,6 +42,7 @@ from tests.domain.builders import (
     fail,
     failed,
     file,
+    note,
     refuted,
     running,
     say,
@@ -149,7 +150,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "revoked, lost, requeued": (
         running,
         cmd.RevokeAgent(agent=A1),
-        ["agent_lost", "issue_state", "issue_state"],
+        ["agent_revoked", "agent_lost", "issue_state", "issue_state"],
     ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
@@ -200,14 +201,50 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.AgentSeen(agent=A1),
         ["agent_online"],
     ),
-    "asked": (running, ask(), ["asked"]),
-    "answered": (lambda: running().given(ask()), answer(), []),
+    "asked": (running, ask(), ["ask"]),
+    "answered": (lambda: running().given(ask()), answer(), ["ask"]),
+    "cancelled while it asks": (
+        lambda: running().given(ask()),
+        CANCEL,
+        ["cancelled", "ask", "issue_state"],
+    ),
     "messaged": (running, say(), []),
-    "drained": (created, cmd.DrainAgent(agent=A1), []),
-    "resumed": (lambda: created().given(cmd.DrainAgent(agent=A1)), cmd.ResumeAgent(agent=A1), []),
+    "cancelled before it heard": (
+        lambda: running().given(say()),
+        CANCEL,
+        ["cancelled", "fate", "issue_state"],
+    ),
+    "cancelled when it had heard": (
+        lambda: running().given(say(), take()),
+        CANCEL,
+        ["cancelled", "issue_state"],
+    ),
+    "noted": (created, note(), []),
+    "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
+    "fleet resumed by a person": (
+        lambda: created().given(cmd.PauseFleet()),
+        cmd.ResumeFleet(),
+        ["fleet_thawed"],
+    ),
+    "repository paused by a person": (
+        shown,
+        cmd.PauseRepo(7),
+        ["repo_frozen"],
+    ),
+    "repository resumed by a person": (
+        lambda: shown().given(cmd.PauseRepo(7)),
+        cmd.ResumeRepo(7),
+        ["repo_thawed"],
+    ),
+    "drained": (created, cmd.DrainAgent(agent=A1), ["agent_drained"]),
+    "resumed": (
+        lambda: created().given(cmd.DrainAgent(agent=A1)),
+        cmd.ResumeAgent(agent=A1),
+        ["agent_resumed"],
+    ),
     "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
-    "message taken": (lambda: running().given(say()), take(), []),
+    "message taken": (lambda: running().given(say()), take(), ["fate"]),
     "based": (created, cmd.SetBase(task=T1, base="trunk"), ["issue_state"]),
     "base is gone": (
         created,
@@ -286,8 +323,12 @@ def test_a_last_refutation_is_one_notice() -> None:
     assert notice.retry_at is None
 
 
-def test_a_question_says_what_is_asked() -> None:
-    assert one(running().told(ask(title="Run `make`?")), fx.TaskNotice).detail == "Run `make`?"
+def test_a_question_and_its_answer_replace_each_other() -> None:
+    world = running()
+    asked = one(world.told(ask()), fx.ShowAsk)
+    answered = one(world.told(answer()), fx.ShowAsk)
+    assert (asked.run, asked.ask) == (R1, "q1")
+    assert fx.collapse(asked) == fx.collapse(answered)
 
 
 def test_a_cancellation_names_the_run_that_it_stops_and_none_that_had_ended() -> None:
@@ -338,7 +379,7 @@ def test_a_parked_agent_is_told_with_its_time() -> None:
 
 def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_none() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.Notice)]
+    forge = [e for e in told if not isinstance(e, fx.RoomEffect)]
     assert {fx.destination(effect) for effect in forge} == {
         "forgejo:task/t1",
         f"forgejo:commit/{HEAD}",
@@ -347,7 +388,7 @@ def test_what_concerns_one_issue_keeps_its_order_and_what_concerns_rooms_has_non
 
 def test_nothing_in_a_destination_changes_when_the_repository_is_renamed() -> None:
     told = [*running().told(file()), *verifying().told(verified())]
-    forge = [e for e in told if not isinstance(e, fx.Notice)]
+    forge = [e for e in told if not isinstance(e, fx.RoomEffect)]
     assert not any("team/app" in fx.destination(effect) for effect in forge)
 
 

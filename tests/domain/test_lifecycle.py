@@ -53,6 +53,7 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.RunAnswered(run=R1, ask="q1", behavior=Behavior.ALLOW),
     ev.RunMessaged(run=R1, message="m1", text="Mind the paint."),
     ev.RunMessageTaken(run=R1, message="m1", taken=Taken.KEPT),
+    ev.TaskNoted(text="Mind the step."),
     ev.TaskCompleted(run=R1, receipt=C1),
     ev.TaskFailed(run=R1, reason=WHY),
     ev.TaskAgentLost(run=R1, reason=WHY),

@@ -59,6 +59,7 @@ from tests.domain.builders import (
     an_agent,
     answer,
     ask,
+    note,
     refuted,
     replay,
     say,
@@ -151,6 +152,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
         assert not agent.draining
+        assert state.frozen is None
+        assert task.place not in state.places.frozen
         assert agent.unwell is None
         assert not is_spent(state.spent_today(self.world.now), POLICY.day_budget)
         assert task.wanted_agent in (None, agent.name)
@@ -285,6 +288,17 @@ class AnyOrder(RuleBasedStateMachine):
         if back:
             self.an_agent_registers(agent, ("python",), 2, "")
 
+    @rule(agent=agents, drain=st.booleans())
+    def somebody_drains_or_resumes_an_agent(self, agent: AgentName, drain: bool) -> None:
+        self.ask(cmd.DrainAgent(agent=agent) if drain else cmd.ResumeAgent(agent=agent))
+
+    @rule(repo=st.none() | st.integers(7, 9), pause=st.booleans())
+    def somebody_pauses_or_resumes(self, repo: int | None, pause: bool) -> None:
+        if repo is None:
+            self.ask(cmd.PauseFleet() if pause else cmd.ResumeFleet())
+        else:
+            self.ask(cmd.PauseRepo(repo) if pause else cmd.ResumeRepo(repo))
+
     @rule()
     def every_agent_claims(self) -> None:
         for agent in list(self.world.state.agents):
@@ -362,6 +376,10 @@ class AnyOrder(RuleBasedStateMachine):
     def somebody_says_something(self, data: st.DataObject, number: int) -> None:
         self.ask(say("Mind the paint.", f"m{number}", self._some_run(data)))
 
+    @rule(task=tasks)
+    def somebody_says_something_to_the_next_run(self, task: TaskId) -> None:
+        self.ask(note(task=task))
+
     @rule(data=st.data(), number=st.integers(1, 3), taken=st.sampled_from(Taken))
     def a_message_is_taken(self, data: st.DataObject, number: int, taken: Taken) -> None:
         run = self._some_run(data)
@@ -407,10 +425,11 @@ class AnyOrder(RuleBasedStateMachine):
             [r for r in old.receipts.values() if whole or r.verdict is Verdict.PENDING],
             old.places.repos.values(),
         )
-        last = [line for line in self.world.journal if line.stream == FLEET_STREAM][-1:]
+        of_fleet = [line for line in self.world.journal if line.stream == FLEET_STREAM]
+        last = {isinstance(x.event, ev.FleetFrozen | ev.FleetThawed): x for x in of_fleet}
         ended = [r for r in old.runs.values() if r.ended_at >= day_start(self.world.now)]
         spent = sum_usage(run.usage for run in ended)
-        new.adopt_fleet(last[0] if last else None, self.world.now, spent)
+        new.adopt_fleet(sorted(last.values(), key=lambda x: x.seq), self.world.now, spent)
         old.used = {}
         for state in (old, new):
             state.seen = dict.fromkeys(state.agents, self.world.now)
@@ -445,7 +464,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert new.runs.items() <= old.runs.items()
         assert new.receipts.items() <= old.receipts.items()
         assert {run.id for run in new.live_runs()} == {run.id for run in old.live_runs()}
-        assert new.paused_until == old.paused_until
+        assert (new.paused_until, new.frozen) == (old.paused_until, old.frozen)
+        assert new.version(FLEET_STREAM) == old.version(FLEET_STREAM)
         assert new.spent_today(self.world.now) == old.spent_today(self.world.now)
 
     @invariant()
@@ -492,7 +512,8 @@ class AnyOrder(RuleBasedStateMachine):
     def an_agent_that_takes_nothing_is_told_why(self) -> None:
         state, now = self.world.state, self.world.now
         for agent in state.agents.values():
-            rests = state.paused_until > now or absence(state, agent, now) is not None
+            fleet_rests = state.frozen is not None or state.paused_until > now
+            rests = fleet_rests or absence(state, agent, now) is not None
             assert has_room(state, agent, now) is not rests
 
     @invariant()
@@ -576,8 +597,10 @@ def _image(state: FleetState) -> tuple[object, ...]:
         dict(state.by_issue),
         dict(state.places.repos),
         dict(state.places.held),
+        dict(state.places.frozen),
         state.live_runs(),
         state.paused_until,
+        state.frozen,
     )
 
 

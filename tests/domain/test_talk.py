@@ -10,7 +10,7 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound
-from fleetbot.domain.model import Behavior, Policy, Taken, TaskState
+from fleetbot.domain.model import AskKind, Behavior, Policy, Taken, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.talk import MOST_ASKS, MOST_ASKS_AT_ONCE, MOST_MESSAGES, MOST_UNHEARD
 from fleetbot.domain.usage import Usage
@@ -32,6 +32,7 @@ from tests.domain.builders import (
     dispatch,
     fail,
     names,
+    note,
     only,
     refuted,
     running,
@@ -72,6 +73,28 @@ def test_the_first_answer_counts() -> None:
     with pytest.raises(Conflict, match="answered already: allow") as refusal:
         world.when(answer(Behavior.DENY, "q1"))
     assert refusal.value.field == "ask"
+
+
+def test_a_lasting_answer_is_given_only_where_the_program_knows_one() -> None:
+    world = running().given(ask("q1"), ask("q2", always="Bash(make *)"))
+    with pytest.raises(Conflict, match="no lasting answer"):
+        world.when(answer(Behavior.ALWAYS, "q1"))
+    world.given(answer(Behavior.ALWAYS, "q2"))
+    assert world.run().asks[1].behavior is Behavior.ALWAYS
+
+
+def test_what_nobody_can_have_read_whole_is_not_granted() -> None:
+    world = running().given(ask("q1", kind=AskKind.PERMISSION, cut=True, always="Bash"))
+    for behavior in (Behavior.ALLOW, Behavior.ALWAYS):
+        with pytest.raises(Conflict, match="Parts of this request are missing"):
+            world.when(answer(behavior, "q1"))
+    world.given(answer(Behavior.DENY, "q1"))
+    assert world.run().asks[0].behavior is Behavior.DENY
+
+
+def test_a_long_question_can_be_answered_all_the_same() -> None:
+    world = running().given(ask("q1", kind=AskKind.QUESTION, cut=True))
+    assert world.when(answer(Behavior.ALLOW, "q1")) != ()
 
 
 def test_only_so_many_questions_wait_at_once() -> None:
@@ -185,3 +208,24 @@ def test_an_end_without_figures_keeps_those_of_the_receipt() -> None:
     world.given(fail(ReasonCode.NO_CHANGES))
     assert world.run().usage == world.task().spent == Usage(output_tokens=7)
     assert world.task(T1).state is TaskState.FAILED
+
+
+def test_what_is_said_while_nobody_works_is_told_to_the_next_run() -> None:
+    world = running().given(say("Mind the paint."), fail(), note("Mind the step."))
+    assert world.task().notes == ("Mind the paint.", "Mind the step.")
+
+
+def test_what_waits_for_the_next_run_is_bounded_as_well() -> None:
+    world = running().given(fail())
+    with pytest.raises(Conflict, match="write on the issue"):
+        world.when(note("x" * (MOST_UNHEARD + 1)))
+    for _ in range(MOST_MESSAGES):
+        world.given(note("x"))
+    with pytest.raises(Conflict, match="write on the issue"):
+        world.when(note("x"))
+
+
+def test_nobody_would_hear_what_is_said_of_a_task_that_is_over() -> None:
+    world = running().given(cmd.CancelTask(task=T1))
+    with pytest.raises(Conflict, match="nobody would hear this"):
+        world.when(note())

@@ -62,6 +62,11 @@ def held() -> World:
     return world.given(cmd.MoveTasks(7, (T1,)), cmd.HoldRepo(7, ReasonCode.REPO_ARCHIVED))
 
 
+def repository_paused() -> World:
+    world = World().given(an_agent(), a_task(), cmd.NoteRepo(7, "team/app", "main", "team/app"))
+    return world.given(cmd.MoveTasks(7, (T1,)), cmd.PauseRepo(7))
+
+
 def at_limit() -> World:
     world = World(policy=Policy(repo_limit=1)).given(an_agent(), an_agent(A2), a_task(T2))
     return world.given(a.dispatch(A2, R2), a.start(R2, A2), a_task())
@@ -73,6 +78,8 @@ def busy() -> World:
 
 
 SITUATIONS: dict[WaitReason, Callable[[], World]] = {
+    W.FLEET_PAUSED: lambda: a.created().given(cmd.PauseFleet()),
+    W.REPOSITORY_PAUSED: repository_paused,
     W.FLEET_RESTS: day_spent,
     W.REPOSITORY_HELD: held,
     W.BASE_GONE: lambda: a.created().given(cmd.SetBase(T1, "gone", "There is no branch `gone`.")),

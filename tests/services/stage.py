@@ -17,7 +17,7 @@ from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import Notice
+from fleetbot.domain.effects import Notice, RoomEffect
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import AgentName, Policy, Receipt, ReceiptId, Run, RunId, Task, TaskId
 from fleetbot.domain.patience import with_outbox
@@ -26,6 +26,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest
 from fleetbot.forge.payloads import parse_delivery, verify_signature
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -34,12 +35,17 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.reconcile import Reconciler
+from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
+from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
+from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import Store
 from tests.store.backend import SqliteBackend
@@ -134,7 +140,12 @@ class Stage:
         self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.known)
+        self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
+        self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities)
+        self.references = References(self.fleet, self.client, self.known)
+        self.pauses = Pauses(self.fleet, self.known)
+        self.enrolments = Enrolments(self.fleet)
+        self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
             self.client, self.store, self.labels, self.fleet.waiting, self.accounts
         )
@@ -146,8 +157,9 @@ class Stage:
             on_given_up=self.dead_letters.note,
         )
 
-    def _route(self, notice: Notice) -> Sequence[str]:
-        self.notices.append(notice)
+    def _route(self, effect: RoomEffect) -> Sequence[str]:
+        if isinstance(effect, Notice):
+            self.notices.append(effect)
         return self.told
 
     def _wake(self) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.events import FleetPaused, RepoKnown, TaskFailed, TaskMoved
+from fleetbot.domain.events import (
+    FleetFrozen,
+    FleetPaused,
+    FleetResumed,
+    FleetThawed,
+    RepoKnown,
+    TaskFailed,
+    TaskMoved,
+)
 from fleetbot.domain.model import AgentName, RunId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
@@ -92,15 +100,24 @@ async def test_sums_keep_to_the_time_asked_for(store: Store) -> None:
 
 
 async def test_a_start_knows_the_last_word_on_the_fleet(store: Store, history: History) -> None:
-    assert (await store.load()).fleet is None
+    assert (await store.load()).fleet == ()
     for until in (5, 9):
         paused = FleetPaused(reason=ReasonCode.DAY_BUDGET_EXCEEDED, until=until)
         await store.append(history.fleet_event(paused))
 
-    last = (await store.load()).fleet
+    (last,) = (await store.load()).fleet
 
-    assert last is not None
     assert (last.version, last.event) == (2, paused)
+
+
+async def test_a_start_knows_a_persons_word_besides(store: Store, history: History) -> None:
+    paused = FleetPaused(reason=ReasonCode.DAY_BUDGET_EXCEEDED, until=9)
+    for event in (FleetFrozen(), paused, FleetResumed(), FleetThawed(), FleetFrozen(), paused):
+        await store.append(history.fleet_event(event))
+
+    lines = (await store.load()).fleet
+
+    assert [(line.version, line.event) for line in lines] == [(5, FleetFrozen()), (6, paused)]
 
 
 async def test_a_renamed_repository_has_one_sum_under_its_name_of_now(

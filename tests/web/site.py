@@ -31,12 +31,15 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -155,6 +158,7 @@ class Site:
         webhooks = self.webhooks = Webhooks(fleet, known)
         self.intake = Intake(fleet, client, verifier, issues, known, webhooks)
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
+        priorities = Priorities(fleet, client, issues, LabelMaps(), known)
         self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
@@ -171,9 +175,11 @@ class Site:
                 fleet=fleet,
                 access=Access(store, tokens),
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
+                enrolments=Enrolments(fleet),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, new_tasks, known),
+                tasks=Tasks(fleet, new_tasks, priorities),
+                pauses=Pauses(fleet, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),
                 probe=ForgeProbe(fleet, client, (), logging.getLogger("site")),

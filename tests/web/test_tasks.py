@@ -238,6 +238,22 @@ async def test_a_forge_that_refuses_the_bot_is_named(site: Site, forge: DevForge
     assert "403" in answer.refuses(502, "forge_refused")
 
 
+async def test_an_operator_says_how_urgent_it_is(site: Site, forge: DevForge) -> None:
+    number = await an_issue(forge)
+    forge.add_collaborator(REPO, "fleetbot", "write")
+    task = (await site.operator.post(TASKS, {"repo": REPO, "issue": number})).body
+
+    answer = await site.operator.post(f"{TASKS}/{task['id']}/priority", {"priority": "urgent"})
+
+    assert answer.body["priority"] == "urgent"
+    assert "priority:urgent" in [label.name for label in forge.repo(REPO).tickets[number].labels]
+    wrong = await site.operator.post(f"{TASKS}/{task['id']}/priority", {"priority": "highest"})
+    wrong.refuses(422, "invalid", "priority")
+    (await site.reader.post(f"{TASKS}/{task['id']}/priority", {"priority": "low"})).refuses(
+        403, "forbidden"
+    )
+
+
 async def an_issue(forge: DevForge) -> int:
     ann = forge.add_user("ann", admin=True)
     forge.add_org("team")

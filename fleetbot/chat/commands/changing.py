@@ -1,4 +1,4 @@
-"""Commands that move a task: give it to an agent, try it again, stop it."""
+"""Commands that move a task: give it to an agent, try it again, stop it, have it go first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from fleetbot import wire
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.drafts import Drafts
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import answers
@@ -14,18 +15,28 @@ from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.wording import EMOJI
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import OPEN_STATES, Task, TaskId, TaskState
+from fleetbot.services.fleet import Beside
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.tasks import Tasks
+from fleetbot.wire import priority_name
 
 
 class Changing:
-    def __init__(self, desk: Desk, tasks: Tasks) -> None:
+    def __init__(self, desk: Desk, tasks: Tasks, priorities: Priorities, drafts: Drafts) -> None:
         self._desk = desk
         self._fleet = desk.fleet
         self._tasks = tasks
+        self._priorities = priorities
+        self._drafts = drafts
 
     @property
     def handlers(self) -> Mapping[type, Handler]:
-        return {spec.Assign: self.assign, spec.Retry: self.retry, spec.Cancel: self.cancel}
+        return {
+            spec.Assign: self.assign,
+            spec.Retry: self.retry,
+            spec.Cancel: self.cancel,
+            spec.Prioritise: self.prioritise,
+        }
 
     async def assign(self, command: spec.Assign, said: Said) -> Post:
         """An issue that is no task yet becomes one: a person said so."""
@@ -43,7 +54,7 @@ class Changing:
         if not command.issue:
             return await self._desk.find("", said), False
         repo, number = self._desk.ref(command.issue, said)
-        if task := await self._fleet.task_of_issue(repo, number):
+        if task := await self._desk.task_of(repo, number):
             return task, False
         request = wire.NewTaskRequest(repo=repo, issue=number)
         view = await self._tasks.create(request, said.actor, command.agent)
@@ -54,6 +65,8 @@ class Changing:
         if await self._desk.is_done(said):
             return Post(self._desk.explained(task))
         await self._tasks.must_be_open(task)
+        if task.state is TaskState.COMPLETED:
+            return await self._drafts.again(task, said)
         changed = await self._desk.commit(cmd.RetryTask(task.id), said)
         task = self._fleet.state.tasks[task.id]
         says = "is tried again." if changed else "is in the queue already."
@@ -70,3 +83,14 @@ class Changing:
         await self._desk.commit(cmd.CancelTask(task.id), said)
         stopped = f"is cancelled; {run.agent} is told to stop." if run else "is cancelled."
         return Post(answers.moved(EMOJI[TaskState.CANCELLED], task, stopped))
+
+    async def prioritise(self, command: spec.Prioritise, said: Said) -> Post:
+        task, name = await self._desk.find(command.issue, said), priority_name(command.priority)
+        if await self._desk.is_done(said):
+            return Post(self._desk.explained(task))
+        beside = Beside(self._desk.arrival(said))
+        context = self._desk.context(said)
+        changed = await self._priorities.set(task, command.priority, context, beside)
+        task = self._fleet.state.tasks[task.id]
+        says = f"has {name} priority{' now' if changed else ' already'}."
+        return Post(answers.moved("🎚️", task, says, *self._desk.reasons(task)))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from fleetbot.chat.commands.said import Said
+from fleetbot.chat.speaking.runs import run_in_thread
+from fleetbot.chat.speaking.sender import destination
 from fleetbot.chat.words import answers
 from fleetbot.chat.words.answers import Hears
 from fleetbot.chat.words.rich import Rich
@@ -15,14 +17,21 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
 from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.references import References
 from fleetbot.services.tasks import Tasks
-from fleetbot.store.records import Arrival, Posted, PostKind
+from fleetbot.store.records import Anchor, Arrival, Posted, PostKind
 
 
 class Desk:
-    def __init__(self, fleet: Fleet, tasks: Tasks) -> None:
+    """`per_task`: each task has a thread of its own, rather than each agent."""
+
+    def __init__(
+        self, fleet: Fleet, tasks: Tasks, references: References, *, per_task: bool = False
+    ) -> None:
         self.fleet = fleet
         self.tasks = tasks
+        self._per_task = per_task
+        self.references = references
 
     # what is meant
 
@@ -31,7 +40,7 @@ class Desk:
         if not issue:
             return await self._answered(said)
         repo, number = self.ref(issue, said)
-        task = await self.fleet.task_of_issue(repo, number)
+        task = await self.task_of(repo, number)
         if task is None:
             raise NotFound(
                 f"{repo}#{number} is not a task yet: give it the trigger label, or say"
@@ -42,13 +51,24 @@ class Desk:
 
     async def _answered(self, said: Said) -> Task:
         posted = await self.posted(said)
-        task = await self.task_about(posted) if posted else None
+        task = await self.task_about(posted) if posted else await self._worked_on(said)
         if task is None or not self.hears(said)(task.repo):
             raise Invalid(
                 "Which issue? Name it, or reply to a message about it.",
                 field="issue",
             )
         return task
+
+    async def _worked_on(self, said: Said) -> Task | None:
+        """The task of the run that began last in the thread, unless others are at work there."""
+        begun = await run_in_thread(self.fleet.store, said.room, said.thread)
+        run = await self.fleet.store.run(begun) if begun else None
+        if run is None:
+            return None
+        at_work = () if self._per_task else self.fleet.state.runs_of_agent(run.agent)
+        if {other.task for other in at_work} - {run.task}:
+            return None
+        return await self.fleet.task(run.task)
 
     async def posted(self, said: Said) -> Posted | None:
         """What the message is about that this one answers, if it is one of ours."""
@@ -64,15 +84,20 @@ class Desk:
             case PostKind.ASK | PostKind.RUN:
                 run = await self.fleet.store.run(RunId(posted.subject.partition("/")[0]))
                 return await self.fleet.task(run.task) if run else None
-            case PostKind.DRAFT:
+            case PostKind.DRAFT | PostKind.SETUP:
                 return None
 
     def ref(self, issue: str, said: Said) -> tuple[str, int]:
-        """Repository and number. Raises `Forbidden` for what is not of the room."""
-        repo, number = self.tasks.parse_ref(issue, said.default_repo)
+        """Repository and number, of an issue or a pull request. Raises `Forbidden` for what is not
+        of the room."""
+        repo, number = self.references.read(issue, said.default_repo)
         if not self.hears(said)(repo):
             raise not_of_this_room(repo)
         return repo, number
+
+    async def task_of(self, repo: str, number: int) -> Task | None:
+        """The task of that issue, or of that pull request."""
+        return await self.references.task(repo, number)
 
     def hears(self, said: Said) -> Hears:
         """Whether a repository is the business of the room where it was said."""
@@ -80,11 +105,16 @@ class Desk:
 
     # what is done
 
-    async def commit(self, command: cmd.Command, said: Said) -> bool:
+    async def commit(self, command: cmd.Command, said: Said, *anchors: Anchor) -> bool:
         """Whether anything happened. The message is remembered with what it led to."""
-        arrival = Arrival(key=said.key, kind="command", at=self.fleet.clock())
-        context = Context(actor=said.actor, cause=said.key)
-        return bool(await self.fleet.commit(command, context, Beside(arrival)))
+        beside = Beside(self.arrival(said), anchors=anchors)
+        return bool(await self.fleet.commit(command, self.context(said), beside))
+
+    def arrival(self, said: Said) -> Arrival:
+        return Arrival(key=said.key, kind="command", at=self.fleet.clock())
+
+    def context(self, said: Said) -> Context:
+        return Context(said.actor, said.key, destination(said.name))
 
     async def is_done(self, said: Said) -> bool:
         """Whether the message has changed before what it wished to change."""

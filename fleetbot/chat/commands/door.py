@@ -10,12 +10,12 @@ from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.meaning import meant
 from fleetbot.chat.commands.rights import PowerLevel, Rights, levels
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
-from fleetbot.chat.commands.spec import BUTTONS, COMMANDS, NAMES, Command, Help
+from fleetbot.chat.commands.spec import BUTTONS, NAMES, Command, Help
+from fleetbot.chat.words import emoji
 from fleetbot.chat.words.post import Answer, Post
 from fleetbot.chat.words.rich import Rich, code, rows, say
 from fleetbot.domain.errors import FleetError
 from fleetbot.forge.errors import ForgeError
-from fleetbot.settings import Settings, SettingsError
 
 Press = Callable[[Pressed], Awaitable[Answer | None]]
 Overhear = Callable[[Said], Awaitable[Answer | None]]
@@ -89,7 +89,7 @@ class Chat:
     async def concerns(self, said: Said) -> bool:
         """Whether a reaction, or words that are no command, would have been for us: for those that
         come too late."""
-        is_button = not isinstance(said, Pressed) or said.body in BUTTONS
+        is_button = not isinstance(said, Pressed) or _is_button(said.body)
         return is_button and await self._desk.posted(said) is not None
 
     async def elsewhere(self, said: Elsewhere) -> Answer | None:
@@ -119,14 +119,8 @@ class Chat:
         return Post(hints.help_(command.topic, levels(said.settings)))
 
 
-def check_levels(settings: Settings) -> None:
-    """Raises SettingsError where a power level is given for something that is no command."""
-    for room_id, room in settings.rooms.items():
-        for name in room.levels:
-            if name not in COMMANDS:
-                near = grammar.nearest(name)
-                hint = f"did you mean {near}?" if near else f"there is: {', '.join(COMMANDS)}."
-                raise SettingsError(f"rooms.{room_id}.levels.{name} is no command; {hint}")
+def _is_button(pressed: str) -> bool:
+    return emoji.meant(pressed) in BUTTONS or emoji.number(pressed) is not None
 
 
 def _elsewhere(room_id: str) -> Rich:

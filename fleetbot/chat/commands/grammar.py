@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fleetbot.chat.commands.other_words import OTHER_WORDS
 from fleetbot.chat.commands.spec import (
     COMMANDS,
+    GROUP,
     ISSUE_FORMS,
     TYPES,
     Command,
@@ -23,10 +26,12 @@ from fleetbot.domain.model import OPEN_STATES, REPO, AgentName, Priority, TaskSt
 
 @dataclass(frozen=True, slots=True)
 class Misspelt:
-    """Meant for us, and not a command; `nearest` is what was probably meant."""
+    """Meant for us, and not a command; `nearest` is what was probably meant, `rest` what follows
+    the word."""
 
     word: str
     nearest: str | None
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,17 @@ class Misused:
 
 Parsed = Command | Misspelt | Misused
 
-_PREFIX = re.compile(r"(?:!|//?) ?fleet(?:[:,]?\s+|\Z)", re.IGNORECASE)
+_PREFIX = re.compile(r"(?:[!\uff01]|[/\uff0f]{1,2}) ?fleet(?:[:,]?\s+|\Z)", re.IGNORECASE)
 _ALONE = re.compile(
-    rf"/({'|'.join(name for name, usage in COMMANDS.items() if usage.alone)})(?:\s+|\Z)",
+    rf"[/\uff0f]{{1,2}}({'|'.join(name for name, its in COMMANDS.items() if its.alone)})(?:\s+|\Z)",
     re.IGNORECASE,
 )
 _BLANKS = re.compile(r"[^\S\n]+")
 _UNSEEN = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
-_QUOTES = "\"'`<>\u00ab\u00bb\u2018\u2019\u201c\u201d"
+_NAMED_LINK = re.compile(r"\[[^\]]*\]\(<?(https?://[^\s)>]+)>?(?: [^)]*)?\)", re.IGNORECASE)
+_QUOTES = "\"'`<>\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a"
+# What phones make of a hyphen, and the marks that make a sign a picture.
+_AS_TYPED = {**dict.fromkeys(range(0x2010, 0x2016), "-"), 0x2212: "-", 0xFE0F: "", 0x20E3: ""}
 STATE_NAMES: Mapping[str, frozenset[TaskState]] = {
     **{state.value: frozenset({state}) for state in TaskState},
     "open": OPEN_STATES,
@@ -75,12 +83,25 @@ def parse(body: str, *, called: bool = False) -> Parsed | None:
         return None
     said = text[prefix.end() :] if prefix else text
     first, _, rest = said.partition("\n")
-    word, _, after = first.strip().partition(" ")
+    word, _, after = _without_name(first).partition(" ")
+    word = as_typed(word)
     if not word:
         return Help()
     if "#" in word or "://" in word:
         return _command("task", said)
     return _command(word.lower().rstrip(".,:;!?") or "help", f"{after}\n{rest}".rstrip("\n"))
+
+
+def _without_name(line: str) -> str:
+    """A link that the line begins with is one word: what stands for it may be several."""
+    line = line.strip()
+    named = _NAMED_LINK.match(line)
+    return named[1] + line[named.end() :] if named else line
+
+
+def as_typed(word: str) -> str:
+    """Without what phones, keyboards and other scripts make of a word."""
+    return unicodedata.normalize("NFKC", word).translate(_AS_TYPED)
 
 
 def calls_by_name(body: str) -> bool:
@@ -89,17 +110,24 @@ def calls_by_name(body: str) -> bool:
 
 
 def own_words(body: str) -> str:
-    """What the person wrote: clients put the lines that are answered before it, with `> `."""
-    seen = _UNSEEN.sub("", body).strip()
-    lines = [_BLANKS.sub(" ", line).strip() for line in seen.splitlines()]
-    while lines and (lines[0].startswith(">") or not lines[0]):
+    """What the person wrote: clients put the lines that are answered before it, with `> `.
+
+    The first line is made plain; what follows may be the text of an issue, and stays as it is.
+    """
+    lines = [line.rstrip() for line in _UNSEEN.sub("", body).splitlines()]
+    while lines and (not lines[0] or lines[0].lstrip().startswith(">")):
         lines.pop(0)
-    return "\n".join(lines)
+    if lines:
+        lines[0] = _BLANKS.sub(" ", lines[0]).strip()
+    return "\n".join(lines).rstrip()
 
 
-def nearest(word: str) -> str | None:
-    """The command that was probably meant."""
-    close = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.55)
+def nearest(word: str, cutoff: float = 0.55) -> str | None:
+    """The command that was probably meant; `cutoff`: how like it the word is at least, up to 1."""
+    if word in OTHER_WORDS:
+        return OTHER_WORDS[word]
+    same_letters = [name for name in COMMANDS if sorted(name) == sorted(word)]
+    close = same_letters or difflib.get_close_matches(word, COMMANDS, n=1, cutoff=cutoff)
     return close[0] if close else None
 
 
@@ -109,7 +137,7 @@ def nearest(word: str) -> str | None:
 def _command(name: str, said: str) -> Parsed:
     usage = COMMANDS.get(name)
     if usage is None:
-        return Misspelt(name, nearest(name))
+        return Misspelt(name, nearest(name), said.partition("\n")[0])
     try:
         return _made(name, _bound(usage, said))
     except _Wrong as wrong:
@@ -118,21 +146,35 @@ def _command(name: str, said: str) -> Parsed:
 
 def structured(name: str, arguments: Mapping[str, object]) -> Parsed:
     """The command that a client has put together itself (MSC4391)."""
+    name = name.strip().lower().removeprefix(f"{GROUP} ")
     usage = COMMANDS.get(name)
     if usage is None:
         return Misspelt(name, nearest(name))
     try:
-        given = {p.name: p for p in usage.parameters}
-        values: dict[str, Any] = {}
-        for key, value in arguments.items():
-            if key not in given or not isinstance(value, str | int) or isinstance(value, bool):
-                raise _Wrong(f"I do not know what to do with {key!r}.")
-            if str(value).strip():
-                values[key] = _value(given[key], str(value).strip())
+        values = _given(usage, arguments)
         _complete(usage, values)
         return _made(name, values)
     except _Wrong as wrong:
         return Misused(name, str(wrong))
+
+
+def _given(usage: Usage, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Clients fill in what was left out with nothing, in one way or another."""
+    known = {p.name: p for p in usage.parameters}
+    values: dict[str, Any] = {}
+    for key, value in arguments.items():
+        if value is None or value == "" or value == []:
+            continue
+        several = value if isinstance(value, list) else [value]
+        if key not in known or not all(type(one) in (str, int) for one in several):
+            raise _Wrong(f"I do not know what to do with {key!r}.")
+        made = [_value(known[key], str(one).strip()) for one in several]
+        if known[key].kind is Kind.STATE:
+            made = [frozenset[TaskState]().union(*made)]
+        if len(made) > 1:
+            raise _Wrong(f"One {known[key].shown}, please.")
+        values[key] = made[0]
+    return values
 
 
 class _Wrong(Exception):
@@ -164,8 +206,8 @@ def _take_leading(parameters: list[Parameter], said: str, values: dict[str, Any]
     """Before a text, only what looks like the thing counts; the rest of it is the text."""
     for parameter in parameters:
         first, _, rest = said.partition("\n")
-        word, _, after = first.strip().partition(" ")
-        bare = word.strip(_QUOTES)
+        word, _, after = _without_name(first).partition(" ")
+        bare = as_typed(word).strip(_QUOTES)
         if _looks_like(parameter.kind, bare):
             values[parameter.name] = _value(parameter, bare)
             said = f"{after}\n{rest}"
@@ -247,8 +289,8 @@ def _value(parameter: Parameter, word: str) -> Any:
 
 
 def _words(text: str) -> list[str]:
-    """Without quotation marks; `repo #12` is one word."""
-    words = [word.strip(_QUOTES) for word in text.split()]
+    """Without quotation marks; `repo #12` is one word, and so is a link with its name."""
+    words = [as_typed(word).strip(_QUOTES) for word in _NAMED_LINK.sub(r"\1", text).split()]
     joined: list[str] = []
     for word in filter(None, words):
         if word.startswith("#") and joined and _may_be_repo(joined[-1]):

@@ -52,7 +52,8 @@ def _alone(name: str) -> Rich | None:
 def misspelt(said: Misspelt) -> Rich:
     known = say("🤔 There is no ", code(one_line(said.word, 40)), ".")
     if said.nearest:
-        return say(known, " Did you mean ", code(f"!fleet {said.nearest}"), "?")
+        meant = one_line(f"!fleet {said.nearest} {said.rest}", 80)
+        return say(known, " Did you mean ", code(meant), "?")
     return say(known, " ", code("!fleet help"), " tells what there is.")
 
 

@@ -6,6 +6,8 @@ from fleetbot.chat.commands import grammar
 from fleetbot.chat.commands.said import Called, Said
 from fleetbot.chat.commands.spec import COMMANDS, NAMES, Kind
 
+_CLOSE = 0.75  # a word after our name that is as like a command as that is a slip of the fingers
+
 
 def meant(said: Said) -> grammar.Parsed | None:
     """The command of a message; None where it is not for us."""
@@ -13,8 +15,8 @@ def meant(said: Said) -> grammar.Parsed | None:
         return grammar.structured(said.invocation.name, said.invocation.arguments)
     parsed = grammar.parse(said.body, called=said.called is not Called.NOT)
     match said.called:
-        case Called.LOOSELY if isinstance(parsed, grammar.Misspelt) and not parsed.nearest:
-            return None
+        case Called.LOOSELY if isinstance(parsed, grammar.Misspelt):
+            return parsed if grammar.nearest(parsed.word, _CLOSE) else None
         case Called.IN_PASSING:
             return parsed if _is_whole(parsed, said.body) else None
     return parsed

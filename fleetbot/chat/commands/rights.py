@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from fleetbot.chat.commands.grammar import nearest
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.spec import COMMANDS
 from fleetbot.domain.errors import Forbidden
-from fleetbot.settings import RoomSettings
+from fleetbot.settings import RoomSettings, Settings, SettingsError
 
 PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
 
@@ -49,6 +50,17 @@ class Rights:
 def levels(room: RoomSettings) -> Mapping[str, int]:
     """What each command needs in the room, where it has no list of its own."""
     return {name: room.levels.get(name, usage.level) for name, usage in COMMANDS.items()}
+
+
+def check_rights(settings: Settings) -> None:
+    """Raises SettingsError where a right is given for something that is no command."""
+    for room_id, room in settings.rooms.items():
+        for section, given in (("levels", room.levels), ("allow", room.allow)):
+            for name in given:
+                if name not in COMMANDS:
+                    near = nearest(name)
+                    hint = f"did you mean {near}?" if near else f"there is: {', '.join(COMMANDS)}."
+                    raise SettingsError(f"rooms.{room_id}.{section}.{name} is no command; {hint}")
 
 
 def _not_listed(name: str, allowed: tuple[str, ...]) -> str:

@@ -11,12 +11,12 @@ from fleetbot.settings import RoomSettings
 
 
 class Called(StrEnum):
-    """How a message speaks to us, beside `!fleet` and the like."""
+    """How plainly a message speaks to us, beside `!fleet` and the like."""
 
     NOT = "not"
-    BY_NAME = "by name"  # it begins with our name, which `body` has no more
+    IN_PASSING = "in passing"  # it mentions us somewhere; `body` is what else it says
     LOOSELY = "loosely"  # it begins with a word that is our name, and may mean something else
-    IN_PASSING = "in passing"  # it names us somewhere; `body` is what else it says
+    BY_NAME = "by name"  # it begins with our name, which `body` has no more
 
 
 class Invocation(NamedTuple):
@@ -54,6 +54,11 @@ class Said:
         return f"matrix:{self.event}"
 
     @property
+    def below(self) -> str:
+        """The message that an answer to it is shown as a reply to."""
+        return self.event
+
+    @property
     def actor(self) -> str:
         return f"matrix:{self.sender}"
 
@@ -66,6 +71,10 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Pressed(Said):
     """A reaction: `body` is its emoji, `answers` the event that it is on."""
+
+    @property
+    def below(self) -> str:
+        return self.answers
 
 
 @dataclass(frozen=True, slots=True)

@@ -381,6 +381,8 @@ NAMES: Mapping[type, str] = {
 }
 TYPES: Mapping[str, type] = {name: command for command, name in NAMES.items()}
 
+GROUP = "fleet"  # what all commands begin with
+
 # What a reaction to a message of ours does, if the message is about something that it fits.
 BUTTONS: Mapping[str, str] = {
     bare(emoji): command

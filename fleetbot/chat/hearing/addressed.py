@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from fleetbot.chat.commands.grammar import own_words
 from fleetbot.chat.commands.said import Called
+
+_MARKDOWN_PILL = re.compile(r"\[[^\]\n]*\]\((?:https://matrix\.to/#/|matrix:u/)([^)\s]+)\)")
 
 
 class Us(NamedTuple):
@@ -28,7 +32,7 @@ def addressed(body: str, us: Us, *, is_mentioned: bool) -> tuple[Called, str]:
 
     `is_mentioned`: the message mentions us, so that our name in it is no accident.
     """
-    words = own_words(body)
+    words = _MARKDOWN_PILL.sub(partial(_plain_pill, us), own_words(body))
     name = "|".join(map(re.escape, us.names))
     if start := re.match(rf"@?(?:{name})(?![\w-])(?P<mark>\s*[:,])?", words, re.IGNORECASE):
         rest = words[start.end() :].strip()
@@ -38,3 +42,9 @@ def addressed(body: str, us: Us, *, is_mentioned: bool) -> tuple[Called, str]:
         rest = re.sub(rf"@?(?<![\w-])(?:{name})(?![\w-])[:,]?", " ", words, flags=re.IGNORECASE)
         return Called.IN_PASSING, re.sub(r" {2,}", " ", rest).strip(" ,")
     return Called.NOT, body
+
+
+def _plain_pill(us: Us, pill: re.Match[str]) -> str:
+    """Some clients leave the pill in the plain text as they have it: `[name](address)`."""
+    user = "@" + unquote(pill[1]).partition("?")[0].lstrip("@")
+    return us.id if user == us.id else pill[0]

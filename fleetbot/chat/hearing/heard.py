@@ -100,17 +100,20 @@ def _is_text(event: MessageEvent, us: Us) -> bool:
 
 
 def _words(event: MessageEvent, us: Us) -> tuple[Called, str]:
-    """Whether it speaks to us, and what it says; by its HTML where only that has the command."""
-    mentioned = _mentions(event, us)
-    body: object = event.content.get("body", "")  # mautrix does not look
-    plain = addressed(body if isinstance(body, str) else "", us, is_mentioned=mentioned)
-    formatted: object = event.content.get("formatted_body", "")
-    if plain[0] is not Called.NOT or parse(plain[1]) or not isinstance(formatted, str):
-        return plain
-    shown = addressed(text_of(formatted, us.id), us, is_mentioned=mentioned)
-    if shown[0] is not Called.NOT or parse(shown[1]) or not plain[1]:
-        return shown
-    return plain
+    """Whether it speaks to us, and what it says; by its HTML where that says more of it."""
+    content, is_mentioned = event.content, _mentions(event, us)
+    body, markup = content.get("body", ""), content.get("formatted_body", "")
+    plain = body if isinstance(body, str) else ""  # mautrix does not look
+    ways = [addressed(plain, us, is_mentioned=is_mentioned)]
+    if isinstance(markup, str):
+        ways.append(addressed(text_of(markup, us.id), us, is_mentioned=is_mentioned))
+    return max(ways, key=_plainness)
+
+
+def _plainness(way: tuple[Called, str]) -> tuple[int, bool, bool]:
+    """How plainly it speaks to us."""
+    called, words = way
+    return list(Called).index(called), parse(words) is not None, bool(words)
 
 
 def _mentions(event: MessageEvent, us: Us) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 _NEW_LINE = frozenset({"br", "p", "div", "li", "ul", "ol", "pre", "h1", "h2", "h3", "tr"})
 _OF_OTHERS = frozenset({"mx-reply", "blockquote"})
-_PILL = "https://matrix.to/#/"
+_PILLS = ("https://matrix.to/#/", "matrix:u/")
 
 
 def text_of(markup: str, own_id: str) -> str:
@@ -51,6 +51,8 @@ class _Reader(HTMLParser):
 
     def _address(self, href: str) -> str:
         """What stands for a link; empty where that is its text, as for pills of others."""
-        if href.startswith(_PILL):
-            return self._own_id if unquote(href.removeprefix(_PILL)) == self._own_id else ""
+        for pill in _PILLS:
+            if href.startswith(pill):
+                user = "@" + unquote(href.removeprefix(pill)).partition("?")[0].lstrip("@")
+                return self._own_id if user == self._own_id else ""
         return href if href.startswith(("http://", "https://")) else ""

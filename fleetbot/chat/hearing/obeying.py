@@ -167,13 +167,13 @@ class Obeying:
             if isinstance(answer, Nod):
                 await self._sender.nod(said.room, said.event, answer.emoji)
             else:
-                await self._sender.reply(said.room, said.event, answer, said.thread)
+                await self._sender.reply(said.room, said.event, answer, said.thread, said.below)
         except (RetryLater, Refused) as error:
             if not keep or isinstance(answer, Nod):
                 self._drop(said.room, error)
                 return ()
             log.warning("an answer in %s has to wait: %s", said.room, error)
-            told = {"answers": said.event, "thread": said.thread}
+            told = {"answers": said.event, "thread": said.thread, "below": said.below}
             id = f"answer:{said.event}"
             return (kept(said.name, answer, id=id, at=self._clock(), **told),)
         return ()

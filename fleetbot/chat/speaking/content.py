@@ -47,3 +47,31 @@ def as_edit(message: Mapping[str, Any], event: str) -> dict[str, Any]:
         "m.new_content": dict(message),
         "m.relates_to": {"rel_type": "m.replace", "event_id": event},
     }
+
+
+def message_of(event: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Who said a message, and its words: without those it replies to, and as edited last.
+
+    None where there are none.
+    """
+    content, sender = event.get("content", {}), event.get("sender")
+    bundled = event.get("unsigned", {}).get("m.relations", {}).get("m.replace", {})
+    if bundled.get("sender") == sender:
+        content = bundled.get("content", {}).get("m.new_content", content)
+    body = content.get("body")
+    if event.get("type") != "m.room.message" or not isinstance(body, str):
+        return None
+    text = _without_fallback(body) if _replies(content) else body
+    return (str(sender), text.strip()) if text.strip() else None
+
+
+def _replies(content: Mapping[str, Any]) -> bool:
+    return "m.in_reply_to" in content.get("m.relates_to", {})
+
+
+def _without_fallback(body: str) -> str:
+    """Without the lines that it replies to, which old clients put before it."""
+    lines = body.splitlines()
+    while lines and lines[0].startswith("> "):
+        lines.pop(0)
+    return "\n".join(lines)

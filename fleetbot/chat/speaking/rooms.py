@@ -1,8 +1,9 @@
 """Where the rooms of the settings are now, and how it is with them.
 
 A room that is upgraded goes on under another id. It is followed where both rooms say so: the old
-one by its tombstone, the new one by its creation (client-server API, "Room upgrades"). What the
-outbox holds for the old room goes to the new one, as its name there stays that of the settings.
+one by its tombstone, the new one by its creation (client-server API, "Room upgrades"); and where
+whoever wrote the tombstone had the power to. What the outbox holds for the old room goes to the new
+one, as its name there stays that of the settings.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
@@ -25,6 +27,20 @@ from fleetbot.store.records import Anchor, Change, OutboxEntry
 log = logging.getLogger("fleetbot.chat")
 
 _MOST_UPGRADES = 20  # of one room; more is a circle
+_TOMBSTONE = "m.room.tombstone"
+# Who leads us elsewhere is mighty there: a room that lets everybody do so is not heeded.
+_LEAST_POWER = 50
+
+
+class Tombstone(NamedTuple):
+    """`event` says that the room goes on as `room`."""
+
+    room: str
+    event: str
+    sender: str
+
+
+_OR_ELSE = "if that is right, put that id in the configuration"
 
 
 class Rooms:
@@ -150,19 +166,36 @@ class Rooms:
         configured = room
         for _ in range(_MOST_UPGRADES):
             room = await self.where(room)
-            new = await self._tombstone(room)
-            if new is None:
+            stone = await self._tombstone(room)
+            if stone is None:
                 return room, None
-            if trouble := await self._follow(room, new, configured, joined):
+            trouble = await self._doubt(room, stone)
+            trouble = trouble or await self._follow(room, stone.room, configured, joined)
+            if trouble:
                 return room, trouble
         return room, "it was upgraded again and again: put the right id in the configuration"
 
-    async def _tombstone(self, room: str) -> str | None:
+    async def _tombstone(self, room: str) -> Tombstone | None:
         with suppress(NotAdmitted):
-            stone = await self._link.state(room, "m.room.tombstone")
-            new = stone.get("replacement_room") if stone else None
-            return new if isinstance(new, str) and new.startswith("!") else None
+            stone = await self._link.state_event(room, _TOMBSTONE) or {}
+            new = stone.get("content", {}).get("replacement_room")
+            if isinstance(new, str) and new.startswith("!"):
+                return Tombstone(new, stone["event_id"], stone["sender"])
         return None
+
+    async def _doubt(self, room: str, stone: Tombstone) -> str | None:
+        """Why the tombstone is not heeded: who wrote it had no power to, at that time."""
+        try:
+            power = await self._link.power_then(room, stone.event)
+        except (NotAdmitted, Refused):
+            return f"it was upgraded to {stone.room}, and the bot cannot see by whom: {_OR_ELSE}"
+        has, needed = power.of(stone.sender), max(power.for_state(_TOMBSTONE), _LEAST_POWER)
+        if has >= needed:
+            return None
+        return (
+            f"{stone.sender} says that it goes on as {stone.room}, with power level {has} where"
+            f" {needed} is needed: {_OR_ELSE}"
+        )
 
     async def _follow(self, old: str, new: str, configured: str, joined: set[str]) -> str | None:
         """Go on in `new`; answers why not, if not."""
@@ -175,10 +208,7 @@ class Rooms:
             if new not in joined:
                 with suppress(NotAdmitted, Refused):
                     await self._link.leave(new)
-            return (
-                f"its tombstone names {new}, which does not say that it follows it: if it does, "
-                "put that id in the configuration"
-            )
+            return f"its tombstone names {new}, which does not say that it follows it: {_OR_ELSE}"
         joined.add(new)
         here, id = _moved_here(configured, new), f"moved:{old}:{new}"
         notice = kept(configured, here, id=id, at=self._clock())
@@ -198,7 +228,8 @@ class Rooms:
         old = await self._predecessor(room)
         if old is None or old in self.settings or await self._replacement(old):
             return
-        if await self._tombstone(old) == room:
+        stone = await self._tombstone(old)
+        if stone and stone.room == room:
             await self._move(old, room, ())
 
     async def _move(

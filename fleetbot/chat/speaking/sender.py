@@ -31,7 +31,8 @@ Where = Callable[[str], Awaitable[str]]
 class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ready words that the outbox keeps until they have arrived.
 
-    `answers` is the message that they reply to, `thread` the one that opened its thread.
+    `answers` is the message that they reply to, `thread` the one that opened its thread. `below`:
+    the message that they are shown as a reply to, where `answers` is a reaction to it.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     thread: str = ""
     about: About | None = None
     buttons: tuple[str, ...] = ()
+    below: str = ""
 
 
 _words = msgspec.json.Decoder(Words)
@@ -52,12 +54,21 @@ def destination(room: str) -> str:
 
 
 def kept(
-    room: str, post: Post, *, id: str, at: int, answers: str = "", thread: str = ""
+    room: str,
+    post: Post,
+    *,
+    id: str,
+    at: int,
+    answers: str = "",
+    thread: str = "",
+    below: str = "",
 ) -> OutboxEntry:
     """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
     the same `id` is ignored."""
     body = bounded(post.body)
-    words = Words(body.text, body.html, post.urgent, answers, thread, post.about, post.buttons)
+    words = Words(
+        body.text, body.html, post.urgent, answers, thread, post.about, post.buttons, below
+    )
     return OutboxEntry(
         id=id,
         destination=destination(room),
@@ -86,7 +97,7 @@ class RoomSender:
         words = _decoded(_words, due.entry)
         said, named = content(Rich(words.text, words.html), urgent=words.urgent), own
         if words.answers:
-            said = in_reply(said, words.answers, words.thread)
+            said = in_reply(said, words.below or words.answers, words.thread)
             named = answer_to(words.answers)
         event = await self._link.send(room, said, named)
         await self._finish(room, event, words.about, words.buttons)
@@ -115,10 +126,12 @@ class RoomSender:
         said = content(message.body, urgent=message.urgent)
         await self._link.send(room, said, named)
 
-    async def reply(self, room: str, event: str, message: Post, thread: str = "") -> None:
-        """Answer a message, in the thread it was said in; raises what stands in the way of it,
-        after a patience that is short."""
-        said = in_reply(content(message.body, urgent=message.urgent), event, thread)
+    async def reply(
+        self, room: str, event: str, message: Post, thread: str = "", below: str = ""
+    ) -> None:
+        """Answer a message, in the thread it was said in; a reaction `below` the message that it is
+        on. Raises what stands in the way of it, after a patience that is short."""
+        said = in_reply(content(message.body, urgent=message.urgent), below or event, thread)
         for tries in itertools.count():
             try:
                 sent = await self._link.send(room, said, answer_to(event))
@@ -132,12 +145,12 @@ class RoomSender:
                 if WITH_ANSWER.is_over(tries + 1) or pause > WITH_ANSWER.cap_ms / 1000:
                     raise
             await asyncio.sleep(pause)
-        await self._attach(room, event, message, thread)
+        await self._attach(room, event, message, thread, below or event)
         await self._finish(room, sent, message.about, message.buttons)
 
-    async def _attach(self, room: str, event: str, message: Post, thread: str) -> None:
+    async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> None:
         for place, file in enumerate(message.files):
-            said = in_reply(dict(await self._link.upload(room, file)), event, thread)
+            said = in_reply(dict(await self._link.upload(room, file)), below, thread)
             await self._link.send(room, said, transaction("answer-file", event, place))
 
     async def nod(self, room: str, event: str, emoji: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetbot.chat.words import pauses
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import (
     Part,
@@ -33,6 +34,8 @@ from fleetbot.services.comments import usage_text
 
 def notice(effect: Telling, now: int) -> Post:
     """What a room is told; `now` in epoch milliseconds."""
+    if not isinstance(effect, TaskNotice) and pauses.is_wished(effect):
+        return Post(pauses.wished(effect))
     if isinstance(effect, AgentNotice):
         return _agent_notice(effect, now)
     if isinstance(effect, FleetNotice):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from fleetbot.chat.words.notices import advice, reason_text, what_next
-from fleetbot.chat.words.rich import Part, Rich, bold, italic, prose, quote, say
+from fleetbot.chat.words.rich import Part, Rich, bold, code, italic, prose, quote, rows, say
 from fleetbot.chat.words.wording import ago, until
 from fleetbot.domain.evidence import sentences
 from fleetbot.domain.model import Agent, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, waiting_in_turn
-from fleetbot.domain.wording import count, span
+from fleetbot.domain.wording import count, person, span
 
 
 def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
@@ -64,6 +64,21 @@ def _ended(task: Task, now: int) -> list[Part]:
 
 def resting(state: FleetState, now: int) -> Rich | None:
     """Why nothing is given to anybody now; None if that is not so."""
+    return rows(_paused(state, now), _spent(state, now)) if _is_resting(state, now) else None
+
+
+def _is_resting(state: FleetState, now: int) -> bool:
+    return state.frozen is not None or state.paused_until > now
+
+
+def _paused(state: FleetState, now: int) -> Rich | None:
+    if (pause := state.frozen) is None:
+        return None
+    since = f"{person(pause.by)} paused it {ago(pause.since, now)}. Go on: "
+    return say("⏸️ ", bold("The fleet is paused"), f": {since}", code("!fleet resume"))
+
+
+def _spent(state: FleetState, now: int) -> Rich | None:
     if state.paused_until <= now:
         return None
     because = reason_text(ReasonCode.DAY_BUDGET_EXCEEDED)

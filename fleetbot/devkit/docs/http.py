@@ -18,12 +18,15 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
@@ -75,9 +78,15 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         fleet=fleet,
         access=Access(store, TokenSets()),
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
+        enrolments=Enrolments(fleet),
         runs=runs,
         talks=Talks(fleet, changes, lambda: "unused"),
-        tasks=Tasks(fleet, NewTasks(fleet, client, issues, LabelMaps(), known), known),
+        tasks=Tasks(
+            fleet,
+            NewTasks(fleet, client, issues, LabelMaps(), known),
+            Priorities(fleet, client, issues, LabelMaps(), known),
+        ),
+        pauses=Pauses(fleet, known),
         intake=intake,
         dead_letters=DeadLetters(fleet),
         probe=ForgeProbe(fleet, client, (), logging.getLogger("unused")),

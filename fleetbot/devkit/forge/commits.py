@@ -6,6 +6,7 @@ from aiohttp import web
 
 from fleetbot.devkit.forge import git_shapes, shapes
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
+from fleetbot.devkit.forge.shapes import Json
 from fleetbot.devkit.forge.state import Access, Status
 
 _WORST_FIRST = ("error", "failure", "warning", "pending", "success")
@@ -41,12 +42,7 @@ async def list_branches(call: Call) -> web.Response:
     prefix = "refs/heads/"
     heads = sorted(ref for ref in call.repo.refs if ref.startswith(prefix))
     page, headers = call.page(heads, always=True)
-    shaped = [
-        await git_shapes.branch(
-            call.world, call.repo, ref.removeprefix(prefix), call.repo.refs[ref], call.access
-        )
-        for ref in page
-    ]
+    shaped = [await _branch(call, ref.removeprefix(prefix), call.repo.refs[ref]) for ref in page]
     return answer(shaped, headers=headers)
 
 
@@ -55,7 +51,11 @@ async def get_branch(call: Call) -> web.Response:
     sha = call.repo.branch(name)
     if sha is None:
         raise ApiError(404, NOT_FOUND)
-    return answer(await git_shapes.branch(call.world, call.repo, name, sha, call.access))
+    return answer(await _branch(call, name, sha))
+
+
+async def _branch(call: Call, name: str, sha: str) -> Json:
+    return await git_shapes.branch(call.world, call.repo, name, sha, call.actor, call.access)
 
 
 async def list_refs(call: Call) -> web.Response:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
 from fleetbot.devkit.forge.git import ZERO
-from fleetbot.devkit.forge.state import Account, Comment, Repo, Review, Ticket, World
+from fleetbot.devkit.forge.state import Account, Comment, Hook, Repo, Review, Ticket, World
 from fleetbot.devkit.forge.webhooks import Webhooks
 
 Json = dict[str, Any]
@@ -102,6 +102,16 @@ class Notifier:
             self._webhooks.send(repo, "push", await self._push(repo, actor, ref, before, after))
         if after == ZERO:
             self._webhooks.send(repo, "delete", {"pusher_type": "user", **about})
+
+    async def test(self, repo: Repo, actor: Account, hook: Hook) -> None:
+        """A push that leads from the head to itself, to one hook alone."""
+        head = repo.refs[f"refs/heads/{repo.default_branch}"]
+        ref = f"refs/heads/{repo.default_branch}"
+        [tip] = await repo.git.commits(head, limit=1)
+        commit = await git_shapes.payload_commit(self._world, repo, tip)
+        payload = await self._push(repo, actor, ref, head, head)
+        told = {"commits": [commit], "total_commits": 1, "head_commit": commit}
+        self._webhooks.send_to(hook, "push", {**payload, **told})
 
     def repository(self, repo: Repo, actor: Account, action: str) -> None:
         self._webhooks.send(repo, "repository", {"action": action, **self._who(repo, actor)})

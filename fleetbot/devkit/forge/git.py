@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,13 @@ class FileChange:
     deletions: int
 
 
+_WHOLE = re.compile(r"[0-9a-f]{40}(?:\.{2,3}[0-9a-f]{40}|\^\{commit\})?\Z")
+
+_NAME, _MAIL = "devforge", "devforge@localhost"
+_IMPORT = ("--quiet", "--force", "--date-format=now")
+_VERIFY = ("rev-parse", "--verify", "--quiet")
+
+
 def git_environment() -> dict[str, str]:
     """Nothing of the user's own git configuration or identity, no prompt, no template."""
     return {
@@ -64,10 +72,10 @@ def git_environment() -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_AUTHOR_NAME": "devforge",
-        "GIT_AUTHOR_EMAIL": "devforge@localhost",
-        "GIT_COMMITTER_NAME": "devforge",
-        "GIT_COMMITTER_EMAIL": "devforge@localhost",
+        "GIT_AUTHOR_NAME": _NAME,
+        "GIT_AUTHOR_EMAIL": _MAIL,
+        "GIT_COMMITTER_NAME": _NAME,
+        "GIT_COMMITTER_EMAIL": _MAIL,
     }
 
 
@@ -95,6 +103,7 @@ class GitRepository:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._known: dict[tuple[str, ...], str] = {}
 
     @classmethod
     async def create(cls, path: Path, default_branch: str) -> GitRepository:
@@ -117,12 +126,14 @@ class GitRepository:
 
     async def resolve(self, name: str) -> str | None:
         """The commit of a branch, tag or hash."""
-        for candidate in (f"refs/heads/{name}", f"refs/tags/{name}", name):
+        whole = _WHOLE.match(name) is not None  # to git, always an object
+        candidates = (name,) if whole else (f"refs/heads/{name}", f"refs/tags/{name}", name)
+        for candidate in candidates:
             if candidate.startswith("-"):
                 continue
             try:
-                wanted = f"{candidate}^{{commit}}"
-                return (await self._text("rev-parse", "--verify", "--quiet", wanted)).strip()
+                commit = (f"{candidate}^{{commit}}",)
+                return (await self._of_commits(*_VERIFY, revisions=commit)).strip()
             except GitError:
                 continue
         return None
@@ -139,7 +150,8 @@ class GitRepository:
     async def commits(self, *revisions: str, limit: int | None = None) -> list[GitCommit]:
         """Newest first; ``revisions`` as for ``git log``."""
         count = [] if limit is None else [f"--max-count={limit}"]
-        out = await self._text("log", "-z", f"--format={_FIELDS}", *count, *revisions, "--")
+        options = ("log", "-z", f"--format={_FIELDS}", *count)
+        out = await self._of_commits(*options, revisions=revisions, end=("--",))
         fields = out.removesuffix("\0").split("\0") if out else []
         return [
             _commit(fields[start : start + _FIELD_COUNT])
@@ -148,16 +160,8 @@ class GitRepository:
 
     async def touched(self, sha: str) -> list[tuple[str, str]]:
         """``(path, added|removed|modified)`` of one commit."""
-        out = await self._text(
-            "diff-tree",
-            "--root",
-            "-r",
-            "-z",
-            "--no-commit-id",
-            "--name-status",
-            "--no-renames",
-            sha,
-        )
+        options = ("--root", "-r", "-z", "--no-commit-id", "--name-status", "--no-renames")
+        out = await self._of_commits("diff-tree", *options, revisions=(sha,))
         words = out.split("\0")[:-1]
         pairs = zip(words[::2], words[1::2], strict=True)
         return [(path, _CHANGE.get(status, "modified")) for status, path in pairs]
@@ -185,13 +189,14 @@ class GitRepository:
 
     async def merge_base(self, one: str, other: str) -> str:
         try:
-            return (await self._text("merge-base", one, other)).strip()
+            return (await self._of_commits("merge-base", revisions=(one, other))).strip()
         except GitError:
             return ""
 
     async def changes(self, base: str, head: str) -> list[FileChange]:
         """The diff between two commits, renames found."""
-        names = (await self._text("diff", "-z", "-M", "--name-status", base, head)).split("\0")
+        options = ("diff", "-z", "-M", "--name-status")
+        names = (await self._of_commits(*options, revisions=(base, head))).split("\0")
         counts = await self._line_counts(base, head)
         changes, words = [], iter(names[:-1])
         for status in words:
@@ -210,15 +215,12 @@ class GitRepository:
         self, branch: str, files: Mapping[str, str], message: str, *, parent: str | None
     ) -> str:
         """Write ``files`` over what ``parent`` holds and make the commit the branch's tip."""
-        with tempfile.TemporaryDirectory() as scratch:
-            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
-            if parent:
-                await self._text("read-tree", parent, env=env)
-            for path, content in files.items():
-                blob = await self._text("hash-object", "-w", "--stdin", stdin=content.encode())
-                entry = f"100644,{blob.strip()},{path}"
-                await self._text("update-index", "--add", "--cacheinfo", entry, env=env)
-            return await self._commit(branch, message, parent, env)
+        lines = [f"commit refs/heads/{branch}", "mark :1", f"committer {_NAME} <{_MAIL}> now"]
+        lines += [_data(message), *([f"from {parent}"] if parent else [])]
+        for path, content in files.items():
+            lines += [f"M 100644 inline {_quoted(path)}", _data(content)]
+        stream = "\n".join([*lines, "get-mark :1", ""]).encode()
+        return (await self._text("fast-import", *_IMPORT, stdin=stream)).strip()
 
     async def commit_link(self, branch: str, path: str, commit: str, message: str) -> str:
         """Link to a commit of another repository, on top of the branch."""
@@ -254,7 +256,8 @@ class GitRepository:
 
     async def _line_counts(self, base: str, head: str) -> dict[str, tuple[int, int]]:
         """Added and deleted lines by (new) path; binary files count nothing."""
-        out = await self._text("diff", "-z", "-M", "--numstat", base, head)
+        options = ("diff", "-z", "-M", "--numstat")
+        out = await self._of_commits(*options, revisions=(base, head))
         counts, words = {}, iter(out.split("\0")[:-1])
         for word in words:
             added, deleted, path = word.split("\t", 2)
@@ -264,11 +267,31 @@ class GitRepository:
             counts[path] = (_count(added), _count(deleted))
         return counts
 
+    async def _of_commits(
+        self, *options: str, revisions: Sequence[str], end: Sequence[str] = ()
+    ) -> str:
+        """What git reads of these; of whole hashes that is the same for ever, and asked once."""
+        args = (*options, *revisions, *end)
+        if not all(map(_WHOLE.match, revisions)):
+            return await self._text(*args)
+        if args not in self._known:
+            self._known[args] = await self._text(*args)
+        return self._known[args]
+
     async def _text(
         self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None
     ) -> str:
         out = await run_git(self.path, *args, stdin=stdin, env=env)
         return out.decode(errors="replace")
+
+
+def _data(text: str) -> str:
+    return f"data {len(text.encode())}\n{text}"
+
+
+def _quoted(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _merge_commands(base: str, head: str, style: str, message: str) -> Sequence[Sequence[str]]:

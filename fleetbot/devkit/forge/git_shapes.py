@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fleetbot.devkit.forge.git import FileChange, GitCommit, Person
 from fleetbot.devkit.forge.shapes import NEVER, Json, user, when
-from fleetbot.devkit.forge.state import Access, Repo, Status, World
+from fleetbot.devkit.forge.state import Access, Account, Repo, Status, World
 
 
 def status(world: World, repo: Repo, sha: str, row: Status) -> Json:
@@ -106,9 +106,13 @@ async def payload_commit(world: World, repo: Repo, row: GitCommit) -> Json:
     }
 
 
-async def branch(world: World, repo: Repo, name: str, sha: str, access: Access) -> Json:
+async def branch(
+    world: World, repo: Repo, name: str, sha: str, viewer: Account | None, access: Access
+) -> Json:
+    """What ``viewer`` may do with it is told; which rule it is under, to administrators only."""
     [tip] = await repo.git.commits(sha, limit=1)
-    rule = repo.protection(name)
+    rule, login = repo.protection(name), viewer.login if viewer else ""
+    writes, is_admin = access >= Access.WRITE, access >= Access.ADMIN
     return {
         "name": name,
         "commit": {
@@ -119,9 +123,9 @@ async def branch(world: World, repo: Repo, name: str, sha: str, access: Access) 
         "required_approvals": 0,
         "enable_status_check": rule is not None and rule.checks_statuses,
         "status_check_contexts": list(rule.contexts) if rule else [],
-        "user_can_push": access >= Access.WRITE,
-        "user_can_merge": access >= Access.WRITE,
-        "effective_branch_protection_name": "",
+        "user_can_push": rule.may_push(access) if rule else writes,
+        "user_can_merge": rule.may_merge(login, access) if rule else writes,
+        "effective_branch_protection_name": rule.rule if rule and is_admin else "",
     }
 
 

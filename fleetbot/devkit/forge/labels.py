@@ -31,6 +31,14 @@ async def create_label(call: Call) -> web.Response:
     return answer(shapes.label(call.world, call.repo, row), 201)
 
 
+async def delete_label(call: Call) -> web.Response:
+    """From every issue, too. What is not there is as good as deleted."""
+    label = call.repo.labels.pop(call.number("id"), None)
+    for ticket in call.repo.tickets.values():
+        ticket.labels = [one for one in ticket.labels if one is not label]
+    return nothing()
+
+
 async def list_org_labels(call: Call) -> web.Response:
     return _page(call, _org(call).labels)
 
@@ -145,6 +153,7 @@ _R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", f"{_R}/labels", list_labels),
     Route("POST", f"{_R}/labels", create_label, Access.WRITE),
+    Route("DELETE", f"{_R}/labels/{{id}}", delete_label, Access.WRITE),
     Route("GET", "/orgs/{org}/labels", list_org_labels, "anybody"),
     Route("POST", "/orgs/{org}/labels", create_org_label, "user"),
     Route("GET", f"{_R}/issues/{{index}}/labels", list_issue_labels),

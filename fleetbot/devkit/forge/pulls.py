@@ -155,6 +155,8 @@ def _check_mergeable(call: Call, ticket: Ticket, pull: Pull) -> None:
     if pull.checking:
         raise ApiError(405, "Please try again later")
     rule = call.repo.protection(pull.base)
+    if rule and not rule.may_merge(call.user.login, call.access):
+        raise ApiError(405, "User not allowed to merge PR")
     if rule and rule.checks_statuses and not _statuses_pass(call, pull, rule):
         raise ApiError(405, "Not all required status checks successful")
 

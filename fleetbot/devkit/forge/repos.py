@@ -1,4 +1,4 @@
-"""The server, accounts and tokens, repositories, collaborators, hooks."""
+"""The server, accounts and tokens, repositories, collaborators."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from aiohttp import web
 from fleetbot.devkit.forge import shapes
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.git import GitRepository
-from fleetbot.devkit.forge.state import Access, Account, Hook, Repo, World
-from fleetbot.devkit.forge.webhooks import subscribed
+from fleetbot.devkit.forge.state import Access, Account, Repo, World
 
 VERSION = "15.0.3-devforge+gitea-1.22.0"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -59,9 +58,29 @@ async def create_token(call: Call) -> web.Response:
     name, scopes = call.required("name"), call.field("scopes", list, [])
     if not scopes:
         raise ApiError(400, "access token must have a scope")
-    token = call.world.new_token(call.user.login, frozenset(map(str, scopes)))
-    shape = {"id": call.world.next_id(), "name": name, "sha1": token, "scopes": scopes}
-    return answer({**shape, "token_last_eight": token[-8:], "repositories": None}, 201)
+    token = call.world.new_token(call.user.login, frozenset(map(str, scopes)), name)
+    return answer({**_token(call.world, token), "sha1": token}, 201)
+
+
+async def list_tokens(call: Call) -> web.Response:
+    """One's own, with any token that may read the account; never what they are."""
+    if call.account(call.part("username")) is not call.user and not call.user.is_admin:
+        raise ApiError(403)
+    own = [one for one, row in call.world.tokens.items() if row.login == call.part("username")]
+    page, headers = call.page(own, always=True)
+    return answer([_token(call.world, one) for one in page], headers=headers)
+
+
+def _token(world: World, token: str) -> dict[str, object]:
+    row = world.tokens[token]
+    return {
+        "id": row.id,
+        "name": row.name,
+        "sha1": "",
+        "token_last_eight": token[-8:],
+        "scopes": sorted(row.scopes),
+        "repositories": None,
+    }
 
 
 # -- repositories
@@ -164,52 +183,6 @@ async def list_teams(call: Call) -> web.Response:
     return answer([shapes.team(one) for one in call.repo.owner.teams])
 
 
-# -- hooks
-
-
-async def list_hooks(call: Call) -> web.Response:
-    page, headers = call.page(list(call.repo.hooks.values()), always=True)
-    return answer([shapes.hook(one) for one in page], headers=headers)
-
-
-async def create_hook(call: Call) -> web.Response:
-    config = call.field("config", dict, {})
-    url, content_type = config.get("url"), config.get("content_type")
-    if not isinstance(url, str) or content_type not in ("json", "form"):
-        raise ApiError(422, "Missing config option: url or content_type")
-    if content_type == "form":
-        raise ApiError(422, "this forge sends JSON only; use content_type json")
-    row = Hook(
-        id=call.world.next_id(),
-        url=url,
-        secret=str(config.get("secret", "")),
-        events=subscribed([str(one) for one in call.field("events", list, [])]),
-        active=call.field("active", bool, False),
-        content_type=content_type,
-        kind=call.required("type"),
-        branch_filter=call.field("branch_filter", str, ""),
-        created=call.world.now(),
-    )
-    call.repo.hooks[row.id] = row
-    return answer(shapes.hook(row), 201)
-
-
-async def get_hook(call: Call) -> web.Response:
-    return answer(shapes.hook(_hook(call)))
-
-
-async def delete_hook(call: Call) -> web.Response:
-    del call.repo.hooks[_hook(call).id]
-    return nothing()
-
-
-def _hook(call: Call) -> Hook:
-    hook = call.repo.hooks.get(call.number("id"))
-    if hook is None:
-        raise ApiError(404, NOT_FOUND)
-    return hook
-
-
 # -- also used by the forge's Python interface
 
 
@@ -243,6 +216,7 @@ ROUTES = (
     Route("GET", "/settings/api", api_settings, "anybody"),
     Route("GET", "/user", current_user, "user"),
     Route("GET", "/users/{username}", get_user, "anybody"),
+    Route("GET", "/users/{username}/tokens", list_tokens, "user"),
     Route("POST", "/users/{username}/tokens", create_token, "user"),
     Route("POST", "/admin/users", admin_create_user, "user"),
     Route("POST", "/user/repos", create_repo, "user"),
@@ -256,8 +230,4 @@ ROUTES = (
     Route("PUT", f"{_R}/collaborators/{{login}}", set_collaborator, Access.ADMIN),
     Route("DELETE", f"{_R}/collaborators/{{login}}", remove_collaborator, Access.ADMIN),
     Route("GET", f"{_R}/collaborators/{{login}}/permission", get_permission, "user"),
-    Route("GET", f"{_R}/hooks", list_hooks, Access.ADMIN),
-    Route("POST", f"{_R}/hooks", create_hook, Access.ADMIN),
-    Route("GET", f"{_R}/hooks/{{id}}", get_hook, Access.ADMIN),
-    Route("DELETE", f"{_R}/hooks/{{id}}", delete_hook, Access.ADMIN),
 )

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler
 from fleetbot.devkit.forge import (
     commits,
     contents,
+    hooks,
     issues,
     labels,
     orgs,
@@ -46,6 +47,7 @@ from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
     *repos.ROUTES,
+    *hooks.ROUTES,
     *labels.ROUTES,
     *issues.ROUTES,
     *pulls.ROUTES,

@@ -48,6 +48,8 @@ class Team:
 
 @dataclass(frozen=True)
 class Token:
+    id: int
+    name: str
     login: str
     scopes: frozenset[str]
 
@@ -156,12 +158,22 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Protection:
-    """Of the branches that ``rule`` names or fits; ``contexts`` are patterns."""
+    """Of the branches that ``rule`` names or fits; ``contexts`` are patterns.
+
+    ``mergers``: the logins that may merge; None for whoever may write.
+    """
 
     rule: str
     checks_statuses: bool = False
     contexts: tuple[str, ...] = ()
     takes_pushes: bool = True
+    mergers: tuple[str, ...] | None = None
+
+    def may_push(self, access: Access) -> bool:
+        return self.takes_pushes and access >= Access.WRITE
+
+    def may_merge(self, login: str, access: Access) -> bool:
+        return access >= Access.WRITE if self.mergers is None else login in self.mergers
 
 
 @dataclass
@@ -252,9 +264,9 @@ class World:
     def repo(self, full_name: str) -> Repo | None:
         return self.repos.get(full_name.lower())
 
-    def new_token(self, login: str, scopes: frozenset[str]) -> str:
+    def new_token(self, login: str, scopes: frozenset[str], name: str = "token") -> str:
         token = secrets.token_hex(20)
-        self.tokens[token] = Token(login, scopes)
+        self.tokens[token] = Token(self.next_id(), name, login, scopes)
         return token
 
     def repo_by_id(self, number: int) -> Repo | None:

@@ -118,6 +118,11 @@ class Webhooks:
             if hook.active and wanted in hook.events:
                 self._enqueue(_delivery(hook, event_type, payload))
 
+    def send_to(self, hook: Hook, event_type: str, payload: dict[str, Any]) -> None:
+        """Queue a message for a hook, whether it wants it or not; none for one that is off."""
+        if hook.active:
+            self._enqueue(_delivery(hook, event_type, payload))
+
     def redeliver(self, delivery: Delivery, hook: Hook) -> Delivery:
         """What the button in Forgejo's web pages does: the same payload under a new id."""
         again = _delivery(hook, delivery.event_type, delivery.payload)

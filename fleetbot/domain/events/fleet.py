@@ -19,6 +19,14 @@ class FleetResumed(Event, frozen=True, tag="fleet.resumed"):
     """The pause ended before its time."""
 
 
+class FleetFrozen(Event, frozen=True, tag="fleet.frozen"):
+    """A person wants nothing given to anybody before `fleet.thawed`; runs that are on go on."""
+
+
+class FleetThawed(Event, frozen=True, tag="fleet.thawed"):
+    """A person's pause of the fleet is over; one for its budget may last."""
+
+
 class RepoKnown(Event, frozen=True, tag="repo.known"):
     """What a repository is, as Forgejo shows it; said again where any of it has changed."""
 
@@ -45,5 +53,13 @@ class RepoReleased(Event, frozen=True, tag="repo.released"):
     """Its tasks are given out again."""
 
 
-FleetEvent = FleetPaused | FleetResumed
-RepoEvent = RepoKnown | RepoRenamed | RepoHeld | RepoReleased
+class RepoFrozen(Event, frozen=True, tag="repo.frozen"):
+    """A person wants none of its tasks given out before `repo.thawed`; runs that are on go on."""
+
+
+class RepoThawed(Event, frozen=True, tag="repo.thawed"):
+    """A person's pause of the repository is over; it may be held all the same."""
+
+
+FleetEvent = FleetPaused | FleetResumed | FleetFrozen | FleetThawed
+RepoEvent = RepoKnown | RepoRenamed | RepoHeld | RepoReleased | RepoFrozen | RepoThawed

@@ -152,7 +152,8 @@ class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
 class RunAsked(Event, frozen=True, tag="run.asked"):
     """The agent program waits for a person until `expires_at` (epoch ms).
 
-    `request` is the program's whole request, secrets masked.
+    `request` is the program's whole request, secrets masked; `cut`: parts of it are missing.
+    `always`: what the answer `always` allows for the rest of the run.
     """
 
     run: RunId
@@ -162,6 +163,8 @@ class RunAsked(Event, frozen=True, tag="run.asked"):
     expires_at: int
     request: dict[str, Any] = msgspec.field(default_factory=dict)
     options: tuple[str, ...] = ()
+    cut: bool = False
+    always: str = ""
 
 
 class RunAnswered(Event, frozen=True, tag="run.answered"):
@@ -186,6 +189,12 @@ class RunMessageTaken(Event, frozen=True, tag="run.message_taken"):
     run: RunId
     message: str
     taken: Taken
+
+
+class TaskNoted(Event, frozen=True, tag="task.noted"):
+    """A person said something that its next run is told."""
+
+    text: str
 
 
 class TaskCompleted(Event, frozen=True, tag="task.completed"):
@@ -233,6 +242,7 @@ TaskEvent = (
     | RunAnswered
     | RunMessaged
     | RunMessageTaken
+    | TaskNoted
     | TaskCompleted
     | TaskFailed
     | TaskAgentLost

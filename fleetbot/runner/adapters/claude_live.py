@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from fleetbot.runner.adapters.claude_rules import for_the_session, in_short
 from fleetbot.runner.adapters.claude_stream import ClaudeMessages, tool_summary
 from fleetbot.runner.session.contract import (
     Answer,
@@ -30,12 +31,14 @@ _DENIED = "A person said no."
 
 
 class _Open(msgspec.Struct):
-    """A request of the program that waits for people; `answers` by question text."""
+    """A request of the program that waits for people; `answers` by question text. `lasting`: the
+    permissions that go with the answer "always"."""
 
     tool: str
     input: dict[str, Any]
     waiting: dict[str, str]
     answers: dict[str, str]
+    lasting: list[dict[str, Any]] = []
 
 
 class LiveDriver:
@@ -106,10 +109,9 @@ class LiveDriver:
         if request.waiting:
             return []
         del self._open[request_id]
-        # Only the tool's own input goes back: an echoed permission suggestion would be written
-        # into the repository and committed.
         answers = {"answers": request.answers} if request.tool == _ASK else {}
-        return [_allow(request_id, {**request.input, **answers})]
+        lasting = request.lasting if answer.verdict == "always" else []
+        return [_allow(request_id, {**request.input, **answers}, lasting)]
 
     def interrupt(self) -> Sequence[Step]:
         if not self._messages.session:
@@ -146,7 +148,8 @@ class LiveDriver:
             return [_allow(request_id, tool_input)]
         if self._spec.permissions == "deny":
             return [LogLine(f"denied: {title}", "system"), _deny(request_id, _NOT_ALLOWED)]
-        self._open[request_id] = _Open(tool, tool_input, {request_id: ""}, {})
+        lasting = for_the_session(request.get("permission_suggestions"))
+        self._open[request_id] = _Open(tool, tool_input, {request_id: ""}, {}, lasting)
         return [
             Question(
                 id=request_id,
@@ -154,6 +157,7 @@ class LiveDriver:
                 title=title,
                 request=dict(request),
                 options=("allow", "deny"),
+                always=in_short(lasting),
             )
         ]
 
@@ -194,8 +198,11 @@ def _respond(request_id: str, response: Mapping[str, Any]) -> Send:
     return Send.json({"type": "control_response", "response": body})
 
 
-def _allow(request_id: str, tool_input: Mapping[str, Any]) -> Send:
-    return _respond(request_id, {"behavior": "allow", "updatedInput": tool_input})
+def _allow(
+    request_id: str, tool_input: Mapping[str, Any], lasting: Sequence[Mapping[str, Any]] = ()
+) -> Send:
+    more = {"updatedPermissions": lasting} if lasting else {}
+    return _respond(request_id, {"behavior": "allow", "updatedInput": tool_input, **more})
 
 
 def _deny(request_id: str, why: str) -> Send:

@@ -13,6 +13,7 @@ from fleetbot.runner.session.driver import Send, Step
 from fleetbot.runner.session.text import one_line
 
 _APPROVALS = ("item/commandExecution/requestApproval", "item/fileChange/requestApproval")
+_DECISIONS = {"allow": "accept", "deny": "decline", "always": "acceptForSession"}
 _NOT_SUPPORTED = {"code": -32601, "message": "not supported by this client"}
 
 Changes = Callable[[Mapping[str, Any]], Any]
@@ -54,8 +55,8 @@ class Asks:
             return None
         asked = request.waiting.pop(question)
         if request.approval:
-            request.answers["decision"] = "accept" if answer.verdict == "allow" else "decline"
-        elif answer.verdict == "allow":
+            request.answers["decision"] = _DECISIONS[answer.verdict]
+        elif answer.verdict != "deny":
             request.answers[asked] = {"answers": [answer.text]}
         if request.waiting:
             return []
@@ -75,13 +76,23 @@ class Asks:
         changes = self._changes(params)
         if "command" in params:
             title = f"command: {command_summary(params['command'] or '')}"
+            always = "this same command"
         else:
+            always = "edits of these same files"
             title = f"edit: {one_line(', '.join(c['path'] for c in changes or ()))}"
         key = str(request_id)
         self._open[key] = _Open(request_id, True, {key: ""}, {})
         request = {**params, **({"changes": changes} if changes else {})}
-        options = ("allow", "deny")
-        return [Question(id=key, kind="permission", title=title, request=request, options=options)]
+        return [
+            Question(
+                id=key,
+                kind="permission",
+                title=title,
+                request=request,
+                options=("allow", "deny"),
+                always=always,
+            )
+        ]
 
     def _question(self, request_id: Any, questions: Sequence[dict[str, Any]]) -> Iterable[Step]:
         if self._permissions == "deny":

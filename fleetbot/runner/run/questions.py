@@ -21,7 +21,9 @@ from fleetbot.wire import ASK_BYTES, AskAnswer, AskRequest
 
 _WAIT = 20.0
 _SHORT = 200
+_LONG = 500
 _MOST_OPTIONS = 20
+_VERDICTS = {"allow": "allowed", "deny": "denied", "always": "allowed for the rest of the run"}
 _CUTS = ((4000, 100), (1000, 50), (200, 20))  # characters of a text, entries of a list or an object
 
 
@@ -63,18 +65,21 @@ class Questions:
         answer = await self._answer(question)
         if await session.answer(question.id, answer):
             said = f": {answer.text}" if answer.text else ""
-            verdict = "allowed" if answer.verdict == "allow" else "denied"
-            self._note(f"answered, {verdict}{said}")
+            self._note(f"answered, {_VERDICTS[answer.verdict]}{said}")
 
     async def _answer(self, question: Question) -> Answer:
         mask = self._masker.text
+        whole = self._masker.tree(question.request)
+        asked, always = bounded(whole), mask(question.always)
         request = AskRequest(
             # Programs begin to count anew at each start, and no answer may count for two questions.
             id=secrets.token_hex(8),
             kind=question.kind,
             title=mask(question.title)[:_SHORT],
-            request=bounded(self._masker.tree(question.request)),
+            request=asked,
             options=tuple(mask(option)[:_SHORT] for option in question.options[:_MOST_OPTIONS]),
+            cut=question.cut or asked != whole,
+            always=always if len(always) <= _LONG else "",  # nobody grants what is not shown whole
             expires_seconds=self._seconds,
         )
         try:

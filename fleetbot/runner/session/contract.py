@@ -97,8 +97,10 @@ class ToolUse(msgspec.Struct, frozen=True, tag="tool_use"):
 class Question(msgspec.Struct, frozen=True, kw_only=True, tag="question"):
     """The program waits for a person; `Session.answer` with this `id` lets it go on.
 
-    `request` is the program's whole request with secrets masked. `options` are the answers it
-    offers; a free text is also allowed for kind "question".
+    `request` is the program's whole request with secrets masked; `cut`: it is too long for that, or
+    has characters that cannot be shown, so that nobody knows what they would allow. `options` are
+    the answers it offers; a free text is also allowed for kind "question". `always` says what the
+    answer "always" allows for the rest of the run; empty where the program knows no such answer.
     """
 
     id: str
@@ -106,6 +108,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, tag="question"):
     title: str
     request: dict[str, Any]
     options: tuple[str, ...] = ()
+    always: str = ""
+    cut: bool = False
 
 
 class QuestionWithdrawn(msgspec.Struct, frozen=True, tag="question_withdrawn"):
@@ -173,9 +177,10 @@ Event = (
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A person's answer: allow or deny; `text` is the choice, or why it was denied."""
+    """A person's answer; `text` is the choice, or why it was denied. `always` only to a question
+    that offers it."""
 
-    verdict: Literal["allow", "deny"]
+    verdict: Literal["allow", "deny", "always"]
     text: str = ""
 
 

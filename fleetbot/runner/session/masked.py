@@ -22,7 +22,11 @@ T = TypeVar("T")
 
 def fit(event: Event, masker: Masker) -> Event:
     """The event for whoever reads the session."""
-    return _clipped(masked(cleaned(event), masker))
+    plain = cleaned(event)
+    if isinstance(event, Question) and isinstance(plain, Question):
+        whole = _short(plain.request) == event.request
+        plain = msgspec.structs.replace(plain, cut=event.cut or not whole)
+    return _clipped(masked(plain, masker))
 
 
 def cleaned(event: Event) -> Event:
@@ -57,12 +61,15 @@ def _clipped(event: Event) -> Event:
         case LogLine():
             return replace(event, text=clipped(event.text, LOG_LIMIT))
         case Question():
-            request = _mapped(event.request, lambda text: clipped(text, TEXT_LIMIT))
-            return replace(event, request=request)
+            return replace(event, request=_short(event.request))
         case Finished():
             detail, summary = (clipped(text, TEXT_LIMIT) for text in (event.detail, event.summary))
             return replace(event, detail=detail, summary=summary)
     return event
+
+
+def _short(request: dict[str, Any]) -> dict[str, Any]:
+    return _mapped(request, lambda text: clipped(text, TEXT_LIMIT))
 
 
 def _mapped(value: T, change: Callable[[str], str]) -> T:

@@ -164,18 +164,6 @@ async def test_what_is_done_and_closed_is_not_begun_anew_by_a_slip(talk: Talk) -
     assert await talk.state() is TaskState.CREATED
 
 
-async def test_what_is_done_and_open_may_be_asked_for_again(talk: Talk) -> None:
-    stage = talk.stage
-    run = await stage.given_running()
-    await stage.given_receipt(run, await stage.pull_request(run))
-    await stage.verifier.tick()
-
-    said = await talk.says("/retry #1")
-
-    assert said is not None
-    assert "is tried again." in said
-
-
 async def test_an_agent_at_work_is_told_to_stop(talk: Talk) -> None:
     await talk.stage.given_running()
 
@@ -269,7 +257,7 @@ async def test_commands_are_obeyed_in_the_order_of_the_room(talk: Talk) -> None:
             " An issue is #12, repo#12, owner/repo#12 or a link.",
         ),
         ("/retry", "⚠️ Which issue? Name it, or reply to a message about it."),
-        ("!fleet cancle #1", "🤔 There is no cancle. Did you mean !fleet cancel?"),
+        ("!fleet cancle #1", "🤔 There is no cancle. Did you mean !fleet cancel #1?"),
     ],
 )
 async def test_a_wrong_command_gets_a_clear_answer_and_changes_nothing(

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from fleetbot.chat.commands import grammar as p
 from fleetbot.chat.commands import spec as s
 from fleetbot.chat.commands.grammar import parse
+from fleetbot.chat.commands.other_words import OTHER_WORDS
 from fleetbot.domain.model import OPEN_STATES, AgentName, TaskState
 
+LINK = "https://f.example/a/b/issues/1"
 CLAUDE = AgentName("claude-1")
 
 
@@ -61,6 +63,19 @@ def test_commands_are_understood(body: str, command: s.Command) -> None:
         ("!fleet assign #12 claude-1", s.Assign(CLAUDE, "#12")),
         ("!fleet assign #12 to Claude-1", s.Assign(CLAUDE, "#12")),
         ("!fleet assign @claude-1 12", s.Assign(CLAUDE, "#12")),
+        ("!fleet assign claude\u20111 #12", s.Assign(CLAUDE, "#12")),
+        ("!fleet assign claude\u20131 #12", s.Assign(CLAUDE, "#12")),
+        ("\uff01fleet retry \uff03\uff11\uff12", s.Retry("#12")),
+        ("!fleet retry #\ufe0f\u20e312", s.Retry("#12")),
+        ("!fleet\u3000retry\u3000\u201e#12\u201c", s.Retry("#12")),
+        ("\u202b!fleet \u2067retry\u2069 #12", s.Retry("#12")),
+        ("!fleet retry [the bug](https://f.example/a/b/issues/1)", s.Retry(LINK)),
+        ('!fleet retry [#1](<https://f.example/a/b/issues/1> "The bug")', s.Retry(LINK)),
+        ("!fleet [the bug](https://f.example/a/b/issues/1)", s.ShowTask(LINK)),
+        ("!fleet tell [#1](https://f.example/a/b/issues/1) go on", s.Tell("go on", LINK)),
+        ("//retry #12", s.Retry("#12")),
+        ("! Fleet retry #12", s.Retry("#12")),
+        ("!fleet: retry #12", s.Retry("#12")),
         ("!fleet retry #12\n\nbecause the network is back", s.Retry("#12")),
         ("> <@ann:hs> it failed\n> again\n\n!fleet retry #12", s.Retry("#12")),
     ],
@@ -102,11 +117,24 @@ def test_what_is_not_for_the_fleet_is_left_alone(body: str) -> None:
         ("agent", "agents"),
         ("cancle", "cancel"),
         ("halp", "help"),
+        ("ask", "tell"),
+        ("stop", "cancel"),
+        ("failed", "tasks"),
         ("frobnicate", None),
     ],
 )
 def test_a_wrong_word_gets_the_nearest_right_one(word: str, nearest: str | None) -> None:
-    assert parse(f"!fleet {word} #12") == p.Misspelt(word, nearest)
+    assert parse(f"!fleet {word} #12") == p.Misspelt(word, nearest, "#12")
+
+
+@pytest.mark.parametrize("word", s.COMMANDS)
+def test_a_right_word_is_not_corrected(word: str) -> None:
+    assert not isinstance(parse(f"!fleet {word}"), p.Misspelt)
+    assert word not in OTHER_WORDS
+
+
+def test_other_words_lead_to_commands() -> None:
+    assert set(OTHER_WORDS.values()) <= set(s.COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +180,46 @@ def test_only_the_long_form_is_certainly_meant_for_the_fleet() -> None:
     assert p.calls_by_name("!fleet retry #1")
     assert p.calls_by_name("/FLEET status")
     assert not p.calls_by_name("/retry #1")
+
+
+def test_the_words_of_a_text_stay_as_they_are() -> None:
+    text = "Say \u201cHi\u201d \u2014 not \u2764\ufe0f\n\nThe  body:\n\n    x = 1\n- as it is"
+
+    assert parse(f"!fleet new {text}") == s.New(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "command"),
+    [
+        ("fleet status", {}, s.Status()),
+        ("status", {}, s.Status()),
+        ("fleet retry", {"issue": 12}, s.Retry("#12")),
+        ("fleet retry", {"issue": None}, s.Retry()),
+        ("fleet assign", {"agent": "Claude-1", "issue": "app#1"}, s.Assign(CLAUDE, "app#1")),
+        (
+            "fleet tasks",
+            {"states": ["failed", "lost"], "repo": ""},
+            s.ListTasks(frozenset({TaskState.FAILED, TaskState.AGENT_LOST})),
+        ),
+        ("fleet frob", {}, p.Misspelt("frob", None)),
+        ("fleet assign", {"issue": "#1"}, p.Misused("assign", "Which agent?")),
+        ("fleet retry", {"issue": ["#1", "#2"]}, p.Misused("retry", "One issue, please.")),
+        (
+            "fleet retry",
+            {"issue": {"id": "#1"}},
+            p.Misused("retry", "I do not know what to do with 'issue'."),
+        ),
+        (
+            "fleet status",
+            {"loud": True},
+            p.Misused("status", "I do not know what to do with 'loud'."),
+        ),
+    ],
+)
+def test_what_a_client_has_put_together_is_understood(
+    name: str, arguments: dict[str, object], command: p.Parsed
+) -> None:
+    assert p.structured(name, arguments) == command
 
 
 @given(st.text())

@@ -333,6 +333,39 @@ async def test_a_tombstone_alone_leads_nowhere(scene: Scene) -> None:
     assert scene.bot.user_id not in await scene.ann.members(trap)
 
 
+async def moved_by(person: MatrixUser, scene: Scene) -> str:
+    """They say that the room goes on in one of theirs, which says so, too."""
+    invited = [scene.bot.user_id]
+    theirs = await person.create_room("Theirs", invite=invited, replaces=scene.room)
+    await person.set_state(scene.room, "m.room.tombstone", {"replacement_room": theirs})
+    return theirs
+
+
+@pytest.mark.parametrize(("needed", "level"), [(0, 0), (0, 49), (50, 50), (100, 100)])
+async def test_an_upgrade_is_followed_if_who_made_it_had_the_power_to(
+    scene: Scene, register: Register, needed: int, level: int
+) -> None:
+    """Also where the room lets everybody write its tombstone, and whatever they are now."""
+    bob = await register("bob")
+    await scene.ann.invite(scene.room, bob.user_id)
+    await bob.join(scene.room)
+    levels = await scene.ann.state(scene.room, "m.room.power_levels")
+    levels["events"]["m.room.tombstone"] = needed
+    levels["users"][bob.user_id] = level
+    await scene.ann.set_state(scene.room, "m.room.power_levels", levels)
+    await scene.bots.tick()
+    theirs = await moved_by(bob, scene)
+
+    await scene.restart()
+    await scene.bots.tick()
+
+    followed = level >= 50
+    assert await scene.bots.rooms.where(scene.room) == (theirs if followed else scene.room)
+    assert (scene.bot.user_id in await bob.members(theirs)) == followed
+    told = await scene.troubles()
+    assert (f"with power level {level} where 50 is needed" in told) != followed
+
+
 async def test_what_waits_for_a_room_goes_to_the_one_that_the_settings_name_now(
     scene: Scene,
 ) -> None:

@@ -11,7 +11,7 @@ from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.sender import destination
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import Notice, StuckNotice
+from fleetbot.domain.effects import RoomEffect, StuckNotice
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier
@@ -73,8 +73,8 @@ class Scene:
         return str(body.get("m.new_content", body)["body"]).splitlines()
 
 
-def _to_the_room(notice: Notice) -> list[str]:
-    return [destination(ROOM)] if isinstance(notice, StuckNotice) else []
+def _to_the_room(effect: RoomEffect) -> list[str]:
+    return [destination(ROOM)] if isinstance(effect, StuckNotice) else []
 
 
 @pytest.fixture

@@ -121,7 +121,13 @@ def test_a_refuted_receipt_is_told_with_its_reasons(running: World) -> None:
 
 
 def test_a_question_reaches_a_person(running: World) -> None:
-    message = only(heard(running, a.ask(title="Run `make`?")))
+    task, run = running.task(), running.run()
+    named = RunName(id=run.id, agent=run.agent, attempt=run.attempt)
+    effect = TaskNotice(  # of an outbox from before
+        notice=NoticeKind.ASKED, task=task_name(task), run=named, detail="Run `make`?"
+    )
+
+    message = notice(effect, running.now)
 
     assert message.urgent
     assert lines(message) == [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters import HealthLine, Limits, LogLine, SessionStarted, build
+from fleetbot.runner.adapters import HealthLine, Limits, LogLine, Question, SessionStarted, build
 from fleetbot.runner.adapters.claude_live import LiveDriver
 from fleetbot.runner.sandbox.process import survivors
 from fleetbot.runner.session.contract import Answer, LaunchSpec
@@ -304,15 +305,66 @@ def sent(steps: object) -> list[dict[str, object]]:
     return [json.loads(step.line)["response"] for step in steps if isinstance(step, Send)]
 
 
-def test_permission_suggestions_are_never_echoed() -> None:
-    live = driver()
-    suggestions = [{"type": "addRules", "destination": "localSettings"}]
+RULE: dict[str, object] = {
+    "type": "addRules",
+    "rules": [{"toolName": "Bash", "ruleContent": "ls *"}, {"toolName": "Read"}],
+    "behavior": "allow",
+    "destination": "localSettings",
+}
+SUGGESTED: Mapping[str, list[dict[str, object]]] = {
+    "Bash(ls *), Read": [RULE],
+    "all edits of files": [{"type": "setMode", "mode": "acceptEdits", "destination": "session"}],
+    "work in /srv": [{"type": "addDirectories", "directories": ["/srv"], "destination": "session"}],
+}
+
+
+def permission(live: LiveDriver, suggestions: object) -> Question:
     fields = {"tool_name": "Bash", "input": {"command": "ls"}}
-    live.line(request("1", subtype="can_use_tool", permission_suggestions=suggestions, **fields))
+    asked = {**fields, "permission_suggestions": suggestions}
+    [question] = live.line(request("1", subtype="can_use_tool", **asked))
+    assert isinstance(question, Question)
+    return question
+
+
+def test_what_is_allowed_once_has_no_permission_with_it() -> None:
+    live = driver()
+    permission(live, [RULE])
 
     [response] = sent(live.answer("1", Answer("allow")))
 
     assert response["response"] == {"behavior": "allow", "updatedInput": {"command": "ls"}}
+
+
+@pytest.mark.parametrize("words", SUGGESTED)
+def test_what_is_always_allowed_is_allowed_for_the_session_only(words: str) -> None:
+    live = driver()
+    suggested = SUGGESTED[words]
+
+    assert permission(live, suggested).always == words
+    [response] = sent(live.answer("1", Answer("always")))
+
+    lasting = [{**one, "destination": "session"} for one in suggested]
+    assert response["response"] == {
+        "behavior": "allow",
+        "updatedInput": {"command": "ls"},
+        "updatedPermissions": lasting,
+    }
+
+
+@pytest.mark.parametrize(
+    "suggestions",
+    [
+        None,
+        [],
+        ["?"],
+        [{"type": "setMode", "mode": "bypassPermissions", "destination": "session"}],
+        [{"type": "addRules", "behavior": "deny", "rules": [{"toolName": "Bash"}]}],
+        [{**RULE, "rules": [{"toolName": "Bash"}, {"pattern": "?"}]}],
+        [{"type": "something new"}],
+    ],
+)
+def test_what_nobody_can_be_told_in_words_is_not_offered(suggestions: object) -> None:
+    assert permission(driver(), suggestions).always == ""
 
 
 def test_several_questions_are_answered_together() -> None:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pytest
 
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.runner.adapters import Answer, Finished, LaunchSpec, LogLine, QuestionWithdrawn
+from fleetbot.runner.adapters import (
+    Answer,
+    Finished,
+    LaunchSpec,
+    LogLine,
+    Question,
+    QuestionWithdrawn,
+)
 from fleetbot.runner.adapters.codex_live import AppServerDriver, Thread
 from fleetbot.runner.session.driver import Hangup, Send, Step
 
@@ -135,7 +144,13 @@ def test_several_questions_are_answered_together() -> None:
     assert talk.driver.answer("0:1", Answer("allow", "L")) is None
 
 
-def test_only_this_once_is_ever_allowed() -> None:
+@pytest.mark.parametrize(
+    ("verdict", "decision"),
+    [("allow", "accept"), ("deny", "decline"), ("always", "acceptForSession")],
+)
+def test_no_answer_is_written_into_the_programs_settings(
+    verdict: Literal["allow", "deny", "always"], decision: str
+) -> None:
     talk = Talk()
     talk.begins()
     params = {
@@ -144,11 +159,13 @@ def test_only_this_once_is_ever_allowed() -> None:
         "availableDecisions": ["acceptForSession"],
         "proposedExecpolicyAmendment": ["ls"],
     }
-    talk.hears(id=5, method="item/commandExecution/requestApproval", params=params)
+    [question] = talk.hears(id=5, method="item/commandExecution/requestApproval", params=params)
 
-    [answer] = sent(talk.driver.answer("5", Answer("allow")))
+    [answer] = sent(talk.driver.answer("5", Answer(verdict)))
 
-    assert answer == {"id": 5, "result": {"decision": "accept"}}
+    assert isinstance(question, Question)
+    assert question.always == "this same command"
+    assert answer == {"id": 5, "result": {"decision": decision}}
 
 
 def test_a_request_the_server_takes_back_is_withdrawn() -> None:

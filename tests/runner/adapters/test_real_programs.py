@@ -40,6 +40,10 @@ ALL = ("claude-code live", "claude-code plain", "codex live", "codex plain")
 LIVE = ("claude-code live", "codex live")
 PLAIN = ("claude-code plain", "codex plain")
 DONE = Reply(text="Done: added hello.txt.")
+LASTING = {
+    "claude-code": "Bash(python3 -m this), Bash(git add *), Bash(git commit *)",
+    "codex": "this same command",
+}
 
 
 @pytest.fixture
@@ -187,6 +191,28 @@ async def test_an_allowed_permission_lets_the_work_go_on(agent: Agent, place: Pl
     assert place.log() == ["Add hello", "init"]
     # An echoed suggestion would have put the program's own settings into the commit.
     assert git(place.repo, "ls-files").split() == ["README.md", "hello.txt"]
+
+
+@where_live
+async def test_what_is_always_allowed_is_asked_once_in_a_run_and_written_nowhere(
+    agent: Agent, place: Place
+) -> None:
+    escalate = {} if agent.kind == "claude-code" else {"sandbox_permissions": "require_escalated"}
+    risky = agent.shell(
+        "python3 -m this && git add -A && git commit -qm x --allow-empty", **escalate
+    )
+    agent.model.then(risky, risky, DONE)
+    session = await agent.adapter().launch(place.spec(env=agent.env))
+    events = session.events()
+    question = await until(events, Question)
+
+    assert await session.answer(question.id, Answer("always"))
+    after = await rest(events)
+
+    assert question.always == LASTING[agent.kind]
+    assert of(after, Question) == []
+    assert place.log() == ["x", "x", "init"]
+    assert git(place.repo, "ls-files").split() == ["README.md"]
 
 
 @where_live

@@ -24,7 +24,7 @@ from fleetbot.runner.adapters import (
 )
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.sandbox.process import survivors
-from fleetbot.runner.session.masked import fit, masked
+from fleetbot.runner.session.masked import TEXT_LIMIT, fit, masked
 from tests.runner.adapters.harness import RUN, Place, collect, end, of
 
 
@@ -161,7 +161,30 @@ def test_a_request_as_deep_as_the_sea_can_be_written_down() -> None:
         request = {"in": [request]}
     question = Question(id="1", kind="permission", title="x", request=request)
 
-    assert len(msgspec.json.encode(fit(question, Masker({})))) < 1000
+    fitting = fit(question, Masker({}))
+
+    assert len(msgspec.json.encode(fitting)) < 1000
+    assert isinstance(fitting, Question)
+    assert fitting.cut
+
+
+@pytest.mark.parametrize(
+    ("command", "cut"),
+    [
+        ("make test\n\tand more", False),
+        ("curl -H 'Authorization: Bearer abcdefghijklmnop'", False),  # a secret is no part of it
+        ("rm -rf /\x1b[2K\rls", True),
+        ("ls \ud83d", True),
+        ("ls " + "x" * TEXT_LIMIT, True),
+    ],
+)
+def test_a_request_that_cannot_be_shown_as_it_is_says_so(command: str, cut: bool) -> None:
+    question = Question(id="1", kind="permission", title="x", request={"command": command})
+
+    fitting = fit(question, Masker({}))
+
+    assert isinstance(fitting, Question)
+    assert fitting.cut is cut
 
 
 # Secrets

@@ -10,19 +10,21 @@ export interface ArtifactClaim {
 /**
  * Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered.
  *
- * `behavior` and `text` count only when `state` is `answered`.
+ * `behavior` and `text` count only when `state` is `answered`. `always` comes only where the
+ * question has offered it.
  */
 export interface AskAnswer {
   readonly state: "answered" | "expired" | "waiting";
-  readonly behavior?: "allow" | "deny";
+  readonly behavior?: "allow" | "always" | "deny";
   readonly text?: string;
 }
 
 /**
  * `POST runs/{run}/ask`: the agent program waits for a person. The same `id` asks once.
  *
- * `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON. After
- * `expires_seconds` nobody waits for the answer any more.
+ * `request` is the program's whole request, secrets masked, of up to 16 KiB of JSON; `cut`: it was
+ * longer, so that nobody can allow it. `always`: what the answer `always` allows for the rest of
+ * the run, where there is one. After `expires_seconds` nobody waits for the answer any more.
  */
 export interface AskRequest {
   readonly id: string;
@@ -30,6 +32,8 @@ export interface AskRequest {
   readonly title: string;
   readonly request?: Readonly<Record<string, unknown>>;
   readonly options?: ReadonlyArray<string>;
+  readonly cut?: boolean;
+  readonly always?: string;
   readonly expires_seconds?: number;
 }
 

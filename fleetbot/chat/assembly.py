@@ -1,0 +1,73 @@
+"""The commands put together: every family of them, behind one door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from fleetbot.chat.commands.answering import Answering
+from fleetbot.chat.commands.buttons import Buttons
+from fleetbot.chat.commands.changing import Changing
+from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.commands.drafts import Drafts, Message
+from fleetbot.chat.commands.enrolling import Enrolling
+from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.pausing import Pausing
+from fleetbot.chat.commands.reading import Reading
+from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.steering import Steering
+from fleetbot.chat.commands.talking import Talking
+from fleetbot.chat.speaking.direct import Tell
+from fleetbot.chat.speaking.runs import run_in_thread
+from fleetbot.services.enrolments import Enrolments
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
+from fleetbot.services.references import References
+from fleetbot.services.talks import Talks
+from fleetbot.services.tasks import Tasks
+from fleetbot.services.wishes import Wishes
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What commands use. `power_level` and `message` are asked of the homeserver; `tell` tells
+    a person alone; `address` is where runners find us."""
+
+    fleet: Fleet
+    tasks: Tasks
+    references: References
+    priorities: Priorities
+    pauses: Pauses
+    enrolments: Enrolments
+    talks: Talks
+    outside: Outside
+    power_level: PowerLevel
+    message: Message
+    tell: Tell
+    trigger: str
+    address: str
+    thread_per_task: bool = False
+
+
+def chat_of(services: Services) -> Chat:
+    fleet, store = services.fleet, services.fleet.store
+    desk = Desk(fleet, services.tasks, services.references, per_task=services.thread_per_task)
+    admit = Rights(services.power_level).admit
+    drafts = Drafts(desk, Wishes(fleet), admit, services.message, services.trigger)
+    answering = Answering(desk, services.talks)
+    steering = Steering(desk, partial(run_in_thread, store), per_task=services.thread_per_task)
+    talking = Talking(store, answering, steering, admit, drafts.decide)
+    handlers = {
+        **Reading(desk, services.outside).handlers,
+        **drafts.handlers,
+        **Changing(desk, services.tasks, services.priorities, drafts).handlers,
+        **Pausing(desk, services.pauses).handlers,
+        **Enrolling(desk, services.enrolments, services.tell, services.address).handlers,
+        **talking.handlers,
+    }
+    buttons = Buttons(desk, handlers, answering, admit, drafts.decide)
+    return Chat(
+        desk, handlers, services.power_level, press=buttons.press, overhear=talking.overhear
+    )

@@ -1,0 +1,85 @@
+"""Reactions as buttons: each does what a command does, with the same rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fleetbot.chat.commands import spec
+from fleetbot.chat.commands.answering import Answering
+from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.once import Once
+from fleetbot.chat.commands.replies import may_answer
+from fleetbot.chat.commands.replies import pressed as answer_of
+from fleetbot.chat.commands.said import Pressed
+from fleetbot.chat.commands.talking import Admit, Decide
+from fleetbot.chat.words.emoji import meant
+from fleetbot.chat.words.post import Answer, Nod
+from fleetbot.domain.errors import FleetError
+from fleetbot.store.records import Posted, PostKind
+
+_COMMANDS: Mapping[str, spec.Command] = {
+    "🔁": spec.Retry(),
+    "✖": spec.Cancel(),
+    "👀": spec.Log(),
+    "🔕": spec.Quiet(),
+}
+_ANSWERS = {"✅": True, "❌": False}
+
+
+class Buttons:
+    """`handlers` by type of command."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        handlers: Mapping[type, Handler],
+        answering: Answering,
+        admit: Admit,
+        decide: Decide,
+    ) -> None:
+        self._desk = desk
+        self._handlers = handlers
+        self._answering = answering
+        self._once = Once(desk.fleet.store, admit)
+        self._decide = decide
+
+    async def press(self, pressed: Pressed) -> Answer | None:
+        """Do what the reaction means on that message; None where it means nothing, or there is
+        nothing to say."""
+        posted = await self._desk.posted(pressed)
+        if posted is None:
+            return None
+        if posted.kind is PostKind.DRAFT:
+            return await self._draft(posted, pressed)
+        if posted.kind is PostKind.ASK and may_answer(pressed.body):
+            return await self._ask(posted, pressed)
+        command = _COMMANDS.get(meant(pressed.body))
+        return await self._obey(command, posted, pressed) if command else None
+
+    async def _draft(self, posted: Posted, pressed: Pressed) -> Answer | None:
+        yes = _ANSWERS.get(meant(pressed.body))
+        return None if yes is None else await self._decide(pressed, posted.subject, yes)
+
+    async def _ask(self, posted: Posted, pressed: Pressed) -> Answer | None:
+        """The question's own message shows the answer that counts; others are told once why theirs
+        does not."""
+        asked = await self._answering.named(posted.subject, pressed)
+        answer = answer_of(pressed.body, asked.question)
+        if answer is None or not await self._once.admits("answer", pressed, posted.event):
+            return None
+        try:
+            done = await self._answering.settle(asked, answer, pressed)
+        except FleetError:
+            if await self._once.is_first(pressed, posted.event):
+                raise
+            return None
+        if isinstance(done, Nod):
+            return None
+        return done if await self._once.is_first(pressed, posted.event) else None
+
+    async def _obey(self, command: spec.Command, posted: Posted, pressed: Pressed) -> Answer | None:
+        handler, name = self._handlers.get(type(command)), spec.NAMES[type(command)]
+        if handler is None or not await self._once.admits(name, pressed, posted.event):
+            return None
+        return await handler(command, pressed)

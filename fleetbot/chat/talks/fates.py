@@ -1,0 +1,54 @@
+"""The fate of a person's words to a run, shown as a reaction on them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fleetbot.chat.speaking.content import content, in_reply
+from fleetbot.chat.speaking.link import Link, transaction
+from fleetbot.chat.speaking.sender import PREFIX, Where
+from fleetbot.chat.talks.spoken import Spoken, where_said
+from fleetbot.chat.words.fates import EMOJI, Fate, came_late, fate_of
+from fleetbot.domain import effects as fx
+from fleetbot.domain.model import Message, Run
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.outbox import Sender
+from fleetbot.store.records import Due
+
+_KIND = fx.kind(fx.ShowFate)
+_effect = msgspec.json.Decoder(fx.ShowFate)
+
+
+class Fates:
+    """The sender of fates; `others` sends everything else."""
+
+    def __init__(self, fleet: Fleet, link: Link, where: Where, others: Sender) -> None:
+        self._fleet = fleet
+        self._link = link
+        self._where = where
+        self._others = others
+
+    async def __call__(self, due: Due) -> str:
+        """Answers the event id of what was sent, or why nothing was."""
+        if due.entry.kind != _KIND:
+            return await self._others(due)
+        effect = _effect.decode(due.entry.payload)
+        spoken = await where_said(self._fleet.store, effect.run, effect.message)
+        room = await self._where(due.entry.destination.removeprefix(PREFIX))
+        if spoken is None or spoken.room != room:
+            return "said elsewhere"
+        await self._fleet.recall_run(effect.run)
+        run = self._fleet.state.runs[effect.run]
+        (message,) = (known for known in run.messages if known.id == effect.message)
+        return await self._show(run, message, spoken)
+
+    async def _show(self, run: Run, message: Message, spoken: Spoken) -> str:
+        state = self._fleet.state
+        task = state.tasks[run.task]
+        fate = fate_of(task, run, message)
+        if fate is not Fate.LATE:
+            return await self._link.react(spoken.room, spoken.event, EMOJI[fate])
+        receipt = state.receipts.get(task.receipt) if task.receipt else None
+        said = content(came_late(task, run, receipt), urgent=True)
+        answer = in_reply(said, spoken.event, spoken.thread)
+        return await self._link.send(spoken.room, answer, transaction("late", spoken.event))

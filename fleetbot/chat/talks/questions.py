@@ -1,0 +1,136 @@
+"""Questions and permission requests in rooms: one message each, edited once it is decided.
+
+The message is made when it is sent, from the journal. Which messages there are is remembered, so
+that a restart edits them as well; a room that was upgraded gets those that wait anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import msgspec
+
+from fleetbot.chat.speaking.content import as_edit, content, in_reply
+from fleetbot.chat.speaking.link import Link, transaction
+from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.sender import PREFIX, Where
+from fleetbot.chat.words import asks
+from fleetbot.chat.words.post import Post
+from fleetbot.chat.words.rich import Rich
+from fleetbot.domain import effects as fx
+from fleetbot.domain.model import Ask, Run, Task
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.outbox import Refused, Sender
+from fleetbot.services.talks import Asked, Talks
+from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
+
+Mention = Callable[[str, Task], Awaitable[Rich]]  # who must act, of those in the room
+
+_KIND = fx.kind(fx.ShowAsk)
+_effect = msgspec.json.Decoder(fx.ShowAsk)
+
+
+async def nobody(room: str, task: Task) -> Rich:
+    return asks.NOBODY
+
+
+class Questions:
+    """The sender of questions; `others` sends everything else. `where` tells under which id a room
+    of the settings goes on now."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        talks: Talks,
+        link: Link,
+        where: Where,
+        others: Sender,
+        mention: Mention = nobody,
+    ) -> None:
+        self._fleet = fleet
+        self._talks = talks
+        self._link = link
+        self._where = where
+        self._others = others
+        self._mention = mention
+
+    async def __call__(self, due: Due) -> str:
+        """Ask, or show what came of it; answers the event id of what was sent, or why nothing
+        was."""
+        if due.entry.kind != _KIND:
+            return await self._others(due)
+        effect = _effect.decode(due.entry.payload)
+        asked = await self._talks.asked(effect.run, effect.ask)
+        if asked is None:
+            raise Refused("there is no such question")
+        room = await self._where(due.entry.destination.removeprefix(PREFIX))
+        about, named = asks.about(asked), transaction("outbox", due.entry.id)
+        posted = await self._fleet.store.post_of(room, about.kind, about.subject)
+        if asked.is_open:
+            return await self._ask(room, asked, posted, named)
+        if posted is None:
+            return "over before it was told"
+        post = asks.decided(asked)
+        return await self._link.send(room, as_edit(_content(post), posted.event), named)
+
+    async def _ask(self, room: str, asked: Asked, posted: Posted | None, named: str) -> str:
+        """The same again is the same message: what was cut off in between is made up for."""
+        who = await self._mention(room, asked.task)
+        post = asks.waiting(asked, self._fleet.clock(), who)
+        event = posted.event if posted else await self._send(room, asked, post, named)
+        for emoji in post.buttons:
+            await self._link.react(room, event, emoji, urgency=Urgency.QUESTION)
+        await self._attach(room, event, post)
+        return event
+
+    async def _send(self, room: str, asked: Asked, post: Post, named: str) -> str:
+        card = await self._fleet.store.post_of(room, PostKind.CARD, asked.task.id)
+        said = in_reply(_content(post), card.event, "") if card else _content(post)
+        event = await self._link.send(room, said, named, urgency=Urgency.QUESTION)
+        kind, subject = asks.about(asked)
+        posted = Posted(room=room, event=event, kind=kind, subject=subject, at=self._fleet.clock())
+        await self._fleet.store.append(Change(posted=(posted,)))
+        return event
+
+    async def _attach(self, room: str, event: str, post: Post) -> None:
+        """What does not fit into the message, where the room can have it."""
+        for file in post.files:
+            if (shown := await self._link.upload(room, file)) is not None:
+                said = in_reply(dict(shown), event, "")
+                await self._link.send(room, said, transaction("ask-file", event, file.name))
+
+    async def renew(self) -> float | None:
+        """Ask anew in rooms that go on under another id and have not been asked there."""
+        entries = [entry for run, ask in self._waiting() for entry in await self._anew(run, ask)]
+        if entries:
+            await self._fleet.post(Change(outbox=tuple(entries)))
+        return None
+
+    def _waiting(self) -> Iterator[tuple[Run, Ask]]:
+        for run in self._fleet.state.live_runs():
+            yield from ((run, ask) for ask in run.asks if ask.behavior is None)
+
+    async def _anew(self, run: Run, ask: Ask) -> Sequence[OutboxEntry]:
+        effect = fx.ShowAsk(repo=self._fleet.state.tasks[run.task].repo, run=run.id, ask=ask.id)
+        entries = []
+        for destination in self._fleet.route(effect):
+            room = destination.removeprefix(PREFIX)
+            now_at = await self._where(room)
+            told = await self._fleet.store.post_of(now_at, PostKind.ASK, f"{run.id}/{ask.id}")
+            if now_at != room and told is None:
+                entries.append(self._entry(effect, destination, now_at))
+        return entries
+
+    def _entry(self, effect: fx.ShowAsk, destination: str, room: str) -> OutboxEntry:
+        return OutboxEntry(
+            id=f"ask/{effect.run}/{effect.ask}/{room}",
+            destination=destination,
+            kind=_KIND,
+            collapse=fx.collapse(effect),
+            payload=msgspec.json.encode(effect),
+            due_at=self._fleet.clock(),
+        )
+
+
+def _content(post: Post) -> dict[str, object]:
+    return content(post.body, urgent=post.urgent)

@@ -1,0 +1,144 @@
+"""What setup does after a yes, and how it takes that back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from fleetbot.domain.ci import OWN_CONTEXT
+from fleetbot.domain.errors import Conflict
+from fleetbot.forge.client import ForgeClient
+from fleetbot.services.setup.facts import Facts
+from fleetbot.services.setup.mapping import Config, Edit, Written, delist, enlist, written
+from fleetbot.services.setup.steps import EVENTS, Step, is_sound, our_hooks
+from fleetbot.services.webhooks import Webhooks
+
+_ARRIVES_WITHIN = 5.0  # seconds; Forgejo delivers from a queue
+
+# Has the configuration changed soon. Raises FleetError where it would not be valid; then, nothing.
+Amend = Callable[[Edit], None]
+
+
+class Made(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What setup has made, so that it alone is taken back: the ids of labels by name, the id of a
+    hook, the name of a rule, that of the rule with our context, and what it has written."""
+
+    labels: dict[str, int] = {}
+    hook: int = 0
+    rule: str = ""
+    receipt: str = ""
+    written: Written = Written()
+
+    def of(self, step: Step) -> str:
+        """What there is to take back of a step, in words; "" for nothing."""
+        match step:
+            case Step.LABELS if self.labels:
+                names = ", ".join(f"`{name}`" for name in self.labels)
+                return f"delete the labels {names}, from issues that carry them, too"
+            case Step.ROOM if self.written != Written():
+                return "take out of the configuration what I have written there"
+            case Step.WEBHOOK if self.hook:
+                return "delete the webhook"
+            case Step.BRANCH if self.rule:
+                return f"delete the rule for `{self.rule}`"
+            case Step.RECEIPT if self.receipt:
+                return f"take `{OWN_CONTEXT}` out of the rule for `{self.receipt}`"
+        return ""
+
+
+class Deeds:
+    """Each may be done twice. Raises the errors of the client."""
+
+    def __init__(
+        self, client: ForgeClient, webhooks: Webhooks, amend: Amend, hook_url: str, secret: str
+    ) -> None:
+        self._client = client
+        self._webhooks = webhooks
+        self._amend = amend
+        self._hook_url = hook_url
+        self._secret = secret
+
+    async def do(self, step: Step, facts: Facts, room: str, made: Made) -> Made:
+        match step:
+            case Step.LABELS:
+                labels = await self._client.ensure_labels(facts.name, facts.labels)
+                ids = {name: label.id for name, label in labels.items()}
+                return replace(made, labels={**made.labels, **ids})
+            case Step.ROOM:
+                return replace(made, written=self._enlisted(room, facts.name))
+            case Step.WEBHOOK:
+                return replace(made, hook=await self._hooked(facts) or made.hook)
+            case Step.BRANCH:
+                branch = _protectable(facts)
+                rule = await self._client.protect(facts.name, branch, [])
+                return replace(made, rule=rule.rule_name)
+            case Step.RECEIPT:
+                return replace(made, receipt=await self._required(facts))
+        raise Conflict("That is not for me to do.")
+
+    async def undo(self, step: Step, facts: Facts, room: str, made: Made) -> Made:
+        match step:
+            case Step.LABELS:
+                for label in made.labels.values():
+                    await self._client.delete_label(facts.name, label)
+                return replace(made, labels={})
+            case Step.ROOM:
+                self._amend(partial(delist, room=room, repo=facts.name, what=made.written))
+                return replace(made, written=Written())
+            case Step.WEBHOOK:
+                await self._client.delete_hook(facts.name, made.hook)
+                return replace(made, hook=0)
+            case Step.BRANCH:
+                await self._client.unprotect(facts.name, made.rule)
+                return replace(made, rule="")
+            case Step.RECEIPT:
+                await self._freed(facts, made.receipt)
+                return replace(made, receipt="")
+        raise Conflict("There is nothing to take back.")
+
+    def _enlisted(self, room: str, repo: str) -> Written:
+        new: list[Written] = []
+
+        def edit(config: Config) -> None:
+            new.append(written(config, room, repo))
+            enlist(config, room, repo)
+
+        self._amend(edit)
+        return new[0]
+
+    async def _hooked(self, facts: Facts) -> int:
+        """Have a hook that is as it should be, and try it; its id if it is new."""
+        new = 0
+        if not is_sound(facts):
+            for hook in our_hooks(facts):
+                await self._client.delete_hook(facts.name, hook.id)
+            made = await self._client.create_hook(facts.name, self._hook_url, self._secret, EVENTS)
+            new = made.id
+        tried = new or our_hooks(facts)[0].id
+        await self._client.test_hook(facts.name, tried)
+        if facts.repo:
+            await self._webhooks.next_of(facts.repo.id, _ARRIVES_WITHIN)
+        return new
+
+    async def _required(self, facts: Facts) -> str:
+        branch, rule = facts.branch, facts.rule
+        if branch is None or rule is None:
+            raise Conflict("Only an administrator of the repository can do that.")
+        others = rule.status_check_contexts if rule.enable_status_check else ()
+        await self._client.require(facts.name, rule.rule_name, [*others, OWN_CONTEXT])
+        return rule.rule_name
+
+    async def _freed(self, facts: Facts, name: str) -> None:
+        rule = await self._client.protection(facts.name, name)
+        if rule is not None:
+            others = [one for one in rule.status_check_contexts if one != OWN_CONTEXT]
+            await self._client.require(facts.name, name, others)
+
+
+def _protectable(facts: Facts) -> str:
+    if facts.branch is None:
+        raise Conflict("The repository is empty: there is no branch to protect.")
+    return facts.branch.name
