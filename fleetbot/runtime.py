@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aiohttp import web
@@ -15,15 +15,11 @@ from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.hearing.history import History
-from fleetbot.chat.hearing.inbound import Inbound
-from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
-from fleetbot.chat.hearing.sealed import Sealed
+from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
@@ -88,11 +84,14 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
+        is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
         self._log = log
         self._matrix = matrix
+        self._is_shared = is_shared
         self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
         self._forge = ForgeClient(
             settings.forge.url,
@@ -163,7 +162,7 @@ class Runtime:
         self._build_web(store)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix)
+        link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
@@ -187,34 +186,25 @@ class Runtime:
             )
         )
         self._threads = ThreadLog(
-            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
+            self.fleet,
+            link,
+            self._threads_of,
+            wake=partial(self._wake, "threads"),
+            per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
-        names = Names(link, self._matrix.mxid)
-        obeying = Obeying(
-            chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
-        )
-        self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
-        self._sealed = Sealed(
+        self._ears = ears_of(
+            chat,
             self._matrix,
             link,
-            self._inbound,
             rooms,
-            store,
-            now_ms,
-            on_kept=self._deliver_now,
-        )
-        self._listening = Listening(
-            self._matrix,
-            rooms,
-            History(self._matrix, link, self._matrix.mxid),
-            self._inbound,
-            self._sealed,
-            names,
+            room_sender,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),
+            on_kept=self._deliver_now,
             on_admitted=self._speak_again,
+            is_shared=self._is_shared,
         )
         waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
         fates = Fates(self.fleet, link, rooms.where, waits)
@@ -268,7 +258,7 @@ class Runtime:
                     self._webhooks,
                     self._repositories,
                     __version__,
-                    self._listening.troubles,
+                    self._ears.listening.troubles,
                     lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
@@ -285,7 +275,7 @@ class Runtime:
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
             "threads": (self._threads.tick, 30),
-            "rooms": (self._listening.tick, 60),
+            "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
@@ -325,13 +315,11 @@ class Runtime:
             self._log.error("The fleet's state cannot be read; it is tried again: %s", error)
         for loop in self._loops.values():
             loop.start()
-        self._listening.start()
+        self._ears.listening.start()
 
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
-        self._listening.stop()
-        await self._sealed.close()
-        await self._inbound.close()
+        await self._ears.close()
         self._dispatcher.close()
         self._wakeups.close()
         self._web.close()

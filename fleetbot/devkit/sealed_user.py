@@ -94,7 +94,7 @@ class SealedUser(MatrixUser):
 
     async def read_file(self, event: RoomEvent) -> bytes:
         """What is in the file of an `m.file` or `m.image` that came encrypted."""
-        sealed = event.content["file"]
+        sealed = event.content.get("m.new_content", event.content)["file"]
         data = await self.download(sealed["url"])
         key, hashes = sealed["key"]["k"], sealed["hashes"]["sha256"]
         return bytes(decrypt_attachment(data, key, hashes, sealed["iv"]))

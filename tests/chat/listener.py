@@ -14,12 +14,7 @@ from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import PowerLevel
-from fleetbot.chat.hearing.history import History
-from fleetbot.chat.hearing.inbound import Inbound
-from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
-from fleetbot.chat.hearing.sealed import Sealed
+from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.rooms import Rooms
@@ -87,38 +82,19 @@ class Listener:
         levels = levels or link.power_level
         self.chat = chat_of(stage, levels, link.message, direct.tell)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
-        self.names = names = Names(link, client.mxid)
-        obeying = Obeying(
+        self.ears = ears_of(
             self.chat,
-            self.sender,
-            self.rooms,
-            stage.store,
-            names.us,
-            stage.clock,
-            on_kept=self._has_kept,
-        )
-        self.inbound = Inbound(obeying, self.rooms, stage.store, on_missed=self._woken)
-        self.sealed = Sealed(
             client,
             link,
-            self.inbound,
             self.rooms,
-            stage.store,
-            stage.clock,
-            on_kept=self._has_kept,
-        )
-        self.listening = Listening(
-            client,
-            self.rooms,
-            History(client, link, client.mxid),
-            self.inbound,
-            self.sealed,
-            names,
+            self.sender,
             stage.store,
             stage.clock,
             wake=self._woken,
+            on_kept=self._has_kept,
             on_admitted=self._was_admitted,
         )
+        self.names, self.inbound, _, self.listening = self.ears
         fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
         self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
         self.courier = Courier(
@@ -130,9 +106,7 @@ class Listener:
         return await self.listening.tick()
 
     async def stop(self) -> None:
-        self.listening.stop()
-        await self.sealed.close()
-        await self.inbound.close()
+        await self.ears.close()
 
     async def synced(self, **sync: Any) -> None:
         """mautrix has got this answer to a sync; its events follow."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any, cast
 
 import msgspec
@@ -28,7 +29,7 @@ from yarl import URL
 
 from fleetbot.chat.speaking.content import content as message
 from fleetbot.chat.speaking.content import message_of
-from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
@@ -57,10 +58,12 @@ class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
     Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the room
-    does not let us, and `Refused` when it refuses this very message.
+    does not let us, and `Refused` when it refuses this very message. What is sent goes when it is
+    its turn: an answer or a question is waited for, what is less urgent has to come again.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
         self._client = client
         self._sealing = Sealing(client)
         self._encrypted: dict[str, bool] = {}
@@ -87,11 +90,15 @@ class Link:
         """
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
-        kind, body = "m.room.message", content
-        if await self._seals(room):
-            kind, body = "m.room.encrypted", await self._sealing.message(room, content)
-        path = Path.v3.rooms[room].send[kind][transaction]
-        return str((await self._call("PUT", path, body))["event_id"])
+
+        async def request() -> str:
+            kind, body = "m.room.message", content
+            if await self._seals(room):
+                kind, body = "m.room.encrypted", await self._sealing.message(room, content)
+            path = Path.v3.rooms[room].send[kind][transaction]
+            return str((await self._call("PUT", path, body))["event_id"])
+
+        return await self.pace.take(urgency, request)
 
     async def react(
         self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
@@ -102,7 +109,11 @@ class Link:
             raise NotAdmitted(self._closed[room])
         relation = {"rel_type": "m.annotation", "event_id": event, "key": emoji}
         path = Path.v3.rooms[room].send["m.reaction"][transaction("react", event, emoji)]
-        return str((await self._call("PUT", path, {"m.relates_to": relation}))["event_id"])
+
+        async def request() -> str:
+            return str((await self._call("PUT", path, {"m.relates_to": relation}))["event_id"])
+
+        return await self.pace.take(urgency, request)
 
     async def upload(self, room: str, file: File) -> Content:
         """Upload a file, encrypted for a room that is, and answer the message that shows it."""
@@ -123,6 +134,14 @@ class Link:
             "info": info,
             "m.mentions": {},
         }
+
+    async def most_uploaded(self) -> int | None:
+        """The most bytes that a file may have; None where the homeserver does not say."""
+        try:
+            limit = (await self._call("GET", Path.v1.media.config)).get("m.upload.size")
+        except (NotAdmitted, Refused):  # an older one, which is found out by trying
+            return None
+        return limit if isinstance(limit, int) else None
 
     async def holds(self, room: str, event: str) -> bool:
         """Whether the event is still there: known to the homeserver and not redacted."""
@@ -320,7 +339,7 @@ class Link:
         headers = {"Authorization": f"Bearer {api.token}"}
         sent: dict[str, Any] = {"json": body}
         if isinstance(body, bytes):
-            sent = {"data": body}
+            sent = {"data": BytesIO(body)}  # aiohttp wants large ones so
             headers["Content-Type"] = mimetype
         try:
             async with api.session.request(
@@ -348,9 +367,11 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
     code = answer.get("errcode")
     why = f"{status} {code or _phrase(status)} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(_pause(answer.get("retry_after_ms"), seconds), why, host=True)
+        return Limited(_pause(answer.get("retry_after_ms"), seconds), why)
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's, too, which has no code
+        return Refused(why)
     if code and status == HTTPStatus.NOT_FOUND:
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
