@@ -204,7 +204,7 @@ class Runtime:
             per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
-        ears = ears_of(
+        self._ears = ears_of(
             chat,
             self._matrix,
             link,
@@ -217,7 +217,6 @@ class Runtime:
             on_admitted=self._speak_again,
             is_shared=self._is_shared,
         )
-        self._inbound, self._listening = ears.inbound, ears.listening
         audience, where = self._audience, rooms.where
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
@@ -274,7 +273,7 @@ class Runtime:
                     self._webhooks,
                     self._repositories,
                     __version__,
-                    self._listening.troubles,
+                    self._ears.listening.troubles,
                     lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
@@ -292,7 +291,7 @@ class Runtime:
             "waits": (self._timers.note_waits, 30),
             "cards": (self._cards.look, 30),
             "threads": (self._threads.tick, 30),
-            "rooms": (self._listening.tick, 60),
+            "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
@@ -332,12 +331,11 @@ class Runtime:
             self._log.error("The fleet's state cannot be read; it is tried again: %s", error)
         for loop in self._loops.values():
             loop.start()
-        self._listening.start()
+        self._ears.listening.start()
 
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
-        self._listening.stop()
-        await self._inbound.close()
+        await self._ears.close()
         self._dispatcher.close()
         self._wakeups.close()
         self._web.close()

@@ -102,7 +102,7 @@ class Listener:
             on_kept=self._has_kept,
             on_admitted=self._was_admitted,
         )
-        self.names, self.inbound, self.listening = self.ears
+        self.names, self.inbound, _, self.listening = self.ears
         where, audience = self.rooms.where, Audience(rooms, self.rooms, stage.fleet)
         persons = Persons(stage.fleet, link, lambda login: None, ())
         telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
@@ -121,8 +121,7 @@ class Listener:
         return await self.listening.tick()
 
     async def stop(self) -> None:
-        self.listening.stop()
-        await self.inbound.close()
+        await self.ears.close()
 
     async def synced(self, **sync: Any) -> None:
         """mautrix has got this answer to a sync; its events follow."""

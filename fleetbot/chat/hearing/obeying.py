@@ -89,12 +89,12 @@ class Obeying:
         return None
 
     async def tell_late(
-        self, room: str, late: Sequence[Said], end: str, unread: int = 0, is_cut: bool = False
+        self, room: str, late: Sequence[Said], end: str, is_cut: bool = False
     ) -> None:
         """Say once, for all of it up to the event `end`, what was not done."""
         told = [(said.body, said.sender, said.at) for said in late]
         now = self._clock()
-        post = Post(hints.too_late(told, now, unread=unread, is_cut=is_cut))
+        post = Post(hints.too_late(told, now, is_cut=is_cut))
         name, id = self._rooms.names[room], f"late:{room}:{end}"
         keys = [said.key for said in late]
         await self._remember(keys, _DONE, (kept(name, post, id=id, at=now),))
