@@ -29,10 +29,6 @@ STATE_WORDS: Mapping[TaskState, str] = {
     TaskState.AGENT_LOST: "lost with its agent",
     TaskState.CANCELLED: "cancelled",
 }
-UNABLE_TO_ENCRYPT = say(
-    "🔒 This room is encrypted and I am not set up for that: I hear nothing here, and say nothing "
-    "but this. Whoever runs me finds the way out in docs/howto/encrypted-rooms.md."
-)
 
 
 def ago(at: int, now: int) -> str:
@@ -67,6 +63,11 @@ def exact(at: int, now: int) -> Rich:
 
 def _utc(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def dated(at: int) -> str:
+    """`26 Nov, 14:02 UTC`: true whenever it is read."""
+    return _utc(at).strftime("%-d %b, %H:%M UTC")
 
 
 def left_out(number: int, noun: str) -> str | None:
