@@ -205,6 +205,7 @@ class Runtime:
             on_kept=self._deliver_now,
             on_admitted=self._speak_again,
             is_shared=self._is_shared,
+            describes=self._settings.chat.command_state,
         )
         self._inbound, self._listening = ears.inbound, ears.listening
         waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
