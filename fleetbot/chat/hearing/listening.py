@@ -18,9 +18,12 @@ from mautrix.client import Client, InternalEventType
 from mautrix.types import EventType, Membership, MemberStateEventContent, StateEvent
 
 from fleetbot.chat.hearing.describing import Describing
+from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.opening import was_encrypted
+from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
@@ -47,6 +50,7 @@ class Listening:
         rooms: Rooms,
         history: History,
         inbound: Inbound,
+        sealed: Sealed,
         names: Names,
         visits: Visits,
         describing: Describing,
@@ -60,6 +64,7 @@ class Listening:
         self._rooms = rooms
         self._history = history
         self._inbound = inbound
+        self._sealed = sealed
         self._names = names
         self._visits = visits
         self._describing = describing
@@ -75,8 +80,9 @@ class Listening:
     @property
     def _handlers(self) -> list[tuple[EventType, Callable[[Any], Awaitable[None]]]]:
         return [
-            (EventType.ROOM_MESSAGE, self._inbound.on_event),
-            (EventType.REACTION, self._inbound.on_event),
+            (EventType.ROOM_MESSAGE, self._on_said),
+            (EventType.REACTION, self._on_said),
+            (EventType.ROOM_ENCRYPTED, self._sealed.on_encrypted),
             (EventType.ROOM_MEMBER, self._on_member),
             (EventType.ROOM_TOMBSTONE, self._on_state),
             (EventType.ROOM_ENCRYPTION, self._on_state),
@@ -118,6 +124,7 @@ class Listening:
             self._note_away(str(error))
             return max(_SOON, error.seconds or 0)
         self._away = ""
+        await self._sealed.tick()
         looked = [self._catch_up(room, joined) for room in wanting]
         results = await asyncio.gather(*looked, return_exceptions=True)
         for result in results:
@@ -187,6 +194,7 @@ class Listening:
         place.reading()
         past = await self._history.since(room, mark, self._clock())
         await self._inbound.read_back(room, past)
+        self._sealed.keep(past.closed)
         place.caught_up()
 
     async def _mark(self, room: str) -> Mark:
@@ -199,6 +207,10 @@ class Listening:
         return place.mark
 
     # what the homeserver tells
+
+    async def _on_said(self, event: Heard) -> None:
+        if not was_encrypted(event):  # else it is `sealed` that reads it
+            await self._inbound.on_event(event)
 
     async def _on_sync(self, told: Mapping[str, Any]) -> None:
         """Before the messages of a sync come in: which rooms it has left something out of."""
@@ -268,6 +280,7 @@ class Listening:
             f"{old} was upgraded and is followed: in the configuration, put {new} in its place"
             for old, new in (await self._rooms.upgraded()).items()
         ]
+        said += self._sealed.troubles()
         if self._away:
             said.append(f"the homeserver is away: {self._away}")
         if self._rooms.settings and now - self._synced_at > QUIET_MS:
