@@ -216,6 +216,7 @@ class Runtime:
             on_kept=self._deliver_now,
             on_admitted=self._speak_again,
             is_shared=self._is_shared,
+            describes=self._settings.chat.command_state,
         )
         audience, where = self._audience, rooms.where
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
