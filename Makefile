@@ -28,6 +28,9 @@ PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --d
 SLOW := tests/chat tests/devkit tests/flow tests/forge tests/hostile tests/runner tests/services tests/web
 # Compiled modules are kept: the tests start hundreds of processes that import the same ones.
 export PYTHONDONTWRITEBYTECODE :=
+# Only where libolm has a wheel: building it takes more than Python.
+SEALED := --only-binary python-olm --editable '.[encryption]'
+UNSEALED := echo 'libolm has no wheel for this Python: encrypted rooms are not tested' >&2
 ONCE ?=
 AGENT ?= command
 
@@ -74,10 +77,12 @@ $(INSTALLED): pyproject.toml
 		set -ex; \
 		test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \
 		uv pip install --quiet --python $(BIN)/python --editable '.[dev]'; \
+		uv pip install --quiet --python $(BIN)/python $(SEALED) || $(UNSEALED); \
 	else \
 		set -ex; \
 		test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check $(SEALED) || $(UNSEALED); \
 	fi
 	@touch $@
 

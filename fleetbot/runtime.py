@@ -25,6 +25,7 @@ from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.notices.waits import WaitNotices
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, destination
 from fleetbot.chat.talks.fates import Fates
@@ -190,7 +191,7 @@ class Runtime:
         return Walks(store, survey, deeds)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix)
+        link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
@@ -222,7 +223,11 @@ class Runtime:
             )
         )
         self._threads = ThreadLog(
-            self.fleet, link, self._threads_of, wake=partial(self._wake, "threads")
+            self.fleet,
+            link,
+            self._threads_of,
+            wake=partial(self._wake, "threads"),
+            per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
         names = Names(link, self._matrix.mxid)

@@ -41,3 +41,14 @@ async def call(
         if not response.ok:
             raise CallFailed(method, url, response.status, await response.text())
         return await response.json() if await response.read() else None
+
+
+async def fetch(url: str, *, token: str) -> bytes:
+    """What the server answers, as it is. Raises as `call` does."""
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+        session.get(url) as response,
+    ):
+        if not response.ok:
+            raise CallFailed("GET", url, response.status, await response.text())
+        return await response.read()

@@ -41,7 +41,10 @@ RUNS = {"heartbeat_seconds": 1, "lease_seconds": 5, "ack_seconds": 5, "claim_wai
 
 
 class World:
-    """Everything is up; `room` has alice (all power), bob (none) and the bot in it."""
+    """Everything is up; `room` has alice (all power), bob (none) and the bot in it.
+
+    In an `encrypted` one, all three have clients that encrypt.
+    """
 
     homeserver: Homeserver
     bots: BotServer
@@ -54,8 +57,9 @@ class World:
     repo = REPO
     runner_login = "fleet-runner"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
         self.root = root
+        self.encrypted = encrypted
         self.alice_password = secrets.token_hex(6)
         self.reader_token = secrets.token_urlsafe(24)
         self.operator_token = secrets.token_urlsafe(24)
@@ -72,13 +76,14 @@ class World:
         *,
         homeserver: Homeserver | None = None,
         config: Mapping[str, Any] | None = None,
+        encrypted: bool = False,
     ) -> AsyncIterator[World]:
         """Start in the empty directory `root`; `config` replaces sections of the plugin's."""
-        world = cls(root)
+        world = cls(root, encrypted=encrypted)
         async with AsyncExitStack() as stack:
             await world._start_servers(stack, homeserver)
             await world._people_the_forge()
-            await world._people_the_room()
+            await world._people_the_room(stack)
             await world._install(config or {})
             try:
                 yield world
@@ -113,20 +118,30 @@ class World:
         self.forge.add_collaborator(REPO, "fleetbot", "write")
         self.forge.add_collaborator(REPO, "fleet-runner", "write")
 
-    async def _people_the_room(self) -> None:
+    async def _people_the_room(self, stack: AsyncExitStack) -> None:
         mark = secrets.token_hex(3)  # the homeserver may be shared
-        self.alice = await self.homeserver.register(f"alice-{mark}", self.alice_password)
-        self.bob = await self.homeserver.register(f"bob-{mark}", self.alice_password)
+        self.alice = await self._person(stack, f"alice-{mark}")
+        self.bob = await self._person(stack, f"bob-{mark}")
         self.bot = await self.homeserver.register(f"fleetbot-{mark}", secrets.token_hex(16))
         self.room = await self.alice.create_room(
             "Fleet", invite=[self.bot.user_id, self.bob.user_id]
         )
+        if self.encrypted:
+            await self.alice.encrypt(self.room)
         await self.bob.join(self.room)
+
+    async def _person(self, stack: AsyncExitStack, name: str) -> MatrixUser:
+        person = await self.homeserver.register(name, self.alice_password)
+        if not self.encrypted:
+            return person
+        from fleetbot.devkit.sealed_user import SealedUser  # an optional extra
+
+        return await stack.enter_async_context(SealedUser.of(person))
 
     async def _install(self, config: Mapping[str, Any]) -> None:
         archive = build_plugin(self.root / "dist")
         plugin = await self.bots.admin.upload(archive)
-        await self.bots.add_bot(self.bot)
+        await self.bots.add_bot(self.bot, encryption=self.encrypted)
         await self.bot.join(self.room)
         await self.bots.admin.put_instance(
             INSTANCE,

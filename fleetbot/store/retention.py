@@ -22,14 +22,18 @@ WHERE runs.ended_at > 0 AND runs.ended_at < ? LIMIT ?
 _LAST_PART = "replace(key, rtrim(key, replace(key, ':', '')), '')"  # rooms have colons, ids none
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _FORGOTTEN = "SELECT 1 FROM agents WHERE name = {id} AND json_extract(data, '$.forgotten')"
-_RUN_OVER = "SELECT 1 FROM runs WHERE id = {id} AND ended_at > 0 AND ended_at < :before"
+_RUN_ENDED = "SELECT 1 FROM runs WHERE id = {id} AND ended_at > 0 AND ended_at < :before"
+_TASK_ENDED = f"""
+    SELECT 1 FROM tasks WHERE id = {{id}} AND state NOT IN ({_OPEN})
+    AND json_extract(data, '$.updated_at') < :before
+"""
 _OVER = {
-    "log": _RUN_OVER,
-    "said": _RUN_OVER,
-    "forgejo:comment": f"""
-        SELECT 1 FROM tasks WHERE id = {{id}} AND state NOT IN ({_OPEN})
-        AND json_extract(data, '$.updated_at') < :before
-    """,
+    "log": _RUN_ENDED,
+    "said": _RUN_ENDED,
+    "run": _RUN_ENDED,
+    "thread-run": _RUN_ENDED.replace("{id}", "anchors.value"),
+    "forgejo:comment": _TASK_ENDED,
+    "task-thread": _TASK_ENDED,
     "thread": _FORGOTTEN,
     "logs": f"{_FORGOTTEN} AND anchors.value = '[]'",  # else there is something left to write
     "stuck": "SELECT 1 WHERE anchors.value = ''",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -58,7 +59,8 @@ IS_ENCRYPTED = "/state/m.room.encryption"
 class MoodyHomeserver:
     """Answers every request with the next of `answers`, and keeps what was asked.
 
-    A path that ends as one of `refuses` gets that answer instead. Its rooms are not encrypted.
+    A path that ends as one of `refuses` gets that answer instead. Its rooms are not encrypted, and
+    it takes all files.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,16 +68,20 @@ class MoodyHomeserver:
         self.answers: list[Answer] = []
         self.refuses: dict[str, Answer] = {IS_ENCRYPTED: error(404, "M_NOT_FOUND")}
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
+        self.uploads: list[bytes] = []
 
     def user(self) -> MatrixUser:
         return MatrixUser(self.url, "@bot:localhost", "token", "DEVICE")
 
     async def handle(self, request: web.Request) -> web.Response:
-        text = await request.text()
+        data = await request.read()
         for end, refusal in self.refuses.items():
             if request.path.endswith(end):
                 return web.json_response(refusal.body, status=refusal.status)
-        self.requests.append((request.method, request.raw_path, json.loads(text or "{}")))
+        if request.path.endswith("/upload"):
+            self.uploads.append(data)
+            return web.json_response({"content_uri": f"mxc://localhost/{len(self.uploads)}"})
+        self.requests.append((request.method, request.raw_path, json.loads(data or "{}")))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         body = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
         return web.Response(status=answer.status, text=body, headers=answer.headers)
@@ -117,6 +123,45 @@ class ForgettingHomeserver(MoodyHomeserver):
             place = relation["event_id"] if relation.get("rel_type") == "m.replace" else event
             shown[place] = body.get("m.new_content", body)["body"]
         return [line for text in shown.values() for line in text.splitlines()]
+
+
+class LimitedHomeserver(ForgettingHomeserver):
+    """Takes `rate` messages a second from us, by `clock`, and `burst` at once, as Synapse does."""
+
+    def __init__(self, url: str, clock: Callable[[], int], rate: float, burst: float) -> None:
+        super().__init__(url)
+        self._clock = clock
+        self._rate, self._burst = rate, burst
+        self._level, self._at = burst, clock()
+        self.refused = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        if request.method == "PUT" and (wait := self._wait_ms()):
+            self.refused += 1
+            body = {"errcode": "M_LIMIT_EXCEEDED", "error": "No.", "retry_after_ms": wait}
+            return web.json_response(body, status=429)
+        return await super().handle(request)
+
+    @property
+    def left(self) -> float:
+        """How many messages it would take now."""
+        passed = (self._clock() - self._at) / 1000
+        return min(self._burst, self._level + passed * self._rate)
+
+    def _wait_ms(self) -> int:
+        level = self.left
+        taken = level >= 1 - 1e-6
+        self._level, self._at = level - taken, self._clock()
+        return 0 if taken else math.ceil((1 - level) / self._rate * 1000)
+
+
+@asynccontextmanager
+async def limited_homeserver(
+    clock: Callable[[], int], *, rate: float = 0.2, burst: float = 10
+) -> AsyncIterator[LimitedHomeserver]:
+    """By default with the limits that Synapse has by default."""
+    async with served(LimitedHomeserver("", clock, rate, burst)) as server:
+        yield server
 
 
 @asynccontextmanager

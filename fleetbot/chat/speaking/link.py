@@ -16,31 +16,29 @@ import msgspec
 from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
-from mautrix.errors import DecryptionError, EncryptionError, MatrixError
+from mautrix.errors import DecryptionError, EncryptionError
 from mautrix.types import (
     JSON,
     EncryptedEvent,
-    EventType,
     RoomID,
     SerializerError,
     UserID,
 )
 from yarl import URL
 
+from fleetbot.chat.speaking.content import content as message
 from fleetbot.chat.speaking.content import message_of
-from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
+from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
+from fleetbot.chat.words.wording import UNABLE_TO_ENCRYPT
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
 _TIMEOUT = ClientTimeout(total=60)
 MEGOLM = "m.megolm.v1.aes-sha2"
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
-NO_ENCRYPTION = (
-    "the room is encrypted and the bot is not set up for that, so nothing is said there: give its "
-    "client in maubot a device id, and maubot its encryption extra"
-)
 Content = Mapping[str, Any]
 
 
@@ -59,11 +57,14 @@ class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
     Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the room
-    does not let us, and `Refused` when it refuses this very message.
+    does not let us, and `Refused` when it refuses this very message. What is sent goes when it is
+    its turn: an answer or a question is waited for, what is less urgent has to come again.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
         self._client = client
+        self._sealing = Sealing(client)
         self._encrypted: dict[str, bool] = {}
         self._closed: dict[str, str] = {}
 
@@ -88,9 +89,15 @@ class Link:
         """
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
-        kind, body = await self._sealed(room, content)
-        path = Path.v3.rooms[room].send[kind][transaction]
-        return str((await self._call("PUT", path, body))["event_id"])
+
+        async def request() -> str:
+            kind, body = "m.room.message", content
+            if await self._seals(room):
+                kind, body = "m.room.encrypted", await self._sealing.message(room, content)
+            path = Path.v3.rooms[room].send[kind][transaction]
+            return str((await self._call("PUT", path, body))["event_id"])
+
+        return await self.pace.take(urgency, request)
 
     async def react(
         self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
@@ -101,14 +108,20 @@ class Link:
             raise NotAdmitted(self._closed[room])
         relation = {"rel_type": "m.annotation", "event_id": event, "key": emoji}
         path = Path.v3.rooms[room].send["m.reaction"][transaction("react", event, emoji)]
-        return str((await self._call("PUT", path, {"m.relates_to": relation}))["event_id"])
 
-    async def upload(self, room: str, file: File) -> Content | None:
-        """Upload a file and answer the message that shows it; None where the room is encrypted:
-        the homeserver would have the file in clear."""
-        if await self.is_encrypted(room):
-            return None
-        answer = await self._call("POST", MediaPath.v3.upload, file.data, mimetype=file.mimetype)
+        async def request() -> str:
+            return str((await self._call("PUT", path, {"m.relates_to": relation}))["event_id"])
+
+        return await self.pace.take(urgency, request)
+
+    async def upload(self, room: str, file: File) -> Content:
+        """Upload a file, encrypted for a room that is, and answer the message that shows it."""
+        data, mimetype, key = file.data, file.mimetype, None
+        if await self._seals(room):
+            data, key = await self._sealing.file(file.data)
+            mimetype = "application/octet-stream"
+        answer = await self._call("POST", MediaPath.v3.upload, data, mimetype=mimetype)
+        address = {"url": str(answer["content_uri"])}
         info: dict[str, Any] = {"mimetype": file.mimetype, "size": len(file.data)}
         if file.width:
             info |= {"w": file.width, "h": file.height}
@@ -116,10 +129,18 @@ class Link:
             "msgtype": "m.image" if file.width else "m.file",
             "body": file.name,
             "filename": file.name,
-            "url": str(answer["content_uri"]),
+            **(address if key is None else {"file": {**key, **address}}),
             "info": info,
             "m.mentions": {},
         }
+
+    async def most_uploaded(self) -> int | None:
+        """The most bytes that a file may have; None where the homeserver does not say."""
+        try:
+            limit = (await self._call("GET", Path.v1.media.config)).get("m.upload.size")
+        except (NotAdmitted, Refused):  # an older one, which is found out by trying
+            return None
+        return limit if isinstance(limit, int) else None
 
     async def holds(self, room: str, event: str) -> bool:
         """Whether the event is still there: known to the homeserver and not redacted."""
@@ -185,7 +206,9 @@ class Link:
             "preset": "trusted_private_chat",
             "is_direct": True,
             "invite": [user],
-            "initial_state": [{**encryption, "state_key": ""}] if self.can_encrypt else [],
+            "initial_state": [{**encryption, "state_key": ""}]
+            if self._sealing.missing is None
+            else [],
         }
         room = str((await self._call("POST", Path.v3.createRoom, request))["room_id"])
         await self._note_direct(user, room)
@@ -258,8 +281,9 @@ class Link:
         self._encrypted[room] = True
 
     @property
-    def can_encrypt(self) -> bool:
-        return bool(self._client.crypto_enabled)
+    def unable_to_encrypt(self) -> str | None:
+        """Why we cannot encrypt and what mends it; None where we can."""
+        return self._sealing.missing
 
     async def is_encrypted(self, room: str, *, look: bool = False) -> bool:
         """`look` asks again where the room was not encrypted before; once on, it stays on."""
@@ -269,20 +293,18 @@ class Link:
             self._encrypted[room] = await self.state(room, "m.room.encryption") is not None
         return self._encrypted[room]
 
-    async def _sealed(self, room: str, content: Content) -> tuple[str, Content]:
+    async def say_unable(self, room: str) -> None:
+        """That we are not set up for it: all that ever goes in clear into an encrypted room."""
+        path = Path.v3.rooms[room].send["m.room.message"][transaction("unable", room)]
+        await self._call("PUT", path, message(UNABLE_TO_ENCRYPT))
+
+    async def _seals(self, room: str) -> bool:
+        """Whether what goes there has to be encrypted. Raises `NotAdmitted` where we cannot."""
         if not await self.is_encrypted(room):
-            return "m.room.message", content
-        if not self.can_encrypt:
-            raise NotAdmitted(NO_ENCRYPTION)
-        try:
-            sealed = await self._client.encrypt(
-                RoomID(room),
-                EventType.ROOM_MESSAGE,
-                content,  # type: ignore[arg-type]  # encrypt takes plain content as well
-            )
-        except (MatrixError, ClientError, TimeoutError) as error:
-            raise RetryLater(None, f"could not encrypt: {error}") from error
-        return "m.room.encrypted", sealed.serialize()
+            return False
+        if missing := self._sealing.missing:
+            raise NotAdmitted(missing)
+        return True
 
     # one request
 
@@ -328,9 +350,11 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
     code = answer.get("errcode")
     why = f"{status} {code or _phrase(status)} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return RetryLater(_pause(answer.get("retry_after_ms"), seconds), why, host=True)
+        return Limited(_pause(answer.get("retry_after_ms"), seconds), why)
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's, too, which has no code
+        return Refused(why)
     if code and status == HTTPStatus.NOT_FOUND:
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,8 +1,26 @@
-"""When a message may go to the homeserver, which limits how many do."""
+"""When a message may go to the homeserver, which limits how many do.
+
+Whatever we send counts together, in all rooms. Answers and questions go before the rest, and a part
+of what is allowed at once is left to them: they are waited for here. The rest is told when to come
+again, with what is to be said then.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import math
+import time
+from bisect import insort
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from enum import IntEnum
+from typing import NamedTuple, TypeVar
+
+from fleetbot.chat.speaking.allowance import Allowance
+from fleetbot.domain.patience import Patience
+from fleetbot.services.outbox import RetryLater
 
 
 class Urgency(IntEnum):
@@ -13,3 +31,148 @@ class Urgency(IntEnum):
     NOTICE = 2
     CARD = 3
     LOG = 4
+
+
+# How much of a burst is left to what is more urgent.
+_SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.3, Urgency.LOG: 0.5}
+_LONGEST_WAIT_MS = 30_000  # of what a person waits for; then the outbox keeps it
+_LATEST_MS = 60_000  # who is told to come again is not sent away for longer
+_UNTOLD = Patience(1_000, 60_000)  # where the homeserver does not say when to come back
+
+T = TypeVar("T")
+Rest = Callable[[float, asyncio.Event], Awaitable[None]]
+
+
+class Limited(RetryLater):
+    """The homeserver answered that we send too much."""
+
+    def __init__(self, seconds: float | None, why: str) -> None:
+        super().__init__(seconds, why, host=True)
+
+
+class Report(NamedTuple):
+    """How it goes: what waits, by urgency, and for how long the first of it has (ms).
+
+    `refusals`: how often there was too much since the start. `rate` (a second) and `burst` are what
+    the homeserver grants; None until it has refused something.
+    """
+
+    waiting: Mapping[Urgency, int]
+    lag_ms: int
+    refusals: int
+    rate: float | None
+    burst: float | None
+
+
+class _Seat(NamedTuple):
+    urgency: Urgency
+    number: int
+    since: int
+
+
+async def rest(seconds: float, news: asyncio.Event) -> None:
+    """Return when the time is over, or there is news."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await news.wait()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Pace:
+    """The turns of all that is sent to one homeserver. `clock` gives epoch milliseconds; `rest`
+    waits for so many seconds, or for news."""
+
+    def __init__(self, clock: Callable[[], int] = now_ms, rest: Rest = rest) -> None:
+        self._clock = clock
+        self._rest = rest
+        self._allowance = Allowance(clock())
+        self._line: list[_Seat] = []
+        self._news = asyncio.Event()
+        self._numbers = itertools.count()
+        self._refusals = self._in_a_row = 0
+        self._appointed = 0
+        self._held: dict[Urgency, tuple[int, int]] = {}
+
+    def wait_ms(self, urgency: Urgency) -> int:
+        """For how long one of this urgency must not go; 0 if it may."""
+        return self._allowance.wait(_SPARED.get(urgency, 0), len(self._line), self._clock())
+
+    def hold(self, urgency: Urgency, count: int, since: int) -> None:
+        """So many are kept elsewhere until they may go, the first since then (epoch ms)."""
+        self._held[urgency] = (count, since)
+
+    async def take(self, urgency: Urgency, request: Callable[[], Awaitable[T]]) -> T:
+        """Send when it is its turn. `request` raises `Limited` if it was too much.
+
+        Raises `RetryLater` where the turn is not, or no longer, waited for.
+        """
+        seat = _Seat(urgency, next(self._numbers), self._clock())
+        insort(self._line, seat)
+        try:
+            while True:
+                await self._turn(seat)
+                try:
+                    answer = await request()
+                except Limited as limit:
+                    self._refused(limit.seconds)
+                    if urgency in _SPARED:
+                        raise
+                else:
+                    self._in_a_row = 0
+                    self._allowance.sent(self._clock())
+                    return answer
+        finally:
+            self._line.remove(seat)
+            self._tell()
+
+    def report(self) -> Report:
+        now, known = self._clock(), self._allowance
+        waiting = Counter(seat.urgency for seat in self._line)
+        waiting.update({urgency: held for urgency, (held, _) in self._held.items()})
+        begun = [seat.since for seat in self._line]
+        begun += [since for held, since in self._held.values() if held]
+        burst = None if known.rate is None else known.burst
+        lag = now - min(begun, default=now)
+        return Report(waiting, lag, self._refusals, known.rate, burst)
+
+    # turns
+
+    async def _turn(self, seat: _Seat) -> None:
+        while (pause := self._pause(seat)) > 0:
+            waited = self._clock() - seat.since
+            if seat.urgency in _SPARED or waited + pause > _LONGEST_WAIT_MS:
+                raise self._come_again(pause)
+            await self._rest(pause / 1000, self._news)
+
+    def _pause(self, seat: _Seat) -> int:
+        """Milliseconds. The first in line is held back by a refusal only: there may be more left
+        than we know of."""
+        ahead, now = self._line.index(seat), self._clock()
+        if ahead == 0 and seat.urgency not in _SPARED:
+            return max(0, self._allowance.open_at - now)
+        return self._allowance.wait(_SPARED.get(seat.urgency, 0), ahead, now)
+
+    def _come_again(self, pause: int) -> RetryLater:
+        """Each at a time of its own: if all came at once, all but one would be sent away again."""
+        now, known = self._clock(), self._allowance
+        if known.open_at > now or known.rate is None:
+            return Limited(pause / 1000, "the homeserver takes no more messages now")
+        next_one = self._appointed + math.ceil(1000 / known.rate)
+        self._appointed = max(now + pause, min(next_one, now + _LATEST_MS))
+        return RetryLater((self._appointed - now) / 1000, "others go first: messages are limited")
+
+    def _refused(self, seconds: float | None) -> None:
+        if seconds is None:
+            seconds = _UNTOLD.wait(self._in_a_row, "") / 1000
+        self._in_a_row += 1
+        self._refusals += 1
+        self._allowance.refused(seconds, self._clock())
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have all in line look again; who comes after this hears the next news."""
+        self._news.set()
+        self._news = asyncio.Event()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from fleetbot.chat.speaking.content import content
-from fleetbot.chat.speaking.link import NO_ENCRYPTION, Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
 from fleetbot.chat.speaking.place import BEGINNING, mark_of
 from fleetbot.chat.speaking.sender import destination, kept
 from fleetbot.chat.words.post import Post
@@ -115,13 +115,24 @@ class Rooms:
         inside = await self._is_inside(now_at, joined)
         if inside and not trouble:
             await self._claim(now_at)
-            if await self._link.is_encrypted(now_at, look=True) and not self._link.can_encrypt:
-                trouble = NO_ENCRYPTION
+            trouble = await self._sealed_off(now_at)
         if not inside:
             trouble = trouble or _uninvited(room, now_at)
         self._link.close(now_at, trouble)
         self._note(room, trouble)
         return now_at if inside else None
+
+    async def _sealed_off(self, room: str) -> str | None:
+        """Why we can neither hear nor speak there, which the room is told once; None if we can."""
+        is_encrypted = await self._link.is_encrypted(room, look=True)
+        missing = self._link.unable_to_encrypt if is_encrypted else None
+        key, told = f"unable:{room}", "told" if missing else ""
+        if (await self._store.anchor(key) or "") != told:
+            if missing:
+                with suppress(NotAdmitted, Refused):
+                    await self._link.say_unable(room)
+            await self._store.append(Change(anchors=(Anchor(key=key, value=told),)))
+        return missing
 
     def _note(self, room: str, trouble: str | None) -> None:
         """Say it once in the log, and keep it for health."""

@@ -11,6 +11,7 @@ import msgspec
 
 from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.notices import notice
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, bounded
@@ -18,7 +19,7 @@ from fleetbot.domain.effects import Telling
 from fleetbot.domain.patience import WITH_ANSWER
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, Due, OutboxEntry, Posted
+from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 
 PREFIX = "matrix:"
 WORDS = "words"
@@ -99,18 +100,25 @@ class RoomSender:
         if words.answers:
             said = in_reply(said, words.below or words.answers, words.thread)
             named = answer_to(words.answers)
-        event = await self._link.send(room, said, named)
-        await self._finish(room, event, words.about, words.buttons)
+        urgency = Urgency.ANSWER if words.answers else _urgency(words.about)
+        event = await self._link.send(room, said, named, urgency=urgency)
+        await self._finish(room, event, words.about, words.buttons, urgency)
         return event
 
     async def _tell(self, room: str, effect: Telling, named: str) -> str:
         message = notice(effect, self._clock())
-        event = await self._link.send(room, content(message.body, urgent=message.urgent), named)
-        await self._finish(room, event, message.about, message.buttons)
+        said, urgency = content(message.body, urgent=message.urgent), _urgency(message.about)
+        event = await self._link.send(room, said, named, urgency=urgency)
+        await self._finish(room, event, message.about, message.buttons, urgency)
         return event
 
     async def _finish(
-        self, room: str, event: str, about: About | None, buttons: Sequence[str]
+        self,
+        room: str,
+        event: str,
+        about: About | None,
+        buttons: Sequence[str],
+        urgency: Urgency,
     ) -> None:
         """Remember what the message is about, and put the buttons below it."""
         if about:
@@ -119,12 +127,12 @@ class RoomSender:
             )
             await self._store.append(Change(posted=(posted,)))
         for emoji in buttons:
-            await self._link.react(room, event, emoji)
+            await self._link.react(room, event, emoji, urgency=urgency)
 
     async def say(self, room: str, message: Post, named: str) -> None:
         """Say something now, under that transaction; raises what stands in the way of it."""
         said = content(message.body, urgent=message.urgent)
-        await self._link.send(room, said, named)
+        await self._link.send(room, said, named, urgency=Urgency.ANSWER)
 
     async def reply(
         self, room: str, event: str, message: Post, thread: str = "", below: str = ""
@@ -134,7 +142,8 @@ class RoomSender:
         said = in_reply(content(message.body, urgent=message.urgent), below or event, thread)
         for tries in itertools.count():
             try:
-                sent = await self._link.send(room, said, answer_to(event))
+                named = answer_to(event)
+                sent = await self._link.send(room, said, named, urgency=Urgency.ANSWER)
                 break
             except NotAdmitted:
                 raise
@@ -146,18 +155,21 @@ class RoomSender:
                     raise
             await asyncio.sleep(pause)
         await self._attach(room, event, message, thread, below or event)
-        await self._finish(room, sent, message.about, message.buttons)
+        await self._finish(room, sent, message.about, message.buttons, Urgency.ANSWER)
 
     async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> None:
         for place, file in enumerate(message.files):
-            shown = await self._link.upload(room, file)
-            if shown is not None:
-                said = in_reply(dict(shown), below, thread)
-                await self._link.send(room, said, transaction("answer-file", event, place))
+            said = in_reply(dict(await self._link.upload(room, file)), below, thread)
+            named = transaction("answer-file", event, place)
+            await self._link.send(room, said, named, urgency=Urgency.ANSWER)
 
     async def nod(self, room: str, event: str, emoji: str) -> None:
         """Answer by a reaction; raises what stands in the way of it."""
-        await self._link.react(room, event, emoji)
+        await self._link.react(room, event, emoji, urgency=Urgency.ANSWER)
+
+
+def _urgency(about: About | None) -> Urgency:
+    return Urgency.QUESTION if about and about.kind is PostKind.ASK else Urgency.NOTICE
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], entry: OutboxEntry) -> T:

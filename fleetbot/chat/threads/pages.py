@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from fleetbot.chat.speaking.content import content
+from fleetbot.chat.threads.folding import Row, folded, in_full
 from fleetbot.chat.words.notices import reason_text
-from fleetbot.chat.words.rich import Rich, bold, harmless, preformatted, rows, say
+from fleetbot.chat.words.rich import Rich, bold, italic, preformatted, rows, say
 from fleetbot.chat.words.wording import duration, named
 from fleetbot.domain.model import AgentName, Run, RunState, Task
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.domain.wording import count, shorten
+from fleetbot.domain.wording import count
 from fleetbot.store.records import LogLine
 
 PAGE_WEIGHT = 3500  # in characters of plain English; text that is long on the wire weighs more
-PAGE_LINES = 200
-LINE_LENGTH = 1000
-MOST_PAGES = 20  # of a run: one that talks much must not keep the others' threads waiting
+PAGE_LINES = 1000  # of the log; fewer are shown
+MOST_ROWS = 100
+MOST_PAGES = 3  # of a run: clients without threads show them among everything else
 
-# ECMA-48: control sequences (CSI), operating-system commands (OSC), and two-character escapes
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
-_MARKS: Mapping[str, str] = {"tool": "$ ", "stderr": "! ", "system": "· "}
 _CANCELLED = (
     ReasonCode.CANCELLED_BY_USER,
     ReasonCode.ISSUE_CLOSED,
@@ -37,9 +34,9 @@ _CANCELLED = (
 class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message with the lines `first` up to, not including, `upto` of a run's log.
 
-    `number` counts from 0; that of `MOST_PAGES` stands for the rest of the log, which comes as a
-    file when the run is over. `event` is empty while it is not known to be sent. `closed`: it says
-    how the run ended.
+    `number` counts from 0. The last one there may be shows the newest lines, and before them
+    `skipped` ones that follow the page before are left out. `event` is empty while it is not known
+    to be sent. `closed`: it says how the run ended.
     """
 
     first: int
@@ -47,34 +44,51 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     number: int = 0
     event: str = ""
     closed: bool = False
+    skipped: int = 0
 
     @property
-    def is_rest(self) -> bool:
-        return self.number >= MOST_PAGES
+    def is_last(self) -> bool:
+        return self.number >= MOST_PAGES - 1
 
 
-def shown(line: LogLine) -> str:
-    """A line as people read it: no colours, a mark for what is not the agent's own words."""
-    return _MARKS.get(line.kind, "") + shorten(_text(line), LINE_LENGTH)
+class Shown(NamedTuple):
+    """A page's rows, and the lines that they stand for, from `first` on."""
+
+    rows: Sequence[Row]
+    first: int
+    is_full: bool = False
+
+    @property
+    def upto(self) -> int:
+        return self.first + sum(row.lines for row in self.rows)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(row.text for row in self.rows if row.text)
 
 
-def _text(line: LogLine) -> str:
-    return harmless(_ANSI.sub("", line.text)).rstrip()
+def fit(lines: Sequence[LogLine], first: int) -> Shown:
+    """As much as goes on one page of the lines from `first` on; at least a row, if there is one."""
+    made = list(folded(lines[:PAGE_LINES]))
+    most = _most(made)
+    return Shown(made[:most], first, is_full=most < len(made) or len(lines) > PAGE_LINES)
 
 
-def file_of(lines: Sequence[LogLine]) -> bytes:
-    """The lines in UTF-8, each in its full length; a second's work where there are many."""
-    return "".join(f"{_MARKS.get(x.kind, '')}{_text(x)}\n" for x in lines).encode()
+def newest(lines: Sequence[LogLine], upto: int) -> Shown:
+    """As much as goes on one page of the lines that end before `upto`."""
+    made = list(folded(lines))
+    kept = made[len(made) - _most(made[::-1]) :]
+    return Shown(kept, upto - sum(row.lines for row in kept))
 
 
-def fit(lines: Sequence[LogLine]) -> int:
-    """How many of the lines go on one page, from the first on; at least one, if there is one."""
-    weight = 0
-    for place, line in enumerate(lines[:PAGE_LINES]):
-        weight += _weight(shown(line))
-        if weight > PAGE_WEIGHT and place > 0:
+def _most(made: Sequence[Row]) -> int:
+    weight = shown = 0
+    for place, row in enumerate(made):
+        weight += _weight(row.text) if row.text else 0
+        shown += bool(row.text)
+        if place > 0 and (weight > PAGE_WEIGHT or shown > MOST_ROWS):
             return place
-    return min(len(lines), PAGE_LINES)
+    return len(made)
 
 
 def _weight(text: str) -> int:
@@ -82,36 +96,22 @@ def _weight(text: str) -> int:
     return 1 + max(len(text), len(json.dumps(html.escape(text))) // 4)
 
 
-def page_content(page: Page, lines: Sequence[LogLine], run: Run, task: Task) -> dict[str, Any]:
-    """The message for `lines`, which are those of `page`."""
-    text = "\n".join(shown(line) for line in lines)
+def page_content(page: Page, shown: Shown, run: Run, task: Task, note: str = "") -> dict[str, Any]:
+    """The message of the page; `note` says at its end where the rest is."""
+    skipped = f"{count(page.skipped, 'line')} left out here" if page.skipped else None
     body = rows(
-        _header(run, task) if page.first == 0 else say("… ", bold(task.ref)),
-        preformatted(text) if text.strip() else None,
+        _header(run, task) if page.number == 0 else say("… ", bold(task.ref)),
+        italic(skipped) if skipped else None,
+        preformatted(shown.text) if shown.text.strip() else None,
         _footer(run) if page.closed else None,
-    )
-    return content(body)
-
-
-def rest_content(page: Page, run: Run, task: Task, *, attached: bool) -> dict[str, Any]:
-    """The message that stands for the rest of the log, with or without a file beside it."""
-    more = count(page.upto - page.first, "more line")
-    if not page.closed:
-        told = "the log goes on: the rest follows when the run is over"
-    elif attached:
-        told = f"{more}: see the file"
-    else:
-        told = f"{more} left out here; fleetbot's database has the whole log of {run.id}"
-    body = rows(
-        say("… ", bold(task.ref), f" {told}"),
-        _footer(run) if page.closed else None,
+        italic(note) if page.closed and note else None,
     )
     return content(body)
 
 
 def _header(run: Run, task: Task) -> Rich:
     attempt = f", attempt {run.attempt}" if run.attempt > 1 else ""
-    return say("▶ ", named(task), attempt)
+    return say("▶ ", named(task), " · ", run.agent, attempt)
 
 
 def _footer(run: Run) -> Rich:
@@ -122,9 +122,41 @@ def _footer(run: Run) -> Rich:
     return say("■ ", bold(reason_text(run.reason)), f" {mark}", f" after {took}" if took else "")
 
 
-def root_content(agent: AgentName) -> dict[str, Any]:
+def is_shown_whole(lines: Sequence[LogLine], page: Page) -> bool:
+    """Whether the messages say all that the log does, where `page` is the last of them."""
+    return not page.skipped and not any(row.cut for row in folded(lines))
+
+
+def file_of(lines: Sequence[LogLine], most: int | None = None) -> bytes:
+    """The lines in UTF-8, each in its full length; of more than `most` bytes the middle is left
+    out. A second's work where there are many."""
+    said = [f"{in_full(line)}\n".encode() for line in lines]
+    if most is None or sum(map(len, said)) <= most:
+        return b"".join(said)
+    start, end = _within(said, most // 4), _within(said[::-1], most // 2)
+    left_out = count(len(said) - start - end, "line")
+    note = f"… {left_out} left out: the homeserver takes no longer files …\n".encode()
+    return b"".join([*said[:start], note, *said[len(said) - end :]])
+
+
+def _within(said: Sequence[bytes], most: int) -> int:
+    """How many of the lines, from the first on, take up at most so many bytes."""
+    size = 0
+    for place, line in enumerate(said):
+        size += len(line)
+        if size > most:
+            return place
+    return len(said)
+
+
+def root_of_agent(agent: AgentName) -> Mapping[str, Any]:
     """The message that an agent's thread begins with."""
     return content(say("🧵 ", bold(agent), ": what it does, run by run"))
+
+
+def root_of_task(task: Task) -> Mapping[str, Any]:
+    """The message that a task's thread begins with."""
+    return content(say("🧵 ", named(task), ": what is done about it, run by run"))
 
 
 def is_over(run: Run) -> bool:

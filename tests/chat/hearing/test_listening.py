@@ -425,5 +425,9 @@ async def test_an_encrypted_room_without_encryption_is_said_aloud_and_left_alone
 
     report = await scene.troubles()
     assert report.startswith(f"{scene.room}: the room is encrypted and the bot is not set up")
+    assert "give its client in maubot a device id" in report
     assert caplog.text.count("the room is encrypted") == 1
-    assert await scene.texts() == []
+    await scene.restart()
+    await scene.bots.tick()
+    (only,) = await scene.texts()
+    assert only.startswith("🔒 This room is encrypted and I am not set up for that")

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
-from mautrix.client import Client
-from mautrix.types import UserID
 
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
 from fleetbot.chat.speaking.sender import RoomSender, destination, kept
@@ -20,7 +18,6 @@ from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Due, OutboxEntry
 from tests.chat.rooms import (
-    IS_ENCRYPTED,
     Answer,
     MoodyHomeserver,
     client_of,
@@ -180,7 +177,8 @@ async def test_nothing_goes_in_clear_into_an_encrypted_room(scene: Scene) -> Non
     assert await scene.link.is_encrypted(room, look=True)
     with pytest.raises(NotAdmitted, match="not set up"):
         await scene.sender(due(room))
-    assert await scene.link.upload(room, File("log.txt", b"all of it")) is None
+    with pytest.raises(NotAdmitted, match="not set up"):
+        await scene.link.upload(room, File("log.txt", b"all of it"))
     assert await said(scene.ann, room, scene.bot) == []
 
 
@@ -255,25 +253,6 @@ async def test_a_homeserver_that_is_away_is_tried_again(moody_link: Link) -> Non
     async with client_of(MatrixUser("http://127.0.0.1:1", "@b:x", "t", "D")) as client:
         with pytest.raises(RetryLater):
             await Link(client).send("!room:x", {"body": "hello"}, "t1")
-
-
-class _Encrypting(Client):
-    """A bot that can encrypt; what it would take to do so is not needed here."""
-
-    @property
-    def crypto_enabled(self) -> bool:
-        return True
-
-
-async def test_no_file_goes_into_an_encrypted_room_in_clear(moody: MoodyHomeserver) -> None:
-    moody.refuses[IS_ENCRYPTED] = Answer(200, {"algorithm": "m.megolm.v1.aes-sha2"})
-    bot = moody.user()
-    client = _Encrypting(UserID(bot.user_id), base_url=moody.url, token=bot.access_token)
-    try:
-        assert await Link(client).upload("!room:localhost", File("log.txt", b"all of it")) is None
-    finally:
-        await client.api.session.close()
-    assert moody.requests == []
 
 
 async def test_an_effect_that_is_no_notice_is_given_up(speaker: RoomSender) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace, Urgency
+from fleetbot.chat.speaking.runs import run_in_thread, run_link
 from fleetbot.chat.threads.followed import MOST_FOLLOWED, Followed
 from fleetbot.chat.threads.log import LAST_LINES_MS, PACE_MS, ThreadLog
 from fleetbot.chat.threads.pages import MOST_PAGES
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import Run, RunId
+from fleetbot.domain.model import AgentName, Run, RunId
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.records import Anchor, Change, LogChunk, LogLine
+from fleetbot.store.records import Anchor, Change, LogChunk, LogLine, Posted, PostKind
 from tests.chat.rooms import (
+    Answer,
     MoodyHomeserver,
     client_of,
     error,
@@ -38,12 +44,15 @@ class Scene:
     def __init__(self, stage: Stage, link: Link, room: str) -> None:
         self.stage, self.link, self.room = stage, link, room
         self.rooms = [room]
+        self.per_task = False
         self.wakes = 0
         self.start()
 
     def start(self) -> None:
         """A process of ours begins: nothing is in memory."""
-        self.threads = ThreadLog(self.stage.fleet, self.link, self._hearing, self._woken)
+        self.threads = ThreadLog(
+            self.stage.fleet, self.link, self._hearing, self._woken, per_task=self.per_task
+        )
         self.stage.fleet.listen(self.threads.hear)
 
     async def _hearing(self, repo: str) -> list[str]:
@@ -111,7 +120,7 @@ async def scene(stage: Stage, register: Register) -> AsyncIterator[RealScene]:
     room = await ann.create_room("Fleet", invite=[bot.user_id])
     await bot.join(room)
     async with client_of(bot) as client:
-        yield RealScene(stage, Link(client), room, ann, bot)
+        yield RealScene(stage, Link(client, Pace(stage.clock)), room, ann, bot)
 
 
 @pytest.fixture
@@ -124,27 +133,27 @@ async def moody() -> AsyncIterator[MoodyHomeserver]:
 async def moody_scene(stage: Stage, moody: MoodyHomeserver) -> AsyncIterator[Scene]:
     moody.answers = [sent()]
     async with client_of(moody.user()) as client:
-        yield Scene(stage, Link(client), "!room:localhost")
+        yield Scene(stage, Link(client, Pace(stage.clock)), "!room:localhost")
 
 
 async def test_a_run_is_told_in_one_message_that_grows(scene: RealScene) -> None:
     run = await scene.run()
     assert scene.wakes > 0
     await scene.threads.tick()
-    assert await scene.thread() == ["▶ ann/app#1 Add a greeting"]
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting · claude-1"]
 
     await scene.log(run, "Reading the code")
     await scene.tick_later()
     await scene.log(run, "Writing <b>tests</b>", "Done")
     await scene.tick_later()
     assert await scene.thread() == [
-        "▶ ann/app#1 Add a greeting\nReading the code\nWriting <b>tests</b>\nDone"
+        "▶ ann/app#1 Add a greeting · claude-1\nReading the code\nWriting <b>tests</b>\nDone"
     ]
 
     await scene.fail(run)
     await scene.threads.tick()
     (text,) = await scene.thread()
-    assert text.endswith("Done\n■ the run took longer than it may ❌ after 6 s")
+    assert text.endswith("Done\n■ the run took longer than it may ❌ after 10 s")
     assert await scene.threads.tick() is None
 
 
@@ -163,6 +172,53 @@ async def test_every_agent_has_one_thread_for_all_its_runs(scene: RealScene) -> 
     assert len(await scene.thread()) == 2
     assert all(e.content["msgtype"] == "m.notice" for e in events)
     assert all(e.content["m.mentions"] == {} for e in events)
+
+
+async def test_each_message_is_known_to_speak_of_its_run(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 60))
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    root, *pages = [e for e in await scene.events() if not e.replaces]
+    store = scene.stage.store
+    posts = [await store.posted(scene.room, page.event_id) for page in pages]
+    assert len(posts) == 2
+    assert all(post and (post.kind, post.subject) == (PostKind.RUN, run.id) for post in posts)
+    assert await run_in_thread(store, scene.room, root.event_id) == run.id
+    link = await run_link(store, scene.room, run.id)
+    assert link == f"https://matrix.to/#/{scene.room}/{pages[0].event_id}?via=localhost"
+    assert await run_link(store, scene.room, RunId("other")) is None
+
+
+async def test_a_task_has_a_thread_below_its_card_where_that_is_wished(scene: RealScene) -> None:
+    scene.per_task = True
+    scene.start()
+    run = await scene.run()
+    card = await scene.bot.send(scene.room, "the card")
+    post = Posted(room=scene.room, event=card, kind=PostKind.CARD, subject=run.task, at=1)
+    await scene.stage.store.append(Change(posted=(post,)))
+    await scene.threads.tick()
+    await scene.fail(run)
+    await scene.stage.fleet.commit(cmd.RetryTask(run.task), TEST)
+    await scene.stage.given_running(AgentName("smith"))
+    await scene.tick_later()
+    await scene.tick_later()
+
+    assert {e.thread for e in await scene.events() if e.thread} == {card}
+    first, second = await scene.thread()
+    assert first.startswith("▶ ann/app#1 Add a greeting · claude-1")
+    assert second == "▶ ann/app#1 Add a greeting · smith"
+
+
+async def test_a_task_without_a_card_has_a_thread_of_its_own(scene: RealScene) -> None:
+    scene.per_task = True
+    scene.start()
+    await scene.run()
+    await scene.threads.tick()
+
+    (root,) = [e for e in await scene.events() if not e.thread]
+    assert root.text == "🧵 ann/app#1 Add a greeting: what is done about it, run by run"
 
 
 async def test_a_full_message_is_followed_by_another(scene: RealScene) -> None:
@@ -187,60 +243,112 @@ def many_lines(first: int, upto: int) -> list[str]:
 
 async def test_what_does_not_fit_into_so_many_messages_comes_as_a_file(scene: RealScene) -> None:
     run = await scene.run()
-    await scene.log(run, *many_lines(0, 1000), "last <b>\x1b[1mword</b> @room")
+    lines = [*many_lines(0, 1000), "last <b>\x1b[1mword</b> @room"]
+    await scene.log(run, *lines)
     await scene.fail(run)
     await scene.threads.tick()
 
-    *told, name, rest = await scene.thread()
+    *told, name = await scene.thread()
     assert len(told) == MOST_PAGES
-    shown = [x for text in told for x in text.splitlines() if x.startswith("line ")]
     assert name == f"{run.id}.txt"
-    more, end = rest.splitlines()
-    assert more == f"… ann/app#1 {1001 - len(shown)} more lines: see the file"
+    head, gap, *newest, end, note = told[-1].splitlines()
+    shown = [x for text in told[:-1] for x in text.splitlines() if x.startswith("line ")]
+    assert head == "… ann/app#1"
+    assert gap == f"{len(lines) - len(shown) - len(newest)} lines left out here"
+    assert shown == lines[: len(shown)]
+    assert newest == [*lines[-len(newest) : -1], "last <b>word</b> @\u2060room"]
     assert end.startswith("■ ")
-    file = await scene.file()
-    assert [*shown, *file[:-1]] == many_lines(0, 1000)
-    assert file[-1] == "last <b>word</b> @\u2060room"
+    assert note == "The whole log is in the file."
+    assert await scene.file() == [*lines[:-1], "last <b>word</b> @\u2060room"]
 
 
-async def test_the_file_comes_when_the_run_is_over_and_again_with_late_lines(
-    scene: RealScene,
-) -> None:
+async def test_a_long_log_rings_nobody(scene: RealScene) -> None:
+    """Clients let notices and edits pass in silence (push rules `.m.rule.suppress_…`)."""
     run = await scene.run()
     await scene.log(run, *many_lines(0, 1000))
-    for _ in range(2 * MOST_PAGES + 2):
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    events = await scene.events()
+    assert [e.text for e in events if e.content["msgtype"] == "m.file"] == [f"{run.id}.txt"]
+    assert all(e.content["msgtype"] == "m.notice" or e.replaces for e in events)
+    assert all(e.content["m.mentions"] == {} for e in events)
+
+
+async def test_the_last_message_goes_on_with_what_is_newest(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
+    for _ in range(2 * MOST_PAGES):
         await scene.tick_later()
-    before = await scene.thread()
-    assert before[-1] == "… ann/app#1 the log goes on: the rest follows when the run is over"
     scene.start()
     await scene.log(run, "on and on")
     await scene.tick_later()
-    assert await scene.thread() == before
 
+    told = await scene.thread()
+    assert len(told) == MOST_PAGES
+    assert told[-1].splitlines()[-2:] == [many_lines(999, 1000)[0], "on and on"]
+
+
+async def test_the_file_comes_again_with_late_lines(scene: RealScene) -> None:
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
     await scene.fail(run)
     await scene.threads.tick()
-    assert (await scene.file())[-1] == "on and on"
     await scene.log(run, "one more thing")
     await scene.threads.tick()
-    assert (await scene.file())[-2:] == ["on and on", "one more thing"]
+
+    assert await scene.file() == [*many_lines(0, 1000), "one more thing"]
     told = await scene.thread()
-    assert len(told) == MOST_PAGES + 3
-    assert sum("more lines: see the file\n■ " in text for text in told) == 1
+    assert len(told) == MOST_PAGES + 2
+    assert sum("\n■ " in text for text in told) == 1
 
 
+@pytest.mark.parametrize("limit", [error(413, "M_TOO_LARGE"), Answer(413, "<html>no</html>")])
 async def test_a_file_that_the_homeserver_refuses_is_left_out(
-    moody_scene: Scene, moody: MoodyHomeserver
+    moody_scene: Scene, moody: MoodyHomeserver, limit: Answer
 ) -> None:
     scene = moody_scene
-    moody.refuses["/upload"] = error(413, "M_TOO_LARGE")
+    moody.refuses["/upload"] = limit
     run = await scene.run()
     await scene.log(run, *many_lines(0, 1000))
     await scene.fail(run)
 
     assert await scene.threads.tick() is None
 
-    last = moody.requests[-1][2]["body"]
-    assert f"left out here; fleetbot's database has the whole log of {run.id}\n■ " in last
+    *_, end, note = moody.requests[-1][2]["m.new_content"]["body"].splitlines()
+    assert end.startswith("■ ")
+    assert note == f"fleetbot's database has the whole log of {run.id}."
+
+
+async def test_a_file_is_as_long_as_the_homeserver_takes(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    moody.refuses["/media/config"] = Answer(200, {"m.upload.size": 9_000})
+    run = await scene.run()
+    await scene.log(run, *many_lines(0, 1000))
+    await scene.fail(run)
+
+    assert await scene.threads.tick() is None
+
+    (file,) = moody.uploads
+    assert 6_000 < len(file) <= 9_000
+    assert b" lines left out: " in file
+
+
+async def test_what_tools_put_out_is_in_the_file_only(scene: RealScene) -> None:
+    run = await scene.run()
+    lines = [("tool", "Read: a.py"), ("tool_output", "import os"), ("tool", "Read: b.py")]
+    texts = tuple(LogLine(at=0, kind=kind, text=text) for kind, text in lines)
+    await scene.stage.store.append_log(LogChunk(run=run.id, offset=0, lines=texts))
+    await scene.threads.expect(run.id)
+    await scene.fail(run)
+    await scene.threads.tick()
+
+    page, name = await scene.thread()
+    assert page.splitlines()[1] == "$ Read ×2: a.py · b.py"
+    assert name == f"{run.id}.txt"
+    assert await scene.file() == ["$ Read: a.py", "import os", "$ Read: b.py"]
 
 
 async def test_lines_that_come_late_are_added(scene: RealScene) -> None:
@@ -253,7 +361,7 @@ async def test_lines_that_come_late_are_added(scene: RealScene) -> None:
 
     (text,) = await scene.thread()
     header, late, footer = text.splitlines()
-    assert (header, late) == ("▶ ann/app#1 Add a greeting", "one more thing")
+    assert (header, late) == ("▶ ann/app#1 Add a greeting · claude-1", "one more thing")
     assert footer.startswith("■ ")
 
 
@@ -266,7 +374,7 @@ async def test_a_restart_neither_repeats_nor_loses_a_line(scene: RealScene) -> N
     await scene.log(run, "after")
     scene.start()
     await scene.tick_later()
-    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nbefore\nafter"]
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting · claude-1\nbefore\nafter"]
 
 
 async def test_a_run_that_was_over_before_anything_was_written_is_written_after_a_restart(
@@ -284,7 +392,7 @@ async def test_a_run_that_was_over_before_anything_was_written_is_written_after_
     await scene.threads.tick()
 
     (text,) = await scene.thread()
-    assert text.startswith("▶ ann/app#1 Add a greeting\nso short\n■ ")
+    assert text.startswith("▶ ann/app#1 Add a greeting · claude-1\nso short\n■ ")
 
 
 async def test_runs_that_begin_while_the_homeserver_is_away_are_written_after_a_restart(
@@ -307,7 +415,7 @@ async def test_runs_that_begin_while_the_homeserver_is_away_are_written_after_a_
     await scene.threads.tick()
 
     assert [text.splitlines()[0] for text in await scene.thread()] == [
-        "▶ ann/app#1 Add a greeting"
+        "▶ ann/app#1 Add a greeting · claude-1"
     ] * 2
 
 
@@ -412,7 +520,7 @@ async def test_a_message_sent_just_before_a_crash_is_not_sent_again(scene: RealS
     await scene.threads.tick()
     await scene.tick_later()
 
-    assert await scene.thread() == ["▶ ann/app#1 Add a greeting\nhello\nworld"]
+    assert await scene.thread() == ["▶ ann/app#1 Add a greeting · claude-1\nhello\nworld"]
 
 
 async def test_a_process_that_dies_after_any_message_loses_and_repeats_no_line(
@@ -513,29 +621,55 @@ async def test_the_last_lines_of_a_run_come_before_its_end(
     assert sum("■ " in str(body) for _, _, body in moody.requests) == 1
 
 
-async def test_a_limit_is_waited_for_and_slows_us_down(
+async def test_a_limit_is_waited_for(moody_scene: Scene, moody: MoodyHomeserver) -> None:
+    scene = moody_scene
+    await scene.run()
+    moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=5_000)]
+    assert await scene.threads.tick() == 5.0
+    moody.answers = [sent()]
+    asked = len(moody.requests)
+
+    scene.stage.clock.advance(4.9)
+    await scene.threads.tick()
+    assert len(moody.requests) == asked
+    assert scene.link.pace.report().waiting == {Urgency.LOG: 1}
+    assert scene.link.pace.report().lag_ms == 4_900
+
+    scene.stage.clock.advance(60)
+    await scene.threads.tick()
+    assert len(moody.requests) > asked
+    assert scene.link.pace.report().refusals == 1
+
+
+async def test_agents_take_turns_where_there_is_a_limit(
     moody_scene: Scene, moody: MoodyHomeserver
 ) -> None:
     scene = moody_scene
-    run = await scene.run()
-    moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=20_000)]
-    assert await scene.threads.tick() == 20.0
+    names = [AgentName(f"smith-{n}") for n in range(5)]
+    for number, _ in enumerate(names):
+        await scene.stage.issue(f"Greeting {number}")
+    await scene.stage.hear()
+    runs = [await scene.stage.given_running(name) for name in names]
+    await scene.threads.tick()
+    moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=5_000)]
+    await scene.log(runs[0], "begun")
+    await scene.tick_later()
     moody.answers = [sent()]
-
     asked = len(moody.requests)
-    scene.stage.clock.advance(19)
-    await scene.threads.tick()
-    assert len(moody.requests) == asked
-    scene.stage.clock.advance(1)
-    await scene.threads.tick()
-    assert len(moody.requests) > asked
 
-    asked = len(moody.requests)
-    await scene.log(run, "on we go")
-    await scene.tick_later()
-    assert len(moody.requests) == asked
-    await scene.tick_later()
-    assert len(moody.requests) == asked + 1
+    for number in range(60):
+        for run in runs:
+            await scene.log(run, f"line {number}")
+        await scene.tick_later()
+
+    told = Counter(name for _, _, body in moody.requests[asked:] for name in names_in(body))
+    assert set(told) == {run.agent for run in runs}
+    assert max(told.values()) - min(told.values()) <= 1
+    assert 50 <= told.total() <= 60
+
+
+def names_in(body: dict[str, Any]) -> list[str]:
+    return re.findall(r"smith-\d", body["m.new_content"]["body"])
 
 
 async def test_a_room_that_does_not_let_us_in_waits_by_itself(scene: RealScene) -> None:
@@ -548,7 +682,7 @@ async def test_a_room_that_does_not_let_us_in_waits_by_itself(scene: RealScene) 
 
     assert await scene.threads.tick() is not None
     (told,) = await scene.thread()
-    assert told.startswith("▶ ann/app#1 Add a greeting\nhello\n■ ")
+    assert told.startswith("▶ ann/app#1 Add a greeting · claude-1\nhello\n■ ")
     scene.stage.restart()
     scene.start()
     await scene.threads.tick()

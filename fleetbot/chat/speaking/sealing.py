@@ -1,0 +1,53 @@
+"""Encryption for the rooms that have it, with the keys that maubot keeps for the bot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from mautrix.client import Client
+from mautrix.types import EventType, RoomID
+
+from fleetbot.services.outbox import RetryLater
+
+_NO_DEVICE = "give its client in maubot a device id and the access token of that device"
+_NO_LIBRARY = "install maubot's encryption extra: pip install 'maubot[encryption]'"
+
+
+class Sealing:
+    """Raises `RetryLater` where something cannot be encrypted now."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @property
+    def missing(self) -> str | None:
+        """What an operator has to do before we can encrypt; None where we can."""
+        if self._client.crypto_enabled:
+            return None
+        mend = _NO_LIBRARY if self._client.device_id else _NO_DEVICE
+        return (
+            "the room is encrypted and the bot is not set up for that, so nothing is heard or said"
+            f" there: {mend}"
+        )
+
+    async def message(self, room: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        """An `m.room.message` as the `m.room.encrypted` that goes out in its place."""
+        try:
+            sealed = await self._client.encrypt(
+                RoomID(room),
+                EventType.ROOM_MESSAGE,
+                content,  # type: ignore[arg-type]  # encrypt takes plain content as well
+            )
+        except Exception as error:  # of the homeserver, of libolm, of maubot's database
+            raise RetryLater(None, f"could not encrypt: {error!r}") from error
+        return dict(sealed.serialize())
+
+    async def file(self, data: bytes) -> tuple[bytes, dict[str, Any]]:
+        """What is uploaded of a file, and how it is read again: an `EncryptedFile` without `url`
+        (client-server API, "Sending encrypted attachments")."""
+        from mautrix.crypto.attachments import encrypt_attachment  # libolm may be missing
+
+        sealed, key = await asyncio.to_thread(encrypt_attachment, data)
+        return sealed, dict(key.serialize())

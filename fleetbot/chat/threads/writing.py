@@ -1,0 +1,148 @@
+"""The log of a run in the thread of a room, one message after another.
+
+A run's log is gathered into few messages: the newest one is edited until it is full, and the last
+one that there may be shows what is newest. What they do not say comes as a file when the run is
+over. A message is planned before it is sent, and sent again under the same transaction id if its
+event id was not kept.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from fleetbot.chat.speaking.content import as_edit, in_thread
+from fleetbot.chat.speaking.link import Link, transaction
+from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.threads import pages
+from fleetbot.chat.threads.attaching import Attaching
+from fleetbot.chat.threads.folding import folded
+from fleetbot.chat.threads.pages import Page, Shown
+from fleetbot.chat.threads.written import Written, agent_thread, task_thread
+from fleetbot.domain.model import Run, Task
+from fleetbot.services.fleet import Fleet
+from fleetbot.store.records import PostKind
+
+
+class Place(NamedTuple):
+    """A run's thread in a room; `thread` is the key that it is remembered by."""
+
+    room: str
+    run: Run
+    task: Task
+    thread: str
+
+
+class Writing:
+    def __init__(self, fleet: Fleet, link: Link, *, per_task: bool) -> None:
+        self._fleet = fleet
+        self._store = fleet.store
+        self._link = link
+        self._per_task = per_task
+        self._written = Written(fleet.store, fleet.clock)
+        self._attaching = Attaching(link)
+
+    def place(self, room: str, run: Run, task: Task) -> Place:
+        thread = task_thread(room, task.id) if self._per_task else agent_thread(room, run.agent)
+        return Place(room, run, task, thread)
+
+    def forget(self, run: Run) -> None:
+        """All of it is written."""
+        self._written.forget(run)
+        self._attaching.forget(run)
+
+    async def step(self, place: Place) -> tuple[bool, bool]:
+        """Send or edit one message: whether one had to be, and whether there may be more.
+
+        Raises what `Link` raises, and `StoreUnavailable`.
+        """
+        page = await self._written.page(place.room, place.run.id)
+        if page is None:
+            page, _, _ = await self._reach(place, Page(0, 0))
+            await self._written.plan(place.room, place.run.id, page)
+        if not page.event:
+            await self._send(place, page)
+            return True, True
+        wanted, shown, full = await self._reach(place, page)
+        changed = (wanted.upto, wanted.closed) != (page.upto, page.closed)
+        if changed:
+            await self._edit(place, wanted, shown)
+        elif full:
+            planned, _, _ = await self._reach(place, Page(page.upto, page.upto, page.number + 1))
+            await self._written.plan(place.room, place.run.id, planned)
+        return changed, full
+
+    async def _reach(self, place: Place, page: Page) -> tuple[Page, Shown, bool]:
+        """The page as it should be now, what it shows, and whether it is full."""
+        run, over = place.run.id, pages.is_over(place.run)
+        if not page.is_last:
+            lines = await self._store.log_lines(run, page.first, pages.PAGE_LINES + 1)
+            shown = pages.fit(lines, page.first)
+            closed = over and not shown.is_full
+            return replace(page, upto=shown.upto, closed=closed), shown, shown.is_full
+        begin, upto = page.first - page.skipped, await self._store.log_length(run)
+        start = max(begin, upto - pages.PAGE_LINES)
+        shown = pages.newest(await self._store.log_lines(run, start, upto - start), upto)
+        first = shown.first
+        reached = replace(page, first=first, upto=upto, skipped=first - begin, closed=over)
+        return reached, shown, False
+
+    async def _send(self, place: Place, page: Page) -> None:
+        number = page.upto - page.first
+        lines = await self._store.log_lines(place.run.id, page.first, number) if number else []
+        shown = Shown(list(folded(lines)), page.first)
+        root = await self._root(place, look=page.number == 0)
+        if page.closed and not await self._is_whole(place, page):
+            page = replace(page, closed=False)  # the file comes after the page, and before its end
+        message = in_thread(pages.page_content(page, shown, place.run, place.task), root)
+        named = transaction("log", place.room, place.run.id, page.number)
+        event = await self._link.send(place.room, message, named, urgency=Urgency.LOG)
+        await self._written.sent(place.room, place.run.id, replace(page, event=event), root)
+
+    async def _edit(self, place: Place, page: Page, shown: Shown) -> None:
+        note = await self._finish(place, page)
+        content = pages.page_content(page, shown, place.run, place.task, note)
+        named = transaction("log", place.room, place.run.id, page.number, page.upto, page.closed)
+        message = as_edit(content, page.event)
+        await self._link.send(place.room, message, named, urgency=Urgency.LOG)
+        await self._written.plan(place.room, place.run.id, page)
+
+    async def _finish(self, place: Place, page: Page) -> str:
+        """What the end of a run says of its whole log, which is sent before where that is needed;
+        nothing of a run that goes on."""
+        if not page.closed or await self._is_whole(place, page):
+            return ""
+        lines = await self._store.log_lines(place.run.id, 0, page.upto)
+        root = await self._root(place, look=False)
+        if await self._attaching.attach(place.room, root, place.run, lines):
+            return "The whole log is in the file."
+        return f"fleetbot's database has the whole log of {place.run.id}."
+
+    async def _is_whole(self, place: Place, page: Page) -> bool:
+        lines = await self._store.log_lines(place.run.id, 0, page.upto)
+        return pages.is_shown_whole(lines, page)
+
+    async def _root(self, place: Place, *, look: bool) -> str:
+        """The thread's first message; with `look` it is made anew if it is gone."""
+        room, thread = place.room, place.thread
+        root = await self._written.root(thread)
+        if root is None or (look and not await self._link.holds(room, root)):
+            root = await self._card(place, root) or await self._new_root(place, root)
+        await self._written.opened(thread, root)
+        return root
+
+    async def _card(self, place: Place, gone: str | None) -> str | None:
+        """The task's card, where it is to begin the thread."""
+        if not self._per_task:
+            return None
+        card = await self._store.post_of(place.room, PostKind.CARD, place.task.id)
+        return card.event if card and card.event != gone else None
+
+    async def _new_root(self, place: Place, gone: str | None) -> str:
+        if self._per_task:
+            message, owner = pages.root_of_task(place.task), str(place.task.id)
+        else:
+            message, owner = pages.root_of_agent(place.run.agent), str(place.run.agent)
+        named = transaction("thread", place.room, owner, gone or "")
+        return await self._link.send(place.room, message, named, urgency=Urgency.LOG)

@@ -1,0 +1,160 @@
+"""Who speaks first to a homeserver that limits us; time passes when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fleetbot.chat.speaking.content import content
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace, Urgency
+from fleetbot.chat.words.rich import say
+from fleetbot.services.outbox import RetryLater
+from tests.chat.rooms import LimitedHomeserver, client_of, limited_homeserver
+from tests.services.stage import Clock
+
+ROOM = "!room:localhost"
+
+
+class Hours(Clock):
+    """A clock whose sleepers wake when it is advanced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asleep: set[asyncio.Event] = set()
+
+    async def rest(self, seconds: float, news: asyncio.Event) -> None:
+        self._asleep.add(woken := asyncio.Event())
+        reasons = [asyncio.create_task(event.wait()) for event in (woken, news)]
+        try:
+            await asyncio.wait(reasons, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for reason in reasons:
+                reason.cancel()
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        for sleeper in self._asleep:
+            sleeper.set()
+        self._asleep.clear()
+
+
+class Speech:
+    """The bot says words to a homeserver with Synapse's own limits: ten, and one every 5 s."""
+
+    def __init__(self, server: LimitedHomeserver, link: Link, clock: Hours) -> None:
+        self.server, self.link, self.clock = server, link, clock
+        self.pace = link.pace
+
+    async def says(self, word: str, urgency: Urgency) -> None:
+        await self.link.send(ROOM, content(say(word)), word, urgency=urgency)
+
+    async def logs(self) -> int:
+        """Says as much as logs may, and how much that was."""
+        for number in range(100):
+            if self.pace.wait_ms(Urgency.LOG):
+                return number
+            try:
+                await self.says(f"log {self.clock()} {number}", Urgency.LOG)
+            except RetryLater:
+                return number
+        raise AssertionError("there is no limit")
+
+
+@pytest.fixture
+async def speech() -> AsyncIterator[Speech]:
+    clock = Hours()
+    async with limited_homeserver(clock) as server, client_of(server.user()) as client:
+        speech = Speech(server, Link(client, Pace(clock, clock.rest)), clock)
+        assert await speech.logs() == 10
+        assert speech.pace.report().refusals == 1
+        yield speech
+
+
+async def test_a_question_overtakes_the_logs_that_wait(speech: Speech) -> None:
+    async with asyncio.TaskGroup() as said:
+        said.create_task(speech.says("may I?", Urgency.QUESTION))
+        await asyncio.sleep(0)
+        assert speech.pace.report().waiting == {Urgency.QUESTION: 1}
+
+        speech.clock.advance(5)
+        assert await speech.logs() == 0
+
+    assert speech.server.lines[-1] == "may I?"
+    assert speech.server.refused == 1
+
+
+async def test_answers_go_before_questions_that_came_first(speech: Speech) -> None:
+    async with asyncio.TaskGroup() as said:
+        question = said.create_task(speech.says("may I?", Urgency.QUESTION))
+        answer = said.create_task(speech.says("3 tasks", Urgency.ANSWER))
+        await asyncio.sleep(0)
+        speech.clock.advance(5)
+        await answer
+        assert not question.done()
+        speech.clock.advance(5)
+
+    assert speech.server.lines[-2:] == ["3 tasks", "may I?"]
+
+
+async def test_logs_leave_a_part_to_what_people_wait_for(speech: Speech) -> None:
+    for _ in range(60):
+        speech.clock.advance(5)
+        await speech.logs()
+
+    for number in range(4):
+        await speech.says(f"answer {number}", Urgency.ANSWER)
+    assert speech.server.lines[-4:] == [f"answer {number}" for number in range(4)]
+    assert speech.server.refused == 1
+    assert speech.pace.report().rate == pytest.approx(0.2)
+
+
+async def test_cards_leave_less_than_logs_and_notices_less_than_cards(speech: Speech) -> None:
+    waits = [speech.pace.wait_ms(urgency) for urgency in Urgency]
+
+    assert waits == sorted(waits)
+    assert len(set(waits[2:])) == 3
+
+
+async def test_what_is_not_waited_for_comes_again_each_at_a_time_of_its_own(speech: Speech) -> None:
+    speech.clock.advance(5)
+    times = []
+    for number in range(3):
+        with pytest.raises(RetryLater) as told:
+            await speech.says(f"card {number}", Urgency.CARD)
+        times.append(told.value.seconds)
+
+    assert times == [15.0, 20.0, 25.0]
+    speech.clock.advance(15)
+    for number in range(3):
+        await speech.says(f"card {number}", Urgency.CARD)
+        speech.clock.advance(5)
+    assert speech.server.refused == 1
+
+
+async def test_an_answer_that_would_come_too_late_is_not_waited_for() -> None:
+    clock = Hours()
+    async with (
+        limited_homeserver(clock, rate=0.01, burst=1) as server,
+        client_of(server.user()) as client,
+    ):
+        speech = Speech(server, Link(client, Pace(clock, clock.rest)), clock)
+        await speech.says("3 tasks", Urgency.ANSWER)
+        with pytest.raises(RetryLater) as told:
+            await speech.says("4 tasks", Urgency.ANSWER)
+    assert told.value.seconds == 100
+    assert speech.pace.report().waiting == {}
+
+
+async def test_who_is_cut_off_leaves_the_line(speech: Speech) -> None:
+    question = asyncio.create_task(speech.says("may I?", Urgency.QUESTION))
+    await asyncio.sleep(0)
+    speech.clock.advance(3)
+    assert speech.pace.report().lag_ms == 3_000
+
+    question.cancel()
+    await asyncio.gather(question, return_exceptions=True)
+    assert speech.pace.report().waiting == {}
+    assert speech.pace.report().lag_ms == 0
