@@ -83,6 +83,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _leave(edit: Edit) -> None:
+    raise SettingsError("nobody here can change it.")
+
+
 class Runtime:
     """Everything that lives between a start and a stop, wired together.
 
@@ -97,7 +101,7 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
-        amend: Callable[[Edit], None],
+        amend: Callable[[Edit], None] = _leave,
     ) -> None:
         self._settings = settings
         self._address = address
