@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from fleetbot.devkit.rest import call
+from fleetbot.devkit.rest import call, fetch
 
 _SYNC_FILTER = '{"room":{"timeline":{"limit":1000}},"presence":{"types":[]}}'
 _LONG_POLL_MS = "30000"
@@ -109,6 +109,12 @@ class MatrixUser:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": thread}
         return await self.send_event(room, "m.room.message", content)
 
+    async def reply(self, room: str, event_id: str, text: str) -> str:
+        """Send a text message in reply to an event; returns its event id."""
+        relation = {"m.in_reply_to": {"event_id": event_id}}
+        content = {"msgtype": "m.text", "body": text, "m.relates_to": relation}
+        return await self.send_event(room, "m.room.message", content)
+
     async def react(self, room: str, event_id: str, key: str) -> str:
         """React to an event with an emoji; returns the reaction's event id."""
         relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}
@@ -158,6 +164,12 @@ class MatrixUser:
         params = {"dir": "b", "limit": str(limit)}
         answer = await self._call("GET", f"/rooms/{quote(room)}/messages", params=params)
         return [msgspec.convert(event, RoomEvent) for event in reversed(answer["chunk"])]
+
+    async def download(self, address: str) -> bytes:
+        """What is at an `mxc://` address, as the homeserver has it."""
+        media = quote(address.removeprefix("mxc://"))
+        url = f"{self.homeserver_url}/_matrix/client/v1/media/download/{media}"
+        return await fetch(url, token=self.access_token)
 
     async def wait_for(
         self,

@@ -50,7 +50,9 @@ async def test_an_administrator_bot_is_walked_to_a_connected_repository(walk: Wa
     walk.stage.forge.add_collaborator(SITE, BOT, "admin")
 
     begun = await walk.says(SITE)
-    assert begun.startswith("🧭 ann/site and this room\n✅ account: fleetbot is its administrator\n")
+    assert begun.startswith(
+        "🧭 ann/site and this room\n✅ account: fleetbot is its administrator\n"
+    )
     assert "👉 labels: shall I make fleet, status:todo," in begun
 
     labelled = await walk.agrees()
