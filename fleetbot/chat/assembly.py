@@ -15,11 +15,13 @@ from fleetbot.chat.commands.enrolling import Enrolling
 from fleetbot.chat.commands.knowing import Knowing
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
+from fleetbot.chat.commands.quieting import Quieting
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.commands.talking import Talking
 from fleetbot.chat.speaking.direct import Tell
+from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
@@ -71,6 +73,7 @@ def chat_of(services: Services) -> Chat:
         **drafts.handlers,
         **Changing(desk, services.tasks, services.priorities, drafts).handlers,
         **Pausing(desk, services.pauses).handlers,
+        **Quieting(desk, Quiet(store)).handlers,
         **Enrolling(desk, services.enrolments, services.tell, services.address).handlers,
         **Knowing(desk, services.people, services.proofs, services.repositories).handlers,
         **talking.handlers,

@@ -5,6 +5,7 @@ Every call has a connection of its own, so there is nothing to close and no even
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,9 +35,10 @@ async def call(
     Raises CallFailed for a status outside 2xx and aiohttp.ClientError where there is no answer.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
+    body = None if data is None else io.BytesIO(data)  # aiohttp warns of large bytes
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.request(method, url, json=json, data=data, params=params) as response,
+        session.request(method, url, json=json, data=body, params=params) as response,
     ):
         if not response.ok:
             raise CallFailed(method, url, response.status, await response.text())

@@ -265,9 +265,9 @@ class Stage:
         assert task is not None, f"{REPO}#{number} is no task"
         return task
 
-    async def given_running(self, agent: AgentName = CLAUDE) -> Run:
-        """The next task is at work with the agent."""
-        registration = AgentRegistered(adapter="command")
+    async def given_running(self, agent: AgentName = CLAUDE, *, at_once: int = 1) -> Run:
+        """The next task is at work with the agent, which takes so many at once."""
+        registration = AgentRegistered(adapter="command", max_concurrency=at_once)
         await self.fleet.commit(cmd.RegisterAgent(agent, registration), TEST)
         run = RunId(f"r{next(self._ids)}")
         await self.fleet.commit(cmd.Dispatch(agent, run), TEST)

@@ -66,6 +66,23 @@ def refused(problem: str) -> Rich:
     return say("⚠️ ", prose(shorten(problem, 600)))
 
 
+def not_listed(room: str) -> Rich:
+    """The room is none of the settings'."""
+    return rows(
+        "🚪 This room is not one of mine yet. I do nothing here, and leave in an hour.",
+        say("To have me work here, add ", code(room), " under ", code("rooms"), " in my settings;"),
+        say("or one of my operators says ", code("!fleet setup <owner/repo>"), " here."),
+    )
+
+
+def unconfigured() -> Rich:
+    """Why the settings are refused may be a secret, or a room's affair: it is not told here."""
+    return rows(
+        "⚙️ I cannot work yet: my settings are not complete, or have a mistake.",
+        "Whoever runs me finds what is wrong in maubot's log, and under my address at healthz.",
+    )
+
+
 def waits_for_journal() -> Rich:
     return say("⏳ The journal cannot be written now; I go on with this as soon as it can.")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
@@ -19,6 +20,7 @@ from mautrix.types import EventType, Membership, MemberStateEventContent, StateE
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import destination
@@ -45,6 +47,7 @@ class Listening:
         history: History,
         inbound: Inbound,
         names: Names,
+        visits: Visits,
         store: Store,
         clock: Callable[[], int],
         *,
@@ -56,6 +59,7 @@ class Listening:
         self._history = history
         self._inbound = inbound
         self._names = names
+        self._visits = visits
         self._store = store
         self._clock = clock
         self._wake = wake
@@ -109,6 +113,8 @@ class Listening:
             if isinstance(result, BaseException):
                 raise result
         await self._inbound.flush()
+        with suppress(RetryLater):
+            await self._visits.tick()
         return _SOON if quiet or not all(results) else _LATER
 
     def _note_away(self, why: str) -> None:
@@ -191,13 +197,20 @@ class Listening:
             if isinstance(its, MemberStateEventContent):
                 self._names.learn(event.room_id, its.displayname)
                 if its.membership == Membership.INVITE:
-                    self._rooms.may_enter(event.room_id)
+                    await self._invited(event.room_id)
         if event.type == EventType.ROOM_ENCRYPTION:
             self._rooms.is_sealed(event.room_id)
         if name := self._rooms.names.get(event.room_id):
             self._well.discard(name)
             await self._miss([event.room_id])
         self._wake()
+
+    async def _invited(self, room: str) -> None:
+        self._rooms.may_enter(room)
+        try:
+            await self._visits.begin(room)
+        except StoreUnavailable as error:
+            log.warning("an invitation to %s is not remembered: %s", room, error)
 
     async def _miss(self, rooms: Iterable[str]) -> None:
         for room in rooms:

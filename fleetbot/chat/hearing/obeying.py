@@ -21,6 +21,7 @@ from fleetbot.chat.commands.said import Elsewhere, Pressed, Said
 from fleetbot.chat.hearing import heard
 from fleetbot.chat.hearing.addressed import Us
 from fleetbot.chat.hearing.heard import Heard
+from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.link import transaction
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, kept
@@ -46,6 +47,7 @@ class Obeying:
         chat: Chat,
         sender: RoomSender,
         rooms: Rooms,
+        visits: Visits,
         store: Store,
         us: Callable[[str], Us],
         clock: Callable[[], int],
@@ -55,6 +57,7 @@ class Obeying:
         self._chat = chat
         self._sender = sender
         self._rooms = rooms
+        self._visits = visits
         self._store = store
         self._us = us
         self._clock = clock
@@ -155,6 +158,10 @@ class Obeying:
         if self._clock() - there.at > TOO_OLD_MS:
             return
         answer = await self._chat.elsewhere(there)
+        if answer is not None:
+            await self._visits.prolong(there.room)
+        elif (post := self._chat.not_listed(there)) and self._visits.tells(there.room):
+            answer = post
         if isinstance(answer, Post):
             try:
                 await self._sender.reply(there.room, there.event, answer, there.thread)

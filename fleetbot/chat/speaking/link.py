@@ -186,6 +186,14 @@ class Link:
         levels = state.get(("m.room.power_levels", ""), {})
         return Power(levels.get("content"), state.get(("m.room.create", ""), {}))
 
+    async def is_member(self, room: str, user: str) -> bool:
+        """Whether the user is in the room."""
+        try:
+            path = Path.v3.rooms[room].state["m.room.member"][user]
+            return (await self._call("GET", path)).get("membership") == "join"
+        except _Absent:
+            return False
+
     # rooms
 
     async def joined_rooms(self) -> frozenset[str]:
