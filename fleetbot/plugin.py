@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 from maubot import Plugin
+from maubot.client import Client as Account
 from mautrix.util.async_db import Database, Scheme
 from mautrix.util.config import BaseProxyConfig, ConfigUpdateHelper
 from ruamel.yaml.comments import CommentedMap
@@ -16,6 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot import __version__
 from fleetbot.chat.commands.rights import check_rights
+from fleetbot.chat.hearing.unconfigured import Unconfigured
 from fleetbot.interrupts import Interrupts
 from fleetbot.runtime import Runtime
 from fleetbot.settings import Settings, SettingsError, parse
@@ -87,6 +89,7 @@ class FleetBot(Plugin):
     _interrupts: Interrupts
     _store: SqliteStore | None = None
     _runtime: Runtime | None = None
+    _unconfigured: Unconfigured | None = None
     _settings: Settings | str = ""  # in force, or what is wrong with those there are
 
     @classmethod
@@ -168,7 +171,7 @@ class FleetBot(Plugin):
         except Exception:
             self.log.exception("Nor can the old configuration be put in force again")
             text = f"fleetbot has stopped: {why}. Mend that, then restart the instance."
-            self._serve(unconfigured_routes(text, __version__))
+            self._say_why_not(text)
 
     def _built(self, settings: Settings | str) -> Runtime | None:
         """None where there are no valid settings to build it with."""
@@ -176,12 +179,17 @@ class FleetBot(Plugin):
         if isinstance(settings, str):
             return None
         address = str(self.webapp_url).rstrip("/")
-        return Runtime(settings, self._store, self.client, self.log, address)
+        return Runtime(settings, self._store, self.client, self.log, address, self._is_shared)
+
+    def _is_shared(self) -> bool:
+        """Whether other plugins use the same Matrix account."""
+        account = Account.cache.get(self.client.mxid)
+        return account is not None and len(account.references) > 1
 
     async def _begin(self, runtime: Runtime | None, settings: Settings | str) -> None:
         if runtime is None:
             self.log.warning("fleetbot waits for its configuration: %s", settings)
-            self._serve(unconfigured_routes(str(settings), __version__))
+            self._say_why_not(str(settings))
             return
         try:
             await runtime.start()
@@ -191,6 +199,11 @@ class FleetBot(Plugin):
         self._runtime = runtime
         self._serve(runtime.routes())
 
+    def _say_why_not(self, why: str) -> None:
+        self._serve(unconfigured_routes(why, __version__))
+        self._unconfigured = Unconfigured(self.client)
+        self._unconfigured.start()
+
     def _serve(self, routes: list[web.RouteDef]) -> None:
         """Answer requests with these from now on."""
         assert self.webapp is not None  # maubot.yaml asks for it
@@ -198,6 +211,9 @@ class FleetBot(Plugin):
         self.webapp.add_routes(routes)
 
     async def _halt(self) -> None:
+        if self._unconfigured is not None:
+            self._unconfigured.stop()
+            self._unconfigured = None
         if self._runtime is not None:
             await self._runtime.stop()
             self._runtime = None

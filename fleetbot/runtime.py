@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from aiohttp import web
@@ -13,25 +13,25 @@ from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.enrolling import TokenMessages
+from fleetbot.chat.commands.knowing import told as proven_told
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.hearing.history import History
-from fleetbot.chat.hearing.inbound import Inbound
-from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
-from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
+from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import ReceiptId, Repo, RunId, TaskId
+from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.loops import Loop, Tick, told
@@ -52,6 +52,7 @@ from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -88,12 +89,15 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
+        is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
         self._log = log
         self._matrix = matrix
-        self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
+        self._is_shared = is_shared
+        self.fleet = Fleet(store, settings.policy, now_ms, self._route)
         self._forge = ForgeClient(
             settings.forge.url,
             settings.forge.token,
@@ -132,6 +136,8 @@ class Runtime:
             self._issues.follow,
             on_poke=partial(self._wake, "verify"),
         )
+        self._people = People(store, settings.chat.people)
+        self._proofs = Proofs(fleet, self._forge, self._people, proven_told)
         self._intake = Intake(
             fleet,
             self._forge,
@@ -140,6 +146,7 @@ class Runtime:
             self._repositories,
             self._webhooks,
             on_arrival=partial(self._wake, "intake"),
+            on_proof=self._proofs.heard,
         )
         self._reconciler = Reconciler(
             fleet,
@@ -150,7 +157,6 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
-        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
@@ -165,6 +171,7 @@ class Runtime:
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
+        self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
         self._token_messages = TokenMessages(self._enrolments, direct.take_back)
@@ -176,6 +183,9 @@ class Runtime:
                 priorities=self._priorities,
                 pauses=self._pauses,
                 enrolments=self._enrolments,
+                people=self._people,
+                proofs=self._proofs,
+                repositories=self._repositories,
                 talks=self._talks,
                 outside=Outside(self._probe, self._webhooks),
                 power_level=link.power_level,
@@ -194,25 +204,25 @@ class Runtime:
             per_task=self._settings.chat.threads == "task",
         )
         self.fleet.listen(self._threads.hear)
-        names = Names(link, self._matrix.mxid)
-        obeying = Obeying(
-            chat, room_sender, rooms, store, names.us, now_ms, on_kept=self._deliver_now
-        )
-        self._inbound = Inbound(obeying, rooms, store, on_missed=partial(self._wake, "rooms"))
-        self._listening = Listening(
+        self._ears = ears_of(
+            chat,
             self._matrix,
+            link,
             rooms,
-            History(self._matrix, link, self._matrix.mxid),
-            self._inbound,
-            names,
+            room_sender,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),
+            on_kept=self._deliver_now,
             on_admitted=self._speak_again,
+            is_shared=self._is_shared,
         )
-        waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
-        fates = Fates(self.fleet, link, rooms.where, waits)
-        self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
+        audience, where = self._audience, rooms.where
+        persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
+        telling = Telling(self.fleet, link, room_sender, where, audience, persons)
+        fates = Fates(self.fleet, link, where, telling)
+        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
+        self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
             {
@@ -224,6 +234,7 @@ class Runtime:
                     self._settings.forge.logins,
                 ),
                 "matrix": self._questions,
+                "cards": self._cards,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -262,7 +273,7 @@ class Runtime:
                     self._webhooks,
                     self._repositories,
                     __version__,
-                    self._listening.troubles,
+                    self._ears.listening.troubles,
                     lambda: told(self._loops.values()),
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
@@ -278,8 +289,9 @@ class Runtime:
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
+            "cards": (self._cards.look, 30),
             "threads": (self._threads.tick, 30),
-            "rooms": (self._listening.tick, 60),
+            "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
             "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._probe.tick, 60),
@@ -319,12 +331,11 @@ class Runtime:
             self._log.error("The fleet's state cannot be read; it is tried again: %s", error)
         for loop in self._loops.values():
             loop.start()
-        self._listening.start()
+        self._ears.listening.start()
 
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
-        self._listening.stop()
-        await self._inbound.close()
+        await self._ears.close()
         self._dispatcher.close()
         self._wakeups.close()
         self._web.close()
@@ -341,37 +352,12 @@ class Runtime:
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
-    def _rooms_for(self, notice: fx.RoomEffect) -> Sequence[str]:
-        """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
-        if isinstance(notice, fx.TaskNotice):
-            rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
-            rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
-        elif isinstance(notice, fx.StuckNotice | fx.Talk):
-            rooms = self._rooms_of(notice.repo)
-        else:
-            rooms = self._rooms_in_use
-        return [destination(room) for room in rooms]
-
-    @property
-    def _rooms_in_use(self) -> list[str]:
-        return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
-
-    def _rooms_of(self, repo: str) -> list[str]:
-        return [room for room in self._rooms_in_use if self._hears(room, repo)]
-
-    def _rooms_of_any(self, repo: Repo) -> list[str]:
-        """Also those of a name that it had, though another may have taken that by now."""
-        names = (repo.name, *repo.former)
-        return [room for room in self._rooms_in_use if any(self._hears(room, x) for x in names)]
-
-    def _hears(self, room: str, repo: str) -> bool:
-        its = self._settings.rooms.get(room)
-        return its is not None and its.hears(repo, self.fleet.state.places.same)
+    def _route(self, effect: fx.RoomEffect) -> Sequence[str]:
+        return self._audience.route(effect)
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""
-        return [await self._rooms.where(room) for room in self._rooms_of(repo)]
+        return [await self._rooms.where(room) for room in self._audience.of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._verifier.wake()
@@ -385,6 +371,7 @@ class Runtime:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
         self._courier.resume("matrix")
+        self._courier.resume("cards")
         self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:

@@ -16,13 +16,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from maubot.matrix import MaubotMatrixClient
 from maubot.plugin_server import PluginWebApp
-from mautrix.types import UserID
+from mautrix.client import SyncStream
+from mautrix.types import MessageEvent, UserID
 from mautrix.util.async_db import Database
 from mautrix.util.config import RecursiveDict
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from fleetbot.plugin import Config, FleetBot
+from tests.chat.rooms import moody_homeserver, sent
 
 READER = "reader-" + "r" * 20
 BASE = (Path(__file__).parents[1] / "base-config.yaml").read_text()
@@ -117,3 +119,37 @@ async def test_what_is_under_way_ends_before_the_old_settings_are_let_go(
         async with http.get("/api/v1/agents", headers=shown) as response:
             assert response.status == 200
     assert "not answered yet" not in caplog.text
+
+
+async def test_who_has_no_settings_yet_says_so_when_it_is_called(tmp_path: Path) -> None:
+    async with moody_homeserver() as server:
+        server.answers = [sent()]
+        client = MaubotMatrixClient(UserID("@bot:localhost"), base_url=server.url, token="token")
+        instance = Instance(tmp_path, client)
+        instance.stored["forge"]["token"] = ""
+        await instance.plugin.start()
+        try:
+            for body in ("good morning", "!fleet status", "bot: help"):
+                await asyncio.gather(*client.dispatch_event(message(body), SyncStream.TIMELINE))
+            await instance.save(token="t")
+            await asyncio.gather(*client.dispatch_event(message("!fleet"), SyncStream.TIMELINE))
+        finally:
+            await instance.plugin.pre_stop()
+            await client.api.session.close()
+
+    said = [body["body"] for _, path, body in server.requests if "/send/m.room.message/" in path]
+    assert len(said) == 2
+    assert all(text.startswith("⚙️ I cannot work yet: my settings are") for text in said)
+    assert "token" not in said[0]
+
+
+def message(body: str) -> Any:
+    made: Any = {
+        "type": "m.room.message",
+        "room_id": "!team:localhost",
+        "sender": "@ann:localhost",
+        "event_id": "$asked",
+        "origin_server_ts": 0,
+        "content": {"msgtype": "m.text", "body": body},
+    }
+    return MessageEvent.deserialize(made)

@@ -12,19 +12,25 @@ from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.enrolling import Enrolling
+from fleetbot.chat.commands.knowing import Knowing
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
+from fleetbot.chat.commands.quieting import Quieting
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.commands.talking import Talking
 from fleetbot.chat.speaking.direct import Tell
+from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.references import References
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.wishes import Wishes
@@ -41,6 +47,9 @@ class Services:
     priorities: Priorities
     pauses: Pauses
     enrolments: Enrolments
+    people: People
+    proofs: Proofs
+    repositories: Repositories
     talks: Talks
     outside: Outside
     power_level: PowerLevel
@@ -64,7 +73,9 @@ def chat_of(services: Services) -> Chat:
         **drafts.handlers,
         **Changing(desk, services.tasks, services.priorities, drafts).handlers,
         **Pausing(desk, services.pauses).handlers,
+        **Quieting(desk, Quiet(store)).handlers,
         **Enrolling(desk, services.enrolments, services.tell, services.address).handlers,
+        **Knowing(desk, services.people, services.proofs, services.repositories).handlers,
         **talking.handlers,
     }
     buttons = Buttons(desk, handlers, answering, admit, drafts.decide)

@@ -10,6 +10,7 @@ is expected, `…` stands for anything.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -17,8 +18,8 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiohttp import web
-from mautrix.client import Client
-from mautrix.types import MessageEvent, ReactionEvent
+from mautrix.client import Client, SyncStream
+from mautrix.types import MessageEvent, ReactionEvent, StateEvent
 
 from fleetbot.chat.speaking.sender import destination
 from fleetbot.settings import RoomSettings
@@ -53,6 +54,7 @@ class RoomServer(MoodyHomeserver):
         self.said: dict[str, dict[str, Any]] = {}  # by event: what people sent, whole
         self.state: dict[str, dict[str, Any]] = {}  # by "type/key"
         self.uploaded: list[bytes] = []
+        self.left: list[str] = []
         self._transactions: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -68,6 +70,8 @@ class RoomServer(MoodyHomeserver):
                 found = self.state.get("/".join(key).rstrip("/"))
                 absent = {"errcode": "M_NOT_FOUND", "error": "No."}
                 return web.json_response(found or absent, status=200 if found else 404)
+            case "POST", ["leave"]:
+                self.left.append(request.path.split("/")[-2])
             case "GET", ["event", event]:
                 return web.json_response(self.said.get(event, {"event_id": event, "unsigned": {}}))
         if "/upload" in request.path:
@@ -116,6 +120,7 @@ class Dialogue:
         stage.told = [destination(ROOM)]
         self._client, self._settings = client, settings
         self.levels: dict[str, int | None] = {"ann": 100, "mod": 50, "bob": 0}
+        server.state[f"m.room.member/{BOT}"] = {"displayname": NAME}
         self.restart()
         self.last = ""  # what was said or pressed last
         self._pressed_on = ""
@@ -135,14 +140,21 @@ class Dialogue:
     # people
 
     async def says(
-        self, who: str, body: Any, *, to: str = "", thread: str = "", **content: Any
+        self,
+        who: str,
+        body: Any,
+        *,
+        to: str = "",
+        thread: str = "",
+        room: str = ROOM,
+        **content: Any,
     ) -> str:
         """A message, its event; `to`: in reply to that event; `thread`: in that event's thread."""
         relation: dict[str, Any] = {"m.in_reply_to": {"event_id": to}} if to else {}
         if thread:
             relation |= {"rel_type": "m.thread", "event_id": thread}
         said = {"msgtype": "m.text", "body": body, "m.relates_to": relation, **content}
-        return await self.sends(who, "m.room.message", said)
+        return await self.sends(who, "m.room.message", said, room=room)
 
     async def presses(self, who: str, emoji: str, *, on: str) -> str:
         """A reaction to an event."""
@@ -151,14 +163,21 @@ class Dialogue:
         return await self.sends(who, "m.reaction", {"m.relates_to": relation})
 
     async def sends(
-        self, who: str, kind: str, content: dict[str, Any], *, age: int = 0, event: str = ""
+        self,
+        who: str,
+        kind: str,
+        content: dict[str, Any],
+        *,
+        age: int = 0,
+        event: str = "",
+        room: str = ROOM,
     ) -> str:
         """Any event, `age` milliseconds ago; the same `event` comes again."""
         self.last = event or f"${who}{next(self._events)}"
         self._heard = [message.event for message in self.server.messages]
         made: Any = {
             "type": kind,
-            "room_id": ROOM,
+            "room_id": room,
             "sender": f"@{who}:localhost",
             "event_id": self.last,
             "origin_server_ts": self.stage.clock() - age,
@@ -168,6 +187,20 @@ class Dialogue:
         reads = ReactionEvent if kind == "m.reaction" else MessageEvent
         await self.bots.inbound.on_event(reads.deserialize(made))
         return self.last
+
+    async def invites(self, who: str, room: str) -> None:
+        """The bot, into a room of theirs."""
+        made: Any = {
+            "type": "m.room.member",
+            "room_id": room,
+            "sender": f"@{who}:localhost",
+            "state_key": BOT,
+            "event_id": "$invitation",
+            "origin_server_ts": self.stage.clock(),
+            "content": {"membership": "invite"},
+        }
+        invitation: Any = StateEvent.deserialize(made)
+        await asyncio.gather(*self.bots.client.dispatch_event(invitation, SyncStream.STATE))
 
     # the bot
 
@@ -215,4 +248,6 @@ def _is_like(pattern: str, text: str) -> bool:
 async def dialogue(stage: Stage, settings: RoomSettings | None = None) -> AsyncIterator[Dialogue]:
     """The room's own settings, or those of one whose `#1` is the stage's repository's."""
     async with served(RoomServer("")) as server, client_of(server.user()) as client:
-        yield Dialogue(stage, server, client, settings or RoomSettings(default_repo=REPO))
+        made = Dialogue(stage, server, client, settings or RoomSettings(default_repo=REPO))
+        await made.bots.rooms.load()
+        yield made

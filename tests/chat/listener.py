@@ -9,18 +9,19 @@ from mautrix.client import Client, InternalEventType
 
 from fleetbot.chat import assembly
 from fleetbot.chat.assembly import Services
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import PowerLevel
-from fleetbot.chat.hearing.history import History
-from fleetbot.chat.hearing.inbound import Inbound
-from fleetbot.chat.hearing.listening import Listening
-from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
+from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -53,6 +54,9 @@ def chat_of(
             priorities=stage.priorities,
             pauses=stage.pauses,
             enrolments=stage.enrolments,
+            people=stage.people,
+            proofs=stage.proofs,
+            repositories=stage.known,
             talks=stage.talks,
             outside=Outside(stage.probe, stage.webhooks),
             power_level=levels,
@@ -77,7 +81,7 @@ class Listener:
         rooms: Mapping[str, RoomSettings],
         levels: PowerLevel | None = None,
     ) -> None:
-        self.link = link = Link(client)
+        self.link = link = Link(client, Pace(stage.clock))
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
@@ -86,32 +90,30 @@ class Listener:
         levels = levels or link.power_level
         self.chat = chat_of(stage, levels, link.message, direct.tell)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
-        self.names = names = Names(link, client.mxid)
-        obeying = Obeying(
+        self.ears = ears_of(
             self.chat,
-            self.sender,
-            self.rooms,
-            stage.store,
-            names.us,
-            stage.clock,
-            on_kept=self._has_kept,
-        )
-        self.inbound = Inbound(obeying, self.rooms, stage.store, on_missed=self._woken)
-        self.listening = Listening(
             client,
+            link,
             self.rooms,
-            History(client, link, client.mxid),
-            self.inbound,
-            names,
+            self.sender,
             stage.store,
             stage.clock,
             wake=self._woken,
+            on_kept=self._has_kept,
             on_admitted=self._was_admitted,
         )
-        fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
-        self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
+        self.names, self.inbound, _, self.listening = self.ears
+        where, audience = self.rooms.where, Audience(rooms, self.rooms, stage.fleet)
+        persons = Persons(stage.fleet, link, lambda login: None, ())
+        telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
+        fates = Fates(stage.fleet, link, where, telling)
+        self.questions = Questions(stage.fleet, stage.talks, link, where, fates, persons.of_task)
+        cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
-            stage.store, {"matrix": self.questions}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store,
+            {"matrix": self.questions, "cards": cards},
+            stage.clock,
+            with_outbox(PATIENCE_DAYS),
         )
         self.listening.start()
 
@@ -119,8 +121,7 @@ class Listener:
         return await self.listening.tick()
 
     async def stop(self) -> None:
-        self.listening.stop()
-        await self.inbound.close()
+        await self.ears.close()
 
     async def synced(self, **sync: Any) -> None:
         """mautrix has got this answer to a sync; its events follow."""

@@ -19,6 +19,7 @@ from tests.flow.seen import (
     journal_of,
     nothing_changes,
     says,
+    shows,
     task_of,
     until_labelled,
     until_state,
@@ -191,18 +192,21 @@ async def test_a_room_that_is_not_listed_is_told_so_and_not_obeyed(world: World)
 # hearing
 
 
-async def test_the_room_hears_that_a_task_is_assigned_and_completed(world: World) -> None:
+async def test_the_room_sees_a_task_on_its_card_and_hears_that_it_is_done(world: World) -> None:
     issue = await world.open_issue("Good news", labels=("fleet", "agent:smith"))
 
-    assigned = await world.alice.wait_for(says(world, "📋", f"{REPO}#{issue} Good news"))
-    done = await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue} Good news"))
+    card = await world.alice.wait_for(says(world, f" · {REPO}#{issue} Good news"))
+    done = await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue} Good news"))
+    await world.alice.wait_for(
+        lambda event: event.replaces == card.event_id and event.text.startswith("✅ Done")
+    )
 
-    assert "goes to smith" in assigned.text
-    assert "done by smith" in done.text
+    assert "By smith" in done.text
+    assert done.content["m.relates_to"] == {"m.in_reply_to": {"event_id": card.event_id}}
     assert f'href="{world.forge.url}/{REPO}/issues/{issue}"' in done.content["formatted_body"]
     assert f'href="{world.forge.url}/{REPO}/pulls/' in done.content["formatted_body"]
     # Flow is a notice, which clients do not ring for; a decision is a message.
-    assert assigned.content["msgtype"] == "m.notice"
+    assert card.content["msgtype"] == "m.notice"
     assert done.content["msgtype"] == "m.text"
 
 
@@ -211,7 +215,7 @@ async def test_the_room_hears_that_a_task_has_failed_and_what_to_do(world: World
     await until_state(world, issue, "failed")
 
     final = await world.alice.wait_for(
-        says(world, "❌", f"#{issue}", f"!fleet retry {REPO}#{issue}")
+        says(world, f"❌ Failed: {REPO}#{issue}", f"!fleet retry {REPO}#{issue}")
     )
 
     assert "I cannot do <b>this</b>" in final.text
@@ -228,7 +232,7 @@ async def test_text_of_issues_is_escaped_and_mentions_nobody(world: World) -> No
     issue = await world.open_issue(title, labels=("fleet", "agent:smith"))
     await until_state(world, issue, "completed")
     await ask(world, f"!fleet task #{issue}")
-    await world.alice.wait_for(says(world, "✅", f"#{issue}"))
+    await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue}"))
 
     told = await messages_about(world, issue)
 
@@ -279,7 +283,8 @@ async def test_the_room_hears_that_an_agent_goes_offline_and_comes_back(world: W
     assert "drifter is offline" in await ask(world, "!fleet agents")
 
     runner.start()
-    await world.alice.wait_for(says(world, "🟢", "drifter", "is back online"))
+    back = await world.alice.wait_for(shows(world, "🟢 drifter is back online"))
+    assert back.replaces == gone.event_id
 
 
 async def _is_in(world: World, room: str) -> bool:

@@ -36,8 +36,10 @@ from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -47,7 +49,9 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.store.identities import Claim
 from fleetbot.store.interface import Store
+from fleetbot.store.records import OutboxEntry
 from tests.store.backend import SqliteBackend
 
 REPO, BOT, ANN = "ann/app", "fleetbot", "ann"
@@ -91,6 +95,7 @@ class Stage:
         self.rules = Rules()
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
+        self.listed: dict[str, str] = {}  # people by login, of the settings
         self.woken = 0
         self.notices: list[Notice] = []
         self.told: Sequence[str] = ()  # the destinations that hear of all that happens
@@ -120,6 +125,8 @@ class Stage:
             lambda: TaskId(f"t{next(self._ids)}"),
         )
         self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
+        self.people = People(self.store, self.listed)
+        self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
             self.fleet,
             self.client,
@@ -128,6 +135,7 @@ class Stage:
             self.known,
             self.webhooks,
             on_arrival=self._wake,
+            on_proof=self.proofs.heard,
         )
         self.reconciler = Reconciler(
             self.fleet,
@@ -161,6 +169,16 @@ class Stage:
         if isinstance(effect, Notice):
             self.notices.append(effect)
         return self.told
+
+    def _proven(self, claim: Claim, now: int) -> OutboxEntry:
+        """What the room hears of whom it knows now."""
+        return OutboxEntry(
+            id=f"{claim.mxid} is {claim.login}",
+            destination=f"matrix:{claim.room}",
+            kind="words",
+            payload=b"{}",
+            due_at=now,
+        )
 
     def _wake(self) -> None:
         self.woken += 1

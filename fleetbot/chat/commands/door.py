@@ -13,7 +13,6 @@ from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
 from fleetbot.chat.commands.spec import BUTTONS, NAMES, Command, Help
 from fleetbot.chat.words import emoji
 from fleetbot.chat.words.post import Answer, Post
-from fleetbot.chat.words.rich import Rich, code, rows, say
 from fleetbot.domain.errors import FleetError
 from fleetbot.forge.errors import ForgeError
 
@@ -93,11 +92,12 @@ class Chat:
         return is_button and await self._desk.posted(said) is not None
 
     async def elsewhere(self, said: Elsewhere) -> Answer | None:
-        """The answer to a message in a room that is none of ours."""
-        if said.called is not Called.BY_NAME and not grammar.calls_by_name(said.body):
-            return None
-        answer = await self._answered(self._elsewhere(said))
-        return answer or Post(_elsewhere(said.room))
+        """The answer to a message in a room that is none of ours; None where there is none."""
+        return await self._answered(self._elsewhere(said)) if _is_for_us(said) else None
+
+    def not_listed(self, said: Elsewhere) -> Post | None:
+        """What is told of a room that is none of ours, if it is us who are asked there."""
+        return Post(hints.not_listed(said.room)) if _is_for_us(said) else None
 
     async def admit(self, name: str, said: Said) -> None:
         """Raises Forbidden, with the way out, if the speaker may not give the command `name`."""
@@ -123,8 +123,6 @@ def _is_button(pressed: str) -> bool:
     return emoji.meant(pressed) in BUTTONS or emoji.number(pressed) is not None
 
 
-def _elsewhere(room_id: str) -> Rich:
-    return rows(
-        "🚪 This room is not one of mine yet.",
-        say("Add ", code(room_id), " under ", code("rooms"), " in the plugin's configuration."),
-    )
+def _is_for_us(said: Elsewhere) -> bool:
+    """Certainly, and no other bot."""
+    return said.called is Called.BY_NAME or grammar.calls_by_name(said.body)

@@ -8,7 +8,7 @@ from fleetbot.chat.commands.grammar import Misspelt, Misused, nearest
 from fleetbot.chat.commands.spec import COMMANDS, ISSUE_FORMS
 from fleetbot.chat.words.rich import Rich, bold, bullets, code, one_line, prose, rows, say
 from fleetbot.chat.words.wording import ago, left_out
-from fleetbot.domain.wording import count, shorten
+from fleetbot.domain.wording import shorten
 
 _AT_MOST = 15
 
@@ -66,26 +66,39 @@ def refused(problem: str) -> Rich:
     return say("⚠️ ", prose(shorten(problem, 600)))
 
 
+def not_listed(room: str) -> Rich:
+    """The room is none of the settings'."""
+    return rows(
+        "🚪 This room is not one of mine yet. I do nothing here, and leave in an hour.",
+        say("To have me work here, add ", code(room), " under ", code("rooms"), " in my settings;"),
+        say("or one of my operators says ", code("!fleet setup <owner/repo>"), " here."),
+    )
+
+
+def unconfigured() -> Rich:
+    """Why the settings are refused may be a secret, or a room's affair: it is not told here."""
+    return rows(
+        "⚙️ I cannot work yet: my settings are not complete, or have a mistake.",
+        "Whoever runs me finds what is wrong in maubot's log, and under my address at healthz.",
+    )
+
+
 def waits_for_journal() -> Rich:
     return say("⏳ The journal cannot be written now; I go on with this as soon as it can.")
 
 
-def too_late(
-    said: Sequence[tuple[str, str, int]], now: int, *, unread: int = 0, is_cut: bool = False
-) -> Rich:
-    """What was not done: `said` are commands, who gave them and when, and came too late; `unread`
-    messages could not be decrypted; `is_cut`: what was said before is not read back."""
+def too_late(said: Sequence[tuple[str, str, int]], now: int, *, is_cut: bool = False) -> Rich:
+    """What was not done: `said` are commands, who gave them and when, and came too late; `is_cut`:
+    what was said before is not read back."""
     told = [
         say(code(one_line(text, 80)), f", {sender[1:].partition(':')[0]}, {ago(at, now)}")
         for text, sender, at in said[:_AT_MOST]
     ]
     headline = say("🕰 ", bold("I was away"), " when this was said, and have not done it:")
-    messages = count(unread, "encrypted message")
     return rows(
         headline if said else None,
         bullets(told),
         left_out(len(said) - len(told), "command"),
-        f"🕰 {messages} that came while I was away could not be read." if unread else None,
         "🕰 I was away for so long that I have not read everything." if is_cut else None,
         "Say it again if you still want it.",
     )

@@ -11,14 +11,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
 from mautrix.types import EventType, Membership, MemberStateEventContent, StateEvent
 
+from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.names import Names
+from fleetbot.chat.hearing.opening import was_encrypted
+from fleetbot.chat.hearing.sealed import Sealed
+from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import destination
@@ -44,7 +49,9 @@ class Listening:
         rooms: Rooms,
         history: History,
         inbound: Inbound,
+        sealed: Sealed,
         names: Names,
+        visits: Visits,
         store: Store,
         clock: Callable[[], int],
         *,
@@ -55,7 +62,9 @@ class Listening:
         self._rooms = rooms
         self._history = history
         self._inbound = inbound
+        self._sealed = sealed
         self._names = names
+        self._visits = visits
         self._store = store
         self._clock = clock
         self._wake = wake
@@ -69,7 +78,8 @@ class Listening:
         client.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync, wait_sync=True)
         client.add_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
         for kind in _SAID:
-            client.add_event_handler(kind, self._inbound.on_event)
+            client.add_event_handler(kind, self._on_said)
+        client.add_event_handler(EventType.ROOM_ENCRYPTED, self._sealed.on_encrypted)
         for kind in _OF_ROOMS:
             client.add_event_handler(kind, self._on_state)
 
@@ -78,7 +88,8 @@ class Listening:
         client.remove_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync)
         client.remove_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
         for kind in _SAID:
-            client.remove_event_handler(kind, self._inbound.on_event)
+            client.remove_event_handler(kind, self._on_said)
+        client.remove_event_handler(EventType.ROOM_ENCRYPTED, self._sealed.on_encrypted)
         for kind in _OF_ROOMS:
             client.remove_event_handler(kind, self._on_state)
 
@@ -103,12 +114,15 @@ class Listening:
             self._note_away(str(error))
             return max(_SOON, error.seconds or 0)
         self._away = ""
+        await self._sealed.tick()
         looked = [self._catch_up(room, joined) for room in wanting]
         results = await asyncio.gather(*looked, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         await self._inbound.flush()
+        with suppress(RetryLater):
+            await self._visits.tick()
         return _SOON if quiet or not all(results) else _LATER
 
     def _note_away(self, why: str) -> None:
@@ -153,6 +167,7 @@ class Listening:
         place.reading()
         past = await self._history.since(room, mark, self._clock())
         await self._inbound.read_back(room, past)
+        self._sealed.keep(past.closed)
         place.caught_up()
 
     async def _mark(self, room: str) -> Mark:
@@ -165,6 +180,10 @@ class Listening:
         return place.mark
 
     # what the homeserver tells
+
+    async def _on_said(self, event: Heard) -> None:
+        if not was_encrypted(event):  # else it is `sealed` that reads it
+            await self._inbound.on_event(event)
 
     async def _on_sync(self, told: Mapping[str, Any]) -> None:
         """Before the messages of a sync come in: which rooms it has left something out of."""
@@ -191,13 +210,20 @@ class Listening:
             if isinstance(its, MemberStateEventContent):
                 self._names.learn(event.room_id, its.displayname)
                 if its.membership == Membership.INVITE:
-                    self._rooms.may_enter(event.room_id)
+                    await self._invited(event.room_id)
         if event.type == EventType.ROOM_ENCRYPTION:
             self._rooms.is_sealed(event.room_id)
         if name := self._rooms.names.get(event.room_id):
             self._well.discard(name)
             await self._miss([event.room_id])
         self._wake()
+
+    async def _invited(self, room: str) -> None:
+        self._rooms.may_enter(room)
+        try:
+            await self._visits.begin(room)
+        except StoreUnavailable as error:
+            log.warning("an invitation to %s is not remembered: %s", room, error)
 
     async def _miss(self, rooms: Iterable[str]) -> None:
         for room in rooms:
@@ -217,6 +243,7 @@ class Listening:
             f"{old} was upgraded and is followed: in the configuration, put {new} in its place"
             for old, new in (await self._rooms.upgraded()).items()
         ]
+        said += self._sealed.troubles()
         if self._away:
             said.append(f"the homeserver is away: {self._away}")
         if self._rooms.settings and now - self._synced_at > QUIET_MS:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any, cast
 
 import msgspec
@@ -32,7 +33,7 @@ from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
-from fleetbot.chat.words.wording import UNABLE_TO_ENCRYPT
+from fleetbot.chat.words.sealed import UNABLE_TO_ENCRYPT
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
@@ -186,6 +187,14 @@ class Link:
         levels = state.get(("m.room.power_levels", ""), {})
         return Power(levels.get("content"), state.get(("m.room.create", ""), {}))
 
+    async def is_member(self, room: str, user: str) -> bool:
+        """Whether the user is in the room."""
+        try:
+            path = Path.v3.rooms[room].state["m.room.member"][user]
+            return (await self._call("GET", path)).get("membership") == "join"
+        except _Absent:
+            return False
+
     # rooms
 
     async def joined_rooms(self) -> frozenset[str]:
@@ -298,6 +307,22 @@ class Link:
         path = Path.v3.rooms[room].send["m.room.message"][transaction("unable", room)]
         await self._call("PUT", path, message(UNABLE_TO_ENCRYPT))
 
+    async def stale_device(self) -> str | None:
+        """Why nobody can encrypt for the bot's device, if so: the homeserver gives out other keys
+        for it than we have."""
+        fingerprint = self._sealing.fingerprint
+        if fingerprint is None:
+            return None
+        user, device = self._client.mxid, self._client.device_id
+        answer = await self._call("POST", Path.v3.keys.query, {"device_keys": {user: [device]}})
+        known = answer.get("device_keys", {}).get(user, {}).get(device, {}).get("keys", {})
+        if known.get(f"ed25519:{device}") == fingerprint:
+            return None
+        return (
+            f"the homeserver has other keys for the bot's device {device} than maubot: nobody can "
+            "encrypt for it. Log the bot in anew, for another device"
+        )
+
     async def _seals(self, room: str) -> bool:
         """Whether what goes there has to be encrypted. Raises `NotAdmitted` where we cannot."""
         if not await self.is_encrypted(room):
@@ -322,7 +347,7 @@ class Link:
         headers = {"Authorization": f"Bearer {api.token}"}
         sent: dict[str, Any] = {"json": body}
         if isinstance(body, bytes):
-            sent = {"data": body}
+            sent = {"data": BytesIO(body)}  # aiohttp wants large ones so
             headers["Content-Type"] = mimetype
         try:
             async with api.session.request(

@@ -28,10 +28,6 @@ STATE_WORDS: Mapping[TaskState, str] = {
     TaskState.AGENT_LOST: "lost with its agent",
     TaskState.CANCELLED: "cancelled",
 }
-UNABLE_TO_ENCRYPT = say(
-    "🔒 This room is encrypted and I am not set up for that: I hear nothing here, and say nothing "
-    "but this. Whoever runs me finds the way out in docs/howto/encrypted-rooms.md."
-)
 _DAY = 86_400
 
 
@@ -48,6 +44,11 @@ def until(at: int, now: int) -> str:
     moment = datetime.fromtimestamp(at / 1000, UTC)
     form = "at %H:%M UTC" if at - now < _DAY * 1000 else "on %-d %b at %H:%M UTC"
     return f"in {span(at - now)}, {moment.strftime(form)}"
+
+
+def moment(at: int) -> str:
+    """`26 Nov, 14:02 UTC`: true whenever it is read."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %b, %H:%M UTC")
 
 
 def left_out(number: int, noun: str) -> str | None:
