@@ -103,9 +103,8 @@ class Listener:
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
-        self.chat = chat_of(
-            stage, levels, link.message, direct.tell, self.setting_up, link.most_uploaded
-        )
+        limit = link.most_uploaded
+        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up, limit)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
