@@ -50,7 +50,7 @@ def until(at: int, now: int) -> str:
     return f"in {span(at - now)}, {moment.strftime(form)}"
 
 
-def moment(at: int) -> str:
+def dated(at: int) -> str:
     """`26 Nov, 14:02 UTC`: true whenever it is read."""
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %b, %H:%M UTC")
 
