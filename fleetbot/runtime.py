@@ -20,6 +20,7 @@ from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.digest import Digest
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct
@@ -264,6 +265,7 @@ class Runtime:
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
         self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
+        self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
         self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
@@ -332,6 +334,7 @@ class Runtime:
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
             "cards": (self._cards.look, 30),
+            "digest": (self._digest.tick, _HOUR),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
