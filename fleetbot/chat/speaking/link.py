@@ -262,6 +262,10 @@ class Link:
         except _Absent:
             return None
 
+    async def set_state(self, room: str, kind: str, key: str, content: Content) -> None:
+        """Set a state event; the same content again changes nothing."""
+        await self._call("PUT", Path.v3.rooms[room].state[kind][key], content)
+
     async def state_event(self, room: str, kind: str) -> dict[str, Any] | None:
         """A state event without a key, whole; None where there is none."""
         path, query = Path.v3.rooms[room].state[kind], [("format", "event")]
