@@ -264,8 +264,10 @@ class Runtime:
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
-        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
         self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
+        self._questions = Questions(
+            self.fleet, self._talks, room_sender, link, where, fates, persons.of_task
+        )
         self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,

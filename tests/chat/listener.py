@@ -123,7 +123,9 @@ class Listener:
         persons = Persons(stage.fleet, link, lambda login: None, ())
         telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
         fates = Fates(stage.fleet, link, where, telling)
-        self.questions = Questions(stage.fleet, stage.talks, link, where, fates, persons.of_task)
+        self.questions = Questions(
+            stage.fleet, stage.talks, self.sender, link, where, fates, persons.of_task
+        )
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,
