@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from fleetbot.devkit.rest import call
+from fleetbot.devkit.rest import call, fetch
 
 _SYNC_FILTER = '{"room":{"timeline":{"limit":1000}},"presence":{"types":[]}}'
 _LONG_POLL_MS = "30000"
@@ -164,6 +164,12 @@ class MatrixUser:
         params = {"dir": "b", "limit": str(limit)}
         answer = await self._call("GET", f"/rooms/{quote(room)}/messages", params=params)
         return [msgspec.convert(event, RoomEvent) for event in reversed(answer["chunk"])]
+
+    async def download(self, address: str) -> bytes:
+        """What is at an `mxc://` address, as the homeserver has it."""
+        media = quote(address.removeprefix("mxc://"))
+        url = f"{self.homeserver_url}/_matrix/client/v1/media/download/{media}"
+        return await fetch(url, token=self.access_token)
 
     async def wait_for(
         self,

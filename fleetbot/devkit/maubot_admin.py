@@ -67,6 +67,19 @@ class MaubotAdmin:
         }
         return await self._dict("PUT", f"/client/{quote(user.user_id)}", json=client)
 
+    async def client(self, user: MatrixUser) -> dict[str, Any]:
+        """What maubot says about a bot account: `started`, `fingerprint`, `trust_state`, …"""
+        return await self._dict("GET", f"/client/{quote(user.user_id)}")
+
+    async def fingerprint(self, user: MatrixUser) -> str:
+        """The Ed25519 key of the account's device (base64), as an operator reads it there."""
+        return str((await self.client(user))["fingerprint"]).replace(" ", "")
+
+    async def generate_recovery_key(self, user: MatrixUser) -> str:
+        """Have the account's device signed by the account; what is needed to sign another."""
+        path = f"/client/{quote(user.user_id)}/generate_recovery_key"
+        return str((await self._call("POST", path))["recovery_key"])
+
     async def put_instance(
         self,
         instance: str,

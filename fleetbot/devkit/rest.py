@@ -5,8 +5,8 @@ Every call has a connection of its own, so there is nothing to close and no even
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -29,15 +29,16 @@ async def call(
     json: object = None,
     data: bytes | None = None,
     params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Any:
     """The JSON value that the server answers, None for an empty answer.
 
     Raises CallFailed for a status outside 2xx and aiohttp.ClientError where there is no answer.
     """
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    body = None if data is None else io.BytesIO(data)  # aiohttp warns of large bytes
+    authorization = {"Authorization": f"Bearer {token}"} if token else {}
+    body = None if data is None else BytesIO(data)  # aiohttp wants large ones so
     async with (
-        aiohttp.ClientSession(headers=headers) as session,
+        aiohttp.ClientSession(headers={**(headers or {}), **authorization}) as session,
         session.request(method, url, json=json, data=body, params=params) as response,
     ):
         if not response.ok:

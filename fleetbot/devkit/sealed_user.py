@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from nio import (
@@ -17,6 +16,7 @@ from nio import (
     AsyncClientConfig,
     ErrorResponse,
     MegolmEvent,
+    RoomKeyRequest,
     RoomSendResponse,
     SyncResponse,
     ToDeviceError,
@@ -27,7 +27,6 @@ from nio.exceptions import EncryptionError
 from nio.store import SqliteMemoryStore
 
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
-from fleetbot.devkit.rest import fetch
 
 _FILTER = {"room": {"timeline": {"limit": 1000}}, "presence": {"types": []}}
 _LONG_POLL_MS = 30_000
@@ -78,9 +77,7 @@ class SealedUser(MatrixUser):
 
         Raises OlmUnverifiedDeviceError where it is `wary` and has a reason.
         """
-        if not self._syncing.locked():
-            async with self._syncing:
-                await self._sync(0)  # who is in the room now, and with which devices
+        await self._catch_up()  # who is in the room now, and with which devices
         answer = await self._nio.room_send(
             room, event_type, dict(content), ignore_unverified_devices=not self.wary
         )
@@ -90,22 +87,22 @@ class SealedUser(MatrixUser):
 
     async def messages(self, room: str, *, limit: int = 100) -> list[RoomEvent]:
         """The room's last events, oldest first; those that were decrypted as they were meant."""
+        await self._catch_up()
         events = await super().messages(room, limit=limit)
         return [self._opened.get(event.event_id, event) for event in events]
 
     async def read_file(self, event: RoomEvent) -> bytes:
         """What is in the file of an `m.file` or `m.image` that came encrypted."""
-        sealed = event.content["file"]
-        media = sealed["url"].removeprefix("mxc://")
-        url = f"{self.homeserver_url}/_matrix/client/v1/media/download/{quote(media)}"
-        data = await fetch(url, token=self.access_token)
+        sealed = event.content.get("m.new_content", event.content)["file"]
+        data = await self.download(sealed["url"])
         key, hashes = sealed["key"]["k"], sealed["hashes"]["sha256"]
         return bytes(decrypt_attachment(data, key, hashes, sealed["iv"]))
 
     # trust
 
-    def verify(self, user_id: str, fingerprint: str) -> None:
+    async def verify(self, user_id: str, fingerprint: str) -> None:
         """Trust the device that has this fingerprint, told on another way. Raises LookupError."""
+        await self._sync(0)
         for device in self._nio.device_store.active_user_devices(user_id):
             if device.ed25519 == fingerprint:
                 self._nio.verify_device(device)
@@ -121,7 +118,8 @@ class SealedUser(MatrixUser):
 
         Raises ValueError if they see different ones.
         """
-        await self._sync(0)
+        for person in (self, other):  # who has which devices
+            await person._sync(0)
         start = self._nio.create_key_verification(self._device(other))
         id = start.content["transaction_id"]
         await self._check(self._nio.to_device(start))
@@ -154,6 +152,11 @@ class SealedUser(MatrixUser):
             if len(self._timeline) <= known:
                 await self._sync(_LONG_POLL_MS)
 
+    async def _catch_up(self) -> None:
+        if not self._syncing.locked():
+            async with self._syncing:
+                await self._sync(0)
+
     async def _sync(self, timeout_ms: int) -> None:
         answer = await self._nio.sync(timeout_ms, _FILTER)
         if not isinstance(answer, SyncResponse):
@@ -163,6 +166,9 @@ class SealedUser(MatrixUser):
         for room, update in answer.rooms.join.items():
             for event in update.timeline.events:
                 self._take(room, event)
+        for event in answer.to_device_events:
+            if isinstance(event, RoomKeyRequest):
+                self._give_again(event)
         await self._keep_keys()
 
     def _read_again(self, sealed: MegolmEvent) -> Any:
@@ -180,6 +186,20 @@ class SealedUser(MatrixUser):
         if event.decrypted:
             self._opened[event.event_id] = told
         self._timeline.append(told)
+
+    def _give_again(self, asked: RoomKeyRequest) -> None:
+        """The key of what we have said, to a device that was to have it: so does Element."""
+        olm = self._nio.olm
+        key = olm.outbound_group_sessions.get(asked.room_id)
+        asking = (asked.sender, asked.requesting_device_id)
+        if key is None or key.id != asked.session_id or asking not in key.users_shared_with:
+            return
+        device = self._nio.device_store[asked.sender][asked.requesting_device_id]
+        own = olm.account.identity_keys["curve25519"]
+        kept = olm.inbound_group_store.get(asked.room_id, own, asked.session_id)
+        session = olm.session_store.get(device.curve25519)
+        message = olm._encrypt_forwarding_key(asked.room_id, kept, session, device)
+        olm.outgoing_to_device_messages.append(message)
 
     async def _keep_keys(self) -> None:
         """What a client does beside its syncs: offer keys, and learn those of others."""

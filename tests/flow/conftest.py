@@ -45,13 +45,22 @@ def shared_config() -> Mapping[str, Any]:
     return {}
 
 
+@pytest.fixture(scope="module")
+def shared_encrypted() -> bool:
+    """Whether the shared world's room is encrypted."""
+    return False
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_world(
     homeserver: Homeserver,
     tmp_path_factory: pytest.TempPathFactory,
     shared_config: Mapping[str, Any],
+    shared_encrypted: bool,
 ) -> AsyncIterator[World]:
     """A fleet for all tests of a module that do not disturb one another."""
     root: Path = tmp_path_factory.mktemp("world")
-    async with World.start(root, homeserver=homeserver, config=shared_config) as world:
+    async with World.start(
+        root, homeserver=homeserver, config=shared_config, encrypted=shared_encrypted
+    ) as world:
         yield world

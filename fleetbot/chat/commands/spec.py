@@ -356,6 +356,14 @@ COMMANDS: Mapping[str, Usage] = {
     "help": Usage("this", (Parameter("topic", Kind.WORD, "command", needed=False),)),
 }
 
+# How the help shows them.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
+    "To have work done": ("new", "assign", "retry", "cancel", "priority", "tell", "answer"),
+    "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
+    "For yourself": ("quiet", "iam", "help"),
+}
+
 NAMES: Mapping[type, str] = {
     Status: "status",
     ListTasks: "tasks",

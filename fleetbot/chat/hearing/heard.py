@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mautrix.types import (
+    EncryptedEvent,
     MessageEvent,
     MessageType,
     ReactionEvent,
@@ -82,7 +83,7 @@ def elsewhere(event: MessageEvent, us: Us) -> Elsewhere | None:
     )
 
 
-def time_of(event: Heard) -> int:
+def time_of(event: Heard | EncryptedEvent) -> int:
     """When it was said, in epoch milliseconds; long ago where what is claimed is no time."""
     claimed: object = event.timestamp  # mautrix does not look
     return claimed if isinstance(claimed, int) else 0

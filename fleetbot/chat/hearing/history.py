@@ -6,10 +6,10 @@ import logging
 from typing import Any, NamedTuple
 
 from mautrix.client import Client
-from mautrix.errors import DecryptionError
 from mautrix.types import EncryptedEvent, Event, MessageEvent, ReactionEvent, SerializerError
 
 from fleetbot.chat.hearing.heard import Heard
+from fleetbot.chat.hearing.opening import Closed, opened
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.place import Mark
 
@@ -22,12 +22,11 @@ CLOCKS_APART_MS = 60_000  # how far the homeserver's clock may be behind ours
 
 
 class Past(NamedTuple):
-    """`said`: messages and reactions, oldest first. `unread` of them could not be decrypted, and
-    are left out. `is_cut`: there was more before them. `end`: the newest event there was, read or
-    not."""
+    """`said`: messages and reactions, oldest first, and beside them those that are `closed`.
+    `is_cut`: there was more before them. `end`: the newest event there was, read or not."""
 
     said: list[Heard]
-    unread: int
+    closed: list[Closed]
     is_cut: bool
     end: Mark | None
 
@@ -55,16 +54,16 @@ class History:
         raw = await self._back_to(mark, room, oldest)
         read = [event for event in raw if _at(event) >= oldest][:MOST_EVENTS]
         said: list[Heard] = []
-        unread = 0
+        closed: list[Closed] = []
         for one in reversed(read):
-            event = await self._read({**one, "room_id": room})
-            if event is not None:
-                said.append(event)
-            elif one.get("type") == "m.room.encrypted":
-                unread += 1
+            match await self._read({**one, "room_id": room}):
+                case Closed() as event:
+                    closed.append(event)
+                case MessageEvent() | ReactionEvent() as event:
+                    said.append(event)
         is_cut = len(read) < sum(_at(event) >= listening_since for event in raw)
         end = Mark(raw[0]["event_id"], _at(raw[0])) if raw else None
-        return Past(said, unread, is_cut, end)
+        return Past(said, closed, is_cut, end)
 
     async def _back_to(self, mark: Mark, room: str, oldest: int) -> list[dict[str, Any]]:
         """Newest first, up to the mark or to where all is older than `oldest`; or more than is
@@ -83,26 +82,15 @@ class History:
         log.warning("%s has too many pages to be read back to %s", room, mark.event)
         return found
 
-    async def _read(self, raw: dict[str, Any]) -> Heard | None:
-        """The event in clear; None where it is none, or cannot be decrypted."""
+    async def _read(self, raw: dict[str, Any]) -> Heard | Closed | None:
+        """The event in clear, if it can be had; None where it is nothing of a person's."""
         try:
             event = Event.deserialize(raw)
         except SerializerError:
             return None
         if isinstance(event, EncryptedEvent):
-            event = await self._opened(event)
+            return await opened(self._client, event)
         return event if isinstance(event, MessageEvent | ReactionEvent) else None
-
-    async def _opened(self, event: EncryptedEvent) -> Event | None:
-        crypto = self._client.crypto
-        if crypto is None:
-            return None
-        try:
-            opened: Event = await crypto.decrypt_megolm_event(event)
-        except DecryptionError as error:
-            log.warning("%s in %s cannot be decrypted: %s", event.event_id, event.room_id, error)
-            return None
-        return opened
 
 
 def _at(event: dict[str, Any]) -> int:

@@ -63,13 +63,32 @@ class Inbound:
         else:
             await self._held_open(self._hear(event, place))
 
+    def expect(self, room: str, event: str) -> bool:
+        """An event has come that is not read yet; False where reading back will find it."""
+        if not self._open:
+            return False
+        if room not in self._rooms.obeyed:
+            return self._rooms.loaded
+        place = self.place(room)
+        if place.behind:
+            place.miss()
+            self._on_missed()
+        else:
+            place.begin(event)
+        return not place.behind
+
+    def pass_over(self, room: str, event: str, at: int) -> None:
+        """What was expected is nothing to deal with, or never will be."""
+        self.place(room).done(event, at)
+
     async def read_back(self, room: str, past: Past) -> None:
         """Deal with what was said meanwhile, in its order. Raises `StoreUnavailable`."""
         late = [said for event in past.said if (said := await self._obeying.deal_with(event))]
-        if past.end and (late or past.unread or past.is_cut):
-            await self._obeying.tell_late(room, late, past.end.event, past.unread, past.is_cut)
+        if past.end and (late or past.is_cut):
+            await self._obeying.tell_late(room, late, past.end.event, past.is_cut)
         if past.end:
-            self.place(room).mark = past.end
+            to_come = [closed.event.event_id for closed in past.closed if closed.may_open]
+            self.place(room).read_to(past.end, but=to_come)
 
     async def flush(self) -> None:
         """Keep how far the rooms have been heard; what a lost mark reads twice is recognised."""
@@ -84,6 +103,11 @@ class Inbound:
         await self._store.append(Change(anchors=marks))
         for place, mark in moved.values():
             place.kept = mark
+
+    async def finished(self, seconds: float) -> None:
+        """Wait, for so long at most, for what is under way to be dealt with."""
+        if busy := tuple(self._busy):
+            await asyncio.wait(busy, timeout=seconds)
 
     async def close(self) -> None:
         """Take nothing more, and end what is under way; what is committed already stays, and what

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any, cast
 
 import msgspec
@@ -32,7 +33,7 @@ from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
-from fleetbot.chat.words.wording import UNABLE_TO_ENCRYPT
+from fleetbot.chat.words.sealed import UNABLE_TO_ENCRYPT
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
@@ -261,6 +262,10 @@ class Link:
         except _Absent:
             return None
 
+    async def set_state(self, room: str, kind: str, key: str, content: Content) -> None:
+        """Set a state event; the same content again changes nothing."""
+        await self._call("PUT", Path.v3.rooms[room].state[kind][key], content)
+
     async def state_event(self, room: str, kind: str) -> dict[str, Any] | None:
         """A state event without a key, whole; None where there is none."""
         path, query = Path.v3.rooms[room].state[kind], [("format", "event")]
@@ -306,6 +311,22 @@ class Link:
         path = Path.v3.rooms[room].send["m.room.message"][transaction("unable", room)]
         await self._call("PUT", path, message(UNABLE_TO_ENCRYPT))
 
+    async def stale_device(self) -> str | None:
+        """Why nobody can encrypt for the bot's device, if so: the homeserver gives out other keys
+        for it than we have."""
+        fingerprint = self._sealing.fingerprint
+        if fingerprint is None:
+            return None
+        user, device = self._client.mxid, self._client.device_id
+        answer = await self._call("POST", Path.v3.keys.query, {"device_keys": {user: [device]}})
+        known = answer.get("device_keys", {}).get(user, {}).get(device, {}).get("keys", {})
+        if known.get(f"ed25519:{device}") == fingerprint:
+            return None
+        return (
+            f"the homeserver has other keys for the bot's device {device} than maubot: nobody can "
+            "encrypt for it. Log the bot in anew, for another device"
+        )
+
     async def _seals(self, room: str) -> bool:
         """Whether what goes there has to be encrypted. Raises `NotAdmitted` where we cannot."""
         if not await self.is_encrypted(room):
@@ -330,7 +351,7 @@ class Link:
         headers = {"Authorization": f"Bearer {api.token}"}
         sent: dict[str, Any] = {"json": body}
         if isinstance(body, bytes):
-            sent = {"data": body}
+            sent = {"data": BytesIO(body)}  # aiohttp wants large ones so
             headers["Content-Type"] = mimetype
         try:
             async with api.session.request(

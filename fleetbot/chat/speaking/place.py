@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from fleetbot.store.records import Anchor
@@ -61,6 +63,13 @@ class Place:
                 break
             self.mark = mark
             del self._open[id]
+
+    def read_to(self, end: Mark, but: Iterable[str]) -> None:
+        """Everything up to `end` is dealt with, `but` for these events, which are under way."""
+        self._open = dict.fromkeys(but)
+        if end.event not in self._open:
+            self.begin(end.event)
+            self.done(end.event, end.at)
 
     def lose(self) -> None:
         """Something under way has failed: it is read back, and what came after it as well."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mautrix.client import Client
-from mautrix.types import EventType, RoomID
+from mautrix.types import DeviceLists, EventType, RoomID
 
 from fleetbot.services.outbox import RetryLater
 
@@ -20,6 +20,8 @@ class Sealing:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._begun: set[str] = set()
+        self._beginning = asyncio.Lock()
 
     @property
     def missing(self) -> str | None:
@@ -32,9 +34,16 @@ class Sealing:
             f" there: {mend}"
         )
 
+    @property
+    def fingerprint(self) -> str | None:
+        """The Ed25519 key of the bot's device, which people compare; None where it has none."""
+        crypto = self._client.crypto
+        return str(crypto.account.signing_key) if crypto and crypto.account else None
+
     async def message(self, room: str, content: Mapping[str, Any]) -> dict[str, Any]:
         """An `m.room.message` as the `m.room.encrypted` that goes out in its place."""
         try:
+            await self._begin(room)
             sealed = await self._client.encrypt(
                 RoomID(room),
                 EventType.ROOM_MESSAGE,
@@ -43,6 +52,21 @@ class Sealing:
         except Exception as error:  # of the homeserver, of libolm, of maubot's database
             raise RetryLater(None, f"could not encrypt: {error!r}") from error
         return dict(sealed.serialize())
+
+    async def _begin(self, room: str) -> None:
+        """At first, learn who is in the room and with which devices, and have a new key for them.
+
+        maubot drops the first answer to a sync, and with it who came, or got a new device, while it
+        was down: they could read nothing that we say.
+        """
+        async with self._beginning:
+            if room in self._begun:
+                return
+            members = await self._client.get_joined_members(RoomID(room))
+            crypto = self._client.crypto
+            await crypto.handle_device_lists(DeviceLists(changed=list(members), left=[]))
+            await crypto.crypto_store.remove_outbound_group_session(RoomID(room))
+            self._begun.add(room)
 
     async def file(self, data: bytes) -> tuple[bytes, dict[str, Any]]:
         """What is uploaded of a file, and how it is read again: an `EncryptedFile` without `url`

@@ -13,7 +13,7 @@ from fleetbot.chat.speaking.content import as_edit, content, in_reply
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.post import About, Post
-from fleetbot.chat.words.rich import Rich, bounded, unmentioned
+from fleetbot.chat.words.rich import Rich, bounded, rows, say, unmentioned
 from fleetbot.domain.patience import WITH_ANSWER
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
@@ -31,7 +31,8 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ready words that the outbox keeps until they have arrived.
 
     `answers` is the message that they reply to, `thread` the one that opened its thread. `below`:
-    the message that they are shown as a reply to, where `answers` is a reaction to it.
+    the message that they are shown as a reply to, where `answers` is a reaction to it. `until`:
+    after that (epoch ms) they are out of date. `nod`: an emoji to react with, instead of words.
     """
 
     text: str
@@ -43,8 +44,12 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     buttons: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     below: str = ""
+    until: int = 0
+    nod: str = ""
 
 
+_OUT_OF_DATE = say("🕰 My answer to this was held up, and is out of date by now: ask again.")
+_FILE_MISSING = say("📎 The file that belongs to this could not be sent: ask again.")
 _words = msgspec.json.Decoder(Words)
 
 
@@ -67,10 +72,11 @@ def kept(
     answers: str = "",
     thread: str = "",
     below: str = "",
+    until: int = 0,
 ) -> OutboxEntry:
     """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
     the same `id` is ignored."""
-    body = bounded(post.body)
+    body = bounded(rows(post.body, _FILE_MISSING) if post.files else post.body)
     words = Words(
         text=body.text,
         html=body.html,
@@ -81,7 +87,17 @@ def kept(
         buttons=post.buttons,
         mentions=body.mentions,
         below=below,
+        until=until,
     )
+    return _entry(room, words, id, at)
+
+
+def kept_nod(room: str, emoji: str, *, id: str, at: int, answers: str) -> OutboxEntry:
+    """A reaction to `answers` as an entry of the outbox."""
+    return _entry(room, Words("", "", answers=answers, nod=emoji), id, at)
+
+
+def _entry(room: str, words: Words, id: str, at: int) -> OutboxEntry:
     return OutboxEntry(
         id=id,
         destination=destination(room),
@@ -105,6 +121,12 @@ class RoomSender:
         """Send words that were kept and answer their event id; a second time sends nothing."""
         room = await self._where(due.entry.destination.removeprefix(PREFIX))
         words = decoded(_words, due.entry)
+        if words.nod:
+            return await self._link.react(room, words.answers, words.nod, urgency=Urgency.ANSWER)
+        if words.until and self._clock() > words.until:
+            words = msgspec.structs.replace(
+                words, text=_OUT_OF_DATE.text, html=_OUT_OF_DATE.html, about=None, buttons=()
+            )
         body = Rich(words.text, words.html, words.mentions)
         said, named = content(body, urgent=words.urgent), outbox_transaction(due)
         if words.answers:

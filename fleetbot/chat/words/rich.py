@@ -20,6 +20,7 @@ HEAVIEST = 44_000  # bytes of an event's 65,536: encryption makes them a third m
 WORD_JOINER = "\u2060"
 _MENTION = re.compile(r"@(?=room|[^\s@:]+:[^\s@:])", re.IGNORECASE)
 _PILL = re.compile(r"(matrix)(?=\.to\b|:(?:u|r|roomid|e)/)", re.IGNORECASE)
+_EVENT = re.compile(r"https://matrix\.to/#/![\w:.%-]+/\$[\w:.%-]+(\?via=[\w:.%-]+)?")
 _WEB = re.compile(r"https?://[^\s\"'<>`]+\Z")
 _USER = re.compile(r"@[a-z0-9._=/+-]+:[A-Za-z0-9.:\[\]-]+\Z")
 _BLOCKS = ("<ul>", "<blockquote>", "<pre>")
@@ -93,9 +94,9 @@ def prose(text: str) -> Rich:
 
 
 def link(label: str, url: str) -> Rich:
-    """`label`, leading to `url` where that is a web address that mentions nobody."""
+    """`label`, leading to `url` where that is a web address that mentions nobody, or a message."""
     said = say(label)
-    if not _WEB.match(url) or harmless(url) != url:
+    if not _EVENT.fullmatch(url) and (not _WEB.match(url) or harmless(url) != url):
         return said
     return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>', said.mentions)
 

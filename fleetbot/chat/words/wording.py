@@ -28,10 +28,6 @@ STATE_WORDS: Mapping[TaskState, str] = {
     TaskState.AGENT_LOST: "lost with its agent",
     TaskState.CANCELLED: "cancelled",
 }
-UNABLE_TO_ENCRYPT = say(
-    "🔒 This room is encrypted and I am not set up for that: I hear nothing here, and say nothing "
-    "but this. Whoever runs me finds the way out in docs/howto/encrypted-rooms.md."
-)
 _DAY = 86_400
 
 
