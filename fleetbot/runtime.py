@@ -27,6 +27,7 @@ from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -229,8 +230,8 @@ class Runtime:
                 talks=self._talks,
                 outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
-                message=link.message,
                 upload_limit=link.most_uploaded,
+                message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 address=self._address,

@@ -24,6 +24,7 @@ from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -103,8 +104,14 @@ class Listener:
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
-        limit = link.most_uploaded
-        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up, limit)
+        self.chat = chat_of(
+            stage,
+            levels,
+            Quoting(link, client).message,
+            direct.tell,
+            self.setting_up,
+            link.most_uploaded,
+        )
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
