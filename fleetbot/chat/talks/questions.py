@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import msgspec
 
 from fleetbot.chat.speaking.content import as_edit, content, in_reply
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
-from fleetbot.chat.speaking.sender import PREFIX, Where
+from fleetbot.chat.speaking.sender import Where
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
@@ -63,7 +64,7 @@ class Questions:
         asked = await self._talks.asked(effect.run, effect.ask)
         if asked is None:
             raise Refused("there is no such question")
-        room = await self._where(due.entry.destination.removeprefix(PREFIX))
+        room = await self._where(room_of(due.entry.destination))
         about, named = asks.about(asked), transaction("outbox", due.entry.id)
         posted = await self._fleet.store.post_of(room, about.kind, about.subject)
         if asked.is_open:
@@ -114,7 +115,7 @@ class Questions:
         effect = fx.ShowAsk(repo=self._fleet.state.tasks[run.task].repo, run=run.id, ask=ask.id)
         entries = []
         for destination in self._fleet.route(effect):
-            room = destination.removeprefix(PREFIX)
+            room = room_of(destination)
             now_at = await self._where(room)
             told = await self._fleet.store.post_of(now_at, PostKind.ASK, f"{run.id}/{ask.id}")
             if now_at != room and told is None:
