@@ -34,7 +34,7 @@ from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.errors import Invalid
-from fleetbot.domain.events import Recorded
+from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
@@ -429,6 +429,8 @@ class Runtime:
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._verifier.wake()
         self._wake("verify")
+        if any(isinstance(line.event, AgentRegistered) for line in lines):
+            self._wake("tokens")
 
     def _deliver_now(self) -> None:
         self._courier.wake()
