@@ -205,7 +205,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "Nothing; the task goes to another agent.",
     ),
     _R.RECEIPT_REFUTED: Reason(
-        "what the agent handed in is not what Forgejo shows",
+        "Forgejo does not show what the agent says it did",
         Owner.TASK,
         True,
         "Read the comment on the issue: it says what did not hold.",

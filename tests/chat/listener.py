@@ -20,10 +20,12 @@ from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -103,8 +105,14 @@ class Listener:
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
-        limit = link.most_uploaded
-        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up, limit)
+        self.chat = chat_of(
+            stage,
+            levels,
+            Quoting(link, client).message,
+            direct.tell,
+            self.setting_up,
+            link.most_uploaded,
+        )
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
@@ -123,11 +131,13 @@ class Listener:
         persons = Persons(stage.fleet, link, lambda login: None, ())
         telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
         fates = Fates(stage.fleet, link, where, telling)
-        self.questions = Questions(stage.fleet, stage.talks, link, where, fates, persons.of_task)
+        self.questions = Questions(
+            stage.fleet, stage.talks, self.sender, link, where, fates, persons.of_task
+        )
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,
-            {"matrix": self.questions, "cards": cards},
+            {"matrix": self.questions, "cards": cards, "urgent": self.questions},
             stage.clock,
             with_outbox(PATIENCE_DAYS),
         )
@@ -151,4 +161,5 @@ class Listener:
 
     def _was_admitted(self) -> None:
         self.admitted += 1
-        self.courier.resume("matrix")
+        for sender in SENDERS:
+            self.courier.resume(sender)

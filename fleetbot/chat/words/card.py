@@ -13,7 +13,7 @@ from fleetbot.chat.words.wording import EMOJI, dated, duration, named, pull_link
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, flags, waiting
-from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.waits import FLOW, WaitReason
 from fleetbot.services.comments import usage_text
 
 _WORDS = {
@@ -116,7 +116,7 @@ def _wait(its: Waiting) -> Iterator[Part]:
         times = f" Since {dated(its.since)}, until {dated(its.until)} at the latest."
     yield say(prose(its.text), times)
     yield from (quote(detail, limit=300, lines=3) for detail in its.details)
-    if its.remedy:
+    if its.remedy and its.reason not in FLOW:
         yield italic(prose(its.remedy))
 
 
