@@ -17,6 +17,8 @@ from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.knowing import told as proven_told
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.rights import Rights
+from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
@@ -30,7 +32,8 @@ from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
-from fleetbot.domain.events import Recorded
+from fleetbot.domain.errors import Invalid
+from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
@@ -58,15 +61,20 @@ from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
+from fleetbot.services.setup.deeds import Deeds
+from fleetbot.services.setup.facts import Place, Survey
+from fleetbot.services.setup.mapping import Edit
+from fleetbot.services.setup.walks import Walks
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.settings import Settings
+from fleetbot.settings import Settings, SettingsError
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
+from fleetbot.web.webhooks import WEBHOOK_PATH
 
 _HOUR = 3600.0
 _ANSWER_SECONDS = 20.0  # what Forgejo is given to answer within, and a little
@@ -76,10 +84,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _leave(edit: Edit) -> None:
+    raise SettingsError("nobody here can change it.")
+
+
 class Runtime:
     """Everything that lives between a start and a stop, wired together.
 
-    `address`: where we are found over HTTP.
+    `address`: where we are found over HTTP. `amend` has the configuration changed soon, or raises
+    `SettingsError`.
     """
 
     def __init__(
@@ -89,11 +102,13 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
+        amend: Callable[[Edit], None] = _leave,
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
+        self._amend = amend
         self._log = log
         self._matrix = matrix
         self._is_shared = is_shared
@@ -165,8 +180,25 @@ class Runtime:
         self._pauses = Pauses(fleet, self._repositories)
         self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
+        self._walks = self._build_setup(store)
         self._build_chat(store)
         self._build_web(store)
+
+    def _build_setup(self, store: Store) -> Walks:
+        forge, url = self._settings.forge, f"{self._address}{WEBHOOK_PATH}"
+        survey = Survey(
+            self._forge,
+            self._repositories,
+            self._webhooks,
+            self._settings.labels,
+            self._place,
+            now_ms,
+            hook_url=url,
+            accounts=[*forge.accounts.values(), *self._settings.verify.authors],
+            token_end=forge.token[-8:],
+        )
+        deeds = Deeds(self._forge, self._webhooks, self._amended, url, forge.webhook_secret)
+        return Walks(store, survey, deeds)
 
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix, Pace(now_ms))
@@ -175,6 +207,13 @@ class Runtime:
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
         self._token_messages = TokenMessages(self._enrolments, direct.take_back)
+        self._setting_up = SettingUp(
+            self.fleet,
+            self._walks,
+            Rights(link.power_level),
+            self._settings.chat.operators,
+            self._settings.labels.trigger,
+        )
         chat = chat_of(
             Services(
                 fleet=self.fleet,
@@ -191,6 +230,7 @@ class Runtime:
                 power_level=link.power_level,
                 message=link.message,
                 tell=direct.tell,
+                setting_up=self._setting_up,
                 address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
@@ -299,6 +339,7 @@ class Runtime:
             "tokens": (self._token_messages.tick, 30),
             "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
+            "setup": (self._setting_up.tick, 30),
             "prune": (self._timers.prune, _HOUR),
         }
         self._loops = {
@@ -347,6 +388,29 @@ class Runtime:
         await self.fleet.close()
         await self._forge.close()
 
+    async def answered(self, seconds: float) -> None:
+        """Wait, for so long at most, until what people are saying has its answers."""
+        await self._ears.inbound.finished(seconds)
+
+    def settings_stay(self) -> None:
+        """A change of the configuration that was asked for has come to nothing."""
+        self._walks.settled()
+        self._wake("setup")
+
+    def _amended(self, edit: Edit) -> None:
+        try:
+            self._amend(edit)
+        except SettingsError as error:
+            raise Invalid(f"The configuration would not be valid: {error}") from error
+
+    def _place(self, room: str, repo: str) -> Place:
+        same, its = self.fleet.state.places.same, self._settings.rooms.get(room)
+        return Place(
+            is_listed=any(same(name, repo) for name in self._settings.forge.repositories),
+            is_heard=its is not None and its.hears(repo, same),
+            default_repo=its.default_repo if its else None,
+        )
+
     def _note_failure(self, error: ForgeError) -> None:
         self._probe.heard(error)
 
@@ -363,6 +427,8 @@ class Runtime:
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._verifier.wake()
         self._wake("verify")
+        if any(isinstance(line.event, AgentRegistered) for line in lines):
+            self._wake("tokens")
 
     def _deliver_now(self) -> None:
         self._courier.wake()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
@@ -14,7 +14,8 @@ from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.rights import PowerLevel
+from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
@@ -41,8 +42,16 @@ async def _untold(user: str, words: Rich, named: str) -> Told:
     raise RetryLater(None, "there is no homeserver")
 
 
+def setting_up_of(stage: Stage, levels: PowerLevel, operators: Collection[str] = ()) -> SettingUp:
+    return SettingUp(stage.fleet, stage.walks, Rights(levels), operators, stage.labels.trigger)
+
+
 def chat_of(
-    stage: Stage, levels: PowerLevel, message: Message = _unread, tell: Tell = _untold
+    stage: Stage,
+    levels: PowerLevel,
+    message: Message = _unread,
+    tell: Tell = _untold,
+    setting_up: SettingUp | None = None,
 ) -> Chat:
     """The commands as the plugin wires them; `message` reads what was said in a room, `tell` tells
     a person alone."""
@@ -62,6 +71,7 @@ def chat_of(
             power_level=levels,
             message=message,
             tell=tell,
+            setting_up=setting_up or setting_up_of(stage, levels),
             address="https://fleet.example",
             trigger=stage.labels.trigger,
         )
@@ -80,6 +90,7 @@ class Listener:
         client: Client,
         rooms: Mapping[str, RoomSettings],
         levels: PowerLevel | None = None,
+        operators: Collection[str] = (),
     ) -> None:
         self.link = link = Link(client, Pace(stage.clock))
         self.client = client
@@ -88,7 +99,8 @@ class Listener:
         direct = Direct(link, stage.store, client.mxid)
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
-        self.chat = chat_of(stage, levels, link.message, direct.tell)
+        self.setting_up = setting_up_of(stage, levels, operators)
+        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
