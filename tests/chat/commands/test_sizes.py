@@ -52,7 +52,7 @@ async def test_a_large_fleet_is_told_in_messages_that_fit(chat: Dialogue) -> Non
         assert chat.new, words
         assert largest(chat) < LIMIT, words
     await chat.says("ann", "!fleet agents")
-    chat.answers("🤖 120 agents…more agents…")
+    chat.answers("🤖 120 …more agents…")
 
 
 async def test_long_words_of_people_are_not_repeated_whole(chat: Dialogue) -> None:
