@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,13 @@ from fleetbot.chat.commands.rights import check_rights
 from fleetbot.chat.hearing.unconfigured import Unconfigured
 from fleetbot.interrupts import Interrupts
 from fleetbot.runtime import Runtime
+from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError, parse
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import changing_routes, unconfigured_routes
+
+_ANSWER_SECONDS = 10.0  # what people who are being answered are given before a change
 
 
 class Config(BaseProxyConfig):
@@ -42,6 +47,29 @@ class Config(BaseProxyConfig):
 
         Raises SettingsError with the way out.
         """
+        self._load_sections()
+        self.update()
+        return self._parsed()
+
+    def amend(self, edit: Edit, *, save: bool) -> Settings:
+        """What is stored by now, changed by `edit`; kept only with `save`.
+
+        Raises SettingsError where it would not be valid; then nothing has changed.
+        """
+        before = self._data
+        try:
+            self._load_sections()
+            edit(self._data)
+            self.update(save=False)
+            settings = self._parsed()
+            if save:
+                self.save()
+                before = self._data
+        finally:
+            self._data = before
+        return settings
+
+    def _load_sections(self) -> None:
         try:
             self.load()
         except YAMLError as error:
@@ -50,14 +78,29 @@ class Config(BaseProxyConfig):
         if not isinstance(data, CommentedMap):
             self._data = CommentedMap()
             raise SettingsError("the configuration must have sections, such as `forge:`.")
-        self.update()
+
+    def _parsed(self) -> Settings:
         settings = parse({key: _plain(value) for key, value in self._data.items()})
         check_rights(settings)
         return settings
 
-    def put_back(self, data: CommentedMap) -> None:
+    def refuse(self, data: CommentedMap) -> None:
+        """What is stored is no configuration: have it be this one again."""
         self._data = data
         self.save()
+
+    def put_back(self, data: CommentedMap) -> None:
+        """Have it be this one again; but what was saved since then has its turn still to come."""
+        is_ours = self._is_stored()
+        self._data = data
+        if is_ours:
+            self.save()
+
+    def _is_stored(self) -> bool:
+        try:
+            return bool(self._load_proxy() == self._data)
+        except YAMLError:
+            return False
 
     def snapshot(self) -> CommentedMap:
         return copy.deepcopy(self._data)
@@ -86,6 +129,7 @@ class FleetBot(Plugin):
     config: Config
 
     _turn: asyncio.Lock
+    _amending: set[asyncio.Task[None]]
     _interrupts: Interrupts
     _store: SqliteStore | None = None
     _runtime: Runtime | None = None
@@ -99,6 +143,7 @@ class FleetBot(Plugin):
     async def start(self) -> None:
         """Comes up even where the configuration is not complete or Forgejo is away, and says so."""
         self._turn = asyncio.Lock()
+        self._amending = set()
         self._interrupts = Interrupts()
         self._interrupts.take()
         self.client.ignore_first_sync = False  # what was said while maubot was down counts too
@@ -125,23 +170,52 @@ class FleetBot(Plugin):
         One change at a time: two at once would leave two authorities on one journal.
         """
         async with self._turn:
-            if self._store is not None:  # else it was stopped meanwhile
-                await self._change()
+            if self._store is None:  # it was stopped meanwhile
+                return
+            try:
+                await self._change(self.config.read)
+            except SettingsError as error:
+                raise web.HTTPBadRequest(text=str(error)) from error
+            except Exception as error:
+                text = f"It cannot be put in force, and the old one stays: {error}"
+                raise web.HTTPInternalServerError(text=text) from error
 
-    async def _change(self) -> None:
+    async def _change(self, read: Callable[[], Settings]) -> None:
         before = self.config.snapshot()
         try:
-            await self._apply(self.config.read())
+            await self._apply(read())
         except SettingsError as error:
             self.log.error("The new configuration is refused: %s", error)
-            self.config.put_back(before)
-            raise web.HTTPBadRequest(text=str(error)) from error
-        except Exception as error:
+            self.config.refuse(before)
+            raise
+        except Exception:
             self.log.exception("The new configuration cannot be put in force; the old one stays")
             self.config.put_back(before)
-            text = f"It cannot be put in force, and the old one stays: {error}"
-            raise web.HTTPInternalServerError(text=text) from error
+            raise
         self.log.info("The new configuration is in force")
+
+    def _amend(self, edit: Edit) -> None:
+        """Have the configuration changed as soon as whoever asks for it has their answer.
+
+        Raises SettingsError where it would not be valid.
+        """
+        self.config.amend(edit, save=False)
+        task = asyncio.create_task(self._amend_in_turn(edit))
+        self._amending.add(task)
+        task.add_done_callback(self._amending.discard)
+
+    async def _amend_in_turn(self, edit: Edit) -> None:
+        if self._runtime is not None:
+            await self._runtime.answered(_ANSWER_SECONDS)
+        async with self._turn:
+            if self._store is None:
+                return
+            try:
+                await self._change(partial(self.config.amend, edit, save=True))
+            except Exception as error:  # it was logged; a runtime that was made anew says so itself
+                self.log.debug("%s: nothing was changed", error)
+                if self._runtime is not None:
+                    self._runtime.settings_stay()
 
     def _read_settings(self) -> Settings | str:
         """The settings, or what is wrong with them."""
@@ -179,7 +253,9 @@ class FleetBot(Plugin):
         if isinstance(settings, str):
             return None
         address = str(self.webapp_url).rstrip("/")
-        return Runtime(settings, self._store, self.client, self.log, address, self._is_shared)
+        return Runtime(
+            settings, self._store, self.client, self.log, address, self._amend, self._is_shared
+        )
 
     def _is_shared(self) -> bool:
         """Whether other plugins use the same Matrix account."""

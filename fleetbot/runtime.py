@@ -13,21 +13,28 @@ from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__
 from fleetbot.chat.assembly import Services, chat_of
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.enrolling import TokenMessages
+from fleetbot.chat.commands.knowing import told as proven_told
 from fleetbot.chat.commands.outside import Outside
+from fleetbot.chat.commands.rights import Rights
+from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
-from fleetbot.chat.notices.waits import WaitNotices
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
+from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import RoomSender, destination
+from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
-from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import ReceiptId, Repo, RunId, TaskId
+from fleetbot.domain.errors import Invalid
+from fleetbot.domain.events import AgentRegistered, Recorded
+from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.loops import Loop, Tick, told
@@ -48,20 +55,26 @@ from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
+from fleetbot.services.setup.deeds import Deeds
+from fleetbot.services.setup.facts import Place, Survey
+from fleetbot.services.setup.mapping import Edit
+from fleetbot.services.setup.walks import Walks
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.settings import Settings
+from fleetbot.settings import Settings, SettingsError
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.web import Parts, WebApi
+from fleetbot.web.webhooks import WEBHOOK_PATH
 
 _HOUR = 3600.0
 _ANSWER_SECONDS = 20.0  # what Forgejo is given to answer within, and a little
@@ -71,10 +84,15 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _leave(edit: Edit) -> None:
+    raise SettingsError("nobody here can change it.")
+
+
 class Runtime:
     """Everything that lives between a start and a stop, wired together.
 
-    `address`: where we are found over HTTP.
+    `address`: where we are found over HTTP. `amend` has the configuration changed soon, or raises
+    `SettingsError`.
     """
 
     def __init__(
@@ -84,15 +102,17 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
+        amend: Callable[[Edit], None] = _leave,
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
+        self._amend = amend
         self._log = log
         self._matrix = matrix
         self._is_shared = is_shared
-        self.fleet = Fleet(store, settings.policy, now_ms, self._rooms_for)
+        self.fleet = Fleet(store, settings.policy, now_ms, self._route)
         self._forge = ForgeClient(
             settings.forge.url,
             settings.forge.token,
@@ -131,6 +151,8 @@ class Runtime:
             self._issues.follow,
             on_poke=partial(self._wake, "verify"),
         )
+        self._people = People(store, settings.chat.people)
+        self._proofs = Proofs(fleet, self._forge, self._people, proven_told)
         self._intake = Intake(
             fleet,
             self._forge,
@@ -139,6 +161,7 @@ class Runtime:
             self._repositories,
             self._webhooks,
             on_arrival=partial(self._wake, "intake"),
+            on_proof=self._proofs.heard,
         )
         self._reconciler = Reconciler(
             fleet,
@@ -149,7 +172,6 @@ class Runtime:
             self._webhooks,
         )
         self._dead_letters = DeadLetters(fleet)
-        self._people = People(store, settings.chat.people)
         new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
         self._priorities = Priorities(
             fleet, self._forge, self._issues, settings.labels, self._repositories
@@ -158,15 +180,40 @@ class Runtime:
         self._pauses = Pauses(fleet, self._repositories)
         self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
+        self._walks = self._build_setup(store)
         self._build_chat(store)
         self._build_web(store)
+
+    def _build_setup(self, store: Store) -> Walks:
+        forge, url = self._settings.forge, f"{self._address}{WEBHOOK_PATH}"
+        survey = Survey(
+            self._forge,
+            self._repositories,
+            self._webhooks,
+            self._settings.labels,
+            self._place,
+            now_ms,
+            hook_url=url,
+            accounts=[*forge.accounts.values(), *self._settings.verify.authors],
+            token_end=forge.token[-8:],
+        )
+        deeds = Deeds(self._forge, self._webhooks, self._amended, url, forge.webhook_secret)
+        return Walks(store, survey, deeds)
 
     def _build_chat(self, store: Store) -> None:
         link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
+        self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
         self._token_messages = TokenMessages(self._enrolments, direct.take_back)
+        self._setting_up = SettingUp(
+            self.fleet,
+            self._walks,
+            Rights(link.power_level),
+            self._settings.chat.operators,
+            self._settings.labels.trigger,
+        )
         chat = chat_of(
             Services(
                 fleet=self.fleet,
@@ -175,11 +222,15 @@ class Runtime:
                 priorities=self._priorities,
                 pauses=self._pauses,
                 enrolments=self._enrolments,
+                people=self._people,
+                proofs=self._proofs,
+                repositories=self._repositories,
                 talks=self._talks,
                 outside=Outside(self._probe, self._webhooks),
                 power_level=link.power_level,
                 message=link.message,
                 tell=direct.tell,
+                setting_up=self._setting_up,
                 address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
@@ -205,10 +256,14 @@ class Runtime:
             on_kept=self._deliver_now,
             on_admitted=self._speak_again,
             is_shared=self._is_shared,
+            describes=self._settings.chat.command_state,
         )
-        waits = WaitNotices(self.fleet, link, self._hears, rooms.where, room_sender)
-        fates = Fates(self.fleet, link, rooms.where, waits)
-        self._questions = Questions(self.fleet, self._talks, link, rooms.where, fates)
+        audience, where = self._audience, rooms.where
+        persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
+        telling = Telling(self.fleet, link, room_sender, where, audience, persons)
+        fates = Fates(self.fleet, link, where, telling)
+        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
+        self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
             {
@@ -220,6 +275,7 @@ class Runtime:
                     self._settings.forge.logins,
                 ),
                 "matrix": self._questions,
+                "cards": self._cards,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -274,6 +330,7 @@ class Runtime:
             "intake": (self._take_in, 30),
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
+            "cards": (self._cards.look, 30),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
@@ -282,6 +339,7 @@ class Runtime:
             "tokens": (self._token_messages.tick, 30),
             "webhooks": (self._webhooks.tick, 60),
             "dead_letters": (self._dead_letters.tell, 60),
+            "setup": (self._setting_up.tick, 30),
             "prune": (self._timers.prune, _HOUR),
         }
         self._loops = {
@@ -330,47 +388,47 @@ class Runtime:
         await self.fleet.close()
         await self._forge.close()
 
+    async def answered(self, seconds: float) -> None:
+        """Wait, for so long at most, until what people are saying has its answers."""
+        await self._ears.inbound.finished(seconds)
+
+    def settings_stay(self) -> None:
+        """A change of the configuration that was asked for has come to nothing."""
+        self._walks.settled()
+        self._wake("setup")
+
+    def _amended(self, edit: Edit) -> None:
+        try:
+            self._amend(edit)
+        except SettingsError as error:
+            raise Invalid(f"The configuration would not be valid: {error}") from error
+
+    def _place(self, room: str, repo: str) -> Place:
+        same, its = self.fleet.state.places.same, self._settings.rooms.get(room)
+        return Place(
+            is_listed=any(same(name, repo) for name in self._settings.forge.repositories),
+            is_heard=its is not None and its.hears(repo, same),
+            default_repo=its.default_repo if its else None,
+        )
+
     def _note_failure(self, error: ForgeError) -> None:
         self._probe.heard(error)
 
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
 
-    def _rooms_for(self, notice: fx.RoomEffect) -> Sequence[str]:
-        """The rooms that hear of it: those of the repository, or all for an agent or the fleet."""
-        if isinstance(notice, fx.TaskNotice):
-            rooms = self._rooms_of(notice.task.repo)
-        elif isinstance(notice, fx.RepoNotice):
-            rooms = self._rooms_of_any(self.fleet.state.places.called(notice.repo))
-        elif isinstance(notice, fx.StuckNotice | fx.Talk):
-            rooms = self._rooms_of(notice.repo)
-        else:
-            rooms = self._rooms_in_use
-        return [destination(room) for room in rooms]
-
-    @property
-    def _rooms_in_use(self) -> list[str]:
-        return [room for room in self._settings.rooms if not self._rooms.is_merged(room)]
-
-    def _rooms_of(self, repo: str) -> list[str]:
-        return [room for room in self._rooms_in_use if self._hears(room, repo)]
-
-    def _rooms_of_any(self, repo: Repo) -> list[str]:
-        """Also those of a name that it had, though another may have taken that by now."""
-        names = (repo.name, *repo.former)
-        return [room for room in self._rooms_in_use if any(self._hears(room, x) for x in names)]
-
-    def _hears(self, room: str, repo: str) -> bool:
-        its = self._settings.rooms.get(room)
-        return its is not None and its.hears(repo, self.fleet.state.places.same)
+    def _route(self, effect: fx.RoomEffect) -> Sequence[str]:
+        return self._audience.route(effect)
 
     async def _threads_of(self, repo: str) -> Sequence[str]:
         """The rooms with the repository's threads, by the ids that they have now."""
-        return [await self._rooms.where(room) for room in self._rooms_of(repo)]
+        return [await self._rooms.where(room) for room in self._audience.of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._verifier.wake()
         self._wake("verify")
+        if any(isinstance(line.event, AgentRegistered) for line in lines):
+            self._wake("tokens")
 
     def _deliver_now(self) -> None:
         self._courier.wake()
@@ -380,6 +438,7 @@ class Runtime:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
         self._courier.resume("matrix")
+        self._courier.resume("cards")
         self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from fleetbot.chat.commands.answering import Answering
 from fleetbot.chat.commands.buttons import Buttons
@@ -12,22 +14,33 @@ from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.enrolling import Enrolling
+from fleetbot.chat.commands.knowing import Knowing
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
+from fleetbot.chat.commands.quieting import Quieting
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.said import Said
+from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.commands.talking import Talking
 from fleetbot.chat.speaking.direct import Tell
+from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.runs import run_in_thread
+from fleetbot.chat.words.post import Answer
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.references import References
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.wishes import Wishes
+
+S = TypeVar("S", bound=Said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +54,15 @@ class Services:
     priorities: Priorities
     pauses: Pauses
     enrolments: Enrolments
+    people: People
+    proofs: Proofs
+    repositories: Repositories
     talks: Talks
     outside: Outside
     power_level: PowerLevel
     message: Message
     tell: Tell
+    setting_up: SettingUp
     trigger: str
     address: str
     thread_per_task: bool = False
@@ -64,10 +81,33 @@ def chat_of(services: Services) -> Chat:
         **drafts.handlers,
         **Changing(desk, services.tasks, services.priorities, drafts).handlers,
         **Pausing(desk, services.pauses).handlers,
+        **Quieting(desk, Quiet(store)).handlers,
         **Enrolling(desk, services.enrolments, services.tell, services.address).handlers,
+        **Knowing(desk, services.people, services.proofs, services.repositories).handlers,
         **talking.handlers,
+        **services.setting_up.handlers,
     }
     buttons = Buttons(desk, handlers, answering, admit, drafts.decide)
+    setting_up = services.setting_up
     return Chat(
-        desk, handlers, services.power_level, press=buttons.press, overhear=talking.overhear
+        desk,
+        handlers,
+        services.power_level,
+        press=_first(setting_up.press, buttons.press),
+        overhear=_first(setting_up.overhear, talking.overhear),
+        elsewhere=setting_up.elsewhere,
     )
+
+
+def _first(
+    *asked: Callable[[S], Awaitable[Answer | None]],
+) -> Callable[[S], Awaitable[Answer | None]]:
+    """Asks one after the other whether it is their business."""
+
+    async def ask(said: S) -> Answer | None:
+        for each in asked:
+            if (answer := await each(said)) is not None:
+                return answer
+        return None
+
+    return ask

@@ -44,6 +44,7 @@ _COLOURS = {
     "refuted": "red",
     "agent lost": "red",
     "matrix": "magenta",
+    "card": "magenta",
     "room": "magenta",
     "thread": "magenta",
     "log": "white",

@@ -109,6 +109,12 @@ class MatrixUser:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": thread}
         return await self.send_event(room, "m.room.message", content)
 
+    async def reply(self, room: str, event_id: str, text: str) -> str:
+        """Send a text message in reply to an event; returns its event id."""
+        relation = {"m.in_reply_to": {"event_id": event_id}}
+        content = {"msgtype": "m.text", "body": text, "m.relates_to": relation}
+        return await self.send_event(room, "m.room.message", content)
+
     async def react(self, room: str, event_id: str, key: str) -> str:
         """React to an event with an emoji; returns the reaction's event id."""
         relation = {"rel_type": "m.annotation", "event_id": event_id, "key": key}

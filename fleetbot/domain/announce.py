@@ -16,6 +16,7 @@ from fleetbot.domain.effects import (
     ReceiptComment,
     RepoNotice,
     RunName,
+    ShowCard,
     ShowOnIssue,
     StuckNotice,
     TaskName,
@@ -34,8 +35,7 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
-from fleetbot.domain.patience import times_excused
-from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
+from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.waits import FLOW, SIGNS
 
@@ -54,8 +54,8 @@ _WISHES: Mapping[type[ev.Event], NoticeKind] = {
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
     """The effects of `line`; `state` is the fold up to it.
 
-    `follows` is the next event of its commit, if that is of the same stream: it lets one message
-    say "failed, and tried again at …" where both happen at once.
+    `follows` is the next event of its commit, if that is of the same stream: what is tried again by
+    itself is no news.
     """
     if line.stream == FLEET_STREAM:
         return _of_fleet(line)
@@ -66,13 +66,22 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     if kind == "repo":
         return _of_repo(state.places.repos[int(key)], line)
     task = state.tasks[TaskId(key)]
+    return [*_in_rooms(line, task, state, follows), *_on_forge(line.event, task, state)]
+
+
+def _in_rooms(
+    line: ev.Recorded, task: Task, state: FleetState, follows: ev.AnyEvent | None
+) -> list[AnyEffect]:
+    talk = talked(line.event, task, state)
+    if isinstance(line.event, ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted):
+        return [*talk]
     if isinstance(line.event, ev.TaskStuck | ev.TaskUnstuck):
-        return [_stuck(line.event, line.at, task), *_on_forge(line.event, task, state)]
-    return [
-        *_notices(line.event, task, state, follows),
-        *talked(line.event, task, state),
-        *_on_forge(line.event, task, state),
-    ]
+        return [_stuck(line.event, line.at, task), _card(task)]
+    return [*_notices(line.event, task, state, follows), *talk, _card(task)]
+
+
+def _card(task: Task) -> ShowCard:
+    return ShowCard(task=task.id, repo=task.repo)
 
 
 def _of_agent(agent: Agent, line: ev.Recorded) -> list[AnyEffect]:
@@ -133,34 +142,23 @@ def _of_repo(repo: Repo, line: ev.Recorded) -> list[AnyEffect]:
 def _notices(
     event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
-    if _is_told_otherwise(event, task, follows):
+    """What a person must know; how a task moves is for its card to show."""
+    if isinstance(follows, ev.TaskRequeued | ev.TaskCancelled):
         return []
-    retry_at = None
-    if isinstance(follows, ev.TaskRequeued):
-        retry_at = max(follows.not_before, state.paused_until)
     run = state.run_of(task)
     notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
-        case ev.TaskAssigned():
-            return [notice(notice=NoticeKind.ASSIGNED)]
         case ev.TaskCompleted(receipt=receipt_id):
             receipt = state.receipts[receipt_id].receipt
             pull, summary = receipt.pull_request, receipt.summary
             return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
-        case ev.ReceiptRefuted(receipt=receipt_id, reasons=reasons, final=False):
-            pull, detail = state.receipts[receipt_id].receipt.pull_request, " ".join(reasons)
-            return [notice(notice=NoticeKind.REFUTED, pull_request=pull, detail=detail)]
         case ev.TaskFailed(reason=reason, detail=detail):
-            kind = NoticeKind.FAILED
-            return [notice(notice=kind, reason=reason, detail=detail, retry_at=retry_at)]
+            return [notice(notice=NoticeKind.FAILED, reason=reason, detail=detail)]
         case ev.TaskAgentLost(reason=reason):
-            return [notice(notice=NoticeKind.AGENT_LOST, reason=reason, retry_at=retry_at)]
+            return [notice(notice=NoticeKind.AGENT_LOST, reason=reason)]
         case ev.TaskBased(problem=problem) if problem:
             kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
             return [notice(notice=kind, reason=reason, detail=problem)]
-        case ev.TaskCancelled(reason=reason):
-            stopped = _run_name(run) if run and run.reason is reason else None
-            return [notice(notice=NoticeKind.CANCELLED, reason=reason, run=stopped)]
         case _:
             return []
 
@@ -191,24 +189,6 @@ def _stuck(event: ev.TaskStuck | ev.TaskUnstuck, at: int, task: Task) -> StuckNo
         since=event.since,
         until=at if over else None,
     )
-
-
-def _is_told_otherwise(event: ev.AnyEvent, task: Task, follows: ev.AnyEvent | None) -> bool:
-    """Whether the rooms hear of it as the agent's or the forge's trouble, rather than each task's,
-    or as the end that follows at once.
-
-    A fault of the runner's is a bug, of which each run is told.
-    """
-    match event:
-        case ev.TaskFailed() | ev.TaskAgentLost() if isinstance(follows, ev.TaskCancelled):
-            return True
-        case ev.TaskFailed(reason=reason):
-            excused = isinstance(follows, ev.TaskRequeued) and follows.excuse > 0
-            return excused and REASONS[reason].owner is not Owner.RUNNER
-        case ev.TaskAssigned():
-            return task.reason is not None and times_excused(task, task.reason) > 1
-        case _:
-            return False
 
 
 def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:

@@ -54,6 +54,13 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     target_url: str
 
 
+class ShowCard(Effect, frozen=True, kw_only=True, tag="card"):
+    """The task as it is when this is sent, in the one message that a room of `repo` has of it."""
+
+    task: TaskId
+    repo: str
+
+
 class ShowAsk(Effect, frozen=True, kw_only=True, tag="ask"):
     """A question of a run as it is when this is sent, in the one message that each room of `repo`
     has of it."""
@@ -72,6 +79,8 @@ class ShowFate(Effect, frozen=True, kw_only=True, tag="fate"):
 
 
 class NoticeKind(StrEnum):
+    """`assigned`, `refuted`, `asked` and `cancelled` are in old outboxes only."""
+
     ASSIGNED = "assigned"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -133,8 +142,7 @@ class RunName(Value, frozen=True):
 class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     """What the room should hear of a task: of its moment, so it carries what it says.
 
-    `retry_at` (epoch ms): it is tried again then. `run` of a task that is cancelled: the one that
-    was stopped by it.
+    `retry_at` (epoch ms): it is tried again then; in old outboxes only, as the card tells of it.
     """
 
     notice: NoticeKind
@@ -205,7 +213,7 @@ class StuckNotice(Effect, frozen=True, kw_only=True, tag="stuck_notice"):
 Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
 Talk = ShowAsk | ShowFate
-RoomEffect = Notice | Talk
+RoomEffect = Notice | Talk | ShowCard
 ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
 AnyEffect = ForgeEffect | RoomEffect
 
@@ -230,7 +238,7 @@ def kind(effect: type[AnyEffect]) -> str:
 def collapse(effect: AnyEffect) -> str | None:
     """Effects of one destination with the same word replace each other."""
     match effect:
-        case ShowOnIssue():
+        case ShowOnIssue() | ShowCard():
             return "state"
         case CommitStatus(receipt=receipt):
             return f"status:{receipt}" if receipt else "status"

@@ -62,7 +62,7 @@ class LabelCalls(Calls):
         """The labels by name; what neither repository nor organisation has is made."""
         wanted = {spec.name: spec for spec in specs}
         labels = await self._find_labels(repo, wanted)
-        for name in wanted.keys() - labels.keys():
+        for name in [name for name in wanted if name not in labels]:
             labels[name] = await self.create_label(repo, wanted[name])
         return labels
 

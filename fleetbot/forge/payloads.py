@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from fleetbot.forge.decoding import convert
-from fleetbot.forge.models import Issue, Object, PullRequest, Repository, User
+from fleetbot.forge.models import Comment, Issue, Object, PullRequest, Repository, User
 
 
 class MalformedDelivery(ValueError):
@@ -57,6 +57,15 @@ class RepositoryEvent(Object, frozen=True):
     sender: User | None = None
 
 
+class CommentEvent(Object, frozen=True):
+    """Somebody has commented on an issue, or changed or deleted a comment."""
+
+    action: str
+    comment: Comment
+    repository: Repository
+    sender: User | None = None
+
+
 class UnknownEvent(Object, frozen=True):
     """An event fleetbot has no use for, or has never heard of."""
 
@@ -66,7 +75,7 @@ class UnknownEvent(Object, frozen=True):
         return f"unknown event {self.event_type!r}"
 
 
-Event = IssueEvent | PullRequestEvent | RepositoryEvent | UnknownEvent
+Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | UnknownEvent
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -91,11 +100,12 @@ class _Sent(msgspec.Struct, frozen=True):
 
 # What may have consequences, by Event-Type; of others not even the shape matters. The coarser
 # X-Forgejo-Event is no key: its "pull_request_comment" means a review.
-_EVENTS: Mapping[str, type[IssueEvent | PullRequestEvent | RepositoryEvent]] = {
+_EVENTS: Mapping[str, type[IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent]] = {
     "issues": IssueEvent,
     "issue_assign": IssueEvent,
     "issue_label": IssueEvent,
     "issue_milestone": IssueEvent,
+    "issue_comment": CommentEvent,
     "pull_request": PullRequestEvent,
     "pull_request_assign": PullRequestEvent,
     "pull_request_label": PullRequestEvent,

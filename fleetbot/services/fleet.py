@@ -93,7 +93,7 @@ class Landing:
 
 
 class Fleet:
-    """`route` names the destinations of a notice; `clock` gives epoch milliseconds."""
+    """`route` names the destinations of what rooms are told; `clock` gives epoch milliseconds."""
 
     def __init__(
         self, store: Store, policy: Policy, clock: Callable[[], int], route: Route

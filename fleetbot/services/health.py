@@ -47,7 +47,7 @@ class HealthReport:
             "forge": self._forge(),
             "webhooks": self._webhooks.problem() or "ok",
             "outbox": "; ".join(await self._troubles("forgejo")) or "ok",
-            "rooms": "; ".join([*await self._rooms(), *await self._troubles("matrix")]) or "ok",
+            "rooms": "; ".join([*await self._rooms(), *await self._unsaid()]) or "ok",
             "dead_letters": await self._dead_letters(),
             "repositories": self._repositories.problem() or "ok",
             "loops": self._loops(),
@@ -56,6 +56,9 @@ class HealthReport:
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )
+
+    async def _unsaid(self) -> list[str]:
+        return [*await self._troubles("matrix"), *await self._troubles("cards")]
 
     async def _troubles(self, sender: str) -> list[str]:
         """What could not be delivered; what fails longest comes first."""

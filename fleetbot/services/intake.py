@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -14,7 +14,9 @@ from fleetbot.domain.model import same_name
 from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.models import Comment
 from fleetbot.forge.payloads import (
+    CommentEvent,
     Delivery,
     IssueEvent,
     MalformedDelivery,
@@ -25,6 +27,7 @@ from fleetbot.forge.payloads import (
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.issues import Issues
+from fleetbot.services.proofs import is_proof
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.verification import Verifier
 from fleetbot.services.webhooks import Webhooks
@@ -37,7 +40,7 @@ _KIND = "webhook"
 _LOOK = 500  # arrivals read at once
 _AT_ONCE = 8
 
-_Event = IssueEvent | PullRequestEvent | RepositoryEvent
+_Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent
 
 
 class _Seen(NamedTuple):
@@ -47,8 +50,13 @@ class _Seen(NamedTuple):
     event: _Event
 
 
+async def _unheard(comment: Comment) -> None:
+    return None
+
+
 class Intake:
-    """`on_arrival` hears of every delivery that is new."""
+    """`on_arrival` hears of every delivery that is new, `on_proof` of comments that may show who
+    somebody is."""
 
     def __init__(
         self,
@@ -60,6 +68,7 @@ class Intake:
         webhooks: Webhooks,
         *,
         on_arrival: Callable[[], None] = lambda: None,
+        on_proof: Callable[[Comment], Awaitable[None]] = _unheard,
     ) -> None:
         self._fleet = fleet
         self._client = client
@@ -67,6 +76,7 @@ class Intake:
         self._issues = issues
         self._repositories = repositories
         self._webhooks = webhooks
+        self._on_proof = on_proof
         self._on_arrival = on_arrival
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._busy: set[str] = set()  # keys of deliveries that somebody acts on
@@ -80,7 +90,10 @@ class Intake:
         Of an event without consequences only the id is kept.
         """
         key = f"delivery:{delivery.id}"
-        matters = isinstance(delivery.payload, IssueEvent | PullRequestEvent | RepositoryEvent)
+        its = delivery.payload
+        matters = isinstance(its, IssueEvent | PullRequestEvent | RepositoryEvent)
+        if isinstance(its, CommentEvent):
+            matters = is_proof(its.comment) and its.action == "created"
         arrival = Arrival(
             key=key,
             kind=_KIND,
@@ -166,6 +179,8 @@ class Intake:
                 await self._issues.look(repo.id, issue.number, context, beside)
             case PullRequestEvent(pull_request=pull) if repo:
                 self._verifier.poke(repo.name, pull.number)
+            case CommentEvent(comment=comment) if repo:
+                await self._on_proof(comment)
 
     async def _matters(self, seen: Sequence[_Seen]) -> bool:
         """Whether any of it is not our own doing."""
@@ -224,6 +239,8 @@ def _matter(event: _Event) -> tuple[object, ...]:
             return repo, "issue", issue.number
         case PullRequestEvent(pull_request=pull):
             return repo, "pull", pull.number
+        case CommentEvent(comment=comment):
+            return repo, "comment", comment.id
         case _:
             return repo, "repository"
 

@@ -40,6 +40,14 @@ class RetryLater(Exception):
         self.host = host
 
 
+class TooSoon(Exception):
+    """Nothing is wrong, but the destination is to have rest until `at` (epoch ms)."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(f"not before {at}")
+        self.at = at
+
+
 class Refused(Exception):
     """The destination answers, and refuses this effect. What stands behind it may do better."""
 
@@ -131,6 +139,9 @@ class Courier:
         sender = _sender_of(due)
         try:
             result = await self._senders[sender](due)
+        except TooSoon as rest:
+            held = Deferred(id=due.entry.id, at=self._clock(), due_at=rest.at, error="", early=True)
+            return Change(deferred=(held,))
         except RetryLater as error:
             return self._later(due, error)
         except Gone as error:

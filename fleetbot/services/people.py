@@ -17,6 +17,10 @@ class People:
         self._store = store
         self._listed = {login.lower(): mxid for login, mxid in listed.items()}
 
+    def listed(self, login: str) -> str | None:
+        """Whose account it is by the settings alone."""
+        return self._listed.get(login.lower())
+
     def mxid_of(self, login: str) -> str | None:
         """The Matrix id of an account's owner; None where nobody has said."""
         sought = login.lower()

@@ -25,8 +25,8 @@ def record(
 ) -> Change:
     """Fold the drafts into `state`, as lines of `now` (epoch ms); what is to be kept of it.
 
-    `route` names the destinations of a notice. Raises what folding raises: then `state` may hold a
-    part of it.
+    `route` names the destinations of what rooms are told. Raises what folding raises: then `state`
+    may hold a part of it.
     """
     changed = Changed()
     lines: list[Recorded] = []
@@ -52,7 +52,7 @@ def record(
         agents=tuple(filter(None, map(state.known_agent, changed.agents))),
         receipts=tuple(map(state.receipts.__getitem__, changed.receipts)),
         repos=tuple(map(state.places.repos.__getitem__, changed.repos)),
-        outbox=tuple(outbox),
+        outbox=_newest(outbox),
         tokens=tuple(_taken_tokens(lines)),
     )
 
@@ -77,6 +77,16 @@ def _entries(
 
 def _destinations(effect: fx.AnyEffect, route: Route) -> Sequence[str]:
     return route(effect) if isinstance(effect, fx.RoomEffect) else (fx.destination(effect),)
+
+
+def _newest(entries: Iterable[OutboxEntry]) -> tuple[OutboxEntry, ...]:
+    """Of entries that replace each other the last one: the others would never go out."""
+    kept: dict[object, OutboxEntry] = {}
+    for entry in entries:
+        key = (entry.destination, entry.collapse) if entry.collapse else entry.id
+        kept.pop(key, None)
+        kept[key] = entry
+    return tuple(kept.values())
 
 
 def _taken_tokens(lines: Iterable[Recorded]) -> Iterator[AgentToken]:

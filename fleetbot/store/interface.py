@@ -143,6 +143,9 @@ class Store(Protocol):
 
     async def run(self, run: RunId) -> Run | None: ...
 
+    async def repos_of_agent(self, agent: AgentName) -> frozenset[str]:
+        """What the repositories were called then that it had its last thousand runs for."""
+
     async def runs_of(self, task: TaskId) -> list[Run]:
         """In the order in which they were assigned."""
 

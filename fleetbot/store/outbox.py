@@ -70,12 +70,17 @@ UPDATE outbox SET queue = destination || ' ' || position
 WHERE id = ? AND state = 'pending' AND queue = destination RETURNING destination, queue
 """
 
-# The range is that of the queues of what was set aside.
-_QUEUES_TO = "SELECT name FROM queues WHERE name = ?1 OR name BETWEEN ?1 || ' ' AND ?1 || ' :'"
+# The ranges are those of the queues of what was set aside, and of what goes to parts of it.
+_QUEUES_TO = """
+SELECT name FROM queues
+WHERE name = ?1 OR name BETWEEN ?1 || ' ' AND ?1 || ' :' OR name BETWEEN ?1 || '/' AND ?1 || '0'
+"""
 
 _QUEUE_OF = "SELECT queue FROM outbox WHERE id = ?"
 
 _WELL = "UPDATE queues SET attempts = 0, held_until = 0, since = 0, error = '' WHERE name = ?"
+
+_HELD = "UPDATE queues SET held_until = ? WHERE name = ?"
 
 _FAILED = """
 UPDATE queues SET
@@ -230,8 +235,11 @@ class Outbox:
                 self._left({destination: None})
                 self._settle((destination, queue))
         for queue in self._queues(_QUEUE_OF, deferred.id):
-            values = (queue, deferred.due_at, deferred.error, deferred.at)
-            self._db.execute(_FAILED, values)
+            if deferred.early:
+                self._db.execute(_HELD, (deferred.due_at, queue))
+            else:
+                values = (queue, deferred.due_at, deferred.error, deferred.at)
+                self._db.execute(_FAILED, values)
             self._settle((queue,))
 
     def revive(self, letter: int | None, now: int) -> int:

@@ -135,6 +135,14 @@ class Queries:
     async def run(self, run: RunId) -> Run | None:
         return await self._value(decode_run, "SELECT data FROM runs WHERE id = ?", run)
 
+    async def repos_of_agent(self, agent: AgentName) -> frozenset[str]:
+        query = """
+            SELECT DISTINCT t.repo FROM tasks t WHERE t.id IN (
+                SELECT task FROM runs WHERE agent = ? ORDER BY rowid DESC LIMIT 1000
+            )
+        """
+        return frozenset(repo for (repo,) in await self._reports.rows(query, agent))
+
     async def runs_of(self, task: TaskId) -> list[Run]:
         query = "SELECT data FROM runs WHERE task = ? ORDER BY assigned_at, id"
         return await self._values(decode_run, query, task)

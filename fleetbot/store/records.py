@@ -98,7 +98,7 @@ class Deferred(Row, frozen=True):
     """A delivery failed `at`: nothing of its queue goes out before `due_at`.
 
     `refused`: the destination answers and refuses this very entry; `aside`: from now on it stands
-    in a queue of its own.
+    in a queue of its own. `early`: nothing has failed, it is only not its time.
     """
 
     id: str
@@ -107,6 +107,7 @@ class Deferred(Row, frozen=True):
     error: str
     refused: bool = False
     aside: bool = False
+    early: bool = False
 
 
 class GivenUp(Row, frozen=True):

@@ -36,6 +36,8 @@ _OVER = {
     "task-thread": _TASK_ENDED,
     "thread": _FORGOTTEN,
     "logs": f"{_FORGOTTEN} AND anchors.value = '[]'",  # else there is something left to write
+    "told": _TASK_ENDED,
+    "quiet": _TASK_ENDED,
     "stuck": "SELECT 1 WHERE anchors.value = ''",
 }
 """By the first words of an anchor's key: whether that is over whose id is its last part."""

@@ -13,6 +13,8 @@ from fleetbot.web.problems import Code, Refusal
 LARGEST_DELIVERY = 2 * MEBIBYTE
 _WORD = re.compile(r"[!-~]{1,200}\Z")
 
+WEBHOOK_PATH = f"/{wire.API}/webhooks/forgejo"
+
 
 class DeliveryAnswer(wire.Answer, frozen=True):
     """`known`: the delivery had arrived before, and changes nothing now."""
@@ -29,7 +31,7 @@ class WebhookCalls:
         return (
             Endpoint(
                 method="POST",
-                path=f"/{wire.API}/webhooks/forgejo",
+                path=WEBHOOK_PATH,
                 who=Who.FORGE,
                 summary="Take a signed delivery; events without a use are taken and dropped.",
                 body=bytes,

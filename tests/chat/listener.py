@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
 
 from fleetbot.chat import assembly
 from fleetbot.chat.assembly import Services
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.outside import Outside
-from fleetbot.chat.commands.rights import PowerLevel
+from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.pace import Pace
+from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -36,8 +42,16 @@ async def _untold(user: str, words: Rich, named: str) -> Told:
     raise RetryLater(None, "there is no homeserver")
 
 
+def setting_up_of(stage: Stage, levels: PowerLevel, operators: Collection[str] = ()) -> SettingUp:
+    return SettingUp(stage.fleet, stage.walks, Rights(levels), operators, stage.labels.trigger)
+
+
 def chat_of(
-    stage: Stage, levels: PowerLevel, message: Message = _unread, tell: Tell = _untold
+    stage: Stage,
+    levels: PowerLevel,
+    message: Message = _unread,
+    tell: Tell = _untold,
+    setting_up: SettingUp | None = None,
 ) -> Chat:
     """The commands as the plugin wires them; `message` reads what was said in a room, `tell` tells
     a person alone."""
@@ -49,11 +63,15 @@ def chat_of(
             priorities=stage.priorities,
             pauses=stage.pauses,
             enrolments=stage.enrolments,
+            people=stage.people,
+            proofs=stage.proofs,
+            repositories=stage.known,
             talks=stage.talks,
             outside=Outside(stage.probe, stage.webhooks),
             power_level=levels,
             message=message,
             tell=tell,
+            setting_up=setting_up or setting_up_of(stage, levels),
             address="https://fleet.example",
             trigger=stage.labels.trigger,
         )
@@ -72,15 +90,17 @@ class Listener:
         client: Client,
         rooms: Mapping[str, RoomSettings],
         levels: PowerLevel | None = None,
+        operators: Collection[str] = (),
     ) -> None:
-        self.link = link = Link(client)
+        self.link = link = Link(client, Pace(stage.clock))
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         direct = Direct(link, stage.store, client.mxid)
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
-        self.chat = chat_of(stage, levels, link.message, direct.tell)
+        self.setting_up = setting_up_of(stage, levels, operators)
+        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up)
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
@@ -95,10 +115,17 @@ class Listener:
             on_admitted=self._was_admitted,
         )
         self.names, self.inbound, _, self.listening = self.ears
-        fates = Fates(stage.fleet, link, self.rooms.where, self.sender)
-        self.questions = Questions(stage.fleet, stage.talks, link, self.rooms.where, fates)
+        where, audience = self.rooms.where, Audience(rooms, self.rooms, stage.fleet)
+        persons = Persons(stage.fleet, link, lambda login: None, ())
+        telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
+        fates = Fates(stage.fleet, link, where, telling)
+        self.questions = Questions(stage.fleet, stage.talks, link, where, fates, persons.of_task)
+        cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
-            stage.store, {"matrix": self.questions}, stage.clock, with_outbox(PATIENCE_DAYS)
+            stage.store,
+            {"matrix": self.questions, "cards": cards},
+            stage.clock,
+            with_outbox(PATIENCE_DAYS),
         )
         self.listening.start()
 

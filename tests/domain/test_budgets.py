@@ -6,7 +6,7 @@ import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.effects import NoticeKind, TaskNotice
+from fleetbot.domain.effects import NoticeKind, ShowCard
 from fleetbot.domain.model import Policy, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
@@ -175,12 +175,11 @@ def test_so_does_a_run_that_was_not_acknowledged_yet() -> None:
     assert (task.state, task.attempt, task.not_before) == (TaskState.CREATED, 0, 0)
 
 
-def test_the_room_hears_of_the_day_once_and_of_each_task() -> None:
+def test_the_room_hears_of_the_day_once_and_sees_it_on_the_card_of_each_task() -> None:
     world = spent_day()
-    fleet, failed, *_ = world.told(EXPIRE)
+    fleet, card, *_ = world.told(EXPIRE)
     assert fleet.notice is NoticeKind.FLEET_PAUSED  # type: ignore[union-attr]  # the day's notice
-    assert isinstance(failed, TaskNotice)
-    assert failed.retry_at == MIDNIGHT
+    assert card == ShowCard(task=T1, repo="team/app")
     assert world.later(MINUTE).heard(A1).told(EXPIRE) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import NoticeKind, TaskNotice
+from fleetbot.domain.effects import ShowCard, TaskNotice
 from fleetbot.domain.model import Policy, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
@@ -78,10 +78,10 @@ def test_an_issue_that_is_open_again_takes_it_back() -> None:
     assert names(world.when(fail())) == ["task.failed", "task.requeued"]
 
 
-def test_the_room_hears_of_one_end() -> None:
+def test_the_room_sees_it_on_the_card_alone() -> None:
     told = running().given(CLOSE).told(fail())
-    kinds = [effect.notice for effect in told if isinstance(effect, TaskNotice)]
-    assert kinds == [NoticeKind.CANCELLED]
+    assert not any(isinstance(effect, TaskNotice) for effect in told)
+    assert ShowCard(task=T1, repo="team/app") in told
 
 
 def test_a_person_need_not_wait() -> None:

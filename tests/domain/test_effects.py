@@ -97,60 +97,68 @@ def shown() -> World:
 
 
 TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
-    "created": (World, a_task(), ["issue_state"]),
-    "edited": (created, cmd.EditTask(task=T1, traits=Traits(title="?")), []),
-    "pinned": (created, cmd.AssignTask(task=T1, agent=A1), ["issue_state"]),
-    "assigned": (created, dispatch(), ["assigned", "issue_state"]),
-    "started": (assigned, start(), ["issue_state"]),
-    "filed": (running, file(), ["issue_state"]),
+    "created": (World, a_task(), ["card", "issue_state"]),
+    "edited": (created, cmd.EditTask(task=T1, traits=Traits(title="?")), ["card"]),
+    "pinned": (created, cmd.AssignTask(task=T1, agent=A1), ["card", "issue_state"]),
+    "assigned": (created, dispatch(), ["card", "issue_state"]),
+    "started": (assigned, start(), ["card", "issue_state"]),
+    "filed": (running, file(), ["card", "issue_state"]),
     "verified, completed": (
         verifying,
         verified(),
-        ["commit_status", "receipt_comment", "completed", "issue_state"],
+        ["card", "commit_status", "receipt_comment", "completed", "card", "issue_state"],
     ),
     "refuted": (
         verifying,
         refuted(),
-        ["refuted", "commit_status", "receipt_comment", "issue_state"],
+        ["card", "commit_status", "receipt_comment", "issue_state"],
     ),
     "refuted for good, failed": (
         final,
         refuted(),
-        ["commit_status", "receipt_comment", "issue_state", "failed", "issue_state"],
+        [
+            "card",
+            "commit_status",
+            "receipt_comment",
+            "issue_state",
+            "failed",
+            "card",
+            "issue_state",
+        ],
     ),
     "refuted, and the commit is not the run's own": (
         verifying,
         refuted(own_head=False),
-        ["refuted", "receipt_comment", "issue_state"],
+        ["card", "receipt_comment", "issue_state"],
     ),
-    "unknown": (verifying, unknown(), []),
+    "unknown": (verifying, unknown(), ["card"]),
     "unknown, and the commit is the run's own": (
         verifying,
         unknown(own_head=True),
-        ["commit_status"],
+        ["card", "commit_status"],
     ),
-    "still unknown": (waiting_for_ci, unknown(own_head=True), []),
+    "still unknown": (waiting_for_ci, unknown(own_head=True), ["card"]),
     "cancelled while it waits for CI": (
         waiting_for_ci,
         CANCEL,
-        ["cancelled", "issue_state", "commit_status"],
+        ["card", "issue_state", "commit_status"],
     ),
     "cancelled after it was refuted": (
         lambda: waiting_for_ci().given(refuted()),
         CANCEL,
-        ["cancelled", "issue_state"],
+        ["card", "issue_state"],
     ),
-    "failed": (running, fail(ReasonCode.NO_CHANGES), ["failed", "issue_state"]),
-    "failed, requeued": (running, fail(), ["failed", "issue_state", "issue_state"]),
+    "failed": (running, fail(ReasonCode.NO_CHANGES), ["failed", "card", "issue_state"]),
+    "failed, requeued": (running, fail(), ["card", "issue_state"] * 2),
     "signed off, lost, requeued": (
         running,
         cmd.DeregisterAgent(agent=A1),
-        ["agent_lost", "issue_state", "issue_state"],
+        ["card", "issue_state"] * 2,
     ),
     "revoked, lost, requeued": (
         running,
         cmd.RevokeAgent(agent=A1),
-        ["agent_revoked", "agent_lost", "issue_state", "issue_state"],
+        ["agent_revoked", *["card", "issue_state"] * 2],
     ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
@@ -160,12 +168,12 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "parked, failed, requeued": (
         running,
         fail(ReasonCode.USAGE_LIMIT),
-        ["agent_parked", "issue_state", "issue_state"],
+        ["agent_parked", *["card", "issue_state"] * 2],
     ),
     "unwell, failed, requeued": (
         running,
         fail(ReasonCode.AUTH_FAILED),
-        ["agent_unwell", "issue_state", "issue_state"],
+        ["agent_unwell", *["card", "issue_state"] * 2],
     ),
     "well again": (
         lambda: running().given(fail(ReasonCode.AUTH_FAILED)),
@@ -175,25 +183,25 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "the runner's bug": (
         running,
         fail(ReasonCode.RUNNER_FAILED),
-        ["failed", "issue_state", "issue_state"],
+        ["card", "issue_state"] * 2,
     ),
-    "cancelled": (running, CANCEL, ["cancelled", "issue_state"]),
+    "cancelled": (running, CANCEL, ["card", "issue_state"]),
     "closing": (
         running,
         cmd.CloseTask(task=T1, reason=ReasonCode.ISSUE_CLOSED),
-        ["issue_state"],
+        ["card", "issue_state"],
     ),
     "stuck": (
         lambda: World().given(a_task()).later(HOUR),
         cmd.NoteWaits(),
-        ["stuck", "issue_state"],
+        ["stuck", "card", "issue_state"],
     ),
     "unstuck": (
         lambda: World().given(a_task()).later(HOUR).given(cmd.NoteWaits()),
         CANCEL,
-        ["unstuck", "cancelled", "issue_state"],
+        ["unstuck", "card", "card", "issue_state"],
     ),
-    "retried": (failed, cmd.RetryTask(task=T1), ["issue_state"]),
+    "retried": (failed, cmd.RetryTask(task=T1), ["card", "issue_state"]),
     "registered": (World, an_agent(), []),
     "offline": (lambda: created().later(HOUR), EXPIRE, ["agent_offline"]),
     "online": (
@@ -201,23 +209,23 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.AgentSeen(agent=A1),
         ["agent_online"],
     ),
-    "asked": (running, ask(), ["ask"]),
-    "answered": (lambda: running().given(ask()), answer(), ["ask"]),
+    "asked": (running, ask(), ["ask", "card"]),
+    "answered": (lambda: running().given(ask()), answer(), ["ask", "card"]),
     "cancelled while it asks": (
         lambda: running().given(ask()),
         CANCEL,
-        ["cancelled", "ask", "issue_state"],
+        ["ask", "card", "issue_state"],
     ),
     "messaged": (running, say(), []),
     "cancelled before it heard": (
         lambda: running().given(say()),
         CANCEL,
-        ["cancelled", "fate", "issue_state"],
+        ["fate", "card", "issue_state"],
     ),
     "cancelled when it had heard": (
         lambda: running().given(say(), take()),
         CANCEL,
-        ["cancelled", "issue_state"],
+        ["card", "issue_state"],
     ),
     "noted": (created, note(), []),
     "fleet paused by a person": (created, cmd.PauseFleet(), ["fleet_frozen"]),
@@ -242,19 +250,19 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.ResumeAgent(agent=A1),
         ["agent_resumed"],
     ),
-    "day spent": (day_spent, EXPIRE, ["fleet_paused", "failed", *["issue_state"] * 2]),
+    "day spent": (day_spent, EXPIRE, ["fleet_paused", *["card", "issue_state"] * 2]),
     "more allowed": (more_allowed, EXPIRE, ["fleet_resumed"]),
     "message taken": (lambda: running().given(say()), take(), ["fate"]),
-    "based": (created, cmd.SetBase(task=T1, base="trunk"), ["issue_state"]),
+    "based": (created, cmd.SetBase(task=T1, base="trunk"), ["card", "issue_state"]),
     "base is gone": (
         created,
         cmd.SetBase(task=T1, base="trunk", problem="There is no branch trunk."),
-        ["task_held", "issue_state"],
+        ["task_held", "card", "issue_state"],
     ),
     "repository known": (World, cmd.NoteRepo(7, "Team/App", "main", asked="team/app"), []),
     "renamed": (shown, cmd.NoteRepo(7, "team/store", "main", "team/app"), ["repo_renamed"]),
     "spelt otherwise": (shown, cmd.NoteRepo(7, "Team/App", "main", "team/app"), []),
-    "moved": (shown, cmd.MoveTasks(7, (T1,)), []),
+    "moved": (shown, cmd.MoveTasks(7, (T1,)), ["card"]),
     "held": (shown, HOLD, ["repo_held"]),
     "released": (lambda: shown().given(HOLD), cmd.ReleaseRepo(7), ["repo_released"]),
 }
@@ -273,12 +281,6 @@ def test_every_event_is_among_them() -> None:
     for make, command, _ in TOLD.values():
         happened |= {type(event) for event in make().when(command)}
     assert happened == {*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS, *ev.REPO_EVENTS}
-
-
-def test_an_assignment_says_who_and_where() -> None:
-    notice = one(created().told(dispatch()), fx.TaskNotice)
-    assert (notice.run.agent, notice.run.attempt) == (A1, 1)
-    assert (notice.task.ref, notice.task.title) == ("team/app#1", "Mend the door")
 
 
 def test_a_completion_says_what_was_done() -> None:
@@ -312,15 +314,9 @@ def test_a_status_that_nobody_will_decide_any_more_says_why() -> None:
     assert status.description.startswith("The receipt was not decided: ")
 
 
-def test_a_refutation_says_why() -> None:
-    told = verifying().told(refuted(C1, "Empty diff.", "Wrong base."))
-    assert one(told, fx.TaskNotice).detail == "Empty diff. Wrong base."
-
-
 def test_a_last_refutation_is_one_notice() -> None:
     notice = one(final().told(refuted(C1, "Empty diff.")), fx.TaskNotice)
     assert (notice.reason, notice.detail) == (ReasonCode.RECEIPT_REFUTED, "Empty diff.")
-    assert notice.retry_at is None
 
 
 def test_a_question_and_its_answer_replace_each_other() -> None:
@@ -331,28 +327,14 @@ def test_a_question_and_its_answer_replace_each_other() -> None:
     assert fx.collapse(asked) == fx.collapse(answered)
 
 
-def test_a_cancellation_names_the_run_that_it_stops_and_none_that_had_ended() -> None:
-    assert one(running().told(CANCEL), fx.TaskNotice).run.agent == A1
-    assert one(failed().told(CANCEL), fx.TaskNotice).run is None
+# what is tried again by itself is no news
 
 
-# failures say whether they are tried again
-
-
-def test_a_failure_that_is_tried_again_says_when() -> None:
-    world = running()
-    notice = one(world.told(fail(detail="exit status 1")), fx.TaskNotice)
-    assert (notice.reason, notice.detail) == (ReasonCode.AGENT_FAILED, "exit status 1")
-    assert notice.retry_at == world.task().not_before > START
-
-
-def test_a_failure_that_is_not_tried_again_says_so() -> None:
-    assert one(running().told(fail(ReasonCode.NO_CHANGES)), fx.TaskNotice).retry_at is None
-
-
-def test_a_lost_run_is_tried_again_at_once() -> None:
-    notice = one(running().told(cmd.DeregisterAgent(agent=A1)), fx.TaskNotice)
-    assert (notice.reason, notice.retry_at) == (ReasonCode.AGENT_DEREGISTERED, 0)
+@pytest.mark.parametrize("command", [fail(), cmd.DeregisterAgent(agent=A1), CANCEL])
+def test_what_goes_on_by_itself_is_for_the_card_alone(command: cmd.Command) -> None:
+    told = running().told(command)
+    assert not any(isinstance(effect, fx.TaskNotice) for effect in told)
+    assert one(told[-2:], fx.ShowCard) == fx.ShowCard(task=T1, repo="team/app")
 
 
 def test_only_the_tasks_own_next_event_counts() -> None:
@@ -363,7 +345,7 @@ def test_only_the_tasks_own_next_event_counts() -> None:
     world.later(MINUTE)
     told = world.told(EXPIRE)
     notices = [effect for effect in told if isinstance(effect, fx.TaskNotice)]
-    assert [(n.task.id, n.retry_at) for n in notices] == [(T1, None)]
+    assert [n.task.id for n in notices] == [T1]
     assert world.task(T2).state is TaskState.CREATED
 
 
@@ -403,6 +385,7 @@ def test_only_what_shows_a_state_is_replaced_by_a_newer_one() -> None:
     collapsing = {type(effect): fx.collapse(effect) for effect in told}
     assert collapsing == {
         fx.TaskNotice: None,
+        fx.ShowCard: "state",
         fx.ReceiptComment: None,
         fx.ShowOnIssue: "state",
         fx.CommitStatus: "status:c1",

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.effects import NoticeKind, ShowOnIssue, StuckNotice
+from fleetbot.domain.effects import NoticeKind, ShowCard, ShowOnIssue, StuckNotice
 from fleetbot.domain.flags import STALLED_MS
 from fleetbot.domain.model import Policy, TaskId
 from fleetbot.domain.reasons import ReasonCode
@@ -120,17 +120,18 @@ def test_tasks_that_wait_for_the_same_have_one_cause() -> None:
 
 
 def test_a_room_hears_of_the_wait_and_the_issue_shows_it() -> None:
-    notice, show = waiting_for_nobody().told(LOOK)
+    notice, *shown = waiting_for_nobody().told(LOOK)
     assert isinstance(notice, StuckNotice)
     assert notice.notice is NoticeKind.STUCK
-    assert isinstance(show, ShowOnIssue)
+    assert shown == [ShowCard(task=T1, repo="team/app"), ShowOnIssue(task=T1)]
 
 
 def test_a_queue_that_flows_is_told_without_touching_its_issues() -> None:
     world = World().given(an_agent(), a_task(), dispatch(), a_task(T2)).later(HOUR).heard(A1)
-    (notice,) = world.told(LOOK)
+    notice, card = world.told(LOOK)
     assert isinstance(notice, StuckNotice)
     assert notice.reason is WaitReason.AGENTS_BUSY
+    assert isinstance(card, ShowCard)
 
 
 def test_while_the_fleet_rests_it_is_the_fleet_that_was_told_of() -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.model import Line, Reply, Request, ScriptedModel
 from fleetbot.devkit.rest import call
 from fleetbot.devkit.runner_process import RunnerProcess
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
 from fleetbot.domain.model import branch_name
-from tests.flow.seen import task_of
+from tests.flow.seen import says, task_of
 from tests.runner.adapters.agents import Agent
 from tests.runner.adapters.harness import KEY
 
@@ -95,6 +96,36 @@ class Programs:
         """A call that is for operators only."""
         world = self.world
         return await call("POST", f"{world.api}{path}", token=world.operator_token, json=body)
+
+    def escalating(self, name: str, command: str) -> Reply:
+        """The model has the program run something that it has to ask for."""
+        more = {} if "claude" in name else {"sandbox_permissions": "require_escalated"}
+        return self[name].shell(f"python3 -c 'print()' && {command}", **more)
+
+    async def asked_in_room(self, issue: int) -> RoomEvent:
+        """The message by which the room is asked."""
+        asks = says(self.world, "asks", f"{REPO}#{issue} ")
+        return await self.world.alice.wait_for(lambda e: asks(e) and "If nobody" in e.text)
+
+    async def shown(self, message: RoomEvent, words: str) -> None:
+        """Wait until the message says so."""
+
+        def edited(event: RoomEvent) -> bool:
+            return event.replaces == message.event_id and event.text.startswith(words)
+
+        await self.world.alice.wait_for(edited)
+
+    async def thread_of(self, title: str) -> str:
+        """The thread into which the log of this task's run is written, once it has begun."""
+
+        def begins(event: RoomEvent) -> bool:
+            return bool(event.thread) and title in event.text
+
+        return (await self.world.alice.wait_for(begins)).thread or ""
+
+    async def nods(self, said: str, emoji: str) -> None:
+        """Wait for this reaction to what was said."""
+        await self.world.alice.wait_for(lambda event: event.reaction == (said, emoji))
 
     async def asked(self, known: Iterable[str] = ()) -> dict[str, Any]:
         """The question that waits for a person, other than those known."""

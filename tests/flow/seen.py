@@ -63,6 +63,16 @@ def says(world: World, *words: str) -> Callable[[RoomEvent], bool]:
     return matches
 
 
+def shows(world: World, *words: str) -> Callable[[RoomEvent], bool]:
+    """A message of the bot in the room, or an edit of one, with all of these words."""
+
+    def matches(event: RoomEvent) -> bool:
+        of_the_room = event.sender == world.bot.user_id and event.room_id == world.room
+        return of_the_room and not event.thread and all(word in event.text for word in words)
+
+    return matches
+
+
 async def ask(world: World, text: str, *, who: str = "alice") -> str:
     """Say something in the room; the text of the bot's answer to it."""
     person = world.alice if who == "alice" else world.bob

@@ -123,20 +123,63 @@ async def test_the_program_hears_a_persons_answer(fleet: Programs, name: str) ->
     assert task["reason"] == "no_changes"
 
 
+@where_asked
+async def test_a_person_allows_a_command_by_a_reaction(fleet: Programs, name: str) -> None:
+    fleet.told(fleet.escalating(name, committing("pressed.txt")), DONE)
+    issue = await fleet.issue_for(name, "Ask the room")
+
+    asked = await fleet.asked_in_room(issue)
+    assert committing("pressed.txt") in asked.text
+    await fleet.world.alice.react(fleet.world.room, asked.event_id, "👍🏽")
+
+    await fleet.shown(asked, "✅ Allowed by alice")
+    await completed(fleet, issue)
+
+
+@where_asked
+async def test_what_a_person_always_allows_is_asked_once_in_a_run(
+    fleet: Programs, name: str
+) -> None:
+    command = "git commit -q --allow-empty -m Again && git log -1 > again.txt && git add -A"
+    fleet.told(*[fleet.escalating(name, command)] * 2, fleet[name].shell("git commit -qm x"), DONE)
+    issue = await fleet.issue_for(name, "Ask once")
+
+    asked = await fleet.asked_in_room(issue)
+    await fleet.world.alice.react(fleet.world.room, asked.event_id, "♾️")
+
+    await fleet.shown(asked, "♾️ Always allowed by alice")
+    await completed(fleet, issue)
+    assert len(await fleet.lines(issue, "run.asked")) == 1
+
+
+@where_asked
+async def test_a_person_answers_a_question_in_the_room(fleet: Programs, name: str) -> None:
+    fleet.told(fleet[name].asks(), Reply(text="Blue it is, but there is nothing to do."))
+    issue = await fleet.issue_for(name, "Paint the door")
+
+    asked = await fleet.asked_in_room(issue)
+    await fleet.world.alice.reply(fleet.world.room, asked.event_id, "2")
+
+    await fleet.shown(asked, "✅ Answered by alice")
+    await until_state(fleet.world, issue, "failed", SECONDS)
+    assert "Blue" in fleet.model.requests[1].text.rpartition("Which color?")[2]
+
+
 @where_live
-async def test_a_message_reaches_the_model_while_it_works(
+async def test_words_in_the_thread_reach_the_model_while_it_works(
     fleet: Programs, name: str, tmp_path: Path
 ) -> None:
-    gate = tmp_path / "gate"
+    gate, title = tmp_path / "gate", f"Have {name} listen to people"
     wait = f"python3 -c 'import os, time\nwhile not os.path.exists(\"{gate}\"): time.sleep(0.02)'"
     fleet.told(fleet[name].shell(wait), fleet[name].shell(committing("tabs.txt")), DONE)
-    issue = await fleet.issue_for(name, "Listen to people")
+    issue = await fleet.issue_for(name, title)
     await fleet.model.request(1)
-    run = await fleet.run_of(issue)
+    thread = await fleet.thread_of(title)
 
-    await fleet.operate(f"/runs/{run}/messages", {"text": "Use tabs, please"})
+    said = await fleet.world.alice.send(fleet.world.room, "Use tabs, please", thread=thread)
 
-    await fleet.until_taken(run, "delivered")
+    await fleet.nods(said, "👀")
+    await fleet.nods(said, "✅")
     gate.touch()
     await completed(fleet, issue)
     assert "Use tabs, please" in fleet.model.requests[1].text

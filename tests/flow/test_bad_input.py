@@ -24,7 +24,7 @@ from tests.flow.seen import (
     journal_of,
     journal_problems,
     nothing_changes,
-    says,
+    shows,
     task_of,
     until_state,
 )
@@ -317,7 +317,7 @@ async def test_an_empty_diff_proves_nothing_and_the_receipt_can_be_mended(
 
     assert verdict == "refuted"
     assert "The pull request changes nothing: its diff is empty." in reasons
-    await world.alice.wait_for(says(world, "🔎", f"#{worker.issue}", "its diff is empty"))
+    await world.alice.wait_for(shows(world, f" · {REPO}#{worker.issue} ", "its diff is empty"))
 
     head = await worker.commit({"now.txt": "something\n"})
     assert await worker.finds(pull, head) == ("verified", "")

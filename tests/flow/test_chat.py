@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from fleetbot.devkit.matrix_user import RoomEvent
+from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
 from tests.flow.agents import agent
@@ -19,6 +20,7 @@ from tests.flow.seen import (
     journal_of,
     nothing_changes,
     says,
+    shows,
     task_of,
     until_labelled,
     until_state,
@@ -191,18 +193,21 @@ async def test_a_room_that_is_not_listed_is_told_so_and_not_obeyed(world: World)
 # hearing
 
 
-async def test_the_room_hears_that_a_task_is_assigned_and_completed(world: World) -> None:
+async def test_the_room_sees_a_task_on_its_card_and_hears_that_it_is_done(world: World) -> None:
     issue = await world.open_issue("Good news", labels=("fleet", "agent:smith"))
 
-    assigned = await world.alice.wait_for(says(world, "📋", f"{REPO}#{issue} Good news"))
-    done = await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue} Good news"))
+    card = await world.alice.wait_for(says(world, f" · {REPO}#{issue} Good news"))
+    done = await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue} Good news"))
+    await world.alice.wait_for(
+        lambda event: event.replaces == card.event_id and event.text.startswith("✅ Done")
+    )
 
-    assert "goes to smith" in assigned.text
-    assert "done by smith" in done.text
+    assert "By smith" in done.text
+    assert done.content["m.relates_to"] == {"m.in_reply_to": {"event_id": card.event_id}}
     assert f'href="{world.forge.url}/{REPO}/issues/{issue}"' in done.content["formatted_body"]
     assert f'href="{world.forge.url}/{REPO}/pulls/' in done.content["formatted_body"]
     # Flow is a notice, which clients do not ring for; a decision is a message.
-    assert assigned.content["msgtype"] == "m.notice"
+    assert card.content["msgtype"] == "m.notice"
     assert done.content["msgtype"] == "m.text"
 
 
@@ -211,7 +216,7 @@ async def test_the_room_hears_that_a_task_has_failed_and_what_to_do(world: World
     await until_state(world, issue, "failed")
 
     final = await world.alice.wait_for(
-        says(world, "❌", f"#{issue}", f"!fleet retry {REPO}#{issue}")
+        says(world, f"❌ Failed: {REPO}#{issue}", f"!fleet retry {REPO}#{issue}")
     )
 
     assert "I cannot do <b>this</b>" in final.text
@@ -228,7 +233,7 @@ async def test_text_of_issues_is_escaped_and_mentions_nobody(world: World) -> No
     issue = await world.open_issue(title, labels=("fleet", "agent:smith"))
     await until_state(world, issue, "completed")
     await ask(world, f"!fleet task #{issue}")
-    await world.alice.wait_for(says(world, "✅", f"#{issue}"))
+    await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue}"))
 
     told = await messages_about(world, issue)
 
@@ -279,7 +284,55 @@ async def test_the_room_hears_that_an_agent_goes_offline_and_comes_back(world: W
     assert "drifter is offline" in await ask(world, "!fleet agents")
 
     runner.start()
-    await world.alice.wait_for(says(world, "🟢", "drifter", "is back online"))
+    back = await world.alice.wait_for(shows(world, "🟢 drifter is back online"))
+    assert back.replaces == gone.event_id
+
+
+async def test_an_issue_is_opened_from_the_room_and_done(world: World) -> None:
+    said = await world.alice.send(world.room, "!fleet new Greet in French\nThere are readers.")
+    draft = await world.alice.wait_for(answer_to(said))
+    assert draft.text.startswith(f"📝 Open this issue in {REPO}?\nGreet in French\n")
+
+    await world.alice.react(world.room, draft.event_id, "✅")
+
+    opened = await world.alice.wait_for(says(world, "🆕", "Greet in French"))
+    number = int(opened.text.partition("#")[2].partition(" ")[0])
+    await until_state(world, number, "completed")
+    issue = await world.issue(number)
+    assert issue["body"].startswith("There are readers.\n\n---\nAsked for in Matrix by")
+
+
+async def test_an_agent_is_enrolled_by_a_direct_message(world: World) -> None:
+    said = await world.alice.send(world.room, "!fleet enrol newcomer")
+    answer = await world.alice.wait_for(answer_to(said))
+    assert answer.text.startswith("🔑 I have sent you a direct message with a token for newcomer.")
+    room = await invitation(world)
+    await world.alice.join(room)
+    told = await world.alice.wait_for(lambda e: e.room_id == room and "newcomer" in e.text)
+    url, token = (told.text.partition(f'{name} = "')[2].partition('"')[0] for name in NAMES)
+
+    request = {"name": "newcomer", "adapter": "command"}
+    registered = await call("POST", f"{url}/api/v1/agents/register", token=token, json=request)
+
+    assert registered["agent"] == "newcomer"
+    await world.alice.wait_for(lambda e: e.room_id == room and e.type == "m.room.redaction")
+    assert token not in str(await world.alice.messages(room))
+    assert not (await said_with(world, token))
+
+
+NAMES = ("url", "enrolment_token")
+
+
+async def said_with(world: World, word: str) -> list[RoomEvent]:
+    """What was ever said in the fleet's room with this in it."""
+    return [e for e in await world.alice.messages(world.room, limit=500) if word in e.text]
+
+
+async def invitation(world: World) -> str:
+    """The room that Alice was invited to by the bot."""
+    rooms = (await world.alice._call("GET", "/sync"))["rooms"]["invite"]
+    (room,) = rooms
+    return str(room)
 
 
 async def _is_in(world: World, room: str) -> bool:

@@ -13,7 +13,7 @@ async def test_an_issue_becomes_a_verified_task_and_the_room_hears(world: World)
 
     issue = await world.open_issue("Write <b>notes</b>", "Please.", labels=("fleet", "bug"))
 
-    await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue}", "smith"))
+    await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue}", "smith"))
     await until_labelled(world, issue, "status:done")
     assert await journal_of(world, issue) == [
         "task.created",
@@ -69,7 +69,7 @@ async def test_an_agent_that_changes_nothing_completes_nothing(world: World) -> 
 
     issue = await world.open_issue("Do something")
 
-    await world.alice.wait_for(says(world, "❌", f"{REPO}#{issue}"))
+    await world.alice.wait_for(says(world, f"❌ Failed: {REPO}#{issue}"))
     await until_labelled(world, issue, "status:failed")
     assert "receipt.filed" not in await journal_of(world, issue)
 

@@ -93,7 +93,7 @@ async def test_a_repository_renamed_in_mid_run_makes_no_difference(
         await world.forge_api("alice", "PATCH", f"/repos/{world.repo}", {"name": "market"})
         gate.touch()
 
-        await world.alice.wait_for(says(world, "✅", f"#{issue}"), timeout=40)
+        await world.alice.wait_for(says(world, "✅ Done:", f"#{issue}"), timeout=40)
         await until_labelled(world, issue, "status:done")
         pulls = await world.forge_api("alice", "GET", f"/repos/{world.repo}/pulls?state=all")
         assert len(pulls) == 1
@@ -111,7 +111,7 @@ async def test_an_issue_on_a_real_forgejo_becomes_a_verified_task(
 
         issue = await world.open_issue("Write notes", "Please.", labels=("fleet", "bug"))
 
-        await world.alice.wait_for(says(world, "✅", f"{world.repo}#{issue}"), timeout=40)
+        await world.alice.wait_for(says(world, f"✅ Done: {world.repo}#{issue}"), timeout=40)
         await until_labelled(world, issue, "status:done")
         comments = await world.comments(issue)
         assert sum("Receipt of" in text for text in comments) == 1

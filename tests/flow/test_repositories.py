@@ -25,7 +25,7 @@ async def test_work_goes_on_under_the_new_name_and_the_room_is_told_once(world: 
     second = await world.open_issue("After the move")
 
     await world.alice.wait_for(says(world, "🚚", REPO, "is now", NEW))
-    await world.alice.wait_for(says(world, "✅", f"{NEW}#{second}", "done by smith"))
+    await world.alice.wait_for(says(world, f"✅ Done: {NEW}#{second}", "By smith"))
     tasks = (await world.get("/tasks"))["tasks"]
     assert [task["issue"] for task in tasks] == [second, first]
     assert {task["repo"] for task in tasks} == {NEW}

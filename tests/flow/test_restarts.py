@@ -33,7 +33,7 @@ async def test_maubot_is_killed_while_the_agent_works(world: World) -> None:
     gate.touch()
     await world.bots.restart()
 
-    await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue}"), timeout=40)
+    await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue}"), timeout=40)
     await until_labelled(world, issue, "status:done")
     assert await journal_of(world, issue) == TOLD_ONCE
     assert sum("✅" in line for line in await said_in_room(world)) == 1

@@ -64,7 +64,7 @@ async def test_a_bot_that_was_thrown_out_catches_up_when_it_is_invited(world: Wo
     await until_state(world, issue, "completed")
     await world.alice.invite(world.room, world.bot.user_id)
 
-    await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue}"))
+    await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue}"))
     await until(lambda: _rooms_say(world, "ok"), "health to be good again")
 
 
@@ -76,7 +76,7 @@ async def test_a_room_that_is_upgraded_is_followed(world: World) -> None:
 
     issue = await world.open_issue("In the new room")
 
-    await world.alice.wait_for(says(world, "✅", f"{REPO}#{issue}"))
+    await world.alice.wait_for(says(world, f"✅ Done: {REPO}#{issue}"))
     answer = answer_to(await world.alice.send(world.room, f"!fleet task #{issue}"))
     assert "completed" in (await world.alice.wait_for(answer)).text
     await until(lambda: _rooms_say(world, f"{old} was upgraded"), "health to ask for the new id")

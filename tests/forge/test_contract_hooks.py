@@ -95,7 +95,7 @@ async def test_closing_assigning_and_comments_are_told_of(
         ("issue_assign", "assigned"),
         ("issue_assign", "unassigned"),
         ("issues", "closed"),
-        ("issue_comment", ""),
+        ("issue_comment", "created"),
     }
     await receiver.until(lambda arrived: wanted <= kinds(arrived))
 

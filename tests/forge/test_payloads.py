@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fleetbot.forge.payloads import (
+    CommentEvent,
     Delivery,
     IssueEvent,
     MalformedDelivery,
@@ -157,6 +158,14 @@ def test_the_fine_event_name_decides() -> None:
     assert said.payload == UnknownEvent(event_type="pull_request_comment")
 
 
+def test_a_comment_on_an_issue_says_whose_it_is() -> None:
+    comment = {"id": 5, "body": "hm", "user": {"login": "ann"}, "updated_at": None}
+    payload = {"action": "created", "issue": {"number": 8}, "comment": comment}
+    said = parsed("issue_comment", {**payload, "repository": REPOSITORY}).payload
+    assert isinstance(said, CommentEvent)
+    assert (said.action, said.comment.author, said.comment.body) == ("created", "ann", "hm")
+
+
 def test_a_gitea_delivery_is_parsed() -> None:
     given = {"X-Gitea-Delivery": "1", "X-Gitea-Event": "issues", "X-Gitea-Event-Type": "issues"}
     payload = {"action": "opened", "issue": {"number": 8}, "repository": REPOSITORY}
@@ -165,7 +174,7 @@ def test_a_gitea_delivery_is_parsed() -> None:
     assert isinstance(delivery.payload, IssueEvent)
 
 
-@pytest.mark.parametrize("event_type", ["push", "create", "delete", "issue_comment", "wiki"])
+@pytest.mark.parametrize("event_type", ["push", "create", "delete", "pull_request_comment", "wiki"])
 @pytest.mark.parametrize("body", [b"{}", b'{"ref": 7, "commits": "many"}', b"[]", b"{"])
 def test_what_nobody_wants_may_have_any_shape(event_type: str, body: bytes) -> None:
     delivery = parse_delivery(headers(event_type), body)

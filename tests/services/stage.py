@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import logging
 import time
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -19,7 +21,17 @@ from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice, RoomEffect
 from fleetbot.domain.events import AgentRegistered, Recorded
-from fleetbot.domain.model import AgentName, Policy, Receipt, ReceiptId, Run, RunId, Task, TaskId
+from fleetbot.domain.model import (
+    AgentName,
+    Policy,
+    Receipt,
+    ReceiptId,
+    Run,
+    RunId,
+    Task,
+    TaskId,
+    same_name,
+)
 from fleetbot.domain.patience import with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
@@ -36,18 +48,26 @@ from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.proofs import Proofs
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
+from fleetbot.services.setup.deeds import Deeds
+from fleetbot.services.setup.facts import Place, Survey
+from fleetbot.services.setup.mapping import Edit
+from fleetbot.services.setup.walks import Walks
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.store.identities import Claim
 from fleetbot.store.interface import Store
+from fleetbot.store.records import OutboxEntry
 from tests.store.backend import SqliteBackend
 
 REPO, BOT, ANN = "ann/app", "fleetbot", "ann"
@@ -84,16 +104,22 @@ class Stage:
         clock: Clock,
         bot: ForgeClient,
         ann: ForgeUser,
+        bot_token: str,
     ) -> None:
+        self.bot_token = bot_token
         self.root = root
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
         self.rules = Rules()
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
+        self.listed: dict[str, str] = {}  # people by login, of the settings
         self.woken = 0
         self.notices: list[Notice] = []
         self.told: Sequence[str] = ()  # the destinations that hear of all that happens
+        self.hook_url = ""
+        # What setup changes of the configuration; the rest of it is as the stage is wired.
+        self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
         self._ids = itertools.count(1)
         self.restart()
 
@@ -120,6 +146,8 @@ class Stage:
             lambda: TaskId(f"t{next(self._ids)}"),
         )
         self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
+        self.people = People(self.store, self.listed)
+        self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
             self.fleet,
             self.client,
@@ -128,6 +156,7 @@ class Stage:
             self.known,
             self.webhooks,
             on_arrival=self._wake,
+            on_proof=self.proofs.heard,
         )
         self.reconciler = Reconciler(
             self.fleet,
@@ -137,6 +166,7 @@ class Stage:
             self.known,
             self.webhooks,
         )
+        self.prepare_setup()
         self.dead_letters = DeadLetters(self.fleet)
         self.gate = Gate(self.fleet, self.known, self.issues)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
@@ -161,6 +191,46 @@ class Stage:
         if isinstance(effect, Notice):
             self.notices.append(effect)
         return self.told
+
+    def prepare_setup(self) -> None:
+        survey = Survey(
+            self.client,
+            self.known,
+            self.webhooks,
+            self.labels,
+            self._place,
+            self.clock,
+            hook_url=self.hook_url,
+            accounts=[],
+            token_end=self.bot_token[-8:],
+        )
+        deeds = Deeds(self.client, self.webhooks, self._amend, self.hook_url, SECRET)
+        self.walks = Walks(self.store, survey, deeds)
+
+    def _amend(self, edit: Edit) -> None:
+        """At once; the plugin makes its services anew then, after it has answered."""
+        changed = copy.deepcopy(self.config)
+        edit(changed)
+        self.repositories[:] = changed["forge"]["repositories"]
+        self.config["rooms"] = changed["rooms"]
+
+    def _place(self, room: str, repo: str) -> Place:
+        its = self.config["rooms"].get(room)
+        return Place(
+            is_listed=any(same_name(name, repo) for name in self.repositories),
+            is_heard=its is not None and (not its["repos"] or repo in its["repos"]),
+            default_repo=its["default_repo"] if its else None,
+        )
+
+    def _proven(self, claim: Claim, now: int) -> OutboxEntry:
+        """What the room hears of whom it knows now."""
+        return OutboxEntry(
+            id=f"{claim.mxid} is {claim.login}",
+            destination=f"matrix:{claim.room}",
+            kind="words",
+            payload=b"{}",
+            due_at=now,
+        )
 
     def _wake(self) -> None:
         self.woken += 1
@@ -247,9 +317,9 @@ class Stage:
         assert task is not None, f"{REPO}#{number} is no task"
         return task
 
-    async def given_running(self, agent: AgentName = CLAUDE) -> Run:
-        """The next task is at work with the agent."""
-        registration = AgentRegistered(adapter="command")
+    async def given_running(self, agent: AgentName = CLAUDE, *, at_once: int = 1) -> Run:
+        """The next task is at work with the agent, which takes so many at once."""
+        registration = AgentRegistered(adapter="command", max_concurrency=at_once)
         await self.fleet.commit(cmd.RegisterAgent(agent, registration), TEST)
         run = RunId(f"r{next(self._ids)}")
         await self.fleet.commit(cmd.Dispatch(agent, run), TEST)
@@ -311,10 +381,12 @@ async def open_stage(root: Path) -> AsyncIterator[Stage]:
             clock,
             await enter(ForgeClient(forge.url, bot, delays=())),
             await enter(ForgeUser(forge.url, ann)),
+            bot,
         )
         await stage.fleet.start()
-        hook = await enter(_hook_receiver(stage))
-        await stage.ann.create_hook(REPO, hook, SECRET, ["issues", "pull_request"])
+        stage.hook_url = await enter(_hook_receiver(stage))
+        stage.prepare_setup()
+        await stage.ann.create_hook(REPO, stage.hook_url, SECRET, ["issues", "pull_request"])
         yield stage
 
 

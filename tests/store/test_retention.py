@@ -28,8 +28,10 @@ async def logs(store: Store, history: History) -> None:
         run = RunId(f"{task}-run")
         lines = (LogLine(at=1, kind="out", text="one"), LogLine(at=2, kind="out", text="two"))
         await store.append_log(LogChunk(run=run, offset=0, lines=lines))
-        keys = (f"log:{ROOM}:{run}", f"forgejo:comment:{task}")
-        await store.append(Change(anchors=tuple(Anchor(key=key, value="x") for key in keys)))
+        keys = (f"log:{ROOM}:{run}", f"run:{ROOM}:{run}", f"forgejo:comment:{task}")
+        anchors = [Anchor(key=key, value="x") for key in (*keys, f"task-thread:{ROOM}:{task}")]
+        anchors.append(Anchor(key=f"thread-run:{ROOM}:${task}", value=run))
+        await store.append(Change(anchors=tuple(anchors)))
     threads = (f"thread:{ROOM}:{AGENT}", f"logs:{AGENT}")
     await store.append(Change(anchors=tuple(Anchor(key=key, value="[]") for key in threads)))
 
@@ -49,6 +51,13 @@ async def test_old_logs_of_runs_that_have_ended_go_with_what_was_remembered_of_t
     pages = (f"log:{ROOM}:done-run", f"log:{ROOM}:doing-run")
     comments = ("forgejo:comment:done", "forgejo:comment:doing")
     assert await kept(store, *pages, *comments) == [pages[1], comments[1]]
+    places = [
+        f"{kind}{end}"
+        for end in ("done", "doing")
+        for kind in (f"task-thread:{ROOM}:", f"thread-run:{ROOM}:$")
+    ]
+    begun = (f"run:{ROOM}:done-run", f"run:{ROOM}:doing-run")
+    assert await kept(store, *places, *begun) == [*places[2:], begun[1]]
     assert await examine(store) == []
     assert await store.prune_logs(LONG) == 0
 

@@ -15,7 +15,6 @@ from fleetbot.chat.commands.said import Pressed
 from fleetbot.chat.commands.talking import Admit, Decide
 from fleetbot.chat.words.emoji import meant
 from fleetbot.chat.words.post import Answer, Nod
-from fleetbot.domain.errors import FleetError
 from fleetbot.store.records import Posted, PostKind
 
 _COMMANDS: Mapping[str, spec.Command] = {
@@ -59,7 +58,10 @@ class Buttons:
 
     async def _draft(self, posted: Posted, pressed: Pressed) -> Answer | None:
         yes = _ANSWERS.get(meant(pressed.body))
-        return None if yes is None else await self._decide(pressed, posted.subject, yes)
+        if yes is None:
+            return None
+        decided = self._decide(pressed, posted.subject, yes)
+        return await self._once.attempt(decided, pressed, posted.event)
 
     async def _ask(self, posted: Posted, pressed: Pressed) -> Answer | None:
         """The question's own message shows the answer that counts; others are told once why theirs
@@ -68,13 +70,9 @@ class Buttons:
         answer = answer_of(pressed.body, asked.question)
         if answer is None or not await self._once.admits("answer", pressed, posted.event):
             return None
-        try:
-            done = await self._answering.settle(asked, answer, pressed)
-        except FleetError:
-            if await self._once.is_first(pressed, posted.event):
-                raise
-            return None
-        if isinstance(done, Nod):
+        settled = self._answering.settle(asked, answer, pressed)
+        done = await self._once.attempt(settled, pressed, posted.event)
+        if done is None or isinstance(done, Nod):
             return None
         return done if await self._once.is_first(pressed, posted.event) else None
 

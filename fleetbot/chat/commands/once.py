@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from fleetbot.chat.commands.said import Said
-from fleetbot.domain.errors import Forbidden
+from fleetbot.domain.errors import FleetError
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Arrival
 
+T = TypeVar("T")
 Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
 
 
@@ -22,13 +24,21 @@ class Once:
     async def admits(self, name: str, said: Said, subject: str) -> bool:
         """Whether the speaker may give the command `name`. Raises Forbidden, with the way out, the
         first time that they may not: here to the message or thread `subject`."""
-        try:
+
+        async def admitted() -> bool:
             await self._admit(name, said)
-        except Forbidden:
+            return True
+
+        return await self.attempt(admitted(), said, subject) or False
+
+    async def attempt(self, work: Awaitable[T], said: Said, subject: str) -> T | None:
+        """What comes of the work; a refusal of it is raised the first time only."""
+        try:
+            return await work
+        except FleetError:
             if await self.is_first(said, subject):
                 raise
-            return False
-        return True
+            return None
 
     async def is_first(self, said: Said, subject: str) -> bool:
         """Whether the speaker has not been told of this subject yet; the same message counts as

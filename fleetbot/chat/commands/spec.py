@@ -296,17 +296,21 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
     ),
     "pause": Usage(
-        "give nothing new to an agent, of a repository, or at all",
+        "give out nothing new, of a repository, to an agent, or at all; what is at work goes on",
         (_TARGET,),
         level=CHANGES,
         example="pause acme/app",
         changes=True,
     ),
     "resume": Usage(
-        "go on after a pause", (_TARGET,), level=CHANGES, example="resume acme/app", changes=True
+        "go on after a pause of the same",
+        (_TARGET,),
+        level=CHANGES,
+        example="resume acme/app",
+        changes=True,
     ),
     "drain": Usage(
-        "give nothing new to an agent; what it is at goes on",
+        "the same as `pause` of an agent: it ends what it is at, and takes nothing new",
         (_AGENT,),
         level=CHANGES,
         example="drain claude-1",
@@ -350,6 +354,14 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
     ),
     "help": Usage("this", (Parameter("topic", Kind.WORD, "command", needed=False),)),
+}
+
+# How the help shows them.
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
+    "To have work done": ("new", "assign", "retry", "cancel", "priority", "tell", "answer"),
+    "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
+    "For yourself": ("quiet", "iam", "help"),
 }
 
 NAMES: Mapping[type, str] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.answering import Answering
@@ -13,12 +14,13 @@ from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.words import asks, fates
 from fleetbot.chat.words.post import Answer, Nod, Post
+from fleetbot.chat.words.rich import say
 from fleetbot.services.talks import Asked
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Posted, PostKind
 
 Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
-Decide = Callable[[Said, str, bool], Awaitable[Answer]]  # of a draft: yes or no
+Decide = Callable[[Said, str, bool], Coroutine[Any, Any, Answer]]  # of a draft: yes or no
 
 
 class Talking:
@@ -80,7 +82,9 @@ class Talking:
 
     async def _decided(self, posted: Posted, said: Said) -> Answer | None:
         yes = is_yes(said.body)
-        return None if yes is None else await self._decide(said, posted.subject, yes)
+        if yes is None:
+            return Post(say("🤔 Is that a yes or a no? Nothing has been done."))
+        return await self._once.attempt(self._decide(said, posted.subject, yes), said, posted.event)
 
     async def _steer(self, posted: Posted | None, said: Said) -> Answer | None:
         tasks = await self._steering.spoken_of(posted, said)

@@ -104,6 +104,11 @@ class Inbound:
         for place, mark in moved.values():
             place.kept = mark
 
+    async def finished(self, seconds: float) -> None:
+        """Wait, for so long at most, for what is under way to be dealt with."""
+        if busy := tuple(self._busy):
+            await asyncio.wait(busy, timeout=seconds)
+
     async def close(self) -> None:
         """Take nothing more, and end what is under way; what is committed already stays, and what
         is not answered is read back at the next start."""

@@ -24,7 +24,7 @@ from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.link import transaction
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import RoomSender, kept
+from fleetbot.chat.speaking.sender import RoomSender, kept, kept_nod
 from fleetbot.chat.words.post import Answer, Nod, Post
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store, StoreUnavailable
@@ -169,21 +169,27 @@ class Obeying:
                 self._drop(there.room, error)
 
     async def _give(self, said: Said, answer: Answer, *, keep: bool) -> tuple[OutboxEntry, ...]:
-        """Answer now; or else later where something was changed, so `keep` is true."""
+        """Answer now, or else later: for as long as it takes where something was changed, so `keep`
+        is true; what was only asked is out of date after a while."""
         try:
             if isinstance(answer, Nod):
                 await self._sender.nod(said.room, said.event, answer.emoji)
             else:
                 await self._sender.reply(said.room, said.event, answer, said.thread, said.below)
         except (RetryLater, Refused) as error:
-            if not keep or isinstance(answer, Nod):
+            if isinstance(error, Refused) and not keep:
                 self._drop(said.room, error)
                 return ()
             log.warning("an answer in %s has to wait: %s", said.room, error)
-            told = {"answers": said.event, "thread": said.thread, "below": said.below}
-            id = f"answer:{said.event}"
-            return (kept(said.name, answer, id=id, at=self._clock(), **told),)
+            return (self._kept(said, answer, 0 if keep else self._clock() + TOO_OLD_MS),)
         return ()
+
+    def _kept(self, said: Said, answer: Answer, until: int) -> OutboxEntry:
+        id, now = f"answer:{said.event}", self._clock()
+        if isinstance(answer, Nod):
+            return kept_nod(said.name, answer.emoji, id=id, at=now, answers=said.event)
+        where = {"answers": said.event, "thread": said.thread, "below": said.below}
+        return kept(said.name, answer, id=id, at=now, until=until, **where)
 
     def _drop(self, room: str, error: Exception) -> None:
         log.warning("an answer in %s was given up: %s", room, error)

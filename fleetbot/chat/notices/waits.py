@@ -6,28 +6,35 @@ event id, so that a restart edits it as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from fleetbot.chat.speaking.content import as_edit, content
-from fleetbot.chat.speaking.link import Link, transaction
-from fleetbot.chat.speaking.sender import PREFIX, Where
-from fleetbot.chat.words.post import Post
-from fleetbot.chat.words.rich import Part, bullets, italic, prose, quote, rows, say
-from fleetbot.chat.words.wording import named
+from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quiet import Quiet
+from fleetbot.chat.speaking.sender import (
+    PREFIX,
+    RoomSender,
+    Where,
+    decoded,
+    outbox_transaction,
+)
+from fleetbot.chat.words.notices import NOBODY, to_do
+from fleetbot.chat.words.post import About, Post
+from fleetbot.chat.words.rich import Part, Rich, bullets, italic, prose, quote, rows, say
+from fleetbot.chat.words.wording import moment, named
 from fleetbot.domain.effects import StuckNotice
 from fleetbot.domain.model import Task
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.domain.waits import FLOW
+from fleetbot.domain.waits import NOBODY as NOBODY_CAN
 from fleetbot.domain.wording import count, span
 from fleetbot.services.fleet import Fleet
-from fleetbot.services.outbox import Sender
-from fleetbot.store.records import Anchor, Change, Due
+from fleetbot.store.records import Anchor, Change, Due, PostKind
 
 _NAMED = 3
-_KIND = "stuck_notice"
 
 
 class _Told(msgspec.Struct, frozen=True):
@@ -47,59 +54,76 @@ _told: msgspec.json.Decoder[_Told] = msgspec.json.Decoder(_Told)
 
 
 class WaitNotices:
-    """The sender of what rooms hear of waits; `others` sends everything else.
-
-    `hears(room, repo)`: whether a room of the settings is told of the repository; `where` tells
-    under which id it goes on now.
-    """
+    """The sender of what rooms hear of waits."""
 
     def __init__(
         self,
         fleet: Fleet,
-        link: Link,
-        hears: Callable[[str, str], bool],
+        sender: RoomSender,
         where: Where,
-        others: Sender,
+        audience: Audience,
+        persons: Persons,
+        quiet: Quiet,
     ) -> None:
         self._fleet = fleet
-        self._link = link
-        self._hears = hears
+        self._sender = sender
         self._where = where
-        self._others = others
+        self._audience = audience
+        self._persons = persons
+        self._quiet = quiet
 
     async def __call__(self, due: Due) -> str:
         """Send or edit the room's message; answers its event id."""
-        if due.entry.kind != _KIND:
-            return await self._others(due)
-        effect = _effect.decode(due.entry.payload)
-        room = due.entry.destination.removeprefix(PREFIX)
-        address = await self._where(room)
-        key = f"stuck:{address}:{effect.reason}:{effect.subject}"
+        effect = decoded(_effect, due.entry)
+        name = due.entry.destination.removeprefix(PREFIX)
+        room = await self._where(name)
+        key = f"stuck:{room}:{effect.reason}:{effect.subject}"
         before = _decoded(await self._fleet.store.anchor(key))
-        tasks = self._waiting_in(room, effect)
+        tasks = await self._waiting_in(name, effect)
         if not tasks and not before:
             return "over before it was told"
-        told = self._now(tasks, effect, before)
-        said = content(told.post.body, urgent=told.post.urgent)
+        named = outbox_transaction(due)
         if before:
-            said = as_edit(said, before.event)
-        event = await self._link.send(address, said, transaction("outbox", due.entry.id))
-        await self._remember(key, _Told(before.event if before else event, told.text), tasks)
+            told, event = self._now(tasks, effect, before), before.event
+            await self._sender.edit(room, event, told.post, named)
+        else:
+            told = self._now(tasks, effect, before, await self._who(room, tasks, effect))
+            event = await self._sender.post(room, told.post, named, await self._card(room, tasks))
+        await self._remember(key, _Told(event, told.text), tasks)
         return event
 
-    def _now(self, tasks: Sequence[Task], effect: StuckNotice, before: _Told | None) -> _Words:
+    def _now(
+        self, tasks: Sequence[Task], effect: StuckNotice, before: _Told | None, who: Rich = NOBODY
+    ) -> _Words:
         now, text = self._fleet.clock(), before.text if before else ""
         if not tasks:
             return _Words(over(effect, text, now), text)
         its = waiting(self._fleet.state, tasks[0], now, self._fleet.policy)
         text = its.text if its else text
-        return _Words(still(tasks, its, text, now), text)
+        return _Words(still(tasks, its, text, now, who), text)
 
-    def _waiting_in(self, room: str, effect: StuckNotice) -> list[Task]:
+    async def _waiting_in(self, room: str, effect: StuckNotice) -> list[Task]:
         """Those that the room hears of, the one that has waited longest first."""
         state = self._fleet.state
-        tasks = (state.tasks[t] for t in state.stuck.get((effect.reason, effect.subject), ()))
-        return sorted((t for t in tasks if self._hears(room, t.repo)), key=_since)
+        waits = (state.tasks[t] for t in state.stuck.get((effect.reason, effect.subject), ()))
+        heard = [task for task in waits if self._audience.hears(room, task.repo)]
+        loud = [task for task in heard if not await self._quiet.holds(room, task.id)]
+        return sorted(loud, key=_since)
+
+    async def _who(self, room: str, tasks: Sequence[Task], effect: StuckNotice) -> Rich:
+        """Who could move it: whoever wants a single task, else those who look after the fleet."""
+        if effect.reason in FLOW:
+            return NOBODY
+        if len(tasks) == 1 and effect.reason not in NOBODY_CAN:
+            return await self._persons.of_task(room, tasks[0])
+        return await self._persons.operators(room)
+
+    async def _card(self, room: str, tasks: Sequence[Task]) -> str:
+        """What the message replies to: the card of the one that waits."""
+        if len(tasks) != 1:
+            return ""
+        card = await self._fleet.store.post_of(room, PostKind.CARD, tasks[0].id)
+        return card.event if card else ""
 
     async def _remember(self, key: str, told: _Told, tasks: Sequence[Task]) -> None:
         """Until it is over: then the next wait has a message of its own."""
@@ -107,24 +131,28 @@ class WaitNotices:
         await self._fleet.store.append(Change(anchors=(Anchor(key=key, value=value),)))
 
 
-def still(tasks: Sequence[Task], its: Waiting | None, text: str, now: int) -> Post:
+def still(
+    tasks: Sequence[Task], its: Waiting | None, text: str, now: int, who: Rich = NOBODY
+) -> Post:
     """Why they wait, since when, and what would move them."""
-    first = tasks[0]
+    first, about = tasks[0], None
     wait = span(now - _since(first))
     if len(tasks) == 1:
-        headline = say("⏳ ", named(first), f" has waited for {wait}")
+        headline = say(f"⏳ Waits for {wait}: ", named(first))
+        about = About(PostKind.NOTICE, first.id)
     else:
-        headline = say("⏳ ", f"{count(len(tasks), 'task')} wait, the longest for {wait}")
+        headline = say(f"⏳ {count(len(tasks), 'task')} wait, the longest for {wait}")
     more = len(tasks) - _NAMED
     listed: list[Part] = [named(task) for task in tasks[:_NAMED]] if len(tasks) > 1 else []
+    remedy = italic(prose(its.remedy)) if its and its.remedy else say()
     body = rows(
         headline,
-        prose(text),
+        say(prose(text), f" Since {moment(_since(first))}."),
         *(quote(detail) for detail in (its.details if its else ())),
         bullets([*listed, *([f"and {more} more"] if more > 0 else [])]),
-        italic(prose(its.remedy)) if its else None,
+        to_do(who, remedy) if who.text else remedy,
     )
-    return Post(body, urgent=its is not None and its.reason not in FLOW)
+    return Post(body, urgent=its is not None and its.reason not in FLOW, about=about)
 
 
 def over(effect: StuckNotice, text: str, now: int) -> Post:

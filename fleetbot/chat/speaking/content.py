@@ -9,14 +9,14 @@ from fleetbot.chat.words.rich import Rich, bounded
 
 
 def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
-    """An `m.room.message` that mentions nobody."""
+    """An `m.room.message`; it mentions those whom `body` does."""
     body = bounded(body)
     return {
         "msgtype": "m.text" if urgent else "m.notice",
         "body": body.text,
         "format": "org.matrix.custom.html",
         "formatted_body": body.html,
-        "m.mentions": {},
+        "m.mentions": {"user_ids": list(body.mentions)} if body.mentions else {},
     }
 
 

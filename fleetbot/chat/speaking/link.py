@@ -187,6 +187,14 @@ class Link:
         levels = state.get(("m.room.power_levels", ""), {})
         return Power(levels.get("content"), state.get(("m.room.create", ""), {}))
 
+    async def is_member(self, room: str, user: str) -> bool:
+        """Whether the user is in the room."""
+        try:
+            path = Path.v3.rooms[room].state["m.room.member"][user]
+            return (await self._call("GET", path)).get("membership") == "join"
+        except _Absent:
+            return False
+
     # rooms
 
     async def joined_rooms(self) -> frozenset[str]:
@@ -253,6 +261,10 @@ class Link:
             return await self._call("GET", path[key] if key else path)
         except _Absent:
             return None
+
+    async def set_state(self, room: str, kind: str, key: str, content: Content) -> None:
+        """Set a state event; the same content again changes nothing."""
+        await self._call("PUT", Path.v3.rooms[room].state[kind][key], content)
 
     async def state_event(self, room: str, kind: str) -> dict[str, Any] | None:
         """A state event without a key, whole; None where there is none."""

@@ -1,4 +1,4 @@
-"""The only sender of messages to rooms: the outbox's notices, and answers to people."""
+"""The only sender of messages to rooms: words that the outbox keeps, what others make, answers."""
 
 from __future__ import annotations
 
@@ -9,21 +9,19 @@ from typing import TypeVar
 
 import msgspec
 
-from fleetbot.chat.speaking.content import content, in_reply
+from fleetbot.chat.speaking.content import as_edit, content, in_reply
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
 from fleetbot.chat.speaking.pace import Urgency
-from fleetbot.chat.words.notices import notice
 from fleetbot.chat.words.post import About, Post
-from fleetbot.chat.words.rich import Rich, bounded
-from fleetbot.domain.effects import Telling
+from fleetbot.chat.words.rich import Rich, bounded, rows, say, unmentioned
 from fleetbot.domain.patience import WITH_ANSWER
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 
 PREFIX = "matrix:"
+CARDS = "cards:"
 WORDS = "words"
-_notice: msgspec.json.Decoder[Telling] = msgspec.json.Decoder(Telling)
 
 T = TypeVar("T")
 Where = Callable[[str], Awaitable[str]]
@@ -33,7 +31,8 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     """Ready words that the outbox keeps until they have arrived.
 
     `answers` is the message that they reply to, `thread` the one that opened its thread. `below`:
-    the message that they are shown as a reply to, where `answers` is a reaction to it.
+    the message that they are shown as a reply to, where `answers` is a reaction to it. `until`:
+    after that (epoch ms) they are out of date. `nod`: an emoji to react with, instead of words.
     """
 
     text: str
@@ -43,15 +42,25 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     thread: str = ""
     about: About | None = None
     buttons: tuple[str, ...] = ()
+    mentions: tuple[str, ...] = ()
     below: str = ""
+    until: int = 0
+    nod: str = ""
 
 
+_OUT_OF_DATE = say("🕰 My answer to this was held up, and is out of date by now: ask again.")
+_FILE_MISSING = say("📎 The file that belongs to this could not be sent: ask again.")
 _words = msgspec.json.Decoder(Words)
 
 
 def destination(room: str) -> str:
     """The outbox's name for a room, by the id that the settings have for it."""
     return PREFIX + room
+
+
+def cards_in(room: str) -> str:
+    """What the outbox's names for the room's cards begin with, before a slash."""
+    return CARDS + room
 
 
 def kept(
@@ -63,13 +72,32 @@ def kept(
     answers: str = "",
     thread: str = "",
     below: str = "",
+    until: int = 0,
 ) -> OutboxEntry:
     """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
     the same `id` is ignored."""
-    body = bounded(post.body)
+    body = bounded(rows(post.body, _FILE_MISSING) if post.files else post.body)
     words = Words(
-        body.text, body.html, post.urgent, answers, thread, post.about, post.buttons, below
+        text=body.text,
+        html=body.html,
+        urgent=post.urgent,
+        answers=answers,
+        thread=thread,
+        about=post.about,
+        buttons=post.buttons,
+        mentions=body.mentions,
+        below=below,
+        until=until,
     )
+    return _entry(room, words, id, at)
+
+
+def kept_nod(room: str, emoji: str, *, id: str, at: int, answers: str) -> OutboxEntry:
+    """A reaction to `answers` as an entry of the outbox."""
+    return _entry(room, Words("", "", answers=answers, nod=emoji), id, at)
+
+
+def _entry(room: str, words: Words, id: str, at: int) -> OutboxEntry:
     return OutboxEntry(
         id=id,
         destination=destination(room),
@@ -80,8 +108,8 @@ def kept(
 
 
 class RoomSender:
-    """Delivers to rooms for the outbox. `where` tells under which id a room of the settings goes
-    on now. `clock` gives epoch milliseconds."""
+    """Delivers to rooms what is ready to be said. `where` tells under which id a room of the
+    settings goes on now. `clock` gives epoch milliseconds."""
 
     def __init__(self, link: Link, store: Store, clock: Callable[[], int], where: Where) -> None:
         self._link = link
@@ -90,13 +118,17 @@ class RoomSender:
         self._where = where
 
     async def __call__(self, due: Due) -> str:
-        """Send an entry and answer its event id; a second time sends nothing."""
+        """Send words that were kept and answer their event id; a second time sends nothing."""
         room = await self._where(due.entry.destination.removeprefix(PREFIX))
-        own = transaction("outbox", due.entry.id)
-        if due.entry.kind != WORDS:
-            return await self._tell(room, _decoded(_notice, due.entry), own)
-        words = _decoded(_words, due.entry)
-        said, named = content(Rich(words.text, words.html), urgent=words.urgent), own
+        words = decoded(_words, due.entry)
+        if words.nod:
+            return await self._link.react(room, words.answers, words.nod, urgency=Urgency.ANSWER)
+        if words.until and self._clock() > words.until:
+            words = msgspec.structs.replace(
+                words, text=_OUT_OF_DATE.text, html=_OUT_OF_DATE.html, about=None, buttons=()
+            )
+        body = Rich(words.text, words.html, words.mentions)
+        said, named = content(body, urgent=words.urgent), outbox_transaction(due)
         if words.answers:
             said = in_reply(said, words.below or words.answers, words.thread)
             named = answer_to(words.answers)
@@ -105,12 +137,34 @@ class RoomSender:
         await self._finish(room, event, words.about, words.buttons, urgency)
         return event
 
-    async def _tell(self, room: str, effect: Telling, named: str) -> str:
-        message = notice(effect, self._clock())
-        said, urgency = content(message.body, urgent=message.urgent), _urgency(message.about)
+    async def post(
+        self,
+        room: str,
+        message: Post,
+        named: str,
+        answers: str = "",
+        urgency: Urgency = Urgency.NOTICE,
+    ) -> str:
+        """Say something new, under that transaction and in reply to the event `answers`; its event
+        id. Raises what stands in the way of it."""
+        said = content(message.body, urgent=message.urgent)
+        if answers:
+            said = in_reply(said, answers, "")
         event = await self._link.send(room, said, named, urgency=urgency)
         await self._finish(room, event, message.about, message.buttons, urgency)
         return event
+
+    async def edit(
+        self,
+        room: str,
+        event: str,
+        message: Post,
+        named: str,
+        urgency: Urgency = Urgency.NOTICE,
+    ) -> None:
+        """Put this in the place of what was said; nobody is mentioned again."""
+        said = content(unmentioned(message.body), urgent=message.urgent)
+        await self._link.send(room, as_edit(said, event), named, urgency=urgency)
 
     async def _finish(
         self,
@@ -172,7 +226,13 @@ def _urgency(about: About | None) -> Urgency:
     return Urgency.QUESTION if about and about.kind is PostKind.ASK else Urgency.NOTICE
 
 
-def _decoded(decoder: msgspec.json.Decoder[T], entry: OutboxEntry) -> T:
+def outbox_transaction(due: Due) -> str:
+    """The transaction of an effect: the homeserver drops a repeat."""
+    return transaction("outbox", due.entry.id)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], entry: OutboxEntry) -> T:
+    """What the entry holds; raises Refused where that cannot be read."""
     try:
         return decoder.decode(entry.payload)
     except msgspec.DecodeError as error:

@@ -70,9 +70,12 @@ def _pieces(fields: Mapping[str, Any]) -> Iterator[Part]:
 
 def _change(change: Mapping[str, Any]) -> Part:
     """An edit of one file: its diff, and whatever else is said of it."""
-    rest = {k: v for k, v in change.items() if k not in ("path", "diff")}
-    more = f" {_text(rest)}" if rest else ""
-    return Part(f"{change.get('path')}{more}", _text(change.get("diff", "")))
+    match change:
+        case {"path": str(path), "diff": str(diff), "kind": {"type": str(kind), **more}, **rest}:
+            others = {name: value for name, value in (*more.items(), *rest.items()) if value}
+            return Part(" ".join([kind, path, *([_text(others)] if others else [])]), diff)
+        case _:
+            return Part("change", _text(change))
 
 
 def _difference(old: str, new: str) -> str:

@@ -2,7 +2,7 @@
 
 A `Rich` is only made by the functions here, and each of them escapes its strings: text of an issue,
 an agent or a person can neither become a tag or a link nor mention anybody (Matrix client-server
-API, "m.room.message msgtypes" and "User and room mentions").
+API, "m.room.message msgtypes" and "User and room mentions"). Only `mention` does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ HEAVIEST = 44_000  # bytes of an event's 65,536: encryption makes them a third m
 WORD_JOINER = "\u2060"
 _MENTION = re.compile(r"@(?=room|[^\s@:]+:[^\s@:])", re.IGNORECASE)
 _PILL = re.compile(r"(matrix)(?=\.to\b|:(?:u|r|roomid|e)/)", re.IGNORECASE)
+_EVENT = re.compile(r"https://matrix\.to/#/![\w:.%-]+/\$[\w:.%-]+(\?via=[\w:.%-]+)?")
 _WEB = re.compile(r"https?://[^\s\"'<>`]+\Z")
+_USER = re.compile(r"@[a-z0-9._=/+-]+:[A-Za-z0-9.:\[\]-]+\Z")
 _BLOCKS = ("<ul>", "<blockquote>", "<pre>")
 _BLOCK_ENDS = ("</ul>", "</blockquote>", "</pre>")
 _BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -28,8 +30,11 @@ _BREAKS = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class Rich:
+    """`mentions`: the Matrix ids of those for whom it rings."""
+
     text: str
     html: str
+    mentions: tuple[str, ...] = ()
 
 
 Part = Rich | str
@@ -50,7 +55,22 @@ def one_line(text: str, limit: int = 100) -> str:
 def say(*parts: Part) -> Rich:
     """The parts one after another; strings are untrusted."""
     made = [_rich(part) for part in parts]
-    return Rich("".join(part.text for part in made), "".join(part.html for part in made))
+    text, markup = "".join(part.text for part in made), "".join(part.html for part in made)
+    return Rich(text, markup, _mentioned(made))
+
+
+def mention(user: str) -> Rich:
+    """The person with this Matrix id, who is told of the message; others are only named."""
+    if not _USER.match(user) or harmless(user.replace("@", "")) != user.replace("@", ""):
+        return say(user)
+    name = say(user[1:].partition(":")[0])
+    pill = f'<a href="https://matrix.to/#/{html.escape(user)}">{name.html}</a>'
+    return Rich(name.text, pill, (user,))
+
+
+def unmentioned(said: Rich) -> Rich:
+    """The same, for which nobody's telephone rings again."""
+    return Rich(said.text, said.html)
 
 
 def bold(*parts: Part) -> Rich:
@@ -74,11 +94,11 @@ def prose(text: str) -> Rich:
 
 
 def link(label: str, url: str) -> Rich:
-    """`label`, leading to `url` where that is a web address that mentions nobody."""
+    """`label`, leading to `url` where that is a web address that mentions nobody, or a message."""
     said = say(label)
-    if not _WEB.match(url) or harmless(url) != url:
+    if not _EVENT.fullmatch(url) and (not _WEB.match(url) or harmless(url) != url):
         return said
-    return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>')
+    return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>', said.mentions)
 
 
 def rows(*parts: Part | None) -> Rich:
@@ -88,14 +108,14 @@ def rows(*parts: Part | None) -> Rich:
     for part in made:
         inline = markup and not markup.endswith(_BLOCK_ENDS) and not part.html.startswith(_BLOCKS)
         markup += f"<br>{part.html}" if inline else part.html
-    return Rich("\n".join(part.text for part in made), markup)
+    return Rich("\n".join(part.text for part in made), markup, _mentioned(made))
 
 
 def bullets(items: Iterable[Part]) -> Rich:
     made = [_rich(item) for item in items]
     text = "\n".join("• " + item.text.replace("\n", "\n  ") for item in made)
     items_html = "".join(f"<li>{item.html}</li>" for item in made)
-    return Rich(text, f"<ul>{items_html}</ul>" if made else "")
+    return Rich(text, f"<ul>{items_html}</ul>" if made else "", _mentioned(made))
 
 
 def quote(text: str, limit: int = 600, lines: int = 8) -> Rich:
@@ -143,6 +163,10 @@ def bullets_that_fit(items: Iterable[Part], limit: int = HEAVIEST * 3 // 4) -> t
     return bullets(kept), len(kept)
 
 
+def _mentioned(parts: Iterable[Rich]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(user for part in parts for user in part.mentions))
+
+
 def _rich(part: Part) -> Rich:
     if isinstance(part, Rich):
         return part
@@ -151,4 +175,4 @@ def _rich(part: Part) -> Rich:
 
 
 def _tagged(tag: str, inner: Rich) -> Rich:
-    return Rich(inner.text, f"<{tag}>{inner.html}</{tag}>")
+    return Rich(inner.text, f"<{tag}>{inner.html}</{tag}>", inner.mentions)

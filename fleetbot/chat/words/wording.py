@@ -46,6 +46,11 @@ def until(at: int, now: int) -> str:
     return f"in {span(at - now)}, {moment.strftime(form)}"
 
 
+def moment(at: int) -> str:
+    """`26 Nov, 14:02 UTC`: true whenever it is read."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %b, %H:%M UTC")
+
+
 def left_out(number: int, noun: str) -> str | None:
     """`… and 2 more agents.`, where any were left out."""
     return f"… and {count(number, f'more {noun}')}." if number > 0 else None

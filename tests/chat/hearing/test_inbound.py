@@ -187,8 +187,37 @@ async def test_the_answer_to_a_change_is_kept_until_it_can_be_given(scene: Scene
     assert answer["m.relates_to"]["m.in_reply_to"] == {"event_id": "$asked"}
 
 
-async def test_other_answers_that_cannot_be_given_are_counted(scene: Scene) -> None:
+async def test_any_other_answer_is_kept_for_a_while(scene: Scene) -> None:
+    scene.server.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=40_000)]
+    await scene.hears()
+    assert scene.said[0]["body"].startswith("🚦")
+    assert scene.bots.kept == 1
+
+    scene.server.requests.clear()
+    scene.server.answers = [sent()]
+    scene.stage.clock.advance(40)
+    await scene.bots.courier.tick()
+
+    (answer,) = scene.said
+    assert answer["body"].startswith("🚦")
+
+
+async def test_an_answer_that_has_waited_too_long_says_so(scene: Scene) -> None:
     scene.server.answers = [error(403, "M_FORBIDDEN")]
+    await scene.hears()
+
+    scene.server.requests.clear()
+    scene.server.answers = [sent()]
+    scene.stage.clock.advance(TOO_OLD_MS / 1000 + 1)
+    await scene.bots.courier.tick()
+
+    (answer,) = scene.said
+    assert "is out of date by now: ask again" in answer["body"]
+    assert answer["m.relates_to"]["m.in_reply_to"] == {"event_id": "$asked"}
+
+
+async def test_an_answer_that_is_refused_is_counted(scene: Scene) -> None:
+    scene.server.answers = [error(400, "M_BAD_JSON")]
     await scene.hears()
 
     assert scene.bots.kept == 0

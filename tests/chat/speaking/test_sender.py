@@ -8,15 +8,13 @@ import msgspec
 import pytest
 
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
-from fleetbot.chat.speaking.sender import RoomSender, destination, kept
+from fleetbot.chat.speaking.sender import RoomSender, kept
 from fleetbot.chat.words.post import File, Post
-from fleetbot.chat.words.rich import say
+from fleetbot.chat.words.rich import mention, say
 from fleetbot.devkit.matrix_user import MatrixUser
-from fleetbot.domain.effects import AgentNotice, NoticeKind, TaskNotice
-from fleetbot.domain.model import AgentName
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Due, OutboxEntry
+from fleetbot.store.records import Due
 from tests.chat.rooms import (
     Answer,
     MoodyHomeserver,
@@ -28,22 +26,14 @@ from tests.chat.rooms import (
     sent,
 )
 from tests.conftest import Register
-from tests.domain import builders as a
-from tests.domain.builders import START, World
+from tests.domain.builders import START
 from tests.services.stage import Stage
 
-OFFLINE = AgentNotice(notice=NoticeKind.AGENT_OFFLINE, agent=AgentName("claude-1"))
+OFFLINE = Post(say("claude-1 is offline"), urgent=True)
 
 
-def due(room: str, effect: TaskNotice | AgentNotice = OFFLINE, *, id: str = "7.0/x") -> Due:
-    entry = OutboxEntry(
-        id=id,
-        destination=destination(room),
-        kind="notice",
-        payload=msgspec.json.encode(effect),
-        due_at=START,
-    )
-    return Due(entry=entry, attempts=0)
+def due(room: str, post: Post = OFFLINE, *, id: str = "7.0/x") -> Due:
+    return Due(entry=kept(room, post, id=id, at=START), attempts=0)
 
 
 class Scene:
@@ -82,11 +72,8 @@ async def moody_link(moody: MoodyHomeserver) -> AsyncIterator[Link]:
         yield Link(client)
 
 
-async def test_a_notice_is_a_message_in_the_room_that_mentions_nobody(scene: Scene) -> None:
-    world = World().given(a.an_agent(), a.a_task(title="<b>@room</b>"))
-    (notice,) = [x for x in world.told(a.dispatch()) if isinstance(x, TaskNotice)]
-
-    event = await scene.sender(due(scene.room, notice))
+async def test_words_of_others_are_a_message_that_mentions_nobody(scene: Scene) -> None:
+    event = await scene.sender(due(scene.room, Post(say("<b>@room</b>"))))
 
     heard = await scene.ann.wait_for(lambda e: e.event_id == event)
     assert heard.sender == scene.bot.user_id
@@ -94,6 +81,23 @@ async def test_a_notice_is_a_message_in_the_room_that_mentions_nobody(scene: Sce
     assert heard.content["m.mentions"] == {}
     assert heard.content["format"] == "org.matrix.custom.html"
     assert "&lt;b&gt;@\u2060room" in heard.content["formatted_body"]
+
+
+async def test_who_must_act_is_mentioned_once_and_not_in_edits(scene: Scene) -> None:
+    ann = scene.ann.user_id
+    assert await scene.link.is_member(scene.room, ann)
+    assert not await scene.link.is_member(scene.room, "@nobody:localhost")
+    post = Post(say("🙋 ", mention(ann), ": look"), urgent=True)
+
+    event = await scene.sender.post(scene.room, post, "t1")
+    await scene.sender.edit(scene.room, event, post, "t2")
+
+    heard = await scene.ann.wait_for(lambda e: e.event_id == event)
+    assert heard.content["m.mentions"] == {"user_ids": [ann]}
+    assert f'<a href="https://matrix.to/#/{ann}">' in heard.content["formatted_body"]
+    edit = await scene.ann.wait_for(lambda e: e.replaces == event)
+    assert edit.content["m.mentions"] == {}
+    assert edit.content["m.new_content"]["m.mentions"] == {}
 
 
 async def test_what_a_person_must_know_is_a_text(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace, Urgency
-from fleetbot.chat.speaking.runs import run_in_thread, run_link
+from fleetbot.chat.speaking.runs import event_link, run_in_thread, run_link
 from fleetbot.chat.threads.followed import MOST_FOLLOWED, Followed
 from fleetbot.chat.threads.log import LAST_LINES_MS, PACE_MS, ThreadLog
 from fleetbot.chat.threads.pages import MOST_PAGES
@@ -187,7 +187,7 @@ async def test_each_message_is_known_to_speak_of_its_run(scene: RealScene) -> No
     assert all(post and (post.kind, post.subject) == (PostKind.RUN, run.id) for post in posts)
     assert await run_in_thread(store, scene.room, root.event_id) == run.id
     link = await run_link(store, scene.room, run.id)
-    assert link == f"https://matrix.to/#/{scene.room}/{pages[0].event_id}?via=localhost"
+    assert link == event_link(scene.room, pages[0].event_id)
     assert await run_link(store, scene.room, RunId("other")) is None
 
 

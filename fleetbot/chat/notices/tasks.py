@@ -1,0 +1,106 @@
+"""What rooms are told of a task: in reply to its card, and the same thing twice only counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quiet import Quiet
+from fleetbot.chat.speaking.sender import (
+    PREFIX,
+    RoomSender,
+    Where,
+    decoded,
+    outbox_transaction,
+)
+from fleetbot.chat.words.notices import NOBODY, again, task_notice
+from fleetbot.chat.words.post import Post
+from fleetbot.domain.effects import NoticeKind, TaskNotice
+from fleetbot.services.fleet import Fleet
+from fleetbot.store.records import Anchor, Change, Due, PostKind
+
+SAME_MS = 30 * 60_000  # so long the same cause is counted, and not told anew
+_ON_CARD = frozenset({NoticeKind.ASSIGNED, NoticeKind.REFUTED, NoticeKind.CANCELLED})
+_EACH = frozenset({NoticeKind.COMPLETED, NoticeKind.ASKED})  # no two of them are the same
+_effect: msgspec.json.Decoder[TaskNotice] = msgspec.json.Decoder(TaskNotice)
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """The message that tells of something, since `first`; `entry` is the last effect it tells."""
+
+    event: str
+    entry: str
+    first: int
+    last: int
+    times: int = 1
+
+
+_told: msgspec.json.Decoder[_Told] = msgspec.json.Decoder(_Told)
+
+
+class TaskNotices:
+    def __init__(
+        self,
+        fleet: Fleet,
+        link: Link,
+        sender: RoomSender,
+        where: Where,
+        persons: Persons,
+        quiet: Quiet,
+    ) -> None:
+        self._fleet = fleet
+        self._link = link
+        self._sender = sender
+        self._where = where
+        self._persons = persons
+        self._quiet = quiet
+
+    async def __call__(self, due: Due) -> str:
+        """Say it, and answer its event id; words about what did not have to be said."""
+        effect = decoded(_effect, due.entry)
+        name = due.entry.destination.removeprefix(PREFIX)
+        if effect.notice in _ON_CARD or effect.retry_at is not None:
+            return "the card shows it"
+        rings = not await self._quiet.holds(name, effect.task.id)
+        if not rings and effect.notice not in _EACH:
+            return "the room wants quiet"
+        room = await self._where(name)
+        if effect.notice in _EACH:
+            return await self._say(room, effect, due, rings)
+        return await self._say_once(room, effect, due)
+
+    async def _say(self, room: str, effect: TaskNotice, due: Due, rings: bool) -> str:
+        card = await self._fleet.store.post_of(room, PostKind.CARD, effect.task.id)
+        message = await self._message(room, effect, rings)
+        return await self._sender.post(
+            room, message, outbox_transaction(due), card.event if card else ""
+        )
+
+    async def _message(self, room: str, effect: TaskNotice, rings: bool) -> Post:
+        task = await self._fleet.task(effect.task.id)
+        acts = rings and task is not None and effect.notice is not NoticeKind.COMPLETED
+        who = await self._persons.of_task(room, task) if acts and task else NOBODY
+        return task_notice(effect, who, urgent=rings)
+
+    async def _say_once(self, room: str, effect: TaskNotice, due: Due) -> str:
+        """Of the same within half an hour the first message says how often."""
+        key = f"told:{room}:{effect.notice}/{effect.reason or ''}:{effect.task.id}"
+        kept = await self._fleet.store.anchor(key)
+        before = _told.decode(kept) if kept else None
+        at = due.entry.due_at
+        if before and before.entry == due.entry.id:
+            return before.event
+        if before and at - before.last < SAME_MS and await self._link.holds(room, before.event):
+            now = _Told(before.event, due.entry.id, before.first, at, before.times + 1)
+            message = task_notice(effect)
+            body = again(message.body, now.times, now.first, now.last)
+            named = outbox_transaction(due)
+            await self._sender.edit(room, now.event, replace(message, body=body), named)
+        else:
+            now = _Told(await self._say(room, effect, due, rings=True), due.entry.id, at, at)
+        value = msgspec.json.encode(now).decode()
+        await self._fleet.store.append(Change(anchors=(Anchor(key=key, value=value),)))
+        return now.event

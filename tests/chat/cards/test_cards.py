@@ -1,0 +1,155 @@
+"""A room has one message of each task, which shows where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.reasons import ReasonCode
+from tests.chat.coordination import Coordination, coordination
+from tests.domain.builders import (
+    A1,
+    R2,
+    T1,
+    a_task,
+    an_agent,
+    dispatch,
+    fail,
+    file,
+    start,
+    unknown,
+    verified,
+)
+from tests.services.stage import Stage
+
+
+@pytest.fixture
+async def room(stage: Stage) -> AsyncIterator[Coordination]:
+    async with coordination(stage) as made:
+        yield made
+
+
+async def test_a_tasks_life_is_one_card_and_one_message(room: Coordination) -> None:
+    await room.when(a_task())
+    assert room.card().first == "⏳ Waiting · team/app#1 Mend the door"
+    await room.when(an_agent(), dispatch(), start())
+    await room.when(file())
+    await room.when(verified())
+    card, done = room.said
+    assert card.first == "✅ Done · team/app#1 Mend the door"
+    assert card.edits == 3
+    assert not card.rings
+    assert done.first == "✅ Done: team/app#1 Mend the door · PR #7"
+    assert done.replies_to == card.event
+
+
+async def test_what_happens_at_once_is_one_edit_and_the_last_state_arrives(
+    room: Coordination,
+) -> None:
+    await room.given(a_task(), an_agent())
+    await room.courier.tick()
+    for command in (dispatch(), start(), file(), unknown(), verified()):
+        await room.given(command)
+        await room.courier.tick()
+    assert room.card().edits == 0, "it has just been made"
+    await room.later(4)
+    assert room.card().first.startswith("✅ Done")
+    assert room.card().edits == 1
+
+
+async def test_nothing_is_edited_where_nothing_shown_has_changed(room: Coordination) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start(), file())
+    sent = room.server.sent
+    for _ in range(5):
+        await room.when(unknown())
+    assert room.server.sent == sent + 1, "that it could not be decided yet"
+    await room.later(3600)
+    await room.cards.look()
+    await room.courier.tick()
+    assert room.server.sent == sent + 1
+
+
+async def test_a_card_is_found_again_after_a_restart(room: Coordination) -> None:
+    await room.when(a_task(), an_agent())
+    await room.restart()
+    await room.when(dispatch(), start())
+    (card,) = room.said
+    assert card.first.startswith("⚙️ Running")
+
+
+async def test_a_card_shows_what_happened_while_the_homeserver_was_away(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent())
+    room.server.away = True
+    await room.when(dispatch(), start(), file(), verified())
+    await room.restart()
+    room.server.away = False
+    await room.later(3600)
+    assert room.card().first.startswith("✅ Done")
+    assert room.card().edits == 1
+
+
+async def test_a_card_that_was_taken_away_is_made_anew(room: Coordination) -> None:
+    await room.when(a_task(), an_agent())
+    room.server.gone.add(room.card().event)
+    await room.when(dispatch(), start())
+    assert room.card().first.startswith("⚙️ Running")
+    await room.when(file())
+    assert room.card().edits == 1, "and it is the one that goes on"
+
+
+async def test_a_failure_that_is_tried_again_is_on_the_card_and_rings_nobody(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start(), fail(detail="exit status 1"))
+    (card,) = room.said
+    assert card.lines[0] == "⏳ Waiting · team/app#1 Mend the door"
+    assert "Last attempt: the agent program failed." in card.lines
+    assert "> exit status 1" in card.lines
+    assert any(line.startswith("It is tried again after a pause") for line in card.lines)
+
+
+async def test_the_card_tells_how_often_it_was_tried(room: Coordination) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start(), fail())
+    await room.later(120)
+    room.stage.fleet.renew()
+    room.stage.fleet.state.queue.ripen(room.stage.fleet.state.tasks, room.stage.clock())
+    await room.when(dispatch(run=R2), start(R2))
+    assert "attempt 2 of 3" in room.card().lines[1]
+
+
+async def test_a_wait_that_changes_by_itself_is_shown(room: Coordination) -> None:
+    await room.when(a_task(), an_agent())
+    assert any("can take it at the next claim" in line for line in room.card().lines)
+    await room.when(cmd.DeregisterAgent(A1))
+    await room.cards.look()
+    await room.later(5)
+    assert not any("can take it at the next claim" in line for line in room.card().lines)
+
+
+async def test_a_task_that_ended_and_was_forgotten_in_memory_is_shown_from_disk(
+    room: Coordination,
+) -> None:
+    await room.given(a_task(), an_agent(), dispatch(), start(), file(), verified())
+    await room.restart()
+    assert T1 not in room.stage.fleet.state.tasks
+    await room.later(5)
+    assert room.card().first.startswith("✅ Done")
+
+
+async def test_a_cancelled_task_needs_no_message(room: Coordination) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start(), cmd.CancelTask(T1))
+    (card,) = room.said
+    assert card.first.startswith("✖️ Cancelled")
+
+
+async def test_a_card_does_not_hold_up_what_is_urgent(room: Coordination) -> None:
+    await room.when(a_task(), an_agent(), dispatch())
+    for command in (start(), fail(ReasonCode.NO_CHANGES)):
+        await room.given(command)
+        await room.courier.tick()
+    assert room.only.first.startswith("❌ Failed")
+    assert room.card().first.startswith("⚙️ Running"), "its turn has not come"

@@ -1,0 +1,129 @@
+"""Cards, word for word: true whenever they are read, and harmless whatever they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetbot.chat.words.card import card
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.usage import Usage
+from tests.chat.markup import Markup, mentions
+from tests.domain import builders as a
+from tests.domain.builders import MINUTE, World
+
+
+def shown(world: World) -> list[str]:
+    return card(world.state, world.task(), world.now, world.policy).text.split("\n")
+
+
+COSTLY = cmd.FileReceipt(a.R1, a.A1, a.a_receipt(usage=Usage(cost_usd=0.4)))
+CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
+    "waiting": (
+        a.created,
+        [
+            "⏳ Waiting · team/app#1 Mend the door",
+            "claude-1 can take it at the next claim. Since 14 Nov, 22:13 UTC.",
+            "Nothing. If it lasts, the runner does not claim: its log says why.",
+        ],
+    ),
+    "assigned": (
+        a.assigned,
+        ["📋 Assigned · team/app#1 Mend the door", "claude-1 since 14 Nov, 22:13 UTC"],
+    ),
+    "running": (
+        a.running,
+        ["⚙️ Running · team/app#1 Mend the door", "claude-1 since 14 Nov, 22:13 UTC"],
+    ),
+    "asking": (
+        lambda: a.running().given(a.ask(), a.ask("q2", title="And push?")),
+        [
+            "⚙️ Running · team/app#1 Mend the door",
+            "claude-1 since 14 Nov, 22:13 UTC",
+            "claude-1 asks, and waits for an answer."
+            " Since 14 Nov, 22:13 UTC, until 14 Nov, 23:13 UTC at the latest.",
+            "> Run `make`?",
+            "Answer it; otherwise it is denied.",
+            "❓ And push?, until 14 Nov, 23:13 UTC",
+        ],
+    ),
+    "checking": (
+        a.verifying,
+        [
+            "⚙️ Running · team/app#1 Mend the door",
+            "claude-1 since 14 Nov, 22:13 UTC",
+            "PR #7: being checked against Forgejo, since 14 Nov, 22:13 UTC",
+        ],
+    ),
+    "refuted": (
+        lambda: a.verifying().given(a.refuted()),
+        [
+            "⚙️ Running · team/app#1 Mend the door",
+            "claude-1 since 14 Nov, 22:13 UTC",
+            "PR #7: it does not hold: Empty diff.",
+        ],
+    ),
+    "completed": (
+        lambda: a.running().later(12 * MINUTE).given(COSTLY, a.verified()),
+        [
+            "✅ Done · team/app#1 Mend the door",
+            "claude-1, 12 min · $0.40",
+            "PR #7: checked against Forgejo, and it holds",
+        ],
+    ),
+    "failed": (
+        a.failed,
+        [
+            "❌ Failed · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "It failed: the agent ended without changing anything. Since 14 Nov, 22:13 UTC.",
+            "Say in the issue what should change, then retry."
+            " To try again: !fleet retry team/app#1.",
+        ],
+    ),
+    "cancelled": (
+        a.cancelled,
+        [
+            "✖️ Cancelled · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "cancelled by a person, 14 Nov, 22:13 UTC",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "expected"), CARDS.values(), ids=CARDS)
+def test_a_card_says_where_the_task_stands(make: Callable[[], World], expected: list[str]) -> None:
+    assert shown(make()) == expected
+
+
+def test_a_card_as_html() -> None:
+    world = a.verifying()
+    assert card(world.state, world.task(), world.now, world.policy).html == (
+        '⚙️ <b>Running</b> · <b><a href="https://forge.example/team/app/issues/1">team/app#1</a>'
+        "</b> Mend the door<br><b>claude-1</b> since 14 Nov, 22:13 UTC"
+        '<br><a href="https://forge.example/team/app/pulls/7">PR #7</a>:'
+        " being checked against Forgejo, since 14 Nov, 22:13 UTC"
+    )
+
+
+@pytest.mark.parametrize("make", [a.created, a.running, a.verifying, a.failed, a.completed])
+def test_nothing_of_a_card_changes_as_time_passes(make: Callable[[], World]) -> None:
+    world = make()
+    before = shown(world)
+    world.now += 5 * MINUTE
+    assert shown(world) == before
+
+
+@given(hostile=st.text(max_size=300))
+def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(hostile: str) -> None:
+    bait = f"{hostile}</b><img src=x>@room @ann:example.org {hostile}"
+    world = a.World().given(a.an_agent(), a.a_task(title=bait), a.dispatch(), a.start())
+    world.given(a.ask(title=bait), a.file(), a.refuted(a.C1, bait), a.fail(detail=bait))
+    body = card(world.state, world.task(), world.now, world.policy)
+    assert not mentions(Markup(body.html).text)
+    assert not mentions(body.text)
+    assert body.mentions == ()
