@@ -14,8 +14,10 @@ from mautrix.types import DeviceID, RoomID, UserID
 
 from fleetbot.chat.hearing import sealed
 from fleetbot.chat.hearing.obeying import TOO_OLD_MS
+from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.place import mark_key
+from fleetbot.chat.words.rich import bounded, say
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.devkit.sealed_user import SealedUser
 from fleetbot.devkit.story import until
@@ -193,12 +195,39 @@ async def test_who_came_while_maubot_was_down_reads_what_is_said_then(
         assert (await bob.wait_for(lambda e: e.event_id == event)).text == "welcome"
 
 
+async def test_a_device_that_the_homeserver_knows_with_other_keys_is_noticed(scene: Scene) -> None:
+    """As where maubot's database was lost, or an old copy of it was put back."""
+    from mautrix.crypto import OlmAccount
+
+    client = scene.client
+    assert await scene.bots.link.stale_device() is None
+    await client.upload_keys(
+        device_keys=OlmAccount().get_device_keys(client.mxid, client.device_id)
+    )
+    scene.stage.clock.advance(3601)
+
+    await scene.bots.tick()
+
+    assert "Log the bot in anew, for another device" in scene.bots.ears.sealed.deafness.device
+    assert "other keys for the bot's device" in "; ".join(await scene.bots.listening.troubles())
+
+
+@pytest.mark.parametrize("letter", ["a", "я", "語", "🚀", '"', "<"])
+async def test_a_message_as_long_as_may_be_fits_in_any_script(scene: Scene, letter: str) -> None:
+    longest = content(bounded(say(letter * 100_000)))
+
+    event = await scene.bots.link.send(scene.room, in_reply(longest, "$" + "a" * 43, ""), "t1")
+
+    shown = await scene.ann.wait_for(lambda e: e.event_id == event)
+    assert shown.text == longest["body"]
+
+
 async def send_with_no_key(scene: Scene) -> str:
     """A message of Ann's that nobody can read, for its key is hers alone."""
-    content = {
+    sealed_with_it = {
         "algorithm": "m.megolm.v1.aes-sha2",
         "ciphertext": "AwgAEnACgAkLmt6qF84IK++J7UDH2Za1YVchHyprqTqsg",
         "sender_key": "RF3s+E7RkTQTGF2d8Deol0FkQvgII2aJDf3/Jp5mxVU",
         "session_id": "X3lUlvLELLYxeTx4yOVu6UDpasGEVO0Jbu+QFnm0cKQ",
     }
-    return await scene.ann.wire().send_event(scene.room, "m.room.encrypted", content)
+    return await scene.ann.wire().send_event(scene.room, "m.room.encrypted", sealed_with_it)
