@@ -27,6 +27,7 @@ from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -227,9 +228,10 @@ class Runtime:
                 proofs=self._proofs,
                 repositories=self._repositories,
                 talks=self._talks,
-                outside=Outside(self._probe, self._webhooks),
+                outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
-                message=link.message,
+                upload_limit=link.most_uploaded,
+                message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 address=self._address,
@@ -263,8 +265,10 @@ class Runtime:
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
-        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
         self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
+        self._questions = Questions(
+            self.fleet, self._talks, room_sender, link, where, fates, persons.of_task
+        )
         self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
