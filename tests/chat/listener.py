@@ -20,6 +20,7 @@ from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
@@ -136,7 +137,7 @@ class Listener:
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,
-            {"matrix": self.questions, "cards": cards},
+            {"matrix": self.questions, "cards": cards, "urgent": self.questions},
             stage.clock,
             with_outbox(PATIENCE_DAYS),
         )
@@ -160,4 +161,5 @@ class Listener:
 
     def _was_admitted(self) -> None:
         self.admitted += 1
-        self.courier.resume("matrix")
+        for sender in SENDERS:
+            self.courier.resume(sender)
