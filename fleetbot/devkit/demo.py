@@ -45,6 +45,7 @@ _COLOURS = {
     "agent lost": "red",
     "matrix": "magenta",
     "card": "magenta",
+    "card moved": "magenta",
     "room": "magenta",
     "thread": "magenta",
     "log": "white",

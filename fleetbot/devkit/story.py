@@ -36,6 +36,7 @@ EXPECTED = (
     "status",
     "card",
     "room",
+    "card moved",
 )
 
 _JOURNAL = {
@@ -169,11 +170,11 @@ class Story:
 
 
 def _of_message(event: RoomEvent) -> Step:
-    """`card` is the task as the room sees it, `room` the news that it is done, `log` a line of the
-    agent's thread."""
+    """`card` is the task as the room sees it, `card moved` an edit of it, `room` the news that it
+    is done, `log` a line of the agent's thread."""
     lines = [line for line in event.text.splitlines() if line.strip()] or [""]
     if f" · {REPO}#" in lines[0] and not event.thread:
-        return Step("card", " · ".join(lines[:2]))
+        return Step("card moved" if event.replaces else "card", " · ".join(lines[:2]))
     if event.thread or event.replaces:
         return Step("log" if len(lines) > 1 else "thread", lines[-1])
     shown = " · ".join(lines[:2])
