@@ -20,12 +20,15 @@ from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.digest import Digest
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -33,7 +36,7 @@ from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.errors import Invalid
-from fleetbot.domain.events import Recorded
+from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
@@ -226,9 +229,10 @@ class Runtime:
                 proofs=self._proofs,
                 repositories=self._repositories,
                 talks=self._talks,
-                outside=Outside(self._probe, self._webhooks),
+                outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
-                message=link.message,
+                upload_limit=link.most_uploaded,
+                message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 address=self._address,
@@ -256,12 +260,16 @@ class Runtime:
             on_kept=self._deliver_now,
             on_admitted=self._speak_again,
             is_shared=self._is_shared,
+            describes=self._settings.chat.command_state,
         )
         audience, where = self._audience, rooms.where
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
-        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
+        self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
+        self._questions = Questions(
+            self.fleet, self._talks, room_sender, link, where, fates, persons.of_task
+        )
         self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
@@ -275,6 +283,7 @@ class Runtime:
                 ),
                 "matrix": self._questions,
                 "cards": self._cards,
+                "urgent": self._questions,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -330,6 +339,7 @@ class Runtime:
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
             "cards": (self._cards.look, 30),
+            "digest": (self._digest.tick, _HOUR),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
@@ -426,6 +436,8 @@ class Runtime:
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._verifier.wake()
         self._wake("verify")
+        if any(isinstance(line.event, AgentRegistered) for line in lines):
+            self._wake("tokens")
 
     def _deliver_now(self) -> None:
         self._courier.wake()
@@ -434,8 +446,8 @@ class Runtime:
     def _speak_again(self) -> None:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
-        self._courier.resume("matrix")
-        self._courier.resume("cards")
+        for sender in SENDERS:
+            self._courier.resume(sender)
         self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:

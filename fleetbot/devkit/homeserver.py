@@ -32,6 +32,9 @@ RAISED_RATE_LIMITS: Mapping[str, Any] = {
     "rc_invites": {"per_room": _PLENTY, "per_user": _PLENTY, "per_issuer": _PLENTY},
 }
 SYNAPSE_RATE_LIMITS: Mapping[str, Any] = {}
+"""Synapse's defaults."""
+MESSAGES_LIMITED = {name: its for name, its in RAISED_RATE_LIMITS.items() if name != "rc_message"}
+"""What is sent into rooms is limited as Synapse does by default, nothing else is."""
 
 
 class Homeserver:

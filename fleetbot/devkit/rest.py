@@ -29,15 +29,16 @@ async def call(
     json: object = None,
     data: bytes | None = None,
     params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Any:
     """The JSON value that the server answers, None for an empty answer.
 
     Raises CallFailed for a status outside 2xx and aiohttp.ClientError where there is no answer.
     """
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    authorization = {"Authorization": f"Bearer {token}"} if token else {}
     body = None if data is None else BytesIO(data)  # aiohttp wants large ones so
     async with (
-        aiohttp.ClientSession(headers=headers) as session,
+        aiohttp.ClientSession(headers={**(headers or {}), **authorization}) as session,
         session.request(method, url, json=json, data=body, params=params) as response,
     ):
         if not response.ok:

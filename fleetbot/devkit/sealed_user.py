@@ -77,9 +77,7 @@ class SealedUser(MatrixUser):
 
         Raises OlmUnverifiedDeviceError where it is `wary` and has a reason.
         """
-        if not self._syncing.locked():
-            async with self._syncing:
-                await self._sync(0)  # who is in the room now, and with which devices
+        await self._catch_up()  # who is in the room now, and with which devices
         answer = await self._nio.room_send(
             room, event_type, dict(content), ignore_unverified_devices=not self.wary
         )
@@ -89,6 +87,7 @@ class SealedUser(MatrixUser):
 
     async def messages(self, room: str, *, limit: int = 100) -> list[RoomEvent]:
         """The room's last events, oldest first; those that were decrypted as they were meant."""
+        await self._catch_up()
         events = await super().messages(room, limit=limit)
         return [self._opened.get(event.event_id, event) for event in events]
 
@@ -152,6 +151,11 @@ class SealedUser(MatrixUser):
         async with self._syncing:
             if len(self._timeline) <= known:
                 await self._sync(_LONG_POLL_MS)
+
+    async def _catch_up(self) -> None:
+        if not self._syncing.locked():
+            async with self._syncing:
+                await self._sync(0)
 
     async def _sync(self, timeout_ms: int) -> None:
         answer = await self._nio.sync(timeout_ms, _FILTER)

@@ -115,6 +115,18 @@ class Programs:
 
         await self.world.alice.wait_for(edited)
 
+    async def thread_of(self, title: str) -> str:
+        """The thread into which the log of this task's run is written, once it has begun."""
+
+        def begins(event: RoomEvent) -> bool:
+            return bool(event.thread) and title in event.text
+
+        return (await self.world.alice.wait_for(begins)).thread or ""
+
+    async def nods(self, said: str, emoji: str) -> None:
+        """Wait for this reaction to what was said."""
+        await self.world.alice.wait_for(lambda event: event.reaction == (said, emoji))
+
     async def asked(self, known: Iterable[str] = ()) -> dict[str, Any]:
         """The question that waits for a person, other than those known."""
         found: list[dict[str, Any]] = []

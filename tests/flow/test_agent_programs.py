@@ -147,7 +147,7 @@ async def test_what_a_person_always_allows_is_asked_once_in_a_run(
     asked = await fleet.asked_in_room(issue)
     await fleet.world.alice.react(fleet.world.room, asked.event_id, "♾️")
 
-    await fleet.shown(asked, "♾️ Always allowed by alice in this run")
+    await fleet.shown(asked, "♾️ Always allowed by alice")
     await completed(fleet, issue)
     assert len(await fleet.lines(issue, "run.asked")) == 1
 
@@ -166,19 +166,20 @@ async def test_a_person_answers_a_question_in_the_room(fleet: Programs, name: st
 
 
 @where_live
-async def test_a_message_reaches_the_model_while_it_works(
+async def test_words_in_the_thread_reach_the_model_while_it_works(
     fleet: Programs, name: str, tmp_path: Path
 ) -> None:
-    gate = tmp_path / "gate"
+    gate, title = tmp_path / "gate", f"Have {name} listen to people"
     wait = f"python3 -c 'import os, time\nwhile not os.path.exists(\"{gate}\"): time.sleep(0.02)'"
     fleet.told(fleet[name].shell(wait), fleet[name].shell(committing("tabs.txt")), DONE)
-    issue = await fleet.issue_for(name, "Listen to people")
+    issue = await fleet.issue_for(name, title)
     await fleet.model.request(1)
-    run = await fleet.run_of(issue)
+    thread = await fleet.thread_of(title)
 
-    await fleet.operate(f"/runs/{run}/messages", {"text": "Use tabs, please"})
+    said = await fleet.world.alice.send(fleet.world.room, "Use tabs, please", thread=thread)
 
-    await fleet.until_taken(run, "delivered")
+    await fleet.nods(said, "👀")
+    await fleet.nods(said, "✅")
     gate.touch()
     await completed(fleet, issue)
     assert "Use tabs, please" in fleet.model.requests[1].text

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from fleetbot.devkit.matrix_user import RoomEvent
+from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
 from tests.flow.agents import agent
@@ -285,6 +286,53 @@ async def test_the_room_hears_that_an_agent_goes_offline_and_comes_back(world: W
     runner.start()
     back = await world.alice.wait_for(shows(world, "🟢 drifter is back online"))
     assert back.replaces == gone.event_id
+
+
+async def test_an_issue_is_opened_from_the_room_and_done(world: World) -> None:
+    said = await world.alice.send(world.room, "!fleet new Greet in French\nThere are readers.")
+    draft = await world.alice.wait_for(answer_to(said))
+    assert draft.text.startswith(f"📝 Open this issue in {REPO}?\nGreet in French\n")
+
+    await world.alice.react(world.room, draft.event_id, "✅")
+
+    opened = await world.alice.wait_for(says(world, "🆕", "Greet in French"))
+    number = int(opened.text.partition("#")[2].partition(" ")[0])
+    await until_state(world, number, "completed")
+    issue = await world.issue(number)
+    assert issue["body"].startswith("There are readers.\n\n---\nAsked for in Matrix by")
+
+
+async def test_an_agent_is_enrolled_by_a_direct_message(world: World) -> None:
+    said = await world.alice.send(world.room, "!fleet enrol newcomer")
+    answer = await world.alice.wait_for(answer_to(said))
+    assert answer.text.startswith("🔑 I have sent you a direct message with a token for newcomer.")
+    room = await invitation(world)
+    await world.alice.join(room)
+    told = await world.alice.wait_for(lambda e: e.room_id == room and "newcomer" in e.text)
+    url, token = (told.text.partition(f'{name} = "')[2].partition('"')[0] for name in NAMES)
+
+    request = {"name": "newcomer", "adapter": "command"}
+    registered = await call("POST", f"{url}/api/v1/agents/register", token=token, json=request)
+
+    assert registered["agent"] == "newcomer"
+    await world.alice.wait_for(lambda e: e.room_id == room and e.type == "m.room.redaction")
+    assert token not in str(await world.alice.messages(room))
+    assert not (await said_with(world, token))
+
+
+NAMES = ("url", "enrolment_token")
+
+
+async def said_with(world: World, word: str) -> list[RoomEvent]:
+    """What was ever said in the fleet's room with this in it."""
+    return [e for e in await world.alice.messages(world.room, limit=500) if word in e.text]
+
+
+async def invitation(world: World) -> str:
+    """The room that Alice was invited to by the bot."""
+    rooms = (await world.alice._call("GET", "/sync"))["rooms"]["invite"]
+    (room,) = rooms
+    return str(room)
 
 
 async def _is_in(world: World, room: str) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from fleetbot.chat.commands import grammar, hints
 from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.guide import help_
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.meaning import meant
-from fleetbot.chat.commands.rights import PowerLevel, Rights, levels
+from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
 from fleetbot.chat.commands.spec import BUTTONS, NAMES, Command, Help
 from fleetbot.chat.words import emoji
@@ -116,7 +117,7 @@ class Chat:
         return answer
 
     async def _help(self, command: Help, said: Said) -> Post:
-        return Post(hints.help_(command.topic, levels(said.settings)))
+        return Post(help_(command.topic, await self._rights.standing(said)))
 
 
 def _is_button(pressed: str) -> bool:

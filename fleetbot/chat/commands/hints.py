@@ -1,52 +1,16 @@
-"""What is said about commands: help, and why one was not done. Times are epoch milliseconds."""
+"""What is said of commands that were not done, and why. Times are epoch milliseconds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from fleetbot.chat.commands.grammar import Misspelt, Misused, nearest
-from fleetbot.chat.commands.spec import COMMANDS, ISSUE_FORMS
+from fleetbot.chat.commands.grammar import Misspelt, Misused
+from fleetbot.chat.commands.spec import COMMANDS
 from fleetbot.chat.words.rich import Rich, bold, bullets, code, one_line, prose, rows, say
 from fleetbot.chat.words.wording import ago, left_out
 from fleetbot.domain.wording import shorten
 
 _AT_MOST = 15
-
-
-def help_(topic: str, levels: Mapping[str, int]) -> Rich:
-    """All commands, or the one asked for; `levels`: what each needs in this room."""
-    if topic in COMMANDS:
-        return rows(_usage(topic), _level(levels[topic]), _alone(topic))
-    if topic:
-        return misspelt(Misspelt(topic, nearest(topic)))
-    return rows(
-        say("👋 ", bold("What you can say")),
-        bullets(_usage(name) for name in COMMANDS),
-        f"An issue is {ISSUE_FORMS}.",
-        _short_forms(),
-    )
-
-
-def _short_forms() -> Rich:
-    """Some clients hold back slash commands that they do not know, without a word."""
-    forms = (code("/assign"), ", ", code("/retry"), ", ", code("/cancel"))
-    return say("Short, where your client lets it through: ", *forms, ".")
-
-
-def _usage(name: str) -> Rich:
-    usage = COMMANDS[name]
-    return say(code(f"!fleet {name} {usage.arguments}".rstrip()), ": ", prose(usage.says))
-
-
-def _level(level: int) -> str:
-    return f"It needs power level {level} in this room." if level > 0 else ""
-
-
-def _alone(name: str) -> Rich | None:
-    usage = COMMANDS[name]
-    form = f"/{name} {usage.arguments}"
-    says = say("Also ", code(form), ", where your client lets it through.")
-    return says if usage.alone else None
 
 
 def misspelt(said: Misspelt) -> Rich:
@@ -58,7 +22,17 @@ def misspelt(said: Misspelt) -> Rich:
 
 
 def misused(said: Misused) -> Rich:
-    return rows(say("🤔 ", shorten(said.problem, 200)), _usage(said.command))
+    return rows(say("🤔 ", shorten(said.problem, 200)), usage(said.command), example(said.command))
+
+
+def usage(name: str) -> Rich:
+    its = COMMANDS[name]
+    return say(code(f"!fleet {name} {its.arguments}".rstrip()), ": ", prose(its.says))
+
+
+def example(name: str) -> Rich | None:
+    its = COMMANDS[name].example
+    return say("For example: ", code(f"!fleet {its}")) if its else None
 
 
 def refused(problem: str) -> Rich:

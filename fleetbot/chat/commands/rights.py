@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from fleetbot.chat.commands.grammar import nearest
 from fleetbot.chat.commands.said import Said
@@ -13,6 +14,26 @@ from fleetbot.settings import RoomSettings, Settings, SettingsError
 PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
 
 
+class Standing(NamedTuple):
+    """What somebody may do in a room: by their power `level`, None where it could not be read, or
+    by the room's lists."""
+
+    sender: str
+    level: int | None
+    room: RoomSettings
+
+    def needed(self, name: str) -> int:
+        """The power level that a command takes, where the room has no list for it."""
+        return levels(self.room)[name]
+
+    def may(self, name: str) -> bool:
+        allowed = self.room.allow.get(name)
+        if allowed is not None:
+            return self.sender in allowed
+        needed = self.needed(name)
+        return needed <= 0 or (self.level is not None and self.level >= needed)
+
+
 class Rights:
     """`power_level` is asked only for commands that not everybody in the room may give."""
 
@@ -21,30 +42,23 @@ class Rights:
 
     async def admit(self, name: str, said: Said) -> None:
         """Raises Forbidden, with the way out, if the speaker may not give the command `name`."""
+        if Standing(said.sender, None, said.settings).may(name):
+            return
         allowed = said.settings.allow.get(name)
         if allowed is not None:
-            if said.sender not in allowed:
-                raise Forbidden(_not_listed(name, allowed))
-            return
-        needed = levels(said.settings)[name]
-        if needed <= 0:
-            return
-        level = await self._power_level(said.room, said.sender)
-        if level is None:
+            raise Forbidden(_not_listed(name, allowed))
+        its = await self.standing(said)
+        if its.level is None:
             raise Forbidden("Your power level here could not be read; try again in a moment.")
-        if level < needed:
+        if not its.may(name):
             raise Forbidden(
-                f"Sorry, `{name}` takes power level {needed} in this room, and you have {level}."
-                " Ask a moderator to do it, or to raise your level."
+                f"Sorry, `{name}` takes power level {its.needed(name)} in this room, and you have"
+                f" {its.level}. Ask a moderator to do it, or to raise your level."
             )
 
-    async def may(self, name: str, said: Said) -> bool:
-        """Whether the speaker may give the command `name` now."""
-        try:
-            await self.admit(name, said)
-        except Forbidden:
-            return False
-        return True
+    async def standing(self, said: Said) -> Standing:
+        level = await self._power_level(said.room, said.sender)
+        return Standing(said.sender, level, said.settings)
 
 
 def levels(room: RoomSettings) -> Mapping[str, int]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from mautrix.client import Client
 
 from fleetbot.chat.commands.door import Chat
+from fleetbot.chat.hearing.describing import Describing
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
@@ -47,9 +48,11 @@ def ears_of(
     on_kept: Callable[[], None],
     on_admitted: Callable[[], None],
     is_shared: Callable[[], bool] = lambda: False,
+    describes: bool = False,
 ) -> Ears:
     """`wake` runs the listening's `tick` soon; `on_kept` is called when the outbox has got words to
-    deliver, `on_admitted` when a room can be used again. `is_shared`: see `Visits`."""
+    deliver, `on_admitted` when a room can be used again. `is_shared`: see `Visits`;
+    `describes`: rooms are told of the commands by their state."""
     names = Names(link, client.mxid)
     visits = Visits(link, rooms, store, clock, is_shared=is_shared)
     obeying = Obeying(chat, sender, rooms, visits, store, names.us, clock, on_kept=on_kept)
@@ -64,6 +67,7 @@ def ears_of(
         sealed,
         names,
         visits,
+        Describing(link, store, client.mxid, is_wanted=describes),
         store,
         clock,
         wake=wake,

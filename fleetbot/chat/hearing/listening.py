@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from mautrix.client import Client, InternalEventType
 from mautrix.types import EventType, Membership, MemberStateEventContent, StateEvent
 
+from fleetbot.chat.hearing.describing import Describing
 from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
@@ -24,9 +25,9 @@ from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.opening import was_encrypted
 from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.hearing.visits import Visits
+from fleetbot.chat.speaking.destinations import all_of
 from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import destination
 from fleetbot.chat.words.wording import ago
 from fleetbot.domain.wording import count
 from fleetbot.services.outbox import RetryLater
@@ -52,6 +53,7 @@ class Listening:
         sealed: Sealed,
         names: Names,
         visits: Visits,
+        describing: Describing,
         store: Store,
         clock: Callable[[], int],
         *,
@@ -65,33 +67,41 @@ class Listening:
         self._sealed = sealed
         self._names = names
         self._visits = visits
+        self._describing = describing
         self._store = store
         self._clock = clock
         self._wake = wake
         self._on_admitted = on_admitted
         self._synced_at = clock()
         self._well: set[str] = set()
+        self._settled: set[str] = set()
         self._away = ""
+
+    @property
+    def _handlers(self) -> list[tuple[EventType, Callable[[Any], Awaitable[None]]]]:
+        return [
+            (EventType.ROOM_MESSAGE, self._on_said),
+            (EventType.REACTION, self._on_said),
+            (EventType.ROOM_ENCRYPTED, self._sealed.on_encrypted),
+            (EventType.ROOM_MEMBER, self._on_member),
+            (EventType.ROOM_TOMBSTONE, self._on_state),
+            (EventType.ROOM_ENCRYPTION, self._on_state),
+            (EventType.ROOM_POWER_LEVELS, self._on_state),
+        ]
 
     def start(self) -> None:
         client = self._client
         client.add_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync, wait_sync=True)
         client.add_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
-        for kind in _SAID:
-            client.add_event_handler(kind, self._on_said)
-        client.add_event_handler(EventType.ROOM_ENCRYPTED, self._sealed.on_encrypted)
-        for kind in _OF_ROOMS:
-            client.add_event_handler(kind, self._on_state)
+        for kind, handler in self._handlers:
+            client.add_event_handler(kind, handler)
 
     def stop(self) -> None:
         client = self._client
         client.remove_event_handler(InternalEventType.SYNC_SUCCESSFUL, self._on_sync)
         client.remove_event_handler(InternalEventType.SYNC_ERRORED, self._on_no_sync)
-        for kind in _SAID:
-            client.remove_event_handler(kind, self._on_said)
-        client.remove_event_handler(EventType.ROOM_ENCRYPTED, self._sealed.on_encrypted)
-        for kind in _OF_ROOMS:
-            client.remove_event_handler(kind, self._on_state)
+        for kind, handler in self._handlers:
+            client.remove_event_handler(kind, handler)
 
     async def tick(self) -> float | None:
         """Look at the rooms that need it. Answers in how many seconds to come again."""
@@ -136,9 +146,14 @@ class Listening:
         return [
             room
             for room in self._rooms.settings
-            if not self._rooms.is_merged(room)
-            and (room not in self._well or (await self._place(room)).behind)
+            if not self._rooms.is_merged(room) and await self._wants(room)
         ]
+
+    async def _wants(self, room: str) -> bool:
+        now_at = await self._rooms.where(room)
+        if room not in self._well or now_at not in self._settled:
+            return True
+        return self._inbound.place(now_at).behind
 
     async def _place(self, room: str) -> Place:
         return self._inbound.place(await self._rooms.where(room))
@@ -156,11 +171,23 @@ class Listening:
             log.debug("%s cannot be read back now: %s", room, error)
             return False
         if room not in self._well:
-            await self._names.look(now_at)
             self._well.add(room)
-            await self._store.append(Change(released=(destination(room),)))
+            await self._store.append(Change(released=all_of(room)))
             self._on_admitted()
-        return not self._inbound.place(now_at).behind
+        return await self._settle(now_at) and not self._inbound.place(now_at).behind
+
+    async def _settle(self, room: str) -> bool:
+        """Ask what we are called there, and tell what can be said; this may well wait."""
+        if room in self._settled:
+            return True
+        try:
+            await self._names.look(room)
+            await self._describing.describe(room)
+        except RetryLater as error:
+            log.debug("%s is not settled in yet: %s", room, error)
+            return False
+        self._settled.add(room)
+        return True
 
     async def _read_back(self, room: str) -> None:
         place, mark = self._inbound.place(room), await self._mark(room)
@@ -202,20 +229,30 @@ class Listening:
         self._wake()
 
     async def _on_state(self, event: StateEvent) -> None:
-        """We were invited, came in or were thrown out; or the room was upgraded or encrypted."""
-        if event.type == EventType.ROOM_MEMBER:
-            if event.state_key != self._client.mxid:
-                return
-            its = event.content
-            if isinstance(its, MemberStateEventContent):
-                self._names.learn(event.room_id, its.displayname)
-                if its.membership == Membership.INVITE:
-                    await self._invited(event.room_id)
+        """The room was upgraded or encrypted, or people have another power there."""
         if event.type == EventType.ROOM_ENCRYPTION:
             self._rooms.is_sealed(event.room_id)
-        if name := self._rooms.names.get(event.room_id):
+        if event.type == EventType.ROOM_POWER_LEVELS:
+            self._settled.discard(event.room_id)
+            self._wake()
+        else:
+            await self._look_again(event.room_id)
+
+    async def _on_member(self, event: StateEvent) -> None:
+        """We were invited, came in, were thrown out, or are called something else."""
+        if event.state_key != self._client.mxid:
+            return
+        its = event.content
+        if isinstance(its, MemberStateEventContent):
+            self._names.learn(event.room_id, its.displayname)
+            if its.membership == Membership.INVITE:
+                await self._invited(event.room_id)
+        await self._look_again(event.room_id)
+
+    async def _look_again(self, room: str) -> None:
+        if name := self._rooms.names.get(room):
             self._well.discard(name)
-            await self._miss([event.room_id])
+            await self._miss([room])
         self._wake()
 
     async def _invited(self, room: str) -> None:
@@ -252,10 +289,6 @@ class Listening:
         if dropped := self._inbound.dropped:
             said.append(f"{count(dropped, 'answer')} could not be given within the last hour")
         return said
-
-
-_SAID = (EventType.ROOM_MESSAGE, EventType.REACTION)
-_OF_ROOMS = (EventType.ROOM_MEMBER, EventType.ROOM_TOMBSTONE, EventType.ROOM_ENCRYPTION)
 
 
 def _heard(mark: Mark | None, now: int) -> str:

@@ -9,41 +9,22 @@ from contextlib import closing
 import msgspec
 import pytest
 
-from fleetbot.chat.commands.desk import Desk
-from fleetbot.chat.commands.drafts import Drafts
-from fleetbot.chat.commands.rights import Rights
-from fleetbot.chat.commands.said import Said
-from fleetbot.chat.commands.spec import New
-from fleetbot.chat.words.post import Post
-from fleetbot.domain.errors import Conflict, Forbidden
 from fleetbot.domain.events import TaskCreated
 from fleetbot.domain.model import TaskState
-from fleetbot.forge.errors import ForgeUnavailable
 from fleetbot.forge.models import Issue
-from fleetbot.services.wishes import NewIssue, Wishes
+from fleetbot.services.wishes import NewIssue
 from fleetbot.settings import RoomSettings
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
 from tests.services.stage import REPO, Stage
 
 WISH = "!fleet new Greet in French\nWe have readers there."
+LAPSED = "⌛ This has lapsed; nothing was done. Say it again if it is still wanted."
 
 
-def drafts_of(chat: Dialogue) -> Drafts:
-    """As after a restart: nothing of them is in memory."""
-    stage = chat.stage
-    desk = Desk(stage.fleet, stage.tasks, stage.references)
-    admit = Rights(chat._level).admit
-    return Drafts(desk, Wishes(stage.fleet), admit, chat.bots.link.message, stage.labels.trigger)
-
-
-async def decides(chat: Dialogue, who: str, draft: str, yes: bool = True) -> str:
-    """Somebody says yes or no to the draft that a message led to."""
-    room = RoomSettings(default_repo=REPO)
-    event = f"$yes-of-{who}-{chat.stage.clock.now}"
-    said = Said(f"@{who}:localhost", event, ROOM, ROOM, room, "yes")
-    answer = await drafts_of(chat).decide(said, draft, yes)
-    assert isinstance(answer, Post)
-    return answer.body.text
+async def drafted(chat: Dialogue, wish: str = WISH, who: str = "mod", to: str = "") -> str:
+    """Somebody wishes something; the message that has the draft."""
+    await chat.says(who, wish, to=to)
+    return chat.answers("…or the reply yes …").event
 
 
 async def opened(chat: Dialogue) -> list[Issue]:
@@ -53,7 +34,7 @@ async def opened(chat: Dialogue) -> list[Issue]:
 
 
 async def test_a_person_sees_what_would_be_opened(chat: Dialogue) -> None:
-    await chat.says("mod", WISH)
+    wish = await chat.says("mod", WISH)
 
     draft = chat.answers(
         "📝 Open this issue in ann/app?\n"
@@ -65,32 +46,41 @@ async def test_a_person_sees_what_would_be_opened(chat: Dialogue) -> None:
     assert chat.server.reactions(draft.event) == ["✅", "❌"]
     posted = await chat.stage.store.posted(ROOM, draft.event)
     assert posted
-    assert (posted.kind, posted.subject) == ("draft", chat.last)
+    assert (posted.kind, posted.subject) == ("draft", wish)
     assert await opened(chat) == []
 
 
-async def test_a_yes_opens_it_once(chat: Dialogue) -> None:
-    wish = await chat.says("mod", WISH)
+@pytest.mark.parametrize("form", ["✅", "yes", "Yes!", "ok"])
+async def test_a_yes_opens_it(chat: Dialogue, form: str) -> None:
+    draft = await drafted(chat)
 
-    said = await decides(chat, "ann", wish)
+    if form == "✅":
+        await chat.presses("ann", form, on=draft)
+    else:
+        await chat.says("ann", form, to=draft)
 
-    assert said.startswith("🆕 ann/app#2 Greet in French\nis opened.")
+    chat.answers("🆕 ann/app#2 Greet in French\nis opened.\n…")
     (issue,) = await opened(chat)
     assert issue.title == "Greet in French"
     assert issue.label_names == {"fleet"}
     assert issue.body.startswith("We have readers there.\n\n---\nAsked for in Matrix by `@")
-    assert (await chat.stage.task(2)).state is TaskState.CREATED
     created = [x for x in await chat.stage.journal() if isinstance(x.event, TaskCreated)]
     assert created[-1].actor == "matrix:@ann:localhost"
 
-    again = await decides(chat, "mod", wish)
-    assert again.startswith("⏳ ann/app#2 Greet in French\nwaiting")
+
+async def test_it_is_opened_once(chat: Dialogue) -> None:
+    draft = await drafted(chat)
+    await chat.presses("mod", "✅", on=draft)
+    await chat.presses("ann", "✅", on=draft)
+    chat.answers("⏳ ann/app#2 Greet in French\nwaiting\n…")
+    await chat.presses("ann", "❌", on=draft)
+    chat.answers("⏳ ann/app#2 Greet in French\nwaiting\n…")
+
     assert len(await opened(chat)) == 1
 
 
 async def test_the_issue_mentions_nobody_on_the_forge(chat: Dialogue) -> None:
-    wish = await chat.says("ann", WISH)
-    await decides(chat, "ann", wish)
+    await chat.presses("ann", "✅", on=await drafted(chat, who="ann"))
 
     (issue,) = await opened(chat)
     assert "@ann" not in issue.body
@@ -98,94 +88,121 @@ async def test_the_issue_mentions_nobody_on_the_forge(chat: Dialogue) -> None:
 
 
 async def test_people_who_say_yes_at_once_open_it_once(chat: Dialogue) -> None:
-    wish = await chat.says("mod", WISH)
-    drafts, room = drafts_of(chat), RoomSettings(default_repo=REPO)
-    people = [Said(f"@{who}:localhost", f"$y{who}", ROOM, ROOM, room, "") for who in ("ann", "mod")]
+    draft = await drafted(chat)
 
-    await asyncio.gather(*(drafts.decide(said, wish, True) for said in people))
+    await asyncio.gather(*(chat.presses(who, "✅", on=draft) for who in ("ann", "mod", "ann")))
 
     assert len(await opened(chat)) == 1
 
 
-async def test_a_no_is_a_no(chat: Dialogue) -> None:
-    wish = await chat.says("mod", WISH)
+@pytest.mark.parametrize("form", ["❌", "no", "No, thanks"])
+async def test_a_no_is_a_no(chat: Dialogue, form: str) -> None:
+    draft = await drafted(chat)
+    if form == "❌":
+        await chat.presses("mod", form, on=draft)
+    else:
+        await chat.says("mod", form, to=draft)
+    chat.answers("🗑️ Let go of; nothing was done.")
 
-    assert await decides(chat, "mod", wish, yes=False) == "🗑️ Let go of; nothing was done."
+    await chat.presses("ann", "✅", on=draft)
 
-    said = await decides(chat, "ann", wish)
-    assert said == "🗑️ mod has said no to this; nothing was done."
+    chat.answers("🗑️ mod has said no to this; nothing was done.")
     assert await opened(chat) == []
 
 
-@pytest.mark.parametrize("yes", [True, False])
-async def test_who_may_not_open_issues_may_not_decide(chat: Dialogue, yes: bool) -> None:
-    wish = await chat.says("mod", WISH)
+@pytest.mark.parametrize("emoji", ["✅", "❌"])
+async def test_who_may_not_open_issues_may_not_decide(chat: Dialogue, emoji: str) -> None:
+    draft = await drafted(chat)
 
-    with pytest.raises(Forbidden, match="`new` takes power level 50"):
-        await decides(chat, "bob", wish, yes)
+    await chat.presses("bob", emoji, on=draft)
 
-    assert (await decides(chat, "mod", wish)).startswith("🆕")
+    chat.answers("⚠️ Sorry, new takes power level 50 in this room, and you have 0. …")
+    await chat.presses("mod", "✅", on=draft)
+    chat.answers("🆕 …")
+
+
+async def test_other_words_and_emoji_decide_nothing(chat: Dialogue) -> None:
+    draft = await drafted(chat)
+    await chat.presses("mod", "🎉", on=draft)
+    await chat.says("mod", "what is this about?", to=draft)
+
+    assert chat.new == []
+    await chat.presses("mod", "✅", on=draft)
+    chat.answers("🆕 …")
 
 
 async def test_a_draft_lapses(chat: Dialogue) -> None:
-    wish = await chat.says("mod", WISH)
+    draft = await drafted(chat)
     chat.stage.clock.advance(600)
 
-    said = await decides(chat, "mod", wish)
+    await chat.presses("mod", "✅", on=draft)
 
-    assert said == "⌛ This has lapsed; nothing was done. Say it again if it is still wanted."
+    chat.answers(LAPSED)
     assert await opened(chat) == []
-    assert await decides(chat, "mod", wish, yes=False) == said
+    await chat.says("mod", "no", to=draft)
+    chat.answers(LAPSED)
 
 
 async def test_a_draft_is_not_kept_for_ever(chat: Dialogue) -> None:
-    await chat.says("mod", WISH)
+    await drafted(chat)
     chat.stage.clock.advance(601)
-    await chat.says("mod", "!fleet new Another")
+    await drafted(chat, "!fleet new Another")
 
     due = await chat.stage.store.arrivals_due("draft", chat.stage.clock.now + 600_000)
 
     assert len(due) == 1
 
 
-async def test_a_draft_that_nobody_knows_opens_nothing(chat: Dialogue) -> None:
-    said = await decides(chat, "mod", "$unheard-of")
-    assert said == "🤷 I know nothing of this any more; nothing was done. Say it again."
+async def test_a_draft_that_is_forgotten_opens_nothing(chat: Dialogue) -> None:
+    draft = await drafted(chat)
+    forget(chat, "DELETE FROM arrivals WHERE key LIKE 'draft:%'")
+
+    await chat.presses("mod", "✅", on=draft)
+
+    chat.answers("🤷 I know nothing of this any more; nothing was done. Say it again.")
 
 
 async def test_while_forgejo_is_away_a_yes_may_be_said_again(chat: Dialogue) -> None:
-    wish = await chat.says("mod", WISH)
+    draft = await drafted(chat)
     chat.stage.forge.fail_next("POST", f"/repos/{REPO}/issues$", 503)
-    with pytest.raises(ForgeUnavailable):
-        await decides(chat, "mod", wish)
+    await chat.presses("mod", "✅", on=draft)
+    chat.answers("⚠️ Forgejo did not go along; nothing has changed: …")
 
-    assert (await decides(chat, "mod", wish)).startswith("🆕")
+    await chat.says("mod", "yes", to=draft)
+
+    chat.answers("🆕 …")
     assert len(await opened(chat)) == 1
+
+
+async def test_a_draft_outlives_a_restart(chat: Dialogue) -> None:
+    draft = await drafted(chat)
+    await chat.stage.fleet.close()
+    chat.stage.restart()
+    await chat.stage.fleet.start()
+
+    async with dialogue(chat.stage) as after:
+        relation = {"rel_type": "m.annotation", "event_id": draft, "key": "✅"}
+        await after.sends("mod", "m.reaction", {"m.relates_to": relation}, event="$after")
+        assert after.new[0].text.startswith("🆕 ann/app#2 Greet in French\nis opened.")
 
 
 async def test_a_kill_after_the_issue_was_opened_leaves_one_issue(chat: Dialogue) -> None:
-    wish = await chat.says("mod", WISH)
-    await decides(chat, "mod", wish)
-    forgets = "UPDATE arrivals SET body = ?, answer = NULL WHERE key = ?"
+    draft = await drafted(chat)
+    await chat.presses("mod", "✅", on=draft)
     what = NewIssue(REPO, "Greet in French", "We have readers there.", "@mod:localhost")
-    with closing(sqlite3.connect(chat.stage.root / "fleet.db")) as database, database:
-        database.execute(forgets, (msgspec.json.encode(what), f"draft:{wish}"))
+    undecided = "UPDATE arrivals SET body = ?, answer = NULL WHERE key LIKE 'draft:%'"
+    forget(chat, undecided, msgspec.json.encode(what))
 
-    assert (await decides(chat, "mod", wish)).startswith("🆕 ann/app#2")
+    await chat.presses("ann", "✅", on=draft)
 
+    chat.answers("🆕 ann/app#2 …")
     assert len(await opened(chat)) == 1
 
 
-async def test_the_same_message_asks_for_the_same_draft(chat: Dialogue) -> None:
-    content = {"msgtype": "m.text", "body": WISH}
-    await chat.sends("mod", "m.room.message", content, event="$wish")
-    handlers = drafts_of(chat)
-    await decides(chat, "mod", "$wish", yes=False)
-
-    said = Said("@mod:localhost", "$wish", ROOM, ROOM, RoomSettings(default_repo=REPO), WISH)
-    again = await handlers.new(New("Greet in French"), said)
-
-    assert again.body.text == "🗑️ mod has said no to this; nothing was done."
+def forget(chat: Dialogue, statement: str, *values: bytes) -> None:
+    """As if it had never come to the disk."""
+    with closing(sqlite3.connect(chat.stage.root / "fleet.db")) as database, database:
+        database.execute(statement, values)
 
 
 # what an issue is made of
@@ -193,9 +210,8 @@ async def test_the_same_message_asks_for_the_same_draft(chat: Dialogue) -> None:
 
 async def test_the_text_of_a_reply_is_what_it_replies_to(chat: Dialogue) -> None:
     words = await chat.says("bob", "The door @ann squeaks,\nsince <b>Monday</b>. Closes #1")
-    wish = await chat.says("mod", "!fleet new Oil the door", to=words)
 
-    await decides(chat, "mod", wish)
+    await chat.presses("mod", "✅", on=await drafted(chat, "!fleet new Oil the door", to=words))
 
     (issue,) = await opened(chat)
     text = issue.body.replace("\u200b", "")
@@ -206,9 +222,9 @@ async def test_the_text_of_a_reply_is_what_it_replies_to(chat: Dialogue) -> None
 
 async def test_own_words_go_before_those_that_are_replied_to(chat: Dialogue) -> None:
     words = await chat.says("bob", "The door squeaks.")
-    wish = await chat.says("mod", "!fleet new Oil the door\nAll of it.", to=words)
+    draft = await drafted(chat, "!fleet new Oil the door\nAll of it.", to=words)
 
-    await decides(chat, "mod", wish)
+    await chat.presses("mod", "✅", on=draft)
 
     assert (await opened(chat))[0].body.startswith("All of it.\n\n---")
 
@@ -255,8 +271,8 @@ async def given_done(chat: Dialogue) -> None:
 
 async def test_what_is_done_is_begun_anew_only_after_a_yes(chat: Dialogue) -> None:
     await given_done(chat)
-    wish = await chat.says("mod", "!fleet retry #1")
-    chat.answers(
+    await chat.says("mod", "!fleet retry #1")
+    draft = chat.answers(
         "✅ This is done already. Do it again?\n"
         "ann/app#1 Add a greeting\n"
         "A new run costs anew, and goes on from what the forge shows now.\n"
@@ -264,20 +280,21 @@ async def test_what_is_done_is_begun_anew_only_after_a_yes(chat: Dialogue) -> No
     )
     assert (await chat.stage.task()).state is TaskState.COMPLETED
 
-    said = await decides(chat, "mod", wish)
-    assert said.startswith("🔁 ann/app#1 Add a greeting\nis begun anew.")
+    await chat.presses("mod", "✅", on=draft.event)
+
+    chat.answers("🔁 ann/app#1 Add a greeting\nis begun anew.\n…")
     assert (await chat.stage.task()).state is TaskState.CREATED
 
 
 async def test_a_yes_begins_it_anew_once(chat: Dialogue) -> None:
     await given_done(chat)
-    wish = await chat.says("mod", "!fleet retry #1")
-    await decides(chat, "mod", wish)
+    draft = await drafted(chat, "!fleet retry #1")
+    await chat.presses("mod", "✅", on=draft)
     await chat.says("mod", "!fleet cancel #1")
 
-    said = await decides(chat, "ann", wish)
+    await chat.presses("ann", "✅", on=draft)
 
-    assert said.startswith("✖️ ann/app#1 Add a greeting\ncancelled")
+    chat.answers("✖️ ann/app#1 Add a greeting\ncancelled…")
     assert (await chat.stage.task()).state is TaskState.CANCELLED
 
 
@@ -292,8 +309,9 @@ async def test_what_is_merged_and_closed_is_not_even_asked_about(chat: Dialogue)
 
 async def test_an_issue_that_is_closed_meanwhile_is_not_begun_anew(chat: Dialogue) -> None:
     await given_done(chat)
-    wish = await chat.says("mod", "!fleet retry #1")
+    draft = await drafted(chat, "!fleet retry #1")
     await chat.stage.ann.edit_issue(REPO, 1, state="closed")
 
-    with pytest.raises(Conflict, match="Reopen the issue"):
-        await decides(chat, "mod", wish)
+    await chat.presses("mod", "✅", on=draft)
+
+    chat.answers("⚠️ ann/app#1 is completed, and its issue is closed. Reopen the issue: …")

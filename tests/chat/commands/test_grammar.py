@@ -133,6 +133,10 @@ def test_a_right_word_is_not_corrected(word: str) -> None:
     assert word not in OTHER_WORDS
 
 
+def test_the_help_has_every_command_once() -> None:
+    assert sorted(name for group in s.GROUPS.values() for name in group) == sorted(s.COMMANDS)
+
+
 def test_other_words_lead_to_commands() -> None:
     assert set(OTHER_WORDS.values()) <= set(s.COMMANDS)
 

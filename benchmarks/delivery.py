@@ -1,0 +1,286 @@
+"""Many busy agents and a homeserver that limits what we send: a real Synapse with its defaults.
+
+A whole fleet on loopback. In *logs* agents write to their logs for two minutes, five lines a second
+each, while some ask questions and a person asks for the status; then all runs end, and every line
+is looked for in the threads and their files. In *burst* a few tasks change a thousand times in ten
+seconds, which their cards show.
+
+    python -m benchmarks.delivery [logs] [burst] [--agents 20] [--seconds 120]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.pairs import machine
+from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
+from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot.devkit.rest import call, fetch
+from fleetbot.devkit.world import World
+
+LINES_A_SECOND = 5
+ASK_EVERY, STATUS_EVERY = 10, 15  # seconds
+BURST_TASKS, BURST_CHANGES, BURST_SECONDS = 8, 1000, 10
+_END_SECONDS = 900
+# Nobody runs these agents: they must not be missed, and what fails must not begin anew.
+_CONFIG = {
+    "runs": {"heartbeat_seconds": 3600, "lease_seconds": 7200, "ack_seconds": 3600},
+    "retry": {"max_attempts": 1},
+}
+
+
+class Worker:
+    """An agent with one run, whose log it writes."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world, self.name = world, name
+        self.said: list[str] = []
+        self.run = self._token = ""
+
+    async def begin(self) -> None:
+        answer = await self._post("/agents/register", {"name": self.name, "adapter": "command"})
+        self._token = answer["token"]
+        key = {"Idempotency-Key": f"claim-{self.name}"}
+        self.run = (await self._post("/agents/claim", {"wait": 30}, key))["run"]
+        await self._post(f"/runs/{self.run}/start")
+
+    async def write(self, second: int) -> None:
+        offset = len(self.said)
+        words = f"{self.name} works in second {second}, on something that takes a line to say"
+        texts = [f"{words} ({offset + n})" for n in range(LINES_A_SECOND)]
+        at = time.time_ns() // 1_000_000
+        lines = [{"at": at, "kind": "assistant", "text": text} for text in texts]
+        await self._post(f"/runs/{self.run}/log", {"offset": offset, "lines": lines})
+        self.said += texts
+
+    async def ask(self, number: int) -> float:
+        """Seconds until the question is in the room."""
+        title, listener = f"May I do {number}?", self.world.alice
+        heard = asyncio.create_task(listener.wait_for(lambda e: title in e.text, timeout=120))
+        await asyncio.sleep(0)
+        started = time.perf_counter()
+        question = {"id": f"q{number}", "kind": "question", "title": title}
+        await self._post(f"/runs/{self.run}/ask", question)
+        await heard
+        return time.perf_counter() - started
+
+    async def end(self) -> None:
+        await self._post(f"/runs/{self.run}/fail", {"reason": "agent_failed"})
+
+    async def _post(
+        self, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        token = self._token or self.world.enrolment_token
+        url = f"{self.world.api}{path}"
+        return await call("POST", url, token=token, json=body or {}, headers=headers)
+
+
+@asynccontextmanager
+async def limited_world() -> AsyncIterator[World]:
+    with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+        root = Path(folder)
+        async with (
+            Homeserver.start(root / "homeserver", rate_limits=MESSAGES_LIMITED) as homeserver,
+            World.start(root / "world", homeserver=homeserver, config=_CONFIG) as world,
+        ):
+            yield world
+
+
+async def tasks_of(world: World, count: int) -> list[dict[str, Any]]:
+    for number in range(count):
+        await world.open_issue(f"The greeting is misspelled, place {number}")
+    async with asyncio.timeout(60):
+        while len(tasks := (await world.get(f"/tasks?limit={count}"))["tasks"]) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.2)  # another process: no event to wait for
+    return list(tasks)
+
+
+# logs
+
+
+async def logs(agents: int, seconds: int) -> None:
+    async with limited_world() as world:
+        await tasks_of(world, agents)
+        workers = [Worker(world, f"agent-{number:02}") for number in range(agents)]
+        await asyncio.gather(*(worker.begin() for worker in workers))
+        first = len(await sent(world))
+        asked, answered = await work(world, workers, seconds)
+        meanwhile = (await sent(world))[first:]
+        busiest = max(per_thread(meanwhile).values(), default=0)
+        await asyncio.gather(*(worker.end() for worker in workers))
+        drained = await until_told(world, workers)
+        lost = [await missing(world, worker) for worker in workers]
+    print(f"{agents} agents, {seconds} s, {machine()}")
+    print(f"messages sent meanwhile {len(meanwhile)}, of them in logs {logged(meanwhile)}")
+    print(f"messages of the busiest agent, of one each 5 s: {busiest / (seconds / 5):.2f} (<= 1)")
+    print(f"lines written {sum(len(w.said) for w in workers)}, lost {sum(lost)} (0)")
+    print(f"question in the room: {spread(asked)} (<= 3 s)")
+    print(f"status answered: {spread(answered)}")
+    print(f"all is told {drained:.0f} s after the end")
+
+
+async def work(
+    world: World, workers: Sequence[Worker], seconds: int
+) -> tuple[list[float], list[float]]:
+    """Write the logs; seconds until questions and answers were heard."""
+    asking: list[asyncio.Task[float]] = []
+    telling: list[asyncio.Task[float]] = []
+    begun = time.perf_counter()
+    for second in range(seconds):
+        if second % ASK_EVERY == ASK_EVERY - 1:
+            asker = workers[second // ASK_EVERY % len(workers)]
+            asking.append(asyncio.create_task(asker.ask(second)))
+        if second % STATUS_EVERY == STATUS_EVERY - 1:
+            telling.append(asyncio.create_task(status(world)))
+        await asyncio.gather(*(worker.write(second) for worker in workers))
+        await asyncio.sleep(max(0.0, begun + second + 1 - time.perf_counter()))
+    return await asyncio.gather(*asking), await asyncio.gather(*telling)
+
+
+async def status(world: World) -> float:
+    """Seconds until a person has the answer; another one listens, as each is limited, too."""
+    started = time.perf_counter()
+    event = await world.bob.send(world.room, "!fleet status")
+
+    def answers(heard: RoomEvent) -> bool:
+        relation = heard.content.get("m.relates_to", {})
+        return bool(relation.get("m.in_reply_to", {}).get("event_id") == event)
+
+    await world.alice.wait_for(answers, timeout=120)
+    return time.perf_counter() - started
+
+
+async def sent(world: World) -> list[RoomEvent]:
+    events = await world.alice.messages(world.room, limit=1000)
+    return [event for event in events if event.sender == world.bot.user_id]
+
+
+def pages(events: Sequence[RoomEvent]) -> dict[str, str]:
+    """The thread that each message is in, by event."""
+    return {event.event_id: event.thread for event in events if event.thread}
+
+
+def per_thread(events: Sequence[RoomEvent]) -> Counter[str]:
+    """Messages and edits of each thread."""
+    threads = pages(events)
+    return Counter(
+        thread for e in events if (thread := e.thread or threads.get(e.replaces or "", ""))
+    )
+
+
+def logged(events: Sequence[RoomEvent]) -> int:
+    return per_thread(events).total()
+
+
+async def until_told(world: World, workers: Sequence[Worker]) -> float:
+    """Seconds until each log has its end."""
+    started = time.perf_counter()
+    async with asyncio.timeout(_END_SECONDS):
+        while len(await ended(world)) < len(workers):  # noqa: ASYNC110
+            await asyncio.sleep(2)  # another process: no event to wait for
+    return time.perf_counter() - started
+
+
+async def ended(world: World) -> set[str]:
+    """The messages that tell the end of a run."""
+    events = await sent(world)
+    return {event.replaces or event.event_id for event in events if "\n■ " in event.text}
+
+
+async def missing(world: World, worker: Worker) -> int:
+    """How many of the agent's lines are in none of its messages, nor in the file."""
+    events = await sent(world)
+    shown = "\n".join(event.text for event in events)
+    files = [event.content for event in events if event.text == f"{worker.run}.txt"]
+    for content in files:
+        if url := content.get("url"):
+            shown += (await download(world.alice, str(url))).decode()
+    seen = set(shown.splitlines())
+    return sum(line not in seen for line in worker.said)
+
+
+async def download(person: MatrixUser, mxc: str) -> bytes:
+    path = mxc.removeprefix("mxc://")
+    url = f"{person.homeserver_url}/_matrix/client/v1/media/download/{path}"
+    return await fetch(url, token=person.access_token)
+
+
+def spread(times: Sequence[float]) -> str:
+    if not times:
+        return "none"
+    return f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s of {len(times)}"
+
+
+# burst
+
+
+async def burst() -> None:
+    async with limited_world() as world:
+        workers = [Worker(world, f"agent-{number}") for number in range(2)]
+        for worker in workers:
+            body = {"name": worker.name, "adapter": "command"}
+            url = f"{world.api}/agents/register"
+            await call("POST", url, token=world.enrolment_token, json=body)
+        tasks = await tasks_of(world, BURST_TASKS)
+        await quiet(world)
+        first = len(await sent(world))
+        begun = time.perf_counter()
+        for number in range(BURST_CHANGES):
+            task, agent = tasks[number % len(tasks)], workers[number // len(tasks) % 2].name
+            url = f"{world.api}/tasks/{task['id']}/assign"
+            await call("POST", url, token=world.operator_token, json={"agent": agent})
+            due = begun + number * BURST_SECONDS / BURST_CHANGES
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        took = time.perf_counter() - begun
+        messages = len(await sent(world)) - first
+        await quiet(world)
+        stale = await out_of_date(world)
+    print(f"{BURST_CHANGES} transitions of {BURST_TASKS} tasks in {took:.1f} s, {machine()}")
+    print(f"messages sent meanwhile {messages} (<= 12), cards out of date at the end {stale} (0)")
+
+
+async def quiet(world: World) -> None:
+    """Nothing has been sent for longer than the limit makes anything wait."""
+    async with asyncio.timeout(_END_SECONDS):
+        before, now = -1, len(await sent(world))
+        while now != before:
+            await asyncio.sleep(75)
+            before, now = now, len(await sent(world))
+
+
+async def out_of_date(world: World) -> int:
+    """How many tasks have no message that names the agent which they are with now."""
+    newest: dict[str, str] = {}
+    for event in await sent(world):
+        newest[event.replaces or event.event_id] = event.text
+    tasks = (await world.get(f"/tasks?limit={BURST_TASKS}"))["tasks"]
+    return sum(not any(_shows(text, task) for text in newest.values()) for task in tasks)
+
+
+def _shows(text: str, task: Mapping[str, Any]) -> bool:
+    return f"#{task['issue']} " in text and str(task["agent"]) in text
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("cases", nargs="*", default=["logs", "burst"])
+    arguments.add_argument("--agents", type=int, default=20)
+    arguments.add_argument("--seconds", type=int, default=120)
+    chosen = arguments.parse_args()
+    if "logs" in chosen.cases:
+        asyncio.run(logs(chosen.agents, chosen.seconds))
+    if "burst" in chosen.cases:
+        asyncio.run(burst())
+
+
+if __name__ == "__main__":
+    main()
