@@ -83,12 +83,44 @@ async def test_anybody_may_ask_for_the_status(world: World, said: str) -> None:
     assert "jones" in answer
 
 
+async def test_who_is_spoken_to_by_name_or_pill_answers(world: World) -> None:
+    bot, name = world.bot.user_id, await world.alice.display_name(world.bot.user_id)
+    pill = f'<a href="https://matrix.to/#/{bot}">{name}</a>: status'
+    said: list[dict[str, Any]] = [
+        {"body": f"{name}: status"},
+        {"body": f"{name.upper()} status"},
+        {
+            "body": f"{name}: status",
+            "format": "org.matrix.custom.html",
+            "formatted_body": pill,
+            "m.mentions": {"user_ids": [bot]},
+        },
+        {
+            "body": "",
+            "format": "org.matrix.custom.html",
+            "formatted_body": f"<p>{pill}</p>",
+            "m.mentions": {"user_ids": [bot]},
+        },
+        {
+            "body": f"{bot} fleet status",
+            "m.mentions": {"user_ids": [bot]},
+            "org.matrix.msc4391.command": {"command": "fleet status", "arguments": {}},
+        },
+    ]
+    for content in said:
+        event = await world.alice.send_event(
+            world.room, "m.room.message", {"msgtype": "m.text", **content}
+        )
+        answer = await world.alice.wait_for(answer_to(event))
+        assert answer.text.startswith("🚦"), content
+
+
 async def test_help_teaches_every_command_in_the_form_that_always_works(world: World) -> None:
     answer = await ask(world, "!fleet help")
     for command in ("status", "tasks", "task", "why", "agents", "assign", "retry", "cancel"):
         assert f"!fleet {command}" in answer
     one = await ask(world, "!fleet help assign")
-    assert "It needs power level 50 in this room." in one
+    assert "It needs power level 50 in this room; you have " in one
     assert "/assign <agent> <issue>" in one
 
 
