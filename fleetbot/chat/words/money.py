@@ -56,7 +56,7 @@ def _parts(title: str, parts: Sequence[UsageSum]) -> list[Part | None]:
 def _sum(its: UsageSum) -> str:
     known = f"{money(its.usage)}, {token_words(its.usage)}"
     if its.usage.cost_usd is None and not tokens(its.usage):
-        known = "neither cost nor tokens told"
+        known = "neither cost nor tokens reported"
     untold = its.usage.cost_usd is not None and its.untold
     some = f", {its.untold} of them without a cost" if untold else ""
     return f"{known}, {count(its.runs, 'run')}{some}"
@@ -81,12 +81,12 @@ def _running(used: Usage) -> str | None:
 
 
 def money(usage: Usage) -> str:
-    return "no cost told" if usage.cost_usd is None else f"${usage.cost_usd:,.2f}"
+    return "no cost reported" if usage.cost_usd is None else f"${usage.cost_usd:,.2f}"
 
 
 def token_words(usage: Usage) -> str:
     """`13.5k tokens`: input and output together; what was cached is part of the input."""
-    return f"{short(tokens(usage))} tokens" if tokens(usage) else "no tokens told"
+    return f"{short(tokens(usage))} tokens" if tokens(usage) else "no tokens reported"
 
 
 def spent_words(usage: Usage) -> list[str]:

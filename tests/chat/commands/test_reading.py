@@ -135,18 +135,18 @@ async def test_the_cost_is_told_by_repository_agent_day_and_task(spent: Dialogue
         "• ann/app: $0.50, 1.2k tokens, 2 runs, 1 of them without a cost\n"
         "By agent:\n"
         "• claude-1: $0.50, 1.2k tokens, 1 run\n"
-        "• shell-1: neither cost nor tokens told, 1 run\n"
+        "• shell-1: neither cost nor tokens reported, 1 run\n"
         "By day, in UTC:\n"
         "…\n"
         "The dearest tasks:\n"
         "• ann/app#1 Add a greeting: $0.50, 1.2k tokens, 1 run\n"
-        "• ann/app#2 Say goodbye: neither cost nor tokens told, 1 run"
+        "• ann/app#2 Say goodbye: neither cost nor tokens reported, 1 run"
     )
 
 
 async def test_the_cost_since_today_leaves_out_yesterday(spent: Dialogue) -> None:
     await spent.says("bob", "!fleet cost today")
-    spent.answers("💰 Today: no cost told\n1 run, no tokens told\n…")
+    spent.answers("💰 Today: no cost reported\n1 run, no tokens reported\n…")
 
 
 async def test_a_wrong_time_is_refused_with_the_forms(chat: Dialogue) -> None:
@@ -185,7 +185,7 @@ async def test_a_room_counts_its_own_repositories_only(stage: Stage) -> None:
 
     async with dialogue(stage, RoomSettings(repos=("ann/other",))) as elsewhere:
         await elsewhere.says("bob", "!fleet cost")
-        elsewhere.answers("💰 The last 7 days: no cost told\nNo run has ended in that time.")
+        elsewhere.answers("💰 The last 7 days: no cost reported\nNo run has ended in that time.")
         await elsewhere.says("bob", "!fleet status")
         assert "📅 Today: 0 verified, 0 failed" in elsewhere.answers("…").text
     async with dialogue(stage, RoomSettings(repos=("ANN/app",))) as at_home:
