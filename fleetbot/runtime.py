@@ -20,12 +20,15 @@ from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.digest import Digest
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -226,9 +229,10 @@ class Runtime:
                 proofs=self._proofs,
                 repositories=self._repositories,
                 talks=self._talks,
-                outside=Outside(self._probe, self._webhooks),
+                outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
-                message=link.message,
+                upload_limit=link.most_uploaded,
+                message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 address=self._address,
@@ -262,6 +266,7 @@ class Runtime:
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
+        self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
         self._questions = Questions(
             self.fleet, self._talks, room_sender, link, where, fates, persons.of_task
         )
@@ -278,6 +283,7 @@ class Runtime:
                 ),
                 "matrix": self._questions,
                 "cards": self._cards,
+                "urgent": self._questions,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -333,6 +339,7 @@ class Runtime:
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
             "cards": (self._cards.look, 30),
+            "digest": (self._digest.tick, _HOUR),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
@@ -439,8 +446,8 @@ class Runtime:
     def _speak_again(self) -> None:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
-        self._courier.resume("matrix")
-        self._courier.resume("cards")
+        for sender in SENDERS:
+            self._courier.resume(sender)
         self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:

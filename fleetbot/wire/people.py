@@ -107,7 +107,7 @@ class NewTaskRequest(Message, frozen=True):
 
 
 class PauseRequest(Message, frozen=True):
-    """`POST pause` and `POST resume`: of a repository; without one, of the fleet."""
+    """`POST fleet/pause` and `POST fleet/resume`: of a repository; without one, of the fleet."""
 
     repo: ShortText = ""
 

@@ -13,16 +13,19 @@ from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
+from fleetbot.chat.commands.logs import UploadLimit, no_limit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -52,6 +55,7 @@ def chat_of(
     message: Message = _unread,
     tell: Tell = _untold,
     setting_up: SettingUp | None = None,
+    limit: UploadLimit = no_limit,
 ) -> Chat:
     """The commands as the plugin wires them; `message` reads what was said in a room, `tell` tells
     a person alone."""
@@ -67,9 +71,10 @@ def chat_of(
             proofs=stage.proofs,
             repositories=stage.known,
             talks=stage.talks,
-            outside=Outside(stage.probe, stage.webhooks),
+            outside=Outside(stage.fleet, stage.probe, stage.webhooks),
             power_level=levels,
             message=message,
+            upload_limit=limit,
             tell=tell,
             setting_up=setting_up or setting_up_of(stage, levels),
             address="https://fleet.example",
@@ -100,7 +105,14 @@ class Listener:
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
-        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up)
+        self.chat = chat_of(
+            stage,
+            levels,
+            Quoting(link, client).message,
+            direct.tell,
+            self.setting_up,
+            link.most_uploaded,
+        )
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
@@ -125,7 +137,7 @@ class Listener:
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,
-            {"matrix": self.questions, "cards": cards},
+            {"matrix": self.questions, "cards": cards, "urgent": self.questions},
             stage.clock,
             with_outbox(PATIENCE_DAYS),
         )
@@ -149,4 +161,5 @@ class Listener:
 
     def _was_admitted(self) -> None:
         self.admitted += 1
-        self.courier.resume("matrix")
+        for sender in SENDERS:
+            self.courier.resume(sender)

@@ -42,6 +42,7 @@ from fleetbot.web.openapi import describe
 from fleetbot.web.problems import STATUS, TITLE, Code
 
 _GROUPS = {
+    "fleet": "The fleet",
     "agents": "Agents",
     "runs": "Runs",
     "receipts": "Receipts",
