@@ -20,6 +20,7 @@ from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
+from fleetbot.chat.notices.digest import Digest
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.direct import Direct
@@ -227,9 +228,10 @@ class Runtime:
                 proofs=self._proofs,
                 repositories=self._repositories,
                 talks=self._talks,
-                outside=Outside(self._probe, self._webhooks),
+                outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
                 message=Quoting(link, self._matrix).message,
+                upload_limit=link.most_uploaded,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 address=self._address,
@@ -263,7 +265,10 @@ class Runtime:
         persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
-        self._questions = Questions(self.fleet, self._talks, link, where, fates, persons.of_task)
+        self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
+        self._questions = Questions(
+            self.fleet, self._talks, room_sender, link, where, fates, persons.of_task
+        )
         self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
@@ -332,6 +337,7 @@ class Runtime:
             "timers": (self._timers.tick, 1),
             "waits": (self._timers.note_waits, 30),
             "cards": (self._cards.look, 30),
+            "digest": (self._digest.tick, _HOUR),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),

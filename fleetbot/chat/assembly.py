@@ -15,6 +15,7 @@ from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.enrolling import Enrolling
 from fleetbot.chat.commands.knowing import Knowing
+from fleetbot.chat.commands.logs import UploadLimit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.quieting import Quieting
@@ -45,8 +46,8 @@ S = TypeVar("S", bound=Said)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What commands use. `power_level` and `message` are asked of the homeserver; `tell` tells
-    a person alone; `address` is where runners find us."""
+    """What commands use. The homeserver is asked for `power_level`, `message`, `upload_limit`;
+    `tell` tells a person alone; `address` is where runners find us."""
 
     fleet: Fleet
     tasks: Tasks
@@ -61,6 +62,7 @@ class Services:
     outside: Outside
     power_level: PowerLevel
     message: Message
+    upload_limit: UploadLimit
     tell: Tell
     setting_up: SettingUp
     trigger: str
@@ -77,7 +79,7 @@ def chat_of(services: Services) -> Chat:
     steering = Steering(desk, partial(run_in_thread, store), per_task=services.thread_per_task)
     talking = Talking(store, answering, steering, admit, drafts.decide)
     handlers = {
-        **Reading(desk, services.outside).handlers,
+        **Reading(desk, services.outside, services.upload_limit).handlers,
         **drafts.handlers,
         **Changing(desk, services.tasks, services.priorities, drafts).handlers,
         **Pausing(desk, services.pauses).handlers,

@@ -205,7 +205,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "Nothing; the task goes to another agent.",
     ),
     _R.RECEIPT_REFUTED: Reason(
-        "Forgejo does not bear out the receipt",
+        "Forgejo does not show what the agent says it did",
         Owner.TASK,
         True,
         "Read the receipt's comment on the issue.",

@@ -19,7 +19,7 @@ from fleetbot import wire
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.effects import Notice, RoomEffect
+from fleetbot.domain.effects import Notice, RoomEffect, ShowCard
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import (
     AgentName,
@@ -188,6 +188,8 @@ class Stage:
         )
 
     def _route(self, effect: RoomEffect) -> Sequence[str]:
+        if isinstance(effect, ShowCard):
+            return [f"cards:{room.partition(':')[2]}/{effect.task}" for room in self.told]
         if isinstance(effect, Notice):
             self.notices.append(effect)
         return self.told

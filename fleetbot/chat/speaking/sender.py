@@ -128,7 +128,8 @@ class RoomSender:
                 words, text=_OUT_OF_DATE.text, html=_OUT_OF_DATE.html, about=None, buttons=()
             )
         body = Rich(words.text, words.html, words.mentions)
-        said, named = content(body, urgent=words.urgent), outbox_transaction(due)
+        plain = words.urgent or bool(words.answers and not words.below)  # as `reply` has it
+        said, named = content(body, urgent=plain), outbox_transaction(due)
         if words.answers:
             said = in_reply(said, words.below or words.answers, words.thread)
             named = answer_to(words.answers)
@@ -192,8 +193,14 @@ class RoomSender:
         self, room: str, event: str, message: Post, thread: str = "", below: str = ""
     ) -> None:
         """Answer a message, in the thread it was said in; a reaction `below` the message that it is
-        on. Raises what stands in the way of it, after a patience that is short."""
-        said = in_reply(content(message.body, urgent=message.urgent), below or event, thread)
+        on. Raises what stands in the way of it, after a patience that is short.
+
+        Words are not answered as a notice, which clients show small, grey or in italics: who asks
+        wants to read, and the question rang for those for whom its answer does. No other bot takes
+        it for a command, as it begins with a sign and mentions nobody.
+        """
+        plain = message.urgent or not below
+        said = in_reply(content(message.body, urgent=plain), below or event, thread)
         for tries in itertools.count():
             try:
                 named = answer_to(event)
