@@ -190,8 +190,10 @@ async def until_told(world: World, workers: Sequence[Worker]) -> float:
     return time.perf_counter() - started
 
 
-async def ended(world: World) -> list[RoomEvent]:
-    return [event for event in await sent(world) if event.replaces and "\n■ " in event.text]
+async def ended(world: World) -> set[str]:
+    """The messages that tell the end of a run."""
+    events = await sent(world)
+    return {event.replaces or event.event_id for event in events if "\n■ " in event.text}
 
 
 async def missing(world: World, worker: Worker) -> int:

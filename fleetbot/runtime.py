@@ -23,6 +23,7 @@ from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.digest import Digest
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
@@ -230,8 +231,8 @@ class Runtime:
                 talks=self._talks,
                 outside=Outside(self.fleet, self._probe, self._webhooks),
                 power_level=link.power_level,
-                message=Quoting(link, self._matrix).message,
                 upload_limit=link.most_uploaded,
+                message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 address=self._address,
@@ -282,6 +283,7 @@ class Runtime:
                 ),
                 "matrix": self._questions,
                 "cards": self._cards,
+                "urgent": self._questions,
             },
             now_ms,
             self._settings.outbox.patience,
@@ -444,8 +446,8 @@ class Runtime:
     def _speak_again(self) -> None:
         """A room can be used again: what waits for it goes at once."""
         self._threads.resume()
-        self._courier.resume("matrix")
-        self._courier.resume("cards")
+        for sender in SENDERS:
+            self._courier.resume(sender)
         self._wake("deliver", "questions")
 
     def _wake(self, *names: str) -> None:

@@ -58,7 +58,8 @@ class HealthReport:
         )
 
     async def _unsaid(self) -> list[str]:
-        return [*await self._troubles("matrix"), *await self._troubles("cards")]
+        senders = ("urgent", "matrix", "cards")
+        return [trouble for sender in senders for trouble in await self._troubles(sender)]
 
     async def _troubles(self, sender: str) -> list[str]:
         """What could not be delivered; what fails longest comes first."""

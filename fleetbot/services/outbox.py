@@ -40,11 +40,11 @@ class RetryLater(Exception):
         self.host = host
 
 
-class TooSoon(Exception):
+class TooSoon(RetryLater):
     """Nothing is wrong, but the destination is to have rest until `at` (epoch ms)."""
 
     def __init__(self, at: int) -> None:
-        super().__init__(f"not before {at}")
+        super().__init__(None, f"not before {at}")
         self.at = at
 
 

@@ -141,7 +141,7 @@ class Metrics:
         """By sender: there may be as many destinations as issues."""
         now, store = self._fleet.clock(), self._fleet.store
         waiting = {backlog.sender: backlog for backlog in await store.backlog()}
-        for sender in {"forgejo", "matrix", "cards", *waiting}:
+        for sender in {"forgejo", "matrix", "cards", "urgent", *waiting}:
             backlog = waiting.get(sender)
             self._outbox.labels(sender).set(backlog.pending if backlog else 0)
             age = now - backlog.oldest if backlog else 0

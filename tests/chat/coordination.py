@@ -60,6 +60,7 @@ class Coordination:
         mention = persons.of_task
         questions = Questions(fleet, stage.talks, sender, link, self.rooms.where, telling, mention)
         senders: dict[str, Sender] = {"matrix": questions, "cards": self.cards}
+        senders["urgent"] = questions
         senders["forgejo"] = _issue
         self.courier = Courier(stage.store, senders, stage.clock, with_outbox(14))
 

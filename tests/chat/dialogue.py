@@ -21,7 +21,7 @@ from aiohttp import web
 from mautrix.client import Client, SyncStream
 from mautrix.types import MessageEvent, ReactionEvent, StateEvent
 
-from fleetbot.chat.speaking.sender import destination
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.settings import RoomSettings
 from tests.chat.listener import Listener
 from tests.chat.rooms import MoodyHomeserver, client_of, served

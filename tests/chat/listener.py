@@ -20,6 +20,7 @@ from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
@@ -104,8 +105,14 @@ class Listener:
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
-        limit, quoted = link.most_uploaded, Quoting(link, client).message
-        self.chat = chat_of(stage, levels, quoted, direct.tell, self.setting_up, limit)
+        self.chat = chat_of(
+            stage,
+            levels,
+            Quoting(link, client).message,
+            direct.tell,
+            self.setting_up,
+            link.most_uploaded,
+        )
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
@@ -130,7 +137,7 @@ class Listener:
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,
-            {"matrix": self.questions, "cards": cards},
+            {"matrix": self.questions, "cards": cards, "urgent": self.questions},
             stage.clock,
             with_outbox(PATIENCE_DAYS),
         )
@@ -154,4 +161,5 @@ class Listener:
 
     def _was_admitted(self) -> None:
         self.admitted += 1
-        self.courier.resume("matrix")
+        for sender in SENDERS:
+            self.courier.resume(sender)

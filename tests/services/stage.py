@@ -116,7 +116,7 @@ class Stage:
         self.listed: dict[str, str] = {}  # people by login, of the settings
         self.woken = 0
         self.notices: list[Notice] = []
-        self.told: Sequence[str] = ()  # the destinations that hear of all that happens
+        self.told: Sequence[str] = ()  # the destinations that hear of all but how a task moves
         self.hook_url = ""
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
@@ -192,7 +192,7 @@ class Stage:
             return [f"cards:{room.partition(':')[2]}/{effect.task}" for room in self.told]
         if isinstance(effect, Notice):
             self.notices.append(effect)
-        return self.told
+        return () if isinstance(effect, ShowCard) else self.told
 
     def prepare_setup(self) -> None:
         survey = Survey(

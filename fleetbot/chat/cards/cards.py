@@ -13,10 +13,10 @@ from typing import NamedTuple
 import msgspec
 
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.sender import (
-    CARDS,
     RoomSender,
     Where,
     decoded,
@@ -77,7 +77,7 @@ class Cards:
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
             return "there is no such task"
-        room = await self._where(destination.removeprefix(CARDS).rpartition("/")[0])
+        room = await self._where(room_of(destination).rpartition("/")[0])
         posted = await self._fleet.store.post_of(room, PostKind.CARD, task.id)
         if posted is None and self._is_backlog(task):
             return "it is shown once it begins"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from fleetbot.chat.commands.said import Said
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.chat.speaking.runs import run_in_thread
-from fleetbot.chat.speaking.sender import destination
 from fleetbot.chat.words import answers
 from fleetbot.chat.words.answers import Hears
 from fleetbot.chat.words.rich import Rich

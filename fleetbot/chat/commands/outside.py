@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fleetbot.chat.commands.said import Said
-from fleetbot.chat.speaking.sender import destination
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.chat.words.rich import Rich, bold, code, prose, rows, say
 from fleetbot.chat.words.wording import moment
 from fleetbot.domain.model import TaskId

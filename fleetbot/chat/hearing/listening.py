@@ -25,9 +25,9 @@ from fleetbot.chat.hearing.names import Names
 from fleetbot.chat.hearing.opening import was_encrypted
 from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.hearing.visits import Visits
+from fleetbot.chat.speaking.destinations import all_of
 from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import destination
 from fleetbot.chat.words.wording import ago
 from fleetbot.domain.wording import count
 from fleetbot.services.outbox import RetryLater
@@ -172,7 +172,7 @@ class Listening:
             return False
         if room not in self._well:
             self._well.add(room)
-            await self._store.append(Change(released=(destination(room),)))
+            await self._store.append(Change(released=all_of(room)))
             self._on_admitted()
         return await self._settle(now_at) and not self._inbound.place(now_at).behind
 

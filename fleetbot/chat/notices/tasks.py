@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import msgspec
 
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.sender import (
-    PREFIX,
     RoomSender,
     Where,
     decoded,
@@ -61,7 +61,7 @@ class TaskNotices:
     async def __call__(self, due: Due) -> str:
         """Say it, and answer its event id; words about what did not have to be said."""
         effect = decoded(_effect, due.entry)
-        name = due.entry.destination.removeprefix(PREFIX)
+        name = room_of(due.entry.destination)
         if effect.notice in _ON_CARD or effect.retry_at is not None:
             return "the card shows it"
         rings = not await self._quiet.holds(name, effect.task.id)

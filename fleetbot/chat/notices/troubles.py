@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from fleetbot.chat.notices.begins import Begun, begun_or_over
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import transaction
 from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.sender import (
-    PREFIX,
     RoomSender,
     Where,
     decoded,
@@ -71,7 +71,7 @@ class TroubleNotices:
     async def __call__(self, due: Due) -> str:
         """Say it or edit what was said; answers the event id, or why nothing had to be said."""
         effect = decoded(_effect, due.entry)
-        name = due.entry.destination.removeprefix(PREFIX)
+        name = room_of(due.entry.destination)
         if pauses.is_wished(effect):
             return await self._say_wish(name, effect, due)
         news = begun_or_over(effect, self._fleet.state, due.entry.due_at)

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import msgspec
 
 from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.sender import (
-    PREFIX,
     RoomSender,
     Where,
     decoded,
@@ -75,7 +75,7 @@ class WaitNotices:
     async def __call__(self, due: Due) -> str:
         """Send or edit the room's message; answers its event id."""
         effect = decoded(_effect, due.entry)
-        name = due.entry.destination.removeprefix(PREFIX)
+        name = room_of(due.entry.destination)
         room = await self._where(name)
         key = f"stuck:{room}:{effect.reason}:{effect.subject}"
         before = _decoded(await self._fleet.store.anchor(key))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from fleetbot.chat.speaking.destinations import cards_in, destination, urgent_in
 from fleetbot.chat.speaking.rooms import Rooms
-from fleetbot.chat.speaking.sender import cards_in, destination
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import AgentName, Repo
 from fleetbot.services.fleet import Fleet
@@ -27,7 +27,9 @@ class Audience:
                 return [f"{cards_in(room)}/{task}" for room in self.of(repo)]
             case fx.TaskNotice(task=task):
                 return list(map(destination, self.of(task.repo)))
-            case fx.StuckNotice(repo=repo) | fx.ShowAsk(repo=repo) | fx.ShowFate(repo=repo):
+            case fx.ShowAsk(repo=repo) | fx.ShowFate(repo=repo):
+                return list(map(urgent_in, self.of(repo)))
+            case fx.StuckNotice(repo=repo):
                 return list(map(destination, self.of(repo)))
             case fx.RepoNotice(repo=repo):
                 known = self._fleet.state.places.called(repo)

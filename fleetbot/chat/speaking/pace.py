@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from fleetbot.chat.speaking.allowance import Allowance
 from fleetbot.domain.patience import Patience
-from fleetbot.services.outbox import RetryLater
+from fleetbot.services.outbox import RetryLater, TooSoon
 
 
 class Urgency(IntEnum):
@@ -38,6 +38,7 @@ _SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.3, Urge
 _LONGEST_WAIT_MS = 30_000  # of what a person waits for; then the outbox keeps it
 _LATEST_MS = 60_000  # who is told to come again is not sent away for longer
 _UNTOLD = Patience(1_000, 60_000)  # where the homeserver does not say when to come back
+_NO_MORE = "the homeserver takes no more messages now"
 
 T = TypeVar("T")
 Rest = Callable[[float, asyncio.Event], Awaitable[None]]
@@ -143,8 +144,10 @@ class Pace:
     async def _turn(self, seat: _Seat) -> None:
         while (pause := self._pause(seat)) > 0:
             waited = self._clock() - seat.since
-            if seat.urgency in _SPARED or waited + pause > _LONGEST_WAIT_MS:
+            if seat.urgency in _SPARED:
                 raise self._come_again(pause)
+            if waited + pause > _LONGEST_WAIT_MS:
+                raise Limited(pause / 1000, _NO_MORE)
             await self._rest(pause / 1000, self._news)
 
     def _pause(self, seat: _Seat) -> int:
@@ -159,10 +162,10 @@ class Pace:
         """Each at a time of its own: if all came at once, all but one would be sent away again."""
         now, known = self._clock(), self._allowance
         if known.open_at > now or known.rate is None:
-            return Limited(pause / 1000, "the homeserver takes no more messages now")
+            return Limited(pause / 1000, _NO_MORE)
         next_one = self._appointed + math.ceil(1000 / known.rate)
         self._appointed = max(now + pause, min(next_one, now + _LATEST_MS))
-        return RetryLater((self._appointed - now) / 1000, "others go first: messages are limited")
+        return TooSoon(self._appointed)
 
     def _refused(self, seconds: float | None) -> None:
         if seconds is None:

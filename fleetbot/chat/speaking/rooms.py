@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from fleetbot.chat.speaking.content import content
+from fleetbot.chat.speaking.destinations import all_of
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
 from fleetbot.chat.speaking.place import BEGINNING, mark_of
-from fleetbot.chat.speaking.sender import cards_in, destination, kept
+from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import code, rows, say
 from fleetbot.services.outbox import Refused, RetryLater
@@ -240,9 +241,7 @@ class Rooms:
         change = Change(
             anchors=(Anchor(key=_key(old), value=new), mark_of(new, BEGINNING)),
             outbox=notices,
-            released=tuple(
-                to(room) for room in (old, *destinations) for to in (destination, cards_in)
-            ),
+            released=tuple(name for room in (old, *destinations) for name in all_of(room)),
         )
         await self._store.append(change)
         self._replaced_by[old] = new

@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from fleetbot.chat.speaking.content import as_edit, content, in_reply
+from fleetbot.chat.speaking.destinations import destination, room_of, urgent_in
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.post import About, Post
@@ -19,8 +20,6 @@ from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 
-PREFIX = "matrix:"
-CARDS = "cards:"
 WORDS = "words"
 
 T = TypeVar("T")
@@ -51,16 +50,6 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
 _OUT_OF_DATE = say("🕰 My answer to this was held up, and is out of date by now: ask again.")
 _FILE_MISSING = say("📎 The file that belongs to this could not be sent: ask again.")
 _words = msgspec.json.Decoder(Words)
-
-
-def destination(room: str) -> str:
-    """The outbox's name for a room, by the id that the settings have for it."""
-    return PREFIX + room
-
-
-def cards_in(room: str) -> str:
-    """What the outbox's names for the room's cards begin with, before a slash."""
-    return CARDS + room
 
 
 def kept(
@@ -100,7 +89,7 @@ def kept_nod(room: str, emoji: str, *, id: str, at: int, answers: str) -> Outbox
 def _entry(room: str, words: Words, id: str, at: int) -> OutboxEntry:
     return OutboxEntry(
         id=id,
-        destination=destination(room),
+        destination=urgent_in(room) if words.answers else destination(room),
         kind=WORDS,
         payload=msgspec.json.encode(words),
         due_at=at,
@@ -119,7 +108,7 @@ class RoomSender:
 
     async def __call__(self, due: Due) -> str:
         """Send words that were kept and answer their event id; a second time sends nothing."""
-        room = await self._where(due.entry.destination.removeprefix(PREFIX))
+        room = await self._where(room_of(due.entry.destination))
         words = decoded(_words, due.entry)
         if words.nod:
             return await self._link.react(room, words.answers, words.nod, urgency=Urgency.ANSWER)

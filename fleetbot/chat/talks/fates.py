@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from fleetbot.chat.speaking.content import content, in_reply
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
-from fleetbot.chat.speaking.sender import PREFIX, Where
+from fleetbot.chat.speaking.sender import Where
 from fleetbot.chat.talks.spoken import Spoken, where_said
 from fleetbot.chat.words.fates import EMOJI, Fate, came_late, fate_of
 from fleetbot.domain import effects as fx
@@ -34,7 +35,7 @@ class Fates:
             return await self._others(due)
         effect = _effect.decode(due.entry.payload)
         spoken = await where_said(self._fleet.store, effect.run, effect.message)
-        room = await self._where(due.entry.destination.removeprefix(PREFIX))
+        room = await self._where(room_of(due.entry.destination))
         if spoken is None or spoken.room != room:
             return "said elsewhere"
         await self._fleet.recall_run(effect.run)

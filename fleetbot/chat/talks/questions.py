@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import msgspec
 
 from fleetbot.chat.speaking.content import in_reply
+from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.quiet import Quiet
-from fleetbot.chat.speaking.sender import PREFIX, RoomSender, Where
+from fleetbot.chat.speaking.sender import RoomSender, Where
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
@@ -68,7 +69,7 @@ class Questions:
         asked = await self._talks.asked(effect.run, effect.ask)
         if asked is None:
             raise Refused("there is no such question")
-        name = due.entry.destination.removeprefix(PREFIX)
+        name = room_of(due.entry.destination)
         room = await self._where(name)
         about, named = asks.about(asked), transaction("outbox", due.entry.id)
         posted = await self._fleet.store.post_of(room, about.kind, about.subject)
@@ -124,7 +125,7 @@ class Questions:
         effect = fx.ShowAsk(repo=self._fleet.state.tasks[run.task].repo, run=run.id, ask=ask.id)
         entries = []
         for destination in self._fleet.route(effect):
-            room = destination.removeprefix(PREFIX)
+            room = room_of(destination)
             now_at = await self._where(room)
             told = await self._fleet.store.post_of(now_at, PostKind.ASK, f"{run.id}/{ask.id}")
             if now_at != room and told is None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fleetbot.chat.speaking.sender import destination
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import Policy, RunId, TaskState

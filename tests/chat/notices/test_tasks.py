@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from fleetbot.chat.speaking.sender import destination
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.announce import task_name
 from fleetbot.domain.effects import NoticeKind, TaskNotice

@@ -11,7 +11,7 @@ from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace, Urgency
 from fleetbot.chat.words.rich import say
-from fleetbot.services.outbox import RetryLater
+from fleetbot.services.outbox import RetryLater, TooSoon
 from tests.chat.rooms import LimitedHomeserver, client_of, limited_homeserver
 from tests.services.stage import Clock
 
@@ -122,11 +122,11 @@ async def test_what_is_not_waited_for_comes_again_each_at_a_time_of_its_own(spee
     speech.clock.advance(5)
     times = []
     for number in range(3):
-        with pytest.raises(RetryLater) as told:
+        with pytest.raises(TooSoon) as told:
             await speech.says(f"card {number}", Urgency.CARD)
-        times.append(told.value.seconds)
+        times.append(told.value.at - speech.clock())
 
-    assert times == [15.0, 20.0, 25.0]
+    assert times == [15_000, 20_000, 25_000]
     speech.clock.advance(15)
     for number in range(3):
         await speech.says(f"card {number}", Urgency.CARD)

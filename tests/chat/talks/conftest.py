@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleetbot import wire
-from fleetbot.chat.speaking.sender import destination
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AnyEvent
