@@ -7,6 +7,7 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from io import BytesIO
@@ -19,6 +20,7 @@ from mautrix.client import Client
 from yarl import URL
 
 from fleetbot.chat.speaking.content import content as message
+from fleetbot.chat.speaking.content import shortened
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.sealing import Sealing
@@ -37,6 +39,10 @@ class NotAdmitted(RetryLater):
 
     def __init__(self, why: str) -> None:
         super().__init__(None, why)
+
+
+class TooLarge(Refused):
+    """It is more than the homeserver takes at once."""
 
 
 class _Absent(NotAdmitted):
@@ -72,7 +78,8 @@ class Link:
         *,
         urgency: Urgency = Urgency.NOTICE,
     ) -> str:
-        """Send a message and answer its event id. Nothing goes in clear into an encrypted room.
+        """Send a message and answer its event id. Nothing goes in clear into an encrypted room, and
+        of what is too large the beginning goes.
 
         The homeserver answers a `transaction` that it knows with the event of the first time
         (client-server API, "Transaction identifiers").
@@ -80,14 +87,17 @@ class Link:
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
 
-        async def request() -> str:
+        async def request(content: Content = content) -> str:
             kind, body = "m.room.message", content
             if await self._seals(room):
                 kind, body = "m.room.encrypted", await self._sealing.message(room, content)
             path = Path.v3.rooms[room].send[kind][transaction]
             return str((await self._call("PUT", path, body))["event_id"])
 
-        return await self.pace.take(urgency, request)
+        try:
+            return await self.pace.take(urgency, request)
+        except TooLarge:
+            return await self.pace.take(urgency, partial(request, shortened(content)))
 
     async def react(
         self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
@@ -320,7 +330,7 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's, too, which has no code
-        return Refused(why)
+        return TooLarge(why)
     if code and status == HTTPStatus.NOT_FOUND:
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
