@@ -32,6 +32,7 @@ from fleetbot.wire.retry_after import retry_after
 _TIMEOUT = ClientTimeout(total=60)
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
 Content = Mapping[str, Any]
+_SERVER = PathBuilder("/_matrix/federation/v1/version")
 
 
 class NotAdmitted(RetryLater):
@@ -183,6 +184,13 @@ class Link:
 
     async def joined_rooms(self) -> frozenset[str]:
         return frozenset((await self._call("GET", Path.v3.joined_rooms)).get("joined_rooms", ()))
+
+    async def server(self) -> str:
+        """What the homeserver is, as it tells other servers: `Synapse 1.163.2`."""
+        told = await self._call("GET", _SERVER)
+        its = told.get("server")
+        known = its if isinstance(its, dict) else {}
+        return f"{known.get('name', 'it')} {known.get('version', '')}".strip()
 
     async def join(self, room: str, via: Sequence[str] = ()) -> None:
         """Join, where we are invited or anybody may; `via` are servers that know the room."""
