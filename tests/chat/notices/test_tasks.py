@@ -136,12 +136,15 @@ async def test_a_room_that_wants_quiet_hears_the_end_only_and_without_a_ring(
     assert not room.only.rings
 
 
-async def test_a_question_is_asked_though_the_room_wants_quiet(room: Coordination) -> None:
-    """Without an answer it would be denied."""
+async def test_a_question_is_asked_where_quiet_is_wanted_but_rings_nobody(
+    room: Coordination,
+) -> None:
     await given_running(room)
     await room.quieting(T1, quiet=True)
     await room.when(ask())
-    assert room.only.rings
+    assert "asks" in room.only.first
+    assert not room.only.rings
+    assert room.only.mentions == []
 
 
 async def test_quiet_is_for_one_task_in_one_room(room: Coordination) -> None:
