@@ -56,10 +56,10 @@ def digest(day: Day) -> Post:
 
 
 def _list(title: str, items: Sequence[Part], total: int) -> Rich:
+    if not items:
+        return say()
     shown = items[:MOST_NAMED]
-    return (
-        rows(bold(title), bullets(shown), left_out(total - len(shown), "task")) if shown else say()
-    )
+    return rows(bold(title), bullets(shown), left_out(total - len(shown), "task"))
 
 
 def _done(its: Done) -> Rich:
