@@ -51,7 +51,6 @@ class Timeline(MoodyHomeserver):
         self.members: set[str] = set()
         self.gone: set[str] = set()
         self.away = False
-        self.refusals = 0  # so often it says that it is too much
         self.rang: list[list[str]] = []  # whom each message that was sent mentions
         self._sent: dict[str, tuple[str, str, dict[str, Any]]] = {}
 
@@ -60,10 +59,6 @@ class Timeline(MoodyHomeserver):
             return web.Response(status=502, text="a proxy's page")
         if request.path.endswith(IS_ENCRYPTED):
             return web.json_response({"errcode": "M_NOT_FOUND"}, status=404)
-        if request.method == "PUT" and self.refusals:
-            self.refusals -= 1
-            limit = {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 5_000}
-            return web.json_response(limit, status=429)
         if request.method == "PUT":
             return await self._take(request)
         if "/state/m.room.member/" in request.path:

@@ -28,7 +28,7 @@ from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import Task, TaskId, TaskState
 from fleetbot.services.fleet import CLOSED, Fleet
-from fleetbot.services.outbox import RetryLater, TooSoon
+from fleetbot.services.outbox import TooSoon
 from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
@@ -84,12 +84,7 @@ class Cards:
         state, now, policy = self._fleet.state, self._fleet.clock(), self._fleet.policy
         body = card(state, task, now, policy)
         self._note_waits(task, waits_for(state, task, now, policy))
-        try:
-            event = await self._show(room, task, body, posted, due)
-        except RetryLater as turn:
-            if turn.host or turn.seconds is None:
-                raise
-            raise TooSoon(now + round(turn.seconds * 1000)) from turn  # others go first
+        event = await self._show(room, task, body, posted, due)
         self._remember(destination, _Shown(event, body, now))
         return event
 
