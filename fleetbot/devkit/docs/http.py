@@ -52,6 +52,7 @@ _GROUPS = {
     "tasks": "Tasks",
     "usage": "Usage",
     "outbox": "What could not be delivered",
+    "doctor": "The doctor",
     "events": "Events",
     "service": "The service itself",
 }
