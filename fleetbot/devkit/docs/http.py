@@ -51,6 +51,7 @@ _GROUPS = {
     "webhooks": "Webhooks",
     "tasks": "Tasks",
     "usage": "Usage",
+    "doctor": "The doctor",
     "outbox": "What could not be delivered",
     "doctor": "The doctor",
     "events": "Events",
