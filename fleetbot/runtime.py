@@ -94,7 +94,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _leave(edit: Edit) -> None:
+def _leave(edit: Edit) -> object:
     raise SettingsError("nobody here can change it.")
 
 
@@ -112,7 +112,7 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
-        amend: Callable[[Edit], None] = _leave,
+        amend: Callable[[Edit], object] = _leave,
         database: Path = Path(),
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:

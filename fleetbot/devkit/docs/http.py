@@ -53,7 +53,6 @@ _GROUPS = {
     "usage": "Usage",
     "doctor": "The doctor",
     "outbox": "What could not be delivered",
-    "doctor": "The doctor",
     "events": "Events",
     "service": "The service itself",
 }
