@@ -225,7 +225,7 @@ class Runtime:
         repositories = OfRepositories(self.fleet, self._repositories, self._webhooks, self._survey)
         host = OfTheHost(self._database, self._forge, {"maubot": maubot_version})
         exams: dict[str, Examine] = {
-            "homeserver": lambda: homeserver.examine(self._link),
+            "homeserver": self._examine_homeserver,
             "forgejo": repositories.on_forgejo,
             "webhooks": repositories.webhooks,
             "agents": OfAgents(self.fleet).examine,
@@ -239,7 +239,10 @@ class Runtime:
         return await self._health.check()
 
     async def _advice(self) -> Sequence[Finding]:
-        return advice(self._settings)
+        return advice(self._settings, self._address)
+
+    async def _examine_homeserver(self) -> Sequence[Finding]:
+        return await homeserver.examine(self._link, now_ms() - self._ears.listening.synced_at)
 
     def _build_chat(self, store: Store) -> None:
         link = self._link = Link(self._matrix, Pace(now_ms))

@@ -16,6 +16,7 @@ FORGE = {
     "webhook_secret": "s",
     "repositories": ["acme/app"],
 }
+ADDRESS = "https://matrix.example.org/_matrix/maubot/plugin/fleetbot"
 ROOM = {"!r:localhost": {"repos": ["acme/app"]}}
 ODD: dict[str, tuple[dict[str, Any], str]] = {
     "no repository": ({"forge": {**FORGE, "repositories": []}, "rooms": {"!r:hs": {}}}, "is empty"),
@@ -35,14 +36,26 @@ ODD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def test_plain_settings_are_well() -> None:
-    [finding] = advice(parse({"forge": FORGE, "rooms": ROOM}))
+    [finding] = advice(parse({"forge": FORGE, "rooms": ROOM}), ADDRESS)
     assert finding.mark is Mark.WELL
 
 
 @pytest.mark.parametrize("what", ODD)
 def test_odd_settings_are_told_with_what_to_do(what: str) -> None:
     given, told = ODD[what]
-    [finding] = advice(parse({"forge": FORGE, "rooms": ROOM, **given}))
+    [finding] = advice(parse({"forge": FORGE, "rooms": ROOM, **given}), ADDRESS)
     assert finding.mark is Mark.WARN
     assert told in finding.says
     assert finding.remedy
+
+
+@pytest.mark.parametrize("host", ["https://example.com", "http://localhost:29316"])
+def test_an_address_that_nobody_reaches_is_told(host: str) -> None:
+    [finding] = advice(parse({"forge": FORGE, "rooms": ROOM}), f"{host}/_matrix/maubot")
+    assert "server.public_url" in finding.remedy[0]
+
+
+def test_on_one_machine_an_address_of_its_own_is_right() -> None:
+    here = {**FORGE, "url": "http://127.0.0.1:3000"}
+    [finding] = advice(parse({"forge": here, "rooms": ROOM}), "http://localhost:29316/x")
+    assert finding.mark is Mark.WELL
