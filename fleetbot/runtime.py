@@ -202,7 +202,8 @@ class Runtime:
         return Walks(store, survey, deeds)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix, Pace(now_ms))
+        self._pace = Pace(now_ms)
+        link = Link(self._matrix, self._pace)
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
@@ -321,6 +322,7 @@ class Runtime:
                 ).check,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
+                sending=self._pace.report,
                 version=__version__,
             )
         )
