@@ -17,6 +17,7 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.domain.usage import Budget
 from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
+from fleetbot.services.daily import Daily, parse_daily
 from fleetbot.services.labels import LabelMaps
 
 _YEAR = 31_536_000  # seconds; what is longer, or `.inf`, is a slip, and moments get out of range
@@ -175,6 +176,11 @@ class ChatSettings(Section, frozen=True):
     digest: str = ""
     command_state: bool = False
 
+    @property
+    def daily(self) -> Daily | None:
+        """When the morning's summary comes; None for never. Raises ValueError."""
+        return parse_daily(self.digest) if self.digest else None
+
 
 class Settings(Section, frozen=True):
     forge: ForgeSettings
@@ -241,6 +247,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
     _check_rooms(settings)
     _check_people(settings)
     _check_verify(settings.verify)
+    _check_chat(settings.chat)
     if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
         raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
     return settings
@@ -256,6 +263,13 @@ def _check_forge(forge: ForgeSettings) -> None:
     for repo in forge.repositories:
         if not REPO.match(repo):
             raise SettingsError(f"forge.repositories: {repo!r} is not of the form owner/name.")
+
+
+def _check_chat(chat: ChatSettings) -> None:
+    try:
+        _ = chat.daily
+    except ValueError as problem:
+        raise SettingsError(f"chat.digest: {problem}.") from None
 
 
 def _check_verify(verify: VerifySettings) -> None:

@@ -11,10 +11,12 @@ from fleetbot.chat.commands.answering import Answering
 from fleetbot.chat.commands.buttons import Buttons
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.doctoring import Doctoring
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.enrolling import Enrolling
 from fleetbot.chat.commands.knowing import Knowing
+from fleetbot.chat.commands.logs import UploadLimit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.quieting import Quieting
@@ -28,6 +30,8 @@ from fleetbot.chat.speaking.direct import Tell
 from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.words.post import Answer
+from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.pauses import Pauses
@@ -45,8 +49,8 @@ S = TypeVar("S", bound=Said)
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What commands use. `power_level` and `message` are asked of the homeserver; `tell` tells
-    a person alone; `address` is where runners find us."""
+    """What commands use. The homeserver is asked for `power_level`, `message`, `upload_limit`;
+    `tell` tells a person alone; `address` is where runners find us."""
 
     fleet: Fleet
     tasks: Tasks
@@ -61,8 +65,11 @@ class Services:
     outside: Outside
     power_level: PowerLevel
     message: Message
+    upload_limit: UploadLimit
     tell: Tell
     setting_up: SettingUp
+    doctor: Doctor
+    dead_letters: DeadLetters
     trigger: str
     address: str
     thread_per_task: bool = False
@@ -77,7 +84,7 @@ def chat_of(services: Services) -> Chat:
     steering = Steering(desk, partial(run_in_thread, store), per_task=services.thread_per_task)
     talking = Talking(store, answering, steering, admit, drafts.decide)
     handlers = {
-        **Reading(desk, services.outside).handlers,
+        **Reading(desk, services.outside, services.upload_limit).handlers,
         **drafts.handlers,
         **Changing(desk, services.tasks, services.priorities, drafts).handlers,
         **Pausing(desk, services.pauses).handlers,
@@ -86,6 +93,7 @@ def chat_of(services: Services) -> Chat:
         **Knowing(desk, services.people, services.proofs, services.repositories).handlers,
         **talking.handlers,
         **services.setting_up.handlers,
+        **Doctoring(services.doctor, services.dead_letters).handlers,
     }
     buttons = Buttons(desk, handlers, answering, admit, drafts.decide)
     setting_up = services.setting_up

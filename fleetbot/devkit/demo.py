@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from fleetbot.devkit import demo_person
 from fleetbot.devkit.chat_prompt import ChatPrompt
 from fleetbot.devkit.demo_agents import AgentMissing, DemoAgent, choose
 from fleetbot.devkit.story import Step, Story, StoryFailed, until
@@ -45,6 +46,11 @@ _COLOURS = {
     "agent lost": "red",
     "matrix": "magenta",
     "card": "magenta",
+    "card moved": "magenta",
+    "question": "yellow",
+    "answered": "yellow",
+    "alice": "blue",
+    "heard": "blue",
     "room": "magenta",
     "thread": "magenta",
     "log": "white",
@@ -110,8 +116,9 @@ async def _tell_story(world: World, agent: DemoAgent, tell: Teller) -> None:
     tell.restart()
     issue = await world.open_issue(TITLE, BODY, labels=("fleet", "bug", "priority:high"))
     tell(Step("issue", f"alice opens {REPO}#{issue}: {TITLE}"))
-    story = Story(world, issue, tell)
-    await story.watch(agent.seconds)
+    story = Story(world, issue, tell, demo_person.EXPECTED if agent.talks else ())
+    async with demo_person.at_hand(world, story.note):
+        await story.watch(agent.seconds)
     await _check_outcome(world, issue)
     tell(Step("done", f"{world.forge.url}/{REPO}/issues/{issue}"))
 
@@ -154,4 +161,5 @@ def _show_addresses(world: World) -> None:
     for name, text in rows:
         click.echo(f"  {name:<15} {text}")
     click.echo("\nYou are alice in the room. Try: !fleet status, !fleet help, !fleet tasks,")
-    click.echo("or /issue <title> to open an issue for the fleet.\n")
+    click.echo("or /issue <title> to open an issue for the fleet. The agent asks before it tests:")
+    click.echo("/react ✅ or /reply yes answers it, /thread <words> speaks to it.\n")

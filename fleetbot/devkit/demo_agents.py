@@ -23,8 +23,9 @@ _PROGRAM_SECONDS = 900
 _NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS")
 
 SCRIPT = '''
-"""A stand-in for a coding agent: reads its task, mends the code, tests it, commits."""
+"""A stand-in for a coding agent: reads its task, mends the code, asks, tests it, commits."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -32,8 +33,26 @@ import sys
 
 issue = os.environ["FLEETBOT_ISSUE"]
 prompt = pathlib.Path(os.environ["FLEETBOT_PROMPT_FILE"]).read_text()
-print(f"I have read issue #{issue} ({len(prompt.split())} words)", flush=True)
+notes = pathlib.Path("NOTES.md")
 
+
+def note(text):
+    before = notes.read_text() if notes.exists() else "# Notes\\n"
+    notes.write_text(f"{before}\\n- {text}\\n")
+
+
+def may_run(command):
+    asked = {"kind": "permission", "title": "run the tests", "request": {"command": command}}
+    print(json.dumps({"ask": command, **asked}), flush=True)
+    for line in sys.stdin:
+        said = json.loads(line)
+        if "answer" in said:
+            return said["verdict"] != "deny"
+        print(f"a person says: {said['message']}", flush=True)
+        note(said["message"])
+
+
+print(f"I have read issue #{issue} ({len(prompt.split())} words)", flush=True)
 code = pathlib.Path("greeting.py")
 test = pathlib.Path("test_greeting.py")
 if "Helo" in code.read_text():
@@ -43,16 +62,17 @@ if "Helo" in code.read_text():
     print("test_greeting.py: the test looks at the whole greeting now", flush=True)
     summary = "The greeting is spelt right, and the test would notice if it were not."
 else:
-    notes = pathlib.Path("NOTES.md")
-    before = notes.read_text() if notes.exists() else "# Notes\\n"
-    notes.write_text(f"{before}\\n- Issue #{issue}: {os.environ['FLEETBOT_TITLE']}\\n")
+    note(f"Issue #{issue}: {os.environ['FLEETBOT_TITLE']}")
     summary = "NOTES.md has a note of what was asked for."
 
-unittest = [sys.executable, "-B", "-m", "unittest", "-q"]
-tests = subprocess.run(unittest, capture_output=True, text=True)
-print(tests.stderr.strip().splitlines()[-1], flush=True)
-if tests.returncode:
-    sys.exit("the tests fail")
+if may_run("python3 -m unittest"):
+    unittest = [sys.executable, "-B", "-m", "unittest", "-q"]
+    tests = subprocess.run(unittest, capture_output=True, text=True)
+    print(tests.stderr.strip().splitlines()[-1], flush=True)
+    if tests.returncode:
+        sys.exit("the tests fail")
+else:
+    print("the tests were not run: nobody allowed it", flush=True)
 subprocess.run(["git", "add", "--all"], check=True)
 message = f"{os.environ['FLEETBOT_TITLE']}\\n\\nRefs #{issue}"
 subprocess.run(["git", "commit", "--quiet", "-m", message], check=True)
@@ -72,13 +92,15 @@ class AgentMissing(Exception):
 class DemoAgent:
     """`table` is its part of the runner's configuration, `env` what the runner is to pass on.
 
-    `notice` is what a person should know before it starts, `seconds` how long its story may take.
+    `notice` is what a person should know before it starts, `seconds` how long its story may take;
+    `talks`: it asks in its story, and hears people.
     """
 
     table: str
     seconds: float
     env: Mapping[str, str]
     notice: tuple[str, ...] = ()
+    talks: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,9 +183,9 @@ def _stand_in(root: Path) -> DemoAgent:
     script.write_text(SCRIPT)
     table = (
         '[[agents]]\nname = "smith"\nadapter = "command"\ncapabilities = ["python"]\n'
-        f'command = {{ argv = ["{sys.executable}", "{script}"] }}\n'
+        f'command = {{ argv = ["{sys.executable}", "{script}"], talks = true }}\n'
     )
-    return DemoAgent(table=table, seconds=_COMMAND_SECONDS, env={})
+    return DemoAgent(table=table, seconds=_COMMAND_SECONDS, env={}, talks=True)
 
 
 def environment(program: Program, person: Mapping[str, str], home: Path) -> dict[str, str]:

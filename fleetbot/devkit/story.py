@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 from fleetbot.devkit.matrix_user import RoomEvent
@@ -36,6 +36,7 @@ EXPECTED = (
     "status",
     "card",
     "room",
+    "card moved",
 )
 
 _JOURNAL = {
@@ -59,10 +60,18 @@ class StoryFailed(Exception):
 
 
 class Story:
-    """Watches one issue's way through the fleet, and tells each step once."""
+    """Watches one issue's way through the fleet, and tells each step once. `more` is expected
+    besides what always happens."""
 
-    def __init__(self, world: World, issue: int, tell: Callable[[Step], None]) -> None:
+    def __init__(
+        self,
+        world: World,
+        issue: int,
+        tell: Callable[[Step], None],
+        more: Collection[str] = (),
+    ) -> None:
         self._world = world
+        self._expected = (*EXPECTED, *more)
         self._issue = issue
         self._tell = tell
         self.seen: set[str] = set()
@@ -81,7 +90,7 @@ class Story:
         deadline = time.monotonic() + timeout
         listener = asyncio.create_task(self._listen())
         try:
-            while missing := [name for name in EXPECTED if name not in self.seen]:
+            while missing := [name for name in self._expected if name not in self.seen]:
                 if time.monotonic() > deadline:
                     raise StoryFailed(f"Not seen within {timeout:.0f} s: {', '.join(missing)}.")
                 await self._look()
@@ -92,12 +101,12 @@ class Story:
 
     async def _look(self) -> None:
         for step in self._new_deliveries():
-            self._see(step)
+            self.note(step)
         for source in (self._new_lines, self._new_matrix):
             for step in await source():
-                self._see(step)
+                self.note(step)
         for step in self._new_requests():
-            self._see(await self._spelt_out(step))
+            self.note(await self._spelt_out(step))
 
     async def _stop_if_failed(self) -> None:
         if "failed" in self.seen:
@@ -111,7 +120,8 @@ class Story:
         labels = (await self._world.issue(self._issue))["labels"]
         return Step("labels", ", ".join(sorted(label["name"] for label in labels)))
 
-    def _see(self, step: Step) -> None:
+    def note(self, step: Step) -> None:
+        """Tell a step, unless that is what was told last of it."""
         self.seen.add(step.name)
         if self._told.get(step.name) != step.text:  # labels come and go one by one
             self._told[step.name] = step.text
@@ -169,11 +179,16 @@ class Story:
 
 
 def _of_message(event: RoomEvent) -> Step:
-    """`card` is the task as the room sees it, `room` the news that it is done, `log` a line of the
-    agent's thread."""
+    """`card` is the task as the room sees it, `card moved` an edit of it, `room` the news that it
+    is done, `log` a line of the agent's thread; a `question` is asked in a message of its own, which says once it is
+    `answered`."""
     lines = [line for line in event.text.splitlines() if line.strip()] or [""]
     if f" · {REPO}#" in lines[0] and not event.thread:
-        return Step("card", " · ".join(lines[:2]))
+        return Step("card moved" if event.replaces else "card", " · ".join(lines[:2]))
+    if lines[0].startswith("🔐"):
+        return Step("question", " · ".join(lines[:3]))
+    if event.replaces and lines[0].startswith("✅ Allowed"):
+        return Step("answered", lines[0])
     if event.thread or event.replaces:
         return Step("log" if len(lines) > 1 else "thread", lines[-1])
     shown = " · ".join(lines[:2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 
 from fleetbot.domain.errors import Conflict, Forbidden, NotFound, Superseded
@@ -18,6 +19,8 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.state import FleetState
 
+_NAMED = 20
+
 
 def the_task(state: FleetState, task: TaskId) -> Task:
     try:
@@ -30,8 +33,16 @@ def the_agent(state: FleetState, name: AgentName) -> Agent:
     try:
         return state.agents[name]
     except KeyError:
-        known = ", ".join(sorted(state.agents)) or "none yet"
-        raise NotFound(f"There is no agent {name}; known: {known}.", field="agent") from None
+        raise NotFound(f"There is no agent {name}; {_agents(state, name)}", field="agent") from None
+
+
+def _agents(state: FleetState, name: AgentName) -> str:
+    """Whom it could have meant, or who there is."""
+    known = sorted(state.agents)
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=0.7):
+        return f"did you mean {near[0]}?"
+    more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+    return f"known: {', '.join(known[:_NAMED]) or 'none yet'}{more}."
 
 
 def the_repo(state: FleetState, repo: int) -> Repo:

@@ -54,5 +54,18 @@ NOBODY = frozenset(
 FLOW = frozenset({WaitReason.AGENTS_BUSY, WaitReason.REPOSITORY_LIMIT, WaitReason.NEXT})
 """Others are before it: what moves them moves it."""
 
+BY_ITSELF = FLOW | {
+    WaitReason.FLEET_RESTS,
+    WaitReason.BACK_OFF,
+    WaitReason.AGENT_RESTS,
+    WaitReason.NOT_STARTED,
+    WaitReason.CHECKING,
+    WaitReason.CLOSING,
+}
+"""Nobody need do anything."""
+
+PAUSED = frozenset({WaitReason.FLEET_PAUSED, WaitReason.REPOSITORY_PAUSED})
+"""By a person, who ends it as well."""
+
 SIGNS = frozenset({WaitReason.LOOPING, WaitReason.STALLED, WaitReason.SLOW})
 """A run that is on does not seem to get on."""

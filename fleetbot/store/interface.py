@@ -33,6 +33,7 @@ from fleetbot.store.records import (
     LogChunk,
     LogLine,
     Models,
+    Outcomes,
     Posted,
     PostKind,
     QueueTrouble,
@@ -41,6 +42,7 @@ from fleetbot.store.records import (
     UsageBy,
     UsageSum,
 )
+from fleetbot.store.scope import Repos
 
 
 class StoreUnavailable(Exception):
@@ -149,13 +151,28 @@ class Store(Protocol):
     async def runs_of(self, task: TaskId) -> list[Run]:
         """In the order in which they were assigned."""
 
-    async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
-        """Of all runs that ended from `since` on and before `until`, in epoch milliseconds."""
+    async def usage(
+        self, *, since: int = 0, until: int | None = None, repos: Repos = None
+    ) -> UsageSum:
+        """Of runs that ended from `since` on and before `until`, in epoch milliseconds: of all, or
+        of those of some repositories."""
 
     async def usage_by(
-        self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
+        self,
+        by: UsageBy,
+        *,
+        since: int = 0,
+        until: int | None = None,
+        repos: Repos = None,
+        limit: int = 100,
     ) -> list[UsageSum]:
         """The same, part by part: the dearest first, days from the newest back."""
+
+    async def outcomes(
+        self, since: int, until: int, span_ms: int, repos: Repos = None
+    ) -> list[Outcomes]:
+        """What runs that ended from `since` on and before `until` have led to, by spans of time
+        from `since` on; those in which nothing ended are left out."""
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
 

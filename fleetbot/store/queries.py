@@ -22,7 +22,7 @@ from fleetbot.domain.model import (
     TaskState,
 )
 from fleetbot.domain.repositories import at_home
-from fleetbot.store import identities, outbox, spending
+from fleetbot.store import identities, outbox, outcomes, spending
 from fleetbot.store.identities import Claim, Enrolment, Identity
 from fleetbot.store.interface import Unreadable
 from fleetbot.store.reader import Reader
@@ -35,6 +35,7 @@ from fleetbot.store.records import (
     Graveyard,
     JournalLine,
     LogLine,
+    Outcomes,
     Posted,
     PostKind,
     QueueTrouble,
@@ -42,6 +43,7 @@ from fleetbot.store.records import (
     UsageBy,
     UsageSum,
 )
+from fleetbot.store.scope import Repos
 from fleetbot.store.snapshot import (
     EVENTS,
     decode_agent,
@@ -147,15 +149,30 @@ class Queries:
         query = "SELECT data FROM runs WHERE task = ? ORDER BY assigned_at, id"
         return await self._values(decode_run, query, task)
 
-    async def usage(self, *, since: int = 0, until: int | None = None) -> UsageSum:
-        query, values = spending.total(since, until)
+    async def usage(
+        self, *, since: int = 0, until: int | None = None, repos: Repos = None
+    ) -> UsageSum:
+        query, values = spending.total(since, until, repos)
         return spending.summed((await self._reports.rows(query, *values))[0])
 
     async def usage_by(
-        self, by: UsageBy, *, since: int = 0, until: int | None = None, limit: int = 100
+        self,
+        by: UsageBy,
+        *,
+        since: int = 0,
+        until: int | None = None,
+        repos: Repos = None,
+        limit: int = 100,
     ) -> list[UsageSum]:
-        query, values = spending.by(by, since, until, limit)
+        query, values = spending.by(by, since, until, repos, limit)
         return [spending.summed(row, by) for row in await self._reports.rows(query, *values)]
+
+    async def outcomes(
+        self, since: int, until: int, span_ms: int, repos: Repos = None
+    ) -> list[Outcomes]:
+        query, values = outcomes.outcomes(since, until, span_ms, repos)
+        rows = await self._reports.rows(query, *values)
+        return [outcomes.outcome(row, since, span_ms) for row in rows]
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
         return await self._value(decode_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)

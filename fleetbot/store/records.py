@@ -303,11 +303,33 @@ class UsageBy(StrEnum):
 
 
 class UsageSum(Row, frozen=True):
-    """What runs that have ended used together. `key`: as asked for; days as `2026-11-23`."""
+    """What runs that have ended used together. `key`: as asked for; days as `2026-11-23`.
+
+    `untold`: how many of the runs tell no cost.
+    """
 
     key: str
     runs: int
     usage: Usage
+    untold: int = 0
+
+
+class Outcomes(Row, frozen=True):
+    """What runs that ended from `start` on have led to, as far as their span of time goes.
+
+    `verified` are tasks that were completed, `first_try` those of them whose first receipt of their
+    first run held; `failed` are tasks that failed then and still need a person. `median_ms` and
+    `p90_ms`: from a task's beginning until it was verified; None where none was.
+    """
+
+    start: int
+    runs: int
+    verified: int
+    first_try: int
+    failed: int
+    cost_usd: float | None = None
+    median_ms: int | None = None
+    p90_ms: int | None = None
 
 
 GENESIS = bytes(32)

@@ -8,48 +8,56 @@ from typing import Any
 
 from fleetbot.domain.usage import DAY_MS, Usage
 from fleetbot.store.records import UsageBy, UsageSum
+from fleetbot.store.scope import Repos, of_repos
 
 Query = tuple[str, tuple[object, ...]]
 
 # `total` counts in floats: where `sum` of many large numbers would fail, it is only less exact.
 _SUMS = """
     count(*), CAST(total(input_tokens) AS INTEGER), CAST(total(output_tokens) AS INTEGER),
-    CAST(total(cached_tokens) AS INTEGER), sum(cost_usd)
+    CAST(total(cached_tokens) AS INTEGER), sum(cost_usd), count(*) - count(cost_usd)
 """
-_RUNS = "FROM runs WHERE ended_at > 0 AND ended_at >= ?"
+_RUNS = "FROM runs"
 _RUNS_OF_REPOS = """
     FROM runs JOIN tasks ON tasks.id = runs.task LEFT JOIN repos
     ON repos.id = CAST(tasks.repo_id AS TEXT)
-    WHERE ended_at > 0 AND ended_at >= ?
 """
 _DEAREST = "coalesce(sum(cost_usd), 0) DESC, total(input_tokens) + total(output_tokens) DESC, 1"
-_PARTS: Mapping[UsageBy, tuple[str, str, str]] = {
-    UsageBy.AGENT: ("agent", _RUNS, _DEAREST),
-    UsageBy.TASK: ("task", _RUNS, _DEAREST),
-    UsageBy.REPO: ("coalesce(repos.name, tasks.repo)", _RUNS_OF_REPOS, _DEAREST),
-    UsageBy.DAY: (f"ended_at / {DAY_MS}", _RUNS, "1 DESC"),
+_PARTS: Mapping[UsageBy, tuple[str, str]] = {
+    UsageBy.AGENT: ("agent", _DEAREST),
+    UsageBy.TASK: ("task", _DEAREST),
+    UsageBy.REPO: ("coalesce(repos.name, tasks.repo)", _DEAREST),
+    UsageBy.DAY: (f"ended_at / {DAY_MS}", "1 DESC"),
 }
 
 
-def total(since: int, until: int | None) -> Query:
-    where, values = _bounded(since, until)
-    return f"SELECT '', {_SUMS} {_RUNS}{where}", values
+def total(since: int, until: int | None, repos: Repos) -> Query:
+    source, values = _source(since, until, repos, _RUNS)
+    return f"SELECT '', {_SUMS} {source}", values
 
 
-def by(part: UsageBy, since: int, until: int | None, limit: int) -> Query:
-    key, source, order = _PARTS[part]
-    where, values = _bounded(since, until)
-    query = f"SELECT {key}, {_SUMS} {source}{where} GROUP BY 1 ORDER BY {order} LIMIT ?"
+def by(part: UsageBy, since: int, until: int | None, repos: Repos, limit: int) -> Query:
+    key, order = _PARTS[part]
+    joined = _RUNS_OF_REPOS if part is UsageBy.REPO else _RUNS
+    source, values = _source(since, until, repos, joined)
+    query = f"SELECT {key}, {_SUMS} {source} GROUP BY 1 ORDER BY {order} LIMIT ?"
     return query, (*values, limit)
 
 
-def _bounded(since: int, until: int | None) -> tuple[str, tuple[object, ...]]:
-    return ("", (since,)) if until is None else (" AND ended_at < ?", (since, until))
+def _source(since: int, until: int | None, repos: Repos, joined: str) -> Query:
+    """The runs that ended from `since` on, where an index leads to them; and what to fill in."""
+    query, values = "WHERE ended_at > 0 AND ended_at >= ?", [since]
+    if until is not None:
+        query, values = f"{query} AND ended_at < ?", [*values, until]
+    if repos is None:
+        return f"{joined} {query}", tuple(values)
+    here, names = of_repos(repos)
+    return f"{_RUNS_OF_REPOS} {query} AND {here}", (*values, *names)
 
 
 def summed(row: tuple[Any, ...], part: UsageBy | None = None) -> UsageSum:
-    key, runs, fresh, out, cached, cost = row
+    key, runs, fresh, out, cached, cost, untold = row
     if part is UsageBy.DAY:
         key = f"{datetime.fromtimestamp(key * DAY_MS / 1000, UTC):%Y-%m-%d}"
     usage = Usage(input_tokens=fresh, output_tokens=out, cached_tokens=cached, cost_usd=cost)
-    return UsageSum(key=key, runs=runs, usage=usage)
+    return UsageSum(key=key, runs=runs, usage=usage, untold=untold)

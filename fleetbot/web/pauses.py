@@ -7,6 +7,7 @@ from fleetbot.services.pauses import Pauses
 from fleetbot.web.endpoint import OPERATOR, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
 from fleetbot.web.problems import Code
 
+FLEET = f"/{wire.API}/fleet"
 _REFUSALS = (Code.NOT_FOUND, Code.CONFLICT, Code.FORGE_REFUSED, Code.FORGE_UNAVAILABLE)
 
 
@@ -18,7 +19,7 @@ class PauseCalls:
         return (
             Endpoint(
                 method="GET",
-                path=f"/{wire.API}/pauses",
+                path=f"{FLEET}/pauses",
                 who=Who.READER,
                 summary="List the pauses that people have made, of the fleet and of repositories.",
                 body=NoBody,
@@ -28,7 +29,7 @@ class PauseCalls:
             ),
             Endpoint(
                 method="POST",
-                path=f"/{wire.API}/pause",
+                path=f"{FLEET}/pause",
                 who=Who.OPERATOR,
                 summary="Give out nothing new, of a repository or at all; what is on goes on.",
                 body=wire.PauseRequest,
@@ -39,7 +40,7 @@ class PauseCalls:
             ),
             Endpoint(
                 method="POST",
-                path=f"/{wire.API}/resume",
+                path=f"{FLEET}/resume",
                 who=Who.OPERATOR,
                 summary="End a pause; one for the day's budget may last.",
                 body=wire.PauseRequest,

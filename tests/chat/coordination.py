@@ -58,7 +58,7 @@ class Coordination:
         self.cards = Cards(fleet, link, sender, self.rooms.where, self.audience)
         telling = Telling(fleet, link, sender, self.rooms.where, self.audience, persons)
         mention = persons.of_task
-        questions = Questions(fleet, stage.talks, link, self.rooms.where, telling, mention)
+        questions = Questions(fleet, stage.talks, sender, link, self.rooms.where, telling, mention)
         senders: dict[str, Sender] = {"matrix": questions, "cards": self.cards}
         senders["urgent"] = questions
         senders["forgejo"] = _issue

@@ -54,6 +54,7 @@ class RoomServer(MoodyHomeserver):
         self.said: dict[str, dict[str, Any]] = {}  # by event: what people sent, whole
         self.state: dict[str, dict[str, Any]] = {}  # by "type/key"
         self.uploaded: list[bytes] = []
+        self.largest: int | None = None  # of a file, in bytes
         self.left: list[str] = []
         self._transactions: dict[str, str] = {}
 
@@ -74,6 +75,8 @@ class RoomServer(MoodyHomeserver):
                 self.left.append(request.path.split("/")[-2])
             case "GET", ["event", event]:
                 return web.json_response(self.said.get(event, {"event_id": event, "unsigned": {}}))
+        if request.path.endswith("/media/config"):
+            return web.json_response({"m.upload.size": self.largest} if self.largest else {})
         if "/upload" in request.path:
             self.uploaded.append(await request.read())
         told = {"joined_rooms": [ROOM], "chunk": [], "content_uri": "mxc://localhost/file"}

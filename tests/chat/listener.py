@@ -13,6 +13,7 @@ from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
+from fleetbot.chat.commands.logs import UploadLimit, no_limit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.setting_up import SettingUp
@@ -24,6 +25,7 @@ from fleetbot.chat.speaking.direct import Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.talks.fates import Fates
@@ -53,6 +55,7 @@ def chat_of(
     message: Message = _unread,
     tell: Tell = _untold,
     setting_up: SettingUp | None = None,
+    limit: UploadLimit = no_limit,
 ) -> Chat:
     """The commands as the plugin wires them; `message` reads what was said in a room, `tell` tells
     a person alone."""
@@ -68,11 +71,14 @@ def chat_of(
             proofs=stage.proofs,
             repositories=stage.known,
             talks=stage.talks,
-            outside=Outside(stage.probe, stage.webhooks),
+            outside=Outside(stage.fleet, stage.probe, stage.webhooks),
             power_level=levels,
             message=message,
+            upload_limit=limit,
             tell=tell,
             setting_up=setting_up or setting_up_of(stage, levels),
+            doctor=stage.doctor,
+            dead_letters=stage.dead_letters,
             address="https://fleet.example",
             trigger=stage.labels.trigger,
         )
@@ -101,7 +107,14 @@ class Listener:
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
-        self.chat = chat_of(stage, levels, link.message, direct.tell, self.setting_up)
+        self.chat = chat_of(
+            stage,
+            levels,
+            Quoting(link, client).message,
+            direct.tell,
+            self.setting_up,
+            link.most_uploaded,
+        )
         self.sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         self.ears = ears_of(
             self.chat,
@@ -120,7 +133,9 @@ class Listener:
         persons = Persons(stage.fleet, link, lambda login: None, ())
         telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
         fates = Fates(stage.fleet, link, where, telling)
-        self.questions = Questions(stage.fleet, stage.talks, link, where, fates, persons.of_task)
+        self.questions = Questions(
+            stage.fleet, stage.talks, self.sender, link, where, fates, persons.of_task
+        )
         cards = Cards(stage.fleet, link, self.sender, where, audience)
         self.courier = Courier(
             stage.store,

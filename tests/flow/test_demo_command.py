@@ -9,8 +9,7 @@ import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
-import pytest
-
+from fleetbot.devkit import demo_person
 from fleetbot.devkit.story import EXPECTED
 
 PROJECT = Path(__file__).parents[2]
@@ -59,25 +58,47 @@ async def test_the_story_is_told_step_by_step_and_ends_well(tmp_path: Path) -> N
 
     assert demo.returncode == 0, said
     told = {line[11:25].strip() for line in said.splitlines()}
-    assert told >= set(EXPECTED)
+    assert told >= {*EXPECTED, *demo_person.EXPECTED}
     assert left_behind(tmp_path) == []
     assert list(tmp_path.glob("fleetbot-demo-*")) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_one_talks_to_the_bot_and_ends_it_without_a_trace(
-    number: signal.Signals, tmp_path: Path
-) -> None:
-    demo = await start(tmp_path)
-    await read_until(demo, "/issue <title>")
+async def type_in(demo: Process, line: str) -> None:
     assert demo.stdin is not None
-    demo.stdin.write(b"!fleet status\n")
+    demo.stdin.write(f"{line}\n".encode())
     await demo.stdin.drain()
-    assert "smith is free" in await read_until(demo, "smith")
 
+
+async def ended(demo: Process, home: Path, number: signal.Signals) -> None:
+    """The demo ends in order, and leaves nothing behind."""
     demo.send_signal(number)
     await demo.communicate()
-
     assert demo.returncode == 0
-    assert left_behind(tmp_path) == []
-    assert list(tmp_path.glob("fleetbot-demo-*")) == []
+    assert left_behind(home) == []
+    assert list(home.glob("fleetbot-demo-*")) == []
+
+
+async def test_one_talks_to_the_bot_and_ends_it_without_a_trace(tmp_path: Path) -> None:
+    demo = await start(tmp_path)
+    await read_until(demo, "/issue <title>")
+
+    await type_in(demo, "!fleet status")
+
+    assert "smith is free" in await read_until(demo, "smith")
+    await ended(demo, tmp_path, signal.SIGTERM)
+
+
+async def test_one_steers_the_agent_and_answers_it_by_hand(tmp_path: Path) -> None:
+    demo = await start(tmp_path)
+    await read_until(demo, "/issue <title>")
+    await type_in(demo, "/issue Greet the moon as well")
+    await read_until(demo, "asks for leave: run the tests")
+    await read_until(demo, "(thread)")
+
+    await type_in(demo, "/thread And mind the step")
+    await read_until(demo, " ✅")  # the agent has read it
+    await type_in(demo, "/react ✅")
+
+    await read_until(demo, "✅ Allowed by alice")
+    await read_until(demo, "✅ Done: acme/shop#")
+    await ended(demo, tmp_path, signal.SIGINT)

@@ -130,6 +130,38 @@ def edit_of(page: RoomEvent, *words: str) -> Callable[[RoomEvent], bool]:
     return matches
 
 
+# words for one person, and words of others
+
+
+async def test_a_token_is_told_alone_and_encrypted(world: World, alice: SealedUser) -> None:
+    asked = await alice.send(world.room, "!fleet enrol newcomer")
+    answer = await alice.wait_for(answer_to(asked))
+    assert answer.text.startswith("🔑 I have sent you a direct message with a token for newcomer.")
+    (room,) = (await alice._call("GET", "/sync"))["rooms"]["invite"]
+
+    await alice.join(room)
+
+    told = await alice.wait_for(lambda e: e.room_id == room and "enrolment_token" in e.text)
+    on_the_wire = await alice.wire().messages(room)
+    (sealed,) = [event for event in on_the_wire if event.event_id == told.event_id]
+    assert sealed.type == "m.room.encrypted"
+    assert alice.unread == []
+
+
+async def test_what_an_encrypted_message_says_can_become_an_issue(
+    world: World, alice: SealedUser, bob: SealedUser
+) -> None:
+    words = await bob.send(world.room, f"The {SECRET} squeaks.")
+    relation = {"m.in_reply_to": {"event_id": words}}
+    wish = {"msgtype": "m.text", "body": "!fleet new Oil it", "m.relates_to": relation}
+
+    asked = await alice.send_event(world.room, "m.room.message", wish)
+
+    draft = await alice.wait_for(answer_to(asked))
+    assert draft.text.startswith(f"📝 Open this issue in {REPO}?\nOil it\n")
+    assert f"The {SECRET} squeaks." in draft.text
+
+
 # restarts, and who comes later
 
 

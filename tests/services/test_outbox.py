@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fleetbot.domain.patience import Patience, with_outbox
-from fleetbot.services.outbox import Courier, Gone, Refused, RetryLater, Sender
+from fleetbot.services.outbox import Courier, Gone, Refused, RetryLater, Sender, TooSoon
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, Due, OutboxEntry, QueueTrouble
 from tests.services.stage import Clock
@@ -129,6 +129,60 @@ async def test_a_destination_waits_exactly_as_long_as_it_says(
     out = courier(store, clock, Moody(RetryLater(12.5, "slow down"), "a1"))
     await out.tick()
     assert await out.next_due() == clock() + 12_500
+
+
+async def test_what_is_to_keep_its_distance_waits_without_having_failed(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    resting = Moody(TooSoon(clock() + 4_000), "card")
+    out = courier(store, clock, resting)
+    await put("card", to="room:a/t1")
+    await put("news", to="room:a")
+
+    await out.tick()
+    assert sorted(resting.sent) == ["card", "news"], "it is in nobody's way"
+    assert await store.troubles("room", 9) == []
+    assert await out.next_due() == clock() + 4_000
+
+    resting.error = None
+    clock.advance(3.9)
+    await out.tick()
+    clock.advance(0.1)
+    await out.tick()
+    assert resting.sent.count("card") == 2
+
+
+async def test_what_replaces_it_keeps_the_same_distance(store: Store, clock: Clock) -> None:
+    resting = Moody(TooSoon(clock() + 4_000), "old")
+    out = courier(store, clock, resting)
+    for name in ("old", "new"):
+        entry = OutboxEntry(
+            id=name,
+            destination="room:a/t1",
+            kind="card",
+            payload=b"",
+            due_at=clock(),
+            collapse="state",
+        )
+        await store.append(Change(outbox=(entry,)))
+        await out.tick()
+    assert resting.sent == ["old"]
+    clock.advance(4)
+    await out.tick()
+    assert resting.sent == ["old", "new"]
+
+
+async def test_a_room_that_moves_lets_go_of_what_waits_for_its_parts(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    resting = Moody(RetryLater(600.0, "not there"), "card")
+    out = courier(store, clock, resting)
+    await put("card", to="room:a/t1")
+    await out.tick()
+    resting.error = None
+    await store.append(Change(released=("room:a",)))
+    await out.tick()
+    assert resting.sent == ["card", "card"]
 
 
 async def test_nobody_makes_us_wait_for_years_by_saying_so(

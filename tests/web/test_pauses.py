@@ -7,7 +7,7 @@ import pytest
 from fleetbot.devkit.forge import DevForge
 from tests.web.site import REPO, Site
 
-PAUSES, PAUSE, RESUME = "/api/v1/pauses", "/api/v1/pause", "/api/v1/resume"
+PAUSES, PAUSE, RESUME = "/api/v1/fleet/pauses", "/api/v1/fleet/pause", "/api/v1/fleet/resume"
 
 
 async def test_the_fleet_is_paused_and_resumed(site: Site) -> None:

@@ -33,6 +33,7 @@ from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
 MOST_WAITING = 20  # that have not begun and have cards: a room is no backlog
+_REMEMBERED = 2_000  # cards that were shown last
 _AT_ONCE = 500  # tasks whose waits are looked at; the next look is not far
 _effect: msgspec.json.Decoder[fx.ShowCard] = msgspec.json.Decoder(fx.ShowCard)
 
@@ -84,7 +85,7 @@ class Cards:
         body = card(state, task, now, policy)
         self._note_waits(task, waits_for(state, task, now, policy))
         event = await self._show(room, task, body, posted, due)
-        self._shown[destination] = _Shown(event, body, now)
+        self._remember(destination, _Shown(event, body, now))
         return event
 
     async def _show(
@@ -100,6 +101,12 @@ class Cards:
             return posted.event
         named = transaction("card", room, task.id, posted.event if posted else "")
         return await self._sender.post(room, post, named, urgency=Urgency.CARD)
+
+    def _remember(self, destination: str, shown: _Shown) -> None:
+        self._shown.pop(destination, None)
+        self._shown[destination] = shown
+        if len(self._shown) > _REMEMBERED:
+            del self._shown[next(iter(self._shown))]
 
     def _is_backlog(self, task: Task) -> bool:
         """Whether enough others that wait for their turn have a card."""

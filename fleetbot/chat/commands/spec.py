@@ -87,7 +87,10 @@ class ListAgents:
 
 @dataclass(frozen=True, slots=True)
 class Log:
+    """`run`: its place among the task's runs, from 1; empty for the newest."""
+
     issue: str = ""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +250,21 @@ COMMANDS: Mapping[str, Usage] = {
     ),
     "why": Usage("why a task is where it is, and what can be done", (_ISSUE,), example="why #12"),
     "agents": Usage("the agents: what they can do and what they are at"),
-    "log": Usage("the log of its newest run, as a file", (_ISSUE,), example="log #12"),
-    "cost": Usage("what was spent, by repository and agent", (_SINCE,), example="cost 7d"),
-    "stats": Usage("how the fleet does, as a picture", (_SINCE,), example="stats 30d"),
+    "log": Usage(
+        "the log of its newest run, or of an earlier one, as a file",
+        (_ISSUE, Parameter("run", Kind.WORD, "run", needed=False)),
+        example="log #12",
+    ),
+    "cost": Usage(
+        "what was spent, by repository, agent, day and task; since `7d`, `today`, `monday`, …",
+        (_SINCE,),
+        example="cost 7d",
+    ),
+    "stats": Usage(
+        "how the fleet does, with a picture; since `7d`, `today`, `monday`, …",
+        (_SINCE,),
+        example="stats 30d",
+    ),
     "new": Usage(
         "open an issue for the fleet; its text stands below the title, or is what you reply to",
         (

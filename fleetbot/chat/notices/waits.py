@@ -24,7 +24,7 @@ from fleetbot.chat.speaking.sender import (
 from fleetbot.chat.words.notices import NOBODY, to_do
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Part, Rich, bullets, italic, prose, quote, rows, say
-from fleetbot.chat.words.wording import moment, named
+from fleetbot.chat.words.wording import dated, named
 from fleetbot.domain.effects import StuckNotice
 from fleetbot.domain.model import Task
 from fleetbot.domain.waiting import Waiting, waiting
@@ -147,7 +147,7 @@ def still(
     remedy = italic(prose(its.remedy)) if its and its.remedy else say()
     body = rows(
         headline,
-        say(prose(text), f" Since {moment(_since(first))}."),
+        say(prose(text), f" Since {dated(_since(first))}."),
         *(quote(detail) for detail in (its.details if its else ())),
         bullets([*listed, *([f"and {more} more"] if more > 0 else [])]),
         to_do(who, remedy) if who.text else remedy,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
+
+from mautrix.api import Path
 
 from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.rich import Rich
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change
@@ -35,27 +39,65 @@ class Direct:
     async def tell(self, user: str, words: Rich, named: str) -> Told:
         """Tell a person something that nobody else hears; `named` is what it is told once for."""
         room = await self._room(user)
-        waits = (await self._link.members(room)).get(user) == "invite"
+        waits = (await self._members(room)).get(user) == "invite"
         if waits:
-            await self._link.share_key(room, user)
-        event = await self._link.send(room, content(words), transaction(named))
+            await self._link.share_key(room, [user, self._own_id])
+        event = await self._link.send(
+            room, content(words), transaction(named), urgency=Urgency.ANSWER
+        )
         return Told(room, event, waits)
 
     async def take_back(self, room: str, event: str) -> None:
         """Redact it; where we are not let, there is nothing left for us to do."""
-        try:
-            await self._link.redact(room, event)
-        except NotAdmitted:
-            return
+        path = Path.v3.rooms[room].redact[event][transaction("redact", event)]
+        with suppress(NotAdmitted):
+            await self._link.ask("PUT", path, {})
+
+    # rooms
 
     async def _room(self, user: str) -> str:
         """The one there is, if they are in it or invited, and nobody else is."""
         known = await self._store.anchor(_key(user))
-        if known and set(await self._link.members(known)) == {user, self._own_id}:
+        if known and set(await self._members(known)) == {user, self._own_id}:
             return known
-        room = await self._link.make_direct(user)
+        room = await self._make(user)
         await self._store.append(Change(anchors=(Anchor(key=_key(user), value=room),)))
         return room
+
+    async def _members(self, room: str) -> Mapping[str, str]:
+        """Who is in the room or invited: the membership by user id; nobody, if we are not."""
+        try:
+            events = (await self._link.ask("GET", Path.v3.rooms[room].members)).get("chunk", ())
+        except NotAdmitted:
+            return {}
+        of = {event["state_key"]: event["content"].get("membership", "") for event in events}
+        return {user: its for user, its in of.items() if its in ("join", "invite")}
+
+    async def _make(self, user: str) -> str:
+        """Encrypted where we can."""
+        sealed = {
+            "type": "m.room.encryption",
+            "state_key": "",
+            "content": {"algorithm": "m.megolm.v1.aes-sha2"},
+        }
+        request = {
+            "preset": "trusted_private_chat",
+            "is_direct": True,
+            "invite": [user],
+            "initial_state": [] if self._link.unable_to_encrypt else [sealed],
+        }
+        room = str((await self._link.ask("POST", Path.v3.createRoom, request))["room_id"])
+        await self._note(user, room)
+        return room
+
+    async def _note(self, user: str, room: str) -> None:
+        """So that the bot's account, looked at in a client, has it among its direct chats."""
+        path = Path.v3.user[self._own_id].account_data["m.direct"]
+        try:
+            known = await self._link.ask("GET", path)
+        except NotAdmitted:  # there are none yet
+            known = {}
+        await self._link.ask("PUT", path, {**known, user: [*known.get(user, ()), room]})
 
 
 def _key(user: str) -> str:

@@ -7,28 +7,20 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from io import BytesIO
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from aiohttp import ClientError, ClientTimeout
 from mautrix.api import MediaPath, Path, PathBuilder
 from mautrix.client import Client
-from mautrix.errors import DecryptionError, EncryptionError
-from mautrix.types import (
-    JSON,
-    EncryptedEvent,
-    RoomID,
-    SerializerError,
-    UserID,
-)
 from yarl import URL
 
 from fleetbot.chat.speaking.content import content as message
-from fleetbot.chat.speaking.content import message_of
+from fleetbot.chat.speaking.content import shortened
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.sealing import Sealing
@@ -38,9 +30,9 @@ from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
 _TIMEOUT = ClientTimeout(total=60)
-MEGOLM = "m.megolm.v1.aes-sha2"
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
 Content = Mapping[str, Any]
+_SERVER = PathBuilder("/_matrix/federation/v1/version")
 
 
 class NotAdmitted(RetryLater):
@@ -48,6 +40,10 @@ class NotAdmitted(RetryLater):
 
     def __init__(self, why: str) -> None:
         super().__init__(None, why)
+
+
+class TooLarge(Refused):
+    """It is more than the homeserver takes at once."""
 
 
 class _Absent(NotAdmitted):
@@ -83,7 +79,8 @@ class Link:
         *,
         urgency: Urgency = Urgency.NOTICE,
     ) -> str:
-        """Send a message and answer its event id. Nothing goes in clear into an encrypted room.
+        """Send a message and answer its event id. Nothing goes in clear into an encrypted room, and
+        of what is too large the beginning goes.
 
         The homeserver answers a `transaction` that it knows with the event of the first time
         (client-server API, "Transaction identifiers").
@@ -91,14 +88,17 @@ class Link:
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
 
-        async def request() -> str:
+        async def request(content: Content = content) -> str:
             kind, body = "m.room.message", content
             if await self._seals(room):
                 kind, body = "m.room.encrypted", await self._sealing.message(room, content)
             path = Path.v3.rooms[room].send[kind][transaction]
             return str((await self._call("PUT", path, body))["event_id"])
 
-        return await self.pace.take(urgency, request)
+        try:
+            return await self.pace.take(urgency, request)
+        except TooLarge:
+            return await self.pace.take(urgency, partial(request, shortened(content)))
 
     async def react(
         self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
@@ -145,30 +145,15 @@ class Link:
 
     async def holds(self, room: str, event: str) -> bool:
         """Whether the event is still there: known to the homeserver and not redacted."""
-        try:
-            found = await self._call("GET", Path.v3.rooms[room].event[event])
-        except _Absent:
-            return False
-        return "redacted_because" not in found.get("unsigned", {})
+        found = await self.event(room, event)
+        return found is not None and "redacted_because" not in found.get("unsigned", {})
 
-    async def message(self, room: str, event: str) -> tuple[str, str] | None:
-        """Who said a message, and what it says now; None where it cannot be read."""
+    async def event(self, room: str, event: str) -> dict[str, Any] | None:
+        """The event as the homeserver has it, be it encrypted; None where it has none."""
         try:
-            found = await self._call("GET", Path.v3.rooms[room].event[event])
+            return await self._call("GET", Path.v3.rooms[room].event[event])
         except _Absent:
             return None
-        return message_of(await self._opened(found))
-
-    async def _opened(self, event: dict[str, Any]) -> dict[str, Any]:
-        """The event in clear, where it can be decrypted."""
-        if event.get("type") != "m.room.encrypted" or not self._client.crypto:
-            return event
-        try:
-            sealed = EncryptedEvent.deserialize(cast(JSON, event))
-            opened = await self._client.crypto.decrypt_megolm_event(sealed)
-        except (DecryptionError, SerializerError):
-            return event
-        return dict(opened.serialize())
 
     async def power_level(self, room: str, user: str) -> int | None:
         """The user's power level in the room as it is now; None if it could not be read."""
@@ -200,6 +185,13 @@ class Link:
     async def joined_rooms(self) -> frozenset[str]:
         return frozenset((await self._call("GET", Path.v3.joined_rooms)).get("joined_rooms", ()))
 
+    async def server(self) -> str:
+        """What the homeserver is, as it tells other servers: `Synapse 1.163.2`."""
+        told = await self._call("GET", _SERVER)
+        its = told.get("server")
+        known = its if isinstance(its, dict) else {}
+        return f"{known.get('name', 'it')} {known.get('version', '')}".strip()
+
     async def join(self, room: str, via: Sequence[str] = ()) -> None:
         """Join, where we are invited or anybody may; `via` are servers that know the room."""
         query = [("via", server) for server in via] + [("server_name", server) for server in via]
@@ -207,52 +199,6 @@ class Link:
 
     async def leave(self, room: str) -> None:
         await self._call("POST", Path.v3.rooms[room].leave, {})
-
-    async def make_direct(self, user: str) -> str:
-        """A room for the user and us alone, encrypted where we can; its id. They are invited."""
-        encryption = {"type": "m.room.encryption", "content": {"algorithm": MEGOLM}}
-        request = {
-            "preset": "trusted_private_chat",
-            "is_direct": True,
-            "invite": [user],
-            "initial_state": [{**encryption, "state_key": ""}]
-            if self._sealing.missing is None
-            else [],
-        }
-        room = str((await self._call("POST", Path.v3.createRoom, request))["room_id"])
-        await self._note_direct(user, room)
-        return room
-
-    async def _note_direct(self, user: str, room: str) -> None:
-        """So that the bot's account, looked at in a client, has it among its direct chats."""
-        path = Path.v3.user[self._client.mxid].account_data["m.direct"]
-        try:
-            known = await self._call("GET", path)
-        except _Absent:
-            known = {}
-        await self._call("PUT", path, {**known, user: [*known.get(user, ()), room]})
-
-    async def members(self, room: str) -> Mapping[str, str]:
-        """Who is in the room or invited: the membership by user id; nobody, if we are not."""
-        try:
-            answer = await self._call("GET", Path.v3.rooms[room].members)
-        except NotAdmitted:
-            return {}
-        events = answer.get("chunk", ())
-        of = {event["state_key"]: event["content"].get("membership", "") for event in events}
-        return {user: its for user, its in of.items() if its in ("join", "invite")}
-
-    async def share_key(self, room: str, user: str) -> None:
-        """Have somebody who was only invited read what is said in an encrypted room."""
-        if await self.is_encrypted(room) and self._client.crypto:
-            with suppress(EncryptionError):  # there is one, which they have
-                users = [UserID(user), self._client.mxid]
-                await self._client.crypto.share_group_session(RoomID(room), users)
-
-    async def redact(self, room: str, event: str) -> None:
-        """Take what was said in an event away, for all to whom that matters."""
-        path = Path.v3.rooms[room].redact[event][transaction("redact", event)]
-        await self._call("PUT", path, {})
 
     async def state(self, room: str, kind: str, key: str = "") -> dict[str, Any] | None:
         """The content of a state event; None where there is none."""
@@ -335,7 +281,16 @@ class Link:
             raise NotAdmitted(missing)
         return True
 
+    async def share_key(self, room: str, users: Sequence[str]) -> None:
+        """Have these read what is said next in an encrypted room, who were only invited as well."""
+        if await self._seals(room):
+            await self._sealing.share(room, users)
+
     # one request
+
+    async def ask(self, method: str, path: PathBuilder, body: Content | None = None) -> Content:
+        """Anything else that is to be asked of the homeserver."""
+        return await self._call(method, path, body)
 
     async def _call(
         self,
@@ -383,7 +338,7 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's, too, which has no code
-        return Refused(why)
+        return TooLarge(why)
     if code and status == HTTPStatus.NOT_FOUND:
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mautrix.client import Client
-from mautrix.types import DeviceLists, EventType, RoomID
+from mautrix.types import DeviceLists, EventType, RoomID, UserID
 
 from fleetbot.services.outbox import RetryLater
 
@@ -63,10 +63,23 @@ class Sealing:
             if room in self._begun:
                 return
             members = await self._client.get_joined_members(RoomID(room))
-            crypto = self._client.crypto
-            await crypto.handle_device_lists(DeviceLists(changed=list(members), left=[]))
-            await crypto.crypto_store.remove_outbound_group_session(RoomID(room))
-            self._begun.add(room)
+            await self._begin_for(room, list(members))
+
+    async def _begin_for(self, room: str, users: list[UserID]) -> None:
+        crypto = self._client.crypto
+        await crypto.handle_device_lists(DeviceLists(changed=users, left=[]))
+        await crypto.crypto_store.remove_outbound_group_session(RoomID(room))
+        self._begun.add(room)
+
+    async def share(self, room: str, users: Sequence[str]) -> None:
+        """Have a new key for these, whether they are in the room or only invited yet."""
+        whom = [UserID(user) for user in users]
+        try:
+            async with self._beginning:
+                await self._begin_for(room, whom)
+                await self._client.crypto.share_group_session(RoomID(room), whom)
+        except Exception as error:  # as in `message`
+            raise RetryLater(None, f"could not share a key: {error!r}") from error
 
     async def file(self, data: bytes) -> tuple[bytes, dict[str, Any]]:
         """What is uploaded of a file, and how it is read again: an `EncryptedFile` without `url`

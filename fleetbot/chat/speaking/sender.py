@@ -11,7 +11,7 @@ import msgspec
 
 from fleetbot.chat.speaking.content import as_edit, content, in_reply
 from fleetbot.chat.speaking.destinations import destination, room_of, urgent_in
-from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link, NotAdmitted, TooLarge, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, bounded, rows, say, unmentioned
@@ -49,6 +49,7 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _OUT_OF_DATE = say("🕰 My answer to this was held up, and is out of date by now: ask again.")
 _FILE_MISSING = say("📎 The file that belongs to this could not be sent: ask again.")
+_FILE_TOO_LARGE = say("📎 The file is larger than this homeserver takes.")
 _words = msgspec.json.Decoder(Words)
 
 
@@ -117,7 +118,8 @@ class RoomSender:
                 words, text=_OUT_OF_DATE.text, html=_OUT_OF_DATE.html, about=None, buttons=()
             )
         body = Rich(words.text, words.html, words.mentions)
-        said, named = content(body, urgent=words.urgent), outbox_transaction(due)
+        plain = words.urgent or bool(words.answers and not words.below)  # as `reply` has it
+        said, named = content(body, urgent=plain), outbox_transaction(due)
         if words.answers:
             said = in_reply(said, words.below or words.answers, words.thread)
             named = answer_to(words.answers)
@@ -181,8 +183,14 @@ class RoomSender:
         self, room: str, event: str, message: Post, thread: str = "", below: str = ""
     ) -> None:
         """Answer a message, in the thread it was said in; a reaction `below` the message that it is
-        on. Raises what stands in the way of it, after a patience that is short."""
-        said = in_reply(content(message.body, urgent=message.urgent), below or event, thread)
+        on. Raises what stands in the way of it, after a patience that is short.
+
+        Words are not answered as a notice, which clients show small, grey or in italics: who asks
+        wants to read, and the question rang for those for whom its answer does. No other bot takes
+        it for a command, as it begins with a sign and mentions nobody.
+        """
+        plain = message.urgent or not below
+        said = in_reply(content(message.body, urgent=plain), below or event, thread)
         for tries in itertools.count():
             try:
                 named = answer_to(event)
@@ -202,7 +210,11 @@ class RoomSender:
 
     async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> None:
         for place, file in enumerate(message.files):
-            said = in_reply(dict(await self._link.upload(room, file)), below, thread)
+            try:
+                shown = dict(await self._link.upload(room, file))
+            except TooLarge:
+                shown = content(_FILE_TOO_LARGE)
+            said = in_reply(shown, below, thread)
             named = transaction("answer-file", event, place)
             await self._link.send(room, said, named, urgency=Urgency.ANSWER)
 

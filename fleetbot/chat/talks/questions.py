@@ -6,15 +6,17 @@ that a restart edits them as well; a room that was upgraded gets those that wait
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
-from fleetbot.chat.speaking.content import as_edit, content, in_reply
+from fleetbot.chat.speaking.content import in_reply
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
-from fleetbot.chat.speaking.sender import Where
+from fleetbot.chat.speaking.quiet import Quiet
+from fleetbot.chat.speaking.sender import RoomSender, Where
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
@@ -43,6 +45,7 @@ class Questions:
         self,
         fleet: Fleet,
         talks: Talks,
+        sender: RoomSender,
         link: Link,
         where: Where,
         others: Sender,
@@ -50,7 +53,9 @@ class Questions:
     ) -> None:
         self._fleet = fleet
         self._talks = talks
+        self._sender = sender
         self._link = link
+        self._quiet = Quiet(fleet.store)
         self._where = where
         self._others = others
         self._mention = mention
@@ -64,34 +69,39 @@ class Questions:
         asked = await self._talks.asked(effect.run, effect.ask)
         if asked is None:
             raise Refused("there is no such question")
-        room = await self._where(room_of(due.entry.destination))
+        name = room_of(due.entry.destination)
+        room = await self._where(name)
         about, named = asks.about(asked), transaction("outbox", due.entry.id)
         posted = await self._fleet.store.post_of(room, about.kind, about.subject)
         if asked.is_open:
-            return await self._ask(room, asked, posted, named)
+            post = await self._waiting(name, room, asked)
+            return await self._ask(room, asked, post, posted, named)
         if posted is None:
             return "over before it was told"
-        post = asks.decided(asked)
-        return await self._link.send(room, as_edit(_content(post), posted.event), named)
+        await self._sender.edit(room, posted.event, asks.decided(asked), named)
+        return posted.event
 
-    async def _ask(self, room: str, asked: Asked, posted: Posted | None, named: str) -> str:
+    async def _ask(
+        self, room: str, asked: Asked, post: Post, posted: Posted | None, named: str
+    ) -> str:
         """The same again is the same message: what was cut off in between is made up for."""
-        who = await self._mention(room, asked.task)
-        post = asks.waiting(asked, self._fleet.clock(), who)
-        event = posted.event if posted else await self._send(room, asked, post, named)
-        for emoji in post.buttons:
-            await self._link.react(room, event, emoji, urgency=Urgency.QUESTION)
+        if posted is None:
+            card = await self._fleet.store.post_of(room, PostKind.CARD, asked.task.id)
+            answers = card.event if card else ""
+            event = await self._sender.post(room, post, named, answers, Urgency.QUESTION)
+        else:
+            event = posted.event
+            for emoji in post.buttons:
+                await self._link.react(room, event, emoji, urgency=Urgency.QUESTION)
         await self._attach(room, event, post)
         return event
 
-    async def _send(self, room: str, asked: Asked, post: Post, named: str) -> str:
-        card = await self._fleet.store.post_of(room, PostKind.CARD, asked.task.id)
-        said = in_reply(_content(post), card.event, "") if card else _content(post)
-        event = await self._link.send(room, said, named, urgency=Urgency.QUESTION)
-        kind, subject = asks.about(asked)
-        posted = Posted(room=room, event=event, kind=kind, subject=subject, at=self._fleet.clock())
-        await self._fleet.store.append(Change(posted=(posted,)))
-        return event
+    async def _waiting(self, name: str, room: str, asked: Asked) -> Post:
+        """It has to be asked even where a room is quiet; but no telephone rings then."""
+        is_quiet = await self._quiet.holds(name, asked.task.id)
+        who = asks.NOBODY if is_quiet else await self._mention(room, asked.task)
+        post = asks.waiting(asked, self._fleet.clock(), who)
+        return dataclasses.replace(post, urgent=not is_quiet)
 
     async def _attach(self, room: str, event: str, post: Post) -> None:
         """What does not fit into the message, where the room can have it."""
@@ -102,12 +112,12 @@ class Questions:
 
     async def renew(self) -> float | None:
         """Ask anew in rooms that go on under another id and have not been asked there."""
-        entries = [entry for run, ask in self._waiting() for entry in await self._anew(run, ask)]
+        entries = [entry for run, ask in self._open() for entry in await self._anew(run, ask)]
         if entries:
             await self._fleet.post(Change(outbox=tuple(entries)))
         return None
 
-    def _waiting(self) -> Iterator[tuple[Run, Ask]]:
+    def _open(self) -> Iterator[tuple[Run, Ask]]:
         for run in self._fleet.state.live_runs():
             yield from ((run, ask) for ask in run.asks if ask.behavior is None)
 
@@ -131,7 +141,3 @@ class Questions:
             payload=msgspec.json.encode(effect),
             due_at=self._fleet.clock(),
         )
-
-
-def _content(post: Post) -> dict[str, object]:
-    return content(post.body, urgent=post.urgent)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 from fleetbot.chat.words.notices import reason_text
 from fleetbot.chat.words.rich import Part, Rich, bold, italic, one_line, prose, quote, rows, say
-from fleetbot.chat.words.wording import EMOJI, duration, moment, named, pull_link
+from fleetbot.chat.words.wording import EMOJI, dated, duration, named, pull_link
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, flags, waiting
-from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.waits import FLOW, WaitReason
 from fleetbot.services.comments import usage_text
 
 _WORDS = {
@@ -68,7 +68,7 @@ def _who(state: FleetState, task: Task, policy: Policy) -> Part | None:
         return None
     parts: list[Part] = [bold(run.agent)]
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
-        parts.append(f" since {moment(run.started_at or run.assigned_at)}")
+        parts.append(f" since {dated(run.started_at or run.assigned_at)}")
     elif took := duration(run):
         parts.append(f", {took}")
     if task.attempt > 1 or run.attempt > 1:
@@ -95,14 +95,14 @@ def _verdict(task: Task, filed: FiledReceipt) -> Part:
             why = one_line(" ".join(filed.reasons), 200)
             return say("it does not hold: ", why)
         case _ if task.state is TaskState.RUNNING:
-            return f"being checked against Forgejo, since {moment(filed.filed_at)}"
+            return f"being checked against Forgejo, since {dated(filed.filed_at)}"
         case _:
             return "it was not decided"
 
 
 def _ended(task: Task) -> Iterator[Part]:
     if task.state is TaskState.CANCELLED:
-        yield f"{reason_text(task.reason) or 'by a person'}, {moment(task.entered_at)}"
+        yield f"{reason_text(task.reason) or 'by a person'}, {dated(task.entered_at)}"
     elif task.state is TaskState.CREATED and task.reason and task.runs:
         yield say("Last attempt: ", reason_text(task.reason), ".")
         if task.detail:
@@ -111,12 +111,12 @@ def _ended(task: Task) -> Iterator[Part]:
 
 def _wait(its: Waiting) -> Iterator[Part]:
     """Why, since when, until when, and what would move it."""
-    times = f" Since {moment(its.since)}."
+    times = f" Since {dated(its.since)}."
     if its.until:
-        times = f" Since {moment(its.since)}, until {moment(its.until)} at the latest."
+        times = f" Since {dated(its.since)}, until {dated(its.until)} at the latest."
     yield say(prose(its.text), times)
     yield from (quote(detail, limit=300, lines=3) for detail in its.details)
-    if its.remedy:
+    if its.remedy and its.reason not in FLOW:
         yield italic(prose(its.remedy))
 
 
@@ -124,7 +124,7 @@ def _questions(run: Run | None) -> Iterator[Part]:
     """Those behind the first, which is what it waits for."""
     waits = [ask for ask in run.asks if ask.behavior is None] if run else []
     for ask in waits[1:4]:
-        yield say("❓ ", one_line(ask.title), f", until {moment(ask.expires_at)}")
+        yield say("❓ ", one_line(ask.title), f", until {dated(ask.expires_at)}")
 
 
 def _flags(its: tuple[str, ...]) -> Part | None:

@@ -19,7 +19,7 @@ from fleetbot.chat.words.rich import (
     rows,
     say,
 )
-from fleetbot.chat.words.wording import duration, moment, pull_link, until
+from fleetbot.chat.words.wording import dated, duration, pull_link, until
 from fleetbot.domain.effects import NoticeKind, TaskName, TaskNotice
 from fleetbot.domain.model import Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
@@ -56,7 +56,7 @@ def again(said: Rich, times: int, first: int, last: int) -> Rich:
     """The same has happened `times` times, from `first` to `last` (epoch ms)."""
     if times <= 1:
         return said
-    counted = f"{count(times, 'time')} in {span(last - first)}, last on {moment(last)}."
+    counted = f"{count(times, 'time')} in {span(last - first)}, last on {dated(last)}."
     return rows(said, say("🔂 ", counted))
 
 

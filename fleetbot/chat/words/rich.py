@@ -101,6 +101,18 @@ def link(label: str, url: str) -> Rich:
     return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>', said.mentions)
 
 
+def pointer(label: str, url: str) -> Rich:
+    """`label`, leading to an address that is ours, such as that of a message in a room."""
+    said = say(label)
+    return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>')
+
+
+def aside(text: str) -> Rich:
+    """What is only in the plain form, as HTML has no tooltips in Matrix (client-server API,
+    "m.room.message msgtypes": `title` is of pictures only)."""
+    return Rich(say(text).text, "")
+
+
 def rows(*parts: Part | None) -> Rich:
     """Each part on a line of its own; what is missing or empty is left out."""
     made = [rich for part in parts if part is not None and (rich := _rich(part)).text]

@@ -24,7 +24,7 @@ from fleetbot.chat.words.rich import (
     rows,
     say,
 )
-from fleetbot.chat.words.wording import moment
+from fleetbot.chat.words.wording import dated
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.wording import count, span
 
@@ -90,7 +90,7 @@ def _of_reason(reason: ReasonCode | None, troubles: Sequence[Trouble]) -> Rich:
     ends = max(its.until for its in troubles)
     return rows(
         say(_names(troubles), f": {reason_text(reason)}"),
-        f"Until {moment(ends)} at the latest." if ends else None,
+        f"Until {dated(ends)} at the latest." if ends else None,
         italic(prose(helps)) if helps else None,
     )
 
@@ -151,7 +151,7 @@ def _well(its: Trouble) -> Rich:
 
 
 def _resting(its: Trouble) -> Rich:
-    ends = moment(its.until)
+    ends = dated(its.until)
     if its.reason in (None, ReasonCode.USAGE_LIMIT) and its.number <= 1:
         headline = say("💤 ", bold(its.name), " has reached its usage limit")
         return rows(headline, f"It takes tasks again from {ends} on.")
@@ -186,7 +186,7 @@ def _rests(its: Trouble) -> Rich:
     return rows(
         say("🌙 ", bold("The fleet rests"), ": ", reason_text(its.reason)),
         f"Spent today: {its.detail}." if its.detail else None,
-        f"It goes on {moment(its.until)}." if its.until else None,
+        f"It goes on {dated(its.until)}." if its.until else None,
         italic(prose(helps)) if helps else None,
     )
 
@@ -196,7 +196,7 @@ def _goes_on(its: Trouble) -> Rich:
 
 
 def _forge_away(its: Trouble) -> Rich:
-    headline = say("🔌 ", bold("Forgejo cannot be used"), f", since {moment(its.since)}")
+    headline = say("🔌 ", bold("Forgejo cannot be used"), f", since {dated(its.since)}")
     return rows(headline, quote(its.detail, limit=500))
 
 

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
 from fleetbot.chat.words.notices import advice, reason_text, what_next
+from fleetbot.chat.words.proof import proof
 from fleetbot.chat.words.rich import Part, Rich, bold, code, italic, prose, quote, rows, say
-from fleetbot.chat.words.wording import ago, until
-from fleetbot.domain.evidence import sentences
-from fleetbot.domain.model import Agent, Policy, Run, Task, TaskState
+from fleetbot.chat.words.wording import moment, until
+from fleetbot.domain.model import Pause, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, waiting_in_turn
 from fleetbot.domain.wording import count, person, span
 
 
+class Explained(NamedTuple):
+    """Why a task is where it is, the most telling first; and what would move it."""
+
+    because: list[Part]
+    moves: list[Part]
+
+
 def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
     """Sentences, the most telling one first; `now` in epoch milliseconds."""
+    its = explained(state, task, now, policy)
+    return [*its.because, *its.moves]
+
+
+def explained(state: FleetState, task: Task, now: int, policy: Policy) -> Explained:
     if waits := waiting_in_turn(state, task, now, policy):
-        return told(waits, now)
+        *because, moves = told(waits, now)
+        return Explained(because, [moves])
     run = state.live_run(task)
     if task.state is TaskState.RUNNING and run:
-        return _running(state, run, now)
+        return Explained(_running(state, run, now), [])
     if task.state is TaskState.COMPLETED:
-        return _completed(state, task, now)
+        filed = state.receipts.get(task.receipt) if task.receipt else None
+        return Explained(proof(task, filed, now), [])
     return _ended(task, now)
 
 
@@ -38,57 +55,45 @@ def _times(its: Waiting, now: int) -> str:
 
 
 def _running(state: FleetState, run: Run, now: int) -> list[Part]:
-    says: list[Part] = [say(bold(run.agent), f" started {ago(run.started_at, now)} and is at it.")]
+    started = moment(run.started_at, now)
+    says: list[Part] = [say(bold(run.agent), " started ", started, " and is at it.")]
     if run.refutations:
-        says.append(f"Its receipt did not hold {count(run.refutations, 'time')}; it is mending it.")
+        times = count(run.refutations, "time")
+        says.append(f"What it handed in did not hold, {times}; it is mending it.")
         says += [quote(reason) for reason in state.tasks[run.task].refuted]
     return says
 
 
-def _completed(state: FleetState, task: Task, now: int) -> list[Part]:
-    checked = f"Its receipt was checked against Forgejo {ago(task.entered_at, now)}, and held then."
-    filed = state.receipts.get(task.receipt) if task.receipt else None
-    seen = filed.evidence if filed else None
-    return [checked, *(quote(line) for line in (sentences(seen) if seen else ()))]
-
-
-def _ended(task: Task, now: int) -> list[Part]:
+def _ended(task: Task, now: int) -> Explained:
     reason = reason_text(task.reason) or task.state.value
-    says: list[Part] = [f"It ended {ago(task.updated_at, now)}: {reason}."]
+    says: list[Part] = [say("It ended ", moment(task.updated_at, now), f": {reason}.")]
     if task.detail:
         says.append(quote(task.detail))
-    if task.reason and (helps := advice(task.reason)):
-        says.append(italic(prose(helps)))
-    return [*says, what_next(task, None, now)]
+    helps = advice(task.reason) if task.reason else ""
+    moves: list[Part] = [italic(prose(helps))] if helps else []
+    return Explained(says, [*moves, what_next(task, None, now)])
+
+
+def paused(state: FleetState, hears: Callable[[str], bool], now: int) -> Iterator[Rich]:
+    """What people have paused, with what ends it: the fleet, and the room's repositories."""
+    if state.frozen:
+        yield _pause("The fleet", "", state.frozen, now)
+    for place, pause in state.places.frozen.items():
+        repo = state.places.repos.get(place) if isinstance(place, int) else None
+        name = repo.name if repo else str(place)
+        if hears(name):
+            yield _pause(name, f" {name}", pause, now)
+
+
+def _pause(what: str, target: str, pause: Pause, now: int) -> Rich:
+    since = moment(pause.since, now)
+    told = say("⏸️ ", bold(f"{what} is paused"), f", by {person(pause.by)}, ", since)
+    return rows(told, say("👉 Go on: ", code(f"!fleet resume{target}")))
 
 
 def resting(state: FleetState, now: int) -> Rich | None:
-    """Why nothing is given to anybody now; None if that is not so."""
-    return rows(_paused(state, now), _spent(state, now)) if _is_resting(state, now) else None
-
-
-def _is_resting(state: FleetState, now: int) -> bool:
-    return state.frozen is not None or state.paused_until > now
-
-
-def _paused(state: FleetState, now: int) -> Rich | None:
-    if (pause := state.frozen) is None:
-        return None
-    since = f"{person(pause.by)} paused it {ago(pause.since, now)}. Go on: "
-    return say("⏸️ ", bold("The fleet is paused"), f": {since}", code("!fleet resume"))
-
-
-def _spent(state: FleetState, now: int) -> Rich | None:
+    """Why nothing is given to anybody now; None if that is not so, or a person wants it."""
     if state.paused_until <= now:
         return None
     because = reason_text(ReasonCode.DAY_BUDGET_EXCEEDED)
     return say("🌙 The fleet rests: ", because, f". It goes on {until(state.paused_until, now)}.")
-
-
-def unwell_since(agent: Agent, now: int) -> str:
-    """`since 5 min ago (the agent program is not logged in)`."""
-    return f"since {ago(agent.unwell_since, now)} ({reason_text(agent.unwell)})"
-
-
-def resting_for(agent: Agent) -> str:
-    return reason_text(agent.parked_for) or reason_text(ReasonCode.USAGE_LIMIT)

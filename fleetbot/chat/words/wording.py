@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from fleetbot.chat.words.rich import Rich, bold, link, one_line, say
+from fleetbot.chat.words.rich import Rich, aside, bold, link, one_line, say
 from fleetbot.domain.effects import RunName, TaskName
 from fleetbot.domain.model import Run, Task, TaskState
+from fleetbot.domain.usage import DAY_MS
 from fleetbot.domain.wording import count, span
 
 EMOJI: Mapping[TaskState, str] = {
@@ -28,7 +29,6 @@ STATE_WORDS: Mapping[TaskState, str] = {
     TaskState.AGENT_LOST: "lost with its agent",
     TaskState.CANCELLED: "cancelled",
 }
-_DAY = 86_400
 
 
 def ago(at: int, now: int) -> str:
@@ -41,14 +41,33 @@ def until(at: int, now: int) -> str:
         return "at once"
     if at - now < 600_000:
         return f"in {span(at - now)}"
-    moment = datetime.fromtimestamp(at / 1000, UTC)
-    form = "at %H:%M UTC" if at - now < _DAY * 1000 else "on %-d %b at %H:%M UTC"
-    return f"in {span(at - now)}, {moment.strftime(form)}"
+    form = "at %H:%M UTC" if at - now < DAY_MS else "on %-d %b at %H:%M UTC"
+    return f"in {span(at - now)}, {_utc(at).strftime(form)}"
 
 
-def moment(at: int) -> str:
+def moment(at: int, now: int) -> Rich:
+    """`2 h ago`, `in 5 min`; with the hour in the plain form, whose readers are often programs and
+    logs. A moment in a room is told by this, so that nobody has to reckon with time zones."""
+    told = ago(at, now) if at <= now else f"in {span(at - now)}"
+    return say(told, exact(at, now))
+
+
+def exact(at: int, now: int) -> Rich:
+    """` (14:05 UTC)`, with the day where it is another one: in the plain form only."""
+    then, today = _utc(at), _utc(now)
+    form = "%H:%M UTC"
+    if then.date() != today.date():
+        form = "%-d %b %H:%M UTC" if then.year == today.year else "%-d %b %Y %H:%M UTC"
+    return aside(f" ({then.strftime(form)})")
+
+
+def _utc(at: int) -> datetime:
+    return datetime.fromtimestamp(at / 1000, UTC)
+
+
+def dated(at: int) -> str:
     """`26 Nov, 14:02 UTC`: true whenever it is read."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %b, %H:%M UTC")
+    return _utc(at).strftime("%-d %b, %H:%M UTC")
 
 
 def left_out(number: int, noun: str) -> str | None:
@@ -56,10 +75,10 @@ def left_out(number: int, noun: str) -> str | None:
     return f"… and {count(number, f'more {noun}')}." if number > 0 else None
 
 
-def named(task: Task | TaskName) -> Rich:
-    """`owner/repo#12 Title`, leading to the issue."""
+def named(task: Task | TaskName, most: int = 100) -> Rich:
+    """`owner/repo#12 Title`, leading to the issue; the title cut to `most` characters."""
     title = task.traits.title if isinstance(task, Task) else task.title
-    return say(bold(link(task.ref, task.url)), " ", one_line(title))
+    return say(bold(link(task.ref, task.url)), " ", one_line(title, most))
 
 
 def pull_link(task: Task | TaskName, number: int) -> Rich:

@@ -18,6 +18,7 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.gate import Gate
@@ -42,6 +43,7 @@ from fleetbot.web.openapi import describe
 from fleetbot.web.problems import STATUS, TITLE, Code
 
 _GROUPS = {
+    "fleet": "The fleet",
     "agents": "Agents",
     "runs": "Runs",
     "receipts": "Receipts",
@@ -93,6 +95,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         webhooks=webhooks,
         webhook_secret="unused",
         health=_no_health,
+        doctor=Doctor(_no_health, {}),
         claims_waiting=lambda: 0,
         loops=lambda: (),
         version=__version__,

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters.command_talk import Talk
 from fleetbot.runner.sandbox.lines import readable
 from fleetbot.runner.session.contract import (
     Answer,
@@ -39,14 +40,18 @@ class CommandConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `argv` is run as it is, without a shell. `prompt`: "file" puts the path of a file with the
     prompt into FLEETBOT_PROMPT_FILE, "stdin" also pipes it in, "argument" adds it to `argv`.
+    `talks`: it asks people and hears them, by lines of JSON on its output and input.
     """
 
     argv: list[str]
     prompt: Literal["file", "stdin", "argument"] = "file"
+    talks: bool = False
 
     def __post_init__(self) -> None:
         if not self.argv or not self.argv[0]:
             raise ValueError("argv: name the program to run, for example ['./agent.sh']")
+        if self.talks and self.prompt == "stdin":
+            raise ValueError("talks: it hears people on its stdin, so the prompt goes elsewhere")
 
 
 class CommandAdapter:
@@ -81,9 +86,7 @@ class CommandAdapter:
         except OSError as problem:
             return Unstarted(ReasonCode.AGENT_FAILED, f"the prompt cannot be written: {problem}")
         spec = msgspec.structs.replace(spec, env={**spec.env, PROMPT_FILE: str(prompt_file)})
-        return await open_session(
-            spec, CommandDriver(config, spec.prompt), lambda: _remove(prompt_file)
-        )
+        return await open_session(spec, CommandDriver(config, spec), lambda: _remove(prompt_file))
 
 
 def _write_new(path: Path, text: str) -> None:
@@ -100,23 +103,26 @@ def _remove(path: Path) -> None:
 
 
 class CommandDriver:
-    """Every line is a log line; the exit status is the result."""
+    """Every line is a log line, or a question; the exit status is the result."""
 
     greets = False
     talks = True
     stop_signal = signal.SIGTERM
 
-    def __init__(self, config: CommandConfig, prompt: str) -> None:
-        self.argv = [*config.argv, prompt] if config.prompt == "argument" else config.argv
-        self.pipe = config.prompt == "stdin"
-        self._prompt = prompt
+    def __init__(self, config: CommandConfig, spec: LaunchSpec) -> None:
+        self.argv = [*config.argv, spec.prompt] if config.prompt == "argument" else config.argv
+        self.pipe = config.prompt == "stdin" or config.talks
+        self._talk = Talk(spec.permissions) if config.talks else None
+        self._prompt = spec.prompt if config.prompt == "stdin" else None
         self._last = ""
         self._complaint = ""
 
     def opening(self) -> Iterable[Step]:
-        return [Send(self._prompt), CloseInput()] if self.pipe else []
+        return [] if self._prompt is None else [Send(self._prompt), CloseInput()]
 
     def line(self, text: str) -> Iterable[Step]:
+        if self._talk and (asked := self._talk.read(text)) is not None:
+            return asked
         self._last = text.strip() or self._last
         return [LogLine(text, "assistant")]
 
@@ -125,10 +131,10 @@ class CommandDriver:
         return [LogLine(text, "stderr")]
 
     def steer(self, text: str) -> Sequence[Step] | None:
-        return None
+        return self._talk.say(text) if self._talk else None
 
     def answer(self, question: str, answer: Answer) -> Sequence[Step] | None:
-        return None
+        return self._talk.answer(question, answer) if self._talk else None
 
     def interrupt(self) -> Sequence[Step]:
         return []

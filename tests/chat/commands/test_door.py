@@ -80,7 +80,7 @@ async def test_the_status_is_told_from_memory_to_everybody(talk: Talk) -> None:
     said = await talk.says("!fleet status", who=GUEST)
 
     assert said is not None
-    assert said.splitlines()[0] == "🚦 1 of 1 agent online · 1 waiting"
+    assert said.splitlines()[0] == "🚦 Nothing waits for a person"
     assert talk.asked == []
 
 
@@ -122,7 +122,8 @@ async def test_the_status_says_when_no_webhook_has_come_for_long(talk: Talk) -> 
     said = await talk.says("!fleet status")
 
     assert said is not None
-    assert "🪝 The last webhook came 3 d ago; that may be right" in said
+    assert "🪝 The last webhook came 3 d ago (" in said
+    assert "that may be right" in said
 
 
 async def test_what_is_not_a_command_is_not_answered(talk: Talk) -> None:
@@ -339,7 +340,7 @@ async def test_tasks_are_listed_and_shown(talk: Talk) -> None:
     listed = await talk.says("!fleet tasks running", who=GUEST)
     assert listed is not None
     assert listed.startswith("📋 Running tasks: 1\n• ⚙️ ann/app#1 Add a <greeting>, claude-1,")
-    assert await talk.says("!fleet tasks failed codex-9") == "No failed tasks of codex-9."
+    assert await talk.says("!fleet tasks failed claude-1") == "No failed tasks of claude-1."
     shown = await talk.says("!fleet #1", who=GUEST)
     assert shown is not None
     assert "running · task · opened by ann" in shown

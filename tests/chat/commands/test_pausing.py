@@ -87,7 +87,7 @@ async def test_a_repository_is_paused(chat: Dialogue) -> None:
         "Go on: !fleet resume ann/app"
     )
     await chat.says("bob", "!fleet why #1")
-    chat.answers("…mod has paused ann/app.\n…\nGo on: !fleet resume ann/app.")
+    chat.answers("…mod has paused ann/app.\n…\n👉 Go on: !fleet resume ann/app.")
 
     await chat.says("mod", "!fleet resume ann/app")
     chat.answers("▶️ ann/app goes on.")
@@ -114,7 +114,7 @@ async def test_the_status_tells_first_that_the_fleet_is_paused(chat: Dialogue) -
 
     await chat.says("bob", "!fleet status")
 
-    chat.answers("…⏸️ The fleet is paused: mod paused it just now. Go on: !fleet resume…")
+    chat.answers("…⏸️ The fleet is paused, by mod, just now …👉 Go on: !fleet resume…")
 
 
 async def test_other_rooms_hear_who_it_was_and_this_one_its_answer_only(chat: Dialogue) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
+from fleetbot.chat.speaking.destinations import destination
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.announce import task_name
+from fleetbot.domain.effects import NoticeKind, TaskNotice
 from fleetbot.domain.model import RunId, TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.store.records import Change, OutboxEntry
 from tests.chat.coordination import ADA, ROOM, Coordination, coordination
 from tests.domain.builders import (
     A1,
@@ -165,3 +170,32 @@ async def test_ten_tasks_of_three_agents_are_a_card_and_a_message_each(
     assert len(room.news) == 9
     assert max(message.edits for message in room.said) <= 4
     assert {message.room for message in room.said} == {ROOM}
+
+
+OLD = {
+    "assigned": NoticeKind.ASSIGNED,
+    "refuted": NoticeKind.REFUTED,
+    "cancelled": NoticeKind.CANCELLED,
+    "failed": NoticeKind.FAILED,
+    "agent_lost": NoticeKind.AGENT_LOST,
+}
+
+
+@pytest.mark.parametrize("kind", OLD.values(), ids=OLD)
+async def test_what_an_older_version_left_that_cards_show_now_is_dropped(
+    room: Coordination, kind: NoticeKind
+) -> None:
+    await room.when(a_task())
+    task = task_name(room.stage.fleet.state.tasks[T1])
+    notice = TaskNotice(notice=kind, task=task, retry_at=1)
+    entry = OutboxEntry(
+        id="7.0",
+        destination=destination(ROOM),
+        kind="task_notice",
+        payload=msgspec.json.encode(notice),
+        due_at=room.stage.clock(),
+    )
+    await room.stage.store.append(Change(outbox=(entry,)))
+    await room.later(5)
+    assert room.news == []
+    assert await room.stage.store.backlog() == []

@@ -165,6 +165,12 @@ async def test_there_may_be_nothing_to_answer(chat: Dialogue, talk: Talk) -> Non
     chat.answers("⚠️ No question of ann/app#1 waits for an answer.")
 
 
+async def test_a_room_that_wants_quiet_is_asked_without_a_ring(chat: Dialogue, talk: Talk) -> None:
+    await chat.says("mod", "!fleet quiet #1")
+    await talk.asks()
+    assert (await talk.message()).content["msgtype"] == "m.notice"
+
+
 # questions
 
 

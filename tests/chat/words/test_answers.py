@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.commands import hints
 from fleetbot.chat.commands.grammar import Misspelt, Misused
-from fleetbot.chat.words import answers
+from fleetbot.chat.words import answers, overview, roster
+from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Policy, Priority, TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import task_stream
 from fleetbot.domain.usage import Budget, Usage
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
@@ -32,66 +34,98 @@ def busy_fleet() -> World:
     return world.later(12 * MINUTE).given(a.a_task(TaskId("t4")))
 
 
-def test_the_status_is_the_fleet_at_a_glance() -> None:
-    world = busy_fleet()
+def status_of(world: World, hears: roster.Hears = everything) -> list[str]:
+    return overview.status(world.state, hears, world.now, world.policy).text.splitlines()
 
-    said = answers.status(world.state, everything, world.now)
 
-    assert said.text.splitlines() == [
-        "🚦 2 of 3 agents online · 1 running · 2 waiting",
-        "• 🟢 claude-1 is free",
-        "• 🟢 codex-1 (1 of 2): team/app#2 Mend the door, 12 min",
+def test_the_status_says_first_what_waits_for_a_person() -> None:
+    assert status_of(busy_fleet()) == [
+        "🚦 Waiting for a person: 3",
+        "• ❌ team/app#1 Mend the door: the agent ended without changing anything, "
+        "12 min ago (00:13 UTC)",
+        "  👉 Say in the issue what should change, then retry. To try again: "
+        "!fleet retry team/app#1.",
+        "• ⏳ team/app#2 Mend the door: codex-1 has been silent for long, and no tool of it is at "
+        "work. For 12 min.",
+        "  👉 Nothing ends it for that. Look at its thread; what is said there reaches it. "
+        "To end it: !fleet cancel team/app#2.",
+        "• ⏳ team/app#3 Mend the door: No agent can do all it needs: rust. For 12 min.",
+        "  👉 Add an agent that can, or change its labels.",
+        "🤖 2 of 3 agents online",
+        "• ⚙️ codex-1 (1 of 2): team/app#2 Mend the door, 12 min",
         "• 🔌 codex-2 is offline",
-        "🙋 Waiting for a person: 1",
-        "• ❌ team/app#1 Mend the door: the agent ended without changing anything",
-        "⏳ Waiting longest: team/app#3 Mend the door, 12 min",
+        "• 🟢 claude-1 is free",
+        "📥 2 in the queue",
+        "Oldest: team/app#3 Mend the door, 12 min",
     ]
 
 
 def test_the_status_of_an_empty_fleet_is_short() -> None:
-    assert answers.status(World().state, everything, 0).text == "🚦 No agents yet · nothing to do"
+    assert status_of(World()) == ["🚦 Nothing waits for a person", "🤖 No agents yet"]
 
 
-def test_a_fleet_that_waits_for_a_person_has_something_to_do() -> None:
-    world = World().given(a.an_agent(), a.a_task(a.T1), a.dispatch(), a.start())
-    world.given(a.fail(ReasonCode.NO_CHANGES))
+def test_a_task_for_an_agent_that_is_away_waits_for_a_person() -> None:
+    world = World().given(a.an_agent(a.A3), a.a_task(agent=a.A3), a.a_task(a.T2, agent=a.A3))
+    world.later(2 * HOUR).given(cmd.Expire(), a.an_agent())
 
-    said = answers.status(world.state, everything, world.now)
+    assert status_of(world)[:3] == [
+        "🚦 Waiting for a person: 2",
+        "• ⏳ 2 tasks: codex-2 is offline. For 2 h.",
+        "  👉 Start its runner, or look at what it says: it tells when it lost the plugin.",
+    ]
 
-    assert said.text.splitlines()[0] == "🚦 1 of 1 agent online"
+
+def test_what_goes_on_by_itself_waits_for_nobody() -> None:
+    """A retry, a check, a busy agent."""
+    world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
+    world.given(a.fail(ReasonCode.IDLE_TIMEOUT), a.a_task(a.T2), a.dispatch(run=a.R2))
+    world.given(a.start(a.R2), a.file(run=a.R2), a.a_task(a.T3))
+
+    assert status_of(world)[0] == "🚦 Nothing waits for a person"
+
+
+def test_the_longest_waiting_speaks_for_those_that_wait_for_the_same() -> None:
+    world = World()
+    for number in range(1, 300):
+        world.given(a.a_task(TaskId(f"t{number}"), repo=f"team/app-{number % 7}", needs=("rust",)))
+
+    assert status_of(world)[:2] == [
+        "🚦 Waiting for a person: 299",
+        "• ⏳ 299 tasks: No agent can do all it needs: rust. For 0 s.",
+    ]
 
 
 def test_a_room_hears_of_its_own_repositories_only() -> None:
     world = busy_fleet().given(a.a_task(TaskId("t9"), repo="other/secret", title="Hush"))
 
-    said = answers.status(world.state, lambda repo: repo == "other/secret", world.now)
-
-    assert said.text.splitlines() == [
-        "🚦 2 of 3 agents online · 1 waiting",
-        "• 🟢 claude-1 is free",
-        "• 🟢 codex-1 (1 of 2): a task of another room, 12 min",
+    assert status_of(world, lambda repo: repo == "other/secret") == [
+        "🚦 Nothing waits for a person",
+        "🤖 2 of 3 agents online",
+        "• ⚙️ codex-1 (1 of 2): a task of another room, 12 min",
         "• 🔌 codex-2 is offline",
-        "⏳ Waiting longest: other/secret#9 Hush, 0 s",
+        "• 🟢 claude-1 is free",
+        "📥 1 in the queue",
+        "Oldest: other/secret#9 Hush, 0 s",
     ]
 
 
 def test_the_agents_are_told_with_what_they_can_do() -> None:
     world = World().given(
         a.an_agent(
-            program="claude 2.1",
+            program="/srv/agents/.venv/bin/claude 2.1",
             host="attic",
             capabilities=("python", "rust"),
             health=("disk is nearly full",),
         )
     )
 
-    assert answers.agents(world.state, everything, world.now).text.splitlines() == [
-        "🤖 1 agent",
-        "• 🤒 claude-1 is unwell since just now (the agent does not pass its own check) "
-        "and takes nothing new",
+    assert roster.agents(world.state, everything, world.now).text.splitlines() == [
+        "🤖 1 of 1 agent online",
+        "• 🤒 claude-1 is unwell: the agent does not pass its own check, and takes nothing new "
+        "since just now (22:13 UTC)",
         "  claude 2.1 · on attic · can python, rust",
         "  ⚠️ disk is nearly full",
-        "  🙋 Run fleetbot check on the agent's machine: it says what to do. "
+        "  👉 Run fleetbot check on the agent's machine: it says what to do. "
         "It takes tasks again by itself once its check passes.",
     ]
 
@@ -103,7 +137,7 @@ def test_tasks_are_listed_the_newest_first_and_no_more_than_a_phone_shows() -> N
     said = answers.tasks(found, "open tasks", world.state, world.now).text.splitlines()
 
     assert said[0] == "📋 Open tasks: the newest 15"
-    assert said[1] == "• ⚙️ team/app#2 Mend the door, codex-1, 12 min ago"
+    assert said[1] == "• ⚙️ team/app#2 Mend the door, codex-1, 12 min ago (00:13 UTC)"
     assert len(said) == 1 + answers.AT_MOST
     assert answers.tasks([], "failed tasks", world.state, world.now).text == "No failed tasks."
 
@@ -115,19 +149,20 @@ def test_one_task_is_told_with_its_history() -> None:
     world.given(a.dispatch(run=a.R2), a.start(a.R2), a.file(run=a.R2))
     runs = [world.run(), world.run(a.R2)]
 
-    said = answers.task(
-        world.task(), runs, world.state.receipts[a.C1], world.state, world.now, world.policy
-    )
+    known = Particulars(runs=runs, receipt=world.state.receipts[a.C1])
+    said = answers.task(world.task(), known, world.state, world.now, world.policy)
 
     assert said.text.splitlines() == [
         "⚙️ team/app#1 Mend the door",
         "running · bug, high priority · opened by ada",
-        "🔗 PR #7, being checked",
+        "🔗 PR #7, being checked, handed in just now (22:15 UTC)",
+        "🧮 attempt 1 of 3, 2 runs",
         "Its receipt is being checked against Forgejo.",
         "Just now. It ends by itself in 24 h, on 15 Nov at 22:15 UTC.",
         "Nothing: Forgejo decides.",
-        "• attempt 1, claude-1: the model's provider is limiting requests, after 60 s, 60 s ago",
-        "• attempt 1, claude-1: at work, since 0 s",
+        "• attempt 1, claude-1: the model's provider is limiting requests after 60 s, "
+        "60 s ago (22:14 UTC)",
+        "• attempt 1, claude-1: at work for 0 s",
     ]
 
 
@@ -150,11 +185,13 @@ def test_no_text_of_an_issue_or_person_becomes_a_tag_or_mention(hostile: str) ->
     world = World().given(a.an_agent(), a.a_task(title=bait, kind=bait), a.dispatch(), a.start())
     world.given(a.an_agent(host=bait, program=bait, health=(bait,)))
     task, state, now = world.task(), world.state, world.now
+    of_task = [line for line in world.journal if line.stream == task_stream(task.id)]
     said: list[Rich] = [
-        answers.status(state, everything, now),
-        answers.agents(state, everything, now),
+        overview.status(state, everything, now, world.policy),
+        roster.agents(state, everything, now),
         answers.tasks([task], bait, state, now),
-        answers.task(task, [world.run()], None, state, now, world.policy),
+        answers.task(task, Particulars(runs=[world.run()], lines=[bait]), state, now, world.policy),
+        answers.told_why(task, of_task, state, now, world.policy),
         hints.misspelt(Misspelt(bait, None)),
         hints.misused(Misused("retry", bait)),
         hints.refused(bait),
@@ -170,11 +207,10 @@ def test_a_fleet_that_rests_and_an_agent_that_is_drained_are_seen_at_a_glance() 
     world.given(a.an_agent(), a.a_task(), a.dispatch(), a.start()).uses(a.R1, Usage(cost_usd=1))
     world.given(cmd.Expire(), cmd.DrainAgent(a.A1))
 
-    said = answers.status(world.state, everything, world.now)
-
-    assert said.text.splitlines()[1:3] == [
+    assert status_of(world)[1:4] == [
         "🌙 The fleet rests: the fleet's budget for the day is used up."
         " It goes on in 1 h 47 min, at 00:00 UTC.",
+        "🤖 1 of 1 agent online",
         "• 💤 claude-1 is drained and takes nothing new",
     ]
 
@@ -184,24 +220,23 @@ def test_a_task_is_told_with_what_it_has_cost_so_far() -> None:
     world.given(a.fail(usage=Usage(output_tokens=10, cost_usd=0.5))).later(HOUR)
     world.given(a.dispatch(run=a.R2), a.start(a.R2)).uses(a.R2, Usage(cost_usd=0.25))
 
-    said = answers.task(world.task(), [], None, world.state, world.now, world.policy)
+    said = answers.task(world.task(), Particulars(), world.state, world.now, world.policy)
 
-    assert "🧮 10 out, $0.75" in said.text.splitlines()
+    assert "🧮 attempt 2 of 3, $0.75, 10 tokens" in said.text.splitlines()
 
 
 def test_an_unwell_agent_says_since_when_why_and_what_to_do() -> None:
     world = World().given(a.an_agent(program="claude 2.1"), a.a_task(), a.dispatch(), a.start())
     world.given(a.fail(ReasonCode.AUTH_FAILED, detail="Invalid API key")).later(5 * MINUTE)
 
-    status = answers.status(world.state, everything, world.now).text.splitlines()
-    agents = answers.agents(world.state, everything, world.now).text.splitlines()
+    agents = roster.agents(world.state, everything, world.now).text.splitlines()
 
-    unwell = "since 5 min ago (the agent program is not logged in) and takes nothing new"
-    assert status[1] == agents[1] == f"• 🤒 claude-1 is unwell {unwell}"
+    unwell = "the agent program is not logged in, and takes nothing new since 5 min ago (22:13 UTC)"
+    assert status_of(world)[4] == agents[1] == f"• 🤒 claude-1 is unwell: {unwell}"
     assert [line.strip() for line in agents[2:]] == [
         "claude 2.1",
         "> Invalid API key",
-        "🙋 Log in on the agent's machine; fleetbot check there says whether that was all. "
+        "👉 Log in on the agent's machine; fleetbot check there says whether that was all. "
         "It takes tasks again by itself once its check passes.",
     ]
 
@@ -210,7 +245,5 @@ def test_an_agent_that_rests_says_why_and_until_when() -> None:
     world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start())
     world.given(a.fail(ReasonCode.RATE_LIMITED, until=world.now + 2 * MINUTE))
 
-    status = answers.status(world.state, everything, world.now).text.splitlines()
-
     says = "rests: the model's provider is limiting requests; again in 2 min"
-    assert status[1] == f"• 💤 claude-1 {says}"
+    assert status_of(world)[2] == f"• 💤 claude-1 {says}"

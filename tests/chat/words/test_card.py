@@ -27,7 +27,6 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
         [
             "⏳ Waiting · team/app#1 Mend the door",
             "claude-1 can take it at the next claim. Since 14 Nov, 22:13 UTC.",
-            "Nothing. If it lasts, the runner does not claim: its log says why.",
         ],
     ),
     "assigned": (

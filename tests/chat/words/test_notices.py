@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fleetbot.chat.words.notices import again, task_notice
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import mention, say
-from fleetbot.chat.words.wording import ago, duration, moment, until
+from fleetbot.chat.words.wording import ago, dated, duration, until
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.announce import task_name
 from fleetbot.domain.effects import NoticeKind, RunName, TaskNotice
@@ -110,7 +110,7 @@ def test_a_long_title_leaves_room_for_why() -> None:
 
 def test_the_same_again_is_counted() -> None:
     said = again(say("❌ Failed"), 3, START, START + 12 * MINUTE)
-    assert said.text == f"❌ Failed\n🔂 3 times in 12 min, last on {moment(START + 12 * MINUTE)}."
+    assert said.text == f"❌ Failed\n🔂 3 times in 12 min, last on {dated(START + 12 * MINUTE)}."
     assert again(say("❌ Failed"), 1, START, START) == say("❌ Failed")
 
 
@@ -163,7 +163,7 @@ def test_moments_are_told_from_now() -> None:
     assert until(START - 1, START) == "at once"
     assert until(START + HOUR, START) == "in 60 min, at 23:13 UTC"
     assert until(START + 49 * HOUR, START) == "in 2 d, on 16 Nov at 23:13 UTC"
-    assert moment(START) == "14 Nov, 22:13 UTC"
+    assert dated(START) == "14 Nov, 22:13 UTC"
 
 
 @pytest.mark.parametrize(("took", "words"), [(3, "1 s"), (SECOND, "1 s"), (5 * MINUTE, "5 min")])

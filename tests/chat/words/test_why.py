@@ -61,7 +61,7 @@ def test_it_waits_for_its_next_try() -> None:
 def test_it_is_at_work() -> None:
     world = World().given(a.an_agent(), a.a_task(), a.dispatch(), a.start()).later(3 * MINUTE)
 
-    assert said(world) == "claude-1 started 3 min ago and is at it."
+    assert said(world) == "claude-1 started 3 min ago (22:13 UTC) and is at it."
 
 
 def test_its_receipt_is_being_checked_and_what_is_missing() -> None:
@@ -80,7 +80,7 @@ def test_its_receipt_did_not_hold() -> None:
     world.given(cmd.Conclude(a.C1, Refuted(("The diff is empty.",))))
 
     assert said(world).splitlines()[1:] == [
-        "Its receipt did not hold 1 time; it is mending it.",
+        "What it handed in did not hold, 1 time; it is mending it.",
         "> The diff is empty.",
     ]
 
@@ -100,14 +100,15 @@ def test_it_failed_and_what_helps() -> None:
 def test_it_was_cancelled() -> None:
     world = a.cancelled()
 
-    assert said(world).startswith("It ended just now: cancelled")
+    assert said(world).startswith("It ended just now (22:13 UTC): cancelled")
 
 
 def test_what_was_verified_says_when() -> None:
     """Nobody looks again: the branch may be gone by now."""
     world = a.completed().later(3 * HOUR)
 
-    assert said(world) == "Its receipt was checked against Forgejo 3 h ago, and held then."
+    when = "3 h ago (14 Nov 22:13 UTC)"
+    assert said(world) == f"What was handed in was checked against Forgejo {when}, and held then."
 
 
 def test_a_completed_task_tells_what_was_seen_of_it() -> None:
@@ -125,11 +126,16 @@ def test_a_completed_task_tells_what_was_seen_of_it() -> None:
     )
     world = a.verifying().given(cmd.Conclude(a.C1, Verified(evidence=seen)))
 
-    assert [line.removeprefix("> ") for line in said(world).splitlines() if line][1:] == [
-        "Head `5eb63bbbe01e`: 3 files in 1 commit for `main`, by `fleet-claude`.",
-        "Approved by `ada`.",
-        "CI is green: `CI / test` success and 2 more.",
-        "A note.",
+    assert said(world).splitlines()[1:] == [
+        "• PR #7 was open, and no draft",
+        "• Head: 5eb63bbbe01e, the commit that was handed in",
+        "• Changes: 3 files in 1 commit",
+        "• Into: main",
+        "• By: fleet-claude",
+        "• Approved by: ada",
+        "• CI: was green",
+        "  CI / test success and 2 more",
+        "• A note.",
     ]
 
 

@@ -1,0 +1,245 @@
+"""A task's story as its journal has it: what happened, by whom, and when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple, assert_never
+
+from fleetbot.chat.words.notices import reason_text
+from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, say
+from fleetbot.chat.words.wording import exact, moment, pull_link, until
+from fleetbot.domain import events as ev
+from fleetbot.domain.model import AgentName, Behavior, Priority, RunId, Taken, Task
+from fleetbot.domain.waits import WaitReason
+from fleetbot.domain.wording import count, person, span
+
+_FIRST, _LAST = 4, 8  # steps that are told of a long story
+_QUOTED = 120
+
+
+_OfTask = (
+    ev.TaskCreated
+    | ev.TaskMoved
+    | ev.TaskBased
+    | ev.TaskEdited
+    | ev.TaskPinned
+    | ev.TaskClosing
+    | ev.TaskStuck
+    | ev.TaskUnstuck
+)
+_OfRun = (
+    ev.TaskAssigned
+    | ev.TaskStarted
+    | ev.TaskRequeued
+    | ev.TaskCompleted
+    | ev.TaskFailed
+    | ev.TaskAgentLost
+    | ev.TaskCancelled
+)
+_OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
+_OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+
+
+class Step(NamedTuple):
+    """Lines that tell the same, the last of them, and how many they are."""
+
+    line: ev.Recorded
+    times: int
+
+
+def story(task: Task, lines: Sequence[ev.Recorded], now: int) -> Rich:
+    """Its steps, oldest first: of many, the first and the last. `lines` are those of its stream."""
+    steps = list(_steps(lines))
+    told = _Telling(task, now).told(steps)
+    if len(told) <= _FIRST + _LAST + 1:
+        return bullets(told)
+    between = say(f"… {count(len(told) - _FIRST - _LAST, 'step')} …")
+    return bullets([*told[:_FIRST], between, *told[-_LAST:]])
+
+
+def _steps(lines: Sequence[ev.Recorded]) -> Iterator[Step]:
+    """A receipt that is checked again and again is one step."""
+    for _, alike in groupby(lines, lambda line: 0 if _is_repeated(line) else line.seq):
+        *before, last = alike
+        yield Step(last, len(before) + 1)
+
+
+def _is_repeated(line: ev.Recorded) -> bool:
+    return isinstance(line.event, ev.ReceiptUnknown)
+
+
+class _Telling:
+    """Knows whose a run is while it goes through the lines."""
+
+    def __init__(self, task: Task, now: int) -> None:
+        self._task = task
+        self._now = now
+        self._agents: dict[RunId, AgentName] = {}
+
+    def told(self, steps: Sequence[Step]) -> list[Rich]:
+        told: list[Rich] = []
+        before = 0
+        for line, times in steps:
+            event = line.event
+            assert isinstance(event, ev.TaskEvent)  # as it is of a task's stream
+            if isinstance(event, ev.TaskAssigned):
+                self._agents[event.run] = event.agent
+            again = f", {times} times" if times > 1 else ""
+            parts: list[Part] = [say(self._sentence(event), again)]
+            parts += filter(None, [by(line)])
+            told.append(say(_dotted(parts), " · ", self._when(line.at, before)))
+            before = line.at
+        return told
+
+    def _when(self, at: int, before: int) -> Rich:
+        if not before:
+            return moment(at, self._now)
+        later = f"{span(at - before)} later" if at - before >= 1000 else "at once"
+        return say(later, exact(at, self._now))
+
+    def _agent(self, run: RunId) -> Rich:
+        return bold(self._agents.get(run, "its agent"))
+
+    def _sentence(self, event: ev.TaskEvent) -> Rich:
+        if isinstance(event, _OfTask):
+            return _of_task(event)
+        if isinstance(event, _OfRun):
+            return self._of_run(event)
+        if isinstance(event, _OfReceipt):
+            return self._of_receipt(event)
+        if isinstance(event, _OfTalk):
+            return self._of_talk(event)
+        assert_never(event)
+
+    def _of_run(self, event: _OfRun) -> Rich:
+        match event:
+            case ev.TaskAssigned(agent=agent, attempt=attempt):
+                return say("given to ", bold(agent), f", attempt {attempt}" if attempt > 1 else "")
+            case ev.TaskStarted(run=run):
+                return say(self._agent(run), " began")
+            case ev.TaskRequeued(reason=reason, not_before=not_before):
+                soon = f", to be tried {until(not_before, self._now)}"
+                waits = soon if not_before > self._now else ""
+                return say(f"queued again: {reason_text(reason)}{waits}")
+            case ev.TaskCompleted():
+                return bold("completed")
+            case ev.TaskFailed(run=run, reason=reason, detail=detail):
+                return say(self._agent(run), f" failed: {reason_text(reason)}", _quoted(detail))
+            case ev.TaskAgentLost(run=run, reason=reason):
+                return say("lost with ", self._agent(run), f": {reason_text(reason)}")
+            case ev.TaskCancelled(reason=reason):
+                return say(reason_text(reason))
+            case _:
+                assert_never(event)
+
+    def _of_receipt(self, event: _OfReceipt) -> Rich:
+        match event:
+            case ev.ReceiptFiled(run=run, receipt=receipt):
+                pull = pull_link(self._task, receipt.pull_request)
+                return say(self._agent(run), " says it is done: ", pull)
+            case ev.ReceiptVerified():
+                return say("checked against Forgejo: all of it held")
+            case ev.ReceiptRefuted(reasons=reasons, final=final):
+                last = ", for the last time" if final else ""
+                return say(f"checked against Forgejo: it did not hold{last}", _quoted(*reasons))
+            case ev.ReceiptUnknown(unread=unread):
+                return say("could not be checked yet", _quoted(*unread))
+            case _:
+                assert_never(event)
+
+    def _of_talk(self, event: _OfTalk) -> Rich:
+        match event:
+            case ev.RunAsked(run=run, title=title):
+                return say(self._agent(run), " asked", _quoted(title))
+            case ev.RunAnswered(expired=True):
+                return say("nobody answered in time, which is a no")
+            case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
+                return say("answered" if text else "allowed", _quoted(text))
+            case ev.RunAnswered(text=text):
+                return say("denied", _quoted(text))
+            case ev.RunMessaged(run=run, text=text):
+                return say("told ", self._agent(run), _quoted(text))
+            case ev.RunMessageTaken(run=run, taken=Taken.DELIVERED):
+                return say(self._agent(run), " has read it")
+            case ev.TaskNoted(text=text):
+                return say("told its next run", _quoted(text))
+            case ev.RunMessageTaken():
+                return say("it is kept for the next attempt")
+            case _:
+                assert_never(event)
+
+
+def _of_task(event: _OfTask) -> Rich:
+    match event:
+        case ev.TaskCreated(author=author):
+            return say(f"taken up, from the issue of {one_line(author, 60)}")
+        case ev.TaskMoved(repo=repo):
+            return say(f"its repository is {repo} now")
+        case ev.TaskBased(base=base, problem=problem):
+            start = " cannot be started from" if problem else " is what it starts from"
+            return say(code(base or "its base"), start)
+        case ev.TaskEdited(traits=traits):
+            urgent = traits.priority
+            rank = "" if urgent is Priority.NORMAL else f", {urgent.name.lower()} priority"
+            return say(f"title or labels changed: {one_line(traits.title, 60)}{rank}")
+        case ev.TaskPinned(agent=agent):
+            return say("to be done by ", bold(agent))
+        case ev.TaskClosing(reason=None):
+            return say("the issue is open again")
+        case ev.TaskClosing():
+            return say("the merge of its own work closed the issue; what was handed in is awaited")
+        case ev.TaskStuck(reason=reason, subject=subject):
+            return say(f"has waited for long: {_wait(reason, subject)}")
+        case ev.TaskUnstuck(reason=reason, subject=subject):
+            return say(f"the wait is over: {_wait(reason, subject)}")
+        case _:
+            assert_never(event)
+
+
+def _wait(reason: WaitReason, subject: str) -> str:
+    words = str(reason).replace("_", " ")
+    return f"{words} ({one_line(subject, 60)})" if subject else words
+
+
+def _quoted(*texts: str) -> str:
+    """`: “the first of them” and 2 more`."""
+    said = [text for text in texts if text.strip()]
+    if not said:
+        return ""
+    more = f" and {len(said) - 1} more" if len(said) > 1 else ""
+    return f": “{one_line(said[0], _QUOTED)}”{more}"
+
+
+def _dotted(parts: Sequence[Part]) -> Rich:
+    return say(*(part if place == 0 else say(" · ", part) for place, part in enumerate(parts)))
+
+
+# who and what led to it
+
+_CAUSES = {
+    "claim": "it asked for work",
+    "reconcile": "found by looking at Forgejo",
+    "repositories": "found by looking at Forgejo",
+}
+_ACTORS = {
+    "timer": "by the clock",
+    "verifier": "by the check",
+    "gate": "a look before it was given out",
+    "api": "an operator, over HTTP",
+}
+
+
+def by(line: ev.Recorded) -> str:
+    """`ann on Forgejo, by webhook`, `ann, in chat`; empty where the step itself says by whom."""
+    kind, _, name = line.actor.partition(":")
+    match kind:
+        case "matrix":
+            return f"{one_line(person(line.actor), 60)}, in chat"
+        case "forgejo":
+            how = ", by webhook" if line.cause.startswith("delivery:") else ""
+            return f"{one_line(name, 60)} on Forgejo{how}"
+        case "agent":
+            return _CAUSES.get(line.cause, "")
+        case _:
+            return _CAUSES.get(line.cause) or _ACTORS.get(kind, "")

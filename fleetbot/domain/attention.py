@@ -1,0 +1,104 @@
+"""What waits for a person: pure. What goes on by itself is not among it, nor what is paused: where
+that is told, the pause is."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from fleetbot.domain.available import Looks
+from fleetbot.domain.model import Policy, Task, TaskState
+from fleetbot.domain.state import FleetState
+from fleetbot.domain.stuck import UNREAD_MS
+from fleetbot.domain.waiting import Waiting, waiting
+from fleetbot.domain.waits import BY_ITSELF, PAUSED, WaitReason
+
+FOR_A_PERSON = (TaskState.FAILED, TaskState.AGENT_LOST)
+
+
+class Need(NamedTuple):
+    """`number` tasks that wait for the same, `first` for longest; `its.remedy` is what to do."""
+
+    first: Task
+    number: int
+    its: Waiting
+
+
+class Attention(NamedTuple):
+    """`tasks` wait for a person in all; `needs` are the first of them: questions, what failed
+    last, and what is stuck."""
+
+    tasks: int
+    needs: tuple[Need, ...]
+
+
+def attention(
+    state: FleetState, tasks: Iterable[Task], now: int, policy: Policy, most: int
+) -> Attention:
+    """Of these open tasks; at most `most` needs of each kind."""
+    tasks = list(tasks)
+    failed = [task for task in tasks if task.state in FOR_A_PERSON]
+    newest = heapq.nlargest(most, failed, key=lambda task: task.updated_at)
+    look = _look(state, now, policy)
+    asked, stuck = _waits(tasks, look, now)
+    ended = [Need(task, 1, its) for task in newest if (its := look(task))]
+    return Attention(
+        tasks=len(failed) + sum(need.number for need in (*asked, *stuck)),
+        needs=(*asked[:most], *ended, *stuck[:most]),
+    )
+
+
+Look = Callable[[Task], Waiting | None]
+
+
+def _look(state: FleetState, now: int, policy: Policy) -> Look:
+    looks: Looks = {}
+    return lambda task: waiting(state, task, now, policy, looks)
+
+
+def _waits(tasks: Iterable[Task], look: Look, now: int) -> tuple[list[Need], list[Need]]:
+    """Questions, those first that end first; and what is stuck, the longest first."""
+    asked: list[Need] = []
+    stuck: dict[tuple[WaitReason, str], Need] = {}
+    for task, number in _alike(tasks, now):
+        its = look(task)
+        if its is None or _goes_on(its, now):
+            continue
+        if its.reason is WaitReason.QUESTION:
+            asked.append(Need(task, 1, its))
+        else:
+            cause = its.reason, its.subject
+            stuck[cause] = _together(stuck.get(cause), Need(task, number, its))
+    asked.sort(key=lambda need: need.its.until or 0)
+    return asked, sorted(stuck.values(), key=lambda need: need.its.since)
+
+
+def _alike(tasks: Iterable[Task], now: int) -> Iterator[tuple[Task, int]]:
+    """Of waiting tasks that nothing tells apart the one that waits longest stands for all: to ask
+    of each of many thousands what it waits for would hold up everybody."""
+    alike: dict[object, tuple[Task, int]] = {}
+    for task in tasks:
+        if task.state is TaskState.CREATED:
+            wish = task.wanted_agent, task.traits.needs, task.base_problem
+            kind = (task.place, *wish, task.not_before > now)
+            first, number = alike.get(kind, (task, 0))
+            alike[kind] = min(first, task, key=lambda one: one.entered_at), number + 1
+        elif task.state not in FOR_A_PERSON:
+            yield task, 1
+    yield from alike.values()
+
+
+def _together(known: Need | None, other: Need) -> Need:
+    if known is None:
+        return other
+    first = min(known, other, key=lambda need: need.its.since)
+    return first._replace(number=known.number + other.number)
+
+
+def _goes_on(its: Waiting, now: int) -> bool:
+    """Whether it ends without anybody; CI is given its time."""
+    if its.reason is WaitReason.RECEIPT_UNREAD:
+        return now - its.since < UNREAD_MS
+    away_for_a_while = its.reason is WaitReason.AGENTS_AWAY and its.until is not None
+    return its.reason in BY_ITSELF | PAUSED or away_for_a_while
