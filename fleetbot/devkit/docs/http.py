@@ -51,6 +51,7 @@ _GROUPS = {
     "webhooks": "Webhooks",
     "tasks": "Tasks",
     "usage": "Usage",
+    "doctor": "The doctor",
     "outbox": "What could not be delivered",
     "events": "Events",
     "service": "The service itself",
