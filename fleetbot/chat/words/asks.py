@@ -84,6 +84,8 @@ def outcome_of(asked: Asked) -> Rich | None:
     if answer is None:
         return None
     when = say(f", {clock(asked.answered_at)}.")
+    if answer.withdrawn:
+        return say("↩️ ", bold("It no longer asks"), when)
     if answer.expired:
         return say("⏰ ", bold("Nobody answered in time: no"), when)
     words = {Behavior.ALLOW: "Allowed", Behavior.DENY: "Denied", Behavior.ALWAYS: "Always allowed"}

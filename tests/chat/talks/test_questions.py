@@ -303,6 +303,17 @@ async def test_when_the_run_is_over_nobody_waits_for_an_answer(chat: Dialogue, t
     assert await talk.journal(RunAnswered) == []
 
 
+async def test_what_the_program_no_longer_asks_cannot_be_granted(
+    chat: Dialogue, talk: Talk
+) -> None:
+    event = await talk.asks()
+    await talk.takes_back()
+
+    assert (await talk.shown()).startswith("↩️ It no longer asks, ")
+    await chat.presses("mod", "✅", on=event)
+    chat.answers("It is decided already: ↩️ It no longer asks, …")
+
+
 async def test_the_journal_says_who_decided_and_by_which_event(chat: Dialogue, talk: Talk) -> None:
     event = await talk.asks()
     pressed = await chat.presses("mod", "✅", on=event)
