@@ -254,7 +254,14 @@ class FleetBot(Plugin):
             return None
         address = str(self.webapp_url).rstrip("/")
         return Runtime(
-            settings, self._store, self.client, self.log, address, self._amend, self._is_shared
+            settings,
+            self._store,
+            self.client,
+            self.log,
+            address,
+            amend=self._amend,
+            database=self._store.path,
+            is_shared=self._is_shared,
         )
 
     def _is_shared(self) -> bool:

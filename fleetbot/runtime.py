@@ -7,11 +7,14 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
+from maubot import __version__ as maubot_version
 from maubot.matrix import MaubotMatrixClient
 
-from fleetbot import __version__
+from fleetbot import __version__, wire
+from fleetbot.advice import advice
 from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.enrolling import TokenMessages
@@ -22,6 +25,7 @@ from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.notices.digest import Digest
 from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking import homeserver
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct
@@ -45,7 +49,10 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.doctor import Doctor, Examine
 from fleetbot.services.enrolments import Enrolments
+from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
+from fleetbot.services.findings import Finding
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
@@ -106,12 +113,14 @@ class Runtime:
         log: logging.Logger,
         address: str,
         amend: Callable[[Edit], None] = _leave,
+        database: Path = Path(),
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
         """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
         self._amend = amend
+        self._database = database
         self._log = log
         self._matrix = matrix
         self._is_shared = is_shared
@@ -183,28 +192,57 @@ class Runtime:
         self._pauses = Pauses(fleet, self._repositories)
         self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
-        self._walks = self._build_setup(store)
+        self._survey = self._build_survey()
+        self._walks = self._build_walks(store)
+        self._doctor = self._build_doctor()
         self._build_chat(store)
         self._build_web(store)
 
-    def _build_setup(self, store: Store) -> Walks:
-        forge, url = self._settings.forge, f"{self._address}{WEBHOOK_PATH}"
-        survey = Survey(
+    @property
+    def _hook_url(self) -> str:
+        return f"{self._address}{WEBHOOK_PATH}"
+
+    def _build_survey(self) -> Survey:
+        forge = self._settings.forge
+        return Survey(
             self._forge,
             self._repositories,
             self._webhooks,
             self._settings.labels,
             self._place,
             now_ms,
-            hook_url=url,
+            hook_url=self._hook_url,
             accounts=[*forge.accounts.values(), *self._settings.verify.authors],
             token_end=forge.token[-8:],
         )
-        deeds = Deeds(self._forge, self._webhooks, self._amended, url, forge.webhook_secret)
-        return Walks(store, survey, deeds)
+
+    def _build_walks(self, store: Store) -> Walks:
+        secret = self._settings.forge.webhook_secret
+        deeds = Deeds(self._forge, self._webhooks, self._amended, self._hook_url, secret)
+        return Walks(store, self._survey, deeds)
+
+    def _build_doctor(self) -> Doctor:
+        repositories = OfRepositories(self.fleet, self._repositories, self._webhooks, self._survey)
+        host = OfTheHost(self._database, self._forge, {"maubot": maubot_version})
+        exams: dict[str, Examine] = {
+            "homeserver": lambda: homeserver.examine(self._link),
+            "forgejo": repositories.on_forgejo,
+            "webhooks": repositories.webhooks,
+            "agents": OfAgents(self.fleet).examine,
+            "disk": host.disk,
+            "versions": host.versions,
+            "settings": self._advice,
+        }
+        return Doctor(self._check_health, exams)
+
+    async def _check_health(self) -> wire.Health:
+        return await self._health.check()
+
+    async def _advice(self) -> Sequence[Finding]:
+        return advice(self._settings)
 
     def _build_chat(self, store: Store) -> None:
-        link = Link(self._matrix, Pace(now_ms))
+        link = self._link = Link(self._matrix, Pace(now_ms))
         rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
         self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
@@ -235,6 +273,8 @@ class Runtime:
                 message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
+                doctor=self._doctor,
+                dead_letters=self._dead_letters,
                 address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
@@ -301,6 +341,15 @@ class Runtime:
             self._threads.expect,
             Gate(self.fleet, self._repositories, self._issues).admits,
         )
+        self._health = HealthReport(
+            self.fleet,
+            self._probe,
+            self._webhooks,
+            self._repositories,
+            __version__,
+            self._ears.listening.troubles,
+            lambda: told(self._loops.values()),
+        )
         self._web = WebApi(
             Parts(
                 fleet=self.fleet,
@@ -316,15 +365,8 @@ class Runtime:
                 probe=self._probe,
                 webhooks=self._webhooks,
                 webhook_secret=settings.forge.webhook_secret,
-                health=HealthReport(
-                    self.fleet,
-                    self._probe,
-                    self._webhooks,
-                    self._repositories,
-                    __version__,
-                    self._ears.listening.troubles,
-                    lambda: told(self._loops.values()),
-                ).check,
+                health=self._health.check,
+                doctor=self._doctor,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 version=__version__,

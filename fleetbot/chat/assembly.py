@@ -11,6 +11,7 @@ from fleetbot.chat.commands.answering import Answering
 from fleetbot.chat.commands.buttons import Buttons
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
+from fleetbot.chat.commands.doctoring import Doctoring
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.enrolling import Enrolling
@@ -29,6 +30,8 @@ from fleetbot.chat.speaking.direct import Tell
 from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.words.post import Answer
+from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.pauses import Pauses
@@ -65,6 +68,8 @@ class Services:
     upload_limit: UploadLimit
     tell: Tell
     setting_up: SettingUp
+    doctor: Doctor
+    dead_letters: DeadLetters
     trigger: str
     address: str
     thread_per_task: bool = False
@@ -88,6 +93,7 @@ def chat_of(services: Services) -> Chat:
         **Knowing(desk, services.people, services.proofs, services.repositories).handlers,
         **talking.handlers,
         **services.setting_up.handlers,
+        **Doctoring(services.doctor, services.dead_letters).handlers,
     }
     buttons = Buttons(desk, handlers, answering, admit, drafts.decide)
     setting_up = services.setting_up

@@ -46,6 +46,7 @@ _COLOURS = {
     "agent lost": "red",
     "matrix": "magenta",
     "card": "magenta",
+    "card moved": "magenta",
     "question": "yellow",
     "answered": "yellow",
     "alice": "blue",

@@ -145,6 +145,11 @@ class MatrixUser:
         """Set a state event without a key."""
         await self._call("PUT", f"/rooms/{quote(room)}/state/{event_type}/", json=content)
 
+    async def display_name(self, user_id: str) -> str:
+        """What a user is called on this homeserver."""
+        answer = await self._call("GET", f"/profile/{quote(user_id)}/displayname")
+        return str(answer["displayname"])
+
     async def kick(self, room: str, user_id: str) -> None:
         await self._call("POST", f"/rooms/{quote(room)}/kick", json={"user_id": user_id})
 

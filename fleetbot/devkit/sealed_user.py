@@ -85,6 +85,20 @@ class SealedUser(MatrixUser):
             raise RuntimeError(f"{self.user_id} could not send to {room}: {answer}")
         return str(answer.event_id)
 
+    async def send_losing_key(self, room: str, text: str) -> str:
+        """As `send`, with a new key that is lost on its way to everybody."""
+        await self._catch_up()
+        nio, olm = self._nio, self._nio.olm
+        if missing := nio.get_missing_sessions(room):
+            await nio.keys_claim(missing)
+        olm.create_outbound_group_session(room)
+        key = olm.outbound_group_sessions[room]
+        key.shared = True
+        for user in nio.rooms[room].users:
+            devices = nio.device_store.active_user_devices(user)
+            key.users_shared_with.update((user, device.id) for device in devices)
+        return await self.send(room, text)
+
     async def messages(self, room: str, *, limit: int = 100) -> list[RoomEvent]:
         """The room's last events, oldest first; those that were decrypted as they were meant."""
         await self._catch_up()

@@ -36,6 +36,7 @@ EXPECTED = (
     "status",
     "card",
     "room",
+    "card moved",
 )
 
 _JOURNAL = {
@@ -178,12 +179,12 @@ class Story:
 
 
 def _of_message(event: RoomEvent) -> Step:
-    """`card` is the task as the room sees it, `room` the news that it is done, `log` a line of the
-    agent's thread; a `question` is asked in a message of its own, which says once it is
-    `answered`."""
+    """`card` is the task as the room sees it, `card moved` an edit of it, `room` the news that it
+    is done, `log` a line of the agent's thread; a `question` is asked in a message of its own,
+    which says once it is `answered`."""
     lines = [line for line in event.text.splitlines() if line.strip()] or [""]
     if f" · {REPO}#" in lines[0] and not event.thread:
-        return Step("card", " · ".join(lines[:2]))
+        return Step("card moved" if event.replaces else "card", " · ".join(lines[:2]))
     if lines[0].startswith("🔐"):
         return Step("question", " · ".join(lines[:3]))
     if event.replaces and lines[0].startswith("✅ Allowed"):

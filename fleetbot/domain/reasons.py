@@ -136,7 +136,7 @@ class Reason:
 _R = ReasonCode
 REASONS: dict[ReasonCode, Reason] = {
     _R.AGENT_FAILED: Reason(
-        "the agent program failed",
+        "the agent's program stopped with an error",
         Owner.TASK,
         True,
         "Read the agent's log; retry when the cause is mended.",
@@ -208,7 +208,7 @@ REASONS: dict[ReasonCode, Reason] = {
         "Forgejo does not show what the agent says it did",
         Owner.TASK,
         True,
-        "Read the receipt's comment on the issue.",
+        "Read the comment on the issue: it says what did not hold.",
     ),
     _R.RECEIPT_UNREAD: Reason(
         "the receipt could not be decided in time, as Forgejo did not show what it takes",

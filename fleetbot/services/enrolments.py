@@ -5,6 +5,7 @@ A token is known to whom it was given alone; here is its hash.
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ class Enrolments:
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
+        self._turn = asyncio.Lock()  # of two at once one takes the other's place
 
     async def make(self, agent: AgentName, id: str, actor: str) -> Given:
         """A token for one agent, which takes the place of any before it.
@@ -58,8 +60,9 @@ class Enrolments:
             made_at=now,
             expires_at=now + VALID_MS,
         )
-        withdrawn = [its for its in await self._open(agent) if its.id != id]
-        await self._keep(enrolment, *(_ended(its, now) for its in withdrawn))
+        async with self._turn:
+            withdrawn = [its for its in await self._open(agent) if its.id != id]
+            await self._keep(enrolment, *(_ended(its, now) for its in withdrawn))
         return Given(token, enrolment)
 
     async def told(self, enrolment: Enrolment, room: str, event: str) -> None:

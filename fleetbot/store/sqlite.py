@@ -41,6 +41,11 @@ class SqliteStore(Queries):
         self._holders: dict[bytes, AgentName] = {}
         self._people: dict[str, str] = {}
 
+    @property
+    def path(self) -> Path:
+        """The database's file; others of its name beside it belong to it."""
+        return self._path
+
     async def open(self) -> None:
         await self._retire_writer()
         self._lock.acquire()

@@ -15,6 +15,7 @@ from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.intake import Intake
@@ -25,6 +26,7 @@ from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
+from fleetbot.web.doctor import DoctorCalls
 from fleetbot.web.endpoint import AnyEndpoint, Call
 from fleetbot.web.events import EVENT_STREAM, EventCalls
 from fleetbot.web.guard import Guard, Handler
@@ -62,6 +64,7 @@ class Parts:
     webhooks: Webhooks
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
+    doctor: Doctor
     claims_waiting: Callable[[], int]
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
@@ -92,6 +95,7 @@ class WebApi:
             *WebhookCalls(parts.intake).endpoints(),
             *UsageCalls(parts.fleet).endpoints(),
             *OutboxCalls(parts.dead_letters).endpoints(),
+            *DoctorCalls(parts.doctor).endpoints(),
             *self._events.endpoints(),
             *meta.endpoints(),
         )

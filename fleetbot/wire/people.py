@@ -253,3 +253,18 @@ class Health(Answer, frozen=True):
     status: Literal["ok", "degraded"]
     checks: dict[str, str]
     version: str
+
+
+class FindingView(Answer, frozen=True):
+    """Something that was examined. In `says` and `remedy` stands `code` between back-quotes."""
+
+    name: str
+    mark: Literal["well", "warn", "bad"]
+    says: str
+    remedy: tuple[str, ...] = ()
+
+
+class DoctorAnswer(Answer, frozen=True):
+    """`GET doctor`: the worst first. Whatever `healthz` complains of is among them."""
+
+    findings: tuple[FindingView, ...]

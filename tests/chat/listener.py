@@ -77,6 +77,8 @@ def chat_of(
             upload_limit=limit,
             tell=tell,
             setting_up=setting_up or setting_up_of(stage, levels),
+            doctor=stage.doctor,
+            dead_letters=stage.dead_letters,
             address="https://fleet.example",
             trigger=stage.labels.trigger,
         )

@@ -87,7 +87,10 @@ def test_a_retry_that_no_budget_is_left_for_is_not_made_and_says_how_the_attempt
     assert names(world.when(fail(detail="exit status 1", usage=dollars(6)))) == ["task.failed"]
     task = world.task()
     assert (task.state, task.reason) == (TaskState.FAILED, ReasonCode.BUDGET_EXCEEDED)
-    assert task.detail == "$6.00 of $5.00 when the agent program failed: exit status 1"
+    assert (
+        task.detail
+        == "$6.00 of $5.00 when the agent's program stopped with an error: exit status 1"
+    )
 
 
 def test_nor_is_it_when_the_agent_is_lost_or_limited() -> None:

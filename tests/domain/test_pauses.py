@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.draft import Draft
 from fleetbot.domain.effects import AgentNotice, FleetNotice, NoticeKind, RepoNotice
+from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.model import Pause, Policy, TaskState
 from fleetbot.domain.usage import Budget, Usage, next_day
 from fleetbot.domain.waiting import waiting
@@ -166,3 +170,9 @@ def test_a_paused_repository_keeps_its_pause_under_another_name() -> None:
 
     assert isinstance(renamed, ev.RepoRenamed)
     assert world.state.places.repos[APP].frozen
+
+
+@pytest.mark.parametrize("event", [ev.RepoFrozen(), ev.RepoThawed()])
+def test_a_repository_that_was_never_known_cannot_be_paused(event: ev.AnyEvent) -> None:
+    with pytest.raises(IllegalTransition, match="cannot happen to repository 7"):
+        World().record(Draft("repo:7", event))

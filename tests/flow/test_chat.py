@@ -83,12 +83,44 @@ async def test_anybody_may_ask_for_the_status(world: World, said: str) -> None:
     assert "jones" in answer
 
 
+async def test_who_is_spoken_to_by_name_or_pill_answers(world: World) -> None:
+    bot, name = world.bot.user_id, await world.alice.display_name(world.bot.user_id)
+    pill = f'<a href="https://matrix.to/#/{bot}">{name}</a>: status'
+    said: list[dict[str, Any]] = [
+        {"body": f"{name}: status"},
+        {"body": f"{name.upper()} status"},
+        {
+            "body": f"{name}: status",
+            "format": "org.matrix.custom.html",
+            "formatted_body": pill,
+            "m.mentions": {"user_ids": [bot]},
+        },
+        {
+            "body": "",
+            "format": "org.matrix.custom.html",
+            "formatted_body": f"<p>{pill}</p>",
+            "m.mentions": {"user_ids": [bot]},
+        },
+        {
+            "body": f"{bot} fleet status",
+            "m.mentions": {"user_ids": [bot]},
+            "org.matrix.msc4391.command": {"command": "fleet status", "arguments": {}},
+        },
+    ]
+    for content in said:
+        event = await world.alice.send_event(
+            world.room, "m.room.message", {"msgtype": "m.text", **content}
+        )
+        answer = await world.alice.wait_for(answer_to(event))
+        assert answer.text.startswith("🚦"), content
+
+
 async def test_help_teaches_every_command_in_the_form_that_always_works(world: World) -> None:
     answer = await ask(world, "!fleet help")
     for command in ("status", "tasks", "task", "why", "agents", "assign", "retry", "cancel"):
         assert f"!fleet {command}" in answer
     one = await ask(world, "!fleet help assign")
-    assert "It needs power level 50 in this room." in one
+    assert "It needs power level 50 in this room; you have " in one
     assert "/assign <agent> <issue>" in one
 
 
@@ -106,7 +138,20 @@ async def test_tasks_and_agents_are_told(world: World) -> None:
     await until_state(world, issue, "completed")
     done = await ask(world, f"!fleet task {world.forge.url}/{REPO}/issues/{issue}")
     assert "PR #" in done
-    assert "attempt 1, smith: verified, after" in done
+    assert "attempt 1, smith: verified after" in done
+
+
+async def test_a_log_comes_as_a_file_and_numbers_as_a_picture(world: World) -> None:
+    issue = await world.open_issue("To be looked into", labels=("fleet", "agent:jones"))
+    await until_state(world, issue, "completed")
+
+    assert f"{REPO}#{issue} To be looked into" in await ask(world, f"!fleet log #{issue}")
+    log = await world.alice.wait_for(lambda e: e.text == f"shop-{issue}-run-1.txt")
+    assert (log.content["msgtype"], log.content["info"]["mimetype"]) == ("m.file", "text/plain")
+    assert "verified" in await ask(world, "!fleet stats today")
+    drawn = await world.alice.wait_for(lambda e: e.content.get("msgtype") == "m.image")
+    assert drawn.content["info"]["w"] == 800
+    assert "jones: neither cost nor tokens told" in await ask(world, "!fleet cost today")
 
 
 async def test_a_wrong_word_gets_the_nearest_right_one(world: World) -> None:
@@ -156,7 +201,7 @@ async def test_unknown_agents_and_issues_are_said_to_be_unknown(world: World) ->
     issue = await world.open_issue("Not for the fleet", labels=())
     async with nothing_changes(world):
         answer = await ask(world, f"/assign smyth #{issue}")
-        assert "There is no agent smyth; known: jones, smith." in answer
+        assert "There is no agent smyth; did you mean smith?" in answer
         assert f"{REPO}#{issue} is not a task yet" in await ask(world, f"/retry #{issue}")
         assert "#99999" in await ask(world, "/assign smith #99999")
         assert "is not a task yet" in await ask(world, "/cancel #99999")
@@ -245,7 +290,7 @@ async def test_text_of_issues_is_escaped_and_mentions_nobody(world: World) -> No
         for text in (markup, content["body"]):
             assert "@room" not in text
             assert user not in text
-            assert "matrix.to" not in text
+            assert "matrix.to/#/@" not in text, "links of ours lead to messages"
         assert content["m.mentions"] == {}
 
 

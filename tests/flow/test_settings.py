@@ -11,10 +11,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.rest import CallFailed, call
 from fleetbot.devkit.story import until
-from fleetbot.devkit.world import INSTANCE, REPO, World
-from tests.flow.agents import agent, gated
+from fleetbot.devkit.world import FILES, INSTANCE, REPO, World
+from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.puppet import Puppet
 from tests.flow.seen import (
     answer_to,
@@ -202,6 +203,65 @@ async def test_an_instance_without_configuration_waits_for_one(world: World) -> 
     asked = await world.alice.send(room, "!fleet status")
     assert "No agents yet" in (await world.alice.wait_for(answer_to(asked))).text
     await admin.delete_instance("fresh")
+
+
+async def test_a_fresh_room_and_repository_are_connected_from_the_room(world: World) -> None:
+    repo = "acme/attic"
+    await world.forge.create_repo("acme", "attic", FILES)
+    for who in ("alice", "fleetbot"):
+        world.forge.add_collaborator(repo, who, "admin")
+    world.forge.add_collaborator(repo, "fleet-runner", "write")
+    await configure(world, chat={"operators": [world.alice.user_id]})
+    room = await world.alice.create_room("Attic", invite=[world.bot.user_id])
+    await until(lambda: _is_in(world, room), "the bot to join")
+
+    assert "👉 labels" in await _setup(world, room, repo)
+    assert "👉 room" in await _setup(world, room, "yes")
+    assert "being changed" in await _setup(world, room, "yes")
+    mapped = await world.alice.wait_for(_tells(world, room, "✅ room: this room hears of it"))
+    assert "👉 webhook" in mapped.text
+    await world.alice.react(room, mapped.event_id, "✅")
+    hooked = await world.alice.wait_for(_tells(world, room, "✅ webhook: deliveries arrive"))
+    await world.alice.react(room, hooked.event_id, "✅")
+    protected = await world.alice.wait_for(_tells(world, room, "👉 receipt"))
+    await world.alice.react(room, protected.event_id, "✅")
+    await world.alice.wait_for(_tells(world, room, "🎉 Ready"))
+
+    world.start_runner(agent(world.root, "mover", DILIGENT), name="mover")
+    labels = await world.forge_api("alice", "GET", f"/repos/{repo}/labels")
+    trigger = next(label["id"] for label in labels if label["name"] == "fleet")
+    issue = {"title": "Tidy up", "labels": [trigger]}
+    await world.forge_api("alice", "POST", f"/repos/{repo}/issues", issue)
+    await world.alice.wait_for(_tells(world, room, "✅", "#1", "verified"), timeout=40)
+
+
+async def test_what_the_ui_saves_while_setup_writes_is_not_lost(world: World) -> None:
+    await world.forge.create_repo("acme", "cellar", FILES)
+    world.forge.add_collaborator("acme/cellar", "fleetbot", "write")
+    await _setup(world, world.room, "acme/cellar")
+    await _setup(world, world.room, "skip")
+
+    await asyncio.gather(
+        _setup(world, world.room, "yes"),
+        configure(world, retry={"max_attempts": 9, "base_seconds": 0.2, "cap_seconds": 1}),
+    )
+
+    asked = await ask(world, "!fleet status")
+    assert asked.startswith("🚦")
+    assert (await world.bots.admin.config(INSTANCE))["retry"]["max_attempts"] == 9
+
+
+async def _setup(world: World, room: str, text: str) -> str:
+    said = await world.alice.send(room, f"!fleet setup {text}")
+    return (await world.alice.wait_for(answer_to(said))).text
+
+
+def _tells(world: World, room: str, *words: str) -> Callable[[RoomEvent], bool]:
+    def matches(event: RoomEvent) -> bool:
+        is_bots = event.room_id == room and event.sender == world.bot.user_id
+        return is_bots and not event.thread and all(word in event.text for word in words)
+
+    return matches
 
 
 async def _is_in(world: World, room: str) -> bool:

@@ -38,10 +38,13 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest
 from fleetbot.forge.payloads import parse_delivery, verify_signature
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.doctor import Doctor, Examine
 from fleetbot.services.enrolments import Enrolments
+from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
+from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
@@ -194,6 +197,21 @@ class Stage:
             self.notices.append(effect)
         return () if isinstance(effect, ShowCard) else self.told
 
+    async def _room_troubles(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def health(self) -> HealthReport:
+        return HealthReport(
+            self.fleet,
+            self.probe,
+            self.webhooks,
+            self.known,
+            "1.0",
+            self._room_troubles,
+            lambda: "ok",
+        )
+
     def prepare_setup(self) -> None:
         survey = Survey(
             self.client,
@@ -208,6 +226,16 @@ class Stage:
         )
         deeds = Deeds(self.client, self.webhooks, self._amend, self.hook_url, SECRET)
         self.walks = Walks(self.store, survey, deeds)
+        repositories = OfRepositories(self.fleet, self.known, self.webhooks, survey)
+        host = OfTheHost(self.root / "fleet.db", self.client, {})
+        self.exams: dict[str, Examine] = {
+            "forgejo": repositories.on_forgejo,
+            "webhooks": repositories.webhooks,
+            "agents": OfAgents(self.fleet).examine,
+            "disk": host.disk,
+            "versions": host.versions,
+        }
+        self.doctor = Doctor(self.health.check, self.exams)
 
     def _amend(self, edit: Edit) -> None:
         """At once; the plugin makes its services anew then, after it has answered."""

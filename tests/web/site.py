@@ -31,6 +31,7 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.gate import Gate
@@ -189,6 +190,7 @@ class Site:
                 webhooks=webhooks,
                 webhook_secret=SECRET,
                 health=self._check_health,
+                doctor=Doctor(self._check_health, {}),
                 claims_waiting=lambda: self.dispatcher.waiting,
                 loops=lambda: (self.loop.health(),),
                 version="0.0.0",

@@ -97,6 +97,15 @@ async def test_a_newer_one_takes_its_place(site: Site) -> None:
     assert (await registers(site, second)).status == 200
 
 
+async def test_of_several_made_at_once_one_is_good(site: Site) -> None:
+    tokens = await asyncio.gather(*(enrolled(site) for _ in range(4)))
+
+    answers = [await registers(site, token) for token in tokens]
+
+    assert [answer.status for answer in answers].count(200) == 1
+    assert [answer.status for answer in answers].count(403) == 3
+
+
 async def test_revoking_the_agent_withdraws_it(site: Site) -> None:
     token = await enrolled(site)
 

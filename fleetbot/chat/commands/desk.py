@@ -76,6 +76,12 @@ class Desk:
             return None
         return await self.fleet.store.posted(said.room, said.answers)
 
+    async def is_about_ours(self, said: Said) -> bool:
+        """Whether it answers a message of ours, or was said in the thread of a run."""
+        if await self.posted(said) is not None:
+            return True
+        return bool(await run_in_thread(self.fleet.store, said.room, said.thread))
+
     async def task_about(self, posted: Posted) -> Task | None:
         """The task that a message of ours is about."""
         match posted.kind:

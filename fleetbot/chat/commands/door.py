@@ -90,7 +90,7 @@ class Chat:
         """Whether a reaction, or words that are no command, would have been for us: for those that
         come too late."""
         is_button = not isinstance(said, Pressed) or _is_button(said.body)
-        return is_button and await self._desk.posted(said) is not None
+        return is_button and await self._desk.is_about_ours(said)
 
     async def elsewhere(self, said: Elsewhere) -> Answer | None:
         """The answer to a message in a room that is none of ours; None where there is none."""

@@ -18,7 +18,7 @@ from fleetbot.domain.model import REPO
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.setup.steps import Step
 from fleetbot.services.setup.walks import View, Walks
-from fleetbot.store.records import Change, PostKind
+from fleetbot.store.records import Arrival, Change, Handled, PostKind
 
 _YES = ("yes", "y", "ok", "ja", "✅")
 _NO = ("skip", "no", "n", "nein", "❌")
@@ -100,8 +100,17 @@ class SettingUp:
         command = grammar.parse(there.body, called=there.called is Called.BY_NAME)
         if not isinstance(command, spec.Setup) or there.sender not in self._operators:
             return None
-        view = await self._walk(there.room, wish(command.text))
+        key = f"matrix:{there.event}"
+        wished = Show() if await self._fleet.store.arrival(key) else wish(command.text)
+        view = await self._walk(there.room, wished)
+        await self._remember(key)
         return Post(words.walk(view, self._trigger))
+
+    async def _remember(self, key: str) -> None:
+        """It was obeyed: once the room is one of ours, what was said there is read back."""
+        arrival = Arrival(key=key, kind="command", at=self._fleet.clock())
+        handled = Handled(key=key, answer=b"answered")
+        await self._fleet.store.append(Change(arrivals=(arrival,), handled=(handled,)))
 
     async def tick(self) -> None:
         """Tell what came of a change of the configuration. Raises the errors of the forge client,

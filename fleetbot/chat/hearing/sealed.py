@@ -37,7 +37,7 @@ _GRACE_MS = 60_000  # a key that is on its way is here by then
 _QUIET_MS = 30 * 60_000  # between two words about it in one room
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _MOST = 1000  # events that are remembered as unread
-_LOOK_SECONDS = 5.0  # between two looks whether a key is there, and still waited for
+LOOK_SECONDS = 5.0  # between two looks whether a key is there, and still waited for
 
 
 class Deafness(NamedTuple):
@@ -166,7 +166,7 @@ class Sealed:
         crypto, key = self._client.crypto, (RoomID(room), SessionID(session))
         if await crypto.crypto_store.has_group_session(*key):
             return True
-        return bool(await crypto.wait_for_session(*key, timeout=_LOOK_SECONDS))
+        return bool(await crypto.wait_for_session(*key, timeout=LOOK_SECONDS))
 
     def _waiting_for(self, room: str, session: str) -> list[EncryptedEvent]:
         waiting = [unread.event for unread in self._unread.values() if unread.waits]

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.chat.words.rich import Rich, bounded
+from fleetbot.domain.wording import shorten
+
+_SHORT = 1000  # characters
 
 
 def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
@@ -18,6 +21,15 @@ def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
         "formatted_body": body.html,
         "m.mentions": {"user_ids": list(body.mentions)} if body.mentions else {},
     }
+
+
+def shortened(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The beginning of a message that is too large, where that of the homeserver is no event's."""
+    short = {key: its for key, its in message.items() if key not in ("format", "formatted_body")}
+    if "m.new_content" in short:
+        short["m.new_content"] = shortened(short["m.new_content"])
+    text = shorten(str(short["body"]), _SHORT)
+    return {**short, "body": f"{text}\n… this homeserver takes no longer messages."}
 
 
 def in_reply(said: dict[str, Any], event: str, thread: str) -> dict[str, Any]:

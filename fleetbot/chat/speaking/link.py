@@ -7,6 +7,7 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
 from io import BytesIO
@@ -19,6 +20,7 @@ from mautrix.client import Client
 from yarl import URL
 
 from fleetbot.chat.speaking.content import content as message
+from fleetbot.chat.speaking.content import shortened
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.sealing import Sealing
@@ -30,6 +32,7 @@ from fleetbot.wire.retry_after import retry_after
 _TIMEOUT = ClientTimeout(total=60)
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
 Content = Mapping[str, Any]
+_SERVER = PathBuilder("/_matrix/federation/v1/version")
 
 
 class NotAdmitted(RetryLater):
@@ -37,6 +40,10 @@ class NotAdmitted(RetryLater):
 
     def __init__(self, why: str) -> None:
         super().__init__(None, why)
+
+
+class TooLarge(Refused):
+    """It is more than the homeserver takes at once."""
 
 
 class _Absent(NotAdmitted):
@@ -72,7 +79,8 @@ class Link:
         *,
         urgency: Urgency = Urgency.NOTICE,
     ) -> str:
-        """Send a message and answer its event id. Nothing goes in clear into an encrypted room.
+        """Send a message and answer its event id. Nothing goes in clear into an encrypted room, and
+        of what is too large the beginning goes.
 
         The homeserver answers a `transaction` that it knows with the event of the first time
         (client-server API, "Transaction identifiers").
@@ -80,14 +88,17 @@ class Link:
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
 
-        async def request() -> str:
+        async def request(content: Content = content) -> str:
             kind, body = "m.room.message", content
             if await self._seals(room):
                 kind, body = "m.room.encrypted", await self._sealing.message(room, content)
             path = Path.v3.rooms[room].send[kind][transaction]
             return str((await self._call("PUT", path, body))["event_id"])
 
-        return await self.pace.take(urgency, request)
+        try:
+            return await self.pace.take(urgency, request)
+        except TooLarge:
+            return await self.pace.take(urgency, partial(request, shortened(content)))
 
     async def react(
         self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
@@ -173,6 +184,13 @@ class Link:
 
     async def joined_rooms(self) -> frozenset[str]:
         return frozenset((await self._call("GET", Path.v3.joined_rooms)).get("joined_rooms", ()))
+
+    async def server(self) -> str:
+        """What the homeserver is, as it tells other servers: `Synapse 1.163.2`."""
+        told = await self._call("GET", _SERVER)
+        its = told.get("server")
+        known = its if isinstance(its, dict) else {}
+        return f"{known.get('name', 'it')} {known.get('version', '')}".strip()
 
     async def join(self, room: str, via: Sequence[str] = ()) -> None:
         """Join, where we are invited or anybody may; `via` are servers that know the room."""
@@ -320,7 +338,7 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's, too, which has no code
-        return Refused(why)
+        return TooLarge(why)
     if code and status == HTTPStatus.NOT_FOUND:
         return _Absent(why)
     ours = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR

@@ -11,7 +11,7 @@ import msgspec
 
 from fleetbot.chat.speaking.content import as_edit, content, in_reply
 from fleetbot.chat.speaking.destinations import destination, room_of, urgent_in
-from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link, NotAdmitted, TooLarge, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, bounded, rows, say, unmentioned
@@ -49,6 +49,7 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _OUT_OF_DATE = say("🕰 My answer to this was held up, and is out of date by now: ask again.")
 _FILE_MISSING = say("📎 The file that belongs to this could not be sent: ask again.")
+_FILE_TOO_LARGE = say("📎 The file is larger than this homeserver takes.")
 _words = msgspec.json.Decoder(Words)
 
 
@@ -209,7 +210,11 @@ class RoomSender:
 
     async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> None:
         for place, file in enumerate(message.files):
-            said = in_reply(dict(await self._link.upload(room, file)), below, thread)
+            try:
+                shown = dict(await self._link.upload(room, file))
+            except TooLarge:
+                shown = content(_FILE_TOO_LARGE)
+            said = in_reply(shown, below, thread)
             named = transaction("answer-file", event, place)
             await self._link.send(room, said, named, urgency=Urgency.ANSWER)
 

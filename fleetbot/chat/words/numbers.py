@@ -72,5 +72,5 @@ def share(part: int, whole: int) -> str:
 
 
 def _no_picture() -> Rich:
-    install = code("pip install 'fleetbot[charts]'")
-    return say("For a picture of it, whoever runs maubot there: ", install, " and restart.")
+    install = code("pip install matplotlib")
+    return say("For a picture of it, where maubot runs: ", install, ", then restart maubot.")

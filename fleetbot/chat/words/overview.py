@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from fleetbot.chat.words import roster
@@ -43,17 +44,8 @@ def status(
     today: Today | None = None,
 ) -> Rich:
     """`troubles`: what is wrong around the fleet, each with what to do; `remarks` come last."""
-    heard: dict[str, bool] = {}
-    tasks = [
-        task
-        for task in state.tasks.values()
-        if task.state in OPEN_STATES
-        and (
-            heard[task.repo]
-            if task.repo in heard
-            else heard.setdefault(task.repo, hears(task.repo))
-        )
-    ]
+    here = cache(hears)  # of a hundred thousand tasks
+    tasks = [t for t in state.tasks.values() if t.state in OPEN_STATES and here(t.repo)]
     waits = attention(state, tasks, now, policy, _AT_MOST)
     return rows(
         *_for_a_person(waits, [*troubles, *paused(state, hears, now)], now),

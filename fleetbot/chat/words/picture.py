@@ -83,16 +83,16 @@ def _unit(span_ms: int) -> str:
 def _ground(figure: Figure) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    inset = 0.03
+    inset, aspect = 0.03, WIDTH / HEIGHT
     figure.add_artist(
         FancyBboxPatch(
-            (inset, inset),
+            (inset, inset * aspect),
             1 - 2 * inset,
-            1 - 2 * inset,
+            1 - 2 * inset * aspect,
             boxstyle=f"round,pad={inset}",
             facecolor=_GROUND,
             edgecolor="none",
-            mutation_aspect=WIDTH / HEIGHT,
+            mutation_aspect=aspect,
             zorder=-1,
         )
     )
@@ -111,7 +111,7 @@ def _tiles(figure: Figure, total: Outcomes) -> None:
         (short(total.verified), "verified", _GOOD),
         (share(total.verified, total.verified + total.failed), "succeeded", _INK),
         (share(total.first_try, total.verified), "at the first try", _INK),
-        (took, "half done within", _TIME),
+        (took, "half within", _TIME),
     )
     for place, (number, label, colour) in enumerate(tiles):
         x = _MARGIN + 0.235 * place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple, assert_never
 
 from fleetbot.chat.words.notices import reason_text
@@ -15,6 +16,29 @@ from fleetbot.domain.wording import count, person, span
 
 _FIRST, _LAST = 4, 8  # steps that are told of a long story
 _QUOTED = 120
+
+
+_OfTask = (
+    ev.TaskCreated
+    | ev.TaskMoved
+    | ev.TaskBased
+    | ev.TaskEdited
+    | ev.TaskPinned
+    | ev.TaskClosing
+    | ev.TaskStuck
+    | ev.TaskUnstuck
+)
+_OfRun = (
+    ev.TaskAssigned
+    | ev.TaskStarted
+    | ev.TaskRequeued
+    | ev.TaskCompleted
+    | ev.TaskFailed
+    | ev.TaskAgentLost
+    | ev.TaskCancelled
+)
+_OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
+_OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
 
 
 class Step(NamedTuple):
@@ -36,21 +60,13 @@ def story(task: Task, lines: Sequence[ev.Recorded], now: int) -> Rich:
 
 def _steps(lines: Sequence[ev.Recorded]) -> Iterator[Step]:
     """A receipt that is checked again and again is one step."""
-    for place, line in enumerate(lines):
-        follows = lines[place + 1].event if place + 1 < len(lines) else None
-        if not isinstance(line.event, ev.ReceiptUnknown) or not isinstance(
-            follows, ev.ReceiptUnknown
-        ):
-            yield Step(line, _in_a_row(lines, place))
+    for _, alike in groupby(lines, lambda line: 0 if _is_repeated(line) else line.seq):
+        *before, last = alike
+        yield Step(last, len(before) + 1)
 
 
-def _in_a_row(lines: Sequence[ev.Recorded], place: int) -> int:
-    first = place
-    while first and isinstance(lines[place].event, ev.ReceiptUnknown):
-        if not isinstance(lines[first - 1].event, ev.ReceiptUnknown):
-            break
-        first -= 1
-    return place - first + 1
+def _is_repeated(line: ev.Recorded) -> bool:
+    return isinstance(line.event, ev.ReceiptUnknown)
 
 
 class _Telling:
@@ -86,53 +102,17 @@ class _Telling:
         return bold(self._agents.get(run, "its agent"))
 
     def _sentence(self, event: ev.TaskEvent) -> Rich:
-        match event:
-            case (
-                ev.TaskCreated()
-                | ev.TaskMoved()
-                | ev.TaskBased()
-                | ev.TaskEdited()
-                | ev.TaskPinned()
-                | ev.TaskClosing()
-                | ev.TaskStuck()
-                | ev.TaskUnstuck()
-            ):
-                return _of_task(event)
-            case (
-                ev.TaskAssigned()
-                | ev.TaskStarted()
-                | ev.TaskRequeued()
-                | ev.TaskCompleted()
-                | ev.TaskFailed()
-                | ev.TaskAgentLost()
-                | ev.TaskCancelled()
-            ):
-                return self._of_run(event)
-            case (
-                ev.ReceiptFiled() | ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown()
-            ):
-                return self._of_receipt(event)
-            case (
-                ev.RunAsked()
-                | ev.RunAnswered()
-                | ev.RunMessaged()
-                | ev.RunMessageTaken()
-                | ev.TaskNoted()
-            ):
-                return self._of_talk(event)
-            case _:
-                assert_never(event)
+        if isinstance(event, _OfTask):
+            return _of_task(event)
+        if isinstance(event, _OfRun):
+            return self._of_run(event)
+        if isinstance(event, _OfReceipt):
+            return self._of_receipt(event)
+        if isinstance(event, _OfTalk):
+            return self._of_talk(event)
+        assert_never(event)
 
-    def _of_run(
-        self,
-        event: ev.TaskAssigned
-        | ev.TaskStarted
-        | ev.TaskRequeued
-        | ev.TaskCompleted
-        | ev.TaskFailed
-        | ev.TaskAgentLost
-        | ev.TaskCancelled,
-    ) -> Rich:
+    def _of_run(self, event: _OfRun) -> Rich:
         match event:
             case ev.TaskAssigned(agent=agent, attempt=attempt):
                 return say("given to ", bold(agent), f", attempt {attempt}" if attempt > 1 else "")
@@ -153,9 +133,7 @@ class _Telling:
             case _:
                 assert_never(event)
 
-    def _of_receipt(
-        self, event: ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
-    ) -> Rich:
+    def _of_receipt(self, event: _OfReceipt) -> Rich:
         match event:
             case ev.ReceiptFiled(run=run, receipt=receipt):
                 pull = pull_link(self._task, receipt.pull_request)
@@ -170,10 +148,7 @@ class _Telling:
             case _:
                 assert_never(event)
 
-    def _of_talk(
-        self,
-        event: ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted,
-    ) -> Rich:
+    def _of_talk(self, event: _OfTalk) -> Rich:
         match event:
             case ev.RunAsked(run=run, title=title):
                 return say(self._agent(run), " asked", _quoted(title))
@@ -195,16 +170,7 @@ class _Telling:
                 assert_never(event)
 
 
-def _of_task(
-    event: ev.TaskCreated
-    | ev.TaskMoved
-    | ev.TaskBased
-    | ev.TaskEdited
-    | ev.TaskPinned
-    | ev.TaskClosing
-    | ev.TaskStuck
-    | ev.TaskUnstuck,
-) -> Rich:
+def _of_task(event: _OfTask) -> Rich:
     match event:
         case ev.TaskCreated(author=author):
             return say(f"taken up, from the issue of {one_line(author, 60)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from fleetbot.devkit.docs import http, lifecycle, people, settings
+from fleetbot.devkit.docs import chat, http, lifecycle, people, settings
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "docs" / "reference"
@@ -23,7 +23,7 @@ def pages() -> dict[str, str]:
         "states.md": lifecycle.states(),
         "reasons.md": lifecycle.reasons(),
         "events.md": lifecycle.events(),
-        "commands.md": people.commands(),
+        "commands.md": chat.commands(),
         "labels.md": people.labels(YAML(typ="safe").load(base_config)["labels"]),
         "cli.md": people.shell(),
         "prompt.md": people.prompts(),

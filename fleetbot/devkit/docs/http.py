@@ -18,6 +18,7 @@ from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.gate import Gate
@@ -50,6 +51,7 @@ _GROUPS = {
     "webhooks": "Webhooks",
     "tasks": "Tasks",
     "usage": "Usage",
+    "doctor": "The doctor",
     "outbox": "What could not be delivered",
     "events": "Events",
     "service": "The service itself",
@@ -94,6 +96,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         webhooks=webhooks,
         webhook_secret="unused",
         health=_no_health,
+        doctor=Doctor(_no_health, {}),
         claims_waiting=lambda: 0,
         loops=lambda: (),
         version=__version__,

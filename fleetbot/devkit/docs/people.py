@@ -1,4 +1,4 @@
-"""What people say to the bot, type in a shell, and write for agents."""
+"""What people type in a shell, write for agents, and put on issues."""
 
 from __future__ import annotations
 
@@ -12,51 +12,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from fleetbot.chat.commands import grammar, spec
-from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
-from fleetbot.devkit.docs.markdown import block, code, codes, page, prose, table
+from fleetbot.devkit.docs.markdown import block, code, page, prose, table
 from fleetbot.domain.model import TaskState
 from fleetbot.runner.run import prompt
 
 _ROOT = Path(__file__).parents[3]
-
-# the chat
-
-
-def commands() -> str:
-    """`commands.md`."""
-    states = ((code(word), _states(word)) for word in grammar.STATE_NAMES)
-    return page(
-        "Commands in the chat",
-        "Say them in a room that the plugin's configuration lists, as `!fleet status`. "
-        "`/fleet status` means the same, where the client lets it through: some swallow slash "
-        "commands that they do not know, so `!fleet` is the form to rely on. A wrong word gets "
-        "the nearest right one.",
-        table(("command", "what it does", "power level"), map(_command, spec.COMMANDS)),
-        "The power level can be changed for each room and command: `rooms.<room>.levels` in the "
-        "[configuration](configuration-plugin.md). A command that changes something is obeyed "
-        "once, however often Matrix delivers it.",
-        f"An issue is {spec.ISSUE_FORMS}. A short form means the room's `default_repo`. "
-        "`!fleet #12` alone shows the task.",
-        "`/assign <agent> <issue>`, `/retry <issue>` and `/cancel <issue>` also work without "
-        "`fleet`.",
-        "## Words for states in `!fleet tasks`",
-        table(("word", "tasks that are"), states),
-        "## Signs",
-        table(
-            ("sign", "state", "said as"), ((EMOJI[s], code(s), STATE_WORDS[s]) for s in TaskState)
-        ),
-    )
-
-
-def _command(name: str) -> tuple[str, str, str]:
-    usage = spec.COMMANDS[name]
-    return code(f"!fleet {name} {usage.arguments}".rstrip()), usage.says, str(usage.level)
-
-
-def _states(word: str) -> str:
-    return codes(state for state in TaskState if state in grammar.STATE_NAMES[word])
-
 
 # the shell
 

@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -144,6 +144,11 @@ class DevForge:
 
     def add_token(self, login: str, scopes: Iterable[str] = ("all",)) -> str:
         return self._world.new_token(self._account(login).login, frozenset(scopes))
+
+    def set_scopes(self, token: str, scopes: Iterable[str]) -> None:
+        """From now on it may do this only."""
+        row = self._world.tokens[token]
+        self._world.tokens[token] = replace(row, scopes=frozenset(scopes))
 
     def revoke_token(self, token: str) -> None:
         """From now on it is not known."""

@@ -248,8 +248,8 @@ def _receipt(facts: Facts) -> Finding:
     says = f"a merge does not need `{OWN_CONTEXT}`"
     if facts.is_admin:
         offer = (
-            f"require `{OWN_CONTEXT}` for a merge into `{branch.name}`. "
-            "Pull requests by people have no such status: then they cannot be merged there"
+            f"require it for every merge into `{branch.name}`, also of people's pull requests, "
+            "which have no such status"
         )
         return Finding(Step.RECEIPT, Mark.WARN, says, offer=offer)
     page = f"{_page(facts)}/settings/branches"

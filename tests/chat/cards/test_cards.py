@@ -107,7 +107,7 @@ async def test_a_failure_that_is_tried_again_is_on_the_card_and_rings_nobody(
     await room.when(a_task(), an_agent(), dispatch(), start(), fail(detail="exit status 1"))
     (card,) = room.said
     assert card.lines[0] == "⏳ Waiting · team/app#1 Mend the door"
-    assert "Last attempt: the agent program failed." in card.lines
+    assert "Last attempt: the agent's program stopped with an error." in card.lines
     assert "> exit status 1" in card.lines
     assert any(line.startswith("It is tried again after a pause") for line in card.lines)
 

@@ -10,7 +10,8 @@ import pytest
 from fleetbot.chat.speaking.destinations import destination
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
-from fleetbot.domain.model import RunId, TaskState
+from fleetbot.domain.model import Policy, RunId, TaskState
+from fleetbot.domain.usage import Budget, Usage
 from fleetbot.settings import RoomSettings
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
@@ -151,6 +152,20 @@ async def test_people_who_pause_at_once_pause_it_once(chat: Dialogue) -> None:
     said = [message.text.splitlines()[0] for message in chat.server.messages]
     assert sorted("already" in line for line in said) == [False, True]
     assert len(await chat.stage.journal("fleet")) == 1
+
+
+async def test_a_fleet_that_rests_for_its_budget_as_well_says_so(chat: Dialogue) -> None:
+    fleet = chat.stage.fleet
+    fleet.policy = Policy(day_budget=Budget(tokens=1))
+    run = await chat.stage.given_running()
+    fleet.note_usage(CLAUDE, {run.id: Usage(output_tokens=2)})
+    await chat.says("mod", "!fleet pause")
+    await fleet.commit(cmd.Expire(), TEST)
+
+    await chat.says("mod", "!fleet resume")
+    chat.answers("▶️ The fleet goes on.\n🌙 The fleet rests: the fleet's budget for the day …")
+    await chat.says("mod", "!fleet resume")
+    chat.answers("▶️ The fleet is not paused.\n🌙 The fleet rests: …")
 
 
 async def test_the_same_message_does_not_pause_again_what_was_resumed(chat: Dialogue) -> None:

@@ -73,7 +73,7 @@ async def test_an_administrator_bot_is_walked_to_a_connected_repository(walk: Wa
     assert "👉 branch: shall I protect main" in hooked
     protected = await walk.agrees()
     assert "⚠️ branch: fleetbot could merge into main alone\n" in protected
-    assert "👉 receipt: shall I require fleetbot/receipt" in protected
+    assert "👉 receipt: shall I require it for every merge into main" in protected
 
     ready = await walk.agrees()
     assert "✅ receipt: a merge needs a green fleetbot/receipt\n" in ready

@@ -19,7 +19,7 @@ from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, TaskState
 from fleetbot.settings import RoomSettings
 from tests.chat.listener import Listener
-from tests.chat.rooms import MoodyHomeserver, client_of, error, moody_homeserver, sent
+from tests.chat.rooms import Answer, MoodyHomeserver, client_of, error, moody_homeserver, sent
 from tests.services.stage import REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
 
@@ -214,6 +214,20 @@ async def test_an_answer_that_has_waited_too_long_says_so(scene: Scene) -> None:
     (answer,) = scene.said
     assert "is out of date by now: ask again" in answer["body"]
     assert answer["m.relates_to"]["m.in_reply_to"] == {"event_id": "$asked"}
+
+
+async def test_an_answer_that_the_homeserver_finds_too_long_is_begun(scene: Scene) -> None:
+    """A proxy before it may allow less than an event may have."""
+    scene.server.answers = [Answer(413, "<html>too large</html>"), sent()]
+
+    await scene.hears("!fleet help")
+
+    whole, beginning = scene.said
+    assert len(whole["body"]) > 1000
+    assert beginning["body"].startswith(whole["body"][:900])
+    assert beginning["body"].endswith("this homeserver takes no longer messages.")
+    assert "formatted_body" not in beginning
+    assert beginning["m.relates_to"] == whole["m.relates_to"]
 
 
 async def test_an_answer_that_is_refused_is_counted(scene: Scene) -> None:

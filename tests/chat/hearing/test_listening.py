@@ -18,7 +18,7 @@ from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.state import task_stream
 from fleetbot.settings import RoomSettings
-from fleetbot.store.records import Change
+from fleetbot.store.records import Change, Posted, PostKind
 from tests.chat.listener import Listener
 from tests.chat.rooms import Answer, client_of, moody_homeserver, said
 from tests.conftest import Register
@@ -109,6 +109,49 @@ async def test_what_was_said_while_we_were_down_is_obeyed_once_and_in_order(scen
         "is tried again.",
         "is cancelled.",
     ]
+
+
+async def given_a_card(scene: Scene) -> str:
+    """A message of ours about task 1."""
+    event = await scene.bot.send(scene.room, "a card")
+    task = await scene.stage.task()
+    its = Posted(room=scene.room, event=event, kind=PostKind.CARD, subject=task.id, at=0)
+    await scene.stage.store.append(Change(posted=(its,)))
+    return event
+
+
+async def test_what_was_pressed_while_we_were_down_counts_once_and_in_order(scene: Scene) -> None:
+    await scene.bots.tick()
+    card = await given_a_card(scene)
+    await scene.ann.react(scene.room, card, "✖️")
+    await scene.ann.send(scene.room, "!fleet retry #1")
+    await scene.ann.react(scene.room, card, "👍")
+
+    for _ in range(2):
+        await scene.restart()
+        await scene.bots.tick()
+
+    assert await scene.journal() == ["task.created", "task.cancelled", "task.requeued"]
+
+
+async def test_what_was_pressed_long_ago_is_said_to_be_too_late_if_it_was_a_button(
+    scene: Scene,
+) -> None:
+    await scene.bots.tick()
+    card = await given_a_card(scene)
+    talk = await scene.ann.send(scene.room, "good morning")
+    for event, emoji in ((card, "🎉"), (talk, "✖️"), (card, "✖️")):
+        await scene.ann.react(scene.room, event, emoji)
+    scene.stage.clock.advance(7200)
+
+    for _ in range(2):
+        await scene.restart()
+        await scene.bots.tick()
+
+    told = (await scene.texts())[-1]
+    name = scene.ann.user_id[1:].partition(":")[0]
+    assert told.splitlines()[1:] == [f"• ✖, {name}, 2 h ago", "Say it again if you still want it."]
+    assert await scene.state() is TaskState.CREATED
 
 
 async def test_a_mark_that_was_lost_repeats_nothing(scene: Scene) -> None:

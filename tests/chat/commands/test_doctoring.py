@@ -1,0 +1,132 @@
+"""`!fleet doctor`: what is not well, what to do about it, and the rest in one line."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.model import AgentName
+from fleetbot.services.doctor import Doctor
+from fleetbot.services.findings import Finding, Mark
+from fleetbot.store.records import Change, GivenUp, OutboxEntry
+from tests.chat.dialogue import Dialogue
+from tests.services.stage import BOT, REPO, TEST, Stage
+
+
+async def examined(stage: Stage) -> dict[str, Finding]:
+    await stage.probe.tick()
+    return {finding.name: finding for finding in await stage.doctor.examine()}
+
+
+async def given_dead_letter(stage: Stage) -> None:
+    entry = OutboxEntry(
+        id="1", destination="forgejo:task/t1", kind="note", payload=b"{}", due_at=stage.clock()
+    )
+    await stage.store.append(Change(outbox=(entry,)))
+    given_up = GivenUp(id="1", at=stage.clock(), error="404: it is gone")
+    await stage.store.append(Change(given_up=(given_up,)))
+
+
+async def test_what_is_wrong_comes_first_with_what_to_do(chat: Dialogue) -> None:
+    await chat.stage.probe.tick()
+    await given_dead_letter(chat.stage)
+
+    await chat.says("mod", "!fleet doctor")
+
+    told = chat.answers("🩺 … things to look at\n…\n✅ …").text
+    assert "❌ dead_letters: 1 given up, the first 0 s ago" in told
+    assert "• !fleet doctor retry sends them again, in order" in told
+    assert told.index("❌ dead_letters") < told.index("⚠️ branch ann/app: main is open")
+    assert "are well: journal, forge, webhooks," in told
+    assert "account ann/app (fleetbot may write)" in told
+
+
+async def test_dead_letters_are_sent_again(chat: Dialogue) -> None:
+    await given_dead_letter(chat.stage)
+
+    await chat.says("mod", "!fleet doctor retry")
+    chat.answers("📮 1 dead letter sent again, in order.")
+
+    await chat.says("mod", "!fleet doctor retry")
+    chat.answers("🩺 There is no dead letter to send again.")
+
+
+async def test_the_doctor_is_for_moderators(chat: Dialogue) -> None:
+    await chat.says("bob", "!fleet doctor")
+    chat.answers("⚠️ Sorry, doctor takes power level 50 …")
+
+
+async def test_a_wrong_word_is_told_the_right_ones(chat: Dialogue) -> None:
+    await chat.says("mod", "!fleet doctor who")
+    chat.answers("⚠️ Say !fleet doctor, or !fleet doctor retry.")
+
+
+async def test_a_forge_that_is_away_is_told_and_the_rest_is_examined(stage: Stage) -> None:
+    stage.forge.fail_next("", "/api/v1", 502, times=1000)
+
+    found = await examined(stage)
+
+    assert found["forge"].mark is Mark.BAD
+    assert "502" in found["forgejo"].says
+    assert found["disk"].mark is Mark.WELL
+
+
+async def test_what_takes_too_long_is_told_so(stage: Stage) -> None:
+    async def for_ever() -> list[Finding]:
+        await asyncio.get_running_loop().create_future()
+        return []
+
+    doctor = Doctor(stage.health.check, {"slow": for_ever}, seconds=0.01)
+
+    found = {finding.name: finding.says for finding in await doctor.examine()}
+    assert found["slow"] == "no answer within 0.01 s"
+
+
+async def test_an_agent_that_is_offline_or_unwell_is_named(stage: Stage) -> None:
+    assert (await examined(stage))["agents"].says == "there are none"
+    unwell = AgentRegistered(adapter="command", health=("git: too old",))
+    for name, told in (("well", AgentRegistered(adapter="command")), ("sick", unwell)):
+        await stage.fleet.commit(cmd.RegisterAgent(AgentName(name), told), TEST)
+
+    assert (await examined(stage))["agent sick"].says == "git: too old"
+
+
+async def test_a_token_without_a_scope_is_told_which(stage: Stage) -> None:
+    stage.forge.set_scopes(stage.bot_token, ["write:repository", "read:issue", "read:user"])
+    account = (await examined(stage))["account ann/app"]
+    assert account.mark is Mark.BAD
+    assert account.says == "the bot's token lacks `write:issue`"
+    assert "/user/settings/applications" in account.remedy[0]
+
+
+async def test_a_repository_that_no_webhook_came_from_is_named(stage: Stage) -> None:
+    await stage.known.look(REPO)
+    assert (await examined(stage))["webhook ann/app"].says == "none has come yet"
+
+    await stage.issue()
+    await stage.hear()
+
+    assert (await examined(stage))["webhook ann/app"].mark is Mark.WELL
+
+
+async def test_who_of_the_fleet_could_merge_alone_is_named(stage: Stage) -> None:
+    await stage.ann.protect(REPO, "main", [])
+    branch = (await examined(stage))["branch ann/app"]
+    assert branch.mark is Mark.WARN
+    assert branch.says == f"`{BOT}` could merge into `main` alone"
+
+
+@pytest.mark.parametrize("letters", [0, 1])
+async def test_all_that_healthz_complains_of_is_among_the_findings(
+    stage: Stage, letters: int
+) -> None:
+    for _ in range(letters):
+        await given_dead_letter(stage)
+    found = await examined(stage)
+    health = await stage.health.check()
+    assert {name for name, said in health.checks.items() if said != "ok"} == {
+        name for name in health.checks if found[name].mark is Mark.BAD
+    }
