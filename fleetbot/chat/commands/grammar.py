@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any
 
 from fleetbot.chat.commands.other_words import OTHER_WORDS
@@ -51,7 +52,9 @@ _ALONE = re.compile(
 )
 _BLANKS = re.compile(r"[^\S\n]+")
 _UNSEEN = re.compile(r"[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
-_NAMED_LINK = re.compile(r"\[[^\]]*\]\(<?(https?://[^\s)>]+)>?(?: [^)]*)?\)", re.IGNORECASE)
+_NAMED_LINK = re.compile(
+    r"\[[^\[\]]{0,250}\]\(<?(https?://[^\s()\[\]<>]+)>?(?: [^()]*)?\)", re.IGNORECASE
+)
 _QUOTES = "\"'`<>\u00ab\u00bb\u2018\u2019\u201a\u201c\u201d\u201e\u2039\u203a"
 # What phones make of a hyphen, and the marks that make a sign a picture.
 _AS_TYPED = {**dict.fromkeys(range(0x2010, 0x2016), "-"), 0x2212: "-", 0xFE0F: "", 0x20E3: ""}
@@ -67,6 +70,7 @@ STATE_NAMES: Mapping[str, frozenset[TaskState]] = {
     "canceled": frozenset({TaskState.CANCELLED}),
 }
 PRIORITY_NAMES: Mapping[str, Priority] = {p.name.lower(): p for p in Priority}
+_LONGEST = 2 * max(map(len, COMMANDS))  # no slip of the fingers is longer
 _FILLERS = ("to", "for", "is")
 
 
@@ -114,9 +118,8 @@ def own_words(body: str) -> str:
 
     The first line is made plain; what follows may be the text of an issue, and stays as it is.
     """
-    lines = [line.rstrip() for line in _UNSEEN.sub("", body).splitlines()]
-    while lines and (not lines[0] or lines[0].lstrip().startswith(">")):
-        lines.pop(0)
+    every = (line.rstrip() for line in _UNSEEN.sub("", body).splitlines())
+    lines = list(dropwhile(lambda line: not line or line.lstrip().startswith(">"), every))
     if lines:
         lines[0] = _BLANKS.sub(" ", lines[0]).strip()
     return "\n".join(lines).rstrip()
@@ -126,6 +129,8 @@ def nearest(word: str, cutoff: float = 0.55) -> str | None:
     """The command that was probably meant; `cutoff`: how like it the word is at least, up to 1."""
     if word in OTHER_WORDS:
         return OTHER_WORDS[word]
+    if len(word) > _LONGEST:
+        return None
     same_letters = [name for name in COMMANDS if sorted(name) == sorted(word)]
     close = same_letters or difflib.get_close_matches(word, COMMANDS, n=1, cutoff=cutoff)
     return close[0] if close else None

@@ -10,7 +10,9 @@ from urllib.parse import unquote
 from fleetbot.chat.commands.grammar import own_words
 from fleetbot.chat.commands.said import Called
 
-_MARKDOWN_PILL = re.compile(r"\[[^\]\n]*\]\((?:https://matrix\.to/#/|matrix:u/)([^)\s]+)\)")
+_MARKDOWN_PILL = re.compile(
+    r"\[[^\[\]\n]{1,250}\]\((?:https://matrix\.to/#/|matrix:u/)([^\s()\[\]]+)\)"
+)
 
 
 class Us(NamedTuple):

@@ -216,6 +216,19 @@ def test_odd_reactions_are_left_alone(its: dict[str, Any]) -> None:
 # whatever comes
 
 
+NASTY = ["<", "<a ", "<!--", "<![", "<a href='", "&", "[", "[a](", "[x](matrix:u/"]
+NASTY += ["[a](https://x", "\n>", "bot", "#", "!fleet ", "@bot:example.org "]
+
+
+@pytest.mark.timeout(20)  # some took minutes
+@pytest.mark.parametrize("piece", NASTY)
+def test_no_message_that_fits_an_event_keeps_us_for_long(piece: str) -> None:
+    long = (piece * 60_000)[:60_000]
+
+    for body in (long, f"!fleet retry {long}", f"!fleet tell {long}"):
+        meant(said(body, long, **MENTIONED))
+
+
 @given(st.text(), st.text(), st.booleans())
 def test_nothing_that_can_be_written_breaks_it(body: str, markup: str, mentioned: bool) -> None:
     content: Any = MENTIONED if mentioned else {}
