@@ -369,6 +369,7 @@ class Runtime:
                 doctor=self._doctor,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
+                sending=self._link.pace.report,
                 version=__version__,
             )
         )
