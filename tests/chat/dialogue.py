@@ -74,7 +74,9 @@ class RoomServer(MoodyHomeserver):
             case "POST", ["leave"]:
                 self.left.append(request.path.split("/")[-2])
             case "GET", ["event", event]:
-                return web.json_response(self.said.get(event, {"event_id": event, "unsigned": {}}))
+                _, content = self.sent.get(event, ("", {}))
+                ours = {"event_id": event, "unsigned": {}, "content": content}
+                return web.json_response(self.said.get(event, ours))
         if request.path.endswith("/media/config"):
             return web.json_response({"m.upload.size": self.largest} if self.largest else {})
         if "/upload" in request.path:

@@ -153,7 +153,7 @@ async def test_only_operators_drain_and_only_agents_that_exist(site: Site) -> No
         (await agent.post(url)).refuses(403, "forbidden")
         (await site.reader.post(url)).refuses(403, "forbidden")
         nobody = await site.operator.post(f"/api/v1/agents/claude-9/{path}")
-        assert "known: claude-1" in nobody.refuses(404, "not_found", "agent")
+        assert "did you mean claude-1?" in nobody.refuses(404, "not_found", "agent")
 
 
 async def test_a_usage_limit_parks_the_account_and_gives_the_task_to_another(site: Site) -> None:

@@ -54,7 +54,7 @@ class Drafts:
             return await self._asked(known, said)
         title, _, rest = command.text.partition("\n")
         repo = self._repo(command, said)
-        body = rest.strip() or await self._replied_to(said)
+        body = rest.strip("\n") if rest.strip() else await self._replied_to(said)
         what = NewIssue(repo, _checked_title(title), _checked_body(body), said.sender)
         return await self._asked(await self._wishes.keep(said.event, what), said)
 
@@ -163,4 +163,4 @@ def _checked_body(body: str) -> str:
 
 def _signed(what: NewIssue) -> str:
     """With who asked for it, whom that does not mention: on the forge it may be somebody else."""
-    return f"{what.body}\n\n---\nAsked for in Matrix by {code(what.by)}.".lstrip()
+    return f"{what.body}\n\n---\nAsked for in Matrix by {code(what.by)}.".lstrip("\n")

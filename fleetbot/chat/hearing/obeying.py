@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from mautrix.types import MessageEvent, ReactionEvent
 
@@ -175,6 +176,7 @@ class Obeying:
             if isinstance(answer, Nod):
                 await self._sender.nod(said.room, said.event, answer.emoji)
             else:
+                said = await self._placed(said)
                 await self._sender.reply(said.room, said.event, answer, said.thread, said.below)
         except (RetryLater, Refused) as error:
             if isinstance(error, Refused) and not keep:
@@ -183,6 +185,12 @@ class Obeying:
             log.warning("an answer in %s has to wait: %s", said.room, error)
             return (self._kept(said, answer, 0 if keep else self._clock() + TOO_OLD_MS),)
         return ()
+
+    async def _placed(self, said: Said) -> Said:
+        """A reaction does not tell in which thread it was made: what it is on does."""
+        if not isinstance(said, Pressed):
+            return said
+        return replace(said, thread=await self._sender.thread_of(said.room, said.below))
 
     def _kept(self, said: Said, answer: Answer, until: int) -> OutboxEntry:
         id, now = f"answer:{said.event}", self._clock()

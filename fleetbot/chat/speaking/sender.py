@@ -179,6 +179,16 @@ class RoomSender:
         said = content(message.body, urgent=message.urgent)
         await self._link.send(room, said, named, urgency=Urgency.ANSWER)
 
+    async def thread_of(self, room: str, event: str) -> str:
+        """The message that opened the thread that an event is in; empty where it is in none, or
+        nobody knows."""
+        try:
+            found = await self._link.event(room, event) or {}
+        except (RetryLater, Refused):
+            return ""
+        relation = found.get("content", {}).get("m.relates_to", {})
+        return str(relation["event_id"]) if relation.get("rel_type") == "m.thread" else ""
+
     async def reply(
         self, room: str, event: str, message: Post, thread: str = "", below: str = ""
     ) -> None:

@@ -221,6 +221,14 @@ async def test_the_text_of_a_reply_is_what_it_replies_to(chat: Dialogue) -> None
     assert "@ann" not in issue.body
 
 
+async def test_the_text_keeps_its_shape(chat: Dialogue) -> None:
+    text = "    indented  code\n\n- a list\n  - in a list"
+
+    await chat.presses("mod", "✅", on=await drafted(chat, f"!fleet new Greet\n{text}\n"))
+
+    assert (await opened(chat))[0].body.startswith(f"{text}\n\n---")
+
+
 async def test_own_words_go_before_those_that_are_replied_to(chat: Dialogue) -> None:
     words = await chat.says("bob", "The door squeaks.")
     draft = await drafted(chat, "!fleet new Oil the door\nAll of it.", to=words)

@@ -58,6 +58,16 @@ async def test_a_reply_to_a_message_about_a_task_needs_no_issue(chat: Dialogue) 
     chat.answers(f"✖️ {REPO}#1 Add a greeting\nis cancelled.")
 
 
+async def test_a_reaction_in_a_thread_is_answered_there(chat: Dialogue) -> None:
+    await chat.says("bob", "!fleet why #1", thread="$root")
+    shown = chat.answers("⏳ …")
+    await posted(chat, shown.event, PostKind.CARD, (await chat.stage.task()).id)
+
+    await chat.presses("bob", "✖️", on=shown.event)
+
+    assert chat.answers("⚠️ Sorry, cancel takes power level 50 …").thread == "$root"
+
+
 async def test_a_command_in_a_thread_means_the_task_that_is_worked_on_there(
     chat: Dialogue,
 ) -> None:

@@ -50,6 +50,7 @@ async def test_a_large_fleet_is_told_in_messages_that_fit(chat: Dialogue) -> Non
     for words in asked:
         await chat.says("ann", f"!fleet {words}")
         assert chat.new, words
+        assert "Something went wrong" not in chat.new[0].text, words
         assert largest(chat) < LIMIT, words
     await chat.says("ann", "!fleet agents")
     chat.answers("🤖 120 …more agents…")

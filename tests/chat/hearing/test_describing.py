@@ -10,7 +10,9 @@ from fleetbot.chat.commands.grammar import Misspelt, structured
 from fleetbot.chat.commands.spec import COMMANDS
 from fleetbot.chat.hearing.describing import Describing
 from fleetbot.chat.speaking.link import Link
+from fleetbot.devkit.matrix_user import MatrixUser
 from tests.chat.rooms import Answer, MoodyHomeserver, client_of, error, moody_homeserver, sent
+from tests.conftest import Register
 from tests.services.stage import Stage
 
 ROOM, BOT = "!team:localhost", "@bot:localhost"
@@ -63,6 +65,27 @@ async def test_only_what_has_changed_is_told(stage: Stage) -> None:
         taken_back = await describe(stage, server, is_wanted=False)
         assert taken_back == [{}] * len(COMMANDS)
         assert await describe(stage, server, is_wanted=False) == []
+
+
+async def test_a_real_room_has_them_as_state(stage: Stage, register: Register) -> None:
+    ann, bot = await register("ann"), await register("bot")
+    room = await ann.create_room("Fleet", invite=[bot.user_id])
+    await bot.join(room)
+    async with client_of(bot) as client:
+        describing = Describing(Link(client), stage.store, bot.user_id, is_wanted=True)
+        await describing.describe(room)
+        assert not await described(ann, room)
+
+        await ann.set_power_level(room, bot.user_id, 50)
+        await describing.describe(room)
+
+    assert await described(ann, room) == descriptions(bot.user_id)
+
+
+async def described(user: MatrixUser, room: str) -> dict[str, object]:
+    """What clients are told, by state key."""
+    events = await user.messages(room, limit=500)
+    return {e.state_key: e.content for e in events if e.type == KIND and e.state_key}
 
 
 async def test_a_room_that_does_not_let_us_is_left_alone(stage: Stage) -> None:
