@@ -194,6 +194,15 @@ class AnswerAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class WithdrawAsk:
+    """The agent program no longer waits for the answer."""
+
+    run: RunId
+    agent: AgentName
+    ask: str
+
+
+@dataclass(frozen=True, slots=True)
 class SendMessage:
     """A person says something to the run."""
 
@@ -314,6 +323,7 @@ Command = (
     | Conclude
     | AskPerson
     | AnswerAsk
+    | WithdrawAsk
     | SendMessage
     | NoteTask
     | TakeMessage

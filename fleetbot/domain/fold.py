@@ -113,8 +113,16 @@ def _asked(event: ev.RunAsked, line: ev.Recorded) -> Ask:
 def _answered(ask: Ask, event: ev.RunAnswered, seq: int) -> Ask:
     if ask.id != event.ask:
         return ask
-    answer = {"behavior": event.behavior, "expired": event.expired, "answered": seq}
-    return replace(ask, title="", options=(), always="", **answer)
+    return replace(
+        ask,
+        title="",
+        options=(),
+        always="",
+        behavior=event.behavior,
+        expired=event.expired,
+        withdrawn=event.withdrawn,
+        answered=seq,
+    )
 
 
 def _taken(message: Message, event: ev.RunMessageTaken) -> Message:

@@ -92,8 +92,9 @@ class Ask(Value, frozen=True, kw_only=True):
     """A question of a run to a person; `title`, `options` and `always` only while it waits for one.
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
-    `expired`: nobody answered in time. `cut`: parts of it are missing, so that nobody can allow it.
-    `always`: what more the answer `always` allows; empty where the program knows no such answer.
+    `expired`: nobody answered in time; `withdrawn`: the program no longer asks. `cut`: parts of it
+    are missing, so that nobody can allow it. `always`: what more the answer `always` allows; empty
+    where the program knows no such answer.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Ask(Value, frozen=True, kw_only=True):
     answered: int = 0
     cut: bool = False
     always: str = ""
+    withdrawn: bool = False
 
 
 class Message(Value, frozen=True):

@@ -51,12 +51,27 @@ def answer(state: FleetState, command: cmd.AnswerAsk) -> Drafts:
     run = _run_of_people(state, command.run)
     question = the_ask(run, command.ask)
     if question.behavior is not None:
-        how = "nobody answered in time" if question.expired else f"{question.behavior}"
-        raise Conflict(f"This question is answered already: {how}.", field="ask")
+        raise Conflict(f"This question is answered already: {_how(question)}.", field="ask")
     _must_be_open_to(question, command.behavior)
     event = ev.RunAnswered(
         run=run.id, ask=question.id, behavior=command.behavior, text=command.text
     )
+    return (Draft(task_stream(run.task), event),)
+
+
+def _how(question: Ask) -> str:
+    if question.withdrawn:
+        return "the program no longer asks"
+    return "nobody answered in time" if question.expired else f"{question.behavior}"
+
+
+def withdraw(state: FleetState, command: cmd.WithdrawAsk) -> Drafts:
+    """What is answered already stays so."""
+    run = current_run(state, command.run, command.agent)
+    question = the_ask(run, command.ask)
+    if question.behavior is not None:
+        return ()
+    event = ev.RunAnswered(run=run.id, ask=question.id, behavior=Behavior.DENY, withdrawn=True)
     return (Draft(task_stream(run.task), event),)
 
 

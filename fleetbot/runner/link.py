@@ -148,6 +148,9 @@ class Link:
     async def ask(self, run: str, request: AskRequest) -> AskAnswer:
         return await self._call("POST", f"runs/{_part(run)}/ask", AskAnswer, body=request)
 
+    async def withdraw(self, run: str, ask: str) -> AskAnswer:
+        return await self._call("DELETE", f"runs/{_part(run)}/asks/{_part(ask)}", AskAnswer)
+
     async def answer(self, run: str, ask: str, wait: float) -> AskAnswer:
         path = f"runs/{_part(run)}/asks/{_part(ask)}?wait={wait:g}"
         return await self._call("GET", path, AskAnswer, wait=wait)

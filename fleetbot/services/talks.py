@@ -8,7 +8,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from fleetbot import wire
-from fleetbot.domain.commands import AnswerAsk, AskPerson, SendMessage, TakeMessage
+from fleetbot.domain.commands import (
+    AnswerAsk,
+    AskPerson,
+    SendMessage,
+    TakeMessage,
+    WithdrawAsk,
+)
 from fleetbot.domain.events import AnyEvent, Recorded, RunAnswered, RunAsked, RunMessaged
 from fleetbot.domain.lookup import own_run, the_run
 from fleetbot.domain.model import (
@@ -95,9 +101,17 @@ class Talks:
         await self._fleet.commit(command, Context(actor=actor))
         return await self._answer(the_ask(self._fleet.state.runs[run], ask))
 
+    async def withdraw(self, agent: AgentName, run: RunId, ask: str) -> wire.AskAnswer:
+        """The program no longer asks."""
+        await self._fleet.recall_run(run)
+        await self._fleet.commit(WithdrawAsk(run, agent, ask), Context(actor=f"agent:{agent}"))
+        return await self._answer(the_ask(self._fleet.state.runs[run], ask))
+
     async def _answer(self, ask: Ask) -> wire.AskAnswer:
         if ask.behavior is None:
             return wire.AskAnswer(state="waiting")
+        if ask.withdrawn:
+            return wire.AskAnswer(state="withdrawn")
         if ask.expired:
             return wire.AskAnswer(state="expired")
         match await self._line(ask.answered):

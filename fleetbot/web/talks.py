@@ -58,6 +58,17 @@ class TalkCalls:
                 refusals=OF_A_RUN,
             ),
             Endpoint(
+                method="DELETE",
+                path=f"{RUN}/asks/{{ask}}",
+                who=Who.AGENT,
+                summary="Take a question back: the program no longer waits for the answer.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.AskAnswer,
+                handler=self.withdraw,
+                refusals=OF_A_RUN,
+            ),
+            Endpoint(
                 method="GET",
                 path=f"/{wire.API}/asks",
                 who=Who.READER,
@@ -134,6 +145,9 @@ class TalkCalls:
 
     async def hear(self, call: Call[NoBody, WaitQuery]) -> wire.AskAnswer:
         return await self._talks.hear(call.speaker, _run(call), call.part("ask"), call.query.wait)
+
+    async def withdraw(self, call: Call[NoBody, NoQuery]) -> wire.AskAnswer:
+        return await self._talks.withdraw(call.speaker, _run(call), call.part("ask"))
 
     async def waiting(self, call: Call[NoBody, NoQuery]) -> wire.AskList:
         return await self._talks.waiting()

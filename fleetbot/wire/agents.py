@@ -280,13 +280,14 @@ class AskRequest(Message, frozen=True):
 
 
 class AskAnswer(Answer, frozen=True):
-    """Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered.
+    """Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered,
+    and of `DELETE` there, which takes the question back.
 
     `behavior` and `text` count only when `state` is `answered`. `always` comes only where the
     question has offered it.
     """
 
-    state: Literal["waiting", "answered", "expired"]
+    state: Literal["waiting", "answered", "expired", "withdrawn"]
     behavior: Literal["allow", "deny", "always"] = "deny"
     text: LongText = ""
 

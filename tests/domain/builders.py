@@ -200,6 +200,10 @@ def answer(behavior: Behavior = Behavior.ALLOW, ask: str = "q1", run: RunId = R1
     return cmd.AnswerAsk(run=run, ask=ask, behavior=behavior)
 
 
+def withdraw(ask: str = "q1", run: RunId = R1, agent: AgentName = A1) -> cmd.WithdrawAsk:
+    return cmd.WithdrawAsk(run=run, agent=agent, ask=ask)
+
+
 def say(text: str = "Mind the paint.", message: str = "m1", run: RunId = R1) -> cmd.SendMessage:
     return cmd.SendMessage(run=run, message=message, text=text)
 

@@ -43,6 +43,7 @@ from tests.domain.builders import (
     unknown,
     verified,
     verifying,
+    withdraw,
 )
 
 Outcome = tuple[str, ...] | type[FleetError]
@@ -82,6 +83,7 @@ COMMANDS: dict[str, cmd.Command] = {
     "unknown": unknown(),
     "ask": ask(),
     "answer": answer(),
+    "withdraw": withdraw(),
     "say": say(),
     "note": note(),
     "take": take(),
@@ -188,6 +190,9 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
         verifying=("run.asked",),
     ),
     "answer": row(
+        Superseded, created=NotFound, assigned=NotFound, running=NotFound, verifying=NotFound
+    ),
+    "withdraw": row(
         Superseded, created=NotFound, assigned=NotFound, running=NotFound, verifying=NotFound
     ),
     "say": row(

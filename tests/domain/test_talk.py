@@ -40,6 +40,7 @@ from tests.domain.builders import (
     start,
     take,
     verified,
+    withdraw,
 )
 
 
@@ -95,6 +96,18 @@ def test_what_nobody_can_have_read_whole_is_not_granted() -> None:
 def test_a_long_question_can_be_answered_all_the_same() -> None:
     world = running().given(ask("q1", kind=AskKind.QUESTION, cut=True))
     assert world.when(answer(Behavior.ALLOW, "q1")) != ()
+
+
+def test_a_question_that_is_taken_back_takes_no_answer() -> None:
+    world = running().given(ask("q1"), withdraw("q1"))
+    assert world.when(withdraw("q1")) == ()
+    with pytest.raises(Conflict, match="the program no longer asks"):
+        world.when(answer(Behavior.ALLOW, "q1"))
+
+
+def test_what_was_answered_before_it_was_taken_back_stays() -> None:
+    world = running().given(ask("q1"), answer(Behavior.ALLOW, "q1"))
+    assert world.when(withdraw("q1")) == ()
 
 
 def test_only_so_many_questions_wait_at_once() -> None:

@@ -92,7 +92,7 @@ async def test_one_steers_the_agent_and_answers_it_by_hand(tmp_path: Path) -> No
     demo = await start(tmp_path)
     await read_until(demo, "/issue <title>")
     await type_in(demo, "/issue Greet the moon as well")
-    await read_until(demo, "asks for leave: run the tests")
+    await read_until(demo, "asks permission: run the tests")
     await read_until(demo, "(thread)")
 
     await type_in(demo, "/thread And mind the step")

@@ -65,6 +65,7 @@ class Orchestrator:
     receipt_keys: list[str] = field(default_factory=list)
     verdicts: dict[str, wire.ReceiptAnswer] = field(default_factory=dict)
     asked: dict[str, wire.AskRequest] = field(default_factory=dict)
+    withdrawn: list[str] = field(default_factory=list)
     answers: dict[str, wire.AskAnswer] = field(default_factory=dict)
     findings: deque[Finding] = field(default_factory=deque)
     cancels: list[wire.CancelOrder] = field(default_factory=list)
@@ -151,6 +152,7 @@ class Orchestrator:
                 web.post(f"{api}/runs/{{run}}/fail", self._fail),
                 web.post(f"{api}/runs/{{run}}/ask", self._ask),
                 web.get(f"{api}/runs/{{run}}/asks/{{ask}}", self._answer),
+                web.delete(f"{api}/runs/{{run}}/asks/{{ask}}", self._withdraw),
                 web.get(f"{api}/runs/{{run}}/messages", self._messages),
                 web.post(f"{api}/runs/{{run}}/messages/{{message}}/taken", self._taken),
                 web.post(f"{api}/receipts", self._file),
@@ -301,6 +303,11 @@ class Orchestrator:
         self.asked[body.id] = body
         await self.changed()
         return _json(self.answers.get(body.id) or wire.AskAnswer(state="waiting"))
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        self.withdrawn.append(request.match_info["ask"])
+        await self.changed()
+        return _json(wire.AskAnswer(state="withdrawn"))
 
     async def _answer(self, request: web.Request) -> web.Response:
         ask = request.match_info["ask"]

@@ -28,7 +28,12 @@ async def logs(store: Store, history: History) -> None:
         run = RunId(f"{task}-run")
         lines = (LogLine(at=1, kind="out", text="one"), LogLine(at=2, kind="out", text="two"))
         await store.append_log(LogChunk(run=run, offset=0, lines=lines))
-        keys = (f"log:{ROOM}:{run}", f"run:{ROOM}:{run}", f"forgejo:comment:{task}")
+        keys = (
+            f"log:{ROOM}:{run}",
+            f"run:{ROOM}:{run}",
+            f"said:message:{run}",
+            f"forgejo:comment:{task}",
+        )
         anchors = [Anchor(key=key, value="x") for key in (*keys, f"task-thread:{ROOM}:{task}")]
         anchors.append(Anchor(key=f"thread-run:{ROOM}:${task}", value=run))
         await store.append(Change(anchors=tuple(anchors)))

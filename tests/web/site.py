@@ -89,6 +89,9 @@ class Caller:
     async def get(self, path: str, **query: Any) -> Answer:
         return await self.call("GET", path, query=query)
 
+    async def delete(self, path: str) -> Answer:
+        return await self.call("DELETE", path)
+
     async def post(
         self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None
     ) -> Answer:

@@ -52,6 +52,17 @@ async def test_the_same_question_asks_once(site: Site, agent: Caller, run: str) 
     assert await site.journal() == before
 
 
+async def test_a_question_can_be_taken_back(site: Site, agent: Caller, run: str) -> None:
+    await agent.post(f"{run}/ask", QUESTION)
+
+    taken_back = await agent.delete(f"{run}/asks/tool-1")
+
+    assert taken_back.body["state"] == "withdrawn"
+    assert (await site.reader.get("/api/v1/asks")).body["asks"] == []
+    late = await site.operator.post(f"{run}/asks/tool-1/answer", {"behavior": "allow"})
+    late.refuses(409, "conflict")
+
+
 async def test_an_unknown_question_cannot_be_heard_or_answered(
     site: Site, agent: Caller, run: str
 ) -> None:

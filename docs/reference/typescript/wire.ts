@@ -8,13 +8,14 @@ export interface ArtifactClaim {
 }
 
 /**
- * Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered.
+ * Also of `GET runs/{run}/asks/{id}?wait=`, a long poll that ends early once it is answered,
+ * and of `DELETE` there, which takes the question back.
  *
  * `behavior` and `text` count only when `state` is `answered`. `always` comes only where the
  * question has offered it.
  */
 export interface AskAnswer {
-  readonly state: "answered" | "expired" | "waiting";
+  readonly state: "answered" | "expired" | "waiting" | "withdrawn";
   readonly behavior?: "allow" | "always" | "deny";
   readonly text?: string;
 }

@@ -41,7 +41,8 @@ _PERSON = "matrix:"
 def is_whole(asked: Asked) -> bool:
     """Whether all of the request can be shown in one message: only then it can be granted."""
     question = asked.question
-    return not question.cut and weight(_requested(question)) <= _HEAVIEST_REQUEST
+    fits = weight(_requested(question)) <= _HEAVIEST_REQUEST
+    return fits and not question.cut and request.says_what(question.request)
 
 
 def waiting(asked: Asked, now: int, who: Rich = NOBODY) -> Post:
@@ -84,6 +85,8 @@ def outcome_of(asked: Asked) -> Rich | None:
     if answer is None:
         return None
     when = say(f", {clock(asked.answered_at)}.")
+    if answer.withdrawn:
+        return say("↩️ ", bold("It no longer asks"), when)
     if answer.expired:
         return say("⏰ ", bold("Nobody answered in time: no"), when)
     words = {Behavior.ALLOW: "Allowed", Behavior.DENY: "Denied", Behavior.ALWAYS: "Always allowed"}
@@ -132,7 +135,7 @@ def _headline(asked: Asked) -> Rich:
     asks = one_line(asked.question.title, _HEADLINE)
     if asked.question.kind is AskKind.QUESTION:
         return say("❓ ", bold(asked.run.agent), " asks: ", asks)
-    return say("🔐 ", bold(asked.run.agent), " asks for leave: ", asks)
+    return say("🔐 ", bold(asked.run.agent), " asks permission: ", asks)
 
 
 def _attempt(asked: Asked) -> str:

@@ -44,10 +44,17 @@ def parts(request: Mapping[str, Any]) -> list[Part]:
     """The pieces of a program's request that say what it would do."""
     given = request.get("input")
     if "tool_name" in request and isinstance(given, dict):
-        return list(_pieces(given))
+        tool = [] if "command" in given else [Part("tool", _text(request["tool_name"]))]
+        return [*tool, *_pieces(given)]
     if "threadId" in request:
         return list(_pieces({k: v for k, v in request.items() if k not in _OF_ITSELF}))
     return list(_pieces(request))
+
+
+def says_what(request: Mapping[str, Any]) -> bool:
+    """Whether it says what would be done: Codex has the edits of a patch elsewhere, and they may
+    not be known."""
+    return "threadId" not in request or bool(request.get("command") or request.get("changes"))
 
 
 def _pieces(fields: Mapping[str, Any]) -> Iterator[Part]:

@@ -168,13 +168,15 @@ class RunAsked(Event, frozen=True, tag="run.asked"):
 
 
 class RunAnswered(Event, frozen=True, tag="run.answered"):
-    """`expired`: nobody answered in time, which counts as a no."""
+    """`expired`: nobody answered in time, which counts as a no; `withdrawn`: the program no longer
+    asks."""
 
     run: RunId
     ask: str
     behavior: Behavior
     text: str = ""
     expired: bool = False
+    withdrawn: bool = False
 
 
 class RunMessaged(Event, frozen=True, tag="run.messaged"):

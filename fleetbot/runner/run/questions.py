@@ -7,13 +7,14 @@ journal and a person can take.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from fleetbot.runner.link import Link, Refused, Superseded, Unauthorized
+from fleetbot.runner.link import Link, LinkError, Refused, Superseded, Unauthorized
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Answer, Question, Session
 from fleetbot.runner.session.text import clipped
@@ -44,17 +45,29 @@ class Questions:
         self._note = note
         self._masker = masker
         self._open: dict[str, asyncio.Task[None]] = {}
+        self._asked: dict[str, str] = {}  # what people know a question by
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def ask(self, session: Session, question: Question) -> None:
         self._open[question.id] = asyncio.create_task(self._carry(session, question))
 
     def withdraw(self, question: str) -> None:
+        """The program no longer waits for the answer, so people must not believe that it does."""
         if task := self._open.pop(question, None):
             task.cancel()
+        if ask := self._asked.pop(question, None):
+            leaving = asyncio.create_task(self._take_back(ask))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def _take_back(self, ask: str) -> None:
+        link, run = self._link, self._run
+        with contextlib.suppress(LinkError):  # the end of the run says it as well
+            await link.outlast(lambda: link.withdraw(run, ask))
 
     async def close(self) -> None:
         """The program has ended: nobody waits for an answer any more."""
-        tasks = [*self._open.values()]
+        tasks = [*self._open.values(), *self._leaving]
         self._open.clear()
         for task in tasks:
             task.cancel()
@@ -63,6 +76,7 @@ class Questions:
     async def _carry(self, session: Session, question: Question) -> None:
         self._note(f"waits for a person: {question.title}")
         answer = await self._answer(question)
+        self._asked.pop(question.id, None)
         if await session.answer(question.id, answer):
             said = f": {answer.text}" if answer.text else ""
             self._note(f"answered, {_VERDICTS[answer.verdict]}{said}")
@@ -82,6 +96,7 @@ class Questions:
             always=always if len(always) <= _LONG else "",  # nobody grants what is not shown whole
             expires_seconds=self._seconds,
         )
+        self._asked[question.id] = request.id
         try:
             async with asyncio.timeout(self._seconds):
                 said = await self._wait(request)

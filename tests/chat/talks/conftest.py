@@ -42,6 +42,9 @@ class Talk:
         request = wire.AskRequest(id=ask, **asked)
         await self.stage.talks.ask(self.agent, self.id, request)
 
+    async def takes_back(self, ask: str = "q1") -> None:
+        await self.stage.talks.withdraw(self.agent, self.id, ask)
+
     async def is_answered_over_http(self, behavior: str, text: str = "") -> None:
         request = wire.AnswerRequest(behavior=Behavior(behavior), text=text)
         await self.stage.talks.answer(self.id, "q1", request, "api:operator")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain.model import TaskState
-from fleetbot.store.records import Change, Posted, PostKind
+from fleetbot.store.records import Change, LogChunk, LogLine, Posted, PostKind
 from tests.chat.dialogue import ROOM, Dialogue
 from tests.chat.talks.conftest import Talk
 
@@ -38,6 +38,21 @@ async def test_arrows_try_it_again(chat: Dialogue, card: str, emoji: str) -> Non
     await chat.presses("mod", emoji, on=card)
     chat.answers("🔁 ann/app#1 …is tried again.…")
     assert (await chat.stage.task()).state is TaskState.CREATED
+
+
+async def test_eyes_fetch_the_log_of_its_newest_run(chat: Dialogue, talk: Talk) -> None:
+    lines = (LogLine(at=chat.stage.clock(), kind="output", text="oiled the hinge"),)
+    await chat.stage.store.append_log(LogChunk(run=talk.id, offset=0, lines=lines))
+    card = await about(chat, PostKind.CARD, (await chat.stage.task()).id)
+
+    await chat.presses("bob", "👀", on=card)
+
+    assert any(b"oiled the hinge" in file for file in chat.server.uploaded)
+
+
+async def test_a_bell_makes_it_quiet(chat: Dialogue, card: str) -> None:
+    await chat.presses("mod", "🔕", on=card)
+    chat.answers("🔕 ann/app#1 …is quiet here until it is over.…")
 
 
 @pytest.mark.parametrize("kind", [PostKind.CARD, PostKind.NOTICE])

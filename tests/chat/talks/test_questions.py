@@ -19,7 +19,7 @@ async def test_a_request_is_a_message_with_the_command_and_buttons(
     event = await talk.asks(always=ALWAYS)
 
     message = await talk.message()
-    assert message.text.splitlines()[0] == f"🔐 claude-1 asks for leave: Bash: {COMMAND}"
+    assert message.text.splitlines()[0] == f"🔐 claude-1 asks permission: Bash: {COMMAND}"
     assert COMMAND in message.content["formatted_body"]
     assert message.content["msgtype"] == "m.text"  # a telephone rings
     assert "If nobody answers by" in message.text
@@ -303,6 +303,17 @@ async def test_when_the_run_is_over_nobody_waits_for_an_answer(chat: Dialogue, t
     assert await talk.journal(RunAnswered) == []
 
 
+async def test_what_the_program_no_longer_asks_cannot_be_granted(
+    chat: Dialogue, talk: Talk
+) -> None:
+    event = await talk.asks()
+    await talk.takes_back()
+
+    assert (await talk.shown()).startswith("↩️ It no longer asks, ")
+    await chat.presses("mod", "✅", on=event)
+    chat.answers("It is decided already: ↩️ It no longer asks, …")
+
+
 async def test_the_journal_says_who_decided_and_by_which_event(chat: Dialogue, talk: Talk) -> None:
     event = await talk.asks()
     pressed = await chat.presses("mod", "✅", on=event)
@@ -435,7 +446,7 @@ async def test_a_question_that_was_decided_before_it_could_be_told_is_not_told(
 
     await talk.delivered()
 
-    assert [m for m in chat.server.messages[before:] if "asks for leave" in m.text] == []
+    assert [m for m in chat.server.messages[before:] if "asks permission" in m.text] == []
 
 
 async def test_an_answer_from_elsewhere_is_shown_as_well(talk: Talk) -> None:

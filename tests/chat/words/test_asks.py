@@ -53,7 +53,7 @@ def test_a_request_says_what_who_for_what_until_when_and_how_to_answer() -> None
     post = asks.waiting(asked(always="Bash(make *)"), START + MINUTE)
 
     assert post.body.text.splitlines() == [
-        "🔐 claude-1 asks for leave: Bash: make test",
+        "🔐 claude-1 asks permission: Bash: make test",
         "For team/app#1 Mend the door",
         "make test",
         "description: Test",
@@ -101,7 +101,7 @@ def test_once_it_is_decided_the_outcome_stands_first(
 
     assert said[0] == outcome.format(asks.clock(START + 90 * SECOND))
     assert said[1:3] == [
-        "🔐 claude-1 asks for leave: Bash: make test",
+        "🔐 claude-1 asks permission: Bash: make test",
         "For team/app#1 Mend the door",
     ]
     assert "make test" in said
@@ -113,7 +113,11 @@ def test_the_words_of_an_answer_are_shown() -> None:
 
 
 def test_an_edit_is_shown_as_what_goes_and_what_comes() -> None:
-    assert parts(EDIT) == [Part("file_path", "/w/door.py"), Part("change", "-shut\n-up\n+open")]
+    assert parts(EDIT) == [
+        Part("tool", "Edit"),
+        Part("file_path", "/w/door.py"),
+        Part("change", "-shut\n-up\n+open"),
+    ]
 
 
 def test_a_patch_is_shown_file_by_file_without_the_names_of_the_protocol() -> None:
@@ -124,6 +128,13 @@ def test_a_patch_is_shown_file_by_file_without_the_names_of_the_protocol() -> No
         "open",
     ]
     assert b"door.py" in as_file(parts(PATCH))
+
+
+def test_a_patch_that_nobody_knows_cannot_be_granted() -> None:
+    unknown = {name: value for name, value in PATCH.items() if name != "changes"}
+    assert asks.is_whole(asked(request=PATCH))
+    assert not asks.is_whole(asked(request=unknown))
+    assert asks.waiting(asked(request=unknown), START).buttons == ("❌",)
 
 
 def test_of_an_unknown_program_everything_is_shown() -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleetbot.runner.run.questions import bounded
-from fleetbot.wire import ASK_BYTES
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.runner.adapters import Question, build
+from fleetbot.runner.link import Link
+from fleetbot.runner.run.questions import Questions, bounded
+from fleetbot.runner.sandbox.masking import Masker
+from fleetbot.wire import ASK_BYTES, RegisterRequest
+from tests.runner.adapters.harness import Place, until
+from tests.runner.orchestrator import ENROLMENT, Orchestrator
 
 
 def size(request: dict[str, Any]) -> int:
@@ -54,3 +63,39 @@ values = st.recursive(
 @given(st.dictionaries(st.text(max_size=100), values, max_size=60))
 def test_a_request_is_never_too_large(request: dict[str, Any]) -> None:
     assert size(bounded(request)) <= ASK_BYTES
+
+
+# a question on its way
+
+
+@pytest.fixture
+async def orchestrator() -> AsyncIterator[Orchestrator]:
+    async with Orchestrator.start() as orchestrator:
+        yield orchestrator
+
+
+@pytest.fixture
+async def questions(orchestrator: Orchestrator) -> AsyncIterator[Questions]:
+    async with aiohttp.ClientSession() as http:
+        link = Link(http, orchestrator.url, notice=print)
+        agent = RegisterRequest(name="worker-1", adapter="command")
+        link.token = (await link.register(agent, ENROLMENT)).token or ""
+        questions = Questions(link, "run-1", 60, lambda line: None, Masker({}))
+        yield questions
+        await questions.close()
+
+
+async def test_people_hear_that_the_program_no_longer_asks(
+    questions: Questions, orchestrator: Orchestrator, place: Place
+) -> None:
+    program = [sys.executable, "-c", 'print(\'{"ask": "q", "title": "?"}\'); input()']
+    adapter = build("command", {"argv": program, "talks": True})
+    session = await adapter.launch(place.spec())
+    question = await until(session.events(), Question)
+    questions.ask(session, question)
+    await orchestrator.until(lambda it: len(it.asked) == 1)
+
+    questions.withdraw(question.id)
+
+    await orchestrator.until(lambda it: it.withdrawn == list(it.asked))
+    await session.stop(ReasonCode.CANCELLED_BY_USER)
