@@ -30,7 +30,7 @@ from fleetbot.devkit.world import World
 LINES_A_SECOND = 5
 ASK_EVERY, STATUS_EVERY = 10, 15  # seconds
 BURST_TASKS, BURST_CHANGES, BURST_SECONDS = 8, 1000, 10
-_END_SECONDS = 900
+_END_SECONDS = 1800
 # Nobody runs these agents: they must not be missed, and what fails must not begin anew.
 _CONFIG = {
     "runs": {"heartbeat_seconds": 3600, "lease_seconds": 7200, "ack_seconds": 3600},
@@ -115,17 +115,17 @@ async def logs(agents: int, seconds: int) -> None:
         first = len(await sent(world))
         asked, answered = await work(world, workers, seconds)
         meanwhile = (await sent(world))[first:]
-        busiest = max(per_thread(meanwhile).values(), default=0)
+        busiest = max(per_thread(meanwhile).values(), default=0) / (seconds / 5)
+        print(f"{agents} agents, {seconds} s, {machine()}")
+        print(f"messages sent meanwhile {len(meanwhile)}, of them in logs {logged(meanwhile)}")
+        print(f"messages of the busiest agent, of one each 5 s: {busiest:.2f} (<= 1)")
+        print(f"question in the room: {spread(asked)} (<= 3 s)")
+        print(f"status answered: {spread(answered)}", flush=True)
         await asyncio.gather(*(worker.end() for worker in workers))
         drained = await until_told(world, workers)
-        lost = [await missing(world, worker) for worker in workers]
-    print(f"{agents} agents, {seconds} s, {machine()}")
-    print(f"messages sent meanwhile {len(meanwhile)}, of them in logs {logged(meanwhile)}")
-    print(f"messages of the busiest agent, of one each 5 s: {busiest / (seconds / 5):.2f} (<= 1)")
-    print(f"lines written {sum(len(w.said) for w in workers)}, lost {sum(lost)} (0)")
-    print(f"question in the room: {spread(asked)} (<= 3 s)")
-    print(f"status answered: {spread(answered)}")
-    print(f"all is told {drained:.0f} s after the end")
+        lost = sum([await missing(world, worker) for worker in workers])
+        written = sum(len(worker.said) for worker in workers)
+    print(f"lines written {written}, lost {lost} (0); all is told {drained:.0f} s after the end")
 
 
 async def work(

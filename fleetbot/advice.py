@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from fleetbot.services.findings import Finding, Mark
 from fleetbot.settings import BudgetSettings, RoomSettings, Settings
@@ -10,8 +11,10 @@ from fleetbot.settings import BudgetSettings, RoomSettings, Settings
 _LONG_SECONDS = 3600
 
 
-def advice(settings: Settings) -> list[Finding]:
-    found = [Finding("settings", Mark.WARN, says, (remedy,)) for says, remedy in _odd(settings)]
+def advice(settings: Settings, address: str) -> list[Finding]:
+    """`address`: where maubot says that we are found over HTTP."""
+    odd = [*_odd(settings), *_odd_address(settings.forge.url, address)]
+    found = [Finding("settings", Mark.WARN, says, (remedy,)) for says, remedy in odd]
     return found or [Finding("settings", Mark.WELL, "nothing contradicts")]
 
 
@@ -29,6 +32,18 @@ def _odd(settings: Settings) -> Iterator[tuple[str, str]]:
     for id, room in settings.rooms.items():
         yield from _odd_rights(id, room)
     yield from _odd_budget(settings.budget)
+
+
+def _odd_address(forge: str, address: str) -> Iterator[tuple[str, str]]:
+    """What maubot has of itself by default leads nowhere."""
+    host = urlsplit(address).hostname or ""
+    if host == "example.com" or (_is_here(host) and not _is_here(urlsplit(forge).hostname or "")):
+        says = f"Forgejo and runners are told to find fleetbot at `{address}`"
+        yield says, "Set `server.public_url` in maubot's configuration to what they can reach"
+
+
+def _is_here(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _odd_rights(id: str, room: RoomSettings) -> Iterator[tuple[str, str]]:

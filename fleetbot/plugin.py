@@ -157,6 +157,8 @@ class FleetBot(Plugin):
 
     async def pre_stop(self) -> None:
         async with self._turn:
+            for waiting in self._amending:
+                waiting.cancel()
             self._serve([])
             await self._halt()
             if self._store is not None:
@@ -194,7 +196,7 @@ class FleetBot(Plugin):
             raise
         self.log.info("The new configuration is in force")
 
-    def _amend(self, edit: Edit) -> None:
+    def amend(self, edit: Edit) -> asyncio.Task[None]:
         """Have the configuration changed as soon as whoever asks for it has their answer.
 
         Raises SettingsError where it would not be valid.
@@ -203,6 +205,7 @@ class FleetBot(Plugin):
         task = asyncio.create_task(self._amend_in_turn(edit))
         self._amending.add(task)
         task.add_done_callback(self._amending.discard)
+        return task
 
     async def _amend_in_turn(self, edit: Edit) -> None:
         if self._runtime is not None:
@@ -259,7 +262,7 @@ class FleetBot(Plugin):
             self.client,
             self.log,
             address,
-            amend=self._amend,
+            amend=self.amend,
             database=self._store.path,
             is_shared=self._is_shared,
         )

@@ -94,7 +94,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _leave(edit: Edit) -> None:
+def _leave(edit: Edit) -> object:
     raise SettingsError("nobody here can change it.")
 
 
@@ -112,7 +112,7 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
-        amend: Callable[[Edit], None] = _leave,
+        amend: Callable[[Edit], object] = _leave,
         database: Path = Path(),
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -225,7 +225,7 @@ class Runtime:
         repositories = OfRepositories(self.fleet, self._repositories, self._webhooks, self._survey)
         host = OfTheHost(self._database, self._forge, {"maubot": maubot_version})
         exams: dict[str, Examine] = {
-            "homeserver": lambda: homeserver.examine(self._link),
+            "homeserver": self._examine_homeserver,
             "forgejo": repositories.on_forgejo,
             "webhooks": repositories.webhooks,
             "agents": OfAgents(self.fleet).examine,
@@ -239,7 +239,10 @@ class Runtime:
         return await self._health.check()
 
     async def _advice(self) -> Sequence[Finding]:
-        return advice(self._settings)
+        return advice(self._settings, self._address)
+
+    async def _examine_homeserver(self) -> Sequence[Finding]:
+        return await homeserver.examine(self._link, now_ms() - self._ears.listening.synced_at)
 
     def _build_chat(self, store: Store) -> None:
         link = self._link = Link(self._matrix, Pace(now_ms))
@@ -369,6 +372,7 @@ class Runtime:
                 doctor=self._doctor,
                 claims_waiting=lambda: self._dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
+                sending=self._link.pace.report,
                 version=__version__,
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,8 +25,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from fleetbot.plugin import Config, FleetBot
+from fleetbot.services.setup.mapping import enlist
+from fleetbot.settings import SettingsError
 from tests.chat.rooms import moody_homeserver, sent
 
+ROOM = "!team:localhost"
 READER = "reader-" + "r" * 20
 BASE = (Path(__file__).parents[1] / "base-config.yaml").read_text()
 
@@ -45,7 +49,7 @@ class Instance:
             http=client.api.session,
             instance_id="fleetbot",
             log=logging.getLogger("plugin"),  # type: ignore[arg-type]  # maubot's own kind of it
-            config=Config(lambda: self.stored, _base, self._save),
+            config=Config(lambda: copy.deepcopy(self.stored), _base, self._save),
             database=Database.create(f"sqlite:{folder}/fleetbot.db"),
             webapp=self.webapp,
             webapp_url=None,
@@ -53,7 +57,7 @@ class Instance:
         )
 
     def _save(self, data: Any) -> None:
-        self.stored = data
+        self.stored = copy.deepcopy(data)
 
     async def save(self, **forge: str) -> None:
         """A person saves the configuration with these values."""
@@ -119,6 +123,58 @@ async def test_what_is_under_way_ends_before_the_old_settings_are_let_go(
         async with http.get("/api/v1/agents", headers=shown) as response:
             assert response.status == 200
     assert "not answered yet" not in caplog.text
+
+
+def connect(config: Any) -> None:
+    enlist(config, ROOM, "acme/app")
+
+
+async def test_what_the_room_asks_for_is_in_force_and_the_comments_stay(
+    instance: Instance,
+) -> None:
+    await instance.plugin.amend(connect)
+
+    assert instance.stored["forge"]["repositories"] == ["acme/app"]
+    assert instance.stored["rooms"][ROOM]["default_repo"] == "acme/app"
+    text = io.StringIO()
+    YAML().dump(instance.stored, text)
+    assert "# The Forgejo that holds the issues and proves the work." in text.getvalue()
+    async with instance.served() as http, http.get("/healthz") as response:
+        assert response.status == 200
+
+
+async def test_what_would_not_be_valid_changes_nothing(instance: Instance) -> None:
+    before = copy.deepcopy(instance.stored)
+
+    def rename(config: Any) -> None:
+        config["forge"]["repositories"] = ["no name"]
+
+    with pytest.raises(SettingsError, match="not of the form owner/name"):
+        await instance.plugin.amend(rename)
+
+    assert instance.stored == before
+
+
+async def test_what_was_saved_before_its_turn_is_kept(instance: Instance) -> None:
+    waiting = instance.plugin.amend(connect)
+
+    await instance.save(login="somebody")
+    await waiting
+
+    assert instance.stored["forge"]["login"] == "somebody"
+    assert instance.stored["forge"]["repositories"] == ["acme/app"]
+
+
+async def test_what_cannot_be_put_in_force_is_taken_back(instance: Instance) -> None:
+    def misplace(config: Any) -> None:
+        config["forge"]["url"] = "http://[fe80"
+
+    url = instance.stored["forge"]["url"]
+    await instance.plugin.amend(misplace)
+
+    assert instance.stored["forge"]["url"] == url
+    async with instance.served() as http, http.get("/healthz") as response:
+        assert response.status == 200
 
 
 async def test_who_has_no_settings_yet_says_so_when_it_is_called(tmp_path: Path) -> None:

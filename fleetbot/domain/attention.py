@@ -4,7 +4,9 @@ that is told, the pause is."""
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from fleetbot.domain.available import Looks
@@ -77,16 +79,15 @@ def _waits(tasks: Iterable[Task], look: Look, now: int) -> tuple[list[Need], lis
 def _alike(tasks: Iterable[Task], now: int) -> Iterator[tuple[Task, int]]:
     """Of waiting tasks that nothing tells apart the one that waits longest stands for all: to ask
     of each of many thousands what it waits for would hold up everybody."""
-    alike: dict[object, tuple[Task, int]] = {}
+    alike: defaultdict[object, list[Task]] = defaultdict(list)
     for task in tasks:
         if task.state is TaskState.CREATED:
             wish = task.wanted_agent, task.traits.needs, task.base_problem
-            kind = (task.place, *wish, task.not_before > now)
-            first, number = alike.get(kind, (task, 0))
-            alike[kind] = min(first, task, key=lambda one: one.entered_at), number + 1
+            alike[task.place, wish, task.not_before > now].append(task)
         elif task.state not in FOR_A_PERSON:
             yield task, 1
-    yield from alike.values()
+    for waiting_alike in alike.values():
+        yield min(waiting_alike, key=attrgetter("entered_at")), len(waiting_alike)
 
 
 def _together(known: Need | None, other: Need) -> Need:

@@ -22,6 +22,7 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.runs import Runs
+from fleetbot.services.sending import Sending
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.webhooks import Webhooks
@@ -47,7 +48,8 @@ from fleetbot.web.webhooks import WebhookCalls
 class Parts:
     """What the interface stands on.
 
-    `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on.
+    `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on;
+    `sending`: how it goes with what is sent to rooms.
     """
 
     fleet: Fleet
@@ -68,6 +70,7 @@ class Parts:
     claims_waiting: Callable[[], int]
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
+    sending: Callable[[], Sending] = Sending
 
 
 class WebApi:
@@ -75,7 +78,12 @@ class WebApi:
 
     def __init__(self, parts: Parts) -> None:
         metrics = Metrics(
-            parts.fleet, parts.claims_waiting, parts.loops, parts.probe, parts.webhooks
+            parts.fleet,
+            parts.claims_waiting,
+            parts.loops,
+            parts.probe,
+            parts.webhooks,
+            parts.sending,
         )
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)

@@ -20,6 +20,7 @@ from fleetbot.domain.waits import SIGNS, WaitReason
 from fleetbot.loops import LoopHealth
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.sending import Sending
 from fleetbot.services.webhooks import Webhooks
 
 _VERDICTS = {ReceiptVerified: "verified", ReceiptRefuted: "refuted", ReceiptUnknown: "unknown"}
@@ -35,12 +36,14 @@ class Metrics:
         loops: Callable[[], Iterable[LoopHealth]],
         probe: ForgeProbe,
         webhooks: Webhooks,
+        sending: Callable[[], Sending],
     ) -> None:
         self._fleet = fleet
         self._claims_waiting = claims_waiting
         self._loops = loops
         self._probe = probe
         self._webhooks = webhooks
+        self._sending = sending
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "fleetbot_http_requests",
@@ -101,6 +104,22 @@ class Metrics:
             "Changes of issues that no webhook told of, since the last that came",
             registry=registry,
         )
+        self._unsent = Gauge(
+            "fleetbot_chat_waiting",
+            "What waits to be sent to rooms, apart from what is in the outbox",
+            ["urgency"],
+            registry=registry,
+        )
+        self._chat_lag = Gauge(
+            "fleetbot_chat_lag_seconds",
+            "For how long the first of it has waited",
+            registry=registry,
+        )
+        self._chat_refusals = Gauge(
+            "fleetbot_chat_refusals",
+            "How often the homeserver has said that it was too much (429), since the start",
+            registry=registry,
+        )
         fleet.listen(self._on_lines)
 
     def count_request(self, method: str, path: str, status: int) -> None:
@@ -124,8 +143,16 @@ class Metrics:
         since = self._probe.since
         self._away.set((self._fleet.clock() - since) / 1000 if since else 0)
         self._missed.set(sum(heard.missed for heard in self._webhooks.silent().values()))
+        self._fill_sending()
         await self._fill_outbox()
         return generate_latest(self._registry)
+
+    def _fill_sending(self) -> None:
+        sending = self._sending()
+        for urgency, count in sending.waiting.items():
+            self._unsent.labels(urgency).set(count)
+        self._chat_lag.set(sending.lag_ms / 1000)
+        self._chat_refusals.set(sending.refusals)
 
     def _fill_waits(self) -> None:
         """Only what it costs nothing to know: runs that are on, and waits that were told."""

@@ -20,7 +20,7 @@ from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import FILES, LABELS, World
 from tests.flow.agents import DILIGENT, agent, gated
-from tests.flow.seen import says, until_labelled
+from tests.flow.seen import ask, says, until_labelled
 
 URL = os.environ.get("FLEETBOT_FORGEJO_URL", "")
 ADMIN = os.environ.get("FLEETBOT_FORGEJO_TOKEN", "")
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(not URL, reason="no real Forgejo: FLEETBOT_FORGE
 class RealForgeWorld(World):
     """As `World`, with accounts and a repository of its own on a server that others use too."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
+        super().__init__(root, encrypted=encrypted)
         self._mark = secrets.token_hex(4)
         self.repo = f"alice-{self._mark}/shop"
         self.runner_login = f"runner-{self._mark}"
@@ -97,6 +97,29 @@ async def test_a_repository_renamed_in_mid_run_makes_no_difference(
         await until_labelled(world, issue, "status:done")
         pulls = await world.forge_api("alice", "GET", f"/repos/{world.repo}/pulls?state=all")
         assert len(pulls) == 1
+
+
+async def test_a_room_sets_up_a_repository_there(homeserver: Homeserver, tmp_path: Path) -> None:
+    async with RealForgeWorld.start(tmp_path, homeserver=homeserver) as world:
+        owner = world.repo.partition("/")[0]
+        attic, bot = f"{owner}/attic", owner.replace("alice", "fleetbot")
+        await world.forge_api("alice", "POST", "/user/repos", {"name": "attic", "auto_init": True})
+        path = f"/repos/{attic}/collaborators/{bot}"
+        await world.forge_api("alice", "PUT", path, {"permission": "admin"})
+
+        assert "👉 labels" in await ask(world, f"!fleet setup {attic}")
+        assert "👉 room" in await ask(world, "!fleet setup yes")
+        await ask(world, "!fleet setup yes")
+        await world.alice.wait_for(says(world, "🧭", "👉 webhook"))
+        assert "✅ webhook: deliveries arrive" in await ask(world, "!fleet setup yes")
+        assert "👉 receipt" in await ask(world, "!fleet setup yes")
+        ready = await ask(world, "!fleet setup yes")
+        assert "✅ receipt: a merge needs a green fleetbot/receipt" in ready
+        assert f"⚠️ branch: {bot} could merge into main alone" in ready
+
+        told = await ask(world, "!fleet doctor")
+        assert f"⚠️ branch {attic}: {bot} could merge into main alone" in told
+        assert f"account {attic} ({bot} is its administrator)" in told
 
 
 async def is_there(path: Path) -> bool:

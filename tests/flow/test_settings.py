@@ -235,6 +235,21 @@ async def test_a_fresh_room_and_repository_are_connected_from_the_room(world: Wo
     await world.alice.wait_for(_tells(world, room, "✅", "#1", "verified"), timeout=40)
 
 
+async def test_the_doctor_looks_at_everything_around_the_fleet(world: World) -> None:
+    told = await ask(world, "!fleet doctor")
+
+    assert told.startswith("🩺 ")
+    for well in ("journal", "homeserver (Synapse ", "versions (fleetbot ", "disk (journal "):
+        assert well in told.rpartition("✅ ")[2]
+    headers = {"Authorization": f"Bearer {world.operator_token}"}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(f"{world.api}/doctor", headers=headers) as a,
+    ):
+        names = {finding["name"] for finding in (await a.json())["findings"]}
+    assert {"journal", "homeserver", "agents", "disk", "versions", f"branch {REPO}"} <= names
+
+
 async def test_what_the_ui_saves_while_setup_writes_is_not_lost(world: World) -> None:
     await world.forge.create_repo("acme", "cellar", FILES)
     world.forge.add_collaborator("acme/cellar", "fleetbot", "write")

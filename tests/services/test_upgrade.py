@@ -42,7 +42,8 @@ def old_database(path: Path, left_behind: str) -> None:
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """A completed task of ann/app#1, and nothing of it delivered; two effects were given up, as
     delivered."""
-    old_database(tmp_path / "fleet.db", "outbox-0.1.sql")
+    old_database(path := tmp_path / "fleet.db", "outbox-0.1.sql")
+    migrate_sqlite(path)
     async with open_stage(tmp_path) as opened:
         opened.forge.lose_webhooks(100)
         await opened.issue()

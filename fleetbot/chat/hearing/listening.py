@@ -269,6 +269,11 @@ class Listening:
 
     # health
 
+    @property
+    def synced_at(self) -> int:
+        """When the homeserver last told us anything, or that there is nothing (epoch ms)."""
+        return self._synced_at
+
     async def troubles(self) -> Sequence[str]:
         """What is wrong with the rooms, for health."""
         now = self._clock()

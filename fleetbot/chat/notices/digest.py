@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.sender import kept
-from fleetbot.chat.words.digest import Day, Done, digest
-from fleetbot.domain.model import AgentName, AgentStatus, Task, TaskState
+from fleetbot.chat.words.digest import MOST_NAMED, Day, Done, digest
+from fleetbot.domain.attention import FOR_A_PERSON, attention
+from fleetbot.domain.model import OPEN_STATES, AgentName, AgentStatus, TaskState
 from fleetbot.domain.usage import Usage, sum_usage
-from fleetbot.domain.waiting import Waiting
-from fleetbot.domain.waits import FLOW, WaitReason
 from fleetbot.services.daily import Daily
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, UsageBy
 
 _LATEST_MS = 3 * 3_600_000  # after that it is no morning's any more
 _MOST_REPOS = 1_000
-_FOR_A_PERSON = (WaitReason.FAILED, WaitReason.AGENT_LOST, WaitReason.QUESTION)
-_LOST = (TaskState.FAILED, TaskState.AGENT_LOST)
 
 
 class Digest:
@@ -52,7 +47,11 @@ class Digest:
 
     async def _day(self, room: str, since: int) -> Day:
         state = self._fleet.state
-        heard = [task for task in state.tasks.values() if self._audience.hears(room, task.repo)]
+        heard = [
+            task
+            for task in state.tasks.values()
+            if task.state in OPEN_STATES and self._audience.hears(room, task.repo)
+        ]
         agents = [
             agent
             for agent in state.agents.values()
@@ -63,8 +62,8 @@ class Digest:
         return Day(
             since=since,
             done=await self._done(room, since),
-            failed=[t for t in heard if t.state in _LOST and t.entered_at >= since],
-            waiting=list(self._for_a_person(heard)),
+            failed=[t for t in heard if t.state in FOR_A_PERSON and t.entered_at >= since],
+            waiting=attention(state, heard, self._fleet.clock(), self._fleet.policy, MOST_NAMED),
             spent=await self._spent(room, since),
             online=len(agents) - len(offline),
             offline=offline,
@@ -83,12 +82,3 @@ class Digest:
     async def _spent(self, room: str, since: int) -> Usage:
         repos = await self._fleet.store.usage_by(UsageBy.REPO, since=since, limit=_MOST_REPOS)
         return sum_usage(its.usage for its in repos if self._audience.hears(room, its.key))
-
-    def _for_a_person(self, tasks: list[Task]) -> Iterator[tuple[Task, Waiting]]:
-        """What failed, what asks, and what rooms have been told that it is stuck."""
-        for task in tasks:
-            stuck = task.stuck is not None and task.stuck.reason not in FLOW
-            if stuck or task.state in (*_LOST, TaskState.RUNNING):
-                its = self._fleet.waiting(task.id)
-                if its and (stuck or its.reason in _FOR_A_PERSON):
-                    yield task, its

@@ -9,7 +9,7 @@ import msgspec
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
-from fleetbot.chat.speaking.quiet import Quiet
+from fleetbot.chat.speaking.quiet import Quiet, quieted
 from fleetbot.chat.speaking.sender import (
     RoomSender,
     Where,
@@ -19,6 +19,7 @@ from fleetbot.chat.speaking.sender import (
 from fleetbot.chat.words.notices import NOBODY, again, task_notice
 from fleetbot.chat.words.post import Post
 from fleetbot.domain.effects import NoticeKind, TaskNotice
+from fleetbot.domain.model import TaskId
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due, PostKind
 
@@ -69,7 +70,10 @@ class TaskNotices:
             return "the room wants quiet"
         room = await self._where(name)
         if effect.notice in _EACH:
-            return await self._say(room, effect, due, rings)
+            event = await self._say(room, effect, due, rings)
+            if effect.notice is NoticeKind.COMPLETED and not rings:
+                await self._end_quiet(name, effect.task.id)
+            return event
         return await self._say_once(room, effect, due)
 
     async def _say(self, room: str, effect: TaskNotice, due: Due, rings: bool) -> str:
@@ -78,6 +82,10 @@ class TaskNotices:
         return await self._sender.post(
             room, message, outbox_transaction(due), card.event if card else ""
         )
+
+    async def _end_quiet(self, name: str, task: TaskId) -> None:
+        anchor = quieted(name, task, quiet=False)
+        await self._fleet.store.append(Change(anchors=(anchor,)))
 
     async def _message(self, room: str, effect: TaskNotice, rings: bool) -> Post:
         task = await self._fleet.task(effect.task.id)

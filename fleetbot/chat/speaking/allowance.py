@@ -32,6 +32,7 @@ class Allowance:
         self._level, self._at = self.burst, now
         self._sent, self._since = 0, now  # since one more was just allowed
         self._was_full = False
+        self._proven = 0.0  # the rate that was not refused for long, or was refused exactly
         self._try_more_at = self._tries = 0
 
     def wait(self, spare: float, ahead: int, now: int) -> int:
@@ -68,10 +69,13 @@ class Allowance:
             guess = max(_RATE, self._sent / (_BURST_SECONDS + span))
             self.rate = min(guess, 1 / max(seconds, 1 / _PLENTY))
             self.burst = max(_SMALLEST_BURST, self.rate * _BURST_SECONDS)
-        elif self._was_full:
-            self.burst = max(_SMALLEST_BURST, self.burst - level)
-        elif self._sent and span > 0:
+        elif not self._was_full and self._sent and span > 0:
             self.rate = self._sent / span
+        elif self.rate > self._proven:
+            self.rate = self._proven
+        else:
+            self.burst = max(_SMALLEST_BURST, self.burst - level)
+        self._proven = self.rate
 
     def _refilled(self, now: int) -> float:
         if self.rate is None:
@@ -81,8 +85,10 @@ class Allowance:
         return min(self.burst, level)
 
     def _try_more(self, now: int) -> None:
-        """The limit may have been lifted, which nobody tells."""
+        """The limit may have been lifted, or we may think too little of it; nobody tells."""
         assert self.rate is not None
         self._level, self._at = self._refilled(now), max(now, self._at)
+        self._proven = self.rate
+        self.burst = max(self.burst, _RATE * _BURST_SECONDS)
         self.rate = None if self.rate * 2 > _PLENTY else self.rate * 2
         self._try_more_at = now + _MORE.wait(self._tries, "")

@@ -7,6 +7,7 @@ back (mautrix 0.21, `api.py`, `HTTPAPI._send`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -33,6 +34,7 @@ _TIMEOUT = ClientTimeout(total=60)
 _LONGEST_PAUSE = 600.0  # seconds that a 429 is believed: a wrong one must not silence us for days
 Content = Mapping[str, Any]
 _SERVER = PathBuilder("/_matrix/federation/v1/version")
+_SYNAPSE = PathBuilder("/_synapse/admin/v1/server_version")
 
 
 class NotAdmitted(RetryLater):
@@ -186,11 +188,15 @@ class Link:
         return frozenset((await self._call("GET", Path.v3.joined_rooms)).get("joined_rooms", ()))
 
     async def server(self) -> str:
-        """What the homeserver is, as it tells other servers: `Synapse 1.163.2`."""
-        told = await self._call("GET", _SERVER)
-        its = told.get("server")
-        known = its if isinstance(its, dict) else {}
-        return f"{known.get('name', 'it')} {known.get('version', '')}".strip()
+        """What the homeserver is, as it tells other servers: `Synapse 1.163.2`; "" where it tells
+        nobody. Synapse without federation tells it on a page of its own."""
+        with suppress(RetryLater, Refused):
+            its = (await self._call("GET", _SERVER)).get("server")
+            if isinstance(its, dict):
+                return f"{its.get('name', '')} {its.get('version', '')}".strip()
+        with suppress(RetryLater, Refused):
+            return f"Synapse {(await self._call('GET', _SYNAPSE))['server_version']}"
+        return ""
 
     async def join(self, room: str, via: Sequence[str] = ()) -> None:
         """Join, where we are invited or anybody may; `via` are servers that know the room."""

@@ -12,7 +12,6 @@ import itertools
 import math
 import time
 from bisect import insort
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from enum import IntEnum
@@ -21,6 +20,7 @@ from typing import NamedTuple, TypeVar
 from fleetbot.chat.speaking.allowance import Allowance
 from fleetbot.domain.patience import Patience
 from fleetbot.services.outbox import RetryLater, TooSoon
+from fleetbot.services.sending import Sending
 
 
 class Urgency(IntEnum):
@@ -49,20 +49,6 @@ class Limited(RetryLater):
 
     def __init__(self, seconds: float | None, why: str) -> None:
         super().__init__(seconds, why, host=True)
-
-
-class Report(NamedTuple):
-    """How it goes: what waits, by urgency, and for how long the first of it has (ms).
-
-    `refusals`: how often there was too much since the start. `rate` (a second) and `burst` are what
-    the homeserver grants; None until it has refused something.
-    """
-
-    waiting: Mapping[Urgency, int]
-    lag_ms: int
-    refusals: int
-    rate: float | None
-    burst: float | None
 
 
 class _Seat(NamedTuple):
@@ -129,15 +115,18 @@ class Pace:
             self._line.remove(seat)
             self._tell()
 
-    def report(self) -> Report:
+    def report(self) -> Sending:
         now, known = self._clock(), self._allowance
-        waiting = Counter(seat.urgency for seat in self._line)
-        waiting.update({urgency: held for urgency, (held, _) in self._held.items()})
+        waiting = {urgency.name.lower(): 0 for urgency in Urgency}
+        for urgency in [seat.urgency for seat in self._line]:
+            waiting[urgency.name.lower()] += 1
+        for urgency, (held, _) in self._held.items():
+            waiting[urgency.name.lower()] += held
         begun = [seat.since for seat in self._line]
         begun += [since for held, since in self._held.values() if held]
         burst = None if known.rate is None else known.burst
         lag = now - min(begun, default=now)
-        return Report(waiting, lag, self._refusals, known.rate, burst)
+        return Sending(waiting, lag, self._refusals, known.rate, burst)
 
     # turns
 

@@ -6,10 +6,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from fleetbot.chat.speaking.content import content, in_thread
 from fleetbot.chat.speaking.link import Content, Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.threads import pages
+from fleetbot.chat.threads.pages import Page
 from fleetbot.chat.words.post import File
 from fleetbot.chat.words.rich import say
 from fleetbot.domain.model import Run, RunId
@@ -22,37 +25,46 @@ _SMALL = 900_000  # bytes: proxies take no more than a megabyte if nobody told t
 
 
 class Attaching:
+    """A file makes phones ring, whatever it is sent for; a notice and its edits do not. So a notice
+    comes first, and is edited to be the file."""
+
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._sent: dict[tuple[str, RunId], int] = {}
+        self._uploaded: dict[tuple[str, RunId], tuple[int, Content | None]] = {}
 
-    async def attach(self, room: str, root: str, run: Run, lines: Sequence[LogLine]) -> bool:
-        """Put the lines into the thread; False where the room cannot have them.
-
-        A file makes phones ring, whatever it is sent for; a notice and its edits do not. So a
-        notice comes first, and is edited to be the file.
-        """
-        if self._sent.get((room, run.id)) == len(lines):
-            return True
-        file = await self._uploaded(room, run, lines)
+    async def step(
+        self, room: str, root: str, run: Run, page: Page, lines: Sequence[LogLine]
+    ) -> Page:
+        """Send one of the messages that put the lines into the thread, or find out that the room
+        cannot have them; answers what the page is to remember. Raises what `Link` raises."""
+        file = await self._file(room, run, lines)
         if file is None:
-            return False
-        named = transaction("log-file", room, run.id, len(lines))
-        announced = in_thread(content(say("📎 ", str(file["body"]))), root)
-        event = await self._link.send(room, announced, named, urgency=Urgency.LOG)
-        named = transaction("log-file", event)
-        relation = {"rel_type": "m.replace", "event_id": event}
+            return replace(page, file="", file_lines=len(lines), is_filed=True)
+        if not page.file or page.file_lines != len(lines):
+            named = transaction("log-file", room, run.id, len(lines))
+            notice = in_thread(content(say("📎 ", str(file["body"]))), root)
+            event = await self._link.send(room, notice, named, urgency=Urgency.LOG)
+            return replace(page, file=event, file_lines=len(lines), is_filed=False)
+        relation = {"rel_type": "m.replace", "event_id": page.file}
         shown = {**file, "m.new_content": dict(file), "m.relates_to": relation}
+        named = transaction("log-file", page.file)
         await self._link.send(room, shown, named, urgency=Urgency.LOG)
-        self._sent[room, run.id] = len(lines)
-        return True
+        return replace(page, is_filed=True)
 
     def forget(self, run: Run) -> None:
-        for key in [key for key in self._sent if key[1] == run.id]:
-            del self._sent[key]
+        for key in [key for key in self._uploaded if key[1] == run.id]:
+            del self._uploaded[key]
 
-    async def _uploaded(self, room: str, run: Run, lines: Sequence[LogLine]) -> Content | None:
-        """The message that shows the file, which is shortened to what the homeserver takes."""
+    async def _file(self, room: str, run: Run, lines: Sequence[LogLine]) -> Content | None:
+        """The message that shows the lines, uploaded once in a life of ours."""
+        count, file = self._uploaded.get((room, run.id), (-1, None))
+        if count != len(lines):
+            file = await self._upload(room, run, lines)
+            self._uploaded[room, run.id] = (len(lines), file)
+        return file
+
+    async def _upload(self, room: str, run: Run, lines: Sequence[LogLine]) -> Content | None:
+        """The file is shortened to what the homeserver takes."""
         for most in (await self._link.most_uploaded(), _SMALL):
             text = await asyncio.to_thread(pages.file_of, lines, most)
             try:

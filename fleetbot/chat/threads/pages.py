@@ -36,7 +36,8 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `number` counts from 0. The last one there may be shows the newest lines, and before them
     `skipped` ones that follow the page before are left out. `event` is empty while it is not known
-    to be sent. `closed`: it says how the run ended.
+    to be sent. `closed`: it says how the run ended. `file`: the message that shows the first
+    `file_lines` lines of the log as a file, once `is_filed`; empty where the room cannot have them.
     """
 
     first: int
@@ -45,6 +46,13 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     event: str = ""
     closed: bool = False
     skipped: int = 0
+    file: str = ""
+    file_lines: int = 0
+    is_filed: bool = False
+
+    def has_file_of(self, lines: int) -> bool:
+        """Whether nothing is left to do about a file of so many lines."""
+        return self.is_filed and self.file_lines == lines
 
     @property
     def is_last(self) -> bool:
@@ -96,15 +104,19 @@ def _weight(text: str) -> int:
     return 1 + max(len(text), len(json.dumps(html.escape(text))) // 4)
 
 
-def page_content(page: Page, shown: Shown, run: Run, task: Task, note: str = "") -> dict[str, Any]:
-    """The message of the page; `note` says at its end where the rest is."""
+def page_content(page: Page, shown: Shown, run: Run, task: Task) -> dict[str, Any]:
+    """The message of the page; the end of a run says where the rest is, if there is more."""
+    note = ""
+    if page.closed and page.has_file_of(page.upto):
+        in_database = f"fleetbot's database has the whole log of {run.id}."
+        note = "The whole log is in the file." if page.file else in_database
     skipped = f"{count(page.skipped, 'line')} left out here" if page.skipped else None
     body = rows(
         _header(run, task) if page.number == 0 else say("… ", bold(task.ref)),
         italic(skipped) if skipped else None,
         preformatted(shown.text) if shown.text.strip() else None,
         _footer(run) if page.closed else None,
-        italic(note) if page.closed and note else None,
+        italic(note) if note else None,
     )
     return content(body)
 

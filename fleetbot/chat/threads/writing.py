@@ -66,6 +66,9 @@ class Writing:
             return True, True
         wanted, shown, full = await self._reach(place, page)
         changed = (wanted.upto, wanted.closed) != (page.upto, page.closed)
+        if changed and await self._wants_file(place, wanted):
+            await self._attach(place, page, wanted.upto)
+            return True, True
         if changed:
             await self._edit(place, wanted, shown)
         elif full:
@@ -93,7 +96,7 @@ class Writing:
         lines = await self._store.log_lines(place.run.id, page.first, number) if number else []
         shown = Shown(list(folded(lines)), page.first)
         root = await self._root(place, look=page.number == 0)
-        if page.closed and not await self._is_whole(place, page):
+        if await self._wants_file(place, page):
             page = replace(page, closed=False)  # the file comes after the page, and before its end
         message = in_thread(pages.page_content(page, shown, place.run, place.task), root)
         named = transaction("log", place.room, place.run.id, page.number)
@@ -101,27 +104,24 @@ class Writing:
         await self._written.sent(place.room, place.run.id, replace(page, event=event), root)
 
     async def _edit(self, place: Place, page: Page, shown: Shown) -> None:
-        note = await self._finish(place, page)
-        content = pages.page_content(page, shown, place.run, place.task, note)
+        content = pages.page_content(page, shown, place.run, place.task)
         named = transaction("log", place.room, place.run.id, page.number, page.upto, page.closed)
         message = as_edit(content, page.event)
         await self._link.send(place.room, message, named, urgency=Urgency.LOG)
         await self._written.plan(place.room, place.run.id, page)
 
-    async def _finish(self, place: Place, page: Page) -> str:
-        """What the end of a run says of its whole log, which is sent before where that is needed;
-        nothing of a run that goes on."""
-        if not page.closed or await self._is_whole(place, page):
-            return ""
+    async def _wants_file(self, place: Place, page: Page) -> bool:
+        """Whether the page must not end before there is a file."""
+        if not page.closed or page.has_file_of(page.upto):
+            return False
         lines = await self._store.log_lines(place.run.id, 0, page.upto)
-        root = await self._root(place, look=False)
-        if await self._attaching.attach(place.room, root, place.run, lines):
-            return "The whole log is in the file."
-        return f"fleetbot's database has the whole log of {place.run.id}."
+        return not pages.is_shown_whole(lines, page)
 
-    async def _is_whole(self, place: Place, page: Page) -> bool:
-        lines = await self._store.log_lines(place.run.id, 0, page.upto)
-        return pages.is_shown_whole(lines, page)
+    async def _attach(self, place: Place, page: Page, upto: int) -> None:
+        lines = await self._store.log_lines(place.run.id, 0, upto)
+        root = await self._root(place, look=False)
+        page = await self._attaching.step(place.room, root, place.run, page, lines)
+        await self._written.plan(place.room, place.run.id, page)
 
     async def _root(self, place: Place, *, look: bool) -> str:
         """The thread's first message; with `look` it is made anew if it is gone."""

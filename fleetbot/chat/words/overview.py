@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from fleetbot.chat.words import roster
@@ -100,7 +101,7 @@ def _queue(waiting: Collection[Task], now: int) -> Rich | None:
     numbers = Counter(task.traits.priority for task in waiting)
     ranks = [f"{numbers[rank]} {rank.name.lower()}" for rank in sorted(numbers, reverse=True)]
     ranked = "" if list(numbers) == [Priority.NORMAL] else f": {', '.join(ranks)}"
-    oldest = min(waiting, key=lambda task: task.created_at)
+    oldest = min(waiting, key=attrgetter("created_at"))
     age = span(now - oldest.created_at)
     return rows(
         say("📥 ", bold(f"{len(waiting)} in the queue"), ranked),

@@ -106,7 +106,10 @@ class Survey:
         if facts.place.is_listed:
             await self._repositories.look(name)  # so that its deliveries count
         facts = replace(facts, name=repo.full_name, repo=repo, scopes=await self._scopes(facts.bot))
-        return await self._rest(facts, repo)
+        try:
+            return await self._rest(facts, repo)
+        except forge.ForgeForbidden as error:
+            return replace(facts, denied=error)
 
     async def _rest(self, facts: Facts, repo: Repository) -> Facts:
         name = repo.full_name
@@ -115,12 +118,19 @@ class Survey:
         return replace(
             facts,
             labels=await self._missing(name),
-            hooks=await self._client.hooks(name) if facts.is_admin else None,
+            hooks=await self._hooks(name) if facts.is_admin else None,
             heard_at=self._webhooks.heard_at(repo.id),
             is_refusing=self._webhooks.is_refusing,
             branch=branch,
             rule=await self._client.protection(name, rule) if rule else None,
         )
+
+    async def _hooks(self, name: str) -> Sequence[Hook] | None:
+        """A token that is restricted to repositories may not see them, whoever it is of."""
+        try:
+            return await self._client.hooks(name)
+        except forge.ForgeForbidden:
+            return None
 
     async def _scopes(self, bot: str) -> frozenset[str] | None:
         """Those of our token; None where it may not ask, or it cannot be told which is ours."""

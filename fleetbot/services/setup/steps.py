@@ -41,6 +41,9 @@ def check(facts: Facts) -> list[Finding]:
 
 
 def _account(facts: Facts) -> Finding:
+    if lacking := _lacking(facts):
+        says = f"the bot's token lacks {_codes(lacking)}"
+        return _bad(Step.ACCOUNT, says, _new_token(facts))
     if facts.denied or facts.repo is None:
         return _bad(Step.ACCOUNT, *_denied(facts))
     rights = facts.repo.permissions
@@ -51,9 +54,6 @@ def _account(facts: Facts) -> Finding:
         return _bad(Step.ACCOUNT, says, f"Switch them on: {_page(facts)}/settings")
     if rights is None or not rights.push:
         return _bad(Step.ACCOUNT, f"`{facts.bot}` may read it, and must write", _invite(facts))
-    if lacking := _lacking(facts):
-        says = f"the bot's token lacks {_codes(lacking)}"
-        return _bad(Step.ACCOUNT, says, _new_token(facts))
     as_what = "is its administrator" if facts.is_admin else "may write"
     return _well(Step.ACCOUNT, f"`{facts.bot}` {as_what}")
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.reasons import ReasonCode
 from tests.chat.coordination import Coordination, coordination
@@ -153,3 +154,28 @@ async def test_a_card_does_not_hold_up_what_is_urgent(room: Coordination) -> Non
         await room.courier.tick()
     assert room.only.first.startswith("❌ Failed")
     assert room.card().first.startswith("⚙️ Running"), "its turn has not come"
+
+
+async def test_a_card_waits_for_its_turn_where_messages_are_limited_and_that_is_no_trouble(
+    room: Coordination,
+) -> None:
+    clock = room.stage.clock
+    room.link.pace = pace = Pace(clock)
+    with pytest.raises(Limited):
+        await pace.take(Urgency.CARD, too_much)
+    clock.advance(5)
+    await pace.take(Urgency.ANSWER, enough)
+    await room.given(a_task())
+    await room.courier.tick()
+    assert room.said == [], "what there is left is for answers"
+    assert await room.stage.store.troubles("cards", 9) == []
+    await room.later(60)
+    assert room.card().first.startswith("⏳ Waiting")
+
+
+async def too_much() -> str:
+    raise Limited(5.0, "429")
+
+
+async def enough() -> str:
+    return "$answer"

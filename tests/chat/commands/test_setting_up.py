@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fleetbot.chat.commands.said import Elsewhere
+from fleetbot.chat.words.post import Post
 from fleetbot.settings import RoomSettings
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
+from tests.chat.listener import setting_up_of
 from tests.services.stage import BOT, Stage
 
 SITE = "ann/site"
@@ -144,6 +147,45 @@ async def test_a_repository_that_nobody_shows_is_said_so(walk: Walk) -> None:
     told = await walk.says("ann/nowhere")
     assert "❌ account: Forgejo shows no ann/nowhere to fleetbot\n" in told
     assert "/ann/nowhere/settings/collaboration" in told
+
+
+@pytest.mark.parametrize(
+    ("scopes", "says"),
+    [
+        (["read:user", "write:repository"], "the bot's token lacks write:issue"),
+        (["write:issue", "read:user"], "the bot's token may not do this: token does not have"),
+        (["write:issue", "write:repository"], "the bot's token may not do this: the token may not"),
+    ],
+)
+async def test_a_token_that_may_too_little_is_told_what_it_lacks(
+    walk: Walk, scopes: list[str], says: str
+) -> None:
+    walk.stage.forge.set_scopes(walk.stage.bot_token, scopes)
+    told = await walk.says(SITE)
+    assert f"❌ account: {says}" in told
+    assert "/user/settings/applications; it is forge.token" in told
+
+
+async def test_a_token_that_does_not_count_any_more_is_said_so(walk: Walk) -> None:
+    walk.stage.forge.revoke_token(walk.stage.bot_token)
+    assert "❌ account: Forgejo does not take the bot's token\n" in await walk.says(SITE)
+
+
+async def test_elsewhere_only_operators_are_heard_and_once(walk: Walk) -> None:
+    stage = walk.stage
+    stage.forge.add_collaborator(SITE, BOT, "write")
+    setting_up = setting_up_of(stage, walk.chat.bots.link.power_level, ["@ann:localhost"])
+
+    async def says(who: str, text: str, event: str) -> str | None:
+        there = Elsewhere(f"@{who}:localhost", event, "!new:localhost", f"!fleet setup {text}")
+        answer = await setting_up.elsewhere(there)
+        return answer.body.text if isinstance(answer, Post) else None
+
+    assert await says("bob", SITE, "$1") is None
+    assert "👉 labels" in (await says("ann", SITE, "$2") or "")
+    assert "👉 room" in (await says("ann", "yes", "$3") or "")
+    assert "👉 room" in (await says("ann", "yes", "$3") or "")
+    assert stage.repositories == []
 
 
 async def test_a_step_is_skipped_and_comes_back_again(walk: Walk) -> None:

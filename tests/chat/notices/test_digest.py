@@ -75,8 +75,6 @@ async def test_a_day_is_told_in_short(room: Coordination) -> None:
         "☀️ 1 done, 1 failed, 1 for a person since 25 Nov, 07:00 UTC",
         "✅ Done:",
         "• team/app#1 Mend the door · PR #7",
-        "❌ Failed:",
-        "• team/app#2 Paint it: the agent ended without changing anything",
         "🙋 Waiting for a person:",
         "• team/app#2 Paint it: It failed: the agent ended without changing anything.",
         "💰 $0.40",

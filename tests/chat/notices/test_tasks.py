@@ -134,14 +134,21 @@ async def test_a_room_that_wants_quiet_hears_the_end_only_and_without_a_ring(
     await room.when(file(run=R2), verified())
     assert room.only.first == "✅ Done: team/app#1 Mend the door · PR #7"
     assert not room.only.rings
+    await room.when(cmd.RetryTask(T1))
+    await given_running(room, RunId("r3"))
+    await room.when(fail(ReasonCode.NO_CHANGES, RunId("r3")))
+    assert room.news[-1].rings, "what is asked for anew is heard of anew"
 
 
-async def test_a_question_is_asked_though_the_room_wants_quiet(room: Coordination) -> None:
-    """Without an answer it would be denied."""
+async def test_a_question_is_asked_where_quiet_is_wanted_but_rings_nobody(
+    room: Coordination,
+) -> None:
     await given_running(room)
     await room.quieting(T1, quiet=True)
     await room.when(ask())
-    assert room.only.rings
+    assert "asks" in room.only.first
+    assert not room.only.rings
+    assert room.only.mentions == []
 
 
 async def test_quiet_is_for_one_task_in_one_room(room: Coordination) -> None:

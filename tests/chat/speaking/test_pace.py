@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace, Urgency
 from fleetbot.chat.words.rich import say
+from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
 from fleetbot.services.outbox import RetryLater, TooSoon
 from tests.chat.rooms import LimitedHomeserver, client_of, limited_homeserver
 from tests.services.stage import Clock
@@ -77,7 +80,7 @@ async def test_a_question_overtakes_the_logs_that_wait(speech: Speech) -> None:
     async with asyncio.TaskGroup() as said:
         said.create_task(speech.says("may I?", Urgency.QUESTION))
         await asyncio.sleep(0)
-        assert speech.pace.report().waiting == {Urgency.QUESTION: 1}
+        assert speech.pace.report().waiting["question"] == 1
 
         speech.clock.advance(5)
         assert await speech.logs() == 0
@@ -145,7 +148,7 @@ async def test_an_answer_that_would_come_too_late_is_not_waited_for() -> None:
         with pytest.raises(RetryLater) as told:
             await speech.says("4 tasks", Urgency.ANSWER)
     assert told.value.seconds == 100
-    assert speech.pace.report().waiting == {}
+    assert speech.pace.report().waiting["answer"] == 0
 
 
 async def test_who_is_cut_off_leaves_the_line(speech: Speech) -> None:
@@ -156,5 +159,27 @@ async def test_who_is_cut_off_leaves_the_line(speech: Speech) -> None:
 
     question.cancel()
     await asyncio.gather(question, return_exceptions=True)
-    assert speech.pace.report().waiting == {}
+    assert speech.pace.report().waiting["question"] == 0
     assert speech.pace.report().lag_ms == 0
+
+
+async def logs_without_end(link: Link, room: str) -> None:
+    for number in itertools.count():
+        await link.send(room, content(say(f"log {number}")), f"{number}", urgency=Urgency.LOG)
+
+
+async def test_synapse_itself_is_asked_for_no_more_than_it_gives(tmp_path: Path) -> None:
+    async with Homeserver.start(tmp_path, rate_limits=MESSAGES_LIMITED) as homeserver:
+        bot = await homeserver.register("bot", "password")
+        room = await bot.create_room("Fleet")
+        async with client_of(bot) as client:
+            link = Link(client)
+            with pytest.raises(RetryLater):
+                await logs_without_end(link, room)
+            question = content(say("may I?"))
+            await link.send(room, question, "question", urgency=Urgency.QUESTION)
+
+        assert link.pace.report().refusals <= 2
+        assert link.pace.wait_ms(Urgency.LOG) > 0
+        texts = [event.text for event in await bot.messages(room) if event.text]
+    assert texts[-1] == "may I?"

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace, Urgency
 from fleetbot.chat.speaking.runs import event_link, run_in_thread, run_link
 from fleetbot.chat.threads.followed import MOST_FOLLOWED, Followed
 from fleetbot.chat.threads.log import LAST_LINES_MS, PACE_MS, ThreadLog
 from fleetbot.chat.threads.pages import MOST_PAGES
+from fleetbot.chat.words.rich import say
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import AgentName, Run, RunId
@@ -27,6 +29,7 @@ from tests.chat.rooms import (
     client_of,
     error,
     forgetting_homeserver,
+    limited_homeserver,
     moody_homeserver,
     said,
     sent,
@@ -81,6 +84,20 @@ class Scene:
     async def end(self, run: Run) -> None:
         failure = cmd.FailRun(run=run.id, agent=run.agent, reason=ReasonCode.TIMEOUT)
         await self.stage.fleet.commit(failure, TEST)
+
+    async def busy(self, agents: list[AgentName]) -> list[Run]:
+        """Each agent is at work."""
+        for number, _ in enumerate(agents):
+            await self.stage.issue(f"Greeting {number}")
+        await self.stage.hear()
+        return [await self.stage.given_running(agent) for agent in agents]
+
+    async def asks(self, number: int) -> int:
+        """A question goes into the room; for how long (ms) it had to wait."""
+        waited = self.link.pace.wait_ms(Urgency.QUESTION)
+        asked = content(say(f"May I, {number}?"))
+        await self.link.send(self.room, asked, f"q{number}", urgency=Urgency.QUESTION)
+        return waited
 
     async def tick_later(self) -> float | None:
         self.stage.clock.advance(PACE)
@@ -632,7 +649,7 @@ async def test_a_limit_is_waited_for(moody_scene: Scene, moody: MoodyHomeserver)
     scene.stage.clock.advance(4.9)
     await scene.threads.tick()
     assert len(moody.requests) == asked
-    assert scene.link.pace.report().waiting == {Urgency.LOG: 1}
+    assert scene.link.pace.report().waiting["log"] == 1
     assert scene.link.pace.report().lag_ms == 4_900
 
     scene.stage.clock.advance(60)
@@ -645,11 +662,7 @@ async def test_agents_take_turns_where_there_is_a_limit(
     moody_scene: Scene, moody: MoodyHomeserver
 ) -> None:
     scene = moody_scene
-    names = [AgentName(f"smith-{n}") for n in range(5)]
-    for number, _ in enumerate(names):
-        await scene.stage.issue(f"Greeting {number}")
-    await scene.stage.hear()
-    runs = [await scene.stage.given_running(name) for name in names]
+    runs = await scene.busy([AgentName(f"smith-{n}") for n in range(5)])
     await scene.threads.tick()
     moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=5_000)]
     await scene.log(runs[0], "begun")
@@ -670,6 +683,32 @@ async def test_agents_take_turns_where_there_is_a_limit(
 
 def names_in(body: dict[str, Any]) -> list[str]:
     return re.findall(r"smith-\d", body["m.new_content"]["body"])
+
+
+async def test_twenty_busy_agents_lose_no_line_and_keep_nobody_waiting(stage: Stage) -> None:
+    """With Synapse's own limits, for two minutes; a person is answered all the while."""
+    async with limited_homeserver(stage.clock) as server, client_of(server.user()) as client:
+        scene = Scene(stage, Link(client, Pace(stage.clock)), "!room:localhost")
+        runs = await scene.busy([AgentName(f"smith-{n}") for n in range(20)])
+        await scene.threads.tick()
+        said: dict[RunId, list[str]] = {run.id: [] for run in runs}
+        for number in range(24):
+            for run in runs:
+                lines = [f"{run.id} {number} {n} " + "x" * 60 for n in range(25)]
+                said[run.id] += lines
+                await scene.log(run, *lines)
+            await scene.tick_later()
+            assert number % 4 or await scene.asks(number) == 0
+        for run in runs:
+            await scene.fail(run)
+        while await scene.tick_later() is not None:
+            assert stage.clock() < runs[0].started_at + 30 * 60_000, "it does not come to an end"
+
+    assert server.refused <= 2
+    shown = "\n".join([*server.lines, *(file.decode() for file in server.uploads)])
+    seen = set(shown.splitlines())
+    assert all(line in seen for lines in said.values() for line in lines)
+    assert sum(line.startswith("■ ") for line in server.lines) == 20
 
 
 async def test_a_room_that_does_not_let_us_in_waits_by_itself(scene: RealScene) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from fleetbot.chat.words import numbers
+from fleetbot.chat.words.period import period
 from tests.chat.markup import Markup
-from tests.chat.words.scenes import KEPT, SCENES, of
+from tests.chat.words.scenes import KEPT, SCENES, of, some_numbers
+from tests.domain.builders import START
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -22,3 +25,11 @@ def test_both_forms_say_the_same(name: str) -> None:
 
     shown = Markup(said.html).text.split()
     assert [word for word in shown if word.isalpha()] <= said.text.split()
+
+
+def test_without_a_picture_the_words_say_how_to_get_one() -> None:
+    said = numbers.stats(some_numbers(), period("7d", START), drawn=False)
+
+    assert said.text.splitlines()[-1] == (
+        "For a picture of it, where maubot runs: pip install matplotlib, then restart maubot."
+    )
