@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -38,41 +36,17 @@ from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
-from fleetbot.domain.model import ReceiptId, RunId, TaskId
-from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeError
+from fleetbot.domain.model import ReceiptId
 from fleetbot.loops import Loop, Tick, told
+from fleetbot.orchestrator import Orchestrator, new_id, now_ms
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
-from fleetbot.services.dead_letters import DeadLetters
-from fleetbot.services.dispatcher import Dispatcher
-from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.findings import Finding
-from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
-from fleetbot.services.gate import Gate
 from fleetbot.services.health import HealthReport
-from fleetbot.services.intake import Intake
-from fleetbot.services.issues import Issues
-from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
-from fleetbot.services.pauses import Pauses
-from fleetbot.services.people import People
-from fleetbot.services.priorities import Priorities
-from fleetbot.services.probe import ForgeProbe
-from fleetbot.services.proofs import Proofs
-from fleetbot.services.reconcile import Reconciler
-from fleetbot.services.references import References
-from fleetbot.services.repairs import Repairs
-from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.setup.mapping import Edit
-from fleetbot.services.talks import Talks
-from fleetbot.services.tasks import Tasks
-from fleetbot.services.timers import Timers
-from fleetbot.services.verification import Verifier
-from fleetbot.services.wakeups import Wakeups
-from fleetbot.services.webhooks import Webhooks
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.upkeep import Upkeep, leave
@@ -81,10 +55,6 @@ from fleetbot.web.webhooks import WEBHOOK_PATH
 
 _HOUR = 3600.0
 _ANSWER_SECONDS = 20.0  # what Forgejo is given to answer within, and a little
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Runtime:
@@ -113,80 +83,21 @@ class Runtime:
         self._log = log
         self._matrix = matrix
         self._is_shared = is_shared
-        self.fleet = Fleet(store, settings.policy, now_ms, self._route)
-        self._forge = ForgeClient(
-            settings.forge.url,
-            settings.forge.token,
-            login=settings.forge.login or None,
-            on_failure=self._note_failure,
-        )
-        self._build_services(store)
+        self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told)
+        self.fleet = self._its.fleet
+        self._build_upkeep()
+        self._build_chat(store)
+        self._build_web(store)
         self._build_loops()
         self.fleet.listen(self._on_lines)
 
-    def _build_services(self, store: Store) -> None:
-        settings, fleet = self._settings, self.fleet
-        self._dispatcher = Dispatcher(fleet, lambda: RunId(_new("run")))
-        self._wakeups = Wakeups(fleet)
-        self._timers = Timers(fleet, self._dispatcher, settings.keep.logs_ms)
-        self._probe = ForgeProbe(
-            fleet,
-            self._forge,
-            settings.forge.repositories,
-            self._log,
-            on_doubt=partial(self._wake, "probe"),
-        )
-        self._repositories = Repositories(fleet, self._forge, settings.forge.repositories)
-        self._webhooks = Webhooks(fleet, self._repositories)
-        self._issues = Issues(
-            fleet,
-            self._forge,
-            settings.labels,
-            self._repositories,
-            lambda: TaskId(_new("task")),
-        )
-        self._verifier = Verifier(
-            fleet,
-            self._forge,
-            settings.rules,
-            self._issues.follow,
-            on_poke=partial(self._wake, "verify"),
-        )
-        self._people = People(store, settings.chat.people)
-        self._proofs = Proofs(fleet, self._forge, self._people, proven_told)
-        self._intake = Intake(
-            fleet,
-            self._forge,
-            self._verifier,
-            self._issues,
-            self._repositories,
-            self._webhooks,
-            on_arrival=partial(self._wake, "intake"),
-            on_proof=self._proofs.heard,
-        )
-        self._reconciler = Reconciler(
-            fleet,
-            self._forge,
-            self._issues,
-            Repairs(fleet, self._forge, settings.labels, settings.forge.logins),
-            self._repositories,
-            self._webhooks,
-        )
-        self._dead_letters = DeadLetters(fleet)
-        new_tasks = NewTasks(fleet, self._forge, self._issues, settings.labels, self._repositories)
-        self._priorities = Priorities(
-            fleet, self._forge, self._issues, settings.labels, self._repositories
-        )
-        self._tasks = Tasks(fleet, new_tasks, self._priorities)
-        self._pauses = Pauses(fleet, self._repositories)
-        self._enrolments = Enrolments(fleet)
-        self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
+    def _build_upkeep(self) -> None:
         upkeep = Upkeep(
-            settings,
-            fleet,
-            self._forge,
-            self._repositories,
-            self._webhooks,
+            self._settings,
+            self.fleet,
+            self._its.forge,
+            self._its.repositories,
+            self._its.webhooks,
             self._amend,
             self._address,
             f"{self._address}{WEBHOOK_PATH}",
@@ -194,8 +105,6 @@ class Runtime:
         self._walks = upkeep.walks()
         exams = {"homeserver": self._examine_homeserver}
         self._doctor = upkeep.doctor(self._check_health, self._database, exams)
-        self._build_chat(store)
-        self._build_web(store)
 
     async def _check_health(self) -> wire.Health:
         return await self._health.check()
@@ -209,7 +118,7 @@ class Runtime:
         self._audience = Audience(self._settings.rooms, rooms, self.fleet)
         room_sender = RoomSender(link, store, now_ms, rooms.where)
         direct = Direct(link, store, self._matrix.mxid)
-        self._token_messages = TokenMessages(self._enrolments, direct.take_back)
+        self._token_messages = TokenMessages(self._its.enrolments, direct.take_back)
         self._setting_up = SettingUp(
             self.fleet,
             self._walks,
@@ -220,23 +129,23 @@ class Runtime:
         chat = chat_of(
             Services(
                 fleet=self.fleet,
-                tasks=self._tasks,
-                references=References(self.fleet, self._forge, self._repositories),
-                priorities=self._priorities,
-                pauses=self._pauses,
-                enrolments=self._enrolments,
-                people=self._people,
-                proofs=self._proofs,
-                repositories=self._repositories,
-                talks=self._talks,
-                outside=Outside(self.fleet, self._probe, self._webhooks),
+                tasks=self._its.tasks,
+                references=self._its.references,
+                priorities=self._its.priorities,
+                pauses=self._its.pauses,
+                enrolments=self._its.enrolments,
+                people=self._its.people,
+                proofs=self._its.proofs,
+                repositories=self._its.repositories,
+                talks=self._its.talks,
+                outside=Outside(self.fleet, self._its.probe, self._its.webhooks),
                 power_level=link.power_level,
                 upload_limit=link.most_uploaded,
                 message=Quoting(link, self._matrix).message,
                 tell=direct.tell,
                 setting_up=self._setting_up,
                 doctor=self._doctor,
-                dead_letters=self._dead_letters,
+                dead_letters=self._its.dead_letters,
                 address=self._address,
                 trigger=self._settings.labels.trigger,
                 thread_per_task=self._settings.chat.threads == "task",
@@ -265,19 +174,19 @@ class Runtime:
             describes=self._settings.chat.command_state,
         )
         audience, where = self._audience, rooms.where
-        persons = Persons(self.fleet, link, self._people.mxid_of, self._settings.chat.operators)
+        persons = Persons(self.fleet, link, self._its.people.mxid_of, self._settings.chat.operators)
         telling = Telling(self.fleet, link, room_sender, where, audience, persons)
         fates = Fates(self.fleet, link, where, telling)
         self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
         self._questions = Questions(
-            self.fleet, self._talks, room_sender, link, where, fates, persons.of_task
+            self.fleet, self._its.talks, room_sender, link, where, fates, persons.of_task
         )
         self._cards = Cards(self.fleet, link, room_sender, where, audience)
         self._courier = Courier(
             store,
             {
                 "forgejo": ForgeSender(
-                    self._forge,
+                    self._its.forge,
                     store,
                     self._settings.labels,
                     self.fleet.waiting,
@@ -289,7 +198,7 @@ class Runtime:
             },
             now_ms,
             self._settings.outbox.patience,
-            on_given_up=self._dead_letters.note,
+            on_given_up=self._its.dead_letters.note,
         )
         self.fleet.listen_for_effects(self._deliver_now)
 
@@ -297,17 +206,17 @@ class Runtime:
         settings = self._settings
         runs = Runs(
             self.fleet,
-            self._dispatcher,
-            self._wakeups,
-            lambda: ReceiptId(_new("receipt")),
+            self._its.dispatcher,
+            self._its.wakeups,
+            lambda: ReceiptId(new_id("receipt")),
             self._threads.expect,
-            Gate(self.fleet, self._repositories, self._issues).admits,
+            self._its.gate.admits,
         )
         self._health = HealthReport(
             self.fleet,
-            self._probe,
-            self._webhooks,
-            self._repositories,
+            self._its.probe,
+            self._its.webhooks,
+            self._its.repositories,
             __version__,
             self._ears.listening.troubles,
             lambda: told(self._loops.values()),
@@ -317,19 +226,19 @@ class Runtime:
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
-                enrolments=self._enrolments,
+                enrolments=self._its.enrolments,
                 runs=runs,
-                talks=self._talks,
-                tasks=self._tasks,
-                pauses=self._pauses,
-                intake=self._intake,
-                dead_letters=self._dead_letters,
-                probe=self._probe,
-                webhooks=self._webhooks,
+                talks=self._its.talks,
+                tasks=self._its.tasks,
+                pauses=self._its.pauses,
+                intake=self._its.intake,
+                dead_letters=self._its.dead_letters,
+                probe=self._its.probe,
+                webhooks=self._its.webhooks,
                 webhook_secret=settings.forge.webhook_secret,
                 health=self._health.check,
                 doctor=self._doctor,
-                claims_waiting=lambda: self._dispatcher.waiting,
+                claims_waiting=lambda: self._its.dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 sending=self._link.pace.report,
                 version=__version__,
@@ -341,20 +250,20 @@ class Runtime:
             "deliver": (self._deliver, 30),
             "verify": (self._verify, 30),
             "intake": (self._take_in, 30),
-            "timers": (self._timers.tick, 1),
-            "waits": (self._timers.note_waits, 30),
+            "timers": (self._its.timers.tick, 1),
+            "waits": (self._its.timers.note_waits, 30),
             "cards": (self._cards.look, 30),
             "digest": (self._digest.tick, _HOUR),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
             "questions": (self._questions.renew, _HOUR),
-            "reconcile": (self._reconciler.tick, self._settings.forge.reconcile_seconds),
-            "probe": (self._probe.tick, 60),
+            "reconcile": (self._its.reconciler.tick, self._settings.forge.reconcile_seconds),
+            "probe": (self._its.probe.tick, 60),
             "tokens": (self._token_messages.tick, 30),
-            "webhooks": (self._webhooks.tick, 60),
-            "dead_letters": (self._dead_letters.tell, 60),
+            "webhooks": (self._its.webhooks.tick, 60),
+            "dead_letters": (self._its.dead_letters.tell, 60),
             "setup": (self._setting_up.tick, 30),
-            "prune": (self._timers.prune, _HOUR),
+            "prune": (self._its.timers.prune, _HOUR),
         }
         self._loops = {
             name: Loop(name, tick, interval, self._log) for name, (tick, interval) in ticks.items()
@@ -367,12 +276,12 @@ class Runtime:
         return _seconds_until(await self._courier.next_due())
 
     async def _verify(self) -> float | None:
-        await self._verifier.tick()
-        return _seconds_until(self._verifier.next_due())
+        await self._its.verifier.tick()
+        return _seconds_until(self._its.verifier.next_due())
 
     async def _take_in(self) -> float | None:
-        await self._intake.tick()
-        return _seconds_until(await self._intake.next_due())
+        await self._its.intake.tick()
+        return _seconds_until(await self._its.intake.next_due())
 
     # life
 
@@ -392,15 +301,15 @@ class Runtime:
     async def stop(self) -> None:
         """Stop listening, send home who waits, end the loops, and let the last commits land."""
         await self._ears.close()
-        self._dispatcher.close()
-        self._wakeups.close()
+        self._its.dispatcher.close()
+        self._its.wakeups.close()
         self._web.close()
         for loop in self._loops.values():
             await loop.stop()
         if not await self._web.finished(_ANSWER_SECONDS):
             self._log.warning("Stopping, though some requests are not answered yet")
         await self.fleet.close()
-        await self._forge.close()
+        await self._its.forge.close()
 
     async def answered(self, seconds: float) -> None:
         """Wait, for so long at most, until what people are saying has its answers."""
@@ -410,9 +319,6 @@ class Runtime:
         """A change of the configuration that was asked for has come to nothing."""
         self._walks.settled()
         self._wake("setup")
-
-    def _note_failure(self, error: ForgeError) -> None:
-        self._probe.heard(error)
 
     def routes(self) -> list[web.RouteDef]:
         return self._web.routes()
@@ -425,7 +331,7 @@ class Runtime:
         return [await self._rooms.where(room) for room in self._audience.of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
-        self._verifier.wake()
+        self._its.verifier.wake()
         self._wake("verify")
         if any(isinstance(line.event, AgentRegistered) for line in lines):
             self._wake("tokens")
@@ -444,10 +350,6 @@ class Runtime:
     def _wake(self, *names: str) -> None:
         for name in names:
             self._loops[name].wake()
-
-
-def _new(kind: str) -> str:
-    return f"{kind}-{secrets.token_hex(6)}"
 
 
 def _seconds_until(at: int | None) -> float | None:

@@ -35,6 +35,9 @@ def is_proof(comment: Comment) -> bool:
     return unchanged and _CODE.fullmatch(comment.body) is not None
 
 
+Told = Callable[[Claim, int], OutboxEntry]  # the words for it, and since when (epoch ms)
+
+
 class Proofs:
     """`told`: what a room hears of a claim that was proven behind its back."""
 
@@ -43,7 +46,7 @@ class Proofs:
         fleet: Fleet,
         client: ForgeClient,
         people: People,
-        told: Callable[[Claim, int], OutboxEntry],
+        told: Told,
     ) -> None:
         self._fleet = fleet
         self._client = client
