@@ -27,7 +27,7 @@ from fleetbot.devkit.rest import call
 from fleetbot.devkit.world import World
 
 AGENTS = 3
-TARGET = 1.5
+TARGET = 1.2
 WARM_UP = 5
 SETTLE_SECONDS = 60
 _ECHO = Path(__file__).with_name("echo_plugin")

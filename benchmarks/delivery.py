@@ -28,7 +28,7 @@ from fleetbot.devkit.rest import call, fetch
 from fleetbot.devkit.world import World
 
 LINES_A_SECOND = 5
-ASK_EVERY, STATUS_EVERY = 10, 15  # seconds
+ASK_EVERY, STATUS_EVERY = 30, 40  # seconds
 BURST_TASKS, BURST_CHANGES, BURST_SECONDS = 8, 1000, 10
 _END_SECONDS = 1800
 # Nobody runs these agents: they must not be missed, and what fails must not begin anew.

@@ -10,11 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from aiohttp import web
-from maubot import __version__ as maubot_version
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__, wire
-from fleetbot.advice import advice
 from fleetbot.chat.assembly import Services, chat_of
 from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.enrolling import TokenMessages
@@ -39,7 +37,6 @@ from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
-from fleetbot.domain.errors import Invalid
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId, RunId, TaskId
 from fleetbot.forge.client import ForgeClient
@@ -49,9 +46,7 @@ from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
-from fleetbot.services.doctor import Doctor, Examine
 from fleetbot.services.enrolments import Enrolments
-from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
 from fleetbot.services.findings import Finding
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import ForgeSender
@@ -71,18 +66,16 @@ from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
-from fleetbot.services.setup.deeds import Deeds
-from fleetbot.services.setup.facts import Place, Survey
 from fleetbot.services.setup.mapping import Edit
-from fleetbot.services.setup.walks import Walks
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.timers import Timers
 from fleetbot.services.verification import Verifier
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
-from fleetbot.settings import Settings, SettingsError
+from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.upkeep import Upkeep, leave
 from fleetbot.web import Parts, WebApi
 from fleetbot.web.webhooks import WEBHOOK_PATH
 
@@ -92,10 +85,6 @@ _ANSWER_SECONDS = 20.0  # what Forgejo is given to answer within, and a little
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _leave(edit: Edit) -> object:
-    raise SettingsError("nobody here can change it.")
 
 
 class Runtime:
@@ -112,7 +101,7 @@ class Runtime:
         matrix: MaubotMatrixClient,
         log: logging.Logger,
         address: str,
-        amend: Callable[[Edit], object] = _leave,
+        amend: Callable[[Edit], object] = leave,
         database: Path = Path(),
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -192,54 +181,24 @@ class Runtime:
         self._pauses = Pauses(fleet, self._repositories)
         self._enrolments = Enrolments(fleet)
         self._talks = Talks(fleet, self._wakeups, lambda: _new("message"))
-        self._survey = self._build_survey()
-        self._walks = self._build_walks(store)
-        self._doctor = self._build_doctor()
-        self._build_chat(store)
-        self._build_web(store)
-
-    @property
-    def _hook_url(self) -> str:
-        return f"{self._address}{WEBHOOK_PATH}"
-
-    def _build_survey(self) -> Survey:
-        forge = self._settings.forge
-        return Survey(
+        upkeep = Upkeep(
+            settings,
+            fleet,
             self._forge,
             self._repositories,
             self._webhooks,
-            self._settings.labels,
-            self._place,
-            now_ms,
-            hook_url=self._hook_url,
-            accounts=[*forge.accounts.values(), *self._settings.verify.authors],
-            token_end=forge.token[-8:],
+            self._amend,
+            self._address,
+            f"{self._address}{WEBHOOK_PATH}",
         )
-
-    def _build_walks(self, store: Store) -> Walks:
-        secret = self._settings.forge.webhook_secret
-        deeds = Deeds(self._forge, self._webhooks, self._amended, self._hook_url, secret)
-        return Walks(store, self._survey, deeds)
-
-    def _build_doctor(self) -> Doctor:
-        repositories = OfRepositories(self.fleet, self._repositories, self._webhooks, self._survey)
-        host = OfTheHost(self._database, self._forge, {"maubot": maubot_version})
-        exams: dict[str, Examine] = {
-            "homeserver": self._examine_homeserver,
-            "forgejo": repositories.on_forgejo,
-            "webhooks": repositories.webhooks,
-            "agents": OfAgents(self.fleet).examine,
-            "disk": host.disk,
-            "versions": host.versions,
-            "settings": self._advice,
-        }
-        return Doctor(self._check_health, exams)
+        self._walks = upkeep.walks()
+        exams = {"homeserver": self._examine_homeserver}
+        self._doctor = upkeep.doctor(self._check_health, self._database, exams)
+        self._build_chat(store)
+        self._build_web(store)
 
     async def _check_health(self) -> wire.Health:
         return await self._health.check()
-
-    async def _advice(self) -> Sequence[Finding]:
-        return advice(self._settings, self._address)
 
     async def _examine_homeserver(self) -> Sequence[Finding]:
         return await homeserver.examine(self._link, now_ms() - self._ears.listening.synced_at)
@@ -451,20 +410,6 @@ class Runtime:
         """A change of the configuration that was asked for has come to nothing."""
         self._walks.settled()
         self._wake("setup")
-
-    def _amended(self, edit: Edit) -> None:
-        try:
-            self._amend(edit)
-        except SettingsError as error:
-            raise Invalid(f"The configuration would not be valid: {error}") from error
-
-    def _place(self, room: str, repo: str) -> Place:
-        same, its = self.fleet.state.places.same, self._settings.rooms.get(room)
-        return Place(
-            is_listed=any(same(name, repo) for name in self._settings.forge.repositories),
-            is_heard=its is not None and its.hears(repo, same),
-            default_repo=its.default_repo if its else None,
-        )
 
     def _note_failure(self, error: ForgeError) -> None:
         self._probe.heard(error)

@@ -62,7 +62,8 @@ async def test_old_logs_of_runs_that_have_ended_go_with_what_was_remembered_of_t
         for kind in (f"task-thread:{ROOM}:", f"thread-run:{ROOM}:$")
     ]
     begun = (f"run:{ROOM}:done-run", f"run:{ROOM}:doing-run")
-    assert await kept(store, *places, *begun) == [*places[2:], begun[1]]
+    words = ("said:message:done-run", "said:message:doing-run")
+    assert await kept(store, *places, *begun, *words) == [*places[2:], begun[1], words[1]]
     assert await examine(store) == []
     assert await store.prune_logs(LONG) == 0
 

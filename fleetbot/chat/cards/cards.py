@@ -77,7 +77,7 @@ class Cards:
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
             return "there is no such task"
-        room = await self._where(room_of(destination).rpartition("/")[0])
+        room = await self._where(room_of(destination))
         posted = await self._fleet.store.post_of(room, PostKind.CARD, task.id)
         if posted is None and self._is_backlog(task):
             return "it is shown once it begins"

@@ -27,7 +27,9 @@ class Audience:
                 return [f"{cards_in(room)}/{task}" for room in self.of(repo)]
             case fx.TaskNotice(task=task):
                 return list(map(destination, self.of(task.repo)))
-            case fx.ShowAsk(repo=repo) | fx.ShowFate(repo=repo):
+            case fx.ShowAsk(repo=repo, run=run, ask=ask):
+                return [f"{urgent_in(room)}/{run}/{ask}" for room in self.of(repo)]
+            case fx.ShowFate(repo=repo):
                 return list(map(urgent_in, self.of(repo)))
             case fx.StuckNotice(repo=repo):
                 return list(map(destination, self.of(repo)))

@@ -20,15 +20,15 @@ def cards_in(room: str) -> str:
 
 
 def urgent_in(room: str) -> str:
-    """Where questions to people go, and what they wait for."""
+    """Where questions to people go, and what they wait for; each question below a slash."""
     return f"{URGENT}:{room}"
 
 
 def all_of(room: str) -> tuple[str, ...]:
-    """All of the room's; of the cards' names their beginning."""
+    """All of the room's; of those with a slash their beginning."""
     return tuple(f"{sender}:{room}" for sender in SENDERS)
 
 
 def room_of(destination: str) -> str:
-    """The room that the name is of; not for cards."""
-    return destination.partition(":")[2]
+    """The room that the name is of."""
+    return destination.partition(":")[2].partition("/")[0]

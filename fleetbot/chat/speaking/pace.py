@@ -37,6 +37,7 @@ class Urgency(IntEnum):
 _SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.3, Urgency.LOG: 0.5}
 _LONGEST_WAIT_MS = 30_000  # of what a person waits for; then the outbox keeps it
 _LATEST_MS = 60_000  # who is told to come again is not sent away for longer
+_STARVING_MS = 60_000  # what is held for longer is as urgent as a card
 _UNTOLD = Patience(1_000, 60_000)  # where the homeserver does not say when to come back
 _NO_MORE = "the homeserver takes no more messages now"
 
@@ -85,7 +86,11 @@ class Pace:
 
     def wait_ms(self, urgency: Urgency) -> int:
         """For how long one of this urgency must not go; 0 if it may."""
-        return self._allowance.wait(_SPARED.get(urgency, 0), len(self._line), self._clock())
+        spared, now = _SPARED.get(urgency, 0.0), self._clock()
+        held, since = self._held.get(urgency, (0, now))
+        if held and now - since > _STARVING_MS:
+            spared = min(spared, _SPARED[Urgency.CARD])
+        return self._allowance.wait(spared, len(self._line), now)
 
     def hold(self, urgency: Urgency, count: int, since: int) -> None:
         """So many are kept elsewhere until they may go, the first since then (epoch ms)."""

@@ -92,7 +92,7 @@ class Questions:
         else:
             event = posted.event
             for emoji in post.buttons:
-                await self._link.react(room, event, emoji, urgency=Urgency.QUESTION)
+                await self._link.react(room, event, emoji)
         await self._attach(room, event, post)
         return event
 

@@ -121,6 +121,14 @@ async def test_cards_leave_less_than_logs_and_notices_less_than_cards(speech: Sp
     assert len(set(waits[2:])) == 3
 
 
+async def test_logs_that_have_waited_for_long_are_as_urgent_as_cards(speech: Speech) -> None:
+    speech.pace.hold(Urgency.LOG, 3, since=speech.clock())
+    assert speech.pace.wait_ms(Urgency.LOG) > speech.pace.wait_ms(Urgency.CARD)
+
+    speech.pace.hold(Urgency.LOG, 3, since=speech.clock() - 61_000)
+    assert speech.pace.wait_ms(Urgency.LOG) == speech.pace.wait_ms(Urgency.CARD)
+
+
 async def test_what_is_not_waited_for_comes_again_each_at_a_time_of_its_own(speech: Speech) -> None:
     speech.clock.advance(5)
     times = []

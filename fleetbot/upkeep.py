@@ -1,0 +1,96 @@
+"""Setup and the doctor, put together for the settings in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from maubot import __version__ as maubot_version
+
+from fleetbot.advice import advice
+from fleetbot.domain.errors import Invalid
+from fleetbot.forge.client import ForgeClient
+from fleetbot.services.doctor import CheckHealth, Doctor, Examine
+from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
+from fleetbot.services.findings import Finding
+from fleetbot.services.fleet import Fleet
+from fleetbot.services.repositories import Repositories
+from fleetbot.services.setup.deeds import Deeds
+from fleetbot.services.setup.facts import Place, Survey
+from fleetbot.services.setup.mapping import Edit
+from fleetbot.services.setup.walks import Walks
+from fleetbot.services.webhooks import Webhooks
+from fleetbot.settings import Settings, SettingsError
+
+
+def leave(edit: Edit) -> object:
+    """Where nobody can change the configuration."""
+    raise SettingsError("nobody here can change it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """`amend` has the configuration changed soon, or raises `SettingsError`. `address`: where we
+    are found over HTTP, and `hook_url`, where Forgejo delivers to."""
+
+    settings: Settings
+    fleet: Fleet
+    forge: ForgeClient
+    repositories: Repositories
+    webhooks: Webhooks
+    amend: Callable[[Edit], object]
+    address: str
+    hook_url: str
+
+    def walks(self) -> Walks:
+        secret = self.settings.forge.webhook_secret
+        deeds = Deeds(self.forge, self.webhooks, self._amend, self.hook_url, secret)
+        return Walks(self.fleet.store, self._survey(), deeds)
+
+    def doctor(self, health: CheckHealth, database: Path, exams: Mapping[str, Examine]) -> Doctor:
+        """`exams` are further ones; `database` is the journal's file."""
+        of_repositories = OfRepositories(
+            self.fleet, self.repositories, self.webhooks, self._survey()
+        )
+        host = OfTheHost(database, self.forge, {"maubot": maubot_version})
+        own: Mapping[str, Examine] = {
+            "forgejo": of_repositories.on_forgejo,
+            "webhooks": of_repositories.webhooks,
+            "agents": OfAgents(self.fleet).examine,
+            "disk": host.disk,
+            "versions": host.versions,
+            "settings": self._advice,
+        }
+        return Doctor(health, {**exams, **own})
+
+    def _survey(self) -> Survey:
+        forge, verify = self.settings.forge, self.settings.verify
+        return Survey(
+            self.forge,
+            self.repositories,
+            self.webhooks,
+            self.settings.labels,
+            self._place,
+            self.fleet.clock,
+            hook_url=self.hook_url,
+            accounts=[*forge.accounts.values(), *verify.authors],
+            token_end=forge.token[-8:],
+        )
+
+    def _place(self, room: str, repo: str) -> Place:
+        same, its = self.fleet.state.places.same, self.settings.rooms.get(room)
+        return Place(
+            is_listed=any(same(name, repo) for name in self.settings.forge.repositories),
+            is_heard=its is not None and its.hears(repo, same),
+            default_repo=its.default_repo if its else None,
+        )
+
+    def _amend(self, edit: Edit) -> None:
+        try:
+            self.amend(edit)
+        except SettingsError as error:
+            raise Invalid(f"The configuration would not be valid: {error}") from error
+
+    async def _advice(self) -> Sequence[Finding]:
+        return advice(self.settings, self.address)
