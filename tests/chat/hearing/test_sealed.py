@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -77,16 +77,21 @@ class Scene:
     async def is_cancelled(self) -> bool:
         return (await self.stage.task()).state is TaskState.CANCELLED
 
-    async def tells(self, words: str) -> RoomEvent:
-        """What waits for the room arrives, and this is in it."""
+    async def sees(self, wanted: Callable[[RoomEvent], bool]) -> RoomEvent:
+        """What Ann sees at last, as the bot goes on."""
+        seen: list[RoomEvent] = []
 
         async def is_there() -> bool:
             await self.bots.tick()
             await self.bots.courier.tick()
-            return any(words in event.text for event in await self.ann.messages(self.room))
+            seen.extend(filter(wanted, await self.ann.messages(self.room)))
+            return bool(seen)
 
-        await until(is_there, words)
-        return next(e for e in await self.ann.messages(self.room) if words in e.text)
+        await until(is_there, "the message")
+        return seen[0]
+
+    async def tells(self, words: str) -> RoomEvent:
+        return await self.sees(lambda event: words in event.text)
 
     async def is_counted(self) -> bool:
         return self.bots.ears.sealed.deafness.unread == 1
@@ -128,7 +133,7 @@ async def synced(client: Client) -> None:
 async def test_what_is_said_is_obeyed_and_answered(scene: Scene) -> None:
     said = await scene.ann.send(scene.room, "!fleet cancel #1")
 
-    assert "is cancelled" in (await scene.ann.wait_for(answer_to(said))).text
+    assert "is cancelled" in (await scene.sees(answer_to(said))).text
     assert await scene.is_cancelled()
 
 
@@ -138,8 +143,8 @@ async def test_a_key_that_was_lost_is_asked_for_and_then_it_is_obeyed_in_order(
     cancel = await scene.ann.send_losing_key(scene.room, "!fleet cancel #1")
     retry = await scene.ann.send(scene.room, "!fleet retry #1")
 
-    assert "is cancelled" in (await scene.ann.wait_for(answer_to(cancel))).text
-    assert "is tried again" in (await scene.ann.wait_for(answer_to(retry))).text
+    assert "is cancelled" in (await scene.sees(answer_to(cancel))).text
+    assert "is tried again" in (await scene.sees(answer_to(retry))).text
     assert scene.bots.ears.sealed.deafness.unread == 0
     assert await scene.bots.listening.troubles() == []
 
@@ -149,7 +154,7 @@ async def test_a_key_that_never_comes_is_told_once_and_does_not_hold_up_the_othe
 ) -> None:
     lost = await send_with_no_key(scene)
     said = await scene.ann.send(scene.room, "!fleet task #1")
-    await scene.ann.wait_for(answer_to(said))
+    await scene.sees(answer_to(said))
     await until(scene.is_counted, "the message to be counted")
 
     scene.stage.clock.advance(61)
@@ -183,7 +188,7 @@ async def test_who_came_while_maubot_was_down_reads_what_is_said_then(
     scene: Scene, register: Register
 ) -> None:
     """maubot drops what it is told first after a start: who came in, and with which keys."""
-    await scene.ann.wait_for(answer_to(await scene.ann.send(scene.room, "!fleet status")))
+    await scene.sees(answer_to(await scene.ann.send(scene.room, "!fleet status")))
     scene.client.stop()
     async with SealedUser.of(await register("bob")) as bob:
         await scene.ann.invite(scene.room, bob.user_id)
