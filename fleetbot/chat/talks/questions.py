@@ -18,6 +18,7 @@ from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.sender import RoomSender, Where, decoded, outbox_transaction
 from fleetbot.chat.words import asks
+from fleetbot.chat.words.notices import NOBODY
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
@@ -95,7 +96,7 @@ class Questions:
     async def _waiting(self, name: str, room: str, asked: Asked) -> Post:
         """It has to be asked even where a room is quiet; but no telephone rings then."""
         is_quiet = await self._quiet.holds(name, asked.task.id)
-        who = asks.NOBODY if is_quiet else await self._mention(room, asked.task)
+        who = NOBODY if is_quiet else await self._mention(room, asked.task)
         post = asks.waiting(asked, self._fleet.clock(), who)
         return dataclasses.replace(post, urgent=not is_quiet)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.rich import Part, Rich, bold, code, quote, rows, say
 from fleetbot.chat.words.wording import EMOJI, named, until
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.wording import person
 from fleetbot.services.wishes import Fate, NewIssue, Wish
-
-YES, NO = "✅", "❌"
 
 
 def opening(what: NewIssue, label: str, expires_at: int, now: int) -> Rich:
