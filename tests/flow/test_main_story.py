@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, IDLE, agent
-from tests.flow.seen import journal_of, says, until_labelled, until_state
+from tests.flow.seen import answer_to, journal_of, says, until_labelled, until_state
 
 
 async def test_an_issue_becomes_a_verified_task_and_the_room_hears(world: World) -> None:
