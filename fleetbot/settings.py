@@ -164,7 +164,8 @@ class NotifySettings(Section, frozen=True):
 
 
 class ChatSettings(Section, frozen=True):
-    """`operators`: Matrix ids that may set up rooms; `people`: Forgejo login -> Matrix id.
+    """`operators`: the Matrix ids of those who look after the fleet; `people`: Forgejo login ->
+    Matrix id.
 
     `digest`: when the morning's summary comes, as `08:00 Europe/Berlin`; `command_state`: tell
     clients of the commands (MSC4391).

@@ -55,19 +55,21 @@ def commands() -> str:
 
 
 def _forms() -> Iterator[str]:
+    swallowed = "where the client lets it through: some swallow slash commands"
     yield "## How they are said"
     yield table(
         ("form", ""),
         [
             (code("!fleet status"), "works in every client"),
-            (
-                code("/fleet status"),
-                "where the client lets it through: some swallow slash commands",
-            ),
+            (code("/fleet status"), swallowed),
             (_alone(), "the same, without `fleet`"),
             (code("Fleety: status"), "by the bot's name in the room, or by a pill of it"),
         ],
     )
+    yield from _understanding()
+
+
+def _understanding() -> Iterator[str]:
     yield (
         "A message that mentions the bot somewhere else is obeyed only if all else that it says "
         "is a command. A wrong word gets the nearest right one. What a client has put together "
