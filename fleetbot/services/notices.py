@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from fleetbot.domain import effects as fx
+from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import Anchor, Change, OutboxEntry
+from fleetbot.store.records import Anchor, Change
 
 
 async def tell(fleet: Fleet, notice: fx.FleetNotice, remembered: Anchor) -> None:
@@ -16,14 +15,7 @@ async def tell(fleet: Fleet, notice: fx.FleetNotice, remembered: Anchor) -> None
     """
     now = fleet.clock()
     entries = tuple(
-        OutboxEntry(
-            id=f"{notice.notice}/{now}/{room}",
-            destination=room,
-            kind=fx.kind(fx.FleetNotice),
-            collapse=fx.collapse(notice),
-            payload=msgspec.json.encode(notice),
-            due_at=now,
-        )
+        entry_of(notice, room, id=f"{notice.notice}/{now}/{room}", at=now)
         for room in fleet.route(notice)
     )
     await fleet.post(Change(outbox=entries, anchors=(remembered,)))

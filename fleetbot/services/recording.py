@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 
-import msgspec
-
 from fleetbot.domain import announce
 from fleetbot.domain import effects as fx
 from fleetbot.domain.draft import Drafts
 from fleetbot.domain.events import AgentForgotten, AgentRevoked, Recorded
 from fleetbot.domain.model import AgentName
 from fleetbot.domain.state import Changed, FleetState
+from fleetbot.services.entries import entry_of
 from fleetbot.store.records import AgentToken, Change, OutboxEntry
 
 Route = Callable[[fx.RoomEffect], Sequence[str]]
-
-_encode = msgspec.json.Encoder().encode
 
 
 def record(
@@ -61,18 +58,10 @@ def _entries(
     line: Recorded, effects: Iterable[fx.AnyEffect], route: Route
 ) -> Iterator[OutboxEntry]:
     for place, effect in enumerate(effects):
-        payload = _encode(effect)
         for destination in _destinations(effect, route):
-            yield OutboxEntry(
-                # With its time: after a backup is restored, numbers are given anew.
-                id=f"{line.seq}.{place}@{line.at}/{destination}",
-                destination=destination,
-                kind=fx.kind(type(effect)),
-                collapse=fx.collapse(effect),
-                payload=payload,
-                due_at=line.at,
-                seq=line.seq,
-            )
+            # With its time: after a backup is restored, numbers are given anew.
+            id = f"{line.seq}.{place}@{line.at}/{destination}"
+            yield entry_of(effect, destination, id=id, at=line.at, seq=line.seq)
 
 
 def _destinations(effect: fx.AnyEffect, route: Route) -> Sequence[str]:

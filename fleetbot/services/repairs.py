@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from fleetbot.domain import announce
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Repo, Task, TaskId, Verdict
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Issue
+from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import assignees_after
 from fleetbot.services.labels import LabelMaps, state_labels_after
@@ -134,11 +133,5 @@ class Repairs:
 
 
 def _entry(task: Task, why: str, effect: fx.ForgeEffect, now: int) -> OutboxEntry:
-    return OutboxEntry(
-        id=f"repair/{task.id}/{task.version}/{why}",
-        destination=fx.destination(effect),
-        kind=fx.kind(type(effect)),
-        collapse=fx.collapse(effect),
-        payload=msgspec.json.encode(effect),
-        due_at=now,
-    )
+    id = f"repair/{task.id}/{task.version}/{why}"
+    return entry_of(effect, fx.destination(effect), id=id, at=now)

@@ -99,8 +99,8 @@ class Listener:
         self.client = client
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
-        direct = Direct(link, stage.store, client.mxid)
-        self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
+        direct = Direct(link, stage.store)
+        self.token_messages = TokenMessages(stage.enrolments, link.redact)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
         self.chat = chat_of(

@@ -28,6 +28,7 @@ from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import Task, TaskId, TaskState
+from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import CLOSED, Fleet
 from fleetbot.services.outbox import TooSoon
 from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
@@ -176,14 +177,7 @@ class Cards:
     def _entries(self, task: Task, now: int) -> Iterator[OutboxEntry]:
         effect = fx.ShowCard(task=task.id, repo=task.repo)
         for destination in self._audience.route(effect):
-            yield OutboxEntry(
-                id=f"card/{now}/{destination}",
-                destination=destination,
-                kind=fx.kind(fx.ShowCard),
-                collapse=fx.collapse(effect),
-                payload=msgspec.json.encode(effect),
-                due_at=now,
-            )
+            yield entry_of(effect, destination, id=f"card/{now}/{destination}", at=now)
 
 
 def _shown(event: str, body: Rich) -> str:

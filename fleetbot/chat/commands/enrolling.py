@@ -6,13 +6,13 @@ in the outbox. Where it cannot be told, there is none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.said import Said
-from fleetbot.chat.speaking.direct import TakeBack, Tell
+from fleetbot.chat.speaking.direct import Tell
 from fleetbot.chat.words import enrolling as words
 from fleetbot.chat.words import pauses
 from fleetbot.chat.words.post import Post
@@ -25,6 +25,8 @@ from fleetbot.domain.model import AgentName
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Change
+
+TakeBack = Callable[[str, str], Awaitable[None]]  # an event of a room
 
 
 class Enrolling:

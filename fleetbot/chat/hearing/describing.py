@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from fleetbot.chat.commands.described import KIND, descriptions
-from fleetbot.chat.speaking.link import Link, NotAdmitted
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.services.outbox import Refused
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change

@@ -12,7 +12,8 @@ from contextlib import suppress
 
 import msgspec
 
-from fleetbot.chat.speaking.link import Link, NotAdmitted
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.services.outbox import Refused
 from fleetbot.store.interface import Store

@@ -16,12 +16,13 @@ from fleetbot.chat.speaking.sender import (
     decoded,
     outbox_transaction,
 )
+from fleetbot.chat.speaking.task_card import card_of
 from fleetbot.chat.words.notices import NOBODY, SAME_MS, again, task_notice
 from fleetbot.chat.words.post import Post
 from fleetbot.domain.effects import NoticeKind, TaskNotice
 from fleetbot.domain.model import TaskId
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import Anchor, Change, Due, PostKind
+from fleetbot.store.records import Anchor, Change, Due
 
 _ON_CARD = frozenset({NoticeKind.ASSIGNED, NoticeKind.REFUTED, NoticeKind.CANCELLED})
 _EACH = frozenset({NoticeKind.COMPLETED, NoticeKind.ASKED})  # no two of them are the same
@@ -76,11 +77,9 @@ class TaskNotices:
         return await self._say_once(room, effect, due)
 
     async def _say(self, room: str, effect: TaskNotice, due: Due, rings: bool) -> str:
-        card = await self._fleet.store.post_of(room, PostKind.CARD, effect.task.id)
+        card = await card_of(self._fleet.store, room, effect.task.id)
         message = await self._message(room, effect, rings)
-        return await self._sender.post(
-            room, message, outbox_transaction(due), card.event if card else ""
-        )
+        return await self._sender.post(room, message, outbox_transaction(due), card)
 
     async def _end_quiet(self, name: str, task: TaskId) -> None:
         anchor = quieted(name, task, quiet=False)

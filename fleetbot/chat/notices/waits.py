@@ -21,6 +21,7 @@ from fleetbot.chat.speaking.sender import (
     decoded,
     outbox_transaction,
 )
+from fleetbot.chat.speaking.task_card import card_of
 from fleetbot.chat.words.notices import NOBODY, to_do
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Part, Rich, bullets, italic, prose, quote, rows, say
@@ -120,10 +121,7 @@ class WaitNotices:
 
     async def _card(self, room: str, tasks: Sequence[Task]) -> str:
         """What the message replies to: the card of the one that waits."""
-        if len(tasks) != 1:
-            return ""
-        card = await self._fleet.store.post_of(room, PostKind.CARD, tasks[0].id)
-        return card.event if card else ""
+        return await card_of(self._fleet.store, room, tasks[0].id) if len(tasks) == 1 else ""
 
     async def _remember(self, key: str, told: _Told, tasks: Sequence[Task]) -> None:
         """Until it is over: then the next wait has a message of its own."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 from mautrix.api import Path
 
 from fleetbot.chat.speaking.content import content
-from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.words.rich import Rich
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change
@@ -25,40 +25,32 @@ class Told(NamedTuple):
 
 
 Tell = Callable[[str, Rich, str], Awaitable[Told]]  # as `Direct.tell`
-TakeBack = Callable[[str, str], Awaitable[None]]  # as `Direct.take_back`
 
 
 class Direct:
     """Raises what the link raises: it is told now or not at all, as nothing of it may be kept."""
 
-    def __init__(self, link: Link, store: Store, own_id: str) -> None:
+    def __init__(self, link: Link, store: Store) -> None:
         self._link = link
         self._store = store
-        self._own_id = own_id
 
     async def tell(self, user: str, words: Rich, named: str) -> Told:
         """Tell a person something that nobody else hears; `named` is what it is told once for."""
         room = await self._room(user)
         waits = (await self._members(room)).get(user) == "invite"
         if waits:
-            await self._link.share_key(room, [user, self._own_id])
+            await self._link.share_key(room, [user, self._link.own_id])
         event = await self._link.send(
             room, content(words), transaction(named), urgency=Urgency.ANSWER
         )
         return Told(room, event, waits)
-
-    async def take_back(self, room: str, event: str) -> None:
-        """Redact it; where we are not let, there is nothing left for us to do."""
-        path = Path.v3.rooms[room].redact[event][transaction("redact", event)]
-        with suppress(NotAdmitted):
-            await self._link.ask("PUT", path, {})
 
     # rooms
 
     async def _room(self, user: str) -> str:
         """The one there is, if they are in it or invited, and nobody else is."""
         known = await self._store.anchor(_key(user))
-        if known and set(await self._members(known)) == {user, self._own_id}:
+        if known and set(await self._members(known)) == {user, self._link.own_id}:
             return known
         room = await self._make(user)
         await self._store.append(Change(anchors=(Anchor(key=_key(user), value=room),)))
@@ -92,7 +84,7 @@ class Direct:
 
     async def _note(self, user: str, room: str) -> None:
         """So that the bot's account, looked at in a client, has it among its direct chats."""
-        path = Path.v3.user[self._own_id].account_data["m.direct"]
+        path = Path.v3.user[self._link.own_id].account_data["m.direct"]
         try:
             known = await self._link.ask("GET", path)
         except NotAdmitted:  # there are none yet

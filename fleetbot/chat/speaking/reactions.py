@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from mautrix.api import Path
 
-from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.services.outbox import Refused
 
@@ -41,7 +41,6 @@ async def _ours(link: Link, room: str, event: str) -> Mapping[str, str]:
 
 
 async def _take_back(link: Link, room: str, reaction: str) -> None:
-    """Redact it; where we are not let, or it is gone, it stays as it is."""
-    path = Path.v3.rooms[room].redact[reaction][transaction("redact", reaction)]
-    with suppress(NotAdmitted, Refused):
-        await link.pace.take(Urgency.ANSWER, lambda: link.ask("PUT", path, {}))
+    """Where it is gone, it stays as it is."""
+    with suppress(Refused):
+        await link.pace.take(Urgency.ANSWER, lambda: link.redact(room, reaction))

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.destinations import all_of
-from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.place import BEGINNING, mark_of
+from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import code, rows, say

@@ -11,8 +11,9 @@ import msgspec
 
 from fleetbot.chat.speaking.content import as_edit, content, in_reply
 from fleetbot.chat.speaking.destinations import destination, room_of, urgent_in
-from fleetbot.chat.speaking.link import Link, NotAdmitted, TooLarge, transaction
+from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.requests import NotAdmitted, TooLarge
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, bounded, rows, say, unmentioned
 from fleetbot.domain.patience import WITH_ANSWER

@@ -17,12 +17,14 @@ from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.sender import RoomSender, Where, decoded, outbox_transaction
+from fleetbot.chat.speaking.task_card import card_of
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.notices import NOBODY
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import Ask, Run, Task
+from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.outbox import Refused, Sender
 from fleetbot.services.talks import Asked, Talks
@@ -83,9 +85,8 @@ class Questions:
     ) -> str:
         """The same again is the same message: what was cut off in between is made up for."""
         if posted is None:
-            card = await self._fleet.store.post_of(room, PostKind.CARD, asked.task.id)
-            answers = card.event if card else ""
-            event = await self._sender.post(room, post, named, answers, Urgency.QUESTION)
+            card = await card_of(self._fleet.store, room, asked.task.id)
+            event = await self._sender.post(room, post, named, card, Urgency.QUESTION)
         else:
             event = posted.event
             for emoji in post.buttons:
@@ -125,15 +126,6 @@ class Questions:
             now_at = await self._where(room)
             told = await self._fleet.store.post_of(now_at, PostKind.ASK, f"{run.id}/{ask.id}")
             if now_at != room and told is None:
-                entries.append(self._entry(effect, destination, now_at))
+                id = f"ask/{run.id}/{ask.id}/{now_at}"
+                entries.append(entry_of(effect, destination, id=id, at=self._fleet.clock()))
         return entries
-
-    def _entry(self, effect: fx.ShowAsk, destination: str, room: str) -> OutboxEntry:
-        return OutboxEntry(
-            id=f"ask/{effect.run}/{effect.ask}/{room}",
-            destination=destination,
-            kind=_KIND,
-            collapse=fx.collapse(effect),
-            payload=msgspec.json.encode(effect),
-            due_at=self._fleet.clock(),
-        )

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from fleetbot.chat.speaking.content import content, in_thread
-from fleetbot.chat.speaking.link import Content, Link, transaction
+from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.requests import Content
 from fleetbot.chat.threads import pages
 from fleetbot.chat.threads.pages import Page
 from fleetbot.chat.words.post import File

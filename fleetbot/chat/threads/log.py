@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
-from fleetbot.chat.speaking.link import Link, NotAdmitted
+from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.threads import pages
 from fleetbot.chat.threads.followed import Followed
 from fleetbot.chat.threads.writing import Place, Writing

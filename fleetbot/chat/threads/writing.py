@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from fleetbot.chat.speaking.content import as_edit, in_thread
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.task_card import card_of
 from fleetbot.chat.threads import pages
 from fleetbot.chat.threads.attaching import Attaching
 from fleetbot.chat.threads.folding import folded
@@ -22,7 +23,6 @@ from fleetbot.chat.threads.pages import Page, Shown
 from fleetbot.chat.threads.written import Written, agent_thread, task_thread
 from fleetbot.domain.model import Run, Task
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import PostKind
 
 
 class Place(NamedTuple):
@@ -133,11 +133,11 @@ class Writing:
         return root
 
     async def _card(self, place: Place, gone: str | None) -> str | None:
-        """The task's card, where it is to begin the thread."""
+        """The task's card, where it is to begin the thread; empty or None where it cannot."""
         if not self._per_task:
             return None
-        card = await self._store.post_of(place.room, PostKind.CARD, place.task.id)
-        return card.event if card and card.event != gone else None
+        card = await card_of(self._store, place.room, place.task.id)
+        return card if card != gone else None
 
     async def _new_root(self, place: Place, gone: str | None) -> str:
         if self._per_task:

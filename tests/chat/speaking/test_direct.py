@@ -17,8 +17,11 @@ from tests.services.stage import Stage
 
 
 class Scene:
-    def __init__(self, ann: MatrixUser, bob: MatrixUser, bot: MatrixUser, direct: Direct) -> None:
-        self.ann, self.bob, self.bot, self.direct = ann, bob, bot, direct
+    def __init__(
+        self, ann: MatrixUser, bob: MatrixUser, bot: MatrixUser, link: Link, stage: Stage
+    ) -> None:
+        self.ann, self.bob, self.bot, self.link = ann, bob, bot, link
+        self.direct = Direct(link, stage.store)
 
     async def tells(self, words: str, to: MatrixUser | None = None) -> str:
         """The room that the person was told it in."""
@@ -30,7 +33,7 @@ class Scene:
 async def scene(register: Register, stage: Stage) -> AsyncIterator[Scene]:
     ann, bob, bot = await register("ann"), await register("bob"), await register("bot")
     async with client_of(bot) as client:
-        yield Scene(ann, bob, bot, Direct(Link(client), stage.store, bot.user_id))
+        yield Scene(ann, bob, bot, Link(client), stage)
 
 
 async def test_a_person_is_invited_and_reads_it(scene: Scene) -> None:
@@ -87,7 +90,7 @@ async def test_what_was_told_is_taken_back(scene: Scene) -> None:
     told = await scene.direct.tell(scene.ann.user_id, say("a secret"), "1")
     await scene.ann.join(told.room)
 
-    await scene.direct.take_back(told.room, told.event)
-    await scene.direct.take_back(told.room, told.event)
+    await scene.link.redact(told.room, told.event)
+    await scene.link.redact(told.room, told.event)
 
     assert "a secret" not in [e.text for e in await scene.ann.messages(told.room)]

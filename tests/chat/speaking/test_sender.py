@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from mautrix.api import Path
 
-from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.reactions import show
+from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.speaking.sender import RoomSender, kept
 from fleetbot.chat.words.post import File, Post
 from fleetbot.chat.words.rich import mention, say
