@@ -274,6 +274,16 @@ async def test_yes_is_said_by_a_button_or_a_bare_word(walk: Walk) -> None:
     assert "⏭ room" in walk.chat.answers("…").text
 
 
+@pytest.mark.parametrize("emoji", ["👍🏽", "✔️", "✅\ufe0f"])
+async def test_what_people_press_for_a_yes_is_one(walk: Walk, emoji: str) -> None:
+    walk.stage.forge.add_collaborator(SITE, BOT, "write")
+    await walk.says(SITE)
+
+    await walk.chat.presses("ann", emoji, on=walk.chat.new[0].event)
+
+    assert ALL_THERE in walk.chat.answers("…").text
+
+
 async def test_an_old_offer_is_none_any_more(walk: Walk) -> None:
     walk.stage.forge.add_collaborator(SITE, BOT, "write")
     await walk.says(SITE)
