@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from fleetbot.chat.words.notices import reason_text
-from fleetbot.chat.words.rich import Part, Rich, bold, italic, one_line, prose, quote, rows, say
+from fleetbot.chat.words.rich import (
+    Part,
+    Rich,
+    bold,
+    italic,
+    one_line,
+    pointer,
+    prose,
+    quote,
+    rows,
+    say,
+)
 from fleetbot.chat.words.wording import EMOJI, at_hour, dated, duration, named, pull_link
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.state import FleetState
@@ -35,13 +46,13 @@ _RESTS = (*_OVER, TaskState.FAILED)
 _SAID = (WaitReason.NOT_STARTED, WaitReason.CHECKING)
 
 
-def card(state: FleetState, task: Task, now: int, policy: Policy) -> Rich:
-    """`now` in epoch milliseconds."""
+def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | None = None) -> Rich:
+    """`now` in epoch milliseconds; `log`: the address at which the run's log begins."""
     its = _waits(state, task, now, policy)
     when = dated if task.state in _RESTS else partial(at_hour, today=now)
     return rows(
         headline(task),
-        _who(state, task, policy, when),
+        _who(state, task, policy, when, log),
         _proof(state, task, when),
         *_ended(task),
         *(_wait(its, when) if its and its.reason not in _SAID else ()),
@@ -68,7 +79,9 @@ def _waits(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting |
     return its
 
 
-def _who(state: FleetState, task: Task, policy: Policy, when: _When) -> Part | None:
+def _who(
+    state: FleetState, task: Task, policy: Policy, when: _When, log: str | None
+) -> Part | None:
     """The run that is on, or the last one."""
     run = state.run_of(task)
     if run is None:
@@ -82,6 +95,8 @@ def _who(state: FleetState, task: Task, policy: Policy, when: _When) -> Part | N
         parts.append(f" · attempt {run.attempt} of {policy.max_attempts}")
     if task.state in _OVER and (spent := usage_text(task.spent)):
         parts.append(f" · {spent}")
+    if log:
+        parts.append(say(" · 🧵 ", pointer("log", log)))
     return say(*parts)
 
 
