@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 from ruamel.yaml import YAML
 
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.devkit.docs import ROOT
 from fleetbot.devkit.docs.settings import read_toml, read_yaml
 from fleetbot.domain.reasons import ReasonCode

@@ -14,6 +14,7 @@ from fleetbot import wire
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk, not_of_this_room
 from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import answers, drafts
 from fleetbot.chat.words.post import About, Answer, Post
@@ -26,7 +27,6 @@ from fleetbot.services.fleet import Beside
 from fleetbot.services.wishes import Again, Fate, NewIssue, Wish, Wishes, settled
 from fleetbot.store.records import Arrival, PostKind
 
-Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
 Message = Callable[[str, str], Awaitable[tuple[str, str] | None]]  # sender and text of an event
 _LONGEST_TITLE, _LONGEST_BODY = 255, 20_000
 

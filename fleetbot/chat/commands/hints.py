@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbot.chat.commands.grammar import Misspelt, Misused
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.chat.words.rich import Rich, bold, bullets, code, one_line, prose, rows, say
 from fleetbot.chat.words.wording import ago, left_out
 from fleetbot.domain.wording import shorten
