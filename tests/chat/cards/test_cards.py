@@ -8,12 +8,15 @@ import pytest
 
 from fleetbot.chat.cards.cards import MOST_WAITING
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
+from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.reasons import ReasonCode
-from tests.chat.coordination import Coordination, coordination
+from fleetbot.store.records import Change
+from tests.chat.coordination import ROOM, Coordination, coordination
 from tests.domain.builders import (
     A1,
+    R1,
     R2,
     T1,
     a_task,
@@ -185,6 +188,24 @@ async def test_a_clock_that_is_set_back_does_not_keep_a_card_as_it_was(
     await room.given(dispatch(), start())
     await room.courier.tick()
     assert room.card().first.startswith("⚙️ Running")
+
+
+async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start())
+    assert not any("🧵 log" in line for line in room.card().lines)
+    await room.stage.store.append(Change(anchors=begins(ROOM, R1, "$page", "$root")))
+
+    await room.cards.look()
+    await room.later(5)
+
+    assert room.card().lines[1].endswith(" · 🧵 log")
+    link = f'<a href="{event_link(ROOM, "$page")}">log</a>'
+    assert link in room.card().content["formatted_body"]
+    await room.when(fail(reason=ReasonCode.NO_CHANGES))
+    assert room.only.first.startswith("❌ Failed")
+    assert link in room.only.content["formatted_body"]
 
 
 async def test_a_task_that_ended_and_was_forgotten_in_memory_is_shown_from_disk(
