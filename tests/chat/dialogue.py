@@ -56,6 +56,7 @@ class RoomServer(MoodyHomeserver):
         self.uploaded: list[bytes] = []
         self.largest: int | None = None  # of a file, in bytes
         self.left: list[str] = []
+        self.redacted: set[str] = set()
         self._transactions: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -64,6 +65,10 @@ class RoomServer(MoodyHomeserver):
             case "PUT", ["send", kind, _]:
                 event = await self._kept(within, kind, request)
                 return web.json_response({"event_id": event})
+            case "PUT", ["redact", event, _]:
+                self.redacted.add(event)
+            case "GET", ["relations", event, _]:
+                return web.json_response({"chunk": self._reactions(event)})
             case "PUT", ["state", *key]:
                 self.state["/".join(key)] = await request.json()
                 return web.json_response({"event_id": f"${within}"})
@@ -104,9 +109,17 @@ class RoomServer(MoodyHomeserver):
         return list(shown.values())
 
     def reactions(self, event: str) -> list[str]:
-        """What the bot has put below an event."""
-        relations = [c["m.relates_to"] for kind, c in self.sent.values() if kind == "m.reaction"]
-        return [its["key"] for its in relations if its["event_id"] == event]
+        """What the bot has put below an event, and not taken away."""
+        return [its["content"]["m.relates_to"]["key"] for its in self._reactions(event)]
+
+    def _reactions(self, to: str) -> list[dict[str, Any]]:
+        return [
+            {"event_id": event, "sender": BOT, "content": content}
+            for event, (kind, content) in self.sent.items()
+            if kind == "m.reaction"
+            and content["m.relates_to"]["event_id"] == to
+            and event not in self.redacted
+        ]
 
 
 def _shown(event: str, content: dict[str, Any], relation: dict[str, Any]) -> Message:

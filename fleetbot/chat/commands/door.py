@@ -11,7 +11,8 @@ from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.meaning import meant
 from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
-from fleetbot.chat.commands.spec import BUTTONS, NAMES, Command, Help
+from fleetbot.chat.commands.spec import Command, Help
+from fleetbot.chat.commands.table import BUTTONS, NAMES
 from fleetbot.chat.words import emoji
 from fleetbot.chat.words.post import Answer, Post
 from fleetbot.domain.errors import FleetError

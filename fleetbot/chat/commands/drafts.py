@@ -14,8 +14,10 @@ from fleetbot import wire
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk, not_of_this_room
 from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import answers, drafts
+from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import About, Answer, File, Post
 from fleetbot.chat.words.rich import say
 from fleetbot.domain import commands as cmd
@@ -26,7 +28,6 @@ from fleetbot.services.fleet import Beside
 from fleetbot.services.wishes import Again, Fate, NewIssue, Wish, Wishes, settled
 from fleetbot.store.records import Arrival, PostKind
 
-Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
 Message = Callable[[str, str], Awaitable[tuple[str, str] | None]]  # sender and text of an event
 _LONGEST_TITLE, _LONGEST_BODY = 255, 20_000
 
@@ -113,7 +114,7 @@ class Drafts:
             case None:
                 return await self._over(wish)
         about = About(PostKind.DRAFT, wish.id)
-        return Post(body, about=about, buttons=(drafts.YES, drafts.NO), files=files)
+        return Post(body, about=about, buttons=(YES, NO), files=files)
 
     # what is decided
 

@@ -11,13 +11,12 @@ from itertools import dropwhile
 from typing import Any
 
 from fleetbot.chat.commands.other_words import OTHER_WORDS
-from fleetbot.chat.commands.spec import (
+from fleetbot.chat.commands.spec import Command, Help
+from fleetbot.chat.commands.table import (
     COMMANDS,
     GROUP,
     ISSUE_FORMS,
     TYPES,
-    Command,
-    Help,
     Kind,
     Parameter,
     Usage,

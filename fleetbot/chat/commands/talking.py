@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fleetbot.chat.commands import spec
@@ -10,6 +10,7 @@ from fleetbot.chat.commands.answering import Answering
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.once import Once
 from fleetbot.chat.commands.replies import given, is_yes
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.words import asks, fates
@@ -18,7 +19,6 @@ from fleetbot.services.talks import Asked
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Posted, PostKind
 
-Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
 # Of a draft: yes or no; None for words that are neither.
 Decide = Callable[[Said, str, bool | None], Coroutine[Any, Any, Answer | None]]
 

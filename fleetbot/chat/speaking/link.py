@@ -48,6 +48,10 @@ class TooLarge(Refused):
     """It is more than the homeserver takes at once."""
 
 
+class _SaidAlready(Refused):
+    """The same reaction of ours is below the event; its transaction is forgotten after a day."""
+
+
 class _Absent(NotAdmitted):
     """The homeserver knows no such thing."""
 
@@ -66,6 +70,10 @@ class Link:
         self._sealing = Sealing(client)
         self._encrypted: dict[str, bool] = {}
         self._closed: dict[str, str] = {}
+
+    @property
+    def own_id(self) -> str:
+        return self._client.mxid
 
     def close(self, room: str, why: str | None) -> None:
         """Say nothing in the room while there is a reason not to; None lifts it."""
@@ -105,8 +113,8 @@ class Link:
     async def react(
         self, room: str, event: str, emoji: str, *, urgency: Urgency = Urgency.NOTICE
     ) -> str:
-        """React to an event, once; answers the reaction's event id. Reactions are never encrypted
-        (client-server API, "Event annotations and reactions")."""
+        """React to an event, once; answers the reaction's event id, "" where it was there already.
+        Reactions are never encrypted (client-server API, "Event annotations and reactions")."""
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
         relation = {"rel_type": "m.annotation", "event_id": event, "key": emoji}
@@ -115,7 +123,10 @@ class Link:
         async def request() -> str:
             return str((await self._call("PUT", path, {"m.relates_to": relation}))["event_id"])
 
-        return await self.pace.take(urgency, request)
+        try:
+            return await self.pace.take(urgency, request)
+        except _SaidAlready:
+            return ""
 
     async def upload(self, room: str, file: File) -> Content:
         """Upload a file, encrypted for a room that is, and answer the message that shows it."""
@@ -156,6 +167,11 @@ class Link:
             return await self._call("GET", Path.v3.rooms[room].event[event])
         except _Absent:
             return None
+
+    async def age(self, room: str, event: str) -> int:
+        """Milliseconds since it was sent, by the homeserver's clock; 0 where it does not say."""
+        age = ((await self.event(room, event)) or {}).get("unsigned", {}).get("age", 0)
+        return age if isinstance(age, int) else 0
 
     async def power_level(self, room: str, user: str) -> int | None:
         """The user's power level in the room as it is now; None if it could not be read."""
@@ -294,9 +310,15 @@ class Link:
 
     # one request
 
-    async def ask(self, method: str, path: PathBuilder, body: Content | None = None) -> Content:
+    async def ask(
+        self,
+        method: str,
+        path: PathBuilder,
+        body: Content | None = None,
+        query: Sequence[tuple[str, str]] = (),
+    ) -> Content:
         """Anything else that is to be asked of the homeserver."""
-        return await self._call(method, path, body)
+        return await self._call(method, path, body, query)
 
     async def _call(
         self,
@@ -341,6 +363,8 @@ def _refusal(status: int, answer: Content, seconds: float | None) -> RetryLater 
     why = f"{status} {code or _phrase(status)} {answer.get('error', '')}".strip()
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return Limited(_pause(answer.get("retry_after_ms"), seconds), why)
+    if code == "M_DUPLICATE_ANNOTATION":
+        return _SaidAlready(why)
     if code and status == HTTPStatus.FORBIDDEN:
         return NotAdmitted(why)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:  # a proxy's, too, which has no code

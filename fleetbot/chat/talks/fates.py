@@ -1,4 +1,4 @@
-"""The fate of a person's words to a run, shown as a reaction on them."""
+"""The fate of a person's words to a run, shown as the one reaction of ours on them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import msgspec
 from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
-from fleetbot.chat.speaking.sender import Where
+from fleetbot.chat.speaking.reactions import show
+from fleetbot.chat.speaking.sender import Where, decoded
 from fleetbot.chat.talks.spoken import Spoken, where_said
 from fleetbot.chat.words.fates import EMOJI, Fate, came_late, fate_of
 from fleetbot.domain import effects as fx
@@ -17,7 +18,7 @@ from fleetbot.services.outbox import Sender
 from fleetbot.store.records import Due
 
 _KIND = fx.kind(fx.ShowFate)
-_effect = msgspec.json.Decoder(fx.ShowFate)
+_effect: msgspec.json.Decoder[fx.ShowFate] = msgspec.json.Decoder(fx.ShowFate)
 
 
 class Fates:
@@ -33,7 +34,7 @@ class Fates:
         """Answers the event id of what was sent, or why nothing was."""
         if due.entry.kind != _KIND:
             return await self._others(due)
-        effect = _effect.decode(due.entry.payload)
+        effect = decoded(_effect, due.entry)
         spoken = await where_said(self._fleet.store, effect.run, effect.message)
         room = await self._where(room_of(due.entry.destination))
         if spoken is None or spoken.room != room:
@@ -47,8 +48,10 @@ class Fates:
         state = self._fleet.state
         task = state.tasks[run.task]
         fate = fate_of(task, run, message)
+        emoji, all_of_them = EMOJI.get(fate), EMOJI.values()
+        shown = await show(self._link, spoken.room, spoken.event, emoji, all_of_them)
         if fate is not Fate.LATE:
-            return await self._link.react(spoken.room, spoken.event, EMOJI[fate])
+            return shown
         receipt = state.receipts.get(task.receipt) if task.receipt else None
         said = content(came_late(task, run, receipt), urgent=True)
         answer = in_reply(said, spoken.event, spoken.thread)

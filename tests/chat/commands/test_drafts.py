@@ -12,7 +12,7 @@ import pytest
 from fleetbot.domain.events import TaskCreated
 from fleetbot.domain.model import TaskState
 from fleetbot.forge.models import Issue
-from fleetbot.services.wishes import NewIssue
+from fleetbot.services.wishes import NewIssue, Wishes
 from fleetbot.settings import RoomSettings
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
 from tests.services.stage import REPO, Stage
@@ -165,6 +165,20 @@ async def test_a_draft_is_not_kept_for_ever(chat: Dialogue) -> None:
     due = await chat.stage.store.arrivals_due("draft", chat.stage.clock.now + 600_000)
 
     assert len(due) == 1
+
+
+async def test_a_draft_that_nobody_looks_at_again_goes_as_well(chat: Dialogue) -> None:
+    await drafted(chat)
+    wishes, store, clock = Wishes(chat.stage.fleet), chat.stage.store, chat.stage.clock
+    await wishes.tick()
+    assert await store.next_arrival("draft") is not None, "it may still be confirmed"
+
+    clock.advance(601)
+    await wishes.tick()
+
+    assert await store.next_arrival("draft") is None
+    await store.prune(clock() + 1)
+    assert await store.arrival(f"draft:{chat.last}") is None
 
 
 async def test_a_draft_that_is_forgotten_opens_nothing(chat: Dialogue) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, TaskId, Traits

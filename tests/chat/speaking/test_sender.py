@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from mautrix.api import Path
 
 from fleetbot.chat.speaking.link import Link, NotAdmitted, transaction
+from fleetbot.chat.speaking.reactions import show
 from fleetbot.chat.speaking.sender import RoomSender, kept
 from fleetbot.chat.words.post import File, Post
 from fleetbot.chat.words.rich import mention, say
@@ -202,6 +204,32 @@ async def test_the_creator_of_a_room_may_do_everything(scene: Scene, version: st
     await scene.bot.join(room)
 
     assert (await scene.link.power_level(room, scene.ann.user_id) or 0) >= 100
+
+
+async def test_a_reaction_that_shows_a_state_takes_the_place_of_the_one_before(
+    scene: Scene,
+) -> None:
+    said = await scene.ann.send(scene.room, "Use tabs, please")
+    other = await scene.link.react(scene.room, said, "🎉")
+    for emoji in ("👀", "⏭️", "⏭️", None):
+        await show(scene.link, scene.room, said, emoji, ("👀", "⏭️", "✅"))
+        path = Path.v1.rooms[scene.room].relations[said]
+        below = (await scene.link.ask("GET", path))["chunk"]
+        assert [its["content"]["m.relates_to"]["key"] for its in below] == [
+            *([emoji] if emoji else []),
+            "🎉",
+        ]
+    assert await scene.link.holds(scene.room, other)
+
+
+async def test_a_reaction_that_the_homeserver_has_already_is_there(scene: Scene) -> None:
+    """It forgets transactions after a day, and what waits for an outbox may wait for longer."""
+    said = await scene.ann.send(scene.room, "hello")
+    relation = {"rel_type": "m.annotation", "event_id": said, "key": "👀"}
+    path = Path.v3.rooms[scene.room].send["m.reaction"]["another-transaction"]
+    await scene.link.ask("PUT", path, {"m.relates_to": relation})
+
+    assert await scene.link.react(scene.room, said, "👀") == ""
 
 
 async def test_a_redacted_event_is_no_longer_there(scene: Scene) -> None:
