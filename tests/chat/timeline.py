@@ -44,13 +44,13 @@ class Seen(NamedTuple):
 
 class Timeline(MoodyHomeserver):
     """Everybody in `members` is in its rooms; events in `gone` were redacted. While `away` it
-    answers nothing but errors."""
+    answers nothing but errors; while `mute` it takes what is sent, but the answer is lost."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.members: set[str] = set()
         self.gone: set[str] = set()
-        self.away = False
+        self.away = self.mute = False
         self.rang: list[list[str]] = []  # whom each message that was sent mentions
         self._sent: dict[str, tuple[str, str, dict[str, Any]]] = {}
 
@@ -75,6 +75,8 @@ class Timeline(MoodyHomeserver):
             body = await request.json()
             self._sent[transaction] = (f"${len(self._sent)}", room, body)
             self.rang.append(body.get("m.mentions", {}).get("user_ids", []))
+        if self.mute:
+            return web.Response(status=502, text="a proxy's page")
         return web.json_response({"event_id": self._sent[transaction][0]})
 
     @property

@@ -15,12 +15,11 @@ import msgspec
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
-from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.pace import Limited, Urgency
 from fleetbot.chat.speaking.sender import (
     RoomSender,
     Where,
     decoded,
-    outbox_transaction,
 )
 from fleetbot.chat.words.card import card, waits_for
 from fleetbot.chat.words.post import About, Post
@@ -29,7 +28,7 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.model import Task, TaskId, TaskState
 from fleetbot.services.fleet import CLOSED, Fleet
 from fleetbot.services.outbox import TooSoon
-from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
+from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
 MOST_WAITING = 20  # that have not begun and have cards: a room is no backlog
@@ -96,11 +95,41 @@ class Cards:
         if posted and known and known.event == posted.event and known.body == body:
             return posted.event
         if posted and await self._link.holds(room, posted.event):
-            named = outbox_transaction(due)
-            await self._sender.edit(room, posted.event, post, named, Urgency.CARD)
+            await self._edit(room, posted.event, post, due)
             return posted.event
-        named = transaction("card", room, task.id, posted.event if posted else "")
-        return await self._sender.post(room, post, named, urgency=Urgency.CARD)
+        return await self._make(room, task.id, post, posted.event if posted else "", due)
+
+    async def _edit(self, room: str, event: str, post: Post, due: Due) -> None:
+        """Where the answer is lost nobody knows what the room has seen."""
+        destination = due.entry.destination
+        shown = self._shown.pop(destination, None)
+        named = transaction("card", due.entry.id, post.body.html)
+        try:
+            await self._sender.edit(room, event, post, named, Urgency.CARD)
+        except (Limited, TooSoon):
+            if shown:
+                self._shown[destination] = shown
+            raise
+
+    async def _make(self, room: str, task: TaskId, post: Post, gone: str, due: Due) -> str:
+        """It is made once, however often that is tried, and with the words of the first try that
+        may have arrived; these are known on disk."""
+        named = transaction("card", room, task, gone)
+        first, words = await self._fleet.store.anchor(_key(named)), transaction(post.body.html)
+        if not first:
+            await self._plan(named, words)
+        try:
+            event = await self._sender.post(room, post, named, urgency=Urgency.CARD)
+        except (Limited, TooSoon):
+            if not first:
+                await self._plan(named, "")
+            raise
+        if first and first != words:
+            await self._edit(room, event, post, due)
+        return event
+
+    async def _plan(self, named: str, words: str) -> None:
+        await self._fleet.store.append(Change(anchors=(Anchor(key=_key(named), value=words),)))
 
     def _remember(self, destination: str, shown: _Shown) -> None:
         self._shown.pop(destination, None)
@@ -162,6 +191,11 @@ class Cards:
                 payload=msgspec.json.encode(effect),
                 due_at=now,
             )
+
+
+def _key(named: str) -> str:
+    """Under which it is known with what words a card was made."""
+    return f"card:{named}"
 
 
 def _is_untouched(task: Task) -> bool:
