@@ -24,6 +24,7 @@ from fleetbot.chat.hearing.addressed import Us
 from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.link import transaction
+from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, kept, kept_nod
 from fleetbot.chat.words.post import Answer, Nod, Post
@@ -207,7 +208,8 @@ class Obeying:
         """The journal is away: what was said stays said, and is obeyed when it is back."""
         room, post = event.room_id, Post(hints.waits_for_journal())
         try:
-            await self._sender.say(room, post, transaction("waits", event.event_id))
+            named = transaction("waits", event.event_id)
+            await self._sender.post(room, post, named, urgency=Urgency.ANSWER)
         except (RetryLater, Refused) as error:
             log.warning("%s could not be told that the journal is away: %s", room, error)
 

@@ -23,7 +23,7 @@ from fleetbot.chat.speaking.sender import (
     outbox_transaction,
 )
 from fleetbot.chat.words import pauses
-from fleetbot.chat.words.notices import NOBODY
+from fleetbot.chat.words.notices import NOBODY, SAME_MS
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.troubles import Trouble, told
 from fleetbot.domain.effects import AgentNotice, FleetNotice, RepoNotice
@@ -31,7 +31,6 @@ from fleetbot.domain.model import AgentName
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due
 
-SAME_MS = 30 * 60_000  # so long after the last one another is added to the same message
 Effect = AgentNotice | FleetNotice | RepoNotice
 
 

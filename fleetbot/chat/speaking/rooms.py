@@ -31,6 +31,7 @@ _MOST_UPGRADES = 20  # of one room; more is a circle
 _TOMBSTONE = "m.room.tombstone"
 # Who leads us elsewhere is mighty there: a room that lets everybody do so is not heeded.
 _LEAST_POWER = 50
+_OR_ELSE = "if that is right, put that id in the configuration"
 
 
 class Tombstone(NamedTuple):
@@ -39,9 +40,6 @@ class Tombstone(NamedTuple):
     room: str
     event: str
     sender: str
-
-
-_OR_ELSE = "if that is right, put that id in the configuration"
 
 
 class Rooms:

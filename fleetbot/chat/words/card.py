@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from fleetbot.chat.words.notices import reason_text
 from fleetbot.chat.words.rich import Part, Rich, bold, italic, one_line, prose, quote, rows, say
-from fleetbot.chat.words.wording import EMOJI, dated, duration, named, pull_link
+from fleetbot.chat.words.wording import EMOJI, STATE_WORDS, dated, duration, named, pull_link
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, flags, waiting
@@ -17,13 +17,8 @@ from fleetbot.domain.waits import FLOW, WaitReason
 from fleetbot.services.comments import usage_text
 
 _WORDS = {
-    TaskState.CREATED: "Waiting",
-    TaskState.ASSIGNED: "Assigned",
-    TaskState.RUNNING: "Running",
+    **{state: words.capitalize() for state, words in STATE_WORDS.items()},
     TaskState.COMPLETED: "Done",
-    TaskState.FAILED: "Failed",
-    TaskState.AGENT_LOST: "Lost with its agent",
-    TaskState.CANCELLED: "Cancelled",
 }
 _OVER = (TaskState.COMPLETED, TaskState.CANCELLED)
 # What the card says elsewhere, in fewer words.
