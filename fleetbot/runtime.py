@@ -47,6 +47,7 @@ from fleetbot.services.health import HealthReport
 from fleetbot.services.outbox import Courier
 from fleetbot.services.runs import Runs
 from fleetbot.services.setup.mapping import Edit
+from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.upkeep import Upkeep, leave
@@ -263,6 +264,7 @@ class Runtime:
             "webhooks": (self._its.webhooks.tick, 60),
             "dead_letters": (self._its.dead_letters.tell, 60),
             "setup": (self._setting_up.tick, 30),
+            "drafts": (Wishes(self.fleet).tick, _HOUR),
             "prune": (self._its.timers.prune, _HOUR),
         }
         self._loops = {

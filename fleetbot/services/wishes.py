@@ -69,6 +69,11 @@ class Wishes:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
+    async def tick(self) -> None:
+        """Let go of what nobody has confirmed in time."""
+        await self._fleet.start()
+        await self._expire(self._fleet.clock())
+
     async def keep(self, id: str, what: What) -> Wish:
         """Remember a wish; of one that is known already, what became of it."""
         now = self._fleet.clock()

@@ -247,6 +247,9 @@ class Store(Protocol):
     async def post_of(self, room: str, kind: PostKind, subject: str) -> Posted | None:
         """The newest message of ours about it in the room."""
 
+    async def cards(self) -> list[TaskId]:
+        """The open tasks that have a card in some room."""
+
     @property
     def people(self) -> Mapping[str, str]:
         """Who has proven to own an account: Forgejo login, in small letters, to Matrix id."""

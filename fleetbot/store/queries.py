@@ -78,6 +78,10 @@ JOIN runs r ON r.id = json_extract(c.data, '$.run')
 LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 WHERE c.id = ?
 """
+CARDS = f"""
+SELECT DISTINCT subject FROM posted WHERE kind = '{PostKind.CARD}'
+    AND subject IN (SELECT id FROM tasks WHERE state NOT IN ('completed', 'cancelled'))
+"""
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
 LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
 
@@ -267,6 +271,9 @@ class Queries:
         newest = "WHERE room = ? AND kind = ? AND subject = ? ORDER BY at DESC LIMIT 1"
         rows = await self._reads.rows(f"{_POSTED} {newest}", room, kind, subject)
         return _posted(rows[0]) if rows else None
+
+    async def cards(self) -> list[TaskId]:
+        return [TaskId(task) for (task,) in await self._reports.rows(CARDS)]
 
     async def claim(self, mxid: str) -> Claim | None:
         rows = await self._reads.rows(identities.CLAIM, mxid)

@@ -37,6 +37,7 @@ _OVER = {
     "thread": _FORGOTTEN,
     "logs": f"{_FORGOTTEN} AND anchors.value = '[]'",  # else there is something left to write
     "told": _TASK_ENDED,
+    "card": _TASK_ENDED,
     "quiet": _TASK_ENDED,
     "stuck": "SELECT 1 WHERE anchors.value = ''",
 }

@@ -44,15 +44,17 @@ class Seen(NamedTuple):
 
 class Timeline(MoodyHomeserver):
     """Everybody in `members` is in its rooms; events in `gone` were redacted. While `away` it
-    answers nothing but errors."""
+    answers nothing but errors. What was sent twice is a minute old."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.members: set[str] = set()
         self.gone: set[str] = set()
         self.away = False
+        self.loses_answers = False  # to what it has taken
         self.rang: list[list[str]] = []  # whom each message that was sent mentions
         self._sent: dict[str, tuple[str, str, dict[str, Any]]] = {}
+        self._new: set[str] = set()  # events that were sent once only
 
     async def handle(self, request: web.Request) -> web.Response:
         if self.away:
@@ -65,9 +67,10 @@ class Timeline(MoodyHomeserver):
             here = request.path.rpartition("/")[2] in self.members
             return web.json_response({"membership": "join" if here else "leave"})
         event = request.path.rpartition("/")[2]
-        return web.json_response(
-            {"unsigned": {"redacted_because": {}} if event in self.gone else {}}
-        )
+        unsigned: dict[str, Any] = {"age": 0 if event in self._new else 60_000}
+        if event in self.gone:
+            unsigned["redacted_because"] = {}
+        return web.json_response({"unsigned": unsigned})
 
     async def _take(self, request: web.Request) -> web.Response:
         room, transaction = request.path.split("/")[5], request.path.rpartition("/")[2]
@@ -75,6 +78,11 @@ class Timeline(MoodyHomeserver):
             body = await request.json()
             self._sent[transaction] = (f"${len(self._sent)}", room, body)
             self.rang.append(body.get("m.mentions", {}).get("user_ids", []))
+            self._new.add(self._sent[transaction][0])
+        else:
+            self._new.discard(self._sent[transaction][0])
+        if self.loses_answers:
+            return web.Response(status=502, text="a proxy's page")
         return web.json_response({"event_id": self._sent[transaction][0]})
 
     @property

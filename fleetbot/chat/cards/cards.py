@@ -1,14 +1,15 @@
 """Cards: the one message that a room has of a task, edited as the task moves.
 
 A card shows the task as it is when it is sent. Edits of one card keep a distance; what happens
-meanwhile is in the next one, so that the last state always arrives.
+meanwhile is in the next one, so that the last state always arrives. What was shown is remembered:
+after a restart what has changed is renewed, and nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from itertools import islice
-from typing import NamedTuple
 
 import msgspec
 
@@ -30,21 +31,14 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.model import Run, RunId, RunState, Task, TaskId, TaskState
 from fleetbot.services.fleet import CLOSED, Fleet
 from fleetbot.services.outbox import TooSoon
-from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
+from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
 MOST_WAITING = 20  # that have not begun and have cards: a room is no backlog
 _REMEMBERED = 2_000  # cards that were shown last
 _AT_ONCE = 500  # tasks whose waits are looked at; the next look is not far
+_NOW_MS = 1_000  # what is older than it took us to send it is of another time
 _effect: msgspec.json.Decoder[fx.ShowCard] = msgspec.json.Decoder(fx.ShowCard)
-
-
-class _Shown(NamedTuple):
-    """What a room has seen of a task in this life of ours, and when (epoch ms)."""
-
-    event: str
-    body: Rich
-    at: int
 
 
 class Cards:
@@ -66,16 +60,18 @@ class Cards:
         self._where = where
         self._audience = audience
         self._pace_ms = pace_ms
-        self._shown: dict[str, _Shown] = {}  # by destination
-        self._waits: dict[TaskId, tuple[str, ...]] = {}  # of open tasks that are shown
+        self._sent_at: dict[str, int] = {}  # by destination, epoch ms
+        self._waits: dict[TaskId, tuple[str, ...] | None] = {}  # of open tasks that are shown
         self._unlinked: dict[str, tuple[str, RunId]] = {}  # by destination: room and run at work
         self._waiting: set[TaskId] = set()  # of these, what was never given to anybody
         self._looked_at: TaskId | None = None
+        self._recalled = False
 
     async def __call__(self, due: Due) -> str:
         """Make or edit the card; answers its event id. Raises `TooSoon`."""
         destination = due.entry.destination
         self._keep_distance(destination)
+        await self._recall()
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
             return "there is no such task"
@@ -88,7 +84,7 @@ class Cards:
         body = card(state, task, now, policy, log)
         self._note_waits(task, waits_for(state, task, now, policy))
         event = await self._show(room, task, body, posted, due)
-        self._remember(destination, _Shown(event, body, now))
+        self._note_sent(destination, now)
         return event
 
     async def _log(self, room: str, run: Run | None, destination: str) -> str | None:
@@ -102,35 +98,60 @@ class Cards:
     async def _show(
         self, room: str, task: Task, body: Rich, posted: Posted | None, due: Due
     ) -> str:
+        store, key = self._fleet.store, f"card:{room}:{task.id}"
+        if posted and await store.anchor(key) == _shown(posted.event, body):
+            return posted.event
         post = Post(body, about=About(PostKind.CARD, task.id))
-        known = self._shown.get(due.entry.destination)
-        if posted and known and known.event == posted.event and known.body == body:
-            return posted.event
         if posted and await self._link.holds(room, posted.event):
-            named = outbox_transaction(due)
-            await self._sender.edit(room, posted.event, post, named, Urgency.CARD)
-            return posted.event
-        named = transaction("card", room, task.id, posted.event if posted else "")
-        return await self._sender.post(room, post, named, urgency=Urgency.CARD)
+            event = posted.event
+            await self._sender.edit(room, event, post, outbox_transaction(due), Urgency.CARD)
+        else:
+            event = await self._make(room, task, post, posted, due)
+        shown = Anchor(key=key, value=_shown(event, body))
+        await store.append(Change(anchors=(shown,)))
+        return event
 
-    def _remember(self, destination: str, shown: _Shown) -> None:
-        self._shown.pop(destination, None)
-        self._shown[destination] = shown
-        if len(self._shown) > _REMEMBERED:
-            del self._shown[next(iter(self._shown))]
+    async def _make(
+        self, room: str, task: Task, post: Post, posted: Posted | None, due: Due
+    ) -> str:
+        """A new message. One that had arrived without our hearing of it shows what was then."""
+        began = self._fleet.clock()
+        named = transaction("card", room, task.id, posted.event if posted else "")
+        event = await self._sender.post(room, post, named, urgency=Urgency.CARD)
+        age = await self._link.age(room, event)
+        if age > self._fleet.clock() - began + _NOW_MS:
+            await self._sender.edit(room, event, post, outbox_transaction(due), Urgency.CARD)
+        return event
+
+    def _note_sent(self, destination: str, now: int) -> None:
+        self._sent_at.pop(destination, None)
+        self._sent_at[destination] = now
+        if len(self._sent_at) > _REMEMBERED:
+            del self._sent_at[next(iter(self._sent_at))]
 
     def _is_backlog(self, task: Task) -> bool:
         """Whether enough others that wait for their turn have a card."""
         return _is_untouched(task) and len(self._waiting - {task.id}) >= MOST_WAITING
 
     def _keep_distance(self, destination: str) -> None:
-        shown, now = self._shown.get(destination), self._fleet.clock()
-        if shown and now < shown.at + self._pace_ms:
-            raise TooSoon(shown.at + self._pace_ms)
+        sent_at, now = self._sent_at.get(destination, 0), self._fleet.clock()
+        if sent_at <= now < sent_at + self._pace_ms:  # else the clock was set back
+            raise TooSoon(sent_at + self._pace_ms)
 
     # what changes though nothing has happened to the task
 
-    def _note_waits(self, task: Task, waits: tuple[str, ...]) -> None:
+    async def _recall(self) -> None:
+        """The cards that there are when we start; for what they wait by now is still to be seen."""
+        if self._recalled:
+            return
+        await self._fleet.start()
+        for id in await self._fleet.store.cards():
+            task = self._fleet.state.tasks.get(id)
+            if task and id not in self._waits:
+                self._note_waits(task, None)
+        self._recalled = True
+
+    def _note_waits(self, task: Task, waits: tuple[str, ...] | None) -> None:
         if task.state in CLOSED:
             self._waits.pop(task.id, None)
         else:
@@ -143,6 +164,7 @@ class Cards:
     async def look(self) -> None:
         """Have cards edited of tasks that wait for something else by now, of many some; and of
         those whose log has begun."""
+        await self._recall()
         now, state, policy = self._fleet.clock(), self._fleet.state, self._fleet.policy
         changed = [t for t, waits in self._next() if waits_for(state, t, now, policy) != waits]
         changed += await self._begun()
@@ -155,13 +177,14 @@ class Cards:
         found: list[Task] = []
         for destination, (room, id) in list(self._unlinked.items()):
             run = self._fleet.state.runs.get(id)
-            if run is None:
+            task = self._fleet.state.tasks.get(run.task) if run else None
+            if task is None:
                 del self._unlinked[destination]
             elif await run_link(self._fleet.store, room, id):
-                found.append(self._fleet.state.tasks[run.task])
+                found.append(task)
         return found
 
-    def _next(self) -> Iterator[tuple[Task, tuple[str, ...]]]:
+    def _next(self) -> Iterator[tuple[Task, tuple[str, ...] | None]]:
         """As many as are looked at once, from where the last look ended."""
         order = list(self._waits)
         last = self._looked_at
@@ -184,6 +207,11 @@ class Cards:
                 payload=msgspec.json.encode(effect),
                 due_at=now,
             )
+
+
+def _shown(event: str, body: Rich) -> str:
+    """What is remembered of a card: the message and, as a digest, what it says."""
+    return f"{event} {sha256(body.html.encode()).hexdigest()[:32]}"
 
 
 def _is_untouched(task: Task) -> bool:

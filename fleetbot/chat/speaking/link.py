@@ -168,6 +168,11 @@ class Link:
         except _Absent:
             return None
 
+    async def age(self, room: str, event: str) -> int:
+        """Milliseconds since it was sent, by the homeserver's clock; 0 where it does not say."""
+        age = ((await self.event(room, event)) or {}).get("unsigned", {}).get("age", 0)
+        return age if isinstance(age, int) else 0
+
     async def power_level(self, room: str, user: str) -> int | None:
         """The user's power level in the room as it is now; None if it could not be read."""
         try:

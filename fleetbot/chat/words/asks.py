@@ -52,6 +52,7 @@ def waiting(asked: Asked, now: int, who: Rich = NOBODY) -> Post:
         _headline(asked),
         say("For ", named(asked.task), _attempt(asked)),
         *_what(asked, whole=whole),
+        _extent(asked, whole=whole),
         _deadline(asked, now),
         say("🙋 ", who, *_how(asked, whole=whole)),
     )
@@ -172,7 +173,18 @@ def _number(place: int) -> str:
 
 
 def _requested(question: RunAsked) -> Rich:
-    return request.shown(request.parts(question.request) or [request.Part("", question.title)])
+    return request.shown(_pieces(question))
+
+
+def _extent(asked: Asked, *, whole: bool) -> str | None:
+    if not whole or asked.question.kind is AskKind.QUESTION:
+        return None
+    extent = request.extent(_pieces(asked.question))
+    return f"↕️ {extent}." if extent else None
+
+
+def _pieces(question: RunAsked) -> list[request.Part]:
+    return request.parts(question.request) or [request.Part("", question.title)]
 
 
 def _deadline(asked: Asked, now: int) -> Rich:

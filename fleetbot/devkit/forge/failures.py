@@ -18,6 +18,7 @@ class Failure:
     times: int
     retry_after: int | None
     applied: bool
+    after: int = 0  # so many are let through first
 
     def fits(self, request: web.Request) -> bool:
         return self.method in ("", request.method) and bool(self.path.search(request.path))
@@ -44,6 +45,9 @@ class Failures:
     def of(self, request: web.Request) -> Failure | None:
         """The request's failure, which is then used up by one."""
         failure = next((one for one in self._to_come if one.fits(request)), None)
+        if failure and failure.after:
+            failure.after -= 1
+            return None
         if failure:
             failure.times -= 1
             if failure.times <= 0:

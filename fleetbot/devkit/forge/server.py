@@ -314,14 +314,15 @@ class DevForge:
         *,
         retry_after: int | None = None,
         applied: bool = False,
+        after: int = 0,
     ) -> None:
         """Fail the next ``times`` requests whose path matches the regular expression ``path``, or
         those until ``recover``; an empty ``method`` is any.
 
         ``status`` 0 cuts the connection. With ``applied`` the request is carried out first, and
-        only its answer is lost.
+        only its answer is lost. ``after`` so many, which are let through.
         """
-        failure = Failure(method, re.compile(path), status, times, retry_after, applied)
+        failure = Failure(method, re.compile(path), status, times, retry_after, applied, after)
         self._failures.add(failure)
 
     def recover(self) -> None:

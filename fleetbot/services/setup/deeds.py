@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import msgspec
@@ -49,8 +49,12 @@ class Made(msgspec.Struct, frozen=True, omit_defaults=True):
         return ""
 
 
+Keep = Callable[[Made], Awaitable[None]]
+
+
 class Deeds:
-    """Each may be done twice. Raises the errors of the client."""
+    """Each may be done twice. Raises the errors of the client; what was made before one of them is
+    given to `keep`, so that it can be taken back."""
 
     def __init__(
         self, client: ForgeClient, webhooks: Webhooks, amend: Amend, hook_url: str, secret: str
@@ -61,16 +65,14 @@ class Deeds:
         self._hook_url = hook_url
         self._secret = secret
 
-    async def do(self, step: Step, facts: Facts, room: str, made: Made) -> Made:
+    async def do(self, step: Step, facts: Facts, room: str, made: Made, keep: Keep) -> Made:
         match step:
             case Step.LABELS:
-                labels = await self._client.ensure_labels(facts.name, facts.labels)
-                ids = {name: label.id for name, label in labels.items()}
-                return replace(made, labels={**made.labels, **ids})
+                return await self._labelled(facts, made, keep)
             case Step.ROOM:
                 return replace(made, written=self._enlisted(room, facts.name))
             case Step.WEBHOOK:
-                return replace(made, hook=await self._hooked(facts) or made.hook)
+                return await self._hooked(facts, made, keep)
             case Step.BRANCH:
                 branch = _protectable(facts)
                 rule = await self._client.protect(facts.name, branch, [])
@@ -79,12 +81,10 @@ class Deeds:
                 return replace(made, receipt=await self._required(facts))
         raise Conflict("That is not for me to do.")
 
-    async def undo(self, step: Step, facts: Facts, room: str, made: Made) -> Made:
+    async def undo(self, step: Step, facts: Facts, room: str, made: Made, keep: Keep) -> Made:
         match step:
             case Step.LABELS:
-                for label in made.labels.values():
-                    await self._client.delete_label(facts.name, label)
-                return replace(made, labels={})
+                return await self._unlabelled(facts, made, keep)
             case Step.ROOM:
                 self._amend(partial(delist, room=room, repo=facts.name, what=made.written))
                 return replace(made, written=Written())
@@ -99,6 +99,21 @@ class Deeds:
                 return replace(made, receipt="")
         raise Conflict("There is nothing to take back.")
 
+    async def _labelled(self, facts: Facts, made: Made, keep: Keep) -> Made:
+        for spec in facts.labels:
+            label = (await self._client.ensure_labels(facts.name, [spec]))[spec.name]
+            made = replace(made, labels={**made.labels, spec.name: label.id})
+            await keep(made)
+        return made
+
+    async def _unlabelled(self, facts: Facts, made: Made, keep: Keep) -> Made:
+        for name, label in made.labels.items():
+            await self._client.delete_label(facts.name, label)
+            left = {its: id for its, id in made.labels.items() if its != name}
+            made = replace(made, labels=left)
+            await keep(made)
+        return made
+
     def _enlisted(self, room: str, repo: str) -> Written:
         new: list[Written] = []
 
@@ -109,19 +124,19 @@ class Deeds:
         self._amend(edit)
         return new[0]
 
-    async def _hooked(self, facts: Facts) -> int:
-        """Have a hook that is as it should be, and try it; its id if it is new."""
-        new = 0
+    async def _hooked(self, facts: Facts, made: Made, keep: Keep) -> Made:
+        """Have a hook that is as it should be, and try it; one that is new is remembered."""
         if not is_sound(facts):
             for hook in our_hooks(facts):
                 await self._client.delete_hook(facts.name, hook.id)
-            made = await self._client.create_hook(facts.name, self._hook_url, self._secret, EVENTS)
-            new = made.id
-        tried = new or our_hooks(facts)[0].id
+            new = await self._client.create_hook(facts.name, self._hook_url, self._secret, EVENTS)
+            made = replace(made, hook=new.id)
+            await keep(made)
+        tried = made.hook if not is_sound(facts) else our_hooks(facts)[0].id
         await self._client.test_hook(facts.name, tried)
         if facts.repo:
             await self._webhooks.next_of(facts.repo.id, _ARRIVES_WITHIN)
-        return new
+        return made
 
     async def _required(self, facts: Facts) -> str:
         branch, rule = facts.branch, facts.rule

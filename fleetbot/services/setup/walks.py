@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -91,7 +92,7 @@ class Walks:
             made, act = walk.made, self._deeds.undo if walk.undoing else self._deeds.do
             finding = next((one for one in check(facts) if one.name == step), None)
             if walk.undoing or (finding and finding.offer):  # else it was done meanwhile
-                made = await act(step, facts, room, made)
+                made = await act(step, facts, room, made, partial(self._keep, room, walk))
             skipped = (*walk.skipped, step) if walk.undoing else walk.skipped
             return await self._next(
                 room, replace(walk, made=made, skipped=skipped, is_due=step is Step.ROOM)
@@ -147,6 +148,11 @@ class Walks:
         number = walk.number + 1
         walk = replace(walk, number=number, offered=offered, undoing=undo is not None)
         return walk, _view(walk, findings)
+
+    async def _keep(self, room: str, walk: Walk, made: Made) -> None:
+        """What has been made so far, should the rest of it fail."""
+        walk = replace(walk, made=made)
+        await self._store.append(Change(anchors=(_anchor({**await self._load(), room: walk}),)))
 
     async def _offered(self, room: str, number: int | None) -> Walk:
         walk = await self._walk(room)

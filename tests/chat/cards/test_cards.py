@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from fleetbot.chat.cards.cards import MOST_WAITING
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.records import Change
 from tests.chat.coordination import ROOM, Coordination, coordination
@@ -150,6 +152,60 @@ async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
     await room.when(fail(reason=ReasonCode.NO_CHANGES))
     assert room.only.first.startswith("❌ Failed")
     assert link in room.only.content["formatted_body"]
+
+
+async def test_a_wait_that_changes_while_we_are_away_is_shown_when_we_are_back(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent())
+    await room.given(cmd.DeregisterAgent(A1))
+    await room.restart()
+    await room.cards.look()
+    await room.later(5)
+    assert not any("can take it at the next claim" in line for line in room.card().lines)
+    assert room.card().edits == 1
+
+
+async def test_a_restart_sends_nothing_where_nothing_shown_has_changed(room: Coordination) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start())
+    sent = room.server.sent
+    await room.restart()
+    await room.cards.look()
+    await room.later(5)
+    assert room.server.sent == sent
+
+
+async def test_a_room_is_no_backlog_after_a_restart_either(room: Coordination) -> None:
+    for issue in range(1, MOST_WAITING + 3):
+        await room.given(a_task(TaskId(f"t{issue}")))
+    await room.later(5)
+    await room.restart()
+    await room.given(a_task(TaskId("t99")))
+    await room.later(5)
+    assert len(room.said) == MOST_WAITING
+
+
+async def test_a_card_whose_arrival_we_did_not_hear_of_shows_what_has_happened_since(
+    room: Coordination,
+) -> None:
+    room.server.loses_answers = True
+    await room.given(a_task(), an_agent())
+    await room.courier.tick()
+    await room.restart()
+    room.server.loses_answers = False
+    await room.given(dispatch(), start())
+    await room.later(60)
+    assert room.card().first.startswith("⚙️ Running")
+
+
+async def test_a_clock_that_is_set_back_does_not_keep_a_card_as_it_was(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent())
+    room.stage.clock.advance(-3600)
+    await room.given(dispatch(), start())
+    await room.courier.tick()
+    assert room.card().first.startswith("⚙️ Running")
 
 
 async def test_a_task_that_ended_and_was_forgotten_in_memory_is_shown_from_disk(

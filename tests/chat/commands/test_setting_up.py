@@ -215,6 +215,36 @@ async def test_what_was_made_is_taken_back_and_nothing_else(walk: Walk) -> None:
     assert (await walk.says("undo labels")).startswith("⚠️ I have made nothing")
 
 
+async def test_what_was_made_before_something_failed_is_taken_back_as_well(walk: Walk) -> None:
+    forge = walk.stage.forge
+    forge.add_collaborator(SITE, BOT, "admin")
+    await walk.says(SITE)
+
+    forge.fail_next("POST", "/labels$", 403, after=2)
+    assert (await walk.agrees()).startswith("⚠️ ")
+
+    assert "shall I delete the labels fleet, status:todo, from" in await walk.says("undo labels")
+    forge.fail_next("DELETE", "/labels/", 403, after=1)
+    assert (await walk.agrees()).startswith("⚠️ ")
+    assert "shall I delete the labels status:todo, from" in await walk.says("undo labels")
+    await walk.agrees()
+    assert not forge.repo(SITE).labels
+
+
+async def test_a_webhook_that_could_not_be_tried_is_known_as_ours(walk: Walk) -> None:
+    forge = walk.stage.forge
+    forge.add_collaborator(SITE, BOT, "admin")
+    await walk.says(SITE)
+    await walk.says("skip")
+    await walk.agrees()
+    await walk.in_force()
+
+    forge.fail_next("POST", "/tests$", 403)
+    assert (await walk.agrees()).startswith("⚠️ ")
+
+    assert "shall I delete the webhook" in await walk.says("undo webhook")
+
+
 async def test_the_configuration_is_taken_back_too(walk: Walk) -> None:
     walk.stage.forge.add_collaborator(SITE, BOT, "write")
     await walk.says(SITE)

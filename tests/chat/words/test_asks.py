@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -150,8 +151,51 @@ def test_whatever_is_asked_is_seen_and_is_neither_markup_nor_a_mention(text: str
     assert not mentions(Markup(body.html).text)
 
 
+def test_a_command_of_another_tool_than_the_shell_is_not_taken_for_one_of_the_shell() -> None:
+    """It may run somewhere else: on the machine that the tool is for."""
+    elsewhere = {"tool_name": "mcp__production__run", "input": {"command": "ls"}}
+    assert shown(parts(elsewhere)).text.splitlines() == ["tool: mcp__production__run", "ls"]
+
+
+@pytest.mark.parametrize("mark", ["\ufe0f", "\U000e0101", "\u034f", "\u17b4", "\u180b"])
+def test_marks_that_change_nothing_one_could_see_are_written_out(mark: str) -> None:
+    assert visible(f"rm build{mark}") == f"rm build{mark.encode('unicode_escape').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("stretch", "told"),
+    [
+        (" " * 40, "[40 blanks]"),
+        ("\t" * 20, "[20 tabs]"),
+        (" \t" * 20, "[20 blanks, 20 tabs]"),
+        ("\n" * 20, "[20 line breaks]"),
+        ("\n" + " \n" * 19, "[19 blanks, 20 line breaks]"),
+        ("\n" * 19, "\n" * 19),
+    ],
+)
+def test_no_stretch_of_blanks_pushes_the_rest_out_of_sight(stretch: str, told: str) -> None:
+    assert visible(f"ls{stretch}; rm -r .") == f"ls{told}; rm -r ."
+
+
+@pytest.mark.parametrize(
+    ("command", "extent"),
+    [
+        ("ls\n" * 30 + "rm -r .", "↕️ 31 lines, the longest of 7 letters: scroll to see all of it."),
+        (
+            f"echo {'x' * 400}; rm -r .",
+            "↕️ 1 line, the longest of 414 letters: scroll to see all of it.",
+        ),
+        ("make test", ""),
+    ],
+)
+def test_it_is_said_where_a_client_may_show_the_beginning_only(command: str, extent: str) -> None:
+    request = {"tool_name": "Bash", "input": {"command": command}}
+    lines = asks.waiting(asked(request=request), START).body.text.splitlines()
+    assert [line for line in lines if line.startswith("↕️")] == ([extent] if extent else [])
+
+
 @given(st.text())
 def test_nothing_invisible_is_left_out(text: str) -> None:
     seen = visible(text)
-    assert len(seen) >= len(text) or "blanks]" in seen or "breaks]" in seen or "tabs]" in seen
+    assert len(seen) >= len(text) or re.search(r"(blanks|breaks|tabs)[],]", seen)
     assert all(c.isprintable() or c in "\n\t" for c in seen)
