@@ -188,10 +188,11 @@ class Cards:
         found: list[Task] = []
         for destination, (room, id) in list(self._unlinked.items()):
             run = self._fleet.state.runs.get(id)
-            if run is None:
+            task = self._fleet.state.tasks.get(run.task) if run else None
+            if task is None:
                 del self._unlinked[destination]
             elif await run_link(self._fleet.store, room, id):
-                found.append(self._fleet.state.tasks[run.task])
+                found.append(task)
         return found
 
     def _next(self) -> Iterator[tuple[Task, tuple[str, ...] | None]]:
