@@ -4,14 +4,14 @@ that is told, the pause is."""
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from fleetbot.domain.available import Looks
 from fleetbot.domain.model import Policy, Task, TaskState
 from fleetbot.domain.state import FleetState
-from fleetbot.domain.stuck import UNREAD_MS
+from fleetbot.domain.stuck import UNREAD_MS, Look
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.domain.waits import BY_ITSELF, PAUSED, WaitReason
 
@@ -41,7 +41,7 @@ def attention(
     tasks = list(tasks)
     failed = [task for task in tasks if task.state in FOR_A_PERSON]
     newest = heapq.nlargest(most, failed, key=lambda task: task.updated_at)
-    look = _look(state, now, policy)
+    look = partial(waiting, state, now=now, policy=policy, looks={})
     asked, stuck = _waits(tasks, look, now)
     ended = [Need(task, 1, its) for task in newest if (its := look(task))]
     return Attention(
@@ -56,14 +56,6 @@ class _Group:
 
     first: Task
     number: int = 1
-
-
-Look = Callable[[Task], Waiting | None]
-
-
-def _look(state: FleetState, now: int, policy: Policy) -> Look:
-    looks: Looks = {}
-    return lambda task: waiting(state, task, now, policy, looks)
 
 
 def _waits(tasks: Iterable[Task], look: Look, now: int) -> tuple[list[Need], list[Need]]:

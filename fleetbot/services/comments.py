@@ -45,7 +45,10 @@ _SAID_ABOVE = frozenset(
 _TOLD = frozenset({"pull_request", "branch", "commit"})  # from the receipt's own fields
 _BREAK = "\u200b"  # zero-width space: looks like nothing, and no word is read across it
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e0fff]"  # the last are letters that only programs read
+)
 _LIVE = re.compile(r"[@#]|!(?=[\d\[])|:(?=//)|<(?=!--)|www(?=\.)", re.IGNORECASE)
 _CODE = re.compile(r"(?<!`)(`[^`\n]+`)(?!`)")
 _MARKUP = re.compile(r"[\\`*_\[\]|~$]")
@@ -239,6 +242,11 @@ def told(text: str, most: int) -> str:
     """
     lines = shorten(text.strip(), most).splitlines()
     return "\n".join(f"> {_inert(line)}".rstrip() for line in lines)
+
+
+def without_unseen(text: str) -> str:
+    """What people read is what agents read: without signs that only programs see."""
+    return _UNSEEN.sub("", text)
 
 
 def _spoken(text: str) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.devkit import docs
 from fleetbot.devkit.docs.settings import Undocumented, plugin, runner
 from fleetbot.domain.events import AGENT_EVENTS, TASK_EVENTS, event_type

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, IDLE, agent
-from tests.flow.seen import ask, journal_of, says, until_labelled, until_state
+from tests.flow.seen import answer_to, journal_of, says, until_labelled, until_state
 
 
 async def test_an_issue_becomes_a_verified_task_and_the_room_hears(world: World) -> None:
@@ -54,7 +54,9 @@ async def test_what_is_pushed_again_waits_for_forgejo_to_show_its_files(world: W
         return "receipt.unknown" in await journal_of(world, issue)
 
     world.forge.hold_pull_refs()
-    await ask(world, f"!fleet retry {REPO}#{issue}")
+    said = await world.alice.send(world.room, f"!fleet retry {REPO}#{issue}")
+    draft = await world.alice.wait_for(answer_to(said))  # what is done is not done again by a slip
+    await world.alice.react(world.room, draft.event_id, "✅")
     await until(unread, "a look too early")
     await world.forge.release_pull_refs()
 

@@ -84,7 +84,7 @@ async def test_what_is_not_json_is_malformed(
     for endpoint in with_message(site):
         with subtests.test(endpoint.path):
             caller = known[endpoint.who]
-            answer = await caller.call("POST", address(endpoint), data=body, headers=KEY)
+            answer = await caller.call(endpoint.method, address(endpoint), data=body, headers=KEY)
             assert answer.status in (400, 422)
             if answer.status == 400:
                 assert "UTF-8" in answer.refuses(400, "malformed", "body")
@@ -98,7 +98,7 @@ async def test_json_that_is_not_an_object_is_refused(
     for endpoint in with_message(site):
         with subtests.test(endpoint.path):
             caller = known[endpoint.who]
-            answer = await caller.call("POST", address(endpoint), data=body, headers=KEY)
+            answer = await caller.call(endpoint.method, address(endpoint), data=body, headers=KEY)
             assert "must be a JSON object" in answer.refuses(422, "invalid")
 
 
@@ -108,8 +108,8 @@ async def test_an_unknown_field_is_named_with_those_that_are_known(
     known = await callers(site)
     for endpoint in with_message(site):
         with subtests.test(endpoint.path):
-            caller = known[endpoint.who]
-            answer = await caller.post(address(endpoint), {"nonsense": 1}, headers=KEY)
+            caller, body = known[endpoint.who], b'{"nonsense": 1}'
+            answer = await caller.call(endpoint.method, address(endpoint), data=body, headers=KEY)
             assert "known:" in answer.refuses(422, "invalid", "nonsense")
 
 
@@ -141,7 +141,7 @@ async def test_ten_megabytes_are_refused_before_they_are_read(
     for endpoint in with_message(site):
         with subtests.test(endpoint.path):
             caller = known[endpoint.who]
-            answer = await caller.call("POST", address(endpoint), data=body, headers=KEY)
+            answer = await caller.call(endpoint.method, address(endpoint), data=body, headers=KEY)
             assert f"{endpoint.limit} bytes: send less" in answer.refuses(413, "too_large")
 
 
@@ -214,16 +214,15 @@ async def test_what_does_not_exist_is_not_found(site: Site, subtests: pytest.Sub
         "messages": {"text": "hello"},
         "taken": {"taken": "kept"},
         "assign": {"agent": "claude-1"},
+        "priority": {"priority": "high"},
     }
     for endpoint in guarded(site):
-        if "{" in endpoint.path:
+        if "{" in endpoint.path and not endpoint.path.endswith("/enrol"):  # whom nobody knows yet
             with subtests.test(endpoint.path, method=endpoint.method):
                 body = bodies.get(endpoint.path.rsplit("/", 1)[1], {})
                 caller = known[endpoint.who]
-                if endpoint.takes_body:
-                    answer = await caller.post(address(endpoint), body)
-                else:
-                    answer = await caller.get(address(endpoint))
+                data = msgspec.json.encode(body) if endpoint.takes_body else None
+                answer = await caller.call(endpoint.method, address(endpoint), data=data)
                 assert "no " in answer.refuses(404, "not_found")
 
 
@@ -240,7 +239,7 @@ async def test_other_methods_are_told_which_ones_work(
     for path in {endpoint.path for endpoint in site.api.endpoints}:
         with subtests.test(path):
             methods = {e.method for e in site.api.endpoints if e.path == path}
-            answer = await site.nobody.call("DELETE", re.sub(r"{\w+}", "x", path))
+            answer = await site.nobody.call("PATCH", re.sub(r"{\w+}", "x", path))
             assert methods <= set(answer.headers["Allow"].split(", "))
             answer.refuses(405, "method_not_allowed")
 

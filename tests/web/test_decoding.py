@@ -72,7 +72,7 @@ CLAUDE = {"name": "claude-1", "adapter": "command"}
             {"id": "1", "kind": "question", "title": "?", "request": {"x": "y" * 16_384}},
             "request has 16392 bytes of JSON; 16384 are the most.",
         ),
-        (wire.AnswerRequest, {"behavior": "maybe"}, "behavior must be one of allow, deny."),
+        (wire.AnswerRequest, {"behavior": "maybe"}, "behavior must be one of allow, always, deny."),
     ],
 )
 def test_a_wrong_body_is_explained(message: type, body: object, words: str) -> None:

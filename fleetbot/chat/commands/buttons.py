@@ -11,19 +11,15 @@ from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.once import Once
 from fleetbot.chat.commands.replies import may_answer
 from fleetbot.chat.commands.replies import pressed as answer_of
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Pressed
-from fleetbot.chat.commands.talking import Admit, Decide
-from fleetbot.chat.words.emoji import meant
+from fleetbot.chat.commands.table import BUTTONS, NAMES, TYPES
+from fleetbot.chat.commands.talking import Decide
+from fleetbot.chat.words.emoji import NO, YES, meant
 from fleetbot.chat.words.post import Answer, Nod
 from fleetbot.store.records import Posted, PostKind
 
-_COMMANDS: Mapping[str, spec.Command] = {
-    "🔁": spec.Retry(),
-    "✖": spec.Cancel(),
-    "👀": spec.Log(),
-    "🔕": spec.Quiet(),
-}
-_ANSWERS = {"✅": True, "❌": False}
+_ANSWERS = {YES: True, NO: False}
 
 
 class Buttons:
@@ -53,7 +49,7 @@ class Buttons:
             return await self._draft(posted, pressed)
         if posted.kind is PostKind.ASK and may_answer(pressed.body):
             return await self._ask(posted, pressed)
-        command = _COMMANDS.get(meant(pressed.body))
+        command = _command(pressed.body)
         return await self._obey(command, posted, pressed) if command else None
 
     async def _draft(self, posted: Posted, pressed: Pressed) -> Answer | None:
@@ -77,7 +73,14 @@ class Buttons:
         return done if await self._once.is_first(pressed, posted.event) else None
 
     async def _obey(self, command: spec.Command, posted: Posted, pressed: Pressed) -> Answer | None:
-        handler, name = self._handlers.get(type(command)), spec.NAMES[type(command)]
+        handler, name = self._handlers.get(type(command)), NAMES[type(command)]
         if handler is None or not await self._once.admits(name, pressed, posted.event):
             return None
         return await handler(command, pressed)
+
+
+def _command(emoji: str) -> spec.Command | None:
+    """What a reaction does with what a message is about; to answer takes a question."""
+    name = BUTTONS.get(meant(emoji), "answer")
+    command: spec.Command | None = None if name == "answer" else TYPES[name]()
+    return command

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from fleetbot.chat.commands.grammar import PRIORITY_NAMES, STATE_NAMES
-from fleetbot.chat.commands.spec import COMMANDS, GROUP, Kind, Parameter, Usage
+from fleetbot.chat.commands.table import COMMANDS, GROUP, Kind, Parameter, Usage
 
 KIND = "org.matrix.msc4391.command_description"
 Content = dict[str, Any]

@@ -14,19 +14,20 @@ from fleetbot import wire
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk, not_of_this_room
 from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import answers, drafts
-from fleetbot.chat.words.post import About, Answer, Post
+from fleetbot.chat.words.emoji import NO, YES
+from fleetbot.chat.words.post import About, Answer, File, Post
 from fleetbot.chat.words.rich import say
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Invalid
 from fleetbot.domain.model import Task, TaskId
-from fleetbot.services.comments import code, told
+from fleetbot.services.comments import code, told, without_unseen
 from fleetbot.services.fleet import Beside
 from fleetbot.services.wishes import Again, Fate, NewIssue, Wish, Wishes, settled
 from fleetbot.store.records import Arrival, PostKind
 
-Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
 Message = Callable[[str, str], Awaitable[tuple[str, str] | None]]  # sender and text of an event
 _LONGEST_TITLE, _LONGEST_BODY = 255, 20_000
 
@@ -52,7 +53,7 @@ class Drafts:
         """The issue as it would be opened, for a person to confirm."""
         if known := await self._wishes.find(said.event):
             return await self._asked(known, said)
-        title, _, rest = command.text.partition("\n")
+        title, _, rest = without_unseen(command.text).partition("\n")
         repo = self._repo(command, said)
         body = rest.strip("\n") if rest.strip() else await self._replied_to(said)
         what = NewIssue(repo, _checked_title(title), _checked_body(body), said.sender)
@@ -62,20 +63,21 @@ class Drafts:
         """Whether a completed task is to be begun anew, for a person to confirm."""
         return await self._asked(await self._wishes.keep(said.event, Again(task.id)), said)
 
-    async def decide(self, said: Said, draft: str, yes: bool) -> Answer:
+    async def decide(self, said: Said, draft: str, yes: bool | None) -> Answer | None:
         """What follows from a person's yes or no to a draft, said or pressed; the first one counts.
 
+        `yes` None: their words are neither; once it is decided, those are for other people.
         `draft` is the subject of its post. Raises `FleetError` where the person may not decide, or
         it cannot be done, and the errors of the forge: it may be decided again then.
         """
         async with self._turns.setdefault(draft, asyncio.Lock()):
             wish = await self._wishes.find(draft)
-            if wish is None:
-                return Post(say(drafts.unknown()))
-            if wish.what is None:
-                return await self._over(wish)
+            if wish is None or wish.what is None:
+                return None if yes is None else await self._over(wish)
             name = "new" if isinstance(wish.what, NewIssue) else "retry"
             await self._admit(name, said)
+            if yes is None:
+                return Post(say(drafts.unclear()))
             if not yes:
                 await self._wishes.settle(settled(draft, Fate.DROPPED, said.actor))
                 return Post(say(drafts.dropped()))
@@ -102,16 +104,17 @@ class Drafts:
         return f"{code(sender)} said:\n\n{told(text, _LONGEST_BODY // 2)}"
 
     async def _asked(self, wish: Wish, said: Said) -> Post:
-        now = self._desk.fleet.clock()
+        now, files = self._desk.fleet.clock(), tuple[File, ...]()
         match wish.what:
             case NewIssue() as what:
                 body = drafts.opening(what, self._label, wish.expires_at, now)
+                files = drafts.whole(what)
             case Again(task=id):
                 body = drafts.beginning_anew(await self._task(id), wish.expires_at, now)
             case None:
                 return await self._over(wish)
         about = About(PostKind.DRAFT, wish.id)
-        return Post(body, about=about, buttons=(drafts.YES, drafts.NO))
+        return Post(body, about=about, buttons=(YES, NO), files=files)
 
     # what is decided
 
@@ -133,7 +136,9 @@ class Drafts:
         task = fleet.state.tasks[task.id]
         return Post(answers.moved("🔁", task, "is begun anew.", *self._desk.reasons(task)))
 
-    async def _over(self, wish: Wish) -> Post:
+    async def _over(self, wish: Wish | None) -> Post:
+        if wish is None:
+            return Post(say(drafts.unknown()))
         if wish.task:
             return Post(self._desk.explained(await self._task(wish.task)))
         return Post(say(drafts.fate_of(wish)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fleetbot.chat.commands import hints
 from fleetbot.chat.commands.grammar import Misspelt, nearest
 from fleetbot.chat.commands.rights import Standing
-from fleetbot.chat.commands.spec import BUTTONS, COMMANDS, GROUPS, ISSUE_FORMS, Kind
+from fleetbot.chat.commands.table import BUTTONS, COMMANDS, GROUPS, ISSUE_FORMS, Kind
 from fleetbot.chat.speaking.power import ENDLESS
 from fleetbot.chat.words.rich import Rich, bold, bullets, code, rows, say
 

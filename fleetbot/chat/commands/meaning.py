@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleetbot.chat.commands import grammar
 from fleetbot.chat.commands.said import Called, Said
-from fleetbot.chat.commands.spec import COMMANDS, NAMES, Kind
+from fleetbot.chat.commands.table import COMMANDS, NAMES, Kind
 
 _CLOSE = 0.75  # a word after our name that is as like a command as that is a slip of the fingers
 

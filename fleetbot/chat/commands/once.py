@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TypeVar
 
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.domain.errors import FleetError
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Arrival
 
 T = TypeVar("T")
-Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
 
 
 class Once:

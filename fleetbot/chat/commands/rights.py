@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from fleetbot.chat.commands.grammar import nearest
 from fleetbot.chat.commands.said import Said
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.domain.errors import Forbidden
 from fleetbot.settings import RoomSettings, Settings, SettingsError
 
 PowerLevel = Callable[[str, str], Awaitable[int | None]]  # of (room, user); None: not known
+Admit = Callable[[str, Said], Awaitable[None]]  # as `Rights.admit`
 
 
 class Standing(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from fleetbot.chat.commands import spec
@@ -10,17 +10,17 @@ from fleetbot.chat.commands.answering import Answering
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.once import Once
 from fleetbot.chat.commands.replies import given, is_yes
+from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.words import asks, fates
 from fleetbot.chat.words.post import Answer, Nod, Post
-from fleetbot.chat.words.rich import say
 from fleetbot.services.talks import Asked
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Posted, PostKind
 
-Admit = Callable[[str, Said], Awaitable[None]]  # raises Forbidden unless they may give the command
-Decide = Callable[[Said, str, bool], Coroutine[Any, Any, Answer]]  # of a draft: yes or no
+# Of a draft: yes or no; None for words that are neither.
+Decide = Callable[[Said, str, bool | None], Coroutine[Any, Any, Answer | None]]
 
 
 class Talking:
@@ -81,10 +81,8 @@ class Talking:
         return answer if await self._once.is_first(said, posted.event) else None
 
     async def _decided(self, posted: Posted, said: Said) -> Answer | None:
-        yes = is_yes(said.body)
-        if yes is None:
-            return Post(say("🤔 Is that a yes or a no? Nothing has been done."))
-        return await self._once.attempt(self._decide(said, posted.subject, yes), said, posted.event)
+        decided = self._decide(said, posted.subject, is_yes(said.body))
+        return await self._once.attempt(decided, said, posted.event)
 
     async def _steer(self, posted: Posted | None, said: Said) -> Answer | None:
         tasks = await self._steering.spoken_of(posted, said)

@@ -23,7 +23,7 @@ from fleetbot.chat.speaking.sender import (
     outbox_transaction,
 )
 from fleetbot.chat.words import pauses
-from fleetbot.chat.words.notices import NOBODY
+from fleetbot.chat.words.notices import NOBODY, SAME_MS
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.troubles import Trouble, told
 from fleetbot.domain.effects import AgentNotice, FleetNotice, RepoNotice
@@ -32,7 +32,6 @@ from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due
 
 _MOST = 50  # messages of a kind that are remembered: some agents never come back
-SAME_MS = 30 * 60_000  # so long after the last one another is added to the same message
 Effect = AgentNotice | FleetNotice | RepoNotice
 
 

@@ -5,10 +5,9 @@ Pure; times are epoch milliseconds. The first line is what a locked telephone sh
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from fleetbot.chat.words import request
-from fleetbot.chat.words.emoji import NUMBERS
+from fleetbot.chat.words.emoji import NO, NUMBERS, YES
+from fleetbot.chat.words.notices import NOBODY
 from fleetbot.chat.words.post import About, File, Post
 from fleetbot.chat.words.rich import (
     HEAVIEST,
@@ -23,19 +22,17 @@ from fleetbot.chat.words.rich import (
     say,
     weight,
 )
-from fleetbot.chat.words.wording import named
+from fleetbot.chat.words.wording import clock, named
 from fleetbot.domain.events import RunAsked
 from fleetbot.domain.model import AskKind, Behavior
-from fleetbot.domain.wording import span
+from fleetbot.domain.wording import person, span
 from fleetbot.services.talks import Asked
 from fleetbot.store.records import PostKind
 
-YES, NO, ALWAYS = "✅", "❌", "♾️"
-NOBODY = say()
+ALWAYS = "♾️"
 _HEADLINE = 80
 _HEAVIEST_REQUEST = HEAVIEST * 3 // 4  # the rest is for what stands around it
 _DECIDED = {Behavior.ALLOW: YES, Behavior.DENY: NO, Behavior.ALWAYS: ALWAYS}
-_PERSON = "matrix:"
 
 
 def is_whole(asked: Asked) -> bool:
@@ -52,6 +49,7 @@ def waiting(asked: Asked, now: int, who: Rich = NOBODY) -> Post:
         _headline(asked),
         say("For ", named(asked.task), _attempt(asked)),
         *_what(asked, whole=whole),
+        _extent(asked, whole=whole),
         _deadline(asked, now),
         say("🙋 ", who, *_how(asked, whole=whole)),
     )
@@ -119,18 +117,6 @@ def unclear(asked: Asked) -> Rich:
     )
 
 
-def person(actor: str) -> str:
-    """Whoever did it, as people call them."""
-    if actor.startswith(_PERSON):
-        return actor.removeprefix(_PERSON)[1:].partition(":")[0]
-    return "an operator" if actor == "api:operator" else actor
-
-
-def clock(at: int) -> str:
-    """`14:02:11 UTC`."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%H:%M:%S UTC")
-
-
 def _headline(asked: Asked) -> Rich:
     asks = one_line(asked.question.title, _HEADLINE)
     if asked.question.kind is AskKind.QUESTION:
@@ -172,7 +158,18 @@ def _number(place: int) -> str:
 
 
 def _requested(question: RunAsked) -> Rich:
-    return request.shown(request.parts(question.request) or [request.Part("", question.title)])
+    return request.shown(_pieces(question))
+
+
+def _extent(asked: Asked, *, whole: bool) -> str | None:
+    if not whole or asked.question.kind is AskKind.QUESTION:
+        return None
+    extent = request.extent(_pieces(asked.question))
+    return f"↕️ {extent}." if extent else None
+
+
+def _pieces(question: RunAsked) -> list[request.Part]:
+    return request.parts(question.request) or [request.Part("", question.title)]
 
 
 def _deadline(asked: Asked, now: int) -> Rich:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from fleetbot.chat.words.emoji import NO, YES
+from fleetbot.chat.words.post import File
 from fleetbot.chat.words.rich import Part, Rich, bold, code, quote, rows, say
 from fleetbot.chat.words.wording import EMOJI, named, until
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.wording import person
 from fleetbot.services.wishes import Fate, NewIssue, Wish
 
-YES, NO = "✅", "❌"
+_LETTERS, _LINES = 1500, 20
 
 
 def opening(what: NewIssue, label: str, expires_at: int, now: int) -> Rich:
@@ -16,10 +18,18 @@ def opening(what: NewIssue, label: str, expires_at: int, now: int) -> Rich:
     return rows(
         say("📝 ", bold(f"Open this issue in {what.repo}?")),
         bold(what.title),
-        quote(what.body, limit=1500, lines=20),
+        quote(what.body, limit=_LETTERS, lines=_LINES),
+        "📎 That is its beginning; all of it is in the file." if whole(what) else None,
         say("Label: ", code(label), ". The issue says who asked for it."),
         _how(expires_at, now, "opens it"),
     )
+
+
+def whole(what: NewIssue) -> tuple[File, ...]:
+    """The text of an issue of which only the beginning is shown."""
+    if len(what.body) <= _LETTERS and what.body.strip().count("\n") < _LINES:
+        return ()
+    return (File("issue.md", what.body.encode("utf-8", "backslashreplace")),)
 
 
 def beginning_anew(task: Task, expires_at: int, now: int) -> Rich:
@@ -42,6 +52,10 @@ def fate_of(wish: Wish) -> str:
     if wish.fate is Fate.DROPPED:
         return f"🗑️ {person(wish.actor)} has said no to this; nothing was done."
     return "⌛ This has lapsed; nothing was done. Say it again if it is still wanted."
+
+
+def unclear() -> str:
+    return "🤔 Is that a yes or a no? Nothing has been done."
 
 
 def unknown() -> str:

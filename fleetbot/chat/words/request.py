@@ -13,11 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from fleetbot.chat.words.rich import Rich, code, preformatted, rows, say
+from fleetbot.domain.wording import count
 
 _SHORT = 80
-_UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # blanks that Unicode has as letters
+# Blanks that Unicode has as letters, and marks that change nothing one could see.
+_UNSEEN = frozenset(
+    (
+        *"\u115f\u1160\u2800\u3164\uffa0\u034f\u17b4\u17b5\u180b\u180c\u180d\u180f",
+        *map(chr, range(0xFE00, 0xFE10)),
+        *map(chr, range(0xE0100, 0xE01F0)),
+    )
+)
 _SEEN = frozenset(" \n\t")
-_STRETCH = re.compile(r"( {40,}|\n{20,}|\t{20,})")
+_STRETCH = re.compile(r"[ \t]{40,}|\t{20,}|\n(?:[ \t]*\n){19,}")
+_TALL, _WIDE = 12, 120  # lines and letters beyond which clients have one scroll
+_SHELL = "Bash"  # the tool whose command is what it says
 _OF_ITSELF = frozenset(
     {
         "approvalId",
@@ -44,8 +54,9 @@ def parts(request: Mapping[str, Any]) -> list[Part]:
     """The pieces of a program's request that say what it would do."""
     given = request.get("input")
     if "tool_name" in request and isinstance(given, dict):
-        tool = [] if "command" in given else [Part("tool", _text(request["tool_name"]))]
-        return [*tool, *_pieces(given)]
+        name = _text(request["tool_name"])
+        is_shell = name == _SHELL and "command" in given
+        return [*([] if is_shell else [Part("tool", name)]), *_pieces(given)]
     if "threadId" in request:
         return list(_pieces({k: v for k, v in request.items() if k not in _OF_ITSELF}))
     return list(_pieces(request))
@@ -106,6 +117,17 @@ def _shown(part: Part) -> Rich:
     return say(f"{label}: ", code(text))
 
 
+def extent(pieces: Iterable[Part]) -> str:
+    """How far the longest piece reaches where clients do not show it at once, so that nobody takes
+    its beginning for all of it; empty where they do."""
+    texts = [visible(part.text).split("\n") for part in pieces]
+    tall = max(map(len, texts), default=0)
+    wide = max((len(line) for lines in texts for line in lines), default=0)
+    if tall <= _TALL and wide <= _WIDE:
+        return ""
+    return f"{count(tall, 'line')}, the longest of {count(wide, 'letter')}: scroll to see all of it"
+
+
 def as_file(pieces: Iterable[Part]) -> bytes:
     """The same as a file of text."""
     told = (f"{part.label}:\n{part.text}" if part.label else part.text for part in pieces)
@@ -116,10 +138,14 @@ def visible(text: str) -> str:
     """The text with what cannot be seen written out: `\\u202e`, and how long a stretch of blanks is
     that would push the rest out of sight."""
     seen = "".join(_spelt(c) if _is_hidden(c) else c for c in text)
-    return _STRETCH.sub(lambda m: f"[{len(m[0])} {_BLANKS[m[0][0]]}]", seen)
+    return _STRETCH.sub(_counted, seen)
 
 
-_BLANKS = {" ": "blanks", "\n": "line breaks", "\t": "tabs"}
+def _counted(stretch: re.Match[str]) -> str:
+    """`[60 blanks]`; what stands in between of another kind is counted with it."""
+    each = ((" ", "blanks"), ("\t", "tabs"), ("\n", "line breaks"))
+    told = (f"{n} {name}" for blank, name in each if (n := stretch[0].count(blank)))
+    return f"[{', '.join(told)}]"
 
 
 def _is_hidden(c: str) -> bool:

@@ -65,9 +65,20 @@ def _utc(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
+def clock(at: int) -> str:
+    """`14:02:11 UTC`."""
+    return _utc(at).strftime("%H:%M:%S UTC")
+
+
 def dated(at: int) -> str:
     """`26 Nov, 14:02 UTC`: true whenever it is read."""
     return _utc(at).strftime("%-d %b, %H:%M UTC")
+
+
+def at_hour(at: int, today: int) -> str:
+    """`14:02 UTC`, with the day where it is another one than `today`'s."""
+    form = "%H:%M UTC" if _utc(at).date() == _utc(today).date() else "%-d %b, %H:%M UTC"
+    return _utc(at).strftime(form)
 
 
 def left_out(number: int, noun: str) -> str | None:

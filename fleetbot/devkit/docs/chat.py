@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fleetbot.chat.commands import grammar, spec
-from fleetbot.chat.commands.spec import BUTTONS, COMMANDS, GROUPS, Kind, Parameter
+from fleetbot.chat.commands import grammar
+from fleetbot.chat.commands.table import (
+    BUTTONS,
+    COMMANDS,
+    GROUPS,
+    ISSUE_FORMS,
+    Kind,
+    Parameter,
+)
 from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
 from fleetbot.devkit.docs.markdown import code, codes, page, table
 from fleetbot.domain.model import TaskState
@@ -73,7 +80,7 @@ def _forms() -> Iterator[str]:
         "Commands are answered in the thread in which they are given."
     )
     yield (
-        f"**An issue** is {spec.ISSUE_FORMS}: of the issue, of a comment on it, or of the task's "
+        f"**An issue** is {ISSUE_FORMS}: of the issue, of a comment on it, or of the task's "
         "pull request. A short form means the room's `default_repo`. `!fleet #12` alone shows "
         "the task. In reply to a message about a task, and in the thread of its run, the issue "
         "may be left out."

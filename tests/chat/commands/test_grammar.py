@@ -10,6 +10,7 @@ from fleetbot.chat.commands import grammar as p
 from fleetbot.chat.commands import spec as s
 from fleetbot.chat.commands.grammar import parse
 from fleetbot.chat.commands.other_words import OTHER_WORDS
+from fleetbot.chat.commands.table import COMMANDS, GROUPS
 from fleetbot.domain.model import OPEN_STATES, AgentName, TaskState
 
 LINK = "https://f.example/a/b/issues/1"
@@ -127,18 +128,18 @@ def test_a_wrong_word_gets_the_nearest_right_one(word: str, nearest: str | None)
     assert parse(f"!fleet {word} #12") == p.Misspelt(word, nearest, "#12")
 
 
-@pytest.mark.parametrize("word", s.COMMANDS)
+@pytest.mark.parametrize("word", COMMANDS)
 def test_a_right_word_is_not_corrected(word: str) -> None:
     assert not isinstance(parse(f"!fleet {word}"), p.Misspelt)
     assert word not in OTHER_WORDS
 
 
 def test_the_help_has_every_command_once() -> None:
-    assert sorted(name for group in s.GROUPS.values() for name in group) == sorted(s.COMMANDS)
+    assert sorted(name for group in GROUPS.values() for name in group) == sorted(COMMANDS)
 
 
 def test_other_words_lead_to_commands() -> None:
-    assert set(OTHER_WORDS.values()) <= set(s.COMMANDS)
+    assert set(OTHER_WORDS.values()) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize(

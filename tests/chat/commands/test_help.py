@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fleetbot.chat.commands.guide import help_
 from fleetbot.chat.commands.rights import Standing
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.settings import RoomSettings
 from tests.chat.markup import Markup
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from fleetbot.chat.commands.described import KIND, descriptions
 from fleetbot.chat.commands.grammar import Misspelt, structured
-from fleetbot.chat.commands.spec import COMMANDS
+from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.chat.hearing.describing import Describing
 from fleetbot.chat.speaking.link import Link
 from fleetbot.devkit.matrix_user import MatrixUser

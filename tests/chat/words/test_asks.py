@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.request import Part, as_file, parts, shown, visible
+from fleetbot.chat.words.wording import clock
 from fleetbot.domain.events import RunAnswered, RunAsked
 from fleetbot.domain.model import AskKind, Behavior
 from fleetbot.services.talks import Asked
@@ -57,7 +59,7 @@ def test_a_request_says_what_who_for_what_until_when_and_how_to_answer() -> None
         "For team/app#1 Mend the door",
         "make test",
         "description: Test",
-        f"⏰ If nobody answers by {asks.clock(START + 10 * MINUTE)} (in 9 min), that is a no.",
+        f"⏰ If nobody answers by {clock(START + 10 * MINUTE)} (in 9 min), that is a no.",
         "🙋 ✅ allow, ❌ deny, ♾️ allow from now on, in this run: Bash(make *)."
         " Or reply in words: !fleet answer team/app#1 yes|no <why>|always",
     ]
@@ -76,7 +78,7 @@ def test_a_question_says_what_may_be_chosen() -> None:
         "For team/app#1 Mend the door",
         "• 1️⃣ Red: like the barn",
         "• 2️⃣ Blue",
-        f"⏰ If nobody answers by {asks.clock(START + 10 * MINUTE)} (in 10 min),"
+        f"⏰ If nobody answers by {clock(START + 10 * MINUTE)} (in 10 min),"
         " it goes on without an answer.",
         "🙋 Reply with a number or your words, or ❌ for none: !fleet answer team/app#1 <words>",
     ]
@@ -99,7 +101,7 @@ def test_once_it_is_decided_the_outcome_stands_first(
 
     said = asks.decided(its).body.text.splitlines()
 
-    assert said[0] == outcome.format(asks.clock(START + 90 * SECOND))
+    assert said[0] == outcome.format(clock(START + 90 * SECOND))
     assert said[1:3] == [
         "🔐 claude-1 asks permission: Bash: make test",
         "For team/app#1 Mend the door",
@@ -150,8 +152,51 @@ def test_whatever_is_asked_is_seen_and_is_neither_markup_nor_a_mention(text: str
     assert not mentions(Markup(body.html).text)
 
 
+def test_a_command_of_another_tool_than_the_shell_is_not_taken_for_one_of_the_shell() -> None:
+    """It may run somewhere else: on the machine that the tool is for."""
+    elsewhere = {"tool_name": "mcp__production__run", "input": {"command": "ls"}}
+    assert shown(parts(elsewhere)).text.splitlines() == ["tool: mcp__production__run", "ls"]
+
+
+@pytest.mark.parametrize("mark", ["\ufe0f", "\U000e0101", "\u034f", "\u17b4", "\u180b"])
+def test_marks_that_change_nothing_one_could_see_are_written_out(mark: str) -> None:
+    assert visible(f"rm build{mark}") == f"rm build{mark.encode('unicode_escape').decode()}"
+
+
+@pytest.mark.parametrize(
+    ("stretch", "told"),
+    [
+        (" " * 40, "[40 blanks]"),
+        ("\t" * 20, "[20 tabs]"),
+        (" \t" * 20, "[20 blanks, 20 tabs]"),
+        ("\n" * 20, "[20 line breaks]"),
+        ("\n" + " \n" * 19, "[19 blanks, 20 line breaks]"),
+        ("\n" * 19, "\n" * 19),
+    ],
+)
+def test_no_stretch_of_blanks_pushes_the_rest_out_of_sight(stretch: str, told: str) -> None:
+    assert visible(f"ls{stretch}; rm -r .") == f"ls{told}; rm -r ."
+
+
+@pytest.mark.parametrize(
+    ("command", "extent"),
+    [
+        ("ls\n" * 30 + "rm -r .", "↕️ 31 lines, the longest of 7 letters: scroll to see all of it."),
+        (
+            f"echo {'x' * 400}; rm -r .",
+            "↕️ 1 line, the longest of 414 letters: scroll to see all of it.",
+        ),
+        ("make test", ""),
+    ],
+)
+def test_it_is_said_where_a_client_may_show_the_beginning_only(command: str, extent: str) -> None:
+    request = {"tool_name": "Bash", "input": {"command": command}}
+    lines = asks.waiting(asked(request=request), START).body.text.splitlines()
+    assert [line for line in lines if line.startswith("↕️")] == ([extent] if extent else [])
+
+
 @given(st.text())
 def test_nothing_invisible_is_left_out(text: str) -> None:
     seen = visible(text)
-    assert len(seen) >= len(text) or "blanks]" in seen or "breaks]" in seen or "tabs]" in seen
+    assert len(seen) >= len(text) or re.search(r"(blanks|breaks|tabs)[],]", seen)
     assert all(c.isprintable() or c in "\n\t" for c in seen)
