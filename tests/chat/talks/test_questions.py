@@ -200,6 +200,15 @@ async def test_a_question_is_answered_by_a_number_an_option_or_any_words(
     assert f"> {answer}" in await talk.shown()
 
 
+async def test_the_command_in_reply_to_a_question_takes_a_number_for_the_choice(
+    chat: Dialogue, talk: Talk
+) -> None:
+    event = await talk.asks(kind="question", title="Which color?", options=COLOURS)
+    await chat.says("mod", "!fleet answer 2", to=event)
+    chat.nods("✅")
+    assert await talk.hears() == ("answered", "allow", "Blue")
+
+
 async def test_a_question_is_answered_by_a_reaction(chat: Dialogue, talk: Talk) -> None:
     event = await talk.asks(kind="question", title="Which color?", options=COLOURS)
     await chat.presses("mod", "2️⃣", on=event)
