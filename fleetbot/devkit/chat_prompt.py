@@ -89,6 +89,7 @@ class ChatPrompt:
             event.room_id == self._world.room
             and event.type in ("m.room.message", "m.reaction")
             and event.sender != self._world.alice.user_id
+            and bool(event.content)  # else it was taken back
         )
 
     def _print(self, event: RoomEvent) -> None:

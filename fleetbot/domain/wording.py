@@ -10,6 +10,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def whole(text: str) -> str:
+    """With a `?` for each half of a character: JSON may hold those, and nothing can keep them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def shorten(text: str, most: int) -> str:
     """The text, or its first characters and an ellipsis: `most` in all."""
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fleetbot.chat.commands import grammar, spec
 from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.once import Once
 from fleetbot.chat.commands.replies import is_yes
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
@@ -70,6 +71,7 @@ class SettingUp:
         self._fleet = fleet
         self._walks = walks
         self._rights = rights
+        self._once = Once(fleet.store, rights.admit)
         self._operators = operators
         self._trigger = trigger
 
@@ -131,10 +133,14 @@ class SettingUp:
         agrees = _agrees(said.body)
         if agrees is None:
             return None
+        acted = self._act(said, int(posted.subject), agrees=agrees)
+        return await self._once.attempt(acted, said, posted.event)
+
+    async def _act(self, said: Said, number: int, *, agrees: bool) -> Post:
         await self._rights.admit("setup", said)
         self._must_be_operator(said.sender)
         act = self._walks.agree if agrees else self._walks.skip
-        return self._post(await act(said.name, int(posted.subject)))
+        return self._post(await act(said.name, number))
 
     async def _walk(self, room: str, wished: Wish) -> View:
         match wished:

@@ -18,6 +18,7 @@ from fleetbot.chat.commands.said import Called, Elsewhere, Invocation, Pressed, 
 from fleetbot.chat.hearing.addressed import Us, addressed
 from fleetbot.chat.hearing.markup import text_of
 from fleetbot.chat.words.emoji import bare
+from fleetbot.domain.wording import whole
 from fleetbot.settings import RoomSettings
 
 Heard = MessageEvent | ReactionEvent
@@ -42,7 +43,7 @@ def said(event: MessageEvent, us: Us, name: str, settings: RoomSettings) -> Said
         at=time_of(event),
         thread=_thread_of(event),
         answers=_answered_by(event),
-        edits=event.content.get_edit() or "",
+        edits=_text(event.content.get_edit()),
         called=called,
         invocation=_invocation(event, us),
     )
@@ -53,7 +54,8 @@ def pressed(event: ReactionEvent, us: Us, name: str, settings: RoomSettings) -> 
     relation = event.content.relates_to
     if event.sender == us.id or relation.rel_type != RelationType.ANNOTATION:
         return None
-    if not isinstance(relation.event_id, str) or not isinstance(relation.key, str):
+    on, key = _text(relation.event_id), _text(relation.key)
+    if not on or not key:
         return None
     return Pressed(
         sender=event.sender,
@@ -61,9 +63,9 @@ def pressed(event: ReactionEvent, us: Us, name: str, settings: RoomSettings) -> 
         room=event.room_id,
         name=name,
         settings=settings,
-        body=bare(relation.key),
+        body=bare(key),
         at=time_of(event),
-        answers=relation.event_id,
+        answers=on,
     )
 
 
@@ -102,12 +104,15 @@ def _is_text(event: MessageEvent, us: Us) -> bool:
 def _words(event: MessageEvent, us: Us) -> tuple[Called, str]:
     """Whether it speaks to us, and what it says; by its HTML where that says more of it."""
     content, is_mentioned = event.content, _mentions(event, us)
-    body, markup = content.get("body", ""), content.get("formatted_body", "")
-    plain = body if isinstance(body, str) else ""  # mautrix does not look
-    ways = [addressed(plain, us, is_mentioned=is_mentioned)]
-    if isinstance(markup, str):
-        ways.append(addressed(text_of(markup, us.id), us, is_mentioned=is_mentioned))
+    body, markup = _text(content.get("body", "")), _text(content.get("formatted_body", ""))
+    said = (body, text_of(markup, us.id))
+    ways = [addressed(words, us, is_mentioned=is_mentioned) for words in said]
     return max(ways, key=_plainness)
+
+
+def _text(claimed: object) -> str:
+    """mautrix does not look what it is; nor does a homeserver, where it is encrypted."""
+    return whole(claimed) if isinstance(claimed, str) else ""
 
 
 def _plainness(way: tuple[Called, str]) -> tuple[int, bool, bool]:
@@ -134,20 +139,27 @@ def _invocation(event: MessageEvent, us: Us) -> Invocation | None:
         if isinstance(made, dict) and us.id in _mentioned(event):
             name, arguments = made.get("command"), made.get("arguments", {})
             if isinstance(name, str) and isinstance(arguments, dict):
-                return Invocation(name, arguments)
+                return Invocation(
+                    whole(name), {_text(key): _kept(its) for key, its in arguments.items()}
+                )
     return None
+
+
+def _kept(argument: object) -> object:
+    if isinstance(argument, list):
+        return [_kept(one) for one in argument]
+    return whole(argument) if isinstance(argument, str) else argument
 
 
 def _thread_of(event: MessageEvent) -> str:
     """The message that opened the thread; empty where there is none."""
-    root = event.content.get_thread_parent()
-    return root if isinstance(root, str) else ""
+    return _text(event.content.get_thread_parent())
 
 
 def _replied_to(event: MessageEvent) -> str:
     relation = event.content.relates_to
     its = relation.in_reply_to if relation else None
-    return its.event_id if its and isinstance(its.event_id, str) else ""
+    return _text(its.event_id) if its else ""
 
 
 def _answered_by(event: MessageEvent) -> str:

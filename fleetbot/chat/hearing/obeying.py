@@ -125,7 +125,7 @@ class Obeying:
         arrival = await self._store.arrival(said.key)
         if arrival and arrival.answer is not None:
             return None
-        if said.edits and await self._was_obeyed(said.edits):
+        if said.edits and await self._was_obeyed(said):
             return None
         if arrival is None and self._clock() - said.at > TOO_OLD_MS:
             return said if parsed is not None or await self._chat.concerns(said) else None
@@ -136,11 +136,14 @@ class Obeying:
             await self._remember(_keys(said), done, entries)
         return None
 
-    async def _was_obeyed(self, original: str) -> bool:
+    async def _was_obeyed(self, edit: Said) -> bool:
         """An edit is obeyed where what it mends was no command, or one that I did not understand:
         what has happened once is not changed by an edit."""
-        arrival = await self._store.arrival(f"matrix:{original}")
-        return arrival is not None and arrival.answer != _MISREAD
+        for key in (f"matrix:{edit.edits}", _mended(edit)):
+            arrival = await self._store.arrival(key)
+            if arrival is not None and arrival.answer != _MISREAD:
+                return True
+        return False
 
     async def _answer(self, said: Said, parsed: Parsed | None) -> Answer | None:
         try:
@@ -236,5 +239,11 @@ def _may_be_for_us(said: Said) -> bool:
 
 
 def _keys(said: Said) -> list[str]:
-    """An edit is remembered as what it has mended, too: a second edit changes nothing more."""
-    return [said.key, f"matrix:{said.edits}"] if said.edits else [said.key]
+    """An edit is remembered with what it has mended, too: a second edit changes nothing more."""
+    return [said.key, _mended(said)] if said.edits else [said.key]
+
+
+def _mended(edit: Said) -> str:
+    """Of the same person: whoever "edits" the words of others, which no homeserver forbids, does
+    not take their own edit from them."""
+    return f"edited:{edit.sender}:{edit.edits}"

@@ -63,6 +63,13 @@ class Allowance:
         self._try_more_at = now + _MORE.wait(self._tries, "")
         self._tries += 1
 
+    def set_back(self, by: int) -> None:
+        """The clock was set back by so many milliseconds: what is known is no newer for that."""
+        self.open_at -= by
+        self._at -= by
+        self._since -= by
+        self._try_more_at -= by
+
     def _learn(self, seconds: float, allowed: int, level: float) -> None:
         span = (allowed - self._since) / 1000
         if self.rate is None:

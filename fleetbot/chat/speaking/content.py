@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fleetbot.chat.words.rich import Rich, bounded
-from fleetbot.domain.wording import shorten
+from fleetbot.domain.wording import shorten, whole
 
 _SHORT = 1000  # characters
 
@@ -73,6 +73,7 @@ def message_of(event: Mapping[str, Any]) -> tuple[str, str] | None:
     body = content.get("body")
     if event.get("type") != "m.room.message" or not isinstance(body, str):
         return None
+    body = whole(body)
     text = _without_fallback(body) if _replies(content) else body
     return (str(sender), text.strip()) if text.strip() else None
 

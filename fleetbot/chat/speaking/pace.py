@@ -76,8 +76,9 @@ class Pace:
 
     def __init__(self, clock: Callable[[], int] = now_ms, rest: Rest = rest) -> None:
         self._clock = clock
+        self._last = clock()
         self._rest = rest
-        self._allowance = Allowance(clock())
+        self._allowance = Allowance(self._last)
         self._line: list[_Seat] = []
         self._news = asyncio.Event()
         self._numbers = itertools.count()
@@ -88,7 +89,7 @@ class Pace:
 
     def wait_ms(self, urgency: Urgency) -> int:
         """For how long one of this urgency must not go; 0 if it may."""
-        return self._allowance.wait(self._spared(urgency), len(self._line), self._clock())
+        return self._allowance.wait(self._spared(urgency), len(self._line), self._now())
 
     def hold(self, urgency: Urgency, count: int, since: int) -> None:
         """So many are kept elsewhere until they may go, the first since then (epoch ms)."""
@@ -99,7 +100,7 @@ class Pace:
 
         Raises `RetryLater` where the turn is not, or no longer, waited for.
         """
-        seat = _Seat(urgency, next(self._numbers), self._clock())
+        seat = _Seat(urgency, next(self._numbers), self._now())
         insort(self._line, seat)
         try:
             while True:
@@ -118,7 +119,7 @@ class Pace:
             self._tell()
 
     def report(self) -> Sending:
-        now, known = self._clock(), self._allowance
+        now, known = self._now(), self._allowance
         waiting = {urgency.name.lower(): 0 for urgency in Urgency}
         for urgency in [seat.urgency for seat in self._line]:
             waiting[urgency.name.lower()] += 1
@@ -134,7 +135,7 @@ class Pace:
 
     async def _turn(self, seat: _Seat) -> None:
         while (pause := self._pause(seat)) > 0:
-            waited = self._clock() - seat.since
+            waited = self._now() - seat.since
             if seat.urgency in _SPARED:
                 raise self._come_again(pause)
             if waited + pause > _LONGEST_WAIT_MS:
@@ -144,7 +145,7 @@ class Pace:
     def _pause(self, seat: _Seat) -> int:
         """Milliseconds. The first in line is held back by a refusal only: there may be more left
         than we know of."""
-        ahead, now = self._line.index(seat), self._clock()
+        ahead, now = self._line.index(seat), self._now()
         if ahead == 0 and seat.urgency not in _SPARED:
             return max(0, self._allowance.open_at - now)
         return self._allowance.wait(self._spared(seat.urgency), ahead, now)
@@ -158,17 +159,17 @@ class Pace:
 
     def _do_logs_starve(self) -> bool:
         held, since = self._held.get(Urgency.LOG, (0, 0))
-        return held > 0 and self._clock() - since > _STARVING_MS
+        return held > 0 and self._now() - since > _STARVING_MS
 
     def _sent(self, urgency: Urgency) -> None:
         self._in_a_row = 0
-        self._allowance.sent(self._clock())
+        self._allowance.sent(self._now())
         if urgency in _TAKING_TURNS:
             self._latest = urgency
 
     def _come_again(self, pause: int) -> RetryLater:
         """Each at a time of its own: if all came at once, all but one would be sent away again."""
-        now, known = self._clock(), self._allowance
+        now, known = self._now(), self._allowance
         if known.open_at > now or known.rate is None:
             return Limited(pause / 1000, _NO_MORE)
         next_one = self._appointed + math.ceil(1000 / known.rate)
@@ -180,8 +181,15 @@ class Pace:
             seconds = _UNTOLD.wait(self._in_a_row, "") / 1000
         self._in_a_row += 1
         self._refusals += 1
-        self._allowance.refused(seconds, self._clock())
+        self._allowance.refused(seconds, self._now())
         self._tell()
+
+    def _now(self) -> int:
+        """Where the clock was set back, nobody waits for as long again."""
+        last, self._last = self._last, self._clock()
+        if self._last < last:
+            self._allowance.set_back(last - self._last)
+        return self._last
 
     def _tell(self) -> None:
         """Have all in line look again; who comes after this hears the next news."""

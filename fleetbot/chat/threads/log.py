@@ -28,6 +28,7 @@ log = logging.getLogger("fleetbot.chat")
 PACE_MS = 5_000
 LAST_LINES_MS = 2_000  # a runner hands in the end of the log after the receipt
 _CLOSED_MS = 60_000  # for so long a room that does not let us speak is left alone
+_LONGEST_QUIET_MS = 600_000  # that a homeserver asks for, and is believed
 _AWAY = Patience(5_000, 60_000)
 
 
@@ -109,6 +110,7 @@ class ThreadLog:
         await self._followed.keep_up()
         self._ending = False
         self._served.clear()
+        self._forget_changes()
         for run in sorted(self._behind, key=self._behind.__getitem__):
             if self._is_quiet():
                 break
@@ -119,6 +121,14 @@ class ThreadLog:
             return None
         pause = min(self._pace_ms, LAST_LINES_MS) if self._ending else self._pace_ms
         return max(pause, self._quiet_until - now) / 1000
+
+    def _forget_changes(self) -> None:
+        """Of threads that may be changed again; tasks and agents come and go. What lies further
+        ahead than ever is of a clock that was set back."""
+        now = self._fleet.clock()
+        self._quiet_until = min(self._quiet_until, now + _LONGEST_QUIET_MS)
+        soon = range(now + 1, now + _CLOSED_MS + 1)
+        self._changeable_at = {t: at for t, at in self._changeable_at.items() if at in soon}
 
     def _is_quiet(self) -> bool:
         """Whether nothing may be written now, to any room."""

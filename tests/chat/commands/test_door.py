@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from fleetbot.domain.model import AgentName, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import task_stream
 from fleetbot.settings import RoomSettings
+from tests.chat.dialogue import Dialogue
 from tests.chat.listener import chat_of
 from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
@@ -384,3 +386,19 @@ async def test_an_agent_that_has_signed_off_gets_nothing(talk: Talk) -> None:
     said = await talk.says("/assign claude-1 #1")
 
     assert said == "⚠️ claude-1 has signed off: start its runner first."
+
+
+async def test_nobody_takes_their_edit_from_others(chat: Dialogue) -> None:
+    def an_edit_of(event: str, body: str) -> dict[str, Any]:
+        relation = {"rel_type": "m.replace", "event_id": event}
+        mended = {"msgtype": "m.text", "body": body}
+        return {**mended, "m.new_content": mended, "m.relates_to": relation}
+
+    misread = await chat.says("mod", "!fleet cancle #1")
+    await chat.sends("bob", "m.room.message", an_edit_of(misread, "!fleet help"))
+    chat.answers("…")
+
+    await chat.sends("mod", "m.room.message", an_edit_of(misread, "!fleet cancel #1"))
+    chat.answers("✖️ ann/app#1 Add a greeting\nis cancelled.")
+    await chat.sends("mod", "m.room.message", an_edit_of(misread, "!fleet retry #1"))
+    chat.is_silent()

@@ -320,9 +320,12 @@ async def test_only_who_has_the_power_may_set_up(walk: Walk) -> None:
     walk.chat.answers("⚠️ Sorry, setup takes power level 100 …")
     await walk.says(SITE)
 
-    await walk.chat.presses("mod", "✅", on=walk.chat.new[0].event)
+    offered = walk.chat.new[0].event
+    await walk.chat.presses("mod", "✅", on=offered)
 
     walk.chat.answers("⚠️ Sorry, setup takes power level 100 …")
+    await walk.chat.says("mod", "yes", to=offered)
+    walk.chat.is_silent()
     assert not walk.stage.forge.repo(SITE).labels
 
 

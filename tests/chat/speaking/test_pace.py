@@ -12,7 +12,7 @@ import pytest
 
 from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link
-from fleetbot.chat.speaking.pace import Pace, Urgency
+from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.words.rich import say
 from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
 from fleetbot.services.outbox import RetryLater, TooSoon
@@ -209,3 +209,19 @@ async def test_synapse_itself_is_asked_for_no_more_than_it_gives(tmp_path: Path)
         assert link.pace.wait_ms(Urgency.LOG) > 0
         texts = [event.text for event in await bot.messages(room) if event.text]
     assert texts[-1] == "may I?"
+
+
+async def test_a_clock_that_is_set_back_silences_nobody() -> None:
+    clock = Hours()
+    pace = Pace(clock, clock.rest)
+    with pytest.raises(Limited):
+        await pace.take(Urgency.LOG, refused)
+    before = {urgency: pace.wait_ms(urgency) for urgency in Urgency}
+
+    clock.advance(-3600)
+
+    assert {urgency: pace.wait_ms(urgency) for urgency in Urgency} == before
+
+
+async def refused() -> str:
+    raise Limited(5.0, "429")

@@ -8,7 +8,7 @@ from fleetbot.chat.speaking.runs import begins
 from fleetbot.domain.events import RunMessaged
 from fleetbot.domain.model import AgentName, Run, Taken
 from fleetbot.store.records import Change, Posted, PostKind
-from tests.chat.dialogue import ROOM, Dialogue
+from tests.chat.dialogue import BOT, ROOM, Dialogue
 from tests.chat.talks.conftest import Talk
 
 ROOT = "$root"  # of the agent's thread
@@ -191,6 +191,19 @@ async def test_what_is_too_long_for_an_agent_is_refused(
 ) -> None:
     await chat.says("mod", "x" * 20_001, thread=thread)
     chat.answers("⚠️ An agent is told 20000 characters at once: shorten it.")
+
+
+async def test_half_a_character_does_not_stop_the_journal(chat: Dialogue, talk: Talk) -> None:
+    """No homeserver sees what an encrypted message has in it."""
+    half = "\ud800"
+    await chat.says("mod", f"!fleet tell #1 Wait{half}", to=f"$gone{half}", thread=f"$root{half}")
+    chat.nods("👀")
+
+    invoked = {"command": "tell", "arguments": {"issue": "#1", "text": f"Go on{half}"}}
+    said = {"msgtype": "m.text", "body": "…", "m.bot.command": invoked}
+    await chat.sends("mod", "m.room.message", {**said, "m.mentions": {"user_ids": [BOT]}})
+
+    assert await talk.messages() == ["Wait?", "Go on?"]
 
 
 async def test_where_each_task_has_a_thread_words_below_its_card_reach_its_agent(
