@@ -23,13 +23,14 @@ from typing import Any
 
 from benchmarks.pairs import machine
 from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
-from fleetbot.devkit.rest import call, fetch
+from fleetbot.devkit.matrix_user import RoomEvent
+from fleetbot.devkit.rest import call
 from fleetbot.devkit.world import World
 
 LINES_A_SECOND = 5
 ASK_EVERY, STATUS_EVERY = 30, 40  # seconds
 BURST_TASKS, BURST_CHANGES, BURST_SECONDS = 8, 1000, 10
+BURST_AGENTS = ("claude-1", "codex-1")
 _END_SECONDS = 1800
 # Nobody runs these agents: they must not be missed, and what fails must not begin anew.
 _CONFIG = {
@@ -203,15 +204,9 @@ async def missing(world: World, worker: Worker) -> int:
     files = [event.content for event in events if event.text == f"{worker.run}.txt"]
     for content in files:
         if url := content.get("url"):
-            shown += (await download(world.alice, str(url))).decode()
+            shown += (await world.alice.download(str(url))).decode()
     seen = set(shown.splitlines())
     return sum(line not in seen for line in worker.said)
-
-
-async def download(person: MatrixUser, mxc: str) -> bytes:
-    path = mxc.removeprefix("mxc://")
-    url = f"{person.homeserver_url}/_matrix/client/v1/media/download/{path}"
-    return await fetch(url, token=person.access_token)
 
 
 def spread(times: Sequence[float]) -> str:
@@ -225,27 +220,34 @@ def spread(times: Sequence[float]) -> str:
 
 async def burst() -> None:
     async with limited_world() as world:
-        workers = [Worker(world, f"agent-{number}") for number in range(2)]
-        for worker in workers:
-            body = {"name": worker.name, "adapter": "command"}
+        for agent in BURST_AGENTS:
+            body = {"name": agent, "adapter": "command"}
             url = f"{world.api}/agents/register"
             await call("POST", url, token=world.enrolment_token, json=body)
         tasks = await tasks_of(world, BURST_TASKS)
         await quiet(world)
         first = len(await sent(world))
         begun = time.perf_counter()
-        for number in range(BURST_CHANGES):
-            task, agent = tasks[number % len(tasks)], workers[number // len(tasks) % 2].name
-            url = f"{world.api}/tasks/{task['id']}/assign"
-            await call("POST", url, token=world.operator_token, json={"agent": agent})
-            due = begun + number * BURST_SECONDS / BURST_CHANGES
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        changing = [change(world, task["id"], n) for n, task in enumerate(tasks)]
+        await asyncio.gather(*changing)
         took = time.perf_counter() - begun
         messages = len(await sent(world)) - first
         await quiet(world)
         stale = await out_of_date(world)
     print(f"{BURST_CHANGES} transitions of {BURST_TASKS} tasks in {took:.1f} s, {machine()}")
     print(f"messages sent meanwhile {messages} (<= 12), cards out of date at the end {stale} (0)")
+
+
+async def change(world: World, task: str, place: int) -> None:
+    """Give the task to one agent and to the other again and again; `place` tells with which of them
+    that ends."""
+    url, changes = f"{world.api}/tasks/{task}/assign", BURST_CHANGES // BURST_TASKS
+    begun = time.perf_counter()
+    for number in range(changes):
+        agent = BURST_AGENTS[(place + number) % len(BURST_AGENTS)]
+        await call("POST", url, token=world.operator_token, json={"agent": agent})
+        due = begun + (number + 1) * BURST_SECONDS / changes
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
 
 
 async def quiet(world: World) -> None:
@@ -258,7 +260,7 @@ async def quiet(world: World) -> None:
 
 
 async def out_of_date(world: World) -> int:
-    """How many tasks have no message that names the agent which they are with now."""
+    """How many tasks have no card that names the agent which they are for now."""
     newest: dict[str, str] = {}
     for event in await sent(world):
         newest[event.replaces or event.event_id] = event.text
@@ -267,7 +269,7 @@ async def out_of_date(world: World) -> int:
 
 
 def _shows(text: str, task: Mapping[str, Any]) -> bool:
-    return f"#{task['issue']} " in text and str(task["agent"]) in text
+    return f"#{task['issue']} " in text and str(task["wanted_agent"]) in text
 
 
 def main() -> None:

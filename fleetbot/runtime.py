@@ -11,16 +11,13 @@ from aiohttp import web
 from maubot.matrix import MaubotMatrixClient
 
 from fleetbot import __version__, wire
-from fleetbot.chat.assembly import Services, chat_of
-from fleetbot.chat.cards.cards import Cards
+from fleetbot.chat.assembly import Services, chat_of, voices_of
 from fleetbot.chat.commands.enrolling import TokenMessages
 from fleetbot.chat.commands.knowing import told as proven_told
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
-from fleetbot.chat.notices.digest import Digest
-from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking import homeserver
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import SENDERS
@@ -31,8 +28,6 @@ from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
-from fleetbot.chat.talks.fates import Fates
-from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
@@ -62,7 +57,7 @@ class Runtime:
     """Everything that lives between a start and a stop, wired together.
 
     `address`: where we are found over HTTP. `amend` has the configuration changed soon, or raises
-    `SettingsError`.
+    `SettingsError`. `is_shared`: whether other plugins use the bot's Matrix account.
     """
 
     def __init__(
@@ -76,7 +71,6 @@ class Runtime:
         database: Path = Path(),
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`is_shared`: whether other plugins use the bot's Matrix account."""
         self._settings = settings
         self._address = address
         self._amend = amend
@@ -87,7 +81,12 @@ class Runtime:
         self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told)
         self.fleet = self._its.fleet
         self._build_upkeep()
-        self._build_chat(store)
+        self._build_speech(store)
+        self._build_commands()
+        self._build_ears(store)
+        self._build_voices()
+        self._build_courier(store)
+        self._build_health()
         self._build_web(store)
         self._build_loops()
         self.fleet.listen(self._on_lines)
@@ -113,59 +112,52 @@ class Runtime:
     async def _examine_homeserver(self) -> Sequence[Finding]:
         return await homeserver.examine(self._link, now_ms() - self._ears.listening.synced_at)
 
-    def _build_chat(self, store: Store) -> None:
-        link = self._link = Link(self._matrix, Pace(now_ms))
-        rooms = self._rooms = Rooms(self._settings.rooms, link, store, now_ms)
-        self._audience = Audience(self._settings.rooms, rooms, self.fleet)
-        room_sender = RoomSender(link, store, now_ms, rooms.where)
-        direct = Direct(link, store, self._matrix.mxid)
-        self._token_messages = TokenMessages(self._its.enrolments, direct.take_back)
-        self._setting_up = SettingUp(
-            self.fleet,
-            self._walks,
-            Rights(link.power_level),
-            self._settings.chat.operators,
-            self._settings.labels.trigger,
-        )
-        chat = chat_of(
+    def _build_speech(self, store: Store) -> None:
+        self._link = Link(self._matrix, Pace(now_ms))
+        self._rooms = Rooms(self._settings.rooms, self._link, store, now_ms)
+        self._audience = Audience(self._rooms, self.fleet)
+        self._sender = RoomSender(self._link, store, now_ms, self._rooms.where)
+        self._direct = Direct(self._link, store, self._matrix.mxid)
+        self._token_messages = TokenMessages(self._its.enrolments, self._direct.take_back)
+
+    def _build_commands(self) -> None:
+        settings, its, link = self._settings, self._its, self._link
+        rights, trigger = Rights(link.power_level), settings.labels.trigger
+        operators = settings.chat.operators
+        self._setting_up = SettingUp(self.fleet, self._walks, rights, operators, trigger)
+        self._chat = chat_of(
             Services(
                 fleet=self.fleet,
-                tasks=self._its.tasks,
-                references=self._its.references,
-                priorities=self._its.priorities,
-                pauses=self._its.pauses,
-                enrolments=self._its.enrolments,
-                people=self._its.people,
-                proofs=self._its.proofs,
-                repositories=self._its.repositories,
-                talks=self._its.talks,
-                outside=Outside(self.fleet, self._its.probe, self._its.webhooks),
+                tasks=its.tasks,
+                references=its.references,
+                priorities=its.priorities,
+                pauses=its.pauses,
+                enrolments=its.enrolments,
+                people=its.people,
+                proofs=its.proofs,
+                repositories=its.repositories,
+                talks=its.talks,
+                outside=Outside(self.fleet, its.probe, its.webhooks),
                 power_level=link.power_level,
                 upload_limit=link.most_uploaded,
                 message=Quoting(link, self._matrix).message,
-                tell=direct.tell,
+                tell=self._direct.tell,
                 setting_up=self._setting_up,
                 doctor=self._doctor,
-                dead_letters=self._its.dead_letters,
+                dead_letters=its.dead_letters,
                 address=self._address,
-                trigger=self._settings.labels.trigger,
-                thread_per_task=self._settings.chat.threads == "task",
+                trigger=trigger,
+                thread_per_task=settings.chat.threads == "task",
             )
         )
-        self._threads = ThreadLog(
-            self.fleet,
-            link,
-            self._threads_of,
-            wake=partial(self._wake, "threads"),
-            per_task=self._settings.chat.threads == "task",
-        )
-        self.fleet.listen(self._threads.hear)
+
+    def _build_ears(self, store: Store) -> None:
         self._ears = ears_of(
-            chat,
+            self._chat,
             self._matrix,
-            link,
-            rooms,
-            room_sender,
+            self._link,
+            self._rooms,
+            self._sender,
             store,
             now_ms,
             wake=partial(self._wake, "rooms"),
@@ -174,76 +166,84 @@ class Runtime:
             is_shared=self._is_shared,
             describes=self._settings.chat.command_state,
         )
-        audience, where = self._audience, rooms.where
-        persons = Persons(self.fleet, link, self._its.people.mxid_of, self._settings.chat.operators)
-        telling = Telling(self.fleet, link, room_sender, where, audience, persons)
-        fates = Fates(self.fleet, link, where, telling)
-        self._digest = Digest(self.fleet, audience, self._settings.chat.daily)
-        self._questions = Questions(
-            self.fleet, self._its.talks, room_sender, link, where, fates, persons.of_task
+
+    def _build_voices(self) -> None:
+        fleet, its, chat, link = self.fleet, self._its, self._settings.chat, self._link
+        persons = Persons(fleet, link, its.people.mxid_of, chat.operators)
+        rooms, sender, audience = self._rooms, self._sender, self._audience
+        self._voices = voices_of(
+            fleet, its.talks, link, rooms, sender, audience, persons, chat.daily
         )
-        self._cards = Cards(self.fleet, link, room_sender, where, audience)
+        self._threads = ThreadLog(
+            fleet,
+            link,
+            audience.places_of,
+            wake=partial(self._wake, "threads"),
+            per_task=chat.threads == "task",
+        )
+        fleet.listen(self._threads.hear)
+
+    def _build_courier(self, store: Store) -> None:
+        settings, its = self._settings, self._its
+        forge = ForgeSender(
+            its.forge, store, settings.labels, self.fleet.waiting, settings.forge.logins
+        )
         self._courier = Courier(
             store,
-            {
-                "forgejo": ForgeSender(
-                    self._its.forge,
-                    store,
-                    self._settings.labels,
-                    self.fleet.waiting,
-                    self._settings.forge.logins,
-                ),
-                "matrix": self._questions,
-                "cards": self._cards,
-                "urgent": self._questions,
-            },
+            {"forgejo": forge, **self._voices.senders},
             now_ms,
-            self._settings.outbox.patience,
-            on_given_up=self._its.dead_letters.note,
+            settings.outbox.patience,
+            on_given_up=its.dead_letters.note,
         )
         self.fleet.listen_for_effects(self._deliver_now)
 
-    def _build_web(self, store: Store) -> None:
-        settings = self._settings
-        runs = Runs(
-            self.fleet,
-            self._its.dispatcher,
-            self._its.wakeups,
-            lambda: ReceiptId(new_id("receipt")),
-            self._threads.expect,
-            self._its.gate.admits,
-        )
+    def _build_health(self) -> None:
+        its = self._its
         self._health = HealthReport(
             self.fleet,
-            self._its.probe,
-            self._its.webhooks,
-            self._its.repositories,
+            its.probe,
+            its.webhooks,
+            its.repositories,
             __version__,
             self._ears.listening.troubles,
             lambda: told(self._loops.values()),
         )
+
+    def _build_web(self, store: Store) -> None:
+        settings, its = self._settings, self._its
         self._web = WebApi(
             Parts(
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
                 agents=Agents(self.fleet, settings.runs.rhythm),
-                enrolments=self._its.enrolments,
-                runs=runs,
-                talks=self._its.talks,
-                tasks=self._its.tasks,
-                pauses=self._its.pauses,
-                intake=self._its.intake,
-                dead_letters=self._its.dead_letters,
-                probe=self._its.probe,
-                webhooks=self._its.webhooks,
+                enrolments=its.enrolments,
+                runs=self._runs(),
+                talks=its.talks,
+                tasks=its.tasks,
+                pauses=its.pauses,
+                intake=its.intake,
+                dead_letters=its.dead_letters,
+                probe=its.probe,
+                webhooks=its.webhooks,
                 webhook_secret=settings.forge.webhook_secret,
                 health=self._health.check,
                 doctor=self._doctor,
-                claims_waiting=lambda: self._its.dispatcher.waiting,
+                claims_waiting=lambda: its.dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 sending=self._link.pace.report,
                 version=__version__,
             )
+        )
+
+    def _runs(self) -> Runs:
+        its = self._its
+        return Runs(
+            self.fleet,
+            its.dispatcher,
+            its.wakeups,
+            lambda: ReceiptId(new_id("receipt")),
+            self._threads.expect,
+            its.gate.admits,
         )
 
     def _build_loops(self) -> None:
@@ -253,11 +253,11 @@ class Runtime:
             "intake": (self._take_in, 30),
             "timers": (self._its.timers.tick, 1),
             "waits": (self._its.timers.note_waits, 30),
-            "cards": (self._cards.look, 30),
-            "digest": (self._digest.tick, _HOUR),
+            "cards": (self._voices.cards.look, 30),
+            "digest": (self._voices.digest.tick, _HOUR),
             "threads": (self._threads.tick, 30),
             "rooms": (self._ears.listening.tick, 60),
-            "questions": (self._questions.renew, _HOUR),
+            "questions": (self._voices.questions.renew, _HOUR),
             "reconcile": (self._its.reconciler.tick, self._settings.forge.reconcile_seconds),
             "probe": (self._its.probe.tick, 60),
             "tokens": (self._token_messages.tick, 30),
@@ -327,10 +327,6 @@ class Runtime:
 
     def _route(self, effect: fx.RoomEffect) -> Sequence[str]:
         return self._audience.route(effect)
-
-    async def _threads_of(self, repo: str) -> Sequence[str]:
-        """The rooms with the repository's threads, by the ids that they have now."""
-        return [await self._rooms.where(room) for room in self._audience.of(repo)]
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         self._its.verifier.wake()

@@ -1,12 +1,13 @@
-"""The commands put together: every family of them, behind one door."""
+"""The chat put together: the commands behind one door, and all that speaks to rooms."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.answering import Answering
 from fleetbot.chat.commands.buttons import Buttons
 from fleetbot.chat.commands.changing import Changing
@@ -26,14 +27,26 @@ from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.commands.steering import Steering
 from fleetbot.chat.commands.talking import Talking
+from fleetbot.chat.notices.digest import Digest
+from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.speaking.audience import Audience
+from fleetbot.chat.speaking.destinations import CARDS, NOTICES, URGENT
 from fleetbot.chat.speaking.direct import Tell
+from fleetbot.chat.speaking.link import Link
+from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quiet import Quiet
+from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.runs import run_in_thread
+from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.talks.fates import Fates
+from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.words.post import Answer
+from fleetbot.services.daily import Daily
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.outbox import Sender
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
@@ -119,3 +132,32 @@ def _first(
         return None
 
     return ask
+
+
+class Voices(NamedTuple):
+    """What tells rooms of what happens: `senders` are the outbox's, by their names."""
+
+    senders: Mapping[str, Sender]
+    questions: Questions
+    cards: Cards
+    digest: Digest
+
+
+def voices_of(
+    fleet: Fleet,
+    talks: Talks,
+    link: Link,
+    rooms: Rooms,
+    sender: RoomSender,
+    audience: Audience,
+    persons: Persons,
+    daily: Daily | None = None,
+) -> Voices:
+    """`daily`: when the digest comes; None for never."""
+    where = rooms.where
+    telling = Telling(fleet, link, sender, where, audience, persons)
+    fates = Fates(fleet, link, where, telling)
+    questions = Questions(fleet, talks, sender, link, where, fates, persons.of_task)
+    cards = Cards(fleet, link, sender, where, audience)
+    senders: Mapping[str, Sender] = {NOTICES: questions, URGENT: questions, CARDS: cards}
+    return Voices(senders, questions, cards, Digest(fleet, audience, daily))

@@ -32,5 +32,10 @@ def person(actor: str) -> str:
     """Who it was, of an actor of the journal: `ann` for `matrix:@ann:example.org`."""
     kind, _, name = actor.partition(":")
     if kind == "matrix":
-        return name.lstrip("@").partition(":")[0] or "somebody"
+        return nickname(name) or "somebody"
     return "an operator" if kind == "api" else name or kind
+
+
+def nickname(user: str) -> str:
+    """`ann` for `@ann:example.org`."""
+    return user.removeprefix("@").partition(":")[0]

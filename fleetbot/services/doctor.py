@@ -22,7 +22,8 @@ _REMEDIES: Mapping[str, str] = {
     "forge": "docs/howto/connect-forgejo.md, Accounts and tokens",
     "webhooks": "`!fleet setup again` looks at the webhook, step by step",
     "outbox": f"It is tried again by itself; what to look at: {_BOOK}",
-    "rooms": "docs/howto/install-the-plugin.md, Rooms",
+    "rooms": "docs/howto/install-the-plugin.md, Rooms; of encrypted ones"
+    " docs/howto/encrypted-rooms.md",
     "dead_letters": "`!fleet doctor retry` sends them again, in order",
     "repositories": "docs/howto/connect-forgejo.md, Renamed, transferred, archived, deleted",
     "loops": "maubot's log has the error; restart the instance if it does not pass",

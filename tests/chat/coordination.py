@@ -7,25 +7,23 @@ from contextlib import asynccontextmanager
 
 from mautrix.client import Client
 
-from fleetbot.chat.cards.cards import Cards
-from fleetbot.chat.notices.telling import Telling
+from fleetbot.chat.assembly import voices_of
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quiet import quieted
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
-from fleetbot.chat.talks.questions import Questions
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.fleet import Context
-from fleetbot.services.outbox import Courier, Sender
+from fleetbot.services.outbox import Courier
 from fleetbot.settings import RoomSettings
 from fleetbot.store.records import Change, Due
 from tests.chat.rooms import client_of
 from tests.chat.timeline import Seen, Timeline, timeline
-from tests.services.stage import TEST, Stage
+from tests.services.stage import PATIENCE_DAYS, TEST, Stage
 
 ROOM = "!room:localhost"
 OPERATOR, ADA = "@olga:localhost", "@ada:localhost"
@@ -51,18 +49,14 @@ class Coordination:
         stage, fleet = self.stage, self.stage.fleet
         self.link = link = Link(self.client)
         self.rooms = Rooms(self.settings, link, stage.store, stage.clock)
-        self.audience = Audience(self.settings, self.rooms, fleet)
+        self.audience = Audience(self.rooms, fleet)
         fleet.route = self.audience.route
         sender = RoomSender(link, stage.store, stage.clock, self.rooms.where)
         persons = Persons(fleet, link, {"ada": ADA}.get, [OPERATOR])
-        self.cards = Cards(fleet, link, sender, self.rooms.where, self.audience)
-        telling = Telling(fleet, link, sender, self.rooms.where, self.audience, persons)
-        mention = persons.of_task
-        questions = Questions(fleet, stage.talks, sender, link, self.rooms.where, telling, mention)
-        senders: dict[str, Sender] = {"matrix": questions, "cards": self.cards}
-        senders["urgent"] = questions
-        senders["forgejo"] = _issue
-        self.courier = Courier(stage.store, senders, stage.clock, with_outbox(14))
+        voices = voices_of(fleet, stage.talks, link, self.rooms, sender, self.audience, persons)
+        self.cards = voices.cards
+        senders = {**voices.senders, "forgejo": _issue}
+        self.courier = Courier(stage.store, senders, stage.clock, with_outbox(PATIENCE_DAYS))
 
     async def restart(self) -> None:
         self.stage.restart()

@@ -9,7 +9,6 @@ from mautrix.client import Client, InternalEventType
 
 from fleetbot.chat import assembly
 from fleetbot.chat.assembly import Services
-from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Message
 from fleetbot.chat.commands.enrolling import TokenMessages
@@ -18,7 +17,6 @@ from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
-from fleetbot.chat.notices.telling import Telling
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import SENDERS
 from fleetbot.chat.speaking.direct import Direct, Tell, Told
@@ -28,8 +26,6 @@ from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
-from fleetbot.chat.talks.fates import Fates
-from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier, RetryLater
@@ -130,20 +126,14 @@ class Listener:
             on_admitted=self._was_admitted,
         )
         self.names, self.inbound, _, self.listening = self.ears
-        where, audience = self.rooms.where, Audience(rooms, self.rooms, stage.fleet)
         persons = Persons(stage.fleet, link, lambda login: None, ())
-        telling = Telling(stage.fleet, link, self.sender, where, audience, persons)
-        fates = Fates(stage.fleet, link, where, telling)
-        self.questions = Questions(
-            stage.fleet, stage.talks, self.sender, link, where, fates, persons.of_task
+        audience = Audience(self.rooms, stage.fleet)
+        voices = assembly.voices_of(
+            stage.fleet, stage.talks, link, self.rooms, self.sender, audience, persons
         )
-        cards = Cards(stage.fleet, link, self.sender, where, audience)
-        self.courier = Courier(
-            stage.store,
-            {"matrix": self.questions, "cards": cards, "urgent": self.questions},
-            stage.clock,
-            with_outbox(PATIENCE_DAYS),
-        )
+        self.questions = voices.questions
+        patience = with_outbox(PATIENCE_DAYS)
+        self.courier = Courier(stage.store, voices.senders, stage.clock, patience)
         self.listening.start()
 
     async def tick(self) -> float | None:

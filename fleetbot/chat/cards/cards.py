@@ -16,7 +16,7 @@ import msgspec
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
-from fleetbot.chat.speaking.pace import Urgency
+from fleetbot.chat.speaking.pace import Limited, Urgency
 from fleetbot.chat.speaking.runs import run_link
 from fleetbot.chat.speaking.sender import (
     RoomSender,
@@ -30,7 +30,7 @@ from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import Run, RunId, RunState, Task, TaskId, TaskState
 from fleetbot.services.fleet import CLOSED, Fleet
-from fleetbot.services.outbox import TooSoon
+from fleetbot.services.outbox import RetryLater, TooSoon
 from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
@@ -104,12 +104,23 @@ class Cards:
         post = Post(body, about=About(PostKind.CARD, task.id))
         if posted and await self._link.holds(room, posted.event):
             event = posted.event
-            await self._sender.edit(room, event, post, outbox_transaction(due), Urgency.CARD)
+            await self._edit(room, event, post, due, key)
         else:
             event = await self._make(room, task, post, posted, due)
         shown = Anchor(key=key, value=_shown(event, body))
         await store.append(Change(anchors=(shown,)))
         return event
+
+    async def _edit(self, room: str, event: str, post: Post, due: Due, key: str) -> None:
+        """An edit may have arrived without our hearing of it: then we do not know what is shown."""
+        named = transaction("card-edit", due.entry.id, post.body.html)
+        try:
+            await self._sender.edit(room, event, post, named, Urgency.CARD)
+        except (Limited, TooSoon):
+            raise
+        except RetryLater:
+            await self._fleet.store.append(Change(anchors=(Anchor(key=key, value=""),)))
+            raise
 
     async def _make(
         self, room: str, task: Task, post: Post, posted: Posted | None, due: Due

@@ -6,6 +6,7 @@ from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.replies import Given
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import asks
+from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import Answer, Nod, Post
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound, Superseded
@@ -14,7 +15,7 @@ from fleetbot.services.talks import Asked, Talks
 from fleetbot.store.records import PostKind
 
 LONGEST = 20_000  # characters that a program is told at once
-_NODS = {Behavior.ALLOW: asks.YES, Behavior.DENY: asks.NO, Behavior.ALWAYS: asks.ALWAYS}
+_NODS = {Behavior.ALLOW: YES, Behavior.DENY: NO, Behavior.ALWAYS: asks.ALWAYS}
 
 
 class Answering:

@@ -15,11 +15,11 @@ from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Pressed
 from fleetbot.chat.commands.table import BUTTONS, NAMES, TYPES
 from fleetbot.chat.commands.talking import Decide
-from fleetbot.chat.words.emoji import meant
+from fleetbot.chat.words.emoji import NO, YES, meant
 from fleetbot.chat.words.post import Answer, Nod
 from fleetbot.store.records import Posted, PostKind
 
-_ANSWERS = {"✅": True, "❌": False}
+_ANSWERS = {YES: True, NO: False}
 
 
 class Buttons:

@@ -9,8 +9,8 @@ from fleetbot.chat.commands.said import Said
 from fleetbot.chat.speaking.destinations import destination
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.words import answers
-from fleetbot.chat.words.answers import Hears
 from fleetbot.chat.words.rich import Rich
+from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.why import why
 from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
 from fleetbot.domain import commands as cmd

@@ -17,6 +17,7 @@ from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import answers, drafts
+from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import About, Answer, File, Post
 from fleetbot.chat.words.rich import say
 from fleetbot.domain import commands as cmd
@@ -113,7 +114,7 @@ class Drafts:
             case None:
                 return await self._over(wish)
         about = About(PostKind.DRAFT, wish.id)
-        return Post(body, about=about, buttons=(drafts.YES, drafts.NO), files=files)
+        return Post(body, about=about, buttons=(YES, NO), files=files)
 
     # what is decided
 

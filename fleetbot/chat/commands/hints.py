@@ -8,7 +8,7 @@ from fleetbot.chat.commands.grammar import Misspelt, Misused
 from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.chat.words.rich import Rich, bold, bullets, code, one_line, prose, rows, say
 from fleetbot.chat.words.wording import ago, left_out
-from fleetbot.domain.wording import shorten
+from fleetbot.domain.wording import nickname, shorten
 
 _AT_MOST = 15
 
@@ -49,6 +49,11 @@ def not_listed(room: str) -> Rich:
     )
 
 
+def goes_on(room: str) -> Rich:
+    """The room was upgraded."""
+    return say("➡️ This room was upgraded: I listen in ", code(room), ", and do nothing here.")
+
+
 def unconfigured() -> Rich:
     """Why the settings are refused may be a secret, or a room's affair: it is not told here."""
     return rows(
@@ -65,7 +70,7 @@ def too_late(said: Sequence[tuple[str, str, int]], now: int, *, is_cut: bool = F
     """What was not done: `said` are commands, who gave them and when, and came too late; `is_cut`:
     what was said before is not read back."""
     told = [
-        say(code(one_line(text, 80)), f", {sender[1:].partition(':')[0]}, {ago(at, now)}")
+        say(code(one_line(text, 80)), f", {nickname(sender)}, {ago(at, now)}")
         for text, sender, at in said[:_AT_MOST]
     ]
     headline = say("🕰 ", bold("I was away"), " when this was said, and have not done it:")

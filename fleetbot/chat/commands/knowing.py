@@ -11,7 +11,7 @@ from fleetbot.chat.commands.said import Said
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words import knowing as words
 from fleetbot.chat.words.post import Post
-from fleetbot.domain.wording import person
+from fleetbot.domain.wording import nickname
 from fleetbot.services.people import People
 from fleetbot.services.proofs import Proofs
 from fleetbot.services.repositories import Repositories
@@ -41,11 +41,11 @@ class Knowing:
         claim = await self._proofs.claim(said.sender, login, said.name)
         repos = [repo for repo in self._repositories.names() if self._desk.hears(said)(repo)]
         if claim.asked_at < now and await self._proofs.look(claim, repos[:_AT_ONCE]):
-            return Post(words.proven(login, person(said.actor)))
+            return Post(words.proven(login, nickname(said.sender)))
         return Post(words.how_to_prove(claim, said.default_repo or "", now))
 
 
 def told(claim: Claim, now: int) -> OutboxEntry:
     """What the room where it was claimed hears, once it is proven."""
-    post = Post(words.proven(claim.login, person(f"matrix:{claim.mxid}")))
+    post = Post(words.proven(claim.login, nickname(claim.mxid)))
     return kept(claim.room, post, id=f"iam:{claim.mxid}:{claim.code}", at=now)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.speaking.destinations import destination
 from fleetbot.chat.words.rich import Rich, bold, code, prose, rows, say
+from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.wording import moment
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.wording import count, shorten, span
@@ -15,8 +16,6 @@ from fleetbot.services.fleet import Fleet
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.records import DeadLetter
-
-Hears = Callable[[str], bool]
 
 _LONG_MS = 24 * 3_600_000  # without a webhook; it may be that nothing happened
 _PAGE = "docs/howto/connect-forgejo.md"

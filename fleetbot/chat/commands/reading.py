@@ -17,7 +17,7 @@ from fleetbot.chat.speaking.runs import run_link
 from fleetbot.chat.words import answers, overview, roster
 from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.post import About, Post
-from fleetbot.chat.words.rich import Rich, one_line, pointer
+from fleetbot.chat.words.rich import Rich, link, one_line
 from fleetbot.chat.words.wording import STATE_WORDS
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.events import Recorded
@@ -113,7 +113,7 @@ class Reading:
     async def _thread(self, run: Run, said: Said) -> Rich | None:
         """A link to where the run's log begins in this room."""
         url = await run_link(self._fleet.store, said.room, run.id)
-        return pointer("its log", url) if url else None
+        return link("its log", url) if url else None
 
     async def why(self, command: spec.Why, said: Said) -> Post:
         fleet, task = self._fleet, await self._desk.find(command.issue, said)
@@ -129,10 +129,6 @@ class Reading:
         ):
             lines += part
         return lines
-
-
-def _goes_on(task: Task) -> bool:
-    return task.state in OPEN_STATES
 
 
 def _about(task: Task) -> About:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from fleetbot.chat.commands import grammar, spec
 from fleetbot.chat.commands.handlers import Handler
+from fleetbot.chat.commands.replies import is_yes
 from fleetbot.chat.commands.rights import Rights
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words import setup as words
+from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import About, Answer, Post
 from fleetbot.domain.errors import Forbidden, Invalid
 from fleetbot.domain.model import REPO
@@ -20,8 +22,7 @@ from fleetbot.services.setup.steps import Step
 from fleetbot.services.setup.walks import View, Walks
 from fleetbot.store.records import Arrival, Change, Handled, PostKind
 
-_YES = ("yes", "y", "ok", "ja", "✅")
-_NO = ("skip", "no", "n", "nein", "❌")
+_SKIP = "skip"
 _LINK = re.compile(r"https?://[^\s/]+/(?:[^\s]*/)?([\w.-]+/[\w.-]+?)/?(?:\.git)?\Z")
 
 
@@ -85,6 +86,8 @@ class SettingUp:
             and not await self._walks.knows(said.name)
         ):
             wished = Begin(said.default_repo)
+        if isinstance(wished, Begin) and not self._operators:
+            await self._must_not_be_of_others(said.name, wished.repo)
         return self._post(await self._walk(said.name, wished))
 
     async def press(self, pressed: Pressed) -> Answer | None:
@@ -125,12 +128,12 @@ class SettingUp:
         posted = await self._fleet.store.posted(said.room, said.answers) if said.answers else None
         if posted is None or posted.kind is not PostKind.SETUP:
             return None
-        word = said.body.strip().lower()
-        if word not in (*_YES, *_NO):
+        agrees = _agrees(said.body)
+        if agrees is None:
             return None
         await self._rights.admit("setup", said)
         self._must_be_operator(said.sender)
-        act = self._walks.agree if word in _YES else self._walks.skip
+        act = self._walks.agree if agrees else self._walks.skip
         return self._post(await act(said.name, int(posted.subject)))
 
     async def _walk(self, room: str, wished: Wish) -> View:
@@ -153,11 +156,19 @@ class SettingUp:
                 "Sorry, only the operators that the settings name (`chat.operators`) may do this."
             )
 
+    async def _must_not_be_of_others(self, room: str, repo: str) -> None:
+        """Who is mighty in one room is not by that let into the repositories of others."""
+        if await self._walks.is_of_others(room, repo):
+            raise Forbidden(
+                f"The fleet works on {repo}, and not for this room: to have it hear of it is for"
+                " operators, whom the settings name (`chat.operators`)."
+            )
+
     def _post(self, view: View) -> Post:
         body = words.walk(view, self._trigger)
         if not view.offer:
             return Post(body)
-        return Post(body, about=About(PostKind.SETUP, str(view.number)), buttons=("✅", "❌"))
+        return Post(body, about=About(PostKind.SETUP, str(view.number)), buttons=(YES, NO))
 
 
 def wish(text: str) -> Wish:
@@ -166,10 +177,6 @@ def wish(text: str) -> Wish:
     match [word.lower() for word in said]:
         case []:
             return Show()
-        case [word] if word in _YES:
-            return Yes()
-        case [word] if word in _NO:
-            return Skip()
         case ["again"]:
             return Again()
         case ["undo", step] if step in set(Step):
@@ -178,10 +185,17 @@ def wish(text: str) -> Wish:
             raise Invalid(f"Take back which step? {', '.join(Step)}.", field="text")
         case [_] if repo := _repo(said[0]):
             return Begin(repo)
+    if (agrees := _agrees(text)) is not None:
+        return Yes() if agrees else Skip()
     raise Invalid(
         "Say `!fleet setup owner/repo`, and then `yes`, `skip`, `again` or `undo` and a step.",
         field="text",
     )
+
+
+def _agrees(words: str) -> bool | None:
+    """None where it is neither a yes nor a no."""
+    return False if words.strip().lower() == _SKIP else is_yes(words)
 
 
 def _repo(word: str) -> str | None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from fleetbot.chat.commands.grammar import own_words
 from fleetbot.chat.commands.said import Called
+from fleetbot.domain.wording import nickname
 
 _MARKDOWN_PILL = re.compile(
     r"\[[^\[\]\n]{1,250}\]\((?:https://matrix\.to/#/|matrix:u/)([^\s()\[\]]+)\)"
@@ -24,8 +25,8 @@ class Us(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The longest first: one may begin with another."""
-        local = self.id[1:].partition(":")[0]
-        names = {self.id, self.id[1:], " ".join(own_words(self.name).split()), local}
+        shown = " ".join(own_words(self.name).split())
+        names = {self.id, self.id[1:], shown, nickname(self.id)}
         return sorted(filter(None, names), key=len, reverse=True)
 
 

@@ -24,6 +24,7 @@ from fleetbot.chat.hearing.addressed import Us
 from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.link import transaction
+from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, kept, kept_nod
 from fleetbot.chat.words.post import Answer, Nod, Post
@@ -158,10 +159,12 @@ class Obeying:
         """In a room that is none of ours nothing changes, and nothing is remembered."""
         if self._clock() - there.at > TOO_OLD_MS:
             return
-        answer = await self._chat.elsewhere(there)
+        moved = self._rooms.names.get(there.room)
+        answer = None if moved else await self._chat.elsewhere(there)
+        now_at = await self._rooms.where(moved) if moved else ""
         if answer is not None:
             await self._visits.prolong(there.room)
-        elif (post := self._chat.not_listed(there)) and self._visits.tells(there.room):
+        elif (post := self._chat.not_obeyed(there, now_at)) and self._visits.tells(there.room):
             answer = post
         if isinstance(answer, Post):
             try:
@@ -207,7 +210,8 @@ class Obeying:
         """The journal is away: what was said stays said, and is obeyed when it is back."""
         room, post = event.room_id, Post(hints.waits_for_journal())
         try:
-            await self._sender.say(room, post, transaction("waits", event.event_id))
+            named = transaction("waits", event.event_id)
+            await self._sender.post(room, post, named, urgency=Urgency.ANSWER)
         except (RetryLater, Refused) as error:
             log.warning("%s could not be told that the journal is away: %s", room, error)
 

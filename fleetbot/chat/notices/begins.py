@@ -40,8 +40,6 @@ _ENDS = frozenset(
         NoticeKind.WEBHOOKS_BACK,
     }
 )
-
-
 _POINTS = frozenset({NoticeKind.AGENT_PARKED, NoticeKind.REPO_RENAMED, NoticeKind.GIVEN_UP})
 
 

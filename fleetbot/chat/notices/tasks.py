@@ -17,14 +17,13 @@ from fleetbot.chat.speaking.sender import (
     decoded,
     outbox_transaction,
 )
-from fleetbot.chat.words.notices import NOBODY, again, task_notice
+from fleetbot.chat.words.notices import NOBODY, SAME_MS, again, task_notice
 from fleetbot.chat.words.post import Post
 from fleetbot.domain.effects import NoticeKind, TaskNotice
 from fleetbot.domain.model import TaskId
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due, PostKind
 
-SAME_MS = 30 * 60_000  # so long the same cause is counted, and not told anew
 _ON_CARD = frozenset({NoticeKind.ASSIGNED, NoticeKind.REFUTED, NoticeKind.CANCELLED})
 _EACH = frozenset({NoticeKind.COMPLETED, NoticeKind.ASKED})  # no two of them are the same
 _effect: msgspec.json.Decoder[TaskNotice] = msgspec.json.Decoder(TaskNotice)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from fleetbot.chat.speaking.destinations import cards_in, destination, urgent_in
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import AgentName, Repo
 from fleetbot.services.fleet import Fleet
-from fleetbot.settings import RoomSettings
 
 
 class Audience:
     """Rooms go by the ids that the settings have. One without repositories hears of everything."""
 
-    def __init__(self, settings: Mapping[str, RoomSettings], rooms: Rooms, fleet: Fleet) -> None:
-        self._settings = settings
+    def __init__(self, rooms: Rooms, fleet: Fleet) -> None:
+        self._settings = rooms.settings
         self._rooms = rooms
         self._fleet = fleet
 
@@ -46,6 +45,10 @@ class Audience:
     def of(self, repo: str) -> list[str]:
         """The rooms that hear of the repository."""
         return [room for room in self.in_use if self.hears(room, repo)]
+
+    async def places_of(self, repo: str) -> Sequence[str]:
+        """The rooms that hear of the repository, by the ids under which they go on now."""
+        return [await self._rooms.where(room) for room in self.of(repo)]
 
     def hears(self, room: str, repo: str) -> bool:
         its = self._settings.get(room)

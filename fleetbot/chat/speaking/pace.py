@@ -24,7 +24,7 @@ from fleetbot.services.sending import Sending
 
 
 class Urgency(IntEnum):
-    """What goes first where not all may go; logs wait for everything else."""
+    """What goes first where not all may go; logs wait for everything else, but not for ever."""
 
     ANSWER = 0
     QUESTION = 1
@@ -35,9 +35,10 @@ class Urgency(IntEnum):
 
 # How much of a burst is left to what is more urgent.
 _SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.3, Urgency.LOG: 0.5}
+_TAKING_TURNS = (Urgency.CARD, Urgency.LOG)
 _LONGEST_WAIT_MS = 30_000  # of what a person waits for; then the outbox keeps it
 _LATEST_MS = 60_000  # who is told to come again is not sent away for longer
-_STARVING_MS = 60_000  # what is held for longer is as urgent as a card
+_STARVING_MS = 30_000  # logs held for longer go in turn with cards
 _UNTOLD = Patience(1_000, 60_000)  # where the homeserver does not say when to come back
 _NO_MORE = "the homeserver takes no more messages now"
 
@@ -83,14 +84,11 @@ class Pace:
         self._refusals = self._in_a_row = 0
         self._appointed = 0
         self._held: dict[Urgency, tuple[int, int]] = {}
+        self._latest: Urgency | None = None  # of cards and logs, which went last
 
     def wait_ms(self, urgency: Urgency) -> int:
         """For how long one of this urgency must not go; 0 if it may."""
-        spared, now = _SPARED.get(urgency, 0.0), self._clock()
-        held, since = self._held.get(urgency, (0, now))
-        if held and now - since > _STARVING_MS:
-            spared = min(spared, _SPARED[Urgency.CARD])
-        return self._allowance.wait(spared, len(self._line), now)
+        return self._allowance.wait(self._spared(urgency), len(self._line), self._clock())
 
     def hold(self, urgency: Urgency, count: int, since: int) -> None:
         """So many are kept elsewhere until they may go, the first since then (epoch ms)."""
@@ -113,8 +111,7 @@ class Pace:
                     if urgency in _SPARED:
                         raise
                 else:
-                    self._in_a_row = 0
-                    self._allowance.sent(self._clock())
+                    self._sent(urgency)
                     return answer
         finally:
             self._line.remove(seat)
@@ -150,7 +147,24 @@ class Pace:
         ahead, now = self._line.index(seat), self._clock()
         if ahead == 0 and seat.urgency not in _SPARED:
             return max(0, self._allowance.open_at - now)
-        return self._allowance.wait(_SPARED.get(seat.urgency, 0), ahead, now)
+        return self._allowance.wait(self._spared(seat.urgency), ahead, now)
+
+    def _spared(self, urgency: Urgency) -> float:
+        """How much of a burst is to be left. While logs starve, cards and logs take turns: who
+        went last leaves as much as logs do, the other as little as cards."""
+        if urgency in _TAKING_TURNS and self._do_logs_starve():
+            urgency = Urgency.LOG if urgency is self._latest else Urgency.CARD
+        return _SPARED.get(urgency, 0.0)
+
+    def _do_logs_starve(self) -> bool:
+        held, since = self._held.get(Urgency.LOG, (0, 0))
+        return held > 0 and self._clock() - since > _STARVING_MS
+
+    def _sent(self, urgency: Urgency) -> None:
+        self._in_a_row = 0
+        self._allowance.sent(self._clock())
+        if urgency in _TAKING_TURNS:
+            self._latest = urgency
 
     def _come_again(self, pause: int) -> RetryLater:
         """Each at a time of its own: if all came at once, all but one would be sent away again."""

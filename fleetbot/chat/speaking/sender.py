@@ -174,11 +174,6 @@ class RoomSender:
         for emoji in buttons:
             await self._link.react(room, event, emoji, urgency=urgency)
 
-    async def say(self, room: str, message: Post, named: str) -> None:
-        """Say something now, under that transaction; raises what stands in the way of it."""
-        said = content(message.body, urgent=message.urgent)
-        await self._link.send(room, said, named, urgency=Urgency.ANSWER)
-
     async def thread_of(self, room: str, event: str) -> str:
         """The message that opened the thread that an event is in; empty where it is in none, or
         nobody knows."""

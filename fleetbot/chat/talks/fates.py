@@ -8,7 +8,7 @@ from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.reactions import show
-from fleetbot.chat.speaking.sender import Where
+from fleetbot.chat.speaking.sender import Where, decoded
 from fleetbot.chat.talks.spoken import Spoken, where_said
 from fleetbot.chat.words.fates import EMOJI, Fate, came_late, fate_of
 from fleetbot.domain import effects as fx
@@ -18,7 +18,7 @@ from fleetbot.services.outbox import Sender
 from fleetbot.store.records import Due
 
 _KIND = fx.kind(fx.ShowFate)
-_effect = msgspec.json.Decoder(fx.ShowFate)
+_effect: msgspec.json.Decoder[fx.ShowFate] = msgspec.json.Decoder(fx.ShowFate)
 
 
 class Fates:
@@ -34,7 +34,7 @@ class Fates:
         """Answers the event id of what was sent, or why nothing was."""
         if due.entry.kind != _KIND:
             return await self._others(due)
-        effect = _effect.decode(due.entry.payload)
+        effect = decoded(_effect, due.entry)
         spoken = await where_said(self._fleet.store, effect.run, effect.message)
         room = await self._where(room_of(due.entry.destination))
         if spoken is None or spoken.room != room:

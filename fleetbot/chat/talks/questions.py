@@ -16,8 +16,9 @@ from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.quiet import Quiet
-from fleetbot.chat.speaking.sender import RoomSender, Where
+from fleetbot.chat.speaking.sender import RoomSender, Where, decoded, outbox_transaction
 from fleetbot.chat.words import asks
+from fleetbot.chat.words.notices import NOBODY
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
@@ -30,16 +31,12 @@ from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
 Mention = Callable[[str, Task], Awaitable[Rich]]  # who must act, of those in the room
 
 _KIND = fx.kind(fx.ShowAsk)
-_effect = msgspec.json.Decoder(fx.ShowAsk)
-
-
-async def nobody(room: str, task: Task) -> Rich:
-    return asks.NOBODY
+_effect: msgspec.json.Decoder[fx.ShowAsk] = msgspec.json.Decoder(fx.ShowAsk)
 
 
 class Questions:
     """The sender of questions; `others` sends everything else. `where` tells under which id a room
-    of the settings goes on now."""
+    of the settings goes on now, `mention` who must act."""
 
     def __init__(
         self,
@@ -49,7 +46,7 @@ class Questions:
         link: Link,
         where: Where,
         others: Sender,
-        mention: Mention = nobody,
+        mention: Mention,
     ) -> None:
         self._fleet = fleet
         self._talks = talks
@@ -65,13 +62,13 @@ class Questions:
         was."""
         if due.entry.kind != _KIND:
             return await self._others(due)
-        effect = _effect.decode(due.entry.payload)
+        effect = decoded(_effect, due.entry)
         asked = await self._talks.asked(effect.run, effect.ask)
         if asked is None:
             raise Refused("there is no such question")
         name = room_of(due.entry.destination)
         room = await self._where(name)
-        about, named = asks.about(asked), transaction("outbox", due.entry.id)
+        about, named = asks.about(asked), outbox_transaction(due)
         posted = await self._fleet.store.post_of(room, about.kind, about.subject)
         if asked.is_open:
             post = await self._waiting(name, room, asked)
@@ -99,16 +96,15 @@ class Questions:
     async def _waiting(self, name: str, room: str, asked: Asked) -> Post:
         """It has to be asked even where a room is quiet; but no telephone rings then."""
         is_quiet = await self._quiet.holds(name, asked.task.id)
-        who = asks.NOBODY if is_quiet else await self._mention(room, asked.task)
+        who = NOBODY if is_quiet else await self._mention(room, asked.task)
         post = asks.waiting(asked, self._fleet.clock(), who)
         return dataclasses.replace(post, urgent=not is_quiet)
 
     async def _attach(self, room: str, event: str, post: Post) -> None:
-        """What does not fit into the message, where the room can have it."""
+        """What does not fit into the message."""
         for file in post.files:
-            if (shown := await self._link.upload(room, file)) is not None:
-                said = in_reply(dict(shown), event, "")
-                await self._link.send(room, said, transaction("ask-file", event, file.name))
+            said = in_reply(dict(await self._link.upload(room, file)), event, "")
+            await self._link.send(room, said, transaction("ask-file", event, file.name))
 
     async def renew(self) -> float | None:
         """Ask anew in rooms that go on under another id and have not been asked there."""

@@ -20,7 +20,7 @@ from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import Run, RunId, RunState, TaskId
 from fleetbot.domain.patience import Patience
 from fleetbot.services.fleet import Fleet
-from fleetbot.services.outbox import Refused, RetryLater
+from fleetbot.services.outbox import Refused, RetryLater, TooSoon
 
 log = logging.getLogger("fleetbot.chat")
 
@@ -178,6 +178,8 @@ class ThreadLog:
 
     def _rest(self, room: str, limit: RetryLater) -> None:
         now = self._fleet.clock()
+        if isinstance(limit, TooSoon):
+            return  # others were quicker: the pace says when
         if isinstance(limit, NotAdmitted):
             self._closed_until[room] = now + _CLOSED_MS
             return

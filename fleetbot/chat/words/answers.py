@@ -18,7 +18,6 @@ from fleetbot.chat.words.rich import (
     rows,
     say,
 )
-from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.story import story
 from fleetbot.chat.words.why import explained, why
 from fleetbot.chat.words.wording import EMOJI, STATE_WORDS, duration, moment, named, pull_link
@@ -34,8 +33,6 @@ from fleetbot.domain.model import (
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.wording import count, span
-
-__all__ = ["AT_MOST", "Hears", "Particulars", "moved", "task", "tasks", "told_why"]
 
 AT_MOST = 15
 _RUNS = 6

@@ -5,10 +5,9 @@ Pure; times are epoch milliseconds. The first line is what a locked telephone sh
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from fleetbot.chat.words import request
-from fleetbot.chat.words.emoji import NUMBERS
+from fleetbot.chat.words.emoji import NO, NUMBERS, YES
+from fleetbot.chat.words.notices import NOBODY
 from fleetbot.chat.words.post import About, File, Post
 from fleetbot.chat.words.rich import (
     HEAVIEST,
@@ -23,19 +22,17 @@ from fleetbot.chat.words.rich import (
     say,
     weight,
 )
-from fleetbot.chat.words.wording import named
+from fleetbot.chat.words.wording import clock, named
 from fleetbot.domain.events import RunAsked
 from fleetbot.domain.model import AskKind, Behavior
-from fleetbot.domain.wording import span
+from fleetbot.domain.wording import person, span
 from fleetbot.services.talks import Asked
 from fleetbot.store.records import PostKind
 
-YES, NO, ALWAYS = "✅", "❌", "♾️"
-NOBODY = say()
+ALWAYS = "♾️"
 _HEADLINE = 80
 _HEAVIEST_REQUEST = HEAVIEST * 3 // 4  # the rest is for what stands around it
 _DECIDED = {Behavior.ALLOW: YES, Behavior.DENY: NO, Behavior.ALWAYS: ALWAYS}
-_PERSON = "matrix:"
 
 
 def is_whole(asked: Asked) -> bool:
@@ -118,18 +115,6 @@ def unclear(asked: Asked) -> Rich:
         say("🤔 Is that a yes or a no? Nothing is allowed yet, and no condition would be kept."),
         say("Say ", code("yes"), lasting, ", or ", code("no"), " and what to do instead."),
     )
-
-
-def person(actor: str) -> str:
-    """Whoever did it, as people call them."""
-    if actor.startswith(_PERSON):
-        return actor.removeprefix(_PERSON)[1:].partition(":")[0]
-    return "an operator" if actor == "api:operator" else actor
-
-
-def clock(at: int) -> str:
-    """`14:02:11 UTC`."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%H:%M:%S UTC")
 
 
 def _headline(asked: Asked) -> Rich:

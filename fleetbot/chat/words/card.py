@@ -15,14 +15,22 @@ from fleetbot.chat.words.rich import (
     Rich,
     bold,
     italic,
+    link,
     one_line,
-    pointer,
     prose,
     quote,
     rows,
     say,
 )
-from fleetbot.chat.words.wording import EMOJI, at_hour, dated, duration, named, pull_link
+from fleetbot.chat.words.wording import (
+    EMOJI,
+    STATE_WORDS,
+    at_hour,
+    dated,
+    duration,
+    named,
+    pull_link,
+)
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import DAY_MS
@@ -32,13 +40,8 @@ from fleetbot.services.comments import usage_text
 
 _When = Callable[[int], str]  # a moment, in words
 _WORDS = {
-    TaskState.CREATED: "Waiting",
-    TaskState.ASSIGNED: "Assigned",
-    TaskState.RUNNING: "Running",
+    **{state: words.capitalize() for state, words in STATE_WORDS.items()},
     TaskState.COMPLETED: "Done",
-    TaskState.FAILED: "Failed",
-    TaskState.AGENT_LOST: "Lost with its agent",
-    TaskState.CANCELLED: "Cancelled",
 }
 _OVER = (TaskState.COMPLETED, TaskState.CANCELLED)
 _RESTS = (*_OVER, TaskState.FAILED)
@@ -96,7 +99,7 @@ def _who(
     if task.state in _OVER and (spent := usage_text(task.spent)):
         parts.append(f" · {spent}")
     if log:
-        parts.append(say(" · 🧵 ", pointer("log", log)))
+        parts.append(say(" · 🧵 ", link("log", log)))
     return say(*parts)
 
 

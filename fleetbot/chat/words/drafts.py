@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import File
 from fleetbot.chat.words.rich import Part, Rich, bold, code, quote, rows, say
 from fleetbot.chat.words.wording import EMOJI, named, until
@@ -9,7 +10,6 @@ from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.wording import person
 from fleetbot.services.wishes import Fate, NewIssue, Wish
 
-YES, NO = "✅", "❌"
 _LETTERS, _LINES = 1500, 20
 
 

@@ -12,6 +12,7 @@ def bare(emoji: str) -> str:
     return "".join(kept)
 
 
+YES, NO = "✅", "❌"
 NUMBERS = tuple(f"{number}\ufe0f\u20e3" for number in range(1, 10))
 _ALIKE = {
     "✅": "✔☑👍🆗👌",

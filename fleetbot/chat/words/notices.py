@@ -14,21 +14,20 @@ from fleetbot.chat.words.rich import (
     italic,
     link,
     one_line,
-    pointer,
     prose,
     quote,
     rows,
     say,
 )
-from fleetbot.chat.words.wording import dated, duration, pull_link, until
+from fleetbot.chat.words.wording import dated, duration, pull_link
 from fleetbot.domain.effects import NoticeKind, TaskName, TaskNotice
-from fleetbot.domain.model import Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.wording import count, span
 from fleetbot.store.records import PostKind
 
 _SHORT = 50  # characters of a title, so that what follows it is still seen
 NOBODY = say()
+SAME_MS = 30 * 60_000  # so long the same cause is counted, and not told anew
 
 
 def task_notice(
@@ -105,7 +104,7 @@ def _failed(effect: TaskNotice, who: Rich, log: str | None) -> Rich:
     by: Part = ""
     if run := effect.run:
         by = say(bold(run.agent), f", attempt {run.attempt}: ")
-    its_log: Part = say(" · 🧵 ", pointer("log", log)) if log else ""
+    its_log: Part = say(" · 🧵 ", link("log", log)) if log else ""
     helps = advice(effect.reason) if effect.reason else ""
     return rows(
         _headline("📡 Lost with its agent:" if lost else "❌ Failed:", effect.task),
@@ -119,13 +118,6 @@ def _failed(effect: TaskNotice, who: Rich, log: str | None) -> Rich:
 
 def _is_a_bug(effect: TaskNotice) -> bool:
     return effect.reason is ReasonCode.RUNNER_FAILED
-
-
-def what_next(task: Task | TaskName, retry_at: int | None, now: int) -> Rich:
-    """When it is tried again by itself, or what a person writes to have it tried."""
-    if retry_at is None:
-        return say("🙋 To try again: ", code(f"!fleet retry {task.ref}"))
-    return say(f"🔁 It is tried again {until(retry_at, now)}.")
 
 
 def reason_text(reason: ReasonCode | None) -> str:

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fleetbot.domain.wording import shorten
+from fleetbot.domain.wording import nickname, shorten
 
 HEAVIEST = 44_000  # bytes of an event's 65,536: encryption makes them a third more
 WORD_JOINER = "\u2060"
@@ -63,7 +63,7 @@ def mention(user: str) -> Rich:
     """The person with this Matrix id, who is told of the message; others are only named."""
     if not _USER.match(user) or harmless(user.replace("@", "")) != user.replace("@", ""):
         return say(user)
-    name = say(user[1:].partition(":")[0])
+    name = say(nickname(user))
     pill = f'<a href="https://matrix.to/#/{html.escape(user)}">{name.html}</a>'
     return Rich(name.text, pill, (user,))
 
@@ -99,12 +99,6 @@ def link(label: str, url: str) -> Rich:
     if not _EVENT.fullmatch(url) and (not _WEB.match(url) or harmless(url) != url):
         return said
     return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>', said.mentions)
-
-
-def pointer(label: str, url: str) -> Rich:
-    """`label`, leading to an address that is ours, such as that of a message in a room."""
-    said = say(label)
-    return Rich(said.text, f'<a href="{html.escape(url)}">{said.html}</a>')
 
 
 def aside(text: str) -> Rich:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fleetbot.chat.words.rich import Rich, bold, code, rows, say
 from fleetbot.chat.words.wording import ago
-from fleetbot.domain.wording import count
+from fleetbot.domain.wording import count, nickname
 
 UNABLE_TO_ENCRYPT = say(
     "🔒 This room is encrypted and I am not set up for that: I hear nothing here, and say nothing "
@@ -18,7 +18,7 @@ _SHOWN = 5
 def cannot_read(messages: Sequence[tuple[str, int]], now: int) -> Rich:
     """`messages`: who sent them, and when."""
     since = ago(min(at for _, at in messages), now)
-    names = list(dict.fromkeys(sender[1:].partition(":")[0] for sender, _ in messages))
+    names = list(dict.fromkeys(nickname(sender) for sender, _ in messages))
     whose = ", ".join(names[:_SHOWN]) + (" and others" if len(names) > _SHOWN else "")
     return rows(
         say(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from fleetbot.chat.words.notices import advice, reason_text, what_next
+from fleetbot.chat.words.notices import advice, reason_text
 from fleetbot.chat.words.proof import proof
 from fleetbot.chat.words.rich import Part, Rich, bold, code, italic, prose, quote, rows, say
 from fleetbot.chat.words.wording import moment, until
@@ -71,7 +71,7 @@ def _ended(task: Task, now: int) -> Explained:
         says.append(quote(task.detail))
     helps = advice(task.reason) if task.reason else ""
     moves: list[Part] = [italic(prose(helps))] if helps else []
-    return Explained(says, [*moves, what_next(task, None, now)])
+    return Explained(says, [*moves, say("🙋 To try again: ", code(f"!fleet retry {task.ref}"))])
 
 
 def paused(state: FleetState, hears: Callable[[str], bool], now: int) -> Iterator[Rich]:

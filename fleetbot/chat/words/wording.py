@@ -65,6 +65,11 @@ def _utc(at: int) -> datetime:
     return datetime.fromtimestamp(at / 1000, UTC)
 
 
+def clock(at: int) -> str:
+    """`14:02:11 UTC`."""
+    return _utc(at).strftime("%H:%M:%S UTC")
+
+
 def dated(at: int) -> str:
     """`26 Nov, 14:02 UTC`: true whenever it is read."""
     return _utc(at).strftime("%-d %b, %H:%M UTC")

@@ -16,6 +16,7 @@ from fleetbot.store.records import Change
 from tests.chat.coordination import ROOM, Coordination, coordination
 from tests.domain.builders import (
     A1,
+    A2,
     R1,
     R2,
     T1,
@@ -136,24 +137,6 @@ async def test_a_wait_that_changes_by_itself_is_shown(room: Coordination) -> Non
     assert not any("can take it at the next claim" in line for line in room.card().lines)
 
 
-async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
-    room: Coordination,
-) -> None:
-    await room.when(a_task(), an_agent(), dispatch(), start())
-    assert not any("🧵 log" in line for line in room.card().lines)
-    await room.stage.store.append(Change(anchors=begins(ROOM, R1, "$page", "$root")))
-
-    await room.cards.look()
-    await room.later(5)
-
-    assert room.card().lines[1].endswith(" · 🧵 log")
-    link = f'<a href="{event_link(ROOM, "$page")}">log</a>'
-    assert link in room.card().content["formatted_body"]
-    await room.when(fail(reason=ReasonCode.NO_CHANGES))
-    assert room.only.first.startswith("❌ Failed")
-    assert link in room.only.content["formatted_body"]
-
-
 async def test_a_wait_that_changes_while_we_are_away_is_shown_when_we_are_back(
     room: Coordination,
 ) -> None:
@@ -208,6 +191,24 @@ async def test_a_clock_that_is_set_back_does_not_keep_a_card_as_it_was(
     assert room.card().first.startswith("⚙️ Running")
 
 
+async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start())
+    assert not any("🧵 log" in line for line in room.card().lines)
+    await room.stage.store.append(Change(anchors=begins(ROOM, R1, "$page", "$root")))
+
+    await room.cards.look()
+    await room.later(5)
+
+    assert room.card().lines[1].endswith(" · 🧵 log")
+    link = f'<a href="{event_link(ROOM, "$page")}">log</a>'
+    assert link in room.card().content["formatted_body"]
+    await room.when(fail(reason=ReasonCode.NO_CHANGES))
+    assert room.only.first.startswith("❌ Failed")
+    assert link in room.only.content["formatted_body"]
+
+
 async def test_a_task_that_ended_and_was_forgotten_in_memory_is_shown_from_disk(
     room: Coordination,
 ) -> None:
@@ -248,6 +249,68 @@ async def test_a_card_waits_for_its_turn_where_messages_are_limited_and_that_is_
     assert await room.stage.store.troubles("cards", 9) == []
     await room.later(60)
     assert room.card().first.startswith("⏳ Waiting")
+
+
+async def test_of_all_that_changes_while_messages_are_refused_the_last_state_is_sent_once(
+    room: Coordination,
+) -> None:
+    room.link.pace = pace = Pace(room.stage.clock)
+    await room.when(a_task(), an_agent(A1), an_agent(A2))
+    with pytest.raises(Limited):
+        await pace.take(Urgency.CARD, too_much)
+    sent = room.server.sent
+    for agent in (A1, A2) * 20:
+        await room.given(cmd.AssignTask(T1, agent))
+        await room.courier.tick()
+        room.stage.clock.advance(0.1)
+    assert room.server.sent == sent, "nothing may go yet"
+    for _ in range(30):
+        await room.later(5)
+    assert f"{A2} can take it at the next claim" in room.card().lines[-1]
+    assert room.card().edits == 1
+
+
+async def test_the_last_states_of_many_tasks_arrive_where_few_messages_may_go(
+    room: Coordination,
+) -> None:
+    clock = room.stage.clock
+    room.link.pace = pace = Pace(clock)
+    tasks = [TaskId(f"t{number}") for number in range(1, 9)]
+    await room.when(*map(a_task, tasks), an_agent(A1), an_agent(A2))
+    with pytest.raises(Limited):
+        await pace.take(Urgency.CARD, too_much)
+    sent = room.server.sent
+    for agent in (A1, A2) * 10:
+        await room.given(*(cmd.AssignTask(task, agent) for task in tasks))
+        await room.courier.tick()
+        clock.advance(0.5)
+    for _ in range(30):
+        await room.later(5)
+    assert room.server.sent - sent <= 12
+    for number in range(1, 9):
+        assert f"{A2} can take it at the next claim" in room.card(number).lines[-1]
+
+
+async def test_a_card_whose_edit_arrived_though_nobody_said_so_is_not_taken_for_the_old_one(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent(A1), an_agent(A2), cmd.AssignTask(T1, A1))
+    room.server.loses_answers = True
+    await room.when(cmd.AssignTask(T1, A2))
+    room.server.loses_answers = False
+    await room.when(cmd.AssignTask(T1, A1))
+    await room.later(3600)
+    assert f"{A1} can take it at the next claim" in room.card().lines[-1]
+
+
+async def test_an_edit_that_is_tried_again_says_what_is_true_by_then(room: Coordination) -> None:
+    await room.when(a_task(), an_agent(A1))
+    room.server.loses_answers = True
+    await room.when(an_agent(A2), cmd.AssignTask(T1, A2))
+    room.server.loses_answers = False
+    await room.given(cmd.DeregisterAgent(A2))
+    await room.later(3600)
+    assert not any("can take it at the next claim" in line for line in room.card().lines)
 
 
 async def too_much() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,12 +122,29 @@ async def test_cards_leave_less_than_logs_and_notices_less_than_cards(speech: Sp
     assert len(set(waits[2:])) == 3
 
 
-async def test_logs_that_have_waited_for_long_are_as_urgent_as_cards(speech: Speech) -> None:
-    speech.pace.hold(Urgency.LOG, 3, since=speech.clock())
-    assert speech.pace.wait_ms(Urgency.LOG) > speech.pace.wait_ms(Urgency.CARD)
+async def test_logs_that_have_waited_for_long_go_in_turn_with_cards(speech: Speech) -> None:
+    speech.clock.advance(20)
+    said = []
+    for turn in range(6):
+        speech.pace.hold(Urgency.LOG, 3, since=speech.clock() - 31_000)
+        for urgency in (Urgency.CARD, Urgency.LOG):
+            with suppress(RetryLater):
+                await speech.says(f"{urgency.name} {turn}", urgency)
+                said.append(urgency.name)
+        speech.clock.advance(5)
 
-    speech.pace.hold(Urgency.LOG, 3, since=speech.clock() - 61_000)
-    assert speech.pace.wait_ms(Urgency.LOG) == speech.pace.wait_ms(Urgency.CARD)
+    assert said == ["CARD", "LOG"] * 3
+    assert speech.server.left >= 4, "the rest is for people"
+
+
+async def test_logs_that_have_just_come_wait_for_cards(speech: Speech) -> None:
+    speech.clock.advance(25)
+    for turn in range(3):
+        speech.pace.hold(Urgency.LOG, 3, since=speech.clock())
+        await speech.says(f"card {turn}", Urgency.CARD)
+        with pytest.raises(TooSoon):
+            await speech.says(f"log {turn}", Urgency.LOG)
+        speech.clock.advance(5)
 
 
 async def test_what_is_not_waited_for_comes_again_each_at_a_time_of_its_own(speech: Speech) -> None:

@@ -17,7 +17,7 @@ from fleetbot.chat.words.money import Spending
 from fleetbot.chat.words.numbers import Numbers
 from fleetbot.chat.words.overview import Today
 from fleetbot.chat.words.period import period
-from fleetbot.chat.words.rich import Rich, bold, pointer, say
+from fleetbot.chat.words.rich import Rich, bold, link, say
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, ContextState, Evidence, Priority, RunId, TaskId
@@ -104,7 +104,7 @@ def task() -> Rich:
     known = Particulars(
         runs=[world.run(a.R2)],
         lines=["Looking for the oil …", "$ apt list oil"],
-        thread=pointer("its log", event_link("!room:example.org", "$run")),
+        thread=link("its log", event_link("!room:example.org", "$run")),
     )
     return answers.task(world.task(a.T2), known, world.state, world.now, world.policy)
 

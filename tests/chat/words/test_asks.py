@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.request import Part, as_file, parts, shown, visible
+from fleetbot.chat.words.wording import clock
 from fleetbot.domain.events import RunAnswered, RunAsked
 from fleetbot.domain.model import AskKind, Behavior
 from fleetbot.services.talks import Asked
@@ -58,7 +59,7 @@ def test_a_request_says_what_who_for_what_until_when_and_how_to_answer() -> None
         "For team/app#1 Mend the door",
         "make test",
         "description: Test",
-        f"⏰ If nobody answers by {asks.clock(START + 10 * MINUTE)} (in 9 min), that is a no.",
+        f"⏰ If nobody answers by {clock(START + 10 * MINUTE)} (in 9 min), that is a no.",
         "🙋 ✅ allow, ❌ deny, ♾️ allow from now on, in this run: Bash(make *)."
         " Or reply in words: !fleet answer team/app#1 yes|no <why>|always",
     ]
@@ -77,7 +78,7 @@ def test_a_question_says_what_may_be_chosen() -> None:
         "For team/app#1 Mend the door",
         "• 1️⃣ Red: like the barn",
         "• 2️⃣ Blue",
-        f"⏰ If nobody answers by {asks.clock(START + 10 * MINUTE)} (in 10 min),"
+        f"⏰ If nobody answers by {clock(START + 10 * MINUTE)} (in 10 min),"
         " it goes on without an answer.",
         "🙋 Reply with a number or your words, or ❌ for none: !fleet answer team/app#1 <words>",
     ]
@@ -100,7 +101,7 @@ def test_once_it_is_decided_the_outcome_stands_first(
 
     said = asks.decided(its).body.text.splitlines()
 
-    assert said[0] == outcome.format(asks.clock(START + 90 * SECOND))
+    assert said[0] == outcome.format(clock(START + 90 * SECOND))
     assert said[1:3] == [
         "🔐 claude-1 asks permission: Bash: make test",
         "For team/app#1 Mend the door",
