@@ -143,13 +143,15 @@ class RunAnswer(Answer, frozen=True):
 
 
 class LineKind(StrEnum):
-    """What a line of a log is; `system` are the runner's own. One not known here is `output`."""
+    """What a line of a log is; `system` are the runner's own, `step` those of them that every run
+    has, and that cards and notices tell as well. One not known here is `output`."""
 
     ASSISTANT = "assistant"
     TOOL = "tool"
     TOOL_OUTPUT = "tool_output"
     STDERR = "stderr"
     SYSTEM = "system"
+    STEP = "step"
     OUTPUT = "output"
 
     @classmethod

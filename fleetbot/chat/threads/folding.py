@@ -1,7 +1,7 @@
 """A run's log as people read it, line by line: pure.
 
 Of the tools that an agent uses a line says which and on what; the same one again and again is
-counted. What they put out is left to the file.
+counted. What they put out is left to the file, and so are the steps that every run has.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _NAME_LENGTH = 40  # what stands before the first colon of a longer line is no t
 
 # ECMA-48: control sequences (CSI), operating-system commands (OSC), and two-character escapes
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\-_]")
-_TOOL, _TOOL_OUTPUT = "tool", "tool_output"
-_MARKS: Mapping[str, str] = {_TOOL: "$ ", "stderr": "! ", "system": "· "}
+_TOOL, _TOOL_OUTPUT, _STEP = "tool", "tool_output", "step"
+_MARKS: Mapping[str, str] = {_TOOL: "$ ", "stderr": "! ", "system": "· ", _STEP: "· "}
 
 
 class Row(NamedTuple):
@@ -42,6 +42,8 @@ def folded(lines: Sequence[LogLine]) -> Iterator[Row]:
             row = _tool(lines, place)
         elif line.kind == _TOOL_OUTPUT:
             row = Row("", 1, cut=True)
+        elif line.kind == _STEP:
+            row = Row("", 1)
         else:
             text = plain(line)
             shown = shorten(text, LINE_LENGTH)

@@ -171,6 +171,8 @@ class ThreadLog:
                 return False
             if not over and now < self._changeable_at.get(place.thread, 0):
                 return False
+            if await self._writing.awaits_card(place):
+                return False
             try:
                 changed, more = await self._writing.step(place)
             except RetryLater as limit:

@@ -24,6 +24,8 @@ from fleetbot.chat.threads.written import Written, agent_thread, task_thread
 from fleetbot.domain.model import Run, Task
 from fleetbot.services.fleet import Fleet
 
+CARD_MS = 10_000  # a task's card comes a moment after its run, or not at all
+
 
 class Place(NamedTuple):
     """A run's thread in a room; `thread` is the key that it is remembered by."""
@@ -131,6 +133,14 @@ class Writing:
             root = await self._card(place, root) or await self._new_root(place, root)
         await self._written.opened(thread, root)
         return root
+
+    async def awaits_card(self, place: Place) -> bool:
+        """Whether the card that is to begin the thread is still on its way."""
+        if not self._per_task or self._fleet.clock() >= place.run.assigned_at + CARD_MS:
+            return False
+        if await self._written.root(place.thread):
+            return False
+        return await self._store.post_of(place.room, PostKind.CARD, place.task.id) is None
 
     async def _card(self, place: Place, gone: str | None) -> str | None:
         """The task's card, where it is to begin the thread; empty or None where it cannot."""

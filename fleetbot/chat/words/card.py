@@ -6,7 +6,7 @@ its card's day are hours; once it rests, they have the day as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from fleetbot.chat.words.notices import reason_text
@@ -47,6 +47,7 @@ _OVER = (TaskState.COMPLETED, TaskState.CANCELLED)
 _RESTS = (*_OVER, TaskState.FAILED)
 # What the card says elsewhere, in fewer words.
 _SAID = (WaitReason.NOT_STARTED, WaitReason.CHECKING)
+_IN_WORDS = ("nobody",)  # flags that say no more than what it waits for
 
 
 def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | None = None) -> Rich:
@@ -60,7 +61,7 @@ def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | Non
         *_ended(task),
         *(_wait(its, when) if its and its.reason not in _SAID else ()),
         *_questions(state.live_run(task), when),
-        _flags(flags(state, task, its, now, policy)),
+        _flags(f for f in flags(state, task, its, now, policy) if f not in _IN_WORDS),
     )
 
 
@@ -152,5 +153,6 @@ def _questions(run: Run | None, when: _When) -> Iterator[Part]:
         yield say("❓ ", one_line(ask.title), f", until {when(ask.expires_at)}")
 
 
-def _flags(its: tuple[str, ...]) -> Part | None:
-    return say("🚩 ", ", ".join(its)) if its else None
+def _flags(its: Iterable[str]) -> Part | None:
+    said = ", ".join(its)
+    return say("🚩 ", said) if said else None

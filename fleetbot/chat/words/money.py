@@ -34,6 +34,9 @@ def cost(spent: Spending, when: Period) -> Rich:
     headline = say("💰 ", bold(f"{when.name}: {money(spent.total.usage)}".capitalize()))
     if not spent.total.runs:
         return rows(headline, "No run has ended in that time.", _running(spent.running))
+    if not spent_words(spent.total.usage):
+        ended = f"{count(spent.total.runs, 'run')}, of programs that tell neither cost nor tokens"
+        return rows(headline, ended, _running(spent.running))
     return rows(
         headline,
         f"{count(spent.total.runs, 'run')}, {token_words(spent.total.usage)}",

@@ -20,13 +20,14 @@ from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.outages import Outages
+from fleetbot.runner.run.runlog import Announce
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import NotPushed, ReceiptDue, RunRecord, TurnEnded
 from fleetbot.runner.run.whereabouts import Whereabouts
 from fleetbot.runner.sandbox import environment, process
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished
-from fleetbot.wire import Assignment, ReceiptAnswer, ReceiptRequest
+from fleetbot.wire import Assignment, LineKind, ReceiptAnswer, ReceiptRequest
 
 _PREPARE_SECONDS = 600.0
 _MARGIN = 0.05
@@ -51,7 +52,7 @@ class Attempt:
         record: RunRecord,
         conversation: Conversation,
         masker: Masker,
-        announce: Callable[[str], None],
+        announce: Announce,
         settle: Settle,
         note_failure: Callable[[RunFailed], Awaitable[None]],
     ) -> None:
@@ -86,7 +87,8 @@ class Attempt:
             (tree, briefed), _ = await together(self._prepare(stack, env), acknowledge())
             # Hooks and git's filters run after the program has ended, and may leave something too.
             stack.push_async_callback(process.sweep, order.run)
-            self._announce(f"worktree ready on {order.branch}, from {tree.start.commit[:10]}")
+            ready = f"worktree ready on {order.branch}, from {tree.start.commit[:10]}"
+            self._announce(ready, LineKind.STEP)
             try:
                 if self._record.finished is not None and not tree.as_left:
                     raise restarted()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from fleetbot.domain.forbidden import name_forbidden
@@ -13,12 +13,13 @@ from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.git.work import Work
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.pull_request import present
+from fleetbot.runner.run.runlog import Announce
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.whereabouts import Whereabouts
 from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
-from fleetbot.wire import ArtifactClaim, Assignment, ReceiptRequest, UsageReport
+from fleetbot.wire import ArtifactClaim, Assignment, LineKind, ReceiptRequest, UsageReport
 
 MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
 """Why work is not handed over that the program may mend once, in the same run."""
@@ -36,7 +37,7 @@ class Handover:
         where: Whereabouts,
         tree: Worktree,
         env: Mapping[str, str],
-        note: Callable[[str], None],
+        note: Announce,
         masker: Masker,
     ) -> None:
         self._setup = setup
@@ -65,7 +66,7 @@ class Handover:
         # Whoever has the run now pushes in its name.
         await self._setup.leases.confirm(order.run, self._note_once)
         await tree.push(work)
-        self._note_once(f"pushed {work.head[:10]} to {order.branch}")
+        self._note_once(f"pushed {work.head[:10]} to {order.branch}", LineKind.STEP)
         summary = self._summary(finished.summary, work)
         pull = await present(self._setup, order, tree.start.base, summary, self._note_once)
         await self._await_push(pull, work.head)
@@ -143,11 +144,11 @@ class Handover:
         if not await pulls.await_head(self._order.repo, pull.number, head):
             self._note_once("the forge has not noticed the push yet; the check will wait for it")
 
-    def _note_once(self, text: str) -> None:
+    def _note_once(self, text: str, kind: LineKind = LineKind.SYSTEM) -> None:
         """However often the forge is away meanwhile."""
         if text not in self._noted:
             self._noted.add(text)
-            self._note(text)
+            self._note(text, kind)
 
     def _artifacts(self, pull: PullRequest, head: str) -> tuple[ArtifactClaim, ...]:
         order, url = self._order, self._setup.machine.forge.url

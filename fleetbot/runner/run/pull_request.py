@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
+from fleetbot.runner.run.runlog import Announce
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.wording import inert, title_of, with_part
-from fleetbot.wire import Assignment
+from fleetbot.wire import Assignment, LineKind
 
 
 async def present(
-    setup: Setup, order: Assignment, base: str, summary: str, note: Callable[[str], None]
+    setup: Setup, order: Assignment, base: str, summary: str, note: Announce
 ) -> PullRequest:
     """Have the open pull request of the run's branch say what the run did. Raises RunFailed.
 
@@ -24,7 +23,10 @@ async def present(
     pull = await pulls.open_one(order.repo, order.branch, base, title=title, body=body)
     is_ours = pull.author.lower() == setup.machine.config.forge.username.lower()
     changes = _changes(pull, part, title if is_ours else "", order.issue)
-    note(f"pull request #{pull.number}" + ("" if is_ours else f", which {pull.author} opened"))
+    if is_ours:
+        note(f"pull request #{pull.number}", LineKind.STEP)
+    else:
+        note(f"pull request #{pull.number}, which {pull.author} opened")
     if pull.draft and not is_ours:
         note(f"it is a draft: {pull.author} has to say that it is ready")
     if not changes:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from fleetbot.runner.link import Link, Refused
 from fleetbot.runner.run.spool import LogFile
@@ -23,6 +24,12 @@ class Batching:
     lines: int = 500
     bytes: int = 256 * 1024
     seconds: float = 1.0
+
+
+class Announce(Protocol):
+    """Says something of the runner's own about a run."""
+
+    def __call__(self, text: str, kind: LineKind = LineKind.SYSTEM) -> None: ...
 
 
 class RunLog:

@@ -27,7 +27,7 @@ from fleetbot.runner.run.spool import (
     ReceiptRefuted,
     RunRecord,
 )
-from fleetbot.wire import SUPERSEDED, FailRequest, ReceiptAnswer, UsageReport
+from fleetbot.wire import SUPERSEDED, FailRequest, LineKind, ReceiptAnswer, UsageReport
 
 _LOGGER = logging.getLogger(__name__)
 _DETAIL_LIMIT = 10_000
@@ -159,7 +159,7 @@ class Worker:
             self._say(f"the rest of the run's log does not arrive: {problem}")
 
     async def _begin(self) -> None:
-        self._announce(f"attempt {self._order.attempt}: {self._order.title}")
+        self._announce(f"attempt {self._order.attempt}: {self._order.title}", LineKind.STEP)
         await self._work(self._order.refuted, self._acknowledge)
 
     async def _acknowledge(self) -> None:
@@ -211,7 +211,7 @@ class Worker:
         link = self._setup.link
         self._settling = True
         answer = await link.outlast(lambda: link.file(due.request, due.key))
-        self._announce(f"receipt {answer.receipt} filed")
+        self._announce(f"receipt {answer.receipt} filed", LineKind.STEP)
         self.awaits_verdict = answer.verdict is Verdict.PENDING and not answer.final
         self._on_filed()
         while answer.verdict is Verdict.PENDING and not answer.final:
@@ -221,7 +221,7 @@ class Worker:
         if answer.verdict is Verdict.VERIFIED:
             self._setup.memories.forget(self._order.task)
             self._setup.heard(None)
-            self._announce("receipt verified")
+            self._announce("receipt verified", LineKind.STEP)
         elif answer.verdict is Verdict.REFUTED:
             await self._record.promise(ReceiptRefuted())
             final = " for good" if answer.final else ""
@@ -257,9 +257,9 @@ class Worker:
         self._settling = True
         await link.outlast(lambda: link.fail(run, request))
 
-    def _announce(self, text: str) -> None:
+    def _announce(self, text: str, kind: LineKind = LineKind.SYSTEM) -> None:
         """Say it on the terminal and in the run's log."""
-        self._log.add(text)
+        self._log.add(text, kind)
         self._say(text)
 
     def _say(self, text: str) -> None:

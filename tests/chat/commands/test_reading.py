@@ -146,7 +146,9 @@ async def test_the_cost_is_told_by_repository_agent_day_and_task(spent: Dialogue
 
 async def test_the_cost_since_today_leaves_out_yesterday(spent: Dialogue) -> None:
     await spent.says("bob", "!fleet cost today")
-    spent.answers("💰 Today: no cost reported\n1 run, no tokens reported\n…")
+    spent.answers(
+        "💰 Today: no cost reported\n1 run, of programs that tell neither cost nor tokens"
+    )
 
 
 async def test_a_wrong_time_is_refused_with_the_forms(chat: Dialogue) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.chat.threads.folding import folded
+from fleetbot.chat.threads.folding import folded, in_full
 from fleetbot.store.records import LogLine
 
 
@@ -54,6 +54,13 @@ def test_another_tool_or_a_word_in_between_begins_a_line_of_its_own() -> None:
         "Hm.",
         "$ Read: a",
     ]
+
+
+def test_steps_that_every_run_has_are_told_elsewhere_and_are_no_reason_for_a_file() -> None:
+    steps = [line("attempt 1: Mend the door", "step"), line("pushed 1a2b3c", "step")]
+    assert rows(*steps, line("not pushed: 403", "system")) == ["· not pushed: 403"]
+    assert not any(row.cut for row in folded(steps))
+    assert in_full(steps[0]) == "· attempt 1: Mend the door"
 
 
 def test_what_tools_put_out_is_left_to_the_file() -> None:

@@ -17,6 +17,7 @@ from fleetbot.chat.speaking.runs import event_link, run_in_thread, run_link
 from fleetbot.chat.threads.followed import MOST_FOLLOWED, Followed
 from fleetbot.chat.threads.log import LAST_LINES_MS, PACE_MS, ThreadLog
 from fleetbot.chat.threads.pages import MOST_PAGES
+from fleetbot.chat.threads.writing import CARD_MS
 from fleetbot.chat.words.rich import say
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
@@ -232,6 +233,9 @@ async def test_a_task_without_a_card_has_a_thread_of_its_own(scene: RealScene) -
     scene.per_task = True
     scene.start()
     await scene.run()
+    await scene.threads.tick()
+    assert not await scene.events(), "its card may be on its way"
+    scene.stage.clock.advance(CARD_MS / 1000)
     await scene.threads.tick()
 
     (root,) = [e for e in await scene.events() if not e.thread]

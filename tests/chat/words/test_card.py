@@ -29,6 +29,14 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
             "claude-1 can take it at the next claim. Since 22:13 UTC.",
         ],
     ),
+    "waiting for an agent that nobody has": (
+        lambda: a.World().given(a.a_task()),
+        [
+            "⏳ Waiting · team/app#1 Mend the door",
+            "No agent is registered yet. Since 22:13 UTC.",
+            "Start a runner.",
+        ],
+    ),
     "assigned": (
         a.assigned,
         ["📋 Assigned · team/app#1 Mend the door", "claude-1 since 22:13 UTC"],

@@ -142,11 +142,15 @@ export interface HeartbeatRequest {
   readonly usage?: Readonly<Record<string, UsageReport>>;
 }
 
-/** What a line of a log is; `system` are the runner's own. One not known here is `output`. */
+/**
+ * What a line of a log is; `system` are the runner's own, `step` those of them that every run
+ * has, and that cards and notices tell as well. One not known here is `output`.
+ */
 export type LineKind =
   | "assistant"
   | "output"
   | "stderr"
+  | "step"
   | "system"
   | "tool"
   | "tool_output";
