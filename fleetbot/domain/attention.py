@@ -4,10 +4,9 @@ that is told, the pause is."""
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from typing import NamedTuple
 
 from fleetbot.domain.model import Policy, Task, TaskState
@@ -51,6 +50,14 @@ def attention(
     )
 
 
+@dataclass(slots=True)
+class _Group:
+    """Waiting tasks that nothing tells apart, and the one of them that waits longest."""
+
+    first: Task
+    number: int = 1
+
+
 def _waits(tasks: Iterable[Task], look: Look, now: int) -> tuple[list[Need], list[Need]]:
     """Questions, those first that end first; and what is stuck, the longest first."""
     asked: list[Need] = []
@@ -71,15 +78,20 @@ def _waits(tasks: Iterable[Task], look: Look, now: int) -> tuple[list[Need], lis
 def _alike(tasks: Iterable[Task], now: int) -> Iterator[tuple[Task, int]]:
     """Of waiting tasks that nothing tells apart the one that waits longest stands for all: to ask
     of each of many thousands what it waits for would hold up everybody."""
-    alike: defaultdict[object, list[Task]] = defaultdict(list)
+    alike: dict[object, _Group] = {}
     for task in tasks:
         if task.state is TaskState.CREATED:
-            wish = task.wanted_agent, task.traits.needs, task.base_problem
-            alike[task.place, wish, task.not_before > now].append(task)
+            place, wanted = task.repo_id or task.repo, task.pinned or task.traits.agent
+            key = place, wanted, task.traits.needs, task.base_problem, task.not_before > now
+            if (group := alike.get(key)) is None:
+                alike[key] = _Group(task)
+            else:
+                group.number += 1
+                if task.entered_at < group.first.entered_at:
+                    group.first = task
         elif task.state not in FOR_A_PERSON:
             yield task, 1
-    for waiting_alike in alike.values():
-        yield min(waiting_alike, key=attrgetter("entered_at")), len(waiting_alike)
+    yield from ((group.first, group.number) for group in alike.values())
 
 
 def _together(known: Need | None, other: Need) -> Need:

@@ -274,7 +274,7 @@ def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts
     """A newcomer to an account whose limit is reached waits for the reset like the others."""
     stream, account = agent_stream(command.agent), command.registration.account
     known = state.agents.get(command.agent)
-    back = known is not None and known.status is AgentStatus.OFFLINE
+    back = known is not None and known.status is not AgentStatus.ONLINE
     drafts = [Draft(stream, ev.AgentOnline())] if back else []
     drafts.append(Draft(stream, command.registration))
     drafts += [Draft(stream, event) for event in checked(known, command.registration, now)]

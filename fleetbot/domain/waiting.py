@@ -200,7 +200,7 @@ def _given(run: Run, policy: Policy) -> Waiting:
         f"{run.agent} has been given it and must acknowledge it.",
         run.assigned_at,
         run.assigned_at + policy.ack_ms,
-        "Nothing: otherwise it goes back to the queue.",
+        "It takes a moment; otherwise it goes back to the queue.",
         run.agent,
     )
 
@@ -241,7 +241,7 @@ def _question(run: Run) -> Waiting | None:
 def _receipt(task: Task, filed: FiledReceipt, policy: Policy) -> Waiting:
     since, until = filed.filed_at, filed.filed_at + policy.verify_ms
     if not filed.unread:
-        text, helps = "Its receipt is being checked against Forgejo.", "Nothing: Forgejo decides."
+        text, helps = "Its receipt is being checked against Forgejo.", "That takes a moment."
         return Waiting(WaitReason.CHECKING, text, since, until, helps, task.repo)
     times = count(filed.checks, "time")
     return Waiting(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fleetbot.domain.errors import Invalid
 from fleetbot.domain.model import Task, branch_name, same_name
 from fleetbot.domain.reference import read
@@ -10,6 +12,8 @@ from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import PullRequest
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.repositories import Repositories
+
+_ISSUE = re.compile(r"[1-9]\d{0,9}\Z", re.ASCII)  # anybody can give a branch any name
 
 
 class References:
@@ -71,7 +75,7 @@ class References:
         """Ours is known by its branch, which has the issue in its name."""
         kind, _, rest = pull.head_branch.partition("/")
         issue = rest.partition("-")[0]
-        if kind != "fleet" or not issue.isdecimal():
+        if kind != "fleet" or not _ISSUE.match(issue):
             return None
         task = await self._fleet.task_of_issue(repo, int(issue))
         if task is None:

@@ -77,6 +77,7 @@ def chat_of(
             dead_letters=stage.dead_letters,
             address="https://fleet.example",
             trigger=stage.labels.trigger,
+            thread_per_task=stage.threads == "task",
         )
     )
 

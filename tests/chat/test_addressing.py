@@ -58,3 +58,13 @@ async def test_a_reaction_that_is_no_button_is_left_alone(chat: Dialogue) -> Non
     await chat.presses("bob", "👍🏽", on=shown.event)
 
     chat.is_silent()
+
+
+async def test_who_asks_is_answered_in_a_message_and_who_presses_in_a_notice(
+    chat: Dialogue,
+) -> None:
+    await chat.says("ann", "!fleet task #1")
+    task = chat.answers("⏳ …")
+    assert task.content["msgtype"] == "m.text", "clients show notices small and grey"
+    await chat.presses("bob", "🔁", on=task.event)
+    assert chat.answers("⚠️ Sorry, retry takes power level 50 …").content["msgtype"] == "m.notice"

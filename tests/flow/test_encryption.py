@@ -162,6 +162,16 @@ async def test_what_an_encrypted_message_says_can_become_an_issue(
     assert f"The {SECRET} squeaks." in draft.text
 
 
+async def test_a_reaction_is_a_button(world: World, alice: SealedUser) -> None:
+    asked = await alice.send(world.room, "!fleet new Paint it")
+    draft = await alice.wait_for(answer_to(asked))
+
+    await alice.react(world.room, draft.event_id, "❌")
+
+    done = await alice.wait_for(answer_to(draft.event_id))
+    assert done.text == "🗑️ Let go of; nothing was done."
+
+
 # restarts, and who comes later
 
 

@@ -121,6 +121,7 @@ class Stage:
         self.notices: list[Notice] = []
         self.told: Sequence[str] = ()  # the destinations that hear of all but how a task moves
         self.hook_url = ""
+        self.threads = "agent"
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
         self._ids = itertools.count(1)

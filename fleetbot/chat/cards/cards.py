@@ -17,6 +17,7 @@ from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Limited, Urgency
+from fleetbot.chat.speaking.runs import run_link
 from fleetbot.chat.speaking.sender import (
     RoomSender,
     Where,
@@ -27,7 +28,7 @@ from fleetbot.chat.words.card import card, waits_for
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
-from fleetbot.domain.model import Task, TaskId, TaskState
+from fleetbot.domain.model import Run, RunId, RunState, Task, TaskId, TaskState
 from fleetbot.services.fleet import CLOSED, Fleet
 from fleetbot.services.outbox import RetryLater, TooSoon
 from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
@@ -61,6 +62,7 @@ class Cards:
         self._pace_ms = pace_ms
         self._sent_at: dict[str, int] = {}  # by destination, epoch ms
         self._waits: dict[TaskId, tuple[str, ...] | None] = {}  # of open tasks that are shown
+        self._unlinked: dict[str, tuple[str, RunId]] = {}  # by destination: room and run at work
         self._waiting: set[TaskId] = set()  # of these, what was never given to anybody
         self._looked_at: TaskId | None = None
         self._recalled = False
@@ -78,11 +80,20 @@ class Cards:
         if posted is None and self._is_backlog(task):
             return "it is shown once it begins"
         state, now, policy = self._fleet.state, self._fleet.clock(), self._fleet.policy
-        body = card(state, task, now, policy)
+        log = await self._log(room, state.run_of(task), destination)
+        body = card(state, task, now, policy, log)
         self._note_waits(task, waits_for(state, task, now, policy))
         event = await self._show(room, task, body, posted, due)
         self._note_sent(destination, now)
         return event
+
+    async def _log(self, room: str, run: Run | None, destination: str) -> str | None:
+        """Where the run's log begins in the room; the card gains it later where it has not yet."""
+        url = await run_link(self._fleet.store, room, run.id) if run else None
+        self._unlinked.pop(destination, None)
+        if run and url is None and run.state is not RunState.ENDED:
+            self._unlinked[destination] = room, run.id
+        return url
 
     async def _show(
         self, room: str, task: Task, body: Rich, posted: Posted | None, due: Due
@@ -162,15 +173,27 @@ class Cards:
             self._waiting.discard(task.id)
 
     async def look(self) -> None:
-        """Have cards edited of tasks that wait for something else by now; of many, some."""
+        """Have cards edited of tasks that wait for something else by now, of many some; and of
+        those whose log has begun."""
         await self._recall()
-        entries: list[OutboxEntry] = []
-        for task, waits in self._next():
-            now, state = self._fleet.clock(), self._fleet.state
-            if waits_for(state, task, now, self._fleet.policy) != waits:
-                entries += self._entries(task, now)
+        now, state, policy = self._fleet.clock(), self._fleet.state, self._fleet.policy
+        changed = [t for t, waits in self._next() if waits_for(state, t, now, policy) != waits]
+        changed += await self._begun()
+        entries = {its.id: its for task in changed for its in self._entries(task, now)}
         if entries:
-            await self._fleet.post(Change(outbox=tuple(entries)))
+            await self._fleet.post(Change(outbox=tuple(entries.values())))
+
+    async def _begun(self) -> list[Task]:
+        """Tasks that are at work, and whose card has no link to a log that is there now."""
+        found: list[Task] = []
+        for destination, (room, id) in list(self._unlinked.items()):
+            run = self._fleet.state.runs.get(id)
+            task = self._fleet.state.tasks.get(run.task) if run else None
+            if task is None:
+                del self._unlinked[destination]
+            elif await run_link(self._fleet.store, room, id):
+                found.append(task)
+        return found
 
     def _next(self) -> Iterator[tuple[Task, tuple[str, ...] | None]]:
         """As many as are looked at once, from where the last look ended."""

@@ -97,9 +97,12 @@ class Chat:
         """The answer to a message in a room that is none of ours; None where there is none."""
         return await self._answered(self._elsewhere(said)) if _is_for_us(said) else None
 
-    def not_listed(self, said: Elsewhere) -> Post | None:
-        """What is told of a room that is none of ours, if it is us who are asked there."""
-        return Post(hints.not_listed(said.room)) if _is_for_us(said) else None
+    def not_obeyed(self, said: Elsewhere, now_at: str) -> Post | None:
+        """What is told of a room that is none of ours, if it is us who are asked there; of one that
+        was, with the room that it goes on as."""
+        if not _is_for_us(said):
+            return None
+        return Post(hints.goes_on(now_at) if now_at else hints.not_listed(said.room))
 
     async def admit(self, name: str, said: Said) -> None:
         """Raises Forbidden, with the way out, if the speaker may not give the command `name`."""

@@ -212,6 +212,8 @@ def _take_leading(parameters: list[Parameter], said: str, values: dict[str, Any]
         first, _, rest = said.partition("\n")
         word, _, after = _without_name(first).partition(" ")
         bare = as_typed(word).strip(_QUOTES)
+        if bare.isdecimal() and not f"{after}{rest}".strip():
+            break  # `answer 2`, in reply to a question: the text has to be something
         if _looks_like(parameter.kind, bare):
             values[parameter.name] = _value(parameter, bare)
             said = f"{after}\n{rest}"

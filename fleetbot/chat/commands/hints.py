@@ -49,6 +49,11 @@ def not_listed(room: str) -> Rich:
     )
 
 
+def goes_on(room: str) -> Rich:
+    """The room was upgraded."""
+    return say("➡️ This room was upgraded: I listen in ", code(room), ", and do nothing here.")
+
+
 def unconfigured() -> Rich:
     """Why the settings are refused may be a secret, or a room's affair: it is not told here."""
     return rows(

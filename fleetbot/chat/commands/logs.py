@@ -94,8 +94,9 @@ def _place(said: str, runs: Sequence[Run], task: Task) -> int:
         raise NotFound(f"{task.ref} has had no run yet, so it has no log.", field="issue")
     if not said:
         return len(runs) - 1
-    if said.isdecimal() and 1 <= int(said) <= len(runs):
-        return int(said) - 1
+    numbers = list(map(str, range(1, len(runs) + 1)))
+    if said in numbers:
+        return numbers.index(said)
     has = "1 run" if len(runs) == 1 else f"runs 1 to {len(runs)}"
     raise NotFound(f"{task.ref} has {has}, and no run {shorten(said, 20)}.", field="run")
 

@@ -26,6 +26,7 @@ _NO = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NOT_A_NO = re.compile(r"(?:problem|objection|worr|issue|doubt|need to ask)", re.IGNORECASE)
+_NUMBERS = re.compile(r"[\d\s,;&+and]+\Z")
 _BETWEEN = re.compile(r"[\s,;&+]+|\band\b")
 
 
@@ -92,7 +93,7 @@ def _to_request(said: str) -> Given | None:
 def _to_question(said: str, question: RunAsked) -> Given | None:
     if number(said) or meant(said) in ("❌", "✖", "✅"):
         return pressed(said, question)
-    if question.options and re.fullmatch(r"[\d\s,;&+and]*\d[\d\s,;&+and]*", said):
+    if question.options and _NUMBERS.match(said) and any(map(str.isdecimal, said)):
         return _numbered(said, question)
     return _chosen(said, question.options) or Given(Behavior.ALLOW, said)
 
@@ -100,7 +101,7 @@ def _to_question(said: str, question: RunAsked) -> Given | None:
 def _numbered(said: str, question: RunAsked) -> Given | None:
     """`2`, or where several may be chosen `1, 3`."""
     words = [word for word in _BETWEEN.split(said) if word]
-    places = [int(word) for word in words if word.isdecimal()]
+    places = [int(word) for word in words if word.isdecimal() and len(word) < 4]
     many: Any = question.request.get("multiSelect")
     fits = all(1 <= place <= len(question.options) for place in places)
     if len(places) != len(words) or not fits or (len(places) > 1 and not many):

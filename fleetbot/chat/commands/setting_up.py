@@ -86,6 +86,8 @@ class SettingUp:
             and not await self._walks.knows(said.name)
         ):
             wished = Begin(said.default_repo)
+        if isinstance(wished, Begin) and not self._operators:
+            await self._must_not_be_of_others(said.name, wished.repo)
         return self._post(await self._walk(said.name, wished))
 
     async def press(self, pressed: Pressed) -> Answer | None:
@@ -152,6 +154,14 @@ class SettingUp:
         if self._operators and sender not in self._operators:
             raise Forbidden(
                 "Sorry, only the operators that the settings name (`chat.operators`) may do this."
+            )
+
+    async def _must_not_be_of_others(self, room: str, repo: str) -> None:
+        """Who is mighty in one room is not by that let into the repositories of others."""
+        if await self._walks.is_of_others(room, repo):
+            raise Forbidden(
+                f"The fleet works on {repo}, and not for this room: to have it hear of it is for"
+                " operators, whom the settings name (`chat.operators`)."
             )
 
     def _post(self, view: View) -> Post:

@@ -41,7 +41,7 @@ class Steering:
         are people's own affair."""
         if said.body.lstrip().startswith(_ASIDE):
             return ()
-        if posted:
+        if posted and not _is_root(posted, said):
             run = await self._run(RunId(posted.subject)) if posted.kind is PostKind.RUN else None
             return self._heard([run] if run else [], said)
         begun = await self._run_in_thread(said.room, said.thread) if said.thread else None
@@ -83,3 +83,8 @@ class Steering:
         command = cmd.SendMessage(live.id, message_id(said.event), text)
         await self._desk.commit(command, said, remembered(live.id, spoken))
         return Nod(EMOJI[Fate.QUEUED])
+
+
+def _is_root(posted: Posted, said: Said) -> bool:
+    """Whether it is a card, and the words are in the thread that it begins."""
+    return posted.kind is PostKind.CARD and posted.event == said.thread

@@ -264,7 +264,7 @@ class Listening:
 
     async def _miss(self, rooms: Iterable[str]) -> None:
         for room in rooms:
-            if room in self._rooms.obeyed:
+            if room in self._rooms.names:
                 (await self._place(room)).miss()
 
     # health

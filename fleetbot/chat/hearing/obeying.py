@@ -159,10 +159,12 @@ class Obeying:
         """In a room that is none of ours nothing changes, and nothing is remembered."""
         if self._clock() - there.at > TOO_OLD_MS:
             return
-        answer = await self._chat.elsewhere(there)
+        moved = self._rooms.names.get(there.room)
+        answer = None if moved else await self._chat.elsewhere(there)
+        now_at = await self._rooms.where(moved) if moved else ""
         if answer is not None:
             await self._visits.prolong(there.room)
-        elif (post := self._chat.not_listed(there)) and self._visits.tells(there.room):
+        elif (post := self._chat.not_obeyed(there, now_at)) and self._visits.tells(there.room):
             answer = post
         if isinstance(answer, Post):
             try:

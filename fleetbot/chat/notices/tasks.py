@@ -10,6 +10,7 @@ from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quiet import Quiet, quieted
+from fleetbot.chat.speaking.runs import run_link
 from fleetbot.chat.speaking.sender import (
     RoomSender,
     Where,
@@ -90,7 +91,11 @@ class TaskNotices:
         task = await self._fleet.task(effect.task.id)
         acts = rings and task is not None and effect.notice is not NoticeKind.COMPLETED
         who = await self._persons.of_task(room, task) if acts and task else NOBODY
-        return task_notice(effect, who, urgent=rings)
+        return task_notice(effect, who, urgent=rings, log=await self._log(room, effect))
+
+    async def _log(self, room: str, effect: TaskNotice) -> str | None:
+        run = effect.run
+        return await run_link(self._fleet.store, room, run.id) if run else None
 
     async def _say_once(self, room: str, effect: TaskNotice, due: Due) -> str:
         """Of the same within half an hour the first message says how often."""
@@ -102,7 +107,7 @@ class TaskNotices:
             return before.event
         if before and at - before.last < SAME_MS and await self._link.holds(room, before.event):
             now = _Told(before.event, due.entry.id, before.first, at, before.times + 1)
-            message = task_notice(effect)
+            message = task_notice(effect, log=await self._log(room, effect))
             body = again(message.body, now.times, now.first, now.last)
             named = outbox_transaction(due)
             await self._sender.edit(room, now.event, replace(message, body=body), named)

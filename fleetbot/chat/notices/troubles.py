@@ -31,6 +31,7 @@ from fleetbot.domain.model import AgentName
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due
 
+_MOST = 50  # messages of a kind that are remembered: some agents never come back
 Effect = AgentNotice | FleetNotice | RepoNotice
 
 
@@ -81,7 +82,7 @@ class TroubleNotices:
         if any(message.entry == due.entry.id for message in before):
             return "told already"
         after = _with_ends(before, news.over, due.entry.due_at, due.entry.id)
-        after = _with_begun(after, begun, due.entry.due_at, due.entry.id)
+        after = _with_begun(after, _new(news, begun, after), due.entry.due_at, due.entry.id)
         if after == before:
             return "told already" if before else "over before it was told"
         said = [await self._show(room, news.kind, m, before, due) for m in after]
@@ -120,7 +121,7 @@ class TroubleNotices:
         return _messages.decode(kept) if kept else ()
 
     async def _remember(self, key: str, messages: Sequence[Message], now: int) -> None:
-        kept = [message for message in messages if message.lasts(now)]
+        kept = [message for message in messages if message.lasts(now)][-_MOST:]
         value = msgspec.json.encode(kept).decode()
         await self._fleet.store.append(Change(anchors=(Anchor(key=key, value=value),)))
 
@@ -142,11 +143,18 @@ def _with_ends(
     return tuple(map(ended, messages))
 
 
+def _new(news: Begun, begun: Sequence[Trouble], messages: Sequence[Message]) -> Sequence[Trouble]:
+    """Those that the room has not heard of. One that is unwell anew was well meanwhile, though
+    nobody told: a person has had it go on."""
+    if news.kind == "unwell":
+        return begun
+    return [its for its in begun if not any(its.name in message.open for message in messages)]
+
+
 def _with_begun(
-    messages: tuple[Message, ...], begun: Sequence[Trouble], now: int, entry: str
+    messages: tuple[Message, ...], new: Sequence[Trouble], now: int, entry: str
 ) -> tuple[Message, ...]:
     """With these told as well: in the newest message if that is new enough, else in another."""
-    new = [its for its in begun if not any(its.name in message.open for message in messages)]
     if not new:
         return messages
     *others, newest = messages or (Message("", now, entry, ()),)

@@ -43,8 +43,9 @@ class Tombstone(NamedTuple):
 
 
 class Rooms:
-    """`settings` are by the ids of the configuration, `obeyed` by those that rooms have or had;
-    `names` leads from these to those. `trouble` says of rooms of the settings what is wrong."""
+    """`settings` are by the ids of the configuration, `obeyed` by those that rooms have now: who
+    has lost a right with an upgrade has it nowhere. `names` leads to the configuration's ids from
+    all that rooms have or had. `trouble` says of rooms of the settings what is wrong."""
 
     def __init__(
         self,
@@ -97,6 +98,10 @@ class Rooms:
 
     def _obey(self, now_at: str, room: str) -> None:
         its = now_at if now_at in self.settings else room
+        if now_at != room:
+            self.names[now_at] = its
+            for old in [old for old, name in self.names.items() if name in (room, its)]:
+                self.obeyed.pop(old, None)
         self.obeyed[now_at], self.names[now_at] = self.settings[its], its
 
     async def joined(self) -> frozenset[str]:

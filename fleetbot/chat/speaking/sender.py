@@ -118,7 +118,7 @@ class RoomSender:
                 words, text=_OUT_OF_DATE.text, html=_OUT_OF_DATE.html, about=None, buttons=()
             )
         body = Rich(words.text, words.html, words.mentions)
-        plain = words.urgent or bool(words.answers and not words.below)  # as `reply` has it
+        plain = words.urgent or _is_of_words(words.answers, words.below)
         said, named = content(body, urgent=plain), outbox_transaction(due)
         if words.answers:
             said = in_reply(said, words.below or words.answers, words.thread)
@@ -194,7 +194,7 @@ class RoomSender:
         wants to read, and the question rang for those for whom its answer does. No other bot takes
         it for a command, as it begins with a sign and mentions nobody.
         """
-        plain = message.urgent or not below
+        plain = message.urgent or _is_of_words(event, below)
         said = in_reply(content(message.body, urgent=plain), below or event, thread)
         for tries in itertools.count():
             try:
@@ -226,6 +226,11 @@ class RoomSender:
     async def nod(self, room: str, event: str, emoji: str) -> None:
         """Answer by a reaction; raises what stands in the way of it."""
         await self._link.react(room, event, emoji, urgency=Urgency.ANSWER)
+
+
+def _is_of_words(answered: str, below: str) -> bool:
+    """Whether it answers words, which it stands below, rather than a reaction."""
+    return bool(answered) and below in ("", answered)
 
 
 def _urgency(about: About | None) -> Urgency:

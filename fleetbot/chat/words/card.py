@@ -1,40 +1,65 @@
 """The card of a task: all that is known of it now, in words that stay true when read later.
 
-Pure. Times are moments, not spans: nothing of it changes by itself.
+Pure. Times are moments, not spans: nothing of it changes by itself. While a task moves, those of
+its card's day are hours; once it rests, they have the day as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from fleetbot.chat.words.notices import reason_text
-from fleetbot.chat.words.rich import Part, Rich, bold, italic, one_line, prose, quote, rows, say
-from fleetbot.chat.words.wording import EMOJI, STATE_WORDS, dated, duration, named, pull_link
+from fleetbot.chat.words.rich import (
+    Part,
+    Rich,
+    bold,
+    italic,
+    link,
+    one_line,
+    prose,
+    quote,
+    rows,
+    say,
+)
+from fleetbot.chat.words.wording import (
+    EMOJI,
+    STATE_WORDS,
+    at_hour,
+    dated,
+    duration,
+    named,
+    pull_link,
+)
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.usage import DAY_MS
 from fleetbot.domain.waiting import Waiting, flags, waiting
 from fleetbot.domain.waits import FLOW, WaitReason
 from fleetbot.services.comments import usage_text
 
+_When = Callable[[int], str]  # a moment, in words
 _WORDS = {
     **{state: words.capitalize() for state, words in STATE_WORDS.items()},
     TaskState.COMPLETED: "Done",
 }
 _OVER = (TaskState.COMPLETED, TaskState.CANCELLED)
+_RESTS = (*_OVER, TaskState.FAILED)
 # What the card says elsewhere, in fewer words.
 _SAID = (WaitReason.NOT_STARTED, WaitReason.CHECKING)
 
 
-def card(state: FleetState, task: Task, now: int, policy: Policy) -> Rich:
-    """`now` in epoch milliseconds."""
+def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | None = None) -> Rich:
+    """`now` in epoch milliseconds; `log`: the address at which the run's log begins."""
     its = _waits(state, task, now, policy)
+    when = dated if task.state in _RESTS else partial(at_hour, today=now)
     return rows(
         headline(task),
-        _who(state, task, policy),
-        _proof(state, task),
+        _who(state, task, policy, when, log),
+        _proof(state, task, when),
         *_ended(task),
-        *(_wait(its) if its and its.reason not in _SAID else ()),
-        *_questions(state.live_run(task)),
+        *(_wait(its, when) if its and its.reason not in _SAID else ()),
+        *_questions(state.live_run(task), when),
         _flags(flags(state, task, its, now, policy)),
     )
 
@@ -46,7 +71,8 @@ def headline(task: Task) -> Rich:
 def waits_for(state: FleetState, task: Task, now: int, policy: Policy) -> tuple[str, ...]:
     """What of the card may change though nothing has happened to the task."""
     its = _waits(state, task, now, policy)
-    return (its.text if its else "", *flags(state, task, its, now, policy))
+    day = now // DAY_MS if task.state not in _RESTS else 0  # its hours are those of today
+    return (its.text if its else "", *flags(state, task, its, now, policy), f"{day}")
 
 
 def _waits(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
@@ -56,33 +82,37 @@ def _waits(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting |
     return its
 
 
-def _who(state: FleetState, task: Task, policy: Policy) -> Part | None:
+def _who(
+    state: FleetState, task: Task, policy: Policy, when: _When, log: str | None
+) -> Part | None:
     """The run that is on, or the last one."""
     run = state.run_of(task)
     if run is None:
         return None
     parts: list[Part] = [bold(run.agent)]
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
-        parts.append(f" since {dated(run.started_at or run.assigned_at)}")
+        parts.append(f" since {when(run.started_at or run.assigned_at)}")
     elif took := duration(run):
         parts.append(f", {took}")
     if task.attempt > 1 or run.attempt > 1:
         parts.append(f" · attempt {run.attempt} of {policy.max_attempts}")
     if task.state in _OVER and (spent := usage_text(task.spent)):
         parts.append(f" · {spent}")
+    if log:
+        parts.append(say(" · 🧵 ", link("log", log)))
     return say(*parts)
 
 
-def _proof(state: FleetState, task: Task) -> Part | None:
+def _proof(state: FleetState, task: Task, when: _When) -> Part | None:
     """The pull request of the last receipt, and what Forgejo says of it."""
     filed = state.receipts.get(task.receipt) if task.receipt else None
     if filed is None:
         return None
     pull = pull_link(task, filed.receipt.pull_request)
-    return say(pull, ": ", _verdict(task, filed))
+    return say(pull, ": ", _verdict(task, filed, when))
 
 
-def _verdict(task: Task, filed: FiledReceipt) -> Part:
+def _verdict(task: Task, filed: FiledReceipt, when: _When) -> Part:
     match filed.verdict:
         case Verdict.VERIFIED:
             return "checked against Forgejo, and it holds"
@@ -90,7 +120,7 @@ def _verdict(task: Task, filed: FiledReceipt) -> Part:
             why = one_line(" ".join(filed.reasons), 200)
             return say("it does not hold: ", why)
         case _ if task.state is TaskState.RUNNING:
-            return f"being checked against Forgejo, since {dated(filed.filed_at)}"
+            return f"being checked against Forgejo, since {when(filed.filed_at)}"
         case _:
             return "it was not decided"
 
@@ -104,22 +134,22 @@ def _ended(task: Task) -> Iterator[Part]:
             yield quote(task.detail, limit=200, lines=2)
 
 
-def _wait(its: Waiting) -> Iterator[Part]:
+def _wait(its: Waiting, when: _When) -> Iterator[Part]:
     """Why, since when, until when, and what would move it."""
-    times = f" Since {dated(its.since)}."
+    times = f" Since {when(its.since)}."
     if its.until:
-        times = f" Since {dated(its.since)}, until {dated(its.until)} at the latest."
+        times = f" Since {when(its.since)}, until {when(its.until)} at the latest."
     yield say(prose(its.text), times)
     yield from (quote(detail, limit=300, lines=3) for detail in its.details)
     if its.remedy and its.reason not in FLOW:
         yield italic(prose(its.remedy))
 
 
-def _questions(run: Run | None) -> Iterator[Part]:
+def _questions(run: Run | None, when: _When) -> Iterator[Part]:
     """Those behind the first, which is what it waits for."""
     waits = [ask for ask in run.asks if ask.behavior is None] if run else []
     for ask in waits[1:4]:
-        yield say("❓ ", one_line(ask.title), f", until {dated(ask.expires_at)}")
+        yield say("❓ ", one_line(ask.title), f", until {when(ask.expires_at)}")
 
 
 def _flags(its: tuple[str, ...]) -> Part | None:

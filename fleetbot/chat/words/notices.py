@@ -30,8 +30,11 @@ NOBODY = say()
 SAME_MS = 30 * 60_000  # so long the same cause is counted, and not told anew
 
 
-def task_notice(effect: TaskNotice, who: Rich = NOBODY, *, urgent: bool = True) -> Post:
-    """`who` must act, and is mentioned; not `urgent`: nobody's telephone rings."""
+def task_notice(
+    effect: TaskNotice, who: Rich = NOBODY, *, urgent: bool = True, log: str | None = None
+) -> Post:
+    """`who` must act, and is mentioned; not `urgent`: nobody's telephone rings. `log`: the address
+    at which the run's log begins."""
     about = About(PostKind.NOTICE, effect.task.id)
     match effect.notice:
         case NoticeKind.COMPLETED:
@@ -41,7 +44,7 @@ def task_notice(effect: TaskNotice, who: Rich = NOBODY, *, urgent: bool = True) 
         case NoticeKind.TASK_HELD:
             return Post(_held(effect, who), urgent, about)
         case _:
-            return Post(_failed(effect, who), urgent, about)
+            return Post(_failed(effect, who, log), urgent, about)
 
 
 def to_do(who: Rich, *says: Part) -> Rich:
@@ -96,15 +99,16 @@ def _held(effect: TaskNotice, who: Rich) -> Rich:
     )
 
 
-def _failed(effect: TaskNotice, who: Rich) -> Rich:
+def _failed(effect: TaskNotice, who: Rich, log: str | None) -> Rich:
     lost = effect.notice is NoticeKind.AGENT_LOST
     by: Part = ""
     if run := effect.run:
         by = say(bold(run.agent), f", attempt {run.attempt}: ")
+    its_log: Part = say(" · 🧵 ", link("log", log)) if log else ""
     helps = advice(effect.reason) if effect.reason else ""
     return rows(
         _headline("📡 Lost with its agent:" if lost else "❌ Failed:", effect.task),
-        say(by, reason_text(effect.reason) or "it failed", "."),
+        say(by, reason_text(effect.reason) or "it failed", its_log or "."),
         quote(effect.detail, limit=500),
         italic(prose(helps)) if helps else None,
         say("Its run: ", code(effect.run.id)) if effect.run and _is_a_bug(effect) else None,

@@ -156,6 +156,8 @@ class _Telling:
                 return say("nobody answered in time, which is a no")
             case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
                 return say("answered" if text else "allowed", _quoted(text))
+            case ev.RunAnswered(behavior=Behavior.ALWAYS):
+                return say("allowed for the rest of the run")
             case ev.RunAnswered(text=text):
                 return say("denied", _quoted(text))
             case ev.RunMessaged(run=run, text=text):

@@ -75,6 +75,12 @@ def dated(at: int) -> str:
     return _utc(at).strftime("%-d %b, %H:%M UTC")
 
 
+def at_hour(at: int, today: int) -> str:
+    """`14:02 UTC`, with the day where it is another one than `today`'s."""
+    form = "%H:%M UTC" if _utc(at).date() == _utc(today).date() else "%-d %b, %H:%M UTC"
+    return _utc(at).strftime(form)
+
+
 def left_out(number: int, noun: str) -> str | None:
     """`… and 2 more agents.`, where any were left out."""
     return f"… and {count(number, f'more {noun}')}." if number > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -110,6 +111,14 @@ class Survey:
             return await self._rest(facts, repo)
         except forge.ForgeForbidden as error:
             return replace(facts, denied=error)
+
+    async def is_of_others(self, room: str, name: str) -> bool:
+        """Whether the fleet works on the repository, by whatever name, and the room does not hear
+        of it. Raises `ForgeUnavailable`."""
+        with suppress(forge.Unauthorized, forge.ForgeForbidden, forge.ForgeNotFound):
+            name = (await self._client.repo(name)).full_name
+        place = self._place(room, name)
+        return place.is_listed and not place.is_heard
 
     async def _rest(self, facts: Facts, repo: Repository) -> Facts:
         name = repo.full_name

@@ -78,6 +78,10 @@ class Walks:
         async with self._turn:
             return await self._next(room, replace(await self._walk(room), skipped=()))
 
+    async def is_of_others(self, room: str, repo: str) -> bool:
+        """Whether the fleet works on the repository, and the room does not hear of it."""
+        return await self._survey.is_of_others(room, repo)
+
     async def knows(self, room: str) -> bool:
         """Whether something was begun there."""
         return room in await self._load()

@@ -8,13 +8,16 @@ import pytest
 
 from fleetbot.chat.cards.cards import MOST_WAITING
 from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
+from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.reasons import ReasonCode
-from tests.chat.coordination import Coordination, coordination
+from fleetbot.store.records import Change
+from tests.chat.coordination import ROOM, Coordination, coordination
 from tests.domain.builders import (
     A1,
     A2,
+    R1,
     R2,
     T1,
     a_task,
@@ -132,6 +135,24 @@ async def test_a_wait_that_changes_by_itself_is_shown(room: Coordination) -> Non
     await room.cards.look()
     await room.later(5)
     assert not any("can take it at the next claim" in line for line in room.card().lines)
+
+
+async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start())
+    assert not any("🧵 log" in line for line in room.card().lines)
+    await room.stage.store.append(Change(anchors=begins(ROOM, R1, "$page", "$root")))
+
+    await room.cards.look()
+    await room.later(5)
+
+    assert room.card().lines[1].endswith(" · 🧵 log")
+    link = f'<a href="{event_link(ROOM, "$page")}">log</a>'
+    assert link in room.card().content["formatted_body"]
+    await room.when(fail(reason=ReasonCode.NO_CHANGES))
+    assert room.only.first.startswith("❌ Failed")
+    assert link in room.only.content["formatted_body"]
 
 
 async def test_a_wait_that_changes_while_we_are_away_is_shown_when_we_are_back(

@@ -44,7 +44,7 @@ class Talk:
 
     async def _answer(self, body: str, who: str, room: str, event: str) -> Answer | None:
         if room not in self.rooms:
-            return self._chat.not_listed(Elsewhere(who, event, room, body))
+            return self._chat.not_obeyed(Elsewhere(who, event, room, body), "")
         return await self._chat.handle(Said(who, event, room, room, self.rooms[room], body))
 
     async def _power_level(self, room: str, user: str) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fleetbot.chat.speaking.runs import begins
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
@@ -39,10 +41,11 @@ async def test_a_pull_request_of_a_task_means_the_task(chat: Dialogue) -> None:
         chat.answers(f"⚙️ {REPO}#1 Add a greeting…")
 
 
-async def test_a_pull_request_of_others_is_refused(chat: Dialogue) -> None:
+@pytest.mark.parametrize("branch", ["theirs", f"fleet/{'9' * 30}-mine"])
+async def test_a_pull_request_of_others_is_refused(chat: Dialogue, branch: str) -> None:
     stage = chat.stage
-    await stage.forge.commit(REPO, "theirs", {"x.txt": "x\n"}, "Mine", by=BOT)
-    pull = await stage.client.create_pull(REPO, head="theirs", base="main", title="Mine", body="")
+    await stage.forge.commit(REPO, branch, {"x.txt": "x\n"}, "Mine", by=BOT)
+    pull = await stage.client.create_pull(REPO, head=branch, base="main", title="Mine", body="")
 
     await chat.says("mod", f"!fleet retry #{pull.number}")
     chat.answers(

@@ -171,6 +171,24 @@ async def test_a_token_that_does_not_count_any_more_is_said_so(walk: Walk) -> No
     assert "❌ account: Forgejo does not take the bot's token\n" in await walk.says(SITE)
 
 
+async def test_who_is_mighty_in_one_room_does_not_bring_in_the_repositories_of_others(
+    walk: Walk,
+) -> None:
+    walk.stage.forge.add_collaborator(SITE, BOT, "admin")
+    walk.stage.repositories.append(SITE)
+    walk.stage.config["rooms"] = {
+        ROOM: {"repos": ["ann/none"], "default_repo": None},
+        "!site:localhost": {"repos": [SITE], "default_repo": SITE},
+    }
+
+    for name in (SITE, SITE.upper()):
+        assert (await walk.says(name)).startswith(
+            f"⚠️ The fleet works on {name}, and not for this room: "
+        )
+
+    assert await walk.says("yes") == "⚠️ Which repository? !fleet setup owner/repo."
+
+
 async def test_elsewhere_only_operators_are_heard_and_once(walk: Walk) -> None:
     stage = walk.stage
     stage.forge.add_collaborator(SITE, BOT, "write")

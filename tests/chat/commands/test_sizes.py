@@ -61,3 +61,13 @@ async def test_long_words_of_people_are_not_repeated_whole(chat: Dialogue) -> No
     for words in [LONG, f"#{LONG}", f"https://x.example/{LONG}", *asked]:
         await chat.says("ann", f"!fleet {words}")
         assert largest(chat) < LIMIT, words[:40]
+
+
+async def test_numbers_without_end_are_understood_as_no_number(chat: Dialogue) -> None:
+    """Python itself refuses to read more than some thousand digits."""
+    await chat.stage.given_running()
+    number = "9" * 5000
+    asked = [f"{name} {at} {number}" for name in COMMANDS for at in ("", "#1")]
+    for words in [*asked, f"#{number}", f"cost {number}d", f"stats {number}h"]:
+        await chat.says("ann", f"!fleet {words}")
+        assert all("Something went wrong" not in m.text for m in chat.new), words[:40]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from fleetbot.chat.hearing.visits import STAY_MS
+from fleetbot.domain.model import TaskState
+from fleetbot.store.records import Anchor, Change
 from tests.chat.dialogue import ROOM, Dialogue
 
 THEIRS = "!theirs:localhost"
@@ -52,3 +54,23 @@ async def test_we_stay_where_we_are_at_home(chat: Dialogue) -> None:
     await chat.bots.tick()
 
     assert chat.server.left == []
+
+
+async def test_who_may_nothing_in_the_new_room_may_nothing_in_the_old_one(chat: Dialogue) -> None:
+    """Who was thrown out, or has lost their power, is still mighty in the room that is over."""
+    await chat.stage.issue()
+    await chat.stage.hear()
+    await chat.says("ann", "!fleet new Greet")
+    draft = chat.answers("📝 …").event
+    upgraded = Anchor(key=f"room:{ROOM}", value="!new:localhost")
+    await chat.stage.store.append(Change(anchors=(upgraded,)))
+    chat.restart()
+    await chat.bots.rooms.load()
+
+    await chat.says("mod", "!fleet cancel #1")
+    chat.answers("➡️ This room was upgraded: I listen in !new:localhost, and do nothing here.")
+    await chat.says("mod", "!fleet status")
+    chat.is_silent()
+    await chat.presses("mod", "✅", on=draft)
+    chat.is_silent()
+    assert (await chat.stage.task()).state is TaskState.CREATED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -15,7 +15,7 @@ from fleetbot.services.notices import tell
 from fleetbot.settings import RoomSettings
 from fleetbot.store.records import Anchor
 from tests.chat.coordination import OPERATOR, ROOM, Coordination, coordination
-from tests.domain.builders import A1, A2, R1, T2, a_task, an_agent, dispatch, fail, start
+from tests.domain.builders import A1, A2, R1, R2, T2, a_task, an_agent, dispatch, fail, start
 from tests.services.stage import Stage
 
 OTHER = "!other:localhost"
@@ -89,6 +89,45 @@ async def test_hours_later_it_is_news_again(room: Coordination) -> None:
     back, gone = room.news
     assert (back.first[0], gone.first[0]) == ("🟢", "🔌")
     assert gone.rings
+
+
+@pytest.mark.parametrize("leave", [cmd.DeregisterAgent, cmd.RevokeAgent])
+async def test_one_that_has_left_and_comes_again_is_heard_of_when_it_goes_offline_again(
+    room: Coordination, leave: Callable[[AgentName], cmd.Command]
+) -> None:
+    await room.when(an_agent())
+    await nobody_is_heard_of(room)
+    await room.when(leave(A1))
+    await room.when(an_agent())
+    await nobody_is_heard_of(room)
+    about = [message.first for message in room.news if "lost its token" not in message.first]
+    assert about == ["🟢 claude-1 is back online, after 10 s", "🔌 claude-1 is offline"]
+
+
+async def test_one_that_was_resumed_by_a_person_is_heard_of_when_it_is_unwell_again(
+    room: Coordination,
+) -> None:
+    await room.when(an_agent(), a_task(), dispatch(), start())
+    await room.when(fail(ReasonCode.AUTH_FAILED))
+    await room.when(cmd.ResumeAgent(A1))
+    room.stage.clock.advance(3600)
+    room.stage.fleet.saw(A1, ())
+    await room.when(dispatch(run=R2), start(R2), fail(ReasonCode.AUTH_FAILED, run=R2))
+    assert [message.first for message in room.news if "is unwell" in message.first] == [
+        "🤒 claude-1 is unwell: the agent program is not logged in",
+        "🤒 claude-1 is unwell: the agent program is not logged in",
+    ]
+
+
+async def test_agents_that_never_come_back_are_not_remembered_for_ever(room: Coordination) -> None:
+    for number in range(60):
+        name = AgentName(f"ci-{number}")
+        await room.when(an_agent(name))
+        await nobody_is_heard_of(room)
+        await room.when(cmd.RevokeAgent(name))
+    kept = await room.stage.store.anchor(f"troubles:{ROOM}:offline")
+    assert kept
+    assert kept.count("ci-") == 50
 
 
 async def test_what_is_over_before_the_room_could_hear_is_not_said(room: Coordination) -> None:

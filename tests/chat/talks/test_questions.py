@@ -200,6 +200,15 @@ async def test_a_question_is_answered_by_a_number_an_option_or_any_words(
     assert f"> {answer}" in await talk.shown()
 
 
+async def test_the_command_in_reply_to_a_question_takes_a_number_for_the_choice(
+    chat: Dialogue, talk: Talk
+) -> None:
+    event = await talk.asks(kind="question", title="Which color?", options=COLOURS)
+    await chat.says("mod", "!fleet answer 2", to=event)
+    chat.nods("✅")
+    assert await talk.hears() == ("answered", "allow", "Blue")
+
+
 async def test_a_question_is_answered_by_a_reaction(chat: Dialogue, talk: Talk) -> None:
     event = await talk.asks(kind="question", title="Which color?", options=COLOURS)
     await chat.presses("mod", "2️⃣", on=event)
@@ -213,6 +222,22 @@ async def test_a_number_that_is_no_option_is_asked_back(chat: Dialogue, talk: Ta
     await chat.presses("mod", "3️⃣", on=event)
     chat.is_silent()
     assert await talk.hears() == OPEN
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [("1" * 60_000, False), ("1 " * 30_000, False), ("1" * 19_000 + "!", True)],
+    ids=["one", "many", "words"],
+)
+async def test_numbers_without_end_keep_nobody_waiting(
+    chat: Dialogue, talk: Talk, said: str, heard: bool
+) -> None:
+    """A pattern that tries all ways to read them would take minutes, and hold up everything."""
+    event = await talk.asks(kind="question", title="Which color?", options=COLOURS)
+    await chat.says("mod", said, to=event)
+    if not heard:
+        chat.answers("🤔 Which one? Say a number from 1 to 2, or answer in words.")
+    assert await talk.hears() == (("answered", "allow", said) if heard else OPEN)
 
 
 async def test_several_may_be_chosen_where_the_program_takes_several(

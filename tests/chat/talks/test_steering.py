@@ -21,9 +21,9 @@ async def thread(chat: Dialogue, talk: Talk) -> str:
     return ROOT
 
 
-async def writes(chat: Dialogue, run: Run, page: str) -> None:
+async def writes(chat: Dialogue, run: Run, page: str, root: str = ROOT) -> None:
     posted = Posted(room=ROOM, event=page, kind=PostKind.RUN, subject=run.id, at=0)
-    change = Change(anchors=begins(ROOM, run.id, page, ROOT), posted=(posted,))
+    change = Change(anchors=begins(ROOM, run.id, page, root), posted=(posted,))
     await chat.stage.store.append(change)
 
 
@@ -191,3 +191,25 @@ async def test_what_is_too_long_for_an_agent_is_refused(
 ) -> None:
     await chat.says("mod", "x" * 20_001, thread=thread)
     chat.answers("⚠️ An agent is told 20000 characters at once: shorten it.")
+
+
+async def test_where_each_task_has_a_thread_words_below_its_card_reach_its_agent(
+    chat: Dialogue, talk: Talk
+) -> None:
+    await chat.stage.change(threads="task")
+    chat.restart()
+    await talk.passes(5)
+    run = chat.stage.fleet.state.runs[talk.id]
+    card = await chat.stage.store.post_of(ROOM, PostKind.CARD, run.task)
+    assert card is not None
+    await writes(chat, run, "$page1", card.event)
+
+    said = await chat.says("mod", "Use tabs, please", thread=card.event)
+    chat.nods("👀")
+    assert await talk.messages() == ["Use tabs, please"]
+    await talk.takes()
+    assert "✅" in chat.server.reactions(said)
+    await chat.says("mod", "!fleet log", thread=card.event)
+    chat.answers("📜 ann/app#1 …")
+    await chat.says("mod", "Nice weather", to=card.event)
+    chat.is_silent()

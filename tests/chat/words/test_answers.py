@@ -159,7 +159,7 @@ def test_one_task_is_told_with_its_history() -> None:
         "🧮 attempt 1 of 3, 2 runs",
         "Its receipt is being checked against Forgejo.",
         "Just now. It ends by itself in 24 h, on 15 Nov at 22:15 UTC.",
-        "Nothing: Forgejo decides.",
+        "That takes a moment.",
         "• attempt 1, claude-1: the model's provider is limiting requests after 60 s, "
         "60 s ago (22:14 UTC)",
         "• attempt 1, claude-1: at work for 0 s",

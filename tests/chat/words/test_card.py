@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.words.card import card
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.usage import Usage
+from fleetbot.domain.usage import DAY_MS, Usage
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
 from tests.domain.builders import MINUTE, World
@@ -26,42 +26,42 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
         a.created,
         [
             "⏳ Waiting · team/app#1 Mend the door",
-            "claude-1 can take it at the next claim. Since 14 Nov, 22:13 UTC.",
+            "claude-1 can take it at the next claim. Since 22:13 UTC.",
         ],
     ),
     "assigned": (
         a.assigned,
-        ["📋 Assigned · team/app#1 Mend the door", "claude-1 since 14 Nov, 22:13 UTC"],
+        ["📋 Assigned · team/app#1 Mend the door", "claude-1 since 22:13 UTC"],
     ),
     "running": (
         a.running,
-        ["⚙️ Running · team/app#1 Mend the door", "claude-1 since 14 Nov, 22:13 UTC"],
+        ["⚙️ Running · team/app#1 Mend the door", "claude-1 since 22:13 UTC"],
     ),
     "asking": (
         lambda: a.running().given(a.ask(), a.ask("q2", title="And push?")),
         [
             "⚙️ Running · team/app#1 Mend the door",
-            "claude-1 since 14 Nov, 22:13 UTC",
+            "claude-1 since 22:13 UTC",
             "claude-1 asks, and waits for an answer."
-            " Since 14 Nov, 22:13 UTC, until 14 Nov, 23:13 UTC at the latest.",
+            " Since 22:13 UTC, until 23:13 UTC at the latest.",
             "> Run `make`?",
             "Answer it; otherwise it is denied.",
-            "❓ And push?, until 14 Nov, 23:13 UTC",
+            "❓ And push?, until 23:13 UTC",
         ],
     ),
     "checking": (
         a.verifying,
         [
             "⚙️ Running · team/app#1 Mend the door",
-            "claude-1 since 14 Nov, 22:13 UTC",
-            "PR #7: being checked against Forgejo, since 14 Nov, 22:13 UTC",
+            "claude-1 since 22:13 UTC",
+            "PR #7: being checked against Forgejo, since 22:13 UTC",
         ],
     ),
     "refuted": (
         lambda: a.verifying().given(a.refuted()),
         [
             "⚙️ Running · team/app#1 Mend the door",
-            "claude-1 since 14 Nov, 22:13 UTC",
+            "claude-1 since 22:13 UTC",
             "PR #7: it does not hold: Empty diff.",
         ],
     ),
@@ -103,9 +103,9 @@ def test_a_card_as_html() -> None:
     world = a.verifying()
     assert card(world.state, world.task(), world.now, world.policy).html == (
         '⚙️ <b>Running</b> · <b><a href="https://forge.example/team/app/issues/1">team/app#1</a>'
-        "</b> Mend the door<br><b>claude-1</b> since 14 Nov, 22:13 UTC"
+        "</b> Mend the door<br><b>claude-1</b> since 22:13 UTC"
         '<br><a href="https://forge.example/team/app/pulls/7">PR #7</a>:'
-        " being checked against Forgejo, since 14 Nov, 22:13 UTC"
+        " being checked against Forgejo, since 22:13 UTC"
     )
 
 
@@ -115,6 +115,12 @@ def test_nothing_of_a_card_changes_as_time_passes(make: Callable[[], World]) -> 
     before = shown(world)
     world.now += 5 * MINUTE
     assert shown(world) == before
+
+
+def test_on_another_day_it_says_which_one_that_was() -> None:
+    world = a.running()
+    world.now += DAY_MS
+    assert shown(world)[1] == "claude-1 since 14 Nov, 22:13 UTC"
 
 
 @given(hostile=st.text(max_size=300))

@@ -10,7 +10,7 @@ import pytest
 from fleetbot.chat.words.story import by, story
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import Receipt, RunId
+from fleetbot.domain.model import Behavior, Receipt, RunId
 from fleetbot.domain.reasons import ReasonCode
 from tests.domain import builders as a
 from tests.domain.builders import MINUTE, World
@@ -70,6 +70,23 @@ def test_each_thing_that_happens_to_a_task_has_a_sentence(kind: type[ev.Event]) 
 )
 def test_a_step_says_by_whom_and_for_what(actor: str, cause: str, said: str) -> None:
     assert by(a_line(ev.TaskClosing(), actor, cause)) == said
+
+
+@pytest.mark.parametrize(
+    ("behavior", "text", "said"),
+    [
+        (Behavior.ALLOW, "", "allowed"),
+        (Behavior.ALLOW, "German", "answered: “German”"),
+        (Behavior.ALWAYS, "", "allowed for the rest of the run"),
+        (Behavior.DENY, "", "denied"),
+        (Behavior.DENY, "without force", "denied: “without force”"),
+    ],
+)
+def test_an_answer_is_told_as_what_it_was(behavior: Behavior, text: str, said: str) -> None:
+    world = World().given(a.a_task())
+    answered = ev.RunAnswered(run=a.R1, ask="q1", behavior=behavior, text=text)
+    told = story(world.task(), [a_line(answered, "matrix:@bob:example.org")], a.START).text
+    assert told.startswith(f"• {said} · bob")
 
 
 def test_the_first_step_says_when_and_others_how_much_later() -> None:
