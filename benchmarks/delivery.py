@@ -179,7 +179,9 @@ def per_thread(events: Sequence[RoomEvent]) -> Counter[str]:
 
 
 def logged(events: Sequence[RoomEvent]) -> int:
-    return per_thread(events).total()
+    """Messages and edits in threads, and what opened these."""
+    opened = set(pages(events).values())
+    return per_thread(events).total() + sum(e.event_id in opened for e in events)
 
 
 async def until_told(world: World, workers: Sequence[Worker]) -> float:

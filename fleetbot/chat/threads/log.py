@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from operator import itemgetter
 
 from msgspec.structs import replace
 
@@ -111,7 +112,7 @@ class ThreadLog:
         self._ending = False
         self._served.clear()
         self._forget_changes()
-        for run in sorted(self._behind, key=self._behind.__getitem__):
+        for run, _ in sorted(self._behind.items(), key=itemgetter(1, 0)):
             if self._is_quiet():
                 break
             await self._catch_up(run)

@@ -140,7 +140,7 @@ class Writing:
             return False
         if await self._written.root(place.thread):
             return False
-        return await self._store.post_of(place.room, PostKind.CARD, place.task.id) is None
+        return not await card_of(self._store, place.room, place.task.id)
 
     async def _card(self, place: Place, gone: str | None) -> str | None:
         """The task's card, where it is to begin the thread; empty or None where it cannot."""

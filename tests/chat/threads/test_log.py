@@ -689,6 +689,16 @@ def names_in(body: dict[str, Any]) -> list[str]:
     return re.findall(r"smith-\d", body["m.new_content"]["body"])
 
 
+async def test_a_thread_that_was_begun_goes_on_before_the_next_one_begins(stage: Stage) -> None:
+    async with limited_homeserver(stage.clock, burst=2) as server, client_of(server.user()) as bot:
+        scene = Scene(stage, Link(bot, Pace(stage.clock)), "!room:localhost")
+        await scene.busy([AgentName(f"smith-{n}") for n in range(4)])  # all at the same moment
+        for _ in range(40):
+            await scene.tick_later()
+    kinds = [line[0] for line in server.lines]
+    assert kinds == ["🧵", "▶"] * 4
+
+
 async def test_twenty_busy_agents_lose_no_line_and_keep_nobody_waiting(stage: Stage) -> None:
     """With Synapse's own limits, for two minutes; a person is answered all the while."""
     async with limited_homeserver(stage.clock) as server, client_of(server.user()) as client:
