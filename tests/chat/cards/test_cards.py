@@ -137,6 +137,24 @@ async def test_a_wait_that_changes_by_itself_is_shown(room: Coordination) -> Non
     assert not any("can take it at the next claim" in line for line in room.card().lines)
 
 
+async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
+    room: Coordination,
+) -> None:
+    await room.when(a_task(), an_agent(), dispatch(), start())
+    assert not any("🧵 log" in line for line in room.card().lines)
+    await room.stage.store.append(Change(anchors=begins(ROOM, R1, "$page", "$root")))
+
+    await room.cards.look()
+    await room.later(5)
+
+    assert room.card().lines[1].endswith(" · 🧵 log")
+    link = f'<a href="{event_link(ROOM, "$page")}">log</a>'
+    assert link in room.card().content["formatted_body"]
+    await room.when(fail(reason=ReasonCode.NO_CHANGES))
+    assert room.only.first.startswith("❌ Failed")
+    assert link in room.only.content["formatted_body"]
+
+
 async def test_a_wait_that_changes_while_we_are_away_is_shown_when_we_are_back(
     room: Coordination,
 ) -> None:
@@ -189,24 +207,6 @@ async def test_a_clock_that_is_set_back_does_not_keep_a_card_as_it_was(
     await room.given(dispatch(), start())
     await room.courier.tick()
     assert room.card().first.startswith("⚙️ Running")
-
-
-async def test_the_card_and_the_failure_lead_to_where_the_runs_log_begins(
-    room: Coordination,
-) -> None:
-    await room.when(a_task(), an_agent(), dispatch(), start())
-    assert not any("🧵 log" in line for line in room.card().lines)
-    await room.stage.store.append(Change(anchors=begins(ROOM, R1, "$page", "$root")))
-
-    await room.cards.look()
-    await room.later(5)
-
-    assert room.card().lines[1].endswith(" · 🧵 log")
-    link = f'<a href="{event_link(ROOM, "$page")}">log</a>'
-    assert link in room.card().content["formatted_body"]
-    await room.when(fail(reason=ReasonCode.NO_CHANGES))
-    assert room.only.first.startswith("❌ Failed")
-    assert link in room.only.content["formatted_body"]
 
 
 async def test_a_task_that_ended_and_was_forgotten_in_memory_is_shown_from_disk(
