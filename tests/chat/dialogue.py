@@ -78,6 +78,8 @@ class RoomServer(MoodyHomeserver):
                 return web.json_response(found or absent, status=200 if found else 404)
             case "POST", ["leave"]:
                 self.left.append(request.path.split("/")[-2])
+            case "GET", ["event", event] if event in self.refuses:
+                return web.json_response({}, status=self.refuses[event].status)
             case "GET", ["event", event]:
                 _, content = self.sent.get(event, ("", {}))
                 ours = {"event_id": event, "unsigned": {}, "content": content}

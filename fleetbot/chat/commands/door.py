@@ -17,6 +17,7 @@ from fleetbot.chat.words import emoji
 from fleetbot.chat.words.post import Answer, Post
 from fleetbot.domain.errors import FleetError
 from fleetbot.forge.errors import ForgeError
+from fleetbot.services.outbox import RetryLater
 
 Press = Callable[[Pressed], Awaitable[Answer | None]]
 Overhear = Callable[[Said], Awaitable[Answer | None]]
@@ -118,6 +119,9 @@ class Chat:
             return Post(hints.refused(str(problem)))
         except ForgeError as problem:
             return Post(hints.refused(f"Forgejo did not go along; nothing has changed: {problem}"))
+        except RetryLater as problem:
+            why = f"The homeserver did not go along; nothing has changed: {problem}"
+            return Post(hints.refused(why))
         return answer
 
     async def _help(self, command: Help, said: Said) -> Post:

@@ -15,6 +15,7 @@ from fleetbot.forge.models import Issue
 from fleetbot.services.wishes import NewIssue, Wishes
 from fleetbot.settings import RoomSettings
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
+from tests.chat.rooms import error
 from tests.services.stage import REPO, Stage
 
 WISH = "!fleet new Greet in French\nWe have readers there."
@@ -293,6 +294,12 @@ async def test_own_words_go_before_those_that_are_replied_to(chat: Dialogue) -> 
 async def test_what_is_replied_to_and_cannot_be_read_is_asked_for(chat: Dialogue) -> None:
     await chat.says("mod", "!fleet new Oil the door", to="$gone")
     chat.answers("⚠️ What you reply to cannot be read: write the text below the title.")
+
+
+async def test_a_homeserver_that_cannot_be_asked_is_told_of(chat: Dialogue) -> None:
+    chat.server.refuses["$asked"] = error(502, "M_UNKNOWN")
+    await chat.says("mod", "!fleet new Oil the door", to="$asked")
+    chat.answers("⚠️ The homeserver did not go along; nothing has changed: 502 …")
 
 
 async def test_a_repository_is_named_or_the_rooms_own(stage: Stage) -> None:
