@@ -151,7 +151,7 @@ async def test_a_log_comes_as_a_file_and_numbers_as_a_picture(world: World) -> N
     assert "verified" in await ask(world, "!fleet stats today")
     drawn = await world.alice.wait_for(lambda e: e.content.get("msgtype") == "m.image")
     assert drawn.content["info"]["w"] == 800
-    assert "jones: neither cost nor tokens reported" in await ask(world, "!fleet cost today")
+    assert "programs that tell neither cost nor tokens" in await ask(world, "!fleet cost today")
 
 
 async def test_a_wrong_word_gets_the_nearest_right_one(world: World) -> None:
