@@ -77,14 +77,16 @@ class World:
         homeserver: Homeserver | None = None,
         config: Mapping[str, Any] | None = None,
         encrypted: bool = False,
+        archive: Path | None = None,
     ) -> AsyncIterator[World]:
-        """Start in the empty directory `root`; `config` replaces sections of the plugin's."""
+        """Start in the empty directory `root`; `config` replaces sections of the plugin's. The
+        plugin is built, unless there is an `archive` of it."""
         world = cls(root, encrypted=encrypted)
         async with AsyncExitStack() as stack:
             await world._start_servers(stack, homeserver)
             await world._people_the_forge()
             await world._people_the_room(stack)
-            await world._install(config or {})
+            await world._install(config or {}, archive or build_plugin(root / "dist"))
             try:
                 yield world
             finally:
@@ -138,8 +140,7 @@ class World:
 
         return await stack.enter_async_context(SealedUser.of(person))
 
-    async def _install(self, config: Mapping[str, Any]) -> None:
-        archive = build_plugin(self.root / "dist")
+    async def _install(self, config: Mapping[str, Any], archive: Path) -> None:
         plugin = await self.bots.admin.upload(archive)
         await self.bots.add_bot(self.bot, encryption=self.encrypted)
         await self.bot.join(self.room)

@@ -628,4 +628,4 @@ def _recall(new: FleetState, old: FleetState, command: cmd.Command) -> None:
 
 
 TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=150, stateful_step_count=60)
+TestAnyOrder.settings = settings(max_examples=100, stateful_step_count=60)

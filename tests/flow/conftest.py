@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 import pytest_asyncio
 
+from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.world import World
 
@@ -18,9 +19,15 @@ class StartWorld(Protocol):
     def __call__(self, config: Mapping[str, Any] | None = None) -> Awaitable[World]: ...
 
 
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin, built once."""
+    return build_plugin(tmp_path_factory.mktemp("dist"))
+
+
 @pytest_asyncio.fixture
 async def start_world(
-    homeserver: Homeserver, tmp_path_factory: pytest.TempPathFactory
+    homeserver: Homeserver, archive: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[StartWorld]:
     """Starts a whole fleet, with sections of the plugin's configuration replaced."""
     async with AsyncExitStack() as worlds:
@@ -28,7 +35,7 @@ async def start_world(
         async def start(config: Mapping[str, Any] | None = None) -> World:
             root: Path = tmp_path_factory.mktemp("world")
             return await worlds.enter_async_context(
-                World.start(root, homeserver=homeserver, config=config)
+                World.start(root, homeserver=homeserver, config=config, archive=archive)
             )
 
         yield start
@@ -54,6 +61,7 @@ def shared_encrypted() -> bool:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_world(
     homeserver: Homeserver,
+    archive: Path,
     tmp_path_factory: pytest.TempPathFactory,
     shared_config: Mapping[str, Any],
     shared_encrypted: bool,
@@ -61,6 +69,10 @@ async def shared_world(
     """A fleet for all tests of a module that do not disturb one another."""
     root: Path = tmp_path_factory.mktemp("world")
     async with World.start(
-        root, homeserver=homeserver, config=shared_config, encrypted=shared_encrypted
+        root,
+        homeserver=homeserver,
+        config=shared_config,
+        encrypted=shared_encrypted,
+        archive=archive,
     ) as world:
         yield world
