@@ -103,7 +103,7 @@ class Host:
             self._claims.resume(setup)
             self._has_resumed = True
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._heartbeats())
+            group.create_task(self._heartbeats(answer.heartbeat_seconds))
             group.create_task(self._wellbeing.tell_troubles())
             self._claiming = group.create_task(
                 self._claims.claim_for_ever(setup, answer.claim_wait_seconds)
@@ -122,20 +122,23 @@ class Host:
             batching=Batching(lines=answer.log_batch_lines, bytes=answer.log_batch_bytes),
         )
 
-    async def _heartbeats(self) -> None:
+    async def _heartbeats(self, seconds: float) -> None:
         while True:
             try:
-                answer = await self._beat()
+                answer = await self._beat(seconds)
             except (Unauthorized, Refused):
                 await self._registration.enter()
-                answer = await self._beat()
+                answer = await self._beat(seconds)
+            seconds = answer.next_seconds
             self._claims.obey(answer)
-            await self._leases.rest(answer.next_seconds)
+            await self._leases.rest(seconds)
 
-    async def _beat(self) -> wire.HeartbeatAnswer:
+    async def _beat(self, seconds: float) -> wire.HeartbeatAnswer:
+        """Tried again in the heartbeats' own time, or an orchestrator that is back would take the
+        agent for lost before it is heard."""
         link = self._link
         return await self._leases.beat(
-            lambda: link.persist(lambda: link.heartbeat(self._claims.used()))
+            lambda: link.persist(lambda: link.heartbeat(self._claims.used()), within=seconds)
         )
 
     async def _make_room(self) -> bool:

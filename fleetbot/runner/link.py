@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import count
+from math import inf
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -164,15 +165,18 @@ class Link:
         path = f"runs/{_part(run)}/messages/{_part(message)}/taken"
         await self._send("POST", path, TakenRequest(taken=taken), self.token)
 
-    async def persist(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat a call until the orchestrator answers; its refusals are raised."""
-        return await self._repeat(call, seconds=0)
+    async def persist(self, call: Callable[[], Awaitable[_T]], *, within: float = inf) -> _T:
+        """Repeat a call until the orchestrator answers, waiting at most `within` seconds between
+        two tries; its refusals are raised."""
+        return await self._repeat(call, seconds=0, within=within)
 
     async def outlast(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """The same for a run, which lives on for a lease while the agent registers anew."""
         return await self._repeat(call, seconds=self.lease_seconds)
 
-    async def _repeat(self, call: Callable[[], Awaitable[_T]], seconds: float) -> _T:
+    async def _repeat(
+        self, call: Callable[[], Awaitable[_T]], *, seconds: float, within: float = inf
+    ) -> _T:
         now = asyncio.get_running_loop().time
         until: float | None = None
         for delay in delays(self._patience):
@@ -187,7 +191,7 @@ class Link:
             else:
                 self._contact_found()
                 return answer
-            await asyncio.sleep(delay)
+            await asyncio.sleep(min(delay, within))
         raise AssertionError("the waiting times have no end")
 
     def _contact_lost(self, problem: str) -> None:

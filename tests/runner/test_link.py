@@ -70,6 +70,25 @@ async def test_an_outage_is_waited_out_and_told_once(
     assert notices.empty()
 
 
+async def test_a_heartbeat_is_tried_again_in_its_own_time_however_long_the_outage_lasted(
+    orchestrator: Orchestrator, notices: asyncio.Queue[str]
+) -> None:
+    async with aiohttp.ClientSession() as http, asyncio.timeout(20):
+        hour = 3_600_000
+        link = Link(
+            http, orchestrator.url, notice=notices.put_nowait, patience=Patience(hour, hour)
+        )
+        link.token = (await link.register(AGENT, ENROLMENT)).token or ""
+        await orchestrator.down()
+        beating = asyncio.create_task(link.persist(lambda: link.heartbeat({}), within=0.05))
+        assert "not reached" in await notices.get()
+        await orchestrator.up()
+
+        await beating
+
+    assert orchestrator.heartbeats == [()]
+
+
 async def test_a_run_that_is_somebody_elses_is_told_with_what_replaced_it(
     link: Link, orchestrator: Orchestrator
 ) -> None:
