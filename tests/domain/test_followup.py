@@ -237,7 +237,7 @@ def test_a_person_who_asks_for_more_lets_it_go_on() -> None:
     assert event.reason is ReasonCode.MORE_ASKED
     assert event.brief.kinds == (RoundKind.ASKED,)
     served(world, 3, head=HEAD)
-    assert brief(world, a_review(id=13))
+    assert brief(world, a_review(id=13)).words
 
 
 def test_more_can_be_asked_only_of_an_open_pull_request_that_nobody_works_on() -> None:
