@@ -74,6 +74,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return talk.ask(state, command)
         case cmd.AnswerAsk():
             return talk.answer(state, command)
+        case cmd.CutAsk():
+            return talk.cut(state, command)
         case cmd.WithdrawAsk():
             return talk.withdraw(state, command)
         case cmd.SendMessage():

@@ -31,6 +31,8 @@ class Post:
     """A message; an `urgent` one makes a phone ring, others come in as notices.
 
     `buttons` are emoji that we put below it ourselves, for people to press. `files` follow it.
+    `whole`: people say yes to it, so all of it is shown, with its files, or `instead` is said; what
+    is said in its place takes no yes unless it is whole itself.
     """
 
     body: Rich
@@ -38,6 +40,8 @@ class Post:
     about: About | None = None
     buttons: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
+    whole: bool = False
+    instead: Post | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ _OfRun = (
     | ev.TaskCancelled
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
-_OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+_OfTalk = (
+    ev.RunAsked | ev.RunAskCut | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+)
 
 
 class Step(NamedTuple):
@@ -152,6 +154,8 @@ class _Telling:
         match event:
             case ev.RunAsked(run=run, title=title):
                 return say(self._agent(run), " asked", _quoted(title))
+            case ev.RunAskCut():
+                return say("no message could show all of it, so it can only be denied")
             case ev.RunAnswered(expired=True):
                 return say("nobody answered in time, which is a no")
             case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
