@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -118,6 +120,11 @@ class Talk:
         self.stage.restart()
         await self.stage.fleet.start()
         self.chat.restart()
+
+    async def loses_what_it_remembers_of_the_message(self) -> None:
+        """It was killed after the homeserver had the message, and before our disk knew of it."""
+        with closing(sqlite3.connect(self.stage.root / "fleet.db")) as database, database:
+            database.execute("DELETE FROM posted WHERE kind = 'ask'")
 
     def room_allows(self, *people: str) -> None:
         """Only these may answer."""
