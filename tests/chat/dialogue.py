@@ -15,7 +15,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -61,7 +61,8 @@ class RoomServer(MoodyHomeserver):
         self.longest: dict[str, int] = {}  # by room
         self.loses = 0
         self.most_uploaded: int | None = None  # bytes
-        self.away = ""  # how paths end that are not answered
+        self.away = ""  # what is in paths that are not answered
+        self.meanwhile: list[Callable[[], Awaitable[None]]] = []  # before a reaction arrives
         self._sent_at: dict[str, int] = {}
         self.sent: dict[str, tuple[str, dict[str, Any]]] = {}  # by event: type and content
         self.said: dict[str, dict[str, Any]] = {}  # by event: what people sent, whole
@@ -73,7 +74,7 @@ class RoomServer(MoodyHomeserver):
         self._transactions: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
-        if self.away and request.path.endswith(self.away):
+        if self.away and self.away in request.path:
             return web.Response(status=502, text="nobody is there")
         within = request.path.partition("/rooms/")[2].partition("/")[2]
         match request.method, within.split("/", 2):
@@ -109,6 +110,8 @@ class RoomServer(MoodyHomeserver):
         return web.json_response(told)
 
     async def _taken(self, within: str, kind: str, request: web.Request) -> web.Response:
+        if kind == "m.reaction" and self.meanwhile:
+            await self.meanwhile.pop()()
         room, data = request.match_info["path"].partition("/rooms/")[2], await request.read()
         if len(data) > self.longest.get(room.partition("/")[0], len(data)):
             refusal = {"errcode": "M_TOO_LARGE", "error": "event too large"}
@@ -192,14 +195,16 @@ class Dialogue:
         to: str = "",
         thread: str = "",
         room: str = ROOM,
+        event: str = "",
         **content: Any,
     ) -> str:
-        """A message, its event; `to`: in reply to that event; `thread`: in that event's thread."""
+        """A message, its event; `to`: in reply to that event; `thread`: in that event's thread; the
+        same `event` comes again."""
         relation: dict[str, Any] = {"m.in_reply_to": {"event_id": to}} if to else {}
         if thread:
             relation |= {"rel_type": "m.thread", "event_id": thread}
         said = {"msgtype": "m.text", "body": body, "m.relates_to": relation, **content}
-        return await self.sends(who, "m.room.message", said, room=room)
+        return await self.sends(who, "m.room.message", said, room=room, event=event)
 
     async def presses(self, who: str, emoji: str, *, on: str) -> str:
         """A reaction to an event."""

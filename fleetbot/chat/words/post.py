@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fleetbot.chat.words.rich import Rich
+from fleetbot.domain.effects import ShowFate
 from fleetbot.store.records import PostKind
 
 
@@ -46,9 +47,11 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Nod:
-    """An answer that is only a reaction below what was said."""
+    """An answer that is only a reaction below what was said. `fate`: what shows it later, as it is
+    then, where it is that of words to a run."""
 
     emoji: str
+    fate: ShowFate | None = None
 
 
 Answer = Post | Nod
