@@ -94,8 +94,8 @@ class Ask(Value, frozen=True, kw_only=True):
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
     `expired`: nobody answered in time; `withdrawn`: the program no longer asks. `cut`: parts of it
-    are missing, so that nobody can allow it. `always`: what more the answer `always` allows; empty
-    where the program knows no such answer.
+    are missing, or a room could not be shown all of it, so that nobody can allow it. `always`: what
+    more the answer `always` allows; empty where the program knows no such answer.
     """
 
     id: str

@@ -40,7 +40,9 @@ _OfRun = (
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
 _OfPull = ev.PullSeen | ev.PullAsked | ev.PullMerged | ev.PullClosed | ev.PullReopened
-_OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+_OfTalk = (
+    ev.RunAsked | ev.RunAskCut | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+)
 
 
 class Step(NamedTuple):
@@ -156,6 +158,8 @@ class _Telling:
         match event:
             case ev.RunAsked(run=run, title=title):
                 return say(self._agent(run), " asked", _quoted(title))
+            case ev.RunAskCut():
+                return say("no message could show all of it, so it can only be denied")
             case ev.RunAnswered(expired=True):
                 return say("nobody answered in time, which is a no")
             case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
