@@ -68,7 +68,10 @@ class Reading:
         )
 
     async def agents(self, command: spec.ListAgents, said: Said) -> Post:
-        return Post(roster.agents(self._fleet.state, self._desk.hears(said), self._fleet.clock()))
+        state, hears, now = self._fleet.state, self._desk.hears(said), self._fleet.clock()
+        if not command.agent:
+            return Post(roster.agents(state, hears, now))
+        return Post(roster.at_length(state, the_agent(state, command.agent), hears, now))
 
     async def tasks(self, command: spec.ListTasks, said: Said) -> Post:
         if command.repo and not self._desk.hears(said)(command.repo):

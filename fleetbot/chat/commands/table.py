@@ -75,7 +75,11 @@ COMMANDS: Mapping[str, Usage] = {
         "one task: where it is, who had it, what came of it", (_ISSUE,), example="task #12"
     ),
     "why": Usage("why a task is where it is, and what can be done", (_ISSUE,), example="why #12"),
-    "agents": Usage("the agents: what they can do and what they are at"),
+    "agents": Usage(
+        "the agents: what they can do and what they are at; one of them with its machine",
+        (Parameter("agent", Kind.AGENT, "agent", needed=False),),
+        example="agents claude-1",
+    ),
     "log": Usage(
         "the log of its newest run, or of an earlier one, as a file",
         (_ISSUE, Parameter("run", Kind.WORD, "run", needed=False)),

@@ -87,11 +87,15 @@ async def test_what_takes_too_long_is_told_so(stage: Stage) -> None:
 
 async def test_an_agent_that_is_offline_or_unwell_is_named(stage: Stage) -> None:
     assert (await examined(stage))["agents"].says == "there are none"
-    unwell = AgentRegistered(adapter="command", health=("git: too old",))
+    unwell = AgentRegistered(
+        adapter="command", health=("git: too old", "disk: full"), remedies=("install git 2.34",)
+    )
     for name, told in (("well", AgentRegistered(adapter="command")), ("sick", unwell)):
         await stage.fleet.commit(cmd.RegisterAgent(AgentName(name), told), TEST)
 
-    assert (await examined(stage))["agent sick"].says == "git: too old"
+    said = [(x.says, x.remedy) for x in await stage.doctor.examine() if x.name == "agent sick"]
+    assert ("git: too old", ("install git 2.34",)) in said
+    assert ("disk: full", ("`fleetbot check` on its machine says what to do",)) in said
 
 
 async def test_a_token_without_a_scope_is_told_which(stage: Stage) -> None:
