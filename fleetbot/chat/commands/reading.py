@@ -18,12 +18,12 @@ from fleetbot.chat.words import answers, overview, roster
 from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, link, one_line
-from fleetbot.chat.words.wording import STATE_WORDS
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.lookup import the_agent
 from fleetbot.domain.model import OPEN_STATES, AgentName, Run, Task, TaskId, TaskState
 from fleetbot.domain.state import task_stream
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.store.records import PostKind
 
 _AT_ONCE = 500  # lines of the journal

@@ -37,9 +37,9 @@ async def test_what_is_wrong_comes_first_with_what_to_do(chat: Dialogue) -> None
     await chat.says("mod", "!fleet doctor")
 
     told = chat.answers("🩺 … things to look at\n…\n✅ …").text
-    assert "❌ dead_letters: 1 given up, the first 0 s ago" in told
+    assert "❌ dead letters: 1 given up, the first 0 s ago" in told
     assert "• !fleet doctor retry sends them again, in order" in told
-    assert told.index("❌ dead_letters") < told.index("⚠️ branch ann/app: main is open")
+    assert told.index("❌ dead letters") < told.index("⚠️ branch ann/app: main is open")
     assert "are well: journal, forge, webhooks," in told
     assert "account ann/app (fleetbot may write)" in told
 
