@@ -179,6 +179,7 @@ def registered(
         host=event.host,
         program=event.program,
         health=event.health,
+        remedies=event.remedies,
         signed_off_at=0,
         revoked=False,
     )

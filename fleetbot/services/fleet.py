@@ -17,6 +17,7 @@ from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import Conflict, FleetError
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.flags import Activity
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import (
     AgentName,
     Policy,
@@ -271,6 +272,13 @@ class Fleet:
             if run.id in used:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
+
+    def note_machine(self, agent: AgentName, machine: MachineFacts | None) -> None:
+        """Note where the agent works now; None: its runner does not tell."""
+        if machine is None:
+            self.state.machines.pop(agent, None)
+        else:
+            self.state.machines[agent] = machine
 
     def note_lines(self, run: RunId, lines: Collection[tuple[str, str]], upto: int) -> None:
         """Note what a live run's log tells: lines as (kind, text) that end at line `upto`."""
