@@ -193,6 +193,8 @@ class Journal:
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Of each whether its key is new; only then it is written."""
+        if not arrivals:
+            return []
         keys = _json.encode([arrival.key for arrival in arrivals]).decode()
         known = {row[0] for row in self._db.execute(KNOWN, (keys,))}
         new: dict[str, Arrival] = {}
