@@ -29,7 +29,7 @@ class Offered:
 
 
 def offer(folder: Path) -> Offered:
-    """Have it in this folder, which no agent may write. Raises OSError."""
+    """Have it in this folder, which no sandbox lets an agent write. Raises OSError."""
     script = folder / "fleetbot"
     text = _SCRIPT.format(python=shlex.quote(sys.executable))
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -180,28 +179,6 @@ async def test_neither_commits_nor_answers_are_no_result(review: Review) -> None
     assert failure.reason is ReasonCode.NO_CHANGES
     assert "left 1 thread without an answer" in failure.detail
     assert review.scene.orchestrator.receipts == []
-
-
-async def test_answers_cannot_be_written_or_read_elsewhere(review: Review) -> None:
-    secret = review.scene.root / "secret"
-    secret.write_text(json.dumps({"thread": 12, "answer": "answered", "text": "leaked"}) + "\n")
-    script = f"""
-        fleetbot reply 99 fixed || echo wrong thread
-        ln -s {secret} "$FLEETBOT_REPLIES"
-        fleetbot reply 12 answered x || echo through no link
-        {GREETS_BETTER}
-    """
-    order = await review.order(threads=(thread(12),))
-
-    await review.carry_out(script, order)
-
-    log = review.scene.orchestrator.log_of(order.run)
-    assert "thread: '99' is no thread of this round; they are 12" in log
-    assert "wrong thread" in log
-    assert "through no link" in log
-    assert "without an answer: 1 thread (12)" in log
-    assert len(secret.read_text().splitlines()) == 1
-    assert review.receipt.replies == ()
 
 
 async def test_answers_are_given_in_a_sandbox_without_a_network(review: Review) -> None:
