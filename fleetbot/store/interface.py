@@ -174,6 +174,12 @@ class Store(Protocol):
         """What runs that ended from `since` on and before `until` have led to, by spans of time
         from `since` on; those in which nothing ended are left out."""
 
+    async def took(
+        self, since: int, until: int, repos: Repos = None
+    ) -> tuple[int | None, int | None]:
+        """Of the whole time: how long (ms) half of the verified tasks took, and nine of ten; None
+        where none was verified."""
+
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
 
     async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
