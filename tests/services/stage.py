@@ -49,6 +49,7 @@ from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.pauses import Pauses
@@ -237,6 +238,7 @@ class Stage:
             "forgejo": repositories.on_forgejo,
             "webhooks": repositories.webhooks,
             "agents": OfAgents(self.fleet).examine,
+            "runners": OfMachines(self.fleet).examine,
             "disk": host.disk,
             "versions": host.versions,
         }
