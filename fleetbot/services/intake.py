@@ -14,7 +14,7 @@ from fleetbot.domain.model import same_name
 from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.models import Comment
+from fleetbot.forge.models import Comment, User
 from fleetbot.forge.payloads import (
     ActionRunEvent,
     CommentEvent,
@@ -203,7 +203,7 @@ class Intake:
         if not isinstance(seen[-1].event, IssueEvent | PullCommentEvent):
             return True
         bot = await self._client.login()
-        senders = (one.event.sender for one in seen)
+        senders = (_sender(one.event) for one in seen)
         return any(sender is None or not same_name(sender.login, bot) for sender in senders)
 
     # -- what becomes of deliveries
@@ -245,6 +245,10 @@ def _is_hopeless(arrival: Arrival, error: forge.ForgeError) -> bool:
     """The repository is not shown to us, or it has been tried for long enough."""
     unseen = isinstance(error, forge.ForgeNotFound | forge.ForgeForbidden)
     return unseen or WITH_DELIVERY.is_over(arrival.tries)
+
+
+def _sender(event: _Event) -> User | None:
+    return None if isinstance(event, ActionRunEvent) else event.sender
 
 
 def _matter(event: _Event) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ class PullAnswers:
         body = f"{summary(task, receipt, brief, number)}\n\n{marks}"
         await self._client.comment_once(task.repo, pull, f"round/{receipt.id}", body)
         asked = await self._ask_again(task, pull, brief)
-        return f"{count(replied, 'reply', 'replies')}; asked {', '.join(asked) or 'nobody'}"
+        return f"{count(replied, 'reply')}; asked {', '.join(asked) or 'nobody'}"
 
     async def _reply(self, task: Task, receipt: Receipt, brief: Brief) -> int:
         """In each thread that there still is and that has no reply of this receipt yet."""

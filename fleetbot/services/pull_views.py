@@ -26,6 +26,7 @@ from fleetbot.services.ci_facts import read_ci, statuses_of
 from fleetbot.services.ci_logs import last_lines
 
 T = TypeVar("T")
+_Its = Comment | forge.Review | forge.ReviewComment
 
 _ANSWERED = re.compile(r"<!-- fleetbot answers/([a-z]+:\d+) -->")
 _MOST_TEXT, _MOST_HUNK = 4_000, 1_500
@@ -121,7 +122,8 @@ async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> 
     reviews = [one for one in reviews if one.state in _WORDS_OF]
     threads = await _threads(client, repo, pull, reviews)
     calls = [one for one in comments if own.is_spoken_to(one.body)]
-    people = {one.author for one in (*reviews, *calls, *_lines(threads)) if one.author}
+    said: list[_Its] = [*reviews, *calls, *_lines(threads)]
+    people = {one.author for one in said if one.author}
     writers = await client.writers(repo, sorted(p for p in people if not own.speaks(p)))
     told = _Telling(own, writers)
     return _Said(
@@ -191,9 +193,7 @@ class _Telling(NamedTuple):
             url=thread.comments[0].html_url,
         )
 
-    def _words(
-        self, key: str, its: Comment | forge.Review | forge.ReviewComment, at: datetime | None
-    ) -> Words:
+    def _words(self, key: str, its: _Its, at: datetime | None) -> Words:
         ours = self.own.speaks(its.author)
         return Words(
             key=key,

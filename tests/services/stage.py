@@ -123,6 +123,7 @@ class Stage:
         self.notices: list[Notice] = []
         self.told: Sequence[str] = ()  # the destinations that hear of all but how a task moves
         self.hook_url = ""
+        self.secret = ""  # what foreign logs are kept from telling on
         self.threads = "agent"
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
@@ -153,7 +154,7 @@ class Stage:
             self._follow_pull,
         )
         self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
-        self.followups = Followups(self.fleet, self.client, self.rules, str)
+        self.followups = Followups(self.fleet, self.client, self.rules, self._mask)
         self.people = People(self.store, self.listed)
         self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
@@ -271,6 +272,9 @@ class Stage:
 
     async def _follow_pull(self, task: TaskId) -> None:
         await self.followups.look(task)
+
+    def _mask(self, text: str) -> str:
+        return text.replace(self.secret, "***") if self.secret else text
 
     def _wake(self) -> None:
         self.woken += 1
