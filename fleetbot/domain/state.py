@@ -281,7 +281,13 @@ class FleetState:
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event, line.at)
-            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
+            case (
+                ev.RunAsked()
+                | ev.RunAskCut()
+                | ev.RunAnswered()
+                | ev.RunMessaged()
+                | ev.RunMessageTaken() as said
+            ):
                 self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
                 self._took(self.runs[run_id], line.at)
@@ -297,6 +303,9 @@ class FleetState:
             case ev.TaskRequeued(reason=reason):
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
+            case ev.PullMerged(usage=usage):
+                if task.run:
+                    self._end(task.run, line.at, usage)
 
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int

@@ -60,6 +60,15 @@ def answer(state: FleetState, command: cmd.AnswerAsk) -> Drafts:
     return (Draft(task_stream(run.task), event),)
 
 
+def cut(state: FleetState, command: cmd.CutAsk) -> Drafts:
+    """What is decided already stays so."""
+    run = the_run(state, command.run)
+    question = the_ask(run, command.ask)
+    if run.state is RunState.ENDED or question.behavior is not None or question.cut:
+        return ()
+    return (Draft(task_stream(run.task), ev.RunAskCut(run=run.id, ask=question.id)),)
+
+
 _HOW: Mapping[Behavior, str] = {
     Behavior.ALLOW: "allowed",
     Behavior.ALWAYS: "allowed for the rest of the run",
@@ -91,7 +100,7 @@ def _must_be_open_to(question: Ask, behavior: Behavior) -> None:
         raise Conflict("The program knows no lasting answer here: allow or deny.", field="behavior")
     if question.cut and question.kind is AskKind.PERMISSION and behavior is not Behavior.DENY:
         raise Conflict(
-            "Parts of this request are missing, so it cannot be allowed.", field="behavior"
+            "Nobody could be shown all of this request, so it cannot be allowed.", field="behavior"
         )
 
 

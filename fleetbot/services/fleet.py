@@ -202,7 +202,8 @@ class Fleet:
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
         Where nothing needs to be done, or it cannot be, what that was seen from is on disk, too.
         """
-        await self.start()
+        if not self.ready:
+            await self._start()
         try:
             landing = self.submit(command, context, beside)
         except FleetError:
@@ -236,7 +237,8 @@ class Fleet:
                 raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
-        route = partial(_elsewhere, self.route, context.answered)
+        answered = context.answered
+        route = partial(_elsewhere, self.route, answered) if answered else self.route
         try:
             change = record(
                 self.state, drafts, now, route, actor=context.actor, cause=context.cause

@@ -23,8 +23,8 @@ class AnswerRequest(Message, frozen=True):
 
 class AskView(Answer, frozen=True):
     """A question that waits for a person. `request` is the program's own, secrets masked; `cut`:
-    parts of it are missing, so that nobody can allow it. `always`: what the answer `always` allows
-    for the rest of the run, where there is one."""
+    parts of it are missing, or a room could not be shown all of it, so that nobody can allow it.
+    `always`: what the answer `always` allows for the rest of the run, where there is one."""
 
     id: str
     run: str

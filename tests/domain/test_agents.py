@@ -383,7 +383,7 @@ def test_one_that_is_gone_can_be_forgotten_and_its_name_given_to_another(
 
     world.later(HOUR).given(an_agent(A1))
     assert (world.agent().capabilities, world.agent().registered_at) == ((), world.now)
-    assert world.agent().version == before + 2, "the journal goes on where it was"
+    assert world.agent().version == before + 3, "the journal goes on where it was"
 
 
 def test_one_that_may_come_back_is_not_forgotten() -> None:

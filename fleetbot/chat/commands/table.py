@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from fleetbot.chat.commands import spec
-from fleetbot.chat.words.emoji import bare
+from fleetbot.chat.words.emoji import EYES, bare
 
 
 class Kind(StrEnum):
@@ -279,7 +279,7 @@ BUTTONS: Mapping[str, str] = {
         "✅": "answer",
         "❌": "answer",
         "♾️": "answer",
-        "👀": "log",
+        EYES: "log",
         "🔕": "quiet",
     }.items()
 }

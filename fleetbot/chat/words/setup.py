@@ -23,7 +23,7 @@ def walk(view: View, trigger: str) -> Rich:
     return rows(
         say("🧭 ", bold(view.repo), " and this room"),
         *(line(finding, is_skipped=finding.name in view.skipped) for finding in view.findings),
-        *(_offer(view) if view.offer else _rest(view, trigger)),
+        offer(view) if view.offer else rows(*_rest(view, trigger)),
     )
 
 
@@ -46,10 +46,13 @@ def remedies(findings: Iterable[Finding]) -> Iterator[Rich]:
             yield say(first, prose(shorten(remedy, _LONGEST)))
 
 
-def _offer(view: View) -> Iterator[Rich]:
-    yield say("👉 ", bold(view.step), ": shall I ", prose(shorten(view.offer, _LONGEST)), "?")
+def offer(view: View) -> Rich:
+    """What I would do, all of it: people say yes to that."""
     yes, skip = code("!fleet setup yes"), code("!fleet setup skip")
-    yield say("✅ or ", yes, " does it; ❌ or ", skip, " leaves it and goes on.")
+    return rows(
+        say("👉 ", bold(view.step), ": shall I ", prose(view.offer), "?"),
+        say("✅ or ", yes, " does it; ❌ or ", skip, " leaves it and goes on."),
+    )
 
 
 def _rest(view: View, trigger: str) -> Iterator[Rich]:
