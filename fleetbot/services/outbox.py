@@ -15,7 +15,7 @@ from functools import partial
 
 from fleetbot.domain.patience import Patience
 from fleetbot.services.abreast import Piece, abreast
-from fleetbot.store.interface import Store
+from fleetbot.store.interface import Store, Unwritable
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
 log = logging.getLogger("fleetbot.outbox")
@@ -130,7 +130,11 @@ class Courier:
 
     async def _deliver(self, due: Due) -> None:
         change = await self._attempt(due)
-        await self._store.append(change)
+        try:
+            await self._store.append(change)
+        except Unwritable as error:  # the others go on
+            change = self._refused(due, str(error))
+            await self._store.append(change)
         if change.given_up:
             self._on_given_up()
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from fleetbot.domain.errors import Conflict
+from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import (
     Agent,
@@ -55,6 +55,10 @@ class StoreUnavailable(Exception):
 
 class Unreadable(Conflict):
     """What is asked for is there, but cannot be read; the text says what helps."""
+
+
+class Unwritable(Invalid):
+    """What is to be kept cannot be: it is refused alone, and the store goes on."""
 
 
 class LogGap(Conflict):

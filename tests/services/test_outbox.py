@@ -107,6 +107,21 @@ async def test_everything_due_is_delivered_in_order(store: Store, clock: Clock, 
     assert done.result == "ok"
 
 
+async def test_an_outcome_that_cannot_be_kept_holds_up_nothing_else(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1")
+    await put("b1", "b2", to="room:b")
+
+    async def says(due: Due) -> str:
+        return "\ud800" if due.entry.id == "a1" else "ok"
+
+    await courier(store, clock, Post(says)).tick()
+
+    assert (await trouble(store)).error == "this cannot be kept: UnicodeEncodeError"
+    assert await store.acknowledged("b2")
+
+
 async def test_a_destination_that_fails_waits_and_keeps_its_order(
     store: Store, clock: Clock, put: Put
 ) -> None:
