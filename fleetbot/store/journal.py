@@ -129,11 +129,20 @@ class Journal:
 
     def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
         self._db = database
-        last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        self._untaken = untaken
+        self._read()
+
+    def _read(self) -> None:
+        last = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else GENESIS
-        self.outbox = Outbox(database, untaken)
+        self.outbox = Outbox(self._db, self._untaken)
         self._logs: dict[RunId, tuple[int, int]] = {}
+
+    def reread(self) -> None:
+        """After a rollback. The lock of the effects that are untaken is to be held."""
+        self._untaken.forget()
+        self._read()
 
     def write(self, changes: Sequence[Change]) -> None:
         """Writes what the changes hold but for the outbox, within the transaction that is open."""
