@@ -85,7 +85,7 @@ _NULLABLE = frozenset(
 )
 # Sent, and not described: by Forgejo itself too.
 _UNDESCRIBED_FIELDS = {"User": {"username"}}
-_UNDESCRIBED_STATUS = {("DELETE", "dependencies"): 201}
+_UNDESCRIBED_STATUS = {("DELETE", "dependencies"): 201, ("POST", "merge"): 201}
 
 _formats = jsonschema.FormatChecker(formats=())
 
