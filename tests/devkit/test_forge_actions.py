@@ -19,11 +19,9 @@ async def prepared(forge: DevForge) -> tuple[ForgeUser, str]:
     return ForgeUser(forge.url, token), repo.refs["refs/heads/main"]
 
 
-@pytest.mark.parametrize("is_new", [False, True])
-async def test_jobs_and_their_logs_are_told_from_v16_on(
-    tmp_path: Path, is_new: bool
-) -> None:  # a parameter of the test
-    async with DevForge.start(tmp_path, tells_of_jobs=is_new) as forge:
+@pytest.mark.parametrize("version", [15, 16])
+async def test_jobs_and_their_logs_are_told_from_v16_on(tmp_path: Path, version: int) -> None:
+    async with DevForge.start(tmp_path, tells_of_jobs=version >= 16) as forge:
         ann, sha = await prepared(forge)
         async with ann:
             forge.ran(REPO, sha, "failure", by="ann", log="one\ntwo\n")
