@@ -10,6 +10,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Blocker,
     Receipt,
     ReceiptId,
     RunId,
@@ -36,6 +37,8 @@ class CreateTask:
     agent: AgentName | None = None
     repo_id: int = 0
     base_problem: str = ""
+    blockers: tuple[Blocker, ...] = ()
+    unseen_blockers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +306,16 @@ class Expire:
     """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
 
 
+@dataclass(frozen=True, slots=True)
+class SetBlockers:
+    """Forgejo shows what the task's issue depends on. `starting`: somebody is about to begin."""
+
+    task: TaskId
+    blockers: tuple[Blocker, ...]
+    unseen: int = 0
+    starting: bool = False
+
+
 Command = (
     CreateTask
     | EditTask
@@ -340,4 +353,5 @@ Command = (
     | ResumeRepo
     | NoteWaits
     | Expire
+    | SetBlockers
 )

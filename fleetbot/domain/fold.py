@@ -66,8 +66,8 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
 def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
     """The task with the marks of time that a line leaves, in the state that it leads to."""
     is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
-    # Neither a name nor what is told of it is anything that the task does.
-    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck)
+    # Neither a name nor what is told of it, nor other issues, is anything that the task does.
+    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck | ev.TaskBlocked)
     return replace(
         task,
         version=line.version,
@@ -307,8 +307,22 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return _not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
             return _requeued(task, event, line.at)
+        case ev.TaskBlocked() as event:
+            return _blocked(task, event, line.at)
         case _:
             return task
+
+
+def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
+    """Once nothing holds it up any more, it is in the queue anew, with the age that it has."""
+    is_free = task.state is TaskState.CREATED and task.blockers and not event.blockers
+    return replace(
+        task,
+        blockers=event.blockers,
+        unseen_blockers=event.unseen,
+        blocked_since=(task.blocked_since or at) if event.blockers else 0,
+        entered_at=at if is_free else task.entered_at,
+    )
 
 
 def _not_closing(task: Task) -> Task:

@@ -114,6 +114,7 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule((S.CREATED,), ev.TaskRequeued, S.CREATED, "a person overrules the back-off"),
     Rule((S.CANCELLED, S.COMPLETED), ev.TaskRequeued, S.CREATED, "by a person only"),
+    Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
 )
 
 _TARGETS: dict[tuple[TaskState | None, type[ev.Event]], TaskState | None] = {

@@ -265,6 +265,26 @@ class Stuck(Value, frozen=True):
         return self.reason, self.subject
 
 
+class Blocker(Value, frozen=True):
+    """An issue that a task waits for, since it depends on it.
+
+    `task`: its own, as far as it was known when this was read. `is_pull`: it is a pull request.
+    `merged_into`: it is closed, by a merge into this branch, which the task's base does not have.
+    """
+
+    repo: str
+    issue: int
+    repo_id: int = 0
+    task: TaskId | None = None
+    is_pull: bool = False
+    merged_into: str = ""
+
+    @property
+    def place(self) -> int | str:
+        """As of `Task.place`."""
+        return self.repo_id or self.repo.lower()
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
@@ -273,7 +293,9 @@ class Task(Value, frozen=True):
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
     `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
-    was called when its run began, if that is another name by now.
+    was called when its run began, if that is another name by now. `blockers`: what it waits for
+    before it is given out, since `blocked_since`; of `unseen_blockers` more that it depends on
+    Forgejo does not tell the bot.
     """
 
     id: TaskId
@@ -313,6 +335,9 @@ class Task(Value, frozen=True):
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
     entered_at: int = 0
     base_before: str = ""
+    blockers: tuple[Blocker, ...] = ()
+    blocked_since: int = 0
+    unseen_blockers: int = 0
 
     @property
     def ref(self) -> str:
@@ -325,9 +350,14 @@ class Task(Value, frozen=True):
         return self.repo_id or self.repo.lower()
 
     @property
+    def is_queued(self) -> bool:
+        """Whether nobody need ask for it again: it waits for its time, or for other work."""
+        return self.state is TaskState.CREATED and not self.base_problem
+
+    @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
-        return self.state is TaskState.CREATED and not self.base_problem
+        return self.is_queued and not self.blockers
 
     @property
     def wanted_agent(self) -> AgentName | None:

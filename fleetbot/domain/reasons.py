@@ -63,6 +63,7 @@ class ReasonCode(StrEnum):
     REPO_ARCHIVED = "repo_archived"
     REPO_GONE = "repo_gone"
     BASE_GONE = "base_gone"
+    BLOCKED = "blocked"
 
 
 # What only fleetbot and people can know; everything else an agent may say of its own run.
@@ -86,6 +87,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.REPO_UNLISTED,
     ReasonCode.REPO_GONE,
     ReasonCode.BASE_GONE,
+    ReasonCode.BLOCKED,
 }
 
 
@@ -440,6 +442,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.TASK,
         False,
         "Correct the branch on the issue (its ref), or push that branch; then retry.",
+    ),
+    _R.BLOCKED: Reason(
+        "an issue that it depends on is not done",
+        Owner.TASK,
+        False,
+        "Close that issue, or remove the dependency; the task goes on by itself then.",
     ),
 }
 

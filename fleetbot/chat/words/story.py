@@ -10,7 +10,7 @@ from fleetbot.chat.words.notices import reason_text
 from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, say
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import AgentName, Behavior, Priority, RunId, Taken, Task
+from fleetbot.domain.model import AgentName, Behavior, Blocker, Priority, RunId, Taken, Task
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, person, span
 
@@ -27,6 +27,7 @@ _OfTask = (
     | ev.TaskClosing
     | ev.TaskStuck
     | ev.TaskUnstuck
+    | ev.TaskBlocked
 )
 _OfRun = (
     ev.TaskAssigned
@@ -195,6 +196,8 @@ def _of_task(event: _OfTask) -> Rich:
             return say(f"has waited for long: {_wait(reason, subject)}")
         case ev.TaskUnstuck(reason=reason, subject=subject):
             return say(f"the wait is over: {_wait(reason, subject)}")
+        case ev.TaskBlocked(blockers=blockers, unseen=unseen):
+            return say(_depends(blockers, unseen))
         case _:
             assert_never(event)
 
@@ -202,6 +205,15 @@ def _of_task(event: _OfTask) -> Rich:
 def _wait(reason: WaitReason, subject: str) -> str:
     words = str(reason).replace("_", " ")
     return f"{words} ({one_line(subject, 60)})" if subject else words
+
+
+def _depends(blockers: Sequence[Blocker], unseen: int) -> str:
+    """`waits for owner/app#3 and 2 more`."""
+    hidden = f"; Forgejo does not show {unseen} that it depends on" if unseen else ""
+    if not blockers:
+        return f"waits for no other issue{hidden}"
+    more = f" and {len(blockers) - 1} more" if len(blockers) > 1 else ""
+    return f"waits for {blockers[0].repo}#{blockers[0].issue}{more}{hidden}"
 
 
 def _quoted(*texts: str) -> str:
