@@ -58,6 +58,9 @@ _SHOWN_BY_DEPENDENTS = (
     ev.TaskFailed,
     ev.TaskAgentLost,
     ev.TaskCancelled,
+    ev.PullMerged,
+    ev.PullClosed,
+    ev.PullReopened,
 )
 
 

@@ -14,6 +14,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import Blocker, Repo, Run, Task, TaskState
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waits import WaitReason
@@ -64,7 +65,8 @@ def follow(state: FleetState, command: cmd.SetBlockers) -> Drafts:
     blocked = Draft(stream, ev.TaskBlocked(blockers=command.blockers, unseen=command.unseen))
     known = (task.blockers, task.unseen_blockers) == (command.blockers, command.unseen)
     drafts = () if known else (blocked,)
-    if command.starting and command.blockers and task.state is TaskState.ASSIGNED:
+    held = bool(command.blockers) and task.round is None
+    if command.starting and held and task.state is TaskState.ASSIGNED:
         return (Draft(stream, ev.TaskRequeued(reason=ReasonCode.BLOCKED)), *drafts)
     return drafts
 
@@ -73,7 +75,7 @@ def follow(state: FleetState, command: cmd.SetBlockers) -> Drafts:
 
 
 def hold(state: FleetState, task: Task) -> Hold:
-    """Why a task that has blockers is not given out: the gravest is named first."""
+    """Why a task that is blocked is not given out: the gravest is named first."""
     since = max(task.blocked_since, task.entered_at)
     if ring := circle(state, task):
         return _in_circle(task, ring, since)
@@ -151,7 +153,7 @@ def circle(state: FleetState, task: Task) -> tuple[Task, ...]:
 
 def _before(state: FleetState, task: Task) -> Iterator[Task]:
     """The tasks that it waits for; nothing, if it has begun."""
-    if task.state is TaskState.CREATED:
+    if task.state is TaskState.CREATED and task.is_blocked:
         for blocker in task.blockers:
             before = _task_of(state, blocker)
             if before and not blocker.merged_into:
@@ -184,9 +186,9 @@ def standing(state: FleetState, task: Task, blocker: Blocker) -> Standing:
         return Standing(WaitReason.BLOCKED, name, says, _ITSELF)
     if its is None:
         return _untaken(blocker, name)
-    if ended := _ended(state, its):
+    if ended := _ended(its):
         remedy = f"Try that again: `!fleet retry {name}`. Or close it, if it is done."
-        since = its.entered_at or its.updated_at
+        since = its.updated_at if its.state is TaskState.COMPLETED else its.entered_at
         return Standing(WaitReason.BLOCKER_ENDED, name, ended, remedy, since)
     return Standing(WaitReason.BLOCKED, name, _under_way(state, its), _ITSELF)
 
@@ -213,7 +215,7 @@ def _shown(branch: str) -> str:
     return f"`{shorten(branch.replace('`', ''), _SHOWN)}`"
 
 
-def _ended(state: FleetState, its: Task) -> str:
+def _ended(its: Task) -> str:
     """Why nobody goes on with it; "" where somebody does, or will."""
     because = f": {REASONS[its.reason].text}" if its.reason else ""
     match its.state:
@@ -223,6 +225,10 @@ def _ended(state: FleetState, its: Task) -> str:
             return f"which was lost with its agent{because}"
         case TaskState.CANCELLED:
             return f"which nobody works on any more{because}"
+        case TaskState.COMPLETED if its.pull and its.pull.state is PullState.CLOSED:
+            return f"whose pull request #{its.pull.number} was closed without being merged"
+        case TaskState.COMPLETED if its.pull and its.pull.state is PullState.MERGED:
+            return f"which is open though its pull request #{its.pull.number} is merged"
         case _:
             return ""
 
@@ -230,12 +236,14 @@ def _ended(state: FleetState, its: Task) -> str:
 def _under_way(state: FleetState, its: Task) -> str:
     run = state.run_of(its)
     match its.state:
-        case TaskState.CREATED if its.blockers:
+        case TaskState.CREATED if its.is_blocked:
             return "which waits for others itself"
         case TaskState.ASSIGNED | TaskState.RUNNING if run:
             return _with_agent(run)
         case TaskState.COMPLETED:
             return f"which is done, and whose {_pull(state, its)} is not merged yet"
+        case TaskState.CREATED if its.round:
+            return f"whose {_pull(state, its)} is worked on again soon"
         case _:
             return "which waits in the queue"
 
@@ -247,5 +255,7 @@ def _with_agent(run: Run) -> str:
 
 
 def _pull(state: FleetState, its: Task) -> str:
+    if its.pull:
+        return f"pull request #{its.pull.number}"
     filed = state.receipts.get(its.receipt) if its.receipt else None
     return f"pull request #{filed.receipt.pull_request}" if filed else "pull request"

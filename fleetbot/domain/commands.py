@@ -18,6 +18,7 @@ from fleetbot.domain.model import (
     TaskId,
     Traits,
 )
+from fleetbot.domain.pulls import PullView, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Finding
 from fleetbot.domain.usage import Usage
@@ -297,6 +298,22 @@ class ResumeRepo:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowPull:
+    """Have the task do what its pull request, as Forgejo shows it, asks for."""
+
+    task: TaskId
+    view: PullView
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """A person wants more of a task whose pull request is open; their rounds count anew."""
+
+    task: TaskId
+    words: tuple[Words, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -351,6 +368,8 @@ Command = (
     | ResumeFleet
     | PauseRepo
     | ResumeRepo
+    | FollowPull
+    | AskAgain
     | NoteWaits
     | Expire
     | SetBlockers

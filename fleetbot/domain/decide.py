@@ -6,15 +6,25 @@ The rules of people and agents are in this module. Those of time, and of how run
 `outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
 receipt has found in `verdicts`, of repositories and bases in `repositories`, of people's pauses in
 `pauses`, of issues closed by a merge in `closing`, of those that wait for others in `blockers`, of
-whose fault an end is in `faults`, of who gets what in `dispatch`, and of what waits for too long in
-`stuck`.
+what follows a verified pull request in `followup`, of whose fault an end is in `faults`, of who
+gets what in `dispatch`, and of what waits for too long in `stuck`.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import blockers, budget, closing, pauses, repositories, stuck, talk, verdicts
+from fleetbot.domain import (
+    blockers,
+    budget,
+    closing,
+    followup,
+    pauses,
+    repositories,
+    stuck,
+    talk,
+    verdicts,
+)
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.dispatch import choose
@@ -101,6 +111,10 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return pauses.resume_repo(state, command)
         case cmd.DeregisterAgent():
             return _deregister(state, command, now, policy)
+        case cmd.FollowPull():
+            return followup.follow(state, command, now, policy)
+        case cmd.AskAgain():
+            return followup.again(state, command)
         case cmd.NoteWaits():
             return stuck.note(state, now, policy)
         case cmd.RevokeAgent():

@@ -28,6 +28,7 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
+from fleetbot.domain.pulls import MOST_HEADS, PullState, Round, Watch
 from fleetbot.domain.usage import add_usage
 
 
@@ -282,7 +283,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
                 first_assigned_at=first,
             )
         case ev.TaskStarted():
-            return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
+            begun = replace(task, attempt=task.attempt + 1, reason=None, detail="")
+            return replace(begun, avoid=None, prefer=None)
         case ev.TaskClosing(reason=reason):
             return replace(task, closing=reason, closing_since=line.at if reason else 0)
         case ev.TaskStuck(reason=wait, subject=subject, since=since):
@@ -298,7 +300,7 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt_id):
             done = replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
-            return _not_closing(done)
+            return replace(_not_closing(done), round=None)
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason):
@@ -306,9 +308,27 @@ def after(task: Task, line: ev.Recorded) -> Task:
         case ev.TaskCancelled(reason=reason):
             return _not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
-            return _requeued(task, event, line.at)
+            return _requeued(task, event, line)
         case ev.TaskBlocked() as event:
             return _blocked(task, event, line.at)
+        case _:
+            return _pull_after(task, task.pull, line) if task.pull else task
+
+
+def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
+    match line.event:
+        case ev.PullSeen(standing=standing):
+            return replace(task, pull=pull.shown(standing))
+        case ev.PullAsked(about=about):
+            return replace(task, pull=replace(pull, asked=(*pull.asked, about)))
+        case ev.PullMerged(commit=commit):
+            landed = replace(pull, state=PullState.MERGED, merged_as=commit)
+            done = replace(task, pull=landed, round=None, reason=None, detail="")
+            return _not_closing(done)
+        case ev.PullClosed():
+            return replace(task, pull=replace(pull, state=PullState.CLOSED))
+        case ev.PullReopened():
+            return replace(task, pull=replace(pull, state=PullState.OPEN))
         case _:
             return task
 
@@ -325,11 +345,22 @@ def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
     )
 
 
+def watched(task: Task, filed: FiledReceipt, at: int) -> Task:
+    """The task whose receipt has just held: its pull request is watched from now on."""
+    receipt, known = filed.receipt, task.pull
+    if known is None or known.number != receipt.pull_request:
+        known = Watch(number=receipt.pull_request, head="", since=at)
+    heads = (*known.heads, receipt.head)[-MOST_HEADS:]
+    pull = replace(known, head=receipt.head, heads=heads, state=PullState.OPEN)
+    return replace(task, pull=pull)
+
+
 def _not_closing(task: Task) -> Task:
     return replace(task, closing=None, closing_since=0)
 
 
-def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
+def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
+    task = _in_round(task, event, line.seq)
     return replace(
         task,
         run=None,
@@ -338,14 +369,31 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
         reason=event.reason,
         not_before=event.not_before,
         avoid=event.avoid,
-        queued_at=task.created_at if not event.fresh else at,
-        attempt=0 if event.fresh else task.attempt - event.uncounted,
-        excused=() if event.fresh else _excused(task, event),
+        prefer=event.prefer,
+        queued_at=task.created_at if not event.fresh else line.at,
+        attempt=0 if event.fresh or event.brief else task.attempt - event.uncounted,
+        excused=() if event.fresh or event.brief else _excused(task, event),
         pinned=None if event.fresh else task.pinned,
         spent_before=task.spent if event.fresh else task.spent_before,
         base_problem="" if event.fresh else task.base_problem,
         reopened_at=event.reopened_at or task.reopened_at,
     )
+
+
+def _in_round(task: Task, event: ev.TaskRequeued, seq: int) -> Task:
+    """A round goes on until its receipt holds, however often it is tried."""
+    brief, pull = event.brief, task.pull
+    if brief is None or pull is None:
+        return task
+    pull = pull.counted(brief)
+    its = Round(
+        number=pull.rounds,
+        kinds=brief.kinds,
+        head=brief.head,
+        said=seq,
+        threads=len(brief.threads),
+    )
+    return replace(task, pull=pull, round=its)
 
 
 def _excused(task: Task, event: ev.TaskRequeued) -> tuple[Excuse, ...]:

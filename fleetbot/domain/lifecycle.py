@@ -113,7 +113,17 @@ TABLE: tuple[Rule, ...] = (
         "by chat, API, or the issue being closed",
     ),
     Rule((S.CREATED,), ev.TaskRequeued, S.CREATED, "a person overrules the back-off"),
-    Rule((S.CANCELLED, S.COMPLETED), ev.TaskRequeued, S.CREATED, "by a person only"),
+    Rule(
+        (S.CANCELLED, S.COMPLETED),
+        ev.TaskRequeued,
+        S.CREATED,
+        "by a person, or for a round that its pull request is owed",
+    ),
+    Rule(tuple(S), ev.PullSeen, None, "its pull request shows something else than before"),
+    Rule(tuple(S), ev.PullAsked, None, "people are asked how it goes on with its pull request"),
+    Rule(tuple(S), ev.PullMerged, S.COMPLETED, "the work has landed"),
+    Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
+    Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
     Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
 )
 

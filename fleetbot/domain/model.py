@@ -10,6 +10,7 @@ import re
 from enum import IntEnum, StrEnum
 from typing import NewType
 
+from fleetbot.domain.pulls import PullState, Reply, Round, Watch
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
 from fleetbot.domain.values import Value
@@ -130,7 +131,10 @@ class Artifact(Value, frozen=True):
 
 
 class Receipt(Value, frozen=True):
-    """What an agent claims it did. Nothing in it is believed before `receipts.verify`."""
+    """What an agent claims it did. Nothing in it is believed before `receipts.verify`.
+
+    `replies`: its words on the threads of the round that it was given.
+    """
 
     id: ReceiptId
     pull_request: int
@@ -140,6 +144,7 @@ class Receipt(Value, frozen=True):
     summary: str = ""
     artifacts: tuple[Artifact, ...] = ()
     usage: Usage = Usage()
+    replies: tuple[Reply, ...] = ()
 
 
 class ContextState(Value, frozen=True):
@@ -293,9 +298,10 @@ class Task(Value, frozen=True):
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
     `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
-    was called when its run began, if that is another name by now. `blockers`: what it waits for
-    before it is given out, since `blocked_since`; of `unseen_blockers` more that it depends on
-    Forgejo does not tell the bot.
+    was called when its run began, if that is another name by now. `pull`: the pull request of the
+    last receipt that held; `round`: what it is at work on for that; `prefer`: who should have it.
+    `blockers`: issues that it waits for, since `blocked_since`; of `unseen_blockers` more that it
+    depends on Forgejo does not tell the bot.
     """
 
     id: TaskId
@@ -335,6 +341,9 @@ class Task(Value, frozen=True):
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
     entered_at: int = 0
     base_before: str = ""
+    pull: Watch | None = None
+    round: Round | None = None
+    prefer: AgentName | None = None
     blockers: tuple[Blocker, ...] = ()
     blocked_since: int = 0
     unseen_blockers: int = 0
@@ -357,7 +366,17 @@ class Task(Value, frozen=True):
     @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
-        return self.is_queued and not self.blockers
+        return self.is_queued and not self.is_blocked
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it waits for other issues; a round for what it has made already goes on."""
+        return bool(self.blockers) and self.round is None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether what happens to its pull request matters: a closed one may be reopened."""
+        return self.pull is not None and self.pull.state is not PullState.MERGED
 
     @property
     def wanted_agent(self) -> AgentName | None:
@@ -444,6 +463,10 @@ class Policy(Value, frozen=True):
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()
+    max_review_rounds: int = 3
+    max_ci_rounds: int = 2
+    max_conflict_rounds: int = 3
+    prefer_ms: int = 5 * 60_000
 
 
 def same_name(one: str, other: str) -> bool:

@@ -239,7 +239,10 @@ class FleetState:
         task = fold.stepped(old, state, line)
         if live and self.runs[live.id].state is RunState.ENDED:
             task = fold.after_run(task, self.runs[live.id])
-        self._keep_task(fold.after(task, line))
+        task = fold.after(task, line)
+        if isinstance(event, ev.TaskCompleted) and (filed := self.receipts.get(event.receipt)):
+            task = fold.watched(task, filed, line.at)
+        self._keep_task(task)
         if (place := self.tasks[task_id].place) != old.place:
             self._move(old, place, holds_slot=live is not None and not live.receipt)
 
@@ -317,6 +320,9 @@ class FleetState:
             case ev.TaskRequeued(reason=reason):
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
+            case ev.PullMerged(usage=usage):
+                if task.run:
+                    self._end(task.run, line.at, usage)
 
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int

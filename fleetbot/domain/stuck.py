@@ -13,6 +13,7 @@ from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.domain.waits import ASKS, SIGNS, WaitReason
 
+ASKS_MS = 60_000  # what belongs together on Forgejo does not come at once
 UNREAD_MS = 15 * 60_000  # CI takes its time
 _AT_ONCE = 200  # that are told of at one look; the next is not far
 _R = WaitReason
@@ -82,7 +83,7 @@ def _candidates(state: FleetState, now: int, policy: Policy) -> Iterator[Task]:
     if state.paused_until <= now and not state.frozen:
         for task in state.tasks.values():
             waits = task.state is TaskState.CREATED and not task.stuck
-            if waits and (task.blockers or task.entered_at <= before):
+            if waits and (task.is_blocked or task.entered_at <= before):
                 yield task
     for run in state.live_runs():
         if not state.tasks[run.task].stuck:
@@ -93,8 +94,10 @@ def is_long(its: Waiting, now: int, policy: Policy) -> bool:
     """Whether the wait has lasted so long that the rooms are told."""
     if its.reason in _HEARD:
         return False
-    if its.reason in SIGNS | ASKS:
-        return True  # each has its own time, or none
+    if its.reason in SIGNS:
+        return True  # each has its own time
+    if its.reason in ASKS:
+        return now - its.since >= ASKS_MS
     limit = min(policy.stuck_ms, UNREAD_MS) if its.reason in _RECEIPTS else policy.stuck_ms
     return now - its.since >= limit
 

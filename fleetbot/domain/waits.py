@@ -89,4 +89,4 @@ ASKS = frozenset(
         WaitReason.BLOCKED_IN_CIRCLE,
     }
 )
-"""Nothing will end it by itself, so that people are asked at once."""
+"""Nothing will end it by itself, so that people are asked soon."""

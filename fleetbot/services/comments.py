@@ -98,7 +98,7 @@ def _waiting(task: Task) -> str:
     whom = code(task.wanted_agent) if task.wanted_agent else "the next free agent"
     if task.traits.needs:
         whom += " that has " + ", ".join(map(code, task.traits.needs))
-    if task.blockers:
+    if task.is_blocked:
         return f"🔗 **Waits for other work**, then for {whom}."
     if task.not_before:
         return f"⏳ **Next attempt after {moment(task.not_before)}**, by {whom}."

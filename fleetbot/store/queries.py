@@ -110,6 +110,10 @@ class Queries:
         query = f"SELECT data FROM tasks WHERE {where} ORDER BY id LIMIT ?"
         return await self._values(decode_task, query, *names, after, limit)
 
+    async def watched(self, after: TaskId, limit: int) -> list[Task]:
+        query = "SELECT data FROM tasks WHERE watched = 1 AND id > ? ORDER BY id LIMIT ?"
+        return await self._values(decode_task, query, after, limit)
+
     async def tasks(
         self,
         *,

@@ -76,6 +76,7 @@ from fleetbot.wire.people import (
     UsageRow,
     WaitingView,
 )
+from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
 from fleetbot.wire.usage import UsageReport, UsageView
 
 __all__ = [
@@ -107,6 +108,7 @@ __all__ = [
     "EventView",
     "Evidence",
     "FailRequest",
+    "FailedCheck",
     "FindingView",
     "Health",
     "HealthLine",
@@ -134,7 +136,11 @@ __all__ = [
     "ReceiptRequest",
     "RegisterAnswer",
     "RegisterRequest",
+    "ReplyClaim",
+    "ReviewThread",
+    "RoundBrief",
     "RunAnswer",
+    "SaidWords",
     "ShortText",
     "TakenRequest",
     "TaskList",

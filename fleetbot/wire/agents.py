@@ -23,6 +23,7 @@ from fleetbot.wire.base import (
     ShortText,
     one_of,
 )
+from fleetbot.wire.rounds import ReplyClaim, RoundBrief
 from fleetbot.wire.usage import UsageReport
 
 ASK_BYTES = 16 * 1024
@@ -114,6 +115,7 @@ class Assignment(Answer, frozen=True):
     `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
     `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
     `repo_id`: what Forgejo knows the repository by, whatever it is called; 0 where that is unknown.
+    `round`: the task has an open pull request, and this is what it is owed.
     """
 
     run: str
@@ -135,6 +137,7 @@ class Assignment(Answer, frozen=True):
     forbidden_paths: tuple[str, ...] = ()
     number: int = 1
     repo_id: int = 0
+    round: RoundBrief | None = None
 
 
 class RunAnswer(Answer, frozen=True):
@@ -215,6 +218,7 @@ class ReceiptRequest(Message, frozen=True):
     summary: LongText = ""
     artifacts: Annotated[tuple[ArtifactClaim, ...], Meta(max_length=50)] = ()
     usage: UsageReport = UsageReport()
+    replies: Annotated[tuple[ReplyClaim, ...], Meta(max_length=500)] = ()
 
 
 class SeenContext(Answer, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -11,8 +12,12 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.attention import attention
 from fleetbot.domain.blockers import circle, remarks
 from fleetbot.domain.dispatch import choose
+from fleetbot.domain.draft import Draft
 from fleetbot.domain.model import Blocker, Priority, Task, TaskId, TaskState
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.state import task_stream
+from fleetbot.domain.stuck import ASKS_MS
 from fleetbot.domain.waiting import Waiting, waiting, waiting_in_turn
 from fleetbot.domain.waits import WaitReason
 from tests.domain import builders as a
@@ -119,11 +124,14 @@ def test_a_thousand_that_wait_cost_an_agent_nothing() -> None:
 # where the other stands
 
 
-def _on(task: TaskId, **fields: object) -> Blocker:
-    return Blocker(repo="team/app", issue=int(task[1:]), task=task, **fields)  # type: ignore[arg-type]  # of any kind
+def _on(task: TaskId, *, merged_into: str = "", is_pull: bool = False) -> Blocker:
+    issue = int(task[1:])
+    return Blocker(
+        repo="team/app", issue=issue, task=task, merged_into=merged_into, is_pull=is_pull
+    )
 
 
-STANDS = {
+STANDS: dict[str, tuple[Callable[[World], World], str]] = {
     "queued": (lambda w: w, "which waits in the queue"),
     "given": (
         lambda w: w.given(dispatch()),
@@ -153,7 +161,7 @@ def test_it_names_what_it_waits_for_and_where_that_stands(case: str) -> None:
     assert "remove the dependency" in its.remedy
 
 
-ENDS = {
+ENDS: dict[str, tuple[cmd.Command, str]] = {
     "failed": (a.fail(ReasonCode.NO_CHANGES), "which failed: the agent ended without changing"),
     "cancelled": (cmd.CancelTask(T1), "which nobody works on any more: cancelled by a person"),
 }
@@ -187,9 +195,37 @@ def test_what_was_merged_into_another_branch_is_not_there_to_start_from() -> Non
     assert "merged into `develop`: `main`, which this one starts from, does not have it" in its.text
 
 
+def test_an_issue_that_is_no_task_is_for_people_or_to_be_given_to_the_fleet() -> None:
+    its = waits(World().given(a_task(), cmd.SetBlockers(T1, (Blocker(repo="team/lib", issue=9),))))
+    assert its.reason is WaitReason.BLOCKER_UNTAKEN
+    assert its.text == "It waits for team/lib#9, which is open and no task of the fleet."
+    assert "`!fleet assign <agent> team/lib#9`" in its.remedy
+
+
 def test_a_pull_request_can_be_waited_for() -> None:
-    its = waits(World().given(a_task(), cmd.SetBlockers(T1, (_on(T2, is_pull=True),))))
-    assert its.reason is WaitReason.BLOCKED  # its task is known by its id only
+    pull = Blocker(repo="team/app", issue=9, is_pull=True)
+    its = waits(World().given(a_task(), cmd.SetBlockers(T1, (pull,))))
+    assert its.text == "It waits for team/app#9, a pull request that is open."
+    assert its.remedy.startswith("Merge or close it.")
+
+
+def _with_pull(state: PullState) -> World:
+    world = second_behind_first().given(dispatch(), a.start(), a.file(), a.verified())
+    ended = ev.PullMerged() if state is PullState.MERGED else ev.PullClosed()
+    world.record(Draft(task_stream(T1), ended))
+    return world
+
+
+def test_one_whose_pull_request_was_closed_unmerged_is_for_a_person() -> None:
+    its = waits(_with_pull(PullState.CLOSED), T2)
+    assert its.reason is WaitReason.BLOCKER_ENDED
+    assert "whose pull request #7 was closed without being merged" in its.text
+
+
+def test_so_is_one_that_was_merged_and_whose_issue_stayed_open() -> None:
+    its = waits(_with_pull(PullState.MERGED), T2)
+    assert "which is open though its pull request #7 is merged" in its.text
+    assert "close it, if it is done" in its.remedy
 
 
 def test_one_that_is_not_shown_holds_nothing_up_and_is_named() -> None:
@@ -278,26 +314,31 @@ def test_a_chain_without_end_is_looked_through_in_no_time() -> None:
 # people hear of it, once
 
 
-def test_a_blocker_that_failed_is_told_at_once_and_only_once() -> None:
+def behind_one_that_failed() -> World:
+    """Task t1 failed a while ago, and t2 depends on it."""
     world = second_behind_first().given(dispatch(), a.start(), a.fail(ReasonCode.NO_CHANGES))
+    return world.later(ASKS_MS).heard(A1)
+
+
+def test_a_blocker_that_failed_is_told_soon_and_only_once() -> None:
+    world = behind_one_that_failed()
     stuck = only(world.when(LOOK), ev.TaskStuck)
     assert (stuck.reason, stuck.subject) == (WaitReason.BLOCKER_ENDED, "team/app#1")
     assert world.later(MINUTE).heard(A1).when(LOOK) == ()
 
 
 def test_it_is_over_as_soon_as_that_is_tried_again() -> None:
-    world = second_behind_first().given(dispatch(), a.start(), a.fail(ReasonCode.NO_CHANGES), LOOK)
-    world.given(cmd.RetryTask(T1))
+    world = behind_one_that_failed().given(LOOK, cmd.RetryTask(T1))
     assert names(world.when(LOOK)) == ["task.unstuck"]
 
 
 def test_it_is_over_when_nothing_holds_it_any_more() -> None:
-    world = second_behind_first().given(dispatch(), a.start(), a.fail(ReasonCode.NO_CHANGES), LOOK)
+    world = behind_one_that_failed().given(LOOK)
     assert names(world.when(depends(T2))) == ["task.unstuck", "task.blocked"]
 
 
 def test_a_circle_is_one_thing_to_tell() -> None:
-    world = in_a_circle(3)
+    world = in_a_circle(3).later(ASKS_MS)
     assert names(world.when(LOOK)) == ["task.stuck"] * 3
     assert len(world.state.stuck) == 1
 

@@ -127,9 +127,9 @@ SITUATIONS: dict[WaitReason, Callable[[], World]] = {
 OF_THE_SECOND = (W.AGENT_UNWELL, W.AGENT_RESTS, W.BLOCKER_ENDED)
 
 
-def untaken(**fields: str) -> cmd.SetBlockers:
+def untaken(merged_into: str = "") -> cmd.SetBlockers:
     """Task t1 depends on an issue that is no task."""
-    return cmd.SetBlockers(T1, (Blocker(repo="team/app", issue=9, **fields),))
+    return cmd.SetBlockers(T1, (Blocker(repo="team/app", issue=9, merged_into=merged_into),))
 
 
 def looping(world: World, times: int = LOOPS) -> World:

@@ -11,6 +11,7 @@ from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, 
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Behavior, Blocker, Priority, RunId, Taken, Task
+from fleetbot.domain.pulls import Standing
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, person, span
 
@@ -39,6 +40,7 @@ _OfRun = (
     | ev.TaskCancelled
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
+_OfPull = ev.PullSeen | ev.PullAsked | ev.PullMerged | ev.PullClosed | ev.PullReopened
 _OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
 
 
@@ -111,6 +113,8 @@ class _Telling:
             return self._of_receipt(event)
         if isinstance(event, _OfTalk):
             return self._of_talk(event)
+        if isinstance(event, _OfPull):
+            return _of_pull(event)
         assert_never(event)
 
     def _of_run(self, event: _OfRun) -> Rich:
@@ -200,6 +204,36 @@ def _of_task(event: _OfTask) -> Rich:
             return say(_depends(blockers, unseen))
         case _:
             assert_never(event)
+
+
+def _of_pull(event: _OfPull) -> Rich:
+    match event:
+        case ev.PullSeen(standing=standing):
+            return say("the pull request: ", ", ".join(shown(standing)) or "nothing is asked of it")
+        case ev.PullAsked(text=text):
+            return say("people were asked how it goes on", _quoted(text))
+        case ev.PullMerged():
+            return bold("merged")
+        case ev.PullClosed():
+            return say("the pull request was closed without being merged")
+        case ev.PullReopened():
+            return say("the pull request is open again")
+        case _:
+            assert_never(event)
+
+
+def shown(standing: Standing) -> Iterator[str]:
+    """What of a pull request matters to people, part by part."""
+    if standing.draft:
+        yield "a draft"
+    if standing.changes_asked:
+        yield f"changes asked by {', '.join(one_line(x, 40) for x in standing.changes_asked)}"
+    if standing.approved_by:
+        yield f"approved by {', '.join(one_line(x, 40) for x in standing.approved_by)}"
+    if standing.ci not in ("", "none"):
+        yield f"CI {standing.ci}"
+    if standing.conflict:
+        yield f"conflicts with {one_line(standing.base, 60)}"
 
 
 def _wait(reason: WaitReason, subject: str) -> str:

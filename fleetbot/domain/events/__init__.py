@@ -41,6 +41,13 @@ from fleetbot.domain.events.fleet import (
     RepoRenamed,
     RepoThawed,
 )
+from fleetbot.domain.events.pulls import (
+    PullAsked,
+    PullClosed,
+    PullMerged,
+    PullReopened,
+    PullSeen,
+)
 from fleetbot.domain.events.tasks import (
     ReceiptFiled,
     ReceiptRefuted,
@@ -96,6 +103,11 @@ __all__ = [
     "FleetPaused",
     "FleetResumed",
     "FleetThawed",
+    "PullAsked",
+    "PullClosed",
+    "PullMerged",
+    "PullReopened",
+    "PullSeen",
     "ReceiptFiled",
     "ReceiptRefuted",
     "ReceiptUnknown",

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fleetbot.domain.events.base import Event
+from fleetbot.domain.events.pulls import PullAsked, PullClosed, PullMerged, PullReopened, PullSeen
 from fleetbot.domain.model import (
     AgentName,
     AskKind,
@@ -19,6 +20,7 @@ from fleetbot.domain.model import (
     Taken,
     Traits,
 )
+from fleetbot.domain.pulls import Brief
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waits import WaitReason
@@ -78,6 +80,8 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     `uncounted`: the attempt that just ended was not the task's fault and does not count.
     `excuse`: so often by now the task was let off for this reason; 0 where it was not.
     `reopened_at`: when Forgejo says that the issue was reopened, where that is why.
+    `brief`: a round begins with it, which its pull request is owed; `prefer` is the agent that
+    should get it.
     """
 
     reason: ReasonCode
@@ -87,6 +91,8 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     uncounted: bool = False
     excuse: int = 0
     reopened_at: int = 0
+    brief: Brief | None = None
+    prefer: AgentName | None = None
 
 
 class TaskClosing(Event, frozen=True, tag="task.closing"):
@@ -260,5 +266,10 @@ TaskEvent = (
     | TaskFailed
     | TaskAgentLost
     | TaskCancelled
+    | PullSeen
+    | PullAsked
+    | PullMerged
+    | PullClosed
+    | PullReopened
     | TaskBlocked
 )
