@@ -298,9 +298,9 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):
             return replace(task, refuted=reasons)
-        case ev.TaskCompleted(receipt=receipt_id):
-            done = replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
-            return replace(_not_closing(done), round=None)
+        case ev.TaskCompleted(receipt=receipt) as event:
+            done = replace(task, receipt=receipt, refuted=(), notes=(), reason=None, detail="")
+            return _not_closing(replace(done, round=None, pull=_watched(task.pull, event, line.at)))
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason):
@@ -345,14 +345,14 @@ def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
     )
 
 
-def watched(task: Task, filed: FiledReceipt, at: int) -> Task:
-    """The task whose receipt has just held: its pull request is watched from now on."""
-    receipt, known = filed.receipt, task.pull
-    if known is None or known.number != receipt.pull_request:
-        known = Watch(number=receipt.pull_request, head="", since=at)
-    heads = (*known.heads, receipt.head)[-MOST_HEADS:]
-    pull = replace(known, head=receipt.head, heads=heads, state=PullState.OPEN)
-    return replace(task, pull=pull)
+def _watched(known: Watch | None, event: ev.TaskCompleted, at: int) -> Watch | None:
+    """What was known of it goes on, if it is the same pull request."""
+    if not event.pull_request:
+        return known
+    if known is None or known.number != event.pull_request:
+        known = Watch(number=event.pull_request, head="", since=at)
+    heads = (*known.heads, event.head)[-MOST_HEADS:]
+    return replace(known, head=event.head, heads=heads, state=PullState.OPEN)
 
 
 def _not_closing(task: Task) -> Task:

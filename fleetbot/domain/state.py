@@ -239,10 +239,7 @@ class FleetState:
         task = fold.stepped(old, state, line)
         if live and self.runs[live.id].state is RunState.ENDED:
             task = fold.after_run(task, self.runs[live.id])
-        task = fold.after(task, line)
-        if isinstance(event, ev.TaskCompleted) and (filed := self.receipts.get(event.receipt)):
-            task = fold.watched(task, filed, line.at)
-        self._keep_task(task)
+        self._keep_task(fold.after(task, line))
         if (place := self.tasks[task_id].place) != old.place:
             self._move(old, place, holds_slot=live is not None and not live.receipt)
 

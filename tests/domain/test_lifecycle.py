@@ -11,6 +11,7 @@ from fleetbot.domain.draft import Draft
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import TABLE, Rule, allowed, next_state
 from fleetbot.domain.model import AskKind, Behavior, Blocker, Taken, TaskState, Traits
+from fleetbot.domain.pulls import Standing
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import agent_stream, task_stream
 from fleetbot.domain.waits import WaitReason
@@ -18,6 +19,7 @@ from tests.domain.builders import (
     A1,
     C1,
     C2,
+    HEAD,
     IN_STATE,
     R1,
     R2,
@@ -58,6 +60,11 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.TaskFailed(run=R1, reason=WHY),
     ev.TaskAgentLost(run=R1, reason=WHY),
     ev.TaskCancelled(reason=WHY),
+    ev.PullSeen(standing=Standing(ci="green")),
+    ev.PullAsked(about="ci", text="It is still red."),
+    ev.PullMerged(commit=HEAD),
+    ev.PullClosed(),
+    ev.PullReopened(),
     ev.TaskBlocked(blockers=(Blocker(repo="team/app", issue=2),)),
 )
 PAIRS = [(state, event) for state in TaskState for event in SAMPLES]

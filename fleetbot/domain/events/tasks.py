@@ -207,8 +207,12 @@ class TaskNoted(Event, frozen=True, tag="task.noted"):
 
 
 class TaskCompleted(Event, frozen=True, tag="task.completed"):
+    """`pull_request` and its `head` are watched from now on; 0 in lines of before that was so."""
+
     run: RunId
     receipt: ReceiptId
+    pull_request: int = 0
+    head: str = ""
 
 
 class TaskFailed(Event, frozen=True, tag="task.failed"):
