@@ -161,10 +161,8 @@ def _before(state: FleetState, task: Task) -> Iterator[Task]:
 
 
 def _task_of(state: FleetState, blocker: Blocker) -> Task | None:
-    """Open tasks are in memory, and so are those that others wait for once they were looked at."""
-    if task := state.task_in(_repo_of(state, blocker), blocker.issue):
-        return task
-    return state.tasks.get(blocker.task) if blocker.task else None
+    """Open tasks are in memory, and so is what they wait for."""
+    return state.task_in(_repo_of(state, blocker), blocker.issue)
 
 
 def _repo_of(state: FleetState, blocker: Blocker) -> Repo:
@@ -181,9 +179,6 @@ def standing(state: FleetState, task: Task, blocker: Blocker) -> Standing:
     if blocker.merged_into:
         return _elsewhere(task, blocker, name)
     its = _task_of(state, blocker)
-    if its is None and blocker.task:
-        says = "which is done, and whose pull request is not merged yet"
-        return Standing(WaitReason.BLOCKED, name, says, _ITSELF)
     if its is None:
         return _untaken(blocker, name)
     if ended := _ended(its):

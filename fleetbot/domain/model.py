@@ -273,14 +273,13 @@ class Stuck(Value, frozen=True):
 class Blocker(Value, frozen=True):
     """An issue that a task waits for, since it depends on it.
 
-    `task`: its own, as far as it was known when this was read. `is_pull`: it is a pull request.
-    `merged_into`: it is closed, by a merge into this branch, which the task's base does not have.
+    `is_pull`: it is a pull request. `merged_into`: it is closed, by a merge into this branch, which
+    the task's base does not have.
     """
 
     repo: str
     issue: int
     repo_id: int = 0
-    task: TaskId | None = None
     is_pull: bool = False
     merged_into: str = ""
 

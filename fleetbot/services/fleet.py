@@ -167,11 +167,13 @@ class Fleet:
     async def _recall_blockers(self) -> None:
         """What open tasks wait for is told with where it stands, be it over."""
         blocked = [task for task in self.state.tasks.values() if task.blockers]
-        wanted = {blocker.task for task in blocked for blocker in task.blockers if blocker.task}
-        for task in sorted(wanted - self.state.tasks.keys()):
+        wanted = {(one.place, one.issue): one for task in blocked for one in task.blockers}
+        for issue in wanted.keys() - self.state.by_issue.keys():
+            blocker = wanted[issue]
+            names = (blocker.repo.lower(),)
             with suppress(Unreadable):
-                if stored := await self.store.task(task):
-                    await self._recall(stored)
+                if task := await self.store.task_by_issue(blocker.repo_id, names, blocker.issue):
+                    await self._recall(task)
 
     def _check_patience(self) -> None:
         """A disk that takes nothing is not read anew with every request, once that was in vain."""

@@ -156,7 +156,7 @@ def a_task(task: TaskId = T1, *, repo: str = "team/app", **traits: Any) -> cmd.C
 
 def depends(task: TaskId, *on: TaskId, unseen: int = 0, starting: bool = False) -> cmd.SetBlockers:
     """What Forgejo shows: the task's issue depends on the issues of these."""
-    blockers = tuple(Blocker(repo="team/app", issue=int(one[1:]), task=one) for one in on)
+    blockers = tuple(Blocker(repo="team/app", issue=int(one[1:])) for one in on)
     return cmd.SetBlockers(task, blockers, unseen, starting)
 
 

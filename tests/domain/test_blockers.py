@@ -126,9 +126,7 @@ def test_a_thousand_that_wait_cost_an_agent_nothing() -> None:
 
 def _on(task: TaskId, *, merged_into: str = "", is_pull: bool = False) -> Blocker:
     issue = int(task[1:])
-    return Blocker(
-        repo="team/app", issue=issue, task=task, merged_into=merged_into, is_pull=is_pull
-    )
+    return Blocker(repo="team/app", issue=issue, merged_into=merged_into, is_pull=is_pull)
 
 
 STANDS: dict[str, tuple[Callable[[World], World], str]] = {

@@ -226,8 +226,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.restarted is not None:  # who reads them has their tasks in memory
             self.restarted.adopt(t for t in known if t.id not in self.restarted.tasks)
         blockers = tuple(
-            Blocker(repo=one.repo, issue=one.issue, repo_id=one.repo_id, task=one.id)
-            for one in known
+            Blocker(repo=one.repo, issue=one.issue, repo_id=one.repo_id) for one in known
         )
         self.ask(cmd.SetBlockers(task, blockers, starting=starting))
 
@@ -434,8 +433,9 @@ class AnyOrder(RuleBasedStateMachine):
         old, new = self.world.state, FleetState()
         new.seq = old.seq
         tasks = {t: task for t, task in old.tasks.items() if task.state in OPEN_STATES}
-        waited_for = {b.task for task in tasks.values() for b in task.blockers if b.task}
-        tasks |= {t: old.tasks[t] for t in sorted(waited_for)}
+        blockers = [one for task in tasks.values() for one in task.blockers]
+        waited_for = [old.by_issue.get((one.place, one.issue)) for one in blockers]
+        tasks |= {t: old.tasks[t] for t in waited_for if t}
         new.adopt(
             tasks.values(),
             [r for r in old.runs.values() if r.task in tasks and (whole or r.state != "ended")],
