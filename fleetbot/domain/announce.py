@@ -229,9 +229,9 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return []
         case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
             return []  # what it waited for does not hold it any more, and that is shown
-        case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
+        case ev.RunAsked() | ev.RunAskCut() | ev.RunAnswered():
             return []
-        case ev.TaskNoted():
+        case ev.RunMessaged() | ev.RunMessageTaken() | ev.TaskNoted():
             return []
         case _:
             return [show]

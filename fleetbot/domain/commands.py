@@ -198,6 +198,14 @@ class AnswerAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class CutAsk:
+    """A room could not be shown all of the question."""
+
+    run: RunId
+    ask: str
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawAsk:
     """The agent program no longer waits for the answer."""
 
@@ -353,6 +361,7 @@ Command = (
     | Conclude
     | AskPerson
     | AnswerAsk
+    | CutAsk
     | WithdrawAsk
     | SendMessage
     | NoteTask

@@ -85,6 +85,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return talk.ask(state, command)
         case cmd.AnswerAsk():
             return talk.answer(state, command)
+        case cmd.CutAsk():
+            return talk.cut(state, command)
         case cmd.WithdrawAsk():
             return talk.withdraw(state, command)
         case cmd.SendMessage():
@@ -291,12 +293,15 @@ def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:
 
 
 def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts:
-    """A newcomer to an account whose limit is reached waits for the reset like the others."""
+    """A newcomer to an account whose limit is reached waits for the reset like the others. One that
+    was forgotten begins anew, and what was told of it before is over."""
     stream, account = agent_stream(command.agent), command.registration.account
     known = state.agents.get(command.agent)
     back = known is not None and known.status is not AgentStatus.ONLINE
     drafts = [Draft(stream, ev.AgentOnline())] if back else []
     drafts.append(Draft(stream, command.registration))
+    if command.agent in state.forgotten:
+        drafts.append(Draft(stream, ev.AgentOnline()))
     drafts += [Draft(stream, event) for event in checked(known, command.registration, now)]
     reset, reason = _rest_of(state, account)
     if reset > max(now, known.parked_until if known else 0):

@@ -20,7 +20,9 @@ from fleetbot.domain.values import Value
 from fleetbot.domain.waits import WaitReason
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class Effect(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False
+):
     """Base of all effects."""
 
 

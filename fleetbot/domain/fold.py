@@ -86,6 +86,9 @@ def after_words(run: Run, line: ev.Recorded) -> Run:
     match line.event:
         case ev.RunAsked() as event:
             return replace(run, asks=(*run.asks, _asked(event, line)))
+        case ev.RunAskCut(ask=cut):
+            asks = (replace(a, cut=True) if a.id == cut else a for a in run.asks)
+            return replace(run, asks=tuple(asks))
         case ev.RunAnswered() as event:
             return replace(run, asks=tuple(_answered(a, event, line.seq) for a in run.asks))
         case ev.RunMessaged(message=message, text=text):
@@ -176,6 +179,7 @@ def registered(
         host=event.host,
         program=event.program,
         health=event.health,
+        remedies=event.remedies,
         signed_off_at=0,
         revoked=False,
     )

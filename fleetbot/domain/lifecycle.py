@@ -73,6 +73,7 @@ TABLE: tuple[Rule, ...] = (
         "the agent gets the reasons and may file again, up to a limit",
     ),
     Rule((S.RUNNING,), ev.RunAsked, None, "the agent program waits for a person"),
+    Rule((S.RUNNING,), ev.RunAskCut, None, "a room cannot show all of it: it can only be denied"),
     Rule((S.RUNNING,), ev.RunAnswered, None, "by a person, or by time, which is a no"),
     Rule((S.ASSIGNED, S.RUNNING), ev.RunMessaged, None, "a person says something to the run"),
     Rule(

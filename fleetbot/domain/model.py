@@ -7,7 +7,9 @@ where it comes in, by `wire`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import IntEnum, StrEnum
+from itertools import zip_longest
 from typing import NewType
 
 from fleetbot.domain.pulls import PullState, Reply, Round, Watch
@@ -94,8 +96,8 @@ class Ask(Value, frozen=True, kw_only=True):
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
     `expired`: nobody answered in time; `withdrawn`: the program no longer asks. `cut`: parts of it
-    are missing, so that nobody can allow it. `always`: what more the answer `always` allows; empty
-    where the program knows no such answer.
+    are missing, or a room could not be shown all of it, so that nobody can allow it. `always`: what
+    more the answer `always` allows; empty where the program knows no such answer.
     """
 
     id: str
@@ -409,7 +411,8 @@ class Run(Value, frozen=True):
 
 
 class Agent(Value, frozen=True):
-    """`parked_until`: it takes nothing before; `unwell`: nothing until its check passes again.
+    """`health`: what its check found wrong; `remedies`: what to do about each, as far as its runner
+    has said. `parked_until`: it takes nothing before; `unwell`: nothing until its check passes.
 
     `faults`: so many of its runs in a row ended for reasons of the same owner that is not the
     task; `fault` and `fault_at` are the last one's. `revoked`: it signed off because a person took
@@ -427,6 +430,7 @@ class Agent(Value, frozen=True):
     host: str = ""
     program: str = ""
     health: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
     parked_until: int = 0
     parked_for: ReasonCode | None = None
     draining: bool = False
@@ -439,6 +443,11 @@ class Agent(Value, frozen=True):
     signed_off_at: int = 0
     revoked: bool = False
     forgotten: bool = False
+
+
+def ills(agent: Agent) -> Iterator[tuple[str, str]]:
+    """What its check found wrong, each with what to do about it or an empty text."""
+    return zip_longest(agent.health, agent.remedies[: len(agent.health)], fillvalue="")
 
 
 class Policy(Value, frozen=True):

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from fleetbot.domain.model import TaskState
+
 _DAY = 86_400  # seconds
+
+STATE_WORDS: Mapping[TaskState, str] = {
+    TaskState.CREATED: "waiting",
+    TaskState.ASSIGNED: "assigned",
+    TaskState.RUNNING: "running",
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.AGENT_LOST: "lost with its agent",
+    TaskState.CANCELLED: "cancelled",
+}
+"""What people are told of a task: `ann/app#1 is lost with its agent`."""
 
 
 def count(number: int, noun: str) -> str:

@@ -167,10 +167,20 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.RevokeAgent(agent=A1),
         ["agent_revoked", *["card", "issue_state"] * 2],
     ),
+    "asked, and cut": (
+        lambda: running().given(ask("q1")),
+        cmd.CutAsk(run=R1, ask="q1"),
+        ["ask", "card"],
+    ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
         cmd.ForgetAgent(agent=A1),
         [],
+    ),
+    "enrolled anew after it was forgotten": (
+        lambda: created().given(cmd.DeregisterAgent(agent=A1), cmd.ForgetAgent(agent=A1)),
+        an_agent(),
+        ["agent_online"],
     ),
     "parked, failed, requeued": (
         running,

@@ -52,6 +52,7 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.ReceiptRefuted(run=R1, receipt=C1, reasons=("no",)),
     ev.ReceiptUnknown(run=R1, receipt=C1, unread=("?",), check_at=0),
     ev.RunAsked(run=R1, ask="q1", kind=AskKind.PERMISSION, title="May I?", expires_at=0),
+    ev.RunAskCut(run=R1, ask="q1"),
     ev.RunAnswered(run=R1, ask="q1", behavior=Behavior.ALLOW),
     ev.RunMessaged(run=R1, message="m1", text="Mind the paint."),
     ev.RunMessageTaken(run=R1, message="m1", taken=Taken.KEPT),

@@ -48,6 +48,7 @@ from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.pauses import Pauses
@@ -233,6 +234,7 @@ class Stage:
             "forgejo": repositories.on_forgejo,
             "webhooks": repositories.webhooks,
             "agents": OfAgents(self.fleet).examine,
+            "runners": OfMachines(self.fleet).examine,
             "disk": host.disk,
             "versions": host.versions,
         }

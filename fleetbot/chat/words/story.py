@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, assert_never
 
@@ -41,7 +41,9 @@ _OfRun = (
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
 _OfPull = ev.PullSeen | ev.PullAsked | ev.PullMerged | ev.PullClosed | ev.PullReopened
-_OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+_OfTalk = (
+    ev.RunAsked | ev.RunAskCut | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+)
 
 
 class Step(NamedTuple):
@@ -157,6 +159,8 @@ class _Telling:
         match event:
             case ev.RunAsked(run=run, title=title):
                 return say(self._agent(run), " asked", _quoted(title))
+            case ev.RunAskCut():
+                return say("no message could show all of it, so it can only be denied")
             case ev.RunAnswered(expired=True):
                 return say("nobody answered in time, which is a no")
             case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
@@ -236,9 +240,47 @@ def shown(standing: Standing) -> Iterator[str]:
         yield f"conflicts with {one_line(standing.base, 60)}"
 
 
+_WAITS: Mapping[WaitReason, str] = {
+    WaitReason.FLEET_PAUSED: "the fleet was paused",
+    WaitReason.REPOSITORY_PAUSED: "{} was paused",
+    WaitReason.FLEET_RESTS: "the fleet rested, as the day's budget was spent",
+    WaitReason.REPOSITORY_HELD: "{} was held",
+    WaitReason.BASE_GONE: "its base {} was not there",
+    WaitReason.BLOCKED: "other issues came first",
+    WaitReason.BLOCKER_UNTAKEN: "{} was open",
+    WaitReason.BLOCKER_ENDED: "{} had come to nothing",
+    WaitReason.BLOCKER_ELSEWHERE: "its base did not have {}",
+    WaitReason.BLOCKED_IN_CIRCLE: "a circle: {}",
+    WaitReason.BACK_OFF: "a pause before the next attempt",
+    WaitReason.NO_AGENTS: "no agent was registered",
+    WaitReason.NOBODY_CAN: "no agent has what it needs: {}",
+    WaitReason.AGENT_UNKNOWN: "there was no agent {}",
+    WaitReason.AGENT_SIGNED_OFF: "{} had signed off",
+    WaitReason.AGENT_LACKS: "{} lacks what it needs",
+    WaitReason.AGENT_OFFLINE: "{} was offline",
+    WaitReason.AGENT_UNWELL: "{} was unwell",
+    WaitReason.AGENT_RESTS: "{} rested",
+    WaitReason.AGENT_DRAINED: "{} was drained",
+    WaitReason.AGENTS_AWAY: "no agent that can do it took tasks",
+    WaitReason.AGENTS_BUSY: "agents were busy",
+    WaitReason.REPOSITORY_LIMIT: "{} had as many runs as it may",
+    WaitReason.NEXT: "it was next",
+    WaitReason.NOT_STARTED: "{} had not begun",
+    WaitReason.QUESTION: "{} had a question",
+    WaitReason.CHECKING: "what was handed in was being checked",
+    WaitReason.RECEIPT_UNREAD: "what was handed in could not be checked",
+    WaitReason.CLOSING: "what {} would hand in was awaited",
+    WaitReason.LOOPING: "{} did the same again and again",
+    WaitReason.STALLED: "{} was silent",
+    WaitReason.SLOW: "{} took longer than runs mostly do",
+    WaitReason.FAILED: "it had failed",
+    WaitReason.AGENT_LOST: "its agent was lost",
+}
+"""With a place for whom or what it waited for, where that is a name."""
+
+
 def _wait(reason: WaitReason, subject: str) -> str:
-    words = str(reason).replace("_", " ")
-    return f"{words} ({one_line(subject, 60)})" if subject else words
+    return _WAITS[reason].format(one_line(subject or "somebody", 60))
 
 
 def _depends(blockers: Sequence[Blocker], unseen: int) -> str:

@@ -174,6 +174,13 @@ class RunAsked(Event, frozen=True, tag="run.asked"):
     always: str = ""
 
 
+class RunAskCut(Event, frozen=True, tag="run.ask_cut"):
+    """A room could not be shown all of the question, so that nobody can allow it any more."""
+
+    run: RunId
+    ask: str
+
+
 class RunAnswered(Event, frozen=True, tag="run.answered"):
     """`expired`: nobody answered in time, which counts as a no; `withdrawn`: the program no longer
     asks."""
@@ -262,6 +269,7 @@ TaskEvent = (
     | ReceiptRefuted
     | ReceiptUnknown
     | RunAsked
+    | RunAskCut
     | RunAnswered
     | RunMessaged
     | RunMessageTaken
