@@ -60,7 +60,8 @@ def with_end(state: FleetState, drafts: Drafts) -> Drafts:
     for draft in drafts:
         if _moves(draft.event) and draft.stream not in ended:
             ended.add(draft.stream)
-            told += _over(state.tasks[TaskId(draft.stream.removeprefix("task:"))])
+            task = state.tasks.get(TaskId(draft.stream.removeprefix("task:")))
+            told += _over(task) if task else ()  # one that is only just made waits for nothing yet
         told.append(draft)
     return tuple(told) if len(told) > len(drafts) else drafts
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -68,12 +69,11 @@ def test_a_blocked_task_is_given_to_nobody_and_holds_up_no_other() -> None:
 
 
 def test_it_is_blocked_from_its_first_moment() -> None:
-    given = a_task(T2)
     world = World().given(an_agent(), a_task())
-    created = cmd.CreateTask(
-        T2, given.repo, 2, given.url, "ada", given.traits, "main", blockers=(_on(T1),)
-    )
-    assert names(world.when(created)) == ["task.created", "task.blocked"]
+    assert names(world.when(replace(a_task(T2), blockers=(_on(T1),)))) == [
+        "task.created",
+        "task.blocked",
+    ]
     assert not world.task(T2).is_ready
 
 
@@ -232,6 +232,11 @@ def test_one_that_is_not_shown_holds_nothing_up_and_is_named() -> None:
     assert remarks(world.task()) == (
         "It depends on 2 issues that Forgejo does not show the bot: not waited for.",
     )
+
+
+def test_a_task_can_begin_with_what_is_not_shown() -> None:
+    made = replace(a_task(), unseen_blockers=1)
+    assert names(World().when(made)) == ["task.created", "task.blocked"]
 
 
 def test_one_of_another_repository_is_found_whatever_that_is_called_now() -> None:

@@ -340,3 +340,41 @@ async def test_a_pull_request_is_waited_for_like_an_issue(stage: Stage) -> None:
     await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
     await stage.hear()
     assert (await stage.task()).is_ready
+
+
+# what cannot be known
+
+
+async def test_what_forgejo_does_not_show_the_bot_is_said_and_not_waited_for(stage: Stage) -> None:
+    await stage.forge.create_repo(ANN, "secret", {"README.md": "A secret\n"}, private=True)
+    await stage.ann.create_issue("ann/secret", "Think it up")
+    await stage.issue("Build the chair")
+    await depends(stage, 1, on=1, its_repo="ann/secret")
+    await stage.look(1)
+    task = await stage.task()
+    assert (task.is_ready, task.unseen_blockers) == (True, 1)
+    await stage.courier.tick()
+    [comment] = [one for one in await stage.comments() if "fleetbot" in one.body]
+    assert "It depends on 1 issue that Forgejo does not show the bot" in comment.body
+    stage.forge.add_collaborator("ann/secret", BOT, "read")
+    await stage.look(1)
+    assert not (await stage.task()).is_ready
+
+
+async def test_where_dependencies_are_switched_off_nothing_is_waited_for(stage: Stage) -> None:
+    await first_and_second(stage)
+    stage.forge.repo(REPO).has_dependencies = False
+    await stage.look(2)
+    assert (await stage.task(2)).is_ready
+
+
+async def test_while_forgejo_does_not_tell_what_was_known_still_holds(stage: Stage) -> None:
+    await first_and_second(stage)
+    stage.forge.fail_next("GET", "/issues/2/dependencies", 503, times=1000)
+    await stage.ann.edit_issue(REPO, 1, state="closed")
+    await stage.hear()
+    assert not (await stage.task(2)).is_ready
+    stage.forge.recover()
+    stage.clock.advance(600)
+    await stage.intake.tick()
+    assert (await stage.task(2)).is_ready
