@@ -22,8 +22,11 @@ STATE_WORDS: Mapping[TaskState, str] = {
 
 
 def count(number: int, noun: str) -> str:
-    """`1 task`, `3 tasks`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """`1 task`, `3 tasks`, `3 replies`."""
+    if number == 1:
+        return f"1 {noun}"
+    is_y = noun.endswith("y") and noun[-2:-1] not in "aeiou"
+    return f"{number} {noun[:-1]}ies" if is_y else f"{number} {noun}s"
 
 
 def whole(text: str) -> str:

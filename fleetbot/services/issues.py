@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from weakref import WeakValueDictionary
 
@@ -89,8 +89,13 @@ def _is_of(issue: Issue, repo: Repo) -> bool:
     return issue.repository is None or issue.repository.id in (0, repo.id)
 
 
+async def _unwatched(task: TaskId) -> None:
+    return None
+
+
 class Issues:
-    """`new_task` makes ids."""
+    """`new_task` makes ids. `follow_pull` has a task follow its pull request, the merge of which
+    may be what closed the issue."""
 
     def __init__(
         self,
@@ -99,6 +104,7 @@ class Issues:
         labels: LabelMaps,
         repositories: Repositories,
         new_task: Callable[[], TaskId],
+        follow_pull: Callable[[TaskId], Awaitable[object]] = _unwatched,
     ) -> None:
         self._fleet = fleet
         self._client = client
@@ -106,6 +112,7 @@ class Issues:
         self._repositories = repositories
         self._new_task = new_task
         self.blockers = Blockers(fleet, client)
+        self._follow_pull = follow_pull
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
         self._not_reopened: dict[Subject, datetime] = {}  # when it had last changed
 
@@ -205,6 +212,9 @@ class Issues:
             return await self._create(repo, issue, context, beside, agent)
         if is_astray(task, repo):
             await self._fleet.commit(MoveTasks(repo.id, (task.id,)), context)
+            task = self._fleet.state.tasks[task.id]
+        if task.is_watched and task.round and issue.state == "closed":
+            await self._follow_pull(task.id)
             task = self._fleet.state.tasks[task.id]
         while command := await self._next(repo, task, issue):
             if isinstance(command, RetryTask):

@@ -259,8 +259,8 @@ def a_thread(id: int = 31, *words: Words, **fields: Any) -> Thread:
 
 
 def review(id: int = 12, *, by: str = "bob", text: str = "Oil it.", **fields: Any) -> ReviewView:
-    may_write = fields.pop("may_write", True)
-    words = said(f"review:{id}", text, by, may_write=may_write)
+    who = {its: fields.pop(its) for its in ("may_write", "ours") if its in fields}
+    words = said(f"review:{id}", text, by, **who)
     return ReviewView(words=words, **{"state": "REQUEST_CHANGES", "commit": HEAD, **fields})
 
 
