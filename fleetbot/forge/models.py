@@ -411,3 +411,14 @@ class Version(Object, frozen=True):
     def is_forgejo(self) -> bool:
         """Forgejo names the Gitea release it is compatible with; Gitea does not."""
         return "+gitea-" in self.version
+
+    @property
+    def major(self) -> int:
+        """0 where it does not begin with a number."""
+        first = self.version.partition(".")[0]
+        return int(first) if first.isdecimal() else 0
+
+    @property
+    def has_run_events(self) -> bool:
+        """Whether hooks can be told of runs of Actions."""
+        return self.is_forgejo and self.major >= 12
