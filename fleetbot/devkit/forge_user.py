@@ -85,6 +85,10 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
 
+    async def reopen_pull(self, repo: str, number: int) -> PullRequest:
+        path = repo_path(repo) + path_of("/pulls/{}", number)
+        return await self._http.call(PullRequest, "PATCH", path, json={"state": "open"})
+
     async def retarget_pull(self, repo: str, number: int, base: str) -> PullRequest:
         """Have it go to another branch."""
         path = repo_path(repo) + path_of("/pulls/{}", number)
