@@ -203,7 +203,9 @@ class PullBranch(Object, frozen=True):
 
 class PullRequest(Object, frozen=True):
     """``mergeable`` is false on a conflict, for a draft, and for a second or so after each push to
-    the head or the base, while that is found out; it is true where branch protection forbids."""
+    the head or the base, while that is found out; it is true where branch protection forbids.
+    ``requested_reviewers`` are also those who have given a verdict that stands: who is asked is
+    told by the reviews."""
 
     number: int
     id: int = 0
