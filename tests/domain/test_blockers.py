@@ -307,11 +307,28 @@ def test_what_has_begun_breaks_the_circle() -> None:
     assert "claude-1 is working on" in waits(world, T2).text
 
 
-def test_a_chain_without_end_is_looked_through_in_no_time() -> None:
-    world = in_a_circle(2000)
+def test_a_long_circle_is_found_and_not_told_whole() -> None:
+    world = in_a_circle(1000)
+    assert len(circle(world.state, world.task())) == 1000
+    assert "→ 980 more → team/app#1" in waits(world).text
+
+
+def test_a_long_chain_costs_a_look_at_all_of_it_only_once() -> None:
+    world = in_a_circle(1000).given(depends(TaskId("t1000"))).later(HOUR)
     began = time.perf_counter()
-    assert circle(world.state, world.task()) == ()
-    assert time.perf_counter() - began < 0.1
+    world.given(LOOK)
+    assert time.perf_counter() - began < 1.0
+    assert (WaitReason.BLOCKED, "team/app") in world.state.stuck
+
+
+def test_all_that_wait_behind_a_circle_are_told_of_it() -> None:
+    world = in_a_circle(2)
+    for number in range(3, 8):
+        world.given(a_task(TaskId(f"t{number}")))
+        world.given(depends(TaskId(f"t{number}"), TaskId(f"t{number - 1}")))
+    world.later(ASKS_MS).given(LOOK)
+    [(cause, tasks)] = world.state.stuck.items()
+    assert (cause[0], len(tasks)) == (WaitReason.BLOCKED_IN_CIRCLE, 7)
 
 
 # people hear of it, once
