@@ -37,7 +37,7 @@ from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed
 from fleetbot.store.identities import Enrolment
-from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
+from fleetbot.store.interface import Store, StoreUnavailable, Unreadable, Unwritable
 from fleetbot.store.records import (
     AgentToken,
     Anchor,
@@ -195,7 +195,8 @@ class Fleet:
         Raises `StoreUnavailable` if it never will be.
         """
         if self._last:
-            await asyncio.shield(self._last)
+            with suppress(Unwritable):  # that is for who wanted it kept
+                await asyncio.shield(self._last)
 
     def renew(self) -> None:
         """Take every agent and run as heard just now: time we slept through is nobody's silence."""
