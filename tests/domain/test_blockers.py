@@ -388,3 +388,19 @@ def test_what_needs_a_person_is_among_what_waits_for_one() -> None:
         (T1, WaitReason.FAILED),
         (T2, WaitReason.BLOCKER_ENDED),
     ], "t3 goes on when t2 does"
+
+
+# what is made already
+
+
+def test_a_round_for_an_open_pull_request_does_not_wait() -> None:
+    world = a.completed().given(a_task(T2, agent=A2), depends(T1, T2), a.follow(a.a_review()))
+    assert (world.task().state, world.task().is_ready) == (TaskState.CREATED, True)
+    world.given(dispatch(run=R2))
+    assert world.when(depends(T1, T2, starting=True)) == ()
+    assert world.task().state is TaskState.ASSIGNED
+
+
+def test_one_that_is_begun_anew_does() -> None:
+    world = a.completed().given(a_task(T2, agent=A2), depends(T1, T2), cmd.RetryTask(T1))
+    assert not world.task().is_ready
