@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.lookup import the_task
-from fleetbot.domain.model import Blocker, Repo, Run, Task, TaskId, TaskState
+from fleetbot.domain.model import PRIVATE, Blocker, Repo, Run, Task, TaskId, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
@@ -106,11 +108,15 @@ def hold(state: FleetState, task: Task, circles: Circles | None = None) -> Hold:
 def _in_circle(task: Task, ring: tuple[Task, ...], since: int) -> Hold:
     """All that wait in or behind the circle wait for the same."""
     start = min(range(len(ring)), key=lambda place: ring[place].ref)
-    names = [one.ref for one in (*ring[start:], *ring[:start])]
+    hidden = {(its.place, its.issue) for one in ring for its in one.blockers if its.is_private}
+    names = [
+        PRIVATE if (one.place, one.issue) in hidden else one.ref
+        for one in (*ring[start:], *ring[:start])
+    ]
     if len(names) > _IN_A_CIRCLE:
         names = [*names[:_IN_A_CIRCLE], f"{len(names) - _IN_A_CIRCLE} more"]
     told = " → ".join((*names, names[0]))
-    within = "It waits" if task in ring else f"It waits for {ring[0].ref}, which waits"
+    within = "It waits" if task in ring else "What it waits for waits"
     return Hold(
         WaitReason.BLOCKED_IN_CIRCLE,
         f"{within} in a circle, so that none of them can begin: {told}.",
@@ -124,7 +130,7 @@ def remarks(task: Task) -> tuple[str, ...]:
     """What people should know besides of what it depends on: as sentences."""
     told = []
     if task.blockers and task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
-        names = [f"{blocker.repo}#{blocker.issue}" for blocker in task.blockers[:_NAMED]]
+        names = [blocker.name for blocker in task.blockers[:_NAMED]]
         more = len(task.blockers) - len(names)
         listed = ", ".join((*names, *([f"{more} more"] if more else [])))
         told.append(f"It depends on {listed}: this run goes on, and another would wait for that.")
@@ -184,14 +190,14 @@ def _repo_of(state: FleetState, blocker: Blocker) -> Repo:
 
 def whereabouts(state: FleetState, task: Task, blocker: Blocker) -> Whereabouts:
     """Where the issue stands that `task` waits for."""
-    name = f"{_repo_of(state, blocker).name}#{blocker.issue}"
+    name = replace(blocker, repo=_repo_of(state, blocker).name).name
     if blocker.merged_into:
         return _elsewhere(task, blocker, name)
     its = _task_of(state, blocker)
     if its is None:
         return _untaken(blocker, name)
     if ended := _ended(its):
-        remedy = f"Try that again: `!fleet retry {name}`. Or close it, if it is done."
+        remedy = f"{_order('Try that again', 'retry', blocker)}. Or close it, if it is done."
         since = its.updated_at if its.state is TaskState.COMPLETED else its.entered_at
         return Whereabouts(WaitReason.BLOCKER_ENDED, name, ended, remedy, since)
     return Whereabouts(WaitReason.BLOCKED, name, _under_way(state, its), _ITSELF)
@@ -199,10 +205,18 @@ def whereabouts(state: FleetState, task: Task, blocker: Blocker) -> Whereabouts:
 
 def _untaken(blocker: Blocker, name: str) -> Whereabouts:
     says = "which is open and no task of the fleet"
-    helps = f"Close it when it is done, or have the fleet do it: `!fleet assign <agent> {name}`."
+    helps = (
+        f"Close it when it is done. {_order('Have the fleet do it', 'assign <agent>', blocker)}."
+    )
     if blocker.is_pull:
         says, helps = "a pull request that is open", "Merge or close it."
     return Whereabouts(WaitReason.BLOCKER_UNTAKEN, name, says, helps)
+
+
+def _order(what: str, command: str, blocker: Blocker) -> str:
+    """What could be done, with the words that do it; the page of the issue leads to a private
+    one."""
+    return what if blocker.is_private else f"{what}: `!fleet {command} {blocker.name}`"
 
 
 def _elsewhere(task: Task, blocker: Blocker, name: str) -> Whereabouts:

@@ -255,6 +255,22 @@ def test_how_many_are_before_it_says_nothing_of_one_that_is_not_in_the_queue() -
     assert its == waits(world, T2)
 
 
+def test_one_of_a_private_repository_is_not_named() -> None:
+    """Who sees the task need not see that."""
+    secret = Blocker(repo="team/secret", issue=9, repo_id=9, is_private=True)
+    world = a.created().given(cmd.SetBlockers(T1, (secret,)))
+    its = waits(world)
+    assert its.text == (
+        "It waits for an issue of a private repository, which is open and no task of the fleet."
+    )
+    assert "secret" not in f"{its}"
+    made = cmd.CreateTask(T2, "team/secret", 9, "", "ada", a_task().traits, repo_id=9)
+    world.given(made, cmd.SetBlockers(T2, (_on(T1),)))
+    its = waits(world)
+    assert its.reason is WaitReason.BLOCKED_IN_CIRCLE
+    assert "secret" not in f"{its}"
+
+
 # circles
 
 
@@ -286,7 +302,7 @@ def test_a_circle_is_named_whole_to_all_that_are_in_it() -> None:
 def test_so_it_is_to_those_behind_it() -> None:
     world = in_a_circle(2).given(a_task(T3), depends(T3, T2))
     its = waits(world, T3)
-    assert its.text.startswith("It waits for team/app#2, which waits in a circle")
+    assert its.text.startswith("What it waits for waits in a circle, so that")
     assert its.subject == waits(world, T1).subject
 
 
