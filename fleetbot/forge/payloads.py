@@ -6,6 +6,7 @@ Source: Forgejo ``services/webhook/shared/payloader.go`` (headers) and ``modules
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from collections.abc import Mapping
@@ -132,7 +133,7 @@ def verify_signature(secret: bytes | str, body: bytes, headers: Mapping[str, str
     given = _header(headers, "Signature")
     if not key or not given:
         return False
-    expected = hmac.digest(key, body, "sha256").hex()
+    expected = hmac.new(key, body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
 
 

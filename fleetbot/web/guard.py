@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import ClientPayloadError, StreamReader, web
+from multidict import CIMultiDict
 
 from fleetbot.domain.model import AgentName
 from fleetbot.forge.payloads import looks_signed, verify_signature
@@ -304,18 +305,18 @@ def _check_path(request: web.Request) -> None:
 
 # what is answered
 
+# Among what is not to be kept on the way is the token of a new agent. Made once, as each request
+# needs them.
+_ANSWERED = CIMultiDict({"Content-Type": JSON, "Cache-Control": "no-store"})
+
 
 def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
     if answer is None:
         return web.Response(status=HTTPStatus.NO_CONTENT)
-    return web.Response(
-        body=msgspec.json.encode(answer),
-        status=endpoint.status,
-        content_type=JSON,
-        headers={"Cache-Control": "no-store"},  # among them is the token of a new agent
-    )
+    body = msgspec.json.encode(answer)
+    return web.Response(body=body, status=endpoint.status, headers=_ANSWERED.copy())
 
 
 def _answer_error(error: Exception, endpoint: AnyEndpoint) -> web.Response:
