@@ -10,6 +10,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Blocker,
     Receipt,
     ReceiptId,
     RunId,
@@ -17,6 +18,7 @@ from fleetbot.domain.model import (
     TaskId,
     Traits,
 )
+from fleetbot.domain.pulls import PullView, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Finding
 from fleetbot.domain.usage import Usage
@@ -36,6 +38,8 @@ class CreateTask:
     agent: AgentName | None = None
     repo_id: int = 0
     base_problem: str = ""
+    blockers: tuple[Blocker, ...] = ()
+    unseen_blockers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,14 @@ class AnswerAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class CutAsk:
+    """A room could not be shown all of the question."""
+
+    run: RunId
+    ask: str
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawAsk:
     """The agent program no longer waits for the answer."""
 
@@ -294,6 +306,22 @@ class ResumeRepo:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowPull:
+    """Have the task do what its pull request, as Forgejo shows it, asks for."""
+
+    task: TaskId
+    view: PullView
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """A person wants more of a task whose pull request is open; their rounds count anew."""
+
+    task: TaskId
+    words: tuple[Words, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -301,6 +329,16 @@ class NoteWaits:
 @dataclass(frozen=True, slots=True)
 class Expire:
     """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetBlockers:
+    """Forgejo shows what the task's issue depends on. `starting`: somebody is about to begin."""
+
+    task: TaskId
+    blockers: tuple[Blocker, ...]
+    unseen: int = 0
+    starting: bool = False
 
 
 Command = (
@@ -323,6 +361,7 @@ Command = (
     | Conclude
     | AskPerson
     | AnswerAsk
+    | CutAsk
     | WithdrawAsk
     | SendMessage
     | NoteTask
@@ -338,6 +377,9 @@ Command = (
     | ResumeFleet
     | PauseRepo
     | ResumeRepo
+    | FollowPull
+    | AskAgain
     | NoteWaits
     | Expire
+    | SetBlockers
 )

@@ -7,9 +7,12 @@ where it comes in, by `wire`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import IntEnum, StrEnum
+from itertools import zip_longest
 from typing import NewType
 
+from fleetbot.domain.pulls import PullState, Reply, Round, Watch
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
 from fleetbot.domain.values import Value
@@ -93,8 +96,8 @@ class Ask(Value, frozen=True, kw_only=True):
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
     `expired`: nobody answered in time; `withdrawn`: the program no longer asks. `cut`: parts of it
-    are missing, so that nobody can allow it. `always`: what more the answer `always` allows; empty
-    where the program knows no such answer.
+    are missing, or a room could not be shown all of it, so that nobody can allow it. `always`: what
+    more the answer `always` allows; empty where the program knows no such answer.
     """
 
     id: str
@@ -130,7 +133,10 @@ class Artifact(Value, frozen=True):
 
 
 class Receipt(Value, frozen=True):
-    """What an agent claims it did. Nothing in it is believed before `receipts.verify`."""
+    """What an agent claims it did. Nothing in it is believed before `receipts.verify`.
+
+    `replies`: its words on the threads of the round that it was given.
+    """
 
     id: ReceiptId
     pull_request: int
@@ -140,6 +146,7 @@ class Receipt(Value, frozen=True):
     summary: str = ""
     artifacts: tuple[Artifact, ...] = ()
     usage: Usage = Usage()
+    replies: tuple[Reply, ...] = ()
 
 
 class ContextState(Value, frozen=True):
@@ -265,6 +272,25 @@ class Stuck(Value, frozen=True):
         return self.reason, self.subject
 
 
+class Blocker(Value, frozen=True):
+    """An issue that a task waits for, since it depends on it.
+
+    `is_pull`: it is a pull request. `merged_into`: it is closed, by a merge into this branch, which
+    the task's base does not have.
+    """
+
+    repo: str
+    issue: int
+    repo_id: int = 0
+    is_pull: bool = False
+    merged_into: str = ""
+
+    @property
+    def place(self) -> int | str:
+        """As of `Task.place`."""
+        return self.repo_id or self.repo.lower()
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
@@ -273,7 +299,10 @@ class Task(Value, frozen=True):
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
     `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
-    was called when its run began, if that is another name by now.
+    was called when its run began, if that is another name by now. `pull`: the pull request of the
+    last receipt that held; `round`: what it is at work on for that; `prefer`: who should have it.
+    `blockers`: issues that it waits for, since `blocked_since`; of `unseen_blockers` more that it
+    depends on Forgejo does not tell the bot.
     """
 
     id: TaskId
@@ -313,6 +342,12 @@ class Task(Value, frozen=True):
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
     entered_at: int = 0
     base_before: str = ""
+    pull: Watch | None = None
+    round: Round | None = None
+    prefer: AgentName | None = None
+    blockers: tuple[Blocker, ...] = ()
+    blocked_since: int = 0
+    unseen_blockers: int = 0
 
     @property
     def ref(self) -> str:
@@ -325,9 +360,24 @@ class Task(Value, frozen=True):
         return self.repo_id or self.repo.lower()
 
     @property
+    def is_queued(self) -> bool:
+        """Whether nobody need ask for it again: it waits for its time, or for other work."""
+        return self.state is TaskState.CREATED and not self.base_problem
+
+    @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
-        return self.state is TaskState.CREATED and not self.base_problem
+        return self.is_queued and not self.is_blocked
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it waits for other issues; a round for what it has made already goes on."""
+        return bool(self.blockers) and self.round is None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether what happens to its pull request matters: a closed one may be reopened."""
+        return self.pull is not None and self.pull.state is not PullState.MERGED
 
     @property
     def wanted_agent(self) -> AgentName | None:
@@ -361,7 +411,8 @@ class Run(Value, frozen=True):
 
 
 class Agent(Value, frozen=True):
-    """`parked_until`: it takes nothing before; `unwell`: nothing until its check passes again.
+    """`health`: what its check found wrong; `remedies`: what to do about each, as far as its runner
+    has said. `parked_until`: it takes nothing before; `unwell`: nothing until its check passes.
 
     `faults`: so many of its runs in a row ended for reasons of the same owner that is not the
     task; `fault` and `fault_at` are the last one's. `revoked`: it signed off because a person took
@@ -379,6 +430,7 @@ class Agent(Value, frozen=True):
     host: str = ""
     program: str = ""
     health: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
     parked_until: int = 0
     parked_for: ReasonCode | None = None
     draining: bool = False
@@ -391,6 +443,11 @@ class Agent(Value, frozen=True):
     signed_off_at: int = 0
     revoked: bool = False
     forgotten: bool = False
+
+
+def ills(agent: Agent) -> Iterator[tuple[str, str]]:
+    """What its check found wrong, each with what to do about it or an empty text."""
+    return zip_longest(agent.health, agent.remedies[: len(agent.health)], fillvalue="")
 
 
 class Policy(Value, frozen=True):
@@ -414,6 +471,10 @@ class Policy(Value, frozen=True):
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()
+    max_review_rounds: int = 3
+    max_ci_rounds: int = 2
+    max_conflict_rounds: int = 3
+    prefer_ms: int = 5 * 60_000
 
 
 def same_name(one: str, other: str) -> bool:

@@ -12,8 +12,10 @@ from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Conflict, NotFound
 from fleetbot.domain.lookup import current_run, own_run
 from fleetbot.domain.model import AgentName, FiledReceipt, Receipt, ReceiptId, Run, RunId, Verdict
+from fleetbot.services.briefs import brief_of
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.off_limits import off_limits
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.records import Arrival, LogChunk, LogLine
 
@@ -63,10 +65,13 @@ class Runs:
             return None
         if not await self._admits(claimed):
             return None
-        return self._assignment(self._fleet.state.runs[claimed])
+        run = self._fleet.state.runs[claimed]
+        return await self._assignment(run)
 
-    def _assignment(self, run: Run) -> wire.Assignment:
+    async def _assignment(self, run: Run) -> wire.Assignment:
         task, policy = self._fleet.state.tasks[run.task], self._fleet.policy
+        brief = await brief_of(self._fleet, run.task)
+        forbidden = await off_limits(self._fleet, task, policy.forbidden_paths)
         return wire.Assignment(
             run=run.id,
             task=task.id,
@@ -84,9 +89,10 @@ class Runs:
             refuted=task.refuted,
             notes=task.notes,
             budget_usd=dollars_left(task, policy),
-            forbidden_paths=policy.forbidden_paths,
+            forbidden_paths=forbidden,
             number=run.number,
             repo_id=task.repo_id,
+            round=brief,
         )
 
     # start, fail, log
@@ -183,6 +189,7 @@ class Runs:
             summary=request.summary,
             artifacts=tuple(claim.artifact for claim in request.artifacts),
             usage=request.usage.usage,
+            replies=tuple(claim.reply for claim in request.replies),
         )
 
     async def verdict(

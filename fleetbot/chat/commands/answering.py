@@ -5,6 +5,7 @@ from __future__ import annotations
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.replies import Given
 from fleetbot.chat.commands.said import Said
+from fleetbot.chat.talks.questions import was_shown_whole
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import Answer, Nod, Post
@@ -55,7 +56,7 @@ class Answering:
         if not await self._desk.is_done(said):
             if not asked.is_open:
                 return Post(asks.too_late(asked))
-            self._check(asked, answer)
+            await self._check(asked, answer, said)
             command = cmd.AnswerAsk(asked.run.id, asked.ask.id, answer.behavior, answer.text)
             try:
                 await self._desk.commit(command, said)
@@ -70,7 +71,7 @@ class Answering:
             raise Conflict("This could not be taken for an answer; look at the question again.")
         return Post(asks.too_late(now))
 
-    def _check(self, asked: Asked, answer: Given) -> None:
+    async def _check(self, asked: Asked, answer: Given, said: Said) -> None:
         if len(answer.text) > LONGEST:
             raise Invalid(f"An answer takes {LONGEST} characters: shorten it.")
         if answer.behavior is Behavior.DENY or asked.question.kind is AskKind.QUESTION:
@@ -80,5 +81,7 @@ class Answering:
                 "The request cannot be shown whole, so nobody knows what they would allow: it can"
                 " only be denied."
             )
+        if not await was_shown_whole(self._desk.fleet.store, said.room, asked):
+            raise Conflict("This room has not been shown the request yet: wait for its message.")
         if answer.behavior is Behavior.ALWAYS and not asked.question.always:
             raise Conflict("The program knows no lasting answer here: say `yes` or `no`.")
