@@ -159,7 +159,7 @@ class Handover:
         self, brief: RoundBrief, work: Work, finished: Finished, said: tuple[ReplyClaim, ...]
     ) -> None:
         """Whether it adds to the pull request, or says of each thread why it need not."""
-        if work.head != self._tree.start.remote or are_enough(said, brief):
+        if work.head != self._tree.start.remote or are_enough(said, brief, finished.summary):
             return
         if finished.permission_denials:
             raise _not_allowed(finished.permission_denials)
