@@ -142,6 +142,10 @@ class LimitedHomeserver(ForgettingHomeserver):
             return web.json_response(body, status=429)
         return await super().handle(request)
 
+    def has_burst(self, burst: float) -> None:
+        """From now on it takes so many at once."""
+        self._level, self._at, self._burst = burst, self._clock(), burst
+
     @property
     def left(self) -> float:
         """How many messages it would take now."""
