@@ -71,12 +71,21 @@ class Cards:
         self._waiting: set[TaskId] = set()  # of these, what was never given to anybody
         self._looked_at: TaskId | None = None
         self._recalled = False
+        self._in_hand = 0
 
     async def __call__(self, due: Due) -> str:
         """Make or edit the card; answers its event id. Raises `TooSoon`."""
         destination = due.entry.destination
         self._keep_distance(destination)
         self._let_settle(due)
+        self._in_hand += 1
+        try:
+            return await self._deliver(due)
+        finally:
+            self._in_hand -= 1
+
+    async def _deliver(self, due: Due) -> str:
+        destination = due.entry.destination
         await self._recall()
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
@@ -162,7 +171,7 @@ class Cards:
         destination, moved, now = due.entry.destination, due.entry.due_at, self._fleet.clock()
         since = self._moving.pop(destination, now)
         at = min(moved + SETTLED_MS, since + _LONGEST_MS)
-        if self._link.pace.has_plenty() or not moved <= now < at:
+        if self._link.pace.has_plenty(self._in_hand) or not moved <= now < at:
             return
         self._moving[destination] = since
         raise TooSoon(at)

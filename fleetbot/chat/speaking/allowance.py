@@ -50,11 +50,10 @@ class Allowance:
             return self.wait(spare, ahead, now)
         return max(0, self._at - now) + math.ceil(lacking / self.rate * 1000)
 
-    def left(self, now: int) -> float:
-        """How much of a burst there is, from 0 to 1; Synapse's own until we know better."""
-        if self._is_generous:
-            return 1.0
-        return self._refilled(now) / self.burst
+    def left(self, ahead: int, now: int) -> float:
+        """How much of a burst there is after `ahead` others, up to 1; of Synapse's own until we
+        know better."""
+        return 1.0 if self._is_generous else (self._refilled(now) - ahead) / self.burst
 
     def sent(self, now: int) -> None:
         """One was taken; if we thought that there was nothing left, we were wrong."""

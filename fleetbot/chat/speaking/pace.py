@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,10 +33,13 @@ class Urgency(IntEnum):
     LOG = 4
 
 
+log = logging.getLogger("fleetbot.chat")
+
 # How much of a burst is left to what is more urgent.
-_SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.3, Urgency.LOG: 0.5}
+_SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.2, Urgency.LOG: 0.5}
 _TAKING_TURNS = (Urgency.CARD, Urgency.LOG)
-_PLENTY = 0.75  # of a burst
+_SLOW_MS = 60_000
+_PLENTY = 0.9  # of a burst
 _LONGEST_WAIT_MS = 30_000  # of what a person waits for; then the outbox keeps it
 _STARVING_MS = 30_000  # logs held for longer go in turn with cards
 _UNTOLD = Patience(1_000, 60_000)  # where the homeserver does not say when to come back
@@ -82,6 +86,7 @@ class Pace:
         self._news = asyncio.Event()
         self._numbers = itertools.count()
         self._refusals = self._in_a_row = 0
+        self._is_told = False
         self._held: dict[Urgency, tuple[int, int]] = {}
         self._latest: Urgency | None = None  # of cards and logs, which went last
 
@@ -89,13 +94,15 @@ class Pace:
         """For how long one of this urgency must not go; 0 if it may."""
         return self._allowance.wait(self._spared(urgency), len(self._line), self._now())
 
-    def has_plenty(self) -> bool:
-        """Whether so much is left that nothing need be saved."""
-        return self._allowance.left(self._now()) >= _PLENTY
+    def has_plenty(self, ahead: int = 0) -> bool:
+        """Whether so much is left, once so many are sent, that nothing need be saved."""
+        return self._allowance.left(ahead, self._now()) >= _PLENTY
 
     def hold(self, urgency: Urgency, count: int, since: int) -> None:
         """So many are kept elsewhere until they may go, the first since then (epoch ms)."""
         self._held[urgency] = (count, since)
+        if count and self._allowance.rate and self._now() - since > _SLOW_MS:
+            self._say_slow()
 
     async def take(self, urgency: Urgency, request: Callable[[], Awaitable[T]]) -> T:
         """Send when it is its turn. `request` raises `Limited` if it was too much.
@@ -158,6 +165,12 @@ class Pace:
         if urgency in _TAKING_TURNS and self._do_logs_starve():
             urgency = Urgency.LOG if urgency is self._latest else Urgency.CARD
         return _SPARED.get(urgency, 0.0)
+
+    def _say_slow(self) -> None:
+        """Once in a life of ours; the doctor says it whenever it is so."""
+        if not self._is_told:
+            log.warning("the homeserver's limit makes rooms hear late: see `!fleet doctor`")
+        self._is_told = True
 
     def _do_logs_starve(self) -> bool:
         held, since = self._held.get(Urgency.LOG, (0, 0))
