@@ -9,6 +9,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
     AgentNotice,
+    AnswerPull,
     AnyEffect,
     CommitStatus,
     FleetNotice,
@@ -27,6 +28,7 @@ from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,
     Receipt,
+    ReceiptId,
     Repo,
     Run,
     Task,
@@ -196,13 +198,13 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
     match event:
         case ev.ReceiptVerified(receipt=receipt):
             comment = ReceiptComment(task=task.id, receipt=receipt)
-            return [*_statuses(task, state.receipts[receipt]), comment]
+            return [*_statuses(task, state.receipts[receipt]), comment, *_answer(task, receipt)]
         case ev.ReceiptRefuted(receipt=receipt):
             comment = ReceiptComment(task=task.id, receipt=receipt)
             return [*_statuses(task, state.receipts[receipt]), comment, show]
         case ev.ReceiptUnknown(receipt=receipt, own_head=True):
             return _statuses(task, state.receipts[receipt])
-        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
+        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost() | ev.PullMerged():
             latest = state.receipts.get(task.receipt) if task.receipt else None
             left_pending = latest is not None and latest.verdict is Verdict.PENDING
             return [show, *(_statuses(task, latest) if latest and left_pending else ())]
@@ -212,12 +214,19 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return []
         case ev.TaskUnstuck(reason=reason) if reason not in SIGNS:
             return []  # what it waited for does not hold it any more, and that is shown
-        case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken():
+        case ev.RunAsked() | ev.RunAskCut() | ev.RunAnswered():
             return []
-        case ev.TaskNoted():
+        case ev.RunMessaged() | ev.RunMessageTaken() | ev.TaskNoted():
             return []
         case _:
             return [show]
+
+
+def _answer(task: Task, receipt: ReceiptId) -> list[AnyEffect]:
+    its = task.round
+    if its is None:
+        return []
+    return [AnswerPull(task=task.id, receipt=receipt, number=its.number, said=its.said)]
 
 
 def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:

@@ -11,7 +11,11 @@ from fleetbot.domain.state import FleetState
 def talked(event: ev.AnyEvent, task: Task, state: FleetState) -> list[Talk]:
     """Of the task's event; `state` is the fold up to it."""
     match event:
-        case ev.RunAsked(run=run, ask=ask) | ev.RunAnswered(run=run, ask=ask):
+        case (
+            ev.RunAsked(run=run, ask=ask)
+            | ev.RunAskCut(run=run, ask=ask)
+            | ev.RunAnswered(run=run, ask=ask)
+        ):
             return [ShowAsk(repo=task.repo, run=run, ask=ask)]
         case ev.RunMessageTaken(run=run, message=message):
             return [ShowFate(repo=task.repo, run=run, message=message)]

@@ -17,6 +17,7 @@ from fleetbot.domain.model import (
     TaskId,
     Traits,
 )
+from fleetbot.domain.pulls import PullView, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Finding
 from fleetbot.domain.usage import Usage
@@ -194,6 +195,14 @@ class AnswerAsk:
 
 
 @dataclass(frozen=True, slots=True)
+class CutAsk:
+    """A room could not be shown all of the question."""
+
+    run: RunId
+    ask: str
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawAsk:
     """The agent program no longer waits for the answer."""
 
@@ -294,6 +303,22 @@ class ResumeRepo:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowPull:
+    """Have the task do what its pull request, as Forgejo shows it, asks for."""
+
+    task: TaskId
+    view: PullView
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """A person wants more of a task whose pull request is open; their rounds count anew."""
+
+    task: TaskId
+    words: tuple[Words, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -323,6 +348,7 @@ Command = (
     | Conclude
     | AskPerson
     | AnswerAsk
+    | CutAsk
     | WithdrawAsk
     | SendMessage
     | NoteTask
@@ -338,6 +364,8 @@ Command = (
     | ResumeFleet
     | PauseRepo
     | ResumeRepo
+    | FollowPull
+    | AskAgain
     | NoteWaits
     | Expire
 )

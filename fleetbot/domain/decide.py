@@ -5,15 +5,16 @@ Nothing is changed here. A command that cannot be carried out raises a `FleetErr
 The rules of people and agents are in this module. Those of time, and of how runs end, are in
 `outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
 receipt has found in `verdicts`, of repositories and bases in `repositories`, of people's pauses in
-`pauses`, of issues closed by a merge in `closing`, of whose fault an end is in `faults`, of who
-gets what in `dispatch`, and of what waits for too long in `stuck`.
+`pauses`, of issues closed by a merge in `closing`, of what follows a verified pull request in
+`followup`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of what waits
+for too long in `stuck`.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import budget, closing, pauses, repositories, stuck, talk, verdicts
+from fleetbot.domain import budget, closing, followup, pauses, repositories, stuck, talk, verdicts
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.dispatch import choose
@@ -74,6 +75,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return talk.ask(state, command)
         case cmd.AnswerAsk():
             return talk.answer(state, command)
+        case cmd.CutAsk():
+            return talk.cut(state, command)
         case cmd.WithdrawAsk():
             return talk.withdraw(state, command)
         case cmd.SendMessage():
@@ -100,6 +103,10 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return pauses.resume_repo(state, command)
         case cmd.DeregisterAgent():
             return _deregister(state, command, now, policy)
+        case cmd.FollowPull():
+            return followup.follow(state, command, now, policy)
+        case cmd.AskAgain():
+            return followup.again(state, command)
         case cmd.NoteWaits():
             return stuck.note(state, now, policy)
         case cmd.RevokeAgent():
@@ -271,12 +278,15 @@ def _file(state: FleetState, command: cmd.FileReceipt) -> Drafts:
 
 
 def _register(state: FleetState, command: cmd.RegisterAgent, now: int) -> Drafts:
-    """A newcomer to an account whose limit is reached waits for the reset like the others."""
+    """A newcomer to an account whose limit is reached waits for the reset like the others. One that
+    was forgotten begins anew, and what was told of it before is over."""
     stream, account = agent_stream(command.agent), command.registration.account
     known = state.agents.get(command.agent)
     back = known is not None and known.status is not AgentStatus.ONLINE
     drafts = [Draft(stream, ev.AgentOnline())] if back else []
     drafts.append(Draft(stream, command.registration))
+    if command.agent in state.forgotten:
+        drafts.append(Draft(stream, ev.AgentOnline()))
     drafts += [Draft(stream, event) for event in checked(known, command.registration, now)]
     reset, reason = _rest_of(state, account)
     if reset > max(now, known.parked_until if known else 0):

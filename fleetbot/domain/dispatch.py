@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleetbot.domain.budget import day_is_spent
-from fleetbot.domain.model import MOST_RUNS, Agent, AgentStatus, Policy, Task
+from fleetbot.domain.model import MOST_RUNS, Agent, AgentName, AgentStatus, Policy, Task
 from fleetbot.domain.queue import Entry, Lane, can_do
 from fleetbot.domain.state import FleetState
 
@@ -52,11 +52,24 @@ def lane_is_open(state: FleetState, lane: Lane, policy: Policy) -> bool:
 def may_take(state: FleetState, agent: Agent, lane: Lane, now: int, policy: Policy) -> bool:
     """Whether an agent that can do the lane's first task may have it; some should go elsewhere."""
     head = state.queue.head(lane)
-    if head is None or lane.avoid != agent.name:
-        return head is not None
+    if head is None:
+        return False
+    if lane.prefer and lane.prefer != agent.name:
+        return not _is_kept(state, lane.prefer, head, now, policy)
+    if lane.avoid != agent.name:
+        return True
     # One that has room may still not ask for work: it is unwell, or about to stop.
     refused = now - state.tasks[head.task].updated_at > policy.ack_ms
     return refused or not _another(state, agent, lane, now)
+
+
+def _is_kept(state: FleetState, name: AgentName, head: Entry, now: int, policy: Policy) -> bool:
+    """Whether who had it before is there, and is waited for: it knows what it did."""
+    agent = state.agents.get(name)
+    if agent is None or agent.status is not AgentStatus.ONLINE or agent.draining or agent.unwell:
+        return False
+    waited = now - state.tasks[head.task].updated_at
+    return agent.parked_until <= now and waited <= policy.prefer_ms
 
 
 def _another(state: FleetState, agent: Agent, lane: Lane, now: int) -> bool:

@@ -28,6 +28,7 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
+from fleetbot.domain.pulls import MOST_HEADS, PullState, Round, Watch
 from fleetbot.domain.usage import add_usage
 
 
@@ -85,6 +86,9 @@ def after_words(run: Run, line: ev.Recorded) -> Run:
     match line.event:
         case ev.RunAsked() as event:
             return replace(run, asks=(*run.asks, _asked(event, line)))
+        case ev.RunAskCut(ask=cut):
+            asks = (replace(a, cut=True) if a.id == cut else a for a in run.asks)
+            return replace(run, asks=tuple(asks))
         case ev.RunAnswered() as event:
             return replace(run, asks=tuple(_answered(a, event, line.seq) for a in run.asks))
         case ev.RunMessaged(message=message, text=text):
@@ -175,6 +179,7 @@ def registered(
         host=event.host,
         program=event.program,
         health=event.health,
+        remedies=event.remedies,
         signed_off_at=0,
         revoked=False,
     )
@@ -282,7 +287,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
                 first_assigned_at=first,
             )
         case ev.TaskStarted():
-            return replace(task, attempt=task.attempt + 1, reason=None, detail="", avoid=None)
+            begun = replace(task, attempt=task.attempt + 1, reason=None, detail="")
+            return replace(begun, avoid=None, prefer=None)
         case ev.TaskClosing(reason=reason):
             return replace(task, closing=reason, closing_since=line.at if reason else 0)
         case ev.TaskStuck(reason=wait, subject=subject, since=since):
@@ -296,9 +302,9 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, receipt=receipt.id)
         case ev.ReceiptRefuted(reasons=reasons):
             return replace(task, refuted=reasons)
-        case ev.TaskCompleted(receipt=receipt_id):
-            done = replace(task, receipt=receipt_id, refuted=(), notes=(), reason=None, detail="")
-            return _not_closing(done)
+        case ev.TaskCompleted(receipt=receipt) as event:
+            done = replace(task, receipt=receipt, refuted=(), notes=(), reason=None, detail="")
+            return _not_closing(replace(done, round=None, pull=_watched(task.pull, event, line.at)))
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason):
@@ -306,16 +312,45 @@ def after(task: Task, line: ev.Recorded) -> Task:
         case ev.TaskCancelled(reason=reason):
             return _not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
-            return _requeued(task, event, line.at)
+            return _requeued(task, event, line)
+        case _:
+            return _pull_after(task, task.pull, line) if task.pull else task
+
+
+def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
+    match line.event:
+        case ev.PullSeen(standing=standing):
+            return replace(task, pull=pull.shown(standing))
+        case ev.PullAsked(about=about):
+            return replace(task, pull=replace(pull, asked=(*pull.asked, about)))
+        case ev.PullMerged(commit=commit):
+            landed = replace(pull, state=PullState.MERGED, merged_as=commit)
+            done = replace(task, pull=landed, round=None, reason=None, detail="")
+            return _not_closing(done)
+        case ev.PullClosed():
+            return replace(task, pull=replace(pull, state=PullState.CLOSED))
+        case ev.PullReopened():
+            return replace(task, pull=replace(pull, state=PullState.OPEN))
         case _:
             return task
+
+
+def _watched(known: Watch | None, event: ev.TaskCompleted, at: int) -> Watch | None:
+    """What was known of it goes on, if it is the same pull request."""
+    if not event.pull_request:
+        return known
+    if known is None or known.number != event.pull_request:
+        known = Watch(number=event.pull_request, head="", since=at)
+    heads = (*known.heads, event.head)[-MOST_HEADS:]
+    return replace(known, head=event.head, heads=heads, state=PullState.OPEN)
 
 
 def _not_closing(task: Task) -> Task:
     return replace(task, closing=None, closing_since=0)
 
 
-def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
+def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
+    task = _in_round(task, event, line.seq)
     return replace(
         task,
         run=None,
@@ -324,14 +359,31 @@ def _requeued(task: Task, event: ev.TaskRequeued, at: int) -> Task:
         reason=event.reason,
         not_before=event.not_before,
         avoid=event.avoid,
-        queued_at=task.created_at if not event.fresh else at,
-        attempt=0 if event.fresh else task.attempt - event.uncounted,
-        excused=() if event.fresh else _excused(task, event),
+        prefer=event.prefer,
+        queued_at=task.created_at if not event.fresh else line.at,
+        attempt=0 if event.fresh or event.brief else task.attempt - event.uncounted,
+        excused=() if event.fresh or event.brief else _excused(task, event),
         pinned=None if event.fresh else task.pinned,
         spent_before=task.spent if event.fresh else task.spent_before,
         base_problem="" if event.fresh else task.base_problem,
         reopened_at=event.reopened_at or task.reopened_at,
     )
+
+
+def _in_round(task: Task, event: ev.TaskRequeued, seq: int) -> Task:
+    """A round goes on until its receipt holds, however often it is tried."""
+    brief, pull = event.brief, task.pull
+    if brief is None or pull is None:
+        return task
+    pull = pull.counted(brief)
+    its = Round(
+        number=pull.rounds,
+        kinds=brief.kinds,
+        head=brief.head,
+        said=seq,
+        threads=len(brief.threads),
+    )
+    return replace(task, pull=pull, round=its)
 
 
 def _excused(task: Task, event: ev.TaskRequeued) -> tuple[Excuse, ...]:

@@ -73,6 +73,7 @@ TABLE: tuple[Rule, ...] = (
         "the agent gets the reasons and may file again, up to a limit",
     ),
     Rule((S.RUNNING,), ev.RunAsked, None, "the agent program waits for a person"),
+    Rule((S.RUNNING,), ev.RunAskCut, None, "a room cannot show all of it: it can only be denied"),
     Rule((S.RUNNING,), ev.RunAnswered, None, "by a person, or by time, which is a no"),
     Rule((S.ASSIGNED, S.RUNNING), ev.RunMessaged, None, "a person says something to the run"),
     Rule(
@@ -113,7 +114,17 @@ TABLE: tuple[Rule, ...] = (
         "by chat, API, or the issue being closed",
     ),
     Rule((S.CREATED,), ev.TaskRequeued, S.CREATED, "a person overrules the back-off"),
-    Rule((S.CANCELLED, S.COMPLETED), ev.TaskRequeued, S.CREATED, "by a person only"),
+    Rule(
+        (S.CANCELLED, S.COMPLETED),
+        ev.TaskRequeued,
+        S.CREATED,
+        "by a person, or for a round that its pull request is owed",
+    ),
+    Rule(tuple(S), ev.PullSeen, None, "its pull request shows something else than before"),
+    Rule(tuple(S), ev.PullAsked, None, "people are asked how it goes on with its pull request"),
+    Rule(tuple(S), ev.PullMerged, S.COMPLETED, "the work has landed"),
+    Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
+    Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
 )
 
 _TARGETS: dict[tuple[TaskState | None, type[ev.Event]], TaskState | None] = {

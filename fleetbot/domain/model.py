@@ -7,9 +7,12 @@ where it comes in, by `wire`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import IntEnum, StrEnum
+from itertools import zip_longest
 from typing import NewType
 
+from fleetbot.domain.pulls import PullState, Reply, Round, Watch
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
 from fleetbot.domain.values import Value
@@ -93,8 +96,8 @@ class Ask(Value, frozen=True, kw_only=True):
 
     What was asked and answered in full stays in the journal, in the lines `asked` and `answered`;
     `expired`: nobody answered in time; `withdrawn`: the program no longer asks. `cut`: parts of it
-    are missing, so that nobody can allow it. `always`: what more the answer `always` allows; empty
-    where the program knows no such answer.
+    are missing, or a room could not be shown all of it, so that nobody can allow it. `always`: what
+    more the answer `always` allows; empty where the program knows no such answer.
     """
 
     id: str
@@ -130,7 +133,10 @@ class Artifact(Value, frozen=True):
 
 
 class Receipt(Value, frozen=True):
-    """What an agent claims it did. Nothing in it is believed before `receipts.verify`."""
+    """What an agent claims it did. Nothing in it is believed before `receipts.verify`.
+
+    `replies`: its words on the threads of the round that it was given.
+    """
 
     id: ReceiptId
     pull_request: int
@@ -140,6 +146,7 @@ class Receipt(Value, frozen=True):
     summary: str = ""
     artifacts: tuple[Artifact, ...] = ()
     usage: Usage = Usage()
+    replies: tuple[Reply, ...] = ()
 
 
 class ContextState(Value, frozen=True):
@@ -273,7 +280,8 @@ class Task(Value, frozen=True):
     clock (epoch ms), that made it begin anew. `excused` begins anew when a person asks for it.
     `closing`: for what it is cancelled once its run has come to nothing, since `closing_since`.
     `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
-    was called when its run began, if that is another name by now.
+    was called when its run began, if that is another name by now. `pull`: the pull request of the
+    last receipt that held; `round`: what it is at work on for that; `prefer`: who should have it.
     """
 
     id: TaskId
@@ -313,6 +321,9 @@ class Task(Value, frozen=True):
     spent_before: Usage = Usage()  # of `spent`, when a person last asked for it anew
     entered_at: int = 0
     base_before: str = ""
+    pull: Watch | None = None
+    round: Round | None = None
+    prefer: AgentName | None = None
 
     @property
     def ref(self) -> str:
@@ -328,6 +339,11 @@ class Task(Value, frozen=True):
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
         return self.state is TaskState.CREATED and not self.base_problem
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether what happens to its pull request matters: a closed one may be reopened."""
+        return self.pull is not None and self.pull.state is not PullState.MERGED
 
     @property
     def wanted_agent(self) -> AgentName | None:
@@ -361,7 +377,8 @@ class Run(Value, frozen=True):
 
 
 class Agent(Value, frozen=True):
-    """`parked_until`: it takes nothing before; `unwell`: nothing until its check passes again.
+    """`health`: what its check found wrong; `remedies`: what to do about each, as far as its runner
+    has said. `parked_until`: it takes nothing before; `unwell`: nothing until its check passes.
 
     `faults`: so many of its runs in a row ended for reasons of the same owner that is not the
     task; `fault` and `fault_at` are the last one's. `revoked`: it signed off because a person took
@@ -379,6 +396,7 @@ class Agent(Value, frozen=True):
     host: str = ""
     program: str = ""
     health: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
     parked_until: int = 0
     parked_for: ReasonCode | None = None
     draining: bool = False
@@ -391,6 +409,11 @@ class Agent(Value, frozen=True):
     signed_off_at: int = 0
     revoked: bool = False
     forgotten: bool = False
+
+
+def ills(agent: Agent) -> Iterator[tuple[str, str]]:
+    """What its check found wrong, each with what to do about it or an empty text."""
+    return zip_longest(agent.health, agent.remedies[: len(agent.health)], fillvalue="")
 
 
 class Policy(Value, frozen=True):
@@ -414,6 +437,10 @@ class Policy(Value, frozen=True):
     task_budget: Budget = Budget()
     day_budget: Budget = Budget()
     forbidden_paths: tuple[str, ...] = ()
+    max_review_rounds: int = 3
+    max_ci_rounds: int = 2
+    max_conflict_rounds: int = 3
+    prefer_ms: int = 5 * 60_000
 
 
 def same_name(one: str, other: str) -> bool:

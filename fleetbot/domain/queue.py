@@ -22,6 +22,7 @@ class Lane(msgspec.Struct, frozen=True, gc=False):
     wanted: AgentName | None
     needs: tuple[str, ...]
     avoid: AgentName | None
+    prefer: AgentName | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -41,7 +42,7 @@ class Shelf(NamedTuple):
 
 
 def lane_of(task: Task) -> Lane:
-    return Lane(task.place, task.wanted_agent, task.traits.needs, task.avoid)
+    return Lane(task.place, task.wanted_agent, task.traits.needs, task.avoid, task.prefer)
 
 
 def entry_of(task: Task) -> Entry:

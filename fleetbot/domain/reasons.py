@@ -63,6 +63,11 @@ class ReasonCode(StrEnum):
     REPO_ARCHIVED = "repo_archived"
     REPO_GONE = "repo_gone"
     BASE_GONE = "base_gone"
+    CHANGES_ASKED = "changes_asked"
+    CI_FAILED = "ci_failed"
+    CONFLICTS = "conflicts"
+    MORE_ASKED = "more_asked"
+    PULL_CLOSED = "pull_closed"
 
 
 # What only fleetbot and people can know; everything else an agent may say of its own run.
@@ -86,6 +91,11 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.REPO_UNLISTED,
     ReasonCode.REPO_GONE,
     ReasonCode.BASE_GONE,
+    ReasonCode.CHANGES_ASKED,
+    ReasonCode.CI_FAILED,
+    ReasonCode.CONFLICTS,
+    ReasonCode.MORE_ASKED,
+    ReasonCode.PULL_CLOSED,
 }
 
 
@@ -440,6 +450,27 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.TASK,
         False,
         "Correct the branch on the issue (its ref), or push that branch; then retry.",
+    ),
+    _R.CHANGES_ASKED: Reason(
+        "changes were asked for in a review", Owner.TASK, True, "Nothing; the agent answers it."
+    ),
+    _R.CI_FAILED: Reason(
+        "CI is red on the pull request", Owner.TASK, True, "Nothing; the agent mends it."
+    ),
+    _R.CONFLICTS: Reason(
+        "the pull request conflicts with its base",
+        Owner.TASK,
+        True,
+        "Nothing; the agent merges the base.",
+    ),
+    _R.MORE_ASKED: Reason(
+        "a person asked for more on the pull request", Owner.TASK, True, "Nothing."
+    ),
+    _R.PULL_CLOSED: Reason(
+        "the pull request was closed without being merged",
+        Owner.TASK,
+        False,
+        "Reopen it to go on with it, or retry for a new one.",
     ),
 }
 

@@ -10,6 +10,7 @@ from fleetbot.domain.evidence import evidence
 from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
 from fleetbot.domain.forbidden import name_forbidden, some_of
 from fleetbot.domain.model import Evidence, Receipt, same_name
+from fleetbot.domain.pulls import Answer
 from fleetbot.domain.values import Value
 
 
@@ -26,7 +27,8 @@ class Expectation(Value, frozen=True):
 
     `repo_id` is 0 where only the name is known; `former`: names that the repository had before.
     `base_before`: the base's name until it was renamed in mid-run.
-    `verified`: what held of earlier receipts; who asks for the task again wants more.
+    `verified`: what held of earlier receipts; who asks for the task again wants more, unless it is
+    an answer to all of the `threads` of a review.
     """
 
     repo: str
@@ -39,6 +41,14 @@ class Expectation(Value, frozen=True):
     former: tuple[str, ...] = ()
     base_before: str = ""
     verified: tuple[Earlier, ...] = ()
+    threads: tuple[int, ...] = ()
+
+    def is_answered_by(self, receipt: Receipt) -> bool:
+        """Whether words alone are an answer: each thread has one, and none is "fixed"."""
+        said = {reply.thread: reply.answer for reply in receipt.replies}
+        return bool(self.threads) and all(
+            said.get(thread, Answer.FIXED) is not Answer.FIXED for thread in self.threads
+        )
 
 
 class Rules(Value, frozen=True):
@@ -97,10 +107,10 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
         _is_new(expected, pull, rules),
         _author_fits(facts, pull, rules),
         _commits_fit(receipt, expected, pull, facts),
-        _is_another_tree(receipt, facts),
+        _is_another_tree(receipt, expected, facts),
         _files_fit(receipt, facts, rules),
         _links_fit(facts),
-        _reviews_fit(facts, pull),
+        _reviews_fit(receipt, expected, facts, pull),
         _ci_fits(receipt, facts, pull, rules),
     )
     found = [finding for check in checks for finding in check]
@@ -211,7 +221,8 @@ def _commits_fit(
         return
     if _head_commit(receipt, facts) is None:
         yield _missing_head(receipt, pull)
-    if any(earlier.head == receipt.head for earlier in expected.verified):
+    again = any(earlier.head == receipt.head for earlier in expected.verified)
+    if again and not expected.is_answered_by(receipt):
         yield f"Commit {receipt.head[:12]} was verified before: the task was asked for again since."
 
 
@@ -222,9 +233,13 @@ def _missing_head(receipt: Receipt, pull: PullFacts) -> str | Unread:
     return f"Commit {receipt.head[:12]} is not a commit of the pull request."
 
 
-def _is_another_tree(receipt: Receipt, facts: Facts) -> Iterator[str | Unread]:
+def _is_another_tree(
+    receipt: Receipt, expected: Expectation, facts: Facts
+) -> Iterator[str | Unread]:
     """A commit that is empty, amended or made anew with the same files is no further work."""
     tree, before = facts.tree, facts.verified_trees
+    if expected.is_answered_by(receipt):
+        return
     if isinstance(before, Unread):
         yield before
     elif before and isinstance(tree, Unread):
@@ -270,7 +285,12 @@ def _links_fit(facts: Facts) -> Iterator[str | Unread]:
             )
 
 
-def _reviews_fit(facts: Facts, pull: PullFacts) -> Iterator[str | Unread]:
+def _reviews_fit(
+    receipt: Receipt, expected: Expectation, facts: Facts, pull: PullFacts
+) -> Iterator[str | Unread]:
+    """What a review asks for and got words for is for its author to look at again."""
+    if expected.is_answered_by(receipt):
+        return
     if isinstance(facts.reviews, Unread):
         yield facts.reviews
         return

@@ -12,6 +12,7 @@ from fleetbot.domain import fold
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import (
     Agent,
     AgentName,
@@ -65,7 +66,8 @@ class FleetState:
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
     Nor is `used`, what live runs have used so far: the next heartbeat tells it again; nor their
-    `activity`, which their logs tell, and how long (ms) the latest completed runs `took`.
+    `activity`, which their logs tell, nor the agents' `machines`, nor how long (ms) the latest
+    completed runs `took`.
     """
 
     def __init__(self) -> None:
@@ -81,6 +83,7 @@ class FleetState:
         self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
+        self.machines: dict[AgentName, MachineFacts] = {}
         self.used: dict[RunId, Usage] = {}
         self.activity: dict[RunId, Activity] = {}
         self.took: deque[int] = deque(maxlen=200)
@@ -278,7 +281,13 @@ class FleetState:
                 )
             case ev.ReceiptVerified() | ev.ReceiptRefuted() | ev.ReceiptUnknown() as event:
                 self._apply_finding(event, line.at)
-            case ev.RunAsked() | ev.RunAnswered() | ev.RunMessaged() | ev.RunMessageTaken() as said:
+            case (
+                ev.RunAsked()
+                | ev.RunAskCut()
+                | ev.RunAnswered()
+                | ev.RunMessaged()
+                | ev.RunMessageTaken() as said
+            ):
                 self._keep_run(fold.after_words(self.runs[said.run], line))
             case ev.TaskCompleted(run=run_id):
                 self._took(self.runs[run_id], line.at)
@@ -294,6 +303,9 @@ class FleetState:
             case ev.TaskRequeued(reason=reason):
                 if task.run:
                     self._end(task.run, line.at, reason=reason)
+            case ev.PullMerged(usage=usage):
+                if task.run:
+                    self._end(task.run, line.at, usage)
 
     def _apply_finding(
         self, event: ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown, at: int
@@ -355,6 +367,7 @@ class FleetState:
         if agent.forgotten:
             known, other = other, known
             self.seen.pop(agent.name, None)
+            self.machines.pop(agent.name, None)
         known[agent.name] = agent
         other.pop(agent.name, None)
 

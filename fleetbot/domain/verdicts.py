@@ -30,16 +30,20 @@ def conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy)
         case Verified(evidence=evidence):
             seen = replace(evidence, checked_at=now) if evidence else None
             verified = ev.ReceiptVerified(run=run.id, receipt=filed.receipt.id, evidence=seen)
-            return (
-                Draft(stream, verified),
-                Draft(stream, ev.TaskCompleted(run=run.id, receipt=filed.receipt.id)),
-            )
+            return (Draft(stream, verified), Draft(stream, _completed(filed)))
         case Refuted() as finding:
             return _refute(state, run, filed, finding, now, policy)
         case Unknown() as finding:
             return _leave_open(run, filed, finding, now, policy)
         case _:
             assert_never(command.finding)
+
+
+def _completed(filed: FiledReceipt) -> ev.TaskCompleted:
+    its = filed.receipt
+    return ev.TaskCompleted(
+        run=filed.run, receipt=its.id, pull_request=its.pull_request, head=its.head
+    )
 
 
 def _leave_open(

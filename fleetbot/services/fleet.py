@@ -17,6 +17,7 @@ from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import Conflict, FleetError
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.flags import Activity
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import (
     AgentName,
     Policy,
@@ -201,7 +202,8 @@ class Fleet:
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
         Where nothing needs to be done, or it cannot be, what that was seen from is on disk, too.
         """
-        await self.start()
+        if not self.ready:
+            await self._start()
         try:
             landing = self.submit(command, context, beside)
         except FleetError:
@@ -235,7 +237,8 @@ class Fleet:
                 raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
-        route = partial(_elsewhere, self.route, context.answered)
+        answered = context.answered
+        route = partial(_elsewhere, self.route, answered) if answered else self.route
         try:
             change = record(
                 self.state, drafts, now, route, actor=context.actor, cause=context.cause
@@ -271,6 +274,13 @@ class Fleet:
             if run.id in used:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
+
+    def note_machine(self, agent: AgentName, machine: MachineFacts | None) -> None:
+        """Note where the agent works now; None: its runner does not tell."""
+        if machine is None:
+            self.state.machines.pop(agent, None)
+        else:
+            self.state.machines[agent] = machine
 
     def note_lines(self, run: RunId, lines: Collection[tuple[str, str]], upto: int) -> None:
         """Note what a live run's log tells: lines as (kind, text) that end at line `upto`."""

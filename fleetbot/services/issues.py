@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -96,8 +96,13 @@ class Subject(NamedTuple):
     number: int
 
 
+async def _unwatched(task: TaskId) -> None:
+    return None
+
+
 class Issues:
-    """`new_task` makes ids."""
+    """`new_task` makes ids. `follow_pull` has a task follow its pull request, the merge of which
+    may be what closed the issue."""
 
     def __init__(
         self,
@@ -106,12 +111,14 @@ class Issues:
         labels: LabelMaps,
         repositories: Repositories,
         new_task: Callable[[], TaskId],
+        follow_pull: Callable[[TaskId], Awaitable[object]] = _unwatched,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._labels = labels
         self._repositories = repositories
         self._new_task = new_task
+        self._follow_pull = follow_pull
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
         self._not_reopened: dict[Subject, datetime] = {}  # when it had last changed
 
@@ -197,6 +204,9 @@ class Issues:
             return await self._create(repo, issue, context, beside, agent)
         if is_astray(task, repo):
             await self._fleet.commit(MoveTasks(repo.id, (task.id,)), context)
+            task = self._fleet.state.tasks[task.id]
+        if task.is_watched and task.round and issue.state == "closed":
+            await self._follow_pull(task.id)
             task = self._fleet.state.tasks[task.id]
         while command := await self._next(repo, task, issue):
             if isinstance(command, CancelTask) and await self._is_by_its_merge(task, command):

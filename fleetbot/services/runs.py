@@ -12,6 +12,7 @@ from fleetbot.domain.commands import AgentSeen, FailRun, FileReceipt, StartRun
 from fleetbot.domain.errors import Conflict, NotFound
 from fleetbot.domain.lookup import current_run, own_run
 from fleetbot.domain.model import AgentName, FiledReceipt, Receipt, ReceiptId, Run, RunId, Verdict
+from fleetbot.services.briefs import brief_of
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.wakeups import Wakeups
@@ -63,9 +64,10 @@ class Runs:
             return None
         if not await self._admits(claimed):
             return None
-        return self._assignment(self._fleet.state.runs[claimed])
+        run = self._fleet.state.runs[claimed]
+        return self._assignment(run, await brief_of(self._fleet, run.task))
 
-    def _assignment(self, run: Run) -> wire.Assignment:
+    def _assignment(self, run: Run, brief: wire.RoundBrief | None) -> wire.Assignment:
         task, policy = self._fleet.state.tasks[run.task], self._fleet.policy
         return wire.Assignment(
             run=run.id,
@@ -87,6 +89,7 @@ class Runs:
             forbidden_paths=policy.forbidden_paths,
             number=run.number,
             repo_id=task.repo_id,
+            round=brief,
         )
 
     # start, fail, log
@@ -183,6 +186,7 @@ class Runs:
             summary=request.summary,
             artifacts=tuple(claim.artifact for claim in request.artifacts),
             usage=request.usage.usage,
+            replies=tuple(claim.reply for claim in request.replies),
         )
 
     async def verdict(

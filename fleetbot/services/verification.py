@@ -9,10 +9,12 @@ from functools import partial
 
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
+from fleetbot.domain.pulls import RoundKind
 from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.abreast import Piece, abreast
+from fleetbot.services.briefs import kept_brief
 from fleetbot.services.facts import gather
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.store.interface import StoreUnavailable
@@ -142,7 +144,15 @@ class Verifier:
             branch=self._fleet.state.runs[filed.run].branch,
             not_before=task.first_assigned_at,
             verified=tuple(_earlier(one) for one in before if one.verdict is Verdict.VERIFIED),
+            threads=await self._threads(task),
         )
+
+    async def _threads(self, task: Task) -> tuple[int, ...]:
+        """Those that the task's round has to answer, where they are all that it is about."""
+        brief = await kept_brief(self._fleet, task)
+        if brief is None or brief.kinds != (RoundKind.REVIEW,) or brief.words:
+            return ()
+        return tuple(thread.id for thread in brief.threads)
 
 
 def _earlier(filed: FiledReceipt) -> Earlier:

@@ -143,6 +143,9 @@ class Store(Protocol):
         `repo`: also what bears its name and has no id yet.
         """
 
+    async def watched(self, after: TaskId, limit: int) -> list[Task]:
+        """Tasks whose pull request is watched; ids go up."""
+
     async def run(self, run: RunId) -> Run | None: ...
 
     async def repos_of_agent(self, agent: AgentName) -> frozenset[str]:

@@ -41,6 +41,7 @@ from fleetbot.store.records import (
     Posted,
     link,
 )
+from fleetbot.store.untaken import Untaken
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _TYPES = {
@@ -126,23 +127,22 @@ class OutOfStep(Exception):
 class Journal:
     """The writing side of one connection; knows where the journal ends."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
         self._db = database
         last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else GENESIS
-        self.outbox = Outbox(database)
+        self.outbox = Outbox(database, untaken)
         self._logs: dict[RunId, tuple[int, int]] = {}
 
     def write(self, changes: Sequence[Change]) -> None:
-        """Writes what the changes hold, within the transaction that is open."""
+        """Writes what the changes hold but for the outbox, within the transaction that is open."""
         EVENTS.execute(self._db, self._lines(changes))
         for insert, field, key, row in _NEWEST:
             newest = {key(value): value for change in changes for value in field(change)}
             insert.execute(self._db, [row(value) for value in newest.values()])
         self._write_tokens(changes)
         self._write_inbox(changes)
-        self.outbox.write(changes)
 
     def _execute(self, statement: str, rows: Collection[Row]) -> None:
         if rows:
@@ -193,6 +193,8 @@ class Journal:
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Of each whether its key is new; only then it is written."""
+        if not arrivals:
+            return []
         keys = _json.encode([arrival.key for arrival in arrivals]).decode()
         known = {row[0] for row in self._db.execute(KNOWN, (keys,))}
         new: dict[str, Arrival] = {}

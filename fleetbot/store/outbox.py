@@ -24,6 +24,7 @@ from fleetbot.store.records import (
     QueueTrouble,
 )
 from fleetbot.store.snapshot import marks
+from fleetbot.store.untaken import Untaken
 
 _json = msgspec.json.Encoder()
 
@@ -55,12 +56,13 @@ UPDATE outbox SET state = 'superseded' WHERE position IN (SELECT value FROM json
 """
 
 _ACKNOWLEDGED = """
-UPDATE outbox SET state = 'acknowledged', settled_at = ?, result = ? WHERE id = ? RETURNING queue
+UPDATE outbox SET state = 'acknowledged', settled_at = ?, result = ? WHERE id = ?
+RETURNING queue, destination, collapse, id
 """
 
 _GIVEN_UP = """
 UPDATE outbox SET state = 'dead', settled_at = ?, result = ?
-WHERE id = ? AND state = 'pending' RETURNING queue
+WHERE id = ? AND state = 'pending' RETURNING queue, destination, collapse, id
 """
 
 _REFUSED = "UPDATE outbox SET refusals = refusals + 1 WHERE id = ?"
@@ -72,11 +74,11 @@ WHERE id = ? AND state = 'pending' AND queue = destination RETURNING destination
 
 # The ranges are those of the queues of what was set aside, and of what goes to parts of it.
 _QUEUES_TO = """
-SELECT name FROM queues
+SELECT name, '', NULL, '' FROM queues
 WHERE name = ?1 OR name BETWEEN ?1 || ' ' AND ?1 || ' :' OR name BETWEEN ?1 || '/' AND ?1 || '0'
 """
 
-_QUEUE_OF = "SELECT queue FROM outbox WHERE id = ?"
+_QUEUE_OF = "SELECT queue, destination, collapse, id FROM outbox WHERE id = ?"
 
 _WELL = "UPDATE queues SET attempts = 0, held_until = 0, since = 0, error = '' WHERE name = ?"
 
@@ -169,10 +171,14 @@ WHERE queue = ?1 OR queue BETWEEN ?1 || ' ' AND ?1 || ' :'
 
 
 class Outbox:
-    """The writing side of the outbox, within the transaction that is open."""
+    """The writing side of the outbox, within the transaction that is open.
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    Until that is committed the lock of `untaken` is to be held.
+    """
+
+    def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
         self._db = database
+        self._untaken = untaken
         highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
         self._position: int = highest[0]
 
@@ -192,10 +198,10 @@ class Outbox:
 
     def _take_up(self, entries: Collection[OutboxEntry]) -> None:
         """All at once, so that SQLite does its work while other threads do theirs."""
-        if not entries:
+        if not (news := self._untaken.news(entries)):
             return
         first = self._position + 1
-        _ENTRIES.execute(self._db, [self._row(entry) for entry in entries])
+        _ENTRIES.execute(self._db, [self._row(entry) for entry in news])
         self._db.execute(_QUEUE_UP, (first,))
         positions, queues = self._db.execute(SUPERSEDED, (first,)).fetchone()
         if positions != "[]":
@@ -209,8 +215,11 @@ class Outbox:
         return (*place, *what, "pending", 0, "")
 
     def _queues(self, statement: str, *values: object) -> dict[str, None]:
-        """The queues whose effects the statement changed."""
-        return {row[0]: None for row in self._db.execute(statement, values).fetchall()}
+        """The queues whose effects the statement names; some sender has had these effects."""
+        found = self._db.execute(statement, values).fetchall()
+        for _, destination, collapse, id in found:
+            self._untaken.let_go((destination, collapse), id)
+        return {row[0]: None for row in found}
 
     def _left(self, queues: dict[str, None]) -> dict[str, None]:
         """The head is gone, or what was in its way: the failures say nothing of the next try."""

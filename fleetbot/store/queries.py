@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,6 @@ from fleetbot.store.records import (
     Arrival,
     Backlog,
     DeadLetter,
-    Due,
     Graveyard,
     JournalLine,
     LogLine,
@@ -109,6 +108,10 @@ class Queries:
         where = f"repo_id = 0 AND issue > 0 AND repo COLLATE NOCASE IN ({marks(names)}) AND id > ?"
         query = f"SELECT data FROM tasks WHERE {where} ORDER BY id LIMIT ?"
         return await self._values(decode_task, query, *names, after, limit)
+
+    async def watched(self, after: TaskId, limit: int) -> list[Task]:
+        query = "SELECT data FROM tasks WHERE watched = 1 AND id > ? ORDER BY id LIMIT ?"
+        return await self._values(decode_task, query, after, limit)
 
     async def tasks(
         self,
@@ -215,9 +218,6 @@ class Queries:
         query = "SELECT min(due_at) FROM arrivals WHERE kind = ? AND body IS NOT NULL"
         due: int | None = (await self._reads.rows(query, kind))[0][0]
         return due
-
-    async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
-        return await self._reads.run(lambda database: outbox.due(database, now, room, busy))
 
     async def next_due(self, sender: str) -> int | None:
         due: int | None = (await self._reads.rows(outbox.NEXT_DUE, sender))[0][0]

@@ -18,8 +18,11 @@ from fleetbot.domain.usage import Usage
 from fleetbot.store.identities import Claim, Enrolment, Person
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds."""
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds.
+
+    None holds cycles, so the garbage collector need not walk them.
+    """
 
 
 class Arrival(Row, frozen=True):
@@ -229,7 +232,7 @@ class Posted(Row, frozen=True):
     at: int
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that one decision changes. The newest value of a task, run, agent, receipt, … wins.
 
     The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An

@@ -30,6 +30,7 @@ _TASK_ENDED = f"""
 _OVER = {
     "log": _RUN_ENDED,
     "said": _RUN_ENDED,
+    "asked": _RUN_ENDED,
     "run": _RUN_ENDED,
     "thread-run": _RUN_ENDED.replace("{id}", "anchors.value"),
     "forgejo:comment": _TASK_ENDED,

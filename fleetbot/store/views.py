@@ -39,6 +39,7 @@ def _task(task: Task) -> tuple[object, ...]:
         task.state.value,
         task.run,
         task.created_at,
+        int(task.is_watched),
         _json.encode(task).decode(),
     )
 
@@ -72,7 +73,7 @@ def _repo(repo: Repo) -> tuple[object, ...]:
 
 TASKS = View(
     "tasks",
-    ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "data"),
+    ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "watched", "data"),
     _task,
     fixed=("issue", "created_at"),
 )

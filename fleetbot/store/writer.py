@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
 from fleetbot.store.records import Arrival, Change
+from fleetbot.store.untaken import Untaken
 
 log = logging.getLogger("fleetbot.store")
 
@@ -41,8 +43,9 @@ class Writer:
     methods are for the event loop's thread.
     """
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, untaken: Untaken) -> None:
         self._path = path
+        self._untaken = untaken
         self._synchronous = synchronous
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
@@ -80,10 +83,11 @@ class Writer:
         try:
             pragmas = ("journal_mode = WAL", f"synchronous = {self._synchronous}", _CHECKPOINT)
             with closing(connect(self._path, *pragmas, "cache_size = -16000")) as database:
-                journal = Journal(database)
+                journal = Journal(database, self._untaken)
                 self._tell(_resolve, self._opened)
                 while self._gather():
-                    batch, results = self._taken, _transact(database, journal, self._taken)
+                    batch = self._taken
+                    results = _transact(database, journal, batch, self._untaken.lock)
                     self._tell(_settle, batch, results)
         except Exception as failure:
             log.exception("the store at %s failed; what was not durable is given up", self._path)
@@ -120,14 +124,22 @@ class Writer:
         self._ended.set_result(None)
 
 
-def _transact(database: sqlite3.Connection, journal: Journal, items: list[Item]) -> list[Any]:
-    """The results of the items, in their order; of a refused one the error."""
+def _transact(
+    database: sqlite3.Connection, journal: Journal, items: list[Item], handing_out: Lock
+) -> list[Any]:
+    """The results of the items, in their order; of a refused one the error.
+
+    Effects are decided on and committed under the lock, so that none is handed out in between.
+    """
+    changes = [work for work, _ in items if isinstance(work, Change)]
     database.execute("BEGIN IMMEDIATE")
     try:
-        journal.write([work for work, _ in items if isinstance(work, Change)])
+        journal.write(changes)
         kept = iter(journal.keep([work for work, _ in items if isinstance(work, Arrival)]))
-        results = [_result(work, journal, kept) for work, _ in items]
-        database.execute("COMMIT")
+        with handing_out:
+            journal.outbox.write(changes)
+            results = [_result(work, journal, kept) for work, _ in items]
+            database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")

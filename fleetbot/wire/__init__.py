@@ -48,6 +48,7 @@ from fleetbot.wire.base import (
     ShortText,
     priority_name,
 )
+from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.people import (
     AgentList,
     AgentView,
@@ -76,6 +77,7 @@ from fleetbot.wire.people import (
     UsageRow,
     WaitingView,
 )
+from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
 from fleetbot.wire.usage import UsageReport, UsageView
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "EventView",
     "Evidence",
     "FailRequest",
+    "FailedCheck",
     "FindingView",
     "Health",
     "HealthLine",
@@ -118,6 +121,7 @@ __all__ = [
     "LogLine",
     "LogRequest",
     "LongText",
+    "MachineReport",
     "Message",
     "MessageList",
     "MessageRequest",
@@ -134,7 +138,11 @@ __all__ = [
     "ReceiptRequest",
     "RegisterAnswer",
     "RegisterRequest",
+    "ReplyClaim",
+    "ReviewThread",
+    "RoundBrief",
     "RunAnswer",
+    "SaidWords",
     "ShortText",
     "TakenRequest",
     "TaskList",

@@ -23,6 +23,8 @@ from fleetbot.wire.base import (
     ShortText,
     one_of,
 )
+from fleetbot.wire.machine import MachineReport
+from fleetbot.wire.rounds import ReplyClaim, RoundBrief
 from fleetbot.wire.usage import UsageReport
 
 ASK_BYTES = 16 * 1024
@@ -56,7 +58,10 @@ class RegisterRequest(Message, frozen=True):
 
 
 class RegisterAnswer(Answer, frozen=True):
-    """`token` is given once, when the agent is new; later registrations leave it out."""
+    """`token` is given once, when the agent is new; later registrations leave it out.
+
+    `wants_machine`: heartbeats may tell of the machine; those who do not say so refuse it.
+    """
 
     agent: str
     heartbeat_seconds: float
@@ -65,19 +70,21 @@ class RegisterAnswer(Answer, frozen=True):
     log_batch_lines: int
     log_batch_bytes: int
     token: str | None = None
+    wants_machine: bool = False
 
 
-class HeartbeatRequest(Message, frozen=True):
+class HeartbeatRequest(Message, frozen=True, omit_defaults=True):
     """`POST agents/heartbeat`: extends the leases of the runs it names.
 
     `usage` is what a run has used so far, all in all; a run whose program does not tell is left
-    out.
+    out. `machine` only where the registration's answer wants it.
     """
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=MOST_RUNS)] = ()
     usage: Annotated[dict[ShortText, UsageReport], Meta(max_length=MOST_RUNS)] = msgspec.field(
         default_factory=dict
     )
+    machine: MachineReport | None = None
 
 
 class CancelOrder(Answer, frozen=True):
@@ -114,6 +121,7 @@ class Assignment(Answer, frozen=True):
     `budget_usd`: what is left of the task's budget; a program that can keep to it is told.
     `forbidden_paths`: patterns of what may not be changed; nothing that does is to be pushed.
     `repo_id`: what Forgejo knows the repository by, whatever it is called; 0 where that is unknown.
+    `round`: the task has an open pull request, and this is what it is owed.
     """
 
     run: str
@@ -135,6 +143,7 @@ class Assignment(Answer, frozen=True):
     forbidden_paths: tuple[str, ...] = ()
     number: int = 1
     repo_id: int = 0
+    round: RoundBrief | None = None
 
 
 class RunAnswer(Answer, frozen=True):
@@ -215,6 +224,7 @@ class ReceiptRequest(Message, frozen=True):
     summary: LongText = ""
     artifacts: Annotated[tuple[ArtifactClaim, ...], Meta(max_length=50)] = ()
     usage: UsageReport = UsageReport()
+    replies: Annotated[tuple[ReplyClaim, ...], Meta(max_length=500)] = ()
 
 
 class SeenContext(Answer, frozen=True):

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import math
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -46,10 +48,22 @@ class Message(NamedTuple):
 
 
 class RoomServer(MoodyHomeserver):
-    """A homeserver that keeps what is sent, each transaction once, and what is uploaded."""
+    """A homeserver that keeps what is sent, each transaction once, and what is uploaded.
 
-    def __init__(self, url: str) -> None:
+    It takes events of at most `longest` bytes, in a room where that names one; `loses`: for so many
+    messages it does what it is asked, and the answer never arrives. `clock` gives epoch
+    milliseconds.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], int] = lambda: 0) -> None:
         super().__init__(url)
+        self.clock = clock
+        self.longest: dict[str, int] = {}  # by room
+        self.loses = 0
+        self.most_uploaded: int | None = None  # bytes
+        self.away = ""  # what is in paths that are not answered
+        self.meanwhile: list[Callable[[], Awaitable[None]]] = []  # before a reaction arrives
+        self._sent_at: dict[str, int] = {}
         self.sent: dict[str, tuple[str, dict[str, Any]]] = {}  # by event: type and content
         self.said: dict[str, dict[str, Any]] = {}  # by event: what people sent, whole
         self.state: dict[str, dict[str, Any]] = {}  # by "type/key"
@@ -60,11 +74,12 @@ class RoomServer(MoodyHomeserver):
         self._transactions: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
+        if self.away and self.away in request.path:
+            return web.Response(status=502, text="nobody is there")
         within = request.path.partition("/rooms/")[2].partition("/")[2]
         match request.method, within.split("/", 2):
             case "PUT", ["send", kind, _]:
-                event = await self._kept(within, kind, request)
-                return web.json_response({"event_id": event})
+                return await self._taken(within, kind, request)
             case "PUT", ["redact", event, _]:
                 self.redacted.add(event)
             case "GET", ["relations", event, _]:
@@ -82,20 +97,33 @@ class RoomServer(MoodyHomeserver):
                 return web.json_response({}, status=self.refuses[event].status)
             case "GET", ["event", event]:
                 _, content = self.sent.get(event, ("", {}))
-                ours = {"event_id": event, "unsigned": {}, "content": content}
+                age = self.clock() - self._sent_at.get(event, self.clock())
+                ours = {"event_id": event, "unsigned": {"age": age}, "content": content}
                 return web.json_response(self.said.get(event, ours))
         if request.path.endswith("/media/config"):
             return web.json_response({"m.upload.size": self.largest} if self.largest else {})
         if "/upload" in request.path:
+            if (request.content_length or 0) > (self.most_uploaded or math.inf):
+                return web.json_response({"errcode": "M_TOO_LARGE"}, status=413)
             self.uploaded.append(await request.read())
         told = {"joined_rooms": [ROOM], "chunk": [], "content_uri": "mxc://localhost/file"}
         return web.json_response(told)
 
-    async def _kept(self, transaction: str, kind: str, request: web.Request) -> str:
-        content = await request.json()
+    async def _taken(self, within: str, kind: str, request: web.Request) -> web.Response:
+        if kind == "m.reaction" and self.meanwhile:
+            await self.meanwhile.pop()()
+        room, data = request.match_info["path"].partition("/rooms/")[2], await request.read()
+        if len(data) > self.longest.get(room.partition("/")[0], len(data)):
+            refusal = {"errcode": "M_TOO_LARGE", "error": "event too large"}
+            return web.json_response(refusal, status=413)
+        transaction = f"{room.partition('/')[0]}/{within}"
         event = self._transactions.setdefault(transaction, f"$bot{len(self.sent) + 1}")
-        self.sent.setdefault(event, (kind, content))
-        return event
+        self.sent.setdefault(event, (kind, json.loads(data)))
+        self._sent_at.setdefault(event, self.clock())
+        if kind != "m.reaction" and self.loses:
+            self.loses -= 1
+            return web.Response(status=502, text="the line is dead")
+        return web.json_response({"event_id": event})
 
     @property
     def messages(self) -> list[Message]:
@@ -167,14 +195,16 @@ class Dialogue:
         to: str = "",
         thread: str = "",
         room: str = ROOM,
+        event: str = "",
         **content: Any,
     ) -> str:
-        """A message, its event; `to`: in reply to that event; `thread`: in that event's thread."""
+        """A message, its event; `to`: in reply to that event; `thread`: in that event's thread; the
+        same `event` comes again."""
         relation: dict[str, Any] = {"m.in_reply_to": {"event_id": to}} if to else {}
         if thread:
             relation |= {"rel_type": "m.thread", "event_id": thread}
         said = {"msgtype": "m.text", "body": body, "m.relates_to": relation, **content}
-        return await self.sends(who, "m.room.message", said, room=room)
+        return await self.sends(who, "m.room.message", said, room=room, event=event)
 
     async def presses(self, who: str, emoji: str, *, on: str) -> str:
         """A reaction to an event."""
@@ -267,7 +297,7 @@ def _is_like(pattern: str, text: str) -> bool:
 @asynccontextmanager
 async def dialogue(stage: Stage, settings: RoomSettings | None = None) -> AsyncIterator[Dialogue]:
     """The room's own settings, or those of one whose `#1` is the stage's repository's."""
-    async with served(RoomServer("")) as server, client_of(server.user()) as client:
+    async with served(RoomServer("", stage.clock)) as server, client_of(server.user()) as client:
         made = Dialogue(stage, server, client, settings or RoomSettings(default_repo=REPO))
         await made.bots.rooms.load()
         yield made

@@ -27,6 +27,7 @@ from fleetbot.domain.model import (
     TaskState,
     Traits,
 )
+from fleetbot.domain.pulls import Check, PullState, PullView, ReviewView, Thread, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState
@@ -230,6 +231,50 @@ def refuted(receipt: ReceiptId = C1, *reasons: str, own_head: bool = True) -> cm
 def unknown(receipt: ReceiptId = C1, *unread: str, own_head: bool = False) -> cmd.Conclude:
     finding = Unknown(unread=unread or ("Forgejo is away.",), own_head=own_head)
     return cmd.Conclude(receipt=receipt, finding=finding)
+
+
+# what Forgejo shows of the pull request
+
+
+def a_pull(**fields: Any) -> PullView:
+    """Of receipt c1, as it was verified."""
+    shown = {"number": 7, "state": PullState.OPEN, "head": HEAD, "base": "main", "mergeable": True}
+    return PullView(**{**shown, **fields})
+
+
+def said(key: str, text: str = "Oil it as well.", author: str = "bob", **fields: Any) -> Words:
+    return Words(key=key, author=author, text=text, **fields)
+
+
+def a_thread(id: int = 31, *words: Words, **fields: Any) -> Thread:
+    on = {"path": "door.py", "line": 3, "hunk": "@@ -1 +1,3 @@", **fields}
+    return Thread(id=id, words=words or (said(f"line:{id}", "Why?"),), **on)
+
+
+def review(id: int = 12, *, by: str = "bob", text: str = "Oil it.", **fields: Any) -> ReviewView:
+    who = {its: fields.pop(its) for its in ("may_write", "ours") if its in fields}
+    words = said(f"review:{id}", text, by, **who)
+    return ReviewView(words=words, **{"state": "REQUEST_CHANGES", "commit": HEAD, **fields})
+
+
+def a_review(**fields: Any) -> PullView:
+    return a_pull(reviews=(review(**fields),))
+
+
+def red(*contexts: str, log: str = "E  assert 1 == 2", **fields: Any) -> PullView:
+    """The head's CI fails in these contexts."""
+    checks = tuple(
+        Check(context=name, state="failure", log=log) for name in contexts or ("test / unit",)
+    )
+    return a_pull(ci="red", failing=checks, **fields)
+
+
+def follow(view: PullView | None = None, task: TaskId = T1) -> cmd.FollowPull:
+    return cmd.FollowPull(task=task, view=view or a_pull())
+
+
+def again(text: str = "Paint it, too.", task: TaskId = T1) -> cmd.AskAgain:
+    return cmd.AskAgain(task=task, words=(said("room:1", text, "@bob:example.org"),))
 
 
 # where a story begins

@@ -131,8 +131,8 @@ def replaced() -> World:
     ("world", "instead"),
     [
         (replaced(), "run r2 of codex-1"),
-        (cancelled(), "the task is cancelled (cancelled_by_user)"),
-        (in_back_off(), "the task is created (agent_failed)"),
+        (cancelled(), "the task is cancelled: cancelled by a person"),
+        (in_back_off(), "the task is waiting: the agent's program stopped with an error"),
         (completed(), "the task is completed"),
     ],
     ids=["replaced", "cancelled", "in back-off", "completed"],
@@ -383,7 +383,7 @@ def test_one_that_is_gone_can_be_forgotten_and_its_name_given_to_another(
 
     world.later(HOUR).given(an_agent(A1))
     assert (world.agent().capabilities, world.agent().registered_at) == ((), world.now)
-    assert world.agent().version == before + 2, "the journal goes on where it was"
+    assert world.agent().version == before + 3, "the journal goes on where it was"
 
 
 def test_one_that_may_come_back_is_not_forgotten() -> None:

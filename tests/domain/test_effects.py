@@ -14,6 +14,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import OPEN_STATES, Policy, RunState, TaskState, Traits
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import Budget, Usage
@@ -31,18 +32,23 @@ from tests.domain.builders import (
     T1,
     T2,
     World,
+    a_pull,
     a_receipt,
+    a_review,
     a_task,
     an_agent,
     answer,
     ask,
     assigned,
+    completed,
     created,
     dispatch,
     fail,
     failed,
     file,
+    follow,
     note,
+    red,
     refuted,
     running,
     say,
@@ -160,10 +166,20 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         cmd.RevokeAgent(agent=A1),
         ["agent_revoked", *["card", "issue_state"] * 2],
     ),
+    "asked, and cut": (
+        lambda: running().given(ask("q1")),
+        cmd.CutAsk(run=R1, ask="q1"),
+        ["ask", "card"],
+    ),
     "forgotten": (
         lambda: created().given(cmd.DeregisterAgent(agent=A1)),
         cmd.ForgetAgent(agent=A1),
         [],
+    ),
+    "enrolled anew after it was forgotten": (
+        lambda: created().given(cmd.DeregisterAgent(agent=A1), cmd.ForgetAgent(agent=A1)),
+        an_agent(),
+        ["agent_online"],
     ),
     "parked, failed, requeued": (
         running,
@@ -263,6 +279,32 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "renamed": (shown, cmd.NoteRepo(7, "team/store", "main", "team/app"), ["repo_renamed"]),
     "spelt otherwise": (shown, cmd.NoteRepo(7, "Team/App", "main", "team/app"), []),
     "moved": (shown, cmd.MoveTasks(7, (T1,)), ["card"]),
+    "changes are asked for": (
+        completed,
+        follow(a_review()),
+        ["card", "issue_state"] * 2,
+    ),
+    "closed unmerged in the middle of a round": (
+        lambda: completed().given(follow(red())),
+        follow(a_pull(state=PullState.CLOSED)),
+        ["card", "issue_state"] * 2,
+    ),
+    "merged": (completed, follow(a_pull(state=PullState.MERGED)), ["card", "issue_state"]),
+    "closed unmerged": (
+        completed,
+        follow(a_pull(state=PullState.CLOSED)),
+        ["card", "issue_state"],
+    ),
+    "reopened": (
+        lambda: completed().given(follow(a_pull(state=PullState.CLOSED))),
+        follow(a_pull()),
+        ["card", "issue_state"] * 2,
+    ),
+    "a cap is reached": (
+        lambda: completed(World(policy=Policy(max_ci_rounds=0))),
+        follow(red()),
+        ["card", "issue_state"] * 2,
+    ),
     "held": (shown, HOLD, ["repo_held"]),
     "released": (lambda: shown().given(HOLD), cmd.ReleaseRepo(7), ["repo_released"]),
 }

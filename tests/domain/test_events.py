@@ -59,7 +59,9 @@ def test_every_event_comes_back_as_it_went(kind: type[ev.Event], data: st.DataOb
 def test_names_are_unique_and_say_whose_event_it_is() -> None:
     names = [ev.event_type(kind) for kind in KINDS]
     assert len(set(names)) == len(names)
-    assert all(n.split(".")[0] in ("task", "receipt", "run") for n in names[: len(ev.TASK_EVENTS)])
+    assert all(
+        n.split(".")[0] in ("task", "receipt", "run", "pull") for n in names[: len(ev.TASK_EVENTS)]
+    )
     assert all(n.split(".")[0] in ("agent", "fleet") for n in names[len(ev.TASK_EVENTS) :])
 
 

@@ -11,6 +11,7 @@ from fleetbot.domain.draft import Draft
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import TABLE, Rule, allowed, next_state
 from fleetbot.domain.model import AskKind, Behavior, Taken, TaskState, Traits
+from fleetbot.domain.pulls import Standing
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import agent_stream, task_stream
 from fleetbot.domain.waits import WaitReason
@@ -18,6 +19,7 @@ from tests.domain.builders import (
     A1,
     C1,
     C2,
+    HEAD,
     IN_STATE,
     R1,
     R2,
@@ -50,6 +52,7 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.ReceiptRefuted(run=R1, receipt=C1, reasons=("no",)),
     ev.ReceiptUnknown(run=R1, receipt=C1, unread=("?",), check_at=0),
     ev.RunAsked(run=R1, ask="q1", kind=AskKind.PERMISSION, title="May I?", expires_at=0),
+    ev.RunAskCut(run=R1, ask="q1"),
     ev.RunAnswered(run=R1, ask="q1", behavior=Behavior.ALLOW),
     ev.RunMessaged(run=R1, message="m1", text="Mind the paint."),
     ev.RunMessageTaken(run=R1, message="m1", taken=Taken.KEPT),
@@ -58,6 +61,11 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.TaskFailed(run=R1, reason=WHY),
     ev.TaskAgentLost(run=R1, reason=WHY),
     ev.TaskCancelled(reason=WHY),
+    ev.PullSeen(standing=Standing(ci="green")),
+    ev.PullAsked(about="ci", text="It is still red."),
+    ev.PullMerged(commit=HEAD),
+    ev.PullClosed(),
+    ev.PullReopened(),
 )
 PAIRS = [(state, event) for state in TaskState for event in SAMPLES]
 

@@ -10,6 +10,7 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, FleetError, NotFound, Superseded
 from fleetbot.domain.model import TaskState, Traits
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from tests.domain.builders import (
     A1,
@@ -18,7 +19,10 @@ from tests.domain.builders import (
     R2,
     T1,
     World,
+    a_pull,
+    a_review,
     a_task,
+    again,
     agent_lost,
     an_agent,
     answer,
@@ -31,6 +35,7 @@ from tests.domain.builders import (
     fail,
     failed,
     file,
+    follow,
     in_back_off,
     names,
     note,
@@ -98,6 +103,11 @@ COMMANDS: dict[str, cmd.Command] = {
     "resume fleet": cmd.ResumeFleet(),
     "pause repository": cmd.PauseRepo(7),
     "resume repository": cmd.ResumeRepo(7),
+    "pull as it was": follow(a_pull()),
+    "pull with a review": follow(a_review()),
+    "pull merged": follow(a_pull(state=PullState.MERGED)),
+    "pull closed": follow(a_pull(state=PullState.CLOSED)),
+    "again": again(),
     "note waits": cmd.NoteWaits(),
     "expire": cmd.Expire(),
     "expire, an hour later": cmd.Expire(),
@@ -223,6 +233,11 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "resume fleet": row(NOTHING),
     "pause repository": row(NotFound),
     "resume repository": row(NotFound),
+    "pull as it was": row(NOTHING, completed=("pull.seen",)),
+    "pull with a review": row(NOTHING, completed=("pull.seen", "task.requeued")),
+    "pull merged": row(NOTHING, completed=("pull.merged",)),
+    "pull closed": row(NOTHING, completed=("pull.closed",)),
+    "again": row(Conflict, completed=("task.requeued",)),
     "note waits": row(NOTHING),
     "expire": row(NOTHING),
     "expire, an hour later": row(NOTHING, assigned=MISSED, running=LOST),

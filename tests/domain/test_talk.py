@@ -87,10 +87,20 @@ def test_a_lasting_answer_is_given_only_where_the_program_knows_one() -> None:
 def test_what_nobody_can_have_read_whole_is_not_granted() -> None:
     world = running().given(ask("q1", kind=AskKind.PERMISSION, cut=True, always="Bash"))
     for behavior in (Behavior.ALLOW, Behavior.ALWAYS):
-        with pytest.raises(Conflict, match="Parts of this request are missing"):
+        with pytest.raises(Conflict, match="Nobody could be shown all of this request"):
             world.when(answer(behavior, "q1"))
     world.given(answer(Behavior.DENY, "q1"))
     assert world.run().asks[0].behavior is Behavior.DENY
+
+
+def test_nor_is_what_a_room_could_not_be_shown_whole() -> None:
+    world = running().given(ask("q1", kind=AskKind.PERMISSION, always="Bash"), cmd.CutAsk(R1, "q1"))
+    assert world.when(cmd.CutAsk(R1, "q1")) == ()
+    for behavior in (Behavior.ALLOW, Behavior.ALWAYS):
+        with pytest.raises(Conflict, match="Nobody could be shown all of this request"):
+            world.when(answer(behavior, "q1"))
+    world.given(answer(Behavior.DENY, "q1"))
+    assert world.when(cmd.CutAsk(R1, "q1")) == (), "what is decided stays so"
 
 
 def test_a_long_question_can_be_answered_all_the_same() -> None:

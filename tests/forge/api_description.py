@@ -68,6 +68,7 @@ _NULLABLE = frozenset(
         "requested_reviewers",
         "requested_reviewers_teams",
         "resolve_doer",
+        "resolver",
         "signer",
         "stats",
         "status_check_contexts",
@@ -145,10 +146,16 @@ class ApiDescription:
         if not bodies:
             assert sent == {}, f"{exchange} takes no body"
             return
-        schema = self._definitions[bodies[0]["schema"]["$ref"].rpartition("/")[2]]
+        schema = self._definition(bodies[0]["schema"])
         unknown = sent.keys() - schema["properties"].keys()
         assert not unknown, f"{exchange}: fields {unknown} are not described"
         self._validate(sent, schema)
+
+    def _definition(self, schema: Json) -> Json:
+        """What a reference leads to; some definitions are but another name for one."""
+        while "$ref" in schema:
+            schema = self._definitions[schema["$ref"].rpartition("/")[2]]
+        return schema
 
     def _check_answer(self, operation: Json, exchange: Exchange) -> None:
         described = operation["responses"].get(str(exchange.status))
@@ -182,6 +189,8 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _with_nulls(name: str, definition: Json, *, strict: bool) -> Json:
+    if "$ref" in definition:
+        return definition
     properties = {
         key: _or_null(schema) if key in _NULLABLE else schema
         for key, schema in definition.get("properties", {}).items()

@@ -135,11 +135,12 @@ export interface HeartbeatAnswer {
  * `POST agents/heartbeat`: extends the leases of the runs it names.
  *
  * `usage` is what a run has used so far, all in all; a run whose program does not tell is left
- * out.
+ * out. `machine` only where the registration's answer wants it.
  */
 export interface HeartbeatRequest {
   readonly runs?: ReadonlyArray<string>;
   readonly usage?: Readonly<Record<string, UsageReport>>;
+  readonly machine?: MachineReport | null;
 }
 
 /**
@@ -176,6 +177,24 @@ export interface LogLine {
 export interface LogRequest {
   readonly offset: number;
   readonly lines: ReadonlyArray<LogLine>;
+}
+
+/**
+ * Versions of what works there, the kind of the sandbox (`none`, `bubblewrap`), and the disk
+ * below the runner's root. Empty and null: it could not find out.
+ *
+ * `is_root`: the runner is root. `least_free`: with less on the disk it takes nothing. Fields that
+ * are not known are ignored: whoever sends it may be newer.
+ */
+export interface MachineReport {
+  readonly fleetbot?: string;
+  readonly python?: string;
+  readonly git?: string;
+  readonly system?: string;
+  readonly sandbox?: string;
+  readonly is_root?: boolean;
+  readonly disk_free?: number | null;
+  readonly least_free?: number | null;
 }
 
 /** Also of `GET runs/{run}/messages?wait=`, a long poll for those the agent has not taken. */
@@ -278,7 +297,11 @@ export interface ReceiptRequest {
   readonly usage?: UsageReport;
 }
 
-/** `token` is given once, when the agent is new; later registrations leave it out. */
+/**
+ * `token` is given once, when the agent is new; later registrations leave it out.
+ *
+ * `wants_machine`: heartbeats may tell of the machine; those who do not say so refuse it.
+ */
 export interface RegisterAnswer {
   readonly agent: string;
   readonly heartbeat_seconds: number;
@@ -287,6 +310,7 @@ export interface RegisterAnswer {
   readonly log_batch_lines: number;
   readonly log_batch_bytes: number;
   readonly token?: string | null;
+  readonly wants_machine?: boolean;
 }
 
 /** `POST agents/register`: with the enrolment token, or the agent's own to update itself. */

@@ -55,7 +55,7 @@ class Answering:
         if not await self._desk.is_done(said):
             if not asked.is_open:
                 return Post(asks.too_late(asked))
-            self._check(asked, answer)
+            await self._check(asked, answer, said)
             command = cmd.AnswerAsk(asked.run.id, asked.ask.id, answer.behavior, answer.text)
             try:
                 await self._desk.commit(command, said)
@@ -70,7 +70,7 @@ class Answering:
             raise Conflict("This could not be taken for an answer; look at the question again.")
         return Post(asks.too_late(now))
 
-    def _check(self, asked: Asked, answer: Given) -> None:
+    async def _check(self, asked: Asked, answer: Given, said: Said) -> None:
         if len(answer.text) > LONGEST:
             raise Invalid(f"An answer takes {LONGEST} characters: shorten it.")
         if answer.behavior is Behavior.DENY or asked.question.kind is AskKind.QUESTION:
@@ -80,5 +80,8 @@ class Answering:
                 "The request cannot be shown whole, so nobody knows what they would allow: it can"
                 " only be denied."
             )
+        store, subject = self._desk.fleet.store, asks.about(asked).subject
+        if await store.post_of(said.room, PostKind.ASK, subject) is None:
+            raise Conflict("This room has not been shown the request yet: wait for its message.")
         if answer.behavior is Behavior.ALWAYS and not asked.question.always:
             raise Conflict("The program knows no lasting answer here: say `yes` or `no`.")

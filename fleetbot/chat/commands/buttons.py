@@ -15,7 +15,7 @@ from fleetbot.chat.commands.rights import Admit
 from fleetbot.chat.commands.said import Pressed
 from fleetbot.chat.commands.table import BUTTONS, NAMES, TYPES
 from fleetbot.chat.commands.talking import Decide
-from fleetbot.chat.words.emoji import NO, YES, meant
+from fleetbot.chat.words.emoji import EYES, NO, YES, meant
 from fleetbot.chat.words.post import Answer, Nod
 from fleetbot.store.records import Posted, PostKind
 
@@ -44,13 +44,18 @@ class Buttons:
         nothing to say."""
         posted = await self._desk.posted(pressed)
         if posted is None:
-            return None
+            return await self._fetch(pressed)
         if posted.kind is PostKind.DRAFT:
             return await self._draft(posted, pressed)
         if posted.kind is PostKind.ASK and may_answer(pressed.body):
             return await self._ask(posted, pressed)
         command = _command(pressed.body)
-        return await self._obey(command, posted, pressed) if command else None
+        return await self._obey(command, posted.event, pressed) if command else None
+
+    async def _fetch(self, pressed: Pressed) -> Answer | None:
+        """Eyes on the message that opened a thread of runs fetch the log of the one there."""
+        is_root = meant(pressed.body) == EYES and await self._desk.is_about_ours(pressed)
+        return await self._obey(spec.Log(), pressed.answers, pressed) if is_root else None
 
     async def _draft(self, posted: Posted, pressed: Pressed) -> Answer | None:
         yes = _ANSWERS.get(meant(pressed.body))
@@ -72,9 +77,9 @@ class Buttons:
             return None
         return done if await self._once.is_first(pressed, posted.event) else None
 
-    async def _obey(self, command: spec.Command, posted: Posted, pressed: Pressed) -> Answer | None:
+    async def _obey(self, command: spec.Command, event: str, pressed: Pressed) -> Answer | None:
         handler, name = self._handlers.get(type(command)), NAMES[type(command)]
-        if handler is None or not await self._once.admits(name, pressed, posted.event):
+        if handler is None or not await self._once.admits(name, pressed, event):
             return None
         return await handler(command, pressed)
 

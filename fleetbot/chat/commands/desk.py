@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from fleetbot.chat.commands.said import Said
+from fleetbot.chat.commands.said import Pressed, Said
 from fleetbot.chat.speaking.destinations import destination
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.words import answers
+from fleetbot.chat.words.emoji import EYES, meant
 from fleetbot.chat.words.rich import Rich
 from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.why import why
-from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
+from fleetbot.chat.words.wording import EMOJI
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.references import References
 from fleetbot.services.tasks import Tasks
@@ -61,7 +63,7 @@ class Desk:
 
     async def _worked_on(self, said: Said) -> Task | None:
         """The task of the run that began last in the thread, unless others are at work there."""
-        begun = await run_in_thread(self.fleet.store, said.room, said.thread)
+        begun = await run_in_thread(self.fleet.store, said.room, _thread(said))
         run = await self.fleet.store.run(begun) if begun else None
         if run is None:
             return None
@@ -80,7 +82,7 @@ class Desk:
         """Whether it answers a message of ours, or was said in the thread of a run."""
         if await self.posted(said) is not None:
             return True
-        return bool(await run_in_thread(self.fleet.store, said.room, said.thread))
+        return bool(await run_in_thread(self.fleet.store, said.room, _thread(said)))
 
     async def task_about(self, posted: Posted) -> Task | None:
         """The task that a message of ours is about."""
@@ -135,6 +137,11 @@ class Desk:
     def reasons(self, task: Task) -> Sequence[Rich | str]:
         fleet = self.fleet
         return why(fleet.state, task, fleet.clock(), fleet.policy)
+
+
+def _thread(said: Said) -> str:
+    """The message that opened the thread it is about. Eyes on that are about what is said there."""
+    return said.answers if isinstance(said, Pressed) and meant(said.body) == EYES else said.thread
 
 
 def not_of_this_room(repo: str) -> Forbidden:

@@ -13,8 +13,9 @@ from fleetbot.chat.commands.rights import PowerLevel, Rights
 from fleetbot.chat.commands.said import Called, Elsewhere, Pressed, Said
 from fleetbot.chat.commands.spec import Command, Help
 from fleetbot.chat.commands.table import BUTTONS, NAMES
+from fleetbot.chat.talks.fates import emoji_of
 from fleetbot.chat.words import emoji
-from fleetbot.chat.words.post import Answer, Post
+from fleetbot.chat.words.post import Answer, Nod, Post
 from fleetbot.domain.errors import FleetError
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.outbox import RetryLater
@@ -93,6 +94,10 @@ class Chat:
         come too late."""
         is_button = not isinstance(said, Pressed) or _is_button(said.body)
         return is_button and await self._desk.is_about_ours(said)
+
+    async def stands(self, nod: Nod) -> bool:
+        """Whether what a reaction shows is still so; it may have been long on its way."""
+        return nod.fate is None or await emoji_of(self._desk.fleet, nod.fate) == nod.emoji
 
     async def elsewhere(self, said: Elsewhere) -> Answer | None:
         """The answer to a message in a room that is none of ours; None where there is none."""

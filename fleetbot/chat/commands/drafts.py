@@ -114,7 +114,8 @@ class Drafts:
             case None:
                 return await self._over(wish)
         about = About(PostKind.DRAFT, wish.id)
-        return Post(body, about=about, buttons=(YES, NO), files=files)
+        instead = Post(say(drafts.too_long()))
+        return Post(body, about=about, buttons=(YES, NO), files=files, whole=True, instead=instead)
 
     # what is decided
 

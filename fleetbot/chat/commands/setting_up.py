@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fleetbot.chat.commands import grammar, spec
 from fleetbot.chat.commands.handlers import Handler
@@ -109,7 +109,7 @@ class SettingUp:
         wished = Show() if await self._fleet.store.arrival(key) else wish(command.text)
         view = await self._walk(there.room, wished)
         await self._remember(key)
-        return Post(words.walk(view, self._trigger))
+        return self._post(view, is_ours=False)
 
     async def _remember(self, key: str) -> None:
         """It was obeyed: once the room is one of ours, what was said there is read back."""
@@ -170,11 +170,17 @@ class SettingUp:
                 " operators, whom the settings name (`chat.operators`)."
             )
 
-    def _post(self, view: View) -> Post:
+    def _post(self, view: View, *, is_ours: bool = True) -> Post:
+        """How each step is and what I would do, or where that is too long what I would do alone;
+        buttons only in a room of ours."""
         body = words.walk(view, self._trigger)
         if not view.offer:
             return Post(body)
-        return Post(body, about=About(PostKind.SETUP, str(view.number)), buttons=(YES, NO))
+        offer = Post(words.offer(view), whole=True)
+        if is_ours:
+            about = About(PostKind.SETUP, str(view.number))
+            offer = replace(offer, about=about, buttons=(YES, NO))
+        return replace(offer, body=body, instead=offer)
 
 
 def wish(text: str) -> Wish:

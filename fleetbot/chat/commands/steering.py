@@ -8,11 +8,13 @@ from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.answering import LONGEST
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.said import Said
-from fleetbot.chat.talks.spoken import Spoken, message_id, remembered
+from fleetbot.chat.talks.fates import emoji_of
+from fleetbot.chat.talks.spoken import Spoken, message_id, remembered, where_said
 from fleetbot.chat.words import fates
 from fleetbot.chat.words.fates import EMOJI, Fate
 from fleetbot.chat.words.post import Answer, Nod, Post
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.effects import ShowFate
 from fleetbot.domain.errors import Invalid, Superseded
 from fleetbot.domain.events import TaskNoted
 from fleetbot.domain.lifecycle import allowed
@@ -67,13 +69,22 @@ class Steering:
             raise Invalid(f"An agent is told {LONGEST} characters at once: shorten it.")
         live = self._desk.fleet.state.live_run(task)
         if await self._desk.is_done(said):
-            return Nod(EMOJI[Fate.QUEUED if live else Fate.NEXT])
+            return await self._again(task, said)
         if live is None and not allowed(task.state, TaskNoted):
             return Post(fates.nobody_hears(task))
         try:
             return await self._commit(task, live, text, said)
         except Superseded:  # it has ended just now
             return Post(fates.nobody_hears(task))
+
+    async def _again(self, task: Task, said: Said) -> Nod:
+        """What was said before, and is answered only now: its fate may be known already."""
+        fleet, message = self._desk.fleet, message_id(said.event)
+        for run in reversed(await fleet.store.runs_of(task.id)):
+            if await where_said(fleet.store, run.id, message):
+                fate = ShowFate(repo=task.repo, run=run.id, message=message)
+                return Nod(await emoji_of(fleet, fate) or EMOJI[Fate.QUEUED], fate)
+        return Nod(EMOJI[Fate.NEXT])
 
     async def _commit(self, task: Task, live: Run | None, text: str, said: Said) -> Nod:
         if live is None:
@@ -82,7 +93,8 @@ class Steering:
         spoken = Spoken(said.room, said.event, said.thread)
         command = cmd.SendMessage(live.id, message_id(said.event), text)
         await self._desk.commit(command, said, remembered(live.id, spoken))
-        return Nod(EMOJI[Fate.QUEUED])
+        fate = ShowFate(repo=task.repo, run=live.id, message=command.message)
+        return Nod(EMOJI[Fate.QUEUED], fate)
 
 
 def _is_root(posted: Posted, said: Said) -> bool:

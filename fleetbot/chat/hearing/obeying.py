@@ -23,11 +23,13 @@ from fleetbot.chat.hearing import heard
 from fleetbot.chat.hearing.addressed import Us
 from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.visits import Visits
+from fleetbot.chat.speaking.destinations import urgent_in
 from fleetbot.chat.speaking.link import transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, kept, kept_nod
 from fleetbot.chat.words.post import Answer, Nod, Post
+from fleetbot.services.entries import entry_of
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled, OutboxEntry
@@ -191,6 +193,7 @@ class Obeying:
         try:
             if isinstance(answer, Nod):
                 await self._sender.nod(said.room, said.event, answer.emoji)
+                return () if await self._chat.stands(answer) else (self._kept(said, answer, 0),)
             else:
                 said = await self._placed(said)
                 await self._sender.reply(said.room, said.event, answer, said.thread, said.below)
@@ -210,6 +213,8 @@ class Obeying:
 
     def _kept(self, said: Said, answer: Answer, until: int) -> OutboxEntry:
         id, now = f"answer:{said.event}", self._clock()
+        if isinstance(answer, Nod) and answer.fate:
+            return entry_of(answer.fate, urgent_in(said.name), id=id, at=now)
         if isinstance(answer, Nod):
             return kept_nod(said.name, answer.emoji, id=id, at=now, answers=said.event)
         where = {"answers": said.event, "thread": said.thread, "below": said.below}

@@ -40,9 +40,8 @@ class Direct:
         waits = (await self._members(room)).get(user) == "invite"
         if waits:
             await self._link.share_key(room, [user, self._link.own_id])
-        event = await self._link.send(
-            room, content(words), transaction(named), urgency=Urgency.ANSWER
-        )
+        said, named = content(words), transaction(named)
+        event = await self._link.send(room, said, named, urgency=Urgency.ANSWER, whole=True)
         return Told(room, event, waits)
 
     # rooms

@@ -65,9 +65,10 @@ class Link:
         transaction: str,
         *,
         urgency: Urgency = Urgency.NOTICE,
+        whole: bool = False,
     ) -> str:
-        """Send a message and answer its event id. Nothing goes in clear into an encrypted room, and
-        of what is too large the beginning goes.
+        """Send a message and answer its event id. Nothing goes in clear into an encrypted room. Of
+        what is too large the beginning goes; or `TooLarge` is raised where it is to go `whole`.
 
         The homeserver answers a `transaction` that it knows with the event of the first time
         (client-server API, "Transaction identifiers").
@@ -85,6 +86,8 @@ class Link:
         try:
             return await self.pace.take(urgency, request)
         except TooLarge:
+            if whole:
+                raise
             return await self.pace.take(urgency, partial(request, shortened(content)))
 
     async def react(

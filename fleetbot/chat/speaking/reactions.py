@@ -29,6 +29,13 @@ async def show(link: Link, room: str, event: str, emoji: str | None, among: Coll
     return shown or ""
 
 
+async def leave(link: Link, room: str, event: str, kept: Collection[str]) -> None:
+    """Take back ours below the event that are not `kept`. Raises what `Link` raises."""
+    for key, reaction in (await _ours(link, room, event)).items():
+        if key not in kept:
+            await _take_back(link, room, reaction)
+
+
 async def _ours(link: Link, room: str, event: str) -> Mapping[str, str]:
     """The event ids of our reactions, by what they are."""
     path = Path.v1.rooms[room].relations[event]["m.annotation"]["m.reaction"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,7 +16,7 @@ from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.requests import NotAdmitted, TooLarge
 from fleetbot.chat.words.post import About, Post
-from fleetbot.chat.words.rich import Rich, bounded, rows, say, unmentioned
+from fleetbot.chat.words.rich import HEAVIEST, Rich, bounded, rows, say, unmentioned, weight
 from fleetbot.domain.patience import WITH_ANSWER
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
@@ -33,6 +34,7 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     `answers` is the message that they reply to, `thread` the one that opened its thread. `below`:
     the message that they are shown as a reply to, where `answers` is a reaction to it. `until`:
     after that (epoch ms) they are out of date. `nod`: an emoji to react with, instead of words.
+    `whole`: as of a `Post`. `afresh`: they are said even if an answer has arrived.
     """
 
     text: str
@@ -46,11 +48,19 @@ class Words(msgspec.Struct, frozen=True, omit_defaults=True):
     below: str = ""
     until: int = 0
     nod: str = ""
+    whole: bool = False
+    afresh: bool = False
 
 
 _OUT_OF_DATE = say("🕰 My answer to this was held up, and is out of date by now: ask again.")
 _FILE_MISSING = say("📎 The file that belongs to this could not be sent: ask again.")
-_FILE_TOO_LARGE = say("📎 The file is larger than this homeserver takes.")
+FILE_TOO_LARGE = say("📎 The file is larger than this homeserver takes.")
+_UNSHOWN = Post(
+    say(
+        "⚠️ What I would ask here could not be shown whole, so nobody would know what they say yes"
+        " to. Nothing is done: say it again, and shorter."
+    )
+)
 _words = msgspec.json.Decoder(Words)
 
 
@@ -67,6 +77,9 @@ def kept(
 ) -> OutboxEntry:
     """Words to a room as an entry of the outbox, since `at` (epoch milliseconds); a second one of
     the same `id` is ignored."""
+    afresh = post.whole and bool(post.files)  # what they belong to may have been said without
+    if post.whole and (post.files or weight(post.body) > HEAVIEST):
+        post = _UNSHOWN
     body = bounded(rows(post.body, _FILE_MISSING) if post.files else post.body)
     words = Words(
         text=body.text,
@@ -79,6 +92,8 @@ def kept(
         mentions=body.mentions,
         below=below,
         until=until,
+        whole=post.whole,
+        afresh=afresh,
     )
     return _entry(room, words, id, at)
 
@@ -115,17 +130,23 @@ class RoomSender:
         if words.nod:
             return await self._link.react(room, words.answers, words.nod, urgency=Urgency.ANSWER)
         if words.until and self._clock() > words.until:
-            words = msgspec.structs.replace(
-                words, text=_OUT_OF_DATE.text, html=_OUT_OF_DATE.html, about=None, buttons=()
-            )
+            words = _in_place_of(words, _OUT_OF_DATE)
+        try:
+            return await self._say_kept(room, words, due)
+        except TooLarge:
+            if not words.whole:
+                raise
+            return await self._say_kept(room, _in_place_of(words, _UNSHOWN.body), due)
+
+    async def _say_kept(self, room: str, words: Words, due: Due) -> str:
         body = Rich(words.text, words.html, words.mentions)
         plain = words.urgent or _is_of_words(words.answers, words.below)
         said, named = content(body, urgent=plain), outbox_transaction(due)
         if words.answers:
             said = in_reply(said, words.below or words.answers, words.thread)
-            named = answer_to(words.answers)
+            named = named if words.afresh else answer_to(words.answers)
         urgency = Urgency.ANSWER if words.answers else _urgency(words.about)
-        event = await self._link.send(room, said, named, urgency=urgency)
+        event = await self._link.send(room, said, named, urgency=urgency, whole=words.whole)
         await self._finish(room, event, words.about, words.buttons, urgency)
         return event
 
@@ -138,11 +159,11 @@ class RoomSender:
         urgency: Urgency = Urgency.NOTICE,
     ) -> str:
         """Say something new, under that transaction and in reply to the event `answers`; its event
-        id. Raises what stands in the way of it."""
-        said = content(message.body, urgent=message.urgent)
+        id. Raises what stands in the way of it, `TooLarge` where it is `whole` and too long."""
+        said = _content(message, urgent=message.urgent)
         if answers:
             said = in_reply(said, answers, "")
-        event = await self._link.send(room, said, named, urgency=urgency)
+        event = await self._link.send(room, said, named, urgency=urgency, whole=message.whole)
         await self._finish(room, event, message.about, message.buttons, urgency)
         return event
 
@@ -155,8 +176,9 @@ class RoomSender:
         urgency: Urgency = Urgency.NOTICE,
     ) -> None:
         """Put this in the place of what was said; nobody is mentioned again."""
-        said = content(unmentioned(message.body), urgent=message.urgent)
-        await self._link.send(room, as_edit(said, event), named, urgency=urgency)
+        message = replace(message, body=unmentioned(message.body))
+        said = as_edit(_content(message, urgent=message.urgent), event)
+        await self._link.send(room, said, named, urgency=urgency, whole=message.whole)
 
     async def _finish(
         self,
@@ -197,13 +219,26 @@ class RoomSender:
         wants to read, and the question rang for those for whom its answer does. No other bot takes
         it for a command, as it begins with a sign and mentions nobody.
         """
+        try:
+            sent = await self._answer(room, event, message, thread, below)
+        except TooLarge:
+            if not message.whole:
+                raise
+            message = message.instead or _UNSHOWN
+            sent = await self._answer(room, event, message, thread, below)
+        missing = await self._attach(room, event, message, thread, below or event)
+        if not (message.whole and missing):
+            await self._finish(room, sent, message.about, message.buttons, Urgency.ANSWER)
+
+    async def _answer(self, room: str, event: str, message: Post, thread: str, below: str) -> str:
         plain = message.urgent or _is_of_words(event, below)
-        said = in_reply(content(message.body, urgent=plain), below or event, thread)
+        said = in_reply(_content(message, urgent=plain), below or event, thread)
         for tries in itertools.count():
             try:
                 named = answer_to(event)
-                sent = await self._link.send(room, said, named, urgency=Urgency.ANSWER)
-                break
+                return await self._link.send(
+                    room, said, named, urgency=Urgency.ANSWER, whole=message.whole
+                )
             except NotAdmitted:
                 raise
             except RetryLater as error:
@@ -213,22 +248,42 @@ class RoomSender:
                 if WITH_ANSWER.is_over(tries + 1) or pause > WITH_ANSWER.cap_ms / 1000:
                     raise
             await asyncio.sleep(pause)
-        await self._attach(room, event, message, thread, below or event)
-        await self._finish(room, sent, message.about, message.buttons, Urgency.ANSWER)
+        raise AssertionError("the waiting times have no end")
 
-    async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> None:
+    async def _attach(self, room: str, event: str, message: Post, thread: str, below: str) -> bool:
+        """Whether a file is missing, which is said."""
+        missing = False
         for place, file in enumerate(message.files):
             try:
                 shown = dict(await self._link.upload(room, file))
             except TooLarge:
-                shown = content(_FILE_TOO_LARGE)
+                missing, shown = True, content(_missing(message))
             said = in_reply(shown, below, thread)
             named = transaction("answer-file", event, place)
             await self._link.send(room, said, named, urgency=Urgency.ANSWER)
+        return missing
 
     async def nod(self, room: str, event: str, emoji: str) -> None:
         """Answer by a reaction; raises what stands in the way of it."""
         await self._link.react(room, event, emoji, urgency=Urgency.ANSWER)
+
+
+def _content(message: Post, *, urgent: bool) -> dict[str, Any]:
+    """Raises `TooLarge` for what is to be shown whole, and fits into no event."""
+    if message.whole and weight(message.body) > HEAVIEST:
+        raise TooLarge("it is longer than a message may be")
+    return content(message.body, urgent=urgent)
+
+
+def _in_place_of(words: Words, said: Rich) -> Words:
+    """Nobody says yes to that."""
+    return msgspec.structs.replace(
+        words, text=said.text, html=said.html, about=None, buttons=(), whole=False
+    )
+
+
+def _missing(message: Post) -> Rich:
+    return rows(FILE_TOO_LARGE, _UNSHOWN.body) if message.whole else FILE_TOO_LARGE
 
 
 def _is_of_words(answered: str, below: str) -> bool:

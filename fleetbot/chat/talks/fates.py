@@ -21,6 +21,19 @@ _KIND = fx.kind(fx.ShowFate)
 _effect: msgspec.json.Decoder[fx.ShowFate] = msgspec.json.Decoder(fx.ShowFate)
 
 
+async def emoji_of(fleet: Fleet, effect: fx.ShowFate) -> str | None:
+    """What would be shown of it now; None for nothing."""
+    run, message = await _said(fleet, effect)
+    return EMOJI.get(fate_of(fleet.state.tasks[run.task], run, message))
+
+
+async def _said(fleet: Fleet, effect: fx.ShowFate) -> tuple[Run, Message]:
+    await fleet.recall_run(effect.run)
+    run = fleet.state.runs[effect.run]
+    (message,) = (known for known in run.messages if known.id == effect.message)
+    return run, message
+
+
 class Fates:
     """The sender of fates; `others` sends everything else."""
 
@@ -39,10 +52,7 @@ class Fates:
         room = await self._where(room_of(due.entry.destination))
         if spoken is None or spoken.room != room:
             return "said elsewhere"
-        await self._fleet.recall_run(effect.run)
-        run = self._fleet.state.runs[effect.run]
-        (message,) = (known for known in run.messages if known.id == effect.message)
-        return await self._show(run, message, spoken)
+        return await self._show(*await _said(self._fleet, effect), spoken)
 
     async def _show(self, run: Run, message: Message, spoken: Spoken) -> str:
         state = self._fleet.state

@@ -1,7 +1,8 @@
 """Questions and permission requests in rooms: one message each, edited once it is decided.
 
-The message is made when it is sent, from the journal. Which messages there are is remembered, so
-that a restart edits them as well; a room that was upgraded gets those that wait anew.
+The message is made when it is sent, from the journal. A room is shown all of a request, or that it
+can only be denied, which the journal keeps. Which messages there are is remembered, so that a
+restart edits them as well; a room that was upgraded gets those that wait anew.
 """
 
 from __future__ import annotations
@@ -11,27 +12,37 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import msgspec
 
-from fleetbot.chat.speaking.content import in_reply
+from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.destinations import room_of
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.quiet import Quiet
-from fleetbot.chat.speaking.sender import RoomSender, Where, decoded, outbox_transaction
+from fleetbot.chat.speaking.reactions import leave
+from fleetbot.chat.speaking.requests import TooLarge
+from fleetbot.chat.speaking.sender import (
+    FILE_TOO_LARGE,
+    RoomSender,
+    Where,
+    decoded,
+    outbox_transaction,
+)
 from fleetbot.chat.speaking.task_card import card_of
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.notices import NOBODY
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import effects as fx
+from fleetbot.domain.commands import CutAsk
 from fleetbot.domain.model import Ask, Run, Task
 from fleetbot.services.entries import entry_of
-from fleetbot.services.fleet import Fleet
+from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.outbox import Refused, Sender
 from fleetbot.services.talks import Asked, Talks
-from fleetbot.store.records import Change, Due, OutboxEntry, Posted, PostKind
+from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
 
 Mention = Callable[[str, Task], Awaitable[Rich]]  # who must act, of those in the room
 
+_NOW_MS = 1_000  # what is older than it took us to send it is of another time
 _KIND = fx.kind(fx.ShowAsk)
 _effect: msgspec.json.Decoder[fx.ShowAsk] = msgspec.json.Decoder(fx.ShowAsk)
 
@@ -68,31 +79,18 @@ class Questions:
         asked = await self._talks.asked(effect.run, effect.ask)
         if asked is None:
             raise Refused("there is no such question")
-        name = room_of(due.entry.destination)
-        room = await self._where(name)
-        about, named = asks.about(asked), outbox_transaction(due)
+        name, named = room_of(due.entry.destination), outbox_transaction(due)
+        room, about = await self._where(name), asks.about(asked)
         posted = await self._fleet.store.post_of(room, about.kind, about.subject)
-        if asked.is_open:
-            post = await self._waiting(name, room, asked)
+        if not asked.is_open:
+            return await self._decided(room, asked, posted, named)
+        post = await self._waiting(name, room, asked)
+        try:
             return await self._ask(room, asked, post, posted, named)
-        if posted is None:
-            return "over before it was told"
-        await self._sender.edit(room, posted.event, asks.decided(asked), named)
-        return posted.event
-
-    async def _ask(
-        self, room: str, asked: Asked, post: Post, posted: Posted | None, named: str
-    ) -> str:
-        """The same again is the same message: what was cut off in between is made up for."""
-        if posted is None:
-            card = await card_of(self._fleet.store, room, asked.task.id)
-            event = await self._sender.post(room, post, named, card, Urgency.QUESTION)
-        else:
-            event = posted.event
-            for emoji in post.buttons:
-                await self._link.react(room, event, emoji)
-        await self._attach(room, event, post)
-        return event
+        except TooLarge:
+            if not post.whole:
+                raise
+        return await self._cut(asked)
 
     async def _waiting(self, name: str, room: str, asked: Asked) -> Post:
         """It has to be asked even where a room is quiet; but no telephone rings then."""
@@ -101,11 +99,70 @@ class Questions:
         post = asks.waiting(asked, self._fleet.clock(), who)
         return dataclasses.replace(post, urgent=not is_quiet)
 
+    async def _ask(
+        self, room: str, asked: Asked, post: Post, posted: Posted | None, named: str
+    ) -> str:
+        """The same again is the same message: what was cut off in between is made up for."""
+        if posted is None:
+            event = await self._begin(room, asked, post, named)
+        else:
+            event = posted.event
+            await self._show_again(room, event, asked, post, named)
+        await self._attach(room, event, post)
+        return event
+
+    async def _begin(self, room: str, asked: Asked, post: Post, named: str) -> str:
+        """One that had arrived without our hearing of it shows what was then: all of it."""
+        await self._fleet.store.append(Change(anchors=(_begun(room, asked),)))
+        card = await card_of(self._fleet.store, room, asked.task.id)
+        began = self._fleet.clock()
+        event = await self._sender.post(room, post, _named(room, asked), card, Urgency.QUESTION)
+        if asked.ask.cut:
+            age = await self._link.age(room, event)
+            if age > self._fleet.clock() - began + _NOW_MS:
+                await self._sender.edit(room, event, post, named, Urgency.QUESTION)
+        return event
+
+    async def _show_again(
+        self, room: str, event: str, asked: Asked, post: Post, named: str
+    ) -> None:
+        """It may have been shown whole before another room could not: nobody allows it now."""
+        if asked.ask.cut:
+            await self._sender.edit(room, event, post, named, Urgency.QUESTION)
+            await leave(self._link, room, event, post.buttons)
+        for emoji in post.buttons:
+            await self._link.react(room, event, emoji, urgency=Urgency.QUESTION)
+
+    async def _cut(self, asked: Asked) -> str:
+        """It is kept that nobody can have read all of it, and every room is told that it can only
+        be denied, this one as well: that follows from it."""
+        command = CutAsk(asked.run.id, asked.ask.id)
+        await self._fleet.commit(command, Context(actor="homeserver", cause="too large"))
+        return "it is too long for this room, and is asked so that it can only be denied"
+
+    async def _decided(self, room: str, asked: Asked, posted: Posted | None, named: str) -> str:
+        """A message that may have arrived without our hearing of it is found by its name."""
+        post = asks.decided(asked)
+        if posted is None and not await self._fleet.store.anchor(_begun(room, asked).key):
+            return "over before it was told"
+        if posted is None:
+            card = await card_of(self._fleet.store, room, asked.task.id)
+            calm = dataclasses.replace(post, urgent=False)
+            event = await self._sender.post(room, calm, _named(room, asked), card)
+        else:
+            event = posted.event
+        await self._sender.edit(room, event, post, named)
+        return event
+
     async def _attach(self, room: str, event: str, post: Post) -> None:
         """What does not fit into the message."""
         for file in post.files:
-            said = in_reply(dict(await self._link.upload(room, file)), event, "")
-            await self._link.send(room, said, transaction("ask-file", event, file.name))
+            try:
+                shown = dict(await self._link.upload(room, file))
+            except TooLarge:
+                shown = content(FILE_TOO_LARGE)
+            said, named = in_reply(shown, event, ""), transaction("ask-file", event, file.name)
+            await self._link.send(room, said, named, urgency=Urgency.QUESTION)
 
     async def renew(self) -> float | None:
         """Ask anew in rooms that go on under another id and have not been asked there."""
@@ -129,3 +186,13 @@ class Questions:
                 id = f"ask/{run.id}/{ask.id}/{now_at}"
                 entries.append(entry_of(effect, destination, id=id, at=self._fleet.clock()))
         return entries
+
+
+def _named(room: str, asked: Asked) -> str:
+    """The transaction of its message: whichever effect sends it, it is the same one."""
+    return transaction("ask", room, asks.about(asked).subject)
+
+
+def _begun(room: str, asked: Asked) -> Anchor:
+    """That the message is about to be sent, so that it may be there."""
+    return Anchor(key=f"asked:{room}:{asked.ask.id}:{asked.run.id}", value="sent")

@@ -15,6 +15,7 @@ from fleetbot.chat.words.rich import (
     Rich,
     bold,
     bullets,
+    bullets_that_fit,
     code,
     one_line,
     quote,
@@ -31,6 +32,7 @@ from fleetbot.store.records import PostKind
 
 ALWAYS = "♾️"
 _HEADLINE = 80
+_FEW = 2_000  # bytes of what there is to choose from, where not all of it can be shown
 _HEAVIEST_REQUEST = HEAVIEST * 3 // 4  # the rest is for what stands around it
 _DECIDED = {Behavior.ALLOW: YES, Behavior.DENY: NO, Behavior.ALWAYS: ALWAYS}
 
@@ -38,8 +40,16 @@ _DECIDED = {Behavior.ALLOW: YES, Behavior.DENY: NO, Behavior.ALWAYS: ALWAYS}
 def is_whole(asked: Asked) -> bool:
     """Whether all of the request can be shown in one message: only then it can be granted."""
     question = asked.question
-    fits = weight(_requested(question)) <= _HEAVIEST_REQUEST
-    return fits and not question.cut and request.says_what(question.request)
+    if question.cut or asked.ask.cut:
+        return False
+    if question.kind is AskKind.QUESTION:
+        return True
+    return _fits(question) and request.says_what(question.request)
+
+
+def _fits(question: RunAsked) -> bool:
+    around = weight(_lasting(question))
+    return weight(_requested(question)) + around <= _HEAVIEST_REQUEST
 
 
 def waiting(asked: Asked, now: int, who: Rich = NOBODY) -> Post:
@@ -53,7 +63,8 @@ def waiting(asked: Asked, now: int, who: Rich = NOBODY) -> Post:
         _deadline(asked, now),
         say("🙋 ", who, *_how(asked, whole=whole)),
     )
-    return Post(body, True, about(asked), _buttons(asked, whole=whole), _files(asked, whole=whole))
+    buttons, files = _buttons(asked, whole=whole), _files(asked, whole=whole)
+    return Post(body, True, about(asked), buttons, files, whole)
 
 
 def about(asked: Asked) -> About:
@@ -128,18 +139,30 @@ def _attempt(asked: Asked) -> str:
     return f", attempt {asked.run.attempt}" if asked.run.attempt > 1 else ""
 
 
-def _what(asked: Asked, *, whole: bool) -> list[Part]:
+def _what(asked: Asked, *, whole: bool) -> list[Part | None]:
     question = asked.question
     if question.kind is AskKind.QUESTION:
         is_long = len(question.title) > _HEADLINE
-        return [*([quote(question.title)] if is_long else []), bullets(_options(question))]
+        options = _options(question)
+        shown = bullets(options) if whole else bullets_that_fit(options, _FEW)[0]
+        rest = None if whole else "📎 All of it, with all there is to choose from, is in the file."
+        return [*([quote(question.title)] if is_long else []), shown, rest]
     if whole:
         return [_requested(question)]
     begins = one_line(question.title, 300)
-    return [
-        quote(begins),
-        say("⚠️ ", bold("It cannot be shown whole here, so it can only be denied.")),
-    ]
+    only_denied = bold("It cannot be shown whole here, so it can only be denied.")
+    return [quote(begins), say("⚠️ ", only_denied, " ", _why_not_whole(asked))]
+
+
+def _why_not_whole(asked: Asked) -> str:
+    """And where the rest is."""
+    question, agent = asked.question, asked.run.agent
+    if question.cut:
+        return f"It is longer than 16 KiB: the rest is only on the machine of {agent}."
+    if not request.says_what(question.request):
+        return f"What it would change is only on the machine of {agent}."
+    who = "This homeserver takes" if _fits(question) else "A room takes"
+    return f"{who} no message as long: all of it is in the file, and in GET /api/v1/asks."
 
 
 def _options(question: RunAsked) -> list[Part]:
@@ -193,20 +216,21 @@ def _how(asked: Asked, *, whole: bool) -> list[Part]:
     parts: list[Part] = [f"{YES} allow, {NO} deny"]
     forms = "yes|no <why>"
     if asked.question.always:
-        parts.append(say(f", {ALWAYS} allow from now on, in this run: ", code(_lasting(asked))))
+        parts.append(say(f", {ALWAYS} allow from now on, in this run: ", _lasting(asked.question)))
         forms = "yes|no <why>|always"
     return [*parts, ". Or reply in words: ", code(f"{form} {forms}")]
 
 
-def _lasting(asked: Asked) -> str:
-    return request.visible(asked.question.always)
+def _lasting(question: RunAsked) -> Rich:
+    return code(request.visible(question.always))
 
 
 def _buttons(asked: Asked, *, whole: bool) -> tuple[str, ...]:
     question = asked.question
     if question.kind is AskKind.QUESTION:
-        few = len(question.options) <= len(NUMBERS) and not question.request.get("multiSelect")
-        return (*(NUMBERS[: len(question.options)] if few else ()), NO)
+        is_one = whole and not question.request.get("multiSelect")
+        few = len(question.options) <= len(NUMBERS)
+        return (*(NUMBERS[: len(question.options)] if is_one and few else ()), NO)
     if not whole:
         return (NO,)
     return (YES, NO, ALWAYS) if question.always else (YES, NO)
@@ -214,6 +238,9 @@ def _buttons(asked: Asked, *, whole: bool) -> tuple[str, ...]:
 
 def _files(asked: Asked, *, whole: bool) -> tuple[File, ...]:
     """What does not fit into a message, as far as we have it."""
-    if whole or asked.question.kind is AskKind.QUESTION:
+    if whole:
         return ()
+    if asked.question.kind is AskKind.QUESTION:
+        told = rows(asked.question.title, *_options(asked.question)).text
+        return (File("question.txt", told.encode("utf-8", "backslashreplace")),)
     return (File("request.txt", request.as_file(request.parts(asked.question.request))),)

@@ -58,6 +58,13 @@ def unclear() -> str:
     return "🤔 Is that a yes or a no? Nothing has been done."
 
 
+def too_long() -> str:
+    return (
+        "⚠️ It could not be shown whole here, so nobody would know what they say yes to; nothing was"
+        " done. Write it on the forge, and give it the label."
+    )
+
+
 def unknown() -> str:
     return "🤷 I know nothing of this any more; nothing was done. Say it again."
 

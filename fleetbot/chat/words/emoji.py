@@ -12,14 +12,14 @@ def bare(emoji: str) -> str:
     return "".join(kept)
 
 
-YES, NO = "✅", "❌"
+YES, NO, EYES = "✅", "❌", "👀"
 NUMBERS = tuple(f"{number}\ufe0f\u20e3" for number in range(1, 10))
 _ALIKE = {
     "✅": "✔☑👍🆗👌",
     "❌": "👎❎🚫⛔✗✘🙅",
     "✖": "✕",
     "🔁": "🔂🔄🔃♻",
-    "👀": "👁",
+    EYES: "👁",
     "🔕": "🔇",
 }
 _MEANT = {other: emoji for emoji, others in _ALIKE.items() for other in others}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fleetbot.chat.words.rich import Rich
+from fleetbot.domain.effects import ShowFate
 from fleetbot.store.records import PostKind
 
 
@@ -31,6 +32,8 @@ class Post:
     """A message; an `urgent` one makes a phone ring, others come in as notices.
 
     `buttons` are emoji that we put below it ourselves, for people to press. `files` follow it.
+    `whole`: people say yes to it, so all of it is shown, with its files, or `instead` is said; what
+    is said in its place takes no yes unless it is whole itself.
     """
 
     body: Rich
@@ -38,13 +41,17 @@ class Post:
     about: About | None = None
     buttons: tuple[str, ...] = ()
     files: tuple[File, ...] = ()
+    whole: bool = False
+    instead: Post | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Nod:
-    """An answer that is only a reaction below what was said."""
+    """An answer that is only a reaction below what was said. `fate`: what shows it later, as it is
+    then, where it is that of words to a run."""
 
     emoji: str
+    fate: ShowFate | None = None
 
 
 Answer = Post | Nod

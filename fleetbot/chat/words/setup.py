@@ -23,14 +23,20 @@ def walk(view: View, trigger: str) -> Rich:
     return rows(
         say("🧭 ", bold(view.repo), " and this room"),
         *(line(finding, is_skipped=finding.name in view.skipped) for finding in view.findings),
-        *(_offer(view) if view.offer else _rest(view, trigger)),
+        offer(view) if view.offer else rows(*_rest(view, trigger)),
     )
 
 
 def line(finding: Finding, *, is_skipped: bool = False) -> Rich:
     """`⚠️ labels: there is no fleet`."""
     mark = "⏭" if is_skipped and finding.mark is not Mark.WELL else MARKS[finding.mark]
-    return say(f"{mark} ", bold(finding.name), ": ", prose(shorten(finding.says, _LONGEST)))
+    return say(f"{mark} ", bold(spoken(finding.name)), ": ", prose(shorten(finding.says, _LONGEST)))
+
+
+def spoken(name: str) -> str:
+    """`dead letters`: as programs know a check, and as people read it. An agent's name stays."""
+    first, space, rest = name.partition(" ")
+    return f"{first.replace('_', ' ')}{space}{rest}"
 
 
 def remedies(findings: Iterable[Finding]) -> Iterator[Rich]:
@@ -40,10 +46,13 @@ def remedies(findings: Iterable[Finding]) -> Iterator[Rich]:
             yield say(first, prose(shorten(remedy, _LONGEST)))
 
 
-def _offer(view: View) -> Iterator[Rich]:
-    yield say("👉 ", bold(view.step), ": shall I ", prose(shorten(view.offer, _LONGEST)), "?")
+def offer(view: View) -> Rich:
+    """What I would do, all of it: people say yes to that."""
     yes, skip = code("!fleet setup yes"), code("!fleet setup skip")
-    yield say("✅ or ", yes, " does it; ❌ or ", skip, " leaves it and goes on.")
+    return rows(
+        say("👉 ", bold(view.step), ": shall I ", prose(view.offer), "?"),
+        say("✅ or ", yes, " does it; ❌ or ", skip, " leaves it and goes on."),
+    )
 
 
 def _rest(view: View, trigger: str) -> Iterator[Rich]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, assert_never
 
@@ -11,6 +11,7 @@ from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, 
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Behavior, Priority, RunId, Taken, Task
+from fleetbot.domain.pulls import Standing
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, person, span
 
@@ -38,7 +39,10 @@ _OfRun = (
     | ev.TaskCancelled
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
-_OfTalk = ev.RunAsked | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+_OfPull = ev.PullSeen | ev.PullAsked | ev.PullMerged | ev.PullClosed | ev.PullReopened
+_OfTalk = (
+    ev.RunAsked | ev.RunAskCut | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
+)
 
 
 class Step(NamedTuple):
@@ -110,6 +114,8 @@ class _Telling:
             return self._of_receipt(event)
         if isinstance(event, _OfTalk):
             return self._of_talk(event)
+        if isinstance(event, _OfPull):
+            return _of_pull(event)
         assert_never(event)
 
     def _of_run(self, event: _OfRun) -> Rich:
@@ -152,6 +158,8 @@ class _Telling:
         match event:
             case ev.RunAsked(run=run, title=title):
                 return say(self._agent(run), " asked", _quoted(title))
+            case ev.RunAskCut():
+                return say("no message could show all of it, so it can only be denied")
             case ev.RunAnswered(expired=True):
                 return say("nobody answered in time, which is a no")
             case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
@@ -199,9 +207,72 @@ def _of_task(event: _OfTask) -> Rich:
             assert_never(event)
 
 
+def _of_pull(event: _OfPull) -> Rich:
+    match event:
+        case ev.PullSeen(standing=standing):
+            return say("the pull request: ", ", ".join(shown(standing)) or "nothing is asked of it")
+        case ev.PullAsked(text=text):
+            return say("people were asked how it goes on", _quoted(text))
+        case ev.PullMerged():
+            return bold("merged")
+        case ev.PullClosed():
+            return say("the pull request was closed without being merged")
+        case ev.PullReopened():
+            return say("the pull request is open again")
+        case _:
+            assert_never(event)
+
+
+def shown(standing: Standing) -> Iterator[str]:
+    """What of a pull request matters to people, part by part."""
+    if standing.draft:
+        yield "a draft"
+    if standing.changes_asked:
+        yield f"changes asked by {', '.join(one_line(x, 40) for x in standing.changes_asked)}"
+    if standing.approved_by:
+        yield f"approved by {', '.join(one_line(x, 40) for x in standing.approved_by)}"
+    if standing.ci not in ("", "none"):
+        yield f"CI {standing.ci}"
+    if standing.conflict:
+        yield f"conflicts with {one_line(standing.base, 60)}"
+
+
+_WAITS: Mapping[WaitReason, str] = {
+    WaitReason.FLEET_PAUSED: "the fleet was paused",
+    WaitReason.REPOSITORY_PAUSED: "{} was paused",
+    WaitReason.FLEET_RESTS: "the fleet rested, as the day's budget was spent",
+    WaitReason.REPOSITORY_HELD: "{} was held",
+    WaitReason.BASE_GONE: "its base {} was not there",
+    WaitReason.BACK_OFF: "a pause before the next attempt",
+    WaitReason.NO_AGENTS: "no agent was registered",
+    WaitReason.NOBODY_CAN: "no agent has what it needs: {}",
+    WaitReason.AGENT_UNKNOWN: "there was no agent {}",
+    WaitReason.AGENT_SIGNED_OFF: "{} had signed off",
+    WaitReason.AGENT_LACKS: "{} lacks what it needs",
+    WaitReason.AGENT_OFFLINE: "{} was offline",
+    WaitReason.AGENT_UNWELL: "{} was unwell",
+    WaitReason.AGENT_RESTS: "{} rested",
+    WaitReason.AGENT_DRAINED: "{} was drained",
+    WaitReason.AGENTS_AWAY: "no agent that can do it took tasks",
+    WaitReason.AGENTS_BUSY: "agents were busy",
+    WaitReason.REPOSITORY_LIMIT: "{} had as many runs as it may",
+    WaitReason.NEXT: "it was next",
+    WaitReason.NOT_STARTED: "{} had not begun",
+    WaitReason.QUESTION: "{} had a question",
+    WaitReason.CHECKING: "what was handed in was being checked",
+    WaitReason.RECEIPT_UNREAD: "what was handed in could not be checked",
+    WaitReason.CLOSING: "what {} would hand in was awaited",
+    WaitReason.LOOPING: "{} did the same again and again",
+    WaitReason.STALLED: "{} was silent",
+    WaitReason.SLOW: "{} took longer than runs mostly do",
+    WaitReason.FAILED: "it had failed",
+    WaitReason.AGENT_LOST: "its agent was lost",
+}
+"""With a place for whom or what it waited for, where that is a name."""
+
+
 def _wait(reason: WaitReason, subject: str) -> str:
-    words = str(reason).replace("_", " ")
-    return f"{words} ({one_line(subject, 60)})" if subject else words
+    return _WAITS[reason].format(one_line(subject or "somebody", 60))
 
 
 def _quoted(*texts: str) -> str:

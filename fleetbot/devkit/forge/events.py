@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
+from fleetbot.devkit.forge.accounts import Account
 from fleetbot.devkit.forge.git import ZERO
-from fleetbot.devkit.forge.state import Account, Comment, Hook, Repo, Review, Ticket, World
+from fleetbot.devkit.forge.pull_state import Review
+from fleetbot.devkit.forge.state import Comment, Hook, Repo, Ticket, World
 from fleetbot.devkit.forge.webhooks import Webhooks
 
 Json = dict[str, Any]
@@ -88,6 +90,14 @@ class Notifier:
             kind=name.removeprefix("pull_request_"),
             requested_reviewer=shapes.user(self._world, row.author),
             review={"type": name, "content": row.body},
+        )
+
+    async def review_asked(
+        self, repo: Repo, ticket: Ticket, actor: Account, reviewer: Account, action: str
+    ) -> None:
+        asked = shapes.user(self._world, reviewer)
+        await self.ticket(
+            repo, ticket, actor, action, kind="review_request", requested_reviewer=asked
         )
 
     async def ref_changed(

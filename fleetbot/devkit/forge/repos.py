@@ -8,9 +8,10 @@ from pathlib import Path
 from aiohttp import web
 
 from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.accounts import Access, Account
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.git import GitRepository
-from fleetbot.devkit.forge.state import Access, Account, Repo, World
+from fleetbot.devkit.forge.state import Repo, World
 
 VERSION = "15.0.3-devforge+gitea-1.22.0"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -47,6 +48,16 @@ async def admin_create_user(call: Call) -> web.Response:
     if call.world.account(login):
         raise ApiError(422, f"user already exists [name: {login}]")
     return answer(shapes.user(call.world, new_account(call.world, login, password)), 201)
+
+
+async def admin_delete_user(call: Call) -> web.Response:
+    if not call.user.is_admin:
+        raise ApiError(403)
+    account = call.account(call.part("username"))
+    if any(repo.owner is account for repo in call.world.repos.values()):
+        raise ApiError(422, f"user still has ownership of repositories [uid: {account.id}]")
+    call.world.forget(account)
+    return nothing()
 
 
 async def create_token(call: Call) -> web.Response:
@@ -219,6 +230,7 @@ ROUTES = (
     Route("GET", "/users/{username}/tokens", list_tokens, "user"),
     Route("POST", "/users/{username}/tokens", create_token, "user"),
     Route("POST", "/admin/users", admin_create_user, "user"),
+    Route("DELETE", "/admin/users/{username}", admin_delete_user, "user"),
     Route("POST", "/user/repos", create_repo, "user"),
     Route("GET", _R, get_repo),
     Route("PATCH", _R, edit_repo, Access.ADMIN),

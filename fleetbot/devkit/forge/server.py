@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -18,14 +19,18 @@ from aiohttp.typedefs import Handler
 from fleetbot.devkit.forge import (
     commits,
     contents,
+    dependencies,
     hooks,
     issues,
     labels,
+    merging,
     orgs,
     protection,
     pulls,
     repos,
+    reviews,
 )
+from fleetbot.devkit.forge.accounts import Access, Account, Team
 from fleetbot.devkit.forge.api import (
     ApiError,
     Call,
@@ -40,9 +45,10 @@ from fleetbot.devkit.forge.failures import Failure, Failures
 from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.moved import moved
 from fleetbot.devkit.forge.pages import Pages
+from fleetbot.devkit.forge.pull_state import Protection
 from fleetbot.devkit.forge.queues import Queue
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Protection, Repo, Status, Team, World
+from fleetbot.devkit.forge.state import Repo, Status, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -50,6 +56,9 @@ ROUTES: tuple[Route, ...] = (
     *hooks.ROUTES,
     *labels.ROUTES,
     *issues.ROUTES,
+    *dependencies.ROUTES,
+    *reviews.ROUTES,
+    *merging.ROUTES,
     *pulls.ROUTES,
     *commits.ROUTES,
     *contents.ROUTES,
@@ -93,6 +102,8 @@ class DevForge:
         self._world = World(self.url, now, pull_refs, merge_checks)
         self._webhooks = Webhooks()
         self._notify = Notifier(self._world, self._webhooks)
+        by_itself = partial(merging.merges_by_itself, self._world, self._notify)
+        self._world.on_mergeable = by_itself
 
     @classmethod
     @asynccontextmanager
@@ -127,6 +138,7 @@ class DevForge:
             await runner.cleanup()
             await forge._pull_refs.release()
             await forge._merge_checks.release()
+            await forge._world.settled()
 
     # -- fill it
 
@@ -239,7 +251,8 @@ class DevForge:
 
     def protect(self, repo: str, rule: str, contexts: Iterable[str]) -> None:
         """Have what is merged to the branches of ``rule`` be green in the contexts that fit."""
-        self.repo(repo).protections[rule] = Protection(rule, True, tuple(contexts))
+        row = Protection(rule, checks_statuses=True, contexts=tuple(contexts))
+        protection.put_rule(self.repo(repo), row)
 
     # -- look at it
 
@@ -255,7 +268,9 @@ class DevForge:
         return self._webhooks.deliveries
 
     async def delivered(self) -> None:
-        """Return once every queued delivery has been answered or has failed."""
+        """Return once every queued delivery has been answered or has failed, and every merge that
+        waited for nothing any more is done."""
+        await self._world.settled()
         await self._webhooks.drained()
 
     # -- disturb it
@@ -297,6 +312,8 @@ class DevForge:
                 created=self._world.now(),
             )
         )
+        if state == "success":
+            merging.succeeded(self._world, self.repo(repo), sha)
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Send a payload again, as an administrator can: it gets a new id."""

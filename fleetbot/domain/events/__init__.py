@@ -41,12 +41,20 @@ from fleetbot.domain.events.fleet import (
     RepoRenamed,
     RepoThawed,
 )
+from fleetbot.domain.events.pulls import (
+    PullAsked,
+    PullClosed,
+    PullMerged,
+    PullReopened,
+    PullSeen,
+)
 from fleetbot.domain.events.tasks import (
     ReceiptFiled,
     ReceiptRefuted,
     ReceiptUnknown,
     ReceiptVerified,
     RunAnswered,
+    RunAskCut,
     RunAsked,
     RunMessaged,
     RunMessageTaken,
@@ -95,6 +103,11 @@ __all__ = [
     "FleetPaused",
     "FleetResumed",
     "FleetThawed",
+    "PullAsked",
+    "PullClosed",
+    "PullMerged",
+    "PullReopened",
+    "PullSeen",
     "ReceiptFiled",
     "ReceiptRefuted",
     "ReceiptUnknown",
@@ -108,6 +121,7 @@ __all__ = [
     "RepoRenamed",
     "RepoThawed",
     "RunAnswered",
+    "RunAskCut",
     "RunAsked",
     "RunMessageTaken",
     "RunMessaged",
@@ -145,7 +159,7 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event with its place in the journal.
 
     `stream` is `task:<id>`, `agent:<name>`, `repo:<id>` or `fleet`, `version` the place there from

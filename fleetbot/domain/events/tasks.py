@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fleetbot.domain.events.base import Event
+from fleetbot.domain.events.pulls import PullAsked, PullClosed, PullMerged, PullReopened, PullSeen
 from fleetbot.domain.model import (
     AgentName,
     AskKind,
@@ -18,6 +19,7 @@ from fleetbot.domain.model import (
     Taken,
     Traits,
 )
+from fleetbot.domain.pulls import Brief
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waits import WaitReason
@@ -77,6 +79,8 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     `uncounted`: the attempt that just ended was not the task's fault and does not count.
     `excuse`: so often by now the task was let off for this reason; 0 where it was not.
     `reopened_at`: when Forgejo says that the issue was reopened, where that is why.
+    `brief`: a round begins with it, which its pull request is owed; `prefer` is the agent that
+    should get it.
     """
 
     reason: ReasonCode
@@ -86,6 +90,8 @@ class TaskRequeued(Event, frozen=True, tag="task.requeued"):
     uncounted: bool = False
     excuse: int = 0
     reopened_at: int = 0
+    brief: Brief | None = None
+    prefer: AgentName | None = None
 
 
 class TaskClosing(Event, frozen=True, tag="task.closing"):
@@ -167,6 +173,13 @@ class RunAsked(Event, frozen=True, tag="run.asked"):
     always: str = ""
 
 
+class RunAskCut(Event, frozen=True, tag="run.ask_cut"):
+    """A room could not be shown all of the question, so that nobody can allow it any more."""
+
+    run: RunId
+    ask: str
+
+
 class RunAnswered(Event, frozen=True, tag="run.answered"):
     """`expired`: nobody answered in time, which counts as a no; `withdrawn`: the program no longer
     asks."""
@@ -200,8 +213,12 @@ class TaskNoted(Event, frozen=True, tag="task.noted"):
 
 
 class TaskCompleted(Event, frozen=True, tag="task.completed"):
+    """`pull_request` and its `head` are watched from now on; 0 in lines of before that was so."""
+
     run: RunId
     receipt: ReceiptId
+    pull_request: int = 0
+    head: str = ""
 
 
 class TaskFailed(Event, frozen=True, tag="task.failed"):
@@ -241,6 +258,7 @@ TaskEvent = (
     | ReceiptRefuted
     | ReceiptUnknown
     | RunAsked
+    | RunAskCut
     | RunAnswered
     | RunMessaged
     | RunMessageTaken
@@ -249,4 +267,9 @@ TaskEvent = (
     | TaskFailed
     | TaskAgentLost
     | TaskCancelled
+    | PullSeen
+    | PullAsked
+    | PullMerged
+    | PullClosed
+    | PullReopened
 )

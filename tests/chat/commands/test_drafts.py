@@ -383,3 +383,41 @@ async def test_an_issue_that_is_closed_meanwhile_is_not_begun_anew(chat: Dialogu
     await chat.presses("mod", "✅", on=draft)
 
     chat.answers("⚠️ ann/app#1 is completed, and its issue is closed. Reopen the issue: …")
+
+
+# what cannot be shown whole
+
+
+async def test_what_the_homeserver_does_not_take_whole_is_no_draft(chat: Dialogue) -> None:
+    chat.server.longest[ROOM] = 2_000
+    await chat.says("mod", f"!fleet new Greet\n{'We have readers there. ' * 60}")
+    answer = chat.answers("⚠️ It could not be shown whole here…Write it on the forge…")
+
+    assert chat.server.reactions(answer.event) == []
+    await chat.presses("ann", "✅", on=answer.event)
+    await chat.says("ann", "yes", to=answer.event)
+    assert await opened(chat) == []
+
+
+async def test_nor_is_one_whose_file_is_missing(chat: Dialogue) -> None:
+    chat.server.most_uploaded = 1_000
+    await chat.says("mod", f"!fleet new Greet\n{'We have readers there. ' * 100}")
+    draft, missing = chat.new
+
+    assert "nobody would know what they say yes to" in missing.text
+    assert chat.server.reactions(draft.event) == []
+    await chat.presses("ann", "✅", on=draft.event)
+    assert await opened(chat) == []
+
+
+async def test_nor_is_one_whose_file_could_not_be_sent_in_time(chat: Dialogue) -> None:
+    chat.server.away = "/upload"
+    await chat.says("mod", f"!fleet new Greet\n{'We have readers there. ' * 100}")
+    [draft] = chat.new
+    chat.server.away = ""
+
+    await chat.tells("⚠️ What I would ask here could not be shown whole…")
+
+    assert chat.server.reactions(draft.event) == []
+    await chat.presses("ann", "✅", on=draft.event)
+    assert await opened(chat) == []

@@ -346,3 +346,19 @@ async def test_what_is_said_wrongly_is_told_how(walk: Walk) -> None:
     assert (await walk.says("everything please")).startswith("⚠️ Say !fleet setup owner/repo")
     assert (await walk.says("")).startswith("⚠️ Which repository?")
     assert (await walk.says("undo")).startswith("⚠️ Take back which step? account, labels,")
+
+
+async def test_where_the_homeserver_takes_no_long_message_the_offer_is_shown_alone(
+    walk: Walk,
+) -> None:
+    walk.stage.forge.add_collaborator(SITE, BOT, "admin")
+    walk.chat.server.longest[ROOM] = 1_500
+
+    told = await walk.says(SITE)
+
+    assert told.startswith("👉 labels: shall I make fleet, status:todo,")
+    assert told.endswith("leaves it and goes on.")
+    [message] = walk.chat.new
+    assert walk.chat.server.reactions(message.event) == ["✅", "❌"]
+    await walk.chat.presses("ann", "✅", on=message.event)
+    assert "fleet" in {label.name for label in walk.stage.forge.repo(SITE).labels.values()}

@@ -17,6 +17,7 @@ from fleetbot.chat.hearing.obeying import TOO_OLD_MS
 from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.place import mark_key
+from fleetbot.chat.speaking.requests import TooLarge
 from fleetbot.chat.words.rich import bounded, say
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.devkit.sealed_user import SealedUser
@@ -237,3 +238,14 @@ async def send_with_no_key(scene: Scene) -> str:
         "session_id": "X3lUlvLELLYxeTx4yOVu6UDpasGEVO0Jbu+QFnm0cKQ",
     }
     return await scene.ann.wire().send_event(scene.room, "m.room.encrypted", sealed_with_it)
+
+
+async def test_what_encryption_makes_too_large_goes_whole_or_not_at_all(scene: Scene) -> None:
+    """Its plain text would fit into an event; what goes out is a third more."""
+    link, said = scene.bots.link, {"msgtype": "m.text", "body": "x" * 60_000}
+    with pytest.raises(TooLarge):
+        await link.send(scene.room, said, "whole", whole=True)
+
+    await link.send(scene.room, said, "shortened")
+
+    assert "this homeserver takes no longer messages" in (await scene.tells("xxx")).text

@@ -244,3 +244,16 @@ async def test_an_agent_that_nobody_would_hear_of_is_everybodys(stage: Stage) ->
         await room.when(an_agent())
         await nobody_is_heard_of(room)
         assert {message.room for message in room.news} == {ROOM, OTHER}
+
+
+@pytest.mark.parametrize("leave", [cmd.DeregisterAgent, cmd.RevokeAgent])
+async def test_one_that_was_forgotten_while_it_was_offline_is_heard_of_once_it_is_enrolled_again(
+    room: Coordination, leave: Callable[[AgentName], cmd.Command]
+) -> None:
+    await room.when(an_agent())
+    await nobody_is_heard_of(room)
+    await room.when(leave(A1), cmd.ForgetAgent(A1))
+    await room.when(an_agent())
+    await nobody_is_heard_of(room)
+    about = [message.first for message in room.news if "lost its token" not in message.first]
+    assert about == ["🟢 claude-1 is back online, after 10 s", "🔌 claude-1 is offline"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -15,13 +17,16 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AnyEvent
 from fleetbot.domain.model import Behavior, Run, Taken
 from fleetbot.domain.reasons import ReasonCode
-from fleetbot.store.records import Due, OutboxEntry, PostKind
+from fleetbot.store.records import Change, Due, OutboxEntry, PostKind
 from tests.chat.dialogue import ROOM, Dialogue, Message
 from tests.services.stage import REPO, TEST
 
 COMMAND = "git push --force"
 BASH = {"tool_name": "Bash", "input": {"command": COMMAND}}
 COLOURS = ("Red", "Blue")
+ALLOWED, DENIED = ("answered", "allow", ""), ("answered", "deny", "")
+OPEN = ("waiting", "deny", "")
+ALWAYS = "Bash(git push *)"
 
 
 class Talk:
@@ -116,6 +121,11 @@ class Talk:
         await self.stage.fleet.start()
         self.chat.restart()
 
+    async def loses_what_it_remembers_of_the_message(self) -> None:
+        """It was killed after the homeserver had the message, and before our disk knew of it."""
+        with closing(sqlite3.connect(self.stage.root / "fleet.db")) as database, database:
+            database.execute("DELETE FROM posted WHERE kind = 'ask'")
+
     def room_allows(self, *people: str) -> None:
         """Only these may answer."""
         rooms = self.chat.bots.rooms
@@ -127,15 +137,17 @@ class Talk:
 
     def due(self) -> Due:
         """The effect that shows the question, as the outbox delivers it."""
+        return Due(entry=self._entry(ROOM), attempts=0)
+
+    async def is_shown_in(self, room: str) -> None:
+        """The question is for another room as well."""
+        await self.stage.fleet.post(Change(outbox=(self._entry(room),)))
+
+    def _entry(self, room: str) -> OutboxEntry:
         effect = fx.ShowAsk(repo=REPO, run=self.id, ask="q1")
-        entry = OutboxEntry(
-            id="again",
-            destination=destination(ROOM),
-            kind=fx.kind(fx.ShowAsk),
-            payload=msgspec.json.encode(effect),
-            due_at=0,
-        )
-        return Due(entry=entry, attempts=0)
+        kind, payload = fx.kind(fx.ShowAsk), msgspec.json.encode(effect)
+        at = destination(room)
+        return OutboxEntry(id="again", destination=at, kind=kind, payload=payload, due_at=0)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fleetbot.chat.speaking.runs import begins
 from fleetbot.domain.model import TaskState
 from fleetbot.store.records import Change, LogChunk, LogLine, Posted, PostKind
 from tests.chat.dialogue import ROOM, Dialogue
@@ -48,6 +49,22 @@ async def test_eyes_fetch_the_log_of_its_newest_run(chat: Dialogue, talk: Talk) 
     await chat.presses("bob", "👀", on=card)
 
     assert any(b"oiled the hinge" in file for file in chat.server.uploaded)
+
+
+async def test_so_they_do_on_the_message_that_opened_the_thread_of_runs(
+    chat: Dialogue, talk: Talk
+) -> None:
+    lines = (LogLine(at=chat.stage.clock(), kind="output", text="oiled the hinge"),)
+    await chat.stage.store.append_log(LogChunk(run=talk.id, offset=0, lines=lines))
+    await chat.stage.store.append(Change(anchors=begins(ROOM, talk.id, "$page", "$root")))
+
+    await chat.presses("mod", "✖️", on="$root")
+    chat.is_silent()  # a thread is an agent's: nobody knows which of its tasks is meant
+    await chat.presses("bob", "👀", on="$root")
+
+    assert chat.new[0].text.startswith("📜 ann/app#1 Add a greeting\n")
+    assert any(b"oiled the hinge" in file for file in chat.server.uploaded)
+    assert (await chat.stage.task()).state is TaskState.RUNNING
 
 
 async def test_a_bell_makes_it_quiet(chat: Dialogue, card: str) -> None:

@@ -6,11 +6,7 @@ import pytest
 
 from fleetbot.domain.events import RunAnswered
 from tests.chat.dialogue import Dialogue
-from tests.chat.talks.conftest import COLOURS, COMMAND, Talk
-
-ALLOWED, DENIED = ("answered", "allow", ""), ("answered", "deny", "")
-OPEN = ("waiting", "deny", "")
-ALWAYS = "Bash(git push *)"
+from tests.chat.talks.conftest import ALLOWED, ALWAYS, COLOURS, COMMAND, DENIED, OPEN, Talk
 
 
 async def test_a_request_is_a_message_with_the_command_and_buttons(

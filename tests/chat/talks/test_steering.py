@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from fleetbot.chat.speaking.runs import begins
@@ -226,3 +229,60 @@ async def test_where_each_task_has_a_thread_words_below_its_card_reach_its_agent
     chat.answers("📜 ann/app#1 …")
     await chat.says("mod", "Nice weather", to=card.event)
     chat.is_silent()
+
+
+# a reaction that is late
+
+
+async def test_eyes_that_an_outage_held_back_are_not_put_beside_the_fate(
+    chat: Dialogue, talk: Talk, thread: str
+) -> None:
+    chat.server.away = "/send/m.reaction"
+    said = await chat.says("mod", "Use tabs, please", thread=thread)
+    await talk.delivered()
+    assert chat.server.reactions(said) == []
+    chat.server.away = ""
+    await talk.takes()
+
+    await talk.passes(600)
+
+    assert chat.server.reactions(said) == ["✅"]
+
+
+async def test_held_back_for_less_they_say_that_it_is_on_its_way(
+    chat: Dialogue, talk: Talk, thread: str
+) -> None:
+    chat.server.away = "/send/m.reaction"
+    said = await chat.says("mod", "Use tabs, please", thread=thread)
+    chat.server.away = ""
+    await talk.delivered()
+    assert chat.server.reactions(said) == ["👀"]
+    await talk.takes()
+    assert chat.server.reactions(said) == ["✅"]
+
+
+async def test_nor_are_those_that_were_on_their_way_when_it_was_read(
+    chat: Dialogue, talk: Talk, thread: str
+) -> None:
+    chat.server.meanwhile = [talk.takes]
+    said = await chat.says("mod", "Use tabs, please", thread=thread)
+    await talk.delivered()
+    assert chat.server.reactions(said) == ["✅"]
+
+
+@pytest.mark.parametrize(("taken", "shown"), [(Taken.DELIVERED, "✅"), (Taken.KEPT, "⏭️")])
+async def test_nor_are_those_of_words_that_are_answered_after_a_restart_only(
+    chat: Dialogue, talk: Talk, thread: str, taken: Taken, shown: str
+) -> None:
+    """We were killed after the words were kept, and before they had their reaction."""
+    said = await chat.says("mod", "Use tabs, please", thread=thread)
+    await talk.takes(taken)
+    await talk.fails()
+    with closing(sqlite3.connect(chat.stage.root / "fleet.db")) as database, database:
+        database.execute("UPDATE arrivals SET answer = NULL WHERE key = ?", (f"matrix:{said}",))
+
+    await talk.restarts()
+    await chat.says("mod", "Use tabs, please", thread=thread, event=said)
+    await talk.delivered()
+
+    assert chat.server.reactions(said) == [shown]

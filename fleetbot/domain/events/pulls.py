@@ -1,0 +1,39 @@
+"""What happens to the pull request of a task after it was verified."""
+
+from __future__ import annotations
+
+from fleetbot.domain.events.base import Event
+from fleetbot.domain.pulls import Standing
+from fleetbot.domain.usage import Usage
+
+
+class PullSeen(Event, frozen=True, tag="pull.seen"):
+    """It shows something else than before."""
+
+    standing: Standing
+
+
+class PullAsked(Event, frozen=True, tag="pull.asked"):
+    """fleetbot does not go on by itself, and asks people. `about` names what it is that they are
+    asked, once: `reviews`, `ci`, `conflict`, `budget`, …"""
+
+    about: str
+    text: str
+
+
+class PullMerged(Event, frozen=True, tag="pull.merged"):
+    """The work has landed, as commit `commit`; the task is at its end whatever it was doing.
+
+    `usage` is that of the run that was stopped, if one was.
+    """
+
+    commit: str = ""
+    usage: Usage = Usage()
+
+
+class PullClosed(Event, frozen=True, tag="pull.closed"):
+    """It was closed without being merged."""
+
+
+class PullReopened(Event, frozen=True, tag="pull.reopened"):
+    """It was closed, and is open again."""

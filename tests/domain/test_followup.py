@@ -1,0 +1,404 @@
+"""What a pull request that was verified is owed, and why that ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.errors import Conflict
+from fleetbot.domain.model import Policy, ReceiptId, RunId, TaskState
+from fleetbot.domain.pulls import Brief, PullState, PullView, RoundKind, signature
+from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.usage import Budget, Usage
+from tests.domain.builders import (
+    A1,
+    A2,
+    C2,
+    HEAD,
+    MINUTE,
+    R1,
+    R2,
+    SECOND,
+    T1,
+    World,
+    a_pull,
+    a_receipt,
+    a_review,
+    a_thread,
+    again,
+    an_agent,
+    completed,
+    dispatch,
+    fail,
+    file,
+    follow,
+    names,
+    only,
+    red,
+    replay,
+    review,
+    running,
+    said,
+    start,
+    verified,
+    verifying,
+)
+
+OTHER = "c0ffee" * 6 + "abcd"
+
+
+def brief(world: World, view: PullView) -> Brief:
+    """That of the round which follows from what Forgejo shows."""
+    its: Brief = only(world.when(follow(view)), ev.TaskRequeued).brief
+    return its
+
+
+def question(world: World, view: PullView) -> str:
+    return str(only(world.when(follow(view)), ev.PullAsked).text)
+
+
+def owes_nothing(world: World, view: PullView) -> bool:
+    return not {"task.requeued", "pull.asked"} & set(names(world.when(follow(view))))
+
+
+def served(world: World, number: int = 2, head: str = OTHER) -> World:
+    """The round is worked on, and its receipt holds."""
+    run, receipt = RunId(f"r{number}"), ReceiptId(f"c{number}")
+    filed = cmd.FileReceipt(run=run, agent=A1, receipt=a_receipt(receipt, head=head))
+    return world.given(dispatch(run=run), start(run), filed, verified(receipt)).heard(A1)
+
+
+# what is watched
+
+
+def test_what_was_verified_is_watched() -> None:
+    world = completed()
+    watch = world.task().pull
+    assert watch is not None
+    assert (watch.number, watch.head, watch.heads, watch.state) == (7, HEAD, (HEAD,), "open")
+    assert world.task().is_watched
+
+
+def test_what_it_shows_is_noted_when_it_changes() -> None:
+    world = completed()
+    seen = only(world.when(follow(a_pull(ci="pending"))), ev.PullSeen)
+    assert (seen.standing.ci, seen.standing.conflict) == ("pending", False)
+    assert world.when(follow(a_pull(ci="pending"))) == ()
+    assert names(world.when(follow(a_pull(ci="green", approved_by=("bob",))))) == ["pull.seen"]
+
+
+def test_what_cannot_be_read_now_is_taken_for_neither_yes_nor_no() -> None:
+    world = completed().given(follow(a_pull(ci="green")))
+    unread = a_pull(unread=("The reviews could not be read.",), reviews=(review(),))
+    assert world.when(follow(unread)) == ()
+
+
+def test_another_pull_request_says_nothing_of_it() -> None:
+    assert completed().when(follow(a_pull(number=8, state=PullState.MERGED))) == ()
+
+
+def test_a_draft_is_left_to_who_made_it_one() -> None:
+    assert names(completed().when(follow(a_pull(draft=True, reviews=(review(),))))) == ["pull.seen"]
+
+
+# reviews
+
+
+def test_a_review_becomes_one_brief_for_the_agent_that_did_the_work() -> None:
+    world = completed()
+    view = a_review(threads=(a_thread(31), a_thread(32)))
+    event = only(world.when(follow(view)), ev.TaskRequeued)
+    assert event.reason is ReasonCode.CHANGES_ASKED
+    assert event.prefer == A1
+    assert [words.text for words in event.brief.words] == ["Oil it."]
+    assert [thread.id for thread in event.brief.threads] == [31, 32]
+    its = world.task().round
+    assert its is not None
+    assert (its.number, its.kinds, its.threads) == (1, (RoundKind.REVIEW,), 2)
+    assert world.journal[its.said - 1].event == event
+    assert world.task().pull.standing.changes_asked == ("bob",)  # type: ignore[union-attr]  # it is watched
+
+
+def test_a_round_is_no_attempt_that_failed_and_goes_on_until_its_receipt_holds() -> None:
+    world = completed().given(follow(a_review()), dispatch(run=R2), start(R2))
+    assert world.run(R2).attempt == 1
+    world.given(fail(run=R2), cmd.RetryTask(task=T1))
+    assert world.task().round is not None
+    served(world, 3)
+    assert world.task().round is None
+    assert world.task().pull.heads == (HEAD, OTHER)  # type: ignore[union-attr]  # it is watched
+
+
+def test_a_review_that_was_dealt_with_is_not_dealt_with_again() -> None:
+    world = served(completed().given(follow(a_review(threads=(a_thread(),)))))
+    stands = review(threads=(a_thread(),), stale=True)
+    assert owes_nothing(world, a_pull(head=OTHER, reviews=(stands,)))
+
+
+def test_nor_is_one_that_a_comment_of_ours_answers_whatever_the_journal_has_lost() -> None:
+    view = a_pull(reviews=(review(),), answered=("review:12",))
+    assert owes_nothing(completed(), view)
+
+
+def test_a_thread_goes_on_when_a_person_had_the_last_word() -> None:
+    world = served(completed().given(follow(a_review(threads=(a_thread(31), a_thread(32))))))
+    more = a_thread(31, said("line:31", "Why?"), said("line:40", "Still, why?"))
+    view = a_pull(head=OTHER, reviews=(review(threads=(more, a_thread(32)), stale=True),))
+    assert [thread.id for thread in brief(world, view).threads] == [31]
+
+
+def test_a_thread_in_which_the_fleet_had_the_last_word_is_for_people_to_take_up() -> None:
+    ours = said("line:41", "It squeaks.", "fleetbot", ours=True)
+    dealt = a_thread(31, said("line:31", "Why?"), ours)
+    view = a_pull(reviews=(review(text="", threads=(dealt,)),), answered=("review:12",))
+    assert owes_nothing(completed(), view)
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [
+        review(ours=True),
+        review(dismissed=True),
+        review(state="COMMENT", text=" "),
+        review(state="APPROVED"),
+        review(state="PENDING", text=""),
+    ],
+    ids=["of the fleet", "dismissed", "says nothing", "approves", "not handed in"],
+)
+def test_what_asks_for_nothing(silent: Any) -> None:
+    assert owes_nothing(completed(), a_pull(reviews=(silent,)))
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        review(text=""),
+        review(state="COMMENT"),
+        review(state="COMMENT", text="", threads=(a_thread(),)),
+        review(state="APPROVED", text="", threads=(a_thread(),)),
+    ],
+    ids=["changes, without words", "a comment", "of a line only", "approves, with a question"],
+)
+def test_what_asks_for_something(asks: Any) -> None:
+    assert brief(completed(), a_pull(reviews=(asks,))).kinds == (RoundKind.REVIEW,)
+
+
+def test_a_comment_that_speaks_to_the_bot_is_a_round_as_well() -> None:
+    view = a_pull(comments=(said("comment:34", "@fleetbot and the hinge?"),))
+    assert [words.key for words in brief(completed(), view).words] == ["comment:34"]
+
+
+@pytest.mark.parametrize("may_write", [False, None])
+def test_words_of_people_without_write_access_are_told_and_not_obeyed(may_write: Any) -> None:
+    world = completed()
+    view = a_review(by="eve", may_write=may_write)
+    assert question(world, view).startswith("eve asks for changes")
+    assert world.task().state is TaskState.COMPLETED
+    assert owes_nothing(world, view), "people are told once"
+
+
+def test_they_go_along_where_somebody_gives_an_order() -> None:
+    both = a_pull(reviews=(review(11, by="eve", may_write=False), review(12)))
+    assert [words.author for words in brief(completed(), both).words] == ["eve", "bob"]
+
+
+def test_a_review_of_what_somebody_pushed_over_says_nothing_of_the_new_head() -> None:
+    world = completed()
+    view = a_pull(head=OTHER, reviews=(review(commit="dead" * 10),))
+    assert "which the branch has no more" in question(world, view)
+    assert world.task().pull.standing.changes_asked == ()  # type: ignore[union-attr]  # it is watched
+    assert owes_nothing(world, view)
+
+
+def test_one_of_a_commit_of_the_fleets_that_came_while_it_worked_on_is_served() -> None:
+    world = served(completed().given(follow(red())))
+    late = review(13, stale=True)
+    assert [w.key for w in brief(world, a_pull(head=OTHER, reviews=(late,))).words] == ["review:13"]
+
+
+def test_what_comes_in_mid_round_is_dealt_with_after_it() -> None:
+    world = completed().given(follow(a_review()), dispatch(run=R2), start(R2))
+    late = a_pull(reviews=(review(12), review(13)))
+    assert owes_nothing(world, late)
+    world.given(file(C2, R2), verified(C2))
+    assert [words.key for words in brief(world, late).words] == ["review:13"]
+
+
+def test_after_three_rounds_people_are_asked_once() -> None:
+    world = completed()
+    for number in range(2, 5):
+        world.given(follow(a_review(id=number)))
+        served(world, number, head=HEAD)
+    assert "3 rounds of review" in question(world, a_review(id=20))
+    assert owes_nothing(world, a_pull(reviews=(review(20), review(21))))
+
+
+def test_a_person_who_asks_for_more_lets_it_go_on() -> None:
+    world = completed(World(policy=Policy(max_review_rounds=1)))
+    world = served(world.given(follow(a_review())), head=HEAD)
+    assert question(world, a_review(id=13))
+    event = only(world.when(again()), ev.TaskRequeued)
+    assert event.reason is ReasonCode.MORE_ASKED
+    assert event.brief.kinds == (RoundKind.ASKED,)
+    served(world, 3, head=HEAD)
+    assert brief(world, a_review(id=13)).words
+
+
+def test_more_can_be_asked_only_of_an_open_pull_request_that_nobody_works_on() -> None:
+    for world in (running(), completed().given(follow(a_pull(state=PullState.CLOSED)))):
+        with pytest.raises(Conflict) as refusal:
+            world.when(again())
+        assert refusal.value.field == "issue"
+
+
+# CI
+
+
+def test_red_ci_is_mended_in_a_round() -> None:
+    its = brief(completed(), red("test / unit"))
+    assert (its.kinds, its.checks[0].log) == ((RoundKind.CI,), "E  assert 1 == 2")
+
+
+@pytest.mark.parametrize("ci", ["none", "pending", "green", "unread"])
+def test_any_other_word_of_ci_is_owed_nothing(ci: str) -> None:
+    assert owes_nothing(completed(), a_pull(ci=ci))
+
+
+def test_what_is_red_on_the_base_too_is_said_and_costs_nothing() -> None:
+    world = completed()
+    view = red("test / unit", red_on_base=("test / unit",))
+    assert names(world.when(follow(view))) == ["pull.seen"]
+    assert world.task().pull.standing.red_on_base == ("test / unit",)  # type: ignore[union-attr]  # it is watched
+
+
+def test_only_what_the_pull_request_broke_is_in_the_brief() -> None:
+    view = red("lint", "test / unit", red_on_base=("lint",))
+    assert [check.context for check in brief(completed(), view).checks] == ["test / unit"]
+
+
+def test_a_fix_that_changes_nothing_of_what_ci_says_is_the_last() -> None:
+    world = served(completed().given(follow(red(log="FAILED test_door after 1.25 s at 3f2a1bc"))))
+    same = red(log="FAILED test_door after 0.98 s at 77aa001", head=OTHER)
+    assert "the same as before" in question(world, same)
+    assert owes_nothing(world, same)
+
+
+def test_after_two_fixes_people_are_asked() -> None:
+    world = completed()
+    for number, log in ((2, "first"), (3, "second")):
+        world.given(follow(red(log=log)))
+        served(world, number, head=HEAD)
+    assert "2 rounds for CI" in question(world, red(log="third"))
+
+
+def test_ci_that_was_green_has_earned_its_rounds_anew() -> None:
+    world = completed(World(policy=Policy(max_ci_rounds=1)))
+    world = served(world.given(follow(red(log="first"))), head=HEAD)
+    world.given(follow(a_pull(ci="green")))
+    assert brief(world, red(log="first")).checks
+
+
+def test_times_and_hashes_are_no_progress_and_other_words_are() -> None:
+    def of(log: str) -> str:
+        return signature(red(log=log).failing)
+
+    assert of("at 10:00:01 in 1.2 s") == of("at 11:22:33 in 0.9 s")
+    assert of("E assert left") != of("E assert right")
+
+
+# the base
+
+
+def test_a_conflict_is_a_round_with_the_base_to_merge() -> None:
+    its = brief(completed(), a_pull(mergeable=False, base_head=OTHER))
+    assert (its.kinds, its.base, its.base_head) == ((RoundKind.CONFLICT,), "main", OTHER)
+
+
+def test_what_is_not_computed_yet_is_no_conflict() -> None:
+    assert owes_nothing(completed(), a_pull(mergeable=None))
+
+
+def test_all_that_is_owed_is_one_round() -> None:
+    view = red(mergeable=False, reviews=(review(),))
+    kinds = (RoundKind.REVIEW, RoundKind.CI, RoundKind.CONFLICT)
+    assert brief(completed(), view).kinds == kinds
+
+
+# its end
+
+
+@pytest.mark.parametrize("reach", ["completed", "queued", "running", "failed"])
+def test_merged_ends_it_whatever_it_was_doing(reach: str) -> None:
+    world = completed()
+    if reach != "completed":
+        world.given(follow(a_review()))
+    if reach in ("running", "failed"):
+        world.given(dispatch(run=R2), start(R2)).uses(R2, Usage(output_tokens=5))
+    if reach == "failed":
+        world.given(fail(ReasonCode.NO_CHANGES, run=R2))
+    assert names(world.when(follow(a_pull(state=PullState.MERGED, merged_as=OTHER)))) == [
+        "pull.merged"
+    ]
+    assert (world.task().state, world.task().round) == (TaskState.COMPLETED, None)
+    assert world.task().pull.merged_as == OTHER  # type: ignore[union-attr]  # it was watched
+    assert not world.task().is_watched
+    assert not world.state.live_runs()
+    again = replay(world.journal)
+    assert (again.tasks, again.runs) == (world.state.tasks, world.state.runs)
+
+
+def test_what_was_filed_is_decided_before_the_merge_ends_it() -> None:
+    world = completed().given(follow(a_review()), dispatch(run=R2), start(R2), file(C2, R2))
+    merged = follow(a_pull(state=PullState.MERGED))
+    assert world.when(merged) == ()
+    assert names(world.given(verified(C2)).when(merged)) == ["pull.merged"]
+
+
+def test_closed_unmerged_stops_its_round_and_stays_open_for_a_retry() -> None:
+    world = completed().given(follow(a_review()), dispatch(run=R2), start(R2))
+    told = world.when(follow(a_pull(state=PullState.CLOSED)))
+    assert names(told) == ["pull.closed", "task.cancelled"]
+    assert world.task().reason is ReasonCode.PULL_CLOSED
+    assert owes_nothing(world, a_pull(state=PullState.CLOSED, reviews=(review(13),)))
+    assert names(world.when(cmd.RetryTask(task=T1))) == ["task.requeued"]
+
+
+def test_reopened_it_is_watched_on() -> None:
+    world = completed().given(follow(a_pull(state=PullState.CLOSED)))
+    assert names(world.when(follow(a_review()))) == ["pull.reopened", "pull.seen", "task.requeued"]
+
+
+# what it costs, and whose it is
+
+
+def test_rounds_are_charged_to_the_tasks_budget() -> None:
+    world = World(policy=Policy(task_budget=Budget(tokens=10)))
+    receipt = a_receipt(usage=Usage(output_tokens=10))
+    world = running(world).given(cmd.FileReceipt(run=R1, agent=A1, receipt=receipt), verified())
+    assert question(world, a_review()) == "The task's budget is used up."
+    assert owes_nothing(world, a_review())
+
+
+def test_the_agent_that_has_the_session_gets_the_round_while_it_is_there() -> None:
+    world = completed().given(an_agent(A2)).heard(A1, A2).given(follow(a_review()))
+    assert world.when(dispatch(A2, R2)) == ()
+    assert names(world.when(dispatch(A1, R2))) == ["task.assigned"]
+
+
+@pytest.mark.parametrize("away", ["offline", "drained", "busy for long"])
+def test_and_any_other_where_it_is_not(away: str) -> None:
+    world = completed().given(an_agent(A2)).heard(A1, A2).given(follow(a_review()))
+    if away == "offline":
+        world.given(cmd.DeregisterAgent(agent=A1))
+    elif away == "drained":
+        world.given(cmd.DrainAgent(agent=A1))
+    else:
+        world.later(5 * MINUTE + SECOND).heard(A1, A2)
+    assert names(world.when(dispatch(A2, R2))) == ["task.assigned"]
+
+
+def test_a_receipt_that_is_being_verified_owes_nothing_yet() -> None:
+    assert verifying().when(follow(a_review())) == ()
