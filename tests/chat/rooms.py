@@ -115,6 +115,12 @@ class ForgettingHomeserver(MoodyHomeserver):
         return web.json_response({"event_id": self._sent[transaction][0]})
 
     @property
+    def texts(self) -> list[str]:
+        """All that was sent, in order."""
+        bodies = [body.get("m.new_content", body) for _, body in self._sent.values()]
+        return [str(body["body"]) for body in bodies]
+
+    @property
     def lines(self) -> list[str]:
         """What people read: the lines of the newest text of each message."""
         shown: dict[str, str] = {}

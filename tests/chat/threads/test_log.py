@@ -708,6 +708,23 @@ def names_in(body: dict[str, Any]) -> list[str]:
     return re.findall(r"smith-\d", body["m.new_content"]["body"])
 
 
+@pytest.mark.parametrize("event", ["$4", "$5"], ids=["its beginning", "a message in it"])
+async def test_the_thread_that_somebody_looks_at_is_written_first(stage: Stage, event: str) -> None:
+    async with forgetting_homeserver() as server, client_of(server.user()) as client:
+        scene = Scene(stage, Link(client, Pace(stage.clock)), "!room:localhost")
+        runs = await scene.busy([AgentName(f"smith-{n}") for n in range(3)])
+        await scene.threads.tick()
+        assert all("smith-2" in text for text in server.texts[4:])
+        await scene.threads.look_at(scene.room, event)
+        for run in runs:
+            await scene.log(run, "working")
+        await scene.tick_later()
+
+    first, *others = [re.findall(r"smith-\d", text) for text in server.texts[6:]]
+    assert first == ["smith-2"]
+    assert sorted(others) == [["smith-0"], ["smith-1"]]
+
+
 async def test_a_thread_that_was_begun_goes_on_before_the_next_one_begins(stage: Stage) -> None:
     async with limited_homeserver(stage.clock, burst=2) as server, client_of(server.user()) as bot:
         scene = Scene(stage, Link(bot, Pace(stage.clock)), "!room:localhost")
