@@ -118,7 +118,7 @@ class Runtime:
         self._audience = Audience(self._rooms, self.fleet)
         self._sender = RoomSender(self._link, store, now_ms, self._rooms.where)
         self._direct = Direct(self._link, store)
-        self._token_messages = TokenMessages(self._its.enrolments, self._link.redact)
+        self._token_messages = TokenMessages(self._its.enrolments, self._direct.take_back)
 
     def _build_commands(self) -> None:
         settings, its, link = self._settings, self._its, self._link

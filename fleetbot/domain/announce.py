@@ -52,6 +52,19 @@ _WISHES: Mapping[type[ev.Event], NoticeKind] = {
 }
 """What people want, and others hear of."""
 
+_DEPENDENTS = 20  # that are shown anew at once; the others when they are looked at
+_SHOWN_BY_DEPENDENTS = (
+    ev.TaskStarted,
+    ev.TaskRequeued,
+    ev.TaskCompleted,
+    ev.TaskFailed,
+    ev.TaskAgentLost,
+    ev.TaskCancelled,
+    ev.PullMerged,
+    ev.PullClosed,
+    ev.PullReopened,
+)
+
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
     """The effects of `line`; `state` is the fold up to it.
@@ -68,7 +81,11 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     if kind == "repo":
         return _of_repo(state.places.repos[int(key)], line)
     task = state.tasks[TaskId(key)]
-    return [*_in_rooms(line, task, state, follows), *_on_forge(line.event, task, state)]
+    return [
+        *_in_rooms(line, task, state, follows),
+        *_on_forge(line.event, task, state),
+        *_on_dependents(line.event, task, state),
+    ]
 
 
 def _in_rooms(
@@ -220,6 +237,13 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return []
         case _:
             return [show]
+
+
+def _on_dependents(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
+    """Issues that depend on this one say where it stands."""
+    if not isinstance(event, _SHOWN_BY_DEPENDENTS):
+        return []
+    return [ShowOnIssue(task=one.id) for one in state.blocked_by(task)[:_DEPENDENTS]]
 
 
 def _answer(task: Task, receipt: ReceiptId) -> list[AnyEffect]:

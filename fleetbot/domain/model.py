@@ -272,6 +272,25 @@ class Stuck(Value, frozen=True):
         return self.reason, self.subject
 
 
+class Blocker(Value, frozen=True):
+    """An issue that a task waits for, since it depends on it.
+
+    `is_pull`: it is a pull request. `merged_into`: it is closed, by a merge into this branch, which
+    the task's base does not have.
+    """
+
+    repo: str
+    issue: int
+    repo_id: int = 0
+    is_pull: bool = False
+    merged_into: str = ""
+
+    @property
+    def place(self) -> int | str:
+        """As of `Task.place`."""
+        return self.repo_id or self.repo.lower()
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
@@ -282,6 +301,8 @@ class Task(Value, frozen=True):
     `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
     was called when its run began, if that is another name by now. `pull`: the pull request of the
     last receipt that held; `round`: what it is at work on for that; `prefer`: who should have it.
+    `blockers`: issues that it waits for, since `blocked_since`; of `unseen_blockers` more that it
+    depends on Forgejo does not tell the bot.
     """
 
     id: TaskId
@@ -324,6 +345,9 @@ class Task(Value, frozen=True):
     pull: Watch | None = None
     round: Round | None = None
     prefer: AgentName | None = None
+    blockers: tuple[Blocker, ...] = ()
+    blocked_since: int = 0
+    unseen_blockers: int = 0
 
     @property
     def ref(self) -> str:
@@ -336,9 +360,19 @@ class Task(Value, frozen=True):
         return self.repo_id or self.repo.lower()
 
     @property
+    def is_queued(self) -> bool:
+        """Whether nobody need ask for it again: it waits for its time, or for other work."""
+        return self.state is TaskState.CREATED and not self.base_problem
+
+    @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
-        return self.state is TaskState.CREATED and not self.base_problem
+        return self.is_queued and not self.is_blocked
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it waits for other issues; a round for what it has made already goes on."""
+        return bool(self.blockers) and self.round is None
 
     @property
     def is_watched(self) -> bool:

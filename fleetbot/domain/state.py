@@ -14,6 +14,7 @@ from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
 from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import (
+    OPEN_STATES,
     Agent,
     AgentName,
     FiledReceipt,
@@ -49,6 +50,13 @@ def repo_stream(repo_id: int) -> str:
 _NOTHING = Usage()
 
 
+def _issues_before(task: Task) -> set[tuple[int | str, int]]:
+    """What an open task waits for, as of `Task.place`."""
+    if task.state not in OPEN_STATES:
+        return set()
+    return {(blocker.place, blocker.issue) for blocker in task.blockers}
+
+
 class Changed:
     """Which values a line has changed, each once, in order."""
 
@@ -81,6 +89,7 @@ class FleetState:
         self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
         self.queue = ReadyQueue()
         self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
+        self.blocked: dict[tuple[int | str, int], dict[TaskId, None]] = {}  # open tasks, by issue
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
         self.machines: dict[AgentName, MachineFacts] = {}
@@ -140,6 +149,10 @@ class FleetState:
     def task_in(self, repo: Repo, issue: int) -> Task | None:
         found = (self.by_issue.get((place, issue)) for place in repo.places)
         return next((self.tasks[task] for task in found if task), None)
+
+    def blocked_by(self, task: Task) -> list[Task]:
+        """The open tasks that depend on it, oldest dependency first."""
+        return [self.tasks[one] for one in self.blocked.get((task.place, task.issue), ())]
 
     def version(self, stream: str) -> int:
         kind, _, key = stream.partition(":")
@@ -241,6 +254,7 @@ class FleetState:
 
     def _keep_task(self, task: Task) -> None:
         self._note_stuck(self.tasks.get(task.id), task)
+        self._note_blockers(self.tasks.get(task.id), task)
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id
@@ -258,6 +272,15 @@ class FleetState:
                 del self.stuck[before.cause]
         if after and before != after:
             self.stuck.setdefault(after.cause, {})[new.id] = None
+
+    def _note_blockers(self, old: Task | None, new: Task) -> None:
+        before, after = _issues_before(old) if old else set(), _issues_before(new)
+        for issue in before - after:
+            self.blocked[issue].pop(new.id)
+            if not self.blocked[issue]:
+                del self.blocked[issue]
+        for issue in after - before:
+            self.blocked.setdefault(issue, {})[new.id] = None
 
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from fleetbot.domain.model import TaskState
 
@@ -49,6 +50,11 @@ def span(milliseconds: int) -> str:
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
     return f"{round(seconds / _DAY)} d"
+
+
+def dated(at: int) -> str:
+    """`26 Nov, 14:02 UTC` for epoch milliseconds: true whenever it is read."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %b, %H:%M UTC")
 
 
 def person(actor: str) -> str:

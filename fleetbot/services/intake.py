@@ -178,10 +178,13 @@ class Intake:
         repo = await self._repositories.heard(
             [one.event.repository for one in seen], changed=changed
         )
+        sender = _sender(last.event)
+        actor = f"forgejo:{sender.login if sender else 'somebody'}"
+        context = Context(actor=actor, cause=last.arrival.key)
+        if repo and (number := _freed_by(seen)):
+            await self._issues.look_behind(repo, number, context)
         match last.event:
-            case IssueEvent(issue=issue, sender=sender) if repo:
-                actor = f"forgejo:{sender.login if sender else 'somebody'}"
-                context = Context(actor=actor, cause=last.arrival.key)
+            case IssueEvent(issue=issue) if repo:
                 beside = Beside(handled=tuple(Handled(key=one.arrival.key) for one in seen))
                 await self._issues.look(repo.id, issue.number, context, beside)
             case PullRequestEvent(pull_request=pull) if repo:
@@ -199,8 +202,10 @@ class Intake:
                 await self._on_proof(comment)
 
     async def _matters(self, seen: Sequence[_Seen]) -> bool:
-        """Whether any of it is not our own doing."""
+        """Whether any of it is not our own doing, or others may wait for it."""
         if not isinstance(seen[-1].event, IssueEvent | PullCommentEvent):
+            return True
+        if _freed_by(seen):
             return True
         bot = await self._client.login()
         senders = (_sender(one.event) for one in seen)
@@ -265,6 +270,18 @@ def _matter(event: _Event) -> tuple[object, ...]:
             return repo, "actions"
         case _:
             return repo, "repository"
+
+
+def _freed_by(seen: Sequence[_Seen]) -> int:
+    """The issue or pull request that was closed or opened again, which frees what depends on it, or
+    has it wait again; 0 where that did not happen."""
+    for event in (one.event for one in seen):
+        match event:
+            case IssueEvent(action="closed" | "reopened", issue=its):
+                return its.number
+            case PullRequestEvent(action="closed" | "reopened", pull_request=pull):
+                return pull.number
+    return 0
 
 
 def _event_of(arrival: Arrival) -> _Event:

@@ -45,6 +45,7 @@ class NewTasks:
         self._issues = issues
         self._labels = labels
         self._repositories = repositories
+        self.blockers = issues.blockers
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def must_be_open(self, task: Task) -> None:

@@ -121,6 +121,20 @@ UPDATE outbox SET state = 'dismissed'
 WHERE state = 'dead' AND (?1 IS NULL OR position = ?1)
 """
 
+# An effect is due from when it was made on, so none is made later than now.
+_AHEAD = """
+SELECT coalesce(max(o.due_at), 0) - ?1 FROM queues q JOIN outbox o ON o.position = q.head
+"""
+
+_SET_BACK = (
+    "UPDATE outbox SET due_at = due_at - ?2 WHERE state = 'pending' AND due_at > ?1",
+    "UPDATE queues SET since = since - ?2 WHERE since > ?1",
+    """
+    UPDATE queues SET due_at = due_at - ?2, held_until = max(0, held_until - ?2)
+    WHERE due_at > ?1
+    """,
+)
+
 PRUNE = """
 DELETE FROM outbox WHERE position IN (
     SELECT position FROM outbox
@@ -260,6 +274,16 @@ class Outbox:
     def dismiss(self, letter: int | None) -> int:
         """Let go of one dead letter, or all; how many."""
         return self._db.execute(_DISMISS, (letter,)).rowcount
+
+    def set_back(self, now: int, by: int | None) -> int:
+        """What waits for times of a clock that was ahead waits as long by this one; how far ahead
+        that was."""
+        if by is None:
+            by = max(0, self._db.execute(_AHEAD, (now,)).fetchone()[0])
+        if by:
+            for statement in _SET_BACK:
+                self._db.execute(statement, (now, by))
+        return by
 
     def prune(self, before: int, limit: int) -> int:
         return self._db.execute(PRUNE, (before, limit)).rowcount

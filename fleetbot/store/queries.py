@@ -178,8 +178,16 @@ class Queries:
         self, since: int, until: int, span_ms: int, repos: Repos = None
     ) -> list[Outcomes]:
         query, values = outcomes.outcomes(since, until, span_ms, repos)
-        rows = await self._reports.rows(query, *values)
+        rows = await self._reports.run(lambda database: database.execute(query, values).fetchall())
         return [outcomes.outcome(row, since, span_ms) for row in rows]
+
+    async def took(
+        self, since: int, until: int, repos: Repos = None
+    ) -> tuple[int | None, int | None]:
+        query, values = outcomes.took(since, until, repos)
+        rows = await self._reports.run(lambda database: database.execute(query, values).fetchall())
+        median, p90 = rows[0]
+        return median, p90
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
         return await self._value(decode_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)

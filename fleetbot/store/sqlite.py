@@ -165,6 +165,11 @@ class SqliteStore(Queries):
         dismissed: int = await writer.submit(lambda journal: journal.outbox.dismiss(letter))
         return dismissed
 
+    async def set_back(self, now: int, by: int | None = None) -> int:
+        writer = self._loaded_writer()
+        ahead: int = await writer.submit(lambda journal: journal.outbox.set_back(now, by))
+        return ahead
+
     async def replace_models(self, models: Models) -> None:
         await self._open_writer().submit(lambda journal: journal.replace_models(models))
 

@@ -42,6 +42,11 @@ class Untaken:
             del self._known[next(iter(self._known))]
         return True
 
+    def forget(self) -> None:
+        """What was decided on was not committed: nothing is relied on. The caller holds the
+        lock."""
+        self._known.clear()
+
     def take(self, entries: Iterable[OutboxEntry]) -> None:
         """They are about to be handed to senders."""
         with self.lock:

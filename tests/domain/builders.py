@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Blocker,
     Policy,
     Receipt,
     ReceiptId,
@@ -151,6 +152,12 @@ def a_task(task: TaskId = T1, *, repo: str = "team/app", **traits: Any) -> cmd.C
         traits=Traits(**{"title": "Mend the door", **traits}),
         base="main",
     )
+
+
+def depends(task: TaskId, *on: TaskId, unseen: int = 0, starting: bool = False) -> cmd.SetBlockers:
+    """What Forgejo shows: the task's issue depends on the issues of these."""
+    blockers = tuple(Blocker(repo="team/app", issue=int(one[1:])) for one in on)
+    return cmd.SetBlockers(task, blockers, unseen, starting)
 
 
 def an_agent(name: AgentName = A1, **fields: Any) -> cmd.RegisterAgent:

@@ -85,7 +85,9 @@ _NULLABLE = frozenset(
 )
 # Sent, and not described: by Forgejo itself too.
 _UNDESCRIBED_FIELDS = {"User": {"username"}}
-_UNDESCRIBED_STATUS = {("DELETE", "dependencies"): 201}
+_UNDESCRIBED_STATUS = {("DELETE", "dependencies"): 201, ("POST", "merge"): 201}
+# Which older servers answer with 404.
+_LATER = ("/actions/runs",)
 
 _formats = jsonschema.FormatChecker(formats=())
 
@@ -100,6 +102,7 @@ class ApiDescription:
     version; an older or newer server has other fields too)."""
 
     def __init__(self, version: str, *, strict: bool = False) -> None:
+        self._version = version
         self._api: Json = json.loads((DATA / f"api-{version}.json").read_text())
         self._definitions = {
             name: _with_nulls(name, definition, strict=strict)
@@ -112,6 +115,8 @@ class ApiDescription:
 
     def check(self, exchange: Exchange) -> None:
         """Assert that the call exists, takes what was sent, and answers what was received."""
+        if exchange.url.path.endswith(_LATER) and self._version < VERSIONS[0]:
+            return
         operation = self._operation(exchange.method, exchange.url)
         self._check_query(operation, exchange)
         self._check_body(operation, exchange)

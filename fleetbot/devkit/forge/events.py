@@ -8,6 +8,7 @@ from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
 from fleetbot.devkit.forge.accounts import Account
 from fleetbot.devkit.forge.git import ZERO
 from fleetbot.devkit.forge.pull_state import Review
+from fleetbot.devkit.forge.runs import Run
 from fleetbot.devkit.forge.state import Comment, Hook, Repo, Ticket, World
 from fleetbot.devkit.forge.webhooks import Webhooks
 
@@ -122,6 +123,17 @@ class Notifier:
         payload = await self._push(repo, actor, ref, head, head)
         told = {"commits": [commit], "total_commits": 1, "head_commit": commit}
         self._webhooks.send_to(hook, "push", {**payload, **told})
+
+    def run_ended(self, repo: Repo, row: Run, last: Run | None) -> None:
+        """To the ``last`` one of the same workflow it may be a recovery, which is told beside."""
+        shape = shapes.run(self._world, repo, row)
+        before = shapes.run(self._world, repo, last) if last else None
+        payload: Json = {"run": shape, "last_run": before, "prior_status": "running"}
+        actions = ["success" if row.status == "success" else "failure"]
+        if row.status == "success" and last and last.status != "success":
+            actions.append("recover")
+        for action in actions:
+            self._webhooks.send(repo, f"action_run_{action}", {"action": action, **payload})
 
     def repository(self, repo: Repo, actor: Account, action: str) -> None:
         self._webhooks.send(repo, "repository", {"action": action, **self._who(repo, actor)})

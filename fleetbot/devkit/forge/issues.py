@@ -145,8 +145,12 @@ async def _change_state(call: Call, ticket: Ticket, state: str) -> None:
 
 
 async def delete_issue(call: Call) -> web.Response:
-    """No hook tells of it."""
-    del call.repo.tickets[call.ticket().number]
+    """No hook tells of it. What waited for it waits for it no more."""
+    gone = call.ticket()
+    del call.repo.tickets[gone.number]
+    for repo in call.world.repos.values():
+        for ticket in repo.tickets.values():
+            ticket.blockers = [place for place in ticket.blockers if place[1] is not gone]
     return nothing()
 
 

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from fleetbot.devkit.forge.accounts import Account
 
+ENDED = frozenset({"success", "failure", "cancelled", "skipped"})
+
 
 @dataclass
 class Job:
@@ -29,6 +31,7 @@ class Run:
     sha: str
     ref: str
     status: str
+    title: str
     doer: Account
     created: datetime
     jobs: list[Job] = field(default_factory=list)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fleetbot.devkit.forge.accounts import Access, Account, Label, Team
 from fleetbot.devkit.forge.pull_state import MergeSettings
+from fleetbot.devkit.forge.runs import ENDED, Run
 from fleetbot.devkit.forge.state import Comment, Happening, Hook, Repo, Ticket, World
 
 Json = dict[str, Any]
@@ -186,6 +187,35 @@ def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
             "owner": repo.owner.login,
             "full_name": repo.full_name,
         },
+    }
+
+
+def run(world: World, repo: Repo, row: Run) -> Json:
+    stopped = when(row.created) if row.status in ENDED else NEVER
+    return {
+        "id": row.id,
+        "title": row.title,
+        "repository": repository(world, repo, repo.owner),
+        "workflow_id": row.workflow,
+        "index_in_repo": row.number,
+        "trigger_user": user(world, row.doer),
+        "ScheduleID": 0,
+        "prettyref": row.ref.removeprefix("refs/heads/"),
+        "is_ref_deleted": False,
+        "commit_sha": row.sha,
+        "is_fork_pull_request": False,
+        "need_approval": False,
+        "approved_by": 0,
+        "event": row.event,
+        "event_payload": "{}",
+        "trigger_event": row.event,
+        "status": row.status,
+        "started": when(row.created),
+        "stopped": stopped,
+        "created": when(row.created),
+        "updated": when(row.created),
+        "duration": 1_000_000_000,
+        "html_url": f"{world.url}/{repo.full_name}/actions/runs/{row.number}",
     }
 
 

@@ -162,6 +162,7 @@ class World:
         self.tokens: dict[str, Token] = {}
         self.repos: dict[str, Repo] = {}
         self.redirects_by = 301
+        self.tells_of_jobs = False  # of Actions, as from v16 on
         self.redirects: dict[str, int] = {}  # from a name in small letters to a repository's id
 
     def now(self) -> datetime:

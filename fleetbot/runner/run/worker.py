@@ -219,7 +219,7 @@ class Worker:
             answer = await link.outlast(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
         self.awaits_verdict = False
         if answer.verdict is Verdict.VERIFIED:
-            self._setup.memories.forget(self._order.task)
+            self._setup.memories.close(self._order.task)
             self._setup.heard(None)
             self._announce("receipt verified", LineKind.STEP)
         elif answer.verdict is Verdict.REFUTED:

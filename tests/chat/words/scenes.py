@@ -222,6 +222,7 @@ def some_numbers() -> Numbers:
         first_try=16,
         failed=2,
         cost_usd=12.5,
+        untold=2,
         median_ms=34 * MINUTE,
         p90_ms=2 * HOUR,
     )
@@ -229,7 +230,7 @@ def some_numbers() -> Numbers:
     day = Outcomes(
         start=start, runs=4, verified=3, first_try=2, failed=1, median_ms=MINUTE, p90_ms=HOUR
     )
-    return Numbers(total, [day], untold=2)
+    return Numbers(total, [day])
 
 
 SCENES: Mapping[str, Callable[[], Rich]] = {
