@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -45,6 +46,14 @@ _NOW_MS = 1_000  # what is older than it took us to send it is of another time
 _effect: msgspec.json.Decoder[fx.ShowCard] = msgspec.json.Decoder(fx.ShowCard)
 
 
+class _Moving(NamedTuple):
+    """A card that waits for its task's rest: since and until when (epoch ms)."""
+
+    task: Task
+    since: int
+    until: int
+
+
 class Cards:
     """The outbox's sender of cards, to `cards:<room>/<task>`."""
 
@@ -64,7 +73,7 @@ class Cards:
         self._where = where
         self._audience = audience
         self._pace_ms = pace_ms
-        self._moving: dict[str, int] = {}  # by destination, since when (epoch ms)
+        self._moving: dict[str, _Moving] = {}  # by destination
         self._sent_at: dict[str, int] = {}  # by destination, epoch ms
         self._waits: dict[TaskId, tuple[str, ...] | None] = {}  # of open tasks that are shown
         self._unlinked: dict[str, tuple[str, RunId]] = {}  # by destination: room and run at work
@@ -76,20 +85,22 @@ class Cards:
     async def __call__(self, due: Due) -> str:
         """Make or edit the card; answers its event id. Raises `TooSoon`."""
         destination = due.entry.destination
-        self._keep_distance(destination)
-        self._let_settle(due)
-        self._in_hand += 1
-        try:
-            return await self._deliver(due)
-        finally:
-            self._in_hand -= 1
-
-    async def _deliver(self, due: Due) -> str:
-        destination = due.entry.destination
         await self._recall()
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
             return "there is no such task"
+        self._let_settle(destination, task)
+        self._keep_distance(destination)
+        self._in_hand += 1
+        try:
+            shown = await self._deliver(task, due)
+        finally:
+            self._in_hand -= 1
+        self._moving.pop(destination, None)
+        return shown
+
+    async def _deliver(self, task: Task, due: Due) -> str:
+        destination = due.entry.destination
         room = await self._where(room_of(destination))
         posted = await self._fleet.store.post_of(room, PostKind.CARD, task.id)
         if posted is None and self._is_backlog(task):
@@ -165,16 +176,17 @@ class Cards:
         if sent_at <= now < sent_at + self._pace_ms:  # else the clock was set back
             raise TooSoon(sent_at + self._pace_ms)
 
-    def _let_settle(self, due: Due) -> None:
+    def _let_settle(self, destination: str, task: Task) -> None:
         """Where messages are few, a card that moves is shown once it rests, or has moved for long:
         what it says meanwhile would be out of date when the last of them has gone."""
-        destination, moved, now = due.entry.destination, due.entry.due_at, self._fleet.clock()
-        since = self._moving.pop(destination, now)
-        at = min(moved + SETTLED_MS, since + _LONGEST_MS)
-        if self._link.pace.has_plenty(self._in_hand) or not moved <= now < at:
-            return
-        self._moving[destination] = since
-        raise TooSoon(at)
+        now = self._fleet.clock()
+        seen = self._moving.get(destination) or _Moving(task, now, now + SETTLED_MS)
+        if seen.task != task:
+            seen = seen._replace(task=task, until=now + SETTLED_MS)
+        self._moving[destination] = seen
+        until = min(seen.until, seen.since + _LONGEST_MS)
+        if seen.since <= now < until and not self._link.pace.has_plenty(self._in_hand):
+            raise TooSoon(until)
 
     def _await_turn(self) -> None:
         """Before anything is asked of the homeserver."""

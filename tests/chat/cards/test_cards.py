@@ -62,6 +62,7 @@ async def test_what_happens_at_once_is_one_edit_and_the_last_state_arrives(
         await room.courier.tick()
     assert room.card().edits == 0, "it has just been made"
     await room.later(4)
+    await room.later(2)
     assert room.card().first.startswith("✅ Done")
     assert room.card().edits == 1
 
