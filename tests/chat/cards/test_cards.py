@@ -12,6 +12,7 @@ from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.services.outbox import TooSoon
 from fleetbot.store.records import Change
 from tests.chat.coordination import ROOM, Coordination, coordination
 from tests.domain.builders import (
@@ -316,6 +317,23 @@ async def test_a_card_that_moves_waits_for_its_rest_where_messages_are_few(
         await room.later(1)
     assert all(f"{A2} can take it" in room.card(n).lines[-1] for n in range(1, 9))
     assert room.server.sent - sent <= 4 + 8
+
+
+async def test_an_entry_that_waited_long_says_nothing_of_how_long_its_task_has_rested(
+    room: Coordination,
+) -> None:
+    task, *_ = await with_few_messages(room, rested=30)
+    await room.given(cmd.AssignTask(task, A1))
+    clock = room.stage.clock
+    (due,) = await room.stage.store.due(clock(), {"cards": 1}, set())
+    with pytest.raises(TooSoon):
+        await room.cards(due)
+    clock.advance(2)
+    await room.given(cmd.AssignTask(task, A2))
+    with pytest.raises(TooSoon):
+        await room.cards(due)
+    clock.advance(2)
+    assert await room.cards(due) == room.card(1).event
 
 
 async def test_a_card_that_never_rests_is_edited_now_and_then(room: Coordination) -> None:
