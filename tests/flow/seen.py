@@ -16,6 +16,16 @@ from fleetbot.devkit.world import REPO, World
 from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
 
+TOLD_ONCE = [
+    "task.created",
+    "task.assigned",
+    "task.started",
+    "receipt.filed",
+    "receipt.verified",
+    "task.completed",
+]
+"""The journal of a task that nothing came in the way of."""
+
 
 async def task_of(world: World, issue: int) -> dict[str, Any] | None:
     tasks = (await world.get(f"/tasks?repo={REPO}"))["tasks"]
