@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fleetbot.chat.speaking.destinations import cards_in, destination
 from fleetbot.domain import commands as cmd
+from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy, TaskId, Traits
 from fleetbot.services.fleet import Context, Fleet
@@ -18,20 +20,27 @@ from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 
 _AT_ONCE = 1000
-ROOM = "matrix:!room:forge.example"
+ROOM = "!room:forge.example"
 
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _route(effect: fx.RoomEffect) -> Sequence[str]:
+    """Each task's card goes out apart from what is said, and from those of others."""
+    if isinstance(effect, fx.ShowCard):
+        return (f"{cards_in(ROOM)}/{effect.task}",)
+    return (destination(ROOM),)
+
+
 class Yard:
-    """`path` is the database's; everything that happens is told to one room."""
+    """`path` is the database's; everything that happens is told to one room, as rooms are told."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.store = SqliteStore(path)
-        self.fleet = Fleet(self.store, Policy(), now_ms, lambda notice: (ROOM,))
+        self.fleet = Fleet(self.store, Policy(), now_ms, _route)
 
     @classmethod
     @asynccontextmanager

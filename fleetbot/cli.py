@@ -19,6 +19,7 @@ import click
 from fleetbot import __version__
 
 CONFIG_STATUS = 2
+_MOST_READ = 100_000
 _config = click.option(
     "-c",
     "--config",
@@ -85,6 +86,26 @@ def demo(agent: str, once: bool) -> None:
     with _needs("demo"):
         from fleetbot.devkit import demo as show
     sys.exit(show.main(agent, once))
+
+
+@main.command()
+@click.argument("thread")
+@click.argument("answer", metavar="fixed|answered|disagrees")
+@click.argument("text", nargs=-1)
+@click.option("--commit", default="", help="Of what is fixed: where, if not in the newest one.")
+def reply(thread: str, answer: str, text: tuple[str, ...], commit: str) -> None:
+    """Answer a thread of the review that this run is about; for agents.
+
+    THREAD is its number, as the prompt says. TEXT is what to say there; `-` reads it from standard
+    input. The last answer to a thread counts. It is written to the pull request when the run's
+    result has been checked.
+    """
+    from fleetbot.runner.run import replies
+
+    said = sys.stdin.read(_MOST_READ) if text == ("-",) else " ".join(text)
+    with _config_errors(replies.ReplyRefused):
+        replies.write(os.environ, thread, answer, said, commit)
+    click.echo(f"Noted: thread {thread} {answer}.")
 
 
 _database = click.argument(

@@ -16,6 +16,7 @@ from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.followups import Followups
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
@@ -98,6 +99,7 @@ class Orchestrator:
             settings.labels,
             self.repositories,
             lambda: TaskId(new_id("task")),
+            self._follow_pull,
         )
         self.references = References(fleet, self.forge, self.repositories)
         self.gate = Gate(fleet, self.repositories, self.issues)
@@ -111,12 +113,20 @@ class Orchestrator:
             self.issues.follow,
             on_poke=partial(wake, "verify"),
         )
+        self.followups = Followups(
+            fleet,
+            self.forge,
+            settings.rules,
+            settings.mask,
+            on_poke=partial(wake, "followups"),
+        )
         self.people = People(self.store, settings.chat.people)
         self.proofs = Proofs(fleet, self.forge, self.people, proven)
         self.intake = Intake(
             fleet,
             self.forge,
             self.verifier,
+            self.followups,
             self.issues,
             self.repositories,
             self.webhooks,
@@ -142,6 +152,9 @@ class Orchestrator:
         self.tasks = Tasks(fleet, new_tasks, self.priorities)
         self.pauses = Pauses(fleet, self.repositories)
         self.enrolments = Enrolments(fleet)
+
+    async def _follow_pull(self, task: TaskId) -> None:
+        await self.followups.look(task)
 
     def _note_failure(self, error: ForgeError) -> None:
         self.probe.heard(error)

@@ -118,7 +118,7 @@ class Runtime:
         self._audience = Audience(self._rooms, self.fleet)
         self._sender = RoomSender(self._link, store, now_ms, self._rooms.where)
         self._direct = Direct(self._link, store)
-        self._token_messages = TokenMessages(self._its.enrolments, self._link.redact)
+        self._token_messages = TokenMessages(self._its.enrolments, self._direct.take_back)
 
     def _build_commands(self) -> None:
         settings, its, link = self._settings, self._its, self._link
@@ -250,6 +250,7 @@ class Runtime:
         ticks: dict[str, tuple[Tick, float]] = {
             "deliver": (self._deliver, 30),
             "verify": (self._verify, 30),
+            "followups": (self._follow_up, 60),
             "intake": (self._take_in, 30),
             "timers": (self._its.timers.tick, 1),
             "waits": (self._its.timers.note_waits, 30),
@@ -280,6 +281,10 @@ class Runtime:
     async def _verify(self) -> float | None:
         await self._its.verifier.tick()
         return _seconds_until(self._its.verifier.next_due())
+
+    async def _follow_up(self) -> float | None:
+        await self._its.followups.tick()
+        return _seconds_until(self._its.followups.next_due())
 
     async def _take_in(self) -> float | None:
         await self._its.intake.tick()

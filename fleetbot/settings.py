@@ -102,6 +102,14 @@ class RetrySettings(Section, frozen=True):
     cap_seconds: Seconds = 3600
 
 
+class FollowupSettings(Section, frozen=True):
+    """How many rounds of each kind a pull request gets before a person is asked; 0 is none."""
+
+    review_rounds: Count = 3
+    ci_rounds: Count = 2
+    conflict_rounds: Count = 3
+
+
 class BudgetSettings(Section, frozen=True):
     """0 is no bound. Tokens are input and output together."""
 
@@ -196,6 +204,20 @@ class Settings(Section, frozen=True):
     outbox: OutboxSettings = OutboxSettings()
     notify: NotifySettings = NotifySettings()
     chat: ChatSettings = ChatSettings()
+    followup: FollowupSettings = FollowupSettings()
+
+    def mask(self, text: str) -> str:
+        """The text without any secret of ours, should one have got into it."""
+        tokens = (
+            self.forge.token,
+            self.forge.webhook_secret,
+            *self.auth.enrolment_tokens,
+            *self.auth.reader_tokens,
+            *self.auth.operator_tokens,
+        )
+        for secret in filter(None, tokens):
+            text = text.replace(secret, "***")
+        return text
 
     @property
     def rules(self) -> Rules:
@@ -231,6 +253,9 @@ class Settings(Section, frozen=True):
             stuck_ms=_ms(self.notify.stuck_minutes * 60),
             forget_agents_ms=_ms(self.keep.agent_days * 86_400),
             verify_ms=_ms(self.verify.patience_hours * 3600),
+            max_review_rounds=self.followup.review_rounds,
+            max_ci_rounds=self.followup.ci_rounds,
+            max_conflict_rounds=self.followup.conflict_rounds,
         )
 
 

@@ -15,6 +15,7 @@ from fleetbot.services.doctor import CheckHealth, Doctor, Examine
 from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
 from fleetbot.services.findings import Finding
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.machines import OfMachines
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.setup.deeds import Deeds
 from fleetbot.services.setup.facts import Place, Survey
@@ -58,6 +59,7 @@ class Upkeep:
             "forgejo": of_repositories.on_forgejo,
             "webhooks": of_repositories.webhooks,
             "agents": OfAgents(self.fleet).examine,
+            "runners": OfMachines(self.fleet).examine,
             "disk": host.disk,
             "versions": host.versions,
             "settings": self._advice,

@@ -7,6 +7,7 @@ from math import inf, nan
 import msgspec
 import pytest
 
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import RunState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
@@ -16,8 +17,10 @@ from fleetbot.wire import (
     SUPERSEDED,
     AskRequest,
     CancelOrder,
+    HeartbeatRequest,
     LineKind,
     LogLine,
+    MachineReport,
     RunAnswer,
     UsageReport,
 )
@@ -28,6 +31,14 @@ def test_a_line_of_a_kind_that_only_newer_runners_know_is_output() -> None:
     line = msgspec.json.decode(b'{"at": 1, "text": "Hm.", "kind": "thinking"}', type=LogLine)
 
     assert line.kind is LineKind.OUTPUT
+
+
+def test_what_only_newer_runners_tell_of_a_machine_is_left_out() -> None:
+    read = msgspec.json.decode(b'{"machine": {"git": "2.43.0", "gpu": "2"}}', type=HeartbeatRequest)
+
+    assert read.machine is not None
+    assert read.machine.machine == MachineFacts(git="2.43.0")
+    assert MachineReport.of(read.machine.machine) == read.machine
 
 
 @pytest.mark.parametrize(

@@ -10,30 +10,20 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import (
     CombinedStatus,
     Comment,
-    Commit,
-    CommitFile,
     CommitStatus,
     Issue,
     Label,
+    MergeStyle,
     Object,
     PullRequest,
-    Review,
 )
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import PAGE_SIZE
-
-MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
 
 
 class ApiSettings(Object, frozen=True):
     max_response_items: int = 50
     default_paging_num: int = 30
-
-
-class Compare(Object, frozen=True):
-    total_commits: int = 0
-    commits: tuple[Commit, ...] = ()
-    files: tuple[CommitFile, ...] = ()
 
 
 class ForgeUser(ForgeClient):
@@ -67,11 +57,6 @@ class ForgeUser(ForgeClient):
         )
         return [issue async for issue in found]
 
-    async def blockers(self, repo: str, number: int) -> list[Issue]:
-        """The issues this one depends on, open and closed."""
-        path = repo_path(repo) + path_of("/issues/{}/dependencies", number)
-        return [issue async for issue in self._http.pages(Issue, path)]
-
     async def comment(self, repo: str, comment_id: int) -> Comment:
         path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
         return await self._http.get(Comment, path)
@@ -100,21 +85,14 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"state": "closed"})
 
+    async def reopen_pull(self, repo: str, number: int) -> PullRequest:
+        path = repo_path(repo) + path_of("/pulls/{}", number)
+        return await self._http.call(PullRequest, "PATCH", path, json={"state": "open"})
+
     async def retarget_pull(self, repo: str, number: int, base: str) -> PullRequest:
         """Have it go to another branch."""
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"base": base})
-
-    async def create_review(
-        self,
-        repo: str,
-        number: int,
-        event: Literal["APPROVED", "REQUEST_CHANGES", "COMMENT"],
-        body: str = "",
-    ) -> Review:
-        """``Unprocessable`` for approving or rejecting one's own pull request."""
-        path = repo_path(repo) + path_of("/pulls/{}/reviews", number)
-        return await self._http.call(Review, "POST", path, json={"event": event, "body": body})
 
     async def merge_pull(
         self, repo: str, number: int, *, head_sha: str, style: MergeStyle = "merge"
@@ -126,11 +104,6 @@ class ForgeUser(ForgeClient):
         """
         path = repo_path(repo) + path_of("/pulls/{}/merge", number)
         await self._http.send("POST", path, json={"Do": style, "head_commit_id": head_sha})
-
-    async def compare(self, repo: str, base: str, head: str) -> Compare:
-        """What ``head`` has that ``base`` has not; a file may be named once per commit."""
-        path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
-        return await self._http.get(Compare, path)
 
     async def combined_status(self, repo: str, ref: str) -> CombinedStatus:
         """The first page of contexts, and what they amount to (``state`` "" for none).

@@ -9,6 +9,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
     AgentNotice,
+    AnswerPull,
     AnyEffect,
     CommitStatus,
     FleetNotice,
@@ -27,6 +28,7 @@ from fleetbot.domain.model import (
     AgentName,
     FiledReceipt,
     Receipt,
+    ReceiptId,
     Repo,
     Run,
     Task,
@@ -50,6 +52,19 @@ _WISHES: Mapping[type[ev.Event], NoticeKind] = {
 }
 """What people want, and others hear of."""
 
+_DEPENDENTS = 20  # that are shown anew at once; the others when they are looked at
+_SHOWN_BY_DEPENDENTS = (
+    ev.TaskStarted,
+    ev.TaskRequeued,
+    ev.TaskCompleted,
+    ev.TaskFailed,
+    ev.TaskAgentLost,
+    ev.TaskCancelled,
+    ev.PullMerged,
+    ev.PullClosed,
+    ev.PullReopened,
+)
+
 
 def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -> list[AnyEffect]:
     """The effects of `line`; `state` is the fold up to it.
@@ -66,7 +81,11 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
     if kind == "repo":
         return _of_repo(state.places.repos[int(key)], line)
     task = state.tasks[TaskId(key)]
-    return [*_in_rooms(line, task, state, follows), *_on_forge(line.event, task, state)]
+    return [
+        *_in_rooms(line, task, state, follows),
+        *_on_forge(line.event, task, state),
+        *_on_dependents(line.event, task, state),
+    ]
 
 
 def _in_rooms(
@@ -196,13 +215,13 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
     match event:
         case ev.ReceiptVerified(receipt=receipt):
             comment = ReceiptComment(task=task.id, receipt=receipt)
-            return [*_statuses(task, state.receipts[receipt]), comment]
+            return [*_statuses(task, state.receipts[receipt]), comment, *_answer(task, receipt)]
         case ev.ReceiptRefuted(receipt=receipt):
             comment = ReceiptComment(task=task.id, receipt=receipt)
             return [*_statuses(task, state.receipts[receipt]), comment, show]
         case ev.ReceiptUnknown(receipt=receipt, own_head=True):
             return _statuses(task, state.receipts[receipt])
-        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost():
+        case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost() | ev.PullMerged():
             latest = state.receipts.get(task.receipt) if task.receipt else None
             left_pending = latest is not None and latest.verdict is Verdict.PENDING
             return [show, *(_statuses(task, latest) if latest and left_pending else ())]
@@ -218,6 +237,20 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return []
         case _:
             return [show]
+
+
+def _on_dependents(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
+    """Issues that depend on this one say where it stands."""
+    if not isinstance(event, _SHOWN_BY_DEPENDENTS):
+        return []
+    return [ShowOnIssue(task=one.id) for one in state.blocked_by(task)[:_DEPENDENTS]]
+
+
+def _answer(task: Task, receipt: ReceiptId) -> list[AnyEffect]:
+    its = task.round
+    if its is None:
+        return []
+    return [AnswerPull(task=task.id, receipt=receipt, number=its.number, said=its.said)]
 
 
 def _statuses(task: Task, filed: FiledReceipt) -> list[AnyEffect]:

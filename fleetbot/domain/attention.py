@@ -82,7 +82,8 @@ def _alike(tasks: Iterable[Task], now: int) -> Iterator[tuple[Task, int]]:
     for task in tasks:
         if task.state is TaskState.CREATED:
             place, wanted = task.repo_id or task.repo, task.pinned or task.traits.agent
-            key = place, wanted, task.traits.needs, task.base_problem, task.not_before > now
+            wish = wanted, task.traits.needs
+            key = place, wish, task.base_problem, task.blockers, task.not_before > now
             if (group := alike.get(key)) is None:
                 alike[key] = _Group(task)
             else:

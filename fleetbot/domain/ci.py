@@ -109,6 +109,17 @@ def judge(ci: CiFacts, rules: CiRules, author: str) -> CiFinding:
     return CiFinding(CiState.NONE)
 
 
+def failing(ci: CiFacts) -> tuple[StatusFact, ...]:
+    """The red contexts, ours apart."""
+    return tuple(x for x in ci.statuses if x.state in _RED and x.context != OWN_CONTEXT)
+
+
+def red_too(failing: Iterable[StatusFact], base: Iterable[StatusFact]) -> tuple[str, ...]:
+    """Those contexts of `failing` that are red on the base as well, by their jobs."""
+    jobs = {_job(status.context) for status in base if status.state in _RED}
+    return tuple(status.context for status in failing if _job(status.context) in jobs)
+
+
 def switches_off(text: str) -> str:
     """The words in a commit's message or a title that keep CI from looking at it; "" for none."""
     found = _SWITCHES_OFF.search(text)

@@ -10,6 +10,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Blocker,
     Receipt,
     ReceiptId,
     RunId,
@@ -37,6 +38,8 @@ class CreateTask:
     agent: AgentName | None = None
     repo_id: int = 0
     base_problem: str = ""
+    blockers: tuple[Blocker, ...] = ()
+    unseen_blockers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +331,16 @@ class Expire:
     """Let time take effect: acknowledgements, leases, run times, silent agents, budgets."""
 
 
+@dataclass(frozen=True, slots=True)
+class SetBlockers:
+    """Forgejo shows what the task's issue depends on. `starting`: somebody is about to begin."""
+
+    task: TaskId
+    blockers: tuple[Blocker, ...]
+    unseen: int = 0
+    starting: bool = False
+
+
 Command = (
     CreateTask
     | EditTask
@@ -368,4 +381,5 @@ Command = (
     | AskAgain
     | NoteWaits
     | Expire
+    | SetBlockers
 )

@@ -5,16 +5,26 @@ Nothing is changed here. A command that cannot be carried out raises a `FleetErr
 The rules of people and agents are in this module. Those of time, and of how runs end, are in
 `outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
 receipt has found in `verdicts`, of repositories and bases in `repositories`, of people's pauses in
-`pauses`, of issues closed by a merge in `closing`, of what follows a verified pull request in
-`followup`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of what waits
-for too long in `stuck`.
+`pauses`, of issues closed by a merge in `closing`, of those that wait for others in `blockers`, of
+what follows a verified pull request in `followup`, of whose fault an end is in `faults`, of who
+gets what in `dispatch`, and of what waits for too long in `stuck`.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from fleetbot.domain import budget, closing, followup, pauses, repositories, stuck, talk, verdicts
+from fleetbot.domain import (
+    blockers,
+    budget,
+    closing,
+    followup,
+    pauses,
+    repositories,
+    stuck,
+    talk,
+    verdicts,
+)
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.dispatch import choose
@@ -115,6 +125,8 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return _forget(state, command)
         case cmd.Expire():
             return tuple(expire(state, now, policy))
+        case cmd.SetBlockers():
+            return blockers.follow(state, command)
         case _:
             assert_never(command)
 
@@ -140,6 +152,9 @@ def _create(state: FleetState, command: cmd.CreateTask) -> Drafts:
     follows: list[ev.TaskEvent] = [event]
     if command.base_problem:
         follows.append(ev.TaskBased(base=command.base, problem=command.base_problem))
+    if command.blockers or command.unseen_blockers:
+        blocked = ev.TaskBlocked(blockers=command.blockers, unseen=command.unseen_blockers)
+        follows.append(blocked)
     if command.agent is not None:
         agent = able_agent(state, command.agent, command.traits.needs)
         follows.append(ev.TaskPinned(agent=agent.name))
@@ -164,7 +179,7 @@ def _assign(state: FleetState, command: cmd.AssignTask) -> Drafts:
         raise Conflict(f"{task.ref} is with {holder}: cancel it first.", field="issue")
     stream = task_stream(task.id)
     pin = Draft(stream, ev.TaskPinned(agent=agent.name))
-    if task.is_ready and task.not_before == 0:
+    if task.is_queued and task.not_before == 0:
         return () if task.pinned == agent.name else (pin,)
     return (_fresh(stream), pin)
 
@@ -174,7 +189,7 @@ def _retry(state: FleetState, command: cmd.RetryTask) -> Drafts:
     if task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
         holder = state.runs[run_id_of(task)].agent
         raise Conflict(f"{task.ref} is with {holder} now; cancel it first.", field="issue")
-    is_fresh = task.is_ready and task.not_before == 0 and task.attempt == 0
+    is_fresh = task.is_queued and task.not_before == 0 and task.attempt == 0
     if is_fresh and task.pinned is None:
         return ()
     return (_fresh(task_stream(task.id), command.reason, command.reopened_at),)

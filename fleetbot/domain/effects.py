@@ -20,7 +20,9 @@ from fleetbot.domain.values import Value
 from fleetbot.domain.waits import WaitReason
 
 
-class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+class Effect(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", gc=False
+):
     """Base of all effects."""
 
 
@@ -52,6 +54,16 @@ class CommitStatus(Effect, frozen=True, kw_only=True, tag="commit_status"):
     state: str
     description: str
     target_url: str
+
+
+class AnswerPull(Effect, frozen=True, kw_only=True, tag="pull_answer"):
+    """What a round has led to, said where it was asked for: in the threads, below the pull request,
+    and to the reviewers, who are asked to look again. `said`: the line with the round's brief."""
+
+    task: TaskId
+    receipt: ReceiptId
+    number: int
+    said: int
 
 
 class ShowCard(Effect, frozen=True, kw_only=True, tag="card"):
@@ -214,7 +226,7 @@ Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
 Talk = ShowAsk | ShowFate
 RoomEffect = Notice | Talk | ShowCard
-ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus
+ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull
 AnyEffect = ForgeEffect | RoomEffect
 
 
@@ -224,7 +236,7 @@ def destination(effect: ForgeEffect) -> str:
     Nothing in it changes when a repository is renamed.
     """
     match effect:
-        case ShowOnIssue(task=task) | ReceiptComment(task=task):
+        case ShowOnIssue(task=task) | ReceiptComment(task=task) | AnswerPull(task=task):
             return f"forgejo:task/{task}"
         case CommitStatus(sha=sha):
             return f"forgejo:commit/{sha}"

@@ -67,8 +67,8 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
 def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
     """The task with the marks of time that a line leaves, in the state that it leads to."""
     is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
-    # Neither a name nor what is told of it is anything that the task does.
-    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck)
+    # Neither a name nor what is told of it, nor other issues, is anything that the task does.
+    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck | ev.TaskBlocked)
     return replace(
         task,
         version=line.version,
@@ -179,6 +179,7 @@ def registered(
         host=event.host,
         program=event.program,
         health=event.health,
+        remedies=event.remedies,
         signed_off_at=0,
         revoked=False,
     )
@@ -312,6 +313,8 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return _not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
             return _requeued(task, event, line)
+        case ev.TaskBlocked() as event:
+            return _blocked(task, event, line.at)
         case _:
             return _pull_after(task, task.pull, line) if task.pull else task
 
@@ -332,6 +335,18 @@ def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
             return replace(task, pull=replace(pull, state=PullState.OPEN))
         case _:
             return task
+
+
+def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
+    """Once nothing holds it up any more, it is in the queue anew, with the age that it has."""
+    is_free = task.state is TaskState.CREATED and task.blockers and not event.blockers
+    return replace(
+        task,
+        blockers=event.blockers,
+        unseen_blockers=event.unseen,
+        blocked_since=(task.blocked_since or at) if event.blockers else 0,
+        entered_at=at if is_free else task.entered_at,
+    )
 
 
 def _watched(known: Watch | None, event: ev.TaskCompleted, at: int) -> Watch | None:

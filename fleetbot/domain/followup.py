@@ -120,7 +120,7 @@ def _is_new(watch: Watch, view: PullView, review: ReviewView) -> bool:
 
 
 def _asks(review: ReviewView) -> bool:
-    if review.ours or review.dismissed:
+    if review.words.ours or review.dismissed:
         return False
     said = bool(review.words.text.strip() or review.threads)
     return (
@@ -131,14 +131,15 @@ def _asks(review: ReviewView) -> bool:
 
 
 def _has_news(watch: Watch, view: PullView, review: ReviewView) -> bool:
-    keys = [review.words.key, *(w.key for thread in review.threads for w in thread.words)]
-    return any(_is_undealt(watch, view, key) for key in keys)
+    is_open = any(True for _ in _open_threads(watch, view, review))
+    return is_open or _is_undealt(watch, view, review.words.key)
 
 
 def _open_threads(watch: Watch, view: PullView, review: ReviewView) -> Iterator[Thread]:
-    """Those in which a person had the last word."""
+    """Those in which a person had the last word, and no round has it yet."""
     for thread in review.threads:
-        if any(_is_undealt(watch, view, words.key) for words in thread.words):
+        last = thread.words[-1]
+        if not last.ours and _is_undealt(watch, view, last.key):
             yield thread
 
 

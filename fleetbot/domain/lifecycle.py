@@ -125,6 +125,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(tuple(S), ev.PullMerged, S.COMPLETED, "the work has landed"),
     Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
     Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
+    Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
 )
 
 _TARGETS: dict[tuple[TaskState | None, type[ev.Event]], TaskState | None] = {

@@ -17,7 +17,9 @@ from fleetbot.domain.model import (
     Task,
     TaskId,
 )
+from fleetbot.domain.reasons import REASONS
 from fleetbot.domain.state import FleetState
+from fleetbot.domain.wording import STATE_WORDS
 
 _NAMED = 20
 
@@ -96,5 +98,5 @@ def current_run(state: FleetState, run_id: RunId, agent: AgentName) -> Run:
 def _replacement(state: FleetState, task: Task, run: Run) -> str:
     if task.run and task.run != run.id:
         return f"run {task.run} of {state.runs[task.run].agent}"
-    why = f" ({run.reason})" if run.reason else ""
-    return f"the task is {task.state}{why}"
+    why = f": {REASONS[run.reason].text}" if run.reason else ""
+    return f"the task is {STATE_WORDS[task.state]}{why}"

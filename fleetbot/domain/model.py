@@ -7,7 +7,9 @@ where it comes in, by `wire`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import IntEnum, StrEnum
+from itertools import zip_longest
 from typing import NewType
 
 from fleetbot.domain.pulls import PullState, Reply, Round, Watch
@@ -270,6 +272,25 @@ class Stuck(Value, frozen=True):
         return self.reason, self.subject
 
 
+class Blocker(Value, frozen=True):
+    """An issue that a task waits for, since it depends on it.
+
+    `is_pull`: it is a pull request. `merged_into`: it is closed, by a merge into this branch, which
+    the task's base does not have.
+    """
+
+    repo: str
+    issue: int
+    repo_id: int = 0
+    is_pull: bool = False
+    merged_into: str = ""
+
+    @property
+    def place(self) -> int | str:
+        """As of `Task.place`."""
+        return self.repo_id or self.repo.lower()
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
@@ -280,6 +301,8 @@ class Task(Value, frozen=True):
     `entered_at`: since when it is in its state, or in the queue anew. `base_before`: what the base
     was called when its run began, if that is another name by now. `pull`: the pull request of the
     last receipt that held; `round`: what it is at work on for that; `prefer`: who should have it.
+    `blockers`: issues that it waits for, since `blocked_since`; of `unseen_blockers` more that it
+    depends on Forgejo does not tell the bot.
     """
 
     id: TaskId
@@ -322,6 +345,9 @@ class Task(Value, frozen=True):
     pull: Watch | None = None
     round: Round | None = None
     prefer: AgentName | None = None
+    blockers: tuple[Blocker, ...] = ()
+    blocked_since: int = 0
+    unseen_blockers: int = 0
 
     @property
     def ref(self) -> str:
@@ -334,9 +360,19 @@ class Task(Value, frozen=True):
         return self.repo_id or self.repo.lower()
 
     @property
+    def is_queued(self) -> bool:
+        """Whether nobody need ask for it again: it waits for its time, or for other work."""
+        return self.state is TaskState.CREATED and not self.base_problem
+
+    @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
-        return self.state is TaskState.CREATED and not self.base_problem
+        return self.is_queued and not self.is_blocked
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it waits for other issues; a round for what it has made already goes on."""
+        return bool(self.blockers) and self.round is None
 
     @property
     def is_watched(self) -> bool:
@@ -375,7 +411,8 @@ class Run(Value, frozen=True):
 
 
 class Agent(Value, frozen=True):
-    """`parked_until`: it takes nothing before; `unwell`: nothing until its check passes again.
+    """`health`: what its check found wrong; `remedies`: what to do about each, as far as its runner
+    has said. `parked_until`: it takes nothing before; `unwell`: nothing until its check passes.
 
     `faults`: so many of its runs in a row ended for reasons of the same owner that is not the
     task; `fault` and `fault_at` are the last one's. `revoked`: it signed off because a person took
@@ -393,6 +430,7 @@ class Agent(Value, frozen=True):
     host: str = ""
     program: str = ""
     health: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
     parked_until: int = 0
     parked_for: ReasonCode | None = None
     draining: bool = False
@@ -405,6 +443,11 @@ class Agent(Value, frozen=True):
     signed_off_at: int = 0
     revoked: bool = False
     forgotten: bool = False
+
+
+def ills(agent: Agent) -> Iterator[tuple[str, str]]:
+    """What its check found wrong, each with what to do about it or an empty text."""
+    return zip_longest(agent.health, agent.remedies[: len(agent.health)], fillvalue="")
 
 
 class Policy(Value, frozen=True):

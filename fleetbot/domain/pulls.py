@@ -44,7 +44,8 @@ class Answer(StrEnum):
 
 class Words(Value, frozen=True):
     """What somebody said of the pull request. `key` names it among all that is said there, as
-    `review:12` or `comment:34`; `may_write` None where Forgejo does not tell."""
+    `review:12` or `comment:34`; `may_write` None where Forgejo does not tell. `ours`: by an account
+    of the fleet."""
 
     key: str
     author: str
@@ -52,6 +53,7 @@ class Words(Value, frozen=True):
     at: int = 0
     url: str = ""
     may_write: bool | None = True
+    ours: bool = False
 
 
 class Thread(Value, frozen=True):
@@ -194,14 +196,13 @@ def _in_threads(brief: Brief) -> tuple[Words, ...]:
 
 
 class ReviewView(Value, frozen=True):
-    """A submitted review. `ours`: by an account of the fleet, or the pull request's author."""
+    """A submitted review; `threads` that people have resolved are left out."""
 
     words: Words
     state: str
     commit: str = ""
     stale: bool = False
     dismissed: bool = False
-    ours: bool = False
     threads: tuple[Thread, ...] = ()
 
 

@@ -68,6 +68,7 @@ class ReasonCode(StrEnum):
     CONFLICTS = "conflicts"
     MORE_ASKED = "more_asked"
     PULL_CLOSED = "pull_closed"
+    BLOCKED = "blocked"
 
 
 # What only fleetbot and people can know; everything else an agent may say of its own run.
@@ -96,6 +97,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.CONFLICTS,
     ReasonCode.MORE_ASKED,
     ReasonCode.PULL_CLOSED,
+    ReasonCode.BLOCKED,
 }
 
 
@@ -471,6 +473,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.TASK,
         False,
         "Reopen it to go on with it, or retry for a new one.",
+    ),
+    _R.BLOCKED: Reason(
+        "an issue that it depends on is not done",
+        Owner.TASK,
+        False,
+        "Close that issue, or remove the dependency; the task goes on by itself then.",
     ),
 }
 

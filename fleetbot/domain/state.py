@@ -12,7 +12,9 @@ from fleetbot.domain import fold
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import (
+    OPEN_STATES,
     Agent,
     AgentName,
     FiledReceipt,
@@ -48,6 +50,13 @@ def repo_stream(repo_id: int) -> str:
 _NOTHING = Usage()
 
 
+def _issues_before(task: Task) -> set[tuple[int | str, int]]:
+    """What an open task waits for, as of `Task.place`."""
+    if task.state not in OPEN_STATES:
+        return set()
+    return {(blocker.place, blocker.issue) for blocker in task.blockers}
+
+
 class Changed:
     """Which values a line has changed, each once, in order."""
 
@@ -65,7 +74,8 @@ class FleetState:
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
     Nor is `used`, what live runs have used so far: the next heartbeat tells it again; nor their
-    `activity`, which their logs tell, and how long (ms) the latest completed runs `took`.
+    `activity`, which their logs tell, nor the agents' `machines`, nor how long (ms) the latest
+    completed runs `took`.
     """
 
     def __init__(self) -> None:
@@ -79,8 +89,10 @@ class FleetState:
         self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
         self.queue = ReadyQueue()
         self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
+        self.blocked: dict[tuple[int | str, int], dict[TaskId, None]] = {}  # open tasks, by issue
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
+        self.machines: dict[AgentName, MachineFacts] = {}
         self.used: dict[RunId, Usage] = {}
         self.activity: dict[RunId, Activity] = {}
         self.took: deque[int] = deque(maxlen=200)
@@ -137,6 +149,10 @@ class FleetState:
     def task_in(self, repo: Repo, issue: int) -> Task | None:
         found = (self.by_issue.get((place, issue)) for place in repo.places)
         return next((self.tasks[task] for task in found if task), None)
+
+    def blocked_by(self, task: Task) -> list[Task]:
+        """The open tasks that depend on it, oldest dependency first."""
+        return [self.tasks[one] for one in self.blocked.get((task.place, task.issue), ())]
 
     def version(self, stream: str) -> int:
         kind, _, key = stream.partition(":")
@@ -238,6 +254,7 @@ class FleetState:
 
     def _keep_task(self, task: Task) -> None:
         self._note_stuck(self.tasks.get(task.id), task)
+        self._note_blockers(self.tasks.get(task.id), task)
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id
@@ -255,6 +272,15 @@ class FleetState:
                 del self.stuck[before.cause]
         if after and before != after:
             self.stuck.setdefault(after.cause, {})[new.id] = None
+
+    def _note_blockers(self, old: Task | None, new: Task) -> None:
+        before, after = _issues_before(old) if old else set(), _issues_before(new)
+        for issue in before - after:
+            self.blocked[issue].pop(new.id)
+            if not self.blocked[issue]:
+                del self.blocked[issue]
+        for issue in after - before:
+            self.blocked.setdefault(issue, {})[new.id] = None
 
     def _apply_run(self, task: Task, line: ev.Recorded) -> None:
         match line.event:
@@ -364,6 +390,7 @@ class FleetState:
         if agent.forgotten:
             known, other = other, known
             self.seen.pop(agent.name, None)
+            self.machines.pop(agent.name, None)
         known[agent.name] = agent
         other.pop(agent.name, None)
 

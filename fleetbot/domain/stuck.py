@@ -11,8 +11,9 @@ from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.model import Policy, Task, TaskId, TaskState
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, waiting
-from fleetbot.domain.waits import SIGNS, WaitReason
+from fleetbot.domain.waits import ASKS, SIGNS, WaitReason
 
+ASKS_MS = 60_000  # what belongs together on Forgejo does not come at once
 UNREAD_MS = 15 * 60_000  # CI takes its time
 _AT_ONCE = 200  # that are told of at one look; the next is not far
 _R = WaitReason
@@ -57,11 +58,17 @@ def with_end(state: FleetState, drafts: Drafts) -> Drafts:
     ended: set[str] = set()
     told: list[Draft] = []
     for draft in drafts:
-        if isinstance(draft.event, _MOVES) and draft.stream not in ended:
+        if _moves(draft.event) and draft.stream not in ended:
             ended.add(draft.stream)
-            told += _over(state.tasks[TaskId(draft.stream.removeprefix("task:"))])
+            task = state.tasks.get(TaskId(draft.stream.removeprefix("task:")))
+            told += _over(task) if task else ()  # one that is only just made waits for nothing yet
         told.append(draft)
     return tuple(told) if len(told) > len(drafts) else drafts
+
+
+def _moves(event: ev.AnyEvent) -> bool:
+    freed = isinstance(event, ev.TaskBlocked) and not event.blockers
+    return freed or isinstance(event, _MOVES)
 
 
 def _new(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Draft]:
@@ -76,7 +83,8 @@ def _candidates(state: FleetState, now: int, policy: Policy) -> Iterator[Task]:
     before = now - policy.stuck_ms
     if state.paused_until <= now and not state.frozen:
         for task in state.tasks.values():
-            if task.state is TaskState.CREATED and not task.stuck and task.entered_at <= before:
+            waits = task.state is TaskState.CREATED and not task.stuck
+            if waits and (task.is_blocked or task.entered_at <= before):
                 yield task
     for run in state.live_runs():
         if not state.tasks[run.task].stuck:
@@ -89,6 +97,8 @@ def is_long(its: Waiting, now: int, policy: Policy) -> bool:
         return False
     if its.reason in SIGNS:
         return True  # each has its own time
+    if its.reason in ASKS:
+        return now - its.since >= ASKS_MS
     limit = min(policy.stuck_ms, UNREAD_MS) if its.reason in _RECEIPTS else policy.stuck_ms
     return now - its.since >= limit
 
@@ -111,6 +121,8 @@ def _is_other(task: Task, its: Waiting | None, now: int, policy: Policy) -> bool
         return True
     if its.reason in _HEARD:
         return False
+    if task.stuck.reason in ASKS and its.reason not in ASKS:
+        return True  # people have done what they were asked for
     settled = now - task.stuck.at >= policy.stuck_ms
     return settled and (its.reason, its.subject) != task.stuck.cause
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
@@ -12,6 +12,7 @@ from fleetbot.domain.lifecycle import allowed
 from fleetbot.domain.lookup import current_run, the_run, the_task
 from fleetbot.domain.model import Ask, AskKind, Behavior, Message, Run, RunId, RunState
 from fleetbot.domain.state import FleetState, task_stream
+from fleetbot.domain.wording import STATE_WORDS
 
 # Of a run: each question rings in the rooms, and all of this is written anew with each word.
 MOST_ASKS = 200
@@ -68,10 +69,19 @@ def cut(state: FleetState, command: cmd.CutAsk) -> Drafts:
     return (Draft(task_stream(run.task), ev.RunAskCut(run=run.id, ask=question.id)),)
 
 
+_HOW: Mapping[Behavior, str] = {
+    Behavior.ALLOW: "allowed",
+    Behavior.ALWAYS: "allowed for the rest of the run",
+    Behavior.DENY: "denied",
+}
+
+
 def _how(question: Ask) -> str:
     if question.withdrawn:
         return "the program no longer asks"
-    return "nobody answered in time" if question.expired else f"{question.behavior}"
+    if question.expired or question.behavior is None:
+        return "nobody answered in time"
+    return _HOW[question.behavior]
 
 
 def withdraw(state: FleetState, command: cmd.WithdrawAsk) -> Drafts:
@@ -114,7 +124,9 @@ def note(state: FleetState, command: cmd.NoteTask) -> Drafts:
     """For a task that nobody is at and that may have another run."""
     task = the_task(state, command.task)
     if not allowed(task.state, ev.TaskNoted):
-        raise Conflict(f"{task.ref} is {task.state}: nobody would hear this.", field="task")
+        raise Conflict(
+            f"{task.ref} is {STATE_WORDS[task.state]}: nobody would hear this.", field="task"
+        )
     if len(task.notes) >= MOST_MESSAGES:
         raise Conflict(
             f"Its next run is told {MOST_MESSAGES} things already: write on the issue.",

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fleetbot.domain.available import Absence, Looks, able_agents, availability, nobody
+from fleetbot.domain.blockers import hold
 from fleetbot.domain.flags import Sign, signs
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
@@ -61,7 +62,7 @@ def waiting(
 def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
     """`waiting`, with how many are before it in the queue: that costs a look at all of it."""
     its = waiting(state, task, now, policy)
-    if its is None or its.reason not in FLOW:
+    if its is None or its.reason not in FLOW or task.is_blocked:
         return its
     before = state.queue.ahead(task, able_agents(state, task)[:_ASKED])
     if not before:
@@ -93,6 +94,9 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Lo
     if task.base_problem:
         advice = REASONS[ReasonCode.BASE_GONE].advice
         return Waiting(WaitReason.BASE_GONE, task.base_problem, since, None, advice, task.base)
+    if task.is_blocked:
+        its = hold(state, task)
+        return Waiting(its.reason, its.text, its.since, None, its.remedy, its.subject)
     if paused := _paused(state, task, since):
         return paused
     if state.paused_until > now:

@@ -12,6 +12,11 @@ class WaitReason(StrEnum):
     FLEET_RESTS = "fleet_rests"
     REPOSITORY_HELD = "repository_held"
     BASE_GONE = "base_gone"
+    BLOCKED = "blocked"
+    BLOCKER_UNTAKEN = "blocker_untaken"
+    BLOCKER_ENDED = "blocker_ended"
+    BLOCKER_ELSEWHERE = "blocker_elsewhere"
+    BLOCKED_IN_CIRCLE = "blocked_in_circle"
     BACK_OFF = "back_off"
     NO_AGENTS = "no_agents"
     NOBODY_CAN = "nobody_can"
@@ -51,7 +56,14 @@ NOBODY = frozenset(
 )
 """It waits for an agent that nobody has: time alone does not end that."""
 
-FLOW = frozenset({WaitReason.AGENTS_BUSY, WaitReason.REPOSITORY_LIMIT, WaitReason.NEXT})
+FLOW = frozenset(
+    {
+        WaitReason.AGENTS_BUSY,
+        WaitReason.REPOSITORY_LIMIT,
+        WaitReason.NEXT,
+        WaitReason.BLOCKED,
+    }
+)
 """Others are before it: what moves them moves it."""
 
 BY_ITSELF = FLOW | {
@@ -69,3 +81,12 @@ PAUSED = frozenset({WaitReason.FLEET_PAUSED, WaitReason.REPOSITORY_PAUSED})
 
 SIGNS = frozenset({WaitReason.LOOPING, WaitReason.STALLED, WaitReason.SLOW})
 """A run that is on does not seem to get on."""
+
+ASKS = frozenset(
+    {
+        WaitReason.BLOCKER_ENDED,
+        WaitReason.BLOCKER_ELSEWHERE,
+        WaitReason.BLOCKED_IN_CIRCLE,
+    }
+)
+"""Nothing will end it by itself, so that people are asked soon."""

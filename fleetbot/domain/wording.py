@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from fleetbot.domain.model import TaskState
+
 _DAY = 86_400  # seconds
+
+STATE_WORDS: Mapping[TaskState, str] = {
+    TaskState.CREATED: "waiting",
+    TaskState.ASSIGNED: "assigned",
+    TaskState.RUNNING: "running",
+    TaskState.COMPLETED: "completed",
+    TaskState.FAILED: "failed",
+    TaskState.AGENT_LOST: "lost with its agent",
+    TaskState.CANCELLED: "cancelled",
+}
+"""What people are told of a task: `ann/app#1 is lost with its agent`."""
 
 
 def count(number: int, noun: str) -> str:
-    """`1 task`, `3 tasks`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """`1 task`, `3 tasks`, `3 replies`."""
+    if number == 1:
+        return f"1 {noun}"
+    is_y = noun.endswith("y") and noun[-2:-1] not in "aeiou"
+    return f"{number} {noun[:-1]}ies" if is_y else f"{number} {noun}s"
 
 
 def whole(text: str) -> str:
@@ -31,6 +50,11 @@ def span(milliseconds: int) -> str:
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"{hours} h {minutes} min" if minutes and hours < 10 else f"{hours} h"
     return f"{round(seconds / _DAY)} d"
+
+
+def dated(at: int) -> str:
+    """`26 Nov, 14:02 UTC` for epoch milliseconds: true whenever it is read."""
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %b, %H:%M UTC")
 
 
 def person(actor: str) -> str:

@@ -14,19 +14,22 @@ from typing import Self
 
 import aiohttp
 
+from fleetbot.forge.action_calls import ActionCalls
 from fleetbot.forge.errors import ForgeError, ForgeForbidden
-from fleetbot.forge.git_calls import GitCalls
 from fleetbot.forge.issue_calls import IssueCalls
 from fleetbot.forge.keeping_calls import KeepingCalls
 from fleetbot.forge.label_calls import LabelCalls
+from fleetbot.forge.merge_calls import MergeCalls
 from fleetbot.forge.models import Comment, Repository, User, Version
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.people import PeopleCalls
-from fleetbot.forge.pull_calls import PullCalls
+from fleetbot.forge.review_calls import ReviewCalls
 from fleetbot.forge.transport import DELAYS, Transport
 
 
-class ForgeClient(IssueCalls, LabelCalls, PullCalls, GitCalls, PeopleCalls, KeepingCalls):
+class ForgeClient(
+    IssueCalls, LabelCalls, MergeCalls, ReviewCalls, ActionCalls, PeopleCalls, KeepingCalls
+):
     """``async with ForgeClient(url, token) as forge``; or call :meth:`close` at the end.
 
     ``login`` is the account of the token; it is asked for when it is needed and not given. A token

@@ -10,6 +10,7 @@ from fleetbot.forge.models import (
     CombinedStatus,
     Commit,
     CommitStatus,
+    Comparison,
     ContentEntry,
     Reference,
     Tree,
@@ -68,6 +69,11 @@ class GitCalls(Calls):
         except ForgeNotFound:
             return ()
         return found if isinstance(found, tuple) else ()
+
+    async def compare(self, repo: str, base: str, head: str) -> Comparison:
+        """What ``head`` has that ``base`` has not; a file may be named once per commit."""
+        path = repo_path(repo) + path_of("/compare/{}...{}", base, head)
+        return await self._http.get(Comparison, path)
 
     async def branch(self, repo: str, name: str) -> Branch | None:
         path = repo_path(repo) + path_of("/branches/{}", name)

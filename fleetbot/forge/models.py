@@ -7,10 +7,13 @@ ignored, and ``null`` means absent, because Forgejo sends ``null`` for empty lis
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 
+MergeStyle = Literal["merge", "rebase", "rebase-merge", "squash", "fast-forward-only"]
 WRITERS = frozenset({"write", "admin", "owner"})  # permissions with which one may write
 
 
@@ -24,6 +27,14 @@ class User(Object, frozen=True):
     full_name: str = ""
     is_admin: bool = False
     html_url: str = ""
+
+
+GHOST = -1  # the id of whoever has no account any more
+
+
+def login_of(user: User | None) -> str:
+    """Empty where the account is gone; Forgejo may show a ``Ghost`` in its place."""
+    return "" if user is None or user.id == GHOST else user.login
 
 
 class Label(Object, frozen=True):
@@ -57,6 +68,26 @@ class Repository(Object, frozen=True):
     has_issues: bool = True
     has_actions: bool = True
     permissions: Rights | None = None
+    allow_merge_commits: bool = False
+    allow_rebase: bool = False
+    allow_rebase_explicit: bool = False
+    allow_squash_merge: bool = False
+    allow_fast_forward_only_merge: bool = False
+    default_merge_style: str = ""
+    default_delete_branch_after_merge: bool = False
+
+    @property
+    def merge_styles(self) -> tuple[MergeStyle, ...]:
+        """Those that it allows, its own first; none where it shows them not at all."""
+        allowed: dict[MergeStyle, bool] = {
+            "merge": self.allow_merge_commits,
+            "rebase": self.allow_rebase,
+            "rebase-merge": self.allow_rebase_explicit,
+            "squash": self.allow_squash_merge,
+            "fast-forward-only": self.allow_fast_forward_only_merge,
+        }
+        styles = [style for style, is_allowed in allowed.items() if is_allowed]
+        return tuple(sorted(styles, key=lambda style: style != self.default_merge_style))
 
 
 class RepositoryMeta(Object, frozen=True):
@@ -96,11 +127,19 @@ class Issue(Object, frozen=True):
 
     @property
     def author(self) -> str:
-        return _login(self.user)
+        return login_of(self.user)
 
     @property
     def label_names(self) -> frozenset[str]:
         return frozenset(label.name for label in self.labels)
+
+    @property
+    def is_hidden(self) -> bool:
+        """A dependency in a repository that the account may not see: nothing else is known of it.
+
+        Forgejo lists it all the same, as an issue without number (``GetIssueDependencies``).
+        """
+        return self.number == 0
 
     @property
     def assignee_logins(self) -> frozenset[str]:
@@ -119,16 +158,37 @@ class Comment(Object, frozen=True):
 
     @property
     def author(self) -> str:
-        return _login(self.user)
+        return login_of(self.user)
+
+
+class Pushed(Object, frozen=True):
+    """A push to the head of a pull request. A forced one names the old head and the new one,
+    another one its commits, the oldest first."""
+
+    is_force_push: bool = False
+    commit_ids: tuple[str, ...] = ()
 
 
 class TimelineEntry(Object, frozen=True):
-    """Something that happened to an issue; ``type``: close, reopen, label, comment, …"""
+    """Something that happened to an issue; ``type``: close, reopen, label, comment, pull_push,
+    merge_pull, dismiss_review, add_dependency, …"""
 
     id: int
     type: str = ""
     user: User | None = None
+    body: str = ""
+    review_id: int = 0
+    dependent_issue: Issue | None = None
     created_at: datetime | None = None
+
+    @property
+    def pushed(self) -> Pushed | None:
+        """What a ``pull_push`` tells: its body is JSON. None of another entry."""
+        if self.type != "pull_push":
+            return None
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(self.body, type=Pushed)
+        return None
 
 
 class PullBranch(Object, frozen=True):
@@ -142,6 +202,9 @@ class PullBranch(Object, frozen=True):
 
 
 class PullRequest(Object, frozen=True):
+    """``mergeable`` is false on a conflict, for a draft, and for a second or so after each push to
+    the head or the base, while that is found out; it is true where branch protection forbids."""
+
     number: int
     id: int = 0
     title: str = ""
@@ -152,8 +215,10 @@ class PullRequest(Object, frozen=True):
     mergeable: bool = False
     merge_commit_sha: str = ""
     merge_base: str = ""
+    merged_by: User | None = None
     html_url: str = ""
     user: User | None = None
+    requested_reviewers: tuple[User, ...] = ()
     labels: tuple[Label, ...] = ()
     assignees: tuple[User, ...] = ()
     head: PullBranch = PullBranch()
@@ -165,7 +230,7 @@ class PullRequest(Object, frozen=True):
 
     @property
     def author(self) -> str:
-        return _login(self.user)
+        return login_of(self.user)
 
     @property
     def head_branch(self) -> str:
@@ -177,21 +242,6 @@ class PullRequest(Object, frozen=True):
         """Whether it is of these two branches; anybody's fork may have one of the same name."""
         within = self.head.repo_id == self.base.repo_id
         return within and (self.head_branch, self.base.ref) == (head, base)
-
-
-class Review(Object, frozen=True):
-    """``state``: APPROVED, REQUEST_CHANGES, COMMENT, PENDING or REQUEST_REVIEW."""
-
-    id: int
-    state: str = ""
-    user: User | None = None
-    body: str = ""
-    commit_id: str = ""
-    stale: bool = False
-    official: bool = False
-    dismissed: bool = False
-    html_url: str = ""
-    submitted_at: datetime | None = None
 
 
 class ChangedFile(Object, frozen=True):
@@ -257,6 +307,12 @@ class Commit(Object, frozen=True):
     files: tuple[CommitFile, ...] = ()
 
 
+class Comparison(Object, frozen=True):
+    total_commits: int = 0
+    commits: tuple[Commit, ...] = ()
+    files: tuple[CommitFile, ...] = ()
+
+
 class PayloadCommit(Object, frozen=True):
     """The commit form of branches; its hash is ``id``."""
 
@@ -273,6 +329,7 @@ class Branch(Object, frozen=True):
     name: str
     commit: PayloadCommit | None = None
     protected: bool = False
+    required_approvals: int = 0
     user_can_push: bool = False
     user_can_merge: bool = False
     effective_branch_protection_name: str = ""
@@ -354,8 +411,3 @@ class Version(Object, frozen=True):
     def is_forgejo(self) -> bool:
         """Forgejo names the Gitea release it is compatible with; Gitea does not."""
         return "+gitea-" in self.version
-
-
-def _login(user: User | None) -> str:
-    """Empty where the account is gone."""
-    return user.login if user else ""

@@ -22,3 +22,7 @@ def path_of(template: str, *parts: str | int) -> str:
 
 def repo_path(repo: str) -> str:
     return path_of("/repos/{}/{}", *parse_repo(repo))
+
+
+def pull_path(repo: str, number: int) -> str:
+    return repo_path(repo) + path_of("/pulls/{}", number)

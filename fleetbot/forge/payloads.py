@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from fleetbot.forge.actions import ActionRun
 from fleetbot.forge.decoding import convert
 from fleetbot.forge.models import Comment, Issue, Object, PullRequest, Repository, User
 
@@ -40,13 +41,57 @@ class IssueEvent(Object, frozen=True):
     sender: User | None = None
 
 
+class Was(Object, frozen=True):
+    """What something was before; Forgejo calls it ``from``."""
+
+    before: str = msgspec.field(default="", name="from")
+
+
+class Changes(Object, frozen=True):
+    """What an edit has changed; ``ref`` is the base branch of a pull request."""
+
+    title: Was | None = None
+    body: Was | None = None
+    ref: Was | None = None
+
+
 class PullRequestEvent(Object, frozen=True):
-    """A merge is ``closed`` with ``pull_request.merged``; a push to the head, ``synchronized``."""
+    """A merge is ``closed`` with ``pull_request.merged``; a push to the head, ``synchronized``;
+    another base, ``edited`` with ``changes.ref``; a review that is asked for,
+    ``review_requested``."""
 
     action: str
     pull_request: PullRequest
     repository: Repository
     sender: User | None = None
+    changes: Changes = Changes()
+    requested_reviewer: User | None = None
+
+
+_STATES = {
+    "pull_request_review_approved": "APPROVED",
+    "pull_request_review_rejected": "REQUEST_CHANGES",
+    "pull_request_review_comment": "COMMENT",
+}
+
+
+class ReviewWords(Object, frozen=True):
+    """``type`` is the Event-Type."""
+
+    type: str = ""
+    content: str = ""
+
+
+class ReviewEvent(PullRequestEvent, frozen=True):
+    """Somebody has submitted a review. It does not say which: read the reviews. Neither dismissing
+    it nor a reply to a comment on a line is told of by any event."""
+
+    review: ReviewWords = ReviewWords()
+
+    @property
+    def state(self) -> str:
+        """In the words of the API; empty for one that is not known."""
+        return _STATES.get(self.review.type, "")
 
 
 class RepositoryEvent(Object, frozen=True):
@@ -66,6 +111,27 @@ class CommentEvent(Object, frozen=True):
     sender: User | None = None
 
 
+class PullCommentEvent(CommentEvent, frozen=True, kw_only=True):
+    """Somebody has commented on a pull request, below it or, on the web, in a conversation on a
+    line, or changed or deleted a comment."""
+
+    pull_request: PullRequest
+
+
+class ActionRunEvent(Object, frozen=True):
+    """A run of a workflow has ended: ``success``, ``failure`` (also a cancelled one), or
+    ``recover``, which comes beside ``success`` after one that failed. From v12 on."""
+
+    action: str
+    run: ActionRun
+    prior_status: str = ""
+
+    @property
+    def repository(self) -> Repository:
+        """The payload has it in the run only."""
+        return self.run.repository or Repository(full_name="")
+
+
 class UnknownEvent(Object, frozen=True):
     """An event fleetbot has no use for, or has never heard of."""
 
@@ -75,7 +141,9 @@ class UnknownEvent(Object, frozen=True):
         return f"unknown event {self.event_type!r}"
 
 
-Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | UnknownEvent
+Event = (
+    IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent | UnknownEvent
+)
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -100,7 +168,9 @@ class _Sent(msgspec.Struct, frozen=True):
 
 # What may have consequences, by Event-Type; of others not even the shape matters. The coarser
 # X-Forgejo-Event is no key: its "pull_request_comment" means a review.
-_EVENTS: Mapping[str, type[IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent]] = {
+_EVENTS: Mapping[
+    str, type[IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent]
+] = {
     "issues": IssueEvent,
     "issue_assign": IssueEvent,
     "issue_label": IssueEvent,
@@ -112,9 +182,13 @@ _EVENTS: Mapping[str, type[IssueEvent | PullRequestEvent | RepositoryEvent | Com
     "pull_request_milestone": PullRequestEvent,
     "pull_request_sync": PullRequestEvent,
     "pull_request_review_request": PullRequestEvent,
-    "pull_request_review_approved": PullRequestEvent,
-    "pull_request_review_rejected": PullRequestEvent,
-    "pull_request_review_comment": PullRequestEvent,
+    "pull_request_review_approved": ReviewEvent,
+    "pull_request_review_rejected": ReviewEvent,
+    "pull_request_review_comment": ReviewEvent,
+    "pull_request_comment": PullCommentEvent,
+    "action_run_failure": ActionRunEvent,
+    "action_run_success": ActionRunEvent,
+    "action_run_recover": ActionRunEvent,
     "repository": RepositoryEvent,
 }
 

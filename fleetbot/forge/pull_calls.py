@@ -1,4 +1,4 @@
-"""Pull requests, what they change, and what reviewers said."""
+"""Pull requests, and what they change."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Literal
 
 from fleetbot.forge.errors import ForgeNotFound
-from fleetbot.forge.models import ChangedFile, Commit, PullRequest, Review
-from fleetbot.forge.paths import path_of, repo_path
+from fleetbot.forge.models import ChangedFile, Commit, PullRequest
+from fleetbot.forge.paths import path_of, pull_path, repo_path
 from fleetbot.forge.transport import Calls
 
 
@@ -25,7 +25,7 @@ class PullCalls(Calls):
             yield pull
 
     async def pull(self, repo: str, number: int) -> PullRequest:
-        return await self._http.get(PullRequest, _pull_path(repo, number))
+        return await self._http.get(PullRequest, pull_path(repo, number))
 
     async def find_pull(self, repo: str, base: str, head: str) -> PullRequest | None:
         """The open pull request of branch ``head`` of this repository onto ``base``, if any.
@@ -92,23 +92,15 @@ class PullCalls(Calls):
     ) -> PullRequest:
         fields = {"title": title, "body": body}
         given = {key: value for key, value in fields.items() if value is not None}
-        return await self._http.call(PullRequest, "PATCH", _pull_path(repo, number), json=given)
+        return await self._http.call(PullRequest, "PATCH", pull_path(repo, number), json=given)
 
     async def pull_files(self, repo: str, number: int) -> list[ChangedFile]:
         """The files of the diff; empty for an empty diff."""
-        path = _pull_path(repo, number) + "/files"
+        path = pull_path(repo, number) + "/files"
         return [file async for file in self._http.pages(ChangedFile, path)]
 
     async def pull_commits(self, repo: str, number: int) -> list[Commit]:
         """Newest first."""
-        path = _pull_path(repo, number) + "/commits"
+        path = pull_path(repo, number) + "/commits"
         params = {"verification": False, "files": False}
         return [commit async for commit in self._http.pages(Commit, path, params)]
-
-    async def reviews(self, repo: str, number: int) -> list[Review]:
-        path = _pull_path(repo, number) + "/reviews"
-        return [review async for review in self._http.pages(Review, path)]
-
-
-def _pull_path(repo: str, number: int) -> str:
-    return repo_path(repo) + path_of("/pulls/{}", number)

@@ -136,9 +136,11 @@ class Host:
     async def _beat(self, seconds: float) -> wire.HeartbeatAnswer:
         """Tried again in the heartbeats' own time, or an orchestrator that is back would take the
         agent for lost before it is heard."""
-        link = self._link
+        link, machine = self._link, self._registration.machine
         return await self._leases.beat(
-            lambda: link.persist(lambda: link.heartbeat(self._claims.used()), within=seconds)
+            lambda: link.persist(
+                lambda: link.heartbeat(self._claims.used(), machine()), within=seconds
+            )
         )
 
     async def _make_room(self) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import Taken
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
@@ -31,6 +32,7 @@ from fleetbot.wire import (
     HeartbeatRequest,
     LogAnswer,
     LogRequest,
+    MachineReport,
     MessageList,
     Problem,
     ReceiptAnswer,
@@ -89,6 +91,7 @@ class Link:
     """The calls of one agent. `token` is its own; `notice` hears of lost and found contact.
 
     `lease_seconds`: for how long the orchestrator keeps a run for an agent that is not heard.
+    `wants_machine`: whether it can be told of the machine.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Link:
         self._url = f"{url}/{API}"
         self.token = token
         self.lease_seconds = 0.0
+        self.wants_machine = False
         self._notice = notice
         self._patience = patience
         self._lost = False
@@ -113,10 +117,13 @@ class Link:
             "POST", "agents/register", RegisterAnswer, body=request, token=token
         )
 
-    async def heartbeat(self, runs: Mapping[str, Usage]) -> HeartbeatAnswer:
-        """Speak for the runs; each with what it has used so far."""
+    async def heartbeat(
+        self, runs: Mapping[str, Usage], machine: MachineFacts | None = None
+    ) -> HeartbeatAnswer:
+        """Speak for the runs, each with what it has used so far, and tell of the machine."""
         used = {r: UsageReport.of(usage) for r, usage in runs.items() if usage != Usage()}
-        request = HeartbeatRequest(runs=tuple(runs), usage=used)
+        report = MachineReport.of(machine) if machine and self.wants_machine else None
+        request = HeartbeatRequest(runs=tuple(runs), usage=used, machine=report)
         return await self._call("POST", "agents/heartbeat", HeartbeatAnswer, body=request)
 
     async def deregister(self) -> None:

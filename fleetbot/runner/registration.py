@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 from fleetbot import wire
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.runner import health
 from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.link import Link, Refused, Unauthorized, save_token
+from fleetbot.runner.machine import look
 from fleetbot.runner.run.setup import Machine
 from fleetbot.runner.session.contract import Adapter, HealthLine
 
@@ -36,6 +38,7 @@ class Registration:
         self._link = link
         self._say = say
         self._said: dict[str, str] = {}
+        self._git = ""
         self.trouble: HealthLine | None = None
         self.well = False
 
@@ -69,6 +72,7 @@ class Registration:
         if not link.lease_seconds or answer.token:
             self._say(f"registered, up to {self._agent.max_concurrency} runs at once")
         link.lease_seconds = answer.lease_seconds
+        link.wants_machine = answer.wants_machine
         return answer
 
     async def _introduction(self) -> wire.RegisterRequest:
@@ -78,6 +82,7 @@ class Registration:
             *await health.machine_lines(machine.config, machine.tokens, machine.quick_forge),
         ]
         self.well = all(line.ok for line in lines)
+        self._git = next((line.detail for line in lines if line.name == "git"), "")
         self._say_changes(lines)
         if self.trouble is not None:
             lines.append(self.trouble)
@@ -99,6 +104,10 @@ class Registration:
                 for line in lines
             ),
         )
+
+    def machine(self) -> MachineFacts:
+        """Where the agent works, with the disk as it is now and git as the last check found it."""
+        return look(self._machine.config, self._agent, self._git)
 
     def _say_changes(self, lines: list[HealthLine]) -> None:
         """Each ill once as it comes, and when it has gone."""

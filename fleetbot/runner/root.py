@@ -5,6 +5,7 @@
 <root>/spool/<run>/                  what a run still owes the orchestrator
 <root>/sessions/<agent>/             what an agent remembers of a task between attempts
 <root>/homes/<agent>/                HOME of the agent's program, and in tmp/ its runs' TMPDIRs
+<root>/programs/                     what agents are offered to start: `fleetbot reply`
 <root>/repositories/<owner>/<name>/  what the forge has, cached; in tasks/ the runner's own
                                      repository (desk) of each task; in id which one it is
 <root>/workspaces/<owner>/<name>/    the tasks' worktrees, each with the repository of its agent
@@ -39,6 +40,10 @@ class Root:
     @property
     def workspaces(self) -> Path:
         return self.path / "workspaces"
+
+    @property
+    def programs(self) -> Path:
+        return self.path / "programs"
 
     @property
     def homes(self) -> Path:

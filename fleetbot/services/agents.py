@@ -107,6 +107,7 @@ class Agents:
             claim_wait_seconds=self._rhythm.claim_wait,
             log_batch_lines=LOG_BATCH_LINES,
             log_batch_bytes=LOG_BATCH_BYTES,
+            wants_machine=True,
         )
 
     async def heartbeat(
@@ -119,6 +120,7 @@ class Agents:
         await self._fleet.commit(AgentSeen(agent), Context(actor=f"agent:{agent}"))
         runs = tuple(RunId(run) for run in request.runs)
         self._fleet.saw(agent, runs)
+        self._fleet.note_machine(agent, request.machine.machine if request.machine else None)
         its = self._fleet.state.agents[agent]
         return wire.HeartbeatAnswer(
             next_seconds=self._rhythm.heartbeat,
@@ -182,6 +184,7 @@ class Agents:
 
     def _view(self, agent: Agent) -> wire.AgentView:
         state = self._fleet.state
+        machine = state.machines.get(agent.name)
         return wire.AgentView(
             name=agent.name,
             adapter=agent.adapter,
@@ -194,6 +197,8 @@ class Agents:
             program=agent.program,
             account=agent.account,
             health=agent.health,
+            remedies=agent.remedies,
+            machine=wire.MachineReport.of(machine) if machine else None,
             parked_until=agent.parked_until,
             parked_for=agent.parked_for,
             draining=agent.draining,
@@ -225,6 +230,7 @@ def _ended_by_itself(run: Run) -> bool:
 
 
 def _registration(request: wire.RegisterRequest) -> AgentRegistered:
+    wrong = [line for line in request.health if not line.ok]
     return AgentRegistered(
         adapter=request.adapter,
         capabilities=tuple(sorted(set(request.capabilities))),
@@ -232,7 +238,8 @@ def _registration(request: wire.RegisterRequest) -> AgentRegistered:
         account=request.account,
         host=request.host,
         program=request.program,
-        health=tuple(f"{line.name}: {line.detail}" for line in request.health if not line.ok),
+        health=tuple(f"{line.name}: {line.detail}" for line in wrong),
+        remedies=tuple(line.remedy for line in wrong),
     )
 
 

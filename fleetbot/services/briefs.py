@@ -10,6 +10,7 @@ from fleetbot.domain.model import Task, TaskId
 from fleetbot.domain.pulls import Brief, Words
 from fleetbot.domain.state import task_stream
 from fleetbot.services.fleet import Fleet
+from fleetbot.store.interface import Store
 
 
 async def brief_of(fleet: Fleet, task_id: TaskId) -> wire.RoundBrief | None:
@@ -45,9 +46,15 @@ async def kept_brief(fleet: Fleet, task: Task) -> Brief | None:
     """The brief of the task's round, from the journal. Raises `StoreUnavailable`, `Unreadable`."""
     if task.round is None:
         return None
-    said = task.round.said
-    (line,) = await fleet.store.events(task_stream(task.id), after=said - 1, limit=1)
-    return line.event.brief if isinstance(line.event, ev.TaskRequeued) else None
+    return await brief_at(fleet.store, task.id, task.round.said)
+
+
+async def brief_at(store: Store, task: TaskId, seq: int) -> Brief:
+    """The brief that the line `seq` of the journal begins a round with."""
+    (line,) = await store.events(task_stream(task), after=seq - 1, limit=1)
+    assert isinstance(line.event, ev.TaskRequeued)  # rounds begin with nothing else
+    assert line.event.brief is not None
+    return line.event.brief
 
 
 def _said(words: Words) -> wire.SaidWords:

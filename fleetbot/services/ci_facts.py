@@ -21,7 +21,7 @@ async def read_ci(
     client: ForgeClient, repo: str, pull: PullRequest, base: str, rules: Rules
 ) -> CiFacts | Unread:
     """Where CI is not required, only what it says of the head, as that is shown with a verdict."""
-    statuses = await _statuses(client, repo, pull.head.sha)
+    statuses = await statuses_of(client, repo, pull.head.sha)
     if not rules.require_ci:
         return CiFacts(statuses=statuses)
     branch = await client.branch(repo, base)
@@ -45,7 +45,7 @@ async def _contexts_on(
     """The contexts of the base's newest commit that has any; of some, CI may have been told not to
     look."""
     for commit in await client.recent_commits(repo, base, _RECENT):
-        facts = await _statuses(client, repo, commit.sha)
+        facts = await statuses_of(client, repo, commit.sha)
         theirs = [x for x in facts if x.context != OWN_CONTEXT and x.creator.lower() not in fleet]
         if theirs:
             return tuple(sorted(status.context for status in theirs))
@@ -69,7 +69,7 @@ async def _has_ci_files(client: ForgeClient, repo: str, ref: str, *, actions: bo
     return any([await client.folder(repo, place, ref) for place in places])
 
 
-async def _statuses(client: ForgeClient, repo: str, sha: str) -> tuple[StatusFact, ...]:
+async def statuses_of(client: ForgeClient, repo: str, sha: str) -> tuple[StatusFact, ...]:
     """Actions give the address of their log without the forge's."""
     return tuple(
         StatusFact(

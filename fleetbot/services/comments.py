@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from fleetbot.domain.blockers import remarks
 from fleetbot.domain.evidence import sentences
 from fleetbot.domain.model import (
+    OPEN_STATES,
     Artifact,
     Evidence,
     FiledReceipt,
@@ -96,6 +98,8 @@ def _waiting(task: Task) -> str:
     whom = code(task.wanted_agent) if task.wanted_agent else "the next free agent"
     if task.traits.needs:
         whom += " that has " + ", ".join(map(code, task.traits.needs))
+    if task.is_blocked:
+        return f"🔗 **Waits for other work**, then for {whom}."
     if task.not_before:
         return f"⏳ **Next attempt after {moment(task.not_before)}**, by {whom}."
     if _is_retry(task):
@@ -104,7 +108,12 @@ def _waiting(task: Task) -> str:
 
 
 def _is_retry(task: Task) -> bool:
-    return task.reason not in (None, ReasonCode.RETRY_BY_USER, ReasonCode.ISSUE_REOPENED)
+    return task.reason not in (
+        None,
+        ReasonCode.RETRY_BY_USER,
+        ReasonCode.ISSUE_REOPENED,
+        ReasonCode.BLOCKED,
+    )
 
 
 def _explanation(task: Task, run: Run | None) -> Iterator[str]:
@@ -119,6 +128,8 @@ def _explanation(task: Task, run: Run | None) -> Iterator[str]:
         yield f"**What helps:** {REASONS[task.reason].advice}"
     if task.state is TaskState.RUNNING and task.refuted and not (run and run.receipt):
         yield _bullets(task.refuted)
+    if task.state in OPEN_STATES:
+        yield from map(_spoken, remarks(task))
 
 
 def _wait(its: Waiting | None) -> Iterator[str]:

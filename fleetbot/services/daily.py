@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -19,16 +20,17 @@ class Daily(NamedTuple):
 
     def latest(self, now: int) -> int:
         """The last time that it was so late, at `now` or before."""
-        today = self._on(self._date(now))
-        return today if today <= now else self._on(self._date(now) - timedelta(days=1))
+        return max(at for at in self._around(now) if at <= now)
 
     def following(self, now: int) -> int:
         """The next time after `now`."""
-        today = self._on(self._date(now))
-        return today if today > now else self._on(self._date(now) + timedelta(days=1))
+        return min(at for at in self._around(now) if at > now)
 
-    def _date(self, now: int) -> date:
-        return datetime.fromtimestamp(now / 1000, self.zone).date()
+    def _around(self, now: int) -> Iterator[int]:
+        """Of these days: where the clock goes forward at midnight, the time of one day may be on
+        the next."""
+        today = datetime.fromtimestamp(now / 1000, self.zone).date()
+        return (self._on(today + timedelta(days=days)) for days in range(-2, 3))
 
     def _on(self, day: date) -> int:
         return int(datetime.combine(day, self.at, self.zone).timestamp() * 1000)

@@ -38,8 +38,8 @@ class Enrolments:
     async def make(self, agent: AgentName, id: str, actor: str) -> Given:
         """A token for one agent, which takes the place of any before it.
 
-        `id`: what asked for it; of the same one the newest token is the only good one. Raises
-        Invalid for what is no agent's name, Conflict for one that is online.
+        `id`: what asked for it, maybe for the second time. Raises Invalid for what is no agent's
+        name, Conflict for one that is online.
         """
         if not AGENT_NAME.match(agent):
             raise Invalid(
@@ -52,18 +52,23 @@ class Enrolments:
                 f"{agent} is online and has a token: stop or revoke it first.", field="agent"
             )
         token, now = new_enrolment_token(), self._fleet.clock()
+        hash = token_hash(token)
         enrolment = Enrolment(
-            id=id,
+            id=f"{id}/{hash.hex()}",
             agent=agent,
-            hash=token_hash(token),
+            hash=hash,
             actor=actor,
             made_at=now,
             expires_at=now + VALID_MS,
         )
         async with self._turn:
-            withdrawn = [its for its in await self._open(agent) if its.id != id]
-            await self._keep(enrolment, *(_ended(its, now) for its in withdrawn))
+            withdrawn = [_ended(its, now) for its in await self._open(agent)]
+            await self._keep(enrolment, *withdrawn)
         return Given(token, enrolment)
+
+    async def telling(self, enrolment: Enrolment, room: str) -> None:
+        """The token is about to be told there, by the enrolment's id as its name."""
+        await self._keep(replace(enrolment, room=room))
 
     async def told(self, enrolment: Enrolment, room: str, event: str) -> None:
         """A message has the token; it is redacted when that is used or over."""
@@ -76,7 +81,7 @@ class Enrolments:
         return len(open_ones)
 
     async def over(self) -> list[Enrolment]:
-        """Those whose token is good for nothing any more, and still stands in a message."""
+        """Those whose token is good for nothing any more, and may still stand in a message."""
         now, told = self._fleet.clock(), await self._fleet.store.enrolments_told()
         return [its for its in told if its.used_at or its.expires_at <= now]
 

@@ -7,6 +7,8 @@ import msgspec
 from fleetbot.domain import effects as fx
 from fleetbot.store.records import OutboxEntry
 
+_json = msgspec.json.Encoder()
+
 
 def entry_of(
     effect: fx.AnyEffect, destination: str, *, id: str, at: int, seq: int = 0
@@ -18,7 +20,7 @@ def entry_of(
         destination=destination,
         kind=fx.kind(type(effect)),
         collapse=fx.collapse(effect),
-        payload=msgspec.json.encode(effect),
+        payload=_json.encode(effect),
         due_at=at,
         seq=seq,
     )

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fleetbot import __version__
-from fleetbot.domain.model import Agent, AgentStatus, Repo
+from fleetbot.domain.model import Agent, AgentStatus, Repo, ills
 from fleetbot.domain.reasons import REASONS
-from fleetbot.domain.wording import count, span
+from fleetbot.domain.wording import span
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.findings import Finding, Mark
 from fleetbot.services.fleet import Fleet
@@ -25,6 +25,7 @@ _MOST = 10  # repositories that are looked at on Forgejo, and things that are na
 _SILENT_MS = 7 * 86_400_000  # without a webhook; it may be that nothing happened
 _LOW = 1 << 30  # bytes
 _MEBIBYTE = 1 << 20
+_ASK_ITS_MACHINE = "`fleetbot check` on its machine says what to do"
 _OF_FORGEJO = (Step.ACCOUNT, Step.BRANCH)
 
 
@@ -45,7 +46,7 @@ class OfRepositories:
         told = await asyncio.gather(*(self._of(name) for name in names[:_MOST]))
         found = [finding for findings in told for finding in findings]
         if len(names) > _MOST:
-            more = f"{count(len(names) - _MOST, 'repository')} more not looked at"
+            more = f"{len(names) - _MOST} more of the repositories not looked at"
             found.append(Finding("branch", Mark.WELL, more))
         return found
 
@@ -100,8 +101,8 @@ class OfAgents:
             says = f"{reason.text}, for {span(now - agent.unwell_since)}: {agent.unwell_detail}"
             yield Finding(f"agent {agent.name}", Mark.WARN, says.rstrip(": "), (reason.advice,))
         for agent in agents[:_MOST]:
-            for line in agent.health if agent.status is AgentStatus.ONLINE else ():
-                yield Finding(f"agent {agent.name}", Mark.WARN, line)
+            for line, remedy in ills(agent) if agent.status is AgentStatus.ONLINE else ():
+                yield Finding(f"agent {agent.name}", Mark.WARN, line, (remedy or _ASK_ITS_MACHINE,))
 
 
 class OfTheHost:

@@ -12,7 +12,8 @@ from fleetbot.domain.model import Receipt
 from fleetbot.domain.receipts import Expectation, Rules, not_shown_yet
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
-from fleetbot.forge.models import ChangedFile, PullRequest, Review
+from fleetbot.forge.models import ChangedFile, PullRequest
+from fleetbot.forge.reviews import Review
 from fleetbot.services.ci_facts import read_ci
 from fleetbot.services.link_facts import read_links
 

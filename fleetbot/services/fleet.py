@@ -17,6 +17,7 @@ from fleetbot.domain.draft import Drafts
 from fleetbot.domain.errors import Conflict, FleetError
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.flags import Activity
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import (
     AgentName,
     Policy,
@@ -36,7 +37,7 @@ from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.store.healing import healed
 from fleetbot.store.identities import Enrolment
-from fleetbot.store.interface import Store, StoreUnavailable, Unreadable
+from fleetbot.store.interface import Store, StoreUnavailable, Unreadable, Unwritable
 from fleetbot.store.records import (
     AgentToken,
     Anchor,
@@ -159,9 +160,21 @@ class Fleet:
             self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
             self._last, self._landed, self._closed = None, self.state.seq, {}
             self._acted_on = {}
+            await self._recall_blockers()
             self.bad, self._stale = snapshot.bad, False
             self.renew()
         self._tell(())
+
+    async def _recall_blockers(self) -> None:
+        """What open tasks wait for is told with where it stands, be it over."""
+        blocked = [task for task in self.state.tasks.values() if task.blockers]
+        wanted = {(one.place, one.issue): one for task in blocked for one in task.blockers}
+        for issue in wanted.keys() - self.state.by_issue.keys():
+            blocker = wanted[issue]
+            names = (blocker.repo.lower(),)
+            with suppress(Unreadable):
+                if task := await self.store.task_by_issue(blocker.repo_id, names, blocker.issue):
+                    await self._recall(task)
 
     def _check_patience(self) -> None:
         """A disk that takes nothing is not read anew with every request, once that was in vain."""
@@ -182,7 +195,8 @@ class Fleet:
         Raises `StoreUnavailable` if it never will be.
         """
         if self._last:
-            await asyncio.shield(self._last)
+            with suppress(Unwritable):  # that is for who wanted it kept
+                await asyncio.shield(self._last)
 
     def renew(self) -> None:
         """Take every agent and run as heard just now: time we slept through is nobody's silence."""
@@ -201,7 +215,8 @@ class Fleet:
         refuses; in both cases nothing has changed. A cancelled caller leaves the commit alone.
         Where nothing needs to be done, or it cannot be, what that was seen from is on disk, too.
         """
-        await self.start()
+        if not self.ready:
+            await self._start()
         try:
             landing = self.submit(command, context, beside)
         except FleetError:
@@ -235,7 +250,8 @@ class Fleet:
                 raise Unreadable(f"{row}: restore a backup.")
 
     def _submit(self, drafts: Drafts, context: Context, beside: Beside, now: int) -> Landing:
-        route = partial(_elsewhere, self.route, context.answered)
+        answered = context.answered
+        route = partial(_elsewhere, self.route, answered) if answered else self.route
         try:
             change = record(
                 self.state, drafts, now, route, actor=context.actor, cause=context.cause
@@ -271,6 +287,13 @@ class Fleet:
             if run.id in used:
                 known = self.state.used.get(run.id, run.usage)
                 self.state.used[run.id] = most(known, used[run.id])
+
+    def note_machine(self, agent: AgentName, machine: MachineFacts | None) -> None:
+        """Note where the agent works now; None: its runner does not tell."""
+        if machine is None:
+            self.state.machines.pop(agent, None)
+        else:
+            self.state.machines[agent] = machine
 
     def note_lines(self, run: RunId, lines: Collection[tuple[str, str]], upto: int) -> None:
         """Note what a live run's log tells: lines as (kind, text) that end at line `upto`."""
@@ -365,12 +388,14 @@ class Fleet:
     def forget_closed(self, before: int) -> None:
         """Let go of closed tasks that nothing has happened to since `before` (epoch ms).
 
-        Not of those whose last lines may not be on disk yet.
+        Not of those whose last lines may not be on disk yet, nor of those that others wait for.
         """
         old = [
             task
             for task, seq in self._closed.items()
-            if seq <= self._landed and self.state.tasks[task].updated_at < before
+            if seq <= self._landed
+            and self.state.tasks[task].updated_at < before
+            and not self.state.blocked_by(self.state.tasks[task])
         ]
         self.state.forget(old)
         for task in old:

@@ -27,9 +27,11 @@ from fleetbot.forge.errors import (
 from fleetbot.forge.git_calls import StatusState
 from fleetbot.forge.label_calls import UnknownLabel
 from fleetbot.forge.models import Issue
+from fleetbot.services.briefs import brief_at
 from fleetbot.services.comments import receipt_comment, status_comment
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
 from fleetbot.services.outbox import Gone, Refused, RetryLater
+from fleetbot.services.pull_answers import PullAnswers
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, Standing
 
@@ -58,6 +60,7 @@ class ForgeSender:
         accounts: Mapping[AgentName, str] = _NO_ACCOUNTS,
     ) -> None:
         self._client = client
+        self._answers = PullAnswers(client)
         self._store = store
         self._labels = labels
         self._waits = waits
@@ -78,6 +81,8 @@ class ForgeSender:
                 return await self._show(_there(await self._store.standing(task), task))
             case fx.ReceiptComment(receipt=receipt):
                 return await self._say_receipt(_there(await self._store.filing(receipt), receipt))
+            case fx.AnswerPull():
+                return await self._answer_pull(effect)
             case fx.CommitStatus():
                 repo, repo_id = await self._repo_of(effect)
                 await self._find(repo, repo_id)
@@ -157,6 +162,16 @@ class ForgeSender:
         marker, body = f"receipt:{filed.receipt.id}", receipt_comment(task, run, filed)
         comment = await self._client.comment_once(task.repo, task.issue, marker, body)
         return f"comment {comment.id}"
+
+    # -- a round
+
+    async def _answer_pull(self, effect: fx.AnswerPull) -> str:
+        filing = _there(await self._store.filing(effect.receipt), effect.receipt)
+        assert filing.receipt is not None  # a filing has it
+        await self._issue_of(filing.task)
+        brief = await brief_at(self._store, effect.task, effect.said)
+        receipt = filing.receipt.receipt
+        return await self._answers.say(filing.task, receipt, brief, effect.number)
 
     # -- the issue
 

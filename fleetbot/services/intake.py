@@ -14,18 +14,21 @@ from fleetbot.domain.model import same_name
 from fleetbot.domain.patience import WITH_DELIVERY
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.models import Comment
+from fleetbot.forge.models import Comment, User
 from fleetbot.forge.payloads import (
+    ActionRunEvent,
     CommentEvent,
     Delivery,
     IssueEvent,
     MalformedDelivery,
+    PullCommentEvent,
     PullRequestEvent,
     RepositoryEvent,
     parse_delivery,
 )
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.followups import Followups
 from fleetbot.services.issues import Issues
 from fleetbot.services.proofs import is_proof
 from fleetbot.services.repositories import Repositories
@@ -40,7 +43,7 @@ _KIND = "webhook"
 _LOOK = 500  # arrivals read at once
 _AT_ONCE = 8
 
-_Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent
+_Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent
 
 
 class _Seen(NamedTuple):
@@ -63,6 +66,7 @@ class Intake:
         fleet: Fleet,
         client: ForgeClient,
         verifier: Verifier,
+        followups: Followups,
         issues: Issues,
         repositories: Repositories,
         webhooks: Webhooks,
@@ -73,6 +77,7 @@ class Intake:
         self._fleet = fleet
         self._client = client
         self._verifier = verifier
+        self._followups = followups
         self._issues = issues
         self._repositories = repositories
         self._webhooks = webhooks
@@ -91,8 +96,10 @@ class Intake:
         """
         key = f"delivery:{delivery.id}"
         its = delivery.payload
-        matters = isinstance(its, IssueEvent | PullRequestEvent | RepositoryEvent)
-        if isinstance(its, CommentEvent):
+        matters = isinstance(
+            its, IssueEvent | PullRequestEvent | RepositoryEvent | PullCommentEvent | ActionRunEvent
+        )
+        if isinstance(its, CommentEvent) and not matters:
             matters = is_proof(its.comment) and its.action == "created"
         arrival = Arrival(
             key=key,
@@ -171,23 +178,37 @@ class Intake:
         repo = await self._repositories.heard(
             [one.event.repository for one in seen], changed=changed
         )
+        sender = _sender(last.event)
+        actor = f"forgejo:{sender.login if sender else 'somebody'}"
+        context = Context(actor=actor, cause=last.arrival.key)
+        if repo and (number := _freed_by(seen)):
+            await self._issues.look_behind(repo, number, context)
         match last.event:
-            case IssueEvent(issue=issue, sender=sender) if repo:
-                actor = f"forgejo:{sender.login if sender else 'somebody'}"
-                context = Context(actor=actor, cause=last.arrival.key)
+            case IssueEvent(issue=issue) if repo:
                 beside = Beside(handled=tuple(Handled(key=one.arrival.key) for one in seen))
                 await self._issues.look(repo.id, issue.number, context, beside)
             case PullRequestEvent(pull_request=pull) if repo:
                 self._verifier.poke(repo.name, pull.number)
+                self._followups.poke(repo.id, pull.number, last.arrival.key)
+                if pull.merged:
+                    self._followups.poke_all(repo.id, last.arrival.key)
+            case PullCommentEvent(pull_request=pull, comment=comment) if repo:
+                self._followups.poke(repo.id, pull.number, last.arrival.key)
+                if is_proof(comment):
+                    await self._on_proof(comment)
+            case ActionRunEvent() if repo:
+                self._followups.poke_all(repo.id, last.arrival.key)
             case CommentEvent(comment=comment) if repo:
                 await self._on_proof(comment)
 
     async def _matters(self, seen: Sequence[_Seen]) -> bool:
-        """Whether any of it is not our own doing."""
-        if not isinstance(seen[-1].event, IssueEvent):
+        """Whether any of it is not our own doing, or others may wait for it."""
+        if not isinstance(seen[-1].event, IssueEvent | PullCommentEvent):
+            return True
+        if _freed_by(seen):
             return True
         bot = await self._client.login()
-        senders = (one.event.sender for one in seen)
+        senders = (_sender(one.event) for one in seen)
         return any(sender is None or not same_name(sender.login, bot) for sender in senders)
 
     # -- what becomes of deliveries
@@ -231,6 +252,10 @@ def _is_hopeless(arrival: Arrival, error: forge.ForgeError) -> bool:
     return unseen or WITH_DELIVERY.is_over(arrival.tries)
 
 
+def _sender(event: _Event) -> User | None:
+    return None if isinstance(event, ActionRunEvent) else event.sender
+
+
 def _matter(event: _Event) -> tuple[object, ...]:
     """What it is about."""
     repo = event.repository.id or event.repository.full_name.lower()
@@ -241,8 +266,22 @@ def _matter(event: _Event) -> tuple[object, ...]:
             return repo, "pull", pull.number
         case CommentEvent(comment=comment):
             return repo, "comment", comment.id
+        case ActionRunEvent():
+            return repo, "actions"
         case _:
             return repo, "repository"
+
+
+def _freed_by(seen: Sequence[_Seen]) -> int:
+    """The issue or pull request that was closed or opened again, which frees what depends on it, or
+    has it wait again; 0 where that did not happen."""
+    for event in (one.event for one in seen):
+        match event:
+            case IssueEvent(action="closed" | "reopened", issue=its):
+                return its.number
+            case PullRequestEvent(action="closed" | "reopened", pull_request=pull):
+                return pull.number
+    return 0
 
 
 def _event_of(arrival: Arrival) -> _Event:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 from fleetbot.domain.commands import (
@@ -27,6 +26,7 @@ from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Issue, TimelineEntry
 from fleetbot.services.bases import base_of
+from fleetbot.services.blockers import Blockers, Subject
 from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
 from fleetbot.services.labels import LabelMaps, still_wants_fleet, traits_of, wants_fleet
 from fleetbot.services.repositories import Repositories
@@ -89,15 +89,13 @@ def _is_of(issue: Issue, repo: Repo) -> bool:
     return issue.repository is None or issue.repository.id in (0, repo.id)
 
 
-class Subject(NamedTuple):
-    """An issue: `repo` is the repository's id."""
-
-    repo: int
-    number: int
+async def _unwatched(task: TaskId) -> None:
+    return None
 
 
 class Issues:
-    """`new_task` makes ids."""
+    """`new_task` makes ids. `follow_pull` has a task follow its pull request, the merge of which
+    may be what closed the issue."""
 
     def __init__(
         self,
@@ -106,12 +104,15 @@ class Issues:
         labels: LabelMaps,
         repositories: Repositories,
         new_task: Callable[[], TaskId],
+        follow_pull: Callable[[TaskId], Awaitable[object]] = _unwatched,
     ) -> None:
         self._fleet = fleet
         self._client = client
         self._labels = labels
         self._repositories = repositories
         self._new_task = new_task
+        self.blockers = Blockers(fleet, client)
+        self._follow_pull = follow_pull
         self._locks: WeakValueDictionary[Subject, asyncio.Lock] = WeakValueDictionary()
         self._not_reopened: dict[Subject, datetime] = {}  # when it had last changed
 
@@ -147,6 +148,20 @@ class Issues:
         async with self.alone(repo_id, number):
             repo, issue = await self._read(self._fleet.state.places.repos[repo_id], number)
             return await self.consider(repo, issue, context, beside, starting=starting)
+
+    async def look_behind(self, repo: Repo, number: int, context: Context) -> None:
+        """Have the tasks looked at whose issues depend on this one: it was closed, or opened again.
+
+        Raises `ForgeUnavailable` and `StoreUnavailable`; one that is not to be seen does not keep
+        the others waiting.
+        """
+        for subject in await self.blockers.behind(repo, number):
+            try:
+                await self.look(subject.repo, subject.number, context)
+            except forge.ForgeUnavailable:
+                raise
+            except forge.ForgeError as error:
+                log.warning("#%d depends on %s#%d: %s", subject.number, repo.name, number, error)
 
     async def follow(self, task: Task) -> Task | None:
         """Have a task that is about to be judged follow its issue, and its base."""
@@ -198,7 +213,12 @@ class Issues:
         if is_astray(task, repo):
             await self._fleet.commit(MoveTasks(repo.id, (task.id,)), context)
             task = self._fleet.state.tasks[task.id]
+        if task.is_watched and task.round and issue.state == "closed":
+            await self._follow_pull(task.id)
+            task = self._fleet.state.tasks[task.id]
         while command := await self._next(repo, task, issue):
+            if isinstance(command, RetryTask):
+                await self.blockers.follow(repo, task, context)
             if isinstance(command, CancelTask) and await self._is_by_its_merge(task, command):
                 command = CloseTask(task.id, command.reason)
             if not await self._fleet.commit(command, context, beside):
@@ -207,6 +227,10 @@ class Issues:
             task = self._fleet.state.tasks[task.id]
         if starting or task.base_problem:
             await self._follow_base(repo, task, issue, context)
+            task = self._fleet.state.tasks[task.id]
+        is_judged = starting and task.state is TaskState.RUNNING
+        if task.state in OPEN_STATES and not is_judged:
+            await self.blockers.follow(repo, task, context, starting=starting)
         return self._fleet.state.tasks[task.id]
 
     async def _next(self, repo: Repo, task: Task, issue: Issue) -> Command | None:
@@ -269,6 +293,7 @@ class Issues:
         agent: AgentName | None,
     ) -> Task | None:
         base = await base_of(self._client, repo, issue)
+        its = await self.blockers.read(repo, issue.number, base.branch)
         command = CreateTask(
             task=self._new_task(),
             repo=repo.name,
@@ -279,6 +304,8 @@ class Issues:
             traits=traits_of(issue, self._labels),
             base=base.branch,
             base_problem=base.problem,
+            blockers=its.blockers,
+            unseen_blockers=its.unseen,
             agent=agent,
         )
         try:

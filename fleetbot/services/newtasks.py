@@ -14,6 +14,7 @@ from fleetbot import wire
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
 from fleetbot.domain.lookup import able_agent, the_agent
 from fleetbot.domain.model import AgentName, Repo, Task, TaskId
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.issue_calls import hidden_marker, with_marker
@@ -44,6 +45,7 @@ class NewTasks:
         self._issues = issues
         self._labels = labels
         self._repositories = repositories
+        self.blockers = issues.blockers
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def must_be_open(self, task: Task) -> None:
@@ -53,7 +55,7 @@ class NewTasks:
         except forge.ForgeNotFound:
             raise Conflict(f"The issue {task.ref} is not there any more.", field="issue") from None
         if issue.state != "open":
-            done = f"{task.ref} is {task.state}, and its issue is closed."
+            done = f"{task.ref} is {STATE_WORDS[task.state]}, and its issue is closed."
             raise Conflict(f"{done} Reopen the issue: that has it tried again.", field="issue")
 
     async def make(

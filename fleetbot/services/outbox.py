@@ -15,7 +15,7 @@ from functools import partial
 
 from fleetbot.domain.patience import Patience
 from fleetbot.services.abreast import Piece, abreast
-from fleetbot.store.interface import Store
+from fleetbot.store.interface import Store, Unwritable
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
 log = logging.getLogger("fleetbot.outbox")
@@ -24,6 +24,7 @@ Sender = Callable[[Due], Awaitable[str]]
 
 _SOONEST, _BELIEVED = 1.0, 3600.0  # seconds; nobody makes us wait less or longer by saying so
 _TRIES_IN_ORDER = 5  # of what is refused, before it is set aside
+_UNSTEADY_MS = 1_000  # clocks that are kept right go back by less
 _LONGEST_ASIDE_MS = 3_600_000  # nothing waits for it, so there is no hurry
 
 
@@ -85,6 +86,7 @@ class Courier:
         self._quiet: dict[str, int] = {}  # sender -> until when it says nothing, epoch ms
         self._told_off: Counter[str] = Counter()  # sender -> how often in a row
         self._wake = asyncio.Event()
+        self._last: int | None = None  # by the clock, when we looked
 
     def wake(self) -> None:
         """Have a tick that waits for a slow destination look for new work now."""
@@ -120,7 +122,7 @@ class Courier:
         return pieces
 
     async def _due(self) -> list[Due]:
-        now, taken = self._clock(), Counter(self._busy.values())
+        now, taken = await self._now(), Counter(self._busy.values())
         room = {
             sender: self._each - taken[sender]
             for sender in self._senders
@@ -128,9 +130,25 @@ class Courier:
         }
         return await self._store.due(now, room, self._busy.keys()) if room else []
 
+    async def _now(self) -> int:
+        """Where the clock was set back, nothing waits for as long again; a process that begins
+        knows by the newest effect."""
+        last, now = self._last, self._clock()
+        if last is None or now < last - _UNSTEADY_MS:
+            by = await self._store.set_back(now, None if last is None else last - now)
+            self._quiet = {sender: at - by for sender, at in self._quiet.items()}
+            if by:
+                log.warning("the clock was set back by %.0f s", by / 1000)
+        self._last = now
+        return now
+
     async def _deliver(self, due: Due) -> None:
         change = await self._attempt(due)
-        await self._store.append(change)
+        try:
+            await self._store.append(change)
+        except Unwritable as error:  # the others go on
+            change = self._refused(due, str(error))
+            await self._store.append(change)
         if change.given_up:
             self._on_given_up()
 

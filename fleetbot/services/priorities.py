@@ -8,6 +8,7 @@ from __future__ import annotations
 from fleetbot import wire
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.model import OPEN_STATES, Priority, Task
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
@@ -41,7 +42,9 @@ class Priorities:
         errors of the forge.
         """
         if task.state not in OPEN_STATES:
-            raise Conflict(f"{task.ref} is {task.state}: it waits for nothing.", field="issue")
+            raise Conflict(
+                f"{task.ref} is {STATE_WORDS[task.state]}: it waits for nothing.", field="issue"
+            )
         if task.traits.priority is priority:
             return False
         repo = await self._repositories.refresh(self._fleet.state.places.of(task))

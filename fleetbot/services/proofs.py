@@ -15,14 +15,18 @@ from msgspec.structs import replace
 
 from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.model import same_name
+from fleetbot.domain.wording import span
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.people import People
+from fleetbot.services.turns import Turns
 from fleetbot.store.identities import Claim, Person
 from fleetbot.store.records import Change, OutboxEntry
 
 VALID_MS = 15 * 60_000
+MOST_CODES = 6  # for a person within an hour
+MOST_LOOKS = 4  # the same; each is dozens of calls of the forge
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
 _CODE = re.compile(rf"[\s`*]*(?P<code>fleet-[{_LETTERS}]{{8}})[\s`*]*", re.IGNORECASE)
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
@@ -52,11 +56,14 @@ class Proofs:
         self._client = client
         self._people = people
         self._told = told
+        self._codes = Turns(MOST_CODES)
+        self._looks = Turns(MOST_LOOKS)
 
     async def claim(self, mxid: str, login: str, room: str) -> Claim:
         """What somebody has to prove; the same while it can be.
 
-        Raises Invalid for what is no login, Conflict where the settings say something else.
+        Raises Invalid for what is no login, Conflict where the settings say something else or the
+        person has had too many codes.
         """
         if not _LOGIN.match(login):
             raise Invalid(f"{login!r} is no account's name on Forgejo.", field="login")
@@ -69,6 +76,9 @@ class Proofs:
         known, now = await self._fleet.store.claim(mxid), self._fleet.clock()
         if known and known.expires_at > now and same_name(known.login, login):
             return known
+        if again := self._codes.take(mxid, now):
+            had = f"You have had {MOST_CODES} codes within an hour"
+            raise Conflict(f"{had}; there is another in {span(again - now)}.", field="login")
         code = "fleet-" + "".join(secrets.choice(_LETTERS) for _ in range(8))
         claim = Claim(
             mxid=mxid, login=login, code=code, room=room, asked_at=now, expires_at=now + VALID_MS
@@ -79,8 +89,16 @@ class Proofs:
     async def look(self, claim: Claim, repos: Collection[str]) -> bool:
         """Whether it is proven by a comment in one of the repositories: for where no webhook told.
 
-        Raises the errors of the forge.
+        Raises Conflict where it was looked for too often, and the errors of the forge.
         """
+        now = self._fleet.clock()
+        if again := self._looks.take(claim.mxid, now):
+            raise Conflict(
+                f"I have looked for your comment {MOST_LOOKS} times within an hour. I notice it by"
+                f" myself where Forgejo's webhook tells of it, and look again in"
+                f" {span(again - now)} if you ask then.",
+                field="login",
+            )
         since = datetime.fromtimestamp(claim.asked_at / 1000, UTC) - _CLOCKS_DIFFER
         for repo in repos:
             for issue in (await self._client.changed_issues(repo, since)).items:

@@ -67,6 +67,7 @@ class Reconciler:
             else:
                 self._failing.pop(repo.id, None)
         await self._look_at_held({repo.id: repo for repo in shown})
+        await self._look_at_blocked({repo.id: repo for repo in shown})
 
     def _complain(self, repo: Repo, error: str) -> None:
         """Once for each new error, not at every tick."""
@@ -105,7 +106,7 @@ class Reconciler:
             progress()
             for issue in page.items:
                 if (issue.number, issue.updated_at) not in compared:
-                    await self._compare(repo, issue)
+                    await self._compare(repo, issue, has_changed=True)
                 compared.add((issue.number, issue.updated_at))
                 newest = _later(newest, issue.updated_at) or newest
             if not page.items or (number == 1 and len(page.items) == page.total):
@@ -141,17 +142,41 @@ class Reconciler:
                 except ForgeError as error:
                     self._complain(repo, str(error))
 
+    async def _look_at_blocked(self, shown: Mapping[int, Repo]) -> None:
+        """Those that wait for what is not read by its changes: issues of other repositories, pull
+        requests, and what was merged into another branch."""
+        for task in [task for task in self._fleet.state.tasks.values() if task.blockers]:
+            unread = any(
+                one.merged_into or one.is_pull or one.repo_id not in shown for one in task.blockers
+            )
+            if unread and task.state is TaskState.CREATED and (repo := shown.get(task.repo_id)):
+                progress()
+                try:
+                    await self._look(repo, task.issue)
+                except ForgeError as error:
+                    self._complain(repo, str(error))
+
     def _open_tasks(self, repo: Repo) -> list[Task]:
         tasks = self._fleet.state.tasks.values()
         return [task for task in tasks if task.place == repo.id and task.state in OPEN_STATES]
 
-    async def _compare(self, repo: Repo, issue: Issue) -> None:
+    async def _compare(self, repo: Repo, issue: Issue, *, has_changed: bool = False) -> None:
         with _by_itself(repo, issue.number):
             if not await self._issues.agrees(repo, issue):
                 await self._issues.look(repo.id, issue.number, _CONTEXT)
                 await self._webhooks.found(repo, issue.updated_at)
             elif task := self._fleet.state.task_in(repo, issue.number):
                 await self._repairs.look(task, issue)
+                await self._compare_blockers(repo, task, has_changed=has_changed)
+            if issue.state != "open":
+                for subject in self._issues.blockers.waiting(repo, issue.number):
+                    await self._issues.look(subject.repo, subject.number, _CONTEXT)
+
+    async def _compare_blockers(self, repo: Repo, task: Task, *, has_changed: bool) -> None:
+        """An issue that gets a dependency, or loses one, counts as changed; one whose dependency
+        was closed does not."""
+        if task.state in OPEN_STATES and (has_changed or task.blockers):
+            await self._issues.blockers.follow(repo, task, _CONTEXT)
 
     async def _look(self, repo: Repo, number: int) -> None:
         with _by_itself(repo, number):

@@ -49,7 +49,7 @@ def record(
         agents=tuple(filter(None, map(state.known_agent, changed.agents))),
         receipts=tuple(map(state.receipts.__getitem__, changed.receipts)),
         repos=tuple(map(state.places.repos.__getitem__, changed.repos)),
-        outbox=_newest(outbox),
+        outbox=_newest(outbox) if len(lines) > 1 else tuple(outbox),
         tokens=tuple(_taken_tokens(lines)),
     )
 

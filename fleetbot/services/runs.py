@@ -15,6 +15,7 @@ from fleetbot.domain.model import AgentName, FiledReceipt, Receipt, ReceiptId, R
 from fleetbot.services.briefs import brief_of
 from fleetbot.services.dispatcher import Dispatcher, claim_key
 from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.off_limits import off_limits
 from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.records import Arrival, LogChunk, LogLine
 
@@ -65,10 +66,12 @@ class Runs:
         if not await self._admits(claimed):
             return None
         run = self._fleet.state.runs[claimed]
-        return self._assignment(run, await brief_of(self._fleet, run.task))
+        return await self._assignment(run)
 
-    def _assignment(self, run: Run, brief: wire.RoundBrief | None) -> wire.Assignment:
+    async def _assignment(self, run: Run) -> wire.Assignment:
         task, policy = self._fleet.state.tasks[run.task], self._fleet.policy
+        brief = await brief_of(self._fleet, run.task)
+        forbidden = await off_limits(self._fleet, task, policy.forbidden_paths)
         return wire.Assignment(
             run=run.id,
             task=task.id,
@@ -86,7 +89,7 @@ class Runs:
             refuted=task.refuted,
             notes=task.notes,
             budget_usd=dollars_left(task, policy),
-            forbidden_paths=policy.forbidden_paths,
+            forbidden_paths=forbidden,
             number=run.number,
             repo_id=task.repo_id,
             round=brief,

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from msgspec.structs import replace
+
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
 from fleetbot.domain.pulls import RoundKind
@@ -17,6 +19,7 @@ from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.briefs import kept_brief
 from fleetbot.services.facts import gather
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.off_limits import off_limits
 from fleetbot.store.interface import StoreUnavailable
 
 log = logging.getLogger("fleetbot.verification")
@@ -119,8 +122,9 @@ class Verifier:
         try:
             await self._look(self._fleet.state.tasks[filed.task])
             expected = await self._expectation(filed)
-            facts = await gather(self._client, expected, filed.receipt, self._rules)
-            return verify(filed.receipt, expected, facts, self._rules)
+            rules = await self._rules_for(self._fleet.state.tasks[filed.task])
+            facts = await gather(self._client, expected, filed.receipt, rules)
+            return verify(filed.receipt, expected, facts, rules)
         except StoreUnavailable:
             raise
         except ForgeError as error:
@@ -128,6 +132,10 @@ class Verifier:
         except Exception as error:
             log.exception("the check of receipt %s broke", filed.receipt.id)
             return Unknown(unread=(f"The check broke: {type(error).__name__}.",))
+
+    async def _rules_for(self, task: Task) -> Rules:
+        forbidden = await off_limits(self._fleet, task, self._rules.forbidden_paths)
+        return replace(self._rules, forbidden_paths=forbidden)
 
     async def _expectation(self, filed: FiledReceipt) -> Expectation:
         task = self._fleet.state.tasks[filed.task]

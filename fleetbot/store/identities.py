@@ -39,7 +39,7 @@ class Enrolment(Identity, frozen=True):
     """A token, kept as its hash, with which `agent` may enrol once before `expires_at`.
 
     `id`: what asked for it, `actor`: who. `room` and `event`: the message that has the token, empty
-    where there is none, or none any more.
+    where there is none, or none any more; a `room` alone is one where it may have been told.
     """
 
     id: str
@@ -64,10 +64,10 @@ SELECT id, agent, hash, actor, made_at, expires_at, used_at, room, event FROM en
 """
 ENROLMENT_OF_HASH = f"{_ENROLMENT} WHERE hash = ?"
 ENROLMENTS_OF_AGENT = f"{_ENROLMENT} WHERE agent = ? ORDER BY made_at, id"
-ENROLMENTS_TOLD = f"{_ENROLMENT} WHERE event <> '' ORDER BY made_at, id"
+ENROLMENTS_TOLD = f"{_ENROLMENT} WHERE room <> '' ORDER BY made_at, id"
 
 
 def prune(database: sqlite3.Connection, before: int) -> None:
     """Forgets what was over before, but for messages with a token that are still to be redacted."""
     database.execute("DELETE FROM claims WHERE expires_at < ?", (before,))
-    database.execute("DELETE FROM enrolments WHERE expires_at < ? AND event = ''", (before,))
+    database.execute("DELETE FROM enrolments WHERE expires_at < ? AND room = ''", (before,))

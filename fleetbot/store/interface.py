@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from fleetbot.domain.errors import Conflict
+from fleetbot.domain.errors import Conflict, Invalid
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import (
     Agent,
@@ -55,6 +55,10 @@ class StoreUnavailable(Exception):
 
 class Unreadable(Conflict):
     """What is asked for is there, but cannot be read; the text says what helps."""
+
+
+class Unwritable(Invalid):
+    """What is to be kept cannot be: it is refused alone, and the store goes on."""
 
 
 class LogGap(Conflict):
@@ -177,6 +181,12 @@ class Store(Protocol):
         """What runs that ended from `since` on and before `until` have led to, by spans of time
         from `since` on; those in which nothing ended are left out."""
 
+    async def took(
+        self, since: int, until: int, repos: Repos = None
+    ) -> tuple[int | None, int | None]:
+        """Of the whole time: how long (ms) half of the verified tasks took, and nine of ten; None
+        where none was verified."""
+
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None: ...
 
     async def receipts_of(self, task: TaskId) -> list[FiledReceipt]:
@@ -224,6 +234,11 @@ class Store(Protocol):
 
     async def revive(self, letter: int | None, now: int) -> int:
         """Has one dead letter, or all, sent again from `now` on; how many."""
+
+    async def set_back(self, now: int, by: int | None = None) -> int:
+        """The clock was set back to `now` (epoch ms) by so many milliseconds: what waits in the
+        outbox waits no longer for that. None: by as much as the newest of what is next is ahead.
+        Answers by how many."""
 
     async def dismiss(self, letter: int | None) -> int:
         """Lets go of one dead letter, or all; how many."""

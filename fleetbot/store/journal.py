@@ -22,7 +22,7 @@ from fleetbot.domain.events import (
 )
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.upcasts import SCHEMA
-from fleetbot.store import identities, retention
+from fleetbot.store import identities, outcomes, retention
 from fleetbot.store.identities import Claim, Enrolment, Identity, Person
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
@@ -41,6 +41,7 @@ from fleetbot.store.records import (
     Posted,
     link,
 )
+from fleetbot.store.untaken import Untaken
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _TYPES = {
@@ -126,23 +127,32 @@ class OutOfStep(Exception):
 class Journal:
     """The writing side of one connection; knows where the journal ends."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
         self._db = database
-        last = database.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        self._untaken = untaken
+        self._read()
+
+    def _read(self) -> None:
+        last = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         self._seq: int = last[0] if last else 0
         self._hash: bytes = last[1] if last else GENESIS
-        self.outbox = Outbox(database)
+        self.outbox = Outbox(self._db, self._untaken)
         self._logs: dict[RunId, tuple[int, int]] = {}
 
+    def reread(self) -> None:
+        """After a rollback. The lock of the effects that are untaken is to be held."""
+        self._untaken.forget()
+        self._read()
+
     def write(self, changes: Sequence[Change]) -> None:
-        """Writes what the changes hold, within the transaction that is open."""
+        """Writes what the changes hold but for the outbox, within the transaction that is open."""
         EVENTS.execute(self._db, self._lines(changes))
         for insert, field, key, row in _NEWEST:
             newest = {key(value): value for change in changes for value in field(change)}
             insert.execute(self._db, [row(value) for value in newest.values()])
+        self._write_took(changes)
         self._write_tokens(changes)
         self._write_inbox(changes)
-        self.outbox.write(changes)
 
     def _execute(self, statement: str, rows: Collection[Row]) -> None:
         if rows:
@@ -173,6 +183,11 @@ class Journal:
             )
         return rows
 
+    def _write_took(self, changes: Sequence[Change]) -> None:
+        """How long a run's task had taken when it ended: a run does not know when that began."""
+        ended = {run.id for change in changes for run in change.runs if run.ended_at}
+        self._execute(f"{outcomes.TOOK} AND id = ?", [(run,) for run in ended])
+
     def _write_tokens(self, changes: Sequence[Change]) -> None:
         newest = {token.agent: token for change in changes for token in change.tokens}
         self._execute("DELETE FROM agent_tokens WHERE agent = ?", [(agent,) for agent in newest])
@@ -193,6 +208,8 @@ class Journal:
 
     def keep(self, arrivals: Sequence[Arrival]) -> list[bool]:
         """Of each whether its key is new; only then it is written."""
+        if not arrivals:
+            return []
         keys = _json.encode([arrival.key for arrival in arrivals]).decode()
         known = {row[0] for row in self._db.execute(KNOWN, (keys,))}
         new: dict[str, Arrival] = {}
@@ -263,6 +280,7 @@ class Journal:
         for view, new in values:
             self._db.execute(f"DELETE FROM {view.table}")
             self._db.executemany(upsert(view.table, view.columns).single, map(view.row, new))
+        self._db.execute(outcomes.TOOK)
 
 
 def _arrival(a: Arrival) -> Row:

@@ -24,6 +24,7 @@ from fleetbot.store.records import (
     QueueTrouble,
 )
 from fleetbot.store.snapshot import marks
+from fleetbot.store.untaken import Untaken
 
 _json = msgspec.json.Encoder()
 
@@ -55,12 +56,13 @@ UPDATE outbox SET state = 'superseded' WHERE position IN (SELECT value FROM json
 """
 
 _ACKNOWLEDGED = """
-UPDATE outbox SET state = 'acknowledged', settled_at = ?, result = ? WHERE id = ? RETURNING queue
+UPDATE outbox SET state = 'acknowledged', settled_at = ?, result = ? WHERE id = ?
+RETURNING queue, destination, collapse, id
 """
 
 _GIVEN_UP = """
 UPDATE outbox SET state = 'dead', settled_at = ?, result = ?
-WHERE id = ? AND state = 'pending' RETURNING queue
+WHERE id = ? AND state = 'pending' RETURNING queue, destination, collapse, id
 """
 
 _REFUSED = "UPDATE outbox SET refusals = refusals + 1 WHERE id = ?"
@@ -72,11 +74,11 @@ WHERE id = ? AND state = 'pending' AND queue = destination RETURNING destination
 
 # The ranges are those of the queues of what was set aside, and of what goes to parts of it.
 _QUEUES_TO = """
-SELECT name FROM queues
+SELECT name, '', NULL, '' FROM queues
 WHERE name = ?1 OR name BETWEEN ?1 || ' ' AND ?1 || ' :' OR name BETWEEN ?1 || '/' AND ?1 || '0'
 """
 
-_QUEUE_OF = "SELECT queue FROM outbox WHERE id = ?"
+_QUEUE_OF = "SELECT queue, destination, collapse, id FROM outbox WHERE id = ?"
 
 _WELL = "UPDATE queues SET attempts = 0, held_until = 0, since = 0, error = '' WHERE name = ?"
 
@@ -118,6 +120,20 @@ _DISMISS = """
 UPDATE outbox SET state = 'dismissed'
 WHERE state = 'dead' AND (?1 IS NULL OR position = ?1)
 """
+
+# An effect is due from when it was made on, so none is made later than now.
+_AHEAD = """
+SELECT coalesce(max(o.due_at), 0) - ?1 FROM queues q JOIN outbox o ON o.position = q.head
+"""
+
+_SET_BACK = (
+    "UPDATE outbox SET due_at = due_at - ?2 WHERE state = 'pending' AND due_at > ?1",
+    "UPDATE queues SET since = since - ?2 WHERE since > ?1",
+    """
+    UPDATE queues SET due_at = due_at - ?2, held_until = max(0, held_until - ?2)
+    WHERE due_at > ?1
+    """,
+)
 
 PRUNE = """
 DELETE FROM outbox WHERE position IN (
@@ -169,10 +185,14 @@ WHERE queue = ?1 OR queue BETWEEN ?1 || ' ' AND ?1 || ' :'
 
 
 class Outbox:
-    """The writing side of the outbox, within the transaction that is open."""
+    """The writing side of the outbox, within the transaction that is open.
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    Until that is committed the lock of `untaken` is to be held.
+    """
+
+    def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
         self._db = database
+        self._untaken = untaken
         highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
         self._position: int = highest[0]
 
@@ -192,10 +212,10 @@ class Outbox:
 
     def _take_up(self, entries: Collection[OutboxEntry]) -> None:
         """All at once, so that SQLite does its work while other threads do theirs."""
-        if not entries:
+        if not (news := self._untaken.news(entries)):
             return
         first = self._position + 1
-        _ENTRIES.execute(self._db, [self._row(entry) for entry in entries])
+        _ENTRIES.execute(self._db, [self._row(entry) for entry in news])
         self._db.execute(_QUEUE_UP, (first,))
         positions, queues = self._db.execute(SUPERSEDED, (first,)).fetchone()
         if positions != "[]":
@@ -209,8 +229,11 @@ class Outbox:
         return (*place, *what, "pending", 0, "")
 
     def _queues(self, statement: str, *values: object) -> dict[str, None]:
-        """The queues whose effects the statement changed."""
-        return {row[0]: None for row in self._db.execute(statement, values).fetchall()}
+        """The queues whose effects the statement names; some sender has had these effects."""
+        found = self._db.execute(statement, values).fetchall()
+        for _, destination, collapse, id in found:
+            self._untaken.let_go((destination, collapse), id)
+        return {row[0]: None for row in found}
 
     def _left(self, queues: dict[str, None]) -> dict[str, None]:
         """The head is gone, or what was in its way: the failures say nothing of the next try."""
@@ -251,6 +274,16 @@ class Outbox:
     def dismiss(self, letter: int | None) -> int:
         """Let go of one dead letter, or all; how many."""
         return self._db.execute(_DISMISS, (letter,)).rowcount
+
+    def set_back(self, now: int, by: int | None) -> int:
+        """What waits for times of a clock that was ahead waits as long by this one; how far ahead
+        that was."""
+        if by is None:
+            by = max(0, self._db.execute(_AHEAD, (now,)).fetchone()[0])
+        if by:
+            for statement in _SET_BACK:
+                self._db.execute(statement, (now, by))
+        return by
 
     def prune(self, before: int, limit: int) -> int:
         return self._db.execute(PRUNE, (before, limit)).rowcount

@@ -7,46 +7,87 @@ from typing import Any
 from fleetbot.store.records import Outcomes
 from fleetbot.store.scope import Repos, of_repos
 
-Query = tuple[str, tuple[object, ...]]
+Query = tuple[str, dict[str, object]]
 
-# A run that ended without a reason was verified. `place` is that among the verified of its span, by
-# how long they took: with it the nearest ranks are found, of one half and of nine tenths.
-_OUTCOMES = """
-WITH ended AS (
+TOOK = """
+UPDATE runs SET took = ended_at - (SELECT created_at FROM tasks WHERE tasks.id = runs.task)
+WHERE ended_at > 0
+"""
+"""Of all runs that have ended; `AND id = ?` of one."""
+
+# An index alone answers for all repositories (`runs_ended`). The verified runs are sorted once, by
+# span and by how long they took: `wanted` are the places at which the nearest ranks of one half and
+# of nine tenths of each span stand in that order.
+_ENDED = "ended_at > 0 AND ended_at >= :since AND ended_at < :until {of_repos}"
+_OUTCOMES = f"""
+WITH sums AS (
     SELECT
-        (ended_at - ?) / ? AS span,
-        ended_at - tasks.created_at AS took,
-        cost_usd,
-        json_extract(runs.data, '$.reason') IS NULL AS verified,
-        tasks.state IN ('failed', 'agent_lost') AND tasks.run = runs.id AS failed,
-        coalesce(json_extract(runs.data, '$.number'), 0) <= 1
-            AND json_extract(runs.data, '$.refutations') IS NULL AS first
-    FROM runs JOIN tasks ON tasks.id = runs.task
-    WHERE ended_at > 0 AND ended_at >= ? AND ended_at < ? {of_repos}
+        (ended_at - :since) / :span AS span, count(*) AS runs, sum(verified > 0) AS verified,
+        sum(verified = 2) AS first_try, sum(cost_usd) AS cost_usd,
+        count(*) - count(cost_usd) AS untold
+    FROM runs {{tasks}} WHERE {_ENDED} GROUP BY 1
+),
+failed AS (
+    SELECT (ended_at - :since) / :span AS span, count(*) AS failed
+    FROM tasks CROSS JOIN runs ON runs.id = tasks.run
+    WHERE tasks.state IN ('failed', 'agent_lost') AND {_ENDED} GROUP BY 1
+),
+wanted AS (
+    SELECT
+        span,
+        sum(verified) OVER (ORDER BY span) - verified + (verified + 1) / 2 AS median,
+        sum(verified) OVER (ORDER BY span) - verified + (verified * 9 + 9) / 10 AS p90
+    FROM sums WHERE verified > 0
 ),
 ranked AS (
-    SELECT
-        *,
-        row_number() OVER (PARTITION BY span, verified ORDER BY took) AS place,
-        count(*) OVER (PARTITION BY span, verified) AS number
-    FROM ended
+    SELECT place, took FROM (
+        SELECT took, row_number() OVER (ORDER BY (ended_at - :since) / :span, took) AS place
+        FROM runs {{tasks}} WHERE verified > 0 AND {_ENDED}
+    )
+    WHERE place IN (SELECT median FROM wanted UNION SELECT p90 FROM wanted)
 )
 SELECT
-    span, count(*), sum(verified), sum(verified AND first), sum(failed), sum(cost_usd),
-    max(CASE WHEN verified AND place = (number + 1) / 2 THEN took END),
-    max(CASE WHEN verified AND place = (number * 9 + 9) / 10 THEN took END)
-FROM ranked GROUP BY span ORDER BY span
+    span, runs, verified, first_try, coalesce(failed, 0), cost_usd, untold,
+    (SELECT took FROM ranked WHERE place = median), (SELECT took FROM ranked WHERE place = p90)
+FROM sums LEFT JOIN failed USING (span) LEFT JOIN wanted USING (span) ORDER BY span
+"""
+_TOOK = f"""
+WITH ranked AS (
+    SELECT took, row_number() OVER (ORDER BY took) AS place
+    FROM runs {{tasks}} WHERE verified > 0 AND {_ENDED}
+),
+number AS (SELECT count(*) AS verified FROM runs {{tasks}} WHERE verified > 0 AND {_ENDED})
+SELECT
+    max(CASE WHEN place = (verified + 1) / 2 THEN took END),
+    max(CASE WHEN place = (verified * 9 + 9) / 10 THEN took END)
+FROM ranked CROSS JOIN number
 """
 
 
 def outcomes(since: int, until: int, span_ms: int, repos: Repos) -> Query:
-    condition, names = ("", []) if repos is None else of_repos(repos)
-    query = _OUTCOMES.format(of_repos=f"AND {condition}" if condition else "")
-    return query, (since, span_ms, since, until, *names)
+    query, values = _filled(_OUTCOMES, since, until, repos)
+    return query, {**values, "span": span_ms}
+
+
+def took(since: int, until: int, repos: Repos) -> Query:
+    """Of the whole time: the median, and what nine of ten have not taken longer than."""
+    return _filled(_TOOK, since, until, repos)
+
+
+def _filled(query: str, since: int, until: int, repos: Repos) -> Query:
+    condition, values = ("", []) if repos is None else of_repos(repos)
+    names = {f"repo{number}": value for number, value in enumerate(values)}
+    for name in names:
+        condition = condition.replace("?", f":{name}", 1)
+    filled = query.format(
+        tasks="JOIN tasks ON tasks.id = runs.task" if condition else "",
+        of_repos=f"AND {condition}" if condition else "",
+    )
+    return filled, {"since": since, "until": until, **names}
 
 
 def outcome(row: tuple[Any, ...], since: int, span_ms: int) -> Outcomes:
-    span, runs, verified, first_try, failed, cost, median, p90 = row
+    span, runs, verified, first_try, failed, cost, untold, median, p90 = row
     return Outcomes(
         start=since + span * span_ms,
         runs=runs,
@@ -54,6 +95,7 @@ def outcome(row: tuple[Any, ...], since: int, span_ms: int) -> Outcomes:
         first_try=first_try,
         failed=failed,
         cost_usd=cost,
+        untold=untold,
         median_ms=median,
         p90_ms=p90,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,6 @@ from fleetbot.store.records import (
     Arrival,
     Backlog,
     DeadLetter,
-    Due,
     Graveyard,
     JournalLine,
     LogLine,
@@ -179,8 +178,16 @@ class Queries:
         self, since: int, until: int, span_ms: int, repos: Repos = None
     ) -> list[Outcomes]:
         query, values = outcomes.outcomes(since, until, span_ms, repos)
-        rows = await self._reports.rows(query, *values)
+        rows = await self._reports.run(lambda database: database.execute(query, values).fetchall())
         return [outcomes.outcome(row, since, span_ms) for row in rows]
+
+    async def took(
+        self, since: int, until: int, repos: Repos = None
+    ) -> tuple[int | None, int | None]:
+        query, values = outcomes.took(since, until, repos)
+        rows = await self._reports.run(lambda database: database.execute(query, values).fetchall())
+        median, p90 = rows[0]
+        return median, p90
 
     async def receipt(self, receipt: ReceiptId) -> FiledReceipt | None:
         return await self._value(decode_receipt, "SELECT data FROM receipts WHERE id = ?", receipt)
@@ -219,9 +226,6 @@ class Queries:
         query = "SELECT min(due_at) FROM arrivals WHERE kind = ? AND body IS NOT NULL"
         due: int | None = (await self._reads.rows(query, kind))[0][0]
         return due
-
-    async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
-        return await self._reads.run(lambda database: outbox.due(database, now, room, busy))
 
     async def next_due(self, sender: str) -> int | None:
         due: int | None = (await self._reads.rows(outbox.NEXT_DUE, sender))[0][0]

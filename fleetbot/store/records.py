@@ -6,7 +6,7 @@ durable together or not at all. Memory decides; the store refuses what memory ca
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from hashlib import sha256
 
@@ -18,8 +18,11 @@ from fleetbot.domain.usage import Usage
 from fleetbot.store.identities import Claim, Enrolment, Person
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds."""
+class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of what the store keeps beside the domain's values. Times are epoch milliseconds.
+
+    None holds cycles, so the garbage collector need not walk them.
+    """
 
 
 class Arrival(Row, frozen=True):
@@ -229,7 +232,7 @@ class Posted(Row, frozen=True):
     at: int
 
 
-class Change(msgspec.Struct, frozen=True, kw_only=True):
+class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that one decision changes. The newest value of a task, run, agent, receipt, … wins.
 
     The caller assigns `seq` without gaps and `version` per stream: memory is the authority. An
@@ -318,8 +321,9 @@ class Outcomes(Row, frozen=True):
     """What runs that ended from `start` on have led to, as far as their span of time goes.
 
     `verified` are tasks that were completed, `first_try` those of them whose first receipt of their
-    first run held; `failed` are tasks that failed then and still need a person. `median_ms` and
-    `p90_ms`: from a task's beginning until it was verified; None where none was.
+    first run held; `failed` are tasks that failed then and still need a person. `untold`: how many
+    of the runs tell no cost. `median_ms` and `p90_ms`: from a task's beginning until it was
+    verified; None where none was.
     """
 
     start: int
@@ -328,8 +332,25 @@ class Outcomes(Row, frozen=True):
     first_try: int
     failed: int
     cost_usd: float | None = None
+    untold: int = 0
     median_ms: int | None = None
     p90_ms: int | None = None
+
+
+def summed(parts: Sequence[Outcomes], start: int, took: tuple[int | None, int | None]) -> Outcomes:
+    """Of the whole time from `start` on; what it `took` is no sum of the parts' (median, p90)."""
+    costs = [part.cost_usd for part in parts if part.cost_usd is not None]
+    return Outcomes(
+        start=start,
+        runs=sum(part.runs for part in parts),
+        verified=sum(part.verified for part in parts),
+        first_try=sum(part.first_try for part in parts),
+        failed=sum(part.failed for part in parts),
+        cost_usd=sum(costs) if costs else None,
+        untold=sum(part.untold for part in parts),
+        median_ms=took[0],
+        p90_ms=took[1],
+    )
 
 
 GENESIS = bytes(32)

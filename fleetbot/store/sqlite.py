@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from fleetbot.domain.model import AgentName, RunId
-from fleetbot.store import identities
+from fleetbot.store import identities, outbox
 from fleetbot.store.identities import Person
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.queries import Queries
-from fleetbot.store.records import AgentToken, Arrival, Change, LogChunk, Models, Snapshot
+from fleetbot.store.records import AgentToken, Arrival, Change, Due, LogChunk, Models, Snapshot
 from fleetbot.store.retention import OLD_LOGS
 from fleetbot.store.snapshot import snapshot
+from fleetbot.store.untaken import Untaken
 from fleetbot.store.writer import Writer
 
 _PRUNED_AT_ONCE = 2000
@@ -36,6 +38,7 @@ class SqliteStore(Queries):
         self._synchronous = synchronous
         self._lock = ProcessLock(path)
         self._writer: Writer | None = None
+        self._untaken = Untaken()
         self._loaded = False
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
         self._holders: dict[bytes, AgentName] = {}
@@ -51,7 +54,8 @@ class SqliteStore(Queries):
         self._lock.acquire()
         self._reads.open()
         self._reports.open()
-        self._writer = Writer(self._path, self._synchronous)
+        self._untaken = Untaken()
+        self._writer = Writer(self._path, self._synchronous, self._untaken)
         await self._writer.start()
 
     async def load(self) -> Snapshot:
@@ -121,6 +125,14 @@ class SqliteStore(Queries):
         length: int = await writer.submit(lambda journal: journal.append_log(chunk))
         return length
 
+    async def due(self, now: int, room: Mapping[str, int], busy: Collection[str] = ()) -> list[Due]:
+        def hand_out(database: sqlite3.Connection) -> list[Due]:
+            found = outbox.due(database, now, room, busy)
+            self._untaken.take(due.entry for due in found)
+            return found
+
+        return await self._reads.run(hand_out)
+
     async def prune(self, before: int) -> int:
         def prune(journal: Journal) -> int:
             return journal.prune(before, _PRUNED_AT_ONCE)
@@ -152,6 +164,11 @@ class SqliteStore(Queries):
         writer = self._loaded_writer()
         dismissed: int = await writer.submit(lambda journal: journal.outbox.dismiss(letter))
         return dismissed
+
+    async def set_back(self, now: int, by: int | None = None) -> int:
+        writer = self._loaded_writer()
+        ahead: int = await writer.submit(lambda journal: journal.outbox.set_back(now, by))
+        return ahead
 
     async def replace_models(self, models: Models) -> None:
         await self._open_writer().submit(lambda journal: journal.replace_models(models))

@@ -44,6 +44,13 @@ def _task(task: Task) -> tuple[object, ...]:
     )
 
 
+def _verified(run: Run) -> int:
+    """0 where it was not, 2 where the first receipt of the task's first run held, else 1."""
+    if not run.ended_at or run.reason is not None:
+        return 0
+    return 1 if run.number > 1 or run.refutations else 2
+
+
 def _run(run: Run) -> tuple[object, ...]:
     return (
         run.id,
@@ -55,6 +62,7 @@ def _run(run: Run) -> tuple[object, ...]:
         run.usage.output_tokens,
         run.usage.cached_tokens,
         run.usage.cost_usd,
+        _verified(run),
         _json.encode(run).decode(),
     )
 
@@ -89,6 +97,7 @@ RUNS = View(
         "output_tokens",
         "cached_tokens",
         "cost_usd",
+        "verified",
         "data",
     ),
     _run,

@@ -10,17 +10,29 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
-from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.interface import StoreUnavailable, Unwritable
 from fleetbot.store.journal import Journal
 from fleetbot.store.records import Arrival, Change
+from fleetbot.store.untaken import Untaken
 
 log = logging.getLogger("fleetbot.store")
 
 # In pages: 40 MB of WAL. The pages that commits touch again and again are then copied once.
 _CHECKPOINT = "wal_autocheckpoint = 10000"
+
+# What a database that is well says of something that it cannot hold.
+_OF_A_RECORD = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
 
 # A change, something that came in and is kept, or what runs within the transaction for a result.
 Work = Change | Arrival | Callable[[Journal], Any]
@@ -41,8 +53,9 @@ class Writer:
     methods are for the event loop's thread.
     """
 
-    def __init__(self, path: Path, synchronous: str) -> None:
+    def __init__(self, path: Path, synchronous: str, untaken: Untaken) -> None:
         self._path = path
+        self._untaken = untaken
         self._synchronous = synchronous
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
@@ -80,10 +93,11 @@ class Writer:
         try:
             pragmas = ("journal_mode = WAL", f"synchronous = {self._synchronous}", _CHECKPOINT)
             with closing(connect(self._path, *pragmas, "cache_size = -16000")) as database:
-                journal = Journal(database)
+                journal = Journal(database, self._untaken)
                 self._tell(_resolve, self._opened)
                 while self._gather():
-                    batch, results = self._taken, _transact(database, journal, self._taken)
+                    batch = self._taken
+                    results = _transact(database, journal, batch, self._untaken.lock)
                     self._tell(_settle, batch, results)
         except Exception as failure:
             log.exception("the store at %s failed; what was not durable is given up", self._path)
@@ -120,19 +134,78 @@ class Writer:
         self._ended.set_result(None)
 
 
-def _transact(database: sqlite3.Connection, journal: Journal, items: list[Item]) -> list[Any]:
+def _transact(
+    database: sqlite3.Connection, journal: Journal, items: list[Item], handing_out: Lock
+) -> list[Any]:
     """The results of the items, in their order; of a refused one the error."""
+    try:
+        return _together(database, journal, items, handing_out)
+    except _OF_A_RECORD:
+        with handing_out:
+            journal.reread()
+            return _apart(database, journal, items)
+
+
+def _together(
+    database: sqlite3.Connection, journal: Journal, items: list[Item], handing_out: Lock
+) -> list[Any]:
+    """All as one. Effects are decided on and committed under the lock, so that none is handed out
+    in between."""
+    changes = [work for work, _ in items if isinstance(work, Change)]
     database.execute("BEGIN IMMEDIATE")
     try:
-        journal.write([work for work, _ in items if isinstance(work, Change)])
+        journal.write(changes)
         kept = iter(journal.keep([work for work, _ in items if isinstance(work, Arrival)]))
-        results = [_result(work, journal, kept) for work, _ in items]
+        with handing_out:
+            journal.outbox.write(changes)
+            results = [_result(work, journal, kept) for work, _ in items]
+            database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    return results
+
+
+def _apart(database: sqlite3.Connection, journal: Journal, items: list[Item]) -> list[Any]:
+    """In one transaction as well, but a record that cannot be written is refused alone, unless it
+    holds events: memory has been decided on those."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        results = [_alone(database, journal, work) for work, _ in items]
         database.execute("COMMIT")
     except BaseException:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
     return results
+
+
+def _alone(database: sqlite3.Connection, journal: Journal, work: Work) -> Any:
+    database.execute("SAVEPOINT one")
+    try:
+        result = _written(journal, work)
+    except _OF_A_RECORD as error:
+        if isinstance(work, Change) and work.events:
+            raise
+        log.error("a record cannot be written and is refused: %r", error)
+        database.execute("ROLLBACK TO one")
+        journal.reread()
+        result = Unwritable(f"this cannot be kept: {type(error).__name__}")
+    database.execute("RELEASE one")
+    return result
+
+
+def _written(journal: Journal, work: Work) -> Any:
+    match work:
+        case Change():
+            journal.write([work])
+            journal.outbox.write([work])
+            return None
+        case Arrival():
+            return journal.keep([work])[0]
+        case _:
+            return _attempt(work, journal)
 
 
 def _result(work: Work, journal: Journal, kept: Iterator[bool]) -> Any:

@@ -48,6 +48,7 @@ from fleetbot.wire.base import (
     ShortText,
     priority_name,
 )
+from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.people import (
     AgentList,
     AgentView,
@@ -120,6 +121,7 @@ __all__ = [
     "LogLine",
     "LogRequest",
     "LongText",
+    "MachineReport",
     "Message",
     "MessageList",
     "MessageRequest",

@@ -23,6 +23,7 @@ from fleetbot.wire.base import (
     ShortText,
     one_of,
 )
+from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.rounds import ReplyClaim, RoundBrief
 from fleetbot.wire.usage import UsageReport
 
@@ -57,7 +58,10 @@ class RegisterRequest(Message, frozen=True):
 
 
 class RegisterAnswer(Answer, frozen=True):
-    """`token` is given once, when the agent is new; later registrations leave it out."""
+    """`token` is given once, when the agent is new; later registrations leave it out.
+
+    `wants_machine`: heartbeats may tell of the machine; those who do not say so refuse it.
+    """
 
     agent: str
     heartbeat_seconds: float
@@ -66,19 +70,21 @@ class RegisterAnswer(Answer, frozen=True):
     log_batch_lines: int
     log_batch_bytes: int
     token: str | None = None
+    wants_machine: bool = False
 
 
-class HeartbeatRequest(Message, frozen=True):
+class HeartbeatRequest(Message, frozen=True, omit_defaults=True):
     """`POST agents/heartbeat`: extends the leases of the runs it names.
 
     `usage` is what a run has used so far, all in all; a run whose program does not tell is left
-    out.
+    out. `machine` only where the registration's answer wants it.
     """
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=MOST_RUNS)] = ()
     usage: Annotated[dict[ShortText, UsageReport], Meta(max_length=MOST_RUNS)] = msgspec.field(
         default_factory=dict
     )
+    machine: MachineReport | None = None
 
 
 class CancelOrder(Answer, frozen=True):

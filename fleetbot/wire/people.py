@@ -10,6 +10,7 @@ from fleetbot.domain.model import Behavior, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
 from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
+from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.usage import UsageView
 
 
@@ -59,7 +60,11 @@ class UnwellView(Answer, frozen=True):
 
 
 class AgentView(Answer, frozen=True):
-    """`parked_until`: until then (epoch ms) it takes nothing, because of `parked_for`.
+    """`remedies`: what to do about each line of `health`, as far as its runner has said. `machine`:
+    where it works, told with its last heartbeat; null where its runner does not tell, or has not
+    since fleetbot started.
+
+    `parked_until`: until then (epoch ms) it takes nothing, because of `parked_for`.
 
     `draining`: it takes nothing new until a person resumes it. `faults`: so many of its runs in a
     row ended for reasons that their tasks do not own. A person's resume ends all of these.
@@ -77,6 +82,8 @@ class AgentView(Answer, frozen=True):
     program: str = ""
     account: str = ""
     health: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
+    machine: MachineReport | None = None
     parked_until: int = 0
     parked_for: ReasonCode | None = None
     draining: bool = False

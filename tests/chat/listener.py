@@ -19,7 +19,7 @@ from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.hearing.assembly import ears_of
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.destinations import SENDERS
-from fleetbot.chat.speaking.direct import Direct, Tell, Told
+from fleetbot.chat.speaking.direct import Begun, Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
@@ -37,7 +37,7 @@ async def _unread(room: str, event: str) -> None:
     return None
 
 
-async def _untold(user: str, words: Rich, named: str) -> Told:
+async def _untold(user: str, words: Rich, named: str, begun: Begun) -> Told:
     raise RetryLater(None, "there is no homeserver")
 
 
@@ -101,7 +101,7 @@ class Listener:
         self.wakes = self.kept = self.admitted = 0
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         direct = Direct(link, stage.store)
-        self.token_messages = TokenMessages(stage.enrolments, link.redact)
+        self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
         levels = levels or link.power_level
         self.setting_up = setting_up_of(stage, levels, operators)
         self.chat = chat_of(

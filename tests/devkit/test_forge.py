@@ -304,7 +304,7 @@ async def test_a_conflicting_branch_cannot_be_merged(forge: DevForge, ann: Forge
     await forge.commit(REPO, "main", {"README.md": "ours\n"}, "Ours", by="ann")
     pull = await ann.create_pull(REPO, head="theirs", base="main", title="Clash")
     assert not (await ann.pull(REPO, pull.number)).mergeable
-    with pytest.raises(Exception, match="409"):
+    with pytest.raises(Exception, match="405"):
         await ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
     assert not (await ann.pull(REPO, pull.number)).merged
 

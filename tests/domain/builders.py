@@ -16,6 +16,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Blocker,
     Policy,
     Receipt,
     ReceiptId,
@@ -153,6 +154,12 @@ def a_task(task: TaskId = T1, *, repo: str = "team/app", **traits: Any) -> cmd.C
     )
 
 
+def depends(task: TaskId, *on: TaskId, unseen: int = 0, starting: bool = False) -> cmd.SetBlockers:
+    """What Forgejo shows: the task's issue depends on the issues of these."""
+    blockers = tuple(Blocker(repo="team/app", issue=int(one[1:])) for one in on)
+    return cmd.SetBlockers(task, blockers, unseen, starting)
+
+
 def an_agent(name: AgentName = A1, **fields: Any) -> cmd.RegisterAgent:
     return cmd.RegisterAgent(
         agent=name, registration=ev.AgentRegistered(**{"adapter": "command", **fields})
@@ -252,8 +259,8 @@ def a_thread(id: int = 31, *words: Words, **fields: Any) -> Thread:
 
 
 def review(id: int = 12, *, by: str = "bob", text: str = "Oil it.", **fields: Any) -> ReviewView:
-    may_write = fields.pop("may_write", True)
-    words = said(f"review:{id}", text, by, may_write=may_write)
+    who = {its: fields.pop(its) for its in ("may_write", "ours") if its in fields}
+    words = said(f"review:{id}", text, by, **who)
     return ReviewView(words=words, **{"state": "REQUEST_CHANGES", "commit": HEAD, **fields})
 
 

@@ -131,8 +131,8 @@ def replaced() -> World:
     ("world", "instead"),
     [
         (replaced(), "run r2 of codex-1"),
-        (cancelled(), "the task is cancelled (cancelled_by_user)"),
-        (in_back_off(), "the task is created (agent_failed)"),
+        (cancelled(), "the task is cancelled: cancelled by a person"),
+        (in_back_off(), "the task is waiting: the agent's program stopped with an error"),
         (completed(), "the task is completed"),
     ],
     ids=["replaced", "cancelled", "in back-off", "completed"],

@@ -150,6 +150,13 @@ def test_a_thread_goes_on_when_a_person_had_the_last_word() -> None:
     assert [thread.id for thread in brief(world, view).threads] == [31]
 
 
+def test_a_thread_in_which_the_fleet_had_the_last_word_is_for_people_to_take_up() -> None:
+    ours = said("line:41", "It squeaks.", "fleetbot", ours=True)
+    dealt = a_thread(31, said("line:31", "Why?"), ours)
+    view = a_pull(reviews=(review(text="", threads=(dealt,)),), answered=("review:12",))
+    assert owes_nothing(completed(), view)
+
+
 @pytest.mark.parametrize(
     "silent",
     [

@@ -10,7 +10,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.lifecycle import TABLE, Rule, allowed, next_state
-from fleetbot.domain.model import AskKind, Behavior, Taken, TaskState, Traits
+from fleetbot.domain.model import AskKind, Behavior, Blocker, Taken, TaskState, Traits
 from fleetbot.domain.pulls import Standing
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import agent_stream, task_stream
@@ -66,6 +66,7 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.PullMerged(commit=HEAD),
     ev.PullClosed(),
     ev.PullReopened(),
+    ev.TaskBlocked(blockers=(Blocker(repo="team/app", issue=2),)),
 )
 PAIRS = [(state, event) for state in TaskState for event in SAMPLES]
 

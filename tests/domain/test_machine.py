@@ -29,6 +29,7 @@ from fleetbot.domain.model import (
     AgentName,
     AgentStatus,
     Behavior,
+    Blocker,
     Policy,
     Priority,
     ReceiptId,
@@ -148,6 +149,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert state.runs_in_repo(task.place) <= POLICY.repo_limit
         assert state.places.hold_of(task) is None
         assert not task.base_problem
+        assert not task.blockers
         assert state.at_work(agent.name) <= agent.max_concurrency
         assert agent.status is AgentStatus.ONLINE
         assert max(agent.parked_until, state.paused_until) <= self.world.now
@@ -215,6 +217,18 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_run_is_taken_back(self, data: st.DataObject) -> None:
         self.ask(cmd.TakeBack(self._some_run(data), ReasonCode.REPO_ARCHIVED))
+
+    @rule(task=tasks, others=st.sets(tasks, max_size=2), starting=st.booleans())
+    def what_an_issue_depends_on_changes(
+        self, task: TaskId, others: set[TaskId], starting: bool
+    ) -> None:
+        known = [self.world.state.tasks[t] for t in sorted(others) if t in self.world.state.tasks]
+        if self.restarted is not None:  # who reads them has their tasks in memory
+            self.restarted.adopt(t for t in known if t.id not in self.restarted.tasks)
+        blockers = tuple(
+            Blocker(repo=one.repo, issue=one.issue, repo_id=one.repo_id) for one in known
+        )
+        self.ask(cmd.SetBlockers(task, blockers, starting=starting))
 
     @rule(task=tasks, traits=traits)
     def an_issue_is_edited(self, task: TaskId, traits: Traits) -> None:
@@ -414,10 +428,14 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(whole=st.booleans())
     def the_orchestrator_restarts(self, whole: bool) -> None:
-        """With open tasks and agents; with what is past of the tasks, or only what is live."""
+        """With open tasks, what they wait for, and agents; with what is past of the tasks, or only
+        what is live."""
         old, new = self.world.state, FleetState()
         new.seq = old.seq
         tasks = {t: task for t, task in old.tasks.items() if task.state in OPEN_STATES}
+        blockers = [one for task in tasks.values() for one in task.blockers]
+        waited_for = [old.by_issue.get((one.place, one.issue)) for one in blockers]
+        tasks |= {t: old.tasks[t] for t in waited_for if t}
         new.adopt(
             tasks.values(),
             [r for r in old.runs.values() if r.task in tasks and (whole or r.state != "ended")],
@@ -493,6 +511,17 @@ class AnyOrder(RuleBasedStateMachine):
         assert {t: cause for cause, tasks in state.stuck.items() for t in tasks} == told
         moved = {TaskState.CREATED, TaskState.RUNNING}
         assert all(state.tasks[task].state in moved for task in told)
+
+    @invariant()
+    def who_waits_for_an_issue_is_found_by_it(self) -> None:
+        for state in self._states():
+            found = {(issue, t) for issue, tasks in state.blocked.items() for t in tasks}
+            assert found == {
+                ((one.place, one.issue), task.id)
+                for task in state.tasks.values()
+                for one in task.blockers
+                if task.state in OPEN_STATES
+            }
 
     @invariant()
     def only_what_is_at_work_is_closing(self) -> None:

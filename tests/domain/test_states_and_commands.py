@@ -9,7 +9,7 @@ import pytest
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, FleetError, NotFound, Superseded
-from fleetbot.domain.model import TaskState, Traits
+from fleetbot.domain.model import Blocker, TaskState, Traits
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from tests.domain.builders import (
@@ -111,6 +111,11 @@ COMMANDS: dict[str, cmd.Command] = {
     "note waits": cmd.NoteWaits(),
     "expire": cmd.Expire(),
     "expire, an hour later": cmd.Expire(),
+    "set blockers": cmd.SetBlockers(T1, (Blocker(repo="team/app", issue=2),)),
+    "set blockers, about to begin": cmd.SetBlockers(
+        T1, (Blocker(repo="team/app", issue=2),), starting=True
+    ),
+    "set no blockers": cmd.SetBlockers(T1, ()),
 }
 
 NOTHING: Outcome = ()
@@ -241,6 +246,11 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "note waits": row(NOTHING),
     "expire": row(NOTHING),
     "expire, an hour later": row(NOTHING, assigned=MISSED, running=LOST),
+    "set blockers": row(("task.blocked",)),
+    "set blockers, about to begin": row(
+        ("task.blocked",), assigned=("task.requeued", "task.blocked")
+    ),
+    "set no blockers": row(NOTHING),
 }
 
 

@@ -11,7 +11,16 @@ from fleetbot.domain.available import Absence, absence
 from fleetbot.domain.dispatch import has_room
 from fleetbot.domain.events import event_type
 from fleetbot.domain.flags import LOOPS, STALLED_MS, Activity
-from fleetbot.domain.model import MOST_RUNS, Policy, Priority, ReceiptId, RunId, Task, TaskId
+from fleetbot.domain.model import (
+    MOST_RUNS,
+    Blocker,
+    Policy,
+    Priority,
+    ReceiptId,
+    RunId,
+    Task,
+    TaskId,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
@@ -83,6 +92,13 @@ SITUATIONS: dict[WaitReason, Callable[[], World]] = {
     W.FLEET_RESTS: day_spent,
     W.REPOSITORY_HELD: held,
     W.BASE_GONE: lambda: a.created().given(cmd.SetBase(T1, "gone", "There is no branch `gone`.")),
+    W.BLOCKED: lambda: World().given(a_task(), a_task(T2), a.depends(T1, T2)),
+    W.BLOCKER_UNTAKEN: lambda: World().given(a_task(), untaken()),
+    W.BLOCKER_ENDED: lambda: a.failed().given(a_task(T2), a.depends(T2, T1)),
+    W.BLOCKER_ELSEWHERE: lambda: World().given(a_task(), untaken(merged_into="develop")),
+    W.BLOCKED_IN_CIRCLE: lambda: World().given(
+        a_task(), a_task(T2), a.depends(T1, T2), a.depends(T2, T1)
+    ),
     W.BACK_OFF: a.in_back_off,
     W.NO_AGENTS: lambda: World().given(a_task()),
     W.NOBODY_CAN: lambda: World().given(an_agent(), a_task(needs=("rust",))),
@@ -108,7 +124,12 @@ SITUATIONS: dict[WaitReason, Callable[[], World]] = {
     W.FAILED: a.failed,
     W.AGENT_LOST: a.agent_lost,
 }
-OF_THE_SECOND = (W.AGENT_UNWELL, W.AGENT_RESTS)
+OF_THE_SECOND = (W.AGENT_UNWELL, W.AGENT_RESTS, W.BLOCKER_ENDED)
+
+
+def untaken(merged_into: str = "") -> cmd.SetBlockers:
+    """Task t1 depends on an issue that is no task."""
+    return cmd.SetBlockers(T1, (Blocker(repo="team/app", issue=9, merged_into=merged_into),))
 
 
 def looping(world: World, times: int = LOOPS) -> World:

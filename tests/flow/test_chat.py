@@ -116,7 +116,7 @@ async def test_who_is_spoken_to_by_name_or_pill_answers(world: World) -> None:
 
 
 async def test_help_teaches_every_command_in_the_form_that_always_works(world: World) -> None:
-    answer = await ask(world, "!fleet help")
+    answer = await ask(world, "!fleet help all")
     for command in ("status", "tasks", "task", "why", "agents", "assign", "retry", "cancel"):
         assert f"!fleet {command}" in answer
     one = await ask(world, "!fleet help assign")

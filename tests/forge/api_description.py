@@ -68,6 +68,7 @@ _NULLABLE = frozenset(
         "requested_reviewers",
         "requested_reviewers_teams",
         "resolve_doer",
+        "resolver",
         "signer",
         "stats",
         "status_check_contexts",
@@ -84,7 +85,9 @@ _NULLABLE = frozenset(
 )
 # Sent, and not described: by Forgejo itself too.
 _UNDESCRIBED_FIELDS = {"User": {"username"}}
-_UNDESCRIBED_STATUS = {("DELETE", "dependencies"): 201}
+_UNDESCRIBED_STATUS = {("DELETE", "dependencies"): 201, ("POST", "merge"): 201}
+# Which older servers answer with 404.
+_LATER = ("/actions/runs",)
 
 _formats = jsonschema.FormatChecker(formats=())
 
@@ -99,6 +102,7 @@ class ApiDescription:
     version; an older or newer server has other fields too)."""
 
     def __init__(self, version: str, *, strict: bool = False) -> None:
+        self._version = version
         self._api: Json = json.loads((DATA / f"api-{version}.json").read_text())
         self._definitions = {
             name: _with_nulls(name, definition, strict=strict)
@@ -111,6 +115,8 @@ class ApiDescription:
 
     def check(self, exchange: Exchange) -> None:
         """Assert that the call exists, takes what was sent, and answers what was received."""
+        if exchange.url.path.endswith(_LATER) and self._version < VERSIONS[0]:
+            return
         operation = self._operation(exchange.method, exchange.url)
         self._check_query(operation, exchange)
         self._check_body(operation, exchange)
@@ -145,10 +151,16 @@ class ApiDescription:
         if not bodies:
             assert sent == {}, f"{exchange} takes no body"
             return
-        schema = self._definitions[bodies[0]["schema"]["$ref"].rpartition("/")[2]]
+        schema = self._definition(bodies[0]["schema"])
         unknown = sent.keys() - schema["properties"].keys()
         assert not unknown, f"{exchange}: fields {unknown} are not described"
         self._validate(sent, schema)
+
+    def _definition(self, schema: Json) -> Json:
+        """What a reference leads to; some definitions are but another name for one."""
+        while "$ref" in schema:
+            schema = self._definitions[schema["$ref"].rpartition("/")[2]]
+        return schema
 
     def _check_answer(self, operation: Json, exchange: Exchange) -> None:
         described = operation["responses"].get(str(exchange.status))
@@ -182,6 +194,8 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _with_nulls(name: str, definition: Json, *, strict: bool) -> Json:
+    if "$ref" in definition:
+        return definition
     properties = {
         key: _or_null(schema) if key in _NULLABLE else schema
         for key, schema in definition.get("properties", {}).items()

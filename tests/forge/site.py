@@ -57,6 +57,10 @@ class Site:
         token = await self._new_token(login, password, scopes)
         return Person(login, token, await self.client(token))
 
+    async def forget(self, person: Person) -> None:
+        """Delete the account; what it wrote stays."""
+        await self.api("DELETE", f"/admin/users/{person.login}", self.admin_token, {})
+
     async def client(self, token: str) -> ForgeUser:
         """A client whose calls are recorded."""
         session = await self._open.enter_async_context(
@@ -108,6 +112,18 @@ class Site:
         await self.git(work, "add", "--all")
         await self.git(work, "commit", "-q", "--allow-empty", "-m", message)
         await self.git(work, "push", "-q", "origin", branch)
+        return (await self.git(work, "rev-parse", "HEAD")).strip()
+
+    async def force(
+        self, repo: str, person: Person, branch: str, files: dict[str, str], message: str
+    ) -> str:
+        """Push a branch that is ``main`` and one commit, whatever it was; the commit."""
+        work = await self.clone(repo, person, "main")
+        for name, content in files.items():
+            (work / name).write_text(content)
+        await self.git(work, "add", "--all")
+        await self.git(work, "commit", "-q", "-m", message)
+        await self.git(work, "push", "-q", "--force", "origin", f"HEAD:{branch}")
         return (await self.git(work, "rev-parse", "HEAD")).strip()
 
     async def clone(self, repo: str, person: Person, branch: str) -> Path:

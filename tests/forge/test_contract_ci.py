@@ -202,3 +202,8 @@ async def test_a_submodule_is_one_line_of_the_diff_and_told_with_its_address(
     assert deep.submodule_git_url == "https://forge.example/team/lib.git"
     root = {entry.name: entry for entry in await bot.forge.folder(repo, "", sha)}
     assert (root["stray"].type, root["stray"].submodule_git_url) == ("submodule", "")
+
+
+async def test_a_repository_without_runs_has_none(site: Site, repo: str, bot: Person) -> None:
+    sha = await site.push(repo, bot, "fleet/1", {"a.txt": "a\n"}, "First")
+    assert await bot.forge.action_runs(repo, sha) == ()

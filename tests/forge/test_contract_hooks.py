@@ -116,7 +116,7 @@ async def test_a_pull_request_is_told_of_from_push_to_merge(
         ("pull_request", "opened"),
         ("pull_request_sync", "synchronized"),
         ("pull_request_review_approved", "reviewed"),
-        ("pull_request_comment", ""),
+        ("pull_request_comment", "created"),
         ("pull_request", "closed"),
     }
     deliveries = await receiver.until(lambda arrived: wanted <= kinds(arrived))

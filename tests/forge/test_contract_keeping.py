@@ -110,6 +110,44 @@ async def test_who_is_not_on_the_whitelist_cannot_merge(
     await site.merge(ann, repo, pull.number, sha)
 
 
+async def test_a_protected_branch_takes_pushes_of_those_on_its_list_only(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    whitelist = {"enable_push_whitelist": True, "push_whitelist_usernames": [ann.login]}
+    body = {"rule_name": "main", "enable_push": True, **whitelist}
+    await site.api("POST", f"/repos/{repo}/branch_protections", ann.token, body)
+
+    for person, may in ((ann, True), (bot, False)):
+        branch = await person.forge.branch(repo, "main")
+        assert branch is not None
+        assert (branch.protected, branch.user_can_push, branch.user_can_merge) == (True, may, True)
+    with pytest.raises(AssertionError, match="Not allowed to push to protected branch main"):
+        await site.push(repo, bot, "main", {"a.txt": "a\n"}, "First")
+    await site.push(repo, ann, "main", {"a.txt": "a\n"}, "First")
+    await site.push(repo, bot, "fleet/1", {"b.txt": "b\n"}, "Beside it")
+    rule = await ann.forge.protection(repo, "main")
+    assert rule is not None
+    assert rule.push_whitelist_usernames == (ann.login,)
+
+
+async def test_nobody_rewrites_a_protected_branch(site: Site, repo: str, ann: Person) -> None:
+    await site.push(repo, ann, "kept", {"a.txt": "a\n"}, "First")
+    body = {"rule_name": "kept", "enable_push": True}
+    await site.api("POST", f"/repos/{repo}/branch_protections", ann.token, body)
+    with pytest.raises(AssertionError, match="protected from force push"):
+        await site.force(repo, ann, "kept", {"b.txt": "b\n"}, "Anew")
+    with pytest.raises(AssertionError, match="protected from deletion"):
+        await site.delete_branch(repo, ann, "kept")
+
+
+async def test_a_reader_can_neither_push_to_an_open_branch_nor_merge(site: Site, repo: str) -> None:
+    eve = await site.person("eve")
+    branch = await eve.forge.branch(repo, "main")
+    assert branch is not None
+    rights = (branch.protected, branch.user_can_push, branch.user_can_merge)
+    assert rights == (False, False, False)
+
+
 async def test_a_token_tells_its_own_scopes(site: Site) -> None:
     scopes = ["write:issue", "write:repository", "read:user"]
     eve = await site.person("eve", scopes)

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from fleetbot.forge.payloads import (
+    ActionRunEvent,
     CommentEvent,
     Delivery,
     IssueEvent,
     MalformedDelivery,
+    PullCommentEvent,
     PullRequestEvent,
+    ReviewEvent,
     UnknownEvent,
     parse_delivery,
     verify_signature,
@@ -143,6 +146,31 @@ def test_nulls_and_unknown_fields_do_no_harm() -> None:
     assert event.sender is None
 
 
+@pytest.mark.parametrize(
+    ("event_type", "state"),
+    [
+        ("pull_request_review_approved", "APPROVED"),
+        ("pull_request_review_rejected", "REQUEST_CHANGES"),
+        ("pull_request_review_comment", "COMMENT"),
+    ],
+)
+def test_a_review_says_what_it_is_and_who_gave_it(event_type: str, state: str) -> None:
+    payload = {
+        "action": "reviewed",
+        "pull_request": {"number": 8, "merged_by": None, "requested_reviewers": None},
+        "repository": REPOSITORY,
+        "sender": {"id": 4, "login": "ann"},
+        "requested_reviewer": {"id": 4, "login": "ann"},
+        "changes": None,
+        "review": {"type": event_type, "content": "hm"},
+    }
+    event = parsed(event_type, payload).payload
+    assert isinstance(event, ReviewEvent)
+    assert (event.state, event.review.content) == (state, "hm")
+    assert event.sender is not None
+    assert event.sender.login == "ann"
+
+
 def test_the_fine_event_name_decides() -> None:
     """The coarse name ``pull_request_comment`` means a review; the fine one, a comment."""
     review = {
@@ -151,11 +179,54 @@ def test_the_fine_event_name_decides() -> None:
         "repository": REPOSITORY,
         "review": {"type": "pull_request_review_comment", "content": "hm"},
     }
-    comment = {"action": "created", "issue": {"number": 8}, "comment": {"id": 5, "body": "hm"}}
+    comment = {
+        "action": "created",
+        "issue": {"number": 8},
+        "comment": {"id": 5, "body": "hm"},
+        "pull_request": {"number": 8},
+        "is_pull": True,
+        "repository": REPOSITORY,
+    }
     reviewed = parsed("pull_request_review_comment", review, event="pull_request_comment")
-    said = parsed("pull_request_comment", comment, event="issue_comment")
-    assert isinstance(reviewed.payload, PullRequestEvent)
-    assert said.payload == UnknownEvent(event_type="pull_request_comment")
+    said = parsed("pull_request_comment", comment, event="issue_comment").payload
+    assert isinstance(reviewed.payload, ReviewEvent)
+    assert isinstance(said, PullCommentEvent)
+    assert (said.pull_request.number, said.comment.id) == (8, 5)
+
+
+def test_another_base_is_an_edit_that_says_which_it_was() -> None:
+    payload = {
+        "action": "edited",
+        "changes": {"ref": {"from": "main"}},
+        "pull_request": {"number": 8, "base": {"ref": "next"}},
+        "repository": REPOSITORY,
+        "review": None,
+        "requested_reviewer": None,
+    }
+    event = parsed("pull_request", payload).payload
+    assert isinstance(event, PullRequestEvent)
+    assert event.changes.ref is not None
+    assert (event.changes.ref.before, event.pull_request.base.ref) == ("main", "next")
+
+
+@pytest.mark.parametrize("action", ["failure", "success", "recover"])
+def test_a_run_of_actions_says_of_which_commit_it_was(action: str) -> None:
+    run = {
+        "id": 31,
+        "ScheduleID": 0,
+        "workflow_id": "ci.yml",
+        "status": action,
+        "commit_sha": "1" * 40,
+        "repository": REPOSITORY,
+        "event_payload": "{}",
+        "duration": 12,
+        "started": "0001-01-01T00:00:00Z",
+    }
+    sent = {"action": action, "run": run, "prior_status": "running", "last_run": None}
+    delivery = parsed(f"action_run_{action}", sent)
+    assert isinstance(delivery.payload, ActionRunEvent)
+    assert delivery.repo_id == REPOSITORY["id"]
+    assert (delivery.payload.action, delivery.payload.run.commit_sha) == (action, "1" * 40)
 
 
 def test_a_comment_on_an_issue_says_whose_it_is() -> None:
@@ -174,7 +245,7 @@ def test_a_gitea_delivery_is_parsed() -> None:
     assert isinstance(delivery.payload, IssueEvent)
 
 
-@pytest.mark.parametrize("event_type", ["push", "create", "delete", "pull_request_comment", "wiki"])
+@pytest.mark.parametrize("event_type", ["push", "create", "delete", "wiki"])
 @pytest.mark.parametrize("body", [b"{}", b'{"ref": 7, "commits": "many"}', b"[]", b"{"])
 def test_what_nobody_wants_may_have_any_shape(event_type: str, body: bytes) -> None:
     delivery = parse_delivery(headers(event_type), body)

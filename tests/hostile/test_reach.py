@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.conftest import Hostile
+from tests.runner.run.test_rounds import Review, review, thread  # noqa: F401 - a fixture
 
 WORK = "echo work > work.txt; "
 
@@ -175,6 +176,28 @@ async def test_a_link_in_its_home_does_not_lead_the_runner_to_other_files(hostil
 
     assert victim.read_text() == "the words of the victim\n"
     assert scene.orchestrator.failures == {}
+
+
+async def test_answers_to_a_review_are_written_and_read_through_no_link(
+    hostile: Hostile,
+    review: Review,  # noqa: F811 - the fixture
+) -> None:
+    victim = hostile.scene.root / "victim"
+    victim.write_text('{"thread": 12, "answer": "answered", "text": "of the victim"}\n')
+    script = f"""
+        fleetbot reply 99 fixed || echo not that thread
+        ln -s {victim} "$FLEETBOT_REPLIES"
+        fleetbot reply 12 answered x || echo not through a link
+        date > d.txt
+    """
+    order = await review.order(threads=(thread(12),))
+
+    await hostile.run(script, order)
+
+    assert {"not that thread", "not through a link"} <= set(hostile.lines(order))
+    assert "without an answer: 1 thread (12)" in hostile.lines(order)
+    assert len(victim.read_text().splitlines()) == 1
+    assert review.receipt.replies == ()
 
 
 async def test_a_hook_runs_inside_the_sandbox(boxed: Hostile) -> None:

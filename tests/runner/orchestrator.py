@@ -56,6 +56,7 @@ class Orchestrator:
     registered: list[wire.RegisterRequest] = field(default_factory=list)
     heartbeats: list[tuple[str, ...]] = field(default_factory=list)
     used: dict[str, Usage] = field(default_factory=dict)
+    machines: list[wire.MachineReport] = field(default_factory=list)
     deregistered: list[str] = field(default_factory=list)
     claims: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
@@ -78,6 +79,7 @@ class Orchestrator:
     name_is_taken: bool = False
     holds_verdicts: bool = False
     holds_registering: bool = False
+    wants_machine: bool = True
     lease_seconds: float = 60
     turned_away: list[str] = field(default_factory=list)
     _queue: deque[wire.Assignment] = field(default_factory=deque)
@@ -206,6 +208,7 @@ class Orchestrator:
                 log_batch_lines=100,
                 log_batch_bytes=64_000,
                 token=new,
+                wants_machine=self.wants_machine,
             )
         )
 
@@ -221,6 +224,8 @@ class Orchestrator:
         body = await _read(request, wire.HeartbeatRequest)
         self.heartbeats.append(body.runs)
         self.used.update({run: report.usage for run, report in body.usage.items()})
+        if body.machine is not None:
+            self.machines.append(body.machine)
         await self.changed()
         return _json(
             wire.HeartbeatAnswer(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetbot import __version__
 from fleetbot.runner import health
 from fleetbot.runner.config import load
 from fleetbot.runner.session.contract import HealthLine
@@ -137,6 +138,17 @@ async def test_a_runner_that_could_not_push_says_so_at_its_start_and_takes_nothi
     assert "correct forge.url or forge.token" in found["forge"].remedy
     assert {"git", "disk", "program", "prompt"} <= set(found)
     assert scene.orchestrator.claims == []
+
+
+async def test_heartbeats_tell_of_the_machine(scene: Scene) -> None:
+    async with scene.runner("true"):
+        await scene.orchestrator.until(lambda o: bool(o.machines))
+
+    its = scene.orchestrator.machines[0]
+    assert (its.fleetbot, its.sandbox) == (__version__, "none")
+    assert its.git[:1].isdecimal()
+    assert its.least_free == 2 * 10**9
+    assert its.disk_free is not None
 
 
 async def test_the_command_prints_a_line_each_and_fails_if_one_does(scene: Scene) -> None:

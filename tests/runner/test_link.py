@@ -8,10 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
@@ -26,6 +28,7 @@ from fleetbot.runner.link import (
     save_token,
 )
 from fleetbot.wire import (
+    HeartbeatRequest,
     LogRequest,
     Problem,
     ReceiptRequest,
@@ -116,6 +119,20 @@ async def test_a_heartbeat_tells_what_each_run_has_used_if_that_is_known(
 
     assert orchestrator.heartbeats == [("run-1", "run-2")]
     assert orchestrator.used == {"run-1": used}
+
+
+@pytest.mark.parametrize("wants", [True, False])
+async def test_a_machine_is_told_only_to_an_orchestrator_that_would_understand(
+    link: Link, orchestrator: Orchestrator, wants: bool
+) -> None:
+    """An older one refuses a heartbeat with a word that it does not know."""
+    link.wants_machine = wants
+
+    await link.persist(lambda: link.heartbeat({}, MachineFacts(fleetbot="0.1.0")))
+
+    assert [its.fleetbot for its in orchestrator.machines] == (["0.1.0"] if wants else [])
+    sent = msgspec.json.encode(HeartbeatRequest(runs=("run-1",)))
+    assert sent == b'{"runs":["run-1"]}'
 
 
 async def test_what_the_orchestrator_refuses_names_the_field(link: Link) -> None:

@@ -42,12 +42,14 @@ from fleetbot.services.doctor import Doctor, Examine
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.followups import Followups
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.gate import Gate
 from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.pauses import Pauses
@@ -121,6 +123,7 @@ class Stage:
         self.notices: list[Notice] = []
         self.told: Sequence[str] = ()  # the destinations that hear of all but how a task moves
         self.hook_url = ""
+        self.secret = ""  # what foreign logs are kept from telling on
         self.threads = "agent"
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
@@ -148,14 +151,17 @@ class Stage:
             self.labels,
             self.known,
             lambda: TaskId(f"t{next(self._ids)}"),
+            self._follow_pull,
         )
         self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
+        self.followups = Followups(self.fleet, self.client, self.rules, self._mask)
         self.people = People(self.store, self.listed)
         self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
             self.fleet,
             self.client,
             self.verifier,
+            self.followups,
             self.issues,
             self.known,
             self.webhooks,
@@ -233,6 +239,7 @@ class Stage:
             "forgejo": repositories.on_forgejo,
             "webhooks": repositories.webhooks,
             "agents": OfAgents(self.fleet).examine,
+            "runners": OfMachines(self.fleet).examine,
             "disk": host.disk,
             "versions": host.versions,
         }
@@ -262,6 +269,12 @@ class Stage:
             payload=b"{}",
             due_at=now,
         )
+
+    async def _follow_pull(self, task: TaskId) -> None:
+        await self.followups.look(task)
+
+    def _mask(self, text: str) -> str:
+        return text.replace(self.secret, "***") if self.secret else text
 
     def _wake(self) -> None:
         self.woken += 1

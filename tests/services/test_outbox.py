@@ -107,6 +107,21 @@ async def test_everything_due_is_delivered_in_order(store: Store, clock: Clock, 
     assert done.result == "ok"
 
 
+async def test_an_outcome_that_cannot_be_kept_holds_up_nothing_else(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1")
+    await put("b1", "b2", to="room:b")
+
+    async def says(due: Due) -> str:
+        return "\ud800" if due.entry.id == "a1" else "ok"
+
+    await courier(store, clock, Post(says)).tick()
+
+    assert (await trouble(store)).error == "this cannot be kept: UnicodeEncodeError"
+    assert await store.acknowledged("b2")
+
+
 async def test_a_destination_that_fails_waits_and_keeps_its_order(
     store: Store, clock: Clock, put: Put
 ) -> None:
@@ -207,6 +222,39 @@ async def test_nobody_has_us_ask_again_without_a_pause_by_saying_so(
 
 
 # given up, or not
+
+
+async def test_a_clock_that_is_set_back_holds_nothing_up(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1", "a2")
+    await put("b1", to="other:b")
+    post, other = (
+        Moody(RetryLater(30, "slow down"), "a1"),
+        Moody(RetryLater(9, "", host=True), "b1"),
+    )
+    out = courier(store, clock, post, other=other)
+    await out.tick()
+    post.error = other.error = None
+
+    clock.advance(-3600)
+    await out.tick()
+    assert await out.next_due() == clock() + 9_000, "as long as before"
+    clock.advance(30)
+    await out.tick()
+
+    assert post.sent == ["a1", "a1", "a2"]
+    assert other.sent == ["b1", "b1"]
+
+
+async def test_one_that_was_set_back_while_we_were_away_does_not_either(
+    store: Store, clock: Clock, put: Put
+) -> None:
+    await put("a1", "a2")
+    clock.advance(-3600)
+    post = Post()
+    await courier(store, clock, post).tick()
+    assert post.sent == ["a1", "a2"]
 
 
 async def test_what_is_gone_for_good_makes_room_and_is_a_dead_letter(

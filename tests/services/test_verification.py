@@ -14,7 +14,8 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.facts import Facts, Unread
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Earlier, Expectation, Rules, not_shown_yet
-from fleetbot.forge.models import ChangedFile, Review, User
+from fleetbot.forge.models import ChangedFile, User
+from fleetbot.forge.reviews import Review
 from fleetbot.services.facts import gather, standing_reviews
 from fleetbot.store.records import Change
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from fleetbot.domain.model import TaskId
 from fleetbot.store.audit import examine
-from fleetbot.store.interface import Store, StoreUnavailable
-from fleetbot.store.records import Anchor, Arrival, Change
+from fleetbot.store.interface import Store, StoreUnavailable, Unwritable
+from fleetbot.store.records import Anchor, Arrival, Change, OutboxEntry
 from tests.store.backend import Backend
 from tests.store.history import AGENT, ISSUE_CLOSED, History, with_seq, with_version
 
@@ -169,6 +169,35 @@ async def test_after_a_failure_everything_behind_it_fails_until_the_store_is_loa
     assert snapshot.seq == 1
     await store.append(harmless[0])
     assert await store.anchor("0") == "v"
+
+
+async def test_a_record_that_cannot_be_written_is_refused_alone(
+    store: Store, history: History
+) -> None:
+    """What came with it in one commit lands, its effects as well, and the store goes on."""
+    wrong = Change(anchors=(Anchor(key="wrong", value="\ud800"),))
+    entry = OutboxEntry(
+        id="1", destination="matrix:!r:hs", kind="x", payload=b"{}", due_at=0, collapse="x"
+    )
+    right = Change(anchors=(Anchor(key="right", value="v"),), outbox=(entry,))
+    around = [history.created("t1"), wrong, history.created("t2"), right]
+
+    outcomes = await asyncio.gather(*map(store.append, around), return_exceptions=True)
+
+    assert [type(its) for its in outcomes] == [type(None), Unwritable, type(None), type(None)]
+    assert [line.seq for line in await store.events()] == [1, 2]
+    assert (await store.anchor("wrong"), await store.anchor("right")) == (None, "v")
+    assert [due.entry for due in await store.due(1, {"matrix": 4})] == [entry]
+    await store.append(history.created("t3"))
+    assert len(await store.events()) == 3
+
+
+async def test_one_that_has_events_is_not(store: Store, history: History) -> None:
+    """Memory has been decided on them: it must be read anew."""
+    wrong = replace(history.created("t1"), anchors=(Anchor(key="k", value="\ud800"),))
+    with pytest.raises(StoreUnavailable):
+        await store.append(wrong)
+    assert await store.events() == []
 
 
 async def test_an_unloaded_or_closed_store_takes_nothing(backend: Backend) -> None:

@@ -125,6 +125,39 @@ def test_what_runs_used_before_is_counted_after_an_update(database: Path) -> Non
     ]
 
 
+def test_what_runs_led_to_before_is_counted_after_an_update(database: Path) -> None:
+    migrate_sqlite(database)
+    execute(database, "DROP INDEX runs_ended")
+    for column in ("verified", "took"):
+        execute(database, f"ALTER TABLE runs DROP COLUMN {column}")
+    execute(database, "DELETE FROM _yoyo_migration WHERE migration_id = '0010-outcomes'")
+    execute(
+        database,
+        "INSERT INTO tasks (id, repo, issue, state, created_at, data)"
+        " VALUES ('t', 'a/b', 1, 'completed', 40, '{}')",
+    )
+    told = ("{}", '{"number": 2}', '{"refutations": 1}', '{"reason": "no_changes"}')
+    for number, data in enumerate(told, 1):
+        values = f"VALUES ('r{number}', 't', 'a', 1, 50, '{data}')"
+        execute(
+            database, f"INSERT INTO runs (id, task, agent, assigned_at, ended_at, data) {values}"
+        )
+    execute(
+        database,
+        "INSERT INTO runs (id, task, agent, assigned_at, data) VALUES ('r5', 't', 'a', 1, '{}')",
+    )
+
+    assert migrate_sqlite(database) == ["0010-outcomes"]
+
+    assert execute(database, "SELECT verified, took FROM runs ORDER BY id") == [
+        (2, 10),
+        (1, 10),
+        (1, 10),
+        (0, 10),
+        (0, None),
+    ]
+
+
 def test_tasks_that_two_spellings_made_of_one_issue_survive_the_move_to_ids(database: Path) -> None:
     """0.1 took them for two; which one stays is decided when the repository is first seen."""
     scripts = PACKAGE / "store/migrations/sqlite"

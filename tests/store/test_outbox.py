@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from fleetbot.store.interface import Store
 from fleetbot.store.records import (
@@ -117,6 +118,68 @@ async def test_a_newer_entry_takes_the_place_of_older_ones(store: Store, at_once
     await deliver(store, "new")
     assert await due(store) == []
     assert await store.acknowledged("old") is None
+
+
+SHOWN = OutboxEntry(
+    id="first", destination=ROOM, kind="card", collapse="card", payload=b"task-1", due_at=NOW
+)
+AGAIN = replace(SHOWN, id="again", due_at=NOW + 1)
+
+
+async def waiting(store: Store) -> int:
+    return sum(backlog.pending for backlog in await store.backlog())
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one change", "one after the other"])
+async def test_what_nobody_has_taken_yet_is_not_kept_twice(store: Store, at_once: bool) -> None:
+    for group in [(SHOWN, AGAIN)] if at_once else [(SHOWN,), (AGAIN,)]:
+        await put(store, *group)
+    await put(store, entry("behind it"))
+
+    assert await due(store, NOW + 1) == ["first"]
+    assert await waiting(store) == 2
+
+
+async def test_what_a_sender_has_in_hand_is_sent_again(store: Store) -> None:
+    """It may have been sent already, with the state of before."""
+    await put(store, SHOWN)
+    assert await due(store) == ["first"]
+    await put(store, AGAIN)
+
+    await deliver(store, "first")
+
+    assert await due(store, NOW + 1) == ["again"]
+
+
+async def test_what_was_given_up_or_said_otherwise_since_is_sent_again(store: Store) -> None:
+    await put(store, SHOWN)
+    await put(store, replace(SHOWN, id="other", payload=b"task-2"))
+    await put(store, AGAIN)
+    assert await due(store, NOW + 1) == ["again"]
+
+    await bury(store, "again")
+    await put(store, replace(AGAIN, id="and again"))
+
+    assert await due(store, NOW + 1) == ["and again"]
+
+
+async def test_what_is_due_earlier_or_much_later_stands_for_itself(store: Store) -> None:
+    await put(store, replace(SHOWN, id="later", due_at=NOW + 10), SHOWN)
+    assert (await due(store), await waiting(store)) == (["first"], 1)
+
+    await put(store, replace(SHOWN, id="new", destination=FORGE))
+    much_later = NOW + 60_001
+    await put(store, replace(SHOWN, id="newer", destination=FORGE, due_at=much_later))
+    assert await due(store, much_later) == ["first", "newer"]
+
+
+async def test_after_a_restart_nobody_knows_what_was_taken(store: Store) -> None:
+    await put(store, SHOWN)
+    await store.close()
+    await store.load()
+    await put(store, AGAIN)
+
+    assert await due(store, NOW + 1) == ["again"]
 
 
 async def test_entries_collapse_within_their_destination_only(store: Store) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +13,12 @@ from fleetbot.domain.events import ReceiptRefuted, RepoKnown, TaskFailed, TaskMo
 from fleetbot.domain.model import ReceiptId, Repo, RunId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
+from fleetbot.store import outcomes
+from fleetbot.store.audit import rebuild
 from fleetbot.store.interface import Store
-from fleetbot.store.records import Change, Outcomes, UsageBy
+from fleetbot.store.records import Change, Outcomes, UsageBy, summed
 from tests.store.history import REPO, History
+from tests.store.template import migrated
 
 LATER = 10_000
 
@@ -51,6 +57,7 @@ async def test_a_span_tells_what_was_verified_and_what_failed_and_the_cost(store
             first_try=2,
             failed=2,
             cost_usd=2.5,
+            untold=2,
             median_ms=5,
             p90_ms=5,
         )
@@ -118,3 +125,50 @@ async def test_the_time_of_half_and_of_nine_of_ten(store: Store, history: Histor
     [span] = await store.outcomes(0, LATER, LATER)
 
     assert (span.median_ms, span.p90_ms) == (14 + 4 * 4, 14 + 4 * 8)
+    assert await store.took(0, LATER) == (span.median_ms, span.p90_ms)
+    assert await store.took(0, 1) == (None, None)
+
+
+async def test_each_span_has_its_own_ranks(store: Store, history: History) -> None:
+    """The first of them is over long before the others, and took less long."""
+    for change in history.story("t1"):
+        await store.append(change)
+    until = 1_000 + history.state.seq
+    stories = [history.story(f"t{number}") for number in range(2, 5)]
+    for change in [next(story) for story in stories]:
+        await store.append(change)
+    for story in stories:
+        for change in story:
+            await store.append(change)
+
+    spans = await store.outcomes(0, LATER, until)
+
+    assert [(span.verified, span.median_ms, span.p90_ms) for span in spans] == [
+        (1, 5, 5),
+        (3, 11, 15),
+    ]
+    [whole] = await store.outcomes(0, LATER, LATER)
+    assert summed(spans, 0, await store.took(0, LATER)) == whole
+
+
+async def test_after_a_rebuild_the_numbers_are_the_same(store: Store, history: History) -> None:
+    for change in history.story("t1"):
+        await store.append(change)
+    before = await store.outcomes(0, LATER, LATER)
+
+    await rebuild(store)
+
+    assert await store.outcomes(0, LATER, LATER) == before
+
+
+def test_numbers_of_all_repositories_need_no_run_themselves(tmp_path: Path) -> None:
+    """Of 300,000 runs, JSON alone is hundreds of megabytes."""
+    migrated(tmp_path / "fleet.db")
+    query, values = outcomes.outcomes(0, 1, 1, None)
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
+        plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+
+    looks = [step for step in plan if "SEARCH runs" in step or "SCAN runs" in step]
+    *others, failed = sorted(looks, key=lambda step: "sqlite_autoindex_runs" in step)
+    assert "sqlite_autoindex_runs" in failed  # by the id of a failed task's run
+    assert all("USING COVERING INDEX runs_ended" in step for step in others)

@@ -34,6 +34,7 @@ from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.followups import Followups
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
@@ -159,8 +160,9 @@ class Site:
         known = Repositories(fleet, client, [REPO])
         issues = Issues(fleet, client, LabelMaps(), known, lambda: _task_id(next(numbers)))
         verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
+        followups = Followups(fleet, client, Rules(), str)
         webhooks = self.webhooks = Webhooks(fleet, known)
-        self.intake = Intake(fleet, client, verifier, issues, known, webhooks)
+        self.intake = Intake(fleet, client, verifier, followups, issues, known, webhooks)
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
         priorities = Priorities(fleet, client, issues, LabelMaps(), known)
         self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))

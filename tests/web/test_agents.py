@@ -89,6 +89,34 @@ async def test_a_heartbeat_says_which_runs_must_stop(site: Site) -> None:
     assert answer.body["cancel"] == [{"run": run, "reason": "cancelled_by_user"}]
 
 
+async def test_a_heartbeat_tells_where_the_agent_works(site: Site) -> None:
+    agent = await site.agent()
+    journal = await site.journal()
+    on = {"fleetbot": "0.1.0", "git": "2.43.0", "sandbox": "bubblewrap", "disk_free": 5_000_000_000}
+
+    await agent.post(HEARTBEAT, {"runs": [], "machine": on})
+
+    (listed,) = (await site.reader.get("/api/v1/agents")).body["agents"]
+    assert {name: listed["machine"][name] for name in on} == on
+    assert await site.journal() == journal  # a disk fills by the minute
+
+    await agent.post(HEARTBEAT, {"runs": []})
+
+    (listed,) = (await site.reader.get("/api/v1/agents")).body["agents"]
+    assert listed["machine"] is None  # its runner was put back to an older one
+
+
+async def test_what_is_wrong_with_an_agent_is_listed_with_what_to_do(site: Site) -> None:
+    agent = await site.agent()
+    git = {"name": "git", "ok": False, "detail": "2.20", "remedy": "install git 2.34 or newer"}
+    well = {"name": "disk", "ok": True, "detail": "80 GB free", "remedy": "free some space"}
+
+    await agent.post(REGISTER, {**CLAUDE, "health": [well, git]})
+
+    (listed,) = (await site.reader.get("/api/v1/agents")).body["agents"]
+    assert (listed["health"], listed["remedies"]) == (["git: 2.20"], ["install git 2.34 or newer"])
+
+
 async def test_the_heartbeat_of_an_unknown_agent_is_refused(site: Site) -> None:
     answer = await site.caller("fba_unknown").post(HEARTBEAT, {"runs": []})
 

@@ -51,7 +51,7 @@ async def test_a_run_that_passes_its_tasks_budget_is_told_to_stop(site: Site) ->
     assert (view["state"], view["reason"]) == ("failed", "budget_exceeded")
     assert (view["spent"]["output_tokens"], view["spent"]["cost_usd"]) == (10, 1.5)
     late = await agent.post(f"/api/v1/runs/{run}/fail", {"reason": "agent_failed"})
-    assert "budget_exceeded" in str(late.body["replaced_by"])
+    assert "budget is used up" in str(late.body["replaced_by"])
 
 
 async def test_a_retry_by_a_person_has_a_fresh_budget(site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.replies import Given
 from fleetbot.chat.commands.said import Said
+from fleetbot.chat.talks.questions import was_shown_whole
 from fleetbot.chat.words import asks
 from fleetbot.chat.words.emoji import NO, YES
 from fleetbot.chat.words.post import Answer, Nod, Post
@@ -80,8 +81,7 @@ class Answering:
                 "The request cannot be shown whole, so nobody knows what they would allow: it can"
                 " only be denied."
             )
-        store, subject = self._desk.fleet.store, asks.about(asked).subject
-        if await store.post_of(said.room, PostKind.ASK, subject) is None:
+        if not await was_shown_whole(self._desk.fleet.store, said.room, asked):
             raise Conflict("This room has not been shown the request yet: wait for its message.")
         if answer.behavior is Behavior.ALWAYS and not asked.question.always:
             raise Conflict("The program knows no lasting answer here: say `yes` or `no`.")

@@ -15,6 +15,7 @@ from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.wording import EMOJI
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import OPEN_STATES, Task, TaskId, TaskState
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.services.fleet import Beside
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.tasks import Tasks
@@ -77,7 +78,7 @@ class Changing:
         if await self._desk.is_done(said):
             return Post(self._desk.explained(task))
         if task.state not in OPEN_STATES:
-            says = f"is {task.state} already; nothing to cancel."
+            says = f"is {STATE_WORDS[task.state]} already; nothing to cancel."
             return Post(answers.moved(EMOJI[task.state], task, says))
         run = self._fleet.state.live_run(task)
         await self._desk.commit(cmd.CancelTask(task.id), said)

@@ -13,10 +13,11 @@ from fleetbot.chat.words.emoji import EYES, meant
 from fleetbot.chat.words.rich import Rich
 from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.why import why
-from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
+from fleetbot.chat.words.wording import EMOJI
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.references import References
 from fleetbot.services.tasks import Tasks

@@ -7,6 +7,7 @@ in the outbox. Where it cannot be told, there is none.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk
@@ -26,7 +27,7 @@ from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.records import Change
 
-TakeBack = Callable[[str, str], Awaitable[None]]  # an event of a room
+TakeBack = Callable[[str, str, str], Awaitable[None]]  # as `Direct.take_back`
 
 
 class Enrolling:
@@ -50,8 +51,9 @@ class Enrolling:
             return Post(words.in_the_room(agent, waits=False))
         token, enrolment = await self._enrolments.make(agent, said.key, said.actor)
         body = words.token(token, enrolment, self._address, self._fleet.clock())
+        begun = partial(self._enrolments.telling, enrolment)
         try:
-            told = await self._tell(said.sender, body, f"{said.key}/{enrolment.hash.hex()}")
+            told = await self._tell(said.sender, body, enrolment.id, begun)
         except (RetryLater, Refused) as error:
             await self._enrolments.withdraw(agent)
             raise Conflict(words.not_sent(agent, str(error))) from error
@@ -87,7 +89,7 @@ class TokenMessages:
         """What the homeserver does not take now is tried again at the next tick."""
         for enrolment in await self._enrolments.over():
             try:
-                await self._take_back(enrolment.room, enrolment.event)
+                await self._take_back(enrolment.room, enrolment.id, enrolment.event)
             except RetryLater:
                 return
             except Refused:

@@ -18,7 +18,7 @@ from fleetbot.chat.words.period import Period, period
 from fleetbot.chat.words.post import Post
 from fleetbot.domain.model import Repo, Task, TaskId
 from fleetbot.domain.usage import DAY_MS, Usage, sum_usage
-from fleetbot.store.records import Outcomes, UsageBy, UsageSum
+from fleetbot.store.records import Outcomes, UsageBy, UsageSum, summed
 
 _DEAREST = 5
 
@@ -77,8 +77,8 @@ class Figures:
     async def _numbers(self, when: Period, said: Said) -> Numbers:
         store, repos = self._fleet.store, self._repos(said)
         parts = await store.outcomes(when.start, when.until, when.span_ms, repos)
-        untold = (await self._total(when, said)).untold
-        return Numbers(await self._outcomes(when, said), parts, untold)
+        took = await store.took(when.start, when.until, repos)
+        return Numbers(summed(parts, when.start, took), parts)
 
     async def _outcomes(self, when: Period, said: Said) -> Outcomes:
         """Of the whole time, as one span."""

@@ -30,6 +30,13 @@ def usage(name: str) -> Rich:
     return say(code(f"!fleet {name} {its.arguments}".rstrip()), ": ", prose(its.says))
 
 
+def briefly(name: str) -> Rich:
+    """In a phone's line: of what may be left out, nothing."""
+    its = COMMANDS[name]
+    needed = " ".join(f"<{p.shown}>" for p in its.parameters if p.needed)
+    return say(code(f"!fleet {name} {needed}".rstrip()), ": ", prose(its.briefly))
+
+
 def example(name: str) -> Rich | None:
     its = COMMANDS[name].example
     return say("For example: ", code(f"!fleet {its}")) if its else None

@@ -18,12 +18,12 @@ from fleetbot.chat.words import answers, overview, roster
 from fleetbot.chat.words.answers import Particulars
 from fleetbot.chat.words.post import About, Post
 from fleetbot.chat.words.rich import Rich, link, one_line
-from fleetbot.chat.words.wording import STATE_WORDS
 from fleetbot.domain.errors import NotFound
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.lookup import the_agent
 from fleetbot.domain.model import OPEN_STATES, AgentName, Run, Task, TaskId, TaskState
 from fleetbot.domain.state import task_stream
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.store.records import PostKind
 
 _AT_ONCE = 500  # lines of the journal
@@ -68,7 +68,10 @@ class Reading:
         )
 
     async def agents(self, command: spec.ListAgents, said: Said) -> Post:
-        return Post(roster.agents(self._fleet.state, self._desk.hears(said), self._fleet.clock()))
+        state, hears, now = self._fleet.state, self._desk.hears(said), self._fleet.clock()
+        if not command.agent:
+            return Post(roster.agents(state, hears, now))
+        return Post(roster.at_length(state, the_agent(state, command.agent), hears, now))
 
     async def tasks(self, command: spec.ListTasks, said: Said) -> Post:
         if command.repo and not self._desk.hears(said)(command.repo):

@@ -31,7 +31,9 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class ListAgents:
-    pass
+    """`agent`: this one at length; None: all."""
+
+    agent: AgentName | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Usage:
     """How a command is written, what it does, and the power level it needs unless configured.
 
     `alone`: also `/assign …`, without `fleet`. `changes`: it is obeyed once and in its turn.
+    `briefly`: the same in a phone's line, for the help's first page; empty where it is not on that.
     """
 
     says: str
@@ -48,6 +49,7 @@ class Usage:
     example: str = ""
     alone: bool = False
     changes: bool = False
+    briefly: str = ""
 
     @property
     def arguments(self) -> str:
@@ -61,7 +63,9 @@ _SINCE = Parameter("since", Kind.WORD, "since", needed=False)
 _TARGET = Parameter("target", Kind.WORD, "agent or repository", needed=False)
 
 COMMANDS: Mapping[str, Usage] = {
-    "status": Usage("the fleet at a glance, and what waits for a person"),
+    "status": Usage(
+        "the fleet at a glance, and what waits for a person", briefly="how it goes, what waits"
+    ),
     "tasks": Usage(
         "the open tasks, or those `failed`, `running`, …",
         (
@@ -70,16 +74,27 @@ COMMANDS: Mapping[str, Usage] = {
             Parameter("agent", Kind.AGENT, "agent", needed=False),
         ),
         example="tasks failed claude-1",
+        briefly="what is open, or `failed`",
     ),
     "task": Usage(
         "one task: where it is, who had it, what came of it", (_ISSUE,), example="task #12"
     ),
-    "why": Usage("why a task is where it is, and what can be done", (_ISSUE,), example="why #12"),
-    "agents": Usage("the agents: what they can do and what they are at"),
+    "why": Usage(
+        "why a task is where it is, and what can be done",
+        (_ISSUE,),
+        example="why #12",
+        briefly="where it is, and why",
+    ),
+    "agents": Usage(
+        "the agents: what they can do and what they are at; one of them with its machine",
+        (Parameter("agent", Kind.AGENT, "agent", needed=False),),
+        example="agents claude-1",
+    ),
     "log": Usage(
         "the log of its newest run, or of an earlier one, as a file",
         (_ISSUE, Parameter("run", Kind.WORD, "run", needed=False)),
         example="log #12",
+        briefly="what its agent did",
     ),
     "cost": Usage(
         "what was spent, by repository, agent, day and task; since `7d`, `today`, `monday`, …",
@@ -100,6 +115,7 @@ COMMANDS: Mapping[str, Usage] = {
         level=CHANGES,
         example="new Greet in French as well",
         changes=True,
+        briefly="have it done",
     ),
     "assign": Usage(
         "have this agent do it",
@@ -110,10 +126,22 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
     ),
     "retry": Usage(
-        "try it again", (_ISSUE,), level=CHANGES, example="retry #12", alone=True, changes=True
+        "try it again",
+        (_ISSUE,),
+        level=CHANGES,
+        example="retry #12",
+        alone=True,
+        changes=True,
+        briefly="try it again",
     ),
     "cancel": Usage(
-        "stop it", (_ISSUE,), level=CHANGES, example="cancel #12", alone=True, changes=True
+        "stop it",
+        (_ISSUE,),
+        level=CHANGES,
+        example="cancel #12",
+        alone=True,
+        changes=True,
+        briefly="stop it",
     ),
     "priority": Usage(
         "how urgent it is: low, normal, high or urgent",
@@ -128,6 +156,7 @@ COMMANDS: Mapping[str, Usage] = {
         level=CHANGES,
         example="tell #12 leave the tests alone",
         changes=True,
+        briefly="to its agent",
     ),
     "answer": Usage(
         "answer its agent's question: `yes`, `no`, `always`, or words",
@@ -135,6 +164,7 @@ COMMANDS: Mapping[str, Usage] = {
         level=CHANGES,
         example="answer #12 yes",
         changes=True,
+        briefly="its agent's question",
     ),
     "pause": Usage(
         "give out nothing new, of a repository, to an agent, or at all; what is at work goes on",
@@ -194,7 +224,11 @@ COMMANDS: Mapping[str, Usage] = {
         example="setup acme/app",
         changes=True,
     ),
-    "help": Usage("this", (Parameter("topic", Kind.WORD, "command", needed=False),)),
+    "help": Usage(
+        "what is said every day; all of it with `all`, one at length with its name",
+        (Parameter("topic", Kind.WORD, "command", needed=False),),
+        example="help retry",
+    ),
 }
 
 # How the help shows them.

@@ -9,6 +9,13 @@ from fleetbot.chat.words.rich import Rich, bounded
 from fleetbot.domain.wording import shorten, whole
 
 _SHORT = 1000  # characters
+_NO_PREVIEWS: Mapping[str, Any] = {
+    "m.url_previews": [],  # MSC4095: an empty list is none
+    "com.beeper.linkpreviews": [],  # its name until it is in the specification
+    "uk.half-shot.unstable.show_url_previews": False,  # Element's own hint for bots
+}
+"""Cards and notices say themselves what their links lead to. Clients that know none of these
+preview what their homeserver lets them."""
 
 
 def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
@@ -20,6 +27,7 @@ def content(body: Rich, *, urgent: bool = False) -> dict[str, Any]:
         "format": "org.matrix.custom.html",
         "formatted_body": body.html,
         "m.mentions": {"user_ids": list(body.mentions)} if body.mentions else {},
+        **_NO_PREVIEWS,
     }
 
 
@@ -56,6 +64,7 @@ def as_edit(message: Mapping[str, Any], event: str) -> dict[str, Any]:
         "msgtype": message["msgtype"],
         "body": "* " + str(message["body"]).partition("\n")[0],
         "m.mentions": {},
+        **_NO_PREVIEWS,
         "m.new_content": dict(message),
         "m.relates_to": {"rel_type": "m.replace", "event_id": event},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from mautrix.api import Path
@@ -11,7 +12,7 @@ from fleetbot.chat.speaking.content import content
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.requests import NotAdmitted
-from fleetbot.chat.words.rich import Rich
+from fleetbot.chat.words.rich import Rich, say
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change
 
@@ -24,7 +25,9 @@ class Told(NamedTuple):
     waits: bool
 
 
-Tell = Callable[[str, Rich, str], Awaitable[Told]]  # as `Direct.tell`
+Begun = Callable[[str], Awaitable[None]]  # hears of the room before it is told there
+Tell = Callable[[str, Rich, str, Begun], Awaitable[Told]]  # as `Direct.tell`
+_NOTHING = say("🔑 Nothing was told here.")
 
 
 class Direct:
@@ -34,15 +37,25 @@ class Direct:
         self._link = link
         self._store = store
 
-    async def tell(self, user: str, words: Rich, named: str) -> Told:
+    async def tell(self, user: str, words: Rich, named: str, begun: Begun) -> Told:
         """Tell a person something that nobody else hears; `named` is what it is told once for."""
         room = await self._room(user)
         waits = (await self._members(room)).get(user) == "invite"
         if waits:
             await self._link.share_key(room, [user, self._link.own_id])
+        await begun(room)
         said, named = content(words), transaction(named)
         event = await self._link.send(room, said, named, urgency=Urgency.ANSWER, whole=True)
         return Told(room, event, waits)
+
+    async def take_back(self, room: str, named: str, event: str = "") -> None:
+        """Redact what was told there under that name. Where its event is not known, the homeserver
+        does, for a day; what had never arrived is said to be nothing, and redacted as well."""
+        with suppress(NotAdmitted):  # we are not there: there is nothing that we could do
+            if not event:
+                said = content(_NOTHING)
+                event = await self._link.send(room, said, transaction(named))
+            await self._link.redact(room, event)
 
     # rooms
 

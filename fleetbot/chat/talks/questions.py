@@ -38,11 +38,13 @@ from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.outbox import Refused, Sender
 from fleetbot.services.talks import Asked, Talks
+from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
 
 Mention = Callable[[str, Task], Awaitable[Rich]]  # who must act, of those in the room
 
 _NOW_MS = 1_000  # what is older than it took us to send it is of another time
+_WHOLE, _CUT = "whole", "cut"
 _KIND = fx.kind(fx.ShowAsk)
 _effect: msgspec.json.Decoder[fx.ShowAsk] = msgspec.json.Decoder(fx.ShowAsk)
 
@@ -113,7 +115,8 @@ class Questions:
 
     async def _begin(self, room: str, asked: Asked, post: Post, named: str) -> str:
         """One that had arrived without our hearing of it shows what was then: all of it."""
-        await self._fleet.store.append(Change(anchors=(_begun(room, asked),)))
+        begun = Anchor(key=_begun(room, asked), value=_WHOLE if post.whole else _CUT)
+        await self._fleet.store.append(Change(anchors=(begun,)))
         card = await card_of(self._fleet.store, room, asked.task.id)
         began = self._fleet.clock()
         event = await self._sender.post(room, post, _named(room, asked), card, Urgency.QUESTION)
@@ -143,7 +146,7 @@ class Questions:
     async def _decided(self, room: str, asked: Asked, posted: Posted | None, named: str) -> str:
         """A message that may have arrived without our hearing of it is found by its name."""
         post = asks.decided(asked)
-        if posted is None and not await self._fleet.store.anchor(_begun(room, asked).key):
+        if posted is None and not await self._fleet.store.anchor(_begun(room, asked)):
             return "over before it was told"
         if posted is None:
             card = await card_of(self._fleet.store, room, asked.task.id)
@@ -193,6 +196,14 @@ def _named(room: str, asked: Asked) -> str:
     return transaction("ask", room, asks.about(asked).subject)
 
 
-def _begun(room: str, asked: Asked) -> Anchor:
-    """That the message is about to be sent, so that it may be there."""
-    return Anchor(key=f"asked:{room}:{asked.ask.id}:{asked.run.id}", value="sent")
+def _begun(room: str, asked: Asked) -> str:
+    """The key of the anchor that says, since before the message is sent, how it shows the request:
+    it may be there."""
+    return f"asked:{room}:{asked.ask.id}:{asked.run.id}"
+
+
+async def was_shown_whole(store: Store, room: str, asked: Asked) -> bool:
+    """Whether the room has a message that shows all of it; `room` is the id that it has now."""
+    about = asks.about(asked)
+    is_there = await store.post_of(room, about.kind, about.subject)
+    return is_there is not None and await store.anchor(_begun(room, asked)) == _WHOLE

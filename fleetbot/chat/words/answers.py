@@ -20,7 +20,7 @@ from fleetbot.chat.words.rich import (
 )
 from fleetbot.chat.words.story import story
 from fleetbot.chat.words.why import explained, why
-from fleetbot.chat.words.wording import EMOJI, STATE_WORDS, duration, moment, named, pull_link
+from fleetbot.chat.words.wording import EMOJI, duration, moment, named, pull_link
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import (
     FiledReceipt,
@@ -32,7 +32,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
-from fleetbot.domain.wording import count, span
+from fleetbot.domain.wording import STATE_WORDS, count, span
 
 AT_MOST = 15
 _RUNS = 6

@@ -24,7 +24,6 @@ from fleetbot.chat.words.rich import (
 )
 from fleetbot.chat.words.wording import (
     EMOJI,
-    STATE_WORDS,
     at_hour,
     dated,
     duration,
@@ -36,6 +35,7 @@ from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import DAY_MS
 from fleetbot.domain.waiting import Waiting, flags, waiting
 from fleetbot.domain.waits import FLOW, WaitReason
+from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.services.comments import usage_text
 
 _When = Callable[[int], str]  # a moment, in words

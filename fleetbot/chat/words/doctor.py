@@ -33,7 +33,9 @@ def _told(finding: Finding) -> Rich:
 
 
 def _fold(well: Sequence[Finding]) -> str:
-    named = (f"{one.name} ({one.says})" if one.says != "ok" else one.name for one in well)
+    named = [
+        setup.spoken(one.name) + (f" ({one.says})" if one.says != "ok" else "") for one in well
+    ]
     verb = "is" if len(well) == 1 else "are"
     return f"{count(len(well), 'check')} {verb} well: {', '.join(named)}"
 

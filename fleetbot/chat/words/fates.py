@@ -8,6 +8,7 @@ from enum import StrEnum
 from fleetbot.chat.words.rich import Rich, bullets, code, one_line, rows, say
 from fleetbot.chat.words.wording import named, pull_link
 from fleetbot.domain.model import FiledReceipt, Message, Run, RunState, Taken, Task, TaskState
+from fleetbot.domain.wording import STATE_WORDS
 
 
 class Fate(StrEnum):
@@ -33,7 +34,7 @@ def fate_of(task: Task, run: Run, message: Message) -> Fate:
 def nobody_hears(task: Task) -> Rich:
     """Why words to a task's agent come too late, and what to do."""
     return rows(
-        say("⌛ ", named(task), f" is {task.state}: nobody would hear this."),
+        say("⌛ ", named(task), f" is {STATE_WORDS[task.state]}: nobody would hear this."),
         say("Write it on the issue and have it done again: ", code(f"!fleet retry {task.ref}")),
     )
 

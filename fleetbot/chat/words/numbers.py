@@ -14,12 +14,10 @@ from fleetbot.store.records import Outcomes
 
 
 class Numbers(NamedTuple):
-    """`total` of the whole time; `parts` are its spans in which anything ended. `untold`: so many
-    runs tell no cost."""
+    """`total` of the whole time; `parts` are its spans in which anything ended."""
 
     total: Outcomes
     parts: Sequence[Outcomes]
-    untold: int = 0
 
 
 def stats(numbers: Numbers, when: Period, *, drawn: bool) -> Rich:
@@ -62,8 +60,8 @@ def _cost(numbers: Numbers, when: Period) -> str:
     said = money(Usage(cost_usd=cost))
     if cost is not None and when.days >= 2:
         said += f", {money(Usage(cost_usd=cost / when.days))} a day"
-    if cost is not None and numbers.untold:
-        said += f"; {count(numbers.untold, 'run')} without a cost"
+    if cost is not None and numbers.total.untold:
+        said += f"; {count(numbers.total.untold, 'run')} without a cost"
     return said
 
 

@@ -22,11 +22,13 @@ from fleetbot.chat.words.rich import (
 )
 from fleetbot.chat.words.wording import left_out, moment, named, until
 from fleetbot.domain.available import absence
-from fleetbot.domain.model import Agent, AgentStatus, Run, Task
+from fleetbot.domain.machine import MachineFacts
+from fleetbot.domain.model import Agent, AgentStatus, Run, Task, ills
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import SIGNS, WaitReason
 from fleetbot.domain.wording import count, span
+from fleetbot.services.machines import described
 
 Hears = Callable[[str], bool]  # whether a repository is this room's business
 
@@ -45,6 +47,26 @@ def agents(state: FleetState, hears: Hears, now: int) -> Rich:
         rows(_line(state, agent, hears, now), *_particulars(state, agent, now)) for agent in here
     )
     return rows(say("🤖 ", bold(_headline(here))), told, left_out(len(here) - number, "agent"))
+
+
+def at_length(state: FleetState, agent: Agent, hears: Hears, now: int) -> Rich:
+    """One agent, with the machine that it works on."""
+    seen = state.seen.get(agent.name)
+    heard = say("Last heard ", moment(seen, now)) if seen else "Not heard since I started"
+    return rows(
+        _line(state, agent, hears, now),
+        *_particulars(state, agent, now),
+        *_machine(state.machines.get(agent.name), agent),
+        heard,
+    )
+
+
+def _machine(facts: MachineFacts | None, agent: Agent) -> Iterator[Part]:
+    if facts is None:
+        yield f"🖥️ {agent.host or 'Its machine'}: versions, disk and sandbox not told by its runner"
+        return
+    lamp = "🖥️" if facts.has_room and not facts.is_open else "⚠️"
+    yield one_line(f"{lamp} {agent.host or 'Its machine'}: {described(facts)}", 400)
 
 
 def in_short(state: FleetState, hears: Hears, now: int) -> list[Part | None]:
@@ -164,8 +186,10 @@ def _particulars(state: FleetState, agent: Agent, now: int) -> Iterator[Part]:
     if agent.capabilities:
         parts.append("can " + ", ".join(agent.capabilities))
     yield italic(one_line(" · ".join(parts), 300))
-    for finding in agent.health:
+    for finding, remedy in ills(agent):
         yield say("⚠️ ", one_line(finding, 150))
+        if remedy:
+            yield say("👉 ", one_line(remedy, 200))
     yield from _way_out(state, agent, now)
 
 

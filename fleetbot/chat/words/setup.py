@@ -30,7 +30,13 @@ def walk(view: View, trigger: str) -> Rich:
 def line(finding: Finding, *, is_skipped: bool = False) -> Rich:
     """`⚠️ labels: there is no fleet`."""
     mark = "⏭" if is_skipped and finding.mark is not Mark.WELL else MARKS[finding.mark]
-    return say(f"{mark} ", bold(finding.name), ": ", prose(shorten(finding.says, _LONGEST)))
+    return say(f"{mark} ", bold(spoken(finding.name)), ": ", prose(shorten(finding.says, _LONGEST)))
+
+
+def spoken(name: str) -> str:
+    """`dead letters`: as programs know a check, and as people read it. An agent's name stays."""
+    first, space, rest = name.partition(" ")
+    return f"{first.replace('_', ' ')}{space}{rest}"
 
 
 def remedies(findings: Iterable[Finding]) -> Iterator[Rich]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple, assert_never
 
@@ -10,7 +10,7 @@ from fleetbot.chat.words.notices import reason_text
 from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, say
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import AgentName, Behavior, Priority, RunId, Taken, Task
+from fleetbot.domain.model import AgentName, Behavior, Blocker, Priority, RunId, Taken, Task
 from fleetbot.domain.pulls import Standing
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, person, span
@@ -28,6 +28,7 @@ _OfTask = (
     | ev.TaskClosing
     | ev.TaskStuck
     | ev.TaskUnstuck
+    | ev.TaskBlocked
 )
 _OfRun = (
     ev.TaskAssigned
@@ -203,6 +204,8 @@ def _of_task(event: _OfTask) -> Rich:
             return say(f"has waited for long: {_wait(reason, subject)}")
         case ev.TaskUnstuck(reason=reason, subject=subject):
             return say(f"the wait is over: {_wait(reason, subject)}")
+        case ev.TaskBlocked(blockers=blockers, unseen=unseen):
+            return say(_depends(blockers, unseen))
         case _:
             assert_never(event)
 
@@ -237,9 +240,56 @@ def shown(standing: Standing) -> Iterator[str]:
         yield f"conflicts with {one_line(standing.base, 60)}"
 
 
+_WAITS: Mapping[WaitReason, str] = {
+    WaitReason.FLEET_PAUSED: "the fleet was paused",
+    WaitReason.REPOSITORY_PAUSED: "{} was paused",
+    WaitReason.FLEET_RESTS: "the fleet rested, as the day's budget was spent",
+    WaitReason.REPOSITORY_HELD: "{} was held",
+    WaitReason.BASE_GONE: "its base {} was not there",
+    WaitReason.BLOCKED: "other issues came first",
+    WaitReason.BLOCKER_UNTAKEN: "{} was open",
+    WaitReason.BLOCKER_ENDED: "{} had come to nothing",
+    WaitReason.BLOCKER_ELSEWHERE: "its base did not have {}",
+    WaitReason.BLOCKED_IN_CIRCLE: "a circle: {}",
+    WaitReason.BACK_OFF: "a pause before the next attempt",
+    WaitReason.NO_AGENTS: "no agent was registered",
+    WaitReason.NOBODY_CAN: "no agent has what it needs: {}",
+    WaitReason.AGENT_UNKNOWN: "there was no agent {}",
+    WaitReason.AGENT_SIGNED_OFF: "{} had signed off",
+    WaitReason.AGENT_LACKS: "{} lacks what it needs",
+    WaitReason.AGENT_OFFLINE: "{} was offline",
+    WaitReason.AGENT_UNWELL: "{} was unwell",
+    WaitReason.AGENT_RESTS: "{} rested",
+    WaitReason.AGENT_DRAINED: "{} was drained",
+    WaitReason.AGENTS_AWAY: "no agent that can do it took tasks",
+    WaitReason.AGENTS_BUSY: "agents were busy",
+    WaitReason.REPOSITORY_LIMIT: "{} had as many runs as it may",
+    WaitReason.NEXT: "it was next",
+    WaitReason.NOT_STARTED: "{} had not begun",
+    WaitReason.QUESTION: "{} had a question",
+    WaitReason.CHECKING: "what was handed in was being checked",
+    WaitReason.RECEIPT_UNREAD: "what was handed in could not be checked",
+    WaitReason.CLOSING: "what {} would hand in was awaited",
+    WaitReason.LOOPING: "{} did the same again and again",
+    WaitReason.STALLED: "{} was silent",
+    WaitReason.SLOW: "{} took longer than runs mostly do",
+    WaitReason.FAILED: "it had failed",
+    WaitReason.AGENT_LOST: "its agent was lost",
+}
+"""With a place for whom or what it waited for, where that is a name."""
+
+
 def _wait(reason: WaitReason, subject: str) -> str:
-    words = str(reason).replace("_", " ")
-    return f"{words} ({one_line(subject, 60)})" if subject else words
+    return _WAITS[reason].format(one_line(subject or "somebody", 60))
+
+
+def _depends(blockers: Sequence[Blocker], unseen: int) -> str:
+    """`waits for owner/app#3 and 2 more`."""
+    hidden = f"; Forgejo does not show {unseen} that it depends on" if unseen else ""
+    if not blockers:
+        return f"waits for no other issue{hidden}"
+    more = f" and {len(blockers) - 1} more" if len(blockers) > 1 else ""
+    return f"waits for {blockers[0].repo}#{blockers[0].issue}{more}{hidden}"
 
 
 def _quoted(*texts: str) -> str:

@@ -9,6 +9,7 @@ from fleetbot.chat.words.notices import advice, reason_text
 from fleetbot.chat.words.proof import proof
 from fleetbot.chat.words.rich import Part, Rich, bold, code, italic, prose, quote, rows, say
 from fleetbot.chat.words.wording import moment, until
+from fleetbot.domain.blockers import remarks
 from fleetbot.domain.model import Pause, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
@@ -30,12 +31,13 @@ def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
 
 
 def explained(state: FleetState, task: Task, now: int, policy: Policy) -> Explained:
+    besides = [prose(remark) for remark in remarks(task)]
     if waits := waiting_in_turn(state, task, now, policy):
         *because, moves = told(waits, now)
-        return Explained(because, [moves])
+        return Explained([*because, *besides], [moves])
     run = state.live_run(task)
     if task.state is TaskState.RUNNING and run:
-        return Explained(_running(state, run, now), [])
+        return Explained([*_running(state, run, now), *besides], [])
     if task.state is TaskState.COMPLETED:
         filed = state.receipts.get(task.receipt) if task.receipt else None
         return Explained(proof(task, filed, now), [])

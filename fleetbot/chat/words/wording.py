@@ -20,15 +20,6 @@ EMOJI: Mapping[TaskState, str] = {
     TaskState.AGENT_LOST: "📡",
     TaskState.CANCELLED: "✖️",
 }
-STATE_WORDS: Mapping[TaskState, str] = {
-    TaskState.CREATED: "waiting",
-    TaskState.ASSIGNED: "assigned",
-    TaskState.RUNNING: "running",
-    TaskState.COMPLETED: "completed",
-    TaskState.FAILED: "failed",
-    TaskState.AGENT_LOST: "lost with its agent",
-    TaskState.CANCELLED: "cancelled",
-}
 
 
 def ago(at: int, now: int) -> str:

@@ -13,9 +13,10 @@ from fleetbot.chat.commands.table import (
     Kind,
     Parameter,
 )
-from fleetbot.chat.words.wording import EMOJI, STATE_WORDS
+from fleetbot.chat.words.wording import EMOJI
 from fleetbot.devkit.docs.markdown import code, codes, page, table
 from fleetbot.domain.model import TaskState
+from fleetbot.domain.wording import STATE_WORDS
 
 _KINDS = {
     Kind.ISSUE: "an issue, see above; in reply to a message about one it may be left out",

@@ -21,6 +21,7 @@ from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.followups import Followups
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
@@ -67,8 +68,9 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
     known = Repositories(fleet, client, ())
     issues = Issues(fleet, client, LabelMaps(), known, lambda: TaskId("unused"))
     verifier = Verifier(fleet, client, Rules(), issues.follow)
+    followups = Followups(fleet, client, Rules(), str)
     webhooks = Webhooks(fleet, known)
-    intake = Intake(fleet, client, verifier, issues, known, webhooks)
+    intake = Intake(fleet, client, verifier, followups, issues, known, webhooks)
     runs = Runs(
         fleet,
         dispatcher,

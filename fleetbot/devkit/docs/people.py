@@ -47,7 +47,6 @@ def _help(*words: str) -> str:
 
 def prompts() -> str:
     """`prompt.md`."""
-    template = (Path(prompt.__file__).parent / "templates" / "prompt.md.j2").read_text("utf-8")
     return page(
         "Prompt templates",
         "What an agent is told is a [Jinja](https://jinja.palletsprojects.com/) template: "
@@ -56,17 +55,29 @@ def prompts() -> str:
         prose(inspect.cleandoc(prompt.Context.__doc__ or "")),
         "The filter `fenced` sets text apart so that nothing in it can end the fence: use it for "
         "the words of people who are not trusted.",
-        *map(_variables, (prompt.Context, prompt.IssueContext, prompt.CommentContext)),
+        *map(_variables, _CONTEXTS),
         "## fleetbot's own template",
-        block(template, "jinja"),
+        block((prompt.TEMPLATES / "prompt.md.j2").read_text("utf-8"), "jinja"),
+        "## What it includes about rounds: `round.md.j2`",
+        block((prompt.TEMPLATES / "round.md.j2").read_text("utf-8"), "jinja"),
     )
 
 
+_CONTEXTS = {
+    prompt.Context: "Variables",
+    prompt.IssueContext: "issue",
+    prompt.CommentContext: "each of comments",
+    prompt.RoundContext: "round",
+    prompt.SaidContext: "each of round.words, and of a thread's words",
+    prompt.ThreadContext: "each of round.threads",
+    prompt.CheckContext: "each of round.checks",
+}
+
+
 def _variables(kind: type) -> str:
-    titles = {prompt.Context: "Variables", prompt.IssueContext: "issue"}
-    title = titles.get(kind, "each of comments")
     rows = ((code(field.name), code(str(field.type))) for field in fields(kind))
-    return f"## {title}\n\n" + table(("name", "type"), rows)
+    words = "" if kind is prompt.Context else f"{prose(inspect.cleandoc(kind.__doc__ or ''))}\n\n"
+    return f"## {_CONTEXTS[kind]}\n\n{words}" + table(("name", "type"), rows)
 
 
 # labels

@@ -12,8 +12,9 @@ from typing import Any, Literal, TypeVar
 
 from aiohttp import web
 
+from fleetbot.devkit.forge.accounts import Access, Account, Token
 from fleetbot.devkit.forge.events import Notifier
-from fleetbot.devkit.forge.state import Access, Account, Repo, Ticket, Token, World
+from fleetbot.devkit.forge.state import Repo, Ticket, World
 
 T = TypeVar("T")
 Json = dict[str, Any]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from fleetbot.devkit.forge import git_shapes, shapes
+from fleetbot.devkit.forge.accounts import Access
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
+from fleetbot.devkit.forge.merging import succeeded
 from fleetbot.devkit.forge.shapes import Json
-from fleetbot.devkit.forge.state import Access, Status
+from fleetbot.devkit.forge.state import Status
 
 _WORST_FIRST = ("error", "failure", "warning", "pending", "success")
 
@@ -80,6 +82,8 @@ async def create_status(call: Call) -> web.Response:
         created=call.world.now(),
     )
     call.repo.statuses.setdefault(sha, []).append(row)
+    if state == "success":
+        succeeded(call.world, call.repo, sha)
     return answer(git_shapes.status(call.world, call.repo, sha, row), 201)
 
 

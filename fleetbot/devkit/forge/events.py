@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
+from fleetbot.devkit.forge.accounts import Account
 from fleetbot.devkit.forge.git import ZERO
-from fleetbot.devkit.forge.state import Account, Comment, Hook, Repo, Review, Ticket, World
+from fleetbot.devkit.forge.pull_state import Review
+from fleetbot.devkit.forge.runs import Run
+from fleetbot.devkit.forge.state import Comment, Hook, Repo, Ticket, World
 from fleetbot.devkit.forge.webhooks import Webhooks
 
 Json = dict[str, Any]
@@ -94,6 +97,14 @@ class Notifier:
             review={"type": name, "content": row.body},
         )
 
+    async def review_asked(
+        self, repo: Repo, ticket: Ticket, actor: Account, reviewer: Account, action: str
+    ) -> None:
+        asked = shapes.user(self._world, reviewer)
+        await self.ticket(
+            repo, ticket, actor, action, kind="review_request", requested_reviewer=asked
+        )
+
     async def ref_changed(
         self, repo: Repo, actor: Account, ref: str, before: str, after: str
     ) -> None:
@@ -117,6 +128,17 @@ class Notifier:
         payload = await self._push(repo, actor, ref, head, head)
         told = {"commits": [commit], "total_commits": 1, "head_commit": commit}
         self._webhooks.send_to(hook, "push", {**payload, **told})
+
+    def run_ended(self, repo: Repo, row: Run, last: Run | None) -> None:
+        """To the ``last`` one of the same workflow it may be a recovery, which is told beside."""
+        shape = shapes.run(self._world, repo, row)
+        before = shapes.run(self._world, repo, last) if last else None
+        payload: Json = {"run": shape, "last_run": before, "prior_status": "running"}
+        actions = ["success" if row.status == "success" else "failure"]
+        if row.status == "success" and last and last.status != "success":
+            actions.append("recover")
+        for action in actions:
+            self._webhooks.send(repo, f"action_run_{action}", {"action": action, **payload})
 
     def repository(self, repo: Repo, actor: Account, action: str) -> None:
         self._webhooks.send(repo, "repository", {"action": action, **self._who(repo, actor)})

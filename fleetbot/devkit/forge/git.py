@@ -216,6 +216,28 @@ class GitRepository:
     async def diff(self, base: str, head: str) -> str:
         return await self._text("diff", "-M", base, head)
 
+    async def diff_of(self, base: str, head: str, path: str) -> str:
+        """The diff of one file."""
+        return await self._text("diff", "-M", base, head, "--", path)
+
+    async def is_same_change(self, base: str, one: str, other: str) -> bool:
+        """Whether no file differs from both another commit and the base: as Forgejo finds out
+        whether a push has changed what was reviewed."""
+        found = await self._text("diff", "--name-only", "-z", other, one, base)
+        return not found
+
+    async def blame(self, sha: str, path: str, line: int) -> tuple[str, int] | None:
+        """The commit that wrote a line, and which it was there; None where there is no such."""
+        try:
+            found = await self._text("blame", "-L", f"{line},{line}", "-p", sha, "--", path)
+        except GitError:
+            return None
+        commit, number, *_ = found.split(" ", 2)
+        return commit, int(number)
+
+    async def is_ancestor(self, old: str, new: str) -> bool:
+        return await self.merge_base(old, new) == old
+
     async def commit_files(
         self, branch: str, files: Mapping[str, str], message: str, *, parent: str | None
     ) -> str:
@@ -304,8 +326,13 @@ def _merge_commands(base: str, head: str, style: str, message: str) -> Sequence[
         return (("merge", "--quiet", "--squash", head), ("commit", "--quiet", "-m", message))
     if style == "fast-forward-only":
         return (("merge", "--quiet", "--ff-only", head),)
+    rebased = (("checkout", "--quiet", "--detach", head), ("rebase", "--quiet", base))
     if style == "rebase":
-        return (("checkout", "--quiet", "--detach", head), ("rebase", "--quiet", base))
+        return rebased
+    if style == "rebase-merge":
+        kept = ("update-ref", "refs/worktree/rebased", "HEAD")
+        joined = ("merge", "--quiet", "--no-ff", "-m", message, "refs/worktree/rebased")
+        return (*rebased, kept, ("checkout", "--quiet", "--detach", base), joined)
     return (("merge", "--quiet", "--no-ff", "-m", message, head),)
 
 

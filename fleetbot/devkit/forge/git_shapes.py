@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fleetbot.devkit.forge.accounts import Access, Account
 from fleetbot.devkit.forge.git import FileChange, GitCommit, Person
 from fleetbot.devkit.forge.shapes import NEVER, Json, user, when
-from fleetbot.devkit.forge.state import Access, Account, Repo, Status, World
+from fleetbot.devkit.forge.state import Repo, Status, World
 
 
 def status(world: World, repo: Repo, sha: str, row: Status) -> Json:
@@ -120,10 +121,10 @@ async def branch(
             **dict.fromkeys(("added", "removed", "modified")),  # left out here
         },
         "protected": rule is not None,
-        "required_approvals": 0,
+        "required_approvals": rule.required_approvals if rule else 0,
         "enable_status_check": rule is not None and rule.checks_statuses,
         "status_check_contexts": list(rule.contexts) if rule else [],
-        "user_can_push": rule.may_push(access) if rule else writes,
+        "user_can_push": rule.may_push(login, access) if rule else writes,
         "user_can_merge": rule.may_merge(login, access) if rule else writes,
         "effective_branch_protection_name": rule.rule if rule and is_admin else "",
     }

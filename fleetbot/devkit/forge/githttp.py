@@ -9,12 +9,14 @@ import re
 
 from aiohttp import web
 
+from fleetbot.devkit.forge.accounts import Access, Account
 from fleetbot.devkit.forge.api import ApiError, authenticate
 from fleetbot.devkit.forge.events import Notifier
 from fleetbot.devkit.forge.git import GitError, run_git
 from fleetbot.devkit.forge.moved import moved
+from fleetbot.devkit.forge.protection import PUSHER, pusher_of
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Repo, World
+from fleetbot.devkit.forge.state import Repo, World
 
 _NEEDS = {"git-upload-pack": Access.READ, "git-receive-pack": Access.WRITE}
 _PROTOCOL = re.compile(r"version=[012]")
@@ -55,8 +57,9 @@ class GitHttp:
         if service == "git-upload-pack":
             return _answer(service, "result", await self._run(request, repo, service, stdin=sent))
         async with repo.lock:
-            body = await self._run(request, repo, service, stdin=sent)
-            await refs_changed(self._world, self._notify, repo, actor or repo.owner)
+            pusher = actor or repo.owner
+            body = await self._run(request, repo, service, stdin=sent, pusher=pusher)
+            await refs_changed(self._world, self._notify, repo, pusher)
         return _answer(service, "result", body)
 
     def _moved(self, request: web.Request) -> web.Response | None:
@@ -84,10 +87,18 @@ class GitHttp:
         return repo, actor
 
     async def _run(
-        self, request: web.Request, repo: Repo, service: str, *options: str, stdin: bytes = b""
+        self,
+        request: web.Request,
+        repo: Repo,
+        service: str,
+        *options: str,
+        stdin: bytes = b"",
+        pusher: Account | None = None,
     ) -> bytes:
         protocol = request.headers.get("Git-Protocol", "")
         env = {"GIT_PROTOCOL": protocol} if _PROTOCOL.fullmatch(protocol) else {}
+        if pusher:
+            env[PUSHER] = pusher_of(self._world, repo, pusher)
         command = service.removeprefix("git-")
         try:
             return await run_git(

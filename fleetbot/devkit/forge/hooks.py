@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.accounts import Access
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
-from fleetbot.devkit.forge.state import Access, Hook
+from fleetbot.devkit.forge.state import Hook
 from fleetbot.devkit.forge.webhooks import subscribed
 
 

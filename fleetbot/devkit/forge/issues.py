@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.accounts import Access, Account
 from fleetbot.devkit.forge.api import (
     NOT_FOUND,
     ApiError,
@@ -18,8 +19,9 @@ from fleetbot.devkit.forge.api import (
     labels_by_id,
     nothing,
 )
+from fleetbot.devkit.forge.pull_state import Pull
 from fleetbot.devkit.forge.refs import close, reopen
-from fleetbot.devkit.forge.state import Access, Account, Comment, Happening, Pull, Repo, Ticket
+from fleetbot.devkit.forge.state import Comment, Happening, Ticket
 
 _SORTS: dict[str, tuple[Callable[[Ticket], Any], bool]] = {
     "latest": (lambda one: (one.created, one.id), True),
@@ -91,8 +93,9 @@ async def edit_ticket(call: Call, ticket: Ticket) -> None:
     assignees = call.field("assignees", list, [])
     new = [_assignee(call, login, 500) for login in assignees]
     state = call.field("state", str, ticket.state)
-    if state == "closed" and any(blocker.state == "open" for _, blocker in ticket.blockers):
-        raise ApiError(412, "cannot close this issue because it still has open dependencies")
+    if state == "closed" and ticket.is_blocked:
+        kind = "pull request" if ticket.pull else "issue"
+        raise ApiError(412, f"cannot close this {kind} because it still has open dependencies")
     await _change_texts(call, ticket)
     ticket.ref = call.field("ref", str, ticket.ref)  # no hook tells of it
     if "assignees" in call.sent and call.access >= Access.WRITE:
@@ -142,8 +145,12 @@ async def _change_state(call: Call, ticket: Ticket, state: str) -> None:
 
 
 async def delete_issue(call: Call) -> web.Response:
-    """No hook tells of it."""
-    del call.repo.tickets[call.ticket().number]
+    """No hook tells of it. What waited for it waits for it no more."""
+    gone = call.ticket()
+    del call.repo.tickets[gone.number]
+    for repo in call.world.repos.values():
+        for ticket in repo.tickets.values():
+            ticket.blockers = [place for place in ticket.blockers if place[1] is not gone]
     return nothing()
 
 
@@ -197,41 +204,6 @@ async def delete_comment(call: Call) -> web.Response:
     ticket.updated = call.world.now()
     await call.notify.comment(call.repo, ticket, row, call.user, "deleted")
     return nothing()
-
-
-# -- dependencies
-
-
-async def list_blockers(call: Call) -> web.Response:
-    page, _ = call.page(call.ticket().blockers)
-    return answer([shapes.issue(call.world, repo, one) for repo, one in page])
-
-
-async def add_blocker(call: Call) -> web.Response:
-    ticket, blocker = call.ticket(), _named_issue(call)
-    circular = any(one is ticket for _, one in blocker[1].blockers)
-    if blocker in ticket.blockers or circular:
-        raise ApiError(500)  # Forgejo has no better word for a duplicate or a circle
-    ticket.blockers.append(blocker)
-    ticket.updated = call.world.now()
-    return answer(_issue(call, ticket), 201)
-
-
-async def remove_blocker(call: Call) -> web.Response:
-    ticket, blocker = call.ticket(), _named_issue(call)
-    if blocker not in ticket.blockers:
-        raise ApiError(404, NOT_FOUND)
-    ticket.blockers.remove(blocker)
-    ticket.updated = call.world.now()
-    return answer(_issue(call, ticket), 201)  # described as 200
-
-
-def _named_issue(call: Call) -> tuple[Repo, Ticket]:
-    repo = call.world.repo(f"{call.field('owner', str, '')}/{call.field('repo', str, '')}")
-    ticket = repo.tickets.get(call.field("index", int, 0)) if repo else None
-    if repo is None or ticket is None or call.world.access(call.actor, repo) < Access.READ:
-        raise ApiError(404, NOT_FOUND)
-    return repo, ticket
 
 
 def _matches(call: Call, ticket: Ticket) -> bool:
@@ -312,7 +284,4 @@ ROUTES = (
     Route("GET", f"{_R}/issues/{{index}}/timeline", timeline),
     Route("GET", f"{_R}/issues/{{index}}/comments", list_comments),
     Route("POST", f"{_R}/issues/{{index}}/comments", create_comment, "user", frozen=True),
-    Route("GET", f"{_R}/issues/{{index}}/dependencies", list_blockers),
-    Route("POST", f"{_R}/issues/{{index}}/dependencies", add_blocker, Access.WRITE),
-    Route("DELETE", f"{_R}/issues/{{index}}/dependencies", remove_blocker, Access.WRITE),
 )

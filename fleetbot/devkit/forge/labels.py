@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.accounts import Access, Account, Label
 from fleetbot.devkit.forge.api import (
     NOT_FOUND,
     ApiError,
@@ -17,7 +18,7 @@ from fleetbot.devkit.forge.api import (
     labels_by_id,
     nothing,
 )
-from fleetbot.devkit.forge.state import Access, Account, Label, Ticket
+from fleetbot.devkit.forge.state import Ticket
 
 _COLOR = re.compile(r"#?([0-9a-fA-F]{6}|[0-9a-fA-F]{3})")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.accounts import Access, Account, Team
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.repos import create_repo_of, new_account
-from fleetbot.devkit.forge.state import Access, Account, Team
 
 _PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
 

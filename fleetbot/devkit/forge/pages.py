@@ -11,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from fleetbot.devkit.forge import pull_shapes
-from fleetbot.devkit.forge.state import Access, Repo, Ticket, World
+from fleetbot.devkit.forge.accounts import Access
+from fleetbot.devkit.forge.state import Repo, Ticket, World
 
 
 class Pages:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from fleetbot.devkit.forge.accounts import Account
 from fleetbot.devkit.forge.git import FileChange, GitError
+from fleetbot.devkit.forge.pull_state import Pull
 from fleetbot.devkit.forge.shapes import Json, repository, ticket_fields, ticket_url, user, when
-from fleetbot.devkit.forge.state import Access, Account, Pull, Repo, Review, Ticket, World
+from fleetbot.devkit.forge.state import Repo, Ticket, World
 
 
 async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account | None) -> Json:
-    pull = _pull(ticket)
+    pull = pull_of(ticket)
     html = ticket_url(world, repo, ticket)
     base_sha = base_commit(repo, pull)
     merge_base = await repo.git.merge_base(base_sha, pull.ref_sha)
@@ -19,10 +21,10 @@ async def pull_request(world: World, repo: Repo, ticket: Ticket, viewer: Account
         "html_url": html,
         "diff_url": f"{html}.diff",
         "patch_url": f"{html}.patch",
-        "requested_reviewers": [],
+        "requested_reviewers": [user(world, one) for one in pull.requested],
         "requested_reviewers_teams": [],
         "draft": ticket.is_draft,
-        "review_comments": 0,
+        "review_comments": sum(len(one.remarks) for one in pull.reviews),
         "additions": sum(change.additions for change in changes),
         "deletions": sum(change.deletions for change in changes),
         "changed_files": len(changes),
@@ -59,7 +61,7 @@ async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
 
 async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:
     """As it was found out last: of the commits that the pull request's ref shows."""
-    pull = _pull(ticket)
+    pull = pull_of(ticket)
     base = repo.branch(pull.base)
     if ticket.is_draft or ticket.state != "open" or base is None:
         return pull.merged is not None
@@ -72,26 +74,6 @@ async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:
     except GitError:
         return False
     return True
-
-
-def review(world: World, repo: Repo, ticket: Ticket, row: Review) -> Json:
-    html = ticket_url(world, repo, ticket)
-    return {
-        "id": row.id,
-        "user": user(world, row.author),
-        "team": None,
-        "state": row.state,
-        "body": row.body,
-        "commit_id": row.commit_id,
-        "stale": row.commit_id != _pull(ticket).head_sha,
-        "official": world.access(row.author, repo) >= Access.WRITE,
-        "dismissed": False,
-        "comments_count": 0,
-        "submitted_at": when(row.created),
-        "updated_at": when(row.created),
-        "html_url": f"{html}#issuecomment-{row.id}",
-        "pull_request_url": html,
-    }
 
 
 def _branch_side(
@@ -107,11 +89,11 @@ def _branch_side(
 
 
 def _head_ref(repo: Repo, ticket: Ticket) -> str:
-    head = _pull(ticket).head
+    head = pull_of(ticket).head
     return head if repo.branch(head) else f"refs/pull/{ticket.number}/head"
 
 
-def _pull(ticket: Ticket) -> Pull:
+def pull_of(ticket: Ticket) -> Pull:
     if ticket.pull is None:
         raise ValueError(f"#{ticket.number} is no pull request")
     return ticket.pull

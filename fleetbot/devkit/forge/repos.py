@@ -8,12 +8,21 @@ from pathlib import Path
 from aiohttp import web
 
 from fleetbot.devkit.forge import shapes
+from fleetbot.devkit.forge.accounts import Access, Account
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.git import GitRepository
-from fleetbot.devkit.forge.state import Access, Account, Repo, World
+from fleetbot.devkit.forge.pull_state import MergeSettings
+from fleetbot.devkit.forge.state import Repo, World
 
 VERSION = "15.0.3-devforge+gitea-1.22.0"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_STYLES = {
+    "allow_merge_commits": "merge",
+    "allow_rebase": "rebase",
+    "allow_rebase_explicit": "rebase-merge",
+    "allow_squash_merge": "squash",
+    "allow_fast_forward_only_merge": "fast-forward-only",
+}
 _PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
 
 
@@ -47,6 +56,16 @@ async def admin_create_user(call: Call) -> web.Response:
     if call.world.account(login):
         raise ApiError(422, f"user already exists [name: {login}]")
     return answer(shapes.user(call.world, new_account(call.world, login, password)), 201)
+
+
+async def admin_delete_user(call: Call) -> web.Response:
+    if not call.user.is_admin:
+        raise ApiError(403)
+    account = call.account(call.part("username"))
+    if any(repo.owner is account for repo in call.world.repos.values()):
+        raise ApiError(422, f"user still has ownership of repositories [uid: {account.id}]")
+    call.world.forget(account)
+    return nothing()
 
 
 async def create_token(call: Call) -> web.Response:
@@ -120,6 +139,8 @@ async def edit_repo(call: Call) -> web.Response:
     repo.archived = call.field("archived", bool, repo.archived)
     repo.has_issues = call.field("has_issues", bool, repo.has_issues)
     repo.has_actions = call.field("has_actions", bool, repo.has_actions)
+    repo.has_dependencies = _has_dependencies(call, repo)
+    repo.merging = _merging(call, repo.merging)
     name = call.field("name", str, repo.name)
     if name != repo.name:
         other = call.world.repo(f"{repo.owner.login}/{name}")
@@ -127,6 +148,22 @@ async def edit_repo(call: Call) -> web.Response:
             raise ApiError(422, f"repo name is taken or invalid [name: {name}]")
         call.world.move(repo, repo.owner, name)
     return answer(shapes.repository(call.world, repo, call.actor))
+
+
+def _has_dependencies(call: Call, repo: Repo) -> bool:
+    tracker = call.field("internal_tracker", dict, {})
+    return bool(tracker.get("enable_issue_dependencies", repo.has_dependencies))
+
+
+def _merging(call: Call, old: MergeSettings) -> MergeSettings:
+    styles = {
+        style for flag, style in _STYLES.items() if call.field(flag, bool, style in old.styles)
+    }
+    return MergeSettings(
+        styles=frozenset(styles),
+        default=call.field("default_merge_style", str, old.default),
+        deletes_branch=call.field("default_delete_branch_after_merge", bool, old.deletes_branch),
+    )
 
 
 async def get_repo_by_id(call: Call) -> web.Response:
@@ -219,6 +256,7 @@ ROUTES = (
     Route("GET", "/users/{username}/tokens", list_tokens, "user"),
     Route("POST", "/users/{username}/tokens", create_token, "user"),
     Route("POST", "/admin/users", admin_create_user, "user"),
+    Route("DELETE", "/admin/users/{username}", admin_delete_user, "user"),
     Route("POST", "/user/repos", create_repo, "user"),
     Route("GET", _R, get_repo),
     Route("PATCH", _R, edit_repo, Access.ADMIN),

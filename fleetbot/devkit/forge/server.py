@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 
@@ -16,16 +17,21 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from fleetbot.devkit.forge import (
+    actions,
     commits,
     contents,
+    dependencies,
     hooks,
     issues,
     labels,
+    merging,
     orgs,
     protection,
     pulls,
     repos,
+    reviews,
 )
+from fleetbot.devkit.forge.accounts import Access, Account, Team
 from fleetbot.devkit.forge.api import (
     ApiError,
     Call,
@@ -40,9 +46,11 @@ from fleetbot.devkit.forge.failures import Failure, Failures
 from fleetbot.devkit.forge.githttp import GitHttp
 from fleetbot.devkit.forge.moved import moved
 from fleetbot.devkit.forge.pages import Pages
+from fleetbot.devkit.forge.pull_state import Protection
 from fleetbot.devkit.forge.queues import Queue
 from fleetbot.devkit.forge.refs import refs_changed
-from fleetbot.devkit.forge.state import Access, Account, Protection, Repo, Status, Team, World
+from fleetbot.devkit.forge.runs import ENDED, Job, Run
+from fleetbot.devkit.forge.state import Repo, Status, World
 from fleetbot.devkit.forge.webhooks import Delivery, Webhooks
 
 ROUTES: tuple[Route, ...] = (
@@ -50,11 +58,15 @@ ROUTES: tuple[Route, ...] = (
     *hooks.ROUTES,
     *labels.ROUTES,
     *issues.ROUTES,
+    *dependencies.ROUTES,
+    *reviews.ROUTES,
+    *merging.ROUTES,
     *pulls.ROUTES,
     *commits.ROUTES,
     *contents.ROUTES,
     *orgs.ROUTES,
     *protection.ROUTES,
+    *actions.ROUTES,
 )
 _MAX_BODY = 256 * 1024 * 1024  # a push is one body
 _PERMISSIONS = {"read": Access.READ, "write": Access.WRITE, "admin": Access.ADMIN}
@@ -93,6 +105,8 @@ class DevForge:
         self._world = World(self.url, now, pull_refs, merge_checks)
         self._webhooks = Webhooks()
         self._notify = Notifier(self._world, self._webhooks)
+        by_itself = partial(merging.merges_by_itself, self._world, self._notify)
+        self._world.on_mergeable = by_itself
 
     @classmethod
     @asynccontextmanager
@@ -105,6 +119,7 @@ class DevForge:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         ref_lag: float = 0.0,
         merge_lag: float = 0.0,
+        tells_of_jobs: bool = False,
     ) -> AsyncIterator[Self]:
         """Listen on loopback, with repositories below ``root``; stopped at the end of the block.
 
@@ -112,10 +127,12 @@ class DevForge:
         ``ref_lag``: for how many seconds after a push an open pull request shows the new head with
         the old files and commits. Forgejo's is 0.2 to 1.1. ``merge_lag``: for how long after that
         nobody can merge it, as it is being found out whether it conflicts. Forgejo's is 0.8 to 1.6.
+        ``tells_of_jobs``: of Actions, and what they wrote, as from v16 on.
         """
         listener = socket.create_server(("127.0.0.1", port))
         forge = cls(root, listener, now, Queue(ref_lag), Queue(merge_lag))
         forge._world.redirects_by = redirects
+        forge._world.tells_of_jobs = tells_of_jobs
         runner = web.AppRunner(forge._app(), access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         await web.SockSite(runner, listener).start()
@@ -127,6 +144,7 @@ class DevForge:
             await runner.cleanup()
             await forge._pull_refs.release()
             await forge._merge_checks.release()
+            await forge._world.settled()
 
     # -- fill it
 
@@ -240,7 +258,8 @@ class DevForge:
 
     def protect(self, repo: str, rule: str, contexts: Iterable[str]) -> None:
         """Have what is merged to the branches of ``rule`` be green in the contexts that fit."""
-        self.repo(repo).protections[rule] = Protection(rule, True, tuple(contexts))
+        row = Protection(rule, checks_statuses=True, contexts=tuple(contexts))
+        protection.put_rule(self.repo(repo), row)
 
     # -- look at it
 
@@ -256,7 +275,9 @@ class DevForge:
         return self._webhooks.deliveries
 
     async def delivered(self) -> None:
-        """Return once every queued delivery has been answered or has failed."""
+        """Return once every queued delivery has been answered or has failed, and every merge that
+        waited for nothing any more is done."""
+        await self._world.settled()
         await self._webhooks.drained()
 
     # -- disturb it
@@ -298,6 +319,45 @@ class DevForge:
                 created=self._world.now(),
             )
         )
+        if state == "success":
+            merging.succeeded(self._world, self.repo(repo), sha)
+
+    def ran(
+        self,
+        repo: str,
+        sha: str,
+        status: str,
+        *,
+        by: str,
+        workflow: str = "ci.yml",
+        job: str = "test",
+        branch: str = "",
+        log: str | None = None,
+    ) -> Run:
+        """Actions have run a workflow of one job for a commit: its run, the commit's status, and
+        where it has ended, what the hooks are told."""
+        row = self.repo(repo)
+        earlier = [run for run in row.runs if run.workflow == workflow]
+        run = Run(
+            id=self._world.next_id(),
+            number=len(row.runs) + 1,
+            workflow=workflow,
+            event="push",
+            sha=sha,
+            ref=f"refs/heads/{branch}",
+            status=status,
+            title="Run",
+            doer=self._account(by),
+            created=self._world.now(),
+            jobs=[Job(self._world.next_id(), job, status, log)],
+        )
+        row.runs.append(run)
+        state = {"cancelled": "failure", "running": "pending", "waiting": "pending"}
+        context = f"{workflow} / {job} (push)"
+        self.report(repo, sha, context, state.get(status, status))
+        if status in ENDED:
+            self._notify.run_ended(row, run, earlier[-1] if earlier else None)
+        return run
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Send a payload again, as an administrator can: it gets a new id."""

@@ -5,18 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fleetbot.devkit.forge.state import (
-    Access,
-    Account,
-    Comment,
-    Happening,
-    Hook,
-    Label,
-    Repo,
-    Team,
-    Ticket,
-    World,
-)
+from fleetbot.devkit.forge.accounts import Access, Account, Label, Team
+from fleetbot.devkit.forge.pull_state import MergeSettings
+from fleetbot.devkit.forge.runs import ENDED, Run
+from fleetbot.devkit.forge.state import Comment, Happening, Hook, Repo, Ticket, World
 
 Json = dict[str, Any]
 _OF_OTHER_ENTRIES = (
@@ -29,7 +21,6 @@ _OF_OTHER_ENTRIES = (
     "assignee",
     "assignee_team",
     "resolve_doer",
-    "dependent_issue",
 )
 NEVER = "0001-01-01T00:00:00Z"
 
@@ -112,6 +103,7 @@ def repository(world: World, repo: Repo, viewer: Account | None) -> Json:
         "has_pull_requests": True,
         "has_wiki": False,
         "has_actions": repo.has_actions,
+        **_merging(repo.merging),
         "internal": False,
         "avatar_url": "",
         "object_format_name": "sha1",
@@ -167,9 +159,11 @@ def happening(world: World, repo: Repo, ticket: Ticket, row: Happening) -> Json:
         "body": row.body,
         "created_at": when(row.created),
         "updated_at": when(row.created),
-        **dict.fromkeys(("old_project_id", "project_id", "review_id"), 0),
+        **dict.fromkeys(("old_project_id", "project_id"), 0),
+        "review_id": row.review_id,
         **dict.fromkeys(("old_title", "new_title", "old_ref", "new_ref", "ref_commit_sha"), ""),
         **dict.fromkeys(_OF_OTHER_ENTRIES),
+        "dependent_issue": issue(world, *row.other) if row.other else None,
         "ref_action": "none",
         "removed_assignee": False,
     }
@@ -193,6 +187,51 @@ def issue(world: World, repo: Repo, ticket: Ticket) -> Json:
             "owner": repo.owner.login,
             "full_name": repo.full_name,
         },
+    }
+
+
+def run(world: World, repo: Repo, row: Run) -> Json:
+    stopped = when(row.created) if row.status in ENDED else NEVER
+    return {
+        "id": row.id,
+        "title": row.title,
+        "repository": repository(world, repo, repo.owner),
+        "workflow_id": row.workflow,
+        "index_in_repo": row.number,
+        "trigger_user": user(world, row.doer),
+        "ScheduleID": 0,
+        "prettyref": row.ref.removeprefix("refs/heads/"),
+        "is_ref_deleted": False,
+        "commit_sha": row.sha,
+        "is_fork_pull_request": False,
+        "need_approval": False,
+        "approved_by": 0,
+        "event": row.event,
+        "event_payload": "{}",
+        "trigger_event": row.event,
+        "status": row.status,
+        "started": when(row.created),
+        "stopped": stopped,
+        "created": when(row.created),
+        "updated": when(row.created),
+        "duration": 1_000_000_000,
+        "html_url": f"{world.url}/{repo.full_name}/actions/runs/{row.number}",
+    }
+
+
+def hidden_issue(title: str) -> Json:
+    """What is left of an issue that nobody may see: Go's zero values."""
+    empty = dict.fromkeys(("url", "html_url", "body", "original_author", "ref"), "")
+    nothing = ("user", "labels", "milestone", "assignee", "assignees", "closed_at", "due_date")
+    return {
+        **empty,
+        **dict.fromkeys((*nothing, "pull_request", "repository", "assets")),
+        **dict.fromkeys(("id", "number", "original_author_id", "comments", "pin_order"), 0),
+        "title": title,
+        "state": "open" if title else "",
+        "is_locked": False,
+        "created_at": NEVER,
+        "updated_at": NEVER,
     }
 
 
@@ -252,6 +291,21 @@ def ticket_fields(world: World, repo: Repo, ticket: Ticket) -> Json:
         "closed_at": when(ticket.closed),
         "due_date": None,
         "pin_order": 0,
+    }
+
+
+def _merging(settings: MergeSettings) -> Json:
+    styles = settings.styles
+    return {
+        "allow_merge_commits": "merge" in styles,
+        "allow_rebase": "rebase" in styles,
+        "allow_rebase_explicit": "rebase-merge" in styles,
+        "allow_squash_merge": "squash" in styles,
+        "allow_fast_forward_only_merge": "fast-forward-only" in styles,
+        "allow_rebase_update": True,
+        "default_merge_style": settings.default,
+        "default_update_style": "merge",
+        "default_delete_branch_after_merge": settings.deletes_branch,
     }
 
 

@@ -5,67 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import IntEnum
 from fnmatch import fnmatchcase
+from typing import Any
 
+from fleetbot.devkit.forge.accounts import Access, Account, Label, Token
 from fleetbot.devkit.forge.git import GitRepository
+from fleetbot.devkit.forge.pull_state import MergeSettings, Protection, Pull
 from fleetbot.devkit.forge.queues import Queue
-
-
-class Access(IntEnum):
-    NONE = 0
-    READ = 1
-    WRITE = 2
-    ADMIN = 3
-    OWNER = 4
-
-
-@dataclass
-class Account:
-    """A person, or an organisation (which has labels and no password)."""
-
-    id: int
-    login: str
-    password: str = ""
-    is_admin: bool = False
-    is_org: bool = False
-    labels: dict[int, Label] = field(default_factory=dict)
-    teams: list[Team] = field(default_factory=list)
-
-
-@dataclass
-class Team:
-    """Of an organisation, with all its repositories; ``access`` is to every part of them."""
-
-    id: int
-    name: str
-    access: Access
-    members: list[Account]
-
-
-@dataclass(frozen=True)
-class Token:
-    id: int
-    name: str
-    login: str
-    scopes: frozenset[str]
-
-
-@dataclass
-class Label:
-    id: int
-    name: str
-    color: str
-    description: str = ""
-    exclusive: bool = False
-
-    @property
-    def scope(self) -> str:
-        """Forgejo's exclusive scope: what stands before the last slash."""
-        return self.name.rpartition("/")[0] if self.exclusive else ""
+from fleetbot.devkit.forge.runs import Run
 
 
 @dataclass
@@ -79,23 +29,16 @@ class Comment:
 
 @dataclass(frozen=True)
 class Happening:
-    """An entry of an issue's timeline; ``kind``: close, reopen, comment."""
+    """An entry of an issue's timeline; ``kind``: close, reopen, comment, merge_pull, pull_push,
+    review, add_dependency, … ``other``: the issue of a dependency."""
 
     id: int
     kind: str
     author: Account
     created: datetime
     body: str = ""
-
-
-@dataclass
-class Review:
-    id: int
-    author: Account
-    state: str
-    body: str
-    commit_id: str
-    created: datetime
+    review_id: int = 0
+    other: tuple[Repo, Ticket] | None = None
 
 
 @dataclass
@@ -109,25 +52,6 @@ class Status:
     description: str
     target_url: str
     created: datetime
-
-
-@dataclass
-class Pull:
-    """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands.
-
-    ``checking``: it is being found out whether it can be merged; until then it cannot.
-    """
-
-    base: str
-    head: str
-    head_sha: str
-    ref_sha: str
-    reviews: list[Review] = field(default_factory=list)
-    merged: datetime | None = None
-    merged_by: Account | None = None
-    merge_sha: str = ""
-    base_sha_at_end: str = ""
-    checking: bool = False
 
 
 @dataclass
@@ -152,28 +76,12 @@ class Ticket:
     pull: Pull | None = None
 
     @property
+    def is_blocked(self) -> bool:
+        return any(blocker.state == "open" for _, blocker in self.blockers)
+
+    @property
     def is_draft(self) -> bool:
         return self.title.upper().startswith(("WIP:", "[WIP]"))
-
-
-@dataclass(frozen=True)
-class Protection:
-    """Of the branches that ``rule`` names or fits; ``contexts`` are patterns.
-
-    ``mergers``: the logins that may merge; None for whoever may write.
-    """
-
-    rule: str
-    checks_statuses: bool = False
-    contexts: tuple[str, ...] = ()
-    takes_pushes: bool = True
-    mergers: tuple[str, ...] | None = None
-
-    def may_push(self, access: Access) -> bool:
-        return self.takes_pushes and access >= Access.WRITE
-
-    def may_merge(self, login: str, access: Access) -> bool:
-        return access >= Access.WRITE if self.mergers is None else login in self.mergers
 
 
 @dataclass
@@ -208,6 +116,9 @@ class Repo:
     statuses: dict[str, list[Status]] = field(default_factory=dict)
     protections: dict[str, Protection] = field(default_factory=dict)
     has_actions: bool = True
+    has_dependencies: bool = True
+    merging: MergeSettings = field(default_factory=MergeSettings)
+    runs: list[Run] = field(default_factory=list)
     refs: dict[str, str] = field(default_factory=dict)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -243,12 +154,15 @@ class World:
         self.url = url
         self.pull_refs = pull_refs
         self.merge_checks = merge_checks
+        self.on_mergeable: Callable[[Repo, Ticket], None] = lambda repo, ticket: None
+        self._background: set[asyncio.Task[None]] = set()
         self._now = now
         self._ids: Iterator[int] = itertools.count(1)
         self.accounts: dict[str, Account] = {}
         self.tokens: dict[str, Token] = {}
         self.repos: dict[str, Repo] = {}
         self.redirects_by = 301
+        self.tells_of_jobs = False  # of Actions, as from v16 on
         self.redirects: dict[str, int] = {}  # from a name in small letters to a repository's id
 
     def now(self) -> datetime:
@@ -258,11 +172,30 @@ class World:
     def next_id(self) -> int:
         return next(self._ids)
 
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it beside what goes on now."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def settled(self) -> None:
+        """Return once nothing is done beside any more."""
+        while self._background:
+            await asyncio.gather(*self._background)
+
     def account(self, login: str) -> Account | None:
         return self.accounts.get(login.lower())
 
     def repo(self, full_name: str) -> Repo | None:
         return self.repos.get(full_name.lower())
+
+    def forget(self, account: Account) -> None:
+        """Delete it. What it wrote is a ghost's from now on."""
+        del self.accounts[account.login.lower()]
+        self.tokens = {key: row for key, row in self.tokens.items() if row.login != account.login}
+        for repo in self.repos.values():
+            repo.collaborators.pop(account.login, None)
+        account.id, account.login, account.is_admin = -1, "Ghost", False
 
     def new_token(self, login: str, scopes: frozenset[str], name: str = "token") -> str:
         token = secrets.token_hex(20)

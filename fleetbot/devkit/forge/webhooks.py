@@ -30,9 +30,11 @@ _PULL_EVENTS = _REVIEW_EVENTS | {
     "pull_request_sync",
     "pull_request_review_request",
 }
+_RUN_EVENTS = frozenset({"action_run_failure", "action_run_recover", "action_run_success"})
 _PLAIN_EVENTS = (
     _ISSUE_EVENTS
     | (_PULL_EVENTS - _REVIEW_EVENTS)
+    | _RUN_EVENTS
     | {"push", "create", "delete", "fork", "wiki", "repository", "release", "package"}
 )
 # Names that stand for others when a hook is made. "issues" includes comments.

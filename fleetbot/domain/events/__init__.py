@@ -61,6 +61,7 @@ from fleetbot.domain.events.tasks import (
     TaskAgentLost,
     TaskAssigned,
     TaskBased,
+    TaskBlocked,
     TaskCancelled,
     TaskClosing,
     TaskCompleted,
@@ -128,6 +129,7 @@ __all__ = [
     "TaskAgentLost",
     "TaskAssigned",
     "TaskBased",
+    "TaskBlocked",
     "TaskCancelled",
     "TaskClosing",
     "TaskCompleted",
@@ -159,7 +161,7 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event with its place in the journal.
 
     `stream` is `task:<id>`, `agent:<name>`, `repo:<id>` or `fleet`, `version` the place there from

@@ -7,6 +7,8 @@ from fleetbot.domain.reasons import ReasonCode
 
 
 class AgentRegistered(Event, frozen=True, tag="agent.registered"):
+    """`health`: what is not well; `remedies`: what to do about each, as far as it has said."""
+
     adapter: str
     capabilities: tuple[str, ...] = ()
     max_concurrency: int = 1
@@ -14,6 +16,7 @@ class AgentRegistered(Event, frozen=True, tag="agent.registered"):
     host: str = ""
     program: str = ""
     health: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
 
 
 class AgentOnline(Event, frozen=True, tag="agent.online"):

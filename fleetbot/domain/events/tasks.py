@@ -12,6 +12,7 @@ from fleetbot.domain.model import (
     AgentName,
     AskKind,
     Behavior,
+    Blocker,
     Evidence,
     Receipt,
     ReceiptId,
@@ -241,6 +242,16 @@ class TaskCancelled(Event, frozen=True, tag="task.cancelled"):
     usage: Usage = Usage()
 
 
+class TaskBlocked(Event, frozen=True, tag="task.blocked"):
+    """What it depends on has changed: these are the issues that it waits for now, none for nothing.
+
+    `unseen`: so many more it depends on that Forgejo does not show the bot; they hold nothing up.
+    """
+
+    blockers: tuple[Blocker, ...] = ()
+    unseen: int = 0
+
+
 TaskEvent = (
     TaskCreated
     | TaskMoved
@@ -272,4 +283,5 @@ TaskEvent = (
     | PullMerged
     | PullClosed
     | PullReopened
+    | TaskBlocked
 )

@@ -161,8 +161,9 @@ def _arguments(config: ClaudeConfig, spec: LaunchSpec) -> list[str]:
         ("--max-budget-usd", budget),
     ):
         arguments += [flag, str(value)] if value is not None else []
+    unasked = [f"Bash({command}:*)" for command in spec.unasked if "," not in command]
     for flag, tools in (
-        ("--allowedTools", config.allowed_tools),
+        ("--allowedTools", [*config.allowed_tools, *unasked]),
         ("--disallowedTools", config.disallowed_tools),
     ):
         arguments += [flag, ",".join(tools)] if tools else []

@@ -21,13 +21,31 @@ class Pulls:
     def __init__(self, client: ForgeClient) -> None:
         self._client = client
 
+    async def still_open(self, repo: str, number: int) -> PullRequest:
+        """The pull request that a round is about. Raises RunFailed where it is none any more."""
+        with told(f"reading {repo}#{number}"):
+            found = await self._client.pull(repo, number)
+        if found.state == "open":
+            return found
+        raise RunFailed(
+            ReasonCode.FORGE_REFUSED,
+            f"pull request #{number} was {'merged' if found.merged else 'closed'} while the agent "
+            "worked; what it made is kept, and nothing was pushed",
+        )
+
     async def open_one(
         self, repo: str, branch: str, base: str, *, title: str, body: str
     ) -> PullRequest:
-        """The open pull request of the branch, whoever opened it; made if there is none."""
+        """The open pull request of the branch, whoever opened it; made if there is none.
+
+        One that was closed stays so: the new one says which it follows.
+        """
         with told(f"opening a pull request in {repo}"):
             if found := await self._client.find_pull(repo, base, branch):
                 return found
+            if before := await self._newest_closed(repo, branch, base):
+                how = "merged" if before.merged else "closed without being merged"
+                body = f"Follows #{before.number}, which was {how}.\n\n{body}"
             try:
                 return await self._client.create_pull(
                     repo, head=branch, base=base, title=title, body=body
@@ -60,12 +78,15 @@ class Pulls:
 
     async def merged(self, repo: str, branch: str, base: str) -> PullRequest | None:
         """The newest pull request of the branch, if it was merged."""
-        since = datetime.now(UTC) - _LONG_AGO
         with told(f"listing pull requests of {repo}"):
-            closed = self._client.closed_pulls(repo, base, branch, since=since)
-            ours = [pull async for pull in closed]
-        newest = max(ours, key=lambda pull: pull.number, default=None)
+            newest = await self._newest_closed(repo, branch, base)
         return newest if newest is not None and newest.merged else None
+
+    async def _newest_closed(self, repo: str, branch: str, base: str) -> PullRequest | None:
+        since = datetime.now(UTC) - _LONG_AGO
+        closed = self._client.closed_pulls(repo, base, branch, since=since)
+        ours = [pull async for pull in closed]
+        return max(ours, key=lambda pull: pull.number, default=None)
 
     async def await_head(self, repo: str, number: int, commit: str) -> bool:
         """Wait a little until the forge has noticed the push; False if it takes longer."""

@@ -173,11 +173,17 @@ class Desk:
         return self.path / "index"
 
     async def make_task_repository(
-        self, task: TaskRepository, branch: str, commit: str, borrowed: Iterable[str]
+        self,
+        task: TaskRepository,
+        branch: str,
+        commit: str,
+        borrowed: Iterable[str],
+        more: Iterable[str] = (),
     ) -> None:
         """A new one on this branch, in which nothing of an earlier run is left.
 
-        What is not among the `borrowed` commits' objects, which the cache has, it gets itself.
+        What is not among the `borrowed` commits' objects, which the cache has, it gets itself, and
+        so what `more` commits have.
         """
         fresh = task.path.with_suffix(".new")
         await asyncio.to_thread(clear, fresh)
@@ -188,8 +194,8 @@ class Desk:
             head=branch,
         )
         borrowed = tuple(borrowed)
-        if commit not in borrowed:
-            wanted = "".join(f"{line}\n" for line in (commit, *(f"^{old}" for old in borrowed)))
+        if own := [one for one in (commit, *more) if one not in borrowed]:
+            wanted = "".join(f"{line}\n" for line in (*own, *(f"^{old}" for old in borrowed)))
             pack = str(fresh / "objects/pack/pack")
             await self.run("pack-objects", "--quiet", "--revs", pack, given=wanted.encode())
         refs = {
@@ -265,11 +271,12 @@ class Desk:
         entries = (entry.partition("\t")[2] for entry in said.split("\0") if entry)
         return tuple(dict.fromkeys(entries))
 
-    async def commit(self, tree: str, parent: str, message: str, identity: Identity) -> str:
+    async def commit(
+        self, tree: str, parents: Iterable[str], message: str, identity: Identity
+    ) -> str:
         """A new commit; its id."""
-        said = await self.run(
-            "commit-tree", tree, "-p", parent, given=message.encode(), env=identity.env()
-        )
+        on = (word for parent in parents for word in ("-p", parent))
+        said = await self.run("commit-tree", tree, *on, given=message.encode(), env=identity.env())
         return said.strip()
 
     def copy_of_index(self) -> Path:

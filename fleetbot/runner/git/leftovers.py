@@ -26,11 +26,19 @@ class Bounds:
 
 
 async def commit_all(
-    desk: Desk, parent: str, message: str, identity: Identity, bounds: Bounds, *, strict: bool
+    desk: Desk,
+    parent: str,
+    message: str,
+    identity: Identity,
+    bounds: Bounds,
+    *,
+    strict: bool,
+    merged: str | None = None,
 ) -> str | None:
     """A commit of all there is on top of `parent`, or None if it has all that already.
 
-    `strict`: nested repositories are refused, otherwise left out. Raises RunFailed, GitFailed.
+    `strict`: nested repositories are refused, otherwise left out. `merged`: the other parent, of a
+    merge that this ends. Raises RunFailed, GitFailed.
     """
     if not untrusted.is_folder(desk.worktree.parent, desk.worktree.name):
         raise RunFailed(ReasonCode.WORKSPACE_FAILED, "the worktree is gone, or leads elsewhere")
@@ -53,9 +61,9 @@ async def commit_all(
         tree = (await desk.in_tree("write-tree", index=index)).strip()
     finally:
         index.unlink(missing_ok=True)
-    if tree == (await desk.run("rev-parse", f"{parent}^{{tree}}")).strip():
+    if merged is None and tree == (await desk.run("rev-parse", f"{parent}^{{tree}}")).strip():
         return None
-    return await desk.commit(tree, parent, message, identity)
+    return await desk.commit(tree, filter(None, (parent, merged)), message, identity)
 
 
 async def _links(desk: Desk, index: Path) -> list[bytes]:

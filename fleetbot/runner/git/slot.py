@@ -118,11 +118,19 @@ def check_names(order: Assignment) -> None:
         problem = f"{order.repo!r} is not a repository's name"
     elif not _BRANCH.fullmatch(order.branch) or _BRANCH_REFUSED.search(order.branch):
         problem = f"{order.branch!r} is not a branch the runner will make"
-    elif order.base and (not _BASE.fullmatch(order.base) or _BRANCH_REFUSED.search(order.base)):
-        problem = f"{order.base!r} is not a branch"
+    elif wrong := [base for base in _bases(order) if not _is_base(base)]:
+        problem = f"{wrong[0]!r} is not a branch"
     else:
         return
     raise RunFailed(ReasonCode.WORKSPACE_FAILED, problem)
+
+
+def _bases(order: Assignment) -> tuple[str, ...]:
+    return tuple(filter(None, (order.base, order.round.base if order.round else "")))
+
+
+def _is_base(name: str) -> bool:
+    return bool(_BASE.fullmatch(name)) and not _BRANCH_REFUSED.search(name)
 
 
 def clear(path: Path) -> bool:

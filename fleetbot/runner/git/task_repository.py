@@ -88,6 +88,11 @@ class TaskRepository:
         fresh.rename(self.path)
         lead(self.worktree, self.link)
 
+    def begin_merge(self, commit: str, message: str) -> None:
+        """Have a merge of the commit in progress, of which the index is there already."""
+        for name, text in (("MERGE_HEAD", commit), ("MERGE_MODE", "no-ff"), ("MERGE_MSG", message)):
+            (self.own / name).write_text(f"{text}\n")
+
     @property
     def folders(self) -> tuple[Path, ...]:
         """What a program in the worktree has to write; never what a link leads to."""

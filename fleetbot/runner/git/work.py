@@ -34,6 +34,13 @@ class Work:
         """The names of those secrets that a push of it would carry. Raises RunFailed."""
         return await leaked(self.desk, self.base_commit, self.head, secrets)
 
+    async def has(self, commit: str) -> bool:
+        """Whether the commit is part of it. Raises RunFailed."""
+        with told("reading the commits", self.desk.path):
+            if not commit or not await self.desk.has(commit):
+                return False
+            return await self.desk.is_ancestor(commit, self.head)
+
     async def has_ours(self) -> bool:
         """Whether some of its commits were made by the fleet. Raises RunFailed."""
         with told("reading the commits", self.desk.path):

@@ -15,7 +15,7 @@ from functools import partial
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import leftovers, parts, untrusted
+from fleetbot.runner.git import leftovers, merging, parts, untrusted
 from fleetbot.runner.git.bare import format_of
 from fleetbot.runner.git.cache import Cache, Look, OnForge
 from fleetbot.runner.git.command import Git, GitFailed, Identity
@@ -85,7 +85,10 @@ class Workspaces:
         slot = self.slot(order)
         async with self._lock(slot):
             slot.stamp("used")
-            worktree = await self._prepare(order, slot, keep_changes=keep_changes)
+            merges = is_to_run and order.round is not None and bool(order.round.base)
+            worktree = await self._prepare(
+                order, slot, keep_changes=keep_changes and not merges, merges=merges
+            )
             if is_to_run:
                 await self._run_first_hooks(slot, hook_env, wrap)
             try:
@@ -116,7 +119,9 @@ class Workspaces:
             slot.stamp("created")
         await self._hooks.run("before_run", slot, env, wrap)
 
-    async def _prepare(self, order: Assignment, slot: Slot, *, keep_changes: bool) -> Worktree:
+    async def _prepare(
+        self, order: Assignment, slot: Slot, *, keep_changes: bool, merges: bool
+    ) -> Worktree:
         cache = self.cache(order)
         places = Places.of(order, self._config.keep_branch)
         ask = partial(self._ask, cache, order, places)
@@ -137,7 +142,7 @@ class Workspaces:
             ask=ask,
         )
         try:
-            return await self._make(order, lent, newest, keep_changes=keep_changes)
+            return await self._make(order, lent, newest, keep_changes=keep_changes, merges=merges)
         except (GitFailed, OSError) as problem:
             failed = local_failure(problem, "making the worktree", self._root.path)
             if failed.reason is ReasonCode.DISK_FULL:
@@ -147,18 +152,24 @@ class Workspaces:
             newest = await ask()
         await asyncio.to_thread(clear, slot.desk)
         with contextlib.suppress(GitFailed, OSError):
-            return await self._make(order, lent, newest, keep_changes=False)
+            return await self._make(order, lent, newest, keep_changes=False, merges=merges)
         with told("making the worktree", self._root.path):
             await asyncio.to_thread(_start_afresh, slot)
-            return await self._make(order, lent, newest, keep_changes=False)
+            return await self._make(order, lent, newest, keep_changes=False, merges=merges)
 
     async def _ask(self, cache: Cache, order: Assignment, places: Places) -> OnForge:
-        newest = await cache.ask(order.base, order.branch, places.patterns)
+        newest = await cache.ask(_base(order), order.branch, places.patterns)
         await cache.bring(newest)
         return newest
 
     async def _make(
-        self, order: Assignment, lent: Lent, newest: OnForge, *, keep_changes: bool
+        self,
+        order: Assignment,
+        lent: Lent,
+        newest: OnForge,
+        *,
+        keep_changes: bool,
+        merges: bool,
     ) -> Worktree:
         desk, task = lent.desk, lent.task
         await desk.open(format_of(newest.base_commit))
@@ -169,15 +180,21 @@ class Workspaces:
         as_left = keep_changes and not (linked or task.unfinished())
         as_left = as_left and untrusted.is_folder(lent.slot.folder, lent.slot.worktree.name)
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
-        if left is not None and not as_left and lent.slot.has("owed"):
+        # A merge that the runner began it begins anew: what is half done is no commit.
+        is_merging = order.round is not None and order.round.base and task.unfinished() == ["merge"]
+        if left is not None and not as_left and lent.slot.has("owed") and not is_merging:
             start = await self._save(order, lent, newest, start)
         if as_left:
             await desk.in_tree("read-tree", "--reset", start.commit)
         else:
             await self._check_out(lent, start, anew=linked)
             linked = linked or (is_new and parts.names_submodules(desk))
+        merge = await merging.begin(desk, start, lent.identity) if merges else None
         borrowed = [c for c in (start.base_commit, start.remote) if c]
-        await desk.make_task_repository(task, order.branch, start.commit, borrowed)
+        more = [merge.draft] if merge else []
+        await desk.make_task_repository(task, order.branch, start.commit, borrowed, more)
+        if merge:
+            task.begin_merge(merge.commit, merge.message)
         if linked and self._config.submodules == "auto":
             await parts.fetch_submodules(self._git, desk, start.base_commit, start.commit)
         await prove(desk, start, task.head().commit)
@@ -198,6 +215,7 @@ class Workspaces:
             start=start,
             earlier=earlier,
             as_left=as_left,
+            merge=merge,
         )
 
     async def _save(self, order: Assignment, lent: Lent, newest: OnForge, start: Start) -> Start:
@@ -280,6 +298,11 @@ async def _goes_on(desk: Desk, left: Head, start: Start) -> bool:
         return True
     parents = (await desk.run("log", "-1", "--format=%P", start.commit)).split()
     return parents == [left.commit] and desk.refs().get(WORK) == start.commit
+
+
+def _base(order: Assignment) -> str:
+    """What the work is for: of a pull request that conflicts, the branch that it is to join."""
+    return (order.round.base if order.round else "") or order.base
 
 
 def _make_room(slot: Slot) -> None:

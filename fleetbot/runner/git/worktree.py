@@ -17,6 +17,7 @@ from fleetbot.runner.git.desk import PUSHED, SAVED, WORK, Desk
 from fleetbot.runner.git.hooks import Hooks, Wrap
 from fleetbot.runner.git.kept import Kept, Places, forget, push_kept
 from fleetbot.runner.git.leftovers import Bounds
+from fleetbot.runner.git.merging import Merge, refuse_unmerged, refuse_unresolved
 from fleetbot.runner.git.parts import without_submodules
 from fleetbot.runner.git.push import push_branch
 from fleetbot.runner.git.slot import Slot
@@ -25,6 +26,7 @@ from fleetbot.runner.git.task_repository import Head, TaskRepository, lead
 from fleetbot.runner.git.work import Work, leaked, told
 
 _MARK = "Fleet-Kept"
+_LEFT = "what the agent left uncommitted"
 _MOST_NAMES = 5
 
 
@@ -48,7 +50,7 @@ class Worktree:
 
     `git_dirs` are the repository's folders that the agent's git writes, `readable` those that it
     reads. `earlier`: the subjects of earlier attempts. `as_left`: what an earlier attempt left
-    uncommitted is there.
+    uncommitted is there. `merge`: what was begun in it, for the agent to finish.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Worktree:
         start: Start,
         earlier: tuple[str, ...],
         as_left: bool,
+        merge: Merge | None = None,
     ) -> None:
         self.path: Path = lent.slot.worktree
         self.branch = branch
@@ -68,6 +71,7 @@ class Worktree:
         self.readable = (lent.cache.path,)
         self.earlier = earlier
         self.as_left = as_left
+        self.merge = merge
         self._lent = lent
         self._number = number
         self._run = run
@@ -125,19 +129,24 @@ class Worktree:
         lent = self._lent
         desk = lent.desk
         head = await self._take_in()
-        self._refuse_unfinished()
-        await self._refuse_unmerged()
+        merging = await self._resolved() if message is not None else None
+        if merging is None:
+            self._refuse_unfinished()
+            await self._refuse_unmerged()
         notes = [*self._notes(head), *await self._elsewhere(head)]
         commit = head.commit
         if message is not None:
+            merged, text = (merging.commit, merging.message) if merging else (None, message)
             made = await leftovers.commit_all(
-                desk, commit, message, lent.identity, lent.bounds, strict=True
+                desk, commit, text, lent.identity, lent.bounds, strict=True, merged=merged
             )
             if made:
                 commit = made
                 desk.note(made, WORK)
                 await self._show(made)
-                notes.append("committed what the agent left uncommitted")
+                notes.append(f"committed {'the merge' if merging else _LEFT}")
+        if self.merge is not None:
+            await refuse_unmerged(desk, commit, self.merge)
         newest = await self._ask()
         fork = await desk.fork(newest.base_commit, commit)
         if fork is None:
@@ -161,6 +170,17 @@ class Worktree:
             lent.identity.email,
             desk,
         )
+
+    async def _resolved(self) -> Merge | None:
+        """The merge that was begun for the agent, where it is still to be committed, and can be.
+
+        Raises RunFailed.
+        """
+        task = self._lent.task
+        if self.merge is None or task.unfinished() != ["merge"]:
+            return None
+        await refuse_unresolved(self._lent.desk, task, self.merge)
+        return self.merge
 
     async def _ask(self) -> OnForge:
         """What the forge has now, which is then at the desk as well."""
@@ -292,6 +312,8 @@ class Worktree:
         head = await self._take_in()
         text = marked(message, self._run)
         lent = self._lent
+        if self.merge is not None and lent.task.unfinished() == ["merge"]:
+            return head.commit, ()  # what is half merged is no commit; it is begun anew
         try:
             made = await leftovers.commit_all(
                 lent.desk, head.commit, text, lent.identity, lent.bounds, strict=False

@@ -15,7 +15,7 @@ from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError
-from fleetbot.runner.run import briefing, keeping
+from fleetbot.runner.run import briefing, keeping, replies
 from fleetbot.runner.run.briefing import Briefing
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import MENDABLE, Handover
@@ -27,7 +27,7 @@ from fleetbot.runner.run.whereabouts import Whereabouts
 from fleetbot.runner.sandbox import environment, process
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished
-from fleetbot.wire import Assignment, LineKind, ReceiptAnswer, ReceiptRequest
+from fleetbot.wire import Assignment, LineKind, ReceiptAnswer, ReceiptRequest, ReplyClaim
 
 _PREPARE_SECONDS = 600.0
 _MARGIN = 0.05
@@ -192,7 +192,7 @@ class Attempt:
                 seconds = end + self._checked - asyncio.get_running_loop().time()
                 finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.
-                await self._record.promise(TurnEnded(finished))
+                await self._record.promise(TurnEnded(finished, self._replies()))
             await self._after_run(tree, env)
             answer = await self._hand_over(handover, finished, end)
             if isinstance(answer, ReceiptAnswer) and is_settled(answer):
@@ -211,8 +211,10 @@ class Attempt:
         async def deliver() -> ReceiptRequest:
             await self._where.look()
             await self._setup.machine.quick_forge.issue(self._order.repo, self._order.issue)
-            usage = self._record.usage
-            return await self._where.follow(lambda: handover.deliver(finished, usage))
+            record = self._record
+            return await self._where.follow(
+                lambda: handover.deliver(finished, record.usage, record.replies)
+            )
 
         try:
             request = await self._outages.outlast(deliver, until, _PASSES)
@@ -229,6 +231,14 @@ class Attempt:
         answer = await self._settle(due)
         self._checked += asyncio.get_running_loop().time() - filed_at
         return answer
+
+    def _replies(self) -> tuple[ReplyClaim, ...]:
+        """What the program has said to the threads of its round, in this turn or before."""
+        order = self._order
+        if order.round is None:
+            return ()
+        said = replies.read(self._setup.home, order.run, order.round)
+        return replies.last_words((*self._record.replies, *said), order.round)
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:

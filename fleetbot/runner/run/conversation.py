@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -13,12 +13,13 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage, add_usage, since
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.worktree import Worktree
-from fleetbot.runner.run import prompt
+from fleetbot.runner.run import prompt, rounds
 from fleetbot.runner.run.briefing import Briefing, about_trust, fitted, telling
 from fleetbot.runner.run.memory import Memory
 from fleetbot.runner.run.messages import Messages
 from fleetbot.runner.run.prompt import Context
 from fleetbot.runner.run.questions import Questions
+from fleetbot.runner.run.rounds import Told
 from fleetbot.runner.run.runlog import RunLog
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Used
@@ -27,6 +28,7 @@ from fleetbot.runner.session import contract
 from fleetbot.wire import LineKind
 
 _LEAST_BUDGET = 0.001  # dollars; 0 might mean none
+_LEAST_ROOM = 1000  # characters of an issue, however long everything else is
 
 
 class Conversation:
@@ -37,7 +39,9 @@ class Conversation:
         self._record = record
         self._order = record.order
         self._log = log
-        self._memory: Memory = setup.memories.of(record.order.task)
+        self._masker = masker
+        memory = setup.memories.of(record.order.task)
+        self._memory = memory.taken_up(is_round=record.order.round is not None)
         self._used_before = record.usage
         self._resets_at: int | None = None
         self._telling: tuple[str, ...] = ()
@@ -108,6 +112,7 @@ class Conversation:
         self, tree: Worktree, env: Mapping[str, str], text: str, seconds: float
     ) -> contract.LaunchSpec:
         agent, memory = self._setup.agent, self._memory
+        offered = self._setup.offered(self._order)
         return contract.LaunchSpec(
             run=self._order.run,
             prompt=text,
@@ -115,7 +120,9 @@ class Conversation:
             env=env,
             home=self._setup.home,
             git_dirs=tree.git_dirs,
-            readable=tree.readable,
+            readable=(*tree.readable, *(offered.readable if offered else ())),
+            programs=offered.programs if offered else (),
+            unasked=("fleetbot reply", offered.reply) if offered else (),
             session=memory.session,
             baseline=memory.usage,
             limits=self._limits(seconds),
@@ -140,8 +147,10 @@ class Conversation:
             "earlier": () if seen else fitted(tree.earlier, room // 16),
         }
         room -= sum(len(text) for texts in more.values() for text in texts)
-        told = telling(briefing, order.kind, known, room)
-        self._telling = told.marks
+        round = self._round(tree, known, room)
+        room -= round.size if round else 0
+        told = telling(briefing, order.kind, known, max(room, _LEAST_ROOM))
+        self._telling = (*told.marks, *(round.marks if round else ()))
         return Context(
             agent=self._setup.agent.name,
             repo=order.repo,
@@ -157,7 +166,23 @@ class Conversation:
             afresh=bool(self._memory.left) and not self.resumes,
             commits=not self._setup.agent.commit_leftovers,
             kept=tree.start.source == "kept",
+            round=round.round if round else None,
             **more,
+        )
+
+    def _round(self, tree: Worktree, known: Collection[str], room: int) -> Told | None:
+        """What the task's pull request is owed: it comes before the issue, and leaves it a part."""
+        if (brief := self._order.round) is None:
+            return None
+        offered = self._setup.offered(self._order)
+        return rounds.telling(
+            brief,
+            known,
+            room * 3 // 4,
+            reply=offered.reply if offered else "",
+            answered=[one.thread for one in self._record.replies],
+            merge=tree.merge,
+            mask=self._masker.text,
         )
 
     def _limits(self, seconds: float) -> contract.Limits:

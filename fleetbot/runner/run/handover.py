@@ -5,27 +5,41 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
+import msgspec
+
 from fleetbot.domain.forbidden import name_forbidden
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
+from fleetbot.domain.wording import count
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.git.work import Work
 from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.run.pull_request import present
+from fleetbot.runner.run.replies import are_enough, unanswered
 from fleetbot.runner.run.runlog import Announce
 from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.whereabouts import Whereabouts
 from fleetbot.runner.run.wording import subject_of
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session.contract import Finished, PermissionDenial
-from fleetbot.wire import ArtifactClaim, Assignment, LineKind, ReceiptRequest, UsageReport
+from fleetbot.wire import (
+    ArtifactClaim,
+    Assignment,
+    LineKind,
+    ReceiptRequest,
+    ReplyClaim,
+    RoundBrief,
+    UsageReport,
+)
 
 MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, ReasonCode.WORK_UNFIT})
 """Why work is not handed over that the program may mend once, in the same run."""
 _MOST_FILES = 5000
 _MOST_DENIALS = 3
+_MOST_NAMED = 10
 _SUMMARY_LIMIT = 10_000
+_REPLY_LIMIT = 4000
 
 
 class Handover:
@@ -52,8 +66,12 @@ class Handover:
     def _order(self) -> Assignment:
         return self._where.order
 
-    async def deliver(self, finished: Finished, usage: Usage) -> ReceiptRequest:
+    async def deliver(
+        self, finished: Finished, usage: Usage, said: tuple[ReplyClaim, ...] = ()
+    ) -> ReceiptRequest:
         """Push what there is, have its pull request, write the receipt. Raises RunFailed.
+
+        `said` is the agent's word on the threads of its round.
 
         Safe to call again when it failed: what has reached the forge is found there, and makes
         neither a second push nor a second pull request.
@@ -62,7 +80,9 @@ class Handover:
         work = await tree.collect(self._leftovers())
         for note in work.notes:
             self._note_once(note)
-        await self._judge(work, finished)
+        await self._judge(work, finished, said)
+        if order.round is not None:
+            await self._setup.machine.forge.pulls.still_open(order.repo, order.round.pull_request)
         # Whoever has the run now pushes in its name.
         await self._setup.leases.confirm(order.run, self._note_once)
         await tree.push(work)
@@ -79,6 +99,23 @@ class Handover:
             summary=summary,
             artifacts=self._artifacts(pull, work.head),
             usage=UsageReport.of(usage),
+            replies=await self._replies(work, said),
+        )
+
+    async def _replies(self, work: Work, said: tuple[ReplyClaim, ...]) -> tuple[ReplyClaim, ...]:
+        """A commit that is not handed over fixes nothing: then it is the one that is."""
+        if self._order.round and (open_ones := unanswered(said, self._order.round)):
+            names = ", ".join(map(str, open_ones[:_MOST_NAMED]))
+            self._note_once(f"without an answer: {count(len(open_ones), 'thread')} ({names})")
+        return tuple(
+            [
+                msgspec.structs.replace(
+                    one,
+                    text=self._masker.text(one.text)[:_REPLY_LIMIT],
+                    commit=one.commit if await work.has(one.commit) else "",
+                )
+                for one in said
+            ]
         )
 
     def _leftovers(self) -> str | None:
@@ -87,8 +124,13 @@ class Handover:
             return None
         return subject_of(self._order.title, self._order.issue)
 
-    async def _judge(self, work: Work, finished: Finished) -> None:
+    async def _judge(self, work: Work, finished: Finished, said: tuple[ReplyClaim, ...]) -> None:
         """Whether it may be handed over, before anything leaves the machine. Raises RunFailed."""
+        if self._order.round is not None:
+            self._judge_round(self._order.round, work, finished, said)
+            self._check_paths(work.files)
+            await self._check_secrets(work)
+            return
         if not work.files and finished.permission_denials:
             raise _not_allowed(finished.permission_denials)
         if merged := await self._merged(work):
@@ -111,6 +153,22 @@ class Handover:
             )
         self._check_paths(work.files)
         await self._check_secrets(work)
+
+    def _judge_round(
+        self, brief: RoundBrief, work: Work, finished: Finished, said: tuple[ReplyClaim, ...]
+    ) -> None:
+        """Whether it adds to the pull request, or says of each thread why it need not."""
+        if work.head != self._tree.start.remote or are_enough(said, brief):
+            return
+        if finished.permission_denials:
+            raise _not_allowed(finished.permission_denials)
+        missing = len(unanswered(said, brief))
+        without = f", and left {count(missing, 'thread')} without an answer" if missing else ""
+        raise RunFailed(
+            ReasonCode.NO_CHANGES,
+            f"the agent added nothing to pull request #{brief.pull_request}{without}; "
+            "say there or in the issue what should change, then ask for it again",
+        )
 
     async def _merged(self, work: Work) -> PullRequest | None:
         """The pull request that was merged with all that there is to hand over."""

@@ -18,7 +18,7 @@ _MOST_FAILURES = 2
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """The program's session to go on with, what it has used in all, marks of what it was told, and
     how many starts in a row failed that went on with it. `left`: why the session before this one
-    is not gone on with.
+    is not gone on with. `verified`: what it came to held, so that only rounds go on with it.
     """
 
     session: str | None = None
@@ -26,6 +26,12 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[str, ...] = ()
     failures: int = 0
     left: str = ""
+    verified: bool = False
+
+    def taken_up(self, *, is_round: bool) -> Memory:
+        """For the next run: what is asked of its pull request is for the session that made it, but
+        who asks for the task again, of a result that held, wants a fresh look."""
+        return Memory() if self.verified and not is_round else self
 
     def begun(self, session: str, told: tuple[str, ...]) -> Memory:
         """The program is in this session now; what was counted belongs to the one before."""
@@ -69,8 +75,11 @@ class Memories:
         fresh.write_bytes(msgspec.json.encode(memory))
         fresh.replace(path)
 
-    def forget(self, task: str) -> None:
-        self._path(task).unlink(missing_ok=True)
+    def close(self, task: str) -> None:
+        """What the task came to was verified."""
+        memory = self.of(task)
+        if memory != Memory():
+            self.save(task, msgspec.structs.replace(memory, verified=True, failures=0))
 
     def forget_old(self, days: float) -> None:
         """Forget what has not changed for so many days."""

@@ -7,7 +7,7 @@ names it. The filter `fenced` sets text apart so that nothing in it can end the 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.run.wording import as_words
 
 INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md", "CONTRIBUTING.md")
-_DEFAULT = Path(__file__).parent / "templates" / "prompt.md.j2"
+TEMPLATES = Path(__file__).parent / "templates"
+_DEFAULT = TEMPLATES / "prompt.md.j2"
+_OF_ROUND = '{% include "round.md.j2" %}'
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,70 @@ class CommentContext:
 
 
 @dataclass(frozen=True)
+class SaidContext:
+    """What somebody said of the pull request; `trusted` as of the issue."""
+
+    author: str
+    text: str
+    trusted: bool = False
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class ThreadContext:
+    """Line comments on one place, to be answered by its `id`; `line` is 0 where that is gone.
+
+    `words` and `hunk` are empty where the session knows them (`known`), and where there are more
+    than fit (`left_out`). `answered`: it was, in this run.
+    """
+
+    id: int
+    path: str
+    line: int
+    words: tuple[SaidContext, ...] = ()
+    hunk: str = ""
+    url: str = ""
+    known: bool = False
+    left_out: bool = False
+    answered: bool = False
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """A red context of CI; `log`: the end of its log, where the forge shows it."""
+
+    context: str
+    state: str
+    description: str = ""
+    url: str = ""
+    log: str = ""
+    known: bool = False
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """What the task's open pull request is owed.
+
+    `reply`: the command that answers a thread. `known` counts the words that the session was told
+    before, `older` those that do not fit.
+    `base`: what it conflicts with; of `merging`, its merge is in progress in the worktree, and
+    `conflicts` are the files to resolve. Names, paths and addresses are made parts of one line.
+    """
+
+    number: int
+    pull_request: int
+    reply: str = ""
+    words: tuple[SaidContext, ...] = ()
+    threads: tuple[ThreadContext, ...] = ()
+    checks: tuple[CheckContext, ...] = ()
+    known: int = 0
+    older: int = 0
+    base: str = ""
+    merging: bool = False
+    conflicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Context:
     """The variables of a template.
 
@@ -58,7 +124,10 @@ class Context:
     `refuted`: why the last result did not hold. `resumed`: the program goes on with its own
     session, which knows what it was told. `afresh`: it had one, which cannot be gone on with.
     `commits`: the program has to commit itself. `kept`: what there is from `earlier` was kept of an
-    attempt that did not come to a result, and is not on the branch of the forge.
+    attempt that did not come to a result, and is not on the branch of the forge. `round`: what the
+    task's open pull request is owed, if the run is about that; None in the others. A template that
+    does not speak of it has fleetbot's own words about it at its end (`round.md.j2`, which it can
+    include).
     """
 
     agent: str
@@ -78,6 +147,7 @@ class Context:
     afresh: bool = False
     commits: bool = False
     kept: bool = False
+    round: RoundContext | None = None
 
 
 _SAMPLE = Context(
@@ -94,6 +164,19 @@ _SAMPLE = Context(
 )
 
 
+_SAMPLE_ROUND = RoundContext(
+    number=1,
+    pull_request=2,
+    reply="fleetbot reply",
+    words=(SaidContext("login", "text", trusted=True), SaidContext("login", "text")),
+    threads=(ThreadContext(1, "path", 1, (SaidContext("login", "text"),), hunk="@@"),),
+    checks=(CheckContext("context", "failure", "text", log="text"),),
+    base="main",
+    merging=True,
+    conflicts=("path",),
+)
+
+
 @dataclass(frozen=True)
 class Prompt:
     """A template, ready to be filled."""
@@ -104,8 +187,11 @@ class Prompt:
     def fill(self, context: Context) -> str:
         """Raises RunFailed(template_error) that names what is wrong."""
         try:
-            template = _compiled(self.text)
-            return as_words(template.render(asdict(context)).strip()) + "\n"
+            variables = asdict(context)
+            told = _compiled(self.text).render(variables).strip()
+            if context.round is not None and "round" not in self.text:
+                told = f"{told}\n\n{_compiled(_OF_ROUND).render(variables).strip()}"
+            return as_words(told) + "\n"
         except jinja2.TemplateSyntaxError as problem:
             said = f"line {problem.lineno}: {problem.message}"
         except jinja2.UndefinedError as problem:
@@ -115,8 +201,9 @@ class Prompt:
         raise RunFailed(ReasonCode.TEMPLATE_ERROR, f"{self.name}: {said}")
 
     def check(self) -> None:
-        """Fill it with a sample. Raises RunFailed(template_error)."""
+        """Fill it with samples. Raises RunFailed(template_error)."""
         self.fill(_SAMPLE)
+        self.fill(replace(_SAMPLE, round=_SAMPLE_ROUND))
 
 
 def load(path: str) -> Prompt:
@@ -146,6 +233,10 @@ def _compiled(text: str) -> jinja2.Template:
 
 def _environment() -> jinja2.Environment:
     # The result is text for a program, not HTML.
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+    )
     environment.filters["fenced"] = _fenced
     return environment

@@ -20,9 +20,13 @@ async def present(
     """
     pulls, part = setup.machine.forge.pulls, _part(setup, order, summary)
     title, body = title_of(order.title, order.issue), with_part("", part)
-    pull = await pulls.open_one(order.repo, order.branch, base, title=title, body=body)
+    if order.round is not None:
+        pull = await pulls.still_open(order.repo, order.round.pull_request)
+    else:
+        pull = await pulls.open_one(order.repo, order.branch, base, title=title, body=body)
     is_ours = pull.author.lower() == setup.machine.config.forge.username.lower()
-    changes = _changes(pull, part, title if is_ours else "", order.issue)
+    # What people made of an open one since is theirs to say: a draft, say.
+    changes = _changes(pull, part, title if is_ours and not order.round else "", order.issue)
     if is_ours:
         note(f"pull request #{pull.number}", LineKind.STEP)
     else:

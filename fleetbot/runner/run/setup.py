@@ -17,8 +17,10 @@ from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.hooks import Wrap
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.link import Link
+from fleetbot.runner.run import replies
 from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
+from fleetbot.runner.run.offered import Offered, offer
 from fleetbot.runner.run.runlog import Batching
 from fleetbot.runner.sandbox import bubblewrap
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
@@ -118,9 +120,24 @@ class Setup:
     def say(self, text: str, masker: Masker | None = None) -> None:
         self.machine.say(self.agent.name, (masker or self.masker()).text(text))
 
+    def offered(self, order: Assignment) -> Offered | None:
+        """What the program is offered in a round with threads to answer. Raises OSError."""
+        if order.round is None or not order.round.threads:
+            return None
+        return offer(self.machine.config.root.programs)
+
+    def _of_round(self, order: Assignment) -> dict[str, str]:
+        """Variables of rounds alone."""
+        if order.round is None:
+            return {}
+        found = replies.variables(order.round, order.run, self.home)
+        if offered := self.offered(order):
+            found["PATH"] = f"{offered.folder}:{os.environ.get('PATH', os.defpath)}"
+        return found
+
     def run_env(self, order: Assignment) -> dict[str, str]:
         """The whole environment of the agent program in this run. Raises RunFailed."""
-        task = {
+        task = self._of_round(order) | {
             # Without its .git a worktree must not be taken for a part of a repository above it.
             "GIT_CEILING_DIRECTORIES": str(self.machine.config.root.workspaces),
             "FLEETBOT_TASK": order.task,

@@ -25,7 +25,7 @@ import msgspec
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.encoding import encode
 from fleetbot.runner.session.contract import Finished
-from fleetbot.wire import Assignment, FailRequest, LineKind, LogLine, ReceiptRequest
+from fleetbot.wire import Assignment, FailRequest, LineKind, LogLine, ReceiptRequest, ReplyClaim
 
 _BAD = ".bad"
 _DAMAGED_LINE = "a line of the log was damaged on the runner's disk"
@@ -48,9 +48,10 @@ class ReceiptRefuted(msgspec.Struct, frozen=True, tag="receipt_refuted"):
 
 
 class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended"):
-    """The agent program ended well; its work is to be handed over."""
+    """The agent program ended well; its work is to be handed over, with what it said to threads."""
 
     finished: Finished
+    replies: tuple[ReplyClaim, ...] = ()
 
 
 class NotPushed(msgspec.Struct, frozen=True, tag="not_pushed"):
@@ -90,6 +91,7 @@ class RunRecord:
         self.receipt: ReceiptDue | None = None
         self.failure: FailRequest | None = None
         self.is_over = False
+        self.replies: tuple[ReplyClaim, ...] = ()
         self.usage = Usage()
         self.log = LogFile(directory / "log")
 
@@ -106,6 +108,7 @@ class RunRecord:
     def fold(self, entry: Entry) -> None:
         if isinstance(entry, TurnEnded):
             self.finished = entry.finished
+            self.replies = entry.replies
         elif isinstance(entry, ReceiptDue):
             self.receipt = entry
         elif isinstance(entry, NotPushed | ReceiptRefuted):

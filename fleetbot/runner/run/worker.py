@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 
 from fleetbot.domain.model import Verdict
-from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, unexpected
@@ -86,7 +86,7 @@ class Worker:
 
     def cancel(self, reason: str) -> None:
         """The orchestrator takes the run away. While it is being settled, the answer says so."""
-        self._end_steps(reason, f"cancelled: {reason}")
+        self._end_steps(reason, f"cancelled: {_why_taken(reason)}")
 
     def _end_steps(self, reason: str, said: str) -> None:
         if self._cancelled is None and self._steps is not None and not self._settling:
@@ -219,7 +219,7 @@ class Worker:
             answer = await link.outlast(lambda: link.verdict(receipt))  # noqa: B023 - awaited at once
         self.awaits_verdict = False
         if answer.verdict is Verdict.VERIFIED:
-            self._setup.memories.forget(self._order.task)
+            self._setup.memories.close(self._order.task)
             self._setup.heard(None)
             self._announce("receipt verified", LineKind.STEP)
         elif answer.verdict is Verdict.REFUTED:
@@ -250,7 +250,7 @@ class Worker:
         except OSError as problem:  # the disk is full: what can be told is told nonetheless
             self._record.fold(FailDue(request))
             self._say(f"not noted down: {problem}")
-        self._announce(f"failed: {request.reason}: {request.detail}")
+        self._announce(f"failed: {REASONS[request.reason].text}: {request.detail}".rstrip(": "))
 
     async def _report(self, request: FailRequest) -> None:
         link, run = self._setup.link, self._order.run
@@ -269,3 +269,10 @@ class Worker:
 
 async def _acknowledged_before() -> None:
     """Of a run that an earlier runner began."""
+
+
+def _why_taken(reason: str) -> str:
+    """In words; the reason of a newer orchestrator as it comes."""
+    if reason == SUPERSEDED:
+        return "another run has taken its place"
+    return REASONS[ReasonCode(reason)].text if reason in set(ReasonCode) else reason

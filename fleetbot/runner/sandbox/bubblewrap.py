@@ -84,12 +84,14 @@ async def wrap(
     cwd: Path,
     writable: Sequence[Path],
     readable: Sequence[Path] = (),
+    programs: Sequence[Path] = (),
     path: str | None = None,
 ) -> list[str]:
     """The command that runs `argv` in `cwd` inside the sandbox; `path` is the child's PATH.
 
-    What is `writable`, and `cwd`, can be written wherever it is, what is `readable` be read. A
-    sandbox is made once to prove that it can be. Raises SandboxUnavailable.
+    What is `writable`, and `cwd`, can be written wherever it is, what is `readable` be read, and
+    `programs` be started beside that of `argv`. A sandbox is made once to prove that it can be.
+    Raises SandboxUnavailable.
     """
     await probe(sandbox)
     own = (cwd, *writable)
@@ -104,8 +106,9 @@ async def wrap(
             f"sandbox: programs run as the user {sandbox.uid} where the runner is root, and only "
             f"root may pass {closed}; chmod o+x it, or keep runner.root somewhere else"
         )
-    if Path(program).is_absolute():
-        view.show_program(Path(program), path)
+    for shown in (Path(program), *programs):
+        if shown.is_absolute():
+            view.show_program(shown, path)
     return [*_command(sandbox, view), "--chdir", str(cwd), "--", program, *argv[1:]]
 
 

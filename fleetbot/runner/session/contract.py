@@ -57,8 +57,10 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `env` is the child's complete environment (see `environment.build_env`), `home` the agent's own
     HOME, `git_dirs` the folders of the task's repository, `readable` what it reads besides,
-    wherever it is, `session` the program's session of an earlier attempt to resume, `baseline` the
-    sum of the usage that earlier attempts reported for that session.
+    wherever it is, `programs` what it may start besides, wherever that is installed, `unasked` the
+    beginnings of commands for which nobody need be asked, `session` the program's session of an
+    earlier attempt to resume, `baseline` the sum of the usage that earlier attempts reported for
+    that session.
     """
 
     run: str
@@ -74,6 +76,8 @@ class LaunchSpec(msgspec.Struct, frozen=True, kw_only=True):
     sandbox: Sandbox | None = None
     readable: tuple[Path, ...] = ()
     quota: Quota | None = None
+    programs: tuple[Path, ...] = ()
+    unasked: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_safe_run(self.run):

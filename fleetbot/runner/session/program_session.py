@@ -82,6 +82,7 @@ async def _command(spec: LaunchSpec, argv: Sequence[str]) -> Sequence[str]:
         cwd=spec.workdir,
         writable=writable,
         readable=spec.readable,
+        programs=spec.programs,
         path=spec.env.get("PATH"),
     )
 

@@ -37,9 +37,9 @@ async def test_what_is_wrong_comes_first_with_what_to_do(chat: Dialogue) -> None
     await chat.says("mod", "!fleet doctor")
 
     told = chat.answers("🩺 … things to look at\n…\n✅ …").text
-    assert "❌ dead_letters: 1 given up, the first 0 s ago" in told
+    assert "❌ dead letters: 1 given up, the first 0 s ago" in told
     assert "• !fleet doctor retry sends them again, in order" in told
-    assert told.index("❌ dead_letters") < told.index("⚠️ branch ann/app: main is open")
+    assert told.index("❌ dead letters") < told.index("⚠️ branch ann/app: main is open")
     assert "are well: journal, forge, webhooks," in told
     assert "account ann/app (fleetbot may write)" in told
 
@@ -87,11 +87,15 @@ async def test_what_takes_too_long_is_told_so(stage: Stage) -> None:
 
 async def test_an_agent_that_is_offline_or_unwell_is_named(stage: Stage) -> None:
     assert (await examined(stage))["agents"].says == "there are none"
-    unwell = AgentRegistered(adapter="command", health=("git: too old",))
+    unwell = AgentRegistered(
+        adapter="command", health=("git: too old", "disk: full"), remedies=("install git 2.34",)
+    )
     for name, told in (("well", AgentRegistered(adapter="command")), ("sick", unwell)):
         await stage.fleet.commit(cmd.RegisterAgent(AgentName(name), told), TEST)
 
-    assert (await examined(stage))["agent sick"].says == "git: too old"
+    said = [(x.says, x.remedy) for x in await stage.doctor.examine() if x.name == "agent sick"]
+    assert ("git: too old", ("install git 2.34",)) in said
+    assert ("disk: full", ("`fleetbot check` on its machine says what to do",)) in said
 
 
 async def test_a_token_without_a_scope_is_told_which(stage: Stage) -> None:

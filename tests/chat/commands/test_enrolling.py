@@ -11,7 +11,7 @@ from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.enrolling import Enrolling, TokenMessages
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.spec import Enrol, Revoke
-from fleetbot.chat.speaking.direct import Told
+from fleetbot.chat.speaking.direct import Begun, Told
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Conflict, Invalid, NotFound
@@ -31,21 +31,30 @@ def said(event: str = "$1", body: str = "!fleet enrol claude-2") -> Said:
     return Said("@ann:hs", event, "!r:hs", "!r:hs", RoomSettings(default_repo=REPO), body)
 
 
+class Killed(BaseException):
+    """The process ends there."""
+
+
 class Alone:
-    """What people were told alone; `why`: they cannot be."""
+    """What people were told alone; `why`: they cannot be; `is_killed`: once they have been."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
         self.words: list[tuple[str, str]] = []
+        self.names: list[str] = []
         self.why = ""
-        self.waits = False
+        self.waits = self.is_killed = False
         desk = Desk(stage.fleet, stage.tasks, stage.references)
         self.enrolling = Enrolling(desk, stage.enrolments, self.tell, "https://fleet.example")
 
-    async def tell(self, user: str, words: Rich, named: str) -> Told:
+    async def tell(self, user: str, words: Rich, named: str, begun: Begun) -> Told:
+        await begun("!alone:hs")
         if self.why:
             raise RetryLater(None, self.why)
         self.words.append((user, words.text))
+        self.names.append(named)
+        if self.is_killed:
+            raise Killed
         return Told("!alone:hs", f"$told{len(self.words)}", self.waits)
 
     @property
@@ -165,16 +174,40 @@ async def test_the_message_is_taken_away_when_the_token_is_over(alone: Alone) ->
     assert taken.away == [("!alone:hs", "$told1")]
 
 
+async def test_so_is_one_that_was_told_just_before_we_were_killed(alone: Alone) -> None:
+    """It is known by its name; the person has got another token meanwhile."""
+    stage, taken = alone.stage, Taken()
+    messages = TokenMessages(stage.enrolments, taken)
+    alone.is_killed = True
+    with pytest.raises(Killed):
+        await alone.enrolling.enrol(Enrol(NEW), said())
+    first, alone.is_killed = await alone.enrolment(), False
+
+    await alone.enrolling.enrol(Enrol(NEW), said())
+    await messages.tick()
+
+    assert taken.away == [("!alone:hs", "")]
+    assert taken.names == alone.names[:1]
+    assert "has expired" in why_over(
+        await stage.store.enrolment(first.hash) or first, stage.clock.now
+    )
+    stage.clock.advance(3600)
+    await messages.tick()
+    assert taken.away == [("!alone:hs", ""), ("!alone:hs", "$told2")]
+
+
 class Taken:
     """What was taken away; `why`: nothing can be now."""
 
     def __init__(self) -> None:
+        self.names: list[str] = []
         self.away: list[tuple[str, str]] = []
         self.why = ""
 
-    async def __call__(self, room: str, event: str) -> None:
+    async def __call__(self, room: str, named: str, event: str) -> None:
         if self.why:
             raise RetryLater(None, self.why)
+        self.names.append(named)
         self.away.append((room, event))
 
 

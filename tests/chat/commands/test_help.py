@@ -18,8 +18,29 @@ def told(topic: str = "", level: int | None = 100, **room: object) -> list[str]:
     return said.text.splitlines()
 
 
+def test_what_is_said_every_day_fits_on_a_phone() -> None:
+    assert told() == [
+        "👋 What you say most",
+        "To know",
+        "• !fleet status: how it goes, what waits",
+        "• !fleet tasks: what is open, or failed",
+        "• !fleet why <issue>: where it is, and why",
+        "• !fleet log <issue>: what its agent did",
+        "To have work done",
+        "• !fleet new <title>: have it done",
+        "• !fleet retry <issue>: try it again",
+        "• !fleet cancel <issue>: stop it",
+        "• !fleet tell <issue> <words>: to its agent",
+        "• !fleet answer <issue> <words>: its agent's question",
+        "In reply to a message about a task, leave the issue out.",
+        "Reactions do it as well: 👀 log, 🔁 retry, ✖ cancel, ✅ ❌ ♾ answer, 🔕 quiet.",
+        f"All {len(COMMANDS)} commands: !fleet help all; one, with an example: !fleet help retry.",
+    ]
+    assert "• 🔒 !fleet retry <issue>: try it again" in told(level=0)
+
+
 def test_all_that_can_be_said_is_shown_in_groups() -> None:
-    lines = told()
+    lines = told("all")
 
     assert lines[:3] == [
         "👋 What you can say",
@@ -33,7 +54,7 @@ def test_all_that_can_be_said_is_shown_in_groups() -> None:
 
 
 def test_what_the_reader_may_not_do_is_locked() -> None:
-    lines = told(level=0, levels={"pause": 0}, allow={"retry": (ANN,), "status": ()})
+    lines = told("all", level=0, levels={"pause": 0}, allow={"retry": (ANN,), "status": ()})
 
     locked = {line.split()[3].rstrip(":") for line in lines if line.startswith("• 🔒")}
     assert {"cancel", "assign", "enrol", "status"} <= locked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fleetbot.services.proofs import MOST_CODES, MOST_LOOKS
 from fleetbot.settings import RoomSettings
 from tests.chat.dialogue import ROOM, Dialogue, dialogue
 from tests.services.stage import REPO, Stage
@@ -101,6 +102,44 @@ async def test_a_lost_webhook_costs_a_word(chat: Dialogue) -> None:
     )
     assert chat.stage.people.mxid_of("ann") == BOB
     assert await chat.stage.store.due(chat.stage.clock.now, {"matrix": 5}) == []
+
+
+async def test_forgejo_is_asked_a_few_times_an_hour_for_one_person(chat: Dialogue) -> None:
+    await code(chat)
+    chat.stage.clock.advance(60)
+    for _ in range(MOST_LOOKS):
+        await chat.says("bob", "!fleet iam ann")
+        chat.answers("🪪 To show that ann …")
+    asked = len(chat.stage.forge.requests)
+
+    await chat.says("bob", "!fleet iam ann")
+
+    chat.answers(
+        "⚠️ I have looked for your comment 4 times within an hour. I notice it by myself where"
+        " Forgejo's webhook tells of it, and look again in 60 min if you ask then."
+    )
+    assert len(chat.stage.forge.requests) == asked
+    assert "To show that carl" in await asked_of(chat, "mod", "carl")  # others are not kept waiting
+    chat.stage.clock.advance(3600)
+    assert "To show that ann" in await asked_of(chat, "bob", "ann")
+
+
+async def test_a_person_has_one_open_claim_and_a_few_codes_an_hour(chat: Dialogue) -> None:
+    first = await code(chat, login="login0")
+    for number in range(1, MOST_CODES):
+        await code(chat, login=f"login{number}")
+
+    assert "You have had 6 codes within an hour" in await asked_of(chat, "bob", "ann")
+
+    await comments(chat, first)
+    assert chat.stage.store.people == {}  # only the newest can still be proven
+    last = f"login{MOST_CODES - 1}"
+    assert "To show that" in await asked_of(chat, "bob", last)
+
+
+async def asked_of(chat: Dialogue, who: str, login: str) -> str:
+    await chat.says(who, f"!fleet iam {login}")
+    return chat.answers("…").text
 
 
 async def test_a_proof_is_known_after_a_restart_and_for_one_person(chat: Dialogue) -> None:

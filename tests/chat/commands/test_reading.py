@@ -9,6 +9,7 @@ import pytest
 from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import AgentName, Run, TaskId, Traits
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
@@ -32,6 +33,35 @@ async def failed(stage: Stage, agent: AgentName = CLAUDE, **usage: float) -> Run
     failure = cmd.FailRun(run.id, agent, ReasonCode.NO_CHANGES, usage=used)
     await stage.fleet.commit(failure, TEST)
     return run
+
+
+# agents
+
+
+async def test_one_agent_is_shown_with_its_machine(chat: Dialogue) -> None:
+    await chat.stage.given_running()
+    chat.stage.fleet.note_machine(CLAUDE, MachineFacts(fleetbot="0.1.0", git="2.43.0"))
+
+    await chat.says("bob", "!fleet agents claude-1")
+
+    told = chat.answers("⚙️ claude-1: ann/app#1 …").text
+    assert "🖥️ Its machine: fleetbot 0.1.0, Python not told, git 2.43.0" in told
+
+
+async def test_of_a_runner_that_does_not_tell_nothing_is_made_up(chat: Dialogue) -> None:
+    await chat.stage.given_running()
+
+    await chat.says("bob", "!fleet agents claude-1")
+
+    assert "versions, disk and sandbox not told by its runner" in chat.answers("…").text
+
+
+async def test_an_agent_that_is_not_there_is_told_who_is(chat: Dialogue) -> None:
+    await chat.stage.given_running()
+
+    await chat.says("bob", "!fleet agents claud-1")
+
+    chat.answers("… There is no agent claud-1; did you mean claude-1?")
 
 
 # log

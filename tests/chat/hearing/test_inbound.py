@@ -220,7 +220,7 @@ async def test_an_answer_that_the_homeserver_finds_too_long_is_begun(scene: Scen
     """A proxy before it may allow less than an event may have."""
     scene.server.answers = [Answer(413, "<html>too large</html>"), sent()]
 
-    await scene.hears("!fleet help")
+    await scene.hears("!fleet help all")
 
     whole, beginning = scene.said
     assert len(whole["body"]) > 1000

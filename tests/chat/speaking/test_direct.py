@@ -16,6 +16,10 @@ from tests.conftest import Register
 from tests.services.stage import Stage
 
 
+async def nobody(room: str) -> None:
+    """Nobody hears where it will be told."""
+
+
 class Scene:
     def __init__(
         self, ann: MatrixUser, bob: MatrixUser, bot: MatrixUser, link: Link, stage: Stage
@@ -25,7 +29,7 @@ class Scene:
 
     async def tells(self, words: str, to: MatrixUser | None = None) -> str:
         """The room that the person was told it in."""
-        told = await self.direct.tell((to or self.ann).user_id, say(words), words)
+        told = await self.direct.tell((to or self.ann).user_id, say(words), words, nobody)
         return told.room
 
 
@@ -37,7 +41,7 @@ async def scene(register: Register, stage: Stage) -> AsyncIterator[Scene]:
 
 
 async def test_a_person_is_invited_and_reads_it(scene: Scene) -> None:
-    told = await scene.direct.tell(scene.ann.user_id, say("For you alone"), "1")
+    told = await scene.direct.tell(scene.ann.user_id, say("For you alone"), "1", nobody)
     assert told.waits
 
     await scene.ann.join(told.room)
@@ -51,7 +55,7 @@ async def test_the_room_is_used_again(scene: Scene) -> None:
     assert await scene.tells("second") == room, "she is invited there"
     await scene.ann.join(room)
 
-    told = await scene.direct.tell(scene.ann.user_id, say("third"), "3")
+    told = await scene.direct.tell(scene.ann.user_id, say("third"), "3", nobody)
 
     assert (told.room, told.waits) == (room, False)
     texts = [e.text for e in await scene.ann.messages(room) if e.text]
@@ -87,10 +91,29 @@ async def test_who_has_left_is_invited_anew(scene: Scene) -> None:
 
 
 async def test_what_was_told_is_taken_back(scene: Scene) -> None:
-    told = await scene.direct.tell(scene.ann.user_id, say("a secret"), "1")
+    told = await scene.direct.tell(scene.ann.user_id, say("a secret"), "1", nobody)
     await scene.ann.join(told.room)
 
     await scene.link.redact(told.room, told.event)
     await scene.link.redact(told.room, told.event)
 
     assert "a secret" not in [e.text for e in await scene.ann.messages(told.room)]
+
+
+async def test_what_was_told_is_taken_back_by_its_name(scene: Scene) -> None:
+    """We were killed before we knew its event."""
+    told = await scene.direct.tell(scene.ann.user_id, say("the token"), "named", nobody)
+    await scene.ann.join(told.room)
+
+    await scene.direct.take_back(told.room, "named")
+
+    assert not await scene.link.holds(told.room, told.event)
+    assert [e.text for e in await scene.ann.messages(told.room) if e.text] == []
+
+
+async def test_what_had_never_arrived_leaves_nothing_behind(scene: Scene) -> None:
+    room = await scene.tells("first")
+    await scene.ann.join(room)
+    await scene.direct.take_back(room, "never told")
+    assert [e.text for e in await scene.ann.messages(room) if e.text] == ["first"]
+    await scene.direct.take_back("!nowhere:localhost", "never told")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.chat.speaking.destinations import destination
+from fleetbot.chat.words import asks
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import RunAskCut
 from fleetbot.store.audit import examine, rebuild
@@ -80,13 +81,29 @@ async def test_where_one_room_cannot_show_it_no_room_can_grant_it(
     assert await talk.hears() == OPEN
 
 
-async def test_nothing_is_granted_between_the_refusal_and_what_is_said_of_it(
+async def test_nothing_is_granted_from_a_room_that_was_not_shown_the_request(
     chat: Dialogue, talk: Talk
 ) -> None:
-    """Nor before the room was shown anything at all."""
+    """The room was shown nothing yet."""
     await talk.begins_to_ask(request=LONG)
     await chat.says("mod", "!fleet answer #1 yes")
     chat.answers("⚠️ This room has not been shown the request yet: wait for its message.")
+    assert await talk.hears() == OPEN
+
+
+async def test_what_counts_is_what_the_room_was_shown(
+    chat: Dialogue, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version of ours may show as a whole what this one could not."""
+    monkeypatch.setattr(asks, "_HEAVIEST_REQUEST", 1_000)
+    event = await talk.asks(request=LONG)
+    assert chat.server.reactions(event) == ["❌"]
+    monkeypatch.undo()
+    await talk.restarts()
+
+    await chat.presses("mod", "✅", on=event)
+
+    chat.answers("⚠️ This room has not been shown the request yet…")
     assert await talk.hears() == OPEN
 
 

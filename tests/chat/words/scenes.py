@@ -20,6 +20,7 @@ from fleetbot.chat.words.period import period
 from fleetbot.chat.words.rich import Rich, bold, link, say
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
+from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import AgentName, ContextState, Evidence, Priority, RunId, TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
@@ -122,6 +123,30 @@ def agents() -> Rich:
     return roster.agents(world.state, everything, world.later(MINUTE).now)
 
 
+def agent() -> Rich:
+    """One at length, with a finding of its check and a disk that is nearly full."""
+    world = morning().given(
+        a.an_agent(
+            a.A1,
+            host="attic",
+            program="claude 2.1.283",
+            health=("git: git version 2.20.1",),
+            remedies=("install git 2.34 or newer",),
+        )
+    )
+    world.state.machines[a.A1] = MachineFacts(
+        fleetbot="0.1.0",
+        python="3.11.9",
+        git="2.20.1",
+        system="Linux 6.1",
+        sandbox="none",
+        disk_free=1_200_000_000,
+        least_free=2_000_000_000,
+    )
+    its = world.state.agents[a.A1]
+    return roster.at_length(world.state, its, everything, world.later(MINUTE).now)
+
+
 def why_it_failed() -> Rich:
     world = morning()
     lines = _said(world, a.T1, *CAUSES)
@@ -197,6 +222,7 @@ def some_numbers() -> Numbers:
         first_try=16,
         failed=2,
         cost_usd=12.5,
+        untold=2,
         median_ms=34 * MINUTE,
         p90_ms=2 * HOUR,
     )
@@ -204,7 +230,7 @@ def some_numbers() -> Numbers:
     day = Outcomes(
         start=start, runs=4, verified=3, first_try=2, failed=1, median_ms=MINUTE, p90_ms=HOUR
     )
-    return Numbers(total, [day], untold=2)
+    return Numbers(total, [day])
 
 
 SCENES: Mapping[str, Callable[[], Rich]] = {
@@ -215,6 +241,7 @@ SCENES: Mapping[str, Callable[[], Rich]] = {
         task,
         tasks,
         agents,
+        agent,
         why_it_failed,
         why_it_is_done,
         why_after_a_long_story,

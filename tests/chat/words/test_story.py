@@ -12,6 +12,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import Behavior, Receipt, RunId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.waits import WaitReason
 from tests.domain import builders as a
 from tests.domain.builders import MINUTE, World
 
@@ -52,6 +53,30 @@ def test_each_thing_that_happens_to_a_task_has_a_sentence(kind: type[ev.Event]) 
 
     assert ev.event_type(kind) not in said
     assert said.startswith("• ")
+
+
+@pytest.mark.parametrize("reason", WaitReason)
+def test_what_a_task_waited_for_is_told_in_words(reason: WaitReason) -> None:
+    """Of some waits the journal keeps a reason as their subject: `usage_limit`."""
+    world = World().given(a.a_task())
+    lines = [
+        a_line(ev.TaskStuck(reason=reason, subject="x_y", since=a.START)),
+        a_line(ev.TaskUnstuck(reason=reason, subject="x_y", since=a.START)),
+    ]
+
+    said = story(world.task(), lines, a.START).text.replace("x_y was", "").replace("x_y", "")
+
+    assert "_" not in said
+    assert "{" not in said
+
+
+def test_why_it_was_tried_later_is_no_code() -> None:
+    stuck = ev.TaskStuck(reason=WaitReason.BACK_OFF, subject="usage_limit", since=a.START)
+
+    said = story(World().given(a.a_task()).task(), [a_line(stuck)], a.START).text
+
+    assert "has waited for long: a pause before the next attempt" in said
+    assert "usage" not in said
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,24 @@ def test_the_days_budget_is_used_up() -> None:
             "The fleet rests: the fleet's budget for the day is used up.",
             "Just now. It ends by itself in 1 h 47 min, at 00:00 UTC.",
         ]
+
+
+def test_it_waits_for_another_issue() -> None:
+    world = World().given(a.an_agent(), a.a_task(), a.a_task(a.T2), a.depends(a.T2, a.T1))
+    world.heard(a.A1).given(a.dispatch()).later(5 * MINUTE)
+
+    assert said(world, a.T2).splitlines() == [
+        "It waits for team/app#1, which claude-1 is working on since 14 Nov, 22:13 UTC.",
+        "For 5 min so far.",
+        "It goes on by itself once that issue is closed."
+        " To have it not wait: remove the dependency on its issue.",
+    ]
+
+
+def test_what_was_found_while_it_is_at_work_holds_up_another_try_only() -> None:
+    world = a.running().given(a.depends(a.T1, a.T2, unseen=1)).later(MINUTE)
+
+    assert said(world).splitlines()[1:] == [
+        "It depends on team/app#2: this run goes on, and another would wait for that.",
+        "It depends on 1 issue that Forgejo does not show the bot: not waited for.",
+    ]

@@ -135,7 +135,10 @@ async def test_after_a_pull_request_that_was_closed_there_is_a_new_one(scene: Sc
 
     await scene.carry_out("date > d.txt", again)
 
-    assert scene.orchestrator.receipts[-1].pull_request != pull["number"]
+    number = scene.orchestrator.receipts[-1].pull_request
+    assert number != pull["number"]
+    follows = f"Follows #{pull['number']}, which was closed without being merged.\n\n"
+    assert (await read(scene, number))["body"].startswith(follows)
 
 
 async def test_words_of_an_agent_neither_end_our_part_nor_hide_the_issue(scene: Scene) -> None:

@@ -96,7 +96,7 @@ async def test_so_is_what_a_run_left_whose_failure_nobody_had_heard_of(
         await scene.orchestrator.until(at_work(order.run))
         await scene.orchestrator.down()
         gate.open()
-        await first.line("failed: agent_failed")
+        await first.line("failed: the agent's program stopped")
         await first.kill()
     assert kept(scene) == []
     await scene.orchestrator.up()

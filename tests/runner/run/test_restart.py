@@ -200,7 +200,7 @@ async def test_a_failure_that_nobody_heard_is_reported_again_after_a_restart(
         await scene.orchestrator.until(at_work(order.run))
         await scene.orchestrator.down()
         gate.open()
-        await first.line("failed: agent_failed")
+        await first.line("failed: the agent's program stopped")
         await first.kill()
     await scene.orchestrator.up()
 

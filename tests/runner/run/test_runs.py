@@ -98,6 +98,9 @@ async def test_a_program_that_fails_is_reported_with_its_exit_status_and_last_wo
     failure = scene.orchestrator.failures[order.run]
     assert failure.reason is ReasonCode.AGENT_FAILED
     assert failure.detail == "exit status 3: no such tool"
+    log = scene.orchestrator.log_of(order.run)
+    assert "failed: the agent's program stopped with an error: exit status 3: no such tool" in log
+    assert "agent_failed" not in log
     assert "no such tool" in scene.orchestrator.log_of(order.run)
 
 
@@ -243,7 +246,7 @@ async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
         scene.orchestrator.superseded.add(order.run)
         await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
 
-    assert any("cancelled: superseded" in line for line in scene.said)
+    assert any("cancelled: another run has taken its place" in line for line in scene.said)
     assert scene.orchestrator.receipts == []
 
 
@@ -269,7 +272,7 @@ async def test_a_run_that_was_taken_away_still_hands_in_the_rest_of_its_log(scen
         scene.orchestrator.superseded.add(order.run)
         await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
 
-    assert "cancelled: superseded" in scene.orchestrator.log_of(order.run)
+    assert "cancelled: another run has taken its place" in scene.orchestrator.log_of(order.run)
     assert list((scene.root / "state" / "spool").iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from fleetbot.devkit.model import Reply, Request, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.adapters import Finished
-from fleetbot.runner.run.memory import Memory
+from fleetbot.runner.run.memory import Memories, Memory
 from fleetbot.runner.sandbox.process import survivors
 from tests.runner.adapters.agents import COMMIT, Agent, stand_in
 from tests.runner.adapters.harness import KEY
@@ -169,3 +169,17 @@ def test_a_session_that_could_not_be_taken_up_is_left() -> None:
 def test_another_session_begins_with_a_clean_slate() -> None:
     assert Memory(session="s", failures=1, left="x").begun("t", told=()) == Memory(session="t")
     assert MEMORY.begun("s", told=()) == MEMORY
+
+
+def test_after_a_result_that_held_only_a_round_goes_on_with_the_session(tmp_path: Path) -> None:
+    memories = Memories(tmp_path)
+    memories.save("task-1", MEMORY)
+
+    memories.close("task-1")
+    memories.close("task-2")
+
+    held = memories.of("task-1")
+    assert held.taken_up(is_round=True).session == MEMORY.session
+    assert held.taken_up(is_round=False) == Memory()
+    assert MEMORY.taken_up(is_round=False) == MEMORY
+    assert len(list(tmp_path.iterdir())) == 1

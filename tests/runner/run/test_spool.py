@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fleetbot.domain.pulls import Answer
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.run.memory import Memories, Memory
@@ -24,7 +25,7 @@ from fleetbot.runner.run.spool import (
     Used,
 )
 from fleetbot.runner.session.contract import Finished, PermissionDenial
-from fleetbot.wire import Assignment, FailRequest, LogLine, ReceiptRequest
+from fleetbot.wire import Assignment, FailRequest, LogLine, ReceiptRequest, ReplyClaim
 
 ORDER = Assignment(
     run="run-1",
@@ -87,8 +88,9 @@ async def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool
     ended = Finished(
         outcome="done", summary="Said hello.", permission_denials=(PermissionDenial("Bash", "rm"),)
     )
+    said = (ReplyClaim(thread=12, answer=Answer.ANSWERED, text="So it was asked."),)
     left = await spool.open("worker-1", ORDER)
-    for entry in (TurnEnded(Finished(outcome="done")), NotPushed(), TurnEnded(ended)):
+    for entry in (TurnEnded(Finished(outcome="done")), NotPushed(), TurnEnded(ended, said)):
         left.note(entry)
     left.release()
 
@@ -99,6 +101,7 @@ async def test_what_the_agent_ended_with_is_read_back_until_it_works_again(spool
     found.release()
     (again,) = spool.unsettled("worker-1")
     assert again.finished is None
+    assert again.replies == said  # they are no part of what is mended
     again.release()
 
 
@@ -170,7 +173,7 @@ def test_a_log_goes_on_after_a_crash_in_mid_line(tmp_path: Path) -> None:
     log.close()
 
 
-def test_an_agent_remembers_a_task_until_it_is_told_to_forget(tmp_path: Path) -> None:
+def test_an_agent_remembers_a_task_until_that_is_old(tmp_path: Path) -> None:
     memories = Memories(tmp_path)
     assert memories.of("../task") == Memory()
 
@@ -182,7 +185,6 @@ def test_an_agent_remembers_a_task_until_it_is_told_to_forget(tmp_path: Path) ->
     assert memories.of("../task").session == "s-1"
     memories.forget_old(days=-1)
     assert memories.of("../task") == Memory()
-    memories.forget("../task")
 
 
 def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path) -> None:

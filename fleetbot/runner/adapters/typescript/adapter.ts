@@ -39,8 +39,10 @@ export interface HealthLine {
  *
  * `env` is the child's complete environment (see `environment.build_env`), `home` the agent's own
  * HOME, `git_dirs` the folders of the task's repository, `readable` what it reads besides,
- * wherever it is, `session` the program's session of an earlier attempt to resume, `baseline` the
- * sum of the usage that earlier attempts reported for that session.
+ * wherever it is, `programs` what it may start besides, wherever that is installed, `unasked` the
+ * beginnings of commands for which nobody need be asked, `session` the program's session of an
+ * earlier attempt to resume, `baseline` the sum of the usage that earlier attempts reported for
+ * that session.
  */
 export interface LaunchSpec {
   readonly run: string;
@@ -56,6 +58,8 @@ export interface LaunchSpec {
   readonly sandbox?: Sandbox | null;
   readonly readable?: ReadonlyArray<string>;
   readonly quota?: Quota | null;
+  readonly programs?: ReadonlyArray<string>;
+  readonly unasked?: ReadonlyArray<string>;
 }
 
 /** The account met a usage limit; `resets_at` is in epoch seconds, None if not said. */
@@ -144,7 +148,10 @@ export type ReasonCode =
   | "branch_conflict"
   | "budget_exceeded"
   | "cancelled_by_user"
+  | "changes_asked"
   | "check_failed"
+  | "ci_failed"
+  | "conflicts"
   | "context_too_long"
   | "day_budget_exceeded"
   | "disk_full"
@@ -162,6 +169,7 @@ export type ReasonCode =
   | "max_turns"
   | "model_not_found"
   | "model_refused"
+  | "more_asked"
   | "no_changes"
   | "no_result"
   | "not_acknowledged"
@@ -169,6 +177,7 @@ export type ReasonCode =
   | "program_missing"
   | "program_unsupported"
   | "provider_unavailable"
+  | "pull_closed"
   | "push_rejected"
   | "rate_limited"
   | "receipt_refuted"

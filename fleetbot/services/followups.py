@@ -1,0 +1,233 @@
+"""Pull requests of verified tasks, watched until they are merged or closed.
+
+Webhooks wake, what is pending is asked for again, and each is looked at now and then in any case:
+Forgejo tells of no status, no dismissal and no reply by webhook.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from fleetbot.domain import events as ev
+from fleetbot.domain.commands import FollowPull
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import Task, TaskId
+from fleetbot.domain.patience import Patience
+from fleetbot.domain.pulls import PullState, PullView
+from fleetbot.domain.receipts import Rules
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError
+from fleetbot.services.abreast import Piece, abreast
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.pull_views import read_view
+from fleetbot.store.interface import StoreUnavailable
+
+log = logging.getLogger("fleetbot.followups")
+
+_PAGE = 500
+_NEVER = 2**62
+_NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
+_SETTLES_MS = 15_000  # so long Forgejo may call a pull request unmergeable that is not
+_PENDING = Patience(15_000, 300_000)
+_AWAY = Patience(15_000, 900_000)
+
+
+class _Watched(NamedTuple):
+    """A pull request: where it is, when it is looked at next, and how often in vain."""
+
+    repo_id: int
+    number: int
+    due: int
+    tries: int = 0
+
+
+class _Doubt(NamedTuple):
+    """Since when it was seen to conflict, at these commits."""
+
+    head: str
+    base_head: str
+    since: int
+
+
+class Followups:
+    """`mask` takes our own secrets out of foreign logs; `on_poke` wakes who ticks."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        client: ForgeClient,
+        rules: Rules,
+        mask: Callable[[str], str],
+        *,
+        on_poke: Callable[[], None] = lambda: None,
+        concurrency: int = 4,
+    ) -> None:
+        self._fleet = fleet
+        self._client = client
+        self._rules = rules
+        self._mask = mask
+        self._on_poke = on_poke
+        self._concurrency = concurrency
+        self._watched: dict[TaskId, _Watched] = {}
+        self._looking: set[TaskId] = set()
+        self._doubts: dict[TaskId, _Doubt] = {}
+        self._causes: dict[TaskId, str] = {}
+        self._failing: dict[TaskId, str] = {}
+        self._is_read = False
+        self._news = asyncio.Event()
+        fleet.listen(self._heard)
+
+    # -- what wakes it
+
+    def poke(self, repo_id: int, number: int, cause: str = "") -> None:
+        """Something happened to a pull request."""
+        for task, its in self._watched.items():
+            if (its.repo_id, its.number) == (repo_id, number):
+                self._hurry(task, cause)
+
+    def poke_all(self, repo_id: int, cause: str = "") -> None:
+        """Something happened in the repository that may be about any: its base has moved, say."""
+        for task, its in list(self._watched.items()):
+            if its.repo_id == repo_id and its.due != _NEVER:
+                self._hurry(task, cause)
+
+    def _hurry(self, task: TaskId, cause: str) -> None:
+        self._watched[task] = self._watched[task]._replace(due=0, tries=0)
+        self._causes[task] = cause
+        self._news.set()
+        self._on_poke()
+
+    def _heard(self, lines: Sequence[Recorded]) -> None:
+        for line in lines:
+            if isinstance(line.event, ev.TaskCompleted | ev.PullMerged):
+                task = self._fleet.state.tasks.get(TaskId(line.stream.removeprefix("task:")))
+                if task is not None:
+                    self._watch(task, 0)
+                    self._on_poke()
+
+    def _watch(self, task: Task, due: int) -> None:
+        if task.pull is None or not task.is_watched:
+            self._watched.pop(task.id, None)
+            return
+        at = _NEVER if task.pull.state is PullState.CLOSED else due
+        self._watched[task.id] = _Watched(task.repo_id, task.pull.number, at)
+
+    # -- the loop
+
+    def next_due(self) -> int | None:
+        """When the next look is due (epoch ms, may be past); None where nothing is watched."""
+        due = min((one.due for one in self._watched.values()), default=_NEVER)
+        return None if due == _NEVER else due
+
+    async def tick(self) -> None:
+        """Look at what is due. Raises `StoreUnavailable` only."""
+        await self._fleet.start()
+        await self._read()
+        await abreast(self._take, self._news)
+
+    async def _read(self) -> None:
+        """At the first tick: all that are watched, spread so that a start is no storm."""
+        if self._is_read:
+            return
+        after, now = TaskId(""), self._fleet.clock()
+        while page := await self._fleet.store.watched(after, _PAGE):
+            for task in page:
+                if task.id not in self._watched:
+                    self._watch(task, now + 100 * len(self._watched))
+            after = page[-1].id
+        self._is_read = True
+
+    async def _take(self) -> list[Piece]:
+        now, pieces = self._fleet.clock(), []
+        due = (task for task, its in self._watched.items() if its.due <= now)
+        for task in sorted(due, key=lambda task: self._watched[task].due):
+            if task not in self._looking and len(self._looking) < self._concurrency:
+                self._looking.add(task)
+                let_go = partial(self._looking.discard, task)
+                pieces.append(Piece(self._look(task), let_go))
+        return pieces
+
+    async def look(self, task: TaskId) -> None:
+        """Look at once, for somebody who is about to act on it. Raises the client's errors."""
+        await self._follow(task, "")
+
+    async def _look(self, task: TaskId) -> None:
+        known = self._watched[task]
+        try:
+            view = await self._follow(task, self._causes.pop(task, ""))
+        except StoreUnavailable:
+            raise
+        except ForgeError as error:
+            self._later(task, known, _AWAY, str(error))
+        except Exception as error:
+            log.exception("the pull request of %s could not be dealt with", task)
+            self._later(task, known, _AWAY, type(error).__name__)
+        else:
+            self._settle(task, known, view)
+
+    async def _follow(self, task_id: TaskId, cause: str) -> PullView | None:
+        task = await self._fleet.task(task_id)
+        if task is None or task.pull is None or not task.is_watched:
+            self._watched.pop(task_id, None)
+            return None
+        repo = self._fleet.state.places.of(task)
+        seen = replace(task, repo=repo.name)
+        view = self._settled(task, await read_view(self._client, seen, self._rules, self._mask))
+        context = Context(actor="followup", cause=cause or f"pull:{view.number}")
+        await self._fleet.commit(FollowPull(task.id, view), context)
+        return view
+
+    def _settled(self, task: Task, view: PullView) -> PullView:
+        """For a second or so after each push Forgejo says that it does not merge: only what stays
+        so is a conflict."""
+        if view.mergeable is not False:
+            self._doubts.pop(task.id, None)
+            return view
+        now, doubt = self._fleet.clock(), self._doubts.get(task.id)
+        if doubt is None or (doubt.head, doubt.base_head) != (view.head, view.base_head):
+            doubt = self._doubts[task.id] = _Doubt(view.head, view.base_head, now)
+        return view if now - doubt.since >= _SETTLES_MS else replace(view, mergeable=None)
+
+    # -- when it is looked at next
+
+    def _settle(self, task: TaskId, known: _Watched, view: PullView | None) -> None:
+        self._failing.pop(task, None)
+        if view is None or view.state is PullState.MERGED:
+            self._watched.pop(task, None)
+            return
+        if view.unread:
+            self._later(task, known, _AWAY, view.unread[0])
+        elif view.state is PullState.CLOSED:
+            self._put(task, known, _NEVER, 0)
+        elif (view.mergeable is None and not view.draft) or view.ci in ("pending", "unread"):
+            self._later(task, known, _PENDING, "")
+        else:
+            self._put(task, known, self._fleet.clock() + _NET_MS, 0)
+
+    def _later(self, task: TaskId, known: _Watched, patience: Patience, problem: str) -> None:
+        if problem and self._failing.get(task) != problem:
+            log.warning("the pull request of %s could not be looked at: %s", task, problem)
+            self._failing[task] = problem
+        wait = patience.wait(known.tries, task)
+        self._put(task, known, self._fleet.clock() + wait, known.tries + 1)
+
+    def _put(self, task: TaskId, known: _Watched, due: int, tries: int) -> None:
+        """Unless it was poked while it was looked at."""
+        if self._watched.get(task) == known:
+            self._watched[task] = known._replace(due=due, tries=tries)
+
+    def problem(self) -> str:
+        """ "" while all can be looked at."""
+        if not self._failing:
+            return ""
+        task, why = next(iter(self._failing.items()))
+        known = self._fleet.state.tasks.get(task)
+        name = known.ref if known else str(task)
+        more = f" and {len(self._failing) - 1} more" if len(self._failing) > 1 else ""
+        return f"the pull request of {name}{more} cannot be looked at: {why}"

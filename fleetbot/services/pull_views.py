@@ -1,0 +1,239 @@
+"""A task's pull request as Forgejo shows it, read for what is owed to it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from fleetbot.domain import ci
+from fleetbot.domain.facts import Unread
+from fleetbot.domain.model import Task, same_name
+from fleetbot.domain.pulls import Check, PullState, PullView, ReviewView, Thread, Words
+from fleetbot.domain.receipts import Rules
+from fleetbot.domain.wording import shorten
+from fleetbot.forge import reviews as forge
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError
+from fleetbot.forge.issue_calls import hidden_marker
+from fleetbot.forge.models import Comment, PullRequest
+from fleetbot.forge.people import Writers
+from fleetbot.services.ci_facts import read_ci, statuses_of
+from fleetbot.services.ci_logs import last_lines
+
+T = TypeVar("T")
+_Its = Comment | forge.Review | forge.ReviewComment
+
+_ANSWERED = re.compile(r"<!-- fleetbot answers/([a-z]+:\d+) -->")
+_MOST_TEXT, _MOST_HUNK = 4_000, 1_500
+_MOST_LOGS = 5
+_WORDS_OF = frozenset({"APPROVED", "REQUEST_CHANGES", "COMMENT"})
+
+
+class Own(NamedTuple):
+    """Who speaks for the fleet: the bot, and the `accounts` of its agents, in small letters."""
+
+    bot: str
+    accounts: Collection[str]
+
+    def speaks(self, login: str) -> bool:
+        return same_name(login, self.bot) or login.lower() in self.accounts
+
+    def is_spoken_to(self, text: str) -> bool:
+        return re.search(rf"(?<![\w@.-])@{re.escape(self.bot)}(?![\w-])", text, re.I) is not None
+
+
+class _Said(NamedTuple):
+    reviews: tuple[ReviewView, ...]
+    comments: tuple[Words, ...]
+    answered: tuple[str, ...]
+    approved_by: tuple[str, ...]
+
+
+class _Checks(NamedTuple):
+    state: ci.CiState
+    failing: tuple[Check, ...] = ()
+    red_on_base: tuple[str, ...] = ()
+
+
+async def read_view(
+    client: ForgeClient, task: Task, rules: Rules, mask: Callable[[str], str]
+) -> PullView:
+    """Raises `ForgeError` where the pull request itself cannot be read; what cannot be read of it
+    is in `unread`. `mask` takes our own secrets out of what CI has logged."""
+    assert task.pull is not None  # of tasks that have one
+    pull = await client.pull(task.repo, task.pull.number)
+    view = _plain(pull)
+    if view.state is not PullState.OPEN:
+        return view
+    own = Own(await client.login(), {name.lower() for name in rules.ci.fleet})
+    said, checks = await asyncio.gather(
+        _read("What people said", _said(client, task.repo, pull, own)),
+        _read("CI", _checks(client, task.repo, pull, rules, mask)),
+    )
+    if isinstance(said, Unread) or isinstance(checks, Unread):
+        unread = tuple(one.why for one in (said, checks) if isinstance(one, Unread))
+        return replace(view, unread=unread)
+    return replace(
+        view,
+        reviews=said.reviews,
+        comments=said.comments,
+        answered=said.answered,
+        approved_by=said.approved_by,
+        ci=checks.state.value,
+        failing=checks.failing,
+        red_on_base=checks.red_on_base,
+    )
+
+
+def _plain(pull: PullRequest) -> PullView:
+    """Forgejo finds a draft not mergeable, whatever its changes are."""
+    state = PullState.OPEN if pull.state == "open" else PullState.CLOSED
+    return PullView(
+        number=pull.number,
+        state=PullState.MERGED if pull.merged else state,
+        head=pull.head.sha,
+        base=pull.base.ref,
+        base_head=pull.base.sha,
+        draft=pull.draft,
+        mergeable=None if pull.draft else pull.mergeable,
+        merged_as=pull.merge_commit_sha if pull.merged else "",
+    )
+
+
+async def _read(what: str, reading: Awaitable[T | Unread]) -> T | Unread:
+    try:
+        return await reading
+    except ForgeError as error:
+        return Unread(f"{what} could not be read: {error}.")
+
+
+# what people said
+
+
+async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> _Said:
+    comments, reviews = await asyncio.gather(
+        client.comments(repo, pull.number), client.reviews(repo, pull.number)
+    )
+    reviews = [one for one in reviews if one.state in _WORDS_OF]
+    threads = await _threads(client, repo, pull, reviews)
+    calls = [one for one in comments if own.is_spoken_to(one.body)]
+    said: list[_Its] = [*reviews, *calls, *_lines(threads)]
+    people = {one.author for one in said if one.author}
+    writers = await client.writers(repo, sorted(p for p in people if not own.speaks(p)))
+    told = _Telling(own, writers)
+    return _Said(
+        reviews=tuple(told.review(one, threads.get(one.id, ())) for one in reviews),
+        comments=tuple(told.comment(one) for one in calls if not own.speaks(one.author)),
+        answered=tuple(key for one in comments if own.speaks(one.author) for key in _keys(one)),
+        approved_by=tuple(
+            one.author
+            for one in reviews
+            if one.state == "APPROVED" and not one.dismissed and not one.stale
+        ),
+    )
+
+
+async def _threads(
+    client: ForgeClient, repo: str, pull: PullRequest, reviews: Iterable[forge.Review]
+) -> dict[int, tuple[forge.Thread, ...]]:
+    """Of each review those that nobody has resolved."""
+    with_lines = [one for one in reviews if one.comments_count]
+    found = await asyncio.gather(
+        *(client.review_comments(repo, pull.number, one.id) for one in with_lines)
+    )
+    return {
+        review.id: tuple(one for one in forge.threads_of(lines) if not one.is_resolved)
+        for review, lines in zip(with_lines, found, strict=True)
+    }
+
+
+def _lines(threads: dict[int, tuple[forge.Thread, ...]]) -> Iterable[forge.ReviewComment]:
+    return (line for found in threads.values() for thread in found for line in thread.comments)
+
+
+def answers_mark(words: Words) -> str:
+    """Stands unseen in a comment of ours that answers these words."""
+    return hidden_marker(f"answers/{words.key}")
+
+
+def _keys(comment: Comment) -> list[str]:
+    return _ANSWERED.findall(comment.body)
+
+
+class _Telling(NamedTuple):
+    own: Own
+    writers: Writers
+
+    def review(self, review: forge.Review, threads: Iterable[forge.Thread]) -> ReviewView:
+        return ReviewView(
+            words=self._words(f"review:{review.id}", review, review.submitted_at),
+            state=review.state,
+            commit=review.commit_id,
+            stale=review.stale,
+            dismissed=review.dismissed,
+            threads=tuple(map(self._thread, threads)),
+        )
+
+    def comment(self, comment: Comment) -> Words:
+        return self._words(f"comment:{comment.id}", comment, comment.created_at)
+
+    def _thread(self, thread: forge.Thread) -> Thread:
+        said = (self._words(f"line:{one.id}", one, one.created_at) for one in thread.comments)
+        return Thread(
+            id=thread.id,
+            path=thread.path,
+            line=thread.line,
+            words=tuple(said),
+            hunk=thread.hunk[-_MOST_HUNK:],
+            url=thread.comments[0].html_url,
+        )
+
+    def _words(self, key: str, its: _Its, at: datetime | None) -> Words:
+        ours = self.own.speaks(its.author)
+        return Words(
+            key=key,
+            author=its.author or "somebody whose account is gone",
+            text=shorten(its.body, _MOST_TEXT),
+            at=int(at.timestamp() * 1000) if at else 0,
+            url=its.html_url,
+            may_write=ours or (bool(its.author) and self.writers.may_write(its.author)),
+            ours=ours,
+        )
+
+
+# what CI says
+
+
+async def _checks(
+    client: ForgeClient, repo: str, pull: PullRequest, rules: Rules, mask: Callable[[str], str]
+) -> _Checks | Unread:
+    """All contexts count here, whether the verdict on a receipt waits for them or not."""
+    facts = await read_ci(client, repo, pull, pull.base.ref, replace(rules, require_ci=True))
+    if isinstance(facts, Unread):
+        return facts
+    state = ci.judge(facts, rules.ci, pull.author).state
+    if state is not ci.CiState.RED:
+        return _Checks(state)
+    failing = ci.failing(facts)
+    on_base = ci.red_too(failing, await statuses_of(client, repo, pull.base.sha))
+    ours = [status for status in failing if status.context not in on_base]
+    logs = await asyncio.gather(
+        *(last_lines(client, repo, pull.head.sha, status) for status in ours[:_MOST_LOGS])
+    )
+    told = dict(zip((status.context for status in ours), logs, strict=False))
+    checks = (
+        Check(
+            context=status.context,
+            state=status.state,
+            description=mask(shorten(status.description, 500)),
+            url=status.url,
+            log=mask(told.get(status.context, "")),
+        )
+        for status in failing
+    )
+    return _Checks(state, tuple(checks), on_base)

@@ -1,0 +1,346 @@
+"""A pull request that was verified is answered for until it is merged or closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from fleetbot.devkit.forge_user import ForgeUser
+from fleetbot.domain import commands as cmd
+from fleetbot.domain import events as ev
+from fleetbot.domain.model import Receipt, ReceiptId, Run, RunId, Task, TaskState
+from fleetbot.domain.pulls import Answer, Brief, PullState, Reply, RoundKind
+from fleetbot.forge.models import PullRequest
+from fleetbot.forge.review_calls import LineComment
+from fleetbot.services.briefs import brief_of, kept_brief
+from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
+
+SETTLED = 16.0  # seconds after which a conflict is one
+EVE = "eve"
+
+
+async def given_done(stage: Stage) -> tuple[Run, PullRequest]:
+    """A task whose pull request was verified, and what of it stands on Forgejo."""
+    run, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+    await look(stage)
+    await stage.settle()
+    return run, pull
+
+
+async def look(stage: Stage) -> Task:
+    """What is due is looked at."""
+    await stage.hear()
+    await stage.followups.tick()
+    return await stage.task()
+
+
+async def brief(stage: Stage) -> Brief:
+    its = await kept_brief(stage.fleet, await stage.task())
+    assert its is not None
+    return its
+
+
+async def served(
+    stage: Stage, run: Run, replies: Sequence[Reply] = (), *, text: str | None = "hello, again\n"
+) -> Receipt:
+    """The agent works on what it was given, and its receipt holds."""
+    task = await stage.task()
+    its = RunId(f"{run.id}-{task.runs}")
+    await stage.fleet.commit(cmd.Dispatch(CLAUDE, its), TEST)
+    await stage.fleet.commit(cmd.StartRun(its, CLAUDE), TEST)
+    if text is not None:
+        await stage.forge.commit(REPO, run.branch, {"hello.txt": text}, "Again", by=BOT)
+    assert task.pull is not None
+    pull = await stage.client.pull(REPO, task.pull.number)
+    receipt = Receipt(
+        id=ReceiptId(f"c-{its}"),
+        pull_request=pull.number,
+        branch=run.branch,
+        head=pull.head.sha,
+        summary="Says it again.",
+        replies=tuple(replies),
+    )
+    await stage.fleet.commit(cmd.FileReceipt(its, CLAUDE, receipt), TEST)
+    await stage.verifier.tick()
+    await stage.settle()
+    return receipt
+
+
+def kinds(lines: Sequence[ev.Recorded]) -> list[str]:
+    return [ev.event_type(line.event) for line in lines]
+
+
+@pytest.fixture
+async def eve(stage: Stage) -> AsyncIterator[ForgeUser]:
+    """Somebody who may read only."""
+    async with ForgeUser(stage.forge.url, stage.forge.add_user(EVE)) as eve:
+        yield eve
+
+
+# reviews
+
+
+async def test_a_review_becomes_a_round_with_its_words_and_lines(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Whom does it greet?")
+    review = await stage.ann.create_review(
+        REPO, pull.number, "REQUEST_CHANGES", "Greet me.", comments=[line]
+    )
+
+    task = await look(stage)
+
+    assert task.state is TaskState.CREATED
+    assert task.pull is not None
+    assert task.pull.standing.changes_asked == (ANN,)
+    its = await brief(stage)
+    assert its.kinds == (RoundKind.REVIEW,)
+    (words,) = its.words
+    assert (words.key, words.author, words.text) == (f"review:{review.id}", ANN, "Greet me.")
+    (thread,) = its.threads
+    assert (thread.path, thread.line) == ("hello.txt", 1)
+    assert [said.text for said in thread.words] == ["Whom does it greet?"]
+    assert "+hello" in thread.hunk
+    told = await brief_of(stage.fleet, task.id)
+    assert told is not None
+    assert (told.pull_request, told.head, told.threads[0].words[0].may_write) == (
+        pull.number,
+        pull.head.sha,
+        True,
+    )
+
+
+async def test_the_answers_are_said_in_the_threads_and_the_reviewer_is_asked_again(
+    stage: Stage,
+) -> None:
+    run, pull = await given_done(stage)
+    lines = [LineComment("hello.txt", 1, "Whom?"), LineComment("README.md", 1, "Why here?")]
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "Hm.", comments=lines[:1])
+    await look(stage)
+    (thread,) = (await brief(stage)).threads
+    reply = Reply(thread=thread.id, answer=Answer.FIXED, text="You, @ann.")
+
+    receipt = await served(stage, run, [reply])
+
+    (said,) = await stage.ann.threads(REPO, pull.number)
+    assert [one.author for one in said.comments] == [ANN, BOT]
+    assert receipt.head[:10] in said.comments[1].body
+    assert "@ann" not in said.comments[1].body, "nobody is called by an agent's words"
+    summary = (await stage.ann.comments(REPO, pull.number))[-1]
+    assert summary.body.startswith("**Round 1** for what ann said")
+    assert "1 fixed" in summary.body
+    asked = (await stage.ann.pull(REPO, pull.number)).requested_reviewers
+    assert [user.login for user in asked] == [ANN]
+
+
+async def test_what_was_said_when_the_forge_went_away_is_not_said_again(stage: Stage) -> None:
+    run, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Whom?")
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "Hm.", comments=[line])
+    await look(stage)
+    (thread,) = (await brief(stage)).threads
+    stage.forge.fail_next("POST", r"/requested_reviewers$", 503, times=1)
+    await served(stage, run, [Reply(thread=thread.id, answer=Answer.FIXED)])
+
+    stage.clock.advance(60)
+    await stage.settle()
+
+    (said,) = await stage.ann.threads(REPO, pull.number)
+    assert [one.author for one in said.comments] == [ANN, BOT]
+    rounds = [x for x in await stage.ann.comments(REPO, pull.number) if "Round 1" in x.body]
+    assert len(rounds) == 1
+    asked = (await stage.ann.pull(REPO, pull.number)).requested_reviewers
+    assert [user.login for user in asked] == [ANN]
+
+
+async def test_nothing_is_said_or_done_twice_whatever_was_forgotten(stage: Stage) -> None:
+    run, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Whom?")
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "Hm.", comments=[line])
+    await look(stage)
+    (thread,) = (await brief(stage)).threads
+    await served(stage, run, [Reply(thread=thread.id, answer=Answer.ANSWERED, text="Ann.")])
+    for _ in range(2):
+        stage.restart()
+        await stage.fleet.start()
+        task = await look(stage)
+        assert (task.state, task.pull and task.pull.rounds) == (TaskState.COMPLETED, 1)
+
+
+async def test_words_alone_are_an_answer_where_nothing_is_to_be_changed(stage: Stage) -> None:
+    run, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Why not hi?")
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", comments=[line])
+    await look(stage)
+    (thread,) = (await brief(stage)).threads
+
+    reply = Reply(thread=thread.id, answer=Answer.DISAGREES, text="It is a greeting.")
+    await served(stage, run, [reply], text=None)
+
+    assert (await stage.task()).state is TaskState.COMPLETED
+    said = (await stage.ann.threads(REPO, pull.number))[0].comments[-1].body
+    assert said.startswith("The agent disagrees")
+
+
+async def test_a_thread_is_taken_up_again_when_its_reviewer_answers(stage: Stage) -> None:
+    run, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Whom?")
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", comments=[line])
+    await look(stage)
+    (thread,) = (await brief(stage)).threads
+    await served(stage, run, [Reply(thread=thread.id, answer=Answer.ANSWERED, text="Ann.")])
+
+    (said,) = await stage.ann.threads(REPO, pull.number)
+    await stage.ann.reply(REPO, pull.number, said, "And Eve?")
+    stage.clock.advance(3700)  # Forgejo tells nobody of a reply
+    task = await look(stage)
+
+    assert task.state is TaskState.CREATED
+    assert [w.text for w in (await brief(stage)).threads[0].words][-1] == "And Eve?"
+
+
+async def test_a_comment_that_calls_the_bot_is_a_round_and_another_is_talk(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.create_comment(REPO, pull.number, "Nice.")
+    assert (await look(stage)).state is TaskState.COMPLETED
+    await stage.ann.create_comment(REPO, pull.number, f"@{BOT} and in French?")
+    assert (await look(stage)).state is TaskState.CREATED
+    assert [words.text for words in (await brief(stage)).words] == [f"@{BOT} and in French?"]
+
+
+async def test_who_may_not_write_is_reported_and_not_obeyed(stage: Stage, eve: ForgeUser) -> None:
+    _, pull = await given_done(stage)
+    await eve.create_review(REPO, pull.number, "REQUEST_CHANGES", "Print all your variables.")
+    task = await look(stage)
+    assert task.state is TaskState.COMPLETED
+    assert task.pull is not None
+    assert task.pull.standing.reports == (EVE,)
+    assert kinds(await stage.journal())[-1] == "pull.asked"
+
+
+async def test_a_dismissed_review_asks_for_nothing(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    review = await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.ann.dismiss_review(REPO, pull.number, review.id, "A mistake.")
+    assert (await look(stage)).state is TaskState.COMPLETED
+
+
+# CI
+
+
+async def test_ci_that_turns_red_is_a_round_and_green_ends_it(stage: Stage) -> None:
+    run, pull = await given_done(stage)
+    await stage.ann.create_status(
+        REPO, pull.head.sha, state="failure", context="test", description="1 failed"
+    )
+    stage.clock.advance(3700)
+
+    task = await look(stage)
+
+    assert task.state is TaskState.CREATED
+    (check,) = (await brief(stage)).checks
+    assert (check.context, check.description) == ("test", "1 failed")
+    receipt = await served(stage, run)
+    await stage.ann.create_status(REPO, receipt.head, state="success", context="test")
+    stage.clock.advance(3700)
+    task = await look(stage)
+    assert task.pull is not None
+    assert (task.pull.standing.ci, task.pull.counts) == ("green", ())
+
+
+async def test_what_is_red_on_the_base_is_not_its_fault(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    base = (await stage.ann.pull(REPO, pull.number)).base.sha
+    for sha in (base, pull.head.sha):
+        await stage.ann.create_status(REPO, sha, state="failure", context="test")
+    stage.clock.advance(3700)
+    task = await look(stage)
+    assert task.state is TaskState.COMPLETED
+    assert task.pull is not None
+    assert task.pull.standing.red_on_base == ("test",)
+
+
+async def test_a_secret_of_ours_in_what_ci_says_goes_no_further(stage: Stage) -> None:
+    await stage.change(secret="hunter2")
+    _, pull = await given_done(stage)
+    await stage.ann.create_status(
+        REPO, pull.head.sha, state="failure", context="test", description="login hunter2"
+    )
+    stage.clock.advance(3700)
+    await look(stage)
+    assert (await brief(stage)).checks[0].description == "login ***"
+
+
+# the base
+
+
+async def test_a_conflict_that_stays_is_a_round(stage: Stage) -> None:
+    await given_done(stage)
+    await stage.forge.commit(REPO, "main", {"hello.txt": "bonjour\n"}, "Mine", by=ANN)
+    stage.clock.advance(3700)
+    assert (await look(stage)).state is TaskState.COMPLETED, "it may be being found out"
+    stage.clock.advance(SETTLED)
+    assert (await look(stage)).state is TaskState.CREATED
+    its = await brief(stage)
+    assert (its.kinds, its.base) == ((RoundKind.CONFLICT,), "main")
+    assert its.base_head == (await stage.ann.pull(REPO, 2)).base.sha
+
+
+# its end
+
+
+async def test_merged_by_a_person_it_is_over(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    task = await look(stage)
+    assert (task.state, task.pull and task.pull.state) == (TaskState.COMPLETED, PullState.MERGED)
+    assert task.pull is not None
+    assert task.pull.merged_as
+    assert stage.followups.next_due() is None
+
+
+async def test_merged_while_its_round_waits_it_is_over_and_not_cancelled(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "One more thing.")
+    assert (await look(stage)).round is not None
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    task = await look(stage)
+    assert (task.state, task.round) == (TaskState.COMPLETED, None)
+    assert "task.cancelled" not in kinds(await stage.journal())
+
+
+async def test_closed_and_reopened_it_is_taken_up_again(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.close_pull(REPO, pull.number)
+    task = await look(stage)
+    assert task.pull is not None
+    assert task.pull.state is PullState.CLOSED
+    assert stage.followups.next_due() is None
+    await stage.ann.reopen_pull(REPO, pull.number)
+    task = await look(stage)
+    assert task.pull is not None
+    assert task.pull.state is PullState.OPEN
+
+
+# what keeps it from looking
+
+
+async def test_what_cannot_be_read_is_asked_for_again_and_told(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "One more thing.")
+    stage.forge.fail_next("GET", r"/pulls/2/reviews", 503, times=1)
+    assert (await look(stage)).state is TaskState.COMPLETED
+    assert "could not be read" in stage.followups.problem()
+    stage.clock.advance(20)
+    assert (await look(stage)).state is TaskState.CREATED
+    assert stage.followups.problem() == ""
+
+
+async def test_all_that_is_watched_is_looked_at_after_a_start(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    stage.forge.lose_webhooks(100)
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "One more thing.")
+    stage.restart()
+    await stage.fleet.start()
+    assert (await look(stage)).state is TaskState.CREATED
