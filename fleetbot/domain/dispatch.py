@@ -68,7 +68,7 @@ def _is_kept(state: FleetState, name: AgentName, head: Entry, now: int, policy: 
     agent = state.agents.get(name)
     if agent is None or agent.status is not AgentStatus.ONLINE or agent.draining or agent.unwell:
         return False
-    waited = now - state.tasks[head.task].updated_at
+    waited = now - state.tasks[head.task].entered_at
     return agent.parked_until <= now and waited <= policy.prefer_ms
 
 

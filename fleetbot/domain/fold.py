@@ -31,6 +31,17 @@ from fleetbot.domain.model import (
 from fleetbot.domain.pulls import MOST_HEADS, PullState, Round, Watch
 from fleetbot.domain.usage import add_usage
 
+_OF_OTHERS = (
+    ev.TaskMoved,
+    ev.TaskStuck,
+    ev.TaskUnstuck,
+    ev.TaskBlocked,
+    ev.PullSeen,
+    ev.PullAsked,
+    ev.PullClosed,
+    ev.PullReopened,
+)
+
 
 def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
     return Task(
@@ -67,8 +78,8 @@ def assigned(task: Task, event: ev.TaskAssigned, at: int) -> Run:
 def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
     """The task with the marks of time that a line leaves, in the state that it leads to."""
     is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
-    # Neither a name nor what is told of it, nor other issues, is anything that the task does.
-    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck | ev.TaskBlocked)
+    # Neither a name nor what is told of it, nor what others do, is anything that the task does.
+    stands = isinstance(line.event, _OF_OTHERS)
     return replace(
         task,
         version=line.version,
@@ -385,9 +396,12 @@ def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
 
 
 def _in_round(task: Task, event: ev.TaskRequeued, seq: int) -> Task:
-    """A round goes on until its receipt holds, however often it is tried."""
+    """A round goes on until its receipt holds, however often it is tried; but not without its
+    pull request."""
     brief, pull = event.brief, task.pull
-    if brief is None or pull is None:
+    if pull is None or pull.state is not PullState.OPEN:
+        return replace(task, round=None)
+    if brief is None:
         return task
     pull = pull.counted(brief)
     its = Round(

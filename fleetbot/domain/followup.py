@@ -7,17 +7,20 @@ are counted, and where they bring nothing people are asked, once, in place of an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.budget import of_task
+from fleetbot.domain.ci import quoted
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, AgentName, Policy, Task, TaskState
 from fleetbot.domain.outcome import cancelled
 from fleetbot.domain.pulls import (
+    MOST_CHECKS,
     Brief,
     Check,
     PullState,
@@ -25,15 +28,13 @@ from fleetbot.domain.pulls import (
     ReviewView,
     RoundKind,
     Standing,
-    Thread,
     Watch,
-    Words,
     signature,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reviewing import MOST_NAMED, Question, no_more, of_words
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.usage import Usage, is_spent
-from fleetbot.domain.wording import count
 
 _AT_WORK = (TaskState.ASSIGNED, TaskState.RUNNING)
 _REASONS = {
@@ -54,13 +55,6 @@ class Work(NamedTuple):
     brief: Brief
 
 
-class Question(NamedTuple):
-    """People have to say how it goes on; `about` is for what they are asked once."""
-
-    about: str
-    text: str
-
-
 Owed = Nothing | Work | Question
 
 
@@ -70,7 +64,7 @@ def owed(watch: Watch, view: PullView, policy: Policy, *, spent: bool = False) -
         return Nothing()
     brief, questions = Brief(head=view.head), []
     for part in (
-        _of_words(watch, view, policy),
+        of_words(watch, view, policy),
         _of_ci(watch, view, policy),
         _of_merge(watch, view, policy),
     ):
@@ -97,80 +91,6 @@ def _joined(one: Brief, other: Brief) -> Brief:
     )
 
 
-# words of people
-
-
-def _of_words(watch: Watch, view: PullView, policy: Policy) -> Brief | Question | None:
-    reviews = [review for review in view.reviews if _is_new(watch, view, review)]
-    comments = [one for one in view.comments if _is_undealt(watch, view, one.key)]
-    orders = [*(review.words for review in reviews), *comments]
-    if not any(words.may_write for words in orders):
-        return _report(orders) or _outdated(watch, view)
-    if watch.times(RoundKind.REVIEW) >= policy.max_review_rounds:
-        return Question("reviews", _no_more(watch.times(RoundKind.REVIEW), "of review"))
-    threads = tuple(thread for review in reviews for thread in _open_threads(watch, view, review))
-    said = tuple(words for words in orders if words.text.strip() or not threads)
-    return Brief(head=view.head, words=said, threads=threads)
-
-
-def _is_new(watch: Watch, view: PullView, review: ReviewView) -> bool:
-    """Whether it is a review that asks for something, that no round had yet, and of a commit that
-    the fleet has made."""
-    return _asks(review) and not _is_foreign(watch, view, review) and _has_news(watch, view, review)
-
-
-def _asks(review: ReviewView) -> bool:
-    if review.words.ours or review.dismissed:
-        return False
-    said = bool(review.words.text.strip() or review.threads)
-    return (
-        review.state == "REQUEST_CHANGES"
-        or (said and review.state == "COMMENT")
-        or bool(review.threads and review.state == "APPROVED")
-    )
-
-
-def _has_news(watch: Watch, view: PullView, review: ReviewView) -> bool:
-    is_open = any(True for _ in _open_threads(watch, view, review))
-    return is_open or _is_undealt(watch, view, review.words.key)
-
-
-def _open_threads(watch: Watch, view: PullView, review: ReviewView) -> Iterator[Thread]:
-    """Those in which a person had the last word, and no round has it yet."""
-    for thread in review.threads:
-        last = thread.words[-1]
-        if not last.ours and _is_undealt(watch, view, last.key):
-            yield thread
-
-
-def _is_undealt(watch: Watch, view: PullView, key: str) -> bool:
-    return key not in watch.dealt and key not in view.answered
-
-
-def _is_foreign(watch: Watch, view: PullView, review: ReviewView) -> bool:
-    """It speaks of a commit that is neither the head nor one that the fleet has had verified: of
-    what somebody has pushed over since."""
-    return review.commit not in ("", view.head, *watch.heads)
-
-
-def _report(orders: Iterable[Words]) -> Question | None:
-    """Words of people who may not write are no orders, but somebody should know of them."""
-    for words in orders:
-        text = f"{words.author} asks for changes, and may not write to the repository."
-        return Question(f"report:{words.key}", text)
-    return None
-
-
-def _outdated(watch: Watch, view: PullView) -> Question | None:
-    for review in view.reviews:
-        is_open = _asks(review) and _has_news(watch, view, review)
-        if is_open and _is_foreign(watch, view, review) and review.words.may_write:
-            author, commit = review.words.author, review.commit[:12]
-            text = f"{author} has reviewed commit {commit}, which the branch has no more."
-            return Question(f"outdated:{review.words.key}", text)
-    return None
-
-
 # CI
 
 
@@ -178,7 +98,8 @@ def _of_ci(watch: Watch, view: PullView, policy: Policy) -> Brief | Question | N
     """Only what is not red without it: the base's own failures are for others to mend."""
     if view.ci != "red":
         return None
-    checks = tuple(one for one in view.failing if one.context not in view.red_on_base)
+    ours = (one for one in view.failing if one.context not in view.red_on_base)
+    checks = tuple(islice(ours, MOST_CHECKS))
     if not checks:
         return None
     if watch.failing and watch.failing == signature(checks):
@@ -188,13 +109,13 @@ def _of_ci(watch: Watch, view: PullView, policy: Policy) -> Brief | Question | N
     if watch.times(RoundKind.CI) >= policy.max_ci_rounds:
         return Question(
             "ci",
-            f"{_no_more(watch.times(RoundKind.CI), 'for CI')} It is still red: {_named(checks)}.",
+            f"{no_more(watch.times(RoundKind.CI), 'for CI')} It is still red: {_named(checks)}.",
         )
     return Brief(head=view.head, checks=checks)
 
 
 def _named(checks: Iterable[Check]) -> str:
-    return ", ".join(f"`{one.context.replace('`', chr(39))[:100]}`" for one in checks)
+    return ", ".join(quoted(one.context) for one in checks)
 
 
 # the base
@@ -205,14 +126,8 @@ def _of_merge(watch: Watch, view: PullView, policy: Policy) -> Brief | Question 
         return None
     if watch.times(RoundKind.CONFLICT) >= policy.max_conflict_rounds:
         times = watch.times(RoundKind.CONFLICT)
-        return Question("conflict", f"{_no_more(times, 'to merge the base')} It conflicts still.")
+        return Question("conflict", f"{no_more(times, 'to merge the base')} It conflicts still.")
     return Brief(head=view.head, base=view.base, base_head=view.base_head)
-
-
-def _no_more(times: int, what: str) -> str:
-    if not times:
-        return f"There are to be no rounds {what}."
-    return f"It has had {count(times, 'round')} {what}, as many as it may."
 
 
 # taking effect
@@ -230,11 +145,31 @@ def follow(state: FleetState, command: cmd.FollowPull, now: int, policy: Policy)
     drafts = [Draft(stream, ev.PullReopened())] if watch.state is PullState.CLOSED else []
     if seen != watch.standing:
         drafts.append(Draft(stream, ev.PullSeen(standing=seen)))
+    if task.state in (TaskState.CREATED, *_AT_WORK):
+        return tuple(drafts)  # what else it owes is seen when that is done
+    watch = watch.shown(seen)
     if task.state is TaskState.COMPLETED:
         spent = is_spent(of_task(task, Usage()), policy.task_budget)
-        due = owed(watch.shown(seen), view, policy, spent=spent)
-        drafts += [Draft(stream, event) for event in _due(state, task, due)]
-    return tuple(drafts)
+        due = owed(watch, view, policy, spent=spent)
+    else:
+        due = _unheard(task, watch, view, policy)
+    return (*drafts, *(Draft(stream, event) for event in _due(state, task, due)))
+
+
+def _unheard(task: Task, watch: Watch, view: PullView, policy: Policy) -> Owed:
+    """What people want of a task that has ended without a result waits for one of them."""
+    if watch.state is PullState.CLOSED and task.round is not None:
+        text = "Its pull request was closed in the middle of a round, and is open again: retry it."
+        return Question("ended", text)
+    due = owed(watch, view, policy)
+    if not isinstance(due, Work) or RoundKind.REVIEW not in due.brief.kinds:
+        return Nothing()
+    if "ended" in watch.asked:
+        return Nothing()
+    authors = {one.author for one in due.brief.said if one.may_write and not one.ours}
+    ended = "was cancelled" if task.state is TaskState.CANCELLED else "has failed"
+    text = f"{', '.join(sorted(authors)[:MOST_NAMED])} said more, and the task {ended}: retry it."
+    return Question("ended", text)
 
 
 def _due(state: FleetState, task: Task, due: Owed) -> Iterator[ev.TaskEvent]:

@@ -11,13 +11,18 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from fleetbot.domain.values import Value
 
+T = TypeVar("T")
+
 MOST_HEADS = 20
-MOST_DEALT = 200  # keys of reviews and comments that a task remembers to have dealt with
+MOST_DEALT = 1000  # keys of words that a task remembers to have dealt with; the forge has them all
+MOST_WORDS, MOST_THREADS, MOST_CHECKS = 50, 100, 30  # that one round is about
+_MOST_SIGNS = 200_000  # of the words of a round, which are one line of the journal
 
 
 class PullState(StrEnum):
@@ -92,6 +97,11 @@ class Brief(Value, frozen=True):
     asked: bool = False
 
     @property
+    def said(self) -> tuple[Words, ...]:
+        """All words of it, whoever said them and where."""
+        return (*self.words, *(words for thread in self.threads for words in thread.words))
+
+    @property
     def kinds(self) -> tuple[RoundKind, ...]:
         found = {
             RoundKind.ASKED: self.asked,
@@ -147,9 +157,10 @@ class Watch(Value, frozen=True):
     """The pull request of a task's verified receipt. `head`: the last commit that was verified.
 
     `rounds`: how many it has had in all; `counts` by what they were owed to, since a person last
-    asked or since CI was green. `dealt`: keys of words that a round had. `failing`: what CI said
-    when it was last to be mended. `asked`: what people were asked about. `heads`: the commits that
-    were verified, newest last.
+    asked for more; those for CI and conflicts since people last wanted anything. `dealt`: keys of
+    words that a round had. `failing`: what CI said when it was last to be mended, until it is
+    green. `asked`: what people were asked about. `heads`: the commits that were verified, newest
+    last.
     """
 
     number: int
@@ -170,30 +181,78 @@ class Watch(Value, frozen=True):
 
     def counted(self, brief: Brief) -> Watch:
         """After a round with that brief was given."""
-        times = {count.kind: count.times for count in self.counts}
-        for kind in brief.kinds:
-            times[kind] = times.get(kind, 0) + 1
-        counts = () if brief.asked else tuple(Count(kind=k, times=n) for k, n in times.items())
-        keys = (words.key for words in (*brief.words, *_in_threads(brief)))
+        keys = _keys(brief)
+        before = (key for key in self.dealt if key not in keys)
         return replace(
             self,
             rounds=self.rounds + 1,
-            counts=counts,
-            dealt=tuple(dict.fromkeys((*self.dealt, *keys)))[-MOST_DEALT:],
+            counts=self._counts_after(brief),
+            dealt=(*before, *keys)[-MOST_DEALT:],
             failing=signature(brief.checks) if brief.checks else self.failing,
-            asked=(),
+            asked=tuple(about for about in self.asked if ":" in about),
         )
 
+    def _counts_after(self, brief: Brief) -> tuple[Count, ...]:
+        """What people want changed may break CI and conflict anew; only their word is worth that,
+        and what CI says is not: it changes its mind by itself."""
+        if brief.asked:
+            return ()
+        is_wanted = RoundKind.REVIEW in brief.kinds
+        kept = (x for x in self.counts if x.kind is RoundKind.REVIEW or not is_wanted)
+        times = {count.kind: count.times for count in kept}
+        for kind in brief.kinds:
+            times[kind] = times.get(kind, 0) + 1
+        return tuple(Count(kind=kind, times=n) for kind, n in times.items())
+
     def shown(self, standing: Standing) -> Watch:
-        """With what it shows now: CI that is green once has earned its rounds anew."""
-        if standing.ci != "green":
-            return replace(self, standing=standing)
-        counts = tuple(count for count in self.counts if count.kind is not RoundKind.CI)
-        return replace(self, standing=standing, counts=counts, failing="")
+        """With what it shows now. Of what is well people are asked anew, should it not stay so."""
+        green = standing.ci == "green"
+        well = {"ci": green, "conflict": standing.conflict is False}
+        asked = tuple(about for about in self.asked if not well.get(about))
+        failing = "" if green else self.failing
+        return replace(self, standing=standing, asked=asked, failing=failing)
 
 
-def _in_threads(brief: Brief) -> tuple[Words, ...]:
-    return tuple(words for thread in brief.threads for words in thread.words)
+def _keys(brief: Brief) -> dict[str, None]:
+    """Of all that it is about; last the last words of threads, by which they are known."""
+    earlier = [words for thread in brief.threads for words in thread.words[:-1]]
+    last = [thread.words[-1] for thread in brief.threads]
+    return dict.fromkeys(words.key for words in (*earlier, *last, *brief.words))
+
+
+def as_fits(
+    words: Collection[Words], threads: Collection[Thread]
+) -> tuple[tuple[Words, ...], tuple[Thread, ...]]:
+    """What one round can be about: first what may be orders, and of that the oldest. The rest is
+    for the next one."""
+    by_weight = sorted(words, key=lambda one: (not one.may_write, one.at))
+    some = _within(_MOST_SIGNS // 2, ((one.key, len(one.text)) for one in by_weight[:MOST_WORDS]))
+    by_age = sorted(threads, key=lambda thread: (not _is_ordered(thread), thread.id))
+    sized = ((thread.id, _size(thread)) for thread in by_age[:MOST_THREADS])
+    some_threads = _within(_MOST_SIGNS // 2, sized)
+    return (
+        tuple(one for one in words if one.key in some),
+        tuple(thread for thread in threads if thread.id in some_threads),
+    )
+
+
+def _within(left: int, sized: Iterable[tuple[T, int]]) -> set[T]:
+    """The first ones that fit, and one in any case."""
+    found = set[T]()
+    for one, size in sized:
+        left -= size
+        if left < 0 and found:
+            break
+        found.add(one)
+    return found
+
+
+def _size(thread: Thread) -> int:
+    return len(thread.hunk) + sum(len(one.text) for one in thread.words)
+
+
+def _is_ordered(thread: Thread) -> bool:
+    return any(one.may_write and not one.ours for one in thread.words)
 
 
 class ReviewView(Value, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from fleetbot.domain.ci import StatusFact
 from fleetbot.forge.client import ForgeClient
@@ -13,8 +14,13 @@ _LINES, _MOST = 40, 4_000
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ?", re.MULTILINE)
 
 
-async def last_lines(client: ForgeClient, repo: str, head: str, status: StatusFact) -> str:
-    """ "" where it is not to be had: then description and address have to do."""
+async def last_lines(
+    client: ForgeClient, repo: str, head: str, status: StatusFact, mask: Callable[[str], str]
+) -> str:
+    """ "" where it is not to be had: then description and address have to do.
+
+    `mask` takes secrets out before anything is cut, which could leave a part of one.
+    """
     place = _PLACE.search(status.url)
     if place is None:
         return ""
@@ -22,7 +28,7 @@ async def last_lines(client: ForgeClient, repo: str, head: str, status: StatusFa
         log = await _log(client, repo, head, int(place["run"]), int(place["job"]))
     except ForgeError:
         return ""
-    lines = _STAMP.sub("", log).rstrip().splitlines()
+    lines = mask(_STAMP.sub("", log)).rstrip().splitlines()
     return "\n".join(lines[-_LINES:])[-_MOST:]
 
 

@@ -39,6 +39,9 @@ _PENDING = Patience(15_000, 300_000)
 _AWAY = Patience(15_000, 900_000)
 
 
+_ENDS = (ev.TaskCompleted, ev.TaskFailed, ev.TaskAgentLost, ev.TaskCancelled, ev.PullMerged)
+
+
 class _Watched(NamedTuple):
     """A pull request: where it is, when it is looked at next, how often that was in vain, and how
     often something has happened to it."""
@@ -109,9 +112,9 @@ class Followups:
 
     def _heard(self, lines: Sequence[Recorded]) -> None:
         for line in lines:
-            if isinstance(line.event, ev.TaskCompleted | ev.PullMerged):
+            if isinstance(line.event, _ENDS):
                 task = self._fleet.state.tasks.get(TaskId(line.stream.removeprefix("task:")))
-                if task is not None:
+                if task is not None and task.pull is not None:
                     self._watch(task, 0)
                     self._on_poke()
 
@@ -178,16 +181,24 @@ class Followups:
             self._settle(task, known, view)
 
     async def _follow(self, task_id: TaskId, cause: str) -> PullView | None:
-        task = await self._fleet.task(task_id)
-        if task is None or task.pull is None or not task.is_watched:
-            self._watched.pop(task_id, None)
-            return None
-        repo = self._fleet.state.places.of(task)
-        seen = replace(task, repo=repo.name)
-        view = self._settled(task, await read_view(self._client, seen, self._rules, self._mask))
+        while True:
+            task = await self._fleet.task(task_id)
+            if task is None or task.pull is None or not task.is_watched:
+                self._watched.pop(task_id, None)
+                return None
+            view = await self._view(task)
+            now = await self._fleet.task(task_id)
+            if now and now.pull and now.pull.head == task.pull.head:
+                break  # else a round has ended while it was read, and this is what was before
         context = Context(actor="followup", cause=cause or f"pull:{view.number}")
         await self._fleet.commit(FollowPull(task.id, view), context)
         return view
+
+    async def _view(self, task: Task) -> PullView:
+        """By what its repository is called now."""
+        repo = self._fleet.state.places.of(task)
+        seen = replace(task, repo=repo.name)
+        return self._settled(task, await read_view(self._client, seen, self._rules, self._mask))
 
     def _settled(self, task: Task, view: PullView) -> PullView:
         """For a second or so after each push Forgejo says that it does not merge: only what stays
@@ -204,11 +215,14 @@ class Followups:
 
     def _settle(self, task: TaskId, known: _Watched, view: PullView | None) -> None:
         self._failing.pop(task, None)
-        if view is None or view.state is PullState.MERGED:
+        its = self._fleet.state.tasks.get(task)
+        if view is None or its is None or its.pull is None or not its.is_watched:
             self._watched.pop(task, None)
             return
         if view.unread:
             self._later(task, known, _AWAY, view.unread[0])
+        elif view.state is not PullState.OPEN and view.state is not its.pull.state:
+            self._later(task, known, _PENDING, "")  # what its run has filed is decided first
         elif view.state is PullState.CLOSED:
             self._put(task, known, _NEVER, 0)
         elif view.mergeable is None and not view.draft:

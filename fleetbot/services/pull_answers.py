@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from fleetbot.domain.model import Receipt, Task, same_name
 from fleetbot.domain.pulls import Answer, Brief, Reply, Words
@@ -15,7 +15,6 @@ from fleetbot.services.comments import commit_link, inline, told
 from fleetbot.services.pull_views import answers_mark
 
 _MOST_REPLY = 4_000
-_MOST_MARKS = 100  # words that one comment names as answered; the journal knows them all
 
 
 class PullAnswers:
@@ -26,7 +25,7 @@ class PullAnswers:
         """What was done, once however often this is called. Raises the client's errors."""
         pull = receipt.pull_request
         replied = await self._reply(task, receipt, brief)
-        marks = "".join(map(answers_mark, _on_forge(brief)[:_MOST_MARKS]))
+        marks = "".join(map(answers_mark, _on_forge(brief)))
         body = f"{summary(task, receipt, brief, number)}\n\n{marks}"
         await self._client.comment_once(task.repo, pull, f"round/{receipt.id}", body)
         asked = await self._ask_again(task, pull, brief)
@@ -58,7 +57,8 @@ class PullAnswers:
     async def _ask_again(self, task: Task, pull: int, brief: Brief) -> list[str]:
         """The reviewers; whoever may not be asked, has left or is the author stays unasked."""
         asked = []
-        for login in sorted({words.author for words in brief.words if _is_review(words)}):
+        reviewers = {words.author for words in brief.words if _is_review(words)}
+        for login in sorted(reviewers):
             try:
                 await self._client.request_reviews(task.repo, pull, [login])
             except (ForgeUnavailable, Unauthorized):
@@ -70,7 +70,8 @@ class PullAnswers:
 
 
 def _is_review(words: Words) -> bool:
-    return words.key.startswith("review:")
+    """Of somebody whose word counts: others are not called by us."""
+    return words.key.startswith("review:") and bool(words.may_write)
 
 
 def _is_said(thread: Thread, bot: str, marker: str) -> bool:
@@ -79,7 +80,9 @@ def _is_said(thread: Thread, bot: str, marker: str) -> bool:
 
 
 def _on_forge(brief: Brief) -> list[Words]:
-    return [words for words in brief.words if not words.key.startswith("room:")]
+    """Of threads the last word, as that is what they are known by: not all of them get a reply."""
+    said = (*brief.words, *(thread.words[-1] for thread in brief.threads))
+    return [words for words in said if not words.key.startswith("room:")]
 
 
 def reply_text(task: Task, receipt: Receipt, reply: Reply) -> str:
@@ -106,19 +109,13 @@ def summary(task: Task, receipt: Receipt, brief: Brief, number: int) -> str:
 
 def _for(brief: Brief) -> str:
     parts = []
-    if people := sorted({words.author for words in _all_words(brief) if not words.ours}):
+    if people := sorted({words.author for words in brief.said if not words.ours}):
         parts.append(f"what {', '.join(map(inline, people))} said")
     if brief.checks:
         parts.append(f"CI ({', '.join(inline(check.context) for check in brief.checks)})")
     if brief.base:
         parts.append(f"the conflict with {inline(brief.base)}")
     return " and ".join(parts)
-
-
-def _all_words(brief: Brief) -> Iterator[Words]:
-    yield from brief.words
-    for thread in brief.threads:
-        yield from thread.words
 
 
 def _threads(receipt: Receipt, brief: Brief) -> Iterable[str]:

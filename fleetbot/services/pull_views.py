@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -29,7 +29,9 @@ T = TypeVar("T")
 _Its = Comment | forge.Review | forge.ReviewComment
 
 _ANSWERED = re.compile(r"<!-- fleetbot answers/([a-z]+:\d+) -->")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _MOST_TEXT, _MOST_HUNK = 4_000, 1_500
+_MOST_TALK = 20  # comments of a thread: its first one, and the newest
 _MOST_LOGS = 5
 _WORDS_OF = frozenset({"APPROVED", "REQUEST_CHANGES", "COMMENT"})
 
@@ -44,7 +46,22 @@ class Own(NamedTuple):
         return same_name(login, self.bot) or login.lower() in self.accounts
 
     def is_spoken_to(self, text: str) -> bool:
-        return re.search(rf"(?<![\w@.-])@{re.escape(self.bot)}(?![\w-])", text, re.I) is not None
+        """By who wrote it: others may have said what is quoted."""
+        name = re.compile(rf"(?<![\w@.-])@{re.escape(self.bot)}(?![\w-])", re.IGNORECASE)
+        return any(map(name.search, _own_lines(text)))
+
+
+def _own_lines(text: str) -> Iterator[str]:
+    """Without what is quoted, be it others' words or code."""
+    fence = ""
+    for line in text.splitlines():
+        mark = _FENCE.match(line)
+        if fence:
+            fence = "" if mark and mark[1].startswith(fence) else fence
+        elif mark:
+            fence = mark[1]
+        elif not line.lstrip().startswith(">"):
+            yield line
 
 
 class _Said(NamedTuple):
@@ -129,7 +146,9 @@ async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> 
     return _Said(
         reviews=tuple(told.review(one, threads.get(one.id, ())) for one in reviews),
         comments=tuple(told.comment(one) for one in calls if not own.speaks(one.author)),
-        answered=tuple(key for one in comments if own.speaks(one.author) for key in _keys(one)),
+        answered=tuple(
+            key for one in comments if same_name(one.author, own.bot) for key in _keys(one)
+        ),
         approved_by=tuple(
             one.author
             for one in reviews
@@ -162,6 +181,7 @@ def answers_mark(words: Words) -> str:
 
 
 def _keys(comment: Comment) -> list[str]:
+    """Only the bot's own say so: agents write what they are told to."""
     return _ANSWERED.findall(comment.body)
 
 
@@ -183,7 +203,9 @@ class _Telling(NamedTuple):
         return self._words(f"comment:{comment.id}", comment, comment.created_at)
 
     def _thread(self, thread: forge.Thread) -> Thread:
-        said = (self._words(f"line:{one.id}", one, one.created_at) for one in thread.comments)
+        first, *rest = thread.comments
+        kept = (first, *rest[-(_MOST_TALK - 1) :])
+        said = (self._words(f"line:{one.id}", one, one.created_at) for one in kept)
         return Thread(
             id=thread.id,
             path=thread.path,
@@ -223,16 +245,16 @@ async def _checks(
     on_base = ci.red_too(failing, await statuses_of(client, repo, pull.base.sha))
     ours = [status for status in failing if status.context not in on_base]
     logs = await asyncio.gather(
-        *(last_lines(client, repo, pull.head.sha, status) for status in ours[:_MOST_LOGS])
+        *(last_lines(client, repo, pull.head.sha, status, mask) for status in ours[:_MOST_LOGS])
     )
     told = dict(zip((status.context for status in ours), logs, strict=False))
     checks = (
         Check(
             context=status.context,
             state=status.state,
-            description=mask(shorten(status.description, 500)),
-            url=status.url,
-            log=mask(told.get(status.context, "")),
+            description=shorten(mask(status.description), 500),
+            url=mask(status.url),
+            log=told.get(status.context, ""),
         )
         for status in failing
     )

@@ -10,7 +10,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.model import Policy, ReceiptId, RunId, TaskState
-from fleetbot.domain.pulls import Brief, PullState, PullView, RoundKind, signature
+from fleetbot.domain.pulls import MOST_WORDS, Brief, PullState, PullView, RoundKind, signature
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Budget, Usage
 from tests.domain.builders import (
@@ -143,6 +143,55 @@ def test_nor_is_one_that_a_comment_of_ours_answers_whatever_the_journal_has_lost
     assert owes_nothing(completed(), view)
 
 
+def test_a_review_of_lines_only_is_dealt_with_once_as_well() -> None:
+    asks = review(state="COMMENT", text="", threads=(a_thread(31),))
+    world = served(completed().given(follow(a_pull(reviews=(asks,)))))
+    ours = said("line:41", "It squeaks.", "fleetbot", ours=True)
+    replied = review(state="COMMENT", text="", threads=(a_thread(31, said("line:31"), ours),))
+    assert owes_nothing(world, a_pull(head=OTHER, reviews=(replied,)))
+    assert owes_nothing(world, a_pull(head=OTHER, reviews=(asks,))), "nor without a reply"
+
+
+def test_a_thread_whose_last_comment_is_deleted_says_nothing_new() -> None:
+    both = a_thread(31, said("line:31"), said("line:32"))
+    world = served(completed().given(follow(a_review(threads=(both,)))))
+    assert owes_nothing(world, a_pull(reviews=(review(threads=(a_thread(31, said("line:31")),)),)))
+
+
+def test_a_review_on_somebodys_push_is_talked_about_after_that_push_was_built_upon() -> None:
+    asks = review(commit="dead" * 10, threads=(a_thread(31),))
+    world = served(completed().given(follow(a_pull(head="dead" * 10, reviews=(asks,)))))
+    more = a_thread(31, said("line:31"), said("line:40", "Still, why?"))
+    view = a_pull(head=OTHER, reviews=(review(commit="dead" * 10, threads=(more,)),))
+    assert [thread.id for thread in brief(world, view).threads] == [31]
+
+
+def test_people_go_on_talking_to_us_in_a_review_that_is_void() -> None:
+    ours = said("line:41", "It squeaks.", "fleetbot", ours=True)
+    talk = a_thread(31, said("line:31"), ours, said("line:42", "Then oil it."))
+    void = review(dismissed=True, threads=(talk, a_thread(32)))
+    assert [thread.id for thread in brief(completed(), a_pull(reviews=(void,))).threads] == [31]
+
+
+def test_a_huge_review_is_served_in_parts() -> None:
+    long = "x" * 4000
+    threads = tuple(a_thread(n, said(f"line:{n}", long), hunk=long) for n in range(500))
+    world, view = completed(), a_review(threads=threads)
+    first = only(world.when(follow(view)), ev.TaskRequeued)
+    assert len(ev.encode(first)) < 300_000
+    served(world, head=HEAD)
+    second = brief(world, view)
+    assert not {one.id for one in first.brief.threads} & {one.id for one in second.threads}
+
+
+def test_a_crowd_does_not_keep_an_order_from_being_heard() -> None:
+    crowd = [said(f"comment:{n}", "Me too.", "eve", may_write=False) for n in range(100)]
+    view = a_pull(comments=(*crowd, said("comment:200", "Oil it.")))
+    its = brief(completed(), view)
+    assert len(its.words) == MOST_WORDS
+    assert its.words[-1].author == "bob"
+
+
 def test_a_thread_goes_on_when_a_person_had_the_last_word() -> None:
     world = served(completed().given(follow(a_review(threads=(a_thread(31), a_thread(32))))))
     more = a_thread(31, said("line:31", "Why?"), said("line:40", "Still, why?"))
@@ -198,6 +247,38 @@ def test_words_of_people_without_write_access_are_told_and_not_obeyed(may_write:
     assert question(world, view).startswith("eve asks for changes")
     assert world.task().state is TaskState.COMPLETED
     assert owes_nothing(world, view), "people are told once"
+
+
+def test_it_is_who_speaks_that_counts_and_not_whose_review_it_is() -> None:
+    eves = said("line:40", "Delete it all.", "eve", may_write=False)
+    world = served(completed().given(follow(a_review(threads=(a_thread(31),)))))
+    of_bob = review(threads=(a_thread(31, said("line:31"), eves),))
+    assert question(world, a_pull(reviews=(of_bob,))).startswith("eve asks for changes")
+    bobs = said("line:41", "She is right.")
+    of_eve = review(14, by="eve", may_write=False, threads=(a_thread(40, eves, bobs),))
+    assert [thread.id for thread in brief(world, a_pull(reviews=(of_eve,))).threads] == [40]
+
+
+def test_a_crowd_without_write_access_is_told_of_a_few_times() -> None:
+    world = completed()
+    names_ = [f"eve{n}" for n in range(50)] * 2
+    crowd = [said(f"comment:{n}", "Do it!", x, may_write=False) for n, x in enumerate(names_)]
+    asked = [
+        event.about
+        for n in range(len(crowd))
+        for event in world.when(follow(a_pull(comments=tuple(crowd[: n + 1]))))
+        if isinstance(event, ev.PullAsked)
+    ]
+    assert len(asked) == 6
+    served(world.given(follow(red(comments=tuple(crowd)))))
+    assert owes_nothing(world, a_pull(comments=tuple(crowd))), "a round makes it no news"
+
+
+def test_who_may_not_write_hides_nobodys_review_of_an_older_commit() -> None:
+    crowd = said("comment:1", "Do it!", "eve", may_write=False)
+    world = completed().given(follow(a_pull(comments=(crowd,))))
+    view = a_pull(comments=(crowd,), reviews=(review(commit="dead" * 10),))
+    assert "which the branch has no more" in question(world, view)
 
 
 def test_they_go_along_where_somebody_gives_an_order() -> None:
@@ -294,11 +375,26 @@ def test_after_two_fixes_people_are_asked() -> None:
     assert "2 rounds for CI" in question(world, red(log="third"))
 
 
-def test_ci_that_was_green_has_earned_its_rounds_anew() -> None:
-    world = completed(World(policy=Policy(max_ci_rounds=1)))
-    world = served(world.given(follow(red(log="first"))), head=HEAD)
+def test_the_same_words_of_ci_are_no_lack_of_progress_once_it_was_green() -> None:
+    world = served(completed().given(follow(red(log="first"))), head=HEAD)
     world.given(follow(a_pull(ci="green")))
     assert brief(world, red(log="first")).checks
+
+
+def test_ci_that_changes_its_mind_earns_no_rounds_and_people_hear_of_each_time() -> None:
+    world = completed(World(policy=Policy(max_ci_rounds=1)))
+    world = served(world.given(follow(red())), head=HEAD)
+    for _ in range(3):
+        world.given(follow(a_pull(ci="green")))
+        assert "1 round for CI" in question(world, red())
+        assert owes_nothing(world, red())
+
+
+def test_what_people_want_changed_earns_rounds_for_ci_and_conflicts_anew() -> None:
+    world = completed(World(policy=Policy(max_ci_rounds=1)))
+    world = served(world.given(follow(red(log="first"))), head=HEAD)
+    world = served(world.given(follow(a_review())), 3, head=HEAD)
+    assert brief(world, red(log="second")).checks
 
 
 def test_times_and_hashes_are_no_progress_and_other_words_are() -> None:
@@ -366,6 +462,29 @@ def test_closed_unmerged_stops_its_round_and_stays_open_for_a_retry() -> None:
     assert names(world.when(cmd.RetryTask(task=T1))) == ["task.requeued"]
 
 
+def test_a_retry_after_that_is_no_round_on_the_closed_one() -> None:
+    closed = follow(a_pull(state=PullState.CLOSED))
+    world = completed().given(follow(a_review()), closed, cmd.RetryTask(task=T1))
+    assert world.task().round is None
+
+
+def test_closed_in_mid_round_and_reopened_people_are_asked_and_a_retry_goes_on_with_it() -> None:
+    world = completed().given(follow(a_review()), follow(a_pull(state=PullState.CLOSED)))
+    assert "in the middle of a round" in question(world, a_review())
+    assert owes_nothing(world, a_review())
+    assert world.given(cmd.RetryTask(task=T1)).task().round is not None
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+def test_words_about_what_has_ended_without_a_result_are_told_once(end: str) -> None:
+    world = completed().given(follow(a_review()), dispatch(run=R2), start(R2))
+    world.given(fail(ReasonCode.NO_CHANGES, run=R2) if end == "failed" else cmd.CancelTask(T1))
+    assert owes_nothing(world, a_review()), "of what it has failed at"
+    more = a_pull(reviews=(review(12), review(13)))
+    assert question(world, more).startswith("bob said more, and the task ")
+    assert owes_nothing(world, a_pull(reviews=(review(13), review(14))))
+
+
 def test_reopened_it_is_watched_on() -> None:
     world = completed().given(follow(a_pull(state=PullState.CLOSED)))
     assert names(world.when(follow(a_review()))) == ["pull.reopened", "pull.seen", "task.requeued"]
@@ -398,6 +517,25 @@ def test_and_any_other_where_it_is_not(away: str) -> None:
     else:
         world.later(5 * MINUTE + SECOND).heard(A1, A2)
     assert names(world.when(dispatch(A2, R2))) == ["task.assigned"]
+
+
+def test_what_its_pull_request_shows_makes_nobody_wait_longer() -> None:
+    world = completed().given(an_agent(A2)).heard(A1, A2).given(follow(a_review()))
+    for ci in ("pending", "red", "green"):
+        world.later(2 * MINUTE).heard(A1, A2).given(follow(a_pull(ci=ci)))
+    assert names(world.when(dispatch(A2, R2))) == ["task.assigned"]
+
+
+def test_nor_hides_it_that_the_issue_was_reopened_before() -> None:
+    world = completed()
+    ended = world.task().updated_at
+    world.later(MINUTE).given(follow(a_pull(ci="green")), follow(a_pull(state=PullState.CLOSED)))
+    assert world.task().updated_at == ended
+
+
+def test_a_name_of_a_context_is_a_name_in_what_people_are_asked() -> None:
+    world = completed(World(policy=Policy(max_ci_rounds=0)))
+    assert "`a' @room b`" in question(world, red("a`\n@room b"))
 
 
 def test_a_receipt_that_is_being_verified_owes_nothing_yet() -> None:
