@@ -160,16 +160,23 @@ def _unheard(task: Task, watch: Watch, view: PullView, policy: Policy) -> Owed:
     """What people want of a task that has ended without a result waits for one of them."""
     if watch.state is PullState.CLOSED and task.round is not None:
         text = "Its pull request was closed in the middle of a round, and is open again: retry it."
-        return Question("ended", text)
-    due = owed(watch, view, policy)
-    if not isinstance(due, Work) or RoundKind.REVIEW not in due.brief.kinds:
-        return Nothing()
-    if "ended" in watch.asked:
-        return Nothing()
-    authors = {one.author for one in due.brief.said if one.may_write and not one.ours}
+        question = Question("reopened", text)
+    else:
+        due = owed(watch, view, policy)
+        if not isinstance(due, Work) or RoundKind.REVIEW not in due.brief.kinds:
+            return Nothing()
+        question = Question("ended", f"{_speakers(due.brief)} said more, and {_ended(task)}.")
+    return Nothing() if question.about in watch.asked else question
+
+
+def _speakers(brief: Brief) -> str:
+    authors = {one.author for one in brief.said if one.may_write and not one.ours}
+    return ", ".join(sorted(authors)[:MOST_NAMED])
+
+
+def _ended(task: Task) -> str:
     ended = "was cancelled" if task.state is TaskState.CANCELLED else "has failed"
-    text = f"{', '.join(sorted(authors)[:MOST_NAMED])} said more, and the task {ended}: retry it."
-    return Question("ended", text)
+    return f"the task {ended}: retry it"
 
 
 def _due(state: FleetState, task: Task, due: Owed) -> Iterator[ev.TaskEvent]:

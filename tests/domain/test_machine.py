@@ -44,6 +44,7 @@ from fleetbot.domain.model import (
     same_name,
 )
 from fleetbot.domain.patience import with_fault
+from fleetbot.domain.pulls import PullState, PullView
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.usage import Budget, Usage, day_start, is_spent, sum_usage
@@ -51,18 +52,22 @@ from tests.domain.builders import (
     A1,
     A2,
     A3,
+    HEAD,
     HOUR,
     MINUTE,
     SECOND,
     World,
     a_receipt,
     a_task,
+    again,
     an_agent,
     answer,
     ask,
+    follow,
     note,
     refuted,
     replay,
+    review,
     say,
     take,
     unknown,
@@ -102,6 +107,15 @@ reasons = st.sampled_from(
         ReasonCode.FORGE_UNAVAILABLE,
         ReasonCode.RUNNER_FAILED,
     ]
+)
+views = st.builds(
+    PullView,
+    number=st.sampled_from([7, 7, 8]),
+    state=st.sampled_from([*[PullState.OPEN] * 8, PullState.MERGED, PullState.CLOSED]),
+    head=st.just(HEAD),
+    base=st.just("main"),
+    mergeable=st.sampled_from([True, False, None]),
+    reviews=st.integers(1, 3).map(lambda id: (review(id),)),
 )
 pauses = st.sampled_from([1, 5 * SECOND, 31 * SECOND, 61 * SECOND, 91 * SECOND, 31 * MINUTE, HOUR])
 
@@ -241,6 +255,14 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(task=tasks)
     def somebody_retries(self, task: TaskId) -> None:
         self.ask(cmd.RetryTask(task=task))
+
+    @rule(task=tasks, view=views)
+    def the_forge_shows_a_pull_request(self, task: TaskId, view: PullView) -> None:
+        self.ask(follow(view, task))
+
+    @rule(task=tasks)
+    def somebody_asks_for_more(self, task: TaskId) -> None:
+        self.ask(again(task=task))
 
     @rule(task=tasks)
     def somebody_cancels(self, task: TaskId) -> None:
