@@ -20,6 +20,7 @@ from fleetbot.services.followups import Followups
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
+from fleetbot.services.landing import Landings
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
@@ -121,6 +122,9 @@ class Orchestrator:
             on_poke=partial(wake, "followups"),
         )
         self.people = People(self.store, settings.chat.people)
+        self.landings = Landings(
+            fleet, self.forge, self.followups, self.people, settings.landing.is_auto
+        )
         self.proofs = Proofs(fleet, self.forge, self.people, proven)
         self.intake = Intake(
             fleet,

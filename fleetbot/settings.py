@@ -110,6 +110,21 @@ class FollowupSettings(Section, frozen=True):
     conflict_rounds: Count = 3
 
 
+Landing = Literal["auto", "by_hand"]
+
+
+class LandingSettings(Section, frozen=True):
+    """`repositories`: those for which it is not as by `default`."""
+
+    default: Landing = "by_hand"
+    repositories: dict[str, Landing] = {}
+
+    def is_auto(self, repo: str) -> bool:
+        """Whether verified pull requests of the repository are merged without anybody's word."""
+        known = (how for name, how in self.repositories.items() if same_name(name, repo))
+        return next(known, self.default) == "auto"
+
+
 class BudgetSettings(Section, frozen=True):
     """0 is no bound. Tokens are input and output together."""
 
@@ -205,6 +220,7 @@ class Settings(Section, frozen=True):
     notify: NotifySettings = NotifySettings()
     chat: ChatSettings = ChatSettings()
     followup: FollowupSettings = FollowupSettings()
+    landing: LandingSettings = LandingSettings()
 
     def mask(self, text: str) -> str:
         """The text without any secret of ours, should one have got into it."""
@@ -256,6 +272,7 @@ class Settings(Section, frozen=True):
             max_review_rounds=self.followup.review_rounds,
             max_ci_rounds=self.followup.ci_rounds,
             max_conflict_rounds=self.followup.conflict_rounds,
+            land_without_ci=self.verify.without_ci == "accept",
         )
 
 
@@ -398,4 +415,6 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "outbox": OutboxSettings,
     "notify": NotifySettings,
     "chat": ChatSettings,
+    "followup": FollowupSettings,
+    "landing": LandingSettings,
 }

@@ -142,13 +142,32 @@ class Standing(Value, frozen=True):
     draft: bool = False
 
 
+class LandingStep(StrEnum):
+    """What a landing is at. Before it is merged, the base may have to be merged into it, and what
+    comes of that to be checked by CI."""
+
+    MERGE = "merge"
+    UPDATE = "update"
+    CI = "ci"
+
+
+class Landing(Value, frozen=True):
+    """A merge that is owed, of exactly `head`. `by`: the account on Forgejo of the person who wants
+    it; "" where the repository's setting does."""
+
+    head: str
+    by: str = ""
+    since: int = 0
+    step: LandingStep = LandingStep.MERGE
+
+
 class Watch(Value, frozen=True):
     """The pull request of a task's verified receipt. `head`: the last commit that was verified.
 
     `rounds`: how many it has had in all; `counts` by what they were owed to, since a person last
     asked or since CI was green. `dealt`: keys of words that a round had. `failing`: what CI said
     when it was last to be mended. `asked`: what people were asked about. `heads`: the commits that
-    were verified, newest last.
+    were verified, newest last. `unlanded`: why its last landing came to nothing.
     """
 
     number: int
@@ -163,6 +182,8 @@ class Watch(Value, frozen=True):
     heads: tuple[str, ...] = ()
     standing: Standing = Standing()
     merged_as: str = ""
+    landing: Landing | None = None
+    unlanded: str = ""
 
     def times(self, kind: RoundKind) -> int:
         return next((count.times for count in self.counts if count.kind is kind), 0)
@@ -181,6 +202,8 @@ class Watch(Value, frozen=True):
             dealt=tuple(dict.fromkeys((*self.dealt, *keys)))[-MOST_DEALT:],
             failing=signature(brief.checks) if brief.checks else self.failing,
             asked=(),
+            landing=None,
+            unlanded="",
         )
 
     def shown(self, standing: Standing) -> Watch:

@@ -49,6 +49,7 @@ from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.landing import Landings
 from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
@@ -125,6 +126,7 @@ class Stage:
         self.hook_url = ""
         self.secret = ""  # what foreign logs are kept from telling on
         self.threads = "agent"
+        self.lands_itself = False
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
         self._ids = itertools.count(1)
@@ -156,6 +158,9 @@ class Stage:
         self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
         self.followups = Followups(self.fleet, self.client, self.rules, self._mask)
         self.people = People(self.store, self.listed)
+        self.landings = Landings(
+            self.fleet, self.client, self.followups, self.people, lambda repo: self.lands_itself
+        )
         self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
             self.fleet,
@@ -187,7 +192,12 @@ class Stage:
         self.enrolments = Enrolments(self.fleet)
         self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
-            self.client, self.store, self.labels, self.fleet.waiting, self.accounts
+            self.client,
+            self.store,
+            self.labels,
+            self.fleet.waiting,
+            self.accounts,
+            land=self.landings,
         )
         self.courier = Courier(
             self.store,

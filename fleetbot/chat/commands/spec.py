@@ -79,6 +79,11 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Land:
+    issue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prioritise:
     priority: Priority
     issue: str = ""
@@ -165,6 +170,7 @@ Command = (
     | Assign
     | Retry
     | Cancel
+    | Land
     | Prioritise
     | Tell
     | Reply

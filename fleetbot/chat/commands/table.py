@@ -143,6 +143,13 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
         briefly="stop it",
     ),
+    "land": Usage(
+        "merge what was verified; it takes write access on Forgejo, too: see `iam`",
+        (_ISSUE,),
+        level=CHANGES,
+        example="land #12",
+        changes=True,
+    ),
     "priority": Usage(
         "how urgent it is: low, normal, high or urgent",
         (_ISSUE, Parameter("priority", Kind.PRIORITY, "priority")),
@@ -234,7 +241,7 @@ COMMANDS: Mapping[str, Usage] = {
 # How the help shows them.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
-    "To have work done": ("new", "assign", "retry", "cancel", "priority", "tell", "answer"),
+    "To have work done": ("new", "assign", "retry", "cancel", "land", "priority", "tell", "answer"),
     "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
     "For yourself": ("quiet", "iam", "help"),
 }
@@ -252,6 +259,7 @@ NAMES: Mapping[type, str] = {
     spec.Assign: "assign",
     spec.Retry: "retry",
     spec.Cancel: "cancel",
+    spec.Land: "land",
     spec.Prioritise: "priority",
     spec.Tell: "tell",
     spec.Reply: "answer",
@@ -276,6 +284,7 @@ BUTTONS: Mapping[str, str] = {
     for emoji, command in {
         "🔁": "retry",
         "✖️": "cancel",
+        "🚀": "land",
         "✅": "answer",
         "❌": "answer",
         "♾️": "answer",
