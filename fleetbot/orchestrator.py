@@ -27,6 +27,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.proofs import Proofs, Told
+from fleetbot.services.protection import Guard
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -92,7 +93,14 @@ class Orchestrator:
             log,
             on_doubt=partial(wake, "probe"),
         )
-        self.repositories = Repositories(fleet, self.forge, settings.forge.repositories)
+        guard = Guard(
+            fleet,
+            self.forge,
+            refuses=settings.forge.unprotected == "refuse",
+            accounts=tuple(settings.forge.accounts.values()),
+            lands_itself=settings.landing.is_auto,
+        )
+        self.repositories = Repositories(fleet, self.forge, settings.forge.repositories, guard)
         self.webhooks = Webhooks(fleet, self.repositories)
         self.issues = Issues(
             fleet,

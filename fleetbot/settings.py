@@ -44,6 +44,7 @@ class ForgeSettings(Section, frozen=True):
     repositories: tuple[str, ...] = ()
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300
+    unprotected: Literal["refuse", "warn"] = "warn"
 
     @property
     def logins(self) -> dict[AgentName, str]:

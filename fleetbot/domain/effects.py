@@ -135,6 +135,8 @@ class NoticeKind(StrEnum):
     REPO_RENAMED = "repo_renamed"
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
+    REPO_UNPROTECTED = "repo_unprotected"
+    REPO_PROTECTED = "repo_protected"
     REPO_FROZEN = "repo_frozen"
     REPO_THAWED = "repo_thawed"
     GIVEN_UP = "given_up"

@@ -26,8 +26,10 @@ _REMEDIES: Mapping[str, str] = {
     " docs/howto/encrypted-rooms.md",
     "dead_letters": "`!fleet doctor retry` sends them again, in order",
     "repositories": "docs/howto/connect-forgejo.md, Renamed, transferred, archived, deleted",
+    "branches": "docs/howto/landing.md, Branch protection",
     "loops": "maubot's log has the error; restart the instance if it does not pass",
 }
+_GRAVITY = {"branches": Mark.WARN}
 
 
 class Doctor:
@@ -65,6 +67,6 @@ class Doctor:
         return [
             Finding(name, Mark.WELL, says)
             if says == _WELL
-            else Finding(name, Mark.BAD, says, (_REMEDIES.get(name, _BOOK),))
+            else Finding(name, _GRAVITY.get(name, Mark.BAD), says, (_REMEDIES.get(name, _BOOK),))
             for name, says in checks.items()
         ]

@@ -58,6 +58,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.proofs import Proofs
+from fleetbot.services.protection import Guard
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -127,6 +128,7 @@ class Stage:
         self.secret = ""  # what foreign logs are kept from telling on
         self.threads = "agent"
         self.lands_itself = False
+        self.unprotected = ""  # what is done about it; nothing is looked at where it is empty
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
         self._ids = itertools.count(1)
@@ -142,7 +144,7 @@ class Stage:
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
         self.fleet = Fleet(self.store, Policy(), self.clock, self._route)
-        self.known = Repositories(self.fleet, self.client, self.repositories)
+        self.known = Repositories(self.fleet, self.client, self.repositories, self._guard())
         self.webhooks = Webhooks(self.fleet, self.known)
         self.probe = ForgeProbe(
             self.fleet, self.client, self.repositories, logging.getLogger("stage")
@@ -205,6 +207,18 @@ class Stage:
             self.clock,
             with_outbox(PATIENCE_DAYS),
             on_given_up=self.dead_letters.note,
+        )
+
+    def _guard(self) -> Guard | None:
+        """Most stories are not about protection."""
+        if not self.unprotected:
+            return None
+        refuses = self.unprotected == "refuse"
+        return Guard(
+            self.fleet,
+            self.client,
+            refuses=refuses,
+            lands_itself=lambda repo: self.lands_itself,
         )
 
     def _route(self, effect: RoomEffect) -> Sequence[str]:
