@@ -8,6 +8,7 @@ from functools import partial
 import msgspec
 
 from fleetbot import wire
+from fleetbot.domain.available import Looks
 from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
@@ -51,7 +52,7 @@ class Tasks:
         tasks = await self._fleet.tasks(states, repo, agent, limit + 1, before)
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
-        waits = partial(waiting, looks={})
+        waits = partial(waiting, looks=Looks())
         views = [await self._view(task, waits) for task in page]
         return wire.TaskList(tasks=tuple(views), next=more)
 
