@@ -23,6 +23,7 @@ from fleetbot.domain.model import (
     TaskState,
     Verdict,
 )
+from fleetbot.domain.pulls import PullState, Watch
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waiting import Waiting
@@ -83,6 +84,8 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
         case TaskState.RUNNING:
             branch = f", on branch {code(run.branch)}" if run else ""
             return f"⚙️ **{agent} is working on it**{branch}."
+        case TaskState.COMPLETED if task.pull and task.pull.state is not PullState.OPEN:
+            return _over(task, task.pull)
         case TaskState.COMPLETED:
             what = f": pull request {pull_link(task, pull_request)}" if pull_request else ""
             return f"✅ **Done by {agent}, and verified**{what}."
@@ -92,6 +95,17 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
             return f"📡 **Agent lost**: {reason_text(task.reason)}."
         case TaskState.CANCELLED:
             return f"✖️ **Cancelled**: {reason_text(task.reason)}."
+
+
+def _over(task: Task, watch: Watch) -> str:
+    pull = pull_link(task, watch.number)
+    if watch.state is PullState.MERGED:
+        commit = f", as {commit_link(task, watch.merged_as)}" if watch.merged_as else ""
+        return f"🎉 **Merged**: pull request {pull}{commit}."
+    return (
+        f"🚪 **Closed without being merged**: pull request {pull}. Reopen it, and it goes on as it "
+        f"was; or `!fleet retry {task.ref}` begins anew, with another pull request that says which it follows."
+    )
 
 
 def _waiting(task: Task) -> str:

@@ -7,8 +7,9 @@ import pytest
 from fleetbot.domain import events as ev
 from fleetbot.domain.effects import NoticeKind, TaskNotice
 from fleetbot.domain.errors import Conflict, Forbidden
-from fleetbot.domain.model import Task, TaskState
+from fleetbot.domain.model import RunState, Task, TaskState
 from fleetbot.domain.pulls import PullState
+from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import PullRequest
 from tests.services.stage import ANN, REPO, TEST, Stage
 from tests.services.test_followups import EVE, given_done, kinds, look
@@ -332,3 +333,47 @@ async def given_second(stage: Stage) -> int:
     await look(stage)
     await stage.settle()
     return pull.number
+
+
+async def test_what_waits_for_it_starts(stage: Stage) -> None:
+    await given_ready(stage)
+    second = await stage.issue("Add a farewell", labels=[])
+    await stage.ann.add_blocker(REPO, second.number, REPO, 1)
+    await stage.ann.add_issue_labels(REPO, second.number, ["fleet"])
+    await stage.hear()
+    assert (await stage.task(second.number)).is_blocked
+    await landed(stage)
+    assert (await stage.task(second.number)).is_ready
+
+
+async def test_closed_instead_the_issue_says_so_once_and_how_to_go_on(stage: Stage) -> None:
+    _, pull = await given_ready(stage)
+    before = len(await stage.comments())
+    await stage.ann.close_pull(REPO, pull.number)
+    await look(stage)
+    await stage.settle()
+    said = await stage.comments()
+    assert len(said) == before
+    (told_of,) = [one.body for one in said if "Closed without being merged" in one.body]
+    assert "`!fleet retry ann/app#1` begins anew" in told_of
+
+
+async def test_a_branch_that_is_deleted_under_its_round_ends_that(stage: Stage) -> None:
+    task, pull = await given_ready(stage)
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "One more thing.")
+    await look(stage)
+    run = await stage.given_running()
+    assert (await stage.task()).state is TaskState.RUNNING
+    await stage.forge.delete_branch(REPO, task.branch, by=ANN)
+    task = await look(stage)
+    assert (task.state, task.reason) == (TaskState.CANCELLED, ReasonCode.PULL_CLOSED)
+    assert stage.fleet.state.runs[run.id].state is RunState.ENDED
+
+
+async def test_what_is_pushed_while_it_is_looked_at_for_a_merge_is_said_by_whom(
+    stage: Stage,
+) -> None:
+    task, _ = await given_ready(stage)
+    await stage.forge.commit(REPO, task.branch, {"hello.txt": "hi\n"}, "Mine", by=ANN)
+    with pytest.raises(Conflict, match=r"Its head is `[0-9a-f]{12}`, by `"):
+        await landed(stage)
