@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -120,10 +120,12 @@ class LandingSettings(Section, frozen=True):
     default: Landing = "by_hand"
     repositories: dict[str, Landing] = {}
 
-    def is_auto(self, repo: str) -> bool:
-        """Whether verified pull requests of the repository are merged without anybody's word."""
-        known = (how for name, how in self.repositories.items() if same_name(name, repo))
-        return next(known, self.default) == "auto"
+    def is_auto(self, names: Iterable[str]) -> bool:
+        """Whether verified pull requests of the repository that bears, or bore, one of these names
+        are merged without anybody's word."""
+        known = {name.lower(): how for name, how in self.repositories.items()}
+        said = (known[name.lower()] for name in names if name.lower() in known)
+        return next(said, self.default) == "auto"
 
 
 class BudgetSettings(Section, frozen=True):

@@ -104,7 +104,8 @@ def _over(task: Task, watch: Watch) -> str:
         return f"🎉 **Merged**: pull request {pull}{commit}."
     return (
         f"🚪 **Closed without being merged**: pull request {pull}. Reopen it, and it goes on as it "
-        f"was; or `!fleet retry {task.ref}` begins anew, with another pull request that says which it follows."
+        f"was; or `!fleet retry {task.ref}` begins anew, with another pull request that says which "
+        "it follows."
     )
 
 

@@ -6,7 +6,7 @@ Forgejo's own *merge when checks succeed* is of no use for that: it binds no com
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from fleetbot.domain import effects as fx
@@ -30,7 +30,9 @@ from fleetbot.services.people import People
 
 _SOON = 15.0  # seconds, until what may pass by itself is tried again
 _PASSES_MS = 600_000  # after so long it is not what passes by itself
+_REST_MS = 600_000  # after a landing that came to nothing, before it is tried by itself again
 _PAGE = 500
+_MOVING = ev.PullMerged | ev.PullClosed | ev.PullNotLanded | ev.PullUpdated
 _CONTEXT = Context(actor="followup", cause="landing")
 
 
@@ -44,8 +46,8 @@ class _Owed(NamedTuple):
 
 
 class Landings:
-    """`lands_itself` tells of a repository, by name, whether its pull requests are merged without
-    anybody asking for it."""
+    """`lands_itself` tells of a repository, by the names that it has and had, whether its pull
+    requests are merged without anybody asking for it."""
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class Landings:
         client: ForgeClient,
         followups: Followups,
         people: People,
-        lands_itself: Callable[[str], bool] = lambda repo: False,
+        lands_itself: Callable[[Iterable[str]], bool] = lambda names: False,
     ) -> None:
         self._fleet = fleet
         self._client = client
@@ -204,12 +206,15 @@ class Landings:
     # -- by itself
 
     def _heard(self, lines: Sequence[Recorded]) -> None:
-        """One that is over makes room for the next of its base."""
+        """One that is over makes room for the next of its base; an update has CI to wait for."""
         for line in lines:
-            if isinstance(line.event, ev.PullMerged | ev.PullClosed | ev.PullNotLanded):
+            if isinstance(line.event, _MOVING):
                 task = self._fleet.state.tasks.get(TaskId(line.stream.removeprefix("task:")))
-                if task and self._lands_itself(self._fleet.state.places.of(task).name):
+                if task and self._is_auto(task):
                     self._followups.poke_all(task.repo_id)
+
+    def _is_auto(self, task: Task) -> bool:
+        return self._lands_itself(self._fleet.state.places.of(task).names)
 
     async def consider(self, task_id: TaskId) -> None:
         """Have it merged if its repository wants that, and it is its turn; what it waits for then
@@ -220,16 +225,25 @@ class Landings:
             return
         landing = watch.landing
         is_with_outbox = landing is not None and landing.step is not LandingStep.CI
-        if is_with_outbox or not self._lands_itself(self._fleet.state.places.of(task).name):
+        if is_with_outbox or not self._is_auto(task):
             return
         if held := await self._hindrance(task, watch):
-            if landing and not held.passes:
+            if landing and not (held.passes and self._may_wait(landing)):
                 await self._give_up(task.id, landing, held)
             return
-        if landing or (ABOUT not in watch.asked and await self._is_next(task, watch)):
+        if landing or (self._may_try(task, watch) and await self._is_next(task, watch)):
             is_near = await self._is_up_to_date(task, watch)
             step = LandingStep.MERGE if is_near else LandingStep.UPDATE
             await self._fleet.commit(Land(task.id, step=step), _CONTEXT)
+
+    def _may_wait(self, landing: Landing) -> bool:
+        """CI that never says anything does not keep a base for ever."""
+        return self._fleet.clock() - landing.since < self._fleet.policy.verify_ms
+
+    def _may_try(self, task: Task, watch: Watch) -> bool:
+        """Not at once after it came to nothing, nor before people have said how it goes on."""
+        rests = bool(watch.unlanded) and self._fleet.clock() - task.updated_at < _REST_MS
+        return ABOUT not in watch.asked and not rests
 
     async def _hindrance(self, task: Task, watch: Watch) -> Hindrance | None:
         if held := hindrance(self._fleet.state, task, self._fleet.policy):
@@ -261,7 +275,7 @@ class Landings:
     def _is_ready(self, task: Task, watch: Watch, wanted: int) -> bool:
         held = hindrance(self._fleet.state, task, self._fleet.policy)
         is_approved = len(watch.standing.approved_by) >= wanted
-        return held is None and is_approved and ABOUT not in watch.asked
+        return held is None and is_approved and not watch.unlanded
 
     async def _others(self, task: Task, watch: Watch) -> AsyncIterator[Task]:
         """Those whose pull requests go to the same base."""

@@ -40,7 +40,7 @@ class Guard:
         *,
         refuses: bool = False,
         accounts: Sequence[str] = (),
-        lands_itself: Callable[[str], bool] = lambda repo: False,
+        lands_itself: Callable[[Iterable[str]], bool] = lambda names: False,
     ) -> None:
         self._fleet = fleet
         self._client = client
@@ -72,7 +72,8 @@ class Guard:
 
     async def _look(self, shown: Repository) -> str:
         found = []
-        lands = self._lands_itself(shown.full_name)
+        known = self._fleet.state.places.repos.get(shown.id)
+        lands = self._lands_itself(known.names if known else [shown.full_name])
         bot = await self._client.login()
         for name in self._branches(shown):
             branch = await self._client.branch(shown.full_name, name)

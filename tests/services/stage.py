@@ -161,7 +161,7 @@ class Stage:
         self.followups = Followups(self.fleet, self.client, self.rules, self._mask)
         self.people = People(self.store, self.listed)
         self.landings = Landings(
-            self.fleet, self.client, self.followups, self.people, lambda repo: self.lands_itself
+            self.fleet, self.client, self.followups, self.people, lambda names: self.lands_itself
         )
         self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
@@ -218,7 +218,7 @@ class Stage:
             self.fleet,
             self.client,
             refuses=refuses,
-            lands_itself=lambda repo: self.lands_itself,
+            lands_itself=lambda names: self.lands_itself,
         )
 
     def _route(self, effect: RoomEffect) -> Sequence[str]:

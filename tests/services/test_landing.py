@@ -11,7 +11,7 @@ from fleetbot.domain.model import RunState, Task, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import PullRequest
-from tests.services.stage import ANN, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, REPO, TEST, Stage
 from tests.services.test_followups import EVE, given_done, kinds, look
 
 ANN_HERE, EVE_HERE = "@ann:hs", "@eve:hs"
@@ -377,3 +377,35 @@ async def test_what_is_pushed_while_it_is_looked_at_for_a_merge_is_said_by_whom(
     await stage.forge.commit(REPO, task.branch, {"hello.txt": "hi\n"}, "Mine", by=ANN)
     with pytest.raises(Conflict, match=r"Its head is `[0-9a-f]{12}`, by `"):
         await landed(stage)
+
+
+async def test_what_fails_twice_for_the_same_reason_is_asked_about_and_others_go_on(
+    stage: Stage,
+) -> None:
+    await stage.change(lands_itself=True)
+    stage.forge.reserve(REPO, "main", [ANN])
+    _, pull = await given_done(stage)
+    for _ in range(4):
+        stage.clock.advance(HOUR)
+        await look(stage)
+        await stage.settle()
+
+    assert not (await stage.ann.pull(REPO, pull.number)).merged
+    happened = kinds(await stage.journal())
+    assert (happened.count("pull.not_landed"), happened.count("pull.asked")) == (2, 1)
+    (why,) = told(stage)  # the second time it is a question
+    assert why.startswith(f"Forgejo does not let `{BOT}` merge into that branch")
+
+
+async def test_ci_that_never_says_anything_does_not_hold_up_a_base_for_ever(stage: Stage) -> None:
+    _, pull = await given_auto(stage)
+    await stage.has_ci()
+    await stage.ann.create_status(REPO, pull.head.sha, state="success", context="test")
+    stage.clock.advance(HOUR)
+    await approved(stage, pull)
+    assert "pull.updated" in kinds(await stage.journal())
+    stage.clock.advance(25 * HOUR)
+    await look(stage)
+    await stage.settle()
+    (why,) = told(stage)
+    assert why.startswith("Its CI has not finished")
