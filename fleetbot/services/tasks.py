@@ -104,11 +104,13 @@ class Tasks:
     async def must_be_open(self, task: Task) -> None:
         """Raises Conflict where the issue of a task that is over is closed: a run would be started
         by a slip, and be stopped at the next look at the issue. What it depends on is read, so that
-        it waits for that."""
+        it waits for that; of a queued one that is known, and read once more when it is given out.
+        """
         closed = task.state is TaskState.CANCELLED and task.reason is ReasonCode.ISSUE_CLOSED
         if closed or task.state is TaskState.COMPLETED:
             await self._new_tasks.must_be_open(task)
-        await self._new_tasks.blockers.before_again(task)
+        if not task.is_queued:
+            await self._new_tasks.blockers.before_again(task)
 
     async def _change(self, task: TaskId, command: Command, actor: str) -> wire.TaskView:
         await self._get(task)
