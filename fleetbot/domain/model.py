@@ -380,6 +380,19 @@ class Task(Value, frozen=True):
         return self.pull is not None and self.pull.state is not PullState.MERGED
 
     @property
+    def is_merged(self) -> bool:
+        """Whether its work has landed, and nothing else is wanted of it."""
+        merged = self.pull is not None and self.pull.state is PullState.MERGED
+        return merged and self.state is TaskState.COMPLETED
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether people have to say how its pull request goes on."""
+        its = self.pull
+        is_open = its is not None and its.state is PullState.OPEN
+        return self.state is TaskState.COMPLETED and is_open and bool(its and its.asking)
+
+    @property
     def wanted_agent(self) -> AgentName | None:
         return self.pinned or self.traits.agent
 

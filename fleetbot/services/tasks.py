@@ -8,7 +8,7 @@ from functools import partial
 import msgspec
 
 from fleetbot import wire
-from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
+from fleetbot.domain.commands import AskAgain, AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
 from fleetbot.domain.model import (
@@ -21,9 +21,11 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.domain.pulls import Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
+from fleetbot.domain.wording import person
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.priorities import Priorities
@@ -92,6 +94,12 @@ class Tasks:
         await self.must_be_open(await self._get(task))
         return await self._change(task, RetryTask(task), actor)
 
+    async def again(self, task: TaskId, text: str, actor: str) -> wire.TaskView:
+        """Another round on its open pull request; without `text` for what people were asked."""
+        return await self._change(
+            task, more_of(await self._get(task), text, actor, "room:api"), actor
+        )
+
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))
         return await self._change(task, AssignTask(task, agent), actor)
@@ -135,6 +143,14 @@ class Tasks:
         about = (fleet.state, known, fleet.clock(), fleet.policy)
         its = waits(*about)
         return its, flags(fleet.state, known, its, fleet.clock(), fleet.policy)
+
+
+def more_of(task: Task, text: str, actor: str, key: str) -> AskAgain:
+    """The wish for more work on its pull request, as `actor` of the journal says it; `key` names
+    the words. Without any, what people were asked about is to be tried again."""
+    asking = task.pull.asking if task.pull else ()
+    text = text.strip() or " ".join(["Try it once more.", *(one.text for one in asking)])
+    return AskAgain(task.id, (Words(key=key, author=person(actor), text=text),))
 
 
 def task_view(

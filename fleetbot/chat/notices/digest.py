@@ -5,8 +5,8 @@ from __future__ import annotations
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words.digest import MOST_NAMED, Day, Done, digest
-from fleetbot.domain.attention import FOR_A_PERSON, attention
-from fleetbot.domain.model import OPEN_STATES, AgentName, AgentStatus, TaskState
+from fleetbot.domain.attention import FOR_A_PERSON, attention, may_need
+from fleetbot.domain.model import AgentName, AgentStatus, TaskState
 from fleetbot.domain.usage import Usage, sum_usage
 from fleetbot.services.daily import Daily
 from fleetbot.services.fleet import Fleet
@@ -50,7 +50,7 @@ class Digest:
         heard = [
             task
             for task in state.tasks.values()
-            if task.state in OPEN_STATES and self._audience.hears(room, task.repo)
+            if may_need(task) and self._audience.hears(room, task.repo)
         ]
         agents = [
             agent

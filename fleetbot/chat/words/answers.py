@@ -14,13 +14,14 @@ from fleetbot.chat.words.rich import (
     bullets,
     one_line,
     preformatted,
+    prose,
     quote,
     rows,
     say,
 )
 from fleetbot.chat.words.story import story
 from fleetbot.chat.words.why import explained, why
-from fleetbot.chat.words.wording import EMOJI, duration, moment, named, pull_link
+from fleetbot.chat.words.wording import duration, emoji_of, moment, named, pull_link
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import (
     FiledReceipt,
@@ -30,6 +31,7 @@ from fleetbot.domain.model import (
     Task,
     Verdict,
 )
+from fleetbot.domain.standing import in_round, in_short
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.wording import STATE_WORDS, count, span
@@ -54,8 +56,9 @@ def tasks(found: Sequence[Task], what: str, state: FleetState, now: int) -> Rich
 def _task_line(task: Task, state: FleetState, now: int) -> Rich:
     run = state.run_of(task)
     agent: Part = say(", ", bold(run.agent)) if run else ""
+    stands: Part = say(", ", prose(its)) if (its := in_short(task)) else ""
     age = moment(task.updated_at, now)
-    return say(f"{EMOJI[task.state]} ", named(task, _TITLE), agent, ", ", age)
+    return say(f"{emoji_of(task)} ", named(task, _TITLE), agent, stands, ", ", age)
 
 
 class Particulars(NamedTuple):
@@ -72,8 +75,8 @@ def task(its: Task, known: Particulars, state: FleetState, now: int, policy: Pol
     """One task: where it is, who had it, what came of it."""
     runs = known.runs
     return rows(
-        say(f"{EMOJI[its.state]} ", named(its)),
-        say(bold(STATE_WORDS[its.state]), f" · {_traits(its)} · opened by {one_line(its.author)}"),
+        say(f"{emoji_of(its)} ", named(its)),
+        say(bold(_state(its)), f" · {_traits(its)} · opened by {one_line(its.author)}"),
         _claim(its, known.receipt, now) if known.receipt else None,
         say("🧵 ", known.thread) if known.thread else None,
         _spent(its, runs, state, policy),
@@ -82,6 +85,13 @@ def task(its: Task, known: Particulars, state: FleetState, now: int, policy: Pol
         bullets(_run_line(run, now) for run in runs[-_RUNS:]),
         preformatted("\n".join(known.lines)) if known.lines else None,
     )
+
+
+def _state(its: Task) -> str:
+    """`running, round 2, for review`; `merged`."""
+    if its.is_merged:
+        return "merged"
+    return ", ".join(filter(None, (STATE_WORDS[its.state], in_round(its))))
 
 
 def _more_runs(number: int) -> str | None:
@@ -138,8 +148,8 @@ def told_why(
     """Where a task is and why, how it came there, and what would move it."""
     known = explained(state, its, now, policy)
     return rows(
-        say(f"{EMOJI[its.state]} ", named(its, _TITLE)),
-        bold(STATE_WORDS[its.state]),
+        say(f"{emoji_of(its)} ", named(its, _TITLE)),
+        bold(_state(its)),
         *known.because,
         "📖 How it came there:",
         story(its, lines, now),

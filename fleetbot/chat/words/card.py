@@ -23,14 +23,15 @@ from fleetbot.chat.words.rich import (
     say,
 )
 from fleetbot.chat.words.wording import (
-    EMOJI,
     at_hour,
     dated,
     duration,
+    emoji_of,
     named,
     pull_link,
 )
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
+from fleetbot.domain.standing import in_round, lines
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import DAY_MS
 from fleetbot.domain.waiting import Waiting, flags, waiting
@@ -57,7 +58,7 @@ def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | Non
     return rows(
         headline(task),
         _who(state, task, policy, when, log),
-        _proof(state, task, when),
+        *_pull(task, _proof(state, task, when)),
         *_ended(task),
         *(_wait(its, when) if its and its.reason not in _SAID else ()),
         *_questions(state.live_run(task), when),
@@ -66,7 +67,8 @@ def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | Non
 
 
 def headline(task: Task) -> Rich:
-    return say(f"{EMOJI[task.state]} ", bold(_WORDS[task.state]), " · ", named(task))
+    word = "Merged" if task.is_merged else _WORDS[task.state]
+    return say(f"{emoji_of(task)} ", bold(word), " · ", named(task))
 
 
 def waits_for(state: FleetState, task: Task, now: int, policy: Policy) -> tuple[str, ...]:
@@ -111,6 +113,17 @@ def _proof(state: FleetState, task: Task, when: _When) -> Part | None:
         return None
     pull = pull_link(task, filed.receipt.pull_request)
     return say(pull, ": ", _verdict(task, filed, when))
+
+
+def _pull(task: Task, proof: Part | None) -> Iterator[Part]:
+    """Where its pull request stands; while a new round is on, the last receipt is told no more."""
+    if its := in_round(task):
+        number = say(" · ", pull_link(task, task.pull.number)) if task.pull and not proof else ""
+        yield say(f"🔁 {its[0].upper()}{its[1:]}", number)
+    if proof:
+        yield proof
+    if task.pull:
+        yield from (say("🔎 ", prose(line)) for line in lines(task.pull))
 
 
 def _verdict(task: Task, filed: FiledReceipt, when: _When) -> Part:

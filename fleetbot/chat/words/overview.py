@@ -15,8 +15,8 @@ from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, 
 from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.why import paused, resting
 from fleetbot.chat.words.wording import EMOJI, moment, named
-from fleetbot.domain.attention import Attention, Need, attention
-from fleetbot.domain.model import OPEN_STATES, Policy, Priority, Task, TaskState
+from fleetbot.domain.attention import Attention, Need, attention, may_need
+from fleetbot.domain.model import Policy, Priority, Task, TaskState
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waits import WaitReason
@@ -46,7 +46,7 @@ def status(
 ) -> Rich:
     """`troubles`: what is wrong around the fleet, each with what to do; `remarks` come last."""
     here = cache(hears)  # of a hundred thousand tasks
-    tasks = [t for t in state.tasks.values() if t.state in OPEN_STATES and here(t.repo)]
+    tasks = [t for t in state.tasks.values() if may_need(t) and here(t.repo)]
     waits = attention(state, tasks, now, policy, _AT_MOST)
     return rows(
         *_for_a_person(waits, [*troubles, *paused(state, hears, now)], now),
