@@ -328,6 +328,7 @@ def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
             return replace(task, pull=_asked_of(pull, asking))
         case ev.PullMerged(commit=commit, by=by):
             landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
+            landed = replace(landed, merged_at=line.at)
             done = replace(task, pull=landed, round=None, reason=None, detail="")
             return _not_closing(done)
         case ev.PullClosed():

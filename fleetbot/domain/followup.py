@@ -44,6 +44,8 @@ _REASONS = {
     RoundKind.CI: ReasonCode.CI_FAILED,
     RoundKind.CONFLICT: ReasonCode.CONFLICTS,
 }
+OF_ROUNDS = frozenset(_REASONS.values())
+"""What a round begins for: no attempt has come to nothing."""
 
 
 class Nothing(NamedTuple):

@@ -174,6 +174,7 @@ class Watch(Value, frozen=True):
     standing: Standing = Standing()
     merged_as: str = ""
     merged_by: str = ""
+    merged_at: int = 0
     asking: tuple[Asking, ...] = ()
     answered: Round | None = None
 

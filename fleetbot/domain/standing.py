@@ -127,4 +127,5 @@ def _some(every: Sequence[str], told: Iterable[str]) -> str:
 
 
 def _name(text: str) -> str:
-    return shorten(" ".join(text.replace("`", "'").split()), 60)
+    seen = "".join(sign for sign in text.replace("`", "'") if sign.isprintable())
+    return shorten(" ".join(seen.split()), 60)

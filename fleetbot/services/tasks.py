@@ -8,6 +8,7 @@ from functools import partial
 import msgspec
 
 from fleetbot import wire
+from fleetbot.domain.attention import may_need
 from fleetbot.domain.commands import AskAgain, AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
@@ -21,7 +22,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
-from fleetbot.domain.pulls import Words
+from fleetbot.domain.pulls import Watch, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
@@ -138,7 +139,7 @@ class Tasks:
         """Why it does not move, and its flags; nothing of a task that is over."""
         fleet = self._fleet
         known = fleet.state.tasks.get(task.id)
-        if known is None or known.state not in OPEN_STATES:
+        if known is None or not may_need(known):
             return None, ()
         about = (fleet.state, known, fleet.clock(), fleet.policy)
         its = waits(*about)
@@ -180,6 +181,32 @@ def task_view(
         spent=wire.UsageView.of(task.spent),
         waiting=_waiting_view(waits) if waits else None,
         flags=flags,
+        pull=_pull_view(task, task.pull) if task.pull else None,
+    )
+
+
+def _pull_view(task: Task, pull: Watch) -> wire.PullRequestView:
+    its = task.round if task.state in OPEN_STATES else None
+    shown = pull.standing
+    return wire.PullRequestView(
+        number=pull.number,
+        state=pull.state,
+        head=shown.head or pull.head,
+        base=shown.base,
+        draft=shown.draft,
+        changes_asked=shown.changes_asked,
+        approved_by=shown.approved_by,
+        reports=shown.reports,
+        ci=shown.ci,
+        failing=shown.failing,
+        red_on_base=shown.red_on_base,
+        conflict=shown.conflict,
+        rounds=pull.rounds,
+        round=wire.RoundView(number=its.number, kinds=its.kinds) if its else None,
+        asking=tuple(one.text for one in pull.asking) if task.is_asking else (),
+        merged_as=pull.merged_as,
+        merged_by=pull.merged_by,
+        merged_at=pull.merged_at,
     )
 
 

@@ -215,6 +215,7 @@ class Stage:
             self.webhooks,
             self.known,
             "1.0",
+            self.followups,
             self._room_troubles,
             lambda: "ok",
         )

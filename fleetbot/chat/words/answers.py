@@ -82,7 +82,7 @@ def task(its: Task, known: Particulars, state: FleetState, now: int, policy: Pol
         _spent(its, runs, state, policy),
         *why(state, its, now, policy),
         _more_runs(len(runs) - _RUNS),
-        bullets(_run_line(run, now) for run in runs[-_RUNS:]),
+        bullets(_run_line(its, run, now) for run in runs[-_RUNS:]),
         preformatted("\n".join(known.lines)) if known.lines else None,
     )
 
@@ -128,9 +128,12 @@ def _claim(its: Task, filed: FiledReceipt, now: int) -> Rich:
     return rows(say("🔗 ", pull, says, moment(filed.filed_at, now)), quote(filed.receipt.summary))
 
 
-def _run_line(run: Run, now: int) -> Rich:
+def _run_line(its: Task, run: Run, now: int) -> Rich:
+    """Attempts begin anew with each round: then it goes by the number that its log has."""
     what = reason_text(run.reason) or ("verified" if run.ended_at else "at work")
-    who = say(f"attempt {run.attempt}, ", bold(run.agent), f": {what}")
+    has_rounds = run.number and its.pull and its.pull.rounds
+    which = f"run {run.number}" if has_rounds else f"attempt {run.attempt}"
+    who = say(f"{which}, ", bold(run.agent), f": {what}")
     if not run.ended_at:
         return say(who, f" for {span(now - (run.started_at or run.assigned_at))}")
     took = duration(run)

@@ -27,11 +27,13 @@ _TITLE = 60
 
 
 class Today(NamedTuple):
-    """What came of this day so far, in UTC: tasks `verified` and `failed`, and what was `spent`."""
+    """What came of this day so far, in UTC: tasks `verified`, `failed` and `merged`, and what was
+    `spent`."""
 
     verified: int = 0
     failed: int = 0
     spent: Usage = Usage()
+    merged: int = 0
 
 
 def status(
@@ -113,4 +115,6 @@ def _today(today: Today | None) -> Rich | None:
     if today is None:
         return None
     parts = [f"{today.verified} verified", f"{today.failed} failed"]
+    if today.merged:
+        parts.insert(1, f"{today.merged} merged")
     return say("📅 ", bold("Today"), ": ", ", ".join([*parts, *spent_words(today.spent)]))

@@ -16,7 +16,7 @@ from fleetbot.domain.standing import owed_to, phrases, replied
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, nickname, person, span
 
-_FIRST, _LAST = 4, 8  # steps that are told of a long story
+_FIRST, _LAST, _HINGES = 4, 8, 12  # steps that are told of a long story
 _QUOTED = 120
 
 
@@ -55,13 +55,35 @@ class Step(NamedTuple):
 
 
 def story(task: Task, lines: Sequence[ev.Recorded], now: int) -> Rich:
-    """Its steps, oldest first: of many, the first and the last. `lines` are those of its stream."""
+    """Its steps, oldest first: of many the first, the last, and those that rounds hang on. `lines`
+    are those of its stream."""
     steps = list(_steps(lines))
     told = _Telling(task, now).told(steps)
     if len(told) <= _FIRST + _LAST + 1:
         return bullets(told)
-    between = say(f"… {count(len(told) - _FIRST - _LAST, 'step')} …")
-    return bullets([*told[:_FIRST], between, *told[-_LAST:]])
+    return bullets(_shortened(steps, told))
+
+
+def _shortened(steps: Sequence[Step], told: Sequence[Rich]) -> Iterator[Rich]:
+    last = len(told) - _LAST
+    hinges = [place for place in range(_FIRST, last) if _is_hinge(steps[place].line.event)]
+    kept = {*range(_FIRST), *hinges[-_HINGES:], *range(last, len(told))}
+    for is_kept, places in groupby(range(len(told)), kept.__contains__):
+        if is_kept:
+            yield from (told[place] for place in places)
+        else:
+            yield say(f"… {count(len(list(places)), 'step')} …")
+
+
+def _is_hinge(event: ev.AnyEvent) -> bool:
+    """Whether a round began by it, or was answered."""
+    match event:
+        case ev.TaskRequeued(brief=brief):
+            return brief is not None
+        case ev.ReceiptFiled(receipt=receipt):
+            return bool(receipt.replies)
+        case _:
+            return isinstance(event, ev.PullAsked | ev.PullClosed)
 
 
 def _steps(lines: Sequence[ev.Recorded]) -> Iterator[Step]:
@@ -241,7 +263,7 @@ def _of_pull(event: _OfPull) -> Rich:
             seen = ", ".join(phrases(standing))
             return say("the pull request: ", prose(seen or "nothing is asked of it"))
         case ev.PullAsked(text=text):
-            return say("people were asked how it goes on", _quoted(text))
+            return say("people were asked how it goes on: ", prose(one_line(text, _QUOTED)))
         case ev.PullMerged(by=by):
             return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
         case ev.PullClosed():

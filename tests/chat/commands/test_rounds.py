@@ -148,6 +148,27 @@ async def test_it_takes_a_moderator(chat: Dialogue) -> None:
     chat.answers("⚠️ Sorry, again takes power level 50 …")
 
 
+async def test_today_counts_what_was_merged(chat: Dialogue) -> None:
+    await given_done(chat)
+    await follow(chat.stage, a_pull(state=PullState.MERGED))
+
+    await chat.says("bob", "!fleet status")
+
+    chat.answers("…\n📅 Today: 1 verified, 1 merged, 0 failed…")
+
+
+async def test_a_list_says_where_each_pull_request_stands(chat: Dialogue) -> None:
+    await given_done(chat)
+    await follow(chat.stage, a_pull(approved_by=("eve",)))
+
+    await chat.says("bob", "!fleet tasks done")
+    chat.answers("📋 …\n• ✅ ann/app#1 Add a greeting, claude-1, approved by eve, …")
+
+    await follow(chat.stage, a_pull(state=PullState.MERGED))
+    await chat.says("bob", "!fleet tasks done")
+    chat.answers("📋 …\n• 🎉 ann/app#1 Add a greeting, claude-1, merged, …")
+
+
 # what waits for a person
 
 
@@ -180,7 +201,8 @@ async def test_the_room_is_asked_once_and_told_of_the_merge(chat: Dialogue) -> N
     chat.stage.told = [destination(ROOM)]
     await given_asking(chat)
     await follow(chat.stage, FAILING)
-    await chat.tells("✅ Done: …", "✅ Done · …", "🤔 How does it go on? ann/app#1 …")
+    asked = sorted(message.text for message in await chat.tells("…", "…", "…"))
+    assert asked[-1].startswith("🤔 How does it go on? ann/app#1")
 
     await follow(chat.stage, a_pull(state=PullState.MERGED, merged_by="ann"))
 
