@@ -1,21 +1,23 @@
 """Many busy agents and a homeserver that limits what we send: a real Synapse with its defaults.
 
-A whole fleet on loopback. In *logs* agents write to their logs for two minutes, five lines a second
-each, while some ask questions and a person asks for the status; then all runs end, and every line
-is looked for in the threads and their files. In *burst* a few tasks change a thousand times in ten
-seconds, which their cards show.
+A whole fleet on loopback. In *logs* agents that have their threads write to their logs for two
+minutes, five lines a second each, while some ask questions and a person asks for the status; then
+they fall silent, then all runs end, and every line is looked for in the threads, in their files,
+and in the answers to `log`. In *burst* a few tasks change a thousand times in ten seconds, which
+their cards show.
 
-    python -m benchmarks.delivery [logs] [burst] [--agents 20] [--seconds 120]
+    python -m benchmarks.delivery [logs] [burst] [--agents 20] [--seconds 120] [--times 1]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,12 +25,14 @@ from typing import Any
 
 from benchmarks.pairs import machine
 from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
-from fleetbot.devkit.matrix_user import RoomEvent
+from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.devkit.rest import call
 from fleetbot.devkit.world import World
 
 LINES_A_SECOND = 5
 ASK_EVERY, STATUS_EVERY = 30, 40  # seconds
+LOOK_EVERY = 10  # seconds
+RATE = 0.2  # messages a second, Synapse's default
 BURST_TASKS, BURST_CHANGES, BURST_SECONDS = 8, 1000, 10
 BURST_AGENTS = ("claude-1", "codex-1")
 _END_SECONDS = 1800
@@ -45,13 +49,16 @@ class Worker:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
         self.said: list[str] = []
+        self.said_at: list[float] = []
         self.run = self._token = ""
+        self.issue = 0
 
     async def begin(self) -> None:
         answer = await self._post("/agents/register", {"name": self.name, "adapter": "command"})
         self._token = answer["token"]
         key = {"Idempotency-Key": f"claim-{self.name}"}
-        self.run = (await self._post("/agents/claim", {"wait": 30}, key))["run"]
+        claimed = await self._post("/agents/claim", {"wait": 30}, key)
+        self.run, self.issue = claimed["run"], claimed["issue"]
         await self._post(f"/runs/{self.run}/start")
 
     async def write(self, second: int) -> None:
@@ -62,6 +69,13 @@ class Worker:
         lines = [{"at": at, "kind": "assistant", "text": text} for text in texts]
         await self._post(f"/runs/{self.run}/log", {"offset": offset, "lines": lines})
         self.said += texts
+        self.said_at += [time.perf_counter()] * len(texts)
+
+    def lag(self, shown: str, now: float) -> float:
+        """Seconds since it wrote the first line that is newer than what is shown of it."""
+        seen = [int(n) for n in re.findall(rf"{self.name} works in .*\((\d+)\)", shown)]
+        unseen = max(seen, default=-1) + 1
+        return now - self.said_at[unseen] if unseen < len(self.said) else 0.0
 
     async def ask(self, number: int) -> float:
         """Seconds until the question is in the room."""
@@ -108,56 +122,116 @@ async def tasks_of(world: World, count: int) -> list[dict[str, Any]]:
 # logs
 
 
-async def logs(agents: int, seconds: int) -> None:
+async def logs(agents: int, seconds: int, times: int) -> None:
     async with limited_world() as world:
-        await tasks_of(world, agents)
-        workers = [Worker(world, f"agent-{number:02}") for number in range(agents)]
-        await asyncio.gather(*(worker.begin() for worker in workers))
+        limit = await Limit.of(world)
+        async with limit.lifted():
+            await tasks_of(world, agents)
+            workers = [Worker(world, f"agent-{number:02}") for number in range(agents)]
+            await asyncio.gather(*(worker.begin() for worker in workers))
+            await until(lambda: threads(world), agents)
         first = len(await sent(world))
-        asked, answered = await work(world, workers, seconds)
-        meanwhile = (await sent(world))[first:]
-        busiest = max(per_thread(meanwhile).values(), default=0) / (seconds / 5)
+        seen, asked, answered = await work(world, workers, seconds, times)
+        events = await sent(world)
+        meanwhile, threads_of = events[first:], pages(events)
+        logged = per_thread(meanwhile, threads_of)
+        busiest = max(logged.values(), default=0) / (seconds / 5)
         print(f"{agents} agents, {seconds} s, {machine()}")
-        print(f"messages sent meanwhile {len(meanwhile)}, of them in logs {logged(meanwhile)}")
+        print(f"messages sent meanwhile {len(meanwhile)}, of them in logs {logged.total()}")
         print(f"messages of the busiest agent, of one each 5 s: {busiest:.2f} (<= 1)")
         print(f"question in the room: {spread(asked)} (<= 3 s)")
-        print(f"status answered: {spread(answered)}", flush=True)
+        print(f"status answered: {spread(answered)}")
+        print(
+            f"what is seen of a log is behind: {spread(seen)}"
+            f" (agents / rate: {agents / RATE:.0f} s)"
+        )
+        silent = await until(lambda: in_time(world, workers), agents)
+        print(f"the last line of each log is seen {silent:.0f} s after it", flush=True)
         await asyncio.gather(*(worker.end() for worker in workers))
-        drained = await until_told(world, workers)
-        lost = sum([await missing(world, worker) for worker in workers])
+        drained = await until(lambda: ended(world), agents)
+        print(f"each log has its end {drained:.0f} s after all runs ended at once", flush=True)
+        async with limit.lifted():
+            lost = sum([await missing(world, worker) for worker in workers])
         written = sum(len(worker.said) for worker in workers)
-    print(f"lines written {written}, lost {lost} (0); all is told {drained:.0f} s after the end")
+    print(f"lines written {written}, lost {lost} (0)")
+
+
+class Limit:
+    """What the homeserver grants the bot and Bob: its default, or everything."""
+
+    def __init__(self, world: World, admin: MatrixUser) -> None:
+        self._world, self._admin = world, admin
+
+    @classmethod
+    async def of(cls, world: World) -> Limit:
+        return cls(world, await world.homeserver.register("root", "password", admin=True))
+
+    @asynccontextmanager
+    async def lifted(self) -> AsyncIterator[None]:
+        await self._set("POST")
+        yield
+        await self._set("DELETE")
+
+    async def _set(self, method: str) -> None:
+        users = f"{self._world.homeserver.url}/_synapse/admin/v1/users"
+        for user in (self._world.bot, self._world.bob):
+            url = f"{users}/{user.user_id}/override_ratelimit"
+            await call(method, url, token=self._admin.access_token, json={})
 
 
 async def work(
-    world: World, workers: Sequence[Worker], seconds: int
-) -> tuple[list[float], list[float]]:
-    """Write the logs; seconds until questions and answers were heard."""
+    world: World, workers: Sequence[Worker], seconds: int, times: int
+) -> tuple[list[float], list[float], list[float]]:
+    """Write the logs; seconds that what is seen was behind, and until questions and answers, so
+    many times as usual, were heard."""
+    seen: list[float] = []
     asking: list[asyncio.Task[float]] = []
     telling: list[asyncio.Task[float]] = []
+    ask_every, status_every = ASK_EVERY // times, STATUS_EVERY // times
     begun = time.perf_counter()
     for second in range(seconds):
-        if second % ASK_EVERY == ASK_EVERY - 1:
-            asker = workers[second // ASK_EVERY % len(workers)]
+        if second % ask_every == ask_every - 1:
+            asker = workers[second // ask_every % len(workers)]
             asking.append(asyncio.create_task(asker.ask(second)))
-        if second % STATUS_EVERY == STATUS_EVERY - 1:
+        if second % status_every == status_every - 1:
             telling.append(asyncio.create_task(status(world)))
+        if second % LOOK_EVERY == LOOK_EVERY - 1:
+            seen += await lags(world, workers)
         await asyncio.gather(*(worker.write(second) for worker in workers))
         await asyncio.sleep(max(0.0, begun + second + 1 - time.perf_counter()))
-    return await asyncio.gather(*asking), await asyncio.gather(*telling)
+    return seen, await asyncio.gather(*asking), await asyncio.gather(*telling)
+
+
+async def lags(world: World, workers: Sequence[Worker]) -> list[float]:
+    shown = "\n".join(newest(await sent(world)).values())
+    return [worker.lag(shown, time.perf_counter()) for worker in workers]
+
+
+async def in_time(world: World, workers: Sequence[Worker]) -> int:
+    """How many of the logs are shown up to their last line."""
+    return (await lags(world, workers)).count(0.0)
+
+
+async def until(told: Callable[[], Awaitable[int]], count: int) -> float:
+    """Seconds until so many are told."""
+    started = time.perf_counter()
+    async with asyncio.timeout(_END_SECONDS):
+        while await told() < count:  # noqa: ASYNC110
+            await asyncio.sleep(2)  # another process: no event to wait for
+    return time.perf_counter() - started
 
 
 async def status(world: World) -> float:
     """Seconds until a person has the answer; another one listens, as each is limited, too."""
     started = time.perf_counter()
     event = await world.bob.send(world.room, "!fleet status")
-
-    def answers(heard: RoomEvent) -> bool:
-        relation = heard.content.get("m.relates_to", {})
-        return bool(relation.get("m.in_reply_to", {}).get("event_id") == event)
-
-    await world.alice.wait_for(answers, timeout=120)
+    await world.alice.wait_for(lambda heard: answers(heard, event), timeout=120)
     return time.perf_counter() - started
+
+
+def answers(heard: RoomEvent, event: str) -> bool:
+    relation = heard.content.get("m.relates_to", {})
+    return bool(relation.get("m.in_reply_to", {}).get("event_id") == event)
 
 
 async def sent(world: World) -> list[RoomEvent]:
@@ -170,45 +244,36 @@ def pages(events: Sequence[RoomEvent]) -> dict[str, str]:
     return {event.event_id: event.thread for event in events if event.thread}
 
 
-def per_thread(events: Sequence[RoomEvent]) -> Counter[str]:
+def per_thread(events: Sequence[RoomEvent], threads: Mapping[str, str]) -> Counter[str]:
     """Messages and edits of each thread."""
-    threads = pages(events)
-    return Counter(
-        thread for e in events if (thread := e.thread or threads.get(e.replaces or "", ""))
-    )
+    places = [event.thread or threads.get(event.replaces or "", "") for event in events]
+    return Counter(filter(None, places))
 
 
-def logged(events: Sequence[RoomEvent]) -> int:
-    """Messages and edits in threads, and what opened these."""
-    opened = set(pages(events).values())
-    return per_thread(events).total() + sum(e.event_id in opened for e in events)
+async def threads(world: World) -> int:
+    return len(set(pages(await sent(world)).values()))
 
 
-async def until_told(world: World, workers: Sequence[Worker]) -> float:
-    """Seconds until each log has its end."""
-    started = time.perf_counter()
-    async with asyncio.timeout(_END_SECONDS):
-        while len(await ended(world)) < len(workers):  # noqa: ASYNC110
-            await asyncio.sleep(2)  # another process: no event to wait for
-    return time.perf_counter() - started
+async def ended(world: World) -> int:
+    """How many messages tell the end of a run."""
+    return sum("\n■ " in text for text in newest(await sent(world)).values())
 
 
-async def ended(world: World) -> set[str]:
-    """The messages that tell the end of a run."""
-    events = await sent(world)
-    return {event.replaces or event.event_id for event in events if "\n■ " in event.text}
+def newest(events: Sequence[RoomEvent]) -> dict[str, str]:
+    """What each message says, once edited."""
+    return {event.replaces or event.event_id: event.text for event in events}
 
 
 async def missing(world: World, worker: Worker) -> int:
-    """How many of the agent's lines are in none of its messages, nor in the file."""
-    events = await sent(world)
-    shown = "\n".join(event.text for event in events)
-    files = [event.content for event in events if event.text == f"{worker.run}.txt"]
-    for content in files:
-        if url := content.get("url"):
-            shown += (await world.alice.download(str(url))).decode()
-    seen = set(shown.splitlines())
-    return sum(line not in seen for line in worker.said)
+    """How many of the agent's lines are in none of its messages, nor in the file, which a person
+    asks for."""
+    seen = "\n".join(event.text for event in await sent(world)).splitlines()
+    event = await world.bob.send(world.room, f"!fleet log #{worker.issue}")
+    file = await world.alice.wait_for(
+        lambda heard: bool(heard.content.get("url")) and answers(heard, event), timeout=120
+    )
+    seen += (await world.alice.download(str(file.content["url"]))).decode().splitlines()
+    return len(set(worker.said) - set(seen))
 
 
 def spread(times: Sequence[float]) -> str:
@@ -234,10 +299,12 @@ async def burst() -> None:
         await asyncio.gather(*changing)
         took = time.perf_counter() - begun
         messages = len(await sent(world)) - first
+        right = await until(lambda: up_to_date(world), BURST_TASKS)
         await quiet(world)
-        stale = await out_of_date(world)
+        stale = BURST_TASKS - await up_to_date(world)
     print(f"{BURST_CHANGES} transitions of {BURST_TASKS} tasks in {took:.1f} s, {machine()}")
-    print(f"messages sent meanwhile {messages} (<= 12), cards out of date at the end {stale} (0)")
+    print(f"messages sent meanwhile {messages} (<= 12), each card is right {right:.0f} s after")
+    print(f"cards out of date at the end {stale} (0)")
 
 
 async def change(world: World, task: str, place: int) -> None:
@@ -261,13 +328,11 @@ async def quiet(world: World) -> None:
             before, now = now, len(await sent(world))
 
 
-async def out_of_date(world: World) -> int:
-    """How many tasks have no card that names the agent which they are for now."""
-    newest: dict[str, str] = {}
-    for event in await sent(world):
-        newest[event.replaces or event.event_id] = event.text
+async def up_to_date(world: World) -> int:
+    """How many tasks have a card that names the agent which they are for now."""
+    shown = newest(await sent(world)).values()
     tasks = (await world.get(f"/tasks?limit={BURST_TASKS}"))["tasks"]
-    return sum(not any(_shows(text, task) for text in newest.values()) for task in tasks)
+    return sum(any(_shows(text, task) for text in shown) for task in tasks)
 
 
 def _shows(text: str, task: Mapping[str, Any]) -> bool:
@@ -279,9 +344,10 @@ def main() -> None:
     arguments.add_argument("cases", nargs="*", default=["logs", "burst"])
     arguments.add_argument("--agents", type=int, default=20)
     arguments.add_argument("--seconds", type=int, default=120)
+    arguments.add_argument("--times", type=int, default=1, help="as many questions and commands")
     chosen = arguments.parse_args()
     if "logs" in chosen.cases:
-        asyncio.run(logs(chosen.agents, chosen.seconds))
+        asyncio.run(logs(chosen.agents, chosen.seconds, chosen.times))
     if "burst" in chosen.cases:
         asyncio.run(burst())
 

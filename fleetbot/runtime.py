@@ -163,6 +163,7 @@ class Runtime:
             wake=partial(self._wake, "rooms"),
             on_kept=self._deliver_now,
             on_admitted=self._speak_again,
+            on_looked_at=self._look_at,
             is_shared=self._is_shared,
             describes=self._settings.chat.command_state,
         )
@@ -350,6 +351,9 @@ class Runtime:
         for sender in SENDERS:
             self._courier.resume(sender)
         self._wake("deliver", "questions")
+
+    async def _look_at(self, room: str, event: str) -> None:
+        await self._threads.look_at(room, event)
 
     def _wake(self, *names: str) -> None:
         for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from fleetbot.devkit.bot_server import BotServer
 from fleetbot.devkit.homeserver import Homeserver
@@ -17,12 +19,23 @@ from fleetbot.devkit.matrix_user import MatrixUser
 Register = Callable[[str], Awaitable[MatrixUser]]
 StartBotServer = Callable[[], Awaitable[BotServer]]
 
+# Properties are tried with the same examples everywhere, so that a red run is red again.
+settings.register_profile("fleetbot", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("fleetbot")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs the homeserver is marked, so that `make test-fast` can leave it out."""
     for item in items:
         if "homeserver" in getattr(item, "fixturenames", ()):
             item.add_marker("servers")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end: no need to look for garbage in it again
+    and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from fleetbot.domain.available import Looks
 from fleetbot.domain.model import OPEN_STATES, Policy, Task, TaskState
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.stuck import UNREAD_MS, Look
@@ -46,7 +47,7 @@ def attention(
     tasks = list(tasks)
     failed = [task for task in tasks if task.state in FOR_A_PERSON]
     newest = heapq.nlargest(most, failed, key=lambda task: task.updated_at)
-    look = partial(waiting, state, now=now, policy=policy, looks={})
+    look = partial(waiting, state, now=now, policy=policy, looks=Looks())
     asked, stuck = _waits(tasks, look, now)
     ended = [Need(task, 1, its) for task in newest if (its := look(task))]
     return Attention(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fleetbot.domain.blockers import Circles
 from fleetbot.domain.dispatch import is_busy
 from fleetbot.domain.model import Agent, AgentName, AgentStatus, Task
 from fleetbot.domain.reasons import REASONS, ReasonCode
@@ -36,17 +37,24 @@ class Availability(NamedTuple):
 
 
 Wish = tuple[AgentName | None, tuple[str, ...]]
-Looks = dict[Wish, Availability]  # what was found at one moment, for tasks with the same wish
+
+
+class Looks:
+    """What was found at one moment: of agents, for tasks with the same wish; and of circles."""
+
+    def __init__(self) -> None:
+        self.agents: dict[Wish, Availability] = {}
+        self.circles: Circles = {}
 
 
 def availability(state: FleetState, task: Task, now: int, looks: Looks) -> Availability:
     wish = task.wanted_agent, task.traits.needs
-    if wish not in looks:
+    if wish not in looks.agents:
         able = able_agents(state, task)
         free = tuple(agent.name for agent in able if not absence(state, agent, now))
         away = absence_of_all(state, able, now) if able and not free else None
-        looks[wish] = Availability(len(able), free, away)
-    return looks[wish]
+        looks.agents[wish] = Availability(len(able), free, away)
+    return looks.agents[wish]
 
 
 def able_agents(state: FleetState, task: Task) -> list[Agent]:

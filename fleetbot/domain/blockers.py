@@ -9,22 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.lookup import the_task
-from fleetbot.domain.model import Blocker, Repo, Run, Task, TaskState
+from fleetbot.domain.model import PRIVATE, Blocker, Repo, Run, Task, TaskId, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, dated, shorten
 
-_FOLLOWED = 200  # tasks, in search of a circle
 _NAMED = 4  # issues in a sentence
+_IN_A_CIRCLE = 20  # the same
 _SHOWN = 100  # letters of a branch's name
 _ITSELF = "It goes on by itself once that issue is closed."
 _OTHERWISE = "To have it not wait: remove the dependency on its issue."
+
+
+Circles = dict[TaskId, tuple[Task, ...]]  # what was found at one moment
 
 
 class Hold(NamedTuple):
@@ -37,7 +42,7 @@ class Hold(NamedTuple):
     subject: str
 
 
-class Standing(NamedTuple):
+class Whereabouts(NamedTuple):
     """Where an issue stands that others wait for: `reason` is theirs, `since` in epoch ms."""
 
     reason: WaitReason
@@ -74,12 +79,13 @@ def follow(state: FleetState, command: cmd.SetBlockers) -> Drafts:
 # what is said
 
 
-def hold(state: FleetState, task: Task) -> Hold:
-    """Why a task that is blocked is not given out: the gravest is named first."""
+def hold(state: FleetState, task: Task, circles: Circles | None = None) -> Hold:
+    """Why a task that is blocked is not given out: the gravest is named first. `circles` as
+    `known` of `circle`."""
     since = max(task.blocked_since, task.entered_at)
-    if ring := circle(state, task):
+    if ring := circle(state, task, circles):
         return _in_circle(task, ring, since)
-    known = [standing(state, task, blocker) for blocker in task.blockers]
+    known = [whereabouts(state, task, blocker) for blocker in task.blockers]
     known.sort(key=lambda one: _GRAVEST_FIRST.index(one.reason))
     first, others = known[0], known[1:_NAMED]
     text = "".join(
@@ -102,9 +108,15 @@ def hold(state: FleetState, task: Task) -> Hold:
 def _in_circle(task: Task, ring: tuple[Task, ...], since: int) -> Hold:
     """All that wait in or behind the circle wait for the same."""
     start = min(range(len(ring)), key=lambda place: ring[place].ref)
-    turned = (*ring[start:], *ring[:start])
-    told = " → ".join(one.ref for one in (*turned, turned[0]))
-    within = "It waits" if task in ring else f"It waits for {ring[0].ref}, which waits"
+    hidden = {(its.place, its.issue) for one in ring for its in one.blockers if its.is_private}
+    names = [
+        PRIVATE if (one.place, one.issue) in hidden else one.ref
+        for one in (*ring[start:], *ring[:start])
+    ]
+    if len(names) > _IN_A_CIRCLE:
+        names = [*names[:_IN_A_CIRCLE], f"{len(names) - _IN_A_CIRCLE} more"]
+    told = " → ".join((*names, names[0]))
+    within = "It waits" if task in ring else "What it waits for waits"
     return Hold(
         WaitReason.BLOCKED_IN_CIRCLE,
         f"{within} in a circle, so that none of them can begin: {told}.",
@@ -118,7 +130,7 @@ def remarks(task: Task) -> tuple[str, ...]:
     """What people should know besides of what it depends on: as sentences."""
     told = []
     if task.blockers and task.state in (TaskState.ASSIGNED, TaskState.RUNNING):
-        names = [f"{blocker.repo}#{blocker.issue}" for blocker in task.blockers[:_NAMED]]
+        names = [blocker.name for blocker in task.blockers[:_NAMED]]
         more = len(task.blockers) - len(names)
         listed = ", ".join((*names, *([f"{more} more"] if more else [])))
         told.append(f"It depends on {listed}: this run goes on, and another would wait for that.")
@@ -131,24 +143,27 @@ def remarks(task: Task) -> tuple[str, ...]:
 # what waits for what
 
 
-def circle(state: FleetState, task: Task) -> tuple[Task, ...]:
+def circle(state: FleetState, task: Task, known: Circles | None = None) -> tuple[Task, ...]:
     """The tasks of a circle that it waits in or behind, each before what it waits for; () where
-    there is none. Issues that are no tasks are not looked through."""
-    path, seen = {task.id: task}, {task.id}
-    ahead = [_before(state, task)]
-    while ahead and len(seen) < _FOLLOWED:
+    there is none. Issues that are no tasks are not looked through.
+
+    Who asks of many at once gives the same `known` for all: each task is then looked at once.
+    """
+    known = {} if known is None else known
+    path, ahead = {task.id: task}, [_before(state, task)]
+    while ahead and task.id not in known:
         following = next(ahead[-1], None)
         if following is None:
             ahead.pop()
-            path.popitem()
-        elif following.id in path:
+            known[path.popitem()[0]] = ()
+        elif following.id in path or known.get(following.id):
             order = list(path.values())
-            return tuple(order[order.index(following) :])
-        elif following.id not in seen:
-            seen.add(following.id)
+            ring = known.get(following.id) or tuple(order[order.index(following) :])
+            known.update(dict.fromkeys(path, ring))
+        elif following.id not in known:
             path[following.id] = following
             ahead.append(_before(state, following))
-    return ()
+    return known[task.id]
 
 
 def _before(state: FleetState, task: Task) -> Iterator[Task]:
@@ -173,32 +188,40 @@ def _repo_of(state: FleetState, blocker: Blocker) -> Repo:
 # where one of them stands
 
 
-def standing(state: FleetState, task: Task, blocker: Blocker) -> Standing:
+def whereabouts(state: FleetState, task: Task, blocker: Blocker) -> Whereabouts:
     """Where the issue stands that `task` waits for."""
-    name = f"{_repo_of(state, blocker).name}#{blocker.issue}"
+    name = replace(blocker, repo=_repo_of(state, blocker).name).name
     if blocker.merged_into:
         return _elsewhere(task, blocker, name)
     its = _task_of(state, blocker)
     if its is None:
         return _untaken(blocker, name)
     if ended := _ended(its):
-        remedy = f"Try that again: `!fleet retry {name}`. Or close it, if it is done."
+        remedy = f"{_order('Try that again', 'retry', blocker)}. Or close it, if it is done."
         since = its.updated_at if its.state is TaskState.COMPLETED else its.entered_at
-        return Standing(WaitReason.BLOCKER_ENDED, name, ended, remedy, since)
-    return Standing(WaitReason.BLOCKED, name, _under_way(state, its), _ITSELF)
+        return Whereabouts(WaitReason.BLOCKER_ENDED, name, ended, remedy, since)
+    return Whereabouts(WaitReason.BLOCKED, name, _under_way(state, its), _ITSELF)
 
 
-def _untaken(blocker: Blocker, name: str) -> Standing:
+def _untaken(blocker: Blocker, name: str) -> Whereabouts:
     says = "which is open and no task of the fleet"
-    helps = f"Close it when it is done, or have the fleet do it: `!fleet assign <agent> {name}`."
+    helps = (
+        f"Close it when it is done. {_order('Have the fleet do it', 'assign <agent>', blocker)}."
+    )
     if blocker.is_pull:
         says, helps = "a pull request that is open", "Merge or close it."
-    return Standing(WaitReason.BLOCKER_UNTAKEN, name, says, helps)
+    return Whereabouts(WaitReason.BLOCKER_UNTAKEN, name, says, helps)
 
 
-def _elsewhere(task: Task, blocker: Blocker, name: str) -> Standing:
+def _order(what: str, command: str, blocker: Blocker) -> str:
+    """What could be done, with the words that do it; the page of the issue leads to a private
+    one."""
+    return what if blocker.is_private else f"{what}: `!fleet {command} {blocker.name}`"
+
+
+def _elsewhere(task: Task, blocker: Blocker, name: str) -> Whereabouts:
     into, base = _shown(blocker.merged_into), _shown(task.base)
-    return Standing(
+    return Whereabouts(
         WaitReason.BLOCKER_ELSEWHERE,
         name,
         f"which was merged into {into}: {base}, which this one starts from, does not have it",

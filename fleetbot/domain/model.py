@@ -272,23 +272,33 @@ class Stuck(Value, frozen=True):
         return self.reason, self.subject
 
 
+PRIVATE = "an issue of a private repository"
+
+
 class Blocker(Value, frozen=True):
     """An issue that a task waits for, since it depends on it.
 
-    `is_pull`: it is a pull request. `merged_into`: it is closed, by a merge into this branch, which
-    the task's base does not have.
+    `is_pull`: it is a pull request. `is_private`: it is of another repository, which not all who
+    see the task may see. `merged_into`: it is closed, by a merge into this branch, which the task's
+    base does not have.
     """
 
     repo: str
     issue: int
     repo_id: int = 0
     is_pull: bool = False
+    is_private: bool = False
     merged_into: str = ""
 
     @property
     def place(self) -> int | str:
         """As of `Task.place`."""
         return self.repo_id or self.repo.lower()
+
+    @property
+    def name(self) -> str:
+        """For all to see; a repository may bear another name by now."""
+        return PRIVATE if self.is_private else f"{self.repo}#{self.issue}"
 
 
 class Task(Value, frozen=True):

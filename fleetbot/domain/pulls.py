@@ -8,6 +8,7 @@ Times are epoch milliseconds.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from hashlib import sha256
 
@@ -259,6 +260,19 @@ class PullView(Value, frozen=True):
     failing: tuple[Check, ...] = ()
     red_on_base: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+
+
+_TALK = frozenset({RoundKind.REVIEW, RoundKind.ASKED})
+
+
+def words_suffice(
+    kinds: Collection[RoundKind], threads: Iterable[int], said: Mapping[int, Answer], summary: str
+) -> bool:
+    """Whether words alone answer a round, where it asks for nothing but them: `said` of each of
+    its threads that it need not change, or the `summary`, where there are none."""
+    asked = tuple(threads)
+    unchanged = all(said.get(thread, Answer.FIXED) is not Answer.FIXED for thread in asked)
+    return bool(kinds) and _TALK.issuperset(kinds) and unchanged and bool(asked or summary.strip())
 
 
 _CHANGING = re.compile(r"[0-9a-f]{7,}|\d+([.:]\d+)*", re.IGNORECASE)

@@ -10,7 +10,7 @@ from fleetbot.domain.evidence import evidence
 from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
 from fleetbot.domain.forbidden import name_forbidden, some_of
 from fleetbot.domain.model import Evidence, Receipt, same_name
-from fleetbot.domain.pulls import Answer
+from fleetbot.domain.pulls import RoundKind, words_suffice
 from fleetbot.domain.values import Value
 
 
@@ -28,7 +28,7 @@ class Expectation(Value, frozen=True):
     `repo_id` is 0 where only the name is known; `former`: names that the repository had before.
     `base_before`: the base's name until it was renamed in mid-run.
     `verified`: what held of earlier receipts; who asks for the task again wants more, unless it is
-    an answer to all of the `threads` of a review.
+    an answer in words to its `round`, with these `threads`.
     """
 
     repo: str
@@ -41,14 +41,13 @@ class Expectation(Value, frozen=True):
     former: tuple[str, ...] = ()
     base_before: str = ""
     verified: tuple[Earlier, ...] = ()
+    round: tuple[RoundKind, ...] = ()
     threads: tuple[int, ...] = ()
 
     def is_answered_by(self, receipt: Receipt) -> bool:
-        """Whether words alone are an answer: each thread has one, and none is "fixed"."""
+        """Whether it says in words all that its round asks for."""
         said = {reply.thread: reply.answer for reply in receipt.replies}
-        return bool(self.threads) and all(
-            said.get(thread, Answer.FIXED) is not Answer.FIXED for thread in self.threads
-        )
+        return words_suffice(self.round, self.threads, said, receipt.summary)
 
 
 class Rules(Value, frozen=True):

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 
 from fleetbot.domain import events as ev
+from fleetbot.domain.available import Looks
 from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.model import Policy, Task, TaskId, TaskState
 from fleetbot.domain.state import FleetState, task_stream
@@ -46,7 +47,7 @@ def note(state: FleetState, now: int, policy: Policy) -> Drafts:
     cause than was told. Nothing, where nobody wants to hear."""
     if not policy.stuck_ms:
         return ()
-    look = partial(waiting, state, now=now, policy=policy, looks={})
+    look = partial(waiting, state, now=now, policy=policy, looks=Looks())
     return (
         *_changed(state, look, now, policy),
         *islice(_new(state, look, now, policy), _AT_ONCE),

@@ -48,7 +48,7 @@ def waiting(
     run = state.live_run(task)
     match task.state:
         case TaskState.CREATED:
-            return _in_queue(state, task, now, policy, {} if looks is None else looks)
+            return _in_queue(state, task, now, policy, looks or Looks())
         case TaskState.ASSIGNED if run:
             return _given(run, policy)
         case TaskState.RUNNING if run:
@@ -97,7 +97,7 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Lo
         advice = REASONS[ReasonCode.BASE_GONE].advice
         return Waiting(WaitReason.BASE_GONE, task.base_problem, since, None, advice, task.base)
     if task.is_blocked:
-        its = hold(state, task)
+        its = hold(state, task, looks.circles)
         return Waiting(its.reason, its.text, its.since, None, its.remedy, its.subject)
     if paused := _paused(state, task, since):
         return paused

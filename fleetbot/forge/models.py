@@ -203,7 +203,9 @@ class PullBranch(Object, frozen=True):
 
 class PullRequest(Object, frozen=True):
     """``mergeable`` is false on a conflict, for a draft, and for a second or so after each push to
-    the head or the base, while that is found out; it is true where branch protection forbids."""
+    the head or the base, while that is found out; it is true where branch protection forbids.
+    ``requested_reviewers`` are also those who have given a verdict that stands: who is asked is
+    told by the reviews."""
 
     number: int
     id: int = 0
@@ -411,3 +413,14 @@ class Version(Object, frozen=True):
     def is_forgejo(self) -> bool:
         """Forgejo names the Gitea release it is compatible with; Gitea does not."""
         return "+gitea-" in self.version
+
+    @property
+    def major(self) -> int:
+        """0 where it does not begin with a number."""
+        first = self.version.partition(".")[0]
+        return int(first) if first.isdecimal() else 0
+
+    @property
+    def has_run_events(self) -> bool:
+        """Whether hooks can be told of runs of Actions."""
+        return self.is_forgejo and self.major >= 12

@@ -20,7 +20,9 @@ def open_session(url: str, ca_file: str) -> aiohttp.ClientSession:
     `ca_file` is trusted in place of the system's certificates; empty: those. aiohttp's own
     `trust_env` would also take logins from ~/.netrc, and fail beside a token.
     """
-    context = ssl.create_default_context(cafile=ca_file or None)
+    own = ca_file or urlsplit(url).scheme == "https"
+    # Reading the system's certificates takes a while: once, by aiohttp, for what is not encrypted.
+    context = ssl.create_default_context(cafile=ca_file or None) if own else True
     # Every waiting claim holds a connection: no limit but the agents' own.
     connector = aiohttp.TCPConnector(limit=0, ssl=context)
     return aiohttp.ClientSession(connector=connector, proxy=proxy_of(url))

@@ -68,8 +68,16 @@ class Blockers:
             issue=issue.number,
             repo_id=its.id,
             is_pull=issue.pull_request is not None,
+            is_private=its.id != repo.id and await self._is_private(its),
             merged_into=into,
         )
+
+    async def _is_private(self, repo: Repo) -> bool:
+        """Forgejo shows its name to nobody who may not see it, so neither do we."""
+        try:
+            return (await self._client.repo_by_id(repo.id)).private
+        except (ForgeNotFound, ForgeForbidden):
+            return True
 
     def _repo_of(self, issue: Issue) -> Repo | None:
         shown = issue.repository

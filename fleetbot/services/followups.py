@@ -33,18 +33,21 @@ log = logging.getLogger("fleetbot.followups")
 _PAGE = 500
 _NEVER = 2**62
 _NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
-_SETTLES_MS = 15_000  # so long Forgejo may call a pull request unmergeable that is not
+_SETTLES_MS = 5_000  # so long Forgejo may call a pull request unmergeable that is not
+_SOON = Patience(3_000, 60_000)
 _PENDING = Patience(15_000, 300_000)
 _AWAY = Patience(15_000, 900_000)
 
 
 class _Watched(NamedTuple):
-    """A pull request: where it is, when it is looked at next, and how often in vain."""
+    """A pull request: where it is, when it is looked at next, how often that was in vain, and how
+    often something has happened to it."""
 
     repo_id: int
     number: int
     due: int
     tries: int = 0
+    pokes: int = 0
 
 
 class _Doubt(NamedTuple):
@@ -98,7 +101,8 @@ class Followups:
                 self._hurry(task, cause)
 
     def _hurry(self, task: TaskId, cause: str) -> None:
-        self._watched[task] = self._watched[task]._replace(due=0, tries=0)
+        its = self._watched[task]
+        self._watched[task] = its._replace(due=0, tries=0, pokes=its.pokes + 1)
         self._causes[task] = cause
         self._news.set()
         self._on_poke()
@@ -116,7 +120,9 @@ class Followups:
             self._watched.pop(task.id, None)
             return
         at = _NEVER if task.pull.state is PullState.CLOSED else due
-        self._watched[task.id] = _Watched(task.repo_id, task.pull.number, at)
+        known = self._watched.get(task.id)
+        pokes = known.pokes + 1 if known else 0
+        self._watched[task.id] = _Watched(task.repo_id, task.pull.number, at, pokes=pokes)
 
     # -- the loop
 
@@ -205,7 +211,9 @@ class Followups:
             self._later(task, known, _AWAY, view.unread[0])
         elif view.state is PullState.CLOSED:
             self._put(task, known, _NEVER, 0)
-        elif (view.mergeable is None and not view.draft) or view.ci in ("pending", "unread"):
+        elif view.mergeable is None and not view.draft:
+            self._later(task, known, _SOON, "")
+        elif view.ci in ("pending", "unread"):
             self._later(task, known, _PENDING, "")
         else:
             self._put(task, known, self._fleet.clock() + _NET_MS, 0)

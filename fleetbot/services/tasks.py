@@ -9,6 +9,7 @@ import msgspec
 
 from fleetbot import wire
 from fleetbot.domain.attention import may_need
+from fleetbot.domain.available import Looks
 from fleetbot.domain.commands import AskAgain, AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
@@ -54,7 +55,7 @@ class Tasks:
         tasks = await self._fleet.tasks(states, repo, agent, limit + 1, before)
         page = tasks[:limit]
         more = page[-1].id if len(tasks) > limit else None
-        waits = partial(waiting, looks={})
+        waits = partial(waiting, looks=Looks())
         views = [await self._view(task, waits) for task in page]
         return wire.TaskList(tasks=tuple(views), next=more)
 
@@ -112,11 +113,13 @@ class Tasks:
     async def must_be_open(self, task: Task) -> None:
         """Raises Conflict where the issue of a task that is over is closed: a run would be started
         by a slip, and be stopped at the next look at the issue. What it depends on is read, so that
-        it waits for that."""
+        it waits for that; of a queued one that is known, and read once more when it is given out.
+        """
         closed = task.state is TaskState.CANCELLED and task.reason is ReasonCode.ISSUE_CLOSED
         if closed or task.state is TaskState.COMPLETED:
             await self._new_tasks.must_be_open(task)
-        await self._new_tasks.blockers.before_again(task)
+        if not task.is_queued:
+            await self._new_tasks.blockers.before_again(task)
 
     async def _change(self, task: TaskId, command: Command, actor: str) -> wire.TaskView:
         await self._get(task)

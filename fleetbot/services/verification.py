@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from fleetbot.domain.commands import Conclude
 from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
-from fleetbot.domain.pulls import RoundKind
 from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
@@ -140,6 +139,7 @@ class Verifier:
     async def _expectation(self, filed: FiledReceipt) -> Expectation:
         task = self._fleet.state.tasks[filed.task]
         before = await self._fleet.store.receipts_of(task.id)
+        brief = await kept_brief(self._fleet, task)
         known = self._fleet.state.places.of(task)
         return Expectation(
             repo=task.repo,
@@ -152,15 +152,9 @@ class Verifier:
             branch=self._fleet.state.runs[filed.run].branch,
             not_before=task.first_assigned_at,
             verified=tuple(_earlier(one) for one in before if one.verdict is Verdict.VERIFIED),
-            threads=await self._threads(task),
+            round=brief.kinds if brief else (),
+            threads=tuple(thread.id for thread in brief.threads) if brief else (),
         )
-
-    async def _threads(self, task: Task) -> tuple[int, ...]:
-        """Those that the task's round has to answer, where they are all that it is about."""
-        brief = await kept_brief(self._fleet, task)
-        if brief is None or brief.kinds != (RoundKind.REVIEW,) or brief.words:
-            return ()
-        return tuple(thread.id for thread in brief.threads)
 
 
 def _earlier(filed: FiledReceipt) -> Earlier:

@@ -58,7 +58,8 @@ class Writer:
         self._untaken = untaken
         self._synchronous = synchronous
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
+        self._coming: list[Item] = []
         self._taken: list[Item] = []
         self.accepts = True
         self._opened: asyncio.Future[None] = self._loop.create_future()
@@ -75,13 +76,23 @@ class Writer:
         if not self.accepts:
             raise StoreUnavailable("the store has failed or was closed; it must be loaded again")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put((work, future))
+        if not self._coming:
+            self._loop.call_soon(self._hand_over)
+        self._coming.append((work, future))
         return future
+
+    def _hand_over(self) -> None:
+        """What one turn of the loop has submitted, at its end: to wake the thread for each would
+        have both fight for the interpreter, and make small transactions."""
+        if self._coming:
+            self._queue.put(self._coming)
+            self._coming = []
 
     async def stop(self) -> None:
         """Commits what was submitted, then ends the thread."""
         if self.accepts:
             self.accepts = False
+            self._hand_over()
             self._queue.put(None)
         await asyncio.shield(self._ended)
         self._thread.join()
@@ -106,10 +117,10 @@ class Writer:
 
     def _gather(self) -> bool:
         """Waits for work and takes all there is; false when no more will come."""
-        items = [self._queue.get()]
-        items += [self._queue.get() for _ in range(self._queue.qsize())]
-        self._taken = [item for item in items if item is not None]
-        if len(self._taken) < len(items):
+        turns = [self._queue.get()]
+        turns += [self._queue.get() for _ in range(self._queue.qsize())]
+        self._taken = [item for turn in turns if turn is not None for item in turn]
+        if self._taken and None in turns:
             self._queue.put(None)
         return bool(self._taken)
 
@@ -122,10 +133,10 @@ class Writer:
     def _finish(self, error: Exception | None) -> None:
         self.accepts = False
         if error is not None:
+            self._hand_over()
             lost = [*self._taken]
             while not self._queue.empty():
-                if (item := self._queue.get()) is not None:
-                    lost.append(item)
+                lost += self._queue.get() or ()
             for future in (self._opened, *(future for _, future in lost)):
                 if not future.done():
                     failure = StoreUnavailable(f"the database at {self._path} failed: {error}")

@@ -66,7 +66,9 @@ def _reason(error: Exception) -> str:
 
 
 def decode_query(query: MultiMapping[str], kind: type[T], repeatable: Collection[str]) -> T:
-    """Raises Refusal with the name of the parameter that is wrong."""
+    """Raises Refusal with the name of the parameter that is wrong; all of them are optional."""
+    if not query:
+        return kind()
     values: dict[str, list[str] | str] = {}
     for name in dict.fromkeys(query):
         given = [_as_sent(value) for value in query.getall(name)]

@@ -75,8 +75,7 @@ IDEMPOTENCY_KEY = Header(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Body, Params]):
+class Call(msgspec.Struct, Generic[Body, Params], frozen=True, kw_only=True):
     """A request that has passed the guard.
 
     `agent` is whose token was shown, if it is an agent's; `enrolment` what it was made for, if one

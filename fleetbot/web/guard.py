@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from aiohttp import ClientPayloadError, StreamReader, web
+from multidict import CIMultiDict
 
 from fleetbot.domain.model import AgentName
 from fleetbot.forge.payloads import looks_signed, verify_signature
@@ -61,6 +61,9 @@ class _Caller:
                 return True
 
 
+_NOBODY = _Caller()
+
+
 class Guard:
     """`webhook_secret` signs Forgejo's deliveries; `count` hears of every answer: method, path
     template, status; `on_unsigned` of deliveries whose signature is missing or wrong.
@@ -86,27 +89,27 @@ class Guard:
         """The endpoint as aiohttp calls it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            with self._at_work():
-                try:
-                    response = await self._serve(endpoint, request)
-                except Exception as error:  # also a bug has to be answered, and must not say more
-                    response = _answer_error(error, endpoint)
-                    await _leave_packed(request, response)
+            self._begin()
+            try:
+                response = await self._serve(endpoint, request)
+            except Exception as error:  # also a bug has to be answered, and must not say more
+                response = _answer_error(error, endpoint)
+                await _leave_packed(request, response)
+            finally:
+                self._end()
             self._count(endpoint.method, endpoint.path, response.status)
             return response
 
         return handle
 
-    @contextmanager
-    def _at_work(self) -> Iterator[None]:
+    def _begin(self) -> None:
         self._under_way += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
+
+    def _end(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
 
     async def finished(self, seconds: float) -> bool:
         """Wait until nothing is under way; False if that takes longer."""
@@ -136,8 +139,10 @@ class Guard:
     # who is calling
 
     async def _authenticate(self, who: Who, request: web.Request) -> _Caller:
+        if who is Who.FORGE:
+            return _NOBODY  # the signature says who it is, once the body is there
         token = _bearer(request)
-        if who in (Who.ANYONE, Who.FORGE):
+        if who is Who.ANYONE:
             return _Caller(reads=bool(token) and self._access.may_read(token))
         if not token:
             detail = f"Show {who.value}, as `Authorization: Bearer <token>`."
@@ -145,7 +150,7 @@ class Guard:
         caller = await self._identify(token)
         if caller.may(who):
             return caller
-        if caller == _Caller():
+        if caller == _NOBODY:
             raise Refusal(Code.UNAUTHORIZED, f"The token is not known: show {who.value}.")
         raise Refusal(Code.FORBIDDEN, f"This token is not for this call: it takes {who.value}.")
 
@@ -159,7 +164,8 @@ class Guard:
         )
 
     async def _read(self, endpoint: AnyEndpoint, request: web.Request) -> bytes:
-        """The body. Forgejo's proves itself: what could not is not read, and not much at once is.
+        """The body. Forgejo's proves itself: what could not is not read, and not much at once is,
+        but for what has come already.
 
         A header of the right shape is all that it takes to be read, so that others must not keep
         the places for long.
@@ -169,14 +175,19 @@ class Guard:
             return await _read(request, endpoint.limit, BODY_SECONDS)
         if not looks_signed(request.headers):
             raise self._unsigned()
-        await self._wait_for_place()
-        try:
-            raw = await _read(request, endpoint.limit, UNPROVEN_SECONDS)
-        finally:
-            self._unproven.release()
+        raw = await self._read_unproven(request, endpoint.limit)
         if not verify_signature(self._secret, raw, request.headers):
             raise self._unsigned()
         return raw
+
+    async def _read_unproven(self, request: web.Request, limit: int) -> bytes:
+        if request.content.is_eof():
+            return await _read(request, limit, UNPROVEN_SECONDS)
+        await self._wait_for_place()
+        try:
+            return await _read(request, limit, UNPROVEN_SECONDS)
+        finally:
+            self._unproven.release()
 
     def _unsigned(self) -> Refusal:
         self._on_unsigned()
@@ -294,18 +305,18 @@ def _check_path(request: web.Request) -> None:
 
 # what is answered
 
+# Among what is not to be kept on the way is the token of a new agent. Made once, as each request
+# needs them.
+_ANSWERED = CIMultiDict({"Content-Type": JSON, "Cache-Control": "no-store"})
+
 
 def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
     if answer is None:
         return web.Response(status=HTTPStatus.NO_CONTENT)
-    return web.Response(
-        body=msgspec.json.encode(answer),
-        status=endpoint.status,
-        content_type=JSON,
-        headers={"Cache-Control": "no-store"},  # among them is the token of a new agent
-    )
+    body = msgspec.json.encode(answer)
+    return web.Response(body=body, status=endpoint.status, headers=_ANSWERED.copy())
 
 
 def _answer_error(error: Exception, endpoint: AnyEndpoint) -> web.Response:

@@ -51,6 +51,7 @@ class Metrics:
             ["method", "path", "status"],
             registry=registry,
         )
+        self._answered: dict[tuple[str, str, int], Counter] = {}
         self._events = Counter(
             "fleetbot_events", "Lines of the journal", ["type"], registry=registry
         )
@@ -123,7 +124,11 @@ class Metrics:
         fleet.listen(self._on_lines)
 
     def count_request(self, method: str, path: str, status: int) -> None:
-        self._requests.labels(method, path, str(status)).inc()
+        its = (method, path, status)
+        counter = self._answered.get(its)
+        if counter is None:  # to look one up by its labels takes as long as a tenth of a request
+            counter = self._answered[its] = self._requests.labels(method, path, str(status))
+        counter.inc()
 
     def _on_lines(self, lines: Sequence[Recorded]) -> None:
         for line in lines:

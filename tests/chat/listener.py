@@ -99,6 +99,7 @@ class Listener:
         self.link = link = Link(client, Pace(stage.clock))
         self.client = client
         self.wakes = self.kept = self.admitted = 0
+        self.looked_at: list[str] = []
         self.rooms = Rooms(rooms, link, stage.store, stage.clock)
         direct = Direct(link, stage.store)
         self.token_messages = TokenMessages(stage.enrolments, direct.take_back)
@@ -124,6 +125,7 @@ class Listener:
             wake=self._woken,
             on_kept=self._has_kept,
             on_admitted=self._was_admitted,
+            on_looked_at=self._was_looked_at,
         )
         self.names, self.inbound, _, self.listening = self.ears
         persons = Persons(stage.fleet, link, lambda login: None, ())
@@ -148,6 +150,9 @@ class Listener:
 
     def _woken(self) -> None:
         self.wakes += 1
+
+    async def _was_looked_at(self, room: str, event: str) -> None:
+        self.looked_at.append(event)
 
     def _has_kept(self) -> None:
         self.kept += 1

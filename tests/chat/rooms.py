@@ -115,6 +115,12 @@ class ForgettingHomeserver(MoodyHomeserver):
         return web.json_response({"event_id": self._sent[transaction][0]})
 
     @property
+    def texts(self) -> list[str]:
+        """All that was sent, in order."""
+        bodies = [body.get("m.new_content", body) for _, body in self._sent.values()]
+        return [str(body["body"]) for body in bodies]
+
+    @property
     def lines(self) -> list[str]:
         """What people read: the lines of the newest text of each message."""
         shown: dict[str, str] = {}
@@ -141,6 +147,10 @@ class LimitedHomeserver(ForgettingHomeserver):
             body = {"errcode": "M_LIMIT_EXCEEDED", "error": "No.", "retry_after_ms": wait}
             return web.json_response(body, status=429)
         return await super().handle(request)
+
+    def has_burst(self, burst: float) -> None:
+        """From now on it takes so many at once."""
+        self._level, self._at, self._burst = burst, self._clock(), burst
 
     @property
     def left(self) -> float:

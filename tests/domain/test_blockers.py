@@ -255,6 +255,22 @@ def test_how_many_are_before_it_says_nothing_of_one_that_is_not_in_the_queue() -
     assert its == waits(world, T2)
 
 
+def test_one_of_a_private_repository_is_not_named() -> None:
+    """Who sees the task need not see that."""
+    secret = Blocker(repo="team/secret", issue=9, repo_id=9, is_private=True)
+    world = a.created().given(cmd.SetBlockers(T1, (secret,)))
+    its = waits(world)
+    assert its.text == (
+        "It waits for an issue of a private repository, which is open and no task of the fleet."
+    )
+    assert "secret" not in f"{its}"
+    made = cmd.CreateTask(T2, "team/secret", 9, "", "ada", a_task().traits, repo_id=9)
+    world.given(made, cmd.SetBlockers(T2, (_on(T1),)))
+    its = waits(world)
+    assert its.reason is WaitReason.BLOCKED_IN_CIRCLE
+    assert "secret" not in f"{its}"
+
+
 # circles
 
 
@@ -286,7 +302,7 @@ def test_a_circle_is_named_whole_to_all_that_are_in_it() -> None:
 def test_so_it_is_to_those_behind_it() -> None:
     world = in_a_circle(2).given(a_task(T3), depends(T3, T2))
     its = waits(world, T3)
-    assert its.text.startswith("It waits for team/app#2, which waits in a circle")
+    assert its.text.startswith("What it waits for waits in a circle, so that")
     assert its.subject == waits(world, T1).subject
 
 
@@ -307,11 +323,28 @@ def test_what_has_begun_breaks_the_circle() -> None:
     assert "claude-1 is working on" in waits(world, T2).text
 
 
-def test_a_chain_without_end_is_looked_through_in_no_time() -> None:
-    world = in_a_circle(2000)
+def test_a_long_circle_is_found_and_not_told_whole() -> None:
+    world = in_a_circle(1000)
+    assert len(circle(world.state, world.task())) == 1000
+    assert "→ 980 more → team/app#1" in waits(world).text
+
+
+def test_a_long_chain_costs_a_look_at_all_of_it_only_once() -> None:
+    world = in_a_circle(1000).given(depends(TaskId("t1000"))).later(HOUR)
     began = time.perf_counter()
-    assert circle(world.state, world.task()) == ()
-    assert time.perf_counter() - began < 0.1
+    world.given(LOOK)
+    assert time.perf_counter() - began < 1.0
+    assert (WaitReason.BLOCKED, "team/app") in world.state.stuck
+
+
+def test_all_that_wait_behind_a_circle_are_told_of_it() -> None:
+    world = in_a_circle(2)
+    for number in range(3, 8):
+        world.given(a_task(TaskId(f"t{number}")))
+        world.given(depends(TaskId(f"t{number}"), TaskId(f"t{number - 1}")))
+    world.later(ASKS_MS).given(LOOK)
+    [(cause, tasks)] = world.state.stuck.items()
+    assert (cause[0], len(tasks)) == (WaitReason.BLOCKED_IN_CIRCLE, 7)
 
 
 # people hear of it, once
@@ -371,3 +404,19 @@ def test_what_needs_a_person_is_among_what_waits_for_one() -> None:
         (T1, WaitReason.FAILED),
         (T2, WaitReason.BLOCKER_ENDED),
     ], "t3 goes on when t2 does"
+
+
+# what is made already
+
+
+def test_a_round_for_an_open_pull_request_does_not_wait() -> None:
+    world = a.completed().given(a_task(T2, agent=A2), depends(T1, T2), a.follow(a.a_review()))
+    assert (world.task().state, world.task().is_ready) == (TaskState.CREATED, True)
+    world.given(dispatch(run=R2))
+    assert world.when(depends(T1, T2, starting=True)) == ()
+    assert world.task().state is TaskState.ASSIGNED
+
+
+def test_one_that_is_begun_anew_does() -> None:
+    world = a.completed().given(a_task(T2, agent=A2), depends(T1, T2), cmd.RetryTask(T1))
+    assert not world.task().is_ready

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from fleetbot.domain.ci import CiFacts, StatusFact
 from fleetbot.domain.facts import CommitFact, Facts, LinkFact, PullFacts, ReviewFact, Unread
 from fleetbot.domain.model import ContextState
+from fleetbot.domain.pulls import Answer, Reply, RoundKind
 from fleetbot.domain.receipts import (
     Earlier,
     Expectation,
@@ -544,3 +545,28 @@ def test_a_link_that_nobody_could_follow_refutes(facts: Facts, reason: str) -> N
     finding = found(facts)
     assert isinstance(finding, Refuted)
     assert reason in finding.reasons[0]
+
+
+# words alone
+
+
+def answered(*replies: Reply, kinds: tuple[RoundKind, ...] = (RoundKind.REVIEW,)) -> Finding:
+    """A receipt of the very commit that was verified before, for a review of it."""
+    again = replace(EXPECTED, verified=(Earlier(head=HEAD, tree="t1"),), round=kinds, threads=(31,))
+    facts = with_facts(reviews("REQUEST_CHANGES"), verified_trees=("t1",))
+    return verify(replace(RECEIPT, replies=replies), again, facts, RULES)
+
+
+def test_words_are_an_answer_to_a_review_that_wants_nothing_else() -> None:
+    assert isinstance(answered(Reply(thread=31, answer=Answer.DISAGREES)), Verified)
+
+
+def test_who_says_that_it_is_fixed_has_something_to_show() -> None:
+    found = answered(Reply(thread=31, answer=Answer.FIXED))
+    assert isinstance(found, Refuted)
+    assert any("was verified before" in reason for reason in found.reasons)
+
+
+def test_red_ci_is_not_talked_away() -> None:
+    reply, kinds = Reply(thread=31, answer=Answer.ANSWERED), (RoundKind.REVIEW, RoundKind.CI)
+    assert isinstance(answered(reply, kinds=kinds), Refuted)

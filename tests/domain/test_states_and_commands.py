@@ -89,6 +89,7 @@ COMMANDS: dict[str, cmd.Command] = {
     "ask": ask(),
     "answer": answer(),
     "withdraw": withdraw(),
+    "cut": cmd.CutAsk(run=R1, ask="q1"),
     "say": say(),
     "note": note(),
     "take": take(),
@@ -210,6 +211,7 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "withdraw": row(
         Superseded, created=NotFound, assigned=NotFound, running=NotFound, verifying=NotFound
     ),
+    "cut": row(NotFound),
     "say": row(
         Superseded,
         created=NotFound,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,3 +76,13 @@ async def shared_world(
         archive=archive,
     ) as world:
         yield world
+
+
+@asynccontextmanager
+async def alone(world: World) -> AsyncIterator[None]:
+    """A story in a shared world: its runners are gone at its end."""
+    try:
+        yield
+    finally:
+        while world.runners:
+            await world.runners.pop().stop()

@@ -18,6 +18,7 @@ from fleetbot.devkit.world import FILES, INSTANCE, REPO, World
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.puppet import Puppet
 from tests.flow.seen import (
+    TOLD_ONCE,
     answer_to,
     ask,
     journal_of,
@@ -27,15 +28,6 @@ from tests.flow.seen import (
 )
 
 NOBODY = "agent:nobody"  # issues for which no agent comes
-TOLD_ONCE = [
-    "task.created",
-    "task.assigned",
-    "task.started",
-    "receipt.filed",
-    "receipt.verified",
-    "task.completed",
-]
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

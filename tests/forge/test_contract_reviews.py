@@ -220,7 +220,10 @@ async def test_a_reviewer_is_asked_again_and_his_verdict_counts_no_more(
     assert (seen.official, seen.dismissed) == (False, False)
 
     await ann.forge.create_review(repo, pull.number, "APPROVED")
-    assert (await bot.forge.pull(repo, pull.number)).requested_reviewers == ()
+    states = [one.state for one in await bot.forge.reviews(repo, pull.number)]
+    assert states == ["REQUEST_CHANGES", "APPROVED"]
+    shown = await bot.forge.pull(repo, pull.number)  # who has given one is there too
+    assert [one.login for one in shown.requested_reviewers] == [ann.login]
 
 
 async def test_who_cannot_be_asked_for_a_review(
@@ -288,11 +291,14 @@ async def test_the_timeline_tells_of_pushes_and_reviews(
 
     async def is_told() -> bool:
         entries = await bot.forge.timeline(repo, pull.number)
-        return sum(one.type == "pull_push" for one in entries) == 2
+        return sum(one.type == "pull_push" for one in entries) == 3
 
     await until(is_told)
     entries = await bot.forge.timeline(repo, pull.number)
-    one, other = [entry for entry in entries if entry.type == "pull_push"]
+    opened, one, other = [entry for entry in entries if entry.type == "pull_push"]
+    assert opened.pushed is not None
+    assert opened.pushed.commit_ids[-1] == pull.head.sha
+    assert len(opened.pushed.commit_ids) == 2
     assert one.pushed is not None
     assert (one.pushed.is_force_push, one.pushed.commit_ids) == (False, (plain,))
     assert other.pushed is not None

@@ -8,9 +8,10 @@ from fleetbot.runner.sandbox import folders
 from tests.hostile.conftest import Hostile
 from tests.runner.scene import Scene
 
+# As many as the calls that Python nests, which is more than its own removal of folders can take.
 DEEP = (
     'python3 -c "import os; os.chdir({0}); '
-    '[(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1100)]"; '
+    '[(os.mkdir(chr(100)), os.chdir(chr(100))) for _ in range(1000)]"; '
 )
 PLACES = {
     "the worktree": "os.getcwd()",

@@ -359,6 +359,10 @@ async def test_what_forgejo_does_not_show_the_bot_is_said_and_not_waited_for(sta
     stage.forge.add_collaborator("ann/secret", BOT, "read")
     await stage.look(1)
     assert not (await stage.task()).is_ready
+    await stage.courier.tick()
+    [comment] = [one for one in await stage.comments() if "fleetbot" in one.body]
+    assert "an issue of a private repository" in comment.body
+    assert "secret" not in comment.body
 
 
 async def test_where_dependencies_are_switched_off_nothing_is_waited_for(stage: Stage) -> None:

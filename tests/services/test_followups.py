@@ -16,7 +16,7 @@ from fleetbot.forge.review_calls import LineComment
 from fleetbot.services.briefs import brief_of, kept_brief
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
-SETTLED = 16.0  # seconds after which a conflict is one
+SETTLED = 6.0  # seconds after which a conflict is one
 EVE = "eve"
 
 
@@ -344,3 +344,19 @@ async def test_all_that_is_watched_is_looked_at_after_a_start(stage: Stage) -> N
     stage.restart()
     await stage.fleet.start()
     assert (await look(stage)).state is TaskState.CREATED
+
+
+async def test_what_happens_while_it_is_looked_at_is_looked_at_too(stage: Stage) -> None:
+    _, pull, _ = await stage.given_filed()
+    await stage.verifier.tick()
+
+    def poke(lines: Sequence[ev.Recorded]) -> None:
+        if "pull.seen" in kinds(lines):
+            stage.followups.poke(stage.repo_id, pull.number)
+
+    stage.fleet.listen(poke)
+    stage.forge.requests.clear()
+    await stage.followups.tick()
+
+    looks = [seen for seen in stage.forge.requests if seen.path.endswith("/pulls/2/reviews")]
+    assert len(looks) == 2

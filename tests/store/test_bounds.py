@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetbot.domain import commands as cmd
@@ -164,7 +164,6 @@ class Story:
             self.tries(cmd.RetryTask(task))
 
 
-@settings(max_examples=60, deadline=None)
 @given(policy=POLICIES, steps=st.lists(STEPS, min_size=20, max_size=60), data=st.data())
 def test_what_is_appended_is_read_again(
     policy: Policy, steps: list[str], data: st.DataObject

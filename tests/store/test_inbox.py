@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec.structs import replace
 
 from fleetbot.store.interface import Store
@@ -28,6 +30,17 @@ async def test_the_first_of_two_arrivals_with_one_key_counts(store: Store) -> No
     await store.append(Change(arrivals=(replace(DELIVERY, body=b"other", at=11),)))
 
     assert await store.arrivals_due("forgejo", NOW) == [DELIVERY]
+
+
+async def test_of_what_comes_at_once_the_first_with_a_key_is_new(store: Store) -> None:
+    await store.append(Change(arrivals=(DELIVERY,)))
+    first = replace(DELIVERY, key="delivery:2", body=b"first")
+    coming = (DELIVERY, first, replace(first, body=b"second"), replace(DELIVERY, key="delivery:3"))
+
+    new = await asyncio.gather(*(store.keep(arrival) for arrival in coming))
+
+    assert new == [False, True, False, True]
+    assert await store.arrival(first.key) == first
 
 
 async def test_a_replay_of_a_handled_arrival_does_not_wake_it(store: Store) -> None:

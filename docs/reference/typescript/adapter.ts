@@ -145,6 +145,7 @@ export type ReasonCode =
   | "base_gone"
   | "base_missing"
   | "billing"
+  | "blocked"
   | "branch_conflict"
   | "budget_exceeded"
   | "cancelled_by_user"

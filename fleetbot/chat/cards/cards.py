@@ -1,7 +1,8 @@
 """Cards: the one message that a room has of a task, edited as the task moves.
 
-A card shows the task as it is when it is sent. Edits of one card keep a distance; what happens
-meanwhile is in the next one, so that the last state always arrives. What was shown is remembered:
+A card shows the task as it is when it is sent. Edits of one card keep a distance, and wait until it
+rests where the homeserver grants few; what happens meanwhile is in the next one, so that the last
+state always arrives. What was shown is remembered:
 after a restart what has changed is renewed, and nothing else.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -35,11 +37,21 @@ from fleetbot.services.outbox import RetryLater, TooSoon
 from fleetbot.store.records import Anchor, Change, Due, OutboxEntry, Posted, PostKind
 
 PACE_MS = 4_000
+SETTLED_MS = 2_000
 MOST_WAITING = 20  # that have not begun and have cards: a room is no backlog
+_LONGEST_MS = 30_000  # that a card which moves waits for its rest
 _REMEMBERED = 2_000  # cards that were shown last
 _AT_ONCE = 500  # tasks whose waits are looked at; the next look is not far
 _NOW_MS = 1_000  # what is older than it took us to send it is of another time
 _effect: msgspec.json.Decoder[fx.ShowCard] = msgspec.json.Decoder(fx.ShowCard)
+
+
+class _Moving(NamedTuple):
+    """A card that waits for its task's rest: since and until when (epoch ms)."""
+
+    task: Task
+    since: int
+    until: int
 
 
 class Cards:
@@ -61,21 +73,34 @@ class Cards:
         self._where = where
         self._audience = audience
         self._pace_ms = pace_ms
+        self._moving: dict[str, _Moving] = {}  # by destination
         self._sent_at: dict[str, int] = {}  # by destination, epoch ms
         self._waits: dict[TaskId, tuple[str, ...] | None] = {}  # of open tasks that are shown
         self._unlinked: dict[str, tuple[str, RunId]] = {}  # by destination: room and run at work
         self._waiting: set[TaskId] = set()  # of these, what was never given to anybody
         self._looked_at: TaskId | None = None
         self._recalled = False
+        self._in_hand = 0
 
     async def __call__(self, due: Due) -> str:
         """Make or edit the card; answers its event id. Raises `TooSoon`."""
         destination = due.entry.destination
-        self._keep_distance(destination)
         await self._recall()
         task = await self._fleet.task(decoded(_effect, due.entry).task)
         if task is None:
             return "there is no such task"
+        self._let_settle(destination, task)
+        self._keep_distance(destination)
+        self._in_hand += 1
+        try:
+            shown = await self._deliver(task, due)
+        finally:
+            self._in_hand -= 1
+        self._moving.pop(destination, None)
+        return shown
+
+    async def _deliver(self, task: Task, due: Due) -> str:
+        destination = due.entry.destination
         room = await self._where(room_of(destination))
         posted = await self._fleet.store.post_of(room, PostKind.CARD, task.id)
         if posted is None and self._is_backlog(task):
@@ -102,6 +127,7 @@ class Cards:
         store, key = self._fleet.store, f"card:{room}:{task.id}"
         if posted and await store.anchor(key) == _shown(posted.event, body):
             return posted.event
+        self._await_turn()
         post = Post(body, about=About(PostKind.CARD, task.id))
         if posted and await self._link.holds(room, posted.event):
             event = posted.event
@@ -150,6 +176,23 @@ class Cards:
         if sent_at <= now < sent_at + self._pace_ms:  # else the clock was set back
             raise TooSoon(sent_at + self._pace_ms)
 
+    def _let_settle(self, destination: str, task: Task) -> None:
+        """Where messages are few, a card that moves is shown once it rests, or has moved for long:
+        what it says meanwhile would be out of date when the last of them has gone."""
+        now = self._fleet.clock()
+        seen = self._moving.get(destination) or _Moving(task, now, now + SETTLED_MS)
+        if seen.task != task:
+            seen = seen._replace(task=task, until=now + SETTLED_MS)
+        self._moving[destination] = seen
+        until = min(seen.until, seen.since + _LONGEST_MS)
+        if seen.since <= now < until and not self._link.pace.has_plenty(self._in_hand):
+            raise TooSoon(until)
+
+    def _await_turn(self) -> None:
+        """Before anything is asked of the homeserver."""
+        if pause := self._link.pace.wait_ms(Urgency.CARD):
+            raise TooSoon(self._fleet.clock() + pause)
+
     # what changes though nothing has happened to the task
 
     async def _recall(self) -> None:
@@ -179,7 +222,8 @@ class Cards:
         await self._recall()
         now, state, policy = self._fleet.clock(), self._fleet.state, self._fleet.policy
         changed = [t for t, waits in self._next() if waits_for(state, t, now, policy) != waits]
-        changed += await self._begun()
+        if self._link.pace.has_plenty():
+            changed += await self._begun()
         entries = {its.id: its for task in changed for its in self._entries(task, now)}
         if entries:
             await self._fleet.post(Change(outbox=tuple(entries.values())))

@@ -13,7 +13,7 @@ from fleetbot.chat.hearing.history import History
 from fleetbot.chat.hearing.inbound import Inbound
 from fleetbot.chat.hearing.listening import Listening
 from fleetbot.chat.hearing.names import Names
-from fleetbot.chat.hearing.obeying import Obeying
+from fleetbot.chat.hearing.obeying import LookedAt, Obeying, nobody_looks
 from fleetbot.chat.hearing.sealed import Sealed
 from fleetbot.chat.hearing.visits import Visits
 from fleetbot.chat.speaking.link import Link
@@ -47,15 +47,26 @@ def ears_of(
     wake: Callable[[], None],
     on_kept: Callable[[], None],
     on_admitted: Callable[[], None],
+    on_looked_at: LookedAt = nobody_looks,
     is_shared: Callable[[], bool] = lambda: False,
     describes: bool = False,
 ) -> Ears:
     """`wake` runs the listening's `tick` soon; `on_kept` is called when the outbox has got words to
-    deliver, `on_admitted` when a room can be used again. `is_shared`: see `Visits`;
-    `describes`: rooms are told of the commands by their state."""
+    deliver, `on_admitted` when a room can be used again. `on_looked_at`: see `Obeying`;
+    `is_shared`: see `Visits`; `describes`: rooms are told of the commands by their state."""
     names = Names(link, client.mxid)
     visits = Visits(link, rooms, store, clock, is_shared=is_shared)
-    obeying = Obeying(chat, sender, rooms, visits, store, names.us, clock, on_kept=on_kept)
+    obeying = Obeying(
+        chat,
+        sender,
+        rooms,
+        visits,
+        store,
+        names.us,
+        clock,
+        on_kept=on_kept,
+        on_looked_at=on_looked_at,
+    )
     inbound = Inbound(obeying, rooms, store, on_missed=wake)
     sealed = Sealed(client, link, inbound, rooms, store, clock, on_kept=on_kept)
     history = History(client, link, client.mxid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from mautrix.types import MessageEvent, ReactionEvent
@@ -41,6 +41,12 @@ TOO_OLD_MS = 10 * 60_000
 _HOUR_MS = 3_600_000
 _DONE, _MISREAD = b"answered", b"misread"  # what was said of it
 
+LookedAt = Callable[[str, str], Awaitable[None]]
+
+
+async def nobody_looks(room: str, event: str) -> None:
+    """Where it is all the same what people look at."""
+
 
 class Obeying:
     """`us` tells who we are in a room, `clock` gives epoch milliseconds; `on_kept` is called when
@@ -57,8 +63,10 @@ class Obeying:
         clock: Callable[[], int],
         *,
         on_kept: Callable[[], None],
+        on_looked_at: LookedAt = nobody_looks,
     ) -> None:
         self._chat = chat
+        self._on_looked_at = on_looked_at
         self._sender = sender
         self._rooms = rooms
         self._visits = visits
@@ -82,6 +90,8 @@ class Obeying:
         try:
             match self._read(event):
                 case Said() as said:
+                    if below := said.thread or said.answers:
+                        await self._on_looked_at(said.room, below)
                     return await self._in_turn(said)
                 case Elsewhere() as there:
                     await self._answer_there(there)

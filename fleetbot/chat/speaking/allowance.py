@@ -14,6 +14,7 @@ from fleetbot.domain.patience import Patience
 _RATE = 0.2
 _BURST_SECONDS = 50.0
 _SMALLEST_BURST = 2.0
+_SHORT = 0.5  # of a message
 _PLENTY = 50.0  # a second: more than we ever have to say
 _MORE = Patience(10 * 60_000, 3_600_000)  # after which twice as much is tried
 
@@ -30,6 +31,7 @@ class Allowance:
         self.burst = _RATE * _BURST_SECONDS
         self.open_at = 0
         self._level, self._at = self.burst, now
+        self._is_generous = False  # more went than Synapse lets through by default
         self._sent, self._since = 0, now  # since one more was just allowed
         self._was_full = False
         self._proven = 0.0  # the rate that was not refused for long, or was refused exactly
@@ -48,15 +50,23 @@ class Allowance:
             return self.wait(spare, ahead, now)
         return max(0, self._at - now) + math.ceil(lacking / self.rate * 1000)
 
+    def left(self, ahead: int, now: int) -> float:
+        """How much of a burst there is after `ahead` others, up to 1; of Synapse's own until we
+        know better."""
+        return 1.0 if self._is_generous else (self._refilled(now) - ahead) / self.burst
+
     def sent(self, now: int) -> None:
         """One was taken; if we thought that there was nothing left, we were wrong."""
-        self._level, self._at = max(0.0, self._refilled(now) - 1), max(now, self._at)
+        level = self._refilled(now)
+        self._is_generous = self._is_generous or (self.rate is None and level < _SHORT)
+        self._level, self._at = max(0.0, level - 1), max(now, self._at)
         self._sent += 1
 
     def refused(self, seconds: float, now: int) -> None:
         """One was refused; the next one may go in `seconds`."""
         allowed = now + math.ceil(seconds * 1000)
         self._learn(seconds, allowed, self._refilled(now))
+        self._is_generous = False
         self.open_at = max(self.open_at, allowed)
         self._level, self._at = 1.0, allowed
         self._sent, self._since, self._was_full = 0, allowed, False
@@ -85,9 +95,8 @@ class Allowance:
         self._proven = self.rate
 
     def _refilled(self, now: int) -> float:
-        if self.rate is None:
-            return self.burst
-        level = self._level + self.rate * max(0, now - self._at) / 1000
+        rate = _RATE if self.rate is None else self.rate
+        level = self._level + rate * max(0, now - self._at) / 1000
         self._was_full = self._was_full or level >= self.burst
         return min(self.burst, level)
 

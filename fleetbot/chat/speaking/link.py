@@ -197,7 +197,8 @@ class Link:
             if isinstance(its, dict):
                 return f"{its.get('name', '')} {its.get('version', '')}".strip()
         with suppress(RetryLater, Refused):
-            return f"Synapse {(await self._request('GET', _SYNAPSE))['server_version']}"
+            version = (await self._request("GET", _SYNAPSE)).get("server_version")
+            return f"Synapse {version}" if version else ""
         return ""
 
     async def join(self, room: str, via: Sequence[str] = ()) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
+import logging
 import time
 from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,11 +33,14 @@ class Urgency(IntEnum):
     LOG = 4
 
 
+log = logging.getLogger("fleetbot.chat")
+
 # How much of a burst is left to what is more urgent.
-_SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.3, Urgency.LOG: 0.5}
+_SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.2, Urgency.LOG: 0.5}
 _TAKING_TURNS = (Urgency.CARD, Urgency.LOG)
+_SLOW_MS = 60_000
+_PLENTY = 0.9  # of a burst
 _LONGEST_WAIT_MS = 30_000  # of what a person waits for; then the outbox keeps it
-_LATEST_MS = 60_000  # who is told to come again is not sent away for longer
 _STARVING_MS = 30_000  # logs held for longer go in turn with cards
 _UNTOLD = Patience(1_000, 60_000)  # where the homeserver does not say when to come back
 _NO_MORE = "the homeserver takes no more messages now"
@@ -47,10 +50,10 @@ Rest = Callable[[float, asyncio.Event], Awaitable[None]]
 
 
 class Limited(RetryLater):
-    """The homeserver answered that we send too much."""
+    """The homeserver answered that we send too much; without `host`, it would if we sent this."""
 
-    def __init__(self, seconds: float | None, why: str) -> None:
-        super().__init__(seconds, why, host=True)
+    def __init__(self, seconds: float | None, why: str, *, host: bool = True) -> None:
+        super().__init__(seconds, why, host=host)
 
 
 class _Seat(NamedTuple):
@@ -83,7 +86,7 @@ class Pace:
         self._news = asyncio.Event()
         self._numbers = itertools.count()
         self._refusals = self._in_a_row = 0
-        self._appointed = 0
+        self._is_told = False
         self._held: dict[Urgency, tuple[int, int]] = {}
         self._latest: Urgency | None = None  # of cards and logs, which went last
 
@@ -91,9 +94,15 @@ class Pace:
         """For how long one of this urgency must not go; 0 if it may."""
         return self._allowance.wait(self._spared(urgency), len(self._line), self._now())
 
+    def has_plenty(self, ahead: int = 0) -> bool:
+        """Whether so much is left, once so many are sent, that nothing need be saved."""
+        return self._allowance.left(ahead, self._now()) >= _PLENTY
+
     def hold(self, urgency: Urgency, count: int, since: int) -> None:
         """So many are kept elsewhere until they may go, the first since then (epoch ms)."""
         self._held[urgency] = (count, since)
+        if count and self._allowance.rate and self._now() - since > _SLOW_MS:
+            self._say_slow()
 
     async def take(self, urgency: Urgency, request: Callable[[], Awaitable[T]]) -> T:
         """Send when it is its turn. `request` raises `Limited` if it was too much.
@@ -137,9 +146,9 @@ class Pace:
         while (pause := self._pause(seat)) > 0:
             waited = self._now() - seat.since
             if seat.urgency in _SPARED:
-                raise self._come_again(pause)
+                raise TooSoon(self._now() + pause)
             if waited + pause > _LONGEST_WAIT_MS:
-                raise Limited(pause / 1000, _NO_MORE)
+                raise Limited(pause / 1000, _NO_MORE, host=False)
             await self._rest(pause / 1000, self._news)
 
     def _pause(self, seat: _Seat) -> int:
@@ -157,6 +166,12 @@ class Pace:
             urgency = Urgency.LOG if urgency is self._latest else Urgency.CARD
         return _SPARED.get(urgency, 0.0)
 
+    def _say_slow(self) -> None:
+        """Once in a life of ours; the doctor says it whenever it is so."""
+        if not self._is_told:
+            log.warning("the homeserver's limit makes rooms hear late: see `!fleet doctor`")
+        self._is_told = True
+
     def _do_logs_starve(self) -> bool:
         held, since = self._held.get(Urgency.LOG, (0, 0))
         return held > 0 and self._now() - since > _STARVING_MS
@@ -166,15 +181,6 @@ class Pace:
         self._allowance.sent(self._now())
         if urgency in _TAKING_TURNS:
             self._latest = urgency
-
-    def _come_again(self, pause: int) -> RetryLater:
-        """Each at a time of its own: if all came at once, all but one would be sent away again."""
-        now, known = self._now(), self._allowance
-        if known.open_at > now or known.rate is None:
-            return Limited(pause / 1000, _NO_MORE)
-        next_one = self._appointed + math.ceil(1000 / known.rate)
-        self._appointed = max(now + pause, min(next_one, now + _LATEST_MS))
-        return TooSoon(self._appointed)
 
     def _refused(self, seconds: float | None) -> None:
         if seconds is None:

@@ -188,14 +188,16 @@ class RoomSender:
         buttons: Sequence[str],
         urgency: Urgency,
     ) -> None:
-        """Remember what the message is about, and put the buttons below it."""
+        """Remember what the message is about, and put the buttons below it: no question waits for
+        those of another."""
         if about:
             posted = Posted(
                 room=room, event=event, kind=about.kind, subject=about.subject, at=self._clock()
             )
             await self._store.append(Change(posted=(posted,)))
+        least = Urgency.NOTICE if urgency is Urgency.QUESTION else urgency
         for emoji in buttons:
-            await self._link.react(room, event, emoji, urgency=urgency)
+            await self._link.react(room, event, emoji, urgency=least)
 
     async def thread_of(self, room: str, event: str) -> str:
         """The message that opened the thread that an event is in; empty where it is in none, or

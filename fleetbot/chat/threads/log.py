@@ -6,28 +6,31 @@ What has been written is kept on disk, so that a restart neither repeats nor los
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from operator import itemgetter
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from msgspec.structs import replace
 
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.requests import NotAdmitted
+from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.threads import pages
 from fleetbot.chat.threads.followed import Followed
-from fleetbot.chat.threads.writing import Place, Writing
+from fleetbot.chat.threads.turns import FILE_MS, Turn, Turns
+from fleetbot.chat.threads.writing import Left, Place, Writing
 from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import Run, RunId, RunState, TaskId
+from fleetbot.domain.model import AgentName, Run, RunId, RunState, TaskId
 from fleetbot.domain.patience import Patience
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.outbox import Refused, RetryLater, TooSoon
+from fleetbot.store.records import PostKind
 
 log = logging.getLogger("fleetbot.chat")
 
 PACE_MS = 5_000
 LAST_LINES_MS = 2_000  # a runner hands in the end of the log after the receipt
+_LATE_MS = 15_000  # a thread whose lines have waited for longer shows the newest of them
 _CLOSED_MS = 60_000  # for so long a room that does not let us speak is left alone
 _LONGEST_QUIET_MS = 600_000  # that a homeserver asks for, and is believed
 _AWAY = Patience(5_000, 60_000)
@@ -37,9 +40,9 @@ class ThreadLog:
     """Writes the logs of runs to `rooms(repo)`; `wake` is called when there is something to do.
 
     A thread changes at most once per `pace_ms`, less often where the homeserver limits us: then
-    threads take turns, the one that has waited longest first. The end of a run does not wait for
-    its pace, but a moment for the run's last lines. A room that does not let us speak waits by
-    itself.
+    threads take turns, and each shows what is newest when it has its own. Files come after that, or
+    are left for who asks. The end of a run does not wait for its pace, but a moment for the run's
+    last lines. A room that does not let us speak waits by itself.
     """
 
     def __init__(
@@ -60,11 +63,15 @@ class ThreadLog:
         self._ending = False
         self._followed = Followed(fleet)
         self._writing = Writing(fleet, link, per_task=per_task)
-        self._behind: dict[RunId, int] = {}  # since when, epoch ms
+        self._turns = Turns(self._agent_of)
         self._changeable_at: dict[str, int] = {}
         self._quiet_until = self._failures = 0
         self._closed_until: dict[str, int] = {}
         self._served: set[RunId] = set()
+
+    def _agent_of(self, run: RunId) -> AgentName | None:
+        its = self._fleet.state.runs.get(run)
+        return its.agent if its else None
 
     async def expect(self, run: RunId) -> None:
         """The run's log has grown. Returns when it is certain that it will be written."""
@@ -73,6 +80,16 @@ class ThreadLog:
         if its := self._fleet.state.runs.get(run):
             await self._followed.add(its)
         self._note(run)
+
+    async def look_at(self, room: str, event: str) -> None:
+        """Somebody wrote in the thread that the event began, or reacted to what is told of a run
+        there: for a while its thread comes round more often."""
+        store = self._fleet.store
+        run = await run_in_thread(store, room, event)
+        if run is None and (posted := await store.posted(room, event)):
+            run = RunId(posted.subject) if posted.kind is PostKind.RUN else None
+        if run and (agent := self._agent_of(run)):
+            self._turns.look_at(agent, self._fleet.clock())
 
     def resume(self) -> None:
         """A room can be used again, or all of them can: try them."""
@@ -98,30 +115,34 @@ class ThreadLog:
                         self._note(task.run)
 
     def _note(self, run: RunId) -> None:
-        self._behind.setdefault(run, self._fleet.clock())
+        self._turns.add(Turn(run), self._fleet.clock())
         self._wake()
 
     async def _restore(self) -> None:
-        now = self._fleet.clock()
-        self._behind = dict.fromkeys(await self._followed.restore(), now) | self._behind
+        for run in await self._followed.restore():
+            self._turns.add(Turn(run), self._fleet.clock())
 
     async def tick(self) -> float | None:
         """Write what is new. Answers in how many seconds to come again, None if nothing waits."""
         await self._restore()
-        await self._followed.keep_up()
         self._ending = False
         self._served.clear()
         self._forget_changes()
-        for run, _ in sorted(self._behind.items(), key=itemgetter(1, 0)):
-            if self._is_quiet():
-                break
-            await self._catch_up(run)
-        now = self._fleet.clock()
-        self._pace.hold(Urgency.LOG, len(self._behind), min(self._behind.values(), default=now))
-        if not self._behind:
+        tried: set[Turn] = set()
+        while turn := await self._next(tried):
+            tried.add(turn)
+            await self._catch_up(turn)
+        now, behind = self._fleet.clock(), self._turns.behind
+        self._pace.hold(Urgency.LOG, len(behind), min(behind, default=now))
+        if not self._turns:
             return None
         pause = min(self._pace_ms, LAST_LINES_MS) if self._ending else self._pace_ms
         return max(pause, self._quiet_until - now) / 1000
+
+    async def _next(self, tried: Collection[Turn]) -> Turn | None:
+        """Runs that have begun meanwhile are known by then."""
+        await self._followed.keep_up()
+        return None if self._is_quiet() else self._turns.next(self._fleet.clock(), tried)
 
     def _forget_changes(self) -> None:
         """Of threads that may be changed again; tasks and agents come and go. What lies further
@@ -137,58 +158,81 @@ class ThreadLog:
         self._quiet_until = max(self._quiet_until, now + self._pace.wait_ms(Urgency.LOG))
         return now < self._quiet_until
 
-    async def _catch_up(self, run_id: RunId) -> None:
-        since = self._behind.pop(run_id)
-        done = False
+    async def _catch_up(self, turn: Turn) -> None:
+        since = self._turns.take(turn)
+        left = Left.FILE if turn.is_file else Left.LINES
         try:
-            await self._fleet.recall_run(run_id)
-            run = self._fleet.state.runs.get(run_id)
-            done = run is None or run not in self._followed or await self._write(run)
+            await self._fleet.recall_run(turn.run)
+            run = self._fleet.state.runs.get(turn.run)
+            if run is None or run not in self._followed:
+                left = Left.NOTHING
+            else:
+                left = await self._write(run, turn, since)
         finally:
-            if not done:
-                self._behind.pop(run_id, None)
-                self._behind[run_id] = self._fleet.clock() if run_id in self._served else since
+            self._put_back(turn, left, since)
 
-    async def _write(self, run: Run) -> bool:
-        """Whether every room has all there is. A run that has ended just now is written as one that
-        goes on: its last lines are on their way, and they come before its end."""
-        ending = pages.is_over(run) and self._fleet.clock() < run.ended_at + LAST_LINES_MS
+    def _put_back(self, turn: Turn, left: Left, since: int) -> None:
+        now = self._fleet.clock()
+        if left is Left.LINES:
+            self._turns.put(Turn(turn.run), now if turn.run in self._served else since)
+        elif left is Left.FILE:
+            self._turns.add(Turn(turn.run, is_file=True), since if turn.is_file else now)
+
+    async def _write(self, run: Run, turn: Turn, since: int) -> Left:
+        """What is left, of all rooms. A run that has ended just now is written as one that goes on:
+        its last lines are on their way, and they come before its end."""
+        now = self._fleet.clock()
+        ending = pages.is_over(run) and now < run.ended_at + LAST_LINES_MS
         if ending:
             self._ending, run = True, replace(run, state=RunState.RUNNING)
         task = self._fleet.state.tasks[run.task]
-        done = True
+        left = Left.NOTHING
         for room in await self._rooms(task.repo):
-            done = await self._write_in(self._writing.place(room, run, task)) and done
-        if done and pages.is_over(run) and run.id not in self._behind:
+            place = self._writing.place(room, run, task, late=now > since + _LATE_MS)
+            left = max(left, await self._write_in(place, turn, since))
+        if left is Left.NOTHING and pages.is_over(run) and not self._waits(run):
             await self._followed.remove(run)
             self._writing.forget(run)
-        return done and not ending
+        return Left.LINES if ending else left
 
-    async def _write_in(self, place: Place) -> bool:
-        over = pages.is_over(place.run)
+    def _waits(self, run: Run) -> bool:
+        """Something has come meanwhile, or is still to be sent."""
+        return Turn(run.id) in self._turns or Turn(run.id, is_file=True) in self._turns
+
+    async def _write_in(self, place: Place, turn: Turn, since: int) -> Left:
+        wanted = Left.FILE if turn.is_file else Left.LINES
         while True:
-            now = self._fleet.clock()
-            if self._is_quiet() or now < self._closed_until.get(place.room, 0):
-                return False
-            if not over and now < self._changeable_at.get(place.thread, 0):
-                return False
-            if await self._writing.awaits_card(place):
-                return False
+            if await self._must_wait(place):
+                return wanted
             try:
-                changed, more = await self._writing.step(place)
+                changed, left = await self._step(place, turn, since)
             except RetryLater as limit:
                 self._rest(place.room, limit)
-                return False
+                return wanted
             except Refused as error:
                 log.warning("the log of %s cannot be written: %s", place.run.id, error)
                 self._changeable_at[place.thread] = self._fleet.clock() + _CLOSED_MS
-                return True
+                return Left.NOTHING
             self._failures = 0
             if changed:
                 self._served.add(place.run.id)
                 self._changeable_at[place.thread] = self._fleet.clock() + self._pace_ms
-            if not more:
-                return True
+            if left is not wanted:
+                return left
+
+    async def _must_wait(self, place: Place) -> bool:
+        now, over = self._fleet.clock(), pages.is_over(place.run)
+        if self._is_quiet() or now < self._closed_until.get(place.room, 0):
+            return True
+        if not over and now < self._changeable_at.get(place.thread, 0):
+            return True
+        return await self._writing.awaits_card(place)
+
+    async def _step(self, place: Place, turn: Turn, since: int) -> tuple[bool, Left]:
+        if not turn.is_file:
+            return await self._writing.step(place)
+        is_too_late = self._fleet.clock() > since + FILE_MS
+        return await self._writing.file(place, on_demand=is_too_late)
 
     def _rest(self, room: str, limit: RetryLater) -> None:
         now = self._fleet.clock()

@@ -12,7 +12,7 @@ import msgspec
 from fleetbot.chat.speaking.content import content
 from fleetbot.chat.threads.folding import Row, folded, in_full
 from fleetbot.chat.words.notices import reason_text
-from fleetbot.chat.words.rich import Rich, bold, italic, preformatted, rows, say
+from fleetbot.chat.words.rich import Rich, bold, code, italic, preformatted, rows, say
 from fleetbot.chat.words.wording import duration, named
 from fleetbot.domain.model import AgentName, Run, RunState, Task
 from fleetbot.domain.reasons import ReasonCode
@@ -34,10 +34,11 @@ _CANCELLED = (
 class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     """A message with the lines `first` up to, not including, `upto` of a run's log.
 
-    `number` counts from 0. The last one there may be shows the newest lines, and before them
-    `skipped` ones that follow the page before are left out. `event` is empty while it is not known
-    to be sent. `closed`: it says how the run ended. `file`: the message that shows the first
-    `file_lines` lines of the log as a file, once `is_filed`; empty where the room cannot have them.
+    `number` counts from 0. The last one there may be, or any that is the `tail`, shows the newest
+    lines, and before them `skipped` ones that follow the page before are left out. `event` is empty
+    while it is not known to be sent. `closed`: it says how the run ended. `file`: the message that
+    shows the first `file_lines` lines of the log as a file, once `is_filed`; empty where the room
+    cannot have them, or, `on_demand`, has to ask for them.
     """
 
     first: int
@@ -49,6 +50,8 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
     file: str = ""
     file_lines: int = 0
     is_filed: bool = False
+    tail: bool = False
+    on_demand: bool = False
 
     def has_file_of(self, lines: int) -> bool:
         """Whether nothing is left to do about a file of so many lines."""
@@ -56,7 +59,7 @@ class Page(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def is_last(self) -> bool:
-        return self.number >= MOST_PAGES - 1
+        return self.tail or self.number >= MOST_PAGES - 1
 
 
 class Shown(NamedTuple):
@@ -104,21 +107,37 @@ def _weight(text: str) -> int:
     return 1 + max(len(text), len(json.dumps(html.escape(text))) // 4)
 
 
-def page_content(page: Page, shown: Shown, run: Run, task: Task) -> dict[str, Any]:
-    """The message of the page; the end of a run says where the rest is, if there is more."""
-    note = ""
-    if page.closed and page.has_file_of(page.upto):
-        in_database = f"fleetbot's database has the whole log of {run.id}."
-        note = "The whole log is in the file." if page.file else in_database
-    skipped = f"{count(page.skipped, 'line')} left out here" if page.skipped else None
+def page_content(
+    page: Page, shown: Shown, run: Run, task: Task, *, is_cut: bool = False
+) -> dict[str, Any]:
+    """The message of the page; `is_cut`: the messages do not say all of the log."""
     body = rows(
         _header(run, task) if page.number == 0 else say("… ", bold(task.ref)),
-        italic(skipped) if skipped else None,
+        _gap(page, task) if page.skipped else None,
         preformatted(shown.text) if shown.text.strip() else None,
         _footer(run) if page.closed else None,
-        italic(note) if note else None,
+        _where_the_rest_is(page, run, task, is_cut=is_cut),
     )
     return content(body)
+
+
+def _gap(page: Page, task: Task) -> Rich:
+    left_out = italic(f"{count(page.skipped, 'line')} left out here")
+    return left_out if page.closed else say(left_out, ": ", _asking(task))
+
+
+def _asking(task: Task) -> Rich:
+    return code(f"!fleet log {task.ref}")
+
+
+def _where_the_rest_is(page: Page, run: Run, task: Task, *, is_cut: bool) -> Rich | None:
+    if not page.closed or not is_cut:
+        return None
+    if page.file or not page.has_file_of(page.upto):
+        return italic("The whole log follows as a file.")
+    if page.on_demand:
+        return say(italic("The whole log"), ": ", _asking(task))
+    return italic(f"fleetbot's database has the whole log of {run.id}.")
 
 
 def _header(run: Run, task: Task) -> Rich:

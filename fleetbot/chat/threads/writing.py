@@ -1,13 +1,14 @@
 """The log of a run in the thread of a room, one message after another.
 
 A run's log is gathered into few messages: the newest one is edited until it is full, and the last
-one that there may be shows what is newest. What they do not say comes as a file when the run is
-over. A message is planned before it is sent, and sent again under the same transaction id if its
-event id was not kept.
+one that there may be shows what is newest. A thread that is late goes on with that one. What the
+messages do not say comes as a file when the run is over. A message is planned before it is sent,
+and sent again under the same transaction id if its event id was not kept.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -27,13 +28,23 @@ from fleetbot.services.fleet import Fleet
 CARD_MS = 10_000  # a task's card comes a moment after its run, or not at all
 
 
+class Left(IntEnum):
+    """What is left to do for a run in a room, as far as is known."""
+
+    NOTHING = 0
+    FILE = 1
+    LINES = 2
+
+
 class Place(NamedTuple):
-    """A run's thread in a room; `thread` is the key that it is remembered by."""
+    """A run's thread in a room; `thread` is the key that it is remembered by. `late`: its lines
+    have waited for long."""
 
     room: str
     run: Run
     task: Task
     thread: str
+    late: bool = False
 
 
 class Writing:
@@ -45,51 +56,63 @@ class Writing:
         self._written = Written(fleet.store, fleet.clock)
         self._attaching = Attaching(link)
 
-    def place(self, room: str, run: Run, task: Task) -> Place:
+    def place(self, room: str, run: Run, task: Task, *, late: bool = False) -> Place:
         thread = task_thread(room, task.id) if self._per_task else agent_thread(room, run.agent)
-        return Place(room, run, task, thread)
+        return Place(room, run, task, thread, late)
 
     def forget(self, run: Run) -> None:
         """All of it is written."""
         self._written.forget(run)
         self._attaching.forget(run)
 
-    async def step(self, place: Place) -> tuple[bool, bool]:
-        """Send or edit one message: whether one had to be, and whether there may be more.
+    async def step(self, place: Place) -> tuple[bool, Left]:
+        """Send or edit one message: whether the log was, and what is left.
 
         Raises what `Link` raises, and `StoreUnavailable`.
         """
         page = await self._written.page(place.room, place.run.id)
         if page is None:
-            page, _, _ = await self._reach(place, Page(0, 0))
-            await self._written.plan(place.room, place.run.id, page)
+            if await self._begins(place):
+                return False, Left.LINES
+            page = await self._plan(place, Page(0, 0))
         if not page.event:
             await self._send(place, page)
-            return True, True
+            return True, Left.LINES
         wanted, shown, full = await self._reach(place, page)
-        changed = (wanted.upto, wanted.closed) != (page.upto, page.closed)
-        if changed and await self._wants_file(place, wanted):
-            await self._attach(place, page, wanted.upto)
-            return True, True
-        if changed:
+        if (wanted.upto, wanted.closed) != (page.upto, page.closed):
             await self._edit(place, wanted, shown)
-        elif full:
-            planned, _, _ = await self._reach(place, Page(page.upto, page.upto, page.number + 1))
-            await self._written.plan(place.room, place.run.id, planned)
-        return changed, full
+            return True, Left.LINES
+        if full:
+            await self._send(place, await self._plan(place, _after(page)))
+            return True, Left.LINES
+        return False, Left.FILE if await self._wants_file(place, page) else Left.NOTHING
+
+    async def _plan(self, place: Place, page: Page) -> Page:
+        """The page as it is to be sent now."""
+        planned, _, _ = await self._reach(place, page)
+        await self._written.plan(place.room, place.run.id, planned)
+        return planned
 
     async def _reach(self, place: Place, page: Page) -> tuple[Page, Shown, bool]:
-        """The page as it should be now, what it shows, and whether it is full."""
+        """The page as it should be now, what it shows, and whether another one is to follow it."""
+        if page.is_last:
+            return await self._tail(place, page)
         run, over = place.run.id, pages.is_over(place.run)
-        if not page.is_last:
-            lines = await self._store.log_lines(run, page.first, pages.PAGE_LINES + 1)
-            shown = pages.fit(lines, page.first)
-            closed = over and not shown.is_full
-            return replace(page, upto=shown.upto, closed=closed), shown, shown.is_full
+        lines = await self._store.log_lines(run, page.first, pages.PAGE_LINES + 1)
+        shown = pages.fit(lines, page.first)
+        if place.late and shown.is_full and not page.closed:
+            if page.event and page.upto > page.first:
+                return page, shown, True
+            return await self._tail(place, replace(page, tail=True))
+        closed = over and not shown.is_full
+        return replace(page, upto=shown.upto, closed=closed), shown, shown.is_full
+
+    async def _tail(self, place: Place, page: Page) -> tuple[Page, Shown, bool]:
+        run = place.run.id
         begin, upto = page.first - page.skipped, await self._store.log_length(run)
         start = max(begin, upto - pages.PAGE_LINES)
         shown = pages.newest(await self._store.log_lines(run, start, upto - start), upto)
-        first = shown.first
+        first, over = shown.first, pages.is_over(place.run)
         reached = replace(page, first=first, upto=upto, skipped=first - begin, closed=over)
         return reached, shown, False
 
@@ -97,33 +120,61 @@ class Writing:
         number = page.upto - page.first
         lines = await self._store.log_lines(place.run.id, page.first, number) if number else []
         shown = Shown(list(folded(lines)), page.first)
-        root = await self._root(place, look=page.number == 0)
-        if await self._wants_file(place, page):
-            page = replace(page, closed=False)  # the file comes after the page, and before its end
-        message = in_thread(pages.page_content(page, shown, place.run, place.task), root)
+        root = await self._root(place, look=False)
+        is_cut = await self._is_cut(place, page)
+        content = pages.page_content(page, shown, place.run, place.task, is_cut=is_cut)
         named = transaction("log", place.room, place.run.id, page.number)
+        message = in_thread(content, root)
         event = await self._link.send(place.room, message, named, urgency=Urgency.LOG)
         await self._written.sent(place.room, place.run.id, replace(page, event=event), root)
 
-    async def _edit(self, place: Place, page: Page, shown: Shown) -> None:
-        content = pages.page_content(page, shown, place.run, place.task)
-        named = transaction("log", place.room, place.run.id, page.number, page.upto, page.closed)
+    async def _edit(self, place: Place, page: Page, shown: Shown, *state: str) -> None:
+        """`state`: what else it says now than before."""
+        is_cut = await self._is_cut(place, page)
+        content = pages.page_content(page, shown, place.run, place.task, is_cut=is_cut)
+        at = (page.number, page.upto, page.closed, *state)
+        named = transaction("log", place.room, place.run.id, *at)
         message = as_edit(content, page.event)
         await self._link.send(place.room, message, named, urgency=Urgency.LOG)
         await self._written.plan(place.room, place.run.id, page)
 
+    # the whole log as a file
+
+    async def file(self, place: Place, *, on_demand: bool) -> tuple[bool, Left]:
+        """As `step`, once all lines are written; `on_demand`: who wants the file has to ask."""
+        page = await self._written.page(place.room, place.run.id)
+        if page is None or not await self._wants_file(place, page):
+            return False, Left.NOTHING
+        lines = await self._store.log_lines(place.run.id, 0, page.upto)
+        is_begun = page.file and page.file_lines == len(lines)
+        if on_demand and not is_begun:
+            filed = replace(page, file="", file_lines=len(lines), is_filed=True, on_demand=True)
+        else:
+            root = await self._root(place, look=False)
+            filed = await self._attaching.step(place.room, root, place.run, page, lines)
+        if filed.is_filed and not filed.file:
+            wanted, shown, _ = await self._reach(place, filed)
+            await self._edit(place, wanted, shown, "no file")
+        else:
+            await self._written.plan(place.room, place.run.id, filed)
+        return True, Left.NOTHING if filed.is_filed else Left.FILE
+
     async def _wants_file(self, place: Place, page: Page) -> bool:
-        """Whether the page must not end before there is a file."""
-        if not page.closed or page.has_file_of(page.upto):
+        return not page.has_file_of(page.upto) and await self._is_cut(place, page)
+
+    async def _is_cut(self, place: Place, page: Page) -> bool:
+        """Whether the run is over and the messages do not say all of its log."""
+        if not page.closed:
             return False
         lines = await self._store.log_lines(place.run.id, 0, page.upto)
         return not pages.is_shown_whole(lines, page)
 
-    async def _attach(self, place: Place, page: Page, upto: int) -> None:
-        lines = await self._store.log_lines(place.run.id, 0, upto)
-        root = await self._root(place, look=False)
-        page = await self._attaching.step(place.room, root, place.run, page, lines)
-        await self._written.plan(place.room, place.run.id, page)
+    # the thread
+
+    async def _begins(self, place: Place) -> bool:
+        """See to it that the thread is there; whether that took a message."""
+        before = await self._written.root(place.thread)
+        return await self._root(place, look=True) != before
 
     async def _root(self, place: Place, *, look: bool) -> str:
         """The thread's first message; with `look` it is made anew if it is gone."""
@@ -156,3 +207,7 @@ class Writing:
             message, owner = pages.root_of_agent(place.run.agent), str(place.run.agent)
         named = transaction("thread", place.room, owner, gone or "")
         return await self._link.send(place.room, message, named, urgency=Urgency.LOG)
+
+
+def _after(page: Page) -> Page:
+    return Page(page.upto, page.upto, page.number + 1)

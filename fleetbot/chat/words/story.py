@@ -324,7 +324,7 @@ def _depends(blockers: Sequence[Blocker], unseen: int) -> str:
     if not blockers:
         return f"waits for no other issue{hidden}"
     more = f" and {len(blockers) - 1} more" if len(blockers) > 1 else ""
-    return f"waits for {blockers[0].repo}#{blockers[0].issue}{more}{hidden}"
+    return f"waits for {blockers[0].name}{more}{hidden}"
 
 
 def _quoted(*texts: str) -> str:

@@ -46,6 +46,8 @@ class Notifier:
         **more: object,
     ) -> None:
         """An event of an issue or pull request; ``kind`` is the second half of the fine name."""
+        if not repo.hooks:  # what nobody hears is not read from git either
+            return
         payload: Json = {"action": action, "number": ticket.number, **self._who(repo, actor)}
         payload |= {"commit_id": "", **more}
         if ticket.pull:
@@ -66,6 +68,8 @@ class Notifier:
         action: str,
         **more: object,
     ) -> None:
+        if not repo.hooks:
+            return
         payload: Json = {
             "action": action,
             "issue": shapes.issue(self._world, repo, ticket),
@@ -109,7 +113,8 @@ class Notifier:
         about = {"ref": ref, "ref_type": kind, **self._who(repo, actor)}
         if before == ZERO:
             self._webhooks.send(repo, "create", {"sha": after, **about})
-        if after != ZERO or kind == "tag":
+        pushed = after != ZERO or kind == "tag"
+        if pushed and self._webhooks.wanted(repo, "push"):
             self._webhooks.send(repo, "push", await self._push(repo, actor, ref, before, after))
         if after == ZERO:
             self._webhooks.send(repo, "delete", {"pusher_type": "user", **about})

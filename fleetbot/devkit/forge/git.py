@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from fleetbot.devkit.forge.seed import first_commit, make_bare
+
 ZERO = "0" * 40
 _FIELDS = "%H%x00%P%x00%T%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%B"
 _FIELD_COUNT = 10
@@ -106,10 +108,13 @@ class GitRepository:
         self._known: dict[tuple[str, ...], str] = {}
 
     @classmethod
-    async def create(cls, path: Path, default_branch: str) -> GitRepository:
-        make = ("init", "--quiet", "--bare", "--template=", f"--initial-branch={default_branch}")
-        await run_git(None, *make, str(path))
+    def create(cls, path: Path, default_branch: str) -> GitRepository:
+        make_bare(path, default_branch)
         return cls(path)
+
+    def begin(self, branch: str, files: Mapping[str, str], message: str) -> str:
+        """The first commit of a repository without any."""
+        return first_commit(self.path, branch, files, message, f"{_NAME} <{_MAIL}>")
 
     async def refs(self) -> dict[str, str]:
         """Branches and tags."""

@@ -76,8 +76,11 @@ class Pull:
 
     @property
     def requested(self) -> list[Account]:
-        """Who is asked for a review."""
-        return [one.author for one in self.reviews if one.state == "REQUEST_REVIEW"]
+        """Whoever is asked for a review, or has given a verdict that stands: Forgejo shows both
+        (``GetReviewsByIssueID``)."""
+        kinds = ("APPROVED", "REQUEST_CHANGES", "REQUEST_REVIEW")
+        rows = [one for one in self.reviews if one.state in kinds and not one.dismissed]
+        return list({one.author.id: one.author for one in rows}.values())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from fleetbot.devkit.forge import git_shapes, pull_shapes, shapes
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
 from fleetbot.devkit.forge.issues import edit_ticket, new_ticket
 from fleetbot.devkit.forge.pull_state import Pull
-from fleetbot.devkit.forge.refs import check_merge
+from fleetbot.devkit.forge.refs import check_merge, first_push
 from fleetbot.devkit.forge.state import Ticket
 
 
@@ -51,6 +51,7 @@ async def create_pull(call: Call) -> web.Response:
     pull = Pull(base, head, head_sha, head_sha)
     ticket = new_ticket(call, title, pull)
     await call.repo.git.set_ref(f"refs/pull/{ticket.number}/head", head_sha)
+    await first_push(call.world, call.repo, ticket, pull)
     await check_merge(call.world, call.repo, ticket)
     await call.notify.ticket_created(call.repo, ticket, call.user)
     return answer(await _shape(call, ticket), 201)

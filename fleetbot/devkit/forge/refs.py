@@ -138,6 +138,15 @@ async def _catch_up(
     await notify.ticket(repo, ticket, actor, "synchronized", kind="sync")
 
 
+async def first_push(world: World, repo: Repo, ticket: Ticket, pull: Pull) -> None:
+    """The timeline of a pull request begins with the push of the commits that it has."""
+    base = repo.branch(pull.base)
+    commits = await repo.git.commits(pull.ref_sha, *([f"^{base}"] if base else []))
+    pushed = {"is_force_push": False, "commit_ids": [one.sha for one in reversed(commits)]}
+    entry = Happening(world.next_id(), "pull_push", ticket.author, world.now(), json.dumps(pushed))
+    ticket.happenings.append(entry)
+
+
 async def _pushed(repo: Repo, pull: Pull, old: str, new: str) -> dict[str, object]:
     if not await repo.git.is_ancestor(old, new):
         return {"is_force_push": True, "commit_ids": [old, new]}

@@ -117,7 +117,7 @@ async def create_repo_of(call: Call, owner: Account) -> web.Response:
         raise ApiError(409, "The repository with the same name already exists.")
     root = call.request.app[REPOSITORIES]
     branch = call.field("default_branch", str, "") or "main"
-    repo = await new_repo(call.world, root, owner, name, default_branch=branch)
+    repo = new_repo(call.world, root, owner, name, default_branch=branch)
     repo.private = call.field("private", bool, False)
     repo.description = call.field("description", str, "")
     if call.field("auto_init", bool, False):
@@ -235,11 +235,11 @@ def new_account(
     return account
 
 
-async def new_repo(
+def new_repo(
     world: World, root: Path, owner: Account, name: str, *, default_branch: str = "main"
 ) -> Repo:
     number = world.next_id()
-    git = await GitRepository.create(root / f"{number}.git", default_branch)
+    git = GitRepository.create(root / f"{number}.git", default_branch)
     repo = Repo(number, owner, name, git, world.now(), default_branch)
     world.add(repo)
     return repo

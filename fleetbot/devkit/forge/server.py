@@ -199,12 +199,13 @@ class DevForge:
     ) -> Repo:
         """A repository with ``files`` in a first commit on ``main``; empty without any."""
         account = self._account(owner)
-        repo = await repos.new_repo(self._world, self._root, account, name)
+        repo = repos.new_repo(self._world, self._root, account, name)
         repo.private = private
         for label in labels:
             self.add_label(repo.full_name, label)
         if files:
-            await self.commit(repo.full_name, "main", files, "Initial commit", by=owner)
+            first = repo.git.begin(repo.default_branch, files, "Initial commit")
+            repo.refs = {f"refs/heads/{repo.default_branch}": first}
         return repo
 
     def add_label(self, repo: str, name: str, color: str = "#6e7781") -> int:

@@ -115,10 +115,12 @@ class Webhooks:
 
     def send(self, repo: Repo, event_type: str, payload: dict[str, Any]) -> None:
         """Queue a message for each hook that wants it."""
-        wanted = _gate(event_type)
-        for hook in repo.hooks.values():
-            if hook.active and wanted in hook.events:
-                self._enqueue(_delivery(hook, event_type, payload))
+        for hook in _listening(repo, event_type):
+            self._enqueue(_delivery(hook, event_type, payload))
+
+    def wanted(self, repo: Repo, event_type: str) -> bool:
+        """Whether anybody hears of it."""
+        return bool(_listening(repo, event_type))
 
     def send_to(self, hook: Hook, event_type: str, payload: dict[str, Any]) -> None:
         """Queue a message for a hook, whether it wants it or not; none for one that is off."""
@@ -160,6 +162,11 @@ async def _deliver(session: aiohttp.ClientSession, delivery: Delivery) -> None:
             delivery.status = response.status
     except (aiohttp.ClientError, TimeoutError) as error:
         delivery.error = type(error).__name__
+
+
+def _listening(repo: Repo, event_type: str) -> list[Hook]:
+    wanted = _gate(event_type)
+    return [hook for hook in repo.hooks.values() if hook.active and wanted in hook.events]
 
 
 def _gate(event_type: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fleetbot.domain.forbidden import some_of
@@ -15,7 +14,8 @@ from fleetbot.runner.git.desk import Desk
 from fleetbot.runner.git.start import Start
 from fleetbot.runner.git.task_repository import TaskRepository
 
-_CONFLICTS = 1
+_CONFLICTS = 1  # git merge's status
+_NONE = 1  # git grep's
 _STATE = ("MERGE_HEAD", "MERGE_MODE", "MERGE_MSG", "AUTO_MERGE")
 _MARKS = re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE)
 _MARKED = r"^(<<<<<<<|>>>>>>>) "
@@ -23,15 +23,17 @@ _MARKED = r"^(<<<<<<<|>>>>>>>) "
 
 @dataclass(frozen=True)
 class Merge:
-    """A merge of `base`, at `commit`, that is in progress in a worktree.
+    """`base`, at `commit`, which has to be in what comes of a run; `remote` is the branch before.
 
-    `marked` are files that show their conflicts, `others` those that have one which cannot be
-    shown: one side removed them, or they are no text. `draft` is a commit of all of it as it is.
+    `draft` is a commit of the merge as it is in progress in the worktree; empty where there was
+    nothing to merge. `marked` are files that show their conflicts, `others` those that have one
+    which cannot be shown: one side removed them, or they are no text.
     """
 
     base: str
     commit: str
-    draft: str
+    remote: str | None = None
+    draft: str = ""
     marked: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
@@ -44,20 +46,20 @@ class Merge:
         return (*self.marked, *self.others)
 
 
-async def begin(desk: Desk, start: Start, identity: Identity) -> Merge | None:
+async def begin(desk: Desk, start: Start, identity: Identity) -> Merge:
     """Merge the base into the worktree, which is at the run's start, without a commit.
 
-    None where all of it is there already. Raises GitFailed, OSError.
+    Raises GitFailed, OSError.
     """
     commit = start.base_commit
     if await desk.is_ancestor(commit, start.commit):
-        return None
+        return Merge(start.base, commit, start.remote)
     tree = await _merged(desk, commit, identity)
     paths = await _unmerged(desk)
     marked = tuple(path for path in paths if _is_marked(desk, path))
     draft = await desk.commit(tree, (start.commit, commit), "Draft", identity)
     others = tuple(path for path in paths if path not in marked)
-    return Merge(start.base, commit, draft, marked, others)
+    return Merge(start.base, commit, start.remote, draft, marked, others)
 
 
 async def _merged(desk: Desk, commit: str, identity: Identity) -> str:
@@ -107,19 +109,22 @@ async def refuse_unmerged(desk: Desk, commit: str, merge: Merge) -> None:
             f"{merge.base} is not merged, which the pull request conflicts with: "
             f"git merge {merge.commit[:12]}, resolve the conflicts and commit",
         )
-    if merge.marked:
-        _refuse(merge, await _left_in(desk, commit, merge.marked))
+    if left := await _marked_in(desk, commit):
+        # An earlier attempt may have committed them; what is about markers has some on purpose.
+        for before in filter(None, (merge.commit, merge.remote)):
+            left -= await _marked_in(desk, before)
+    _refuse(merge, sorted(left))
 
 
-async def _left_in(desk: Desk, commit: str, paths: Iterable[str]) -> list[str]:
-    specs = [f":(top,literal){path}" for path in paths]
+async def _marked_in(desk: Desk, commit: str) -> set[str]:
+    """The text files of a commit that have a conflict marker."""
     try:
-        said = await desk.run("grep", "-z", "-l", "-E", _MARKED, commit, "--", *specs)
+        said = await desk.run("grep", "-z", "-l", "-I", "-E", _MARKED, commit)
     except GitFailed as problem:
-        if problem.status != _CONFLICTS:  # as grep: there are none
+        if problem.status != _NONE:
             raise
-        return []
-    return [name.partition(":")[2] for name in said.split("\0") if name]
+        return set()
+    return {name.partition(":")[2] for name in said.split("\0") if name}
 
 
 def _refuse(merge: Merge, left: list[str]) -> None:

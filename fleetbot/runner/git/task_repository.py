@@ -158,6 +158,15 @@ class TaskRepository:
         names = (n for n in _UNFINISHED if untrusted.exists(self.own, n))
         return list(dict.fromkeys(_UNFINISHED[name] for name in names))
 
+    def merging(self) -> str:
+        """The commit of which a merge, and nothing else, is in progress; empty if there is none."""
+        if self.unfinished() != [_UNFINISHED["MERGE_HEAD"]]:
+            return ""
+        try:
+            return untrusted.read_text(self.path, self._own("MERGE_HEAD"), 4096).strip()
+        except OSError:
+            return ""
+
     def copy_index(self, target: Path) -> bool:
         """Copy the agent's index; False if there is none that can be read."""
         try:

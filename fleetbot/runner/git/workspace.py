@@ -86,9 +86,7 @@ class Workspaces:
         async with self._lock(slot):
             slot.stamp("used")
             merges = is_to_run and order.round is not None and bool(order.round.base)
-            worktree = await self._prepare(
-                order, slot, keep_changes=keep_changes and not merges, merges=merges
-            )
+            worktree = await self._prepare(order, slot, keep_changes=keep_changes, merges=merges)
             if is_to_run:
                 await self._run_first_hooks(slot, hook_env, wrap)
             try:
@@ -180,8 +178,10 @@ class Workspaces:
         as_left = keep_changes and not (linked or task.unfinished())
         as_left = as_left and untrusted.is_folder(lent.slot.folder, lent.slot.worktree.name)
         as_left = as_left and left is not None and await _goes_on(desk, left, start)
+        if as_left and merges:
+            as_left = await desk.is_ancestor(start.base_commit, start.commit)
         # A merge that the runner began it begins anew: what is half done is no commit.
-        is_merging = order.round is not None and order.round.base and task.unfinished() == ["merge"]
+        is_merging = order.round is not None and order.round.base and task.merging()
         if left is not None and not as_left and lent.slot.has("owed") and not is_merging:
             start = await self._save(order, lent, newest, start)
         if as_left:
@@ -191,9 +191,9 @@ class Workspaces:
             linked = linked or (is_new and parts.names_submodules(desk))
         merge = await merging.begin(desk, start, lent.identity) if merges else None
         borrowed = [c for c in (start.base_commit, start.remote) if c]
-        more = [merge.draft] if merge else []
+        more = [merge.draft] if merge and merge.draft else []
         await desk.make_task_repository(task, order.branch, start.commit, borrowed, more)
-        if merge:
+        if merge and merge.draft:
             task.begin_merge(merge.commit, merge.message)
         if linked and self._config.submodules == "auto":
             await parts.fetch_submodules(self._git, desk, start.base_commit, start.commit)

@@ -50,7 +50,7 @@ class Worktree:
 
     `git_dirs` are the repository's folders that the agent's git writes, `readable` those that it
     reads. `earlier`: the subjects of earlier attempts. `as_left`: what an earlier attempt left
-    uncommitted is there. `merge`: what was begun in it, for the agent to finish.
+    uncommitted is there. `merge`: what the pull request conflicts with.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Worktree:
         Raises RunFailed.
         """
         task = self._lent.task
-        if self.merge is None or task.unfinished() != ["merge"]:
+        if self.merge is None or task.merging() != self.merge.commit:
             return None
         await refuse_unresolved(self._lent.desk, task, self.merge)
         return self.merge
@@ -312,7 +312,7 @@ class Worktree:
         head = await self._take_in()
         text = marked(message, self._run)
         lent = self._lent
-        if self.merge is not None and lent.task.unfinished() == ["merge"]:
+        if self.merge is not None and lent.task.merging():
             return head.commit, ()  # what is half merged is no commit; it is begun anew
         try:
             made = await leftovers.commit_all(

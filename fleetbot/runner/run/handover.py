@@ -38,6 +38,7 @@ MENDABLE = frozenset({ReasonCode.FORBIDDEN_PATHS, ReasonCode.SECRET_IN_DIFF, Rea
 _MOST_FILES = 5000
 _MOST_DENIALS = 3
 _MOST_NAMED = 10
+_MOST_REPLIES = 500  # that a receipt takes
 _SUMMARY_LIMIT = 10_000
 _REPLY_LIMIT = 4000
 
@@ -114,7 +115,7 @@ class Handover:
                     text=self._masker.text(one.text)[:_REPLY_LIMIT],
                     commit=one.commit if await work.has(one.commit) else "",
                 )
-                for one in said
+                for one in said[:_MOST_REPLIES]
             ]
         )
 
@@ -158,7 +159,7 @@ class Handover:
         self, brief: RoundBrief, work: Work, finished: Finished, said: tuple[ReplyClaim, ...]
     ) -> None:
         """Whether it adds to the pull request, or says of each thread why it need not."""
-        if work.head != self._tree.start.remote or are_enough(said, brief):
+        if work.head != self._tree.start.remote or are_enough(said, brief, finished.summary):
             return
         if finished.permission_denials:
             raise _not_allowed(finished.permission_denials)

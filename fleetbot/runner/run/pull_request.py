@@ -7,7 +7,7 @@ from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import PullRequest
 from fleetbot.runner.run.runlog import Announce
 from fleetbot.runner.run.setup import Setup
-from fleetbot.runner.run.wording import inert, title_of, with_part
+from fleetbot.runner.run.wording import has_part, inert, title_of, with_part
 from fleetbot.wire import Assignment, LineKind
 
 
@@ -16,7 +16,8 @@ async def present(
 ) -> PullRequest:
     """Have the open pull request of the run's branch say what the run did. Raises RunFailed.
 
-    Safe to call again: there is one pull request, and one part of its text that is ours.
+    Safe to call again: there is one pull request, and one part of its text that is ours. A round
+    adds to one whose text is there.
     """
     pulls, part = setup.machine.forge.pulls, _part(setup, order, summary)
     title, body = title_of(order.title, order.issue), with_part("", part)
@@ -25,8 +26,10 @@ async def present(
     else:
         pull = await pulls.open_one(order.repo, order.branch, base, title=title, body=body)
     is_ours = pull.author.lower() == setup.machine.config.forge.username.lower()
-    # What people made of an open one since is theirs to say: a draft, say.
-    changes = _changes(pull, part, title if is_ours and not order.round else "", order.issue)
+    if order.round is None:
+        changes = _changes(pull, part, title if is_ours else "", order.issue)
+    else:  # it tells what all of it is about, and what people made of it since is theirs: a draft
+        changes = {} if has_part(pull.body) else _changes(pull, part, "", order.issue)
     if is_ours:
         note(f"pull request #{pull.number}", LineKind.STEP)
     else:

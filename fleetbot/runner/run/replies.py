@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from fleetbot.domain.pulls import Answer, RoundKind
+from fleetbot.domain.pulls import Answer, words_suffice
 from fleetbot.runner.encoding import encode
 from fleetbot.runner.git import untrusted
 from fleetbot.wire import ReplyClaim, RoundBrief
@@ -142,11 +142,7 @@ def unanswered(replies: Iterable[ReplyClaim], brief: RoundBrief) -> tuple[int, .
     return tuple(thread.id for thread in brief.threads if thread.id not in said)
 
 
-def are_enough(replies: Iterable[ReplyClaim], brief: RoundBrief) -> bool:
-    """Whether words alone are an answer to this round: it is about threads and nothing else, each
-    has one, and none claims to be fixed (as `receipts.Expectation.is_answered_by`)."""
+def are_enough(replies: Iterable[ReplyClaim], brief: RoundBrief, summary: str) -> bool:
+    """Whether words alone are an answer to this round, as the verifier will see it."""
     said = {claim.thread: claim.answer for claim in replies}
-    only_threads = brief.kinds == (RoundKind.REVIEW,) and bool(brief.threads) and not brief.words
-    return only_threads and all(
-        said.get(thread.id, Answer.FIXED) is not Answer.FIXED for thread in brief.threads
-    )
+    return words_suffice(brief.kinds, (thread.id for thread in brief.threads), said, summary)

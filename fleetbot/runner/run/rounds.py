@@ -71,7 +71,7 @@ def telling(
         known=len(said) - len(new),
         older=len(new) - len(words),
         base=brief.base,
-        merging=merge is not None,
+        merging=merge is not None and bool(merge.draft),
         conflicts=tuple(map(inline, merge.conflicts[:_MOST_CONFLICTS])) if merge else (),
     )
     marks = (*said, *map(_mark_of_thread, brief.threads), *map(_mark_of_check, brief.checks))

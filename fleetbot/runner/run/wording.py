@@ -107,6 +107,11 @@ def _open_fence(text: str) -> str:
     return fence
 
 
+def has_part(text: str) -> bool:
+    """Whether our place in a pull request's text is there."""
+    return _PART_ENDS in text.partition(_PART_BEGINS)[2]
+
+
 def with_part(text: str, part: str) -> str:
     """A pull request's text with `part` in our place in it; what others wrote around it stays."""
     ours = f"{_PART_BEGINS}\n{part.strip()}\n{_PART_ENDS}"

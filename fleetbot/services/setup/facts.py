@@ -35,7 +35,8 @@ class Facts:
     """`repo` None: Forgejo does not show it, for the reason `denied`; nothing else is known then.
 
     `scopes` None: not told. `hooks` None: only an administrator may see them; so is `rule`.
-    `labels` are those that are wanted and missing. `heard_at`: when the last delivery came (epoch
+    `has_run_events`: its hooks can tell of runs of Actions. `labels` are those that are wanted and
+    missing. `heard_at`: when the last delivery came (epoch
     ms), 0 if none has. `accounts`: the fleet's own.
     """
 
@@ -51,6 +52,7 @@ class Facts:
     scopes: frozenset[str] | None = None
     labels: Sequence[LabelSpec] = ()
     hooks: Sequence[Hook] | None = None
+    has_run_events: bool = False
     heard_at: int = 0
     is_refusing: bool = False
     branch: Branch | None = None
@@ -128,6 +130,7 @@ class Survey:
             facts,
             labels=await self._missing(name),
             hooks=await self._hooks(name) if facts.is_admin else None,
+            has_run_events=facts.is_admin and (await self._client.version()).has_run_events,
             heard_at=self._webhooks.heard_at(repo.id),
             is_refusing=self._webhooks.is_refusing,
             branch=branch,

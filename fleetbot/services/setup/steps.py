@@ -12,8 +12,20 @@ from fleetbot.forge.keeping_calls import Hook
 from fleetbot.services.findings import Finding, Mark
 from fleetbot.services.setup.facts import Facts
 
-EVENTS = ("issues", "pull_request")
-_NEEDED_EVENTS = frozenset({"issues", "issue_label", "issue_assign", "pull_request"})
+_RUN_EVENTS = ("action_run_failure", "action_run_recover", "action_run_success")
+EVENTS = ("issues", "pull_request", *_RUN_EVENTS)  # an older server takes no notice of the last
+_NEEDED_EVENTS = frozenset(
+    {
+        "issues",
+        "issue_label",
+        "issue_assign",
+        "pull_request",
+        "pull_request_comment",
+        "pull_request_review_approved",
+        "pull_request_review_rejected",
+        "pull_request_sync",
+    }
+)
 SCOPES = ("read:user", "write:issue", "write:repository")
 _IMPLIED = {f"read:{area}": f"write:{area}" for area in ("user", "issue", "repository")}
 
@@ -147,7 +159,8 @@ def is_sound(facts: Facts) -> bool:
 
 def _wrong(facts: Facts) -> list[str]:
     """What is wrong with the best of them."""
-    return min((list(_faults(hook)) for hook in our_hooks(facts)), key=len)
+    needed = _NEEDED_EVENTS | {*_RUN_EVENTS} if facts.has_run_events else _NEEDED_EVENTS
+    return min((list(_faults(hook, needed)) for hook in our_hooks(facts)), key=len)
 
 
 def _unseen_hook(facts: Facts) -> Finding:
@@ -161,7 +174,8 @@ def _unseen_hook(facts: Facts) -> Finding:
 
 
 def _to_make(says: str, what: str) -> Finding:
-    offer = f"{what}, for issues and pull requests, and have Forgejo send a test delivery"
+    told = "issues, pull requests and runs of Actions"
+    offer = f"{what}, for {told}, and have Forgejo send a test delivery"
     return Finding(Step.WEBHOOK, Mark.BAD, says, offer=offer)
 
 
@@ -169,10 +183,10 @@ def _heard(facts: Facts) -> str:
     return f"deliveries arrive, the last {span(facts.now - facts.heard_at)} ago"
 
 
-def _faults(hook: Hook) -> Iterator[str]:
+def _faults(hook: Hook, needed: frozenset[str]) -> Iterator[str]:
     if not hook.active:
         yield "it is switched off"
-    if missing := _NEEDED_EVENTS - set(hook.events):
+    if missing := needed - set(hook.events):
         yield f"it does not tell of {_codes(sorted(missing))}"
     if hook.config.get("content_type") != "json":
         yield "it does not send `application/json`"
@@ -190,7 +204,7 @@ def _by_hand(facts: Facts) -> Iterator[str]:
     yield f"An administrator adds it: {_page(facts)}/settings/hooks/forgejo/new"
     yield f"Target URL `{facts.hook_url}`, POST, `application/json`, active"
     yield "Secret: `forge.webhook_secret` of the plugin's settings; it is not said in a room"
-    yield "Trigger: custom events, all of issues and all of pull requests"
+    yield "Trigger: custom events, all of issues, of pull requests and of action runs"
     yield f"Or make `{facts.bot}` an administrator there, and I do it"
     yield "Then press *Test delivery* on its page, and say `!fleet setup again`"
 

@@ -12,6 +12,7 @@ from fleetbot.chat.speaking.runs import begins, event_link
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.services.outbox import TooSoon
 from fleetbot.store.records import Change
 from tests.chat.coordination import ROOM, Coordination, coordination
 from tests.domain.builders import (
@@ -62,6 +63,7 @@ async def test_what_happens_at_once_is_one_edit_and_the_last_state_arrives(
         await room.courier.tick()
     assert room.card().edits == 0, "it has just been made"
     await room.later(4)
+    await room.later(2)
     assert room.card().first.startswith("✅ Done")
     assert room.card().edits == 1
 
@@ -270,15 +272,22 @@ async def test_of_all_that_changes_while_messages_are_refused_the_last_state_is_
     assert room.card().edits == 1
 
 
+async def with_few_messages(room: Coordination, rested: float = 60) -> list[TaskId]:
+    """Eight tasks have cards, and the homeserver has once refused a message, so long ago (s)."""
+    room.link.pace = Pace(room.stage.clock)
+    tasks = [TaskId(f"t{number}") for number in range(1, 9)]
+    await room.when(*map(a_task, tasks), an_agent(A1), an_agent(A2))
+    with pytest.raises(Limited):
+        await room.link.pace.take(Urgency.CARD, too_much)
+    room.stage.clock.advance(rested)
+    return tasks
+
+
 async def test_the_last_states_of_many_tasks_arrive_where_few_messages_may_go(
     room: Coordination,
 ) -> None:
     clock = room.stage.clock
-    room.link.pace = pace = Pace(clock)
-    tasks = [TaskId(f"t{number}") for number in range(1, 9)]
-    await room.when(*map(a_task, tasks), an_agent(A1), an_agent(A2))
-    with pytest.raises(Limited):
-        await pace.take(Urgency.CARD, too_much)
+    tasks = await with_few_messages(room, rested=0)
     sent = room.server.sent
     for agent in (A1, A2) * 10:
         await room.given(*(cmd.AssignTask(task, agent) for task in tasks))
@@ -289,6 +298,51 @@ async def test_the_last_states_of_many_tasks_arrive_where_few_messages_may_go(
     assert room.server.sent - sent <= 12
     for number in range(1, 9):
         assert f"{A2} can take it at the next claim" in room.card(number).lines[-1]
+
+
+async def test_a_card_that_moves_waits_for_its_rest_where_messages_are_few(
+    room: Coordination,
+) -> None:
+    """And is right as soon as it rests: nothing was spent on what it said in between."""
+    clock = room.stage.clock
+    tasks = await with_few_messages(room)
+    sent = room.server.sent
+    for agent in (A1, A2) * 10:
+        await room.given(*(cmd.AssignTask(task, agent) for task in tasks))
+        await room.courier.tick()
+        clock.advance(0.5)
+    assert room.server.sent - sent <= 4, "while there was plenty"
+
+    for _ in range(8):
+        await room.later(1)
+    assert all(f"{A2} can take it" in room.card(n).lines[-1] for n in range(1, 9))
+    assert room.server.sent - sent <= 4 + 8
+
+
+async def test_an_entry_that_waited_long_says_nothing_of_how_long_its_task_has_rested(
+    room: Coordination,
+) -> None:
+    task, *_ = await with_few_messages(room, rested=30)
+    await room.given(cmd.AssignTask(task, A1))
+    clock = room.stage.clock
+    (due,) = await room.stage.store.due(clock(), {"cards": 1}, set())
+    with pytest.raises(TooSoon):
+        await room.cards(due)
+    clock.advance(2)
+    await room.given(cmd.AssignTask(task, A2))
+    with pytest.raises(TooSoon):
+        await room.cards(due)
+    clock.advance(2)
+    assert await room.cards(due) == room.card(1).event
+
+
+async def test_a_card_that_never_rests_is_edited_now_and_then(room: Coordination) -> None:
+    tasks = await with_few_messages(room)
+    edits = [room.card(number).edits for number in range(1, 9)]
+    for agent in (A1, A2) * 35:
+        await room.given(*(cmd.AssignTask(task, agent) for task in tasks))
+        await room.later(1)
+    assert all(room.card(n).edits > before for n, before in enumerate(edits, 1))
 
 
 async def test_a_card_whose_edit_arrived_though_nobody_said_so_is_not_taken_for_the_old_one(

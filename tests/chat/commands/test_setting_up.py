@@ -123,7 +123,8 @@ async def test_a_webhook_that_is_wrong_is_made_anew(walk: Walk) -> None:
     await walk.agrees()
 
     told = await walk.in_force()
-    assert "❌ webhook: it does not tell of issue_assign, issue_label, issues, pull_request" in told
+    assert "❌ webhook: it does not tell of action_run_failure" in told
+    assert "issue_assign, issue_label, issues, pull_request" in told
 
     assert "✅ webhook: deliveries arrive" in await walk.agrees()
     [hook] = stage.forge.repo(SITE).hooks.values()

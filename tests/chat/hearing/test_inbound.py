@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from mautrix.types import MessageEvent
+from mautrix.types import MessageEvent, ReactionEvent
 
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.hearing.obeying import TOO_OLD_MS
@@ -72,6 +72,18 @@ async def scene(stage: Stage) -> AsyncIterator[Scene]:
 
 async def powerful(room: str, user: str) -> int | None:
     return 100
+
+
+async def test_it_is_noted_in_which_threads_people_write_and_what_they_react_to(
+    scene: Scene,
+) -> None:
+    await scene.hears("hm")
+    await scene.hears("hm", content={"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}})
+    relation = {"rel_type": "m.annotation", "event_id": "$page", "key": "👍"}
+    made: Any = {**scene.message().serialize(), "type": "m.reaction", "event_id": "$pressed"}
+    made["content"] = {"m.relates_to": relation}
+    await scene.bots.inbound.on_event(ReactionEvent.deserialize(made))
+    assert scene.bots.looked_at == ["$root", "$page"]
 
 
 async def test_a_command_is_answered_where_it_was_given(scene: Scene) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.records import Anchor, Change, LogChunk, LogLine, Posted, PostKind
 from tests.chat.rooms import (
     Answer,
+    LimitedHomeserver,
     MoodyHomeserver,
     client_of,
     error,
@@ -48,6 +50,7 @@ class Scene:
     def __init__(self, stage: Stage, link: Link, room: str) -> None:
         self.stage, self.link, self.room = stage, link, room
         self.rooms = [room]
+        self.meanwhile: Iterator[Callable[[], Awaitable[object]]] = iter(())
         self.per_task = False
         self.wakes = 0
         self.start()
@@ -60,6 +63,8 @@ class Scene:
         self.stage.fleet.listen(self.threads.hear)
 
     async def _hearing(self, repo: str) -> list[str]:
+        if meanwhile := next(self.meanwhile, None):
+            await meanwhile()
         return self.rooms
 
     def _woken(self) -> None:
@@ -279,7 +284,7 @@ async def test_what_does_not_fit_into_so_many_messages_comes_as_a_file(scene: Re
     assert shown == lines[: len(shown)]
     assert newest == [*lines[-len(newest) : -1], "last <b>word</b> @\u2060room"]
     assert end.startswith("■ ")
-    assert note == "The whole log is in the file."
+    assert note == "The whole log follows as a file."
     assert await scene.file() == [*lines[:-1], "last <b>word</b> @\u2060room"]
 
 
@@ -608,6 +613,20 @@ async def test_a_thread_changes_no_more_often_than_its_pace(
     assert len(moody.requests) == asked + 1
 
 
+async def test_a_run_that_begins_while_another_is_written_is_written(
+    moody_scene: Scene, moody: MoodyHomeserver
+) -> None:
+    scene = moody_scene
+    await scene.run()
+    await scene.stage.issue("Greeting 2")
+    await scene.stage.hear()
+    scene.meanwhile = iter([partial(scene.stage.given_running, AgentName("smith"))])
+    await scene.threads.tick()
+
+    first = [str(body["body"]) for _, _, body in moody.requests if body]
+    assert [text.partition(":")[0] for text in first if "🧵" in text] == ["🧵 claude-1", "🧵 smith"]
+
+
 async def test_the_end_of_a_run_does_not_wait_for_the_pace(
     moody_scene: Scene, moody: MoodyHomeserver
 ) -> None:
@@ -646,7 +665,7 @@ async def test_a_limit_is_waited_for(moody_scene: Scene, moody: MoodyHomeserver)
     scene = moody_scene
     await scene.run()
     moody.answers = [error(429, "M_LIMIT_EXCEEDED", retry_after_ms=5_000)]
-    assert await scene.threads.tick() == 5.0
+    assert await scene.threads.tick() == 30.0, "what is left for people comes first"
     moody.answers = [sent()]
     asked = len(moody.requests)
 
@@ -689,6 +708,23 @@ def names_in(body: dict[str, Any]) -> list[str]:
     return re.findall(r"smith-\d", body["m.new_content"]["body"])
 
 
+@pytest.mark.parametrize("event", ["$4", "$5"], ids=["its beginning", "a message in it"])
+async def test_the_thread_that_somebody_looks_at_is_written_first(stage: Stage, event: str) -> None:
+    async with forgetting_homeserver() as server, client_of(server.user()) as client:
+        scene = Scene(stage, Link(client, Pace(stage.clock)), "!room:localhost")
+        runs = await scene.busy([AgentName(f"smith-{n}") for n in range(3)])
+        await scene.threads.tick()
+        assert all("smith-2" in text for text in server.texts[4:])
+        await scene.threads.look_at(scene.room, event)
+        for run in runs:
+            await scene.log(run, "working")
+        await scene.tick_later()
+
+    first, *others = [re.findall(r"smith-\d", text) for text in server.texts[6:]]
+    assert first == ["smith-2"]
+    assert sorted(others) == [["smith-0"], ["smith-1"]]
+
+
 async def test_a_thread_that_was_begun_goes_on_before_the_next_one_begins(stage: Stage) -> None:
     async with limited_homeserver(stage.clock, burst=2) as server, client_of(server.user()) as bot:
         scene = Scene(stage, Link(bot, Pace(stage.clock)), "!room:localhost")
@@ -699,30 +735,99 @@ async def test_a_thread_that_was_begun_goes_on_before_the_next_one_begins(stage:
     assert kinds == ["🧵", "▶"] * 4
 
 
-async def test_twenty_busy_agents_lose_no_line_and_keep_nobody_waiting(stage: Stage) -> None:
-    """With Synapse's own limits, for two minutes; a person is answered all the while."""
-    async with limited_homeserver(stage.clock) as server, client_of(server.user()) as client:
-        scene = Scene(stage, Link(client, Pace(stage.clock)), "!room:localhost")
-        runs = await scene.busy([AgentName(f"smith-{n}") for n in range(20)])
-        await scene.threads.tick()
-        said: dict[RunId, list[str]] = {run.id: [] for run in runs}
-        for number in range(24):
-            for run in runs:
-                lines = [f"{run.id} {number} {n} " + "x" * 60 for n in range(25)]
-                said[run.id] += lines
-                await scene.log(run, *lines)
-            await scene.tick_later()
-            assert number % 4 or await scene.asks(number) == 0
-        for run in runs:
-            await scene.fail(run)
-        while await scene.tick_later() is not None:
-            assert stage.clock() < runs[0].started_at + 30 * 60_000, "it does not come to an end"
+CROWD = 8
+TURN = CROWD * 5  # seconds until each has had a message, by Synapse's limits
 
-    assert server.refused <= 2
-    shown = "\n".join([*server.lines, *(file.decode() for file in server.uploads)])
-    seen = set(shown.splitlines())
-    assert all(line in seen for lines in said.values() for line in lines)
-    assert sum(line.startswith("■ ") for line in server.lines) == 20
+
+class Crowd:
+    """Agents that write five lines a second each."""
+
+    def __init__(self, scene: Scene, server: LimitedHomeserver, runs: list[Run]) -> None:
+        self.scene, self.server, self.runs = scene, server, runs
+        self.said: dict[RunId, list[str]] = {run.id: [] for run in runs}
+
+    async def writes(self, seconds: float) -> None:
+        """As they do in between two ticks."""
+        for run in self.runs:
+            first = len(self.said[run.id])
+            lines = [f"{run.id} {n} " + "x" * 60 for n in range(first, first + round(5 * seconds))]
+            self.said[run.id] += lines
+            await self.scene.log(run, *lines)
+        self.scene.stage.clock.advance(seconds)
+        await self.scene.threads.tick()
+
+    def behind(self, run: Run) -> float:
+        """Seconds since it wrote the first line that is newer than what is shown."""
+        shown = [int(x.split()[1]) for x in self.server.lines if x.startswith(f"{run.id} ")]
+        return (len(self.said[run.id]) - 1 - max(shown, default=-1)) / 5
+
+    async def until(self, done: Callable[[], bool]) -> float:
+        """Seconds until then."""
+        begun = self.scene.stage.clock()
+        while not done():
+            await self.scene.tick_later()
+            assert self.scene.stage.clock() < begun + 30 * 60_000, "it does not come to an end"
+        return (self.scene.stage.clock() - begun) / 1000
+
+
+@pytest.fixture
+async def crowd(stage: Stage) -> AsyncIterator[Crowd]:
+    async with (
+        limited_homeserver(stage.clock, burst=3 * CROWD) as server,
+        client_of(server.user()) as bot,
+    ):
+        scene = Scene(stage, Link(bot, Pace(stage.clock)), "!room:localhost")
+        runs = await scene.busy([AgentName(f"smith-{n}") for n in range(CROWD)])
+        await scene.threads.tick()
+        server.has_burst(10)
+        yield Crowd(scene, server, runs)
+
+
+async def test_busy_agents_are_behind_by_their_turn_and_not_by_what_they_write(
+    crowd: Crowd,
+) -> None:
+    for second in range(0, 150, 5):
+        await crowd.writes(5)
+        if second >= 30 and second % 15 == 0:
+            assert await crowd.scene.asks(second) == 0, "a person waits for nothing"
+        if second >= 100:
+            assert max(map(crowd.behind, crowd.runs)) <= 1.5 * TURN + 10, "questions take a third"
+    assert crowd.server.refused <= 2
+
+    silent = await crowd.until(lambda: not any(map(crowd.behind, crowd.runs)))
+    assert silent <= TURN + 10
+    pages = [line for line in crowd.server.lines if line.startswith(("▶", "… "))]
+    assert len(pages) <= 2 * CROWD, "nothing is told page by page"
+
+
+async def test_agents_that_end_at_once_have_their_ends_before_any_file(crowd: Crowd) -> None:
+    for _ in range(12):
+        await crowd.writes(5)
+    for run in crowd.runs:
+        await crowd.scene.fail(run)
+    ends = await crowd.until(lambda: "\n".join(crowd.server.lines).count("■ ") == CROWD)
+    assert ends <= TURN + 30, "what is left for people has to come back first"
+    assert not crowd.server.uploads
+
+    await crowd.until(lambda: len(crowd.server.uploads) == CROWD)
+    shown = "\n".join(file.decode() for file in crowd.server.uploads)
+    assert {line for lines in crowd.said.values() for line in lines} <= set(shown.splitlines())
+
+
+async def test_a_file_that_had_no_turn_for_long_is_left_to_who_asks_for_it(stage: Stage) -> None:
+    async with (
+        limited_homeserver(stage.clock, rate=1 / 600, burst=1 + MOST_PAGES) as server,
+        client_of(server.user()) as client,
+    ):
+        scene = Scene(stage, Link(client, Pace(stage.clock)), "!room:localhost")
+        run = await scene.run()
+        await scene.log(run, *many_lines(0, 1000))
+        await scene.fail(run)
+        while (pause := await scene.threads.tick()) is not None:
+            stage.clock.advance(pause)
+
+    assert server.lines[-2].startswith("■ ")
+    assert server.lines[-1] == "The whole log: !fleet log ann/app#1"
 
 
 async def test_a_room_that_does_not_let_us_in_waits_by_itself(scene: RealScene) -> None:

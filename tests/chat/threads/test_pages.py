@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fleetbot.chat.speaking.content import as_edit, in_thread
 from fleetbot.chat.threads import pages
@@ -98,9 +99,11 @@ def test_what_is_left_out_before_the_newest_lines_is_counted(world: World) -> No
     page = Page(40, 41, number=2, skipped=30)
     assert body(page, [line("at last")], world).splitlines() == [
         "… team/app#1",
-        "30 lines left out here",
+        "30 lines left out here: !fleet log team/app#1",
         "at last",
     ]
+    ended = body(replace(page, closed=True), [line("at last")], world)
+    assert ended.splitlines()[1] == "30 lines left out here"
 
 
 def test_a_log_that_the_messages_show_whole_needs_no_file() -> None:

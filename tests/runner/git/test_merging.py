@@ -126,6 +126,33 @@ async def test_markers_that_were_committed_are_refused(
     assert "`src/code.py`: the conflict with main is not resolved" in refused.detail
 
 
+async def test_markers_that_an_earlier_attempt_committed_are_refused_as_well(
+    root: Path, forge: Forge, theirs: str
+) -> None:
+    async with opened(workspaces(root, forge), conflicting()) as tree:
+        agent(tree, "rm", "-q", "README.md")
+        agent(tree, "commit", "-qam", "Done")
+        await tree.keep("Say hello", secrets={}, forbidden=())
+
+    async with opened(workspaces(root, forge), conflicting(), keep=True) as tree:
+        assert tree.start.source == "kept"
+        refused = await unfit(tree, "Say hello")
+
+    assert "`src/code.py`: the conflict with main is not resolved" in refused.detail
+
+
+async def test_a_file_about_markers_may_have_some(root: Path, forge: Forge) -> None:
+    async with opened(workspaces(root, forge), order()) as tree:
+        commit(tree, forge, "guide.md", b"<<<<<<< ours\n")
+        await hand_over(tree)
+    forge.commit(REPO, {"howto.md": "so ends one:\n>>>>>>> theirs\n"})
+
+    async with opened(workspaces(root, forge), conflicting()) as tree:
+        work = await tree.collect("Say hello")
+
+    assert work.files == ("guide.md",)
+
+
 async def test_a_merge_that_was_given_up_is_refused(root: Path, forge: Forge, theirs: str) -> None:
     async with opened(workspaces(root, forge), conflicting()) as tree:
         agent(tree, "merge", "--abort")
@@ -176,7 +203,8 @@ async def test_a_base_that_somebody_has_merged_meanwhile_is_built_upon(
     merged = forge.git("rev-parse", "HEAD", cwd=work)
 
     async with opened(workspaces(root, forge), conflicting()) as tree:
-        assert tree.merge is None
+        assert tree.merge is not None
+        assert not tree.merge.draft
         assert tree.start.commit == merged
 
 

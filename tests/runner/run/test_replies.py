@@ -110,11 +110,18 @@ def claims(**said: Answer) -> list[ReplyClaim]:
 
 def test_words_are_enough_where_each_thread_has_some_and_none_claims_a_change() -> None:
     both = claims(t12=Answer.ANSWERED, t13=Answer.DISAGREES)
-    more = SaidWords(author="ada", text="And in French.", may_write=True)
+    more = SaidWords(author="ada", text="See my comments.", may_write=True)
 
-    assert replies.are_enough(both, brief(12, 13))
-    assert not replies.are_enough(both[:1], brief(12, 13))
-    assert not replies.are_enough(claims(t12=Answer.FIXED), brief(12))
-    assert not replies.are_enough(both, brief(12, 13, words=(more,)))
-    assert not replies.are_enough(both, brief(12, 13, kinds=(RoundKind.REVIEW, RoundKind.CI)))
-    assert not replies.are_enough([], brief())
+    assert replies.are_enough(both, brief(12, 13), "")
+    assert replies.are_enough(both, brief(12, 13, words=(more,)), "")
+    assert not replies.are_enough(both[:1], brief(12, 13), "I looked.")
+    assert not replies.are_enough(claims(t12=Answer.FIXED), brief(12), "I looked.")
+    kinds = (RoundKind.REVIEW, RoundKind.CI)
+    assert not replies.are_enough(both, brief(12, 13, kinds=kinds), "I looked.")
+
+
+def test_where_there_are_no_threads_what_the_program_says_in_the_end_is_the_answer() -> None:
+    asked = SaidWords(author="ada", text="Why like that?", may_write=True)
+
+    assert replies.are_enough([], brief(words=(asked,)), "Since it has to be quick.")
+    assert not replies.are_enough([], brief(words=(asked,)), " ")

@@ -124,8 +124,9 @@ def test_ci_is_told_by_the_end_of_its_log_without_secrets() -> None:
 @pytest.mark.parametrize(
     ("merge", "told"),
     [
-        (Merge("main", "a", "b", marked=("x.py",), others=("y.bin",)), "- `x.py`\n- `y.bin`"),
-        (Merge("main", "a", "b"), "nothing conflicts any more"),
+        (Merge("main", "a", "b", "c", ("x.py",), ("y.bin",)), "- `x.py`\n- `y.bin`"),
+        (Merge("main", "a", "b", "c"), "nothing conflicts any more"),
+        (Merge("main", "a", "b"), "`main` is merged into the branch by now"),
         (None, "`main` is merged into the branch by now"),
     ],
 )

@@ -119,7 +119,10 @@ async def test_a_real_program_does_a_round_in_the_session_that_made_the_draft(
 
     better = agent.shell("echo hello, world > hello.txt")
     agent.model.then(better, answers, Reply(text="Done."))
-    await review.carry_out("", await review.order(threads=(thread(12),)), agents=asked)
+    red = FailedCheck(context="lint", state="failure", log="hello.txt:1: no world in it")
+    kinds = (RoundKind.REVIEW, RoundKind.CI)
+    order = await review.order(*kinds, threads=(thread(12),), checks=(red,))
+    await review.carry_out("", order, agents=asked)
 
     assert scene.orchestrator.failures == {}
     assert scene.orchestrator.asked == {}
@@ -127,7 +130,10 @@ async def test_a_real_program_does_a_round_in_the_session_that_made_the_draft(
     assert review.receipt.head != review.head
     asked_for = agent.model.requests[2].text
     assert "Greet the world, not nobody." in asked_for
+    assert "hello.txt:1: no world in it" in asked_for
     assert "I greet." in asked_for  # it is the same conversation
+    (pull,) = await scene.pulls()
+    assert "I greet." in pull["body"]  # which says what all of it is about
 
 
 # reviews
@@ -158,6 +164,7 @@ async def test_any_program_answers_threads_and_its_answers_come_with_the_receipt
     assert review.receipt.pull_request == review.number
     (pull,) = await review.scene.pulls()
     assert pull["head"]["sha"] == review.receipt.head
+    assert f"Resolves #{review.first.issue}" in pull["body"]
 
 
 async def test_words_alone_are_an_answer_to_threads(review: Review) -> None:
