@@ -76,7 +76,7 @@ def task(its: Task, known: Particulars, state: FleetState, now: int, policy: Pol
     runs = known.runs
     return rows(
         say(f"{emoji_of(its)} ", named(its)),
-        say(bold(_state(its)), f" · {_traits(its)} · opened by {one_line(its.author)}"),
+        say(bold(state_of(its)), f" · {_traits(its)} · opened by {one_line(its.author)}"),
         _claim(its, known.receipt, now) if known.receipt else None,
         say("🧵 ", known.thread) if known.thread else None,
         _spent(its, runs, state, policy),
@@ -87,7 +87,7 @@ def task(its: Task, known: Particulars, state: FleetState, now: int, policy: Pol
     )
 
 
-def _state(its: Task) -> str:
+def state_of(its: Task) -> str:
     """`running, round 2, for review`; `merged`."""
     if its.is_merged:
         return "merged"
@@ -152,7 +152,7 @@ def told_why(
     known = explained(state, its, now, policy)
     return rows(
         say(f"{emoji_of(its)} ", named(its, _TITLE)),
-        bold(_state(its)),
+        bold(state_of(its)),
         *known.because,
         "📖 How it came there:",
         story(its, lines, now),
