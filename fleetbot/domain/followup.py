@@ -278,7 +278,7 @@ def _over(state: FleetState, task: Task, watch: Watch, view: PullView) -> Drafts
     return (closed, cancelled(state, task, ReasonCode.PULL_CLOSED))
 
 
-def again(state: FleetState, command: cmd.AskAgain) -> Drafts:
+def again(state: FleetState, command: cmd.AskAgain, policy: Policy) -> Drafts:
     """A person wants another round, whatever has been."""
     task = the_task(state, command.task)
     watch = task.pull
@@ -289,9 +289,25 @@ def again(state: FleetState, command: cmd.AskAgain) -> Drafts:
     if task.round is not None:  # what it is for would be lost
         number = task.round.number
         raise Conflict(f"{task.ref} is in round {number} already: retry that.", field="issue")
-    brief = Brief(head=watch.standing.head or watch.head, words=command.words, asked=True)
+    brief = _asked(watch, command, policy)
     fresh = replace(a_round(state, task, brief), fresh=True)  # with a budget of its own
     return (Draft(task_stream(task.id), fresh),)
+
+
+def _asked(watch: Watch, command: cmd.AskAgain, policy: Policy) -> Brief:
+    """What the person says, and what is owed if nothing counts of what has been, nor a setting by
+    which nothing is done without being asked."""
+    head = watch.standing.head or watch.head
+    brief = Brief(head=head, words=command.words, asked=True)
+    if command.view is None:
+        return brief
+    anew = replace(watch, counts=(), asked=(), failing="")
+    once = replace(policy, max_review_rounds=1, max_ci_rounds=1, max_conflict_rounds=1)
+    match owed(anew, command.view, once):
+        case Work(more):
+            return replace(_joined(brief, more), head=more.head, asked=True)
+        case _:
+            return brief
 
 
 def _without(watch: Watch | None) -> str:

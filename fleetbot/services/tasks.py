@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 import msgspec
@@ -23,7 +23,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
-from fleetbot.domain.pulls import Watch, Words
+from fleetbot.domain.pulls import PullView, Watch, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
@@ -35,11 +35,24 @@ from fleetbot.services.priorities import Priorities
 Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
 
+async def _not_shown(task: Task) -> None:
+    """Nobody can look."""
+
+
 class Tasks:
-    def __init__(self, fleet: Fleet, new_tasks: NewTasks, priorities: Priorities) -> None:
+    """`shown` is what a task's pull request shows now, where that can be read."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        new_tasks: NewTasks,
+        priorities: Priorities,
+        shown: Callable[[Task], Awaitable[PullView | None]] = _not_shown,
+    ) -> None:
         self._fleet = fleet
         self._new_tasks = new_tasks
         self._priorities = priorities
+        self._shown = shown
 
     # reading
 
@@ -98,9 +111,16 @@ class Tasks:
 
     async def again(self, task: TaskId, text: str, actor: str) -> wire.TaskView:
         """Another round on its open pull request; without `text` for what people were asked."""
-        return await self._change(
-            task, more_of(await self._get(task), text, actor, "room:api"), actor
-        )
+        command = await self.more_of(await self._get(task), text, actor, "room:api")
+        return await self._change(task, command, actor)
+
+    async def more_of(self, task: Task, text: str, actor: str, key: str) -> AskAgain:
+        """The wish for more work on its pull request, as `actor` of the journal says it; `key`
+        names the words. Without any, what people were asked about is to be tried again."""
+        asking = task.pull.asking if task.pull else ()
+        text = text.strip() or " ".join(["Try it once more.", *(one.text for one in asking)])
+        words = Words(key=key, author=person(actor), text=text)
+        return AskAgain(task.id, (words,), await self._shown(task))
 
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))
@@ -147,14 +167,6 @@ class Tasks:
         about = (fleet.state, known, fleet.clock(), fleet.policy)
         its = waits(*about)
         return its, flags(fleet.state, known, its, fleet.clock(), fleet.policy)
-
-
-def more_of(task: Task, text: str, actor: str, key: str) -> AskAgain:
-    """The wish for more work on its pull request, as `actor` of the journal says it; `key` names
-    the words. Without any, what people were asked about is to be tried again."""
-    asking = task.pull.asking if task.pull else ()
-    text = text.strip() or " ".join(["Try it once more.", *(one.text for one in asking)])
-    return AskAgain(task.id, (Words(key=key, author=person(actor), text=text),))
 
 
 def task_view(

@@ -289,8 +289,8 @@ def follow(view: PullView | None = None, task: TaskId = T1) -> cmd.FollowPull:
     return cmd.FollowPull(task=task, view=view or a_pull())
 
 
-def again(text: str = "Paint it, too.", task: TaskId = T1) -> cmd.AskAgain:
-    return cmd.AskAgain(task=task, words=(said("room:1", text, "@bob:example.org"),))
+def again(text: str = "Paint it, too.", view: PullView | None = None) -> cmd.AskAgain:
+    return cmd.AskAgain(task=T1, words=(said("room:1", text, "@bob:example.org"),), view=view)
 
 
 # where a story begins

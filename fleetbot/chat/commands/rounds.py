@@ -15,7 +15,6 @@ from fleetbot.chat.words.post import Answer, Nod, Post
 from fleetbot.domain.errors import Invalid
 from fleetbot.domain.model import Task, TaskState
 from fleetbot.domain.standing import in_round
-from fleetbot.services.tasks import more_of
 
 _TO_COME = (TaskState.CREATED, TaskState.ASSIGNED, TaskState.RUNNING)
 
@@ -37,7 +36,8 @@ class Rounds:
             return Post(self._desk.explained(task))
         if task.state in _TO_COME:
             return await self._tell(task, command.text, said)
-        asked = more_of(task, command.text, said.actor, f"room:{said.event}")
+        tasks, key = self._desk.tasks, f"room:{said.event}"
+        asked = await tasks.more_of(task, command.text, said.actor, key)
         await self._desk.commit(asked, said)
         task = self._desk.fleet.state.tasks[task.id]
         says = f"begins {in_round(task)}."

@@ -13,7 +13,7 @@ from fleetbot.domain.receipts import Verified
 from fleetbot.services.briefs import brief_at
 from tests.chat.dialogue import ROOM, Dialogue
 from tests.domain.builders import a_pull, a_receipt, a_review
-from tests.services.stage import TEST, Stage
+from tests.services.stage import REPO, TEST, Stage
 
 FAILING = a_pull(ci="red", failing=(Check(context="test / unit", state="failure"),))
 
@@ -66,6 +66,23 @@ async def test_the_question_itself_is_tried_again_where_nothing_is_said(chat: Di
 
     (words,) = await asked(chat.stage)
     assert words.text.startswith("Try it once more. There are to be no rounds for CI.")
+
+
+async def test_what_was_counted_out_is_taken_up_by_a_persons_word(chat: Dialogue) -> None:
+    stage = chat.stage
+    stage.fleet.policy = replace(stage.fleet.policy, max_review_rounds=0)
+    run = await stage.given_running()
+    pull = await stage.pull_request(run)
+    receipt = await stage.given_receipt(run, pull)
+    await stage.fleet.commit(cmd.Conclude(receipt, Verified()), TEST)
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "Use tabs.")
+    await stage.followups.tick()
+    assert (await stage.task()).is_asking
+
+    await chat.says("mod", "!fleet again #1 Do as ann says.")
+
+    texts = [words.text for words in await asked(stage)]
+    assert texts == ["Do as ann says.", "Use tabs."]
 
 
 async def test_in_reply_to_its_card_the_issue_is_left_out(chat: Dialogue) -> None:
