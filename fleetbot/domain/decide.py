@@ -117,7 +117,7 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
         case cmd.FollowPull():
             return followup.follow(state, command, now, policy)
         case cmd.AskAgain():
-            return followup.again(state, command)
+            return followup.again(state, command, policy)
         case cmd.Land():
             return landing.land(state, command, policy)
         case cmd.NoteUpdate():

@@ -15,10 +15,8 @@ from fleetbot.domain.draft import Draft, Drafts
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import Policy, Task, TaskState
-from fleetbot.domain.pulls import PullState, Standing, Watch
+from fleetbot.domain.pulls import LANDING, PullState, Standing, Watch
 from fleetbot.domain.state import FleetState, task_stream
-
-ABOUT = "landing"  # what people are asked about, once two landings have come to the same
 
 
 class Hindrance(NamedTuple):
@@ -153,6 +151,6 @@ def give_up(state: FleetState, command: cmd.GiveUpLanding) -> Drafts:
     stream = task_stream(task.id)
     given_up = Draft(stream, ev.PullNotLanded(why=command.why, text=command.text))
     is_again = not landing.by and watch.unlanded == command.why
-    if not is_again or ABOUT in watch.asked:
+    if not is_again or LANDING in watch.asked:
         return (given_up,)
-    return (given_up, Draft(stream, ev.PullAsked(about=ABOUT, text=command.text)))
+    return (given_up, Draft(stream, ev.PullAsked(about=LANDING, text=command.text)))

@@ -27,6 +27,8 @@ _REMEDIES: Mapping[str, str] = {
     "dead_letters": "`!fleet doctor retry` sends them again, in order",
     "repositories": "docs/howto/connect-forgejo.md, Renamed, transferred, archived, deleted",
     "branches": "docs/howto/landing.md, Branch protection",
+    "pull_requests": "They are looked at again by themselves; meanwhile nothing is done for them:"
+    " docs/howto/after-the-pull-request.md",
     "loops": "maubot's log has the error; restart the instance if it does not pass",
 }
 _GRAVITY = {"branches": Mark.WARN}

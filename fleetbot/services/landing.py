@@ -15,9 +15,9 @@ from fleetbot.domain.ci import quoted
 from fleetbot.domain.commands import GiveUpLanding, Land, NoteUpdate
 from fleetbot.domain.errors import Conflict, Forbidden
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.landing import ABOUT, Hindrance, hindrance
+from fleetbot.domain.landing import Hindrance, hindrance
 from fleetbot.domain.model import Task, TaskId
-from fleetbot.domain.pulls import Landing, LandingStep, PullState, Watch
+from fleetbot.domain.pulls import LANDING, Landing, LandingStep, PullState, Watch
 from fleetbot.domain.wording import nickname
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeNotFound
@@ -243,7 +243,7 @@ class Landings:
     def _may_try(self, task: Task, watch: Watch) -> bool:
         """Not at once after it came to nothing, nor before people have said how it goes on."""
         rests = bool(watch.unlanded) and self._fleet.clock() - task.updated_at < _REST_MS
-        return ABOUT not in watch.asked and not rests
+        return LANDING not in watch.asked and not rests
 
     async def _hindrance(self, task: Task, watch: Watch) -> Hindrance | None:
         if held := hindrance(self._fleet.state, task, self._fleet.policy):

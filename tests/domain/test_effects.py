@@ -176,7 +176,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "not merged, and people are asked": (
         landing_again,
         cmd.GiveUpLanding(T1, HEAD, "draft", "It is a draft."),
-        ["card", "issue_state", "card", "issue_state"],
+        ["card", "issue_state", "pull_asked", "card", "issue_state"],
     ),
     "cancelled while it waits for CI": (
         waiting_for_ci,
@@ -327,17 +327,17 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "closed unmerged in the middle of a round": (
         lambda: completed().given(follow(red())),
         follow(a_pull(state=PullState.CLOSED)),
-        ["card", "issue_state"] * 2,
+        ["pull_closed", *["card", "issue_state"] * 2],
     ),
     "merged": (
         completed,
         follow(a_pull(state=PullState.MERGED)),
-        ["card", "issue_state", "branch_tidy"],
+        ["merged", "card", "issue_state", "branch_tidy"],
     ),
     "closed unmerged": (
         completed,
         follow(a_pull(state=PullState.CLOSED)),
-        ["card", "issue_state"],
+        ["pull_closed", "card", "issue_state"],
     ),
     "reopened": (
         lambda: completed().given(follow(a_pull(state=PullState.CLOSED))),
@@ -347,7 +347,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "a cap is reached": (
         lambda: completed(World(policy=Policy(max_ci_rounds=0))),
         follow(red()),
-        ["card", "issue_state"] * 2,
+        ["card", "issue_state", "pull_asked", "card", "issue_state"],
     ),
     "held": (shown, HOLD, ["repo_held"]),
     "released": (lambda: shown().given(HOLD), cmd.ReleaseRepo(7), ["repo_released"]),

@@ -143,6 +143,16 @@ def test_by_itself_it_is_tried_twice_and_then_people_are_asked() -> None:
     assert world.when(given_up()) == (), "it is given up already"
 
 
+def test_a_person_who_has_it_merged_has_answered_that() -> None:
+    world = shown().given(BY_ITSELF, given_up(), BY_ITSELF, given_up())
+    pull = world.task().pull
+    assert pull
+    assert [one.about for one in pull.asking] == ["landing"]
+    pull = world.given(LAND).task().pull
+    assert pull
+    assert (pull.asking, pull.asked) == ((), ())
+
+
 def test_another_reason_is_another_matter() -> None:
     world = shown().given(BY_ITSELF, given_up("draft"), BY_ITSELF)
     assert names(world.when(given_up("not_ready"))) == ["pull.not_landed"]
