@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fleetbot.chat.words.notices import task_notice
+from fleetbot.domain.effects import NoticeKind, TaskName, TaskNotice
+from fleetbot.domain.model import TaskId
 from fleetbot.domain.pulls import PullState
 from fleetbot.store.records import Change, Posted, PostKind
 from tests.chat.dialogue import ROOM, dialogue
@@ -72,3 +75,13 @@ async def test_what_keeps_it_is_the_answer(stage: Stage) -> None:
     async with dialogue(stage) as chat:
         await chat.says("mod", "!fleet land #1")
         chat.answers("⚠️ It is a draft: mark it as ready for review on Forgejo.")
+
+
+def test_what_came_to_nothing_is_told_with_why_and_what_to_do() -> None:
+    name = TaskName(id=TaskId("t1"), repo=REPO, issue=1, url="", title="Add a greeting")
+    why = "Branch protection wants more: Does not have enough approvals."
+    post = task_notice(TaskNotice(notice=NoticeKind.NOT_LANDED, task=name, detail=why))
+    assert post.urgent
+    assert post.body.text == (
+        f"🛬 Not merged: ann/app#1 Add a greeting\n{why}\n🙋 !fleet land ann/app#1 tries it again."
+    )
