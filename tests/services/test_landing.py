@@ -148,9 +148,12 @@ async def test_what_protection_wants_is_told_in_words(stage: Stage) -> None:
     assert why == "Branch protection wants more: Does not have enough approvals."
 
 
-async def test_a_merge_whose_answer_was_lost_is_one_merge(stage: Stage) -> None:
+@pytest.mark.parametrize("status", [0, 405, 502])
+async def test_a_merge_that_happened_whatever_was_answered_is_one_merge(
+    stage: Stage, status: int
+) -> None:
     _, pull = await given_ready(stage)
-    stage.forge.fail_next("POST", r"/pulls/2/merge$", 502, applied=True)
+    stage.forge.fail_next("POST", r"/pulls/2/merge$", status, applied=True)
     task = await landed(stage)
     stage.clock.advance(60)
     await stage.settle()
@@ -158,6 +161,29 @@ async def test_a_merge_whose_answer_was_lost_is_one_merge(stage: Stage) -> None:
     assert (await stage.ann.pull(REPO, pull.number)).merged
     assert task.pull is not None
     assert task.pull.state is PullState.MERGED
+    assert kinds(await stage.journal()).count("pull.merged") == 1
+    assert told(stage) == []
+
+
+async def test_while_forgejo_finds_out_whether_it_merges_it_is_tried_again(stage: Stage) -> None:
+    task, pull = await given_ready(stage)
+    await stage.landings.wish(task, ANN_HERE, TEST)
+    stage.forge.hold_merge_checks()
+    await stage.forge.commit(REPO, "main", {"other.txt": "x\n"}, "Other", by=ANN)
+    await stage.settle()
+    assert not (await stage.ann.pull(REPO, pull.number)).merged
+    assert told(stage) == []
+    await stage.forge.release_merge_checks()
+    stage.clock.advance(20)
+    await stage.settle()
+    assert (await stage.ann.pull(REPO, pull.number)).merged
+
+
+async def test_somebody_else_was_faster(stage: Stage) -> None:
+    task, pull = await given_ready(stage)
+    await stage.landings.wish(task, ANN_HERE, TEST)
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.settle()
     assert kinds(await stage.journal()).count("pull.merged") == 1
     assert told(stage) == []
 
