@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.words.card import card
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import Policy
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.usage import DAY_MS, Usage
 from tests.chat.markup import Markup, mentions
@@ -23,6 +24,7 @@ def shown(world: World) -> list[str]:
 
 COSTLY = cmd.FileReceipt(a.R1, a.A1, a.a_receipt(usage=Usage(cost_usd=0.4)))
 MERGED = a.a_pull(state=PullState.MERGED, merged_by="bob", merged_as="c0ffee1234567")
+NO_ROUNDS = Policy(max_review_rounds=0, max_ci_rounds=0, max_conflict_rounds=0)
 CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
     "waiting": (
         a.created,
@@ -190,7 +192,9 @@ def test_a_card_as_html() -> None:
     )
 
 
-@pytest.mark.parametrize("make", [a.created, a.running, a.verifying, a.failed, a.completed])
+@pytest.mark.parametrize(
+    "make", [a.created, a.running, a.verifying, a.failed, a.completed, a.asking]
+)
 def test_nothing_of_a_card_changes_as_time_passes(make: Callable[[], World]) -> None:
     world = make()
     before = shown(world)
@@ -213,3 +217,17 @@ def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(hostile: str) -> 
     assert not mentions(Markup(body.html).text)
     assert not mentions(body.text)
     assert body.mentions == ()
+
+
+@given(hostile=st.text(max_size=100))
+def test_nor_does_what_forgejo_names(hostile: str) -> None:
+    """Logins, contexts and branches are names that somebody else has chosen."""
+    bait = f"{hostile}`</b><img src=x>@room @ann:example.org {hostile}"
+    reviews = (a.review(1, by=bait), a.review(2, by=bait, may_write=False))
+    view = a.red(bait, "lint", base=bait, red_on_base=("lint",), reviews=reviews, mergeable=False)
+    world = a.completed(World(policy=NO_ROUNDS)).given(a.follow(view))
+    for _ in ("open", "merged"):
+        body = card(world.state, world.task(), world.now, world.policy)
+        assert not mentions(Markup(body.html).text)
+        assert not mentions(body.text)
+        world.given(a.follow(a.a_pull(state=PullState.MERGED, merged_by=bait)))
