@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from msgspec.structs import replace
+
 from fleetbot.domain import events as ev
 from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
@@ -13,6 +15,7 @@ from fleetbot.domain.effects import (
     AnyEffect,
     CommitStatus,
     FleetNotice,
+    LandPull,
     NoticeKind,
     ReceiptComment,
     RepoNotice,
@@ -22,6 +25,7 @@ from fleetbot.domain.effects import (
     StuckNotice,
     TaskName,
     TaskNotice,
+    TidyBranch,
 )
 from fleetbot.domain.model import (
     Agent,
@@ -37,6 +41,7 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
+from fleetbot.domain.pulls import Watch
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.waits import FLOW, SIGNS
@@ -162,15 +167,15 @@ def _notices(
     event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
     """What a person must know; how a task moves is for its card to show."""
+    if task.pull and isinstance(event, ev.PullMerged | ev.PullClosed | ev.PullAsked):
+        return [_of_pull(event, task, task.pull)]
     if isinstance(follows, ev.TaskRequeued | ev.TaskCancelled):
         return []
     run = state.run_of(task)
     notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
         case ev.TaskCompleted(receipt=receipt_id):
-            receipt = state.receipts[receipt_id].receipt
-            pull, summary = receipt.pull_request, receipt.summary
-            return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
+            return [_done(notice, task, state.receipts[receipt_id].receipt)]
         case ev.TaskFailed(reason=reason, detail=detail):
             return [notice(notice=NoticeKind.FAILED, reason=reason, detail=detail)]
         case ev.TaskAgentLost(reason=reason):
@@ -178,8 +183,34 @@ def _notices(
         case ev.TaskBased(problem=problem) if problem:
             kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
             return [notice(notice=kind, reason=reason, detail=problem)]
+        case ev.PullNotLanded(text=text) if not isinstance(follows, ev.PullAsked):
+            return [notice(notice=NoticeKind.NOT_LANDED, detail=text)]
         case _:
             return []
+
+
+def _done(notice: partial[TaskNotice], task: Task, receipt: Receipt) -> TaskNotice:
+    done = notice(
+        notice=NoticeKind.COMPLETED, pull_request=receipt.pull_request, summary=receipt.summary
+    )
+    its = task.pull.answered if task.pull else None
+    if its is None:
+        return done
+    answers = tuple(reply.answer for reply in receipt.replies)
+    return replace(done, round=its.number, kinds=its.kinds, answers=answers)
+
+
+def _of_pull(
+    event: ev.PullMerged | ev.PullClosed | ev.PullAsked, task: Task, pull: Watch
+) -> TaskNotice:
+    notice = partial(TaskNotice, task=task_name(task), pull_request=pull.number)
+    match event:
+        case ev.PullMerged(by=by):
+            return notice(notice=NoticeKind.MERGED, by=by)
+        case ev.PullClosed():
+            return notice(notice=NoticeKind.PULL_CLOSED)
+        case ev.PullAsked(text=text):
+            return notice(notice=NoticeKind.PULL_ASKED, detail=text)
 
 
 def task_name(task: Task) -> TaskName:
@@ -224,7 +255,13 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost() | ev.PullMerged():
             latest = state.receipts.get(task.receipt) if task.receipt else None
             left_pending = latest is not None and latest.verdict is Verdict.PENDING
-            return [show, *(_statuses(task, latest) if latest and left_pending else ())]
+            tidy = [TidyBranch(task=task.id)] if isinstance(event, ev.PullMerged) else []
+            return [show, *(_statuses(task, latest) if latest and left_pending else ()), *tidy]
+        case ev.PullUpdated(head=head):
+            verified = state.receipts.get(task.receipt) if task.receipt else None
+            return [*(_carried(task, verified, head) if verified else ()), show]
+        case ev.PullLanding(head=head, step=step):
+            return [LandPull(task=task.id, head=head, step=step), show]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
@@ -272,6 +309,12 @@ def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
             return _status(task, filed.receipt, "error", f"The receipt was not decided: {why}")
         case _:
             return None
+
+
+def _carried(task: Task, filed: FiledReceipt, head: str) -> list[AnyEffect]:
+    """What was verified is in that merge of the base, and nothing else."""
+    status = _status(task, filed.receipt, "success", "The receipt holds, with the base merged in")
+    return [replace(status, sha=head)]
 
 
 def _is_checked(task: Task, filed: FiledReceipt) -> bool:

@@ -28,7 +28,16 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
-from fleetbot.domain.pulls import MOST_HEADS, PullState, Round, Watch
+from fleetbot.domain.pulls import (
+    LANDING,
+    MOST_HEADS,
+    Asking,
+    Landing,
+    LandingStep,
+    PullState,
+    Round,
+    Watch,
+)
 from fleetbot.domain.usage import add_usage
 
 _OF_OTHERS = (
@@ -315,7 +324,7 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt) as event:
             done = replace(task, receipt=receipt, refuted=(), notes=(), reason=None, detail="")
-            return _not_closing(replace(done, round=None, pull=_watched(task.pull, event, line.at)))
+            return _not_closing(replace(done, round=None, pull=_watched(task, event, line.at)))
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason):
@@ -334,18 +343,54 @@ def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
     match line.event:
         case ev.PullSeen(standing=standing):
             return replace(task, pull=pull.shown(standing))
-        case ev.PullAsked(about=about):
-            return replace(task, pull=replace(pull, asked=(*pull.asked, about)))
-        case ev.PullMerged(commit=commit):
-            landed = replace(pull, state=PullState.MERGED, merged_as=commit)
+        case ev.PullAsked(about=about, text=text):
+            asking = Asking(about=about, text=text, since=line.at)
+            return replace(task, pull=_asked_of(pull, asking))
+        case ev.PullMerged(commit=commit, by=by):
+            landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
+            landed = replace(landed, merged_at=line.at, landing=None)
             done = replace(task, pull=landed, round=None, reason=None, detail="")
             return _not_closing(done)
         case ev.PullClosed():
-            return replace(task, pull=replace(pull, state=PullState.CLOSED))
+            return replace(task, pull=replace(pull, state=PullState.CLOSED, landing=None))
         case ev.PullReopened():
             return replace(task, pull=replace(pull, state=PullState.OPEN))
+        case ev.PullLanding() | ev.PullUpdated() | ev.PullNotLanded():
+            return replace(task, pull=_landing(pull, line))
         case _:
             return task
+
+
+def _landing(pull: Watch, line: ev.Recorded) -> Watch:
+    match line.event:
+        case ev.PullLanding(head=head, by=by, step=step):
+            since = pull.landing.since if pull.landing else line.at
+            its = Landing(head=head, by=by, since=since, step=step)
+            return replace(_answered_by(pull, by), landing=its)
+        case ev.PullUpdated(head=head):
+            heads = (*pull.heads, head)[-MOST_HEADS:]
+            pull = replace(pull, head=head, heads=heads)
+            if pull.landing is None:
+                return pull
+            return replace(pull, landing=replace(pull.landing, head=head, step=LandingStep.CI))
+        case ev.PullNotLanded(why=why):
+            return replace(pull, landing=None, unlanded=why)
+        case _:
+            return pull
+
+
+def _answered_by(pull: Watch, person: str) -> Watch:
+    """Who has it merged has said how it goes on where its landing came to nothing."""
+    if not person:
+        return pull
+    asking = tuple(one for one in pull.asking if one.about != LANDING)
+    return replace(pull, asking=asking, asked=tuple(x for x in pull.asked if x != LANDING))
+
+
+def _asked_of(pull: Watch, asking: Asking) -> Watch:
+    """The same anew takes the place of what was asked before."""
+    others = (one for one in pull.asking if one.about != asking.about)
+    return replace(pull, asked=(*pull.asked, asking.about), asking=(*others, asking))
 
 
 def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
@@ -360,14 +405,16 @@ def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
     )
 
 
-def _watched(known: Watch | None, event: ev.TaskCompleted, at: int) -> Watch | None:
+def _watched(task: Task, event: ev.TaskCompleted, at: int) -> Watch | None:
     """What was known of it goes on, if it is the same pull request."""
+    known = task.pull
     if not event.pull_request:
         return known
     if known is None or known.number != event.pull_request:
         known = Watch(number=event.pull_request, head="", since=at)
     heads = (*known.heads, event.head)[-MOST_HEADS:]
-    return replace(known, head=event.head, heads=heads, state=PullState.OPEN)
+    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN)
+    return replace(open_, answered=task.round)
 
 
 def _not_closing(task: Task) -> Task:
@@ -376,6 +423,8 @@ def _not_closing(task: Task) -> Task:
 
 def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
     task = _in_round(task, event, line.seq)
+    if task.pull and task.pull.landing:
+        task = replace(task, pull=replace(task.pull, landing=None))
     return replace(
         task,
         run=None,
@@ -400,9 +449,11 @@ def _in_round(task: Task, event: ev.TaskRequeued, seq: int) -> Task:
     pull request."""
     brief, pull = event.brief, task.pull
     if pull is None or pull.state is not PullState.OPEN:
-        return replace(task, round=None)
-    if brief is None:
+        task = replace(task, round=None)
+    if pull is None:
         return task
+    if brief is None:
+        return replace(task, pull=replace(pull, asking=()))
     pull = pull.counted(brief)
     its = Round(
         number=pull.rounds,

@@ -20,6 +20,7 @@ from fleetbot.domain.values import Value
 T = TypeVar("T")
 
 MOST_HEADS = 20
+LANDING = "landing"  # what people are asked about, once two landings have come to the same
 MOST_DEALT = 1000  # keys of words that a task remembers to have dealt with; the forge has them all
 MOST_WORDS, MOST_THREADS, MOST_CHECKS = 50, 100, 30  # that one round is about
 _MOST_SIGNS = 200_000  # of the words of a round, which are one line of the journal
@@ -153,14 +154,43 @@ class Standing(Value, frozen=True):
     draft: bool = False
 
 
+class LandingStep(StrEnum):
+    """What a landing is at. Before it is merged, the base may have to be merged into it, and what
+    comes of that to be checked by CI."""
+
+    MERGE = "merge"
+    UPDATE = "update"
+    CI = "ci"
+
+
+class Landing(Value, frozen=True):
+    """A merge that is owed, of exactly `head`. `by`: the account on Forgejo of the person who wants
+    it; "" where the repository's setting does."""
+
+    head: str
+    by: str = ""
+    since: int = 0
+    step: LandingStep = LandingStep.MERGE
+
+
+class Asking(Value, frozen=True):
+    """People were asked at `since` how it goes on, and have not said so yet; `about` as of the
+    event."""
+
+    about: str
+    text: str
+    since: int
+
+
 class Watch(Value, frozen=True):
     """The pull request of a task's verified receipt. `head`: the last commit that was verified.
 
     `rounds`: how many it has had in all; `counts` by what they were owed to, since a person last
     asked for more; those for CI and conflicts since people last wanted anything. `dealt`: keys of
     words that a round had. `failing`: what CI said when it was last to be mended, until it is
-    green. `asked`: what people were asked about. `heads`: the commits that were verified, newest
-    last.
+    green. `asked`: what people were asked about; `asking`: of that what still waits for them.
+    `heads`: the commits that were verified, newest last. `answered`: the round that led to the
+    newest of them, if one did. `unlanded`: why its last landing came to nothing.
     """
 
     number: int
@@ -175,6 +205,12 @@ class Watch(Value, frozen=True):
     heads: tuple[str, ...] = ()
     standing: Standing = Standing()
     merged_as: str = ""
+    merged_by: str = ""
+    merged_at: int = 0
+    asking: tuple[Asking, ...] = ()
+    answered: Round | None = None
+    landing: Landing | None = None
+    unlanded: str = ""
 
     def times(self, kind: RoundKind) -> int:
         return next((count.times for count in self.counts if count.kind is kind), 0)
@@ -190,6 +226,9 @@ class Watch(Value, frozen=True):
             dealt=(*before, *keys)[-MOST_DEALT:],
             failing=signature(brief.checks) if brief.checks else self.failing,
             asked=tuple(about for about in self.asked if ":" in about),
+            asking=(),
+            landing=None,
+            unlanded="",
         )
 
     def _counts_after(self, brief: Brief) -> tuple[Count, ...]:
@@ -206,11 +245,24 @@ class Watch(Value, frozen=True):
 
     def shown(self, standing: Standing) -> Watch:
         """With what it shows now. Of what is well people are asked anew, should it not stay so."""
-        green = standing.ci == "green"
-        well = {"ci": green, "conflict": standing.conflict is False}
-        asked = tuple(about for about in self.asked if not well.get(about))
-        failing = "" if green else self.failing
-        return replace(self, standing=standing, asked=asked, failing=failing)
+        return replace(
+            self,
+            standing=standing,
+            asked=tuple(about for about in self.asked if not _is_settled(about, standing)),
+            asking=tuple(x for x in self.asking if not _is_settled(x.about, standing)),
+            failing="" if standing.ci == "green" else self.failing,
+        )
+
+
+def _is_settled(about: str, standing: Standing) -> bool:
+    """Whether what people were asked about is gone by itself."""
+    match about:
+        case "ci":
+            return standing.ci == "green"
+        case "conflict":
+            return standing.conflict is False
+        case _:
+            return False
 
 
 def _keys(brief: Brief) -> dict[str, None]:
@@ -282,6 +334,7 @@ class PullView(Value, frozen=True):
     draft: bool = False
     mergeable: bool | None = None
     merged_as: str = ""
+    merged_by: str = ""
     reviews: tuple[ReviewView, ...] = ()
     comments: tuple[Words, ...] = ()
     answered: tuple[str, ...] = ()

@@ -262,7 +262,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(task=tasks)
     def somebody_asks_for_more(self, task: TaskId) -> None:
-        self.ask(again(task=task))
+        self.ask(cmd.AskAgain(task=task, words=again().words))
 
     @rule(task=tasks)
     def somebody_cancels(self, task: TaskId) -> None:

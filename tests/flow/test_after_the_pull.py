@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot.devkit.world import INSTANCE, REPO, World
 from tests.flow.agents import agent
 from tests.flow.seen import journal_of, task_of, until_state
 
@@ -94,22 +94,34 @@ async def test_a_review_is_answered_thread_by_thread_and_the_merge_ends_it(world
         return bool((await _pull(world))["requested_reviewers"])
 
     await until(asked_again, "the reviewer to be asked again")
-    comments = await world.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}/comments")
-    assert sum("Round 1" in comment["body"] for comment in comments) == 1
+
+    async def said_once() -> bool:
+        comments = await world.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}/comments")
+        return sum("Round 1" in comment["body"] for comment in comments) == 1
+
+    await until(said_once, "what the round came to")
     assert (await journal_of(world, issue)).count("task.completed") == 2
 
     await world.forge_api("alice", "POST", f"{PULLS}/{number}/reviews", {"event": "APPROVED"})
-    head = (await _pull(world))["head"]["sha"]
-    merge = {"Do": "merge", "head_commit_id": head}
-    await world.forge_api("alice", "POST", f"{PULLS}/{number}/merge", merge)
+    await _lands(world, issue)
 
     async def merged() -> bool:
         return "pull.merged" in await journal_of(world, issue)
 
     await until(merged, "the merge to be heard of")
+    assert (await _pull(world))["merged"]
     task = await task_of(world, issue)
     assert task is not None
     assert task["state"] == "completed"
+
+
+async def _lands(world: World, issue: int) -> None:
+    """alice, whose account on the forge is known, has it merged from the room."""
+    world.forge.reserve(REPO, "main", ["alice", "fleetbot"])
+    people = {"people": {"alice": world.alice.user_id}}
+    await world.bots.admin.put_config(INSTANCE, {**world.config, "chat": people})
+    said = await world.alice.send(world.room, f"!fleet land #{issue}")
+    await world.alice.wait_for(lambda event: "is being merged" in event.text, after=said)
 
 
 async def test_red_ci_is_mended_and_what_does_not_help_is_asked_once(world: World) -> None:

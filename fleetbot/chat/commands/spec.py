@@ -74,7 +74,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """`text`: what is to be done; empty for what people were asked about."""
+
+    issue: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
+    issue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Land:
     issue: str = ""
 
 
@@ -164,7 +177,9 @@ Command = (
     | New
     | Assign
     | Retry
+    | Again
     | Cancel
+    | Land
     | Prioritise
     | Tell
     | Reply

@@ -134,6 +134,14 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
         briefly="try it again",
     ),
+    "again": Usage(
+        "have more done on its open pull request: what you say, or what it asked people about",
+        (_ISSUE, Parameter("text", Kind.TEXT, "words", needed=False)),
+        level=CHANGES,
+        example="again #12 use the other library",
+        changes=True,
+        briefly="more on its pull request",
+    ),
     "cancel": Usage(
         "stop it",
         (_ISSUE,),
@@ -142,6 +150,13 @@ COMMANDS: Mapping[str, Usage] = {
         alone=True,
         changes=True,
         briefly="stop it",
+    ),
+    "land": Usage(
+        "merge what was verified; it takes write access on Forgejo, too: see `iam`",
+        (_ISSUE,),
+        level=CHANGES,
+        example="land #12",
+        changes=True,
     ),
     "priority": Usage(
         "how urgent it is: low, normal, high or urgent",
@@ -234,7 +249,10 @@ COMMANDS: Mapping[str, Usage] = {
 # How the help shows them.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
-    "To have work done": ("new", "assign", "retry", "cancel", "priority", "tell", "answer"),
+    "To have work done": (
+        *("new", "assign", "retry", "again", "cancel", "land"),
+        *("priority", "tell", "answer"),
+    ),
     "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
     "For yourself": ("quiet", "iam", "help"),
 }
@@ -251,7 +269,9 @@ NAMES: Mapping[type, str] = {
     spec.New: "new",
     spec.Assign: "assign",
     spec.Retry: "retry",
+    spec.Again: "again",
     spec.Cancel: "cancel",
+    spec.Land: "land",
     spec.Prioritise: "priority",
     spec.Tell: "tell",
     spec.Reply: "answer",
@@ -276,6 +296,7 @@ BUTTONS: Mapping[str, str] = {
     for emoji, command in {
         "🔁": "retry",
         "✖️": "cancel",
+        "🚀": "land",
         "✅": "answer",
         "❌": "answer",
         "♾️": "answer",
