@@ -109,8 +109,7 @@ def _of_words(watch: Watch, view: PullView, policy: Policy) -> Brief | Question 
     if watch.times(RoundKind.REVIEW) >= policy.max_review_rounds:
         return Question("reviews", _no_more(watch.times(RoundKind.REVIEW), "of review"))
     threads = tuple(thread for review in reviews for thread in _open_threads(watch, view, review))
-    said = tuple(words for words in orders if words.text.strip() or not threads)
-    return Brief(head=view.head, words=said, threads=threads)
+    return Brief(head=view.head, words=tuple(orders), threads=threads)
 
 
 def _is_new(watch: Watch, view: PullView, review: ReviewView) -> bool:
