@@ -35,6 +35,7 @@ from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.usage import Usage, is_spent
 from fleetbot.domain.wording import count
 
+_VERDICTS = frozenset({"APPROVED", "REQUEST_CHANGES"})
 _AT_WORK = (TaskState.ASSIGNED, TaskState.RUNNING)
 _REASONS = {
     RoundKind.ASKED: ReasonCode.MORE_ASKED,
@@ -288,7 +289,7 @@ def standing(watch: Watch, view: PullView) -> Standing:
     """What of it people should see. What cannot be read now stays as it was."""
     if view.unread:
         return watch.standing
-    asking = [review for review in view.reviews if _stands(review, view)]
+    asking = [review for review in _verdicts(view) if _stands(review, view)]
     return Standing(
         head=view.head,
         base=view.base,
@@ -301,6 +302,12 @@ def standing(watch: Watch, view: PullView) -> Standing:
         conflict=None if view.mergeable is None else not view.mergeable,
         draft=view.draft,
     )
+
+
+def _verdicts(view: PullView) -> Iterable[ReviewView]:
+    """Each reviewer's last one: where it speaks of lines, Forgejo dismisses none before it."""
+    given = (review for review in view.reviews if review.state in _VERDICTS)
+    return {review.words.author: review for review in given}.values()
 
 
 def _stands(review: ReviewView, view: PullView) -> bool:

@@ -148,6 +148,18 @@ async def test_red_ci_is_mended_and_what_does_not_help_is_asked_once(
     assert (journal.count("pull.asked"), journal.count("task.completed")) == (1, 3)
 
 
+async def test_what_is_red_on_the_base_too_is_said_and_left_alone(world: RealForgeWorld) -> None:
+    issue, number = await given_done(world)
+    base = (await pulls(world, f"/{number}"))["base"]["sha"]
+    red = {"state": "failure", "context": "test", "description": "1 failed"}
+    await world.forge_api("alice", "POST", f"/repos/{world.repo}/statuses/{base}", red)
+
+    await ci_says(world, issue, "failure")
+
+    await until_seen(world, issue, ci="red", red_on_base=("test",))
+    assert (await journal_of(world, issue)).count("task.started") == 1
+
+
 async def test_what_a_merge_of_others_brings_into_conflict_is_merged(
     world: RealForgeWorld,
 ) -> None:

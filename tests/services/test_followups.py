@@ -237,6 +237,23 @@ async def test_who_may_not_write_is_reported_and_not_obeyed(stage: Stage, eve: F
     assert kinds(await stage.journal())[-1] == "pull.asked"
 
 
+async def test_of_a_reviewers_verdicts_the_last_is_shown(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Nice.")
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.ann.create_review(REPO, pull.number, "APPROVED", "Yes.", comments=[line])
+    task = await look(stage)
+    assert task.pull is not None
+    shown = task.pull.standing
+    assert (shown.changes_asked, shown.approved_by) == ((), (ANN,))
+
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No!", comments=[line])
+    task = await look(stage)
+    assert task.pull is not None
+    shown = task.pull.standing
+    assert (shown.changes_asked, shown.approved_by) == ((ANN,), ())
+
+
 async def test_a_dismissed_review_asks_for_nothing(stage: Stage) -> None:
     _, pull = await given_done(stage)
     review = await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
