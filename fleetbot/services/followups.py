@@ -33,10 +33,12 @@ log = logging.getLogger("fleetbot.followups")
 _PAGE = 500
 _NEVER = 2**62
 _NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
-# So long Forgejo may call a pull request mergeable or not as it was at other commits: it goes
-# through all that are open onto a base that moved, one by one. Seen: 5 s for one on a busy machine.
-_SETTLES_MS = 8_000
+# After a push Forgejo tries all that are open onto the branch, one by one: until it comes to one
+# (8 s were seen where there were twenty), that is mergeable or not as it was before.
+_TRIED_MS = 60_000
+_SETTLES_MS = 8_000  # and then, for 2 s at most as was seen, it is not, whatever comes of it
 _SOON = Patience(3_000, 60_000)
+_TRYING = Patience(5_000, 60_000)
 _PENDING = Patience(15_000, 300_000)
 _AWAY = Patience(15_000, 900_000)
 
@@ -198,8 +200,8 @@ class Followups:
         return view
 
     def _settled(self, task: Task, view: PullView) -> PullView:
-        """For some seconds after a push Forgejo shows what it found of the commits before, and then
-        that it does not merge, until it has tried: only what stays so is a conflict."""
+        """While Forgejo tries to merge it, it shows as one that cannot be: only what stays so is a
+        conflict."""
         now, sight = self._fleet.clock(), self._sights.get(task.id)
         if sight is None or (sight.head, sight.base_head) != (view.head, view.base_head):
             sight = _Sight(view.head, view.base_head, now if sight else 0)
@@ -209,9 +211,9 @@ class Followups:
         return replace(view, mergeable=None) if is_doubtful else view
 
     def _is_fresh(self, task: TaskId) -> bool:
-        """Whether its commits are so new to us that Forgejo may not have tried to merge them."""
+        """Whether its commits are so new to us that Forgejo may not have come to try them."""
         sight = self._sights.get(task)
-        return sight is not None and self._fleet.clock() - sight.since < _SETTLES_MS
+        return sight is not None and self._fleet.clock() - sight.since < _TRIED_MS
 
     # -- when it is looked at next
 
@@ -224,8 +226,10 @@ class Followups:
             self._later(task, known, _AWAY, view.unread[0])
         elif view.state is PullState.CLOSED:
             self._put(task, known, _NEVER, 0)
-        elif (view.mergeable is None or self._is_fresh(task)) and not view.draft:
+        elif view.mergeable is None and not view.draft:
             self._later(task, known, _SOON, "")
+        elif self._is_fresh(task) and not view.draft:
+            self._later(task, known, _TRYING, "")
         elif view.ci in ("pending", "unread"):
             self._later(task, known, _PENDING, "")
         else:

@@ -137,8 +137,8 @@ async def merge(world: World, number: int) -> None:
     await until(merged, f"!{number} to be merged")
 
 
-async def until_mergeable(world: World, number: int) -> None:
+async def until_mergeable(world: World, number: int, is_so: bool = True) -> None:
     async def mergeable() -> bool:
-        return bool((await pulls(world, f"/{number}"))["mergeable"])
+        return bool((await pulls(world, f"/{number}"))["mergeable"]) is is_so
 
-    await until(mergeable, f"!{number} to be mergeable")
+    await until(mergeable, f"!{number} to be mergeable: {is_so}")

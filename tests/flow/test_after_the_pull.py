@@ -87,6 +87,7 @@ async def test_a_base_that_moved_is_merged(world: World) -> None:
     issue, pull = await _given(world)
     path = f"notes/{issue}.md"
     await world.forge.commit(REPO, "main", {path: "theirs\n"}, "Ours first", by="alice")
+    await until_mergeable(world, pull["number"], False)
     await talk(world, pull["number"], "It conflicts now.")
     await until_round(world, issue, 1, "running")
 
