@@ -56,8 +56,11 @@ async def test_a_review_is_answered_thread_by_thread_and_the_merge_ends_it(world
     said = await threads(world, number, asked["id"])
     assert any("Fixed in" in comment["body"] for comment in said)
     await until_asked_again(world, number)
-    comments = await world.comments(number)
-    assert sum("Round 1" in comment for comment in comments) == 1
+
+    async def said_once() -> bool:
+        return sum("Round 1" in comment for comment in await world.comments(number)) == 1
+
+    await until(said_once, "what the round came to")
     assert (await journal_of(world, issue)).count("task.completed") == 2
 
     await pulls(world, f"/{number}/reviews", {"event": "APPROVED"})

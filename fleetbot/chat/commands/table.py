@@ -134,6 +134,14 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
         briefly="try it again",
     ),
+    "again": Usage(
+        "have more done on its open pull request: what you say, or what it asked people about",
+        (_ISSUE, Parameter("text", Kind.TEXT, "words", needed=False)),
+        level=CHANGES,
+        example="again #12 use the other library",
+        changes=True,
+        briefly="more on its pull request",
+    ),
     "cancel": Usage(
         "stop it",
         (_ISSUE,),
@@ -234,7 +242,10 @@ COMMANDS: Mapping[str, Usage] = {
 # How the help shows them.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
-    "To have work done": ("new", "assign", "retry", "cancel", "priority", "tell", "answer"),
+    "To have work done": (
+        *("new", "assign", "retry", "again", "cancel"),
+        *("priority", "tell", "answer"),
+    ),
     "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
     "For yourself": ("quiet", "iam", "help"),
 }
@@ -251,6 +262,7 @@ NAMES: Mapping[type, str] = {
     spec.New: "new",
     spec.Assign: "assign",
     spec.Retry: "retry",
+    spec.Again: "again",
     spec.Cancel: "cancel",
     spec.Prioritise: "priority",
     spec.Tell: "tell",
