@@ -119,6 +119,7 @@ class World:
         self.forge.add_collaborator(REPO, "alice", "admin")
         self.forge.add_collaborator(REPO, "fleetbot", "write")
         self.forge.add_collaborator(REPO, "fleet-runner", "write")
+        self.forge.reserve(REPO, "main", ["alice"])
 
     async def _people_the_room(self, stack: AsyncExitStack) -> None:
         mark = secrets.token_hex(3)  # the homeserver may be shared

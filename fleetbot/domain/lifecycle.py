@@ -125,6 +125,9 @@ TABLE: tuple[Rule, ...] = (
     Rule(tuple(S), ev.PullMerged, S.COMPLETED, "the work has landed"),
     Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
     Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
+    Rule(tuple(S), ev.PullLanding, None, "it is to be merged"),
+    Rule(tuple(S), ev.PullUpdated, None, "its base was merged into its pull request"),
+    Rule(tuple(S), ev.PullNotLanded, None, "it was to be merged, and is not"),
     Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
 )
 

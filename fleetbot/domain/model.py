@@ -502,6 +502,7 @@ class Policy(Value, frozen=True):
     max_ci_rounds: int = 2
     max_conflict_rounds: int = 3
     prefer_ms: int = 5 * 60_000
+    land_without_ci: bool = True
 
 
 def same_name(one: str, other: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -90,7 +90,12 @@ class Followups:
         self._failing: dict[TaskId, str] = {}
         self._is_read = False
         self._news = asyncio.Event()
+        self._after: Callable[[TaskId], Awaitable[None]] = _nothing
         fleet.listen(self._heard)
+
+    def after_look(self, act: Callable[[TaskId], Awaitable[None]]) -> None:
+        """Have `act` called with each task whose pull request was looked at as it was due."""
+        self._after = act
 
     # -- what wakes it
 
@@ -169,14 +174,16 @@ class Followups:
                 pieces.append(Piece(self._look(task), let_go))
         return pieces
 
-    async def look(self, task: TaskId) -> None:
-        """Look at once, for somebody who is about to act on it. Raises the client's errors."""
-        await self._follow(task, "")
+    async def look(self, task: TaskId) -> PullView | None:
+        """Look at once, for somebody who is about to act on it; None where there is nothing to see.
+        Raises the client's errors."""
+        return await self._follow(task, "")
 
     async def _look(self, task: TaskId) -> None:
         known = self._watched[task]
         try:
             view = await self._follow(task, self._causes.pop(task, ""))
+            await self._after(task)
         except StoreUnavailable:
             raise
         except ForgeError as error:
@@ -268,3 +275,7 @@ class Followups:
         name = known.ref if known else str(task)
         more = f" and {len(self._failing) - 1} more" if len(self._failing) > 1 else ""
         return f"the pull request of {name}{more} cannot be looked at: {why}"
+
+
+async def _nothing(task: TaskId) -> None:
+    """Nobody acts on it."""

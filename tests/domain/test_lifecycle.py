@@ -66,6 +66,9 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.PullMerged(commit=HEAD),
     ev.PullClosed(),
     ev.PullReopened(),
+    ev.PullLanding(head=HEAD, by="ann"),
+    ev.PullUpdated(head="b" * 40, was=HEAD),
+    ev.PullNotLanded(why="draft", text="It is a draft."),
     ev.TaskBlocked(blockers=(Blocker(repo="team/app", issue=2),)),
 )
 PAIRS = [(state, event) for state in TaskState for event in SAMPLES]

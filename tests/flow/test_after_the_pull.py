@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot.devkit.world import INSTANCE, REPO, World
 from tests.flow.agents import agent
 from tests.flow.pulls import (
     ci_says,
     gate,
-    merge,
     pull_of,
     pulls,
     reviewed,
@@ -64,12 +63,22 @@ async def test_a_review_is_answered_thread_by_thread_and_the_merge_ends_it(world
     assert (await journal_of(world, issue)).count("task.completed") == 2
 
     await pulls(world, f"/{number}/reviews", {"event": "APPROVED"})
-    await merge(world, number)
+    await _lands(world, issue)
 
     await until_told(world, issue, "pull.merged")
+    assert (await pull_of(world, issue))["merged"]
     task = await task_of(world, issue)
     assert task is not None
     assert task["state"] == "completed"
+
+
+async def _lands(world: World, issue: int) -> None:
+    """alice, whose account on the forge is known, has it merged from the room."""
+    world.forge.reserve(REPO, "main", ["alice", "fleetbot"])
+    people = {"people": {"alice": world.alice.user_id}}
+    await world.bots.admin.put_config(INSTANCE, {**world.config, "chat": people})
+    said = await world.alice.send(world.room, f"!fleet land #{issue}")
+    await world.alice.wait_for(lambda event: "is being merged" in event.text, after=said)
 
 
 async def test_red_ci_is_mended_and_what_does_not_help_is_asked_once(world: World) -> None:

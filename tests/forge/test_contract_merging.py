@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fleetbot.forge.errors import ForgeForbidden
 from fleetbot.forge.merging import MergeAnswer, Outcome, Updated, reason_of
 from fleetbot.forge.models import MergeStyle, PullRequest
 from tests.forge.site import Person, Site
@@ -333,3 +334,18 @@ async def test_a_merge_that_waits_can_be_taken_back(
     await bot.forge.create_status(repo, pull.head.sha, state="success", context="ci")
     assert not await bot.forge.cancel_merge(repo, pull.number)
     assert (await bot.forge.pull(repo, pull.number)).state == "open"
+
+
+async def test_a_branch_is_deleted_unless_it_is_protected_or_the_default(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    await site.push(repo, bot, "fleet/1", {"a.txt": "a\n"}, "A")
+    assert await bot.forge.delete_branch(repo, "fleet/1")
+    assert await bot.forge.branch(repo, "fleet/1") is None
+    assert not await bot.forge.delete_branch(repo, "fleet/1")
+    with pytest.raises(ForgeForbidden):
+        await bot.forge.delete_branch(repo, "main")
+    await site.push(repo, bot, "stable", {"a.txt": "a\n"}, "A")
+    await site.api("POST", f"/repos/{repo}/branch_protections", ann.token, {"rule_name": "stable"})
+    with pytest.raises(ForgeForbidden):
+        await bot.forge.delete_branch(repo, "stable")

@@ -42,6 +42,8 @@ def task_notice(
             return Post(_completed(effect), urgent, about)
         case NoticeKind.ASKED:
             return Post(_asked(effect, who), urgent, about)
+        case NoticeKind.NOT_LANDED:
+            return Post(_not_landed(effect, who), urgent, about)
         case NoticeKind.TASK_HELD:
             return Post(_held(effect, who), urgent, about)
         case NoticeKind.MERGED:
@@ -143,6 +145,14 @@ def _held(effect: TaskNotice, who: Rich) -> Rich:
         _headline("⏸️ Cannot start:", effect.task),
         quote(effect.detail, limit=500),
         to_do(who, italic(prose(helps))),
+    )
+
+
+def _not_landed(effect: TaskNotice, who: Rich) -> Rich:
+    return rows(
+        _headline("🛬 Not merged:", effect.task),
+        prose(effect.detail),
+        to_do(who, code(f"!fleet land {effect.task.ref}"), " tries it again."),
     )
 
 

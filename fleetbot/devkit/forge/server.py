@@ -263,6 +263,11 @@ class DevForge:
         row = Protection(rule, checks_statuses=True, contexts=tuple(contexts))
         protection.put_rule(self.repo(repo), row)
 
+    def reserve(self, repo: str, rule: str, people: Iterable[str]) -> None:
+        """Have only these push to the branches of ``rule``, and merge into them."""
+        row = Protection(rule, pushers=tuple(people), mergers=tuple(people))
+        protection.put_rule(self.repo(repo), row)
+
     # -- look at it
 
     def repo(self, full_name: str) -> Repo:
