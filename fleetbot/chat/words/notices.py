@@ -120,11 +120,11 @@ def _anew(task: TaskName) -> tuple[Part, ...]:
 
 
 def _pull_asked(effect: TaskNotice, who: Rich) -> Rich:
-    again = code(f"!fleet again {effect.task.ref} …")
+    again, land = code(f"!fleet again {effect.task.ref} …"), code(f"!fleet land {effect.task.ref}")
     return rows(
         _headline("🤔 How does it go on?", effect.task, _pull(effect)),
         prose(effect.detail),
-        to_do(who, "say what to do, ", again, ", or merge or close it on Forgejo."),
+        to_do(who, "say what to do, ", again, ", or ", land, ", or close it on Forgejo."),
     )
 
 
