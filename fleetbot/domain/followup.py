@@ -38,6 +38,7 @@ from fleetbot.domain.reviewing import MOST_NAMED, Question, no_more, of_words
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.usage import Usage, is_spent
 
+_VERDICTS = frozenset({"APPROVED", "REQUEST_CHANGES"})
 _AT_WORK = (TaskState.ASSIGNED, TaskState.RUNNING)
 _REASONS = {
     RoundKind.ASKED: ReasonCode.MORE_ASKED,
@@ -265,7 +266,7 @@ def standing(watch: Watch, view: PullView) -> Standing:
     """What of it people should see. What cannot be read now stays as it was."""
     if view.unread:
         return watch.standing
-    asking = [review for review in view.reviews if _stands(review, view)]
+    asking = [review for review in _verdicts(view) if _stands(review, view)]
     return Standing(
         head=view.head,
         base=view.base,
@@ -278,6 +279,12 @@ def standing(watch: Watch, view: PullView) -> Standing:
         conflict=None if view.mergeable is None else not view.mergeable,
         draft=view.draft,
     )
+
+
+def _verdicts(view: PullView) -> Iterable[ReviewView]:
+    """Each reviewer's last one: where it speaks of lines, Forgejo dismisses none before it."""
+    given = (review for review in view.reviews if review.state in _VERDICTS)
+    return {review.words.author: review for review in given}.values()
 
 
 def _stands(review: ReviewView, view: PullView) -> bool:

@@ -87,7 +87,8 @@ class Check(Value, frozen=True):
 
 class Brief(Value, frozen=True):
     """What a round is about, whole: it is journalled with the round. `head`: the commit that all of
-    it speaks of. `base` and `base_head`: what is to be merged where it conflicts."""
+    it speaks of. `words`: those of a review that has only comments on lines are empty. `base` and
+    `base_head`: what is to be merged where it conflicts."""
 
     head: str
     words: tuple[Words, ...] = ()
