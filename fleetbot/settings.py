@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.ci import CiRules
-from fleetbot.domain.model import REPO, AgentName, Policy, same_name
+from fleetbot.domain.model import REPO, AgentName, OverlapMode, Policy, same_name
 from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.domain.usage import Budget
@@ -110,6 +110,25 @@ class FollowupSettings(Section, frozen=True):
     conflict_rounds: Count = 3
 
 
+class OverlapSettings(Section, frozen=True):
+    """What follows where the work of two tasks changes the same files; `ignore`: patterns of those
+    that everybody changes."""
+
+    mode: OverlapMode = OverlapMode.TELL
+    ignore: tuple[str, ...] = (
+        "CHANGELOG*",
+        "CHANGES*",
+        "HISTORY*",
+        "NEWS*",
+        "*.lock",
+        "*.lockb",
+        "*-lock.json",
+        "*-lock.yaml",
+        "npm-shrinkwrap.json",
+        "go.sum",
+    )
+
+
 class BudgetSettings(Section, frozen=True):
     """0 is no bound. Tokens are input and output together."""
 
@@ -205,6 +224,7 @@ class Settings(Section, frozen=True):
     notify: NotifySettings = NotifySettings()
     chat: ChatSettings = ChatSettings()
     followup: FollowupSettings = FollowupSettings()
+    overlap: OverlapSettings = OverlapSettings()
 
     def mask(self, text: str) -> str:
         """The text without any secret of ours, should one have got into it."""
@@ -256,6 +276,7 @@ class Settings(Section, frozen=True):
             max_review_rounds=self.followup.review_rounds,
             max_ci_rounds=self.followup.ci_rounds,
             max_conflict_rounds=self.followup.conflict_rounds,
+            overlap=self.overlap.mode,
         )
 
 

@@ -126,6 +126,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
     Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
     Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
+    Rule(tuple(S), ev.TaskOverlaps, None, "its work changes files that another's changes too"),
+    Rule(tuple(S), ev.TaskBehind, None, "it waits behind another task, or does not any more"),
 )
 
 _TARGETS: dict[tuple[TaskState | None, type[ev.Event]], TaskState | None] = {

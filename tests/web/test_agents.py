@@ -474,7 +474,7 @@ async def test_only_operators_revoke_and_forget_and_only_agents_that_exist(site:
 async def test_a_registration_that_was_under_way_does_not_undo_a_revocation(site: Site) -> None:
     """The token was good when it was shown, and is no more when it counts."""
     await site.agent("claude-1")
-    agents = Agents(site.fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25))
+    agents = Agents(site.fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25), site.overlaps)
     await agents.revoke(AgentName("claude-1"), "api:operator")
 
     again = RegisterRequest(name="claude-1", adapter="command")

@@ -85,6 +85,14 @@ class Prioritise:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """`place`: `after` another issue, or `now`."""
+
+    place: str
+    issue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     text: str
     issue: str = ""
@@ -166,6 +174,7 @@ Command = (
     | Retry
     | Cancel
     | Prioritise
+    | Queue
     | Tell
     | Reply
     | Pause

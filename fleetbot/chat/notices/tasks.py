@@ -27,6 +27,8 @@ from fleetbot.store.records import Anchor, Change, Due
 
 _ON_CARD = frozenset({NoticeKind.ASSIGNED, NoticeKind.REFUTED, NoticeKind.CANCELLED})
 _EACH = frozenset({NoticeKind.COMPLETED, NoticeKind.ASKED})  # no two of them are the same
+_OVERLAPS = frozenset({NoticeKind.OVERLAPS, NoticeKind.QUEUED_BEHIND})
+_FOR_NOBODY = frozenset({NoticeKind.COMPLETED, NoticeKind.QUEUED_BEHIND})  # they only tell
 _effect: msgspec.json.Decoder[TaskNotice] = msgspec.json.Decoder(TaskNotice)
 
 
@@ -70,7 +72,7 @@ class TaskNotices:
         if not rings and effect.notice not in _EACH:
             return "the room wants quiet"
         room = await self._where(name)
-        if effect.notice in _EACH:
+        if effect.notice in _EACH | _OVERLAPS:
             event = await self._say(room, effect, due, rings)
             if effect.notice is NoticeKind.COMPLETED and not rings:
                 await self._end_quiet(name, effect.task.id)
@@ -88,7 +90,7 @@ class TaskNotices:
 
     async def _message(self, room: str, effect: TaskNotice, rings: bool) -> Post:
         task = await self._fleet.task(effect.task.id)
-        acts = rings and task is not None and effect.notice is not NoticeKind.COMPLETED
+        acts = rings and task is not None and effect.notice not in _FOR_NOBODY
         who = await self._persons.of_task(room, task) if acts and task else NOBODY
         return task_notice(effect, who, urgent=rings, log=await self._log(room, effect))
 
