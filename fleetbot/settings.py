@@ -114,7 +114,7 @@ class OverlapSettings(Section, frozen=True):
     """What follows where the work of two tasks changes the same files; `ignore`: patterns of those
     that everybody changes."""
 
-    mode: OverlapMode = OverlapMode.TELL
+    mode: Literal["off", "tell", "queue"] = "tell"
     ignore: tuple[str, ...] = (
         "CHANGELOG*",
         "CHANGES*",
@@ -276,7 +276,7 @@ class Settings(Section, frozen=True):
             max_review_rounds=self.followup.review_rounds,
             max_ci_rounds=self.followup.ci_rounds,
             max_conflict_rounds=self.followup.conflict_rounds,
-            overlap=self.overlap.mode,
+            overlap=OverlapMode(self.overlap.mode),
         )
 
 

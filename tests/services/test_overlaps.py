@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from msgspec.structs import replace
 
 from fleetbot import wire
@@ -160,6 +161,17 @@ async def test_where_that_is_wanted_the_gate_takes_back_what_would_meet(stage: S
     its = await stage.task(2)
     assert (its.state, its.behind and its.behind.issue) == (TaskState.CREATED, 1)
     assert [notice.notice for notice in await told(stage)] == [NoticeKind.QUEUED_BEHIND]
+
+
+@pytest.mark.parametrize("mode", OverlapMode)
+async def test_runners_are_asked_for_files_where_somebody_looks(
+    stage: Stage, mode: OverlapMode
+) -> None:
+    await stage.change(policy=replace(stage.policy, overlap=mode))
+    request = wire.RegisterRequest(name=CODEX, adapter="command")
+    agents = Agents(stage.fleet, Rhythm(20, 90, 25), stage.overlaps)
+    answer = await agents.register(request, agent=None)
+    assert answer.wants_files is (mode is not OverlapMode.OFF)
 
 
 async def test_where_it_is_off_nobody_looks(stage: Stage) -> None:

@@ -103,7 +103,7 @@ def place_in_queue(said: str) -> str | None:
     word, issue = as_typed(word).strip(_QUOTES).lower(), without_name(rest)
     if word == "now" and not issue:
         return ""
-    bare = as_typed(issue).strip(_QUOTES).rstrip(".,;!?")
+    bare = as_typed(issue).rstrip(".,;!?").strip(_QUOTES)
     known = word in _AFTER and " " not in bare and _looks_like(Kind.ISSUE, bare)
     return str(_value(_ISSUE, bare)) if known else None
 

@@ -110,9 +110,9 @@ def _overlaps(effect: TaskNotice, who: Rich) -> Rich:
     named = ", ".join(effect.files) + (f" and {unnamed} more" if unnamed else "")
     after, now = f"!fleet queue {task.ref} after {other.ref}", f"!fleet queue {task.ref} now"
     if effect.notice is NoticeKind.QUEUED_BEHIND:
-        helps = say("It waits until that one is merged or closed. Sooner: ", code(now), ".")
+        helps = say("It waits until that is merged or closed. Sooner: ", code(now), ".")
     elif effect.run is None:
-        helps = to_do(who, "To have it wait until that one is merged or closed: ", code(after), ".")
+        helps = to_do(who, "To have it wait until that is merged or closed: ", code(after), ".")
     else:
         helps = say("Both have begun: whichever is merged second will have to merge the other.")
     return rows(

@@ -13,17 +13,16 @@ from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import Link
 from fleetbot.runner.sandbox.masking import Masker
 
-_SECONDS = 30.0  # between two looks
+SECONDS = 30.0  # between two looks
 _LONGEST = 200  # of a name, in characters; what is longer is not told
 
 
 class Changed:
     """`files`: by name, as far as somebody wants to know; empty until it was looked at."""
 
-    def __init__(self, link: Link, masker: Masker, seconds: float = _SECONDS) -> None:
+    def __init__(self, link: Link, masker: Masker) -> None:
         self._link = link
         self._masker = masker
-        self._seconds = seconds
         self.files: tuple[str, ...] = ()
 
     @asynccontextmanager
@@ -36,7 +35,7 @@ class Changed:
 
     async def _watch(self, tree: Worktree) -> None:
         while True:
-            await asyncio.sleep(self._seconds)
+            await asyncio.sleep(SECONDS)
             if self._link.wants_files:
                 await self.look(tree)
 

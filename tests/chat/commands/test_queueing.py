@@ -23,17 +23,18 @@ async def meet(chat: Dialogue) -> None:
     one, other = await chat.stage.task(1), await chat.stage.task(2)
     files = ("hello.txt", "<b>door</b>.py")
     await chat.stage.fleet.commit(cmd.NoteOverlap(one.id, other.id, files), TEST)
-    await chat.bot_speaks()
 
 
 async def test_the_room_is_offered_to_queue_one_and_a_person_does(chat: Dialogue) -> None:
     await given_one_at_work(chat)
+    await chat.bots.courier.tick()
 
     await meet(chat)
-    chat.answers(
+    await chat.tells(
         "🔀 Same files: ann/app#2 Greet in French\n2 files that ann/app#1 changes too.\n"
         "> hello.txt, <b>door</b>.py\n"
-        "…To have it wait until that one is merged or closed: !fleet queue ann/app#2 after ann/app#1."
+        "🙋 To have it wait until that is merged or closed: "
+        "!fleet queue ann/app#2 after ann/app#1.",
     )
     await chat.says("mod", "!fleet queue #2 after #1")
 
@@ -74,7 +75,7 @@ async def test_who_may_not_move_tasks_may_not_queue_them(chat: Dialogue) -> None
 async def test_an_order_without_a_place_is_explained(chat: Dialogue) -> None:
     await given_one_at_work(chat)
     await chat.says("mod", "!fleet queue #2 last")
-    chat.answers("⚠️ Say behind which: `!fleet queue #12 after #7`.…")
+    chat.answers("⚠️ Say behind which: !fleet queue #12 after #7. Or !fleet queue #12 now.")
 
 
 @pytest.mark.parametrize(
