@@ -151,7 +151,7 @@ class Orchestrator:
         self.priorities = Priorities(
             fleet, self.forge, self.issues, settings.labels, self.repositories
         )
-        self.tasks = Tasks(fleet, new_tasks, self.priorities)
+        self.tasks = Tasks(fleet, new_tasks, self.priorities, self.followups.shown)
         self.pauses = Pauses(fleet, self.repositories)
         self.enrolments = Enrolments(fleet)
 

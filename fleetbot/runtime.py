@@ -206,6 +206,7 @@ class Runtime:
             its.webhooks,
             its.repositories,
             __version__,
+            its.followups,
             self._ears.listening.troubles,
             lambda: told(self._loops.values()),
         )

@@ -23,6 +23,7 @@ from fleetbot.chat.commands.pausing import Pausing
 from fleetbot.chat.commands.quieting import Quieting
 from fleetbot.chat.commands.reading import Reading
 from fleetbot.chat.commands.rights import PowerLevel, Rights
+from fleetbot.chat.commands.rounds import Rounds
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.commands.setting_up import SettingUp
 from fleetbot.chat.commands.steering import Steering
@@ -104,6 +105,7 @@ def chat_of(services: Services) -> Chat:
         **Quieting(desk, Quiet(store)).handlers,
         **Enrolling(desk, services.enrolments, services.tell, services.address).handlers,
         **Knowing(desk, services.people, services.proofs, services.repositories).handlers,
+        **Rounds(desk, steering).handlers,
         **talking.handlers,
         **services.setting_up.handlers,
         **Doctoring(services.doctor, services.dead_letters).handlers,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from msgspec.structs import replace
+
 from fleetbot.domain import events as ev
 from fleetbot.domain.announce_talk import talked
 from fleetbot.domain.effects import (
@@ -37,6 +39,7 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
+from fleetbot.domain.pulls import Watch
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.waits import FLOW, SIGNS
@@ -162,15 +165,15 @@ def _notices(
     event: ev.AnyEvent, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
     """What a person must know; how a task moves is for its card to show."""
+    if task.pull and isinstance(event, ev.PullMerged | ev.PullClosed | ev.PullAsked):
+        return [_of_pull(event, task, task.pull)]
     if isinstance(follows, ev.TaskRequeued | ev.TaskCancelled):
         return []
     run = state.run_of(task)
     notice = partial(TaskNotice, task=task_name(task), run=_run_name(run) if run else None)
     match event:
         case ev.TaskCompleted(receipt=receipt_id):
-            receipt = state.receipts[receipt_id].receipt
-            pull, summary = receipt.pull_request, receipt.summary
-            return [notice(notice=NoticeKind.COMPLETED, pull_request=pull, summary=summary)]
+            return [_done(notice, task, state.receipts[receipt_id].receipt)]
         case ev.TaskFailed(reason=reason, detail=detail):
             return [notice(notice=NoticeKind.FAILED, reason=reason, detail=detail)]
         case ev.TaskAgentLost(reason=reason):
@@ -191,6 +194,30 @@ def _other_name(event: ev.TaskOverlaps, task: Task, state: FleetState) -> TaskNa
     if other := state.tasks.get(event.other):
         return task_name(other)
     return TaskName(id=event.other, repo=task.repo, issue=event.issue, url="", title="")
+
+
+def _done(notice: partial[TaskNotice], task: Task, receipt: Receipt) -> TaskNotice:
+    done = notice(
+        notice=NoticeKind.COMPLETED, pull_request=receipt.pull_request, summary=receipt.summary
+    )
+    its = task.pull.answered if task.pull else None
+    if its is None:
+        return done
+    answers = tuple(reply.answer for reply in receipt.replies)
+    return replace(done, round=its.number, kinds=its.kinds, answers=answers)
+
+
+def _of_pull(
+    event: ev.PullMerged | ev.PullClosed | ev.PullAsked, task: Task, pull: Watch
+) -> TaskNotice:
+    notice = partial(TaskNotice, task=task_name(task), pull_request=pull.number)
+    match event:
+        case ev.PullMerged(by=by):
+            return notice(notice=NoticeKind.MERGED, by=by)
+        case ev.PullClosed():
+            return notice(notice=NoticeKind.PULL_CLOSED)
+        case ev.PullAsked(text=text):
+            return notice(notice=NoticeKind.PULL_ASKED, detail=text)
 
 
 def task_name(task: Task) -> TaskName:

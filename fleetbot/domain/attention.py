@@ -10,13 +10,18 @@ from functools import partial
 from typing import NamedTuple
 
 from fleetbot.domain.available import Looks
-from fleetbot.domain.model import Policy, Task, TaskState
+from fleetbot.domain.model import OPEN_STATES, Policy, Task, TaskState
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.stuck import UNREAD_MS, Look
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.domain.waits import BY_ITSELF, PAUSED, WaitReason
 
 FOR_A_PERSON = (TaskState.FAILED, TaskState.AGENT_LOST)
+
+
+def may_need(task: Task) -> bool:
+    """Whether it may wait for a person: it is open, or its pull request is and asks for one."""
+    return task.state in OPEN_STATES or task.is_asking
 
 
 class Need(NamedTuple):
@@ -38,7 +43,7 @@ class Attention(NamedTuple):
 def attention(
     state: FleetState, tasks: Iterable[Task], now: int, policy: Policy, most: int
 ) -> Attention:
-    """Of these open tasks; at most `most` needs of each kind."""
+    """Of these tasks, which `may_need` somebody; at most `most` needs of each kind."""
     tasks = list(tasks)
     failed = [task for task in tasks if task.state in FOR_A_PERSON]
     newest = heapq.nlargest(most, failed, key=lambda task: task.updated_at)

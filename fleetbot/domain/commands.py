@@ -315,10 +315,12 @@ class FollowPull:
 
 @dataclass(frozen=True, slots=True)
 class AskAgain:
-    """A person wants more of a task whose pull request is open; their rounds count anew."""
+    """A person wants more of a task whose pull request is open; their rounds count anew. `view`:
+    what it shows now, where that is known: what it is owed goes with it."""
 
     task: TaskId
     words: tuple[Words, ...]
+    view: PullView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +347,7 @@ class SetBlockers:
 class NoteOverlap:
     """The work of two tasks of a repository is known to change the same files.
 
-    `starting`: one of them is about to begin."""
+    `starting`: `one` is about to begin."""
 
     one: TaskId
     other: TaskId

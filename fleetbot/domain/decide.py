@@ -118,7 +118,7 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
         case cmd.FollowPull():
             return followup.follow(state, command, now, policy)
         case cmd.AskAgain():
-            return followup.again(state, command)
+            return followup.again(state, command, policy)
         case cmd.NoteWaits():
             return stuck.note(state, now, policy)
         case cmd.RevokeAgent():

@@ -14,6 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
+from fleetbot.domain.pulls import Answer, RoundKind
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.values import Value
@@ -127,6 +128,9 @@ class NoticeKind(StrEnum):
     FORGE_BACK = "forge_back"
     WEBHOOKS_SILENT = "webhooks_silent"
     WEBHOOKS_BACK = "webhooks_back"
+    MERGED = "merged"
+    PULL_CLOSED = "pull_closed"
+    PULL_ASKED = "pull_asked"
 
 
 class TaskName(Value, frozen=True):
@@ -158,6 +162,8 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
 
     `retry_at` (epoch ms): it is tried again then; in old outboxes only, as the card tells of it.
     `other`: the task whose work changes the same `files`, of which there are `count`.
+    `round`: the round that it completes, for `kinds`, with its `answers` to threads; 0 where it is
+    the first that is heard of it. `by`: who has merged it.
     """
 
     notice: NoticeKind
@@ -171,6 +177,10 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     other: TaskName | None = None
     files: tuple[str, ...] = ()
     count: int = 0
+    round: int = 0
+    kinds: tuple[RoundKind, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    by: str = ""
 
 
 class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):

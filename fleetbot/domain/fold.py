@@ -31,7 +31,7 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
-from fleetbot.domain.pulls import MOST_HEADS, PullState, Round, Watch
+from fleetbot.domain.pulls import MOST_HEADS, Asking, PullState, Round, Watch
 from fleetbot.domain.usage import add_usage
 
 _OF_OTHERS = (
@@ -311,7 +311,7 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt) as event:
             done = replace(task, receipt=receipt, refuted=(), notes=(), reason=None, detail="")
-            return _not_closing(replace(done, round=None, pull=_watched(task.pull, event, line.at)))
+            return _not_closing(replace(done, round=None, pull=_watched(task, event, line.at)))
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason):
@@ -335,10 +335,12 @@ def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
     match line.event:
         case ev.PullSeen(standing=standing):
             return replace(task, pull=pull.shown(standing))
-        case ev.PullAsked(about=about):
-            return replace(task, pull=replace(pull, asked=(*pull.asked, about)))
-        case ev.PullMerged(commit=commit):
-            landed = replace(pull, state=PullState.MERGED, merged_as=commit)
+        case ev.PullAsked(about=about, text=text):
+            asking = Asking(about=about, text=text, since=line.at)
+            return replace(task, pull=_asked_of(pull, asking))
+        case ev.PullMerged(commit=commit, by=by):
+            landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
+            landed = replace(landed, merged_at=line.at)
             done = replace(task, pull=landed, round=None, reason=None, detail="")
             return _not_closing(done)
         case ev.PullClosed():
@@ -347,6 +349,12 @@ def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
             return replace(task, pull=replace(pull, state=PullState.OPEN))
         case _:
             return task
+
+
+def _asked_of(pull: Watch, asking: Asking) -> Watch:
+    """The same anew takes the place of what was asked before."""
+    others = (one for one in pull.asking if one.about != asking.about)
+    return replace(pull, asked=(*pull.asked, asking.about), asking=(*others, asking))
 
 
 def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
@@ -379,14 +387,16 @@ def _behind(task: Task, event: ev.TaskBehind, at: int) -> Task:
     )
 
 
-def _watched(known: Watch | None, event: ev.TaskCompleted, at: int) -> Watch | None:
+def _watched(task: Task, event: ev.TaskCompleted, at: int) -> Watch | None:
     """What was known of it goes on, if it is the same pull request."""
+    known = task.pull
     if not event.pull_request:
         return known
     if known is None or known.number != event.pull_request:
         known = Watch(number=event.pull_request, head="", since=at)
     heads = (*known.heads, event.head)[-MOST_HEADS:]
-    return replace(known, head=event.head, heads=heads, state=PullState.OPEN)
+    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN)
+    return replace(open_, answered=task.round)
 
 
 def _not_closing(task: Task) -> Task:
@@ -417,8 +427,10 @@ def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
 def _in_round(task: Task, event: ev.TaskRequeued, seq: int) -> Task:
     """A round goes on until its receipt holds, however often it is tried."""
     brief, pull = event.brief, task.pull
-    if brief is None or pull is None:
+    if pull is None:
         return task
+    if brief is None:
+        return replace(task, pull=replace(pull, asking=()))
     pull = pull.counted(brief)
     its = Round(
         number=pull.rounds,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.budget import of_task
@@ -42,6 +44,8 @@ _REASONS = {
     RoundKind.CI: ReasonCode.CI_FAILED,
     RoundKind.CONFLICT: ReasonCode.CONFLICTS,
 }
+OF_ROUNDS = frozenset(_REASONS.values())
+"""What a round begins for: no attempt has come to nothing."""
 
 
 class Nothing(NamedTuple):
@@ -264,7 +268,8 @@ def _over(state: FleetState, task: Task, watch: Watch, view: PullView) -> Drafts
         return ()
     if view.state is PullState.MERGED:
         used = state.usage_of(run) if run else Usage()
-        return (Draft(stream, ev.PullMerged(commit=view.merged_as, usage=used)),)
+        merged = ev.PullMerged(commit=view.merged_as, usage=used, by=view.merged_by)
+        return (Draft(stream, merged),)
     if watch.state is PullState.CLOSED:
         return ()
     closed = Draft(stream, ev.PullClosed())
@@ -273,16 +278,45 @@ def _over(state: FleetState, task: Task, watch: Watch, view: PullView) -> Drafts
     return (closed, cancelled(state, task, ReasonCode.PULL_CLOSED))
 
 
-def again(state: FleetState, command: cmd.AskAgain) -> Drafts:
+def again(state: FleetState, command: cmd.AskAgain, policy: Policy) -> Drafts:
     """A person wants another round, whatever has been."""
     task = the_task(state, command.task)
     watch = task.pull
     if watch is None or watch.state is not PullState.OPEN:
-        raise Conflict(f"{task.ref} has no open pull request: retry it.", field="issue")
+        raise Conflict(f"{task.ref} {_without(watch)}", field="issue")
     if task.state in _AT_WORK:
         raise Conflict(f"{task.ref} is being worked on: tell it to the run.", field="issue")
-    brief = Brief(head=watch.standing.head or watch.head, words=command.words, asked=True)
-    return (Draft(task_stream(task.id), a_round(state, task, brief)),)
+    if task.round is not None:  # what it is for would be lost
+        number = task.round.number
+        raise Conflict(f"{task.ref} is in round {number} already: retry that.", field="issue")
+    brief = _asked(watch, command, policy)
+    fresh = replace(a_round(state, task, brief), fresh=True)  # with a budget of its own
+    return (Draft(task_stream(task.id), fresh),)
+
+
+def _asked(watch: Watch, command: cmd.AskAgain, policy: Policy) -> Brief:
+    """What the person says, and what is owed if nothing counts of what has been, nor a setting by
+    which nothing is done without being asked."""
+    head = watch.standing.head or watch.head
+    brief = Brief(head=head, words=command.words, asked=True)
+    if command.view is None:
+        return brief
+    anew = replace(watch, counts=(), asked=(), failing="")
+    once = replace(policy, max_review_rounds=1, max_ci_rounds=1, max_conflict_rounds=1)
+    match owed(anew, command.view, once):
+        case Work(more):
+            return replace(_joined(brief, more), head=more.head, asked=True)
+        case _:
+            return brief
+
+
+def _without(watch: Watch | None) -> str:
+    """Why there is no round without an open pull request, and what else there is."""
+    if watch is None:
+        return "has no pull request: `!fleet retry` tries it again."
+    if watch.state is PullState.CLOSED:
+        return "has a closed pull request: reopen that on Forgejo, or `!fleet retry` does it anew."
+    return "is merged: open an issue for what is missing, or `!fleet retry` does it anew."
 
 
 def standing(watch: Watch, view: PullView) -> Standing:

@@ -414,6 +414,23 @@ class Task(Value, frozen=True):
         return self.pull is not None and self.pull.state is not PullState.MERGED
 
     @property
+    def is_to_be_merged(self) -> bool:
+        """Whether it is done, and a person may still ask for more on its open pull request."""
+        is_open = self.pull is not None and self.pull.state is PullState.OPEN
+        return self.state is TaskState.COMPLETED and is_open
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether its work has landed, and nothing else is wanted of it."""
+        merged = self.pull is not None and self.pull.state is PullState.MERGED
+        return merged and self.state is TaskState.COMPLETED
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether people have to say how its pull request goes on."""
+        return self.is_to_be_merged and bool(self.pull and self.pull.asking)
+
+    @property
     def wanted_agent(self) -> AgentName | None:
         return self.pinned or self.traits.agent
 

@@ -107,7 +107,7 @@ def note(state: FleetState, command: cmd.NoteOverlap, policy: Policy) -> Drafts:
     one, other = state.tasks.get(command.one), state.tasks.get(command.other)
     if policy.overlap is OverlapMode.OFF or one is None or other is None:
         return ()
-    later, earlier = _in_order(one, other)
+    later, earlier = _in_order(one, other, starting=command.starting)
     if one.place != other.place or is_over(earlier) or is_over(later) or not _matters(one, other):
         return ()
     told = _told(later, earlier, command.files)
@@ -117,11 +117,14 @@ def note(state: FleetState, command: cmd.NoteOverlap, policy: Policy) -> Drafts:
     return (*back, *told, behind)
 
 
-def _in_order(one: Task, other: Task) -> tuple[Task, Task]:
-    """The later first: the one that has not begun, or that began later."""
+def _in_order(one: Task, other: Task, *, starting: bool) -> tuple[Task, Task]:
+    """The later first: the one that nobody is at work on, or is only about to be, or that began
+    later. `starting`: `one` is about to be."""
+    if starting and is_at_work(other):
+        return one, other
 
     def begun(task: Task) -> tuple[bool, int, int, TaskId]:
-        waits = task.state is TaskState.CREATED and task.pull is None
+        waits = task.state is TaskState.CREATED
         return waits, task.first_assigned_at, task.created_at, task.id
 
     return (one, other) if begun(one) > begun(other) else (other, one)

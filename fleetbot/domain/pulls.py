@@ -143,13 +143,23 @@ class Standing(Value, frozen=True):
     draft: bool = False
 
 
+class Asking(Value, frozen=True):
+    """People were asked at `since` how it goes on, and have not said so yet; `about` as of the
+    event."""
+
+    about: str
+    text: str
+    since: int
+
+
 class Watch(Value, frozen=True):
     """The pull request of a task's verified receipt. `head`: the last commit that was verified.
 
     `rounds`: how many it has had in all; `counts` by what they were owed to, since a person last
     asked or since CI was green. `dealt`: keys of words that a round had. `failing`: what CI said
-    when it was last to be mended. `asked`: what people were asked about. `heads`: the commits that
-    were verified, newest last.
+    when it was last to be mended. `asked`: what people were asked about; `asking`: of that what
+    still waits for them. `heads`: the commits that were verified, newest last. `answered`: the
+    round that led to the newest of them, if one did.
     """
 
     number: int
@@ -164,6 +174,10 @@ class Watch(Value, frozen=True):
     heads: tuple[str, ...] = ()
     standing: Standing = Standing()
     merged_as: str = ""
+    merged_by: str = ""
+    merged_at: int = 0
+    asking: tuple[Asking, ...] = ()
+    answered: Round | None = None
 
     def times(self, kind: RoundKind) -> int:
         return next((count.times for count in self.counts if count.kind is kind), 0)
@@ -182,14 +196,28 @@ class Watch(Value, frozen=True):
             dealt=tuple(dict.fromkeys((*self.dealt, *keys)))[-MOST_DEALT:],
             failing=signature(brief.checks) if brief.checks else self.failing,
             asked=(),
+            asking=(),
         )
 
     def shown(self, standing: Standing) -> Watch:
         """With what it shows now: CI that is green once has earned its rounds anew."""
+        asking = tuple(one for one in self.asking if not _is_settled(one, standing))
+        seen = replace(self, standing=standing, asking=asking)
         if standing.ci != "green":
-            return replace(self, standing=standing)
+            return seen
         counts = tuple(count for count in self.counts if count.kind is not RoundKind.CI)
-        return replace(self, standing=standing, counts=counts, failing="")
+        return replace(seen, counts=counts, failing="")
+
+
+def _is_settled(asking: Asking, standing: Standing) -> bool:
+    """Whether what people were asked about is gone by itself."""
+    match asking.about:
+        case "ci":
+            return standing.ci == "green"
+        case "conflict":
+            return standing.conflict is False
+        case _:
+            return False
 
 
 def _in_threads(brief: Brief) -> tuple[Words, ...]:
@@ -223,6 +251,7 @@ class PullView(Value, frozen=True):
     draft: bool = False
     mergeable: bool | None = None
     merged_as: str = ""
+    merged_by: str = ""
     reviews: tuple[ReviewView, ...] = ()
     comments: tuple[Words, ...] = ()
     answered: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ class Waiting(NamedTuple):
 def waiting(
     state: FleetState, task: Task, now: int, policy: Policy, looks: Looks | None = None
 ) -> Waiting | None:
-    """What an open task waits for at `now`; None where it moves, or is over.
+    """What a task waits for at `now`; None where it moves, or is over.
 
     Who asks of many at once gives the same `looks` for all: agents are then looked at once.
     """
@@ -56,6 +56,8 @@ def waiting(
             return _with_agent(state, task, run, now, policy)
         case TaskState.FAILED | TaskState.AGENT_LOST:
             return _for_a_person(task)
+        case TaskState.COMPLETED if task.is_asking:
+            return _pull_asked(task)
         case _:
             return None
 
@@ -310,4 +312,18 @@ def _for_a_person(task: Task) -> Waiting:
         f"{helps}To try again: `!fleet retry {task.ref}`.",
         task.reason or "",
         (task.detail,) if task.detail else (),
+    )
+
+
+def _pull_asked(task: Task) -> Waiting:
+    """What people are asked about its pull request, the newest last."""
+    assert task.pull is not None  # that of a task which asks
+    asking = task.pull.asking
+    return Waiting(
+        WaitReason.PULL_ASKED,
+        " ".join(one.text for one in asking),
+        asking[0].since,
+        None,
+        f"Say how it goes on: `!fleet again {task.ref} …`. Or merge or close it on Forgejo.",
+        task.ref,
     )

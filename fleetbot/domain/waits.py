@@ -44,6 +44,7 @@ class WaitReason(StrEnum):
     # for a person
     FAILED = "failed"
     AGENT_LOST = "agent_lost"
+    PULL_ASKED = "pull_asked"
 
 
 NOBODY = frozenset(

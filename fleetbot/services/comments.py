@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from fleetbot.domain.blockers import remarks
 from fleetbot.domain.evidence import sentences
+from fleetbot.domain.followup import OF_ROUNDS
 from fleetbot.domain.model import (
     OPEN_STATES,
     Artifact,
@@ -24,6 +25,7 @@ from fleetbot.domain.model import (
     Verdict,
 )
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.standing import in_round, lines
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waiting import Waiting
 from fleetbot.domain.waits import WaitReason
@@ -64,7 +66,7 @@ def status_comment(
 ) -> str:
     """Where the task stands, for the comment that is edited as it moves, and why it does not."""
     headline = _headline(task, run, pull_request)
-    parts = [headline, *_explanation(task, run), *_wait(waits), _footer(task, run)]
+    parts = [headline, *_pull(task), *_explanation(task, run), *_wait(waits), _footer(task, run)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -83,6 +85,8 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
         case TaskState.RUNNING:
             branch = f", on branch {code(run.branch)}" if run else ""
             return f"⚙️ **{agent} is working on it**{branch}."
+        case TaskState.COMPLETED if task.is_merged and task.pull:
+            return f"🎉 **Merged**: pull request {pull_link(task, task.pull.number)}, by {agent}."
         case TaskState.COMPLETED:
             what = f": pull request {pull_link(task, pull_request)}" if pull_request else ""
             return f"✅ **Done by {agent}, and verified**{what}."
@@ -92,6 +96,16 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
             return f"📡 **Agent lost**: {reason_text(task.reason)}."
         case TaskState.CANCELLED:
             return f"✖️ **Cancelled**: {reason_text(task.reason)}."
+
+
+def _pull(task: Task) -> Iterator[str]:
+    """Where its pull request stands, in two lines at most."""
+    if task.pull is None:
+        return
+    if its := in_round(task):
+        yield f"🔁 {its[0].upper()}{its[1:]}, on {pull_link(task, task.pull.number)}."
+    if told := " · ".join(lines(task.pull)):
+        yield _spoken(told)
 
 
 def _waiting(task: Task) -> str:
@@ -114,6 +128,7 @@ def _is_retry(task: Task) -> bool:
         ReasonCode.ISSUE_REOPENED,
         ReasonCode.BLOCKED,
         ReasonCode.BEHIND,
+        *OF_ROUNDS,
     )
 
 

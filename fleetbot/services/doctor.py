@@ -26,6 +26,8 @@ _REMEDIES: Mapping[str, str] = {
     " docs/howto/encrypted-rooms.md",
     "dead_letters": "`!fleet doctor retry` sends them again, in order",
     "repositories": "docs/howto/connect-forgejo.md, Renamed, transferred, archived, deleted",
+    "pull_requests": "They are looked at again by themselves; meanwhile nothing is done for them:"
+    " docs/howto/after-the-pull-request.md",
     "loops": "maubot's log has the error; restart the instance if it does not pass",
 }
 

@@ -52,6 +52,7 @@ Listener = Callable[[Sequence[Recorded]], None]
 
 CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
 _ARRIVALS_KNOWN = 10_000
+_WATCHED = 500  # pull requests that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,8 @@ class Fleet:
             self._last, self._landed, self._closed = None, self.state.seq, {}
             self._acted_on = {}
             await self._recall_blockers()
+            with suppress(Unreadable):
+                await self._recall_asking()
             self.bad, self._stale = snapshot.bad, False
             self.renew()
         self._tell(())
@@ -175,6 +178,15 @@ class Fleet:
             with suppress(Unreadable):
                 if task := await self.store.task_by_issue(blocker.repo_id, names, blocker.issue):
                     await self._recall(task)
+
+    async def _recall_asking(self) -> None:
+        """Tasks that are done, and whose pull request waits for a person."""
+        after = TaskId("")
+        while page := await self.store.watched(after, _WATCHED):
+            for task in page:
+                if task.is_asking:
+                    await self._recall(task)
+            after = page[-1].id
 
     def _check_patience(self) -> None:
         """A disk that takes nothing is not read anew with every request, once that was in vain."""
@@ -388,7 +400,8 @@ class Fleet:
     def forget_closed(self, before: int) -> None:
         """Let go of closed tasks that nothing has happened to since `before` (epoch ms).
 
-        Not of those whose last lines may not be on disk yet, nor of those that others wait for.
+        Not of those whose last lines may not be on disk yet, nor of those that others, or people,
+        wait for.
         """
         awaited = set(self.state.behind.values())
         old = [
@@ -398,6 +411,7 @@ class Fleet:
             and task not in awaited
             and self.state.tasks[task].updated_at < before
             and not self.state.blocked_by(self.state.tasks[task])
+            and not self.state.tasks[task].is_asking
         ]
         self.state.forget(old)
         for task in old:

@@ -182,12 +182,24 @@ class Followups:
         if task is None or task.pull is None or not task.is_watched:
             self._watched.pop(task_id, None)
             return None
-        repo = self._fleet.state.places.of(task)
-        seen = replace(task, repo=repo.name)
-        view = self._settled(task, await read_view(self._client, seen, self._rules, self._mask))
+        view = await self._view(task)
         context = Context(actor="followup", cause=cause or f"pull:{view.number}")
         await self._fleet.commit(FollowPull(task.id, view), context)
         return view
+
+    async def shown(self, task: Task) -> PullView | None:
+        """What its pull request shows now; None where there is none, or it cannot be read."""
+        if task.pull is None or not task.is_watched:
+            return None
+        try:
+            return await self._view(task)
+        except ForgeError:
+            return None
+
+    async def _view(self, task: Task) -> PullView:
+        repo = self._fleet.state.places.of(task)
+        seen = replace(task, repo=repo.name)
+        return self._settled(task, await read_view(self._client, seen, self._rules, self._mask))
 
     def _settled(self, task: Task, view: PullView) -> PullView:
         """For a second or so after each push Forgejo says that it does not merge: only what stays

@@ -9,6 +9,7 @@ from fleetbot.domain.model import TaskId
 from fleetbot.domain.wording import span
 from fleetbot.services.dead_letters import COUNTED
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.followups import Followups
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.webhooks import Webhooks
@@ -28,9 +29,11 @@ class HealthReport:
         webhooks: Webhooks,
         repositories: Repositories,
         version: str,
+        followups: Followups,
         rooms: Callable[[], Awaitable[Sequence[str]]],
         loops: Callable[[], str],
     ) -> None:
+        self._followups = followups
         self._rooms = rooms
         self._loops = loops
         self._fleet = fleet
@@ -50,6 +53,7 @@ class HealthReport:
             "rooms": "; ".join([*await self._rooms(), *await self._unsaid()]) or "ok",
             "dead_letters": await self._dead_letters(),
             "repositories": self._repositories.problem() or "ok",
+            "pull_requests": self._followups.problem() or "ok",
             "loops": self._loops(),
         }
         well = set(checks.values()) == {"ok"}

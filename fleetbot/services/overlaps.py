@@ -102,8 +102,17 @@ class Overlaps:
 
     async def _compare(self, task: TaskId, *, starting: bool = False) -> None:
         for other, files in self._prints.shared(task).items():
+            if self._is_settled(task, other):
+                continue
             if await self._fleet.task(task) and await self._fleet.task(other):
                 await self._fleet.commit(NoteOverlap(task, other, files, starting), _CONTEXT)
+
+    def _is_settled(self, task: TaskId, other: TaskId) -> bool:
+        """Whether people were told, so that it need not be looked at again: for what is only
+        told."""
+        known = self._fleet.state.tasks.get(task)
+        told = known is not None and any(one.task == other for one in known.overlaps)
+        return told and self._fleet.policy.overlap is OverlapMode.TELL
 
     async def _read(self) -> None:
         """At the first tick: what the pull requests change that are open."""

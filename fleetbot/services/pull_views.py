@@ -102,6 +102,7 @@ def _plain(pull: PullRequest) -> PullView:
         draft=pull.draft,
         mergeable=None if pull.draft else pull.mergeable,
         merged_as=pull.merge_commit_sha if pull.merged else "",
+        merged_by=pull.merged_by.login if pull.merged and pull.merged_by else "",
     )
 
 

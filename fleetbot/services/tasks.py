@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 import msgspec
 
 from fleetbot import wire
+from fleetbot.domain.attention import may_need
 from fleetbot.domain.available import Looks
-from fleetbot.domain.commands import AssignTask, CancelTask, Command, RetryTask
+from fleetbot.domain.commands import AskAgain, AssignTask, CancelTask, Command, RetryTask
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
 from fleetbot.domain.model import (
@@ -22,9 +23,11 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.domain.pulls import PullView, Watch, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.waiting import Waiting, flags, waiting, waiting_in_turn
+from fleetbot.domain.wording import person
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.priorities import Priorities
@@ -32,11 +35,24 @@ from fleetbot.services.priorities import Priorities
 Waits = Callable[[FleetState, Task, int, Policy], Waiting | None]
 
 
+async def _not_shown(task: Task) -> None:
+    """Nobody can look."""
+
+
 class Tasks:
-    def __init__(self, fleet: Fleet, new_tasks: NewTasks, priorities: Priorities) -> None:
+    """`shown` is what a task's pull request shows now, where that can be read."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        new_tasks: NewTasks,
+        priorities: Priorities,
+        shown: Callable[[Task], Awaitable[PullView | None]] = _not_shown,
+    ) -> None:
         self._fleet = fleet
         self._new_tasks = new_tasks
         self._priorities = priorities
+        self._shown = shown
 
     # reading
 
@@ -93,6 +109,19 @@ class Tasks:
         await self.must_be_open(await self._get(task))
         return await self._change(task, RetryTask(task), actor)
 
+    async def again(self, task: TaskId, text: str, actor: str) -> wire.TaskView:
+        """Another round on its open pull request; without `text` for what people were asked."""
+        command = await self.more_of(await self._get(task), text, actor, "room:api")
+        return await self._change(task, command, actor)
+
+    async def more_of(self, task: Task, text: str, actor: str, key: str) -> AskAgain:
+        """The wish for more work on its pull request, as `actor` of the journal says it; `key`
+        names the words. Without any, what people were asked about is to be tried again."""
+        asking = task.pull.asking if task.pull else ()
+        text = text.strip() or " ".join(["Try it once more.", *(one.text for one in asking)])
+        words = Words(key=key, author=person(actor), text=text)
+        return AskAgain(task.id, (words,), await self._shown(task))
+
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))
         return await self._change(task, AssignTask(task, agent), actor)
@@ -104,11 +133,13 @@ class Tasks:
     async def must_be_open(self, task: Task) -> None:
         """Raises Conflict where the issue of a task that is over is closed: a run would be started
         by a slip, and be stopped at the next look at the issue. What it depends on is read, so that
-        it waits for that."""
+        it waits for that; of a queued one that is known, and read once more when it is given out.
+        """
         closed = task.state is TaskState.CANCELLED and task.reason is ReasonCode.ISSUE_CLOSED
         if closed or task.state is TaskState.COMPLETED:
             await self._new_tasks.must_be_open(task)
-        await self._new_tasks.blockers.before_again(task)
+        if not task.is_queued:
+            await self._new_tasks.blockers.before_again(task)
 
     async def _change(self, task: TaskId, command: Command, actor: str) -> wire.TaskView:
         await self._get(task)
@@ -131,7 +162,7 @@ class Tasks:
         """Why it does not move, and its flags; nothing of a task that is over."""
         fleet = self._fleet
         known = fleet.state.tasks.get(task.id)
-        if known is None or known.state not in OPEN_STATES:
+        if known is None or not may_need(known):
             return None, ()
         about = (fleet.state, known, fleet.clock(), fleet.policy)
         its = waits(*about)
@@ -165,6 +196,32 @@ def task_view(
         spent=wire.UsageView.of(task.spent),
         waiting=_waiting_view(waits) if waits else None,
         flags=flags,
+        pull=_pull_view(task, task.pull) if task.pull else None,
+    )
+
+
+def _pull_view(task: Task, pull: Watch) -> wire.PullRequestView:
+    its = task.round if task.state in OPEN_STATES else None
+    shown = pull.standing
+    return wire.PullRequestView(
+        number=pull.number,
+        state=pull.state,
+        head=shown.head or pull.head,
+        base=shown.base,
+        draft=shown.draft,
+        changes_asked=shown.changes_asked,
+        approved_by=shown.approved_by,
+        reports=shown.reports,
+        ci=shown.ci,
+        failing=shown.failing,
+        red_on_base=shown.red_on_base,
+        conflict=shown.conflict,
+        rounds=pull.rounds,
+        round=wire.RoundView(number=its.number, kinds=its.kinds) if its else None,
+        asking=tuple(one.text for one in pull.asking) if task.is_asking else (),
+        merged_as=pull.merged_as,
+        merged_by=pull.merged_by,
+        merged_at=pull.merged_at,
     )
 
 

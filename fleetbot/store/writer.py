@@ -197,7 +197,7 @@ def _alone(database: sqlite3.Connection, journal: Journal, work: Work) -> Any:
     try:
         result = _written(journal, work)
     except _OF_A_RECORD as error:
-        if isinstance(work, Change) and work.events:
+        if _is_the_databases(error) or (isinstance(work, Change) and work.events):
             raise
         log.error("a record cannot be written and is refused: %r", error)
         database.execute("ROLLBACK TO one")
@@ -205,6 +205,11 @@ def _alone(database: sqlite3.Connection, journal: Journal, work: Work) -> Any:
         result = Unwritable(f"this cannot be kept: {type(error).__name__}")
     database.execute("RELEASE one")
     return result
+
+
+def _is_the_databases(error: Exception) -> bool:
+    """A trigger is none of ours: whoever has put it there lets nothing be written."""
+    return getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER"
 
 
 def _written(journal: Journal, work: Work) -> Any:

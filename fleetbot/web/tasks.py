@@ -145,6 +145,17 @@ class TaskCalls:
             ),
             Endpoint(
                 method="POST",
+                path=f"{TASK}/again",
+                who=Who.OPERATOR,
+                summary="Have more done on a task's open pull request.",
+                body=wire.AgainRequest,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.again,
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+            Endpoint(
+                method="POST",
                 path=f"{TASK}/priority",
                 who=Who.OPERATOR,
                 summary="Say how urgent a task is; the labels of its issue follow.",
@@ -202,6 +213,9 @@ class TaskCalls:
 
     async def retry(self, call: Call[NoBody, NoQuery]) -> wire.TaskView:
         return await self._tasks.retry(_task(call), OPERATOR)
+
+    async def again(self, call: Call[wire.AgainRequest, NoQuery]) -> wire.TaskView:
+        return await self._tasks.again(_task(call), call.body.text, OPERATOR)
 
     async def prioritise(self, call: Call[wire.PriorityRequest, NoQuery]) -> wire.TaskView:
         priority = Priority[call.body.priority.upper()]

@@ -50,6 +50,7 @@ from fleetbot.wire.base import (
 )
 from fleetbot.wire.machine import MachineReport
 from fleetbot.wire.people import (
+    AgainRequest,
     AgentList,
     AgentView,
     AnswerRequest,
@@ -70,6 +71,8 @@ from fleetbot.wire.people import (
     PauseRequest,
     PauseView,
     PriorityRequest,
+    PullRequestView,
+    RoundView,
     TaskList,
     TaskView,
     UnwellView,
@@ -85,6 +88,7 @@ __all__ = [
     "ASK_BYTES",
     "ASK_DEPTH",
     "SUPERSEDED",
+    "AgainRequest",
     "AgentList",
     "AgentNameText",
     "AgentView",
@@ -134,6 +138,7 @@ __all__ = [
     "PauseView",
     "PriorityRequest",
     "Problem",
+    "PullRequestView",
     "ReceiptAnswer",
     "ReceiptRequest",
     "RegisterAnswer",
@@ -141,6 +146,7 @@ __all__ = [
     "ReplyClaim",
     "ReviewThread",
     "RoundBrief",
+    "RoundView",
     "RunAnswer",
     "SaidWords",
     "ShortText",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from fleetbot.domain.model import Behavior, TaskState
+from fleetbot.domain.pulls import PullState, RoundKind
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
 from fleetbot.wire.base import Answer, LongText, Message, Number, ShortText
@@ -153,11 +154,54 @@ class WaitingView(Answer, frozen=True):
     details: tuple[str, ...] = ()
 
 
-class TaskView(Answer, frozen=True):
-    """`last_run`: the one before `run`, or the latest while the task waits for its next.
+class RoundView(Answer, frozen=True):
+    """The round of work on its pull request that a task is in, and what that is for."""
 
-    `waiting`: null where the task moves, or is over. `flags`: `looping`, `stalled` and `slow` of a
-    run that does not seem to get on, `nobody` of a task for an agent that nobody has.
+    number: int
+    kinds: tuple[RoundKind, ...]
+
+
+class PullRequestView(Answer, frozen=True):
+    """The pull request of a task's verified receipt, as Forgejo showed it last. `head`: the commit
+    that this is of. `ci`: none, pending, red, green or unread; `failing` contexts that are in
+    `red_on_base` are red on the base too. `reports`: who asks for changes and may not write.
+    `conflict`: null while Forgejo does not know. `rounds`: how many it has had; `round`: the one
+    that is on. `asking`: what people have to decide, as by `POST tasks/{task}/again`."""
+
+    number: int
+    state: PullState
+    head: str = ""
+    base: str = ""
+    draft: bool = False
+    changes_asked: tuple[str, ...] = ()
+    approved_by: tuple[str, ...] = ()
+    reports: tuple[str, ...] = ()
+    ci: str = ""
+    failing: tuple[str, ...] = ()
+    red_on_base: tuple[str, ...] = ()
+    conflict: bool | None = None
+    rounds: int = 0
+    round: RoundView | None = None
+    asking: tuple[str, ...] = ()
+    merged_as: str = ""
+    merged_by: str = ""
+    merged_at: int = 0
+
+
+class AgainRequest(Message, frozen=True):
+    """`POST tasks/{task}/again`: what more is to be done on the task's open pull request; without
+    words, what people were asked about is tried once more."""
+
+    text: LongText = ""
+
+
+class TaskView(Answer, frozen=True):
+    """`last_run`: the one before `run`, or the latest while the task waits for its next. `pull`:
+    null before a receipt held.
+
+    `waiting`: null where the task moves, or is over and its pull request asks for nobody. `flags`:
+    `looping`, `stalled` and `slow` of a run that does not seem to get on, `nobody` of a task for an
+    agent that nobody has.
     """
 
     id: str
@@ -183,6 +227,7 @@ class TaskView(Answer, frozen=True):
     spent: UsageView = UsageView()
     waiting: WaitingView | None = None
     flags: tuple[str, ...] = ()
+    pull: PullRequestView | None = None
 
 
 class TaskList(Answer, frozen=True):

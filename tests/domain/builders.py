@@ -28,7 +28,16 @@ from fleetbot.domain.model import (
     TaskState,
     Traits,
 )
-from fleetbot.domain.pulls import Check, PullState, PullView, ReviewView, Thread, Words
+from fleetbot.domain.pulls import (
+    Answer,
+    Check,
+    PullState,
+    PullView,
+    Reply,
+    ReviewView,
+    Thread,
+    Words,
+)
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Refuted, Unknown, Verified
 from fleetbot.domain.state import FleetState
@@ -284,8 +293,8 @@ def follow(view: PullView | None = None, task: TaskId = T1) -> cmd.FollowPull:
     return cmd.FollowPull(task=task, view=view or a_pull())
 
 
-def again(text: str = "Paint it, too.", task: TaskId = T1) -> cmd.AskAgain:
-    return cmd.AskAgain(task=task, words=(said("room:1", text, "@bob:example.org"),))
+def again(text: str = "Paint it, too.", view: PullView | None = None) -> cmd.AskAgain:
+    return cmd.AskAgain(task=T1, words=(said("room:1", text, "@bob:example.org"),), view=view)
 
 
 # where a story begins
@@ -306,6 +315,24 @@ def verifying(world: World | None = None) -> World:
 
 def completed(world: World | None = None) -> World:
     return verifying(world).given(verified())
+
+
+def asking(world: World | None = None) -> World:
+    """CI is red, and no round may mend it: people are asked."""
+    world = completed(world or World(policy=Policy(max_ci_rounds=0)))
+    return world.given(follow(red()))
+
+
+def answered(world: World | None = None, view: PullView | None = None) -> World:
+    """A review, of which one thread is fixed and one is not, was answered in round 1 as run r2."""
+    threads = (a_thread(31), a_thread(32))
+    world = completed(world).given(follow(view or a_review(threads=threads)))
+    return world.given(dispatch(run=R2), start(R2)).heard(A1).given(replied(), verified(C2))
+
+
+def replied() -> cmd.FileReceipt:
+    replies = (Reply(thread=31, answer=Answer.FIXED), Reply(thread=32, answer=Answer.DISAGREES))
+    return cmd.FileReceipt(run=R2, agent=A1, receipt=a_receipt(C2, replies=replies))
 
 
 def in_back_off(world: World | None = None) -> World:

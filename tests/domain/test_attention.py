@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.attention import Attention, attention
+from fleetbot.domain.attention import Attention, attention, may_need
 from fleetbot.domain.model import RunId, TaskId
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.waits import WaitReason
 from tests.domain import builders as a
@@ -74,3 +77,26 @@ def test_agents_that_all_rest_for_a_while_need_nobody() -> None:
     world.given(a.a_task(a.T2), a.dispatch(a.A2, a.R2), a.start(a.R2, a.A2))
     world.given(a.fail(ReasonCode.USAGE_LIMIT, a.R2, a.A2, until=world.now + HOUR))
     assert reasons(world) == []
+
+
+def test_a_pull_request_asks_until_it_goes_on() -> None:
+    world = a.asking()
+    assert reasons(world) == [WaitReason.PULL_ASKED]
+
+    world.given(a.again())
+
+    assert reasons(world) == []
+
+
+@pytest.mark.parametrize("state", [PullState.MERGED, PullState.CLOSED])
+def test_one_that_is_merged_or_closed_asks_nobody(state: PullState) -> None:
+    assert reasons(a.asking().given(a.follow(a.a_pull(state=state)))) == []
+
+
+def test_nor_does_ci_that_is_green_by_itself() -> None:
+    assert reasons(a.asking().given(a.follow(a.a_pull(ci="green")))) == []
+
+
+def test_a_task_that_is_done_and_asks_for_nobody_needs_nobody() -> None:
+    assert not may_need(a.completed().task())
+    assert may_need(a.asking().task())

@@ -315,13 +315,17 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "closed unmerged in the middle of a round": (
         lambda: completed().given(follow(red())),
         follow(a_pull(state=PullState.CLOSED)),
-        ["card", "issue_state"] * 2,
+        ["pull_closed", *["card", "issue_state"] * 2],
     ),
-    "merged": (completed, follow(a_pull(state=PullState.MERGED)), ["card", "issue_state"]),
+    "merged": (
+        completed,
+        follow(a_pull(state=PullState.MERGED)),
+        ["merged", "card", "issue_state"],
+    ),
     "closed unmerged": (
         completed,
         follow(a_pull(state=PullState.CLOSED)),
-        ["card", "issue_state"],
+        ["pull_closed", "card", "issue_state"],
     ),
     "reopened": (
         lambda: completed().given(follow(a_pull(state=PullState.CLOSED))),
@@ -331,7 +335,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "a cap is reached": (
         lambda: completed(World(policy=Policy(max_ci_rounds=0))),
         follow(red()),
-        ["card", "issue_state"] * 2,
+        ["card", "issue_state", "pull_asked", "card", "issue_state"],
     ),
     "held": (shown, HOLD, ["repo_held"]),
     "released": (lambda: shown().given(HOLD), cmd.ReleaseRepo(7), ["repo_released"]),

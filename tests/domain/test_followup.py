@@ -247,8 +247,36 @@ def test_a_person_who_asks_for_more_lets_it_go_on() -> None:
     assert brief(world, a_review(id=13)).words
 
 
+def test_a_persons_word_takes_up_what_was_counted_out() -> None:
+    world = completed(World(policy=Policy(max_review_rounds=1)))
+    served(world.given(follow(a_review())), head=HEAD)
+    view = a_review(id=13)
+    assert question(world, view)
+
+    its = only(world.when(again("Go on.", view)), ev.TaskRequeued).brief
+
+    assert [words.key for words in its.words] == ["room:1", "review:13"]
+    assert owes_nothing(served(world, 3, head=HEAD), view)
+
+
+def test_and_ci_that_says_the_same_as_before() -> None:
+    world = completed().given(follow(red()))
+    served(world, head=HEAD)
+    assert question(world, red())
+
+    its = only(world.when(again("Skip it.", red())), ev.TaskRequeued).brief
+
+    assert its.kinds == (RoundKind.ASKED, RoundKind.CI)
+    assert its.checks
+
+
 def test_more_can_be_asked_only_of_an_open_pull_request_that_nobody_works_on() -> None:
-    for world in (running(), completed().given(follow(a_pull(state=PullState.CLOSED)))):
+    for world in (
+        running(),
+        completed().given(follow(a_pull(state=PullState.CLOSED))),
+        completed().given(follow(a_pull(state=PullState.MERGED))),
+        completed().given(follow(a_review())),  # the round's own words would be lost
+    ):
         with pytest.raises(Conflict) as refusal:
             world.when(again())
         assert refusal.value.field == "issue"
@@ -380,6 +408,8 @@ def test_rounds_are_charged_to_the_tasks_budget() -> None:
     world = running(world).given(cmd.FileReceipt(run=R1, agent=A1, receipt=receipt), verified())
     assert question(world, a_review()) == "The task's budget is used up."
     assert owes_nothing(world, a_review())
+    served(world.given(again()))  # a person's word is worth as much once more
+    assert brief(world, a_review(id=13)).words
 
 
 def test_the_agent_that_has_the_session_gets_the_round_while_it_is_there() -> None:

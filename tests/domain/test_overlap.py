@@ -317,3 +317,11 @@ def test_nothing_waits_by_itself_for_a_pull_request_that_nobody_works_on() -> No
     assert world.when(overlap(T1, T2)) == ()
     world.given(dispatch(A2, R2))
     assert names(world.when(overlap(T1, T2, starting=True))) == ["task.overlaps"]
+
+
+def test_a_round_waits_for_what_is_at_work_on_its_files() -> None:
+    world = a.completed(queueing()).given(an_agent(A2), a_task(T2), dispatch(A2, R2), start(R2, A2))
+    world.given(follow(a.a_review()))
+    assert world.task(T1).round is not None
+    assert names(world.when(overlap(T1, T2))) == ["task.overlaps", "task.behind"]
+    assert waits(world, T1).reason is WaitReason.BEHIND

@@ -124,6 +124,7 @@ SITUATIONS: dict[WaitReason, Callable[[], World]] = {
     W.SLOW: lambda: talking(a.running().later(2 * HOUR)),
     W.FAILED: a.failed,
     W.AGENT_LOST: a.agent_lost,
+    W.PULL_ASKED: a.asking,
 }
 OF_THE_SECOND = (W.AGENT_UNWELL, W.AGENT_RESTS, W.BLOCKER_ENDED)
 

@@ -94,8 +94,12 @@ async def test_a_review_is_answered_thread_by_thread_and_the_merge_ends_it(world
         return bool((await _pull(world))["requested_reviewers"])
 
     await until(asked_again, "the reviewer to be asked again")
-    comments = await world.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}/comments")
-    assert sum("Round 1" in comment["body"] for comment in comments) == 1
+
+    async def said_once() -> bool:
+        comments = await world.forge_api("alice", "GET", f"/repos/{REPO}/issues/{number}/comments")
+        return sum("Round 1" in comment["body"] for comment in comments) == 1
+
+    await until(said_once, "what the round came to")
     assert (await journal_of(world, issue)).count("task.completed") == 2
 
     await world.forge_api("alice", "POST", f"{PULLS}/{number}/reviews", {"event": "APPROVED"})

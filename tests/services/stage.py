@@ -184,7 +184,7 @@ class Stage:
         self.gate = Gate(self.fleet, self.known, self.issues, self.overlaps)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
         self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities)
+        self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities, self.followups.shown)
         self.references = References(self.fleet, self.client, self.known)
         self.pauses = Pauses(self.fleet, self.known)
         self.enrolments = Enrolments(self.fleet)
@@ -218,6 +218,7 @@ class Stage:
             self.webhooks,
             self.known,
             "1.0",
+            self.followups,
             self._room_troubles,
             lambda: "ok",
         )

@@ -22,6 +22,7 @@ from fleetbot.domain.model import (
     Traits,
     Verdict,
 )
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waiting import Waiting
@@ -34,6 +35,8 @@ from fleetbot.services.comments import (
     told,
     usage_text,
 )
+from tests.domain import builders as a
+from tests.domain.builders import World
 
 AT = 1_795_400_000_000
 HOME = "https://git.example.org/ann/app"
@@ -274,3 +277,35 @@ def test_words_of_ours_with_a_back_quote_of_somebody_elses_are_inert() -> None:
 
 def test_what_the_comment_says_anyway_is_not_said_twice() -> None:
     assert "Why it waits" not in waiting_for("It is next.", reason=WaitReason.NEXT)
+
+
+# -- its pull request
+
+
+def of_pull(world: World) -> list[str]:
+    """What the comment says first."""
+    text = status_comment(world.task(), world.state.run_of(world.task()), 7)
+    return [line for line in text.splitlines() if line][:3]
+
+
+def test_what_is_said_of_the_pull_request_stands_on_the_issue() -> None:
+    world = a.completed().given(a.follow(a.a_review()))
+    assert of_pull(world)[1:] == [
+        "🔁 Round 1, for review, on [#7](https://forge.example/team/app/pulls/7).",
+        "Changes asked by bob",
+    ]
+
+
+def test_ci_and_people_are_one_line_and_inert() -> None:
+    view = a.red("unit", "@ann <b>", red_on_base=("unit", "@ann <b>"), approved_by=("eve",))
+    world = a.completed().given(a.follow(view))
+    told = "Approved by eve · Red on `main` too, so not ours: `unit`, `@ann <b>`"
+    assert of_pull(world)[1] == told
+
+
+def test_a_merge_is_the_end() -> None:
+    merged = a.a_pull(state=PullState.MERGED, merged_by="bob", merged_as="c0ffee1234567")
+    assert of_pull(a.completed().given(a.follow(merged)))[:2] == [
+        "🎉 **Merged**: pull request [#7](https://forge.example/team/app/pulls/7), by `claude-1`.",
+        "Merged by bob, as `c0ffee1234`.",
+    ]

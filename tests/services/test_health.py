@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.domain.patience import with_outbox
+from fleetbot.domain.receipts import Verified
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, Unauthorized
 from fleetbot.services.health import HealthReport
@@ -17,7 +19,7 @@ from fleetbot.services.outbox import Courier, RetryLater, Sender
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Due
-from tests.services.stage import BOT, REPO, Stage
+from tests.services.stage import BOT, REPO, TEST, Stage
 
 LOG = logging.getLogger("health")
 
@@ -31,7 +33,14 @@ def report_of(stage: Stage, probe: ForgeProbe, *rooms: str) -> HealthReport:
         return rooms
 
     return HealthReport(
-        stage.fleet, probe, stage.webhooks, stage.known, "1.0", troubles, lambda: "ok"
+        stage.fleet,
+        probe,
+        stage.webhooks,
+        stage.known,
+        "1.0",
+        stage.followups,
+        troubles,
+        lambda: "ok",
     )
 
 
@@ -228,3 +237,14 @@ async def test_a_closed_journal_is_no_health(stage: Stage, tmp_path: Path) -> No
     await stage.store.close()
     with pytest.raises(StoreUnavailable):
         await report_of(stage, probe_of(stage)).check()
+
+
+async def test_a_pull_request_that_cannot_be_looked_at_is_told(stage: Stage) -> None:
+    _, pull, receipt = await stage.given_filed()
+    await stage.fleet.commit(cmd.Conclude(receipt, Verified()), TEST)
+    stage.forge.fail_next("GET", rf"/pulls/{pull.number}$", 503, times=1)
+
+    await stage.followups.tick()
+
+    told = (await checks(stage, probe_of(stage)))["pull_requests"]
+    assert told.startswith("the pull request of ann/app#1 cannot be looked at: ")

@@ -13,7 +13,7 @@ from fleetbot.domain.effects import NoticeKind, TaskNotice
 from fleetbot.domain.model import AgentName, OverlapMode, Run, RunId, TaskState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.services.agents import Agents, Rhythm
-from tests.services.stage import REPO, TEST, Stage
+from tests.services.stage import CLAUDE, REPO, TEST, Stage
 
 CODEX = AgentName("codex-1")
 
@@ -34,10 +34,16 @@ async def beats(stage: Stage, run: Run, *files: str) -> wire.HeartbeatAnswer:
 
 
 async def two_running(stage: Stage) -> tuple[Run, Run]:
-    for _ in range(2):
-        await stage.issue()
+    """ann/app#1 is at work with claude-1, and #2 with codex-1, since a minute later."""
+    one, other = [await _running(stage, agent) for agent in (CLAUDE, CODEX)]
+    return one, other
+
+
+async def _running(stage: Stage, agent: AgentName) -> Run:
+    await stage.issue()
     await stage.hear()
-    return await stage.given_running(), await stage.given_running(CODEX)
+    stage.clock.advance(60)
+    return await stage.given_running(agent)
 
 
 async def with_open_pull(stage: Stage) -> None:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.devkit.forge import DevForge
+from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import AgentName, RunId
+from fleetbot.domain.receipts import Verified
 from fleetbot.forge.client import ForgeClient
+from fleetbot.services.fleet import Context
+from tests.domain import builders as a
 from tests.web.site import REPO, Site
 
 TASKS = "/api/v1/tasks"
+BY = Context(actor="test")
 
 
 async def test_tasks_are_listed_newest_first_and_page_by_page(site: Site) -> None:
@@ -120,6 +126,45 @@ async def test_an_operator_cancels_and_retries(site: Site) -> None:
     assert retried.body["state"] == "created"
     actors = {line.split()[0] for line in (await site.journal())[1:]}
     assert actors == {"api:operator"}
+
+
+async def proven(site: Site, run: str) -> None:
+    """The run is done, with pull request 7."""
+    receipt = a.a_receipt()
+    await site.fleet.commit(cmd.FileReceipt(RunId(run), AgentName("claude-1"), receipt), BY)
+    await site.fleet.commit(cmd.Conclude(receipt.id, Verified()), BY)
+
+
+async def test_more_is_asked_of_an_open_pull_request(site: Site) -> None:
+    agent = await site.agent()
+    task = await site.task()
+    run = await site.running(agent)
+    (await site.operator.post(f"{TASKS}/{task}/again", {})).refuses(409, "conflict", "issue")
+    await proven(site, run)
+    await site.fleet.commit(cmd.FollowPull(task, a.a_pull(approved_by=("eve",))), BY)
+
+    seen = (await site.reader.get(f"{TASKS}/{task}")).body["pull"]
+    asked = await site.operator.post(f"{TASKS}/{task}/again", {"text": "Paint it."})
+
+    assert (seen["number"], seen["state"], seen["approved_by"]) == (7, "open", ["eve"])
+    assert (seen["rounds"], seen["round"], seen["asking"]) == (0, None, [])
+    assert asked.body["state"] == "created"
+    assert asked.body["pull"]["round"] == {"number": 1, "kinds": ["asked"]}
+    (await site.reader.post(f"{TASKS}/{task}/again", {})).refuses(403, "forbidden")
+
+
+async def test_what_a_pull_request_asks_people_is_told(site: Site) -> None:
+    agent = await site.agent()
+    task = await site.task()
+    run = await site.running(agent)
+    await proven(site, run)
+    report = a.a_pull(reviews=(a.review(may_write=False),))
+    await site.fleet.commit(cmd.FollowPull(task, report), BY)
+
+    seen = (await site.reader.get(f"{TASKS}/{task}")).body
+
+    assert seen["waiting"]["reason"] == "pull_asked"
+    assert seen["pull"]["asking"] == ["bob asks for changes, and may not write to the repository."]
 
 
 async def test_a_task_that_waits_again_names_its_last_run(site: Site) -> None:

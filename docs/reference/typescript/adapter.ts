@@ -144,6 +144,7 @@ export type ReasonCode =
   | "auth_failed"
   | "base_gone"
   | "base_missing"
+  | "behind"
   | "billing"
   | "blocked"
   | "branch_conflict"

@@ -13,11 +13,10 @@ from fleetbot.chat.words.emoji import EYES, meant
 from fleetbot.chat.words.rich import Rich
 from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.why import why
-from fleetbot.chat.words.wording import EMOJI
+from fleetbot.chat.words.wording import emoji_of
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.model import RunId, Task, TaskId
-from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.references import References
 from fleetbot.services.tasks import Tasks
@@ -132,7 +131,7 @@ class Desk:
 
     def explained(self, task: Task) -> Rich:
         """Where a task is, and why."""
-        return answers.moved(EMOJI[task.state], task, STATE_WORDS[task.state], *self.reasons(task))
+        return answers.moved(emoji_of(task), task, answers.state_of(task), *self.reasons(task))
 
     def reasons(self, task: Task) -> Sequence[Rich | str]:
         fleet = self.fleet

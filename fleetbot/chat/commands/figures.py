@@ -53,7 +53,8 @@ class Figures:
         total = await self._outcomes(when, said)
         spent = await self._fleet.store.usage(since=when.start, repos=self._repos(said))
         used = sum_usage((spent.usage, self._running(said)))
-        return Today(total.verified, total.failed, used)
+        merged = await self._merged(when.start, said)
+        return Today(total.verified, total.failed, used, merged)
 
     # what is looked up
 
@@ -86,6 +87,13 @@ class Figures:
         found = await self._fleet.store.outcomes(when.start, when.until, whole, self._repos(said))
         nothing = Outcomes(start=when.start, runs=0, verified=0, first_try=0, failed=0)
         return found[0] if found else nothing
+
+    async def _merged(self, since: int, said: Said) -> int:
+        """How many tasks have landed since."""
+        hears, fleet = self._desk.hears(said), self._fleet
+        repos = [repo for repo in fleet.state.places.repos.values() if hears(repo.name)]
+        found = [its.task for repo in repos for its in await fleet.store.ended(repo, since)]
+        return sum(task.pull is not None and task.pull.merged_at >= since for task in found)
 
     async def _total(self, when: Period, said: Said) -> UsageSum:
         store = self._fleet.store

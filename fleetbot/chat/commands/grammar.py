@@ -210,7 +210,7 @@ def _bound(usage: Usage, said: str) -> dict[str, Any]:
     text = next((p for p in usage.parameters if p.kind is Kind.TEXT), None)
     if text:
         others = [p for p in usage.parameters if p is not text]
-        rest = _take_leading(others, said, values)
+        rest = _take_leading(others, said, values, is_text_needed=text.needed)
         if rest:
             values[text.name] = rest
     else:
@@ -219,13 +219,15 @@ def _bound(usage: Usage, said: str) -> dict[str, Any]:
     return values
 
 
-def _take_leading(parameters: list[Parameter], said: str, values: dict[str, Any]) -> str:
+def _take_leading(
+    parameters: list[Parameter], said: str, values: dict[str, Any], *, is_text_needed: bool
+) -> str:
     """Before a text, only what looks like the thing counts; the rest of it is the text."""
     for parameter in parameters:
         first, _, rest = said.partition("\n")
         word, _, after = without_name(first).partition(" ")
         bare = as_typed(word).strip(_QUOTES)
-        if bare.isdecimal() and not f"{after}{rest}".strip():
+        if is_text_needed and bare.isdecimal() and not f"{after}{rest}".strip():
             break  # `answer 2`, in reply to a question: the text has to be something
         if _looks_like(parameter.kind, bare):
             values[parameter.name] = _value(parameter, bare)

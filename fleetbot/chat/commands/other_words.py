@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 OTHER_WORDS: Mapping[str, str] = {
     "abort": "cancel",
-    "again": "retry",
     "ask": "tell",
     "budget": "cost",
     "close": "cancel",

@@ -74,6 +74,14 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """`text`: what is to be done; empty for what people were asked about."""
+
+    issue: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     issue: str = ""
 
@@ -172,6 +180,7 @@ Command = (
     | New
     | Assign
     | Retry
+    | Again
     | Cancel
     | Prioritise
     | Queue

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fleetbot.chat.speaking.audience import Audience
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words.digest import MOST_NAMED, Day, Done, digest
-from fleetbot.domain.attention import FOR_A_PERSON, attention
-from fleetbot.domain.model import OPEN_STATES, AgentName, AgentStatus, TaskState
+from fleetbot.domain.attention import FOR_A_PERSON, attention, may_need
+from fleetbot.domain.model import AgentName, AgentStatus, TaskState
 from fleetbot.domain.usage import Usage, sum_usage
 from fleetbot.services.daily import Daily
 from fleetbot.services.fleet import Fleet
-from fleetbot.store.records import Anchor, Change, UsageBy
+from fleetbot.store.records import Anchor, Change, Standing, UsageBy
 
 _LATEST_MS = 3 * 3_600_000  # after that it is no morning's any more
 _MOST_REPOS = 1_000
@@ -46,11 +46,11 @@ class Digest:
         await self._fleet.post(Change(anchors=(told,), outbox=() if day.is_empty else (entry,)))
 
     async def _day(self, room: str, since: int) -> Day:
-        state = self._fleet.state
+        state, ended = self._fleet.state, await self._ended(room, since)
         heard = [
             task
             for task in state.tasks.values()
-            if task.state in OPEN_STATES and self._audience.hears(room, task.repo)
+            if may_need(task) and self._audience.hears(room, task.repo)
         ]
         agents = [
             agent
@@ -61,7 +61,8 @@ class Digest:
         offline = [agent.name for agent in agents if agent.status is AgentStatus.OFFLINE]
         return Day(
             since=since,
-            done=await self._done(room, since),
+            done=[its for its in ended if its.task.entered_at >= since and not its.merged_at],
+            merged=[its for its in ended if its.merged_at >= since],
             failed=[t for t in heard if t.state in FOR_A_PERSON and t.entered_at >= since],
             waiting=attention(state, heard, self._fleet.clock(), self._fleet.policy, MOST_NAMED),
             spent=await self._spent(room, since),
@@ -69,16 +70,22 @@ class Digest:
             offline=offline,
         )
 
-    async def _done(self, room: str, since: int) -> list[Done]:
+    async def _ended(self, room: str, since: int) -> list[Done]:
         found: list[Done] = []
         for repo in list(self._fleet.state.places.repos.values()):
             if self._audience.hears(room, repo.name):
                 for its in await self._fleet.store.ended(repo, since):
                     if its.task.state is TaskState.COMPLETED:
-                        pull = its.receipt.receipt.pull_request if its.receipt else 0
-                        found.append(Done(its.task, pull))
+                        found.append(_done(its))
         return found
 
     async def _spent(self, room: str, since: int) -> Usage:
         repos = await self._fleet.store.usage_by(UsageBy.REPO, since=since, limit=_MOST_REPOS)
         return sum_usage(its.usage for its in repos if self._audience.hears(room, its.key))
+
+
+def _done(its: Standing) -> Done:
+    """Tasks of before pull requests were watched have them in their receipts."""
+    if its.task.pull:
+        return Done(its.task, its.task.pull.number, its.task.pull.merged_at)
+    return Done(its.task, its.receipt.receipt.pull_request if its.receipt else 0)

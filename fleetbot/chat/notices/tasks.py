@@ -26,9 +26,18 @@ from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due
 
 _ON_CARD = frozenset({NoticeKind.ASSIGNED, NoticeKind.REFUTED, NoticeKind.CANCELLED})
-_EACH = frozenset({NoticeKind.COMPLETED, NoticeKind.ASKED})  # no two of them are the same
+_EACH = frozenset(  # no two of them are the same
+    {NoticeKind.COMPLETED, NoticeKind.MERGED, NoticeKind.ASKED, NoticeKind.PULL_ASKED}
+)
 _OVERLAPS = frozenset({NoticeKind.OVERLAPS, NoticeKind.QUEUED_BEHIND})
-_FOR_NOBODY = frozenset({NoticeKind.COMPLETED, NoticeKind.QUEUED_BEHIND})  # they only tell
+_NO_ACT = frozenset(
+    {
+        NoticeKind.COMPLETED,
+        NoticeKind.MERGED,
+        NoticeKind.PULL_CLOSED,
+        NoticeKind.QUEUED_BEHIND,
+    }
+)
 _effect: msgspec.json.Decoder[TaskNotice] = msgspec.json.Decoder(TaskNotice)
 
 
@@ -90,7 +99,7 @@ class TaskNotices:
 
     async def _message(self, room: str, effect: TaskNotice, rings: bool) -> Post:
         task = await self._fleet.task(effect.task.id)
-        acts = rings and task is not None and effect.notice not in _FOR_NOBODY
+        acts = rings and task is not None and effect.notice not in _NO_ACT
         who = await self._persons.of_task(room, task) if acts and task else NOBODY
         return task_notice(effect, who, urgent=rings, log=await self._log(room, effect))
 

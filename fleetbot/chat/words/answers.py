@@ -14,13 +14,14 @@ from fleetbot.chat.words.rich import (
     bullets,
     one_line,
     preformatted,
+    prose,
     quote,
     rows,
     say,
 )
 from fleetbot.chat.words.story import story
 from fleetbot.chat.words.why import explained, why
-from fleetbot.chat.words.wording import EMOJI, duration, moment, named, pull_link
+from fleetbot.chat.words.wording import duration, emoji_of, moment, named, pull_link
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import (
     FiledReceipt,
@@ -30,6 +31,7 @@ from fleetbot.domain.model import (
     Task,
     Verdict,
 )
+from fleetbot.domain.standing import in_round, in_short
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.wording import STATE_WORDS, count, span
@@ -54,8 +56,9 @@ def tasks(found: Sequence[Task], what: str, state: FleetState, now: int) -> Rich
 def _task_line(task: Task, state: FleetState, now: int) -> Rich:
     run = state.run_of(task)
     agent: Part = say(", ", bold(run.agent)) if run else ""
+    stands: Part = say(", ", prose(its)) if (its := in_short(task)) else ""
     age = moment(task.updated_at, now)
-    return say(f"{EMOJI[task.state]} ", named(task, _TITLE), agent, ", ", age)
+    return say(f"{emoji_of(task)} ", named(task, _TITLE), agent, stands, ", ", age)
 
 
 class Particulars(NamedTuple):
@@ -72,16 +75,23 @@ def task(its: Task, known: Particulars, state: FleetState, now: int, policy: Pol
     """One task: where it is, who had it, what came of it."""
     runs = known.runs
     return rows(
-        say(f"{EMOJI[its.state]} ", named(its)),
-        say(bold(STATE_WORDS[its.state]), f" · {_traits(its)} · opened by {one_line(its.author)}"),
+        say(f"{emoji_of(its)} ", named(its)),
+        say(bold(state_of(its)), f" · {_traits(its)} · opened by {one_line(its.author)}"),
         _claim(its, known.receipt, now) if known.receipt else None,
         say("🧵 ", known.thread) if known.thread else None,
         _spent(its, runs, state, policy),
         *why(state, its, now, policy),
         _more_runs(len(runs) - _RUNS),
-        bullets(_run_line(run, now) for run in runs[-_RUNS:]),
+        bullets(_run_line(its, run, now) for run in runs[-_RUNS:]),
         preformatted("\n".join(known.lines)) if known.lines else None,
     )
+
+
+def state_of(its: Task) -> str:
+    """`running, round 2, for review`; `merged`."""
+    if its.is_merged:
+        return "merged"
+    return ", ".join(filter(None, (STATE_WORDS[its.state], in_round(its))))
 
 
 def _more_runs(number: int) -> str | None:
@@ -118,9 +128,12 @@ def _claim(its: Task, filed: FiledReceipt, now: int) -> Rich:
     return rows(say("🔗 ", pull, says, moment(filed.filed_at, now)), quote(filed.receipt.summary))
 
 
-def _run_line(run: Run, now: int) -> Rich:
+def _run_line(its: Task, run: Run, now: int) -> Rich:
+    """Attempts begin anew with each round: then it goes by the number that its log has."""
     what = reason_text(run.reason) or ("verified" if run.ended_at else "at work")
-    who = say(f"attempt {run.attempt}, ", bold(run.agent), f": {what}")
+    has_rounds = run.number and its.pull and its.pull.rounds
+    which = f"run {run.number}" if has_rounds else f"attempt {run.attempt}"
+    who = say(f"{which}, ", bold(run.agent), f": {what}")
     if not run.ended_at:
         return say(who, f" for {span(now - (run.started_at or run.assigned_at))}")
     took = duration(run)
@@ -138,8 +151,8 @@ def told_why(
     """Where a task is and why, how it came there, and what would move it."""
     known = explained(state, its, now, policy)
     return rows(
-        say(f"{EMOJI[its.state]} ", named(its, _TITLE)),
-        bold(STATE_WORDS[its.state]),
+        say(f"{emoji_of(its)} ", named(its, _TITLE)),
+        bold(state_of(its)),
         *known.because,
         "📖 How it came there:",
         story(its, lines, now),

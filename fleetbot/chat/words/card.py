@@ -23,14 +23,16 @@ from fleetbot.chat.words.rich import (
     say,
 )
 from fleetbot.chat.words.wording import (
-    EMOJI,
     at_hour,
     dated,
     duration,
+    emoji_of,
     named,
     pull_link,
 )
+from fleetbot.domain.followup import OF_ROUNDS
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
+from fleetbot.domain.standing import in_round, lines
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import DAY_MS
 from fleetbot.domain.waiting import Waiting, flags, waiting
@@ -57,7 +59,7 @@ def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | Non
     return rows(
         headline(task),
         _who(state, task, policy, when, log),
-        _proof(state, task, when),
+        *_pull(task, _proof(state, task, when)),
         *_ended(task),
         *(_wait(its, when) if its and its.reason not in _SAID else ()),
         *_questions(state.live_run(task), when),
@@ -66,7 +68,8 @@ def card(state: FleetState, task: Task, now: int, policy: Policy, log: str | Non
 
 
 def headline(task: Task) -> Rich:
-    return say(f"{EMOJI[task.state]} ", bold(_WORDS[task.state]), " · ", named(task))
+    word = "Merged" if task.is_merged else _WORDS[task.state]
+    return say(f"{emoji_of(task)} ", bold(word), " · ", named(task))
 
 
 def waits_for(state: FleetState, task: Task, now: int, policy: Policy) -> tuple[str, ...]:
@@ -113,6 +116,17 @@ def _proof(state: FleetState, task: Task, when: _When) -> Part | None:
     return say(pull, ": ", _verdict(task, filed, when))
 
 
+def _pull(task: Task, proof: Part | None) -> Iterator[Part]:
+    """Where its pull request stands; while a new round is on, the last receipt is told no more."""
+    if its := in_round(task):
+        number = say(" · ", pull_link(task, task.pull.number)) if task.pull and not proof else ""
+        yield say(f"🔁 {its[0].upper()}{its[1:]}", number)
+    if proof:
+        yield proof
+    if task.pull:
+        yield from (say("🔎 ", prose(line)) for line in lines(task.pull))
+
+
 def _verdict(task: Task, filed: FiledReceipt, when: _When) -> Part:
     match filed.verdict:
         case Verdict.VERIFIED:
@@ -129,7 +143,7 @@ def _verdict(task: Task, filed: FiledReceipt, when: _When) -> Part:
 def _ended(task: Task) -> Iterator[Part]:
     if task.state is TaskState.CANCELLED:
         yield f"{reason_text(task.reason) or 'by a person'}, {dated(task.entered_at)}"
-    elif task.state is TaskState.CREATED and task.reason and task.runs:
+    elif task.state is TaskState.CREATED and task.runs and task.reason not in (None, *OF_ROUNDS):
         yield say("Last attempt: ", reason_text(task.reason), ".")
         if task.detail:
             yield quote(task.detail, limit=200, lines=2)

@@ -20,6 +20,7 @@ MOST_NAMED = 5
 class Done(NamedTuple):
     task: Task
     pull_request: int = 0
+    merged_at: int = 0  # 0: it is not
 
 
 class Day(NamedTuple):
@@ -27,6 +28,7 @@ class Day(NamedTuple):
 
     since: int
     done: Sequence[Done]
+    merged: Sequence[Done]
     failed: Sequence[Task]
     waiting: Attention
     spent: Usage
@@ -35,12 +37,15 @@ class Day(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        return not (self.done or self.failed or self.waiting.tasks or usage_text(self.spent))
+        happened = self.done or self.merged or self.failed
+        return not (happened or self.waiting.tasks or usage_text(self.spent))
 
 
 def digest(day: Day) -> Post:
     """Short: what there is more of is counted."""
     numbers = [f"{len(day.done)} done", f"{len(day.failed)} failed"]
+    if day.merged:
+        numbers.insert(1, f"{len(day.merged)} merged")
     if day.waiting.tasks:
         numbers.append(f"{day.waiting.tasks} for a person")
     spent = usage_text(day.spent)
@@ -48,6 +53,7 @@ def digest(day: Day) -> Post:
         rows(
             say("☀️ ", bold(", ".join(numbers)), f" since {dated(day.since)}"),
             _list("✅ Done:", list(map(_done, day.done)), len(day.done)),
+            _list("🎉 Merged:", list(map(_done, day.merged)), len(day.merged)),
             _list("🙋 Waiting for a person:", list(map(_need, day.waiting.needs)), _causes(day)),
             f"💰 {spent}" if spent else None,
             _agents(day),

@@ -35,8 +35,16 @@ def nobody_hears(task: Task) -> Rich:
     """Why words to a task's agent come too late, and what to do."""
     return rows(
         say("⌛ ", named(task), f" is {STATE_WORDS[task.state]}: nobody would hear this."),
-        say("Write it on the issue and have it done again: ", code(f"!fleet retry {task.ref}")),
+        _have_more_done(task)
+        or say("Write it on the issue and have it done again: ", code(f"!fleet retry {task.ref}")),
     )
+
+
+def _have_more_done(task: Task) -> Rich | None:
+    """Where its pull request is open, nothing need be begun anew."""
+    if not task.is_to_be_merged:
+        return None
+    return say("To have more done on its pull request: ", code(f"!fleet again {task.ref} …"))
 
 
 def which_one(tasks: Sequence[Task]) -> Rich:
@@ -55,5 +63,6 @@ def came_late(task: Task, run: Run, receipt: FiledReceipt | None) -> Rich:
     pull = pull_link(task, receipt.receipt.pull_request) if receipt else "the pull request"
     return rows(
         say("⌛ ", named(task), f" was done before {run.agent} had read this."),
-        say("Write it on ", pull, ", or have it done again: ", code(f"!fleet retry {task.ref}")),
+        _have_more_done(task)
+        or say("Write it on ", pull, ", or have it done again: ", code(f"!fleet retry {task.ref}")),
     )

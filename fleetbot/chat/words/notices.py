@@ -22,6 +22,7 @@ from fleetbot.chat.words.rich import (
 from fleetbot.chat.words.wording import dated, duration, pull_link
 from fleetbot.domain.effects import NoticeKind, TaskName, TaskNotice
 from fleetbot.domain.reasons import REASONS, ReasonCode
+from fleetbot.domain.standing import owed_to, replied
 from fleetbot.domain.wording import count, span
 from fleetbot.store.records import PostKind
 
@@ -47,6 +48,12 @@ def task_notice(
             return Post(_overlaps(effect, who), urgent, about)
         case NoticeKind.OVERLAPS | NoticeKind.QUEUED_BEHIND:
             return Post(_overlaps(effect, NOBODY), False, about)
+        case NoticeKind.MERGED:
+            return Post(_merged(effect), False, about)
+        case NoticeKind.PULL_CLOSED:
+            return Post(_closed(effect), urgent, about)
+        case NoticeKind.PULL_ASKED:
+            return Post(_pull_asked(effect, who), urgent, about)
         case _:
             return Post(_failed(effect, who, log), urgent, about)
 
@@ -73,14 +80,54 @@ def _headline(outcome: str, task: TaskName, *further: Part) -> Rich:
 
 
 def _completed(effect: TaskNotice) -> Rich:
-    pull: Part = ""
-    if effect.pull_request:
-        pull = say(" · ", pull_link(effect.task, effect.pull_request))
     by: Part | None = None
     if run := effect.run:
         took = duration(run)
         by = say("By ", bold(run.agent), f" in {took}" if took else "", ".")
-    return rows(_headline("✅ Done:", effect.task, pull), by, quote(effect.summary, 300, 4))
+    outcome = "✅ Answered:" if effect.round else "✅ Done:"
+    return rows(
+        _headline(outcome, effect.task, _pull(effect)),
+        _round(effect) if effect.round else None,
+        by,
+        quote(effect.summary, 300, 4),
+    )
+
+
+def _pull(effect: TaskNotice) -> Part:
+    number = effect.pull_request
+    return say(" · ", pull_link(effect.task, number)) if number else ""
+
+
+def _round(effect: TaskNotice) -> str:
+    """`Round 2, for review and CI; threads: 2 fixed, 1 disagreed.`"""
+    answers = replied(effect.answers)
+    threads = f"; threads: {answers}" if answers else ""
+    return f"Round {effect.round}, for {owed_to(effect.kinds)}{threads}."
+
+
+def _merged(effect: TaskNotice) -> Rich:
+    by = say("By ", bold(one_line(effect.by, 60)), ".") if effect.by else None
+    return rows(_headline("🎉 Merged:", effect.task, _pull(effect)), by)
+
+
+def _closed(effect: TaskNotice) -> Rich:
+    return rows(
+        _headline("🚪 Closed without being merged:", effect.task, _pull(effect)),
+        say("Reopen it on Forgejo, and it goes on. ", *_anew(effect.task)),
+    )
+
+
+def _anew(task: TaskName) -> tuple[Part, ...]:
+    return ("To have it done anew: ", code(f"!fleet retry {task.ref}"), ".")
+
+
+def _pull_asked(effect: TaskNotice, who: Rich) -> Rich:
+    again = code(f"!fleet again {effect.task.ref} …")
+    return rows(
+        _headline("🤔 How does it go on?", effect.task, _pull(effect)),
+        prose(effect.detail),
+        to_do(who, "say what to do, ", again, ", or merge or close it on Forgejo."),
+    )
 
 
 def _asked(effect: TaskNotice, who: Rich) -> Rich:

@@ -15,8 +15,8 @@ from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, 
 from fleetbot.chat.words.roster import Hears
 from fleetbot.chat.words.why import paused, resting
 from fleetbot.chat.words.wording import EMOJI, moment, named
-from fleetbot.domain.attention import Attention, Need, attention
-from fleetbot.domain.model import OPEN_STATES, Policy, Priority, Task, TaskState
+from fleetbot.domain.attention import Attention, Need, attention, may_need
+from fleetbot.domain.model import Policy, Priority, Task, TaskState
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.waits import WaitReason
@@ -27,11 +27,13 @@ _TITLE = 60
 
 
 class Today(NamedTuple):
-    """What came of this day so far, in UTC: tasks `verified` and `failed`, and what was `spent`."""
+    """What came of this day so far, in UTC: tasks `verified`, `failed` and `merged`, and what was
+    `spent`."""
 
     verified: int = 0
     failed: int = 0
     spent: Usage = Usage()
+    merged: int = 0
 
 
 def status(
@@ -46,7 +48,7 @@ def status(
 ) -> Rich:
     """`troubles`: what is wrong around the fleet, each with what to do; `remarks` come last."""
     here = cache(hears)  # of a hundred thousand tasks
-    tasks = [t for t in state.tasks.values() if t.state in OPEN_STATES and here(t.repo)]
+    tasks = [t for t in state.tasks.values() if may_need(t) and here(t.repo)]
     waits = attention(state, tasks, now, policy, _AT_MOST)
     return rows(
         *_for_a_person(waits, [*troubles, *paused(state, hears, now)], now),
@@ -113,4 +115,6 @@ def _today(today: Today | None) -> Rich | None:
     if today is None:
         return None
     parts = [f"{today.verified} verified", f"{today.failed} failed"]
+    if today.merged:
+        parts.insert(1, f"{today.merged} merged")
     return say("📅 ", bold("Today"), ": ", ", ".join([*parts, *spent_words(today.spent)]))

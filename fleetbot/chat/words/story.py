@@ -7,15 +7,16 @@ from itertools import groupby
 from typing import NamedTuple, assert_never
 
 from fleetbot.chat.words.notices import reason_text
-from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, say
+from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, prose, say
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Behavior, Blocker, Priority, RunId, Taken, Task
-from fleetbot.domain.pulls import Standing
+from fleetbot.domain.pulls import Brief
+from fleetbot.domain.standing import owed_to, phrases, replied
 from fleetbot.domain.waits import WaitReason
-from fleetbot.domain.wording import count, person, span
+from fleetbot.domain.wording import count, nickname, person, span
 
-_FIRST, _LAST = 4, 8  # steps that are told of a long story
+_FIRST, _LAST, _HINGES = 4, 8, 12  # steps that are told of a long story
 _QUOTED = 120
 
 
@@ -56,13 +57,35 @@ class Step(NamedTuple):
 
 
 def story(task: Task, lines: Sequence[ev.Recorded], now: int) -> Rich:
-    """Its steps, oldest first: of many, the first and the last. `lines` are those of its stream."""
+    """Its steps, oldest first: of many the first, the last, and those that rounds hang on. `lines`
+    are those of its stream."""
     steps = list(_steps(lines))
     told = _Telling(task, now).told(steps)
     if len(told) <= _FIRST + _LAST + 1:
         return bullets(told)
-    between = say(f"… {count(len(told) - _FIRST - _LAST, 'step')} …")
-    return bullets([*told[:_FIRST], between, *told[-_LAST:]])
+    return bullets(_shortened(steps, told))
+
+
+def _shortened(steps: Sequence[Step], told: Sequence[Rich]) -> Iterator[Rich]:
+    last = len(told) - _LAST
+    hinges = [place for place in range(_FIRST, last) if _is_hinge(steps[place].line.event)]
+    kept = {*range(_FIRST), *hinges[-_HINGES:], *range(last, len(told))}
+    for is_kept, places in groupby(range(len(told)), kept.__contains__):
+        if is_kept:
+            yield from (told[place] for place in places)
+        else:
+            yield say(f"… {count(len(list(places)), 'step')} …")
+
+
+def _is_hinge(event: ev.AnyEvent) -> bool:
+    """Whether a round began by it, or was answered."""
+    match event:
+        case ev.TaskRequeued(brief=brief):
+            return brief is not None
+        case ev.ReceiptFiled(receipt=receipt):
+            return bool(receipt.replies)
+        case _:
+            return isinstance(event, ev.PullAsked | ev.PullClosed)
 
 
 def _steps(lines: Sequence[ev.Recorded]) -> Iterator[Step]:
@@ -83,6 +106,7 @@ class _Telling:
         self._task = task
         self._now = now
         self._agents: dict[RunId, AgentName] = {}
+        self._rounds = 0
 
     def told(self, steps: Sequence[Step]) -> list[Rich]:
         told: list[Rich] = []
@@ -127,6 +151,9 @@ class _Telling:
                 return say("given to ", bold(agent), f", attempt {attempt}" if attempt > 1 else "")
             case ev.TaskStarted(run=run):
                 return say(self._agent(run), " began")
+            case ev.TaskRequeued(brief=Brief() as brief):
+                self._rounds += 1
+                return _round(self._rounds, brief)
             case ev.TaskRequeued(reason=reason, not_before=not_before):
                 soon = f", to be tried {until(not_before, self._now)}"
                 waits = soon if not_before > self._now else ""
@@ -146,7 +173,9 @@ class _Telling:
         match event:
             case ev.ReceiptFiled(run=run, receipt=receipt):
                 pull = pull_link(self._task, receipt.pull_request)
-                return say(self._agent(run), " says it is done: ", pull)
+                answers = replied([reply.answer for reply in receipt.replies])
+                threads = f"; threads: {answers}" if answers else ""
+                return say(self._agent(run), " says it is done: ", pull, threads)
             case ev.ReceiptVerified():
                 return say("checked against Forgejo: all of it held")
             case ev.ReceiptRefuted(reasons=reasons, final=final):
@@ -220,34 +249,39 @@ def _of_task(event: _OfTask) -> Rich:
             assert_never(event)
 
 
+def _round(number: int, brief: Brief) -> Rich:
+    """`round 2, for review and CI: what bob said in 3 threads, CI's unit`."""
+    told = [*_spoken(brief), *(f"CI's {one_line(check.context, 40)}" for check in brief.checks[:3])]
+    if brief.base:
+        told.append(f"the conflict with {one_line(brief.base, 40)}")
+    what = f": {', '.join(told)}" if told else ""
+    return say(bold(f"round {number}"), f", for {owed_to(brief.kinds)}{what}")
+
+
+def _spoken(brief: Brief) -> Iterator[str]:
+    """Whose words it is for; the fleet's own in a thread are none."""
+    said = [*brief.words, *(words for thread in brief.threads for words in thread.words)]
+    people = dict.fromkeys(one_line(nickname(one.author), 40) for one in said if not one.ours)
+    if people:
+        where = f" in {count(len(brief.threads), 'thread')}" if brief.threads else ""
+        yield f"what {', '.join([*people][:3])} said{where}"
+
+
 def _of_pull(event: _OfPull) -> Rich:
     match event:
         case ev.PullSeen(standing=standing):
-            return say("the pull request: ", ", ".join(shown(standing)) or "nothing is asked of it")
+            seen = ", ".join(phrases(standing))
+            return say("the pull request: ", prose(seen or "nothing is asked of it"))
         case ev.PullAsked(text=text):
-            return say("people were asked how it goes on", _quoted(text))
-        case ev.PullMerged():
-            return bold("merged")
+            return say("people were asked how it goes on: ", prose(one_line(text, _QUOTED)))
+        case ev.PullMerged(by=by):
+            return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
         case ev.PullClosed():
             return say("the pull request was closed without being merged")
         case ev.PullReopened():
             return say("the pull request is open again")
         case _:
             assert_never(event)
-
-
-def shown(standing: Standing) -> Iterator[str]:
-    """What of a pull request matters to people, part by part."""
-    if standing.draft:
-        yield "a draft"
-    if standing.changes_asked:
-        yield f"changes asked by {', '.join(one_line(x, 40) for x in standing.changes_asked)}"
-    if standing.approved_by:
-        yield f"approved by {', '.join(one_line(x, 40) for x in standing.approved_by)}"
-    if standing.ci not in ("", "none"):
-        yield f"CI {standing.ci}"
-    if standing.conflict:
-        yield f"conflicts with {one_line(standing.base, 60)}"
 
 
 _WAITS: Mapping[WaitReason, str] = {
@@ -286,6 +320,7 @@ _WAITS: Mapping[WaitReason, str] = {
     WaitReason.SLOW: "{} took longer than runs mostly do",
     WaitReason.FAILED: "it had failed",
     WaitReason.AGENT_LOST: "its agent was lost",
+    WaitReason.PULL_ASKED: "people had to say how its pull request goes on",
 }
 """With a place for whom or what it waited for, where that is a name."""
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from fleetbot.chat.words.notices import advice, reason_text
 from fleetbot.chat.words.proof import proof
 from fleetbot.chat.words.rich import Part, Rich, bold, code, italic, prose, quote, rows, say
-from fleetbot.chat.words.wording import moment, until
+from fleetbot.chat.words.wording import moment, pull_link, until
 from fleetbot.domain.blockers import remarks
 from fleetbot.domain.model import Pause, Policy, Run, Task, TaskState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.standing import lines
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waiting import Waiting, waiting_in_turn
 from fleetbot.domain.wording import count, person, span
@@ -31,7 +32,7 @@ def why(state: FleetState, task: Task, now: int, policy: Policy) -> list[Part]:
 
 
 def explained(state: FleetState, task: Task, now: int, policy: Policy) -> Explained:
-    besides = [prose(remark) for remark in remarks(task)]
+    besides = [*map(prose, remarks(task)), *_pull(task)]
     if waits := waiting_in_turn(state, task, now, policy):
         *because, moves = told(waits, now)
         return Explained([*because, *besides], [moves])
@@ -40,8 +41,17 @@ def explained(state: FleetState, task: Task, now: int, policy: Policy) -> Explai
         return Explained([*_running(state, run, now), *besides], [])
     if task.state is TaskState.COMPLETED:
         filed = state.receipts.get(task.receipt) if task.receipt else None
-        return Explained(proof(task, filed, now), [])
+        return Explained([*_pull(task), *proof(task, filed, now)], [])
     return _ended(task, now)
+
+
+def _pull(task: Task) -> list[Part]:
+    """Where its pull request stands."""
+    pull = task.pull
+    if pull is None:
+        return []
+    link = pull_link(task, pull.number)
+    return [say("🔎 ", link, ": ", prose(line)) for line in lines(pull)]
 
 
 def told(its: Waiting, now: int) -> list[Part]:

@@ -20,6 +20,12 @@ EMOJI: Mapping[TaskState, str] = {
     TaskState.AGENT_LOST: "📡",
     TaskState.CANCELLED: "✖️",
 }
+MERGED = "🎉"
+
+
+def emoji_of(task: Task) -> str:
+    """That of its state, or of its end where its work has landed."""
+    return MERGED if task.is_merged else EMOJI[task.state]
 
 
 def ago(at: int, now: int) -> str:

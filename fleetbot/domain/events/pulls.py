@@ -22,13 +22,15 @@ class PullAsked(Event, frozen=True, tag="pull.asked"):
 
 
 class PullMerged(Event, frozen=True, tag="pull.merged"):
-    """The work has landed, as commit `commit`; the task is at its end whatever it was doing.
+    """The work has landed, as commit `commit`; the task is at its end whatever it was doing. `by`:
+    who merged it, where Forgejo tells.
 
     `usage` is that of the run that was stopped, if one was.
     """
 
     commit: str = ""
     usage: Usage = Usage()
+    by: str = ""
 
 
 class PullClosed(Event, frozen=True, tag="pull.closed"):

@@ -17,7 +17,8 @@ _SECONDS = 30.0  # the program may have put there what git would wait at
 async def look(desk: Desk, commit: str) -> tuple[str, ...]:
     """By name, of a renamed one both. Raises GitFailed, OSError, TimeoutError."""
     index = desk.path / "changes.index"
-    index.unlink(missing_ok=True)
+    for left in (index, index.with_suffix(".index.lock")):  # by a look that was cut off
+        left.unlink(missing_ok=True)
     if desk.index.is_file():
         await asyncio.to_thread(shutil.copyfile, desk.index, index)
     differ = ("diff-files", "--name-only", "-z", "--ignore-submodules=all")

@@ -29,6 +29,7 @@ def test_what_is_said_every_day_fits_on_a_phone() -> None:
         "To have work done",
         "• !fleet new <title>: have it done",
         "• !fleet retry <issue>: try it again",
+        "• !fleet again <issue>: more on its pull request",
         "• !fleet cancel <issue>: stop it",
         "• !fleet tell <issue> <words>: to its agent",
         "• !fleet answer <issue> <words>: its agent's question",

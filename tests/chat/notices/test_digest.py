@@ -11,6 +11,7 @@ import pytest
 from fleetbot.chat.notices.digest import Digest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import TaskId
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.services.daily import parse_daily
@@ -21,6 +22,7 @@ from tests.domain.builders import (
     R1,
     R2,
     T2,
+    a_pull,
     a_receipt,
     a_task,
     an_agent,
@@ -110,3 +112,15 @@ async def test_it_comes_again_in_time_for_the_next(room: Coordination) -> None:
     digest = Digest(room.stage.fleet, room.audience, DAILY)
     assert await digest.tick() == 20 * 3600
     assert await Digest(room.stage.fleet, room.audience, None).tick() is None
+
+
+async def test_what_was_merged_is_told_apart_from_what_is_only_done(room: Coordination) -> None:
+    await given_a_day(room)
+    await room.given(cmd.FollowPull(TaskId("t1"), a_pull(state=PullState.MERGED)))
+    await room.later(5)
+    told = await morning(room)
+    assert told[:3] == [
+        "☀️ 0 done, 1 merged, 1 failed, 1 for a person since 25 Nov, 07:00 UTC",
+        "🎉 Merged:",
+        "• team/app#1 Mend the door · PR #7",
+    ]

@@ -101,7 +101,7 @@ async def test_who_is_too_late_for_a_task_that_is_done_is_told_what_to_do(
     assert chat.server.reactions(said) == []
     late = next(m for m in chat.server.messages if m.text.startswith("⌛"))
     assert "was done before claude-1 had read this" in late.text
-    assert "Write it on PR #2" in late.text
+    assert "To have more done on its pull request: !fleet again ann/app#1 …" in late.text
     assert late.thread == thread
     await chat.says("mod", "Hello?", thread=thread)
     chat.answers("⌛ ann/app#1 Add a greeting is completed: nobody would hear this.…")

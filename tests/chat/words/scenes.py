@@ -21,7 +21,7 @@ from fleetbot.chat.words.rich import Rich, bold, link, say
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.machine import MachineFacts
-from fleetbot.domain.model import AgentName, ContextState, Evidence, Priority, RunId, TaskId
+from fleetbot.domain.model import AgentName, ContextState, Evidence, Policy, Priority, RunId, TaskId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
 from fleetbot.domain.state import task_stream
@@ -174,6 +174,39 @@ def why_it_is_done() -> Rich:
     return answers.told_why(world.task(), lines, world.state, world.now, world.policy)
 
 
+def reviewed() -> World:
+    """Round 1 was for a review, round 2 for CI, and now people are asked."""
+    threads = (a.a_thread(31), a.a_thread(32))
+    world = World(policy=Policy(max_ci_rounds=1))
+    a.answered(world, a.a_review(threads=threads)).later(20 * MINUTE).heard(a.A1)
+    world.given(a.follow(a.red())).later(MINUTE).heard(a.A1)
+    world.given(a.dispatch(run=a.R3), a.start(a.R3)).later(4 * MINUTE).heard(a.A1)
+    filed = cmd.FileReceipt(a.R3, a.A1, a.a_receipt(a.C3, summary="It was the clock."))
+    world.given(filed, a.verified(a.C3)).later(2 * MINUTE)
+    still = a.red("test / unit", "lint", red_on_base=("lint",), approved_by=("eve",))
+    return world.given(a.follow(still)).later(HOUR)
+
+
+def why_its_pull_request_waits() -> Rich:
+    world = reviewed()
+    lines = _said(world, a.T1, *CAUSES, (ev.TaskRequeued, "followup", "pull:7"))
+    return answers.told_why(world.task(), lines, world.state, world.now, world.policy)
+
+
+def task_in_a_round() -> Rich:
+    world = reviewed().given(a.again("Skip that test."), a.dispatch(run=RunId("r4")))
+    world.given(a.start(RunId("r4")))
+    runs = [world.run(run) for run in (a.R1, a.R2, a.R3, RunId("r4"))]
+    known = Particulars(runs=runs, receipt=world.state.receipts[a.C3])
+    return answers.task(world.task(), known, world.state, world.now, world.policy)
+
+
+def status_when_a_pull_request_asks() -> Rich:
+    world = reviewed()
+    about = world.state, everything, world.now, world.policy
+    return overview.status(*about, today=Today(verified=3, merged=2))
+
+
 def why_after_a_long_story() -> Rich:
     world = World().given(a.an_agent(), a.a_task())
     for number in range(8):
@@ -245,6 +278,9 @@ SCENES: Mapping[str, Callable[[], Rich]] = {
         why_it_failed,
         why_it_is_done,
         why_after_a_long_story,
+        why_its_pull_request_waits,
+        task_in_a_round,
+        status_when_a_pull_request_asks,
         cost,
         stats,
     )

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from fleetbot.chat.words.card import card
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.model import Policy
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.usage import DAY_MS, Usage
 from tests.chat.markup import Markup, mentions
 from tests.domain import builders as a
@@ -21,6 +23,8 @@ def shown(world: World) -> list[str]:
 
 
 COSTLY = cmd.FileReceipt(a.R1, a.A1, a.a_receipt(usage=Usage(cost_usd=0.4)))
+MERGED = a.a_pull(state=PullState.MERGED, merged_by="bob", merged_as="c0ffee1234567")
+NO_ROUNDS = Policy(max_review_rounds=0, max_ci_rounds=0, max_conflict_rounds=0)
 CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
     "waiting": (
         a.created,
@@ -81,6 +85,77 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
             "PR #7: checked against Forgejo, and it holds",
         ],
     ),
+    "reviewed": (
+        lambda: a.answered().given(
+            a.follow(
+                a.red(approved_by=("eve",), reviews=(a.review(13, by="joe", may_write=False),))
+            )
+        ),
+        [
+            "⏳ Waiting · team/app#1 Mend the door",
+            "🔁 Round 2, for CI · PR #7",
+            "🔎 Approved by eve · joe asks for changes, and may not write",
+            "🔎 CI red: test / unit",
+            "claude-1 can take it at the next claim. Since 22:13 UTC.",
+        ],
+    ),
+    "in a round": (
+        lambda: a.completed().given(a.follow(a.a_review()), a.dispatch(run=a.R2), a.start(a.R2)),
+        [
+            "⚙️ Running · team/app#1 Mend the door",
+            "claude-1 since 22:13 UTC",
+            "🔁 Round 1, for review · PR #7",
+            "🔎 Changes asked by bob",
+        ],
+    ),
+    "red, and not by us": (
+        lambda: a.completed().given(a.follow(a.red("lint", red_on_base=("lint",)))),
+        [
+            "✅ Done · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "PR #7: checked against Forgejo, and it holds",
+            "🔎 Red on main too, so not ours: lint",
+        ],
+    ),
+    "a draft": (
+        lambda: a.completed().given(a.follow(a.a_pull(draft=True, mergeable=None))),
+        [
+            "✅ Done · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "PR #7: checked against Forgejo, and it holds",
+            "🔎 A draft",
+        ],
+    ),
+    "asking how it goes on": (
+        a.asking,
+        [
+            "✅ Done · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "PR #7: checked against Forgejo, and it holds",
+            "🔎 CI red: test / unit",
+            "There are to be no rounds for CI. It is still red: test / unit."
+            " Since 14 Nov, 22:13 UTC.",
+            "Say how it goes on: !fleet again team/app#1 …. Or merge or close it on Forgejo.",
+        ],
+    ),
+    "merged": (
+        lambda: a.completed().given(a.follow(MERGED)),
+        [
+            "🎉 Merged · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "PR #7: checked against Forgejo, and it holds",
+            "🔎 Merged by bob, as c0ffee1234.",
+        ],
+    ),
+    "closed": (
+        lambda: a.completed().given(a.follow(a.a_pull(state=PullState.CLOSED))),
+        [
+            "✅ Done · team/app#1 Mend the door",
+            "claude-1, 1 s",
+            "PR #7: checked against Forgejo, and it holds",
+            "🔎 Closed without being merged.",
+        ],
+    ),
     "failed": (
         a.failed,
         [
@@ -117,7 +192,9 @@ def test_a_card_as_html() -> None:
     )
 
 
-@pytest.mark.parametrize("make", [a.created, a.running, a.verifying, a.failed, a.completed])
+@pytest.mark.parametrize(
+    "make", [a.created, a.running, a.verifying, a.failed, a.completed, a.asking]
+)
 def test_nothing_of_a_card_changes_as_time_passes(make: Callable[[], World]) -> None:
     world = make()
     before = shown(world)
@@ -140,3 +217,17 @@ def test_no_text_of_an_issue_or_agent_becomes_a_tag_or_mention(hostile: str) -> 
     assert not mentions(Markup(body.html).text)
     assert not mentions(body.text)
     assert body.mentions == ()
+
+
+@given(hostile=st.text(max_size=100))
+def test_nor_does_what_forgejo_names(hostile: str) -> None:
+    """Logins, contexts and branches are names that somebody else has chosen."""
+    bait = f"{hostile}`</b><img src=x>@room @ann:example.org {hostile}"
+    reviews = (a.review(1, by=bait), a.review(2, by=bait, may_write=False))
+    view = a.red(bait, "lint", base=bait, red_on_base=("lint",), reviews=reviews, mergeable=False)
+    world = a.completed(World(policy=NO_ROUNDS)).given(a.follow(view))
+    for _ in ("open", "merged"):
+        body = card(world.state, world.task(), world.now, world.policy)
+        assert not mentions(Markup(body.html).text)
+        assert not mentions(body.text)
+        world.given(a.follow(a.a_pull(state=PullState.MERGED, merged_by=bait)))

@@ -15,6 +15,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain.announce import task_name
 from fleetbot.domain.effects import NoticeKind, RunName, TaskNotice
 from fleetbot.domain.model import OverlapMode, Policy
+from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
 from fleetbot.domain.wording import span
@@ -213,3 +214,61 @@ def test_names_of_files_are_escaped(running: World) -> None:
     message = heard(running, a.overlap(a.T1, a.T2, "<b>@room</b>\n.py"))
     assert "<b>@room" not in message.body.html
     assert "&lt;b&gt;" in message.body.html
+
+
+# of a pull request
+
+
+def test_a_round_is_no_second_completion() -> None:
+    world = a.answered()
+    world.given(a.follow(a.red()), a.dispatch(run=a.R3), a.start(a.R3)).later(6 * MINUTE)
+    world.given(cmd.FileReceipt(a.R3, a.A1, a.a_receipt(a.C3, summary="It was the clock.")))
+
+    message = heard(world, a.verified(a.C3))
+
+    assert lines(message) == [
+        "✅ Answered: team/app#1 Mend the door · PR #7",
+        "Round 2, for CI.",
+        "By claude-1 in 6 min.",
+        "> It was the clock.",
+    ]
+
+
+def test_a_round_tells_what_became_of_the_threads() -> None:
+    world = a.completed().given(a.follow(a.a_review(threads=(a.a_thread(31), a.a_thread(32)))))
+    world.given(a.dispatch(run=a.R2), a.start(a.R2), a.replied())
+
+    told = lines(heard(world, a.verified(a.C2)))
+
+    assert told[1] == "Round 1, for review; threads: 1 fixed, 1 disagreed."
+
+
+def test_a_merge_is_told_with_who_did_it_and_rings_for_nobody() -> None:
+    merged = a.a_pull(state=PullState.MERGED, merged_by="bob")
+
+    message = heard(a.completed(), a.follow(merged))
+
+    assert lines(message) == ["🎉 Merged: team/app#1 Mend the door · PR #7", "By bob."]
+    assert not message.urgent
+
+
+def test_one_that_is_closed_is_told_with_what_moves_it() -> None:
+    message = heard(a.completed(), a.follow(a.a_pull(state=PullState.CLOSED)))
+
+    assert lines(message) == [
+        "🚪 Closed without being merged: team/app#1 Mend the door · PR #7",
+        "Reopen it on Forgejo, and it goes on. To have it done anew: !fleet retry team/app#1.",
+    ]
+
+
+def test_a_question_about_a_pull_request_says_how_to_answer_it() -> None:
+    world = a.completed(World(policy=Policy(max_ci_rounds=0)))
+
+    message = heard(world, a.follow(a.red()))
+
+    assert lines(message) == [
+        "🤔 How does it go on? team/app#1 Mend the door · PR #7",
+        "There are to be no rounds for CI. It is still red: test / unit.",
+        "🙋 ada: say what to do, !fleet again team/app#1 …, or merge or close it on Forgejo.",
+    ]
+    assert message.body.mentions == ("@ada:hs",)

@@ -23,8 +23,8 @@ def a_line(event: ev.AnyEvent, actor: str = "timer", cause: str = "") -> ev.Reco
     )
 
 
-def some(kind: type[ev.Event]) -> Any:
-    """An event of the kind, with its least fields, each of what it is declared to be."""
+def some(kind: type[msgspec.Struct]) -> Any:
+    """A value of the kind, with its least fields, each of what it is declared to be."""
     values: dict[str, object] = {}
     for field in msgspec.structs.fields(kind):
         if field.required:
@@ -38,7 +38,7 @@ def _some_value(declared: Any) -> object:
     if hasattr(declared, "__members__"):
         return next(iter(declared))
     if isinstance(declared, type) and issubclass(declared, msgspec.Struct):
-        return declared(title="Mend the door")
+        return some(declared)
     of = get_args(declared)
     if of:
         return (_some_value(of[0]),)
