@@ -20,6 +20,7 @@ from fleetbot.services.followups import Followups
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
+from fleetbot.services.landing import Landings
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.pauses import Pauses
@@ -27,6 +28,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.proofs import Proofs, Told
+from fleetbot.services.protection import Guard
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -92,7 +94,14 @@ class Orchestrator:
             log,
             on_doubt=partial(wake, "probe"),
         )
-        self.repositories = Repositories(fleet, self.forge, settings.forge.repositories)
+        guard = Guard(
+            fleet,
+            self.forge,
+            refuses=settings.forge.unprotected == "refuse",
+            accounts=tuple(settings.forge.accounts.values()),
+            lands_itself=settings.landing.is_auto,
+        )
+        self.repositories = Repositories(fleet, self.forge, settings.forge.repositories, guard)
         self.webhooks = Webhooks(fleet, self.repositories)
         self.issues = Issues(
             fleet,
@@ -123,6 +132,9 @@ class Orchestrator:
             on_poke=partial(wake, "followups"),
         )
         self.people = People(self.store, settings.chat.people)
+        self.landings = Landings(
+            fleet, self.forge, self.followups, self.people, settings.landing.is_auto
+        )
         self.proofs = Proofs(fleet, self.forge, self.people, proven)
         self.intake = Intake(
             fleet,

@@ -134,6 +134,7 @@ class Runtime:
                 pauses=its.pauses,
                 enrolments=its.enrolments,
                 people=its.people,
+                landings=its.landings,
                 proofs=its.proofs,
                 repositories=its.repositories,
                 talks=its.talks,
@@ -187,7 +188,12 @@ class Runtime:
     def _build_courier(self, store: Store) -> None:
         settings, its = self._settings, self._its
         forge = ForgeSender(
-            its.forge, store, settings.labels, self.fleet.waiting, settings.forge.logins
+            its.forge,
+            store,
+            settings.labels,
+            self.fleet.waiting,
+            settings.forge.logins,
+            land=its.landings,
         )
         self._courier = Courier(
             store,

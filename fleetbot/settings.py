@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -44,6 +44,7 @@ class ForgeSettings(Section, frozen=True):
     repositories: tuple[str, ...] = ()
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300
+    unprotected: Literal["refuse", "warn"] = "warn"
 
     @property
     def logins(self) -> dict[AgentName, str]:
@@ -127,6 +128,23 @@ class OverlapSettings(Section, frozen=True):
         "npm-shrinkwrap.json",
         "go.sum",
     )
+
+
+Landing = Literal["auto", "by_hand"]
+
+
+class LandingSettings(Section, frozen=True):
+    """`repositories`: those for which it is not as by `default`."""
+
+    default: Landing = "by_hand"
+    repositories: dict[str, Landing] = {}
+
+    def is_auto(self, names: Iterable[str]) -> bool:
+        """Whether verified pull requests of the repository that bears, or bore, one of these names
+        are merged without anybody's word."""
+        known = {name.lower(): how for name, how in self.repositories.items()}
+        said = (known[name.lower()] for name in names if name.lower() in known)
+        return next(said, self.default) == "auto"
 
 
 class BudgetSettings(Section, frozen=True):
@@ -226,6 +244,8 @@ class Settings(Section, frozen=True):
     followup: FollowupSettings = FollowupSettings()
     overlap: OverlapSettings = OverlapSettings()
 
+    landing: LandingSettings = LandingSettings()
+
     def mask(self, text: str) -> str:
         """The text without any secret of ours, should one have got into it."""
         tokens = (
@@ -277,6 +297,7 @@ class Settings(Section, frozen=True):
             max_ci_rounds=self.followup.ci_rounds,
             max_conflict_rounds=self.followup.conflict_rounds,
             overlap=OverlapMode(self.overlap.mode),
+            land_without_ci=self.verify.without_ci == "accept",
         )
 
 
@@ -419,4 +440,6 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "outbox": OutboxSettings,
     "notify": NotifySettings,
     "chat": ChatSettings,
+    "followup": FollowupSettings,
+    "landing": LandingSettings,
 }

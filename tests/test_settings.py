@@ -253,3 +253,20 @@ def test_states_and_priorities_are_those_of_the_domain() -> None:
     labels = base()["labels"]
     assert set(labels["states"]) == set(TaskState)
     assert set(labels["priorities"].values()) == {level.name.lower() for level in Priority}
+
+
+def test_landing_is_by_hand_unless_a_repository_is_named_by_any_name_it_has_had() -> None:
+    assert not parse(complete()).landing.is_auto(["acme/app"])
+    named = parse(config(landing={"repositories": {"Acme/App": "auto"}})).landing
+    assert named.is_auto(["acme/app"])
+    assert named.is_auto(["acme/shop", "acme/app"])
+    assert not named.is_auto(["acme/shop"])
+    other = parse(config(landing={"default": "auto", "repositories": {"acme/app": "by_hand"}}))
+    assert not other.landing.is_auto(["acme/app"])
+    assert other.landing.is_auto(["acme/shop"])
+
+
+def test_without_ci_nothing_lands_where_the_settings_want_one() -> None:
+    assert parse(complete()).policy.land_without_ci
+    strict = parse(config(verify={"require_ci": True, "without_ci": "refuse"}))
+    assert not strict.policy.land_without_ci

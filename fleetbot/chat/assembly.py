@@ -17,6 +17,7 @@ from fleetbot.chat.commands.door import Chat
 from fleetbot.chat.commands.drafts import Drafts, Message
 from fleetbot.chat.commands.enrolling import Enrolling
 from fleetbot.chat.commands.knowing import Knowing
+from fleetbot.chat.commands.landing import Landing
 from fleetbot.chat.commands.logs import UploadLimit
 from fleetbot.chat.commands.outside import Outside
 from fleetbot.chat.commands.pausing import Pausing
@@ -47,6 +48,7 @@ from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
+from fleetbot.services.landing import Landings
 from fleetbot.services.outbox import Sender
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
@@ -75,6 +77,7 @@ class Services:
     people: People
     proofs: Proofs
     repositories: Repositories
+    landings: Landings
     talks: Talks
     outside: Outside
     power_level: PowerLevel
@@ -101,6 +104,7 @@ def chat_of(services: Services) -> Chat:
         **Reading(desk, services.outside, services.upload_limit).handlers,
         **drafts.handlers,
         **Changing(desk, services.tasks, services.priorities, drafts).handlers,
+        **Landing(desk, services.landings).handlers,
         **Pausing(desk, services.pauses).handlers,
         **Quieting(desk, Quiet(store)).handlers,
         **Enrolling(desk, services.enrolments, services.tell, services.address).handlers,

@@ -16,6 +16,7 @@ from fleetbot.forge.models import (
     MergeStyle,
     Object,
     PullRequest,
+    Repository,
 )
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import PAGE_SIZE
@@ -93,6 +94,15 @@ class ForgeUser(ForgeClient):
         """Have it go to another branch."""
         path = repo_path(repo) + path_of("/pulls/{}", number)
         return await self._http.call(PullRequest, "PATCH", path, json={"base": base})
+
+    async def edit_repo(self, repo: str, **fields: object) -> Repository:
+        """Change a repository's settings, by their names in the API."""
+        return await self._http.call(Repository, "PATCH", repo_path(repo), json=fields)
+
+    async def add_rule(self, repo: str, name: str, **fields: object) -> None:
+        """Protect branches, with fields by their names in the API."""
+        path = repo_path(repo) + "/branch_protections"
+        await self._http.send("POST", path, json={"rule_name": name, **fields})
 
     async def merge_pull(
         self, repo: str, number: int, *, head_sha: str, style: MergeStyle = "merge"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fleetbot.devkit.bot_server import BotServer
 from fleetbot.devkit.build import build_plugin
@@ -78,7 +78,7 @@ class World:
         config: Mapping[str, Any] | None = None,
         encrypted: bool = False,
         archive: Path | None = None,
-    ) -> AsyncIterator[World]:
+    ) -> AsyncIterator[Self]:
         """Start in the empty directory `root`; `config` replaces sections of the plugin's. The
         plugin is built, unless there is an `archive` of it."""
         world = cls(root, encrypted=encrypted)
@@ -119,6 +119,7 @@ class World:
         self.forge.add_collaborator(REPO, "alice", "admin")
         self.forge.add_collaborator(REPO, "fleetbot", "write")
         self.forge.add_collaborator(REPO, "fleet-runner", "write")
+        self.forge.reserve(REPO, "main", ["alice"])
 
     async def _people_the_room(self, stack: AsyncExitStack) -> None:
         mark = secrets.token_hex(3)  # the homeserver may be shared

@@ -15,6 +15,7 @@ from fleetbot.domain.effects import (
     AnyEffect,
     CommitStatus,
     FleetNotice,
+    LandPull,
     NoticeKind,
     ReceiptComment,
     RepoNotice,
@@ -24,6 +25,7 @@ from fleetbot.domain.effects import (
     StuckNotice,
     TaskName,
     TaskNotice,
+    TidyBranch,
 )
 from fleetbot.domain.model import (
     Agent,
@@ -186,6 +188,8 @@ def _notices(
             kind = NoticeKind.QUEUED_BEHIND if waits else NoticeKind.OVERLAPS
             other = _other_name(event, task, state)
             return [notice(notice=kind, other=other, files=files, count=count)]
+        case ev.PullNotLanded(text=text) if not isinstance(follows, ev.PullAsked):
+            return [notice(notice=NoticeKind.NOT_LANDED, detail=text)]
         case _:
             return []
 
@@ -262,7 +266,13 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.TaskCancelled() | ev.TaskFailed() | ev.TaskAgentLost() | ev.PullMerged():
             latest = state.receipts.get(task.receipt) if task.receipt else None
             left_pending = latest is not None and latest.verdict is Verdict.PENDING
-            return [show, *(_statuses(task, latest) if latest and left_pending else ())]
+            tidy = [TidyBranch(task=task.id)] if isinstance(event, ev.PullMerged) else []
+            return [show, *(_statuses(task, latest) if latest and left_pending else ()), *tidy]
+        case ev.PullUpdated(head=head):
+            verified = state.receipts.get(task.receipt) if task.receipt else None
+            return [*(_carried(task, verified, head) if verified else ()), show]
+        case ev.PullLanding(head=head, step=step):
+            return [LandPull(task=task.id, head=head, step=step), show]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskOverlaps():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
@@ -311,6 +321,12 @@ def status_of(task: Task, filed: FiledReceipt) -> CommitStatus | None:
             return _status(task, filed.receipt, "error", f"The receipt was not decided: {why}")
         case _:
             return None
+
+
+def _carried(task: Task, filed: FiledReceipt, head: str) -> list[AnyEffect]:
+    """What was verified is in that merge of the base, and nothing else."""
+    status = _status(task, filed.receipt, "success", "The receipt holds, with the base merged in")
+    return [replace(status, sha=head)]
 
 
 def _is_checked(task: Task, filed: FiledReceipt) -> bool:

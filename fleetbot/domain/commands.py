@@ -18,7 +18,7 @@ from fleetbot.domain.model import (
     TaskId,
     Traits,
 )
-from fleetbot.domain.pulls import PullView, Words
+from fleetbot.domain.pulls import LandingStep, PullView, Words
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Finding
 from fleetbot.domain.usage import Usage
@@ -324,6 +324,37 @@ class AskAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class Land:
+    """Have the task's pull request merged, or brought up to date before that. `by`: the account on
+    Forgejo of the person who wants it; "": the repository's setting does. `pusher`: who made its
+    head, where that is not what was verified."""
+
+    task: TaskId
+    by: str = ""
+    step: LandingStep = LandingStep.MERGE
+    pusher: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteUpdate:
+    """Forgejo has merged the base into `was`; `head` is that merge and nothing else."""
+
+    task: TaskId
+    head: str
+    was: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpLanding:
+    """The landing of `head` has come to nothing, as of `PullNotLanded`."""
+
+    task: TaskId
+    head: str
+    why: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoteWaits:
     """Have people told of waits that have become long, and of those that are over."""
 
@@ -408,6 +439,9 @@ Command = (
     | ResumeRepo
     | FollowPull
     | AskAgain
+    | Land
+    | NoteUpdate
+    | GiveUpLanding
     | NoteWaits
     | Expire
     | SetBlockers

@@ -6,9 +6,9 @@ The rules of people and agents are in this module. Those of time, and of how run
 `outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
 receipt has found in `verdicts`, of repositories and bases in `repositories`, of people's pauses in
 `pauses`, of issues closed by a merge in `closing`, of those that wait for others in `blockers`, of
-work on the same files in `overlap`, of
-what follows a verified pull request in `followup`, of whose fault an end is in `faults`, of who
-gets what in `dispatch`, and of what waits for too long in `stuck`.
+work on the same files in `overlap`, of what follows a verified pull request in `followup`, of its
+merge in `landing`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of
+what waits for too long in `stuck`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fleetbot.domain import (
     budget,
     closing,
     followup,
+    landing,
     overlap,
     pauses,
     repositories,
@@ -119,6 +120,12 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return followup.follow(state, command, now, policy)
         case cmd.AskAgain():
             return followup.again(state, command, policy)
+        case cmd.Land():
+            return landing.land(state, command, policy)
+        case cmd.NoteUpdate():
+            return landing.note_update(state, command)
+        case cmd.GiveUpLanding():
+            return landing.give_up(state, command)
         case cmd.NoteWaits():
             return stuck.note(state, now, policy)
         case cmd.RevokeAgent():

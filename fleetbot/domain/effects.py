@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from fleetbot.domain.model import AgentName, ReceiptId, RunId, TaskId
-from fleetbot.domain.pulls import Answer, RoundKind
+from fleetbot.domain.pulls import Answer, LandingStep, RoundKind
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.domain.values import Value
@@ -67,6 +67,21 @@ class AnswerPull(Effect, frozen=True, kw_only=True, tag="pull_answer"):
     said: int
 
 
+class LandPull(Effect, frozen=True, kw_only=True, tag="pull_land"):
+    """The task's pull request is to be merged with exactly `head`, or brought up to date with its
+    base, as long as that is still owed."""
+
+    task: TaskId
+    head: str
+    step: LandingStep = LandingStep.MERGE
+
+
+class TidyBranch(Effect, frozen=True, kw_only=True, tag="branch_tidy"):
+    """The task's work is merged: its branch goes, where the repository wants that."""
+
+    task: TaskId
+
+
 class ShowCard(Effect, frozen=True, kw_only=True, tag="card"):
     """The task as it is when this is sent, in the one message that a room of `repo` has of it."""
 
@@ -101,6 +116,7 @@ class NoticeKind(StrEnum):
     ASKED = "asked"
     AGENT_LOST = "agent_lost"
     CANCELLED = "cancelled"
+    NOT_LANDED = "not_landed"
     STUCK = "stuck"
     UNSTUCK = "unstuck"
     AGENT_DRAINED = "agent_drained"
@@ -121,6 +137,8 @@ class NoticeKind(StrEnum):
     REPO_RENAMED = "repo_renamed"
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
+    REPO_UNPROTECTED = "repo_unprotected"
+    REPO_PROTECTED = "repo_protected"
     REPO_FROZEN = "repo_frozen"
     REPO_THAWED = "repo_thawed"
     GIVEN_UP = "given_up"
@@ -242,7 +260,7 @@ Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
 Talk = ShowAsk | ShowFate
 RoomEffect = Notice | Talk | ShowCard
-ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull
+ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull | LandPull | TidyBranch
 AnyEffect = ForgeEffect | RoomEffect
 
 
@@ -253,6 +271,8 @@ def destination(effect: ForgeEffect) -> str:
     """
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task) | AnswerPull(task=task):
+            return f"forgejo:task/{task}"
+        case LandPull(task=task) | TidyBranch(task=task):
             return f"forgejo:task/{task}"
         case CommitStatus(sha=sha):
             return f"forgejo:commit/{sha}"

@@ -31,7 +31,16 @@ from fleetbot.domain.model import (
     Verdict,
     same_name,
 )
-from fleetbot.domain.pulls import MOST_HEADS, Asking, PullState, Round, Watch
+from fleetbot.domain.pulls import (
+    LANDING,
+    MOST_HEADS,
+    Asking,
+    Landing,
+    LandingStep,
+    PullState,
+    Round,
+    Watch,
+)
 from fleetbot.domain.usage import add_usage
 
 _OF_OTHERS = (
@@ -340,15 +349,43 @@ def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
             return replace(task, pull=_asked_of(pull, asking))
         case ev.PullMerged(commit=commit, by=by):
             landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
-            landed = replace(landed, merged_at=line.at)
+            landed = replace(landed, merged_at=line.at, landing=None)
             done = replace(task, pull=landed, round=None, reason=None, detail="")
             return _not_closing(done)
         case ev.PullClosed():
-            return replace(task, pull=replace(pull, state=PullState.CLOSED))
+            return replace(task, pull=replace(pull, state=PullState.CLOSED, landing=None))
         case ev.PullReopened():
             return replace(task, pull=replace(pull, state=PullState.OPEN))
+        case ev.PullLanding() | ev.PullUpdated() | ev.PullNotLanded():
+            return replace(task, pull=_landing(pull, line))
         case _:
             return task
+
+
+def _landing(pull: Watch, line: ev.Recorded) -> Watch:
+    match line.event:
+        case ev.PullLanding(head=head, by=by, step=step):
+            since = pull.landing.since if pull.landing else line.at
+            its = Landing(head=head, by=by, since=since, step=step)
+            return replace(_answered_by(pull, by), landing=its)
+        case ev.PullUpdated(head=head):
+            heads = (*pull.heads, head)[-MOST_HEADS:]
+            pull = replace(pull, head=head, heads=heads)
+            if pull.landing is None:
+                return pull
+            return replace(pull, landing=replace(pull.landing, head=head, step=LandingStep.CI))
+        case ev.PullNotLanded(why=why):
+            return replace(pull, landing=None, unlanded=why)
+        case _:
+            return pull
+
+
+def _answered_by(pull: Watch, person: str) -> Watch:
+    """Who has it merged has said how it goes on where its landing came to nothing."""
+    if not person:
+        return pull
+    asking = tuple(one for one in pull.asking if one.about != LANDING)
+    return replace(pull, asking=asking, asked=tuple(x for x in pull.asked if x != LANDING))
 
 
 def _asked_of(pull: Watch, asking: Asking) -> Watch:
@@ -405,6 +442,8 @@ def _not_closing(task: Task) -> Task:
 
 def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
     task = _in_round(task, event, line.seq)
+    if task.pull and task.pull.landing:
+        task = replace(task, pull=replace(task.pull, landing=None))
     return replace(
         task,
         run=None,

@@ -37,6 +37,7 @@ from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.usage import Usage, is_spent
 from fleetbot.domain.wording import count
 
+_VERDICTS = frozenset({"APPROVED", "REQUEST_CHANGES"})
 _AT_WORK = (TaskState.ASSIGNED, TaskState.RUNNING)
 _REASONS = {
     RoundKind.ASKED: ReasonCode.MORE_ASKED,
@@ -113,8 +114,7 @@ def _of_words(watch: Watch, view: PullView, policy: Policy) -> Brief | Question 
     if watch.times(RoundKind.REVIEW) >= policy.max_review_rounds:
         return Question("reviews", _no_more(watch.times(RoundKind.REVIEW), "of review"))
     threads = tuple(thread for review in reviews for thread in _open_threads(watch, view, review))
-    said = tuple(words for words in orders if words.text.strip() or not threads)
-    return Brief(head=view.head, words=said, threads=threads)
+    return Brief(head=view.head, words=tuple(orders), threads=threads)
 
 
 def _is_new(watch: Watch, view: PullView, review: ReviewView) -> bool:
@@ -323,7 +323,7 @@ def standing(watch: Watch, view: PullView) -> Standing:
     """What of it people should see. What cannot be read now stays as it was."""
     if view.unread:
         return watch.standing
-    asking = [review for review in view.reviews if _stands(review, view)]
+    asking = [review for review in _verdicts(view) if _stands(review, view)]
     return Standing(
         head=view.head,
         base=view.base,
@@ -336,6 +336,12 @@ def standing(watch: Watch, view: PullView) -> Standing:
         conflict=None if view.mergeable is None else not view.mergeable,
         draft=view.draft,
     )
+
+
+def _verdicts(view: PullView) -> Iterable[ReviewView]:
+    """Each reviewer's last one: where it speaks of lines, Forgejo dismisses none before it."""
+    given = (review for review in view.reviews if review.state in _VERDICTS)
+    return {review.words.author: review for review in given}.values()
 
 
 def _stands(review: ReviewView, view: PullView) -> bool:

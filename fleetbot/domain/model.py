@@ -535,6 +535,7 @@ class Policy(Value, frozen=True):
     max_conflict_rounds: int = 3
     prefer_ms: int = 5 * 60_000
     overlap: OverlapMode = OverlapMode.TELL
+    land_without_ci: bool = True
 
 
 def same_name(one: str, other: str) -> bool:

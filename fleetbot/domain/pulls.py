@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from fleetbot.domain.values import Value
 
 MOST_HEADS = 20
+LANDING = "landing"  # what people are asked about, once two landings have come to the same
 MOST_DEALT = 200  # keys of reviews and comments that a task remembers to have dealt with
 
 
@@ -81,7 +82,8 @@ class Check(Value, frozen=True):
 
 class Brief(Value, frozen=True):
     """What a round is about, whole: it is journalled with the round. `head`: the commit that all of
-    it speaks of. `base` and `base_head`: what is to be merged where it conflicts."""
+    it speaks of. `words`: those of a review that has only comments on lines are empty. `base` and
+    `base_head`: what is to be merged where it conflicts."""
 
     head: str
     words: tuple[Words, ...] = ()
@@ -143,6 +145,25 @@ class Standing(Value, frozen=True):
     draft: bool = False
 
 
+class LandingStep(StrEnum):
+    """What a landing is at. Before it is merged, the base may have to be merged into it, and what
+    comes of that to be checked by CI."""
+
+    MERGE = "merge"
+    UPDATE = "update"
+    CI = "ci"
+
+
+class Landing(Value, frozen=True):
+    """A merge that is owed, of exactly `head`. `by`: the account on Forgejo of the person who wants
+    it; "" where the repository's setting does."""
+
+    head: str
+    by: str = ""
+    since: int = 0
+    step: LandingStep = LandingStep.MERGE
+
+
 class Asking(Value, frozen=True):
     """People were asked at `since` how it goes on, and have not said so yet; `about` as of the
     event."""
@@ -159,7 +180,8 @@ class Watch(Value, frozen=True):
     asked or since CI was green. `dealt`: keys of words that a round had. `failing`: what CI said
     when it was last to be mended. `asked`: what people were asked about; `asking`: of that what
     still waits for them. `heads`: the commits that were verified, newest last. `answered`: the
-    round that led to the newest of them, if one did.
+    round that led to the newest of them, if one did. `unlanded`: why its last landing came to
+    nothing.
     """
 
     number: int
@@ -178,6 +200,8 @@ class Watch(Value, frozen=True):
     merged_at: int = 0
     asking: tuple[Asking, ...] = ()
     answered: Round | None = None
+    landing: Landing | None = None
+    unlanded: str = ""
 
     def times(self, kind: RoundKind) -> int:
         return next((count.times for count in self.counts if count.kind is kind), 0)
@@ -197,6 +221,8 @@ class Watch(Value, frozen=True):
             failing=signature(brief.checks) if brief.checks else self.failing,
             asked=(),
             asking=(),
+            landing=None,
+            unlanded="",
         )
 
     def shown(self, standing: Standing) -> Watch:

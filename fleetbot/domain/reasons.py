@@ -62,6 +62,7 @@ class ReasonCode(StrEnum):
     REPO_UNLISTED = "repo_unlisted"
     REPO_ARCHIVED = "repo_archived"
     REPO_GONE = "repo_gone"
+    REPO_UNPROTECTED = "repo_unprotected"
     BASE_GONE = "base_gone"
     CHANGES_ASKED = "changes_asked"
     CI_FAILED = "ci_failed"
@@ -92,6 +93,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.DUPLICATE_TASK,
     ReasonCode.REPO_UNLISTED,
     ReasonCode.REPO_GONE,
+    ReasonCode.REPO_UNPROTECTED,
     ReasonCode.BASE_GONE,
     ReasonCode.CHANGES_ASKED,
     ReasonCode.CI_FAILED,
@@ -442,6 +444,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.FORGE,
         True,
         "Take the repository out of the archive, or cancel its tasks.",
+    ),
+    _R.REPO_UNPROTECTED: Reason(
+        "accounts of the fleet could change the branch that work goes to by themselves",
+        Owner.FORGE,
+        True,
+        "Protect the branch on Forgejo, or set `forge.unprotected` to `warn`.",
     ),
     _R.REPO_GONE: Reason(
         "Forgejo does not show the repository to the bot",

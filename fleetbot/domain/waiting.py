@@ -324,6 +324,7 @@ def _pull_asked(task: Task) -> Waiting:
         " ".join(one.text for one in asking),
         asking[0].since,
         None,
-        f"Say how it goes on: `!fleet again {task.ref} …`. Or merge or close it on Forgejo.",
+        f"Say how it goes on: `!fleet again {task.ref} …`, or `!fleet land {task.ref}`; or close it"
+        " on Forgejo.",
         task.ref,
     )

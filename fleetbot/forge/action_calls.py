@@ -1,7 +1,7 @@
 """Forgejo's own CI: runs of workflows, and what they wrote.
 
-Runs are told since v12, jobs and their logs since v16. No version has a call that runs a job again;
-a person has to.
+Runs are told since v12, jobs and their logs since v16. v15 has no call that runs a job again, so a
+person has to; whether a later version has one is not known.
 """
 
 from __future__ import annotations

@@ -82,6 +82,16 @@ class GitCalls(Calls):
         except ForgeNotFound:
             return None
 
+    async def delete_branch(self, repo: str, name: str) -> bool:
+        """False where there is none. ``ForgeForbidden`` for one that is protected or the default.
+        Forgejo closes the pull requests that come from it."""
+        path = repo_path(repo) + path_of("/branches/{}", name)
+        try:
+            await self._http.send("DELETE", path)
+        except ForgeNotFound:
+            return False
+        return True
+
     async def refs(self, repo: str, folder: str) -> tuple[Reference, ...]:
         """The refs below a folder, as ``refs/heads``, of whatever kind.
 

@@ -15,6 +15,7 @@ from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
+from fleetbot.runner.git.repositories import Repositories
 from fleetbot.runner.link import read_token
 from fleetbot.runner.network import open_session
 from fleetbot.runner.run import prompt
@@ -26,6 +27,7 @@ from fleetbot.runner.session.contract import Adapter, HealthLine
 from fleetbot.runner.tokens import Tokens
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_MOST_REPOSITORIES = 20
 _OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
 _LOGINS = (".claude/.credentials.json", ".codex/auth.json")
 """Where the programs keep their logins, below the agent's home."""
@@ -149,6 +151,20 @@ async def _forge_line(config: Config, forge: Forge) -> HealthLine:
     return HealthLine("forge", True, f"{settings.url} as {settings.username}")
 
 
+async def _branch_lines(config: Config, forge: Forge) -> list[HealthLine]:
+    """Where the runner's account could bring something to the branch that work goes to, alone: of
+    repositories that were worked on here. Work goes on all the same."""
+    lines: list[HealthLine] = []
+    for repo_id in Repositories(config.root).ids()[:_MOST_REPOSITORIES]:
+        try:
+            found = await forge.exposure(repo_id, config.forge.username)
+        except RunFailed as problem:
+            return [*lines, HealthLine("branches", True, f"not looked at: {problem.detail}")]
+        if found:
+            lines.append(HealthLine("branches", True, found))
+    return lines
+
+
 async def _orchestrator_line(
     config: Config, tokens: Tokens, http: aiohttp.ClientSession
 ) -> HealthLine:
@@ -201,5 +217,6 @@ async def _servers_lines(config: Config, tokens: Tokens) -> list[HealthLine]:
         quick = Forge(to_forge, forge.url, tokens.forge, delays=())
         return [
             *await machine_lines(config, tokens, quick),
+            *await _branch_lines(config, quick),
             await _orchestrator_line(config, tokens, to_orchestrator),
         ]

@@ -24,7 +24,7 @@ async def brief_of(fleet: Fleet, task_id: TaskId) -> wire.RoundBrief | None:
         kinds=brief.kinds,
         pull_request=task.pull.number,
         head=brief.head,
-        words=tuple(map(_said, brief.words)),
+        words=tuple(_said(one) for one in brief.words if one.text.strip() or not brief.threads),
         threads=tuple(
             wire.ReviewThread(
                 id=thread.id,

@@ -24,6 +24,7 @@ from fleetbot.domain.model import (
     TaskState,
     Verdict,
 )
+from fleetbot.domain.pulls import PullState, Watch
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.standing import in_round, lines
 from fleetbot.domain.usage import Usage
@@ -87,6 +88,8 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
             return f"⚙️ **{agent} is working on it**{branch}."
         case TaskState.COMPLETED if task.is_merged and task.pull:
             return f"🎉 **Merged**: pull request {pull_link(task, task.pull.number)}, by {agent}."
+        case TaskState.COMPLETED if task.pull and task.pull.state is PullState.CLOSED:
+            return _closed(task, task.pull)
         case TaskState.COMPLETED:
             what = f": pull request {pull_link(task, pull_request)}" if pull_request else ""
             return f"✅ **Done by {agent}, and verified**{what}."
@@ -96,6 +99,15 @@ def _headline(task: Task, run: Run | None, pull_request: int | None) -> str:
             return f"📡 **Agent lost**: {reason_text(task.reason)}."
         case TaskState.CANCELLED:
             return f"✖️ **Cancelled**: {reason_text(task.reason)}."
+
+
+def _closed(task: Task, watch: Watch) -> str:
+    pull = pull_link(task, watch.number)
+    return (
+        f"🚪 **Closed without being merged**: pull request {pull}. Reopen it, and it goes on as it "
+        f"was; or `!fleet retry {task.ref}` begins anew, with another pull request that says which "
+        "it follows."
+    )
 
 
 def _pull(task: Task) -> Iterator[str]:

@@ -26,10 +26,12 @@ _REMEDIES: Mapping[str, str] = {
     " docs/howto/encrypted-rooms.md",
     "dead_letters": "`!fleet doctor retry` sends them again, in order",
     "repositories": "docs/howto/connect-forgejo.md, Renamed, transferred, archived, deleted",
+    "branches": "docs/howto/landing.md, Branch protection",
     "pull_requests": "They are looked at again by themselves; meanwhile nothing is done for them:"
     " docs/howto/after-the-pull-request.md",
     "loops": "maubot's log has the error; restart the instance if it does not pass",
 }
+_GRAVITY = {"branches": Mark.WARN}
 
 
 class Doctor:
@@ -67,6 +69,6 @@ class Doctor:
         return [
             Finding(name, Mark.WELL, says)
             if says == _WELL
-            else Finding(name, Mark.BAD, says, (_REMEDIES.get(name, _BOOK),))
+            else Finding(name, _GRAVITY.get(name, Mark.BAD), says, (_REMEDIES.get(name, _BOOK),))
             for name, says in checks.items()
         ]

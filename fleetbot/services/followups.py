@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -33,8 +33,12 @@ log = logging.getLogger("fleetbot.followups")
 _PAGE = 500
 _NEVER = 2**62
 _NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
-_SETTLES_MS = 5_000  # so long Forgejo may call a pull request unmergeable that is not
+# After a push Forgejo tries all that are open onto the branch, one by one: until it comes to one
+# (8 s were seen where there were twenty), that is mergeable or not as it was before.
+_TRIED_MS = 60_000
+_SETTLES_MS = 8_000  # and then, for 2 s at most as was seen, it is not, whatever comes of it
 _SOON = Patience(3_000, 60_000)
+_TRYING = Patience(5_000, 60_000)
 _PENDING = Patience(15_000, 300_000)
 _AWAY = Patience(15_000, 900_000)
 
@@ -50,12 +54,14 @@ class _Watched(NamedTuple):
     pokes: int = 0
 
 
-class _Doubt(NamedTuple):
-    """Since when it was seen to conflict, at these commits."""
+class _Sight(NamedTuple):
+    """Since when it is seen at these commits (0: since the first look), and since when it is not
+    mergeable there (0: it is)."""
 
     head: str
     base_head: str
     since: int
+    blocked: int = 0
 
 
 class Followups:
@@ -79,12 +85,17 @@ class Followups:
         self._concurrency = concurrency
         self._watched: dict[TaskId, _Watched] = {}
         self._looking: set[TaskId] = set()
-        self._doubts: dict[TaskId, _Doubt] = {}
+        self._sights: dict[TaskId, _Sight] = {}
         self._causes: dict[TaskId, str] = {}
         self._failing: dict[TaskId, str] = {}
         self._is_read = False
         self._news = asyncio.Event()
+        self._after: Callable[[TaskId], Awaitable[None]] = _nothing
         fleet.listen(self._heard)
+
+    def after_look(self, act: Callable[[TaskId], Awaitable[None]]) -> None:
+        """Have `act` called with each task whose pull request was looked at as it was due."""
+        self._after = act
 
     # -- what wakes it
 
@@ -117,12 +128,16 @@ class Followups:
 
     def _watch(self, task: Task, due: int) -> None:
         if task.pull is None or not task.is_watched:
-            self._watched.pop(task.id, None)
+            self._forget(task.id)
             return
         at = _NEVER if task.pull.state is PullState.CLOSED else due
         known = self._watched.get(task.id)
         pokes = known.pokes + 1 if known else 0
         self._watched[task.id] = _Watched(task.repo_id, task.pull.number, at, pokes=pokes)
+
+    def _forget(self, task: TaskId) -> None:
+        self._watched.pop(task, None)
+        self._sights.pop(task, None)
 
     # -- the loop
 
@@ -159,14 +174,16 @@ class Followups:
                 pieces.append(Piece(self._look(task), let_go))
         return pieces
 
-    async def look(self, task: TaskId) -> None:
-        """Look at once, for somebody who is about to act on it. Raises the client's errors."""
-        await self._follow(task, "")
+    async def look(self, task: TaskId) -> PullView | None:
+        """Look at once, for somebody who is about to act on it; None where there is nothing to see.
+        Raises the client's errors."""
+        return await self._follow(task, "")
 
     async def _look(self, task: TaskId) -> None:
         known = self._watched[task]
         try:
             view = await self._follow(task, self._causes.pop(task, ""))
+            await self._after(task)
         except StoreUnavailable:
             raise
         except ForgeError as error:
@@ -180,7 +197,7 @@ class Followups:
     async def _follow(self, task_id: TaskId, cause: str) -> PullView | None:
         task = await self._fleet.task(task_id)
         if task is None or task.pull is None or not task.is_watched:
-            self._watched.pop(task_id, None)
+            self._forget(task_id)
             return None
         view = await self._view(task)
         context = Context(actor="followup", cause=cause or f"pull:{view.number}")
@@ -202,22 +219,27 @@ class Followups:
         return self._settled(task, await read_view(self._client, seen, self._rules, self._mask))
 
     def _settled(self, task: Task, view: PullView) -> PullView:
-        """For a second or so after each push Forgejo says that it does not merge: only what stays
-        so is a conflict."""
-        if view.mergeable is not False:
-            self._doubts.pop(task.id, None)
-            return view
-        now, doubt = self._fleet.clock(), self._doubts.get(task.id)
-        if doubt is None or (doubt.head, doubt.base_head) != (view.head, view.base_head):
-            doubt = self._doubts[task.id] = _Doubt(view.head, view.base_head, now)
-        return view if now - doubt.since >= _SETTLES_MS else replace(view, mergeable=None)
+        """While Forgejo tries to merge it, it shows as one that cannot be: only what stays so is a
+        conflict."""
+        now, sight = self._fleet.clock(), self._sights.get(task.id)
+        if sight is None or (sight.head, sight.base_head) != (view.head, view.base_head):
+            sight = _Sight(view.head, view.base_head, now if sight else 0)
+        blocked = (sight.blocked or now) if view.mergeable is False else 0
+        self._sights[task.id] = sight._replace(blocked=blocked)
+        is_doubtful = blocked and now - blocked < _SETTLES_MS
+        return replace(view, mergeable=None) if is_doubtful else view
+
+    def _is_fresh(self, task: TaskId) -> bool:
+        """Whether its commits are so new to us that Forgejo may not have come to try them."""
+        sight = self._sights.get(task)
+        return sight is not None and self._fleet.clock() - sight.since < _TRIED_MS
 
     # -- when it is looked at next
 
     def _settle(self, task: TaskId, known: _Watched, view: PullView | None) -> None:
         self._failing.pop(task, None)
         if view is None or view.state is PullState.MERGED:
-            self._watched.pop(task, None)
+            self._forget(task)
             return
         if view.unread:
             self._later(task, known, _AWAY, view.unread[0])
@@ -225,6 +247,8 @@ class Followups:
             self._put(task, known, _NEVER, 0)
         elif view.mergeable is None and not view.draft:
             self._later(task, known, _SOON, "")
+        elif self._is_fresh(task) and not view.draft:
+            self._later(task, known, _TRYING, "")
         elif view.ci in ("pending", "unread"):
             self._later(task, known, _PENDING, "")
         else:
@@ -251,3 +275,7 @@ class Followups:
         name = known.ref if known else str(task)
         more = f" and {len(self._failing) - 1} more" if len(self._failing) > 1 else ""
         return f"the pull request of {name}{more} cannot be looked at: {why}"
+
+
+async def _nothing(task: TaskId) -> None:
+    """Nobody acts on it."""

@@ -32,6 +32,7 @@ from fleetbot.services.comments import receipt_comment, status_comment
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
 from fleetbot.services.outbox import Gone, Refused, RetryLater
 from fleetbot.services.pull_answers import PullAnswers
+from fleetbot.services.tidying import tidy_branch
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, Standing
 
@@ -48,7 +49,7 @@ class ForgeSender:
     """The sender of the destinations `forgejo:…`.
 
     `waits` tells why a task does not move. `accounts`: the Forgejo login of an agent that is
-    assigned instead of the bot.
+    assigned instead of the bot. `land` merges a pull request, as long as that is owed.
     """
 
     def __init__(
@@ -58,8 +59,11 @@ class ForgeSender:
         labels: LabelMaps,
         waits: Callable[[TaskId], Waiting | None],
         accounts: Mapping[AgentName, str] = _NO_ACCOUNTS,
+        *,
+        land: Callable[[fx.LandPull], Awaitable[str]],
     ) -> None:
         self._client = client
+        self._land = land
         self._answers = PullAnswers(client)
         self._store = store
         self._labels = labels
@@ -83,6 +87,11 @@ class ForgeSender:
                 return await self._say_receipt(_there(await self._store.filing(receipt), receipt))
             case fx.AnswerPull():
                 return await self._answer_pull(effect)
+            case fx.LandPull():
+                return await self._land(effect)
+            case fx.TidyBranch(task=task):
+                known = _there(await self._store.standing(task), task)
+                return await tidy_branch(self._client, known.task)
             case fx.CommitStatus():
                 repo, repo_id = await self._repo_of(effect)
                 await self._find(repo, repo_id)

@@ -57,6 +57,8 @@ class HealthReport:
             "loops": self._loops(),
         }
         well = set(checks.values()) == {"ok"}
+        if warnings := self._repositories.warnings():
+            checks["branches"] = warnings  # the fleet works all the same
         return wire.Health(
             status="ok" if well else "degraded", checks=checks, version=self._version
         )

@@ -24,6 +24,7 @@ from fleetbot.forge.models import Comment, PullRequest
 from fleetbot.forge.people import Writers
 from fleetbot.services.ci_facts import read_ci, statuses_of
 from fleetbot.services.ci_logs import last_lines
+from fleetbot.services.facts import standing_reviews
 
 T = TypeVar("T")
 _Its = Comment | forge.Review | forge.ReviewComment
@@ -133,8 +134,8 @@ async def _said(client: ForgeClient, repo: str, pull: PullRequest, own: Own) -> 
         answered=tuple(key for one in comments if own.speaks(one.author) for key in _keys(one)),
         approved_by=tuple(
             one.author
-            for one in reviews
-            if one.state == "APPROVED" and not one.dismissed and not one.stale
+            for one in standing_reviews(reviews)
+            if one.state == "APPROVED" and not one.stale
         ),
     )
 

@@ -18,6 +18,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Repository
 from fleetbot.loops import progress
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.protection import Guard
 from fleetbot.store.interface import Unreadable
 
 log = logging.getLogger("fleetbot.repositories")
@@ -28,12 +29,20 @@ _CONTEXT = Context(actor="timer", cause="repositories")
 
 
 class Repositories:
-    """Follows renames, and holds what is not listed, archived, or not to be seen.
+    """Follows renames, and holds what is not listed, archived, not to be seen, or refused by the
+    `guard` of its branches.
 
     `names` are those of the settings; a repository may bear another by now.
     """
 
-    def __init__(self, fleet: Fleet, client: ForgeClient, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        client: ForgeClient,
+        names: Sequence[str],
+        guard: Guard | None = None,
+    ) -> None:
+        self._guard = guard
         self._fleet = fleet
         self._client = client
         self._names = names
@@ -149,6 +158,8 @@ class Repositories:
             await self._hold(shown.id, ReasonCode.REPO_ARCHIVED)
         elif not shown.has_issues:
             await self._hold(shown.id, ReasonCode.REPO_GONE, "Its issues are switched off.")
+        elif self._guard and (refusal := await self._guard.refusal(shown)):
+            await self._hold(shown.id, ReasonCode.REPO_UNPROTECTED, refusal)
         else:
             await self._fleet.commit(ReleaseRepo(shown.id), _CONTEXT)
 
@@ -298,3 +309,7 @@ class Repositories:
             if self._fleet.state.places.named(name) is None
         ]
         return "; ".join(held + unseen)
+
+    def warnings(self) -> str:
+        """What people are warned of; "" if there is nothing. The fleet works all the same."""
+        return self._guard.problem() if self._guard else ""

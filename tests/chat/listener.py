@@ -64,6 +64,7 @@ def chat_of(
             pauses=stage.pauses,
             enrolments=stage.enrolments,
             people=stage.people,
+            landings=stage.landings,
             proofs=stage.proofs,
             repositories=stage.known,
             talks=stage.talks,

@@ -203,6 +203,19 @@ async def test_nothing_is_merged_before_it_is_known_whether_it_can_be(
     await ann.merge_pull(REPO, pull.number, head_sha=two)
 
 
+async def test_what_was_found_out_is_shown_until_the_base_that_moved_is_tried(
+    forge: DevForge, ann: ForgeUser
+) -> None:
+    await forge.commit(REPO, "work", {"README.md": "mine"}, "One", by="ann")
+    pull = await ann.create_pull(REPO, head="work", base="main", title="Work")
+    forge.hold_pull_refs()
+    moved = await forge.commit(REPO, "main", {"README.md": "theirs"}, "Two", by="ann")
+    seen = await ann.pull(REPO, pull.number)
+    assert (seen.base.sha, seen.mergeable) == (moved, True)
+    await forge.release_pull_refs()
+    assert not (await ann.pull(REPO, pull.number)).mergeable
+
+
 async def test_what_ci_reports_is_as_if_actions_had_or_an_account(
     forge: DevForge, ann: ForgeUser
 ) -> None:

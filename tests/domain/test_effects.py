@@ -14,7 +14,7 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import OPEN_STATES, OverlapMode, Policy, RunState, TaskState, Traits
-from fleetbot.domain.pulls import PullState
+from fleetbot.domain.pulls import LandingStep, PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import Budget, Usage
@@ -104,6 +104,23 @@ def shown() -> World:
     return created().given(cmd.NoteRepo(7, "team/app", "main", asked="team/app"))
 
 
+def shown_pull() -> World:
+    return completed().given(follow(a_pull()))
+
+
+def landing(step: LandingStep = LandingStep.MERGE) -> World:
+    return shown_pull().given(cmd.Land(T1, step=step))
+
+
+def updating() -> World:
+    return landing(LandingStep.UPDATE)
+
+
+def landing_again() -> World:
+    """By itself, after that came to nothing once."""
+    return landing().given(cmd.GiveUpLanding(T1, HEAD, "draft", "It is a draft."), cmd.Land(T1))
+
+
 TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "created": (World, a_task(), ["card", "issue_state"]),
     "edited": (created, cmd.EditTask(task=T1, traits=Traits(title="?")), ["card"]),
@@ -146,6 +163,22 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         ["card", "commit_status"],
     ),
     "still unknown": (waiting_for_ci, unknown(own_head=True), ["card"]),
+    "to be merged": (shown_pull, cmd.Land(T1, by="ann"), ["card", "pull_land", "issue_state"]),
+    "brought up to date": (
+        updating,
+        cmd.NoteUpdate(T1, head="b" * 40, was=HEAD),
+        ["card", "commit_status", "issue_state"],
+    ),
+    "not merged": (
+        landing,
+        cmd.GiveUpLanding(T1, HEAD, "draft", "It is a draft."),
+        ["not_landed", "card", "issue_state"],
+    ),
+    "not merged, and people are asked": (
+        landing_again,
+        cmd.GiveUpLanding(T1, HEAD, "draft", "It is a draft."),
+        ["card", "issue_state", "pull_asked", "card", "issue_state"],
+    ),
     "cancelled while it waits for CI": (
         waiting_for_ci,
         CANCEL,
@@ -320,7 +353,7 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "merged": (
         completed,
         follow(a_pull(state=PullState.MERGED)),
-        ["merged", "card", "issue_state"],
+        ["merged", "card", "issue_state", "branch_tidy"],
     ),
     "closed unmerged": (
         completed,

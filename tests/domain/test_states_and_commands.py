@@ -14,6 +14,7 @@ from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from tests.domain.builders import (
     A1,
+    HEAD,
     HOUR,
     R1,
     R2,
@@ -110,6 +111,9 @@ COMMANDS: dict[str, cmd.Command] = {
     "pull merged": follow(a_pull(state=PullState.MERGED)),
     "pull closed": follow(a_pull(state=PullState.CLOSED)),
     "again": again(),
+    "land": cmd.Land(task=T1, by="ann"),
+    "note update": cmd.NoteUpdate(task=T1, head="b" * 40, was=HEAD),
+    "give up landing": cmd.GiveUpLanding(task=T1, head=HEAD, why="draft", text="It is a draft."),
     "note waits": cmd.NoteWaits(),
     "expire": cmd.Expire(),
     "expire, an hour later": cmd.Expire(),
@@ -250,6 +254,9 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "pull merged": row(NOTHING, completed=("pull.merged",)),
     "pull closed": row(NOTHING, completed=("pull.closed",)),
     "again": row(Conflict, completed=("task.requeued",)),
+    "land": row(Conflict),
+    "note update": row(NOTHING),
+    "give up landing": row(NOTHING),
     "note waits": row(NOTHING),
     "expire": row(NOTHING),
     "expire, an hour later": row(NOTHING, assigned=MISSED, running=LOST),

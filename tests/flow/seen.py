@@ -12,7 +12,7 @@ from typing import Any
 
 from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot.devkit.world import World
 from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
 
@@ -28,17 +28,20 @@ TOLD_ONCE = [
 
 
 async def task_of(world: World, issue: int) -> dict[str, Any] | None:
-    tasks = (await world.get(f"/tasks?repo={REPO}"))["tasks"]
+    tasks = (await world.get(f"/tasks?repo={world.repo}"))["tasks"]
     return next((dict(task) for task in tasks if task["issue"] == issue), None)
 
 
-async def journal_of(world: World, issue: int) -> list[str]:
-    """The types of the task's events, in order, without looks at its pull request: they come in
-    their own time."""
+async def lines_of(world: World, issue: int) -> list[dict[str, Any]]:
+    """The lines of the task's journal, in order."""
     task = await task_of(world, issue)
     assert task is not None
-    lines = (await world.get(f"/tasks/{task['id']}/events?limit=500"))["events"]
-    return [line["type"] for line in lines if line["type"] != "pull.seen"]
+    return list((await world.get(f"/tasks/{task['id']}/events?limit=500"))["events"])
+
+
+async def journal_of(world: World, issue: int) -> list[str]:
+    """The types of the task's events, in order."""
+    return [line["type"] for line in await lines_of(world, issue)]
 
 
 async def until_state(world: World, issue: int, state: str, timeout: float = 30.0) -> None:

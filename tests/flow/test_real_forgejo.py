@@ -1,83 +1,16 @@
-"""The main story against a real Forgejo, given by FLEETBOT_FORGEJO_URL and FLEETBOT_FORGEJO_TOKEN.
-
-The token is an administrator's. The server's webhook ALLOWED_HOST_LIST must include loopback.
-"""
+"""The main story against a real Forgejo, where there is one: see `real_forgejo`."""
 
 from __future__ import annotations
 
-import base64
-import os
-import secrets
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
-
-import aiohttp
-import pytest
 
 from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
-from fleetbot.devkit.world import FILES, LABELS, World
 from tests.flow.agents import DILIGENT, agent, gated
+from tests.flow.real_forgejo import RealForgeWorld, only_where_there_is_one
 from tests.flow.seen import ask, says, until_labelled
 
-URL = os.environ.get("FLEETBOT_FORGEJO_URL", "")
-ADMIN = os.environ.get("FLEETBOT_FORGEJO_TOKEN", "")
-SCOPES = ["write:issue", "write:repository", "read:user"]
-
-pytestmark = pytest.mark.skipif(not URL, reason="no real Forgejo: FLEETBOT_FORGEJO_URL is not set")
-
-
-class RealForgeWorld(World):
-    """As `World`, with accounts and a repository of its own on a server that others use too."""
-
-    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
-        super().__init__(root, encrypted=encrypted)
-        self._mark = secrets.token_hex(4)
-        self.repo = f"alice-{self._mark}/shop"
-        self.runner_login = f"runner-{self._mark}"
-
-    async def _start_forge(self, stack: AsyncExitStack) -> str:
-        return URL.rstrip("/")
-
-    async def _people_the_forge(self) -> None:
-        for who in ("alice", "fleetbot", "runner"):
-            self.tokens[who] = await self._account(f"{who}-{self._mark}", admin=who == "alice")
-        await self._as_alice("/user/repos", {"name": "shop", "auto_init": True})
-        for path, text in FILES.items():
-            content = {"content": base64.b64encode(text.encode()).decode(), "message": path}
-            if path != "README.md":
-                await self._as_alice(f"/repos/{self.repo}/contents/{path}", content)
-        for name in LABELS:
-            await self._as_alice(f"/repos/{self.repo}/labels", {"name": name, "color": "#00aabb"})
-        for who in ("fleetbot", "runner"):
-            path = f"/repos/{self.repo}/collaborators/{who}-{self._mark}"
-            await self.forge_api("alice", "PUT", path, {"permission": "write"})
-
-    async def _as_alice(self, path: str, body: dict[str, Any]) -> Any:
-        return await self.forge_api("alice", "POST", path, body)
-
-    async def _account(self, login: str, *, admin: bool) -> str:
-        password = secrets.token_hex(12)
-        user = {
-            "username": login,
-            "password": password,
-            "email": f"{login}@example.org",
-            "must_change_password": False,
-        }
-        await call("POST", f"{self.forge_url}/api/v1/admin/users", token=ADMIN, json=user)
-        scopes = ["all"] if admin else SCOPES
-        basic = base64.b64encode(f"{login}:{password}".encode()).decode()
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Basic {basic}"}) as session,
-            session.post(
-                f"{self.forge_url}/api/v1/users/{login}/tokens",
-                json={"name": "fleet", "scopes": scopes},
-            ) as answer,
-        ):
-            answer.raise_for_status()
-            return str((await answer.json())["sha1"])
+pytestmark = only_where_there_is_one
 
 
 async def test_a_repository_renamed_in_mid_run_makes_no_difference(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fleetbot.forge.errors import ForgeForbidden
 from fleetbot.forge.merging import MergeAnswer, Outcome, Updated, reason_of
 from fleetbot.forge.models import MergeStyle, PullRequest
 from tests.forge.site import Person, Site
@@ -45,6 +46,20 @@ async def merged(
     person: Person, repo: str, pull: PullRequest, style: MergeStyle = "merge", **how: Any
 ) -> MergeAnswer:
     return await person.forge.merge(repo, pull.number, head_sha=pull.head.sha, style=style, **how)
+
+
+async def merged_at_last(
+    person: Person, repo: str, pull: PullRequest, style: MergeStyle
+) -> MergeAnswer:
+    """After the base has moved it shows as mergeable until Forgejo begins to find that out anew."""
+    answers: list[MergeAnswer] = []
+
+    async def is_final() -> bool:
+        answers.append(await merged(person, repo, pull, style))
+        return not answers[-1].may_pass
+
+    await until(is_final)
+    return answers[-1]
 
 
 async def ruled(site: Site, repo: str, ann: Person, **rule: Any) -> None:
@@ -87,9 +102,8 @@ async def test_it_is_merged_in_the_style_that_is_asked_for(
     pull = await opened(site, repo, bot)
     if style != "rebase":  # right after a push Forgejo may answer 500 to that
         await site.push(repo, bot, "main", {"other.txt": "other\n"}, "Go on")
-        pull = await known(bot, repo, pull)
 
-    answer = await merged(bot, repo, pull, style)
+    answer = await merged_at_last(bot, repo, pull, style)
 
     assert (answer.outcome, answer.is_merged) == (Outcome.MERGED, True)
     seen = await bot.forge.pull(repo, pull.number)
@@ -320,3 +334,18 @@ async def test_a_merge_that_waits_can_be_taken_back(
     await bot.forge.create_status(repo, pull.head.sha, state="success", context="ci")
     assert not await bot.forge.cancel_merge(repo, pull.number)
     assert (await bot.forge.pull(repo, pull.number)).state == "open"
+
+
+async def test_a_branch_is_deleted_unless_it_is_protected_or_the_default(
+    site: Site, repo: str, ann: Person, bot: Person
+) -> None:
+    await site.push(repo, bot, "fleet/1", {"a.txt": "a\n"}, "A")
+    assert await bot.forge.delete_branch(repo, "fleet/1")
+    assert await bot.forge.branch(repo, "fleet/1") is None
+    assert not await bot.forge.delete_branch(repo, "fleet/1")
+    with pytest.raises(ForgeForbidden):
+        await bot.forge.delete_branch(repo, "main")
+    await site.push(repo, bot, "stable", {"a.txt": "a\n"}, "A")
+    await site.api("POST", f"/repos/{repo}/branch_protections", ann.token, {"rule_name": "stable"})
+    with pytest.raises(ForgeForbidden):
+        await bot.forge.delete_branch(repo, "stable")

@@ -105,6 +105,28 @@ async def test_an_answer_joins_a_conversation_whose_line_is_gone(
     assert sorted(one.hunk for one in after) == sorted(one.hunk for one in before)
 
 
+async def test_an_answer_joins_a_conversation_whose_line_was_moved_or_changed(
+    site: Site, repo: str, ann: Person, bot: Person, pull: PullRequest
+) -> None:
+    lines = (LineComment("new.txt", 3, "Move it"), LineComment("new.txt", 7, "Change it"))
+    review = await reviewed(ann, repo, pull, *lines)
+    text = "\n".join(["at", "last", "first", *LINES[:5], "another", *LINES[6:]])
+    await site.push(repo, bot, BRANCH, {"new.txt": f"{text}\n"}, "As you want it")
+    before = await bot.forge.threads(repo, pull.number)
+
+    for thread in before:
+        await bot.forge.reply(repo, pull.number, thread, "Done.")
+    await ann.forge.reply(repo, pull.number, before[0], "Thanks.")
+
+    after = await bot.forge.threads(repo, pull.number)
+    assert [(one.id, one.line) for one in after] == [(one.id, one.line) for one in before]
+    said = [[comment.body for comment in one.comments] for one in after]
+    assert said == [["Move it", "Done.", "Thanks."], ["Change it", "Done."]]
+    seen = await bot.forge.review(repo, pull.number, review.id)
+    assert seen is not None
+    assert seen.comments_count == 5  # the answers to it among them
+
+
 async def test_a_comment_on_no_line_of_the_diff_has_no_hunk(
     repo: str, ann: Person, bot: Person, pull: PullRequest
 ) -> None:

@@ -10,9 +10,10 @@ import pytest
 from fleetbot import __version__
 from fleetbot.runner import health
 from fleetbot.runner.config import load
+from fleetbot.runner.git.repositories import Repositories
 from fleetbot.runner.session.contract import HealthLine
 from tests.runner.run.test_restart import daemon
-from tests.runner.scene import Scene
+from tests.runner.scene import REPO, Scene
 
 
 async def findings(config: Path) -> dict[str, HealthLine]:
@@ -183,3 +184,20 @@ async def test_a_token_that_others_may_read_is_mentioned(scene: Scene) -> None:
 
     assert bad(found) == {}
     assert "forge.token_file: others on this machine" in found["runner configuration"].detail
+
+
+async def test_a_branch_that_the_runner_could_change_alone_is_mentioned_with_the_clicks(
+    scene: Scene,
+) -> None:
+    path = scene.config_file("true")
+    repo = scene.forge.repo(REPO)
+    assert "runner branches" not in await findings(path), "nothing was worked on here yet"
+    Repositories(load(path, {}).root).folder(REPO, repo.id)
+
+    line = (await findings(path))["runner branches"]
+
+    assert line.ok, "work goes on all the same"
+    assert line.detail.startswith(f"{REPO}: `main` is open")
+    assert f"{scene.forge.url}/{REPO}/settings/branches" in line.detail
+    scene.forge.reserve(REPO, "main", ["ada"])
+    assert "runner branches" not in await findings(path)

@@ -49,6 +49,7 @@ from fleetbot.services.health import HealthReport
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.landing import Landings
 from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
@@ -58,6 +59,7 @@ from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.proofs import Proofs
+from fleetbot.services.protection import Guard
 from fleetbot.services.reconcile import Reconciler
 from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
@@ -127,6 +129,8 @@ class Stage:
         self.hook_url = ""
         self.secret = ""  # what foreign logs are kept from telling on
         self.threads = "agent"
+        self.lands_itself = False
+        self.unprotected = ""  # what is done about it; nothing is looked at where it is empty
         # What setup changes of the configuration; the rest of it is as the stage is wired.
         self.config: dict[str, Any] = {"forge": {"repositories": self.repositories}, "rooms": {}}
         self._ids = itertools.count(1)
@@ -142,7 +146,7 @@ class Stage:
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
         self.fleet = Fleet(self.store, self.policy, self.clock, self._route)
-        self.known = Repositories(self.fleet, self.client, self.repositories)
+        self.known = Repositories(self.fleet, self.client, self.repositories, self._guard())
         self.webhooks = Webhooks(self.fleet, self.known)
         self.probe = ForgeProbe(
             self.fleet, self.client, self.repositories, logging.getLogger("stage")
@@ -158,6 +162,9 @@ class Stage:
         self.verifier = Verifier(self.fleet, self.client, self.rules, self.issues.follow)
         self.followups = Followups(self.fleet, self.client, self.rules, self._mask)
         self.people = People(self.store, self.listed)
+        self.landings = Landings(
+            self.fleet, self.client, self.followups, self.people, lambda names: self.lands_itself
+        )
         self.proofs = Proofs(self.fleet, self.client, self.people, self._proven)
         self.intake = Intake(
             self.fleet,
@@ -190,7 +197,12 @@ class Stage:
         self.enrolments = Enrolments(self.fleet)
         self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
-            self.client, self.store, self.labels, self.fleet.waiting, self.accounts
+            self.client,
+            self.store,
+            self.labels,
+            self.fleet.waiting,
+            self.accounts,
+            land=self.landings,
         )
         self.courier = Courier(
             self.store,
@@ -198,6 +210,18 @@ class Stage:
             self.clock,
             with_outbox(PATIENCE_DAYS),
             on_given_up=self.dead_letters.note,
+        )
+
+    def _guard(self) -> Guard | None:
+        """Most stories are not about protection."""
+        if not self.unprotected:
+            return None
+        refuses = self.unprotected == "refuse"
+        return Guard(
+            self.fleet,
+            self.client,
+            refuses=refuses,
+            lands_itself=lambda names: self.lands_itself,
         )
 
     def _route(self, effect: RoomEffect) -> Sequence[str]:

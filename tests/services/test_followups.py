@@ -16,7 +16,7 @@ from fleetbot.forge.review_calls import LineComment
 from fleetbot.services.briefs import brief_of, kept_brief
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
-SETTLED = 6.0  # seconds after which a conflict is one
+SETTLED = 9.0  # seconds after which a conflict is one
 EVE = "eve"
 
 
@@ -168,6 +168,24 @@ async def test_nothing_is_said_or_done_twice_whatever_was_forgotten(stage: Stage
         assert (task.state, task.pull and task.pull.rounds) == (TaskState.COMPLETED, 1)
 
 
+async def test_a_review_of_lines_alone_is_one_round_and_asked_for_again(stage: Stage) -> None:
+    run, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Whom?")
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", comments=[line])
+    await look(stage)
+    (thread,) = (await brief(stage)).threads
+    told = await brief_of(stage.fleet, (await stage.task()).id)
+    assert told is not None
+    assert told.words == ()
+
+    await served(stage, run, [Reply(thread=thread.id, answer=Answer.FIXED)])
+
+    task = await look(stage)
+    assert (task.state, task.pull and task.pull.rounds) == (TaskState.COMPLETED, 1)
+    reviews = await stage.ann.reviews(REPO, pull.number)
+    assert [one.state for one in reviews] == ["COMMENT", "REQUEST_REVIEW"]
+
+
 async def test_words_alone_are_an_answer_where_nothing_is_to_be_changed(stage: Stage) -> None:
     run, pull = await given_done(stage)
     line = LineComment("hello.txt", 1, "Why not hi?")
@@ -217,6 +235,23 @@ async def test_who_may_not_write_is_reported_and_not_obeyed(stage: Stage, eve: F
     assert task.pull is not None
     assert task.pull.standing.reports == (EVE,)
     assert kinds(await stage.journal())[-1] == "pull.asked"
+
+
+async def test_of_a_reviewers_verdicts_the_last_is_shown(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    line = LineComment("hello.txt", 1, "Nice.")
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No.")
+    await stage.ann.create_review(REPO, pull.number, "APPROVED", "Yes.", comments=[line])
+    task = await look(stage)
+    assert task.pull is not None
+    shown = task.pull.standing
+    assert (shown.changes_asked, shown.approved_by) == ((), (ANN,))
+
+    await stage.ann.create_review(REPO, pull.number, "REQUEST_CHANGES", "No!", comments=[line])
+    task = await look(stage)
+    assert task.pull is not None
+    shown = task.pull.standing
+    assert (shown.changes_asked, shown.approved_by) == ((ANN,), ())
 
 
 async def test_a_dismissed_review_asks_for_nothing(stage: Stage) -> None:
@@ -285,6 +320,37 @@ async def test_a_conflict_that_stays_is_a_round(stage: Stage) -> None:
     its = await brief(stage)
     assert (its.kinds, its.base) == ((RoundKind.CONFLICT,), "main")
     assert its.base_head == (await stage.ann.pull(REPO, 2)).base.sha
+
+
+async def test_a_base_that_just_moved_is_looked_at_until_forgejo_has_tried_it(
+    stage: Stage,
+) -> None:
+    await given_done(stage)
+    stage.forge.hold_pull_refs()
+    await stage.forge.commit(REPO, "main", {"hello.txt": "bonjour\n"}, "Mine", by=ANN)
+    stage.clock.advance(3700)
+    task = await look(stage)
+    assert task.pull is not None
+    assert task.pull.standing.conflict is False, "as Forgejo found it with the base before"
+    await stage.forge.release_pull_refs()
+
+    for _ in range(2):
+        stage.clock.advance(SETTLED)
+        task = await look(stage)
+
+    assert task.state is TaskState.CREATED
+    assert (await brief(stage)).kinds == (RoundKind.CONFLICT,)
+
+
+async def test_what_has_settled_is_left_alone(stage: Stage) -> None:
+    await given_done(stage)
+    await stage.forge.commit(REPO, "main", {"other.txt": "hi\n"}, "Mine", by=ANN)
+    for seconds in (3700, SETTLED, 60):
+        stage.clock.advance(seconds)
+        await look(stage)
+    due = stage.followups.next_due()
+    assert due is not None
+    assert due - stage.fleet.clock() > 3_000_000
 
 
 # its end

@@ -187,6 +187,7 @@ export type ReasonCode =
   | "repo_archived"
   | "repo_gone"
   | "repo_unlisted"
+  | "repo_unprotected"
   | "retry_by_user"
   | "runner_failed"
   | "runner_restarted"

@@ -87,6 +87,11 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Land:
+    issue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Prioritise:
     priority: Priority
     issue: str = ""
@@ -182,6 +187,7 @@ Command = (
     | Retry
     | Again
     | Cancel
+    | Land
     | Prioritise
     | Queue
     | Tell

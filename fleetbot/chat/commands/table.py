@@ -151,6 +151,13 @@ COMMANDS: Mapping[str, Usage] = {
         changes=True,
         briefly="stop it",
     ),
+    "land": Usage(
+        "merge what was verified; it takes write access on Forgejo, too: see `iam`",
+        (_ISSUE,),
+        level=CHANGES,
+        example="land #12",
+        changes=True,
+    ),
     "priority": Usage(
         "how urgent it is: low, normal, high or urgent",
         (_ISSUE, Parameter("priority", Kind.PRIORITY, "priority")),
@@ -250,7 +257,7 @@ COMMANDS: Mapping[str, Usage] = {
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
     "To have work done": (
-        *("new", "assign", "retry", "again", "cancel"),
+        *("new", "assign", "retry", "again", "cancel", "land"),
         *("priority", "queue", "tell", "answer"),
     ),
     "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
@@ -271,6 +278,7 @@ NAMES: Mapping[type, str] = {
     spec.Retry: "retry",
     spec.Again: "again",
     spec.Cancel: "cancel",
+    spec.Land: "land",
     spec.Prioritise: "priority",
     spec.Queue: "queue",
     spec.Tell: "tell",
@@ -296,6 +304,7 @@ BUTTONS: Mapping[str, str] = {
     for emoji, command in {
         "🔁": "retry",
         "✖️": "cancel",
+        "🚀": "land",
         "✅": "answer",
         "❌": "answer",
         "♾️": "answer",

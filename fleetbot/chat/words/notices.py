@@ -42,6 +42,8 @@ def task_notice(
             return Post(_completed(effect), urgent, about)
         case NoticeKind.ASKED:
             return Post(_asked(effect, who), urgent, about)
+        case NoticeKind.NOT_LANDED:
+            return Post(_not_landed(effect, who), urgent, about)
         case NoticeKind.TASK_HELD:
             return Post(_held(effect, who), urgent, about)
         case NoticeKind.OVERLAPS if effect.run is None:
@@ -122,11 +124,11 @@ def _anew(task: TaskName) -> tuple[Part, ...]:
 
 
 def _pull_asked(effect: TaskNotice, who: Rich) -> Rich:
-    again = code(f"!fleet again {effect.task.ref} …")
+    again, land = code(f"!fleet again {effect.task.ref} …"), code(f"!fleet land {effect.task.ref}")
     return rows(
         _headline("🤔 How does it go on?", effect.task, _pull(effect)),
         prose(effect.detail),
-        to_do(who, "say what to do, ", again, ", or merge or close it on Forgejo."),
+        to_do(who, "say what to do, ", again, ", or ", land, ", or close it on Forgejo."),
     )
 
 
@@ -167,6 +169,14 @@ def _overlaps(effect: TaskNotice, who: Rich) -> Rich:
         say(number, " that ", bold(link(other.ref, other.url)), " changes too."),
         quote(named, limit=500),
         helps,
+    )
+
+
+def _not_landed(effect: TaskNotice, who: Rich) -> Rich:
+    return rows(
+        _headline("🛬 Not merged:", effect.task),
+        prose(effect.detail),
+        to_do(who, code(f"!fleet land {effect.task.ref}"), " tries it again."),
     )
 
 

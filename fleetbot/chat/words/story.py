@@ -11,7 +11,7 @@ from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, 
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Behavior, Blocker, Priority, RunId, Taken, Task
-from fleetbot.domain.pulls import Brief
+from fleetbot.domain.pulls import Brief, LandingStep
 from fleetbot.domain.standing import owed_to, phrases, replied
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, nickname, person, span
@@ -43,7 +43,16 @@ _OfRun = (
     | ev.TaskCancelled
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
-_OfPull = ev.PullSeen | ev.PullAsked | ev.PullMerged | ev.PullClosed | ev.PullReopened
+_OfPull = (
+    ev.PullSeen
+    | ev.PullAsked
+    | ev.PullMerged
+    | ev.PullClosed
+    | ev.PullReopened
+    | ev.PullLanding
+    | ev.PullUpdated
+    | ev.PullNotLanded
+)
 _OfTalk = (
     ev.RunAsked | ev.RunAskCut | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
 )
@@ -280,6 +289,14 @@ def _of_pull(event: _OfPull) -> Rich:
             return say("the pull request was closed without being merged")
         case ev.PullReopened():
             return say("the pull request is open again")
+        case ev.PullLanding(head=head, step=LandingStep.UPDATE):
+            return say("its base is merged into it, and then it: ", code(head[:12]))
+        case ev.PullLanding(head=head):
+            return say("is to be merged: ", code(head[:12]))
+        case ev.PullUpdated(head=head):
+            return say("its base was merged into it: ", code(head[:12]))
+        case ev.PullNotLanded(text=text):
+            return say("it was not merged", _quoted(text))
         case _:
             assert_never(event)
 

@@ -29,6 +29,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.wording import count, span
 
 _NAMED = 5
+_LANDING = "docs/howto/landing.md"
 
 
 class Trouble(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -173,6 +174,15 @@ def _released(its: Trouble) -> Rich:
     return say("▶️ ", bold(its.name), f": its tasks go on, {_lasted(its)}")
 
 
+def _unprotected(its: Trouble) -> Rich:
+    headline = say("🔓 ", bold(its.name), ": the fleet could change its branch by itself")
+    return rows(headline, prose(its.detail), say("Why that matters: ", code(_LANDING)))
+
+
+def _protected(its: Trouble) -> Rich:
+    return say("🔒 ", bold(its.name), f": its branch is protected from the fleet, {_lasted(its)}")
+
+
 def _renamed(its: Trouble) -> Rich:
     says = "Its tasks and rooms follow; the settings may name it either way."
     return rows(say("🚚 ", bold(its.detail), " is now ", bold(its.name)), says)
@@ -233,6 +243,7 @@ _KINDS: Mapping[str, _Kind] = {
     "unwell": (_unwell, _well),
     "resting": (_resting, _well),
     "held": (_held, _released),
+    "unprotected": (_unprotected, _protected),
     "renamed": (_renamed, _renamed),
     "pause": (_rests, _goes_on),
     "forge": (_forge_away, _forge_back),
@@ -250,5 +261,11 @@ _TOGETHER: Mapping[str, tuple[str, str, str, str]] = {
     "unwell": ("🤒", "agents", "are unwell", "They take nothing until their checks pass."),
     "resting": ("💤", "agents", "rest", "No attempt is counted."),
     "held": ("⏸️", "repositories", "are held", "Their tasks go on by themselves then."),
+    "unprotected": (
+        "🔓",
+        "repositories",
+        "have branches that the fleet could change by itself",
+        f"What to do: `{_LANDING}`, and `!fleet doctor`.",
+    ),
     "renamed": ("🚚", "repositories", "have new names", "Their tasks and rooms follow."),
 }

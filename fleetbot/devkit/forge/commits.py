@@ -6,8 +6,9 @@ from aiohttp import web
 
 from fleetbot.devkit.forge import git_shapes, shapes
 from fleetbot.devkit.forge.accounts import Access
-from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
+from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer, nothing
 from fleetbot.devkit.forge.merging import succeeded
+from fleetbot.devkit.forge.refs import refs_changed
 from fleetbot.devkit.forge.shapes import Json
 from fleetbot.devkit.forge.state import Status
 
@@ -54,6 +55,20 @@ async def get_branch(call: Call) -> web.Response:
     if sha is None:
         raise ApiError(404, NOT_FOUND)
     return answer(await _branch(call, name, sha))
+
+
+async def delete_branch(call: Call) -> web.Response:
+    name, repo = call.part("branch"), call.repo
+    async with repo.lock:
+        if repo.branch(name) is None:
+            raise ApiError(404, NOT_FOUND)
+        if name == repo.default_branch:
+            raise ApiError(403, "can not delete default branch")
+        if repo.protection(name):
+            raise ApiError(403, "branch protected")
+        await repo.git.delete_ref(f"refs/heads/{name}")
+        await refs_changed(call.world, call.notify, repo, call.user)
+    return nothing()
 
 
 async def _branch(call: Call, name: str, sha: str) -> Json:
@@ -138,6 +153,7 @@ ROUTES = (
     Route("GET", f"{_R}/git/refs/{{ref:.+}}", list_refs),
     Route("GET", f"{_R}/branches", list_branches),
     Route("GET", f"{_R}/branches/{{branch:.+}}", get_branch),
+    Route("DELETE", f"{_R}/branches/{{branch:.+}}", delete_branch, Access.WRITE, frozen=True),
     Route("POST", f"{_R}/statuses/{{sha}}", create_status, Access.WRITE),
     Route("GET", f"{_R}/statuses/{{sha}}", list_statuses),
     Route("GET", f"{_R}/commits/{{ref:.+}}/status", combined_status),

@@ -60,13 +60,15 @@ async def pull_changes(repo: Repo, pull: Pull) -> list[FileChange]:
 
 
 async def is_mergeable(repo: Repo, ticket: Ticket) -> bool:
-    """As it was found out last: of the commits that the pull request's ref shows."""
+    """As it was found out last: of the commits that the pull request's ref shows, and of the base
+    as it was then."""
     pull = pull_of(ticket)
     base = repo.branch(pull.base)
     if ticket.is_draft or ticket.state != "open" or base is None:
         return pull.merged is not None
     if pull.checking:
         return False
+    base = pull.tried_base or base
     if await repo.git.merge_base(base, pull.ref_sha) == base:
         return True  # nothing to conflict with, so the costly try can be spared
     try:

@@ -60,6 +60,7 @@ class Pull:
     """The part of a ticket that makes it a pull request; ``ref_sha`` is where its ref stands.
 
     ``checking``: it is being found out whether it can be merged; until then it cannot.
+    ``tried_base``: the base's commit that this was last found out of.
     """
 
     base: str
@@ -72,6 +73,7 @@ class Pull:
     merge_sha: str = ""
     base_sha_at_end: str = ""
     checking: bool = False
+    tried_base: str = ""
     scheduled: Scheduled | None = None
 
     @property

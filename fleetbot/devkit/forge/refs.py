@@ -85,7 +85,7 @@ async def _follow(
             catch_up = partial(_catch_up, world, notify, repo, actor, ticket, pull, old)
             await world.pull_refs.put(catch_up)
         elif pull and ticket.state == "open" and pull.base == branch:
-            await check_merge(world, repo, ticket)
+            await world.pull_refs.put(partial(check_merge, world, repo, ticket))
     if branch == repo.default_branch and old != ZERO:
         for commit in await repo.git.commits(new, f"^{old}"):
             await close_named_issues(world, notify, repo, actor, commit.message, commit.sha)
@@ -104,7 +104,8 @@ async def _close_pulls_of(
 
 
 async def check_merge(world: World, repo: Repo, ticket: Ticket) -> None:
-    """Find out whether the pull request can be merged; it takes Forgejo about a second."""
+    """Find out whether the pull request can be merged; it takes Forgejo about a second, and begins
+    as long after a push to its base as after one to its head."""
     if ticket.pull is None:
         return
     ticket.pull.checking = True
@@ -112,7 +113,7 @@ async def check_merge(world: World, repo: Repo, ticket: Ticket) -> None:
 
 
 async def _checked(world: World, repo: Repo, ticket: Ticket, pull: Pull) -> None:
-    pull.checking = False
+    pull.checking, pull.tried_base = False, repo.branch(pull.base) or ""
     world.on_mergeable(repo, ticket)
 
 

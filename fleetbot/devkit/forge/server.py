@@ -125,8 +125,10 @@ class DevForge:
 
         ``redirects``: how a former name answers; 307 from versions before 12.
         ``ref_lag``: for how many seconds after a push an open pull request shows the new head with
-        the old files and commits. Forgejo's is 0.2 to 1.1. ``merge_lag``: for how long after that
-        nobody can merge it, as it is being found out whether it conflicts. Forgejo's is 0.8 to 1.6.
+        the old files and commits, and is mergeable or not as with its old base. Forgejo's is 0.2 to
+        1.1; for the base it is 2 and more, the more pull requests there are.
+        ``merge_lag``: for how long after that nobody can merge it, as it is being found out whether
+        it conflicts. Forgejo's is 0.8 to 1.6.
         ``tells_of_jobs``: of Actions, and what they wrote, as from v16 on.
         """
         listener = socket.create_server(("127.0.0.1", port))
@@ -259,6 +261,11 @@ class DevForge:
     def protect(self, repo: str, rule: str, contexts: Iterable[str]) -> None:
         """Have what is merged to the branches of ``rule`` be green in the contexts that fit."""
         row = Protection(rule, checks_statuses=True, contexts=tuple(contexts))
+        protection.put_rule(self.repo(repo), row)
+
+    def reserve(self, repo: str, rule: str, people: Iterable[str]) -> None:
+        """Have only these push to the branches of ``rule``, and merge into them."""
+        row = Protection(rule, pushers=tuple(people), mergers=tuple(people))
         protection.put_rule(self.repo(repo), row)
 
     # -- look at it

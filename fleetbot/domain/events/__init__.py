@@ -44,9 +44,12 @@ from fleetbot.domain.events.fleet import (
 from fleetbot.domain.events.pulls import (
     PullAsked,
     PullClosed,
+    PullLanding,
     PullMerged,
+    PullNotLanded,
     PullReopened,
     PullSeen,
+    PullUpdated,
 )
 from fleetbot.domain.events.tasks import (
     ReceiptFiled,
@@ -108,9 +111,12 @@ __all__ = [
     "FleetThawed",
     "PullAsked",
     "PullClosed",
+    "PullLanding",
     "PullMerged",
+    "PullNotLanded",
     "PullReopened",
     "PullSeen",
+    "PullUpdated",
     "ReceiptFiled",
     "ReceiptRefuted",
     "ReceiptUnknown",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleetbot.domain.events.base import Event
-from fleetbot.domain.pulls import Standing
+from fleetbot.domain.pulls import LandingStep, Standing
 from fleetbot.domain.usage import Usage
 
 
@@ -39,3 +39,27 @@ class PullClosed(Event, frozen=True, tag="pull.closed"):
 
 class PullReopened(Event, frozen=True, tag="pull.reopened"):
     """It was closed, and is open again."""
+
+
+class PullLanding(Event, frozen=True, tag="pull.landing"):
+    """It is to be merged, with exactly `head`. `by`: the account on Forgejo of who wants it; ""
+    where the repository's setting does. `step`: what is done for that now."""
+
+    head: str
+    by: str = ""
+    step: LandingStep = LandingStep.MERGE
+
+
+class PullUpdated(Event, frozen=True, tag="pull.updated"):
+    """Forgejo has merged the base into commit `was`, which was verified, as we asked it to; that
+    merge, `head`, and nothing else, is what counts as verified from then on."""
+
+    head: str
+    was: str
+
+
+class PullNotLanded(Event, frozen=True, tag="pull.not_landed"):
+    """It was to be merged, and is not. `why` is a word for it, `text` says it to people."""
+
+    why: str
+    text: str

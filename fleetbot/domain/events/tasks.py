@@ -7,7 +7,16 @@ from typing import Any
 import msgspec
 
 from fleetbot.domain.events.base import Event
-from fleetbot.domain.events.pulls import PullAsked, PullClosed, PullMerged, PullReopened, PullSeen
+from fleetbot.domain.events.pulls import (
+    PullAsked,
+    PullClosed,
+    PullLanding,
+    PullMerged,
+    PullNotLanded,
+    PullReopened,
+    PullSeen,
+    PullUpdated,
+)
 from fleetbot.domain.model import (
     AgentName,
     AskKind,
@@ -303,6 +312,9 @@ TaskEvent = (
     | PullMerged
     | PullClosed
     | PullReopened
+    | PullLanding
+    | PullUpdated
+    | PullNotLanded
     | TaskBlocked
     | TaskOverlaps
     | TaskBehind

@@ -10,6 +10,7 @@ import aiohttp
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeForbidden, ForgeNotFound
+from fleetbot.forge.exposure import exposed, remedy
 from fleetbot.forge.issue_calls import is_marked
 from fleetbot.forge.models import Comment, Issue, PullRequest, Repository
 from fleetbot.runner.failure import RunFailed
@@ -96,6 +97,22 @@ class Forge:
                 "collaborator with write access, then retry",
             )
         return found
+
+    async def exposure(self, repo_id: int, login: str) -> str:
+        """What the account could do by itself to the branch that work goes to, with the clicks that
+        mend it; "" where that is nothing, or there is no such repository any more."""
+        client = self._client
+        with told(f"looking at the branches of repository {repo_id}"):
+            try:
+                repo = await client.repo_by_id(repo_id)
+                branch = await client.branch(repo.full_name, repo.default_branch)
+            except ForgeNotFound:
+                return ""
+        found = exposed(branch, None, login) if branch else []
+        if not found or branch is None:
+            return ""
+        clicks = remedy(self.url, repo.full_name, branch.name)
+        return f"{repo.full_name}: {'; '.join(found)}. {clicks}"
 
     async def issue(self, repo: str, number: int) -> Issue:
         with told(f"reading {repo}#{number}"):

@@ -34,6 +34,10 @@ class Repositories:
             known[repo_id] = folder
         return known[repo_id]
 
+    def ids(self) -> list[int]:
+        """Of all that were worked on here, as far as theirs are known."""
+        return sorted(self._all())
+
     def _all(self) -> dict[int, str]:
         if self._known is None:
             self._known = {}

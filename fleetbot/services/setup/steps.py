@@ -8,6 +8,7 @@ from enum import StrEnum
 from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.wording import span
 from fleetbot.forge import errors as forge
+from fleetbot.forge.exposure import able, is_open
 from fleetbot.forge.keeping_calls import Hook
 from fleetbot.services.findings import Finding, Mark
 from fleetbot.services.setup.facts import Facts
@@ -218,39 +219,15 @@ def _branch(facts: Facts) -> Finding:
         says = "the repository is empty: there is nothing to begin from"
         return _bad(Step.BRANCH, says, "Push a first commit")
     if not branch.protected:
-        says = f"`{branch.name}` is open: whoever may write can push to it, agents' accounts too"
+        says = is_open(branch)
         if facts.is_admin:
             offer = f"protect `{branch.name}`: what comes there is merged, not pushed"
             return Finding(Step.BRANCH, Mark.WARN, says, offer=offer)
         return Finding(Step.BRANCH, Mark.WARN, says, (f"Add a rule for it: {page}",))
-    if alone := list(_able(facts)):
+    if alone := able(branch, facts.rule, facts.bot, facts.accounts):
         remedy = f"Name those who may, in the rule for `{branch.name}`: {page}"
         return Finding(Step.BRANCH, Mark.WARN, "; ".join(alone), (remedy,))
     return _well(Step.BRANCH, f"`{branch.name}` is protected, and the fleet cannot merge alone")
-
-
-def _able(facts: Facts) -> Iterator[str]:
-    """What accounts of the fleet could do to a protected base by themselves, as far as is told."""
-    branch, rule = facts.branch, facts.rule
-    assert branch is not None  # it is protected
-    if rule is None:
-        pushers = [facts.bot] if branch.user_can_push else []
-        mergers = [facts.bot] if branch.user_can_merge else []
-    else:
-        fleet = [facts.bot, *facts.accounts]
-        pushers = _among(fleet, rule.push_whitelist_usernames, rule.enable_push_whitelist)
-        pushers = pushers if rule.enable_push else []
-        mergers = _among(fleet, rule.merge_whitelist_usernames, rule.enable_merge_whitelist)
-    if pushers:
-        yield f"{_codes(pushers)} could push to `{branch.name}` alone"
-    if mergers:
-        yield f"{_codes(mergers)} could merge into `{branch.name}` alone"
-
-
-def _among(fleet: Iterable[str], listed: Iterable[str], counts: bool) -> list[str]:
-    """Of the fleet's accounts those on a whitelist; all where there is none."""
-    known = {login.lower() for login in listed}
-    return [login for login in dict.fromkeys(fleet) if not counts or login.lower() in known]
 
 
 def _receipt(facts: Facts) -> Finding:

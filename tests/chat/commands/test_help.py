@@ -34,7 +34,7 @@ def test_what_is_said_every_day_fits_on_a_phone() -> None:
         "• !fleet tell <issue> <words>: to its agent",
         "• !fleet answer <issue> <words>: its agent's question",
         "In reply to a message about a task, leave the issue out.",
-        "Reactions do it as well: 👀 log, 🔁 retry, ✖ cancel, ✅ ❌ ♾ answer, 🔕 quiet.",
+        "Reactions do it as well: 👀 log, 🔁 retry, ✖ cancel, 🚀 land, ✅ ❌ ♾ answer, 🔕 quiet.",
         f"All {len(COMMANDS)} commands: !fleet help all; one, with an example: !fleet help retry.",
     ]
     assert "• 🔒 !fleet retry <issue>: try it again" in told(level=0)

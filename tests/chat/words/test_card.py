@@ -135,7 +135,8 @@ CARDS: dict[str, tuple[Callable[[], World], list[str]]] = {
             "🔎 CI red: test / unit",
             "There are to be no rounds for CI. It is still red: test / unit."
             " Since 14 Nov, 22:13 UTC.",
-            "Say how it goes on: !fleet again team/app#1 …. Or merge or close it on Forgejo.",
+            "Say how it goes on: !fleet again team/app#1 …, or !fleet land team/app#1;"
+            " or close it on Forgejo.",
         ],
     ),
     "merged": (

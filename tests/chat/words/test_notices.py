@@ -269,6 +269,7 @@ def test_a_question_about_a_pull_request_says_how_to_answer_it() -> None:
     assert lines(message) == [
         "🤔 How does it go on? team/app#1 Mend the door · PR #7",
         "There are to be no rounds for CI. It is still red: test / unit.",
-        "🙋 ada: say what to do, !fleet again team/app#1 …, or merge or close it on Forgejo.",
+        "🙋 ada: say what to do, !fleet again team/app#1 …, or !fleet land team/app#1,"
+        " or close it on Forgejo.",
     ]
     assert message.body.mentions == ("@ada:hs",)
