@@ -6,8 +6,9 @@ pull request its receipt does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
-from fnmatch import fnmatchcase
+from fnmatch import translate
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
@@ -26,6 +27,7 @@ MOST_FILES = 500  # of one task that are compared
 _TOLD = 5  # tasks that people are told of, of one
 _NAMED = 5  # files in an event
 _LETTERS = 200  # of each of their names
+_NEVER = r"(?!)"
 _AT_WORK = (TaskState.ASSIGNED, TaskState.RUNNING)
 
 
@@ -78,12 +80,18 @@ class Footprints:
 
 def ignoring(patterns: Collection[str]) -> Callable[[str], bool]:
     """Whether a pattern fits the path, or its last part where the pattern has no slash."""
+    paths = _any_of(one for one in patterns if "/" in one)
+    names = _any_of(one for one in patterns if "/" not in one)
 
     def ignored(path: str) -> bool:
-        name = path.rpartition("/")[2]
-        return any(fnmatchcase(path if "/" in one else name, one) for one in patterns)
+        return bool(names.match(path.rpartition("/")[2]) or paths.match(path))
 
     return ignored
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """One expression: heartbeats bring many names."""
+    return re.compile("|".join(map(translate, patterns)) or _NEVER)
 
 
 def is_at_work(task: Task) -> bool:
