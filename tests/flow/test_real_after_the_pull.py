@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.story import until
+from fleetbot.devkit.world import INSTANCE
 from tests.flow.agents import agent
 from tests.flow.pulls import (
     ci_says,
@@ -234,3 +235,24 @@ async def test_closed_unmerged_it_rests_and_reopened_it_is_followed_again(
     await pulls(world, f"/{number}/reviews", {"event": "REQUEST_CHANGES", "body": "Once more."})
 
     await until_round(world, issue, 1, "completed")
+
+
+async def test_a_person_lands_it_from_the_room(world: RealForgeWorld) -> None:
+    issue, number = await given_done(world)
+    mergers = [world.people["alice"], world.people["fleetbot"]]
+    rule = {
+        "rule_name": "main",
+        "enable_push": False,
+        "enable_merge_whitelist": True,
+        "merge_whitelist_usernames": mergers,
+    }
+    await world.forge_api("alice", "POST", f"/repos/{world.repo}/branch_protections", rule)
+    people = {"people": {world.people["alice"]: world.alice.user_id}}
+    await world.bots.admin.put_config(INSTANCE, {**world.config, "chat": people})
+
+    said = await world.alice.send(world.room, f"!fleet land #{issue}")
+    await world.alice.wait_for(lambda event: "is being merged" in event.text, after=said)
+
+    await until_told(world, issue, "pull.merged")
+    pull = await pulls(world, f"/{number}")
+    assert (pull["merged"], pull["merged_by"]["login"]) == (True, world.people["fleetbot"])
