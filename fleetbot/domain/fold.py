@@ -8,14 +8,17 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.model import (
     MOST_NAMES,
+    MOST_OVERLAPS,
     Agent,
     AgentName,
     AgentStatus,
     Ask,
+    Behind,
     Evidence,
     Excuse,
     FiledReceipt,
     Message,
+    Overlap,
     Pause,
     Repo,
     Run,
@@ -39,6 +42,10 @@ from fleetbot.domain.pulls import (
     Watch,
 )
 from fleetbot.domain.usage import add_usage
+
+_OF_OTHERS = (
+    ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck | ev.TaskBlocked | ev.TaskOverlaps | ev.TaskBehind
+)
 
 
 def created(task: TaskId, event: ev.TaskCreated, line: ev.Recorded) -> Task:
@@ -77,7 +84,7 @@ def stepped(task: Task, state: TaskState, line: ev.Recorded) -> Task:
     """The task with the marks of time that a line leaves, in the state that it leads to."""
     is_new = state is not task.state or isinstance(line.event, ev.TaskRequeued)
     # Neither a name nor what is told of it, nor other issues, is anything that the task does.
-    stands = isinstance(line.event, ev.TaskMoved | ev.TaskStuck | ev.TaskUnstuck | ev.TaskBlocked)
+    stands = isinstance(line.event, _OF_OTHERS)
     return replace(
         task,
         version=line.version,
@@ -324,6 +331,11 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return _requeued(task, event, line)
         case ev.TaskBlocked() as event:
             return _blocked(task, event, line.at)
+        case ev.TaskOverlaps(other=other, issue=issue):
+            met = (*task.overlaps, Overlap(task=other, issue=issue))
+            return replace(task, overlaps=met[-MOST_OVERLAPS:])
+        case ev.TaskBehind() as event:
+            return _behind(task, event, line.at)
         case _:
             return _pull_after(task, task.pull, line) if task.pull else task
 
@@ -390,6 +402,24 @@ def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
         blockers=event.blockers,
         unseen_blockers=event.unseen,
         blocked_since=(task.blocked_since or at) if event.blockers else 0,
+        entered_at=at if is_free else task.entered_at,
+    )
+
+
+def _behind(task: Task, event: ev.TaskBehind, at: int) -> Task:
+    if event.other is not None:
+        behind = Behind(task=event.other, issue=event.issue, since=at)
+        return replace(task, behind=behind)
+    if task.behind is None:
+        return task
+    before = task.behind.task
+    freed = Overlap(task=before, issue=event.issue, freed=True)
+    others = (one for one in task.overlaps if one.task != before)
+    is_free = task.state is TaskState.CREATED
+    return replace(
+        task,
+        behind=None,
+        overlaps=(*others, freed)[-MOST_OVERLAPS:],
         entered_at=at if is_free else task.entered_at,
     )
 
