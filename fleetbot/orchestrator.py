@@ -22,6 +22,7 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.landing import Landings
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
@@ -110,8 +111,9 @@ class Orchestrator:
             lambda: TaskId(new_id("task")),
             self._follow_pull,
         )
+        self.overlaps = Overlaps(fleet, settings.overlap.ignore, partial(wake, "overlaps"))
         self.references = References(fleet, self.forge, self.repositories)
-        self.gate = Gate(fleet, self.repositories, self.issues)
+        self.gate = Gate(fleet, self.repositories, self.issues, self.overlaps)
 
     def _build_verification(self, wake: Callable[[str], None], proven: Told) -> None:
         fleet, settings = self.fleet, self.settings

@@ -223,7 +223,7 @@ class Runtime:
             Parts(
                 fleet=self.fleet,
                 access=Access(store, settings.auth.token_sets),
-                agents=Agents(self.fleet, settings.runs.rhythm),
+                agents=Agents(self.fleet, settings.runs.rhythm, its.overlaps),
                 enrolments=its.enrolments,
                 runs=self._runs(),
                 talks=its.talks,
@@ -261,6 +261,7 @@ class Runtime:
             "followups": (self._follow_up, 60),
             "intake": (self._take_in, 30),
             "timers": (self._its.timers.tick, 1),
+            "overlaps": (self._its.overlaps.tick, 60),
             "waits": (self._its.timers.note_waits, 30),
             "cards": (self._voices.cards.look, 30),
             "digest": (self._voices.digest.tick, _HOUR),

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.ci import CiRules
-from fleetbot.domain.model import REPO, AgentName, Policy, same_name
+from fleetbot.domain.model import REPO, AgentName, OverlapMode, Policy, same_name
 from fleetbot.domain.patience import Patience, with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.domain.usage import Budget
@@ -109,6 +109,25 @@ class FollowupSettings(Section, frozen=True):
     review_rounds: Count = 3
     ci_rounds: Count = 2
     conflict_rounds: Count = 3
+
+
+class OverlapSettings(Section, frozen=True):
+    """What follows where the work of two tasks changes the same files; `ignore`: patterns of those
+    that everybody changes."""
+
+    mode: Literal["off", "tell", "queue"] = "tell"
+    ignore: tuple[str, ...] = (
+        "CHANGELOG*",
+        "CHANGES*",
+        "HISTORY*",
+        "NEWS*",
+        "*.lock",
+        "*.lockb",
+        "*-lock.json",
+        "*-lock.yaml",
+        "npm-shrinkwrap.json",
+        "go.sum",
+    )
 
 
 Landing = Literal["auto", "by_hand"]
@@ -223,6 +242,8 @@ class Settings(Section, frozen=True):
     notify: NotifySettings = NotifySettings()
     chat: ChatSettings = ChatSettings()
     followup: FollowupSettings = FollowupSettings()
+    overlap: OverlapSettings = OverlapSettings()
+
     landing: LandingSettings = LandingSettings()
 
     def mask(self, text: str) -> str:
@@ -275,6 +296,7 @@ class Settings(Section, frozen=True):
             max_review_rounds=self.followup.review_rounds,
             max_ci_rounds=self.followup.ci_rounds,
             max_conflict_rounds=self.followup.conflict_rounds,
+            overlap=OverlapMode(self.overlap.mode),
             land_without_ci=self.verify.without_ci == "accept",
         )
 

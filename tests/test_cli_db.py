@@ -90,6 +90,7 @@ def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path: Path, command: str) 
 
 
 def test_a_database_of_an_older_version_is_told_from_a_damaged_one(database: Path) -> None:
+    tamper(database, "DROP INDEX runs_ended")
     tamper(database, "ALTER TABLE runs DROP COLUMN cost_usd")
     done = db("verify", database)
     assert done.exit_code == 2

@@ -183,10 +183,21 @@ def _notices(
         case ev.TaskBased(problem=problem) if problem:
             kind, reason = NoticeKind.TASK_HELD, ReasonCode.BASE_GONE
             return [notice(notice=kind, reason=reason, detail=problem)]
+        case ev.TaskOverlaps(files=files, count=count):
+            waits = isinstance(follows, ev.TaskBehind)
+            kind = NoticeKind.QUEUED_BEHIND if waits else NoticeKind.OVERLAPS
+            other = _other_name(event, task, state)
+            return [notice(notice=kind, other=other, files=files, count=count)]
         case ev.PullNotLanded(text=text) if not isinstance(follows, ev.PullAsked):
             return [notice(notice=NoticeKind.NOT_LANDED, detail=text)]
         case _:
             return []
+
+
+def _other_name(event: ev.TaskOverlaps, task: Task, state: FleetState) -> TaskName:
+    if other := state.tasks.get(event.other):
+        return task_name(other)
+    return TaskName(id=event.other, repo=task.repo, issue=event.issue, url="", title="")
 
 
 def _done(notice: partial[TaskNotice], task: Task, receipt: Receipt) -> TaskNotice:
@@ -262,7 +273,7 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return [*(_carried(task, verified, head) if verified else ()), show]
         case ev.PullLanding(head=head, step=step):
             return [LandPull(task=task.id, head=head, step=step), show]
-        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved():
+        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskOverlaps():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
             return []
@@ -277,10 +288,11 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
 
 
 def _on_dependents(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffect]:
-    """Issues that depend on this one say where it stands."""
+    """Issues that wait for this one say where it stands."""
     if not isinstance(event, _SHOWN_BY_DEPENDENTS):
         return []
-    return [ShowOnIssue(task=one.id) for one in state.blocked_by(task)[:_DEPENDENTS]]
+    waiting = [*state.blocked_by(task), *state.queued_behind(task)]
+    return [ShowOnIssue(task=one.id) for one in waiting[:_DEPENDENTS]]
 
 
 def _answer(task: Task, receipt: ReceiptId) -> list[AnyEffect]:

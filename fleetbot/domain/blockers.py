@@ -84,7 +84,7 @@ def hold(state: FleetState, task: Task, circles: Circles | None = None) -> Hold:
     `known` of `circle`."""
     since = max(task.blocked_since, task.entered_at)
     if ring := circle(state, task, circles):
-        return _in_circle(task, ring, since)
+        return in_circle(task, ring, since)
     known = [whereabouts(state, task, blocker) for blocker in task.blockers]
     known.sort(key=lambda one: _GRAVEST_FIRST.index(one.reason))
     first, others = known[0], known[1:_NAMED]
@@ -105,7 +105,7 @@ def hold(state: FleetState, task: Task, circles: Circles | None = None) -> Hold:
     )
 
 
-def _in_circle(task: Task, ring: tuple[Task, ...], since: int) -> Hold:
+def in_circle(task: Task, ring: tuple[Task, ...], since: int) -> Hold:
     """All that wait in or behind the circle wait for the same."""
     start = min(range(len(ring)), key=lambda place: ring[place].ref)
     hidden = {(its.place, its.issue) for one in ring for its in one.blockers if its.is_private}
@@ -150,7 +150,7 @@ def circle(state: FleetState, task: Task, known: Circles | None = None) -> tuple
     Who asks of many at once gives the same `known` for all: each task is then looked at once.
     """
     known = {} if known is None else known
-    path, ahead = {task.id: task}, [_before(state, task)]
+    path, ahead = {task.id: task}, [before(state, task)]
     while ahead and task.id not in known:
         following = next(ahead[-1], None)
         if following is None:
@@ -162,17 +162,21 @@ def circle(state: FleetState, task: Task, known: Circles | None = None) -> tuple
             known.update(dict.fromkeys(path, ring))
         elif following.id not in known:
             path[following.id] = following
-            ahead.append(_before(state, following))
+            ahead.append(before(state, following))
     return known[task.id]
 
 
-def _before(state: FleetState, task: Task) -> Iterator[Task]:
+def before(state: FleetState, task: Task) -> Iterator[Task]:
     """The tasks that it waits for; nothing, if it has begun."""
-    if task.state is TaskState.CREATED and task.is_blocked:
+    if task.state is not TaskState.CREATED:
+        return
+    if task.behind and (other := state.tasks.get(task.behind.task)):
+        yield other
+    if task.is_blocked:
         for blocker in task.blockers:
-            before = _task_of(state, blocker)
-            if before and not blocker.merged_into:
-                yield before
+            its = _task_of(state, blocker)
+            if its and not blocker.merged_into:
+                yield its
 
 
 def _task_of(state: FleetState, blocker: Blocker) -> Task | None:
@@ -254,7 +258,7 @@ def _ended(its: Task) -> str:
 def _under_way(state: FleetState, its: Task) -> str:
     run = state.run_of(its)
     match its.state:
-        case TaskState.CREATED if its.is_blocked:
+        case TaskState.CREATED if its.is_blocked or its.behind:
             return "which waits for others itself"
         case TaskState.ASSIGNED | TaskState.RUNNING if run:
             return _with_agent(run)

@@ -374,6 +374,33 @@ class SetBlockers:
     starting: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NoteOverlap:
+    """The work of two tasks of a repository is known to change the same files.
+
+    `starting`: `one` is about to begin."""
+
+    one: TaskId
+    other: TaskId
+    files: tuple[str, ...]
+    starting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueBehind:
+    """A person has the task wait until the other's work has landed; None: wait no longer."""
+
+    task: TaskId
+    other: TaskId | None
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The task waits behind another no longer, if that one is over."""
+
+    task: TaskId
+
+
 Command = (
     CreateTask
     | EditTask
@@ -418,4 +445,7 @@ Command = (
     | NoteWaits
     | Expire
     | SetBlockers
+    | NoteOverlap
+    | QueueBehind
+    | GoOn
 )

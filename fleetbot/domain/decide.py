@@ -6,8 +6,9 @@ The rules of people and agents are in this module. Those of time, and of how run
 `outcome`, of money in `budget`, of words between runs and people in `talk`, of what a check of a
 receipt has found in `verdicts`, of repositories and bases in `repositories`, of people's pauses in
 `pauses`, of issues closed by a merge in `closing`, of those that wait for others in `blockers`, of
-what follows a verified pull request in `followup`, of its merge in `landing`, of whose fault an end
-is in `faults`, of who gets what in `dispatch`, and of what waits for too long in `stuck`.
+work on the same files in `overlap`, of what follows a verified pull request in `followup`, of its
+merge in `landing`, of whose fault an end is in `faults`, of who gets what in `dispatch`, and of
+what waits for too long in `stuck`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from fleetbot.domain import (
     closing,
     followup,
     landing,
+    overlap,
     pauses,
     repositories,
     stuck,
@@ -134,6 +136,12 @@ def _decide(state: FleetState, command: cmd.Command, now: int, policy: Policy) -
             return tuple(expire(state, now, policy))
         case cmd.SetBlockers():
             return blockers.follow(state, command)
+        case cmd.NoteOverlap():
+            return overlap.note(state, command, policy)
+        case cmd.QueueBehind():
+            return overlap.queue(state, command)
+        case cmd.GoOn():
+            return overlap.go_on(state, command)
         case _:
             assert_never(command)
 

@@ -132,6 +132,8 @@ class NoticeKind(StrEnum):
     FLEET_FROZEN = "fleet_frozen"
     FLEET_THAWED = "fleet_thawed"
     TASK_HELD = "task_held"
+    OVERLAPS = "overlaps"
+    QUEUED_BEHIND = "queued_behind"
     REPO_RENAMED = "repo_renamed"
     REPO_HELD = "repo_held"
     REPO_RELEASED = "repo_released"
@@ -177,6 +179,7 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     """What the room should hear of a task: of its moment, so it carries what it says.
 
     `retry_at` (epoch ms): it is tried again then; in old outboxes only, as the card tells of it.
+    `other`: the task whose work changes the same `files`, of which there are `count`.
     `round`: the round that it completes, for `kinds`, with its `answers` to threads; 0 where it is
     the first that is heard of it. `by`: who has merged it.
     """
@@ -189,6 +192,9 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     reason: ReasonCode | None = None
     detail: str = ""
     retry_at: int | None = None
+    other: TaskName | None = None
+    files: tuple[str, ...] = ()
+    count: int = 0
     round: int = 0
     kinds: tuple[RoundKind, ...] = ()
     answers: tuple[Answer, ...] = ()

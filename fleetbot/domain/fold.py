@@ -8,14 +8,17 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.model import (
     MOST_NAMES,
+    MOST_OVERLAPS,
     Agent,
     AgentName,
     AgentStatus,
     Ask,
+    Behind,
     Evidence,
     Excuse,
     FiledReceipt,
     Message,
+    Overlap,
     Pause,
     Repo,
     Run,
@@ -45,6 +48,8 @@ _OF_OTHERS = (
     ev.TaskStuck,
     ev.TaskUnstuck,
     ev.TaskBlocked,
+    ev.TaskOverlaps,
+    ev.TaskBehind,
     ev.PullSeen,
     ev.PullAsked,
     ev.PullClosed,
@@ -335,6 +340,11 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return _requeued(task, event, line)
         case ev.TaskBlocked() as event:
             return _blocked(task, event, line.at)
+        case ev.TaskOverlaps(other=other, issue=issue):
+            met = (*task.overlaps, Overlap(task=other, issue=issue))
+            return replace(task, overlaps=met[-MOST_OVERLAPS:])
+        case ev.TaskBehind() as event:
+            return _behind(task, event, line.at)
         case _:
             return _pull_after(task, task.pull, line) if task.pull else task
 
@@ -401,6 +411,24 @@ def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
         blockers=event.blockers,
         unseen_blockers=event.unseen,
         blocked_since=(task.blocked_since or at) if event.blockers else 0,
+        entered_at=at if is_free else task.entered_at,
+    )
+
+
+def _behind(task: Task, event: ev.TaskBehind, at: int) -> Task:
+    if event.other is not None:
+        behind = Behind(task=event.other, issue=event.issue, since=at)
+        return replace(task, behind=behind)
+    if task.behind is None:
+        return task
+    before = task.behind.task
+    freed = Overlap(task=before, issue=event.issue, freed=True)
+    others = (one for one in task.overlaps if one.task != before)
+    is_free = task.state is TaskState.CREATED
+    return replace(
+        task,
+        behind=None,
+        overlaps=(*others, freed)[-MOST_OVERLAPS:],
         entered_at=at if is_free else task.entered_at,
     )
 

@@ -129,6 +129,8 @@ TABLE: tuple[Rule, ...] = (
     Rule(tuple(S), ev.PullUpdated, None, "its base was merged into its pull request"),
     Rule(tuple(S), ev.PullNotLanded, None, "it was to be merged, and is not"),
     Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
+    Rule(tuple(S), ev.TaskOverlaps, None, "its work changes files that another's changes too"),
+    Rule(tuple(S), ev.TaskBehind, None, "it waits behind another task, or does not any more"),
 )
 
 _TARGETS: dict[tuple[TaskState | None, type[ev.Event]], TaskState | None] = {

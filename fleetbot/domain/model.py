@@ -216,6 +216,9 @@ MOST_RUNS = 64  # of an agent at once, with those whose receipts are being check
 MOST_NAMES = 20  # that a repository had before and is still known by
 
 
+MOST_OVERLAPS = 50  # of a task that are remembered
+
+
 class Pause(Value, frozen=True):
     """A person wants nothing new given out: who (as an actor of the journal), and since when."""
 
@@ -301,6 +304,25 @@ class Blocker(Value, frozen=True):
         return PRIVATE if self.is_private else f"{self.repo}#{self.issue}"
 
 
+class Overlap(Value, frozen=True):
+    """A task whose work changes files that this one's changes too, as people were told.
+
+    `freed`: it is not to wait for that one any more, whatever they both change.
+    """
+
+    task: TaskId
+    issue: int
+    freed: bool = False
+
+
+class Behind(Value, frozen=True):
+    """The task of the same repository that a task waits behind, since `since` (epoch ms)."""
+
+    task: TaskId
+    issue: int
+    since: int
+
+
 class Task(Value, frozen=True):
     """`runs`: how many it has had in all; `attempt` counts those that were its own to lose.
 
@@ -312,7 +334,7 @@ class Task(Value, frozen=True):
     was called when its run began, if that is another name by now. `pull`: the pull request of the
     last receipt that held; `round`: what it is at work on for that; `prefer`: who should have it.
     `blockers`: issues that it waits for, since `blocked_since`; of `unseen_blockers` more that it
-    depends on Forgejo does not tell the bot.
+    depends on Forgejo does not tell the bot. `overlaps`: with whose work its own does, newest last.
     """
 
     id: TaskId
@@ -358,6 +380,8 @@ class Task(Value, frozen=True):
     blockers: tuple[Blocker, ...] = ()
     blocked_since: int = 0
     unseen_blockers: int = 0
+    overlaps: tuple[Overlap, ...] = ()
+    behind: Behind | None = None
 
     @property
     def ref(self) -> str:
@@ -377,7 +401,7 @@ class Task(Value, frozen=True):
     @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
-        return self.is_queued and not self.is_blocked
+        return self.is_queued and not self.is_blocked and self.behind is None
 
     @property
     def is_blocked(self) -> bool:
@@ -477,6 +501,14 @@ def ills(agent: Agent) -> Iterator[tuple[str, str]]:
     return zip_longest(agent.health, agent.remedies[: len(agent.health)], fillvalue="")
 
 
+class OverlapMode(StrEnum):
+    """What follows where the work of two tasks changes the same files."""
+
+    OFF = "off"
+    TELL = "tell"
+    QUEUE = "queue"
+
+
 class Policy(Value, frozen=True):
     """What the domain decides by and runs are given; from configuration. Times in milliseconds."""
 
@@ -502,6 +534,7 @@ class Policy(Value, frozen=True):
     max_ci_rounds: int = 2
     max_conflict_rounds: int = 3
     prefer_ms: int = 5 * 60_000
+    overlap: OverlapMode = OverlapMode.TELL
     land_without_ci: bool = True
 
 

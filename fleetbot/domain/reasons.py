@@ -70,6 +70,7 @@ class ReasonCode(StrEnum):
     MORE_ASKED = "more_asked"
     PULL_CLOSED = "pull_closed"
     BLOCKED = "blocked"
+    BEHIND = "behind"
 
 
 # What only fleetbot and people can know; everything else an agent may say of its own run.
@@ -100,6 +101,7 @@ REASONS_OF_AGENTS = frozenset(ReasonCode) - {
     ReasonCode.MORE_ASKED,
     ReasonCode.PULL_CLOSED,
     ReasonCode.BLOCKED,
+    ReasonCode.BEHIND,
 }
 
 
@@ -487,6 +489,12 @@ REASONS: dict[ReasonCode, Reason] = {
         Owner.TASK,
         False,
         "Close that issue, or remove the dependency; the task goes on by itself then.",
+    ),
+    _R.BEHIND: Reason(
+        "an agent at work on another task changes the same files",
+        Owner.TASK,
+        False,
+        "It goes on once that is merged or closed. Sooner: `!fleet queue #12 now`.",
     ),
 }
 

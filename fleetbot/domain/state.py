@@ -26,6 +26,7 @@ from fleetbot.domain.model import (
     RunState,
     Task,
     TaskId,
+    TaskState,
 )
 from fleetbot.domain.places import Places
 from fleetbot.domain.queue import ReadyQueue
@@ -90,6 +91,7 @@ class FleetState:
         self.queue = ReadyQueue()
         self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
         self.blocked: dict[tuple[int | str, int], dict[TaskId, None]] = {}  # open tasks, by issue
+        self.behind: dict[TaskId, TaskId] = {}  # waiting tasks, and whom they are queued behind
         self.leases: dict[RunId, int] = {}
         self.seen: dict[AgentName, int] = {}
         self.machines: dict[AgentName, MachineFacts] = {}
@@ -153,6 +155,10 @@ class FleetState:
     def blocked_by(self, task: Task) -> list[Task]:
         """The open tasks that depend on it, oldest dependency first."""
         return [self.tasks[one] for one in self.blocked.get((task.place, task.issue), ())]
+
+    def queued_behind(self, task: Task) -> list[Task]:
+        """The waiting tasks that are queued behind it."""
+        return [self.tasks[one] for one, other in self.behind.items() if other == task.id]
 
     def version(self, stream: str) -> int:
         kind, _, key = stream.partition(":")
@@ -255,6 +261,10 @@ class FleetState:
     def _keep_task(self, task: Task) -> None:
         self._note_stuck(self.tasks.get(task.id), task)
         self._note_blockers(self.tasks.get(task.id), task)
+        if task.behind and task.state is TaskState.CREATED:
+            self.behind[task.id] = task.behind.task
+        else:
+            self.behind.pop(task.id, None)
         self.tasks[task.id] = task
         self._changed.tasks[task.id] = None
         self.by_issue[task.place, task.issue] = task.id

@@ -69,7 +69,8 @@ def with_end(state: FleetState, drafts: Drafts) -> Drafts:
 
 def _moves(event: ev.AnyEvent) -> bool:
     freed = isinstance(event, ev.TaskBlocked) and not event.blockers
-    return freed or isinstance(event, _MOVES)
+    goes_on = isinstance(event, ev.TaskBehind) and event.other is None
+    return freed or goes_on or isinstance(event, _MOVES)
 
 
 def _new(state: FleetState, look: Look, now: int, policy: Policy) -> Iterator[Draft]:

@@ -14,6 +14,7 @@ from fleetbot.domain.available import Absence, Looks, able_agents, availability,
 from fleetbot.domain.blockers import hold
 from fleetbot.domain.flags import Sign, signs
 from fleetbot.domain.model import FiledReceipt, Policy, Run, Task, TaskState, Verdict
+from fleetbot.domain.overlap import wait_behind
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.waits import FLOW, NOBODY, WaitReason
@@ -64,7 +65,7 @@ def waiting(
 def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
     """`waiting`, with how many are before it in the queue: that costs a look at all of it."""
     its = waiting(state, task, now, policy)
-    if its is None or its.reason not in FLOW or task.is_blocked:
+    if its is None or its.reason not in FLOW or not task.is_ready:
         return its
     before = state.queue.ahead(task, able_agents(state, task)[:_ASKED])
     if not before:
@@ -98,6 +99,9 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Lo
         return Waiting(WaitReason.BASE_GONE, task.base_problem, since, None, advice, task.base)
     if task.is_blocked:
         its = hold(state, task, looks.circles)
+        return Waiting(its.reason, its.text, its.since, None, its.remedy, its.subject)
+    if task.behind:
+        its = wait_behind(state, task, looks.circles)
         return Waiting(its.reason, its.text, its.since, None, its.remedy, its.subject)
     if paused := _paused(state, task, since):
         return paused

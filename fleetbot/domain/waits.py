@@ -17,6 +17,7 @@ class WaitReason(StrEnum):
     BLOCKER_ENDED = "blocker_ended"
     BLOCKER_ELSEWHERE = "blocker_elsewhere"
     BLOCKED_IN_CIRCLE = "blocked_in_circle"
+    BEHIND = "behind"
     BACK_OFF = "back_off"
     NO_AGENTS = "no_agents"
     NOBODY_CAN = "nobody_can"
@@ -63,6 +64,7 @@ FLOW = frozenset(
         WaitReason.REPOSITORY_LIMIT,
         WaitReason.NEXT,
         WaitReason.BLOCKED,
+        WaitReason.BEHIND,
     }
 )
 """Others are before it: what moves them moves it."""

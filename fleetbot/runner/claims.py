@@ -18,6 +18,7 @@ from fleetbot.runner.session.contract import is_safe_run
 from fleetbot.runner.wellbeing import Wellbeing
 
 _REFUSED_SECONDS = 15.0
+_MOST_FILES = 1000  # that one heartbeat tells of
 
 
 class Claims:
@@ -44,6 +45,13 @@ class Claims:
     def used(self) -> dict[str, Usage]:
         """The runs that are at work, each with what it has used."""
         return {run: worker.usage for run, worker in self._workers.items()}
+
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """The runs of which it is known what their worktrees have changed. Of many runs less is
+        told of each: a heartbeat has its bounds."""
+        most = _MOST_FILES // max(1, len(self._workers))
+        known = ((run, worker.files[:most]) for run, worker in self._workers.items())
+        return {run: files for run, files in known if files}
 
     def obey(self, answer: wire.HeartbeatAnswer) -> None:
         """End the runs that were taken away; take new ones, or none, as the orchestrator says."""

@@ -139,7 +139,8 @@ class Host:
         link, machine = self._link, self._registration.machine
         return await self._leases.beat(
             lambda: link.persist(
-                lambda: link.heartbeat(self._claims.used(), machine()), within=seconds
+                lambda: link.heartbeat(self._claims.used(), machine(), self._claims.files()),
+                within=seconds,
             )
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import count
 from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -91,7 +92,7 @@ class Link:
     """The calls of one agent. `token` is its own; `notice` hears of lost and found contact.
 
     `lease_seconds`: for how long the orchestrator keeps a run for an agent that is not heard.
-    `wants_machine`: whether it can be told of the machine.
+    `wants_machine`, `wants_files`: whether it can be told of the machine, and what runs change.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Link:
         self.token = token
         self.lease_seconds = 0.0
         self.wants_machine = False
+        self.wants_files = False
         self._notice = notice
         self._patience = patience
         self._lost = False
@@ -118,12 +120,17 @@ class Link:
         )
 
     async def heartbeat(
-        self, runs: Mapping[str, Usage], machine: MachineFacts | None = None
+        self,
+        runs: Mapping[str, Usage],
+        machine: MachineFacts | None = None,
+        files: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     ) -> HeartbeatAnswer:
-        """Speak for the runs, each with what it has used so far, and tell of the machine."""
+        """Speak for the runs, each with what it has used so far, and tell of the machine and of the
+        files that runs have changed."""
         used = {r: UsageReport.of(usage) for r, usage in runs.items() if usage != Usage()}
         report = MachineReport.of(machine) if machine and self.wants_machine else None
-        request = HeartbeatRequest(runs=tuple(runs), usage=used, machine=report)
+        changed = dict(files) if self.wants_files else {}
+        request = HeartbeatRequest(runs=tuple(runs), usage=used, machine=report, files=changed)
         return await self._call("POST", "agents/heartbeat", HeartbeatAnswer, body=request)
 
     async def deregister(self) -> None:

@@ -73,6 +73,7 @@ class Registration:
             self._say(f"registered, up to {self._agent.max_concurrency} runs at once")
         link.lease_seconds = answer.lease_seconds
         link.wants_machine = answer.wants_machine
+        link.wants_files = answer.wants_files
         return answer
 
     async def _introduction(self) -> wire.RegisterRequest:

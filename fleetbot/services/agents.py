@@ -23,6 +23,7 @@ from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
 from fleetbot.services.access import new_agent_token, token_hash
 from fleetbot.services.enrolments import why_over
 from fleetbot.services.fleet import Beside, Context, Fleet
+from fleetbot.services.overlaps import Overlaps
 from fleetbot.store.identities import Enrolment
 from fleetbot.store.records import AgentToken, Arrival
 
@@ -40,9 +41,12 @@ class Rhythm:
 
 
 class Agents:
-    def __init__(self, fleet: Fleet, rhythm: Rhythm) -> None:
+    """`overlaps` hears what the worktrees of runs have changed."""
+
+    def __init__(self, fleet: Fleet, rhythm: Rhythm, overlaps: Overlaps) -> None:
         self._fleet = fleet
         self._rhythm = rhythm
+        self._overlaps = overlaps
 
     async def register(
         self,
@@ -108,6 +112,7 @@ class Agents:
             log_batch_lines=LOG_BATCH_LINES,
             log_batch_bytes=LOG_BATCH_BYTES,
             wants_machine=True,
+            wants_files=self._overlaps.is_on,
         )
 
     async def heartbeat(
@@ -121,6 +126,7 @@ class Agents:
         runs = tuple(RunId(run) for run in request.runs)
         self._fleet.saw(agent, runs)
         self._fleet.note_machine(agent, request.machine.machine if request.machine else None)
+        self._overlaps.heard(agent, {RunId(run): its for run, its in request.files.items()})
         its = self._fleet.state.agents[agent]
         return wire.HeartbeatAnswer(
             next_seconds=self._rhythm.heartbeat,

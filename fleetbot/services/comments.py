@@ -124,7 +124,7 @@ def _waiting(task: Task) -> str:
     whom = code(task.wanted_agent) if task.wanted_agent else "the next free agent"
     if task.traits.needs:
         whom += " that has " + ", ".join(map(code, task.traits.needs))
-    if task.is_blocked:
+    if task.is_blocked or task.behind:
         return f"🔗 **Waits for other work**, then for {whom}."
     if task.not_before:
         return f"⏳ **Next attempt after {moment(task.not_before)}**, by {whom}."
@@ -139,6 +139,7 @@ def _is_retry(task: Task) -> bool:
         ReasonCode.RETRY_BY_USER,
         ReasonCode.ISSUE_REOPENED,
         ReasonCode.BLOCKED,
+        ReasonCode.BEHIND,
         *OF_ROUNDS,
     )
 

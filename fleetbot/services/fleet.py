@@ -403,10 +403,12 @@ class Fleet:
         Not of those whose last lines may not be on disk yet, nor of those that others, or people,
         wait for.
         """
+        awaited = set(self.state.behind.values())
         old = [
             task
             for task, seq in self._closed.items()
             if seq <= self._landed
+            and task not in awaited
             and self.state.tasks[task].updated_at < before
             and not self.state.blocked_by(self.state.tasks[task])
             and not self.state.tasks[task].is_asking

@@ -10,6 +10,7 @@ from fleetbot.domain.model import Run, RunId, RunState, Task
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
+from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.repositories import Repositories
 from fleetbot.store.interface import Unreadable
 
@@ -28,12 +29,14 @@ class Gate:
         fleet: Fleet,
         repositories: Repositories,
         issues: Issues,
+        overlaps: Overlaps,
         *,
         seconds: float = _SECONDS,
     ) -> None:
         self._fleet = fleet
         self._repositories = repositories
         self._issues = issues
+        self._overlaps = overlaps
         self._seconds = seconds
 
     async def admits(self, run_id: RunId) -> bool:
@@ -46,6 +49,8 @@ class Gate:
                 await self._look(run, self._fleet.state.tasks[run.task])
         except (ForgeError, Unreadable, TimeoutError) as error:
             log.info("%s is given by what was known before: %s", run_id, str(error) or "no answer")
+        if self._fleet.state.runs[run_id].state is RunState.ASSIGNED:
+            await self._overlaps.admits(run.task)
         return self._fleet.state.runs[run_id].state is not RunState.ENDED
 
     async def _look(self, run: Run, task: Task) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from fleetbot.domain.model import MOST_RUNS, Artifact, RunState, Taken, Verdict
+from fleetbot.domain.overlap import MOST_FILES
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire.base import (
     AgentNameText,
@@ -20,6 +21,7 @@ from fleetbot.wire.base import (
     Message,
     Millis,
     Number,
+    PathText,
     ShortText,
     one_of,
 )
@@ -60,7 +62,8 @@ class RegisterRequest(Message, frozen=True):
 class RegisterAnswer(Answer, frozen=True):
     """`token` is given once, when the agent is new; later registrations leave it out.
 
-    `wants_machine`: heartbeats may tell of the machine; those who do not say so refuse it.
+    `wants_machine`, `wants_files`: heartbeats may tell of the machine, and of the files that runs
+    have changed; those who do not say so refuse it.
     """
 
     agent: str
@@ -71,13 +74,15 @@ class RegisterAnswer(Answer, frozen=True):
     log_batch_bytes: int
     token: str | None = None
     wants_machine: bool = False
+    wants_files: bool = False
 
 
 class HeartbeatRequest(Message, frozen=True, omit_defaults=True):
     """`POST agents/heartbeat`: extends the leases of the runs it names.
 
     `usage` is what a run has used so far, all in all; a run whose program does not tell is left
-    out. `machine` only where the registration's answer wants it.
+    out. `machine` and `files` only where the registration's answer wants them. `files`: by run,
+    what its worktree has changed so far; a run that is left out is as it was.
     """
 
     runs: Annotated[tuple[ShortText, ...], Meta(max_length=MOST_RUNS)] = ()
@@ -85,6 +90,10 @@ class HeartbeatRequest(Message, frozen=True, omit_defaults=True):
         default_factory=dict
     )
     machine: MachineReport | None = None
+    files: Annotated[
+        dict[ShortText, Annotated[tuple[PathText, ...], Meta(max_length=MOST_FILES)]],
+        Meta(max_length=MOST_RUNS),
+    ] = msgspec.field(default_factory=dict)
 
 
 class CancelOrder(Answer, frozen=True):
@@ -220,7 +229,7 @@ class ReceiptRequest(Message, frozen=True):
     pull_request: Number
     branch: ShortText
     head: CommitSha
-    files: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=5000)] = ()
+    files: Annotated[tuple[PathText, ...], Meta(max_length=5000)] = ()
     summary: LongText = ""
     artifacts: Annotated[tuple[ArtifactClaim, ...], Meta(max_length=50)] = ()
     usage: UsageReport = UsageReport()

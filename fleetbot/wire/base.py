@@ -32,6 +32,7 @@ Millis = Annotated[
 ]
 Number = Annotated[int, Meta(ge=1, le=2**31 - 1, description="the number Forgejo gave it")]
 ShortText = Annotated[str, Meta(max_length=200)]
+PathText = Annotated[str, Meta(max_length=1000)]
 LongText = Annotated[str, Meta(max_length=20_000)]
 CommitSha = Annotated[
     str, Meta(pattern=r"^[0-9a-f]{40,64}$(?!\n)", description="full commit id, lower-case hex")

@@ -169,6 +169,10 @@ def depends(task: TaskId, *on: TaskId, unseen: int = 0, starting: bool = False) 
     return cmd.SetBlockers(task, blockers, unseen, starting)
 
 
+def overlap(one: TaskId, other: TaskId, *files: str, starting: bool = False) -> cmd.NoteOverlap:
+    return cmd.NoteOverlap(one, other, files or ("door.py",), starting)
+
+
 def an_agent(name: AgentName = A1, **fields: Any) -> cmd.RegisterAgent:
     return cmd.RegisterAgent(
         agent=name, registration=ev.AgentRegistered(**{"adapter": "command", **fields})

@@ -13,7 +13,7 @@ import pytest
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
-from fleetbot.domain.model import OPEN_STATES, Policy, RunState, TaskState, Traits
+from fleetbot.domain.model import OPEN_STATES, OverlapMode, Policy, RunState, TaskState, Traits
 from fleetbot.domain.pulls import LandingStep, PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.state import FleetState
@@ -49,6 +49,7 @@ from tests.domain.builders import (
     file,
     follow,
     note,
+    overlap,
     red,
     refuted,
     running,
@@ -312,6 +313,26 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
     "blocked": (created, depends(T1, T2), ["card", "issue_state"]),
     "started, and another waits for it": (
         lambda: assigned().given(a_task(T2), depends(T2, T1)),
+        start(),
+        ["card", "issue_state", "issue_state"],
+    ),
+    "another changes the same files": (
+        lambda: running().given(a_task(T2)),
+        overlap(T1, T2),
+        ["overlaps", "card"],
+    ),
+    "queued behind another": (
+        lambda: running().given(a_task(T2)),
+        cmd.QueueBehind(T2, T1),
+        ["card", "issue_state"],
+    ),
+    "queued by itself": (
+        lambda: running(World(policy=Policy(overlap=OverlapMode.QUEUE))).given(a_task(T2)),
+        overlap(T1, T2),
+        ["queued_behind", "card", "card", "issue_state"],
+    ),
+    "started, and another is queued behind it": (
+        lambda: assigned().given(a_task(T2), cmd.QueueBehind(T2, T1)),
         start(),
         ["card", "issue_state", "issue_state"],
     ),

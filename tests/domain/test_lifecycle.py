@@ -70,6 +70,8 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.PullUpdated(head="b" * 40, was=HEAD),
     ev.PullNotLanded(why="draft", text="It is a draft."),
     ev.TaskBlocked(blockers=(Blocker(repo="team/app", issue=2),)),
+    ev.TaskOverlaps(other=T2, issue=2, files=("door.py",), count=1),
+    ev.TaskBehind(other=T2, issue=2),
 )
 PAIRS = [(state, event) for state in TaskState for event in SAMPLES]
 

@@ -19,6 +19,7 @@ from tests.domain.builders import (
     R1,
     R2,
     T1,
+    T2,
     World,
     a_pull,
     a_review,
@@ -121,6 +122,10 @@ COMMANDS: dict[str, cmd.Command] = {
         T1, (Blocker(repo="team/app", issue=2),), starting=True
     ),
     "set no blockers": cmd.SetBlockers(T1, ()),
+    "note overlap": cmd.NoteOverlap(T1, T2, ("door.py",)),
+    "queue behind": cmd.QueueBehind(T1, T2),
+    "queue no longer": cmd.QueueBehind(T1, None),
+    "go on": cmd.GoOn(T1),
 }
 
 NOTHING: Outcome = ()
@@ -255,6 +260,10 @@ EXPECTED: dict[str, dict[str, Outcome]] = {
     "note waits": row(NOTHING),
     "expire": row(NOTHING),
     "expire, an hour later": row(NOTHING, assigned=MISSED, running=LOST),
+    "note overlap": row(NOTHING),
+    "queue behind": row(NotFound),
+    "queue no longer": row(NOTHING),
+    "go on": row(NOTHING),
     "set blockers": row(("task.blocked",)),
     "set blockers, about to begin": row(
         ("task.blocked",), assigned=("task.requeued", "task.blocked")

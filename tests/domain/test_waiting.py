@@ -99,6 +99,7 @@ SITUATIONS: dict[WaitReason, Callable[[], World]] = {
     W.BLOCKED_IN_CIRCLE: lambda: World().given(
         a_task(), a_task(T2), a.depends(T1, T2), a.depends(T2, T1)
     ),
+    W.BEHIND: lambda: World().given(a_task(), a_task(T2), cmd.QueueBehind(T1, T2)),
     W.BACK_OFF: a.in_back_off,
     W.NO_AGENTS: lambda: World().given(a_task()),
     W.NOBODY_CAN: lambda: World().given(an_agent(), a_task(needs=("rust",))),

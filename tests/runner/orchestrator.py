@@ -80,6 +80,8 @@ class Orchestrator:
     holds_verdicts: bool = False
     holds_registering: bool = False
     wants_machine: bool = True
+    wants_files: bool = True
+    files_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lease_seconds: float = 60
     turned_away: list[str] = field(default_factory=list)
     _queue: deque[wire.Assignment] = field(default_factory=deque)
@@ -209,6 +211,7 @@ class Orchestrator:
                 log_batch_bytes=64_000,
                 token=new,
                 wants_machine=self.wants_machine,
+                wants_files=self.wants_files,
             )
         )
 
@@ -224,6 +227,7 @@ class Orchestrator:
         body = await _read(request, wire.HeartbeatRequest)
         self.heartbeats.append(body.runs)
         self.used.update({run: report.usage for run, report in body.usage.items()})
+        self.files_of.update(body.files)
         if body.machine is not None:
             self.machines.append(body.machine)
         await self.changed()

@@ -135,6 +135,17 @@ async def test_a_machine_is_told_only_to_an_orchestrator_that_would_understand(
     assert sent == b'{"runs":["run-1"]}'
 
 
+@pytest.mark.parametrize("wants", [True, False])
+async def test_so_are_the_files_that_runs_have_changed(
+    link: Link, orchestrator: Orchestrator, wants: bool
+) -> None:
+    link.wants_files = wants
+
+    await link.persist(lambda: link.heartbeat({"r1": Usage()}, files={"r1": ("door.py",)}))
+
+    assert orchestrator.files_of == ({"r1": ("door.py",)} if wants else {})
+
+
 async def test_what_the_orchestrator_refuses_names_the_field(link: Link) -> None:
     wrong = LogRequest(offset=-1, lines=())
 

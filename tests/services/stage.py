@@ -53,6 +53,7 @@ from fleetbot.services.landing import Landings
 from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
+from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
@@ -118,6 +119,7 @@ class Stage:
         self.forge, self.store, self.clock, self.client, self.ann = forge, store, clock, bot, ann
         self.labels = LabelMaps()
         self.rules = Rules()
+        self.policy = Policy()
         self.repositories: list[str] = [REPO]
         self.accounts: dict[AgentName, str] = {}
         self.listed: dict[str, str] = {}  # people by login, of the settings
@@ -143,7 +145,7 @@ class Stage:
 
     def restart(self) -> None:
         """Everything that lives in memory begins anew."""
-        self.fleet = Fleet(self.store, Policy(), self.clock, self._route)
+        self.fleet = Fleet(self.store, self.policy, self.clock, self._route)
         self.known = Repositories(self.fleet, self.client, self.repositories, self._guard())
         self.webhooks = Webhooks(self.fleet, self.known)
         self.probe = ForgeProbe(
@@ -185,7 +187,8 @@ class Stage:
         )
         self.prepare_setup()
         self.dead_letters = DeadLetters(self.fleet)
-        self.gate = Gate(self.fleet, self.known, self.issues)
+        self.overlaps = Overlaps(self.fleet, ("*.lock",), self._wake)
+        self.gate = Gate(self.fleet, self.known, self.issues, self.overlaps)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
         self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
         self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities, self.followups.shown)

@@ -366,7 +366,7 @@ async def test_where_forgejo_is_away_a_run_starts_from_what_was_known(stage: Sta
 async def test_forgejo_that_hangs_keeps_no_agent_from_its_run(stage: Stage) -> None:
     await stage.issue()
     await stage.hear()
-    stage.gate = Gate(stage.fleet, stage.known, stage.issues, seconds=0.05)
+    stage.gate = Gate(stage.fleet, stage.known, stage.issues, stage.overlaps, seconds=0.05)
     asked = asyncio.Event()
 
     async def hang(*args: object, **more: object) -> None:

@@ -40,6 +40,7 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
@@ -168,19 +169,20 @@ class Site:
         self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
+        overlaps = self.overlaps = Overlaps(fleet, (), lambda: None)
         runs = Runs(
             fleet,
             self.dispatcher,
             self.changes,
             lambda: ReceiptId(f"receipt-{next(numbers)}"),
             _ignore,
-            Gate(fleet, known, issues).admits,
+            Gate(fleet, known, issues, overlaps).admits,
         )
         self.api = WebApi(
             Parts(
                 fleet=fleet,
                 access=Access(store, tokens),
-                agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25)),
+                agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25), overlaps),
                 enrolments=Enrolments(fleet),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),

@@ -106,6 +106,18 @@ async def test_a_heartbeat_tells_where_the_agent_works(site: Site) -> None:
     assert listed["machine"] is None  # its runner was put back to an older one
 
 
+async def test_a_heartbeat_tells_which_files_a_run_has_changed(site: Site) -> None:
+    agent = await site.agent()
+    await site.task()
+    run = await site.running(agent)
+    many = [f"{n}.py" for n in range(501)]
+
+    await agent.post(HEARTBEAT, {"runs": [run], "files": {run: ["door.py"]}})
+
+    answer = await agent.post(HEARTBEAT, {"runs": [run], "files": {run: many}})
+    answer.refuses(422, "invalid", "files[...]")
+
+
 async def test_what_is_wrong_with_an_agent_is_listed_with_what_to_do(site: Site) -> None:
     agent = await site.agent()
     git = {"name": "git", "ok": False, "detail": "2.20", "remedy": "install git 2.34 or newer"}
@@ -474,7 +486,7 @@ async def test_only_operators_revoke_and_forget_and_only_agents_that_exist(site:
 async def test_a_registration_that_was_under_way_does_not_undo_a_revocation(site: Site) -> None:
     """The token was good when it was shown, and is no more when it counts."""
     await site.agent("claude-1")
-    agents = Agents(site.fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25))
+    agents = Agents(site.fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25), site.overlaps)
     await agents.revoke(AgentName("claude-1"), "api:operator")
 
     again = RegisterRequest(name="claude-1", adapter="command")

@@ -40,7 +40,11 @@ CLAUDE = {"name": "claude-1", "adapter": "command"}
             CLAUDE | {"host": "h" * 201},
             "host must be text, of a length of at most 200.",
         ),
-        (wire.HeartbeatRequest, {"run": []}, "run is not known here; known: runs, usage, machine."),
+        (
+            wire.HeartbeatRequest,
+            {"run": []},
+            "run is not known here; known: runs, usage, machine, files.",
+        ),
         (
             wire.HeartbeatRequest,
             {"runs": "r1"},

@@ -8,12 +8,14 @@ from fleetbot import wire
 from fleetbot.chat.commands import spec
 from fleetbot.chat.commands.desk import Desk
 from fleetbot.chat.commands.drafts import Drafts
+from fleetbot.chat.commands.grammar import place_in_queue
 from fleetbot.chat.commands.handlers import Handler
 from fleetbot.chat.commands.said import Said
 from fleetbot.chat.words import answers
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.wording import EMOJI
 from fleetbot.domain import commands as cmd
+from fleetbot.domain.errors import Invalid
 from fleetbot.domain.model import OPEN_STATES, Task, TaskId, TaskState
 from fleetbot.domain.wording import STATE_WORDS
 from fleetbot.services.fleet import Beside
@@ -37,6 +39,7 @@ class Changing:
             spec.Retry: self.retry,
             spec.Cancel: self.cancel,
             spec.Prioritise: self.prioritise,
+            spec.Queue: self.queue,
         }
 
     async def assign(self, command: spec.Assign, said: Said) -> Post:
@@ -95,3 +98,23 @@ class Changing:
         task = self._fleet.state.tasks[task.id]
         says = f"has {name} priority{' now' if changed else ' already'}."
         return Post(answers.moved("🎚️", task, says, *self._desk.reasons(task)))
+
+    async def queue(self, command: spec.Queue, said: Said) -> Post:
+        """Behind another task of its repository, or no longer."""
+        place = place_in_queue(command.place)
+        if place is None:
+            says = "Say behind which: `!fleet queue #12 after #7`. Or `!fleet queue #12 now`."
+            raise Invalid(says, field="place")
+        task = await self._desk.find(command.issue, said)
+        if await self._desk.is_done(said):
+            return Post(self._desk.explained(task))
+        other = await self._desk.find(place, said) if place else None
+        changed = await self._desk.commit(
+            cmd.QueueBehind(task.id, other.id if other else None), said
+        )
+        task = self._fleet.state.tasks[task.id]
+        if other:
+            says = f"is queued behind {other.ref}{' now' if changed else ' already'}."
+        else:
+            says = "waits behind no other any more." if changed else "waits behind no other."
+        return Post(answers.moved("🔀", task, says, *self._desk.reasons(task)))

@@ -70,6 +70,8 @@ STATE_NAMES: Mapping[str, frozenset[TaskState]] = {
 }
 PRIORITY_NAMES: Mapping[str, Priority] = {p.name.lower(): p for p in Priority}
 _LONGEST = 2 * max(map(len, COMMANDS))  # no slip of the fingers is longer
+_AFTER = ("after", "behind")
+_ISSUE = Parameter("issue", Kind.ISSUE, "issue")
 _FILLERS = ("to", "for", "is")
 
 
@@ -86,7 +88,7 @@ def parse(body: str, *, called: bool = False) -> Parsed | None:
         return None
     said = text[prefix.end() :] if prefix else text
     first, _, rest = said.partition("\n")
-    word, _, after = _without_name(first).partition(" ")
+    word, _, after = without_name(first).partition(" ")
     word = as_typed(word)
     if not word:
         return Help()
@@ -95,7 +97,18 @@ def parse(body: str, *, called: bool = False) -> Parsed | None:
     return _command(word.lower().rstrip(".,:;!?") or "help", f"{after}\n{rest}".rstrip("\n"))
 
 
-def _without_name(line: str) -> str:
+def place_in_queue(said: str) -> str | None:
+    """The issue of `after #7`; "" for `now`, None for what is neither."""
+    word, _, rest = said.strip().partition(" ")
+    word, issue = as_typed(word).strip(_QUOTES).lower(), without_name(rest)
+    if word == "now" and not issue:
+        return ""
+    bare = as_typed(issue).rstrip(".,;!?").strip(_QUOTES)
+    known = word in _AFTER and " " not in bare and _looks_like(Kind.ISSUE, bare)
+    return str(_value(_ISSUE, bare)) if known else None
+
+
+def without_name(line: str) -> str:
     """A link that the line begins with is one word: what stands for it may be several."""
     line = line.strip()
     named = _NAMED_LINK.match(line)
@@ -212,7 +225,7 @@ def _take_leading(
     """Before a text, only what looks like the thing counts; the rest of it is the text."""
     for parameter in parameters:
         first, _, rest = said.partition("\n")
-        word, _, after = _without_name(first).partition(" ")
+        word, _, after = without_name(first).partition(" ")
         bare = as_typed(word).strip(_QUOTES)
         if is_text_needed and bare.isdecimal() and not f"{after}{rest}".strip():
             break  # `answer 2`, in reply to a question: the text has to be something

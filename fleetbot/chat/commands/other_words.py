@@ -27,7 +27,6 @@ OTHER_WORDS: Mapping[str, str] = {
     "mute": "quiet",
     "open": "new",
     "prio": "priority",
-    "queue": "status",
     "register": "enrol",
     "rerun": "retry",
     "restart": "retry",

@@ -98,6 +98,14 @@ class Prioritise:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """`place`: `after` another issue, or `now`."""
+
+    place: str
+    issue: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     text: str
     issue: str = ""
@@ -181,6 +189,7 @@ Command = (
     | Cancel
     | Land
     | Prioritise
+    | Queue
     | Tell
     | Reply
     | Pause

@@ -165,6 +165,13 @@ COMMANDS: Mapping[str, Usage] = {
         example="priority #12 high",
         changes=True,
     ),
+    "queue": Usage(
+        "have it wait until the work of another is merged or closed, or no longer: `now`",
+        (_ISSUE, Parameter("place", Kind.TEXT, "after issue, or now")),
+        level=CHANGES,
+        example="queue #12 after #7",
+        changes=True,
+    ),
     "tell": Usage(
         "say something to the agent at work on it; a reply in its thread does the same",
         (_ISSUE, Parameter("text", Kind.TEXT, "words")),
@@ -251,7 +258,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
     "To have work done": (
         *("new", "assign", "retry", "again", "cancel", "land"),
-        *("priority", "tell", "answer"),
+        *("priority", "queue", "tell", "answer"),
     ),
     "To run the fleet": ("pause", "resume", "drain", "doctor", "enrol", "revoke", "setup"),
     "For yourself": ("quiet", "iam", "help"),
@@ -273,6 +280,7 @@ NAMES: Mapping[type, str] = {
     spec.Cancel: "cancel",
     spec.Land: "land",
     spec.Prioritise: "priority",
+    spec.Queue: "queue",
     spec.Tell: "tell",
     spec.Reply: "answer",
     spec.Pause: "pause",

@@ -29,7 +29,15 @@ _ON_CARD = frozenset({NoticeKind.ASSIGNED, NoticeKind.REFUTED, NoticeKind.CANCEL
 _EACH = frozenset(  # no two of them are the same
     {NoticeKind.COMPLETED, NoticeKind.MERGED, NoticeKind.ASKED, NoticeKind.PULL_ASKED}
 )
-_NO_ACT = frozenset({NoticeKind.COMPLETED, NoticeKind.MERGED, NoticeKind.PULL_CLOSED})
+_OVERLAPS = frozenset({NoticeKind.OVERLAPS, NoticeKind.QUEUED_BEHIND})
+_NO_ACT = frozenset(
+    {
+        NoticeKind.COMPLETED,
+        NoticeKind.MERGED,
+        NoticeKind.PULL_CLOSED,
+        NoticeKind.QUEUED_BEHIND,
+    }
+)
 _effect: msgspec.json.Decoder[TaskNotice] = msgspec.json.Decoder(TaskNotice)
 
 
@@ -73,7 +81,7 @@ class TaskNotices:
         if not rings and effect.notice not in _EACH:
             return "the room wants quiet"
         room = await self._where(name)
-        if effect.notice in _EACH:
+        if effect.notice in _EACH | _OVERLAPS:
             event = await self._say(room, effect, due, rings)
             if effect.notice is NoticeKind.COMPLETED and not rings:
                 await self._end_quiet(name, effect.task.id)

@@ -46,6 +46,10 @@ def task_notice(
             return Post(_not_landed(effect, who), urgent, about)
         case NoticeKind.TASK_HELD:
             return Post(_held(effect, who), urgent, about)
+        case NoticeKind.OVERLAPS if effect.run is None:
+            return Post(_overlaps(effect, who), urgent, about)
+        case NoticeKind.OVERLAPS | NoticeKind.QUEUED_BEHIND:
+            return Post(_overlaps(effect, NOBODY), False, about)
         case NoticeKind.MERGED:
             return Post(_merged(effect), False, about)
         case NoticeKind.PULL_CLOSED:
@@ -145,6 +149,26 @@ def _held(effect: TaskNotice, who: Rich) -> Rich:
         _headline("⏸️ Cannot start:", effect.task),
         quote(effect.detail, limit=500),
         to_do(who, italic(prose(helps))),
+    )
+
+
+def _overlaps(effect: TaskNotice, who: Rich) -> Rich:
+    """With what can be done: a task that has begun is not interrupted."""
+    task, other = effect.task, effect.other or effect.task
+    number, unnamed = count(effect.count, "file"), effect.count - len(effect.files)
+    named = ", ".join(effect.files) + (f" and {unnamed} more" if unnamed else "")
+    after, now = f"!fleet queue {task.ref} after {other.ref}", f"!fleet queue {task.ref} now"
+    if effect.notice is NoticeKind.QUEUED_BEHIND:
+        helps = say("It waits until that is merged or closed. Sooner: ", code(now), ".")
+    elif effect.run is None:
+        helps = to_do(who, "To have it wait until that is merged or closed: ", code(after), ".")
+    else:
+        helps = say("Both have begun: whichever is merged second will have to merge the other.")
+    return rows(
+        _headline("🔀 Same files:", task),
+        say(number, " that ", bold(link(other.ref, other.url)), " changes too."),
+        quote(named, limit=500),
+        helps,
     )
 
 

@@ -30,6 +30,8 @@ _OfTask = (
     | ev.TaskStuck
     | ev.TaskUnstuck
     | ev.TaskBlocked
+    | ev.TaskOverlaps
+    | ev.TaskBehind
 )
 _OfRun = (
     ev.TaskAssigned
@@ -244,6 +246,14 @@ def _of_task(event: _OfTask) -> Rich:
             return say(f"the wait is over: {_wait(reason, subject)}")
         case ev.TaskBlocked(blockers=blockers, unseen=unseen):
             return say(_depends(blockers, unseen))
+        case ev.TaskOverlaps(issue=issue, files=files, count=number):
+            return say(
+                f"changes {count(number, 'file')} that #{issue} does too", _quoted(*files[:1])
+            )
+        case ev.TaskBehind(other=None, issue=issue):
+            return say(f"does not wait behind #{issue} any more")
+        case ev.TaskBehind(issue=issue):
+            return say(f"queued behind #{issue}")
         case _:
             assert_never(event)
 
@@ -302,6 +312,7 @@ _WAITS: Mapping[WaitReason, str] = {
     WaitReason.BLOCKER_ENDED: "{} had come to nothing",
     WaitReason.BLOCKER_ELSEWHERE: "its base did not have {}",
     WaitReason.BLOCKED_IN_CIRCLE: "a circle: {}",
+    WaitReason.BEHIND: "{} came first",
     WaitReason.BACK_OFF: "a pause before the next attempt",
     WaitReason.NO_AGENTS: "no agent was registered",
     WaitReason.NOBODY_CAN: "no agent has what it needs: {}",

@@ -27,6 +27,7 @@ from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
@@ -71,18 +72,19 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
     followups = Followups(fleet, client, Rules(), str)
     webhooks = Webhooks(fleet, known)
     intake = Intake(fleet, client, verifier, followups, issues, known, webhooks)
+    overlaps = Overlaps(fleet, (), lambda: None)
     runs = Runs(
         fleet,
         dispatcher,
         changes,
         lambda: ReceiptId("unused"),
         _ignore,
-        Gate(fleet, known, issues).admits,
+        Gate(fleet, known, issues, overlaps).admits,
     )
     parts = Parts(
         fleet=fleet,
         access=Access(store, TokenSets()),
-        agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1)),
+        agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1), overlaps),
         enrolments=Enrolments(fleet),
         runs=runs,
         talks=Talks(fleet, changes, lambda: "unused"),

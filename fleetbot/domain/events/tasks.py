@@ -27,6 +27,7 @@ from fleetbot.domain.model import (
     ReceiptId,
     RunId,
     Taken,
+    TaskId,
     Traits,
 )
 from fleetbot.domain.pulls import Brief
@@ -261,6 +262,25 @@ class TaskBlocked(Event, frozen=True, tag="task.blocked"):
     unseen: int = 0
 
 
+class TaskOverlaps(Event, frozen=True, tag="task.overlaps"):
+    """Its work changes `count` files that the work of the other does too; `files`: the first."""
+
+    other: TaskId
+    issue: int
+    files: tuple[str, ...]
+    count: int
+
+
+class TaskBehind(Event, frozen=True, tag="task.behind"):
+    """It waits until the pull request of the other, of the same repository, is merged or closed.
+
+    None: it goes on; `issue` is that of the task that it waited behind.
+    """
+
+    other: TaskId | None
+    issue: int
+
+
 TaskEvent = (
     TaskCreated
     | TaskMoved
@@ -296,4 +316,6 @@ TaskEvent = (
     | PullUpdated
     | PullNotLanded
     | TaskBlocked
+    | TaskOverlaps
+    | TaskBehind
 )

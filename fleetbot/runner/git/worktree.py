@@ -10,7 +10,7 @@ from pathlib import Path
 from fleetbot.domain.forbidden import name_forbidden
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.failure import RunFailed
-from fleetbot.runner.git import fitness, leftovers
+from fleetbot.runner.git import changes, fitness, leftovers
 from fleetbot.runner.git.cache import Cache, OnForge
 from fleetbot.runner.git.command import GitFailed, Identity
 from fleetbot.runner.git.desk import PUSHED, SAVED, WORK, Desk
@@ -116,6 +116,11 @@ class Worktree:
         finally:
             with contextlib.suppress(OSError):
                 lead(self.path, lent.task.link)
+
+    async def changed(self) -> tuple[str, ...]:
+        """The files that are others than where the run began, committed or not, while a program is
+        at work. Raises GitFailed, OSError."""
+        return await changes.look(self._lent.desk, self.start.commit)
 
     async def collect(self, leftovers: str | None) -> Work:
         """What there is to hand over. `leftovers`: the message for a commit of what is not in one.

@@ -17,6 +17,7 @@ from fleetbot.runner.git.worktree import Worktree
 from fleetbot.runner.link import LinkError
 from fleetbot.runner.run import briefing, keeping, replies
 from fleetbot.runner.run.briefing import Briefing
+from fleetbot.runner.run.changed import Changed
 from fleetbot.runner.run.conversation import Conversation
 from fleetbot.runner.run.handover import MENDABLE, Handover
 from fleetbot.runner.run.outages import Outages
@@ -69,6 +70,7 @@ class Attempt:
         self._checked = 0.0  # seconds that receipts were being checked, which the run does not pay
         self._wrap: Wrap | None = None
         self.taken_away: str | None = None
+        self.changed = Changed(setup.link, masker)
 
     @property
     def _order(self) -> Assignment:
@@ -190,7 +192,8 @@ class Attempt:
             if finished is None:
                 tree.lend()
                 seconds = end + self._checked - asyncio.get_running_loop().time()
-                finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
+                async with self.changed.watching(tree):
+                    finished = await self._conversation.turn(tree, env, briefed, refuted, seconds)
                 # From here on a runner that is killed need not run the program again.
                 await self._record.promise(TurnEnded(finished, self._replies()))
             await self._after_run(tree, env)

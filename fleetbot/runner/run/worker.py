@@ -76,6 +76,11 @@ class Worker:
         """What the run has used, as far as its program has told."""
         return self._record.usage
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What its worktree has changed since the run began, when that was last looked at."""
+        return self._attempt.changed.files
+
     async def work(self) -> None:
         """A new run."""
         await self._carry_out(self._begin)

@@ -14,7 +14,7 @@ from fleetbot.chat.words.wording import ago, dated, duration, until
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.announce import task_name
 from fleetbot.domain.effects import NoticeKind, RunName, TaskNotice
-from fleetbot.domain.model import Policy
+from fleetbot.domain.model import OverlapMode, Policy
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.receipts import Verified
@@ -173,6 +173,47 @@ def test_nothing_is_done_in_no_time(took: int, words: str) -> None:
     run = a.running().run()
     assert duration(replace(run, ended_at=run.started_at + took)) == words
     assert duration(run) == ""
+
+
+def test_same_files_begin_with_whose_and_say_what_can_be_done(running: World) -> None:
+    running.given(a.a_task(a.T2, title="Oil the hinge"))
+    message = heard(running, a.overlap(a.T1, a.T2, *(f"{n}.py" for n in range(9))))
+    assert message.urgent
+    assert lines(message) == [
+        "🔀 Same files: team/app#2 Oil the hinge",
+        "9 files that team/app#1 changes too.",
+        "> 0.py, 1.py, 2.py, 3.py, 4.py and 4 more",
+        "🙋 ada: To have it wait until that is merged or closed: "
+        "!fleet queue team/app#2 after team/app#1.",
+    ]
+
+
+def test_of_two_that_have_begun_nobody_can_do_anything(running: World) -> None:
+    running.given(a.an_agent(a.A2), a.a_task(a.T2), a.dispatch(a.A2, a.R2), a.start(a.R2, a.A2))
+    message = heard(running, a.overlap(a.T1, a.T2))
+    assert not message.urgent
+    assert lines(message) == [
+        "🔀 Same files: team/app#2 Mend the door",
+        "1 file that team/app#1 changes too.",
+        "> door.py",
+        "Both have begun: whichever is merged second will have to merge the other.",
+    ]
+
+
+def test_what_waits_by_itself_says_how_it_need_not(running: World) -> None:
+    running.policy = Policy(overlap=OverlapMode.QUEUE)
+    message = heard(running.given(a.a_task(a.T2)), a.overlap(a.T1, a.T2))
+    assert not message.urgent
+    assert lines(message)[-1] == (
+        "It waits until that is merged or closed. Sooner: !fleet queue team/app#2 now."
+    )
+
+
+def test_names_of_files_are_escaped(running: World) -> None:
+    running.given(a.a_task(a.T2))
+    message = heard(running, a.overlap(a.T1, a.T2, "<b>@room</b>\n.py"))
+    assert "<b>@room" not in message.body.html
+    assert "&lt;b&gt;" in message.body.html
 
 
 # of a pull request

@@ -152,12 +152,14 @@ export interface HeartbeatAnswer {
  * `POST agents/heartbeat`: extends the leases of the runs it names.
  *
  * `usage` is what a run has used so far, all in all; a run whose program does not tell is left
- * out. `machine` only where the registration's answer wants it.
+ * out. `machine` and `files` only where the registration's answer wants them. `files`: by run,
+ * what its worktree has changed so far; a run that is left out is as it was.
  */
 export interface HeartbeatRequest {
   readonly runs?: ReadonlyArray<string>;
   readonly usage?: Readonly<Record<string, UsageReport>>;
   readonly machine?: MachineReport | null;
+  readonly files?: Readonly<Record<string, ReadonlyArray<string>>>;
 }
 
 /**
@@ -239,6 +241,7 @@ export type ReasonCode =
   | "auth_failed"
   | "base_gone"
   | "base_missing"
+  | "behind"
   | "billing"
   | "blocked"
   | "branch_conflict"
@@ -281,6 +284,7 @@ export type ReasonCode =
   | "repo_archived"
   | "repo_gone"
   | "repo_unlisted"
+  | "repo_unprotected"
   | "retry_by_user"
   | "runner_failed"
   | "runner_restarted"
@@ -324,7 +328,8 @@ export interface ReceiptRequest {
 /**
  * `token` is given once, when the agent is new; later registrations leave it out.
  *
- * `wants_machine`: heartbeats may tell of the machine; those who do not say so refuse it.
+ * `wants_machine`, `wants_files`: heartbeats may tell of the machine, and of the files that runs
+ * have changed; those who do not say so refuse it.
  */
 export interface RegisterAnswer {
   readonly agent: string;
@@ -335,6 +340,7 @@ export interface RegisterAnswer {
   readonly log_batch_bytes: number;
   readonly token?: string | null;
   readonly wants_machine?: boolean;
+  readonly wants_files?: boolean;
 }
 
 /** `POST agents/register`: with the enrolment token, or the agent's own to update itself. */
