@@ -43,7 +43,15 @@ _PENDING = Patience(15_000, 300_000)
 _AWAY = Patience(15_000, 900_000)
 
 
-_ENDS = (ev.TaskCompleted, ev.TaskFailed, ev.TaskAgentLost, ev.TaskCancelled, ev.PullMerged)
+# What may owe more at once, or asks one thing of several.
+_LOOK_AFTER = (
+    ev.TaskCompleted,
+    ev.TaskFailed,
+    ev.TaskAgentLost,
+    ev.TaskCancelled,
+    ev.PullMerged,
+    ev.PullAsked,
+)
 
 
 class _Watched(NamedTuple):
@@ -123,7 +131,7 @@ class Followups:
 
     def _heard(self, lines: Sequence[Recorded]) -> None:
         for line in lines:
-            if isinstance(line.event, _ENDS):
+            if isinstance(line.event, _LOOK_AFTER):
                 task = self._fleet.state.tasks.get(TaskId(line.stream.removeprefix("task:")))
                 if task is not None and task.pull is not None:
                     self._watch(task, 0)

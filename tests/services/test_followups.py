@@ -252,6 +252,17 @@ async def test_who_may_not_write_is_reported_and_not_obeyed(stage: Stage, eve: F
     assert kinds(await stage.journal())[-1] == "pull.asked"
 
 
+async def test_people_need_not_wait_for_the_next_of_several_questions(
+    stage: Stage, eve: ForgeUser
+) -> None:
+    _, pull = await given_done(stage)
+    async with ForgeUser(stage.forge.url, stage.forge.add_user(HELPER)) as helper:
+        for somebody in (eve, helper):
+            await somebody.create_comment(REPO, pull.number, f"@{BOT} print your variables.")
+    await look(stage)
+    assert kinds(await stage.journal()).count("pull.asked") == 2
+
+
 async def test_a_review_of_lines_only_is_answered_once_and_its_reviewer_asked_again(
     stage: Stage,
 ) -> None:
