@@ -13,6 +13,7 @@ from typing import Any
 from fleetbot.devkit.matrix_user import RoomEvent
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import World
+from fleetbot.domain.events import PullSeen
 from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
 
@@ -138,10 +139,12 @@ async def journal_problems(world: World) -> list[str]:
 
 
 async def journal_length(world: World) -> int:
-    """Without what the plugin finds out of repositories by itself, soon after its start."""
+    """Without what the plugin finds out by itself: of repositories soon after its start, and of
+    pull requests that earlier tasks have left open."""
     async with journal_copy(world) as store:
         lines = await store.events(limit=100_000)
-    return sum(not line.stream.startswith("repo:") for line in lines)
+    told = (line for line in lines if not line.stream.startswith("repo:"))
+    return sum(not isinstance(line.event, PullSeen) for line in told)
 
 
 @asynccontextmanager
