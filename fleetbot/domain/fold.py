@@ -1,17 +1,13 @@
-"""What an event makes of a task, a run or an agent: the parts of the fold that need no index."""
+"""What an event makes of a task or a run: the parts of the fold that need no index."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain.errors import IllegalTransition
+from fleetbot.domain.fold_pulls import in_round, not_closing, pull_after, watched
 from fleetbot.domain.model import (
-    MOST_NAMES,
     MOST_OVERLAPS,
-    Agent,
-    AgentName,
-    AgentStatus,
     Ask,
     Behind,
     Evidence,
@@ -19,8 +15,6 @@ from fleetbot.domain.model import (
     FiledReceipt,
     Message,
     Overlap,
-    Pause,
-    Repo,
     Run,
     RunState,
     Stuck,
@@ -29,17 +23,6 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
     Verdict,
-    same_name,
-)
-from fleetbot.domain.pulls import (
-    LANDING,
-    MOST_HEADS,
-    Asking,
-    Landing,
-    LandingStep,
-    PullState,
-    Round,
-    Watch,
 )
 from fleetbot.domain.usage import add_usage
 
@@ -182,112 +165,6 @@ def after_run(task: Task, run: Run) -> Task:
     return replace(task, spent=add_usage(task.spent, run.usage), notes=(*task.notes, *unheard))
 
 
-def registered(
-    name: AgentName, event: ev.AgentRegistered, line: ev.Recorded, old: Agent | None
-) -> Agent:
-    """An agent that registers anew keeps what it has met with; only its settings are replaced."""
-    known = old or Agent(
-        name=name,
-        version=line.version,
-        adapter=event.adapter,
-        status=AgentStatus.ONLINE,
-        registered_at=line.at,
-    )
-    return replace(
-        known,
-        version=line.version,
-        status=AgentStatus.ONLINE,
-        adapter=event.adapter,
-        capabilities=event.capabilities,
-        max_concurrency=event.max_concurrency,
-        account=event.account,
-        host=event.host,
-        program=event.program,
-        health=event.health,
-        remedies=event.remedies,
-        signed_off_at=0,
-        revoked=False,
-    )
-
-
-def agent_after(agent: Agent, line: ev.Recorded) -> Agent:
-    """A known agent after what was not its registration. Raises IllegalTransition."""
-    agent = replace(agent, version=line.version)
-    match line.event:
-        case ev.AgentOnline():
-            return replace(agent, status=AgentStatus.ONLINE)
-        case ev.AgentOffline():
-            return replace(agent, status=AgentStatus.OFFLINE)
-        case ev.AgentDeregistered():
-            return _signed_off(agent, line.at)
-        case ev.AgentRevoked():
-            return replace(_signed_off(agent, line.at), revoked=True)
-        case ev.AgentForgotten():
-            return _forgotten(agent)
-        case ev.AgentParked(until=until, reason=reason):
-            why = reason if until > agent.parked_until else agent.parked_for
-            return replace(agent, parked_until=until, parked_for=why)
-        case ev.AgentFaulted(reason=reason, faults=faults):
-            return replace(agent, fault=reason, faults=faults, fault_at=line.at)
-        case ev.AgentUnwell(reason=reason, detail=detail):
-            return replace(agent, unwell=reason, unwell_detail=detail, unwell_since=line.at)
-        case ev.AgentWell(proven=proven):
-            return _well(agent, proven=proven)
-        case ev.AgentDrained():
-            return replace(agent, draining=True)
-        case ev.AgentResumed():
-            rested = replace(agent, draining=False, parked_until=0, parked_for=None)
-            return _well(rested, proven=True)
-        case _:
-            raise IllegalTransition(f"{ev.event_type(line.event)} cannot happen to an agent")
-
-
-def _signed_off(agent: Agent, at: int) -> Agent:
-    return replace(agent, status=AgentStatus.DEREGISTERED, signed_off_at=at)
-
-
-def _forgotten(agent: Agent) -> Agent:
-    """What must stay: its next line follows on the last."""
-    return Agent(
-        name=agent.name,
-        version=agent.version,
-        adapter="",
-        status=AgentStatus.DEREGISTERED,
-        registered_at=0,
-        forgotten=True,
-    )
-
-
-def _well(agent: Agent, *, proven: bool) -> Agent:
-    well = replace(agent, unwell=None, unwell_detail="", unwell_since=0)
-    return replace(well, fault=None, faults=0, fault_at=0) if proven else well
-
-
-def repo_after(repo_id: int, line: ev.Recorded, old: Repo | None) -> Repo:
-    """Raises IllegalTransition where it was never known."""
-    repo = old or Repo(id=repo_id, version=0, name="")
-    repo = replace(repo, version=line.version)
-    match line.event:
-        case ev.RepoKnown(name=name, default_branch=branch, former=former):
-            names = tuple(dict.fromkeys((*former, *repo.former)))[:MOST_NAMES]
-            return replace(repo, name=name, default_branch=branch, former=names)
-        case ev.RepoRenamed(name=name, was=was) if old:
-            others = [x for x in repo.former if not (same_name(x, name) or same_name(x, was))]
-            former = repo.former if same_name(was, name) else (was, *others)[:MOST_NAMES]
-            return replace(repo, name=name, former=former)
-        case ev.RepoHeld(reason=reason, detail=detail) if old:
-            return replace(repo, held=reason, held_since=line.at, held_detail=detail)
-        case ev.RepoReleased() if old:
-            return replace(repo, held=None, held_since=0, held_detail="")
-        case ev.RepoFrozen() if old:
-            return replace(repo, frozen=Pause(by=line.actor, since=line.at))
-        case ev.RepoThawed() if old:
-            return replace(repo, frozen=None)
-        case _:
-            what = ev.event_type(line.event)
-            raise IllegalTransition(f"{what} cannot happen to repository {repo_id}")
-
-
 def after(task: Task, line: ev.Recorded) -> Task:
     """The task's own fields after the event; state, version and time are already set."""
     match line.event:
@@ -329,13 +206,13 @@ def after(task: Task, line: ev.Recorded) -> Task:
             return replace(task, refuted=reasons)
         case ev.TaskCompleted(receipt=receipt) as event:
             done = replace(task, receipt=receipt, refuted=(), notes=(), reason=None, detail="")
-            return _not_closing(replace(done, round=None, pull=_watched(task, event, line.at)))
+            return not_closing(replace(done, round=None, pull=watched(task, event, line.at)))
         case ev.TaskFailed(reason=reason, detail=detail):
             return replace(task, reason=reason, detail=detail)
         case ev.TaskAgentLost(reason=reason):
             return replace(task, reason=reason, detail="")
         case ev.TaskCancelled(reason=reason):
-            return _not_closing(replace(task, reason=reason, detail=""))
+            return not_closing(replace(task, reason=reason, detail=""))
         case ev.TaskRequeued() as event:
             return _requeued(task, event, line)
         case ev.TaskBlocked() as event:
@@ -346,61 +223,7 @@ def after(task: Task, line: ev.Recorded) -> Task:
         case ev.TaskBehind() as event:
             return _behind(task, event, line.at)
         case _:
-            return _pull_after(task, task.pull, line) if task.pull else task
-
-
-def _pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
-    match line.event:
-        case ev.PullSeen(standing=standing):
-            return replace(task, pull=pull.shown(standing))
-        case ev.PullAsked(about=about, text=text):
-            asking = Asking(about=about, text=text, since=line.at)
-            return replace(task, pull=_asked_of(pull, asking))
-        case ev.PullMerged(commit=commit, by=by):
-            landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
-            landed = replace(landed, merged_at=line.at, landing=None)
-            done = replace(task, pull=landed, round=None, reason=None, detail="")
-            return _not_closing(done)
-        case ev.PullClosed():
-            return replace(task, pull=replace(pull, state=PullState.CLOSED, landing=None))
-        case ev.PullReopened():
-            return replace(task, pull=replace(pull, state=PullState.OPEN))
-        case ev.PullLanding() | ev.PullUpdated() | ev.PullNotLanded():
-            return replace(task, pull=_landing(pull, line))
-        case _:
-            return task
-
-
-def _landing(pull: Watch, line: ev.Recorded) -> Watch:
-    match line.event:
-        case ev.PullLanding(head=head, by=by, step=step):
-            since = pull.landing.since if pull.landing else line.at
-            its = Landing(head=head, by=by, since=since, step=step)
-            return replace(_answered_by(pull, by), landing=its)
-        case ev.PullUpdated(head=head):
-            heads = (*pull.heads, head)[-MOST_HEADS:]
-            pull = replace(pull, head=head, heads=heads)
-            if pull.landing is None:
-                return pull
-            return replace(pull, landing=replace(pull.landing, head=head, step=LandingStep.CI))
-        case ev.PullNotLanded(why=why):
-            return replace(pull, landing=None, unlanded=why)
-        case _:
-            return pull
-
-
-def _answered_by(pull: Watch, person: str) -> Watch:
-    """Who has it merged has said how it goes on where its landing came to nothing."""
-    if not person:
-        return pull
-    asking = tuple(one for one in pull.asking if one.about != LANDING)
-    return replace(pull, asking=asking, asked=tuple(x for x in pull.asked if x != LANDING))
-
-
-def _asked_of(pull: Watch, asking: Asking) -> Watch:
-    """The same anew takes the place of what was asked before."""
-    others = (one for one in pull.asking if one.about != asking.about)
-    return replace(pull, asked=(*pull.asked, asking.about), asking=(*others, asking))
+            return pull_after(task, task.pull, line) if task.pull else task
 
 
 def _blocked(task: Task, event: ev.TaskBlocked, at: int) -> Task:
@@ -433,24 +256,8 @@ def _behind(task: Task, event: ev.TaskBehind, at: int) -> Task:
     )
 
 
-def _watched(task: Task, event: ev.TaskCompleted, at: int) -> Watch | None:
-    """What was known of it goes on, if it is the same pull request."""
-    known = task.pull
-    if not event.pull_request:
-        return known
-    if known is None or known.number != event.pull_request:
-        known = Watch(number=event.pull_request, head="", since=at)
-    heads = (*known.heads, event.head)[-MOST_HEADS:]
-    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN)
-    return replace(open_, answered=task.round)
-
-
-def _not_closing(task: Task) -> Task:
-    return replace(task, closing=None, closing_since=0)
-
-
 def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
-    task = _in_round(task, event, line.seq)
+    task = in_round(task, event, line.seq)
     if task.pull and task.pull.landing:
         task = replace(task, pull=replace(task.pull, landing=None))
     return replace(
@@ -470,27 +277,6 @@ def _requeued(task: Task, event: ev.TaskRequeued, line: ev.Recorded) -> Task:
         base_problem="" if event.fresh else task.base_problem,
         reopened_at=event.reopened_at or task.reopened_at,
     )
-
-
-def _in_round(task: Task, event: ev.TaskRequeued, seq: int) -> Task:
-    """A round goes on until its receipt holds, however often it is tried; but not without its
-    pull request."""
-    brief, pull = event.brief, task.pull
-    if pull is None or pull.state is not PullState.OPEN:
-        task = replace(task, round=None)
-    if pull is None:
-        return task
-    if brief is None:
-        return replace(task, pull=replace(pull, asking=()))
-    pull = pull.counted(brief)
-    its = Round(
-        number=pull.rounds,
-        kinds=brief.kinds,
-        head=brief.head,
-        said=seq,
-        threads=len(brief.threads),
-    )
-    return replace(task, pull=pull, round=its)
 
 
 def _excused(task: Task, event: ev.TaskRequeued) -> tuple[Excuse, ...]:

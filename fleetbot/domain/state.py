@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
-from fleetbot.domain import fold
+from fleetbot.domain import fold, fold_agents
 from fleetbot.domain.errors import IllegalTransition
 from fleetbot.domain.flags import Activity
 from fleetbot.domain.lifecycle import next_state
@@ -367,16 +367,16 @@ class FleetState:
         self._count(run, 1)
 
     def _apply_repo(self, repo: int, line: ev.Recorded) -> None:
-        self.places.keep(fold.repo_after(repo, line, self.places.repos.get(repo)))
+        self.places.keep(fold_agents.repo_after(repo, line, self.places.repos.get(repo)))
         self._changed.repos[repo] = None
 
     def _apply_agent(self, name: AgentName, line: ev.Recorded) -> None:
         old = self.agents.get(name)
         self._changed.agents[name] = None
         if isinstance(line.event, ev.AgentRegistered):
-            self._keep_agent(fold.registered(name, line.event, line, old))
+            self._keep_agent(fold_agents.registered(name, line.event, line, old))
         elif old:
-            self._keep_agent(fold.agent_after(old, line))
+            self._keep_agent(fold_agents.agent_after(old, line))
         else:
             what = ev.event_type(line.event)
             raise IllegalTransition(f"{what} cannot happen to an agent that never registered")

@@ -7,17 +7,17 @@ from itertools import groupby
 from typing import NamedTuple, assert_never
 
 from fleetbot.chat.words.notices import reason_text
-from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, prose, say
+from fleetbot.chat.words.pull_story import OfPull, of_pull, quoted, round_words
+from fleetbot.chat.words.rich import Part, Rich, bold, bullets, code, one_line, say
 from fleetbot.chat.words.wording import exact, moment, pull_link, until
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Behavior, Blocker, Priority, RunId, Taken, Task
-from fleetbot.domain.pulls import Brief, LandingStep
-from fleetbot.domain.standing import owed_to, phrases, replied
+from fleetbot.domain.pulls import Brief
+from fleetbot.domain.standing import replied
 from fleetbot.domain.waits import WaitReason
-from fleetbot.domain.wording import count, nickname, person, span
+from fleetbot.domain.wording import count, person, span
 
 _FIRST, _LAST, _HINGES = 4, 8, 12  # steps that are told of a long story
-_QUOTED = 120
 
 
 _OfTask = (
@@ -43,16 +43,6 @@ _OfRun = (
     | ev.TaskCancelled
 )
 _OfReceipt = ev.ReceiptFiled | ev.ReceiptVerified | ev.ReceiptRefuted | ev.ReceiptUnknown
-_OfPull = (
-    ev.PullSeen
-    | ev.PullAsked
-    | ev.PullMerged
-    | ev.PullClosed
-    | ev.PullReopened
-    | ev.PullLanding
-    | ev.PullUpdated
-    | ev.PullNotLanded
-)
 _OfTalk = (
     ev.RunAsked | ev.RunAskCut | ev.RunAnswered | ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted
 )
@@ -150,8 +140,8 @@ class _Telling:
             return self._of_receipt(event)
         if isinstance(event, _OfTalk):
             return self._of_talk(event)
-        if isinstance(event, _OfPull):
-            return _of_pull(event)
+        if isinstance(event, OfPull):
+            return of_pull(event)
         assert_never(event)
 
     def _of_run(self, event: _OfRun) -> Rich:
@@ -162,7 +152,7 @@ class _Telling:
                 return say(self._agent(run), " began")
             case ev.TaskRequeued(brief=Brief() as brief):
                 self._rounds += 1
-                return _round(self._rounds, brief)
+                return round_words(self._rounds, brief)
             case ev.TaskRequeued(reason=reason, not_before=not_before):
                 soon = f", to be tried {until(not_before, self._now)}"
                 waits = soon if not_before > self._now else ""
@@ -170,7 +160,7 @@ class _Telling:
             case ev.TaskCompleted():
                 return bold("completed")
             case ev.TaskFailed(run=run, reason=reason, detail=detail):
-                return say(self._agent(run), f" failed: {reason_text(reason)}", _quoted(detail))
+                return say(self._agent(run), f" failed: {reason_text(reason)}", quoted(detail))
             case ev.TaskAgentLost(run=run, reason=reason):
                 return say("lost with ", self._agent(run), f": {reason_text(reason)}")
             case ev.TaskCancelled(reason=reason):
@@ -189,32 +179,32 @@ class _Telling:
                 return say("checked against Forgejo: all of it held")
             case ev.ReceiptRefuted(reasons=reasons, final=final):
                 last = ", for the last time" if final else ""
-                return say(f"checked against Forgejo: it did not hold{last}", _quoted(*reasons))
+                return say(f"checked against Forgejo: it did not hold{last}", quoted(*reasons))
             case ev.ReceiptUnknown(unread=unread):
-                return say("could not be checked yet", _quoted(*unread))
+                return say("could not be checked yet", quoted(*unread))
             case _:
                 assert_never(event)
 
     def _of_talk(self, event: _OfTalk) -> Rich:
         match event:
             case ev.RunAsked(run=run, title=title):
-                return say(self._agent(run), " asked", _quoted(title))
+                return say(self._agent(run), " asked", quoted(title))
             case ev.RunAskCut():
                 return say("no message could show all of it, so it can only be denied")
             case ev.RunAnswered(expired=True):
                 return say("nobody answered in time, which is a no")
             case ev.RunAnswered(behavior=Behavior.ALLOW, text=text):
-                return say("answered" if text else "allowed", _quoted(text))
+                return say("answered" if text else "allowed", quoted(text))
             case ev.RunAnswered(behavior=Behavior.ALWAYS):
                 return say("allowed for the rest of the run")
             case ev.RunAnswered(text=text):
-                return say("denied", _quoted(text))
+                return say("denied", quoted(text))
             case ev.RunMessaged(run=run, text=text):
-                return say("told ", self._agent(run), _quoted(text))
+                return say("told ", self._agent(run), quoted(text))
             case ev.RunMessageTaken(run=run, taken=Taken.DELIVERED):
                 return say(self._agent(run), " has read it")
             case ev.TaskNoted(text=text):
-                return say("told its next run", _quoted(text))
+                return say("told its next run", quoted(text))
             case ev.RunMessageTaken():
                 return say("it is kept for the next attempt")
             case _:
@@ -248,55 +238,12 @@ def _of_task(event: _OfTask) -> Rich:
             return say(_depends(blockers, unseen))
         case ev.TaskOverlaps(issue=issue, files=files, count=number):
             return say(
-                f"changes {count(number, 'file')} that #{issue} does too", _quoted(*files[:1])
+                f"changes {count(number, 'file')} that #{issue} does too", quoted(*files[:1])
             )
         case ev.TaskBehind(other=None, issue=issue):
             return say(f"does not wait behind #{issue} any more")
         case ev.TaskBehind(issue=issue):
             return say(f"queued behind #{issue}")
-        case _:
-            assert_never(event)
-
-
-def _round(number: int, brief: Brief) -> Rich:
-    """`round 2, for review and CI: what bob said in 3 threads, CI's unit`."""
-    told = [*_spoken(brief), *(f"CI's {one_line(check.context, 40)}" for check in brief.checks[:3])]
-    if brief.base:
-        told.append(f"the conflict with {one_line(brief.base, 40)}")
-    what = f": {', '.join(told)}" if told else ""
-    return say(bold(f"round {number}"), f", for {owed_to(brief.kinds)}{what}")
-
-
-def _spoken(brief: Brief) -> Iterator[str]:
-    """Whose words it is for; the fleet's own in a thread are none."""
-    said = [*brief.words, *(words for thread in brief.threads for words in thread.words)]
-    people = dict.fromkeys(one_line(nickname(one.author), 40) for one in said if not one.ours)
-    if people:
-        where = f" in {count(len(brief.threads), 'thread')}" if brief.threads else ""
-        yield f"what {', '.join([*people][:3])} said{where}"
-
-
-def _of_pull(event: _OfPull) -> Rich:
-    match event:
-        case ev.PullSeen(standing=standing):
-            seen = ", ".join(phrases(standing))
-            return say("the pull request: ", prose(seen or "nothing is asked of it"))
-        case ev.PullAsked(text=text):
-            return say("people were asked how it goes on: ", prose(one_line(text, _QUOTED)))
-        case ev.PullMerged(by=by):
-            return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
-        case ev.PullClosed():
-            return say("the pull request was closed without being merged")
-        case ev.PullReopened():
-            return say("the pull request is open again")
-        case ev.PullLanding(head=head, step=LandingStep.UPDATE):
-            return say("its base is merged into it, and then it: ", code(head[:12]))
-        case ev.PullLanding(head=head):
-            return say("is to be merged: ", code(head[:12]))
-        case ev.PullUpdated(head=head):
-            return say("its base was merged into it: ", code(head[:12]))
-        case ev.PullNotLanded(text=text):
-            return say("it was not merged", _quoted(text))
         case _:
             assert_never(event)
 
@@ -353,15 +300,6 @@ def _depends(blockers: Sequence[Blocker], unseen: int) -> str:
         return f"waits for no other issue{hidden}"
     more = f" and {len(blockers) - 1} more" if len(blockers) > 1 else ""
     return f"waits for {blockers[0].name}{more}{hidden}"
-
-
-def _quoted(*texts: str) -> str:
-    """`: “the first of them” and 2 more`."""
-    said = [text for text in texts if text.strip()]
-    if not said:
-        return ""
-    more = f" and {len(said) - 1} more" if len(said) > 1 else ""
-    return f": “{one_line(said[0], _QUOTED)}”{more}"
 
 
 def _dotted(parts: Sequence[Part]) -> Rich:
