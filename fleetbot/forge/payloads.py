@@ -132,6 +132,20 @@ class ActionRunEvent(Object, frozen=True):
         return self.run.repository or Repository(full_name="")
 
 
+class PushEvent(Object, frozen=True):
+    """Commits came to a branch or a tag, or a tag went; ``ref`` is its full name."""
+
+    ref: str
+    repository: Repository
+    sender: User | None = None
+
+    @property
+    def branch(self) -> str:
+        """Empty for a tag."""
+        name = self.ref.removeprefix("refs/heads/")
+        return name if name != self.ref else ""
+
+
 class UnknownEvent(Object, frozen=True):
     """An event fleetbot has no use for, or has never heard of."""
 
@@ -142,7 +156,13 @@ class UnknownEvent(Object, frozen=True):
 
 
 Event = (
-    IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent | UnknownEvent
+    IssueEvent
+    | PullRequestEvent
+    | RepositoryEvent
+    | CommentEvent
+    | ActionRunEvent
+    | PushEvent
+    | UnknownEvent
 )
 
 
@@ -169,7 +189,10 @@ class _Sent(msgspec.Struct, frozen=True):
 # What may have consequences, by Event-Type; of others not even the shape matters. The coarser
 # X-Forgejo-Event is no key: its "pull_request_comment" means a review.
 _EVENTS: Mapping[
-    str, type[IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent]
+    str,
+    type[
+        IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent | PushEvent
+    ],
 ] = {
     "issues": IssueEvent,
     "issue_assign": IssueEvent,
@@ -186,6 +209,7 @@ _EVENTS: Mapping[
     "pull_request_review_rejected": ReviewEvent,
     "pull_request_review_comment": ReviewEvent,
     "pull_request_comment": PullCommentEvent,
+    "push": PushEvent,
     "action_run_failure": ActionRunEvent,
     "action_run_success": ActionRunEvent,
     "action_run_recover": ActionRunEvent,

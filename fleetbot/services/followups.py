@@ -55,12 +55,13 @@ _LOOK_AFTER = (
 
 
 class _Watched(NamedTuple):
-    """A pull request: where it is, when it is looked at next, how often that was in vain, and how
-    often something has happened to it."""
+    """A pull request: where it is, when it is looked at next, where it goes to, how often a look
+    was in vain, and how often something has happened to it."""
 
     repo_id: int
     number: int
     due: int
+    base: str
     tries: int = 0
     pokes: int = 0
 
@@ -116,10 +117,15 @@ class Followups:
             if (its.repo_id, its.number) == (repo_id, number):
                 self._hurry(task, cause)
 
-    def poke_all(self, repo_id: int, cause: str = "") -> None:
-        """Something happened in the repository that may be about any: its base has moved, say."""
+    def go_to(self, repo_id: int, base: str) -> bool:
+        """Whether any that are open go to this branch."""
+        open_ = (its for its in self._watched.values() if its.due != _NEVER)
+        return any((its.repo_id, its.base) == (repo_id, base) for its in open_)
+
+    def poke_all(self, repo_id: int, cause: str = "", *, base: str = "") -> None:
+        """Something happened in the repository that may be about any, or any that go to `base`."""
         for task, its in list(self._watched.items()):
-            if its.repo_id == repo_id and its.due != _NEVER:
+            if its.repo_id == repo_id and its.due != _NEVER and base in ("", its.base):
                 self._hurry(task, cause)
 
     def _hurry(self, task: TaskId, cause: str) -> None:
@@ -144,7 +150,8 @@ class Followups:
         at = _NEVER if task.pull.state is PullState.CLOSED else due
         known = self._watched.get(task.id)
         pokes = known.pokes + 1 if known else 0
-        self._watched[task.id] = _Watched(task.repo_id, task.pull.number, at, pokes=pokes)
+        where = (task.repo_id, task.pull.number, at, task.base)
+        self._watched[task.id] = _Watched(*where, pokes=pokes)
 
     def _forget(self, task: TaskId) -> None:
         self._watched.pop(task, None)

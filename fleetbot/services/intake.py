@@ -23,6 +23,7 @@ from fleetbot.forge.payloads import (
     MalformedDelivery,
     PullCommentEvent,
     PullRequestEvent,
+    PushEvent,
     RepositoryEvent,
     parse_delivery,
 )
@@ -43,7 +44,7 @@ _KIND = "webhook"
 _LOOK = 500  # arrivals read at once
 _AT_ONCE = 8
 
-_Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent
+_Event = IssueEvent | PullRequestEvent | RepositoryEvent | CommentEvent | ActionRunEvent | PushEvent
 
 
 class _Seen(NamedTuple):
@@ -101,6 +102,8 @@ class Intake:
         )
         if isinstance(its, CommentEvent) and not matters:
             matters = is_proof(its.comment) and its.action == "created"
+        if isinstance(its, PushEvent):
+            matters = self._followups.go_to(delivery.repo_id, its.branch)
         arrival = Arrival(
             key=key,
             kind=_KIND,
@@ -198,6 +201,8 @@ class Intake:
                     await self._on_proof(comment)
             case ActionRunEvent() if repo:
                 self._followups.poke_all(repo.id, last.arrival.key)
+            case PushEvent() as push if repo:
+                self._followups.poke_all(repo.id, last.arrival.key, base=push.branch)
             case CommentEvent(comment=comment) if repo:
                 await self._on_proof(comment)
 
@@ -268,6 +273,8 @@ def _matter(event: _Event) -> tuple[object, ...]:
             return repo, "comment", comment.id
         case ActionRunEvent():
             return repo, "actions"
+        case PushEvent(ref=ref):
+            return repo, "push", ref
         case _:
             return repo, "repository"
 

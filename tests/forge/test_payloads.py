@@ -245,7 +245,7 @@ def test_a_gitea_delivery_is_parsed() -> None:
     assert isinstance(delivery.payload, IssueEvent)
 
 
-@pytest.mark.parametrize("event_type", ["push", "create", "delete", "wiki"])
+@pytest.mark.parametrize("event_type", ["release", "create", "delete", "wiki"])
 @pytest.mark.parametrize("body", [b"{}", b'{"ref": 7, "commits": "many"}', b"[]", b"{"])
 def test_what_nobody_wants_may_have_any_shape(event_type: str, body: bytes) -> None:
     delivery = parse_delivery(headers(event_type), body)

@@ -17,7 +17,7 @@ from fleetbot.forge.models import PullRequest
 from fleetbot.forge.review_calls import LineComment
 from fleetbot.services.briefs import brief_of, kept_brief
 from fleetbot.services.followups import Followups
-from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
+from tests.services.stage import ANN, BOT, CLAUDE, REPO, SECRET, TEST, Stage
 
 SETTLED = 9.0  # seconds after which a conflict is one
 EVE, HELPER = "eve", "helper"
@@ -547,3 +547,19 @@ async def test_what_was_read_before_a_round_ended_is_read_again(stage: Stage) ->
 
     looks = [seen for seen in stage.forge.requests if seen.path.endswith("/pulls/2/reviews")]
     assert len(looks) == 2
+
+
+async def test_a_push_to_the_base_has_it_looked_at_and_one_to_another_branch_has_not(
+    stage: Stage,
+) -> None:
+    await given_done(stage)
+    await stage.ann.create_hook(REPO, stage.hook_url, SECRET, ["push"])
+    stage.clock.advance(120)
+    await look(stage)
+
+    await stage.forge.commit(REPO, "elsewhere", {"notes.txt": "?\n"}, "Mine", by=ANN)
+    await stage.hear()
+    assert stage.followups.next_due() != 0
+    await stage.forge.commit(REPO, "main", {"notes.txt": "!\n"}, "Mine", by=ANN)
+    await stage.hear()
+    assert stage.followups.next_due() == 0

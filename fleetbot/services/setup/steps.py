@@ -14,7 +14,12 @@ from fleetbot.services.findings import Finding, Mark
 from fleetbot.services.setup.facts import Facts
 
 _RUN_EVENTS = ("action_run_failure", "action_run_recover", "action_run_success")
-EVENTS = ("issues", "pull_request", *_RUN_EVENTS)  # an older server takes no notice of the last
+EVENTS = (
+    "issues",
+    "pull_request",
+    "push",
+    *_RUN_EVENTS,
+)  # an older server takes no notice of the last
 _NEEDED_EVENTS = frozenset(
     {
         "issues",
@@ -175,7 +180,7 @@ def _unseen_hook(facts: Facts) -> Finding:
 
 
 def _to_make(says: str, what: str) -> Finding:
-    told = "issues, pull requests and runs of Actions"
+    told = "issues, pull requests, pushes and runs of Actions"
     offer = f"{what}, for {told}, and have Forgejo send a test delivery"
     return Finding(Step.WEBHOOK, Mark.BAD, says, offer=offer)
 
@@ -205,7 +210,7 @@ def _by_hand(facts: Facts) -> Iterator[str]:
     yield f"An administrator adds it: {_page(facts)}/settings/hooks/forgejo/new"
     yield f"Target URL `{facts.hook_url}`, POST, `application/json`, active"
     yield "Secret: `forge.webhook_secret` of the plugin's settings; it is not said in a room"
-    yield "Trigger: custom events, all of issues, of pull requests and of action runs"
+    yield "Trigger: custom events: push, all of issues, of pull requests and of action runs"
     yield f"Or make `{facts.bot}` an administrator there, and I do it"
     yield "Then press *Test delivery* on its page, and say `!fleet setup again`"
 
