@@ -22,6 +22,7 @@ EVENTS = (
 )  # an older server takes no notice of the last
 _NEEDED_EVENTS = frozenset(
     {
+        "push",
         "issues",
         "issue_label",
         "issue_assign",
