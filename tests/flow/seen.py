@@ -41,8 +41,9 @@ async def lines_of(world: World, issue: int) -> list[dict[str, Any]]:
 
 
 async def journal_of(world: World, issue: int) -> list[str]:
-    """The types of the task's events, in order."""
-    return [line["type"] for line in await lines_of(world, issue)]
+    """The types of the task's events, in order; a look at its pull request comes when it comes."""
+    types = [line["type"] for line in await lines_of(world, issue)]
+    return [its for its in types if its != "pull.seen"]
 
 
 async def until_state(world: World, issue: int, state: str, timeout: float = 30.0) -> None:
