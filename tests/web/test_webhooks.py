@@ -62,7 +62,8 @@ async def test_what_comes_is_remembered_of_its_repository_whatever_it_tells(site
     """Forgejo's test delivery is a push."""
     await site.fleet.commit(NoteRepo(7, REPO, "main", asked=REPO), Context(actor="test"))
     assert site.webhooks.last(lambda name: name == REPO) == 0
-    push = json.dumps({"ref": "refs/heads/main", "repository": {"id": 7}}).encode()
+    its = {"id": 7, "full_name": REPO}
+    push = json.dumps({"ref": "refs/heads/main", "repository": its}).encode()
 
     answer = await site.deliver(push, {"X-Forgejo-Event-Type": "push"})
 
