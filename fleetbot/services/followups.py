@@ -198,7 +198,9 @@ class Followups:
         return await self._follow(task, "")
 
     async def _look(self, task: TaskId) -> None:
-        known = self._watched[task]
+        known = self._watched.get(task)
+        if known is None:
+            return  # merged since it was taken
         try:
             view = await self._follow(task, self._causes.pop(task, ""))
             await self._after(task)
