@@ -104,10 +104,6 @@ class ReviewCalls(Calls):
         path = pull_path(repo, number) + "/requested_reviewers"
         return await self._http.call(list[Review], "POST", path, json={"reviewers": list(logins)})
 
-    async def withdraw_review_requests(self, repo: str, number: int, logins: Sequence[str]) -> None:
-        path = pull_path(repo, number) + "/requested_reviewers"
-        await self._http.send("DELETE", path, json={"reviewers": list(logins)})
-
     async def dismiss_review(
         self, repo: str, number: int, review_id: int, message: str = ""
     ) -> Review:

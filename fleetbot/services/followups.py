@@ -150,12 +150,12 @@ class Followups:
         at = _NEVER if task.pull.state is PullState.CLOSED else due
         known = self._watched.get(task.id)
         pokes = known.pokes + 1 if known else 0
-        where = (task.repo_id, task.pull.number, at, task.base)
+        where = (task.repo_id, task.pull.number, at, task.pull.standing.base or task.base)
         self._watched[task.id] = _Watched(*where, pokes=pokes)
 
     def _forget(self, task: TaskId) -> None:
-        self._watched.pop(task, None)
-        self._sights.pop(task, None)
+        for known in (self._watched, self._sights, self._causes, self._failing):
+            known.pop(task, None)
 
     # -- the loop
 
@@ -283,7 +283,7 @@ class Followups:
             self._put(task, known, self._fleet.clock() + _NET_MS, 0)
 
     def _later(self, task: TaskId, known: _Watched, patience: Patience, problem: str) -> None:
-        if problem and self._failing.get(task) != problem:
+        if problem and task in self._watched and self._failing.get(task) != problem:
             log.warning("the pull request of %s could not be looked at: %s", task, problem)
             self._failing[task] = problem
         wait = patience.wait(known.tries, task)
@@ -292,7 +292,10 @@ class Followups:
     def _put(self, task: TaskId, known: _Watched, due: int, tries: int) -> None:
         """Unless it was poked while it was looked at."""
         if self._watched.get(task) == known:
-            self._watched[task] = known._replace(due=due, tries=tries)
+            its = self._fleet.state.tasks.get(task)
+            base = its.pull.standing.base if its and its.pull else ""
+            base = base or known.base  # people may have it go to another branch
+            self._watched[task] = known._replace(due=due, tries=tries, base=base)
 
     def problem(self) -> str:
         """ "" while all can be looked at."""

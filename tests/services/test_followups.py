@@ -563,3 +563,26 @@ async def test_a_push_to_the_base_has_it_looked_at_and_one_to_another_branch_has
     await stage.forge.commit(REPO, "main", {"notes.txt": "!\n"}, "Mine", by=ANN)
     await stage.hear()
     assert stage.followups.next_due() == 0
+
+
+async def test_one_that_is_merged_is_no_trouble_any_more(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    stage.forge.fail_next("GET", r"/pulls/2/reviews", 503, times=1)
+    await stage.ann.create_comment(REPO, pull.number, "Nice.")
+    await look(stage)
+    assert "could not be read" in stage.followups.problem()
+
+    await stage.ann.merge_pull(REPO, pull.number, head_sha=pull.head.sha)
+    await stage.followups.look((await stage.task()).id)  # as who lands it does
+
+    assert (await stage.task()).pull.state is PullState.MERGED  # type: ignore[union-attr]  # it was watched
+    assert stage.followups.problem() == ""
+
+
+async def test_a_push_to_the_branch_that_it_goes_to_by_now_is_heard(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.forge.commit(REPO, "next", {"notes.txt": "?\n"}, "Mine", by=ANN)
+    await stage.ann.retarget_pull(REPO, pull.number, "next")
+    await look(stage)
+    assert stage.followups.go_to(stage.repo_id, "next")
+    assert not stage.followups.go_to(stage.repo_id, "main")
