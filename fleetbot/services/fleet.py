@@ -35,6 +35,7 @@ from fleetbot.domain.state import FLEET_STREAM, FleetState
 from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
+from fleetbot.services.watching import watched
 from fleetbot.store.healing import healed
 from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Store, StoreUnavailable, Unreadable, Unwritable
@@ -52,7 +53,6 @@ Listener = Callable[[Sequence[Recorded]], None]
 
 CLOSED = (TaskState.COMPLETED, TaskState.CANCELLED)
 _ARRIVALS_KNOWN = 10_000
-_WATCHED = 500  # pull requests that are read at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +181,9 @@ class Fleet:
 
     async def _recall_asking(self) -> None:
         """Tasks that are done, and whose pull request waits for a person."""
-        after = TaskId("")
-        while page := await self.store.watched(after, _WATCHED):
-            for task in page:
-                if task.is_asking:
-                    await self._recall(task)
-            after = page[-1].id
+        async for task in watched(self.store):
+            if task.is_asking:
+                await self._recall(task)
 
     def _check_patience(self) -> None:
         """A disk that takes nothing is not read anew with every request, once that was in vain."""

@@ -26,11 +26,11 @@ from fleetbot.forge.errors import ForgeError
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.pull_views import read_view
+from fleetbot.services.watching import watched
 from fleetbot.store.interface import StoreUnavailable
 
 log = logging.getLogger("fleetbot.followups")
 
-_PAGE = 500
 _NEVER = 2**62
 _NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
 # After a push Forgejo tries all that are open onto the branch, one by one: until it comes to one
@@ -174,12 +174,10 @@ class Followups:
         """At the first tick: all that are watched, spread so that a start is no storm."""
         if self._is_read:
             return
-        after, now = TaskId(""), self._fleet.clock()
-        while page := await self._fleet.store.watched(after, _PAGE):
-            for task in page:
-                if task.id not in self._watched:
-                    self._watch(task, now + 100 * len(self._watched))
-            after = page[-1].id
+        now = self._fleet.clock()
+        async for task in watched(self._fleet.store):
+            if task.id not in self._watched:
+                self._watch(task, now + 100 * len(self._watched))
         self._is_read = True
 
     async def _take(self) -> list[Piece]:

@@ -27,11 +27,11 @@ from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
 from fleetbot.services.followups import Followups
 from fleetbot.services.outbox import RetryLater
 from fleetbot.services.people import People
+from fleetbot.services.watching import watched
 
 _SOON = 15.0  # seconds, until what may pass by itself is tried again
 _PASSES_MS = 600_000  # after so long it is not what passes by itself
 _REST_MS = 600_000  # after a landing that came to nothing, before it is tried by itself again
-_PAGE = 500
 _MOVING = ev.PullMerged | ev.PullClosed | ev.PullNotLanded | ev.PullUpdated
 _CONTEXT = Context(actor="followup", cause="landing")
 
@@ -279,17 +279,12 @@ class Landings:
 
     async def _others(self, task: Task, watch: Watch) -> AsyncIterator[Task]:
         """Those whose pull requests go to the same base."""
-        after = TaskId("")
-        while page := await self._fleet.store.watched(after, _PAGE):
-            for stored in page:
-                other = self._fleet.state.tasks.get(stored.id, stored)
-                base = other.pull.standing.base if other.pull else ""
-                if other.id != task.id and (other.place, base) == (
-                    task.place,
-                    watch.standing.base,
-                ):
-                    yield other
-            after = page[-1].id
+        here = (task.place, watch.standing.base)
+        async for stored in watched(self._fleet.store):
+            other = self._fleet.state.tasks.get(stored.id, stored)
+            base = other.pull.standing.base if other.pull else ""
+            if other.id != task.id and (other.place, base) == here:
+                yield other
 
     async def _is_up_to_date(self, task: Task, watch: Watch) -> bool:
         repo = self._fleet.state.places.of(task).name

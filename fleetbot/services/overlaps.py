@@ -14,8 +14,8 @@ from fleetbot.domain.overlap import Footprints, ignoring
 from fleetbot.domain.pulls import PullState
 from fleetbot.loops import progress
 from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.watching import watched
 
-_PAGE = 500
 _CONTEXT = Context(actor="timer", cause="overlap")
 _OVER = ev.PullMerged | ev.PullClosed | ev.TaskCancelled
 _BEGINS = ev.TaskAssigned | ev.TaskRequeued | ev.PullReopened
@@ -118,13 +118,10 @@ class Overlaps:
         """At the first tick: what the pull requests change that are open."""
         if self._is_read:
             return
-        after = TaskId("")
-        while page := await self._fleet.store.watched(after, _PAGE):
-            for task in page:
-                if task.pull and task.pull.state is PullState.OPEN:
-                    self._prints.note(task.id, task.place, await self._files_of(task))
-                progress()
-            after = page[-1].id
+        async for task in watched(self._fleet.store):
+            if task.pull and task.pull.state is PullState.OPEN:
+                self._prints.note(task.id, task.place, await self._files_of(task))
+            progress()
         self._is_read = True
 
     async def _files_of(self, task: Task) -> Collection[str]:
