@@ -27,9 +27,8 @@ from fleetbot.store.insert import upsert
 from fleetbot.store.journal import EVENTS
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import GENESIS, Change, link
-from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.sqlite import SqliteStore, connect
 from fleetbot.store.views import TASKS
-from fleetbot.store.writer import connect
 
 CALLERS = (1, 16, 64, 256)
 TARGETS = {1: 0.55, 64: 8.0}
@@ -94,7 +93,7 @@ def rows(changes: Iterable[Change]) -> list[tuple[Row, Row]]:
 def raw(path: Path, prepared: Sequence[tuple[Row, Row]]) -> float:
     """Transitions per second of a commit each, `synchronous=FULL`."""
     database = connect(path, "journal_mode = WAL", "synchronous = FULL", "cache_size = -16000")
-    insert_event, upsert_task = EVENTS.single, upsert(TASKS.table, TASKS.columns).single
+    insert_event, upsert_task = EVENTS.of(1), upsert(TASKS.table, TASKS.columns).of(1)
     started = time.perf_counter()
     for event, task in prepared:
         database.execute("BEGIN IMMEDIATE")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 
 from fleetbot.domain.model import AgentName
+from fleetbot.store.database import Database
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +66,7 @@ ENROLMENTS_OF_AGENT = f"{_ENROLMENT} WHERE agent = ? ORDER BY made_at, id"
 ENROLMENTS_TOLD = f"{_ENROLMENT} WHERE room <> '' ORDER BY made_at, id"
 
 
-def prune(database: sqlite3.Connection, before: int) -> None:
+def prune(database: Database, before: int) -> None:
     """Forgets what was over before, but for messages with a token that are still to be redacted."""
     database.execute("DELETE FROM claims WHERE expires_at < ?", (before,))
     database.execute("DELETE FROM enrolments WHERE expires_at < ? AND room = ''", (before,))

@@ -1,38 +1,41 @@
-"""Many rows in one statement: SQLite writes them in one go, while the event loop's thread runs."""
+"""Many rows in one statement: the database writes them in one go, while the event loop runs."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Sequence
-from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleetbot.store.database import Database
 
 Row = tuple[object, ...]
-
-# Powers of two, so that few statements serve every number of rows and stay prepared.
-_SIZES = (64, 32, 16, 8, 4, 2, 1)
 
 
 class Insert:
     """An INSERT of any number of rows; `conflict` is its ON CONFLICT clause, if it has one."""
 
     def __init__(self, table: str, columns: Sequence[str], conflict: str = "") -> None:
-        row = f"({', '.join('?' * len(columns))})"
-        into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
-        self._statements = {
-            size: f"{into}{', '.join([row] * size)} {conflict}".rstrip() for size in _SIZES
-        }
+        self.table = table
+        self.columns = tuple(columns)
+        self.conflict = conflict
+        self._made: dict[int, str] = {}
 
     @property
-    def single(self) -> str:
-        """The statement for one row."""
-        return self._statements[1]
+    def into(self) -> str:
+        """The statement up to what is inserted."""
+        return f"INSERT INTO {self.table} ({', '.join(self.columns)})"
 
-    def execute(self, database: sqlite3.Connection, rows: Collection[Row]) -> None:
-        left, count = iter(rows), len(rows)
-        for size, statement in self._statements.items():
-            while count >= size:
-                database.execute(statement, tuple(chain.from_iterable(islice(left, size))))
-                count -= size
+    def of(self, rows: int) -> str:
+        """The statement for so many rows, value by value."""
+        if rows not in self._made:
+            row = f"({', '.join('?' * len(self.columns))})"
+            values = ", ".join([row] * rows)
+            self._made[rows] = f"{self.into} VALUES {values} {self.conflict}".rstrip()
+        return self._made[rows]
+
+    def execute(self, database: Database, rows: Collection[Row]) -> None:
+        if rows:
+            database.insert(self, rows)
 
 
 def upsert(table: str, columns: Sequence[str], fixed: Collection[str] = ()) -> Insert:

@@ -1,14 +1,12 @@
-"""One SQLite transaction: changes that have gathered, as rows."""
+"""One transaction: changes that have gathered, as rows."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain
+from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 from msgspec.structs import astuple, replace
 
 from fleetbot.domain.errors import Conflict
@@ -23,6 +21,7 @@ from fleetbot.domain.events import (
 from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store import identities, outcomes, retention
+from fleetbot.store.database import Database
 from fleetbot.store.identities import Claim, Enrolment, Identity, Person
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
@@ -41,13 +40,13 @@ from fleetbot.store.records import (
     Posted,
     link,
 )
+from fleetbot.store.scope import as_list
 from fleetbot.store.untaken import Untaken
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _TYPES = {
     event: event_type(event) for event in (*TASK_EVENTS, *AGENT_EVENTS, *FLEET_EVENTS, *REPO_EVENTS)
 }
-_json = msgspec.json.Encoder()
 
 EVENTS = Insert(
     "events", ("seq", "stream", "version", "type", "at", "actor", "cause", "data", "hash", "schema")
@@ -74,6 +73,7 @@ SELECT coalesce(max(position) + 1, 0), coalesce(sum(length(CAST(text AS BLOB)) +
 FROM log_lines WHERE run = ?
 """
 _LOGS_KNOWN = 1000
+_PORTION = 1000  # rows of a read model that is made anew
 
 PRUNE_ARRIVALS = """
 DELETE FROM arrivals WHERE key IN (
@@ -105,6 +105,11 @@ def _posted(post: Posted) -> Row:
     return (post.room, post.event, post.kind, post.subject, post.at)
 
 
+def _person(person: Person) -> Row:
+    """An account has one owner, however it is spelt."""
+    return (person.login.lower(), person.mxid, person.proven_at)
+
+
 # Of these only the newest value of a key is written: statement, field, key, row.
 _NEWEST: tuple[Keyed, ...] = (
     _newest_of(TASKS, "tasks", "id"),
@@ -114,7 +119,12 @@ _NEWEST: tuple[Keyed, ...] = (
     _newest_of(REPOS, "repos", "id"),
     (upsert("anchors", ("key", "value")), attrgetter("anchors"), attrgetter("key"), _anchor),
     (POSTED, attrgetter("posted"), attrgetter("room", "event"), _posted),
-    _identity(Person, "people"),
+    (
+        upsert("people", Person.__struct_fields__),
+        attrgetter("people"),
+        lambda person: person.login.lower(),
+        _person,
+    ),
     _identity(Claim, "claims"),
     _identity(Enrolment, "enrolments"),
 )
@@ -127,7 +137,7 @@ class OutOfStep(Exception):
 class Journal:
     """The writing side of one connection; knows where the journal ends."""
 
-    def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
+    def __init__(self, database: Database, untaken: Untaken) -> None:
         self._db = database
         self._untaken = untaken
         self._read()
@@ -210,7 +220,7 @@ class Journal:
         """Of each whether its key is new; only then it is written."""
         if not arrivals:
             return []
-        keys = _json.encode([arrival.key for arrival in arrivals]).decode()
+        keys = as_list(arrival.key for arrival in arrivals)
         known = {row[0] for row in self._db.execute(KNOWN, (keys,))}
         new: dict[str, Arrival] = {}
         for arrival in arrivals:
@@ -279,7 +289,9 @@ class Journal:
         )
         for view, new in values:
             self._db.execute(f"DELETE FROM {view.table}")
-            self._db.executemany(upsert(view.table, view.columns).single, map(view.row, new))
+            insert, rows = Insert(view.table, view.columns), map(view.row, new)
+            while portion := list(islice(rows, _PORTION)):
+                insert.execute(self._db, portion)
         self._db.execute(outcomes.TOOK)
 
 

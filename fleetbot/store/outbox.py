@@ -7,12 +7,10 @@ waits. Every statement that may change a head names the queue; `SETTLE` then put
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
+from fleetbot.store.database import Database
 from fleetbot.store.insert import Insert, Row
 from fleetbot.store.records import (
     Backlog,
@@ -23,10 +21,8 @@ from fleetbot.store.records import (
     OutboxEntry,
     QueueTrouble,
 )
-from fleetbot.store.snapshot import marks
+from fleetbot.store.scope import as_list
 from fleetbot.store.untaken import Untaken
-
-_json = msgspec.json.Encoder()
 
 _COLUMNS = (
     *("position", "id", "destination", "queue", "kind", "collapse", "payload", "due_at", "seq"),
@@ -37,8 +33,11 @@ _ENTRIES = Insert("outbox", _COLUMNS, "ON CONFLICT (id) DO NOTHING")
 # Where the queue has a head already it keeps it. Only the new entries are walked.
 _QUEUE_UP = """
 INSERT INTO queues (name, sender, head, due_at)
-SELECT queue, substr(queue, 1, instr(queue, ':') - 1), min(position), due_at
-FROM outbox NOT INDEXED WHERE position >= ? AND state = 'pending' GROUP BY queue
+SELECT queue, substr(queue, 1, instr(queue, ':') - 1), position, due_at
+FROM outbox WHERE position IN (
+    SELECT min(position) FROM outbox NOT INDEXED
+    WHERE position >= ? AND state = 'pending' GROUP BY queue
+)
 ON CONFLICT (name) DO NOTHING
 """
 
@@ -52,7 +51,8 @@ WHERE newer.position >= ? AND newer.collapse IS NOT NULL
 """
 
 _SUPERSEDE = """
-UPDATE outbox SET state = 'superseded' WHERE position IN (SELECT value FROM json_each(?))
+UPDATE outbox SET state = 'superseded'
+WHERE position IN (SELECT CAST(value AS BIGINT) FROM json_each(?))
 """
 
 _ACKNOWLEDGED = """
@@ -106,19 +106,21 @@ _SETTLE = (
     )
     WHERE true
     ON CONFLICT (name) DO UPDATE SET
-        head = excluded.head, due_at = max(queues.held_until, excluded.due_at)
+        head = excluded.head, due_at = CASE
+            WHEN queues.held_until > excluded.due_at THEN queues.held_until ELSE excluded.due_at
+        END
     """,
 )
 
 _REVIVE = """
 UPDATE outbox SET
     state = 'pending', queue = destination, due_at = ?1, refusals = 0, settled_at = 0, result = ''
-WHERE state = 'dead' AND (?2 IS NULL OR position = ?2) RETURNING queue
+WHERE state = 'dead' AND (CAST(?2 AS BIGINT) IS NULL OR position = ?2) RETURNING queue
 """
 
 _DISMISS = """
 UPDATE outbox SET state = 'dismissed'
-WHERE state = 'dead' AND (?1 IS NULL OR position = ?1)
+WHERE state = 'dead' AND (CAST(?1 AS BIGINT) IS NULL OR position = ?1)
 """
 
 # An effect is due from when it was made on, so none is made later than now.
@@ -130,7 +132,8 @@ _SET_BACK = (
     "UPDATE outbox SET due_at = due_at - ?2 WHERE state = 'pending' AND due_at > ?1",
     "UPDATE queues SET since = since - ?2 WHERE since > ?1",
     """
-    UPDATE queues SET due_at = due_at - ?2, held_until = max(0, held_until - ?2)
+    UPDATE queues SET due_at = due_at - ?2,
+        held_until = CASE WHEN held_until > ?2 THEN held_until - ?2 ELSE 0 END
     WHERE due_at > ?1
     """,
 )
@@ -147,7 +150,7 @@ SELECT
     o.id, o.destination, o.kind, o.payload, o.due_at, o.seq, o.collapse,
     q.attempts, o.refusals, o.queue <> o.destination
 FROM queues q JOIN outbox o ON o.position = q.head
-WHERE q.sender = ? AND q.due_at <= ? AND o.destination NOT IN ({busy})
+WHERE q.sender = ? AND q.due_at <= ? AND o.destination NOT IN (SELECT value FROM json_each(?))
 ORDER BY q.due_at, q.head LIMIT ?
 """
 
@@ -160,7 +163,7 @@ WHERE sender = ? AND attempts > 0 ORDER BY since LIMIT ?
 
 BACKLOG = """
 SELECT q.sender, count(*), min(o.due_at)
-FROM queues q CROSS JOIN outbox o ON o.queue = q.name AND o.state = 'pending'
+FROM queues q CROSS JOIN outbox o WHERE o.queue = q.name AND o.state = 'pending'
 GROUP BY q.sender ORDER BY q.sender
 """
 
@@ -172,7 +175,7 @@ ORDER BY position LIMIT ?
 
 GRAVEYARD = """
 SELECT
-    (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 'dead' LIMIT ?)),
+    (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 'dead' LIMIT ?) AS letters),
     (SELECT min(settled_at) FROM outbox WHERE state = 'dead'),
     (SELECT max(settled_at) FROM outbox WHERE state = 'dead')
 """
@@ -190,7 +193,7 @@ class Outbox:
     Until that is committed the lock of `untaken` is to be held.
     """
 
-    def __init__(self, database: sqlite3.Connection, untaken: Untaken) -> None:
+    def __init__(self, database: Database, untaken: Untaken) -> None:
         self._db = database
         self._untaken = untaken
         highest = database.execute("SELECT coalesce(max(position), 0) FROM outbox").fetchone()
@@ -218,7 +221,7 @@ class Outbox:
         _ENTRIES.execute(self._db, [self._row(entry) for entry in news])
         self._db.execute(_QUEUE_UP, (first,))
         positions, queues = self._db.execute(SUPERSEDED, (first,)).fetchone()
-        if positions != "[]":
+        if positions not in (None, "[]"):
             self._db.execute(_SUPERSEDE, (positions,))
             self._put_right(queues)
 
@@ -242,7 +245,7 @@ class Outbox:
 
     def _settle(self, queues: Collection[str]) -> None:
         if queues:
-            self._put_right(_json.encode(list(queues)).decode())
+            self._put_right(as_list(queues))
 
     def _put_right(self, queues: str) -> None:
         """The heads of these queues; their names as JSON."""
@@ -289,15 +292,13 @@ class Outbox:
         return self._db.execute(PRUNE, (before, limit)).rowcount
 
 
-def due(
-    database: sqlite3.Connection, now: int, room: Mapping[str, int], busy: Collection[str]
-) -> list[Due]:
+def due(database: Database, now: int, room: Mapping[str, int], busy: Collection[str]) -> list[Due]:
     """What each sender may deliver now, up to the room it has, but to no destination in `busy`."""
-    query = DUE.format(busy=marks(busy))
+    given = as_list(busy)
     return [
         _due(row)
         for sender, limit in room.items()
-        for row in database.execute(query, (sender, now, *busy, limit))
+        for row in database.execute(DUE, (sender, now, given, limit))
     ]
 
 

@@ -22,15 +22,16 @@ _ENDED = "ended_at > 0 AND ended_at >= :since AND ended_at < :until {of_repos}"
 _OUTCOMES = f"""
 WITH sums AS (
     SELECT
-        (ended_at - :since) / :span AS span, count(*) AS runs, sum(verified > 0) AS verified,
-        sum(verified = 2) AS first_try, sum(cost_usd) AS cost_usd,
+        (ended_at - :since) / :span AS span, count(*) AS runs,
+        count(*) FILTER (WHERE verified > 0) AS verified,
+        count(*) FILTER (WHERE verified = 2) AS first_try, sum(cost_usd) AS cost_usd,
         count(*) - count(cost_usd) AS untold
     FROM runs {{tasks}} WHERE {_ENDED} GROUP BY 1
 ),
 failed AS (
     SELECT (ended_at - :since) / :span AS span, count(*) AS failed
-    FROM tasks CROSS JOIN runs ON runs.id = tasks.run
-    WHERE tasks.state IN ('failed', 'agent_lost') AND {_ENDED} GROUP BY 1
+    FROM tasks CROSS JOIN runs
+    WHERE runs.id = tasks.run AND tasks.state IN ('failed', 'agent_lost') AND {_ENDED} GROUP BY 1
 ),
 wanted AS (
     SELECT
@@ -43,7 +44,7 @@ ranked AS (
     SELECT place, took FROM (
         SELECT took, row_number() OVER (ORDER BY (ended_at - :since) / :span, took) AS place
         FROM runs {{tasks}} WHERE verified > 0 AND {_ENDED}
-    )
+    ) AS sorted
     WHERE place IN (SELECT median FROM wanted UNION SELECT p90 FROM wanted)
 )
 SELECT

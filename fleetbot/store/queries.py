@@ -1,9 +1,8 @@
-"""What a store on SQLite can be asked, each question as its SQL."""
+"""What a store can be asked, each question as its SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +22,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.repositories import at_home
 from fleetbot.store import identities, outbox, outcomes, spending
+from fleetbot.store.database import Source
 from fleetbot.store.identities import Claim, Enrolment, Identity
 from fleetbot.store.interface import Unreadable
 from fleetbot.store.reader import Reader
@@ -42,7 +42,7 @@ from fleetbot.store.records import (
     UsageBy,
     UsageSum,
 )
-from fleetbot.store.scope import Repos
+from fleetbot.store.scope import Repos, as_list, named
 from fleetbot.store.snapshot import (
     EVENTS,
     decode_agent,
@@ -61,19 +61,20 @@ Its = TypeVar("Its", bound=Identity)
 _STANDING = """
 SELECT t.data, r.data, c.data, p.data FROM tasks t {index}
 LEFT JOIN runs r ON r.id = t.run
-LEFT JOIN receipts c ON c.id = json_extract(t.data, '$.receipt')
+LEFT JOIN receipts c ON c.id = t.receipt
 LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 """
+_ALL = 2**63 - 1
 _POSTED = "SELECT room, event, kind, subject, at FROM posted"
 STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
 ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
-WHERE t.state IN ('completed', 'cancelled') AND json_extract(t.data, '$.updated_at') >= ?
-    AND (t.repo_id = ? OR (t.repo_id = 0 AND t.repo = ? COLLATE NOCASE))
+WHERE t.state IN ('completed', 'cancelled') AND t.updated_at >= ?
+    AND (t.repo_id = ? OR (t.repo_id = 0 AND lower(t.repo) = lower(CAST(? AS TEXT))))
 """
 FILING = """
 SELECT t.data, r.data, c.data, p.data FROM receipts c
 JOIN tasks t ON t.id = c.task
-JOIN runs r ON r.id = json_extract(c.data, '$.run')
+JOIN runs r ON r.id = c.run
 LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 WHERE c.id = ?
 """
@@ -89,9 +90,9 @@ class Queries:
     """The reading half of `Store`. What walks over many rows is asked apart, as a report, so that
     nobody who asks for one row waits for it."""
 
-    def __init__(self, path: Path) -> None:
-        self._reads = Reader(path, "fleetbot-reads")
-        self._reports = Reader(path, "fleetbot-reports")
+    def __init__(self, source: Source) -> None:
+        self._reads = Reader(source, "fleetbot-reads")
+        self._reports = Reader(source, "fleetbot-reports")
 
     async def task(self, task: TaskId) -> Task | None:
         return await self._value(decode_task, "SELECT data FROM tasks WHERE id = ?", task)
@@ -105,9 +106,11 @@ class Queries:
     async def without_repo_id(
         self, names: Collection[str], after: TaskId, limit: int
     ) -> list[Task]:
-        where = f"repo_id = 0 AND issue > 0 AND repo COLLATE NOCASE IN ({marks(names)}) AND id > ?"
-        query = f"SELECT data FROM tasks WHERE {where} ORDER BY id LIMIT ?"
-        return await self._values(decode_task, query, *names, after, limit)
+        query = f"""
+            SELECT data FROM tasks WHERE repo_id = 0 AND issue > 0 AND {named("repo")} AND id > ?
+            ORDER BY id LIMIT ?
+        """
+        return await self._values(decode_task, query, as_list(names), after, limit)
 
     async def watched(self, after: TaskId, limit: int) -> list[Task]:
         query = "SELECT data FROM tasks WHERE watched = 1 AND id > ? ORDER BY id LIMIT ?"
@@ -147,7 +150,7 @@ class Queries:
     async def repos_of_agent(self, agent: AgentName) -> frozenset[str]:
         query = """
             SELECT DISTINCT t.repo FROM tasks t WHERE t.id IN (
-                SELECT task FROM runs WHERE agent = ? ORDER BY rowid DESC LIMIT 1000
+                SELECT task FROM runs WHERE agent = ? ORDER BY assigned_at DESC LIMIT 1000
             )
         """
         return frozenset(repo for (repo,) in await self._reports.rows(query, agent))
@@ -240,7 +243,9 @@ class Queries:
         ]
 
     async def graveyard(self, limit: int = -1) -> Graveyard:
-        letters, oldest, newest = (await self._reports.rows(outbox.GRAVEYARD, limit))[0]
+        letters, oldest, newest = (
+            await self._reports.rows(outbox.GRAVEYARD, limit if limit >= 0 else _ALL)
+        )[0]
         return Graveyard(letters=letters, oldest=oldest, newest=newest)
 
     async def dead_letters(self, after: int = 0, limit: int = 100) -> list[DeadLetter]:
@@ -377,8 +382,8 @@ def _unreadable(error: msgspec.DecodeError) -> Unreadable:
 
 def _of_repo(repo_id: int, names: Collection[str]) -> tuple[str, list[object]]:
     """The condition for a task's being the repository's; names without a case."""
-    unknown = f"repo_id = 0 AND repo COLLATE NOCASE IN ({marks(names)})"
-    return f"(repo_id = ? AND repo_id > 0 OR {unknown})", [repo_id, *names]
+    condition = f"(repo_id = ? AND repo_id > 0 OR repo_id = 0 AND {named('repo')})"
+    return condition, [repo_id, as_list(names)]
 
 
 def _standing(row: tuple[Any, ...]) -> Standing:

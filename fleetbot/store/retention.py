@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
 from fleetbot.domain.model import OPEN_STATES
+from fleetbot.store.database import Database
+from fleetbot.store.scope import as_list
 
 # Walks from run to run, so that its cost does not grow with the length of the logs.
 OLD_LOGS = """
@@ -21,11 +22,11 @@ WHERE runs.ended_at > 0 AND runs.ended_at < ? LIMIT ?
 
 _LAST_PART = "replace(key, rtrim(key, replace(key, ':', '')), '')"  # rooms have colons, ids none
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
-_FORGOTTEN = "SELECT 1 FROM agents WHERE name = {id} AND json_extract(data, '$.forgotten')"
+_FORGOTTEN = "SELECT 1 FROM agents WHERE name = {id} AND forgotten = 1"
 _RUN_ENDED = "SELECT 1 FROM runs WHERE id = {id} AND ended_at > 0 AND ended_at < :before"
 _TASK_ENDED = f"""
     SELECT 1 FROM tasks WHERE id = {{id}} AND state NOT IN ({_OPEN})
-    AND json_extract(data, '$.updated_at') < :before
+    AND updated_at < :before
 """
 _OVER = {
     "log": _RUN_ENDED,
@@ -45,13 +46,13 @@ _OVER = {
 """By the first words of an anchor's key: whether that is over whose id is its last part."""
 
 
-def delete_logs(database: sqlite3.Connection, runs: Sequence[str]) -> int:
+def delete_logs(database: Database, runs: Sequence[str]) -> int:
     """How many lines that were."""
-    of_run = "DELETE FROM log_lines WHERE run = ?"
-    return database.executemany(of_run, [(run,) for run in runs]).rowcount
+    of_runs = "DELETE FROM log_lines WHERE run IN (SELECT value FROM json_each(?))"
+    return database.execute(of_runs, (as_list(runs),)).rowcount
 
 
-def prune_anchors(database: sqlite3.Connection, before: int) -> int:
+def prune_anchors(database: Database, before: int) -> int:
     """Deletes what was remembered of runs and tasks that ended before, of forgotten agents, and of
     waits that are over.
 
@@ -67,7 +68,7 @@ def prune_anchors(database: sqlite3.Connection, before: int) -> int:
     return pruned
 
 
-def prune_posted(database: sqlite3.Connection, before: int) -> None:
+def prune_posted(database: Database, before: int) -> None:
     """Forgets what messages of before were about, but for the cards of tasks that are open."""
     database.execute(
         f"DELETE FROM posted WHERE at < ? AND NOT EXISTS"

@@ -1,8 +1,7 @@
-"""What memory starts from, read from SQLite; and how the rows of values are read."""
+"""What memory starts from, read from the database; and how the rows of values are read."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from fleetbot.domain.events import (
 )
 from fleetbot.domain.model import OPEN_STATES, Agent, FiledReceipt, Repo, Run, Task
 from fleetbot.domain.state import FLEET_STREAM
+from fleetbot.store.database import Database
 from fleetbot.store.records import BadRow, Snapshot
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ ORDER BY version
 """
 
 
-def snapshot(database: sqlite3.Connection) -> Snapshot:
+def snapshot(database: Database) -> Snapshot:
     """Row by row in Python, so that other threads get their turns while it takes long."""
     bad: list[BadRow] = []
 
@@ -84,7 +84,7 @@ def _readable(
             bad.append(BadRow(table=table, key=key, stream=stream, error=str(error)))
 
 
-def _last_of_fleet(database: sqlite3.Connection, bad: list[BadRow]) -> Iterator[Recorded]:
+def _last_of_fleet(database: Database, bad: list[BadRow]) -> Iterator[Recorded]:
     """Where one cannot be read, nothing holds the fleet for it: it pauses again if it should."""
     for row in database.execute(LAST_OF_FLEET, (FLEET_STREAM, FLEET_STREAM)).fetchall():
         try:

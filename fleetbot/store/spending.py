@@ -12,17 +12,17 @@ from fleetbot.store.scope import Repos, of_repos
 
 Query = tuple[str, tuple[object, ...]]
 
-# `total` counts in floats: where `sum` of many large numbers would fail, it is only less exact.
-_SUMS = """
-    count(*), CAST(total(input_tokens) AS INTEGER), CAST(total(output_tokens) AS INTEGER),
-    CAST(total(cached_tokens) AS INTEGER), sum(cost_usd), count(*) - count(cost_usd)
-"""
+# In floats: where the sum of many large numbers would fail, it is only less exact.
+_TOTAL = "coalesce(sum(CAST({} AS DOUBLE PRECISION)), 0)"
+_FRESH, _OUT, _CACHED = map(_TOTAL.format, ("input_tokens", "output_tokens", "cached_tokens"))
+_SUMS = f"count(*), {_FRESH}, {_OUT}, {_CACHED}, sum(cost_usd), count(*) - count(cost_usd)"
+_MOST = 2**63 - 1
 _RUNS = "FROM runs"
 _RUNS_OF_REPOS = """
     FROM runs JOIN tasks ON tasks.id = runs.task LEFT JOIN repos
     ON repos.id = CAST(tasks.repo_id AS TEXT)
 """
-_DEAREST = "coalesce(sum(cost_usd), 0) DESC, total(input_tokens) + total(output_tokens) DESC, 1"
+_DEAREST = f"coalesce(sum(cost_usd), 0) DESC, {_FRESH} + {_OUT} DESC, 1"
 _PARTS: Mapping[UsageBy, tuple[str, str]] = {
     UsageBy.AGENT: ("agent", _DEAREST),
     UsageBy.TASK: ("task", _DEAREST),
@@ -59,5 +59,8 @@ def summed(row: tuple[Any, ...], part: UsageBy | None = None) -> UsageSum:
     key, runs, fresh, out, cached, cost, untold = row
     if part is UsageBy.DAY:
         key = f"{datetime.fromtimestamp(key * DAY_MS / 1000, UTC):%Y-%m-%d}"
-    usage = Usage(input_tokens=fresh, output_tokens=out, cached_tokens=cached, cost_usd=cost)
+    tokens = [min(int(total), _MOST) for total in (fresh, out, cached)]
+    usage = Usage(
+        input_tokens=tokens[0], output_tokens=tokens[1], cached_tokens=tokens[2], cost_usd=cost
+    )
     return UsageSum(key=key, runs=runs, usage=usage, untold=untold)

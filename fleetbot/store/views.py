@@ -40,6 +40,8 @@ def _task(task: Task) -> tuple[object, ...]:
         task.run,
         task.created_at,
         int(task.is_watched),
+        task.receipt,
+        task.updated_at,
         _json.encode(task).decode(),
     )
 
@@ -68,11 +70,11 @@ def _run(run: Run) -> tuple[object, ...]:
 
 
 def _receipt(filed: FiledReceipt) -> tuple[object, ...]:
-    return (filed.receipt.id, filed.task, filed.filed_at, _json.encode(filed).decode())
+    return (filed.receipt.id, filed.task, filed.run, filed.filed_at, _json.encode(filed).decode())
 
 
 def _agent(agent: Agent) -> tuple[object, ...]:
-    return (agent.name, _json.encode(agent).decode())
+    return (agent.name, int(agent.forgotten), _json.encode(agent).decode())
 
 
 def _repo(repo: Repo) -> tuple[object, ...]:
@@ -81,7 +83,19 @@ def _repo(repo: Repo) -> tuple[object, ...]:
 
 TASKS = View(
     "tasks",
-    ("id", "repo", "repo_id", "issue", "state", "run", "created_at", "watched", "data"),
+    (
+        "id",
+        "repo",
+        "repo_id",
+        "issue",
+        "state",
+        "run",
+        "created_at",
+        "watched",
+        "receipt",
+        "updated_at",
+        "data",
+    ),
     _task,
     fixed=("issue", "created_at"),
 )
@@ -104,9 +118,12 @@ RUNS = View(
     fixed=("task", "agent", "assigned_at"),
 )
 RECEIPTS = View(
-    "receipts", ("id", "task", "filed_at", "data"), _receipt, fixed=("task", "filed_at")
+    "receipts",
+    ("id", "task", "run", "filed_at", "data"),
+    _receipt,
+    fixed=("task", "run", "filed_at"),
 )
-AGENTS = View("agents", ("name", "data"), _agent)
+AGENTS = View("agents", ("name", "forgotten", "data"), _agent)
 REPOS = View("repos", ("id", "name", "data"), _repo)
 
 VIEWS = {view.table: view for view in (TASKS, RUNS, RECEIPTS, AGENTS, REPOS)}

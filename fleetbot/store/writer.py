@@ -1,49 +1,29 @@
-"""The one thread that writes to a SQLite database, and how coroutines hand work to it."""
+"""The one thread that writes to the database, and how coroutines hand work to it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
+from fleetbot.store.database import Database, Source
 from fleetbot.store.interface import StoreUnavailable, Unwritable
 from fleetbot.store.journal import Journal
+from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.records import Arrival, Change
 from fleetbot.store.untaken import Untaken
 
 log = logging.getLogger("fleetbot.store")
 
-# In pages: 40 MB of WAL. The pages that commits touch again and again are then copied once.
-_CHECKPOINT = "wal_autocheckpoint = 10000"
-
-# What a database that is well says of something that it cannot hold.
-_OF_A_RECORD = (
-    sqlite3.DataError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    OverflowError,
-    UnicodeError,
-)
-
 # A change, something that came in and is kept, or what runs within the transaction for a result.
 Work = Change | Arrival | Callable[[Journal], Any]
 Item = tuple[Work, "asyncio.Future[Any]"]
-
-
-def connect(path: Path, *pragmas: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in ("busy_timeout = 10000", "foreign_keys = ON", *pragmas):
-        database.execute(f"PRAGMA {pragma}").close()
-    return database
 
 
 class Writer:
@@ -53,10 +33,9 @@ class Writer:
     methods are for the event loop's thread.
     """
 
-    def __init__(self, path: Path, synchronous: str, untaken: Untaken) -> None:
-        self._path = path
+    def __init__(self, source: Source, untaken: Untaken) -> None:
+        self._source = source
         self._untaken = untaken
-        self._synchronous = synchronous
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
         self._coming: list[Item] = []
@@ -67,7 +46,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="fleetbot-store", daemon=True)
 
     async def start(self) -> None:
-        """Opens the database; raises `StoreUnavailable`."""
+        """Opens the database; raises `StoreUnavailable`, `DatabaseInUse`."""
         self._thread.start()
         await asyncio.shield(self._opened)
 
@@ -102,16 +81,18 @@ class Writer:
     def _run(self) -> None:
         error: Exception | None = None
         try:
-            pragmas = ("journal_mode = WAL", f"synchronous = {self._synchronous}", _CHECKPOINT)
-            with closing(connect(self._path, *pragmas, "cache_size = -16000")) as database:
+            with closing(self._source.writing()) as database:
                 journal = Journal(database, self._untaken)
                 self._tell(_resolve, self._opened)
                 while self._gather():
                     batch = self._taken
                     results = _transact(database, journal, batch, self._untaken.lock)
                     self._tell(_settle, batch, results)
+        except DatabaseInUse as refusal:
+            error = refusal
         except Exception as failure:
-            log.exception("the store at %s failed; what was not durable is given up", self._path)
+            where = self._source.where
+            log.exception("the store at %s failed; what was not durable is given up", where)
             error = failure
         self._tell(self._finish, error)
 
@@ -139,65 +120,73 @@ class Writer:
                 lost += self._queue.get() or ()
             for future in (self._opened, *(future for _, future in lost)):
                 if not future.done():
-                    failure = StoreUnavailable(f"the database at {self._path} failed: {error}")
-                    failure.__cause__ = error
-                    future.set_exception(failure)
+                    future.set_exception(self._failure(error))
         self._ended.set_result(None)
+
+    def _failure(self, error: Exception) -> Exception:
+        if isinstance(error, DatabaseInUse):
+            return error
+        if isinstance(error, StoreUnavailable):  # each who waits gets one of their own
+            failure = type(error)(str(error))
+        else:
+            failure = StoreUnavailable(f"the database at {self._source.where} failed: {error}")
+        failure.__cause__ = error
+        return failure
 
 
 def _transact(
-    database: sqlite3.Connection, journal: Journal, items: list[Item], handing_out: Lock
+    database: Database, journal: Journal, items: list[Item], handing_out: Lock
 ) -> list[Any]:
     """The results of the items, in their order; of a refused one the error."""
     try:
         return _together(database, journal, items, handing_out)
-    except _OF_A_RECORD:
+    except Exception as error:
+        if not database.blames_the_record(error):
+            raise
         with handing_out:
             journal.reread()
             return _apart(database, journal, items)
 
 
 def _together(
-    database: sqlite3.Connection, journal: Journal, items: list[Item], handing_out: Lock
+    database: Database, journal: Journal, items: list[Item], handing_out: Lock
 ) -> list[Any]:
     """All as one. Effects are decided on and committed under the lock, so that none is handed out
     in between."""
     changes = [work for work, _ in items if isinstance(work, Change)]
-    database.execute("BEGIN IMMEDIATE")
+    database.begin()
     try:
         journal.write(changes)
         kept = iter(journal.keep([work for work, _ in items if isinstance(work, Arrival)]))
         with handing_out:
             journal.outbox.write(changes)
             results = [_result(work, journal, kept) for work, _ in items]
-            database.execute("COMMIT")
+            database.commit()
     except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
+        database.rollback()
         raise
     return results
 
 
-def _apart(database: sqlite3.Connection, journal: Journal, items: list[Item]) -> list[Any]:
+def _apart(database: Database, journal: Journal, items: list[Item]) -> list[Any]:
     """In one transaction as well, but a record that cannot be written is refused alone, unless it
     holds events: memory has been decided on those."""
-    database.execute("BEGIN IMMEDIATE")
+    database.begin()
     try:
         results = [_alone(database, journal, work) for work, _ in items]
-        database.execute("COMMIT")
+        database.commit()
     except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
+        database.rollback()
         raise
     return results
 
 
-def _alone(database: sqlite3.Connection, journal: Journal, work: Work) -> Any:
+def _alone(database: Database, journal: Journal, work: Work) -> Any:
     database.execute("SAVEPOINT one")
     try:
         result = _written(journal, work)
-    except _OF_A_RECORD as error:
-        if _is_the_databases(error) or (isinstance(work, Change) and work.events):
+    except Exception as error:
+        if not database.blames_the_record(error) or (isinstance(work, Change) and work.events):
             raise
         log.error("a record cannot be written and is refused: %r", error)
         database.execute("ROLLBACK TO one")
@@ -205,11 +194,6 @@ def _alone(database: sqlite3.Connection, journal: Journal, work: Work) -> Any:
         result = Unwritable(f"this cannot be kept: {type(error).__name__}")
     database.execute("RELEASE one")
     return result
-
-
-def _is_the_databases(error: Exception) -> bool:
-    """A trigger is none of ours: whoever has put it there lets nothing be written."""
-    return getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_TRIGGER"
 
 
 def _written(journal: Journal, work: Work) -> Any:
