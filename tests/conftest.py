@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from hypothesis import settings
 from fleetbot.devkit.bot_server import BotServer
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.matrix_user import MatrixUser
+from fleetbot.store.migrate import migrate_postgres
+from tests.postgres import NoPostgres, PostgresServer, postgres_server
+from tests.store.backend import PostgresBackend
 
 Register = Callable[[str], Awaitable[MatrixUser]]
 StartBotServer = Callable[[], Awaitable[BotServer]]
@@ -43,6 +46,31 @@ async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     """A Synapse without rate limits, shared by all tests."""
     async with Homeserver.start(tmp_path_factory.mktemp("synapse")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A Postgres, shared by all tests of a worker that need one."""
+    try:
+        with postgres_server() as server:
+            yield server
+    except NoPostgres as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def postgres_schema(postgres: PostgresServer) -> PostgresBackend:
+    backend = PostgresBackend(postgres.url(), "mbp_fleet-bot")
+    migrate_postgres(backend.url, backend.schema)
+    return backend
+
+
+@pytest.fixture
+def postgres_backend(postgres_schema: PostgresBackend) -> PostgresBackend:
+    """A migrated schema with nothing in it. It is the same for all tests: to make another takes
+    twenty times as long as to empty it."""
+    postgres_schema.empty()
+    return postgres_schema
 
 
 @pytest.fixture(scope="session")

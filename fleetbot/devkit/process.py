@@ -40,15 +40,21 @@ def free_port() -> int:
 
 
 def spawn_leashed(
-    argv: Sequence[str], *, cwd: Path, log: BinaryIO, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    log: BinaryIO,
+    env: Mapping[str, str] | None = None,
+    uid: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, its output in `log`.
+    """Start a program in a session of its own, its output in `log`, as the user `uid` if given.
 
     A Ctrl-C in the terminal reaches us alone, and on Linux the child dies with the thread that
     started it (see `leash.py`).
     """
+    user = "-" if uid is None else str(uid)
     return subprocess.Popen(
-        [sys.executable, "-IS", str(_LEASH), str(os.getpid()), *argv],
+        [sys.executable, "-IS", str(_LEASH), str(os.getpid()), user, *argv],
         cwd=cwd,
         env=env,
         stdin=subprocess.DEVNULL,

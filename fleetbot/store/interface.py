@@ -53,6 +53,10 @@ class StoreUnavailable(Exception):
     """
 
 
+class Deposed(StoreUnavailable):
+    """Another orchestrator leads since: nothing of this one is written any more."""
+
+
 class Unreadable(Conflict):
     """What is asked for is there, but cannot be read; the text says what helps."""
 

@@ -9,7 +9,13 @@ from types import TracebackType
 
 
 class DatabaseInUse(Exception):
-    """Somebody else works on the database."""
+    """Somebody else works on the database: who, where and since when, as far as that is known."""
+
+    def __init__(self, text: str, *, name: str = "", address: str = "", since: int = 0) -> None:
+        super().__init__(text)
+        self.name = name
+        self.address = address
+        self.since = since
 
 
 class ProcessLock:

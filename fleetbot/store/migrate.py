@@ -28,12 +28,44 @@ def migrate_sqlite(path: Path) -> list[str]:
     A kill at any moment leaves a migration either whole or not begun. Raises `MigrationError`, and
     `DatabaseInUse` when another process works on the database.
     """
+    yoyo, address = _yoyo(), f"sqlite:///{quote(str(path.absolute()))}"
+    with ProcessLock(path), _backend(yoyo, address) as backend:
+        return _brought_up_to_date(yoyo, backend, "sqlite", str(path))
+
+
+def migrate_postgres(url: str, schema: str) -> list[str]:
+    """The same for a schema of a Postgres database, which is made if there is none."""
     yoyo = _yoyo()
-    folder = resources.files("fleetbot.store.migrations.sqlite")
-    with ProcessLock(path), _as_files(folder) as scripts, _backend(yoyo, path) as backend:
-        if backend.execute("SELECT 1 FROM yoyo_lock").fetchone():
-            log.warning("a migration of %s was interrupted; it is taken up again", path)
-            backend.break_lock()
+    try:
+        import asyncpg  # noqa: F401  # so that what is missing is said before anything is done
+        import psycopg
+    except ImportError as error:
+        raise MigrationError(
+            f"fleetbot on Postgres needs {error.name} next to maubot:"
+            " pip install 'fleetbot[postgres]'"
+        ) from error
+    from fleetbot.store.postgres.address import Address
+    from fleetbot.store.postgres.connection import Failed
+    from fleetbot.store.postgres.leadership import locked
+    from fleetbot.store.postgres.schema import make_schema
+
+    address = Address(url, schema)
+    try:
+        with locked(address) as database:
+            make_schema(database, address)
+            with _backend(yoyo, address.for_yoyo()) as backend:
+                return _brought_up_to_date(yoyo, backend, "postgres", address.where)
+    except (Failed, psycopg.Error) as error:
+        text = address.without_secrets(str(error).strip())
+        raise MigrationError(f"{address.where} cannot be brought up to date: {text}") from None
+
+
+def _brought_up_to_date(yoyo: ModuleType, backend: Any, database: str, where: str) -> list[str]:
+    """Nobody else works on the database meanwhile, so that a lock of yoyo's is a dead one's."""
+    if backend.execute("SELECT 1 FROM yoyo_lock").fetchone():
+        log.warning("a migration of %s was interrupted; it is taken up again", where)
+        backend.break_lock()
+    with _as_files(resources.files(f"fleetbot.store.migrations.{database}")) as scripts:
         migrations = yoyo.read_migrations(str(scripts))
         _refuse_newer_schema(backend, {migration.hash for migration in migrations})
         return [_apply(backend, migration) for migration in backend.to_apply(migrations)]
@@ -62,8 +94,8 @@ def _as_files(folder: Traversable) -> Iterator[Path]:
 
 
 @contextmanager
-def _backend(yoyo: ModuleType, path: Path) -> Iterator[Any]:
-    backend = yoyo.get_backend(f"sqlite:///{quote(str(path.absolute()))}")
+def _backend(yoyo: ModuleType, address: str) -> Iterator[Any]:
+    backend = yoyo.get_backend(address)
     try:
         yield backend
     finally:

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from fleetbot.store.interface import Store
-from tests.store.backend import Backend, SqliteBackend
+from tests.store.backend import Backend, PostgresBackend, SqliteBackend
 from tests.store.history import History
 
 
-@pytest.fixture(params=[SqliteBackend])
+@pytest.fixture(params=["sqlite", "postgres"])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    made: Backend = request.param(tmp_path)
+    if request.param == "sqlite":
+        return SqliteBackend(tmp_path)
+    made: PostgresBackend = request.getfixturevalue("postgres_backend")
     return made
 
 

@@ -34,7 +34,10 @@ async def test_an_untouched_store_has_no_problems(store: Store) -> None:
         ("UPDATE events SET actor = 'matrix:@mallory:hs' WHERE seq = 3", "event 3"),
         ("UPDATE events SET at = at + 1 WHERE seq = 8", "event 8"),
         ("UPDATE events SET type = 'task.cancelled' WHERE seq = 7", "event 7"),
-        ("UPDATE events SET hash = zeroblob(32) WHERE seq = 1", "event 1"),
+        (
+            "UPDATE events SET hash = (SELECT hash FROM events WHERE seq = 2) WHERE seq = 1",
+            "event 1",
+        ),
         ("UPDATE events SET version = 9 WHERE seq = 7", "event 7"),
         ("DELETE FROM events WHERE seq = 4", "event 5"),
     ],

@@ -36,8 +36,8 @@ async def test_sums_of_what_was_once_allowed_do_not_overflow(
     backend.tamper(
         "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
         " INSERT INTO runs (id, task, agent, assigned_at, ended_at, input_tokens, output_tokens,"
-        " cached_tokens, cost_usd, data) SELECT 'r' || i, 't', 'a', 1, 1, 1 << 53, 1 << 53, 0,"
-        " 1e9, '{}' FROM n"
+        " cached_tokens, cost_usd, data)"
+        f" SELECT 'r' || i, 't', 'a', 1, 1, {2**53}, {2**53}, 0, 1e9, '{{}}' FROM n"
     )
 
     total = await store.usage()

@@ -1,0 +1,1 @@
+"""Migrations for Postgres, applied by yoyo in the order of their names."""

@@ -1,0 +1,144 @@
+"""Who may write to a journal on Postgres: one orchestrator at a time.
+
+What is promised:
+
+- A leader's session holds an advisory lock of the journal's schema. Postgres gives it to one
+  session at a time, and takes it back with the end of the session, however that ends. `take` waits
+  for it a little, because a session whose process was killed ends within moments, and then raises
+  `DatabaseInUse`, which names who leads.
+- Whoever takes the lead raises `leader.epoch`, in a transaction of its own, before it reads where
+  the journal ends.
+- Every transaction of a leader begins by locking the row of its own epoch (`Leading.begin`). So
+  whoever raises the epoch, with the lock or without, waits for the transaction that is under way;
+  from then on the former leader writes nothing any more, it fails with `Deposed`.
+
+The lock keeps two leaders apart as long as sessions end when they should; the epoch does where one
+does not. Times in the row are the server's, so that all who look have one clock.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fleetbot.store.database import Database
+from fleetbot.store.interface import Deposed
+from fleetbot.store.lock import DatabaseInUse
+from fleetbot.store.postgres.address import Address
+from fleetbot.store.postgres.connection import Failed, PostgresDatabase
+
+_PATIENCE_MS = 3000
+_LOCK_NOT_AVAILABLE = "55P03"
+
+NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"  # epoch ms
+LEADER = "SELECT epoch, name, address, since, renewed_at FROM leader"
+_IS_OURS = "SELECT 1 FROM leader WHERE epoch = ? FOR SHARE"
+_RAISE = f"""
+INSERT INTO leader (epoch, name, address, since, renewed_at) VALUES (1, ?, ?, {NOW}, {NOW})
+ON CONFLICT (one) DO UPDATE SET
+    epoch = leader.epoch + 1, name = excluded.name, address = excluded.address,
+    since = excluded.since, renewed_at = excluded.renewed_at
+RETURNING epoch
+"""
+_SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
+_END_SESSION = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ? AND backend_start = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Who wishes to lead: a name for people, and where others reach it."""
+
+    name: str
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Of the server, one of ours; `began` because numbers are given out again."""
+
+    pid: int
+    began: datetime
+
+
+class Leading(PostgresDatabase):
+    """The leader's connection: all that it writes is written at its own epoch or not at all."""
+
+    epoch: int = 0
+
+    def begin(self) -> None:
+        super().begin()
+        if self.execute(_IS_OURS, (self.epoch,)).fetchone() is None:
+            self.rollback()
+            raise Deposed(f"another leads since: {_told(leader(self))}")
+
+    @property
+    def session(self) -> Session:
+        return Session(*self.execute(_SESSION).fetchone())
+
+
+def take(address: Address, candidate: Candidate, former: Session | None = None) -> Leading:
+    """Leads from now on. Raises `DatabaseInUse`, `Failed`.
+
+    `former`: a session of this very process, which the server may not have noticed to be lost; what
+    it was doing is over when this returns.
+    """
+    database = Leading(address, "leader")
+    try:
+        if former is not None:
+            database.execute(_END_SESSION, (former.pid, former.began))
+        lock(database, address)
+        database.epoch = database.execute(_RAISE, (candidate.name, candidate.address)).fetchone()[0]
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def lock(database: Database, address: Address) -> None:
+    """Takes the lock for the connection's session. Raises `DatabaseInUse`, `Failed`."""
+    database.execute("SELECT set_config('lock_timeout', ?, false)", (f"{_PATIENCE_MS}ms",))
+    try:
+        database.execute("SELECT pg_advisory_lock(?)", (address.lock_key,))
+    except Failed as error:
+        if error.sqlstate != _LOCK_NOT_AVAILABLE:
+            raise
+        raise in_use(database, address) from None
+    database.execute("SELECT set_config('lock_timeout', '30s', false)")
+
+
+def leader(database: Database) -> tuple[Any, ...] | None:
+    """Who leads, or led last: epoch, name, address, since, renewed at."""
+    found: tuple[Any, ...] | None = database.execute(LEADER).fetchone()
+    return found
+
+
+def in_use(database: Database, address: Address) -> DatabaseInUse:
+    try:
+        found = leader(database)
+    except Failed:  # it makes the table just now
+        found = None
+    _, name, at, since, _ = found or (0, "", "", 0, 0)
+    text = f"another fleetbot works on {address.where}: {_told(found)}; stop it first"
+    return DatabaseInUse(text, name=name, address=at, since=since)
+
+
+def _told(found: tuple[Any, ...] | None) -> str:
+    if found is None or not found[1]:
+        return "its name is not known"
+    epoch, name, address, *_ = found
+    return f"{name}{f' at {address}' if address else ''}, epoch {epoch}"
+
+
+def locked(address: Address) -> closing[PostgresDatabase]:
+    """A connection whose session holds the lock until it is closed, without leading."""
+    database = PostgresDatabase(address, "migration")
+    try:
+        lock(database, address)
+    except BaseException:
+        database.close()
+        raise
+    return closing(database)
