@@ -19,6 +19,7 @@ from fleetbot.domain.effects import (
     NoticeKind,
     ReceiptComment,
     RepoNotice,
+    RunAgain,
     RunName,
     ShowCard,
     ShowOnIssue,
@@ -273,6 +274,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return [*(_carried(task, verified, head) if verified else ()), show]
         case ev.PullLanding(head=head, step=step):
             return [LandPull(task=task.id, head=head, step=step), show]
+        case ev.PullRerun(head=head):
+            return [RunAgain(task=task.id, head=head), show]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskOverlaps():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:

@@ -76,6 +76,14 @@ class LandPull(Effect, frozen=True, kw_only=True, tag="pull_land"):
     step: LandingStep = LandingStep.MERGE
 
 
+class RunAgain(Effect, frozen=True, kw_only=True, tag="pull_rerun"):
+    """Red jobs of the commit `head` of the task's pull request are to be run again, as long as they
+    show what they said then."""
+
+    task: TaskId
+    head: str
+
+
 class TidyBranch(Effect, frozen=True, kw_only=True, tag="branch_tidy"):
     """The task's work is merged: its branch goes, where the repository wants that."""
 
@@ -260,7 +268,9 @@ Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
 Talk = ShowAsk | ShowFate
 RoomEffect = Notice | Talk | ShowCard
-ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull | LandPull | TidyBranch
+ForgeEffect = (
+    ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull | LandPull | RunAgain | TidyBranch
+)
 AnyEffect = ForgeEffect | RoomEffect
 
 
@@ -272,7 +282,7 @@ def destination(effect: ForgeEffect) -> str:
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task) | AnswerPull(task=task):
             return f"forgejo:task/{task}"
-        case LandPull(task=task) | TidyBranch(task=task):
+        case LandPull(task=task) | RunAgain(task=task) | TidyBranch(task=task):
             return f"forgejo:task/{task}"
         case CommitStatus(sha=sha):
             return f"forgejo:commit/{sha}"

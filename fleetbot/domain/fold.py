@@ -37,6 +37,7 @@ _OF_OTHERS = (
     ev.PullAsked,
     ev.PullClosed,
     ev.PullReopened,
+    ev.PullRerun,
 )
 
 

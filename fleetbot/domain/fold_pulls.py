@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
+from fleetbot.domain import reruns
 from fleetbot.domain.model import Task
 from fleetbot.domain.pulls import (
     LANDING,
@@ -25,6 +26,10 @@ def pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
         case ev.PullAsked(about=about, text=text):
             asking = Asking(about=about, text=text, since=line.at)
             return replace(task, pull=_asked_of(pull, asking))
+        case ev.PullRerun(head=head, jobs=jobs):
+            return replace(
+                task, pull=replace(pull, reruns=reruns.after(pull.reruns, head, jobs, line.at))
+            )
         case ev.PullMerged(commit=commit, by=by):
             landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
             landed = replace(landed, merged_at=line.at, landing=None)

@@ -122,6 +122,7 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule(tuple(S), ev.PullSeen, None, "its pull request shows something else than before"),
     Rule(tuple(S), ev.PullAsked, None, "people are asked how it goes on with its pull request"),
+    Rule(tuple(S), ev.PullRerun, None, "red jobs of its pull request are run again first"),
     Rule(tuple(S), ev.PullMerged, S.COMPLETED, "the work has landed"),
     Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
     Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),

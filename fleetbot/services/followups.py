@@ -19,8 +19,9 @@ from fleetbot.domain.commands import FollowPull
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import Task, TaskId
 from fleetbot.domain.patience import Patience
-from fleetbot.domain.pulls import PullState, PullView
+from fleetbot.domain.pulls import PullState, PullView, Watch
 from fleetbot.domain.receipts import Rules
+from fleetbot.domain.reruns import WAIT_MS
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.abreast import Piece, abreast
@@ -51,6 +52,7 @@ _LOOK_AFTER = (
     ev.TaskCancelled,
     ev.PullMerged,
     ev.PullAsked,
+    ev.PullRerun,
 )
 
 
@@ -275,10 +277,16 @@ class Followups:
             self._later(task, known, _SOON, "")
         elif self._is_fresh(task) and not view.draft:
             self._later(task, known, _TRYING, "")
-        elif view.ci in ("pending", "unread"):
+        elif view.ci in ("pending", "unread") or self._awaits_rerun(its.pull):
             self._later(task, known, _PENDING, "")
         else:
             self._put(task, known, self._fleet.clock() + _NET_MS, 0)
+
+    def _awaits_rerun(self, pull: Watch) -> bool:
+        """A job that is run again says so within minutes; that it was not is found out as well."""
+        its = pull.reruns
+        is_young = its is not None and self._fleet.clock() - its.since < 2 * WAIT_MS
+        return is_young and pull.standing.ci == "red"
 
     def _later(self, task: TaskId, known: _Watched, patience: Patience, problem: str) -> None:
         if problem and task in self._watched and self._failing.get(task) != problem:

@@ -119,7 +119,9 @@ class Landings:
             return "not owed any more"
         if effect.step is LandingStep.UPDATE:
             return await self._bring_up_to_date(owed)
-        await self._followups.look(effect.task)  # the base is nothing that a merge is bound to
+        view = await self._followups.look(effect.task)  # a merge is bound to no base
+        if view is not None and view.unread:
+            raise RetryLater(_SOON, view.unread[0])
         owed = await self._owed(effect)
         if owed is None:
             return "not owed any more"

@@ -16,6 +16,7 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.model import OPEN_STATES, OverlapMode, Policy, RunState, TaskState, Traits
 from fleetbot.domain.pulls import LandingStep, PullState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reruns import Rerun
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import Budget, Usage
 from tests.domain.builders import (
@@ -163,6 +164,11 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         ["card", "commit_status"],
     ),
     "still unknown": (waiting_for_ci, unknown(own_head=True), ["card"]),
+    "a red job is run again": (
+        completed,
+        follow(red(worth=(Rerun(context="test / unit", job=5, status=40),))),
+        ["card", "issue_state", "card", "pull_rerun", "issue_state"],
+    ),
     "to be merged": (shown_pull, cmd.Land(T1, by="ann"), ["card", "pull_land", "issue_state"]),
     "brought up to date": (
         updating,

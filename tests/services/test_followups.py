@@ -504,6 +504,14 @@ async def test_what_cannot_be_read_is_asked_for_again_and_told(stage: Stage) -> 
     assert stage.followups.problem() == ""
 
 
+async def test_what_can_be_read_is_served_where_ci_is_closed_to_the_bot(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    stage.forge.fail_next("GET", r"/commits/[0-9a-f]+/status", 403, times=9)
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "One more thing.")
+    assert (await look(stage)).state is TaskState.CREATED
+    assert "CI could not be read" in stage.followups.problem()
+
+
 async def test_all_that_is_watched_is_looked_at_after_a_start(stage: Stage) -> None:
     _, pull = await given_done(stage)
     stage.forge.lose_webhooks(100)

@@ -16,6 +16,7 @@ _QUOTED = 120
 OfPull = (
     ev.PullSeen
     | ev.PullAsked
+    | ev.PullRerun
     | ev.PullMerged
     | ev.PullClosed
     | ev.PullReopened
@@ -50,6 +51,9 @@ def of_pull(event: OfPull) -> Rich:
             return say("the pull request: ", prose(seen or "nothing is asked of it"))
         case ev.PullAsked(text=text):
             return say("people were asked how it goes on: ", prose(one_line(text, _QUOTED)))
+        case ev.PullRerun(jobs=jobs):
+            names = ", ".join(one_line(job.context, 40) for job in jobs[:3])
+            return say(f"CI's {names} passed before and may again: run again once")
         case ev.PullMerged(by=by):
             return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
         case ev.PullClosed():

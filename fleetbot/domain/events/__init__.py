@@ -48,6 +48,7 @@ from fleetbot.domain.events.pulls import (
     PullMerged,
     PullNotLanded,
     PullReopened,
+    PullRerun,
     PullSeen,
     PullUpdated,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "PullMerged",
     "PullNotLanded",
     "PullReopened",
+    "PullRerun",
     "PullSeen",
     "PullUpdated",
     "ReceiptFiled",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetbot.domain.events.base import Event
 from fleetbot.domain.pulls import LandingStep, Standing
+from fleetbot.domain.reruns import Rerun
 from fleetbot.domain.usage import Usage
 
 
@@ -19,6 +20,14 @@ class PullAsked(Event, frozen=True, tag="pull.asked"):
 
     about: str
     text: str
+
+
+class PullRerun(Event, frozen=True, tag="pull.rerun"):
+    """Red jobs of the commit `head` are to be run again, once, before anybody mends them: they have
+    passed before, and speak of nothing that has changed since."""
+
+    head: str
+    jobs: tuple[Rerun, ...]
 
 
 class PullMerged(Event, frozen=True, tag="pull.merged"):

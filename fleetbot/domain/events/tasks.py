@@ -14,6 +14,7 @@ from fleetbot.domain.events.pulls import (
     PullMerged,
     PullNotLanded,
     PullReopened,
+    PullRerun,
     PullSeen,
     PullUpdated,
 )
@@ -309,6 +310,7 @@ TaskEvent = (
     | TaskCancelled
     | PullSeen
     | PullAsked
+    | PullRerun
     | PullMerged
     | PullClosed
     | PullReopened
