@@ -97,6 +97,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
 def _in_rooms(
     line: ev.Recorded, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
+    if isinstance(line.event, ev.PullLeft):
+        return []
     talk = talked(line.event, task, state)
     if isinstance(line.event, ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted):
         return [*talk]
@@ -277,6 +279,8 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
         case ev.PullRerun(head=head):
             return [RunAgain(task=task.id, head=head), show]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskOverlaps():
+            return []
+        case ev.PullLeft():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
             return []

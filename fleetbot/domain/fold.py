@@ -36,6 +36,7 @@ _OF_OTHERS = (
     ev.PullSeen,
     ev.PullAsked,
     ev.PullClosed,
+    ev.PullLeft,
     ev.PullReopened,
     ev.PullRerun,
 )

@@ -36,9 +36,12 @@ def pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
             done = replace(task, pull=landed, round=None, reason=None, detail="")
             return not_closing(done)
         case ev.PullClosed():
-            return replace(task, pull=replace(pull, state=PullState.CLOSED, landing=None))
+            closed = replace(pull, state=PullState.CLOSED, landing=None, closed_at=line.at)
+            return replace(task, pull=closed)
+        case ev.PullLeft():
+            return replace(task, pull=replace(pull, left=True))
         case ev.PullReopened():
-            return replace(task, pull=replace(pull, state=PullState.OPEN))
+            return replace(task, pull=replace(pull, state=PullState.OPEN, left=False))
         case ev.PullLanding() | ev.PullUpdated() | ev.PullNotLanded():
             return replace(task, pull=_landing(pull, line))
         case _:
@@ -85,7 +88,7 @@ def watched(task: Task, event: ev.TaskCompleted, at: int) -> Watch | None:
     if known is None or known.number != event.pull_request:
         known = Watch(number=event.pull_request, head="", since=at)
     heads = (*known.heads, event.head)[-MOST_HEADS:]
-    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN)
+    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN, left=False)
     return replace(open_, answered=task.round)
 
 

@@ -22,6 +22,7 @@ from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, AgentName, Policy, Task, TaskState
 from fleetbot.domain.outcome import cancelled
 from fleetbot.domain.pulls import (
+    LEFT_AFTER_MS,
     MOST_CHECKS,
     Brief,
     Check,
@@ -163,7 +164,7 @@ def follow(state: FleetState, command: cmd.FollowPull, now: int, policy: Policy)
     if watch is None or watch.number != view.number or watch.state is PullState.MERGED:
         return ()
     if view.state is not PullState.OPEN:
-        return _over(state, task, watch, view)
+        return _over(state, task, watch, view, now)
     stream, seen = task_stream(task.id), standing(watch, view)
     drafts = [Draft(stream, ev.PullReopened())] if watch.state is PullState.CLOSED else []
     if seen != watch.standing:
@@ -224,7 +225,7 @@ def _last_agent(state: FleetState, task: Task) -> AgentName | None:
     return run.agent if run else None
 
 
-def _over(state: FleetState, task: Task, watch: Watch, view: PullView) -> Drafts:
+def _over(state: FleetState, task: Task, watch: Watch, view: PullView, now: int) -> Drafts:
     """Merged or closed. What its run has filed is decided first: it is about this very work."""
     stream, run = task_stream(task.id), state.live_run(task)
     if run and run.receipt:
@@ -234,7 +235,8 @@ def _over(state: FleetState, task: Task, watch: Watch, view: PullView) -> Drafts
         merged = ev.PullMerged(commit=view.merged_as, usage=used, by=view.merged_by)
         return (Draft(stream, merged),)
     if watch.state is PullState.CLOSED:
-        return ()
+        is_long = 0 < watch.closed_at <= now - LEFT_AFTER_MS and task.state not in OPEN_STATES
+        return (Draft(stream, ev.PullLeft()),) if is_long and not watch.left else ()
     closed = Draft(stream, ev.PullClosed())
     if task.round is None or task.state not in OPEN_STATES:
         return (closed,)

@@ -125,6 +125,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(tuple(S), ev.PullRerun, None, "red jobs of its pull request are run again first"),
     Rule(tuple(S), ev.PullMerged, S.COMPLETED, "the work has landed"),
     Rule(tuple(S), ev.PullClosed, None, "its pull request was closed without being merged"),
+    Rule(tuple(S), ev.PullLeft, None, "its pull request was closed long ago"),
     Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
     Rule(tuple(S), ev.PullLanding, None, "it is to be merged"),
     Rule(tuple(S), ev.PullUpdated, None, "its base was merged into its pull request"),

@@ -21,6 +21,7 @@ from fleetbot.domain.values import Value
 T = TypeVar("T")
 
 MOST_HEADS = 20
+LEFT_AFTER_MS = 30 * 86_400_000  # for one that is closed; what tells of it then is heard
 LANDING = "landing"  # what people are asked about, once two landings have come to the same
 MOST_DEALT = 1000  # keys of words that a task remembers to have dealt with; the forge has them all
 MOST_WORDS, MOST_THREADS, MOST_CHECKS = 50, 100, 30  # that one round is about
@@ -195,7 +196,8 @@ class Watch(Value, frozen=True):
     green. `asked`: what people were asked about; `asking`: of that what still waits for them.
     `heads`: the commits that were verified, newest last. `answered`: the round that led to the
     newest of them, if one did. `unlanded`: why its last landing came to nothing. `reruns`: the
-    red jobs that were run again.
+    red jobs that were run again. `closed_at`: when it was last closed; `left`: it is not looked
+    after any more since.
     """
 
     number: int
@@ -217,6 +219,8 @@ class Watch(Value, frozen=True):
     landing: Landing | None = None
     unlanded: str = ""
     reruns: Reruns | None = None
+    closed_at: int = 0
+    left: bool = False
 
     def times(self, kind: RoundKind) -> int:
         return next((count.times for count in self.counts if count.kind is kind), 0)

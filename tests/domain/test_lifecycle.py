@@ -67,6 +67,7 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.PullRerun(head=HEAD, jobs=(Rerun(context="ci", job=5, status=40),)),
     ev.PullMerged(commit=HEAD),
     ev.PullClosed(),
+    ev.PullLeft(),
     ev.PullReopened(),
     ev.PullLanding(head=HEAD, by="ann"),
     ev.PullUpdated(head="b" * 40, was=HEAD),

@@ -19,6 +19,7 @@ OfPull = (
     | ev.PullRerun
     | ev.PullMerged
     | ev.PullClosed
+    | ev.PullLeft
     | ev.PullReopened
     | ev.PullLanding
     | ev.PullUpdated
@@ -58,6 +59,8 @@ def of_pull(event: OfPull) -> Rich:
             return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
         case ev.PullClosed():
             return say("the pull request was closed without being merged")
+        case ev.PullLeft():
+            return say("nobody has reopened the pull request: it is looked after no more")
         case ev.PullReopened():
             return say("the pull request is open again")
         case ev.PullLanding(head=head, step=LandingStep.UPDATE):

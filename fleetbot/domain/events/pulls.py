@@ -46,6 +46,10 @@ class PullClosed(Event, frozen=True, tag="pull.closed"):
     """It was closed without being merged."""
 
 
+class PullLeft(Event, frozen=True, tag="pull.left"):
+    """It was closed so long ago that it is not looked after any more, until it is reopened."""
+
+
 class PullReopened(Event, frozen=True, tag="pull.reopened"):
     """It was closed, and is open again."""
 

@@ -11,6 +11,7 @@ from fleetbot.domain.events.pulls import (
     PullAsked,
     PullClosed,
     PullLanding,
+    PullLeft,
     PullMerged,
     PullNotLanded,
     PullReopened,
@@ -313,6 +314,7 @@ TaskEvent = (
     | PullRerun
     | PullMerged
     | PullClosed
+    | PullLeft
     | PullReopened
     | PullLanding
     | PullUpdated
