@@ -191,8 +191,8 @@ def _notices(
             kind = NoticeKind.QUEUED_BEHIND if waits else NoticeKind.OVERLAPS
             other = _other_name(event, task, state)
             return [notice(notice=kind, other=other, files=files, count=count)]
-        case ev.PullNotLanded(text=text) if not isinstance(follows, ev.PullAsked):
-            return [notice(notice=NoticeKind.NOT_LANDED, detail=text)]
+        case ev.PullNotLanded(text=text, by=by) if not isinstance(follows, ev.PullAsked):
+            return [notice(notice=NoticeKind.NOT_LANDED, detail=text, wanted_by=by)]
         case _:
             return []
 
@@ -219,8 +219,8 @@ def _of_pull(
 ) -> TaskNotice:
     notice = partial(TaskNotice, task=task_name(task), pull_request=pull.number)
     match event:
-        case ev.PullMerged(by=by):
-            return notice(notice=NoticeKind.MERGED, by=by)
+        case ev.PullMerged(by=by, wanted_by=wanted_by):
+            return notice(notice=NoticeKind.MERGED, by=by, wanted_by=wanted_by)
         case ev.PullClosed():
             return notice(notice=NoticeKind.PULL_CLOSED)
         case ev.PullAsked(text=text):

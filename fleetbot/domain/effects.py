@@ -189,7 +189,8 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     `retry_at` (epoch ms): it is tried again then; in old outboxes only, as the card tells of it.
     `other`: the task whose work changes the same `files`, of which there are `count`.
     `round`: the round that it completes, for `kinds`, with its `answers` to threads; 0 where it is
-    the first that is heard of it. `by`: who has merged it.
+    the first that is heard of it. `by`: who has merged it; `wanted_by`: the account of whose
+    wish that is.
     """
 
     notice: NoticeKind
@@ -207,6 +208,7 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     kinds: tuple[RoundKind, ...] = ()
     answers: tuple[Answer, ...] = ()
     by: str = ""
+    wanted_by: str = ""
 
 
 class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):

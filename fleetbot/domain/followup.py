@@ -232,7 +232,10 @@ def _over(state: FleetState, task: Task, watch: Watch, view: PullView, now: int)
         return ()
     if view.state is PullState.MERGED:
         used = state.usage_of(run) if run else Usage()
-        merged = ev.PullMerged(commit=view.merged_as, usage=used, by=view.merged_by)
+        wanted_by = watch.landing.by if watch.landing else ""
+        merged = ev.PullMerged(
+            commit=view.merged_as, usage=used, by=view.merged_by, wanted_by=wanted_by
+        )
         return (Draft(stream, merged),)
     if watch.state is PullState.CLOSED:
         is_long = 0 < watch.closed_at <= now - LEFT_AFTER_MS and task.state not in OPEN_STATES

@@ -55,8 +55,9 @@ def of_pull(event: OfPull) -> Rich:
         case ev.PullRerun(jobs=jobs):
             names = ", ".join(one_line(job.context, 40) for job in jobs[:3])
             return say(f"CI's {names} passed before and may again: run again once")
-        case ev.PullMerged(by=by):
-            return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
+        case ev.PullMerged(by=by, wanted_by=wanted_by):
+            wish = f", for {one_line(wanted_by, 60)}" if wanted_by not in ("", by) else ""
+            return say(bold("merged"), f", by {one_line(by, 60)}" if by else "", wish)
         case ev.PullClosed():
             return say("the pull request was closed without being merged")
         case ev.PullLeft():
@@ -65,8 +66,9 @@ def of_pull(event: OfPull) -> Rich:
             return say("the pull request is open again")
         case ev.PullLanding(head=head, step=LandingStep.UPDATE):
             return say("its base is merged into it, and then it: ", code(head[:12]))
-        case ev.PullLanding(head=head):
-            return say("is to be merged: ", code(head[:12]))
+        case ev.PullLanding(head=head, by=by):
+            wish = f", as {one_line(by, 60)} wants" if by else ""
+            return say("is to be merged: ", code(head[:12]), wish)
         case ev.PullUpdated(head=head):
             return say("its base was merged into it: ", code(head[:12]))
         case ev.PullNotLanded(text=text):

@@ -32,7 +32,7 @@ class PullRerun(Event, frozen=True, tag="pull.rerun"):
 
 class PullMerged(Event, frozen=True, tag="pull.merged"):
     """The work has landed, as commit `commit`; the task is at its end whatever it was doing. `by`:
-    who merged it, where Forgejo tells.
+    who merged it, where Forgejo tells; `wanted_by`: the account of the person who had it merged.
 
     `usage` is that of the run that was stopped, if one was.
     """
@@ -40,6 +40,7 @@ class PullMerged(Event, frozen=True, tag="pull.merged"):
     commit: str = ""
     usage: Usage = Usage()
     by: str = ""
+    wanted_by: str = ""
 
 
 class PullClosed(Event, frozen=True, tag="pull.closed"):
@@ -72,7 +73,9 @@ class PullUpdated(Event, frozen=True, tag="pull.updated"):
 
 
 class PullNotLanded(Event, frozen=True, tag="pull.not_landed"):
-    """It was to be merged, and is not. `why` is a word for it, `text` says it to people."""
+    """It was to be merged, and is not. `why` is a word for it, `text` says it to people; `by` as of
+    `PullLanding`: whose wish it was."""
 
     why: str
     text: str
+    by: str = ""
