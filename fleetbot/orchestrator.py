@@ -163,7 +163,9 @@ class Orchestrator:
         self.priorities = Priorities(
             fleet, self.forge, self.issues, settings.labels, self.repositories
         )
-        self.tasks = Tasks(fleet, new_tasks, self.priorities, self.followups.shown)
+        self.tasks = Tasks(
+            fleet, new_tasks, self.priorities, self.landings.wish_of, self.followups.shown
+        )
         self.pauses = Pauses(fleet, self.repositories)
         self.enrolments = Enrolments(fleet)
 

@@ -19,6 +19,7 @@ from fleetbot.domain.effects import (
     NoticeKind,
     ReceiptComment,
     RepoNotice,
+    RunAgain,
     RunName,
     ShowCard,
     ShowOnIssue,
@@ -96,6 +97,8 @@ def effects(line: ev.Recorded, state: FleetState, follows: ev.AnyEvent | None) -
 def _in_rooms(
     line: ev.Recorded, task: Task, state: FleetState, follows: ev.AnyEvent | None
 ) -> list[AnyEffect]:
+    if isinstance(line.event, ev.PullLeft):
+        return []
     talk = talked(line.event, task, state)
     if isinstance(line.event, ev.RunMessaged | ev.RunMessageTaken | ev.TaskNoted):
         return [*talk]
@@ -188,8 +191,8 @@ def _notices(
             kind = NoticeKind.QUEUED_BEHIND if waits else NoticeKind.OVERLAPS
             other = _other_name(event, task, state)
             return [notice(notice=kind, other=other, files=files, count=count)]
-        case ev.PullNotLanded(text=text) if not isinstance(follows, ev.PullAsked):
-            return [notice(notice=NoticeKind.NOT_LANDED, detail=text)]
+        case ev.PullNotLanded(text=text, by=by) if not isinstance(follows, ev.PullAsked):
+            return [notice(notice=NoticeKind.NOT_LANDED, detail=text, wanted_by=by)]
         case _:
             return []
 
@@ -216,8 +219,8 @@ def _of_pull(
 ) -> TaskNotice:
     notice = partial(TaskNotice, task=task_name(task), pull_request=pull.number)
     match event:
-        case ev.PullMerged(by=by):
-            return notice(notice=NoticeKind.MERGED, by=by)
+        case ev.PullMerged(by=by, wanted_by=wanted_by):
+            return notice(notice=NoticeKind.MERGED, by=by, wanted_by=wanted_by)
         case ev.PullClosed():
             return notice(notice=NoticeKind.PULL_CLOSED)
         case ev.PullAsked(text=text):
@@ -273,7 +276,11 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return [*(_carried(task, verified, head) if verified else ()), show]
         case ev.PullLanding(head=head, step=step):
             return [LandPull(task=task.id, head=head, step=step), show]
+        case ev.PullRerun(head=head):
+            return [RunAgain(task=task.id, head=head), show]
         case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskOverlaps():
+            return []
+        case ev.PullLeft():
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
             return []

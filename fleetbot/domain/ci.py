@@ -48,13 +48,15 @@ class CiState(StrEnum):
 
 
 class StatusFact(Value, frozen=True):
-    """The newest status of a context. `creator` is a login; "" for Actions, and accounts gone."""
+    """The newest status of a context, and its id. `creator` is a login; "" for Actions, and
+    accounts gone."""
 
     context: str
     state: str
     creator: str = ""
     description: str = ""
     url: str = ""
+    id: int = 0
 
 
 class CiFacts(Value, frozen=True):
@@ -118,6 +120,12 @@ def red_too(failing: Iterable[StatusFact], base: Iterable[StatusFact]) -> tuple[
     """Those contexts of `failing` that are red on the base as well, by their jobs."""
     jobs = {_job(status.context) for status in base if status.state in _RED}
     return tuple(status.context for status in failing if _job(status.context) in jobs)
+
+
+def passed(context: str, before: Iterable[StatusFact]) -> bool:
+    """Whether its job is green, and red nowhere, among the contexts of an earlier commit."""
+    said = {status.state for status in before if _job(status.context) == _job(context)}
+    return _GREEN in said and not said & _RED
 
 
 def switches_off(text: str) -> str:

@@ -76,6 +76,14 @@ class LandPull(Effect, frozen=True, kw_only=True, tag="pull_land"):
     step: LandingStep = LandingStep.MERGE
 
 
+class RunAgain(Effect, frozen=True, kw_only=True, tag="pull_rerun"):
+    """Red jobs of the commit `head` of the task's pull request are to be run again, as long as they
+    show what they said then."""
+
+    task: TaskId
+    head: str
+
+
 class TidyBranch(Effect, frozen=True, kw_only=True, tag="branch_tidy"):
     """The task's work is merged: its branch goes, where the repository wants that."""
 
@@ -181,7 +189,8 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     `retry_at` (epoch ms): it is tried again then; in old outboxes only, as the card tells of it.
     `other`: the task whose work changes the same `files`, of which there are `count`.
     `round`: the round that it completes, for `kinds`, with its `answers` to threads; 0 where it is
-    the first that is heard of it. `by`: who has merged it.
+    the first that is heard of it. `by`: who has merged it; `wanted_by`: the account of whose
+    wish that is.
     """
 
     notice: NoticeKind
@@ -199,6 +208,7 @@ class TaskNotice(Effect, frozen=True, kw_only=True, tag="task_notice"):
     kinds: tuple[RoundKind, ...] = ()
     answers: tuple[Answer, ...] = ()
     by: str = ""
+    wanted_by: str = ""
 
 
 class AgentNotice(Effect, frozen=True, kw_only=True, tag="agent_notice"):
@@ -260,7 +270,9 @@ Telling = TaskNotice | AgentNotice | FleetNotice | RepoNotice  # said as it is
 Notice = Telling | StuckNotice
 Talk = ShowAsk | ShowFate
 RoomEffect = Notice | Talk | ShowCard
-ForgeEffect = ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull | LandPull | TidyBranch
+ForgeEffect = (
+    ShowOnIssue | ReceiptComment | CommitStatus | AnswerPull | LandPull | RunAgain | TidyBranch
+)
 AnyEffect = ForgeEffect | RoomEffect
 
 
@@ -272,7 +284,7 @@ def destination(effect: ForgeEffect) -> str:
     match effect:
         case ShowOnIssue(task=task) | ReceiptComment(task=task) | AnswerPull(task=task):
             return f"forgejo:task/{task}"
-        case LandPull(task=task) | TidyBranch(task=task):
+        case LandPull(task=task) | RunAgain(task=task) | TidyBranch(task=task):
             return f"forgejo:task/{task}"
         case CommitStatus(sha=sha):
             return f"forgejo:commit/{sha}"

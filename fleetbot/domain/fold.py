@@ -36,7 +36,9 @@ _OF_OTHERS = (
     ev.PullSeen,
     ev.PullAsked,
     ev.PullClosed,
+    ev.PullLeft,
     ev.PullReopened,
+    ev.PullRerun,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetbot.domain import events as ev
+from fleetbot.domain import reruns
 from fleetbot.domain.model import Task
 from fleetbot.domain.pulls import (
     LANDING,
@@ -25,15 +26,22 @@ def pull_after(task: Task, pull: Watch, line: ev.Recorded) -> Task:
         case ev.PullAsked(about=about, text=text):
             asking = Asking(about=about, text=text, since=line.at)
             return replace(task, pull=_asked_of(pull, asking))
+        case ev.PullRerun(head=head, jobs=jobs):
+            return replace(
+                task, pull=replace(pull, reruns=reruns.after(pull.reruns, head, jobs, line.at))
+            )
         case ev.PullMerged(commit=commit, by=by):
             landed = replace(pull, state=PullState.MERGED, merged_as=commit, merged_by=by)
             landed = replace(landed, merged_at=line.at, landing=None)
             done = replace(task, pull=landed, round=None, reason=None, detail="")
             return not_closing(done)
         case ev.PullClosed():
-            return replace(task, pull=replace(pull, state=PullState.CLOSED, landing=None))
+            closed = replace(pull, state=PullState.CLOSED, landing=None, closed_at=line.at)
+            return replace(task, pull=closed)
+        case ev.PullLeft():
+            return replace(task, pull=replace(pull, left=True))
         case ev.PullReopened():
-            return replace(task, pull=replace(pull, state=PullState.OPEN))
+            return replace(task, pull=replace(pull, state=PullState.OPEN, left=False))
         case ev.PullLanding() | ev.PullUpdated() | ev.PullNotLanded():
             return replace(task, pull=_landing(pull, line))
         case _:
@@ -80,7 +88,7 @@ def watched(task: Task, event: ev.TaskCompleted, at: int) -> Watch | None:
     if known is None or known.number != event.pull_request:
         known = Watch(number=event.pull_request, head="", since=at)
     heads = (*known.heads, event.head)[-MOST_HEADS:]
-    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN)
+    open_ = replace(known, head=event.head, heads=heads, state=PullState.OPEN, left=False)
     return replace(open_, answered=task.round)
 
 

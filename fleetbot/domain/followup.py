@@ -22,6 +22,7 @@ from fleetbot.domain.lookup import the_task
 from fleetbot.domain.model import OPEN_STATES, AgentName, Policy, Task, TaskState
 from fleetbot.domain.outcome import cancelled
 from fleetbot.domain.pulls import (
+    LEFT_AFTER_MS,
     MOST_CHECKS,
     Brief,
     Check,
@@ -34,6 +35,7 @@ from fleetbot.domain.pulls import (
     signature,
 )
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reruns import Rerun, is_awaited, not_yet
 from fleetbot.domain.reviewing import MOST_NAMED, Question, no_more, of_words
 from fleetbot.domain.state import FleetState, task_stream
 from fleetbot.domain.usage import Usage, is_spent
@@ -60,21 +62,31 @@ class Work(NamedTuple):
     brief: Brief
 
 
-Owed = Nothing | Work | Question
+class Again(NamedTuple):
+    """These jobs are run again; what else there is to do waits for none of them."""
+
+    jobs: tuple[Rerun, ...]
 
 
-def owed(watch: Watch, view: PullView, policy: Policy, *, spent: bool = False) -> Owed:
+Owed = Nothing | Work | Question | Again
+
+
+def owed(
+    watch: Watch, view: PullView, policy: Policy, now: int = 0, *, spent: bool = False
+) -> Owed:
     """What the pull request asks for next; `spent`: the task's budget is used up."""
-    if view.state is not PullState.OPEN or view.draft or view.unread:
+    if view.state is not PullState.OPEN or view.draft:
         return Nothing()
-    brief, questions = Brief(head=view.head), []
+    brief, questions, again = Brief(head=view.head), [], None
     for part in (
-        of_words(watch, view, policy),
-        _of_ci(watch, view, policy),
+        None if view.people_unread else of_words(watch, view, policy),
+        _of_ci(watch, view, policy, now),
         _of_merge(watch, view, policy),
     ):
         if isinstance(part, Question):
             questions.append(part)
+        elif isinstance(part, Again):
+            again = part
         elif part is not None:
             brief = _joined(brief, part)
     if brief.kinds and spent:
@@ -82,7 +94,7 @@ def owed(watch: Watch, view: PullView, policy: Policy, *, spent: bool = False) -
     elif brief.kinds:
         return Work(brief)
     new = (question for question in questions if question.about not in watch.asked)
-    return next(new, Nothing())
+    return again or next(new, Nothing())
 
 
 def _joined(one: Brief, other: Brief) -> Brief:
@@ -99,14 +111,21 @@ def _joined(one: Brief, other: Brief) -> Brief:
 # CI
 
 
-def _of_ci(watch: Watch, view: PullView, policy: Policy) -> Brief | Question | None:
-    """Only what is not red without it: the base's own failures are for others to mend."""
+def _of_ci(
+    watch: Watch, view: PullView, policy: Policy, now: int
+) -> Brief | Question | Again | None:
+    """Only what is not red without it: the base's own failures are for others to mend. What may
+    pass by itself has its second chance first."""
     if view.ci != "red":
         return None
     ours = (one for one in view.failing if one.context not in view.red_on_base)
     checks = tuple(islice(ours, MOST_CHECKS))
-    if not checks:
+    if not checks or is_awaited(
+        watch.reruns, view.head, ((one.context, one.status) for one in checks), now
+    ):
         return None
+    if jobs := not_yet(watch.reruns, view.head, view.worth):
+        return Again(jobs)
     if watch.failing and watch.failing == signature(checks):
         return Question(
             "ci", f"CI says the same as before the last attempt to mend it: {_named(checks)}."
@@ -145,7 +164,7 @@ def follow(state: FleetState, command: cmd.FollowPull, now: int, policy: Policy)
     if watch is None or watch.number != view.number or watch.state is PullState.MERGED:
         return ()
     if view.state is not PullState.OPEN:
-        return _over(state, task, watch, view)
+        return _over(state, task, watch, view, now)
     stream, seen = task_stream(task.id), standing(watch, view)
     drafts = [Draft(stream, ev.PullReopened())] if watch.state is PullState.CLOSED else []
     if seen != watch.standing:
@@ -155,10 +174,10 @@ def follow(state: FleetState, command: cmd.FollowPull, now: int, policy: Policy)
     watch = watch.shown(seen)
     if task.state is TaskState.COMPLETED:
         spent = is_spent(of_task(task, Usage()), policy.task_budget)
-        due = owed(watch, view, policy, spent=spent)
+        due = owed(watch, view, policy, now, spent=spent)
     else:
         due = _unheard(task, watch, view, policy)
-    return (*drafts, *(Draft(stream, event) for event in _due(state, task, due)))
+    return (*drafts, *(Draft(stream, event) for event in _due(state, task, view, due)))
 
 
 def _unheard(task: Task, watch: Watch, view: PullView, policy: Policy) -> Owed:
@@ -184,8 +203,10 @@ def _ended(task: Task) -> str:
     return f"the task {ended}: retry it"
 
 
-def _due(state: FleetState, task: Task, due: Owed) -> Iterator[ev.TaskEvent]:
+def _due(state: FleetState, task: Task, view: PullView, due: Owed) -> Iterator[ev.TaskEvent]:
     match due:
+        case Again(jobs):
+            yield ev.PullRerun(head=view.head, jobs=jobs)
         case Work(brief):
             yield a_round(state, task, brief)
         case Question(about, text):
@@ -204,17 +225,21 @@ def _last_agent(state: FleetState, task: Task) -> AgentName | None:
     return run.agent if run else None
 
 
-def _over(state: FleetState, task: Task, watch: Watch, view: PullView) -> Drafts:
+def _over(state: FleetState, task: Task, watch: Watch, view: PullView, now: int) -> Drafts:
     """Merged or closed. What its run has filed is decided first: it is about this very work."""
     stream, run = task_stream(task.id), state.live_run(task)
     if run and run.receipt:
         return ()
     if view.state is PullState.MERGED:
         used = state.usage_of(run) if run else Usage()
-        merged = ev.PullMerged(commit=view.merged_as, usage=used, by=view.merged_by)
+        wanted_by = watch.landing.by if watch.landing else ""
+        merged = ev.PullMerged(
+            commit=view.merged_as, usage=used, by=view.merged_by, wanted_by=wanted_by
+        )
         return (Draft(stream, merged),)
     if watch.state is PullState.CLOSED:
-        return ()
+        is_long = 0 < watch.closed_at <= now - LEFT_AFTER_MS and task.state not in OPEN_STATES
+        return (Draft(stream, ev.PullLeft()),) if is_long and not watch.left else ()
     closed = Draft(stream, ev.PullClosed())
     if task.round is None or task.state not in OPEN_STATES:
         return (closed,)
@@ -263,9 +288,23 @@ def _without(watch: Watch | None) -> str:
 
 
 def standing(watch: Watch, view: PullView) -> Standing:
-    """What of it people should see. What cannot be read now stays as it was."""
-    if view.unread:
-        return watch.standing
+    """What of it people should see. What cannot be read now stays as it was; what CI said of
+    another commit is no news of this one."""
+    seen = _readable(view)
+    known = watch.standing
+    if view.people_unread:
+        seen = replace(
+            seen,
+            changes_asked=known.changes_asked,
+            approved_by=known.approved_by,
+            reports=known.reports,
+        )
+    if view.ci_unread and known.head == view.head and known.ci:
+        seen = replace(seen, ci=known.ci, failing=known.failing, red_on_base=known.red_on_base)
+    return seen
+
+
+def _readable(view: PullView) -> Standing:
     asking = [review for review in _verdicts(view) if _stands(review, view)]
     return Standing(
         head=view.head,

@@ -149,7 +149,7 @@ def give_up(state: FleetState, command: cmd.GiveUpLanding) -> Drafts:
     if watch is None or landing is None or landing.head != command.head:
         return ()
     stream = task_stream(task.id)
-    given_up = Draft(stream, ev.PullNotLanded(why=command.why, text=command.text))
+    given_up = Draft(stream, ev.PullNotLanded(why=command.why, text=command.text, by=landing.by))
     is_again = not landing.by and watch.unlanded == command.why
     if not is_again or LANDING in watch.asked:
         return (given_up,)

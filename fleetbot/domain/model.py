@@ -410,8 +410,9 @@ class Task(Value, frozen=True):
 
     @property
     def is_watched(self) -> bool:
-        """Whether what happens to its pull request matters: a closed one may be reopened."""
-        return self.pull is not None and self.pull.state is not PullState.MERGED
+        """Whether its pull request is looked after: a closed one may be reopened."""
+        pull = self.pull
+        return pull is not None and pull.state is not PullState.MERGED and not pull.left
 
     @property
     def is_to_be_merged(self) -> bool:
@@ -547,3 +548,9 @@ def branch_name(issue: int, title: str) -> str:
     """The branch of a task, `fleet/<issue>-<slug>`: safe as a ref and as a path for any title."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40].strip("-")
     return f"fleet/{issue}-{slug}" if slug else f"fleet/{issue}"
+
+
+def issue_of_branch(branch: str) -> int:
+    """The issue that a branch of this form is for; 0 for any other."""
+    found = re.match(r"fleet/(\d{1,18})(?:-|\Z)", branch)
+    return int(found[1]) if found else 0

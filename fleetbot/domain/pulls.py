@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
+from fleetbot.domain.reruns import Rerun, Reruns
 from fleetbot.domain.values import Value
 
 T = TypeVar("T")
 
 MOST_HEADS = 20
+LEFT_AFTER_MS = 30 * 86_400_000  # for one that is closed; what tells of it then is heard
 LANDING = "landing"  # what people are asked about, once two landings have come to the same
 MOST_DEALT = 1000  # keys of words that a task remembers to have dealt with; the forge has them all
 MOST_WORDS, MOST_THREADS, MOST_CHECKS = 50, 100, 30  # that one round is about
@@ -76,13 +78,15 @@ class Thread(Value, frozen=True):
 
 
 class Check(Value, frozen=True):
-    """A red context. `log`: its last lines, secrets masked, "" where Forgejo shows none."""
+    """A red context. `log`: its last lines, secrets masked, "" where Forgejo shows none. `status`:
+    the id of what it says."""
 
     context: str
     state: str
     description: str = ""
     url: str = ""
     log: str = ""
+    status: int = 0
 
 
 class Brief(Value, frozen=True):
@@ -191,7 +195,9 @@ class Watch(Value, frozen=True):
     words that a round had. `failing`: what CI said when it was last to be mended, until it is
     green. `asked`: what people were asked about; `asking`: of that what still waits for them.
     `heads`: the commits that were verified, newest last. `answered`: the round that led to the
-    newest of them, if one did. `unlanded`: why its last landing came to nothing.
+    newest of them, if one did. `unlanded`: why its last landing came to nothing. `reruns`: the
+    red jobs that were run again. `closed_at`: when it was last closed; `left`: it is not looked
+    after any more since.
     """
 
     number: int
@@ -212,6 +218,9 @@ class Watch(Value, frozen=True):
     answered: Round | None = None
     landing: Landing | None = None
     unlanded: str = ""
+    reruns: Reruns | None = None
+    closed_at: int = 0
+    left: bool = False
 
     def times(self, kind: RoundKind) -> int:
         return next((count.times for count in self.counts if count.kind is kind), 0)
@@ -324,7 +333,9 @@ class PullView(Value, frozen=True):
 
     `comments`: those that speak to the bot. `answered`: keys of words that a comment of ours names.
     `failing`: the red contexts of the head; those in `red_on_base` are red on the base too.
-    `unread`: what could not be read of it: nothing is owed for what is not known.
+    `worth`: jobs that may pass if they are run again, where the forge can do that.
+    `people_unread`, `ci_unread`: why what people said, or CI, could not be read: nothing is owed
+    for what is not known.
     """
 
     number: int
@@ -343,7 +354,13 @@ class PullView(Value, frozen=True):
     ci: str = "none"
     failing: tuple[Check, ...] = ()
     red_on_base: tuple[str, ...] = ()
-    unread: tuple[str, ...] = ()
+    worth: tuple[Rerun, ...] = ()
+    people_unread: str = ""
+    ci_unread: str = ""
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.people_unread, self.ci_unread)))
 
 
 _TALK = frozenset({RoundKind.REVIEW, RoundKind.ASKED})

@@ -26,7 +26,8 @@ def lines(pull: Watch) -> Iterator[str]:
     if pull.state is not PullState.OPEN:
         yield f"{_ended(pull).capitalize()}."
         return
-    for parts in (_people(pull.standing), _ci(pull.standing), _amiss(pull.standing)):
+    ci = (*_ci(pull.standing), *_reruns(pull))
+    for parts in (_people(pull.standing), ci, _amiss(pull.standing)):
         if line := " · ".join(parts):
             yield line[0].upper() + line[1:]
 
@@ -103,6 +104,12 @@ def _ci(its: Standing) -> Iterator[str]:
         yield f"red on `{_name(its.base)}` too, so not ours: {_contexts(its.red_on_base)}"
     elif not own:
         yield "CI red"
+
+
+def _reruns(pull: Watch) -> Iterator[str]:
+    its = pull.reruns
+    if its and its.head == pull.standing.head and pull.standing.ci in ("red", "pending"):
+        yield f"run again once: {_contexts([job.context for job in its.jobs])}"
 
 
 def _amiss(its: Standing) -> Iterator[str]:

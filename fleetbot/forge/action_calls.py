@@ -1,13 +1,13 @@
 """Forgejo's own CI: runs of workflows, and what they wrote.
 
-Runs are told since v12, jobs and their logs since v16. v15 has no call that runs a job again, so a
-person has to; whether a later version has one is not known.
+Runs are told since v12, jobs and their logs since v16. The development branch has a call that runs
+a job again, and v15 has none; a version tells little of such a branch: the call is looked for.
 """
 
 from __future__ import annotations
 
 from fleetbot.forge.actions import ActionJob, ActionRun
-from fleetbot.forge.errors import ForgeNotFound
+from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.models import Object
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.transport import PAGE_SIZE, Calls, Params
@@ -45,6 +45,21 @@ class ActionCalls(Calls):
         except ForgeNotFound:
             return None
 
+    async def can_rerun(self, repo: str, job_id: int) -> bool:
+        """Whether the server has a call that runs a job again: it says that one cannot `GET` that
+        where it has, and that there is nothing where it has not."""
+        try:
+            await self._http.send("GET", _rerun_path(repo, job_id))
+        except ForgeError as error:
+            if error.status in (404, 405):
+                return error.status == 405
+            raise
+        return False
+
+    async def rerun(self, repo: str, job_id: int) -> None:
+        """Have a job run again that has ended. ``ForgeError`` 400 for one that has not."""
+        await self._http.send("POST", _rerun_path(repo, job_id), json={})
+
     async def action_log(self, repo: str, job_id: int) -> str | None:
         """What the newest attempt of a job has written; None where the server cannot tell (before
         v16), or it never ran or was cleaned away. ``TooLarge`` beyond what is read at once."""
@@ -54,3 +69,7 @@ class ActionCalls(Calls):
         except ForgeNotFound:
             return None
         return answer.body.decode("utf-8", "replace")
+
+
+def _rerun_path(repo: str, job_id: int) -> str:
+    return repo_path(repo) + path_of("/actions/jobs/{}/rerun", job_id)

@@ -78,6 +78,7 @@ async def statuses_of(client: ForgeClient, repo: str, sha: str) -> tuple[StatusF
             creator=one.creator.login if one.creator else "",
             description=one.description,
             url=urljoin(f"{client.url}/", one.target_url) if one.target_url else "",
+            id=one.id,
         )
         for one in await client.contexts(repo, sha)
     )

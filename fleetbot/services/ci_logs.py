@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from fleetbot.domain.ci import StatusFact
 from fleetbot.forge.client import ForgeClient
@@ -14,29 +15,38 @@ _LINES, _MOST = 40, 4_000
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ?", re.MULTILINE)
 
 
-async def last_lines(
+class JobLog(NamedTuple):
+    """The job of a red context, 0 where that is not known, and the end of what it wrote."""
+
+    job: int
+    lines: str
+
+
+NO_LOG = JobLog(0, "")
+
+
+async def job_log(
     client: ForgeClient, repo: str, head: str, status: StatusFact, mask: Callable[[str], str]
-) -> str:
-    """ "" where it is not to be had: then description and address have to do.
+) -> JobLog:
+    """`NO_LOG` where it is not to be had: then description and address have to do.
 
     `mask` takes secrets out before anything is cut, which could leave a part of one.
     """
     place = _PLACE.search(status.url)
     if place is None:
-        return ""
+        return NO_LOG
     try:
-        log = await _log(client, repo, head, int(place["run"]), int(place["job"]))
+        job = await _job(client, repo, head, int(place["run"]), int(place["job"]))
+        log = await client.action_log(repo, job) if job else None
     except ForgeError:
-        return ""
-    lines = mask(_STAMP.sub("", log)).rstrip().splitlines()
-    return "\n".join(lines[-_LINES:])[-_MOST:]
+        return NO_LOG
+    lines = mask(_STAMP.sub("", log or "")).rstrip().splitlines()
+    return JobLog(job, "\n".join(lines[-_LINES:])[-_MOST:])
 
 
-async def _log(client: ForgeClient, repo: str, head: str, number: int, place: int) -> str:
-    """Of the run that people know by `number`, the job at `place` in it."""
+async def _job(client: ForgeClient, repo: str, head: str, number: int, place: int) -> int:
+    """The id of the job at `place` in the run that people know by `number`; 0: it is not known."""
     runs = await client.action_runs(repo, head)
     run = next((run for run in runs if run.index_in_repo == number), None)
     jobs = await client.action_jobs(repo, run.id) if run else None
-    if not jobs or place >= len(jobs):
-        return ""
-    return await client.action_log(repo, jobs[place].id) or ""
+    return jobs[place].id if jobs and place < len(jobs) else 0

@@ -17,12 +17,14 @@ from msgspec.structs import replace
 from fleetbot.domain import events as ev
 from fleetbot.domain.commands import FollowPull
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import Task, TaskId
+from fleetbot.domain.model import Repo, Task, TaskId, issue_of_branch
 from fleetbot.domain.patience import Patience
-from fleetbot.domain.pulls import PullState, PullView
+from fleetbot.domain.pulls import PullState, PullView, Watch
 from fleetbot.domain.receipts import Rules
+from fleetbot.domain.reruns import WAIT_MS
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
+from fleetbot.forge.models import PullRequest
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.pull_views import read_view
@@ -33,6 +35,7 @@ log = logging.getLogger("fleetbot.followups")
 
 _NEVER = 2**62
 _NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
+_CLOSED_MS = 6 * _NET_MS  # and one that is closed
 # After a push Forgejo tries all that are open onto the branch, one by one: until it comes to one
 # (8 s were seen where there were twenty), that is mergeable or not as it was before.
 _TRIED_MS = 60_000
@@ -50,18 +53,21 @@ _LOOK_AFTER = (
     ev.TaskAgentLost,
     ev.TaskCancelled,
     ev.PullMerged,
+    ev.PullReopened,
     ev.PullAsked,
+    ev.PullRerun,
 )
 
 
 class _Watched(NamedTuple):
-    """A pull request: where it is, when it is looked at next, where it goes to, how often a look
-    was in vain, and how often something has happened to it."""
+    """A pull request: where it is, when it is looked at next, where it goes to, whether it is open,
+    how often a look was in vain, and how often something has happened to it."""
 
     repo_id: int
     number: int
     due: int
     base: str
+    is_open: bool = True
     tries: int = 0
     pokes: int = 0
 
@@ -111,21 +117,33 @@ class Followups:
 
     # -- what wakes it
 
-    def poke(self, repo_id: int, number: int, cause: str = "") -> None:
-        """Something happened to a pull request."""
-        for task, its in self._watched.items():
-            if (its.repo_id, its.number) == (repo_id, number):
-                self._hurry(task, cause)
+    def poke(self, repo_id: int, number: int, cause: str = "") -> bool:
+        """Something happened to a pull request; False where it is not watched."""
+        here = [
+            x for x, its in self._watched.items() if (its.repo_id, its.number) == (repo_id, number)
+        ]
+        for task in here:
+            self._hurry(task, cause)
+        return bool(here)
+
+    async def take_up(self, repo: Repo, pull: PullRequest, cause: str) -> None:
+        """Watch one again that is open, and was closed for so long that nobody watches it. Raises
+        the client's errors."""
+        issue = issue_of_branch(pull.head_branch) if pull.state == "open" else 0
+        task = await self._fleet.task_in(repo, issue) if issue else None
+        if task and task.pull and task.pull.left and task.pull.number == pull.number:
+            view = await self._view(task)
+            await self._fleet.commit(FollowPull(task.id, view), Context("followup", cause))
 
     def go_to(self, repo_id: int, base: str) -> bool:
         """Whether any that are open go to this branch."""
-        open_ = (its for its in self._watched.values() if its.due != _NEVER)
+        open_ = (its for its in self._watched.values() if its.is_open)
         return any((its.repo_id, its.base) == (repo_id, base) for its in open_)
 
     def poke_all(self, repo_id: int, cause: str = "", *, base: str = "") -> None:
         """Something happened in the repository that may be about any, or any that go to `base`."""
         for task, its in list(self._watched.items()):
-            if its.repo_id == repo_id and its.due != _NEVER and base in ("", its.base):
+            if its.repo_id == repo_id and its.is_open and base in ("", its.base):
                 self._hurry(task, cause)
 
     def _hurry(self, task: TaskId, cause: str) -> None:
@@ -147,11 +165,11 @@ class Followups:
         if task.pull is None or not task.is_watched:
             self._forget(task.id)
             return
-        at = _NEVER if task.pull.state is PullState.CLOSED else due
+        is_open = task.pull.state is not PullState.CLOSED
         known = self._watched.get(task.id)
         pokes = known.pokes + 1 if known else 0
-        where = (task.repo_id, task.pull.number, at, task.pull.standing.base or task.base)
-        self._watched[task.id] = _Watched(*where, pokes=pokes)
+        where = (task.repo_id, task.pull.number, due, task.pull.standing.base or task.base)
+        self._watched[task.id] = _Watched(*where, is_open, pokes=pokes)
 
     def _forget(self, task: TaskId) -> None:
         for known in (self._watched, self._sights, self._causes, self._failing):
@@ -270,15 +288,21 @@ class Followups:
         elif view.state is not PullState.OPEN and view.state is not its.pull.state:
             self._later(task, known, _PENDING, "")  # what its run has filed is decided first
         elif view.state is PullState.CLOSED:
-            self._put(task, known, _NEVER, 0)
+            self._put(task, known, self._fleet.clock() + _CLOSED_MS, 0)
         elif view.mergeable is None and not view.draft:
             self._later(task, known, _SOON, "")
         elif self._is_fresh(task) and not view.draft:
             self._later(task, known, _TRYING, "")
-        elif view.ci in ("pending", "unread"):
+        elif view.ci in ("pending", "unread") or self._awaits_rerun(its.pull):
             self._later(task, known, _PENDING, "")
         else:
             self._put(task, known, self._fleet.clock() + _NET_MS, 0)
+
+    def _awaits_rerun(self, pull: Watch) -> bool:
+        """A job that is run again says so within minutes; that it was not is found out as well."""
+        its = pull.reruns
+        is_young = its is not None and self._fleet.clock() - its.since < 2 * WAIT_MS
+        return is_young and pull.standing.ci == "red"
 
     def _later(self, task: TaskId, known: _Watched, patience: Patience, problem: str) -> None:
         if problem and task in self._watched and self._failing.get(task) != problem:
@@ -293,7 +317,9 @@ class Followups:
             its = self._fleet.state.tasks.get(task)
             base = its.pull.standing.base if its and its.pull else ""
             base = base or known.base  # people may have it go to another branch
-            self._watched[task] = known._replace(due=due, tries=tries, base=base)
+            is_open = bool(its and its.pull and its.pull.state is PullState.OPEN)
+            now = known._replace(due=due, tries=tries, base=base, is_open=is_open)
+            self._watched[task] = now
 
     def problem(self) -> str:
         """ "" while all can be looked at."""

@@ -32,6 +32,7 @@ from fleetbot.services.comments import receipt_comment, status_comment
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
 from fleetbot.services.outbox import Gone, Refused, RetryLater
 from fleetbot.services.pull_answers import PullAnswers
+from fleetbot.services.reruns import run_again
 from fleetbot.services.tidying import tidy_branch
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, Standing
@@ -89,6 +90,9 @@ class ForgeSender:
                 return await self._answer_pull(effect)
             case fx.LandPull():
                 return await self._land(effect)
+            case fx.RunAgain(task=task, head=head):
+                known = _there(await self._store.standing(task), task)
+                return await run_again(self._client, known.task, head)
             case fx.TidyBranch(task=task):
                 known = _there(await self._store.standing(task), task)
                 return await tidy_branch(self._client, known.task)

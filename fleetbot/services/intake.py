@@ -192,7 +192,8 @@ class Intake:
                 await self._issues.look(repo.id, issue.number, context, beside)
             case PullRequestEvent(pull_request=pull) if repo:
                 self._verifier.poke(repo.name, pull.number)
-                self._followups.poke(repo.id, pull.number, last.arrival.key)
+                if not self._followups.poke(repo.id, pull.number, last.arrival.key):
+                    await self._followups.take_up(repo, pull, last.arrival.key)
                 if pull.merged:
                     self._followups.poke_all(repo.id, last.arrival.key)
             case PullCommentEvent(pull_request=pull, comment=comment) if repo:

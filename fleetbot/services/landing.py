@@ -16,7 +16,7 @@ from fleetbot.domain.commands import GiveUpLanding, Land, NoteUpdate
 from fleetbot.domain.errors import Conflict, Forbidden
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.landing import Hindrance, hindrance
-from fleetbot.domain.model import Task, TaskId
+from fleetbot.domain.model import Task, TaskId, same_name
 from fleetbot.domain.pulls import LANDING, Landing, LandingStep, PullState, Watch
 from fleetbot.domain.wording import nickname
 from fleetbot.forge.client import ForgeClient
@@ -70,21 +70,29 @@ class Landings:
     async def wish(self, task: Task, mxid: str, context: Context, beside: Beside = ALONE) -> bool:
         """Have it merged; False where that is under way already. Raises `Forbidden` and `Conflict`
         with the way out, and the client's errors."""
-        login = await self._account(task, mxid)
-        view = await self._followups.look(task.id)
-        if view is not None and view.unread:
-            raise Conflict(f"{view.unread[0]} Try again in a moment.", field="issue")
-        command = Land(task.id, by=login, pusher=await self._pusher(task.id))
-        return bool(await self._fleet.commit(command, context, beside))
-
-    async def _account(self, task: Task, mxid: str) -> str:
-        """Theirs on Forgejo, if it may write to the repository."""
         login = self._people.login_of(mxid)
         if login is None:
             raise Forbidden(
                 f"Which account on Forgejo is yours, {nickname(mxid)}? Prove it once, with `!fleet "
                 "iam <login>`: only who may write to the repository there may have it merged."
             )
+        return await self.wish_of(task, login, context, beside)
+
+    async def wish_of(
+        self, task: Task, login: str, context: Context, beside: Beside = ALONE
+    ) -> bool:
+        """The same, as the wish of who has this account on Forgejo."""
+        await self._must_write(task, login)
+        view = await self._followups.look(task.id)
+        if view is not None and view.unread:
+            raise Conflict(f"{view.unread[0]} Try again in a moment.", field="issue")
+        command = Land(task.id, by=login, pusher=await self._pusher(task.id))
+        return bool(await self._fleet.commit(command, context, beside))
+
+    async def _must_write(self, task: Task, login: str) -> None:
+        """A person's account, to the task's repository."""
+        if same_name(login, await self._client.login()):
+            raise Forbidden("The bot wants nothing merged: name the account of a person.")
         repo = self._fleet.state.places.of(task).name
         may_write = (await self._client.writers(repo, [login])).may_write(login)
         if may_write is None:
@@ -94,7 +102,6 @@ class Landings:
             )
         if not may_write:
             raise Forbidden(f"{quoted(login)} may not write to {repo} on Forgejo.")
-        return login
 
     async def _pusher(self, task_id: TaskId) -> str:
         """Who made the head of its pull request, if that is not what was verified."""
@@ -119,7 +126,9 @@ class Landings:
             return "not owed any more"
         if effect.step is LandingStep.UPDATE:
             return await self._bring_up_to_date(owed)
-        await self._followups.look(effect.task)  # the base is nothing that a merge is bound to
+        view = await self._followups.look(effect.task)  # a merge is bound to no base
+        if view is not None and view.unread:
+            raise RetryLater(_SOON, view.unread[0])
         owed = await self._owed(effect)
         if owed is None:
             return "not owed any more"

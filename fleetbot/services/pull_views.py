@@ -15,6 +15,7 @@ from fleetbot.domain.facts import Unread
 from fleetbot.domain.model import Task, same_name
 from fleetbot.domain.pulls import Check, PullState, PullView, ReviewView, Thread, Words
 from fleetbot.domain.receipts import Rules
+from fleetbot.domain.reruns import Rerun
 from fleetbot.domain.wording import shorten
 from fleetbot.forge import reviews as forge
 from fleetbot.forge.client import ForgeClient
@@ -23,8 +24,9 @@ from fleetbot.forge.issue_calls import hidden_marker
 from fleetbot.forge.models import Comment, PullRequest
 from fleetbot.forge.people import Writers
 from fleetbot.services.ci_facts import read_ci, statuses_of
-from fleetbot.services.ci_logs import last_lines
+from fleetbot.services.ci_logs import NO_LOG, JobLog, job_log
 from fleetbot.services.facts import standing_reviews
+from fleetbot.services.reruns import worth_again
 
 T = TypeVar("T")
 _Its = Comment | forge.Review | forge.ReviewComment
@@ -76,6 +78,7 @@ class _Checks(NamedTuple):
     state: ci.CiState
     failing: tuple[Check, ...] = ()
     red_on_base: tuple[str, ...] = ()
+    worth: tuple[Rerun, ...] = ()
 
 
 async def read_view(
@@ -91,20 +94,32 @@ async def read_view(
     own = Own(await client.login(), {name.lower() for name in rules.ci.fleet})
     said, checks = await asyncio.gather(
         _read("What people said", _said(client, task.repo, pull, own)),
-        _read("CI", _checks(client, task.repo, pull, rules, mask)),
+        _read("CI", _checks(client, task, pull, rules, mask)),
     )
-    if isinstance(said, Unread) or isinstance(checks, Unread):
-        unread = tuple(one.why for one in (said, checks) if isinstance(one, Unread))
-        return replace(view, unread=unread)
+    return _with_checks(_with_said(view, said), checks)
+
+
+def _with_said(view: PullView, said: _Said | Unread) -> PullView:
+    if isinstance(said, Unread):
+        return replace(view, people_unread=said.why)
     return replace(
         view,
         reviews=said.reviews,
         comments=said.comments,
         answered=said.answered,
         approved_by=said.approved_by,
+    )
+
+
+def _with_checks(view: PullView, checks: _Checks | Unread) -> PullView:
+    if isinstance(checks, Unread):
+        return replace(view, ci=ci.CiState.UNREAD.value, ci_unread=checks.why)
+    return replace(
+        view,
         ci=checks.state.value,
         failing=checks.failing,
         red_on_base=checks.red_on_base,
+        worth=checks.worth,
     )
 
 
@@ -234,9 +249,10 @@ class _Telling(NamedTuple):
 
 
 async def _checks(
-    client: ForgeClient, repo: str, pull: PullRequest, rules: Rules, mask: Callable[[str], str]
+    client: ForgeClient, task: Task, pull: PullRequest, rules: Rules, mask: Callable[[str], str]
 ) -> _Checks | Unread:
     """All contexts count here, whether the verdict on a receipt waits for them or not."""
+    repo, head = task.repo, pull.head.sha
     facts = await read_ci(client, repo, pull, pull.base.ref, replace(rules, require_ci=True))
     if isinstance(facts, Unread):
         return facts
@@ -247,17 +263,21 @@ async def _checks(
     on_base = ci.red_too(failing, await statuses_of(client, repo, pull.base.sha))
     ours = [status for status in failing if status.context not in on_base]
     logs = await asyncio.gather(
-        *(last_lines(client, repo, pull.head.sha, status, mask) for status in ours[:_MOST_LOGS])
+        *(job_log(client, repo, head, status, mask) for status in ours[:_MOST_LOGS])
     )
     told = dict(zip((status.context for status in ours), logs, strict=False))
-    checks = (
-        Check(
-            context=status.context,
-            state=status.state,
-            description=shorten(mask(status.description), 500),
-            url=mask(status.url),
-            log=told.get(status.context, ""),
-        )
-        for status in failing
+    checks = (_check(status, told.get(status.context, NO_LOG), mask) for status in failing)
+    assert task.pull is not None  # of tasks that have one
+    worth = await worth_again(client, repo, pull, task.pull, ours, told)
+    return _Checks(state, tuple(checks), on_base, worth)
+
+
+def _check(status: ci.StatusFact, log: JobLog, mask: Callable[[str], str]) -> Check:
+    return Check(
+        context=status.context,
+        state=status.state,
+        description=shorten(mask(status.description), 500),
+        url=mask(status.url),
+        log=log.lines,
+        status=status.id,
     )
-    return _Checks(state, tuple(checks), on_base)

@@ -10,7 +10,14 @@ import msgspec
 from fleetbot import wire
 from fleetbot.domain.attention import may_need
 from fleetbot.domain.available import Looks
-from fleetbot.domain.commands import AskAgain, AssignTask, CancelTask, Command, RetryTask
+from fleetbot.domain.commands import (
+    AskAgain,
+    AssignTask,
+    CancelTask,
+    Command,
+    QueueBehind,
+    RetryTask,
+)
 from fleetbot.domain.errors import Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
 from fleetbot.domain.model import (
@@ -40,18 +47,21 @@ async def _not_shown(task: Task) -> None:
 
 
 class Tasks:
-    """`shown` is what a task's pull request shows now, where that can be read."""
+    """`land` has a pull request merged as the wish of an account on Forgejo; `shown` is what it
+    shows now, where that can be read."""
 
     def __init__(
         self,
         fleet: Fleet,
         new_tasks: NewTasks,
         priorities: Priorities,
+        land: Callable[[Task, str, Context], Awaitable[bool]],
         shown: Callable[[Task], Awaitable[PullView | None]] = _not_shown,
     ) -> None:
         self._fleet = fleet
         self._new_tasks = new_tasks
         self._priorities = priorities
+        self._land = land
         self._shown = shown
 
     # reading
@@ -121,6 +131,18 @@ class Tasks:
         text = text.strip() or " ".join(["Try it once more.", *(one.text for one in asking)])
         words = Words(key=key, author=person(actor), text=text)
         return AskAgain(task.id, (words,), await self._shown(task))
+
+    async def land(self, task: TaskId, login: str, actor: str) -> wire.TaskView:
+        """Have its pull request merged, for the person with that account. Raises `Forbidden` and
+        `Conflict` with the way out, and the client's errors."""
+        await self._land(await self._get(task), login, Context(actor=actor))
+        return await self.view(task)
+
+    async def queue(self, task: TaskId, behind: TaskId | None, actor: str) -> wire.TaskView:
+        """Behind another task of its repository; None: behind none any more."""
+        if behind is not None and await self._fleet.task(behind) is None:
+            raise NotFound(f"There is no task {behind}.", field="behind")
+        return await self._change(task, QueueBehind(task, behind), actor)
 
     async def assign(self, task: TaskId, agent: AgentName, actor: str) -> wire.TaskView:
         await self.must_be_open(await self._get(task))

@@ -1,4 +1,4 @@
-"""Tasks over HTTP: list, look, create, cancel, retry, assign."""
+"""Tasks over HTTP: list, look, create, cancel, retry, assign, land, queue."""
 
 from __future__ import annotations
 
@@ -156,6 +156,33 @@ class TaskCalls:
             ),
             Endpoint(
                 method="POST",
+                path=f"{TASK}/land",
+                who=Who.OPERATOR,
+                summary="Have a task's verified pull request merged.",
+                body=wire.LandRequest,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.land,
+                refusals=(
+                    Code.NOT_FOUND,
+                    Code.CONFLICT,
+                    Code.FORGE_REFUSED,
+                    Code.FORGE_UNAVAILABLE,
+                ),
+            ),
+            Endpoint(
+                method="POST",
+                path=f"{TASK}/queue",
+                who=Who.OPERATOR,
+                summary="Have a task wait until the work of another has landed, or no longer.",
+                body=wire.QueueRequest,
+                query=NoQuery,
+                answer=wire.TaskView,
+                handler=self.queue,
+                refusals=(Code.NOT_FOUND, Code.CONFLICT),
+            ),
+            Endpoint(
+                method="POST",
                 path=f"{TASK}/priority",
                 who=Who.OPERATOR,
                 summary="Say how urgent a task is; the labels of its issue follow.",
@@ -216,6 +243,13 @@ class TaskCalls:
 
     async def again(self, call: Call[wire.AgainRequest, NoQuery]) -> wire.TaskView:
         return await self._tasks.again(_task(call), call.body.text, OPERATOR)
+
+    async def land(self, call: Call[wire.LandRequest, NoQuery]) -> wire.TaskView:
+        return await self._tasks.land(_task(call), call.body.by, OPERATOR)
+
+    async def queue(self, call: Call[wire.QueueRequest, NoQuery]) -> wire.TaskView:
+        behind = TaskId(call.body.behind) if call.body.behind else None
+        return await self._tasks.queue(_task(call), behind, OPERATOR)
 
     async def prioritise(self, call: Call[wire.PriorityRequest, NoQuery]) -> wire.TaskView:
         priority = Priority[call.body.priority.upper()]

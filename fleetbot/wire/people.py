@@ -195,6 +195,20 @@ class AgainRequest(Message, frozen=True):
     text: LongText = ""
 
 
+class LandRequest(Message, frozen=True):
+    """`POST tasks/{task}/land`: have exactly the commit merged that was verified. `by`: the account
+    on Forgejo of the person who wants it; it has to be one that may write to the repository."""
+
+    by: Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+class QueueRequest(Message, frozen=True):
+    """`POST tasks/{task}/queue`: the task of the same repository that it is to wait for; null: for
+    none any more."""
+
+    behind: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")] | None
+
+
 class TaskView(Answer, frozen=True):
     """`last_run`: the one before `run`, or the latest while the task waits for its next. `pull`:
     null before a receipt held.

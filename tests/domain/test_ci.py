@@ -24,7 +24,7 @@ from fleetbot.domain.ci import (
 AUTHOR, BOT = "fleet-claude", "fleetbot"
 
 
-def status(state: str, context: str = "test", creator: str = "", **said: str) -> StatusFact:
+def status(state: str, context: str = "test", creator: str = "", **said: Any) -> StatusFact:
     return StatusFact(context=context, state=state, creator=creator, **said)
 
 

@@ -14,8 +14,9 @@ from fleetbot.domain import commands as cmd
 from fleetbot.domain import effects as fx
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import OPEN_STATES, OverlapMode, Policy, RunState, TaskState, Traits
-from fleetbot.domain.pulls import LandingStep, PullState
+from fleetbot.domain.pulls import LEFT_AFTER_MS, LandingStep, PullState
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reruns import Rerun
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import Budget, Usage
 from tests.domain.builders import (
@@ -104,6 +105,11 @@ def shown() -> World:
     return created().given(cmd.NoteRepo(7, "team/app", "main", asked="team/app"))
 
 
+def closed_long_ago() -> World:
+    world = completed().given(follow(a_pull(state=PullState.CLOSED)))
+    return world.later(LEFT_AFTER_MS)
+
+
 def shown_pull() -> World:
     return completed().given(follow(a_pull()))
 
@@ -163,6 +169,12 @@ TOLD: dict[str, tuple[Callable[[], World], cmd.Command, list[str]]] = {
         ["card", "commit_status"],
     ),
     "still unknown": (waiting_for_ci, unknown(own_head=True), ["card"]),
+    "closed for long": (closed_long_ago, follow(a_pull(state=PullState.CLOSED)), []),
+    "a red job is run again": (
+        completed,
+        follow(red(worth=(Rerun(context="test / unit", job=5, status=40),))),
+        ["card", "issue_state", "card", "pull_rerun", "issue_state"],
+    ),
     "to be merged": (shown_pull, cmd.Land(T1, by="ann"), ["card", "pull_land", "issue_state"]),
     "brought up to date": (
         updating,

@@ -92,8 +92,21 @@ def test_what_it_shows_is_noted_when_it_changes() -> None:
 
 def test_what_cannot_be_read_now_is_taken_for_neither_yes_nor_no() -> None:
     world = completed().given(follow(a_pull(ci="green")))
-    unread = a_pull(unread=("The reviews could not be read.",), reviews=(review(),))
+    unread = a_pull(people_unread="The reviews could not be read.", ci="green", reviews=(review(),))
     assert world.when(follow(unread)) == ()
+    assert world.when(follow(a_pull(ci="unread", ci_unread="CI could not be read."))) == ()
+
+
+def test_what_can_be_read_is_served_whatever_else_cannot() -> None:
+    view = a_pull(ci="unread", ci_unread="CI could not be read.", reviews=(review(),))
+    assert brief(completed(), view).kinds == (RoundKind.REVIEW,)
+    assert brief(completed(), red(people_unread="Reviews could not be read.")).checks
+
+
+def test_what_ci_said_of_another_commit_is_not_said_of_this_one() -> None:
+    world = completed().given(follow(a_pull(ci="green")))
+    world.given(follow(a_pull(head=OTHER, ci="unread", ci_unread="CI could not be read.")))
+    assert world.task().pull.standing.ci == "unread"  # type: ignore[union-attr]  # it is watched
 
 
 def test_another_pull_request_says_nothing_of_it() -> None:

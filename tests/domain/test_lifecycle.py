@@ -13,6 +13,7 @@ from fleetbot.domain.lifecycle import TABLE, Rule, allowed, next_state
 from fleetbot.domain.model import AskKind, Behavior, Blocker, Taken, TaskState, Traits
 from fleetbot.domain.pulls import Standing
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reruns import Rerun
 from fleetbot.domain.state import agent_stream, task_stream
 from fleetbot.domain.waits import WaitReason
 from tests.domain.builders import (
@@ -63,8 +64,10 @@ SAMPLES: tuple[ev.AnyEvent, ...] = (
     ev.TaskCancelled(reason=WHY),
     ev.PullSeen(standing=Standing(ci="green")),
     ev.PullAsked(about="ci", text="It is still red."),
+    ev.PullRerun(head=HEAD, jobs=(Rerun(context="ci", job=5, status=40),)),
     ev.PullMerged(commit=HEAD),
     ev.PullClosed(),
+    ev.PullLeft(),
     ev.PullReopened(),
     ev.PullLanding(head=HEAD, by="ann"),
     ev.PullUpdated(head="b" * 40, was=HEAD),

@@ -77,7 +77,7 @@ def files(*paths: str) -> Facts:
     return with_facts(FACTS, files=("door.py", *paths))
 
 
-def ci(state: str, **said: str) -> Facts:
+def ci(state: str, **said: Any) -> Facts:
     statuses = (StatusFact(context="test", state=state, **said),)
     return with_facts(FACTS, ci=CiFacts(statuses=statuses))
 

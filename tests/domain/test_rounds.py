@@ -16,6 +16,7 @@ from fleetbot.domain.errors import FleetError, IllegalTransition
 from fleetbot.domain.model import Policy, ReceiptId, RunId, RunState, TaskState
 from fleetbot.domain.pulls import Brief, PullState, PullView, ReviewView, RoundKind
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot.domain.reruns import Rerun
 from tests.domain.builders import (
     A1,
     HEAD,
@@ -83,7 +84,9 @@ views = st.builds(
     ).map(tuple),
     ci=st.sampled_from(["green", "red", "pending"]),
     failing=st.sampled_from(["a", "b"]).map(lambda log: red(log=log).failing),
-    unread=st.sampled_from([(), (), ("The reviews could not be read.",)]),
+    worth=st.sampled_from([(), (Rerun(context="test / unit", job=5, status=0),)]),
+    people_unread=st.sampled_from(["", "", "The reviews could not be read."]),
+    ci_unread=st.sampled_from(["", "", "CI could not be read."]),
 )
 
 

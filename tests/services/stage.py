@@ -191,7 +191,13 @@ class Stage:
         self.gate = Gate(self.fleet, self.known, self.issues, self.overlaps)
         self.new_tasks = NewTasks(self.fleet, self.client, self.issues, self.labels, self.known)
         self.priorities = Priorities(self.fleet, self.client, self.issues, self.labels, self.known)
-        self.tasks = Tasks(self.fleet, self.new_tasks, self.priorities, self.followups.shown)
+        self.tasks = Tasks(
+            self.fleet,
+            self.new_tasks,
+            self.priorities,
+            self.landings.wish_of,
+            self.followups.shown,
+        )
         self.references = References(self.fleet, self.client, self.known)
         self.pauses = Pauses(self.fleet, self.known)
         self.enrolments = Enrolments(self.fleet)

@@ -17,6 +17,7 @@ from fleetbot.forge.models import PullRequest
 from fleetbot.forge.review_calls import LineComment
 from fleetbot.services.briefs import brief_of, kept_brief
 from fleetbot.services.followups import Followups
+from fleetbot.services.watching import watched
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, SECRET, TEST, Stage
 
 SETTLED = 9.0  # seconds after which a conflict is one
@@ -483,11 +484,41 @@ async def test_closed_and_reopened_it_is_taken_up_again(stage: Stage) -> None:
     task = await look(stage)
     assert task.pull is not None
     assert task.pull.state is PullState.CLOSED
-    assert stage.followups.next_due() is None
+    assert not stage.followups.go_to(stage.repo_id, "main"), "nothing that moves matters to it"
     await stage.ann.reopen_pull(REPO, pull.number)
     task = await look(stage)
     assert task.pull is not None
     assert task.pull.state is PullState.OPEN
+
+
+async def test_reopened_while_no_webhook_tells_it_is_found_within_hours(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.close_pull(REPO, pull.number)
+    await look(stage)
+    stage.forge.lose_webhooks(100)
+    await stage.ann.reopen_pull(REPO, pull.number)
+    stage.clock.advance(7 * 3600)
+    task = await look(stage)
+    assert task.pull is not None
+    assert task.pull.state is PullState.OPEN
+
+
+async def test_closed_for_a_month_it_is_left_until_it_is_reopened(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    await stage.ann.close_pull(REPO, pull.number)
+    await look(stage)
+    stage.clock.advance(31 * 86_400)
+    await look(stage)
+    assert [task async for task in watched(stage.store)] == []
+    assert stage.followups.next_due() is None
+
+    stage.restart()
+    await stage.fleet.start()
+    await stage.ann.reopen_pull(REPO, pull.number)
+    task = await look(stage)
+    assert task.pull is not None
+    assert task.pull.state is PullState.OPEN
+    assert stage.followups.next_due() is not None
 
 
 # what keeps it from looking
@@ -502,6 +533,14 @@ async def test_what_cannot_be_read_is_asked_for_again_and_told(stage: Stage) -> 
     stage.clock.advance(20)
     assert (await look(stage)).state is TaskState.CREATED
     assert stage.followups.problem() == ""
+
+
+async def test_what_can_be_read_is_served_where_ci_is_closed_to_the_bot(stage: Stage) -> None:
+    _, pull = await given_done(stage)
+    stage.forge.fail_next("GET", r"/commits/[0-9a-f]+/status", 403, times=9)
+    await stage.ann.create_review(REPO, pull.number, "COMMENT", "One more thing.")
+    assert (await look(stage)).state is TaskState.CREATED
+    assert "CI could not be read" in stage.followups.problem()
 
 
 async def test_all_that_is_watched_is_looked_at_after_a_start(stage: Stage) -> None:

@@ -58,6 +58,19 @@ async def test_a_person_has_it_merged_with_what_was_verified(stage: Stage) -> No
     assert "status:done" in {label.name for label in (await stage.ann.issue(REPO, 1)).labels}
 
 
+async def test_a_program_has_it_merged_for_a_person_who_may(stage: Stage) -> None:
+    task, pull = await given_ready(stage)
+    stage.forge.add_user(EVE)
+    for nobody, why in ((EVE, "may not write"), (BOT, "of a person"), ("gone", "may not write")):
+        with pytest.raises(Forbidden, match=why):
+            await stage.tasks.land(task.id, nobody, "api:operator")
+    await stage.tasks.land(task.id, ANN, "api:operator")
+    await stage.settle()
+    (notice,) = [x for x in stage.notices if isinstance(x, TaskNotice) and x.notice == "merged"]
+    assert (notice.by, notice.wanted_by) == (BOT, ANN)
+    assert (await stage.ann.pull(REPO, pull.number)).merged
+
+
 async def test_by_the_style_that_the_repository_has(stage: Stage) -> None:
     _, pull = await given_ready(stage)
     await stage.ann.edit_repo(REPO, default_merge_style="squash")

@@ -39,9 +39,11 @@ from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
 from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.landing import Landings
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.pauses import Pauses
+from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
@@ -162,6 +164,8 @@ class Site:
         issues = Issues(fleet, client, LabelMaps(), known, lambda: _task_id(next(numbers)))
         verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
         followups = Followups(fleet, client, Rules(), str)
+        self.followups = followups
+        self.landings = Landings(fleet, client, followups, People(store, {}))
         webhooks = self.webhooks = Webhooks(fleet, known)
         self.intake = Intake(fleet, client, verifier, followups, issues, known, webhooks)
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
@@ -186,7 +190,7 @@ class Site:
                 enrolments=Enrolments(fleet),
                 runs=runs,
                 talks=Talks(fleet, self.changes, lambda: f"message-{next(numbers)}"),
-                tasks=Tasks(fleet, new_tasks, priorities),
+                tasks=Tasks(fleet, new_tasks, priorities, self.landings.wish_of),
                 pauses=Pauses(fleet, known),
                 intake=self.intake,
                 dead_letters=DeadLetters(fleet),

@@ -328,3 +328,31 @@ async def test_tasks_of_a_repository_are_found_however_it_is_spelt(site: Site) -
     task = await site.task(1)
     listed = await site.reader.get(TASKS, repo=REPO.upper())
     assert [one["id"] for one in listed.body["tasks"]] == [task]
+
+
+async def test_an_operator_queues_a_task_behind_another(site: Site) -> None:
+    first, second = await site.task(1), await site.task(2)
+    path = f"{TASKS}/{second}/queue"
+
+    waits = await site.operator.post(path, {"behind": first})
+    (await site.operator.post(path, {"behind": "task-9"})).refuses(404, "not_found", "behind")
+    (await site.operator.post(path, {"behind": second})).refuses(422, "invalid", "task")
+    (await site.operator.post(path, {})).refuses(422, "invalid", "behind")
+    (await site.reader.post(path, {"behind": first})).refuses(403, "forbidden")
+    goes_on = await site.operator.post(path, {"behind": None})
+
+    assert waits.body["waiting"]["reason"] == "behind"
+    assert goes_on.body["waiting"]["reason"] != "behind"
+
+
+async def test_landing_names_who_wants_it(site: Site, forge: DevForge) -> None:
+    await an_issue(forge)
+    task = await site.task()
+    path = f"{TASKS}/{task}/land"
+
+    (await site.operator.post(path, {})).refuses(422, "invalid", "by")
+    (await site.operator.post(f"{TASKS}/task-9/land", {"by": "ann"})).refuses(404, "not_found")
+    said = (await site.operator.post(path, {"by": "ann"})).refuses(409, "conflict", "issue")
+    (await site.reader.post(path, {"by": "ann"})).refuses(403, "forbidden")
+
+    assert "no pull request" in said

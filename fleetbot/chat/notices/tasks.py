@@ -20,8 +20,9 @@ from fleetbot.chat.speaking.sender import (
 from fleetbot.chat.speaking.task_card import card_of
 from fleetbot.chat.words.notices import NOBODY, SAME_MS, again, task_notice
 from fleetbot.chat.words.post import Post
+from fleetbot.chat.words.rich import Rich
 from fleetbot.domain.effects import NoticeKind, TaskNotice
-from fleetbot.domain.model import TaskId
+from fleetbot.domain.model import Task, TaskId
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change, Due
 
@@ -100,8 +101,13 @@ class TaskNotices:
     async def _message(self, room: str, effect: TaskNotice, rings: bool) -> Post:
         task = await self._fleet.task(effect.task.id)
         acts = rings and task is not None and effect.notice not in _NO_ACT
-        who = await self._persons.of_task(room, task) if acts and task else NOBODY
+        who = await self._who(room, effect, task) if acts and task else NOBODY
         return task_notice(effect, who, urgent=rings, log=await self._log(room, effect))
+
+    async def _who(self, room: str, effect: TaskNotice, task: Task) -> Rich:
+        """Whose wish has come to nothing, or whose the task is."""
+        wisher = await self._persons.of_account(room, effect.wanted_by)
+        return await self._persons.of_task(room, task) if wisher is None else wisher
 
     async def _log(self, room: str, effect: TaskNotice) -> str | None:
         run = effect.run

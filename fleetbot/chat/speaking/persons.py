@@ -37,6 +37,12 @@ class Persons:
         wisher = await self._wisher(task) or self._mxid_of(task.author)
         return await self._mention(room, [wisher] if wisher else [])
 
+    async def of_account(self, room: str, login: str) -> Rich | None:
+        """Whose account on Forgejo that is; None where that is nobody here."""
+        owner = self._mxid_of(login)
+        is_here = owner is not None and await self._link.is_member(room, owner)
+        return mention(owner) if owner and is_here else None
+
     async def operators(self, room: str) -> Rich:
         return await self._mention(room, self._operators)
 

@@ -21,6 +21,7 @@ from fleetbot.chat.words.rich import (
 )
 from fleetbot.chat.words.wording import dated, duration, pull_link
 from fleetbot.domain.effects import NoticeKind, TaskName, TaskNotice
+from fleetbot.domain.model import same_name
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.standing import owed_to, replied
 from fleetbot.domain.wording import count, span
@@ -108,7 +109,9 @@ def _round(effect: TaskNotice) -> str:
 
 
 def _merged(effect: TaskNotice) -> Rich:
-    by = say("By ", bold(one_line(effect.by, 60)), ".") if effect.by else None
+    wish = effect.wanted_by if not same_name(effect.wanted_by, effect.by) else ""
+    told = (bold(one_line(effect.by, 60)), f", for {one_line(wish, 60)}" if wish else "", ".")
+    by = say("By ", *told) if effect.by else None
     return rows(_headline("🎉 Merged:", effect.task, _pull(effect)), by)
 
 

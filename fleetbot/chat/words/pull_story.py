@@ -16,8 +16,10 @@ _QUOTED = 120
 OfPull = (
     ev.PullSeen
     | ev.PullAsked
+    | ev.PullRerun
     | ev.PullMerged
     | ev.PullClosed
+    | ev.PullLeft
     | ev.PullReopened
     | ev.PullLanding
     | ev.PullUpdated
@@ -50,16 +52,23 @@ def of_pull(event: OfPull) -> Rich:
             return say("the pull request: ", prose(seen or "nothing is asked of it"))
         case ev.PullAsked(text=text):
             return say("people were asked how it goes on: ", prose(one_line(text, _QUOTED)))
-        case ev.PullMerged(by=by):
-            return say(bold("merged"), f", by {one_line(by, 60)}" if by else "")
+        case ev.PullRerun(jobs=jobs):
+            names = ", ".join(one_line(job.context, 40) for job in jobs[:3])
+            return say(f"CI's {names} passed before and may again: run again once")
+        case ev.PullMerged(by=by, wanted_by=wanted_by):
+            wish = f", for {one_line(wanted_by, 60)}" if wanted_by not in ("", by) else ""
+            return say(bold("merged"), f", by {one_line(by, 60)}" if by else "", wish)
         case ev.PullClosed():
             return say("the pull request was closed without being merged")
+        case ev.PullLeft():
+            return say("nobody has reopened the pull request: it is looked after no more")
         case ev.PullReopened():
             return say("the pull request is open again")
         case ev.PullLanding(head=head, step=LandingStep.UPDATE):
             return say("its base is merged into it, and then it: ", code(head[:12]))
-        case ev.PullLanding(head=head):
-            return say("is to be merged: ", code(head[:12]))
+        case ev.PullLanding(head=head, by=by):
+            wish = f", as {one_line(by, 60)} wants" if by else ""
+            return say("is to be merged: ", code(head[:12]), wish)
         case ev.PullUpdated(head=head):
             return say("its base was merged into it: ", code(head[:12]))
         case ev.PullNotLanded(text=text):

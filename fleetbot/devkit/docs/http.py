@@ -11,7 +11,7 @@ from typing import Any
 from fleetbot import __version__, wire
 from fleetbot.devkit.docs.markdown import code, codes, page, table
 from fleetbot.devkit.docs.schema import sections, words
-from fleetbot.domain.model import Policy, ReceiptId, RunId, TaskId
+from fleetbot.domain.model import Policy, ReceiptId, RunId, Task, TaskId
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.access import Access, TokenSets
@@ -20,7 +20,7 @@ from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
-from fleetbot.services.fleet import Fleet
+from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.followups import Followups
 from fleetbot.services.gate import Gate
 from fleetbot.services.intake import Intake
@@ -92,6 +92,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
             fleet,
             NewTasks(fleet, client, issues, LabelMaps(), known),
             Priorities(fleet, client, issues, LabelMaps(), known),
+            _no_landing,
         ),
         pauses=Pauses(fleet, known),
         intake=intake,
@@ -110,6 +111,10 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
 
 async def _ignore(run: RunId) -> None:
     return None
+
+
+async def _no_landing(task: Task, login: str, context: Context) -> bool:
+    return False
 
 
 async def _no_health() -> wire.Health:

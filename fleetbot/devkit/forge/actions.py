@@ -1,4 +1,5 @@
-"""Runs of workflows, as somebody else's CI has carried them out; jobs and logs as from v16 on."""
+"""Runs of workflows, as somebody else's CI has carried them out; jobs and logs as from v16 on, and
+jobs that are run again as on the branch after that."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from aiohttp import web
 from fleetbot.devkit.forge import shapes
 from fleetbot.devkit.forge.accounts import Access
 from fleetbot.devkit.forge.api import NOT_FOUND, ApiError, Call, Route, answer
-from fleetbot.devkit.forge.runs import Job, Run
+from fleetbot.devkit.forge.runs import ENDED, Job, Run
 
 _STATUSES = frozenset(
     ["unknown", "waiting", "running", "success", "failure", "cancelled", "skipped", "blocked"]
@@ -57,11 +58,44 @@ async def get_log(call: Call) -> web.Response:
     return web.Response(text=job.log)
 
 
+async def no_get(call: Call) -> web.Response:
+    """Forgejo's router knows the path, where there is the call, and not the method."""
+    _reruns(call)
+    raise ApiError(405, "")
+
+
+async def rerun_job(call: Call) -> web.Response:
+    """Only of one that has ended: it waits for a runner then, and its context with it."""
+    _reruns(call)
+    run, job = _run_and_job(call)
+    if job.status not in ENDED:
+        raise ApiError(400, "job is not done")
+    run.status = job.status = "waiting"
+    job.attempt += 1
+    call.world.on_rerun(call.repo, run, job)
+    return web.Response(status=204)
+
+
+def _reruns(call: Call) -> None:
+    _new_enough(call)
+    if not call.world.reruns_jobs:
+        raise ApiError(404, NOT_FOUND)
+
+
+def _run_and_job(call: Call) -> tuple[Run, Job]:
+    wanted = call.number("job")
+    for run in call.repo.runs:
+        for job in run.jobs:
+            if job.id == wanted:
+                return run, job
+    raise ApiError(404, NOT_FOUND)
+
+
 def _job(run: Run, job: Job) -> dict[str, object]:
     return {
         "id": job.id,
         "run_id": run.id,
-        "attempt": 1,
+        "attempt": job.attempt,
         "handle": "",
         "name": job.name,
         "needs": [],
@@ -97,4 +131,6 @@ ROUTES = (
     Route("GET", f"{_A}/runs/{{run:\\d+}}", get_run, Access.READ),
     Route("GET", f"{_A}/runs/{{run:\\d+}}/jobs", list_jobs, Access.READ),
     Route("GET", f"{_A}/jobs/{{job:\\d+}}/logs", get_log, Access.READ),
+    Route("GET", f"{_A}/jobs/{{job:\\d+}}/rerun", no_get, Access.READ),
+    Route("POST", f"{_A}/jobs/{{job:\\d+}}/rerun", rerun_job, Access.WRITE),
 )

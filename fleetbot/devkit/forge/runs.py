@@ -18,6 +18,7 @@ class Job:
     name: str
     status: str
     log: str | None = None
+    attempt: int = 1
 
 
 @dataclass
@@ -35,3 +36,7 @@ class Run:
     doer: Account
     created: datetime
     jobs: list[Job] = field(default_factory=list)
+
+    def context(self, job: Job) -> str:
+        """What the commit's status is called."""
+        return f"{self.workflow} / {job.name} ({self.event})"

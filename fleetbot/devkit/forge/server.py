@@ -107,6 +107,7 @@ class DevForge:
         self._notify = Notifier(self._world, self._webhooks)
         by_itself = partial(merging.merges_by_itself, self._world, self._notify)
         self._world.on_mergeable = by_itself
+        self._world.on_rerun = self._job_said
 
     @classmethod
     @asynccontextmanager
@@ -359,12 +360,27 @@ class DevForge:
             jobs=[Job(self._world.next_id(), job, status, log)],
         )
         row.runs.append(run)
-        state = {"cancelled": "failure", "running": "pending", "waiting": "pending"}
-        context = f"{workflow} / {job} (push)"
-        self.report(repo, sha, context, state.get(status, status))
+        self._job_said(row, run, run.jobs[0])
         if status in ENDED:
             self._notify.run_ended(row, run, earlier[-1] if earlier else None)
         return run
+
+    def ran_again(self, repo: str, run: Run, status: str, *, log: str | None = None) -> None:
+        """The job of a run has ended once more."""
+        job = run.jobs[0]
+        run.status, job.status, job.log = status, status, log
+        self._job_said(self.repo(repo), run, job)
+        self._notify.run_ended(self.repo(repo), run, None)
+
+    def _job_said(self, repo: Repo, run: Run, job: Job) -> None:
+        state = {"cancelled": "failure", "running": "pending", "waiting": "pending"}
+        said = state.get(job.status, job.status)
+        place = f"/{repo.full_name}/actions/runs/{run.number}/jobs/{run.jobs.index(job)}"
+        self.report(repo.full_name, run.sha, run.context(job), said, target_url=place)
+
+    def run_jobs_again(self) -> None:
+        """It is of a version that has a call for that, and tells of jobs, from now on."""
+        self._world.tells_of_jobs = self._world.reruns_jobs = True
 
     def redeliver(self, delivery: Delivery) -> Delivery:
         """Send a payload again, as an administrator can: it gets a new id."""

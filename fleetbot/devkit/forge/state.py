@@ -15,7 +15,7 @@ from fleetbot.devkit.forge.accounts import Access, Account, Label, Token
 from fleetbot.devkit.forge.git import GitRepository
 from fleetbot.devkit.forge.pull_state import MergeSettings, Protection, Pull
 from fleetbot.devkit.forge.queues import Queue
-from fleetbot.devkit.forge.runs import Run
+from fleetbot.devkit.forge.runs import Job, Run
 
 
 @dataclass
@@ -163,6 +163,8 @@ class World:
         self.repos: dict[str, Repo] = {}
         self.redirects_by = 301
         self.tells_of_jobs = False  # of Actions, as from v16 on
+        self.reruns_jobs = False  # as on the branch after that
+        self.on_rerun: Callable[[Repo, Run, Job], None] = lambda repo, run, job: None
         self.redirects: dict[str, int] = {}  # from a name in small letters to a repository's id
 
     def now(self) -> datetime:

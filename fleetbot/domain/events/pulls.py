@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetbot.domain.events.base import Event
 from fleetbot.domain.pulls import LandingStep, Standing
+from fleetbot.domain.reruns import Rerun
 from fleetbot.domain.usage import Usage
 
 
@@ -21,9 +22,17 @@ class PullAsked(Event, frozen=True, tag="pull.asked"):
     text: str
 
 
+class PullRerun(Event, frozen=True, tag="pull.rerun"):
+    """Red jobs of the commit `head` are to be run again, once, before anybody mends them: they have
+    passed before, and speak of nothing that has changed since."""
+
+    head: str
+    jobs: tuple[Rerun, ...]
+
+
 class PullMerged(Event, frozen=True, tag="pull.merged"):
     """The work has landed, as commit `commit`; the task is at its end whatever it was doing. `by`:
-    who merged it, where Forgejo tells.
+    who merged it, where Forgejo tells; `wanted_by`: the account of the person who had it merged.
 
     `usage` is that of the run that was stopped, if one was.
     """
@@ -31,10 +40,15 @@ class PullMerged(Event, frozen=True, tag="pull.merged"):
     commit: str = ""
     usage: Usage = Usage()
     by: str = ""
+    wanted_by: str = ""
 
 
 class PullClosed(Event, frozen=True, tag="pull.closed"):
     """It was closed without being merged."""
+
+
+class PullLeft(Event, frozen=True, tag="pull.left"):
+    """It was closed so long ago that it is not looked after any more, until it is reopened."""
 
 
 class PullReopened(Event, frozen=True, tag="pull.reopened"):
@@ -59,7 +73,9 @@ class PullUpdated(Event, frozen=True, tag="pull.updated"):
 
 
 class PullNotLanded(Event, frozen=True, tag="pull.not_landed"):
-    """It was to be merged, and is not. `why` is a word for it, `text` says it to people."""
+    """It was to be merged, and is not. `why` is a word for it, `text` says it to people; `by` as of
+    `PullLanding`: whose wish it was."""
 
     why: str
     text: str
+    by: str = ""

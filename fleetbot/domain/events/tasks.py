@@ -11,9 +11,11 @@ from fleetbot.domain.events.pulls import (
     PullAsked,
     PullClosed,
     PullLanding,
+    PullLeft,
     PullMerged,
     PullNotLanded,
     PullReopened,
+    PullRerun,
     PullSeen,
     PullUpdated,
 )
@@ -309,8 +311,10 @@ TaskEvent = (
     | TaskCancelled
     | PullSeen
     | PullAsked
+    | PullRerun
     | PullMerged
     | PullClosed
+    | PullLeft
     | PullReopened
     | PullLanding
     | PullUpdated
