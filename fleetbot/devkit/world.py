@@ -143,7 +143,9 @@ class World:
 
     async def _install(self, config: Mapping[str, Any], archive: Path) -> None:
         plugin = await self.bots.admin.upload(archive)
-        await self.bots.add_bot(self.bot, encryption=self.encrypted)
+        homeserver = self.via("orchestrator-homeserver", self.bot.homeserver_url)
+        bot = MatrixUser(homeserver, self.bot.user_id, self.bot.access_token, self.bot.device_id)
+        await self.bots.add_bot(bot, encryption=self.encrypted)
         await self.bot.join(self.room)
         await self.bots.admin.put_instance(
             INSTANCE,
@@ -160,7 +162,7 @@ class World:
                 "active": True,
                 "events": list(EVENTS),
                 "config": {
-                    "url": f"{self.api}/webhooks/forgejo",
+                    "url": f"{self.via('forge-orchestrator', self.api)}/webhooks/forgejo",
                     "content_type": "json",
                     "secret": self.webhook_secret,
                 },
@@ -172,7 +174,7 @@ class World:
         """The plugin's configuration in this world."""
         return {
             "forge": {
-                "url": self.forge_url,
+                "url": self.via("orchestrator-forge", self.forge_url),
                 "token": self.tokens["fleetbot"],
                 "webhook_secret": self.webhook_secret,
                 "repositories": [self.repo],
@@ -189,6 +191,11 @@ class World:
         }
 
     # addresses and calls
+
+    def via(self, line: str, url: str) -> str:
+        """Where one party reaches another, `line` being "who-whom"; a subclass may stand between
+        them."""
+        return url
 
     @property
     def instance_url(self) -> str:
@@ -245,10 +252,12 @@ class World:
         return runner
 
     def runner_config(self, root: Path, agents: str) -> str:
+        orchestrator = self.via("worker-orchestrator", self.instance_url)
+        forge = self.via("worker-forge", self.forge_url)
         return (
-            f'[orchestrator]\nurl = "{self.instance_url}"\n'
+            f'[orchestrator]\nurl = "{orchestrator}"\n'
             f'enrolment_token = "{self.enrolment_token}"\n\n'
-            f'[forge]\nurl = "{self.forge_url}"\nusername = "{self.runner_login}"\n'
+            f'[forge]\nurl = "{forge}"\nusername = "{self.runner_login}"\n'
             f'token = "{self.tokens["runner"]}"\n\n'
             f'[runner]\nroot = "{root / "state"}"\ndrain_seconds = 5\n\n{agents}\n'
         )

@@ -1,0 +1,69 @@
+"""Faults as they are carried out. Each has a proof that it landed, or it is *not run*."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torture.story import Blow, Fault, Spell, Strike
+from torture.system import Refused, System
+
+
+@dataclass(frozen=True)
+class Landed:
+    """`hits`: what it harmed, 0 where it was not run; `proof` says what shows it, or why not."""
+
+    fault: Fault
+    hits: int
+    proof: str
+
+    def __str__(self) -> str:
+        return f"{self.fault}: {self.proof}"
+
+
+class Faults:
+    """Carries out the faults of one round; `until` waits for a moment of it."""
+
+    def __init__(self, system: System, until: Callable[[float], asyncio.Future[None]]) -> None:
+        self._system = system
+        self._until = until
+        self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def land(self, fault: Fault) -> Landed:
+        await self._until(fault.at)
+        if isinstance(fault, Spell):
+            return await self._cast(fault)
+        async with self._one_at_a_time[fault.target]:
+            return await self._strike(fault)
+
+    async def _cast(self, spell: Spell) -> Landed:
+        proxy = self._system.lines.get(spell.line)
+        if proxy is None:
+            return Landed(spell, 0, "not run: the system has no such line")
+        cast = proxy.cast(spell)
+        try:
+            await asyncio.sleep(spell.seconds)
+        finally:
+            proxy.lift(cast)
+        if not cast.hits:
+            return Landed(spell, 0, "not run: no request came")
+        return Landed(spell, cast.hits, f"{cast.hits} requests, as {cast.examples[0]}")
+
+    async def _strike(self, strike: Strike) -> Landed:
+        system, target = self._system, strike.target
+        blow, back = {
+            Blow.KILL: (system.kill, system.start),
+            Blow.FREEZE: (system.freeze, system.thaw),
+        }[strike.blow]
+        try:
+            proof = await blow(target)
+            if proof and strike.seconds is not None:
+                await asyncio.sleep(strike.seconds)
+        except Refused as refusal:
+            return Landed(strike, 0, f"not run: {refusal}")
+        finally:
+            if strike.seconds is not None:
+                await back(target)
+        return Landed(strike, 1, proof) if proof else Landed(strike, 0, "not run: nothing to hit")

@@ -1,0 +1,5 @@
+"""Named incidents."""
+
+from torture.story import Story
+
+INCIDENTS: dict[str, Story] = {}

@@ -1,0 +1,1 @@
+"""Plugs: each makes one system under test playable by the kit."""
