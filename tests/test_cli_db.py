@@ -1,18 +1,22 @@
-"""`fleetbot db`: what an operator does with the journal's database while fleetbot is stopped."""
+"""`fleetbot db`: what an operator does with the journal's database."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from fleetbot.cli import main
+from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.lock import ProcessLock
+from fleetbot.store.records import GENESIS, link
 from tests.store.backend import SqliteBackend
+from tests.store.disk import overwrite
 from tests.store.history import History
 
 
@@ -31,8 +35,8 @@ def database(tmp_path: Path) -> Path:
     return asyncio.run(write())
 
 
-def db(command: str, path: Path) -> Result:
-    return CliRunner().invoke(main, ["db", command, str(path)])
+def db(command: str, *arguments: object) -> Result:
+    return CliRunner().invoke(main, ["db", command, *map(str, arguments)])
 
 
 def tamper(path: Path, statement: str) -> None:
@@ -40,8 +44,28 @@ def tamper(path: Path, statement: str) -> None:
         database.execute(statement)
 
 
-def test_a_database_that_is_well_is_said_to_be(database: Path) -> None:
-    done = db("verify", database)
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """A person's sqlite3 shell is in the middle of a transaction."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def chained_anew(path: Path) -> None:
+    """As by somebody who knows how the chain is made."""
+    with closing(sqlite3.connect(path)) as database, database:
+        before = GENESIS
+        lines = "SELECT seq, stream, version, at, actor, cause, data, schema FROM events"
+        for line in database.execute(f"{lines} ORDER BY seq").fetchall():
+            seq, stream, version, at, actor, cause, data, schema = line
+            before = link(before, seq, stream, version, at, actor, cause, data.encode(), schema)
+            database.execute("UPDATE events SET hash = ? WHERE seq = ?", (before, seq))
+
+
+def test_a_database_that_is_well_is_said_to_be_even_while_it_is_worked_on(database: Path) -> None:
+    with ProcessLock(database), held(database):
+        done = db("verify", database)
     assert (done.exit_code, done.output.startswith("The journal is whole, and")) == (0, True)
 
 
@@ -58,35 +82,88 @@ def test_read_models_that_differ_are_named_and_made_anew(database: Path) -> None
     assert db("verify", database).exit_code == 0
 
 
-def test_a_damaged_journal_is_told_with_the_way_out_and_left_alone(database: Path) -> None:
+def test_a_damaged_journal_is_told_with_the_way_out_and_left_alone(
+    database: Path, tmp_path: Path
+) -> None:
     tamper(database, "UPDATE events SET actor = 'somebody' WHERE seq = 3")
-    for command in ("verify", "rebuild"):
-        done = db(command, database)
+    for command, more in (("verify", ()), ("rebuild", ()), ("backup", (tmp_path / "b.db",))):
+        done = db(command, database, *more)
         assert done.exit_code == 1
         assert "event 3" in done.output
         assert "restore a backup" in done.output
 
 
-@pytest.mark.parametrize("command", ["verify", "rebuild"])
-def test_a_database_in_use_is_not_touched(database: Path, command: str) -> None:
-    with ProcessLock(database):
+def test_a_journal_that_was_made_anew_is_told_by_the_head_that_was_noted(database: Path) -> None:
+    head = db("verify", database).output.rpartition(" ")[2].strip()
+    tamper(database, "UPDATE events SET actor = 'matrix:@mallory:hs' WHERE seq = 3")
+    chained_anew(database)
+    assert db("verify", database).exit_code == 0, "whole in itself"
+
+    done = db("verify", database, "--head", head)
+
+    assert done.exit_code == 1
+    assert "event 7: it is missing, or it or a line before it is another" in done.output
+    tamper(database, "DELETE FROM events WHERE seq = 7")
+    assert "event 7: it is missing" in db("verify", database, "--head", head).output
+
+
+@pytest.mark.parametrize("head", ["7", "7:ab", "x:" + "a" * 64, "-1:" + "a" * 64])
+def test_a_head_that_is_none_is_refused(database: Path, head: str) -> None:
+    done = db("verify", database, f"--head={head}")
+    assert done.exit_code == 2
+    assert "as verify shows it" in done.output
+
+
+@pytest.mark.parametrize("change", [f"schema = {SCHEMA + 1}", 'data = \'{"type":"task.sung"}\''])
+def test_lines_of_a_newer_fleetbot_are_not_taken_for_damage(database: Path, change: str) -> None:
+    tamper(database, f"UPDATE events SET {change} WHERE seq = 3")
+    chained_anew(database)
+    for command in ("verify", "rebuild"):
         done = db(command, database)
+        assert done.exit_code == 1
+        assert "event 3: " in done.output
+        assert "use the fleetbot that wrote it" in done.output
+        assert "restore" not in done.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("rebuild", "fleet.db"), ("restore", "b.db", "fleet.db"), ("copy", "fleet.db", "new.db")],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_database_in_use_is_not_touched(database: Path, arguments: tuple[str, ...]) -> None:
+    assert db("backup", database, database.with_name("b.db")).exit_code == 0
+    command, *names = arguments
+    with ProcessLock(database):
+        done = db(command, *map(database.with_name, names))
     assert done.exit_code == 2
     assert "stop it first" in done.output
 
 
-@pytest.mark.parametrize("command", ["verify", "rebuild"])
+def test_a_database_that_is_locked_by_a_shell_is_said_to_be(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetbot.store.sqlite_vault._PATIENCE_MS", 10)
+    with held(database):
+        done = db("rebuild", database)
+    assert done.exit_code == 2
+    assert "another program holds it locked: end that one, such as an sqlite3 shell" in done.output
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild", "backup"])
 def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path: Path, command: str) -> None:
     text, other = tmp_path / "notes.txt", tmp_path / "other.db"
     text.write_text("This is no database, though it is long enough to be one. " * 20)
     tamper(other, "CREATE TABLE notes (text)")
+    more = (tmp_path / "b.db",) if command == "backup" else ()
     for path, words in ((text, "cannot be read"), (other, "holds no journal")):
         before = path.read_bytes()
-        done = db(command, path)
+        done = db(command, path, *more)
         assert done.exit_code == 2
         assert words in done.output
         assert path.read_bytes() == before
-    assert db(command, tmp_path / "nowhere.db").exit_code == 2
+    assert db(command, tmp_path / "nowhere.db", *more).exit_code == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "other.db"}
 
 
 def test_a_database_of_an_older_version_is_told_from_a_damaged_one(database: Path) -> None:
@@ -95,3 +172,56 @@ def test_a_database_of_an_older_version_is_told_from_a_damaged_one(database: Pat
     done = db("verify", database)
     assert done.exit_code == 2
     assert "older fleetbot" in done.output
+
+
+@pytest.mark.parametrize("table", ["events", "runs", "runs_agent"])
+def test_a_damaged_file_is_told_from_a_damaged_journal(database: Path, table: str) -> None:
+    overwrite(database, table)
+
+    done = db("verify", database)
+
+    assert done.exit_code == 1
+    assert "The file itself is damaged: restore a backup." in done.output
+
+
+def test_a_backup_is_put_back(database: Path) -> None:
+    file = database.with_name("b.db")
+    made = db("backup", database, file)
+    assert made.exit_code == 0
+    assert "b.db: 7 events up to 1970-01-01 00:00:01 UTC, 0.2 MiB" in made.output
+    assert db("verify", file).exit_code == 0
+    assert db("backup", database, file).exit_code == 2
+
+    refused = db("restore", file, database)
+    assert (refused.exit_code, "--replace" in refused.output) == (2, True)
+    done = db("restore", file, database, "--replace")
+
+    assert done.exit_code == 0
+    assert f"{database} holds 7 events up to" in done.output
+    assert f"What was there before is kept as {database}.replaced-" in done.output
+    assert "runs that it does not know\nare told to end" in done.output
+
+
+def test_a_fleet_is_moved_to_an_empty_database(database: Path) -> None:
+    new = SqliteBackend(database.parent / "new")
+    new.path.parent.mkdir()
+    assert db("copy", database, new.path).exit_code == 2, "it is not there yet"
+
+    async def start() -> None:
+        async with new.open():
+            pass
+
+    asyncio.run(start())
+    done = db("copy", database, new.path)
+
+    assert done.exit_code == 0
+    assert f"{new.path} holds all that {database} does: 7 events, and is whole" in done.output
+    again = db("copy", database, new.path)
+    assert again.exit_code == 2
+    assert "the target holds a journal of 7 events: give an empty one" in again.output
+
+
+def test_an_address_of_something_else_is_refused() -> None:
+    done = db("verify", "mysql://localhost/fleet")
+    assert done.exit_code == 2
+    assert "mysql:// is no database of fleetbot" in done.output

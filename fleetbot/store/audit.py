@@ -1,122 +1,245 @@
 """Prove that the journal is whole and that the read models follow from it, or make them anew.
 
-Nothing may be appended meanwhile. The proof goes twice through the journal: for the chain in the
-order of its lines, and for the read models stream by stream, so that it holds a page of either at a
-time. A rebuild holds all of the models: some 3 GB for a million tasks.
+Nothing may be appended meanwhile, unless all is read in one transaction. Both go twice through the
+journal: for the chain in the order of its lines, and for the read models stream by stream, so that
+they hold a page of either at a time, however many tasks there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from fleetbot.domain.events import AnyEvent, Recorded, decode, event_type
+from fleetbot.domain.model import Run
 from fleetbot.domain.state import FleetState
-from fleetbot.store.interface import Store
-from fleetbot.store.records import GENESIS, JournalLine, Models, link
+from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store.records import GENESIS, JournalLine, link
+from fleetbot.store.vault import Head, Row, Vault
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _PAGE = 5000
 _ENOUGH = 50
 _END = "\U0010ffff"  # behind all keys
 
+Progress = Callable[[str, int], None]
+"""Called now and then with what is being done, and how many lines that has come to."""
+
+
+def in_silence(doing: str, lines: int) -> None:
+    pass
+
+
+class Damage(StrEnum):
+    """What is wrong, and so what helps."""
+
+    FILE = "file"  # a backup
+    JOURNAL = "journal"  # a backup
+    NEWER = "newer"  # the fleetbot that wrote it
+    MODELS = "models"  # a rebuild
+
+
+WAYS_OUT = {
+    Damage.FILE: "restore a backup",
+    Damage.JOURNAL: "restore a backup",
+    Damage.NEWER: "use the fleetbot that wrote it",
+    Damage.MODELS: "make the read models anew (fleetbot db rebuild)",
+}
+
 
 class Problem(msgspec.Struct, frozen=True):
-    """`where` is `event <seq>` or `<table> <key>`."""
+    """`where` is `event <seq>`, `<table> <key>`, or what is wrong as a whole."""
 
     where: str
     text: str
+    damage: Damage = Damage.MODELS
 
 
 class JournalDamaged(Exception):
-    """The journal cannot be trusted; only a backup helps."""
+    """The journal cannot be trusted, or not be read by this fleetbot."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        first = problems[0]
-        super().__init__(f"{first.where}: {first.text}; restore a backup")
-        self.problems = problems
+    def __init__(self, problem: Problem) -> None:
+        helps = WAYS_OUT[problem.damage]
+        super().__init__(f"{problem.where}: {problem.text}; {helps}")
+        self.problem = problem
 
 
-async def examine(store: Store) -> list[Problem]:
-    """What is wrong with the journal, or else with the read models: the first fifty findings."""
-    chain, found = _Chain(), []
-    async for line in _lines(store):
-        if problem := _problem(line, chain.check):
-            return [problem]
-    for kind in _KINDS:
-        after = ""
-        async for lines, last in _portions(store, kind):
-            state = FleetState()
-            for line in lines:
-                if problem := _problem(line, partial(_apply, state)):
-                    return [problem]
-            found += await _compare(store, kind, state, after, last)
-            if len(found) >= _ENOUGH:
-                return found[:_ENOUGH]
-            after = last
+class Audited(Protocol):
+    """What a proof asks for; see `interface.Store`."""
+
+    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]: ...
+
+    async def stream_lines(
+        self, prefix: str, after: tuple[str, int], limit: int
+    ) -> list[JournalLine]: ...
+
+    async def model_rows(
+        self, view: str, columns: Sequence[str], by: str, after: str, last: str
+    ) -> list[Row]: ...
+
+
+async def examine(
+    source: Audited, noted: Head | None = None, tell: Progress = in_silence
+) -> list[Problem]:
+    """What is wrong with the journal, or else with the read models: the first fifty findings.
+
+    `noted`: the head that the journal once had, as it was written down elsewhere.
+    """
+    found: list[Problem] = []
+    try:
+        await check_chain(source, noted, tell)
+        for kind in _KINDS:
+            async for portion in _portions(source, kind, tell):
+                found += await _compare(source, portion)
+                if len(found) >= _ENOUGH:
+                    return found[:_ENOUGH]
+    except JournalDamaged as damage:
+        return [damage.problem]
     return found
 
 
-async def rebuild(store: Store) -> int:
-    """Makes the read models again in one transaction; returns the number of the last event.
+async def check_chain(
+    source: Audited, noted: Head | None = None, tell: Progress = in_silence
+) -> Head:
+    """The last line of a journal that is whole; raises `JournalDamaged`."""
+    chain, after = _Chain(), 0
+    while page := await source.journal_lines(after, _PAGE):
+        for line in page:
+            _checked(line, chain.check)
+            if noted and line.seq == noted.seq and line.hash != noted.hash:
+                raise JournalDamaged(_not_as_noted(noted))
+        after = page[-1].seq
+        tell("lines of the journal checked", after)
+    if noted and noted.seq > after:
+        raise JournalDamaged(_not_as_noted(noted))
+    return chain.head
 
-    Raises `JournalDamaged`, `Conflict` when something was appended meanwhile, `StoreUnavailable`.
+
+def _not_as_noted(noted: Head) -> Problem:
+    text = "it is missing, or it or a line before it is another than when its hash was noted"
+    return Problem(f"event {noted.seq}", text, Damage.JOURNAL)
+
+
+async def rebuild(vault: Vault, tell: Progress = in_silence) -> int:
+    """Makes the read models again; returns the number of the last event.
+
+    Raises `JournalDamaged`: then the transaction must be given up.
     """
-    state = FleetState()
-    problems = await _fold(store, state)
-    if problems:
-        raise JournalDamaged(problems)
-    models = Models(
-        seq=state.seq,
-        tasks=state.tasks.values(),
-        runs=state.runs.values(),
-        agents=(state.agents | state.forgotten).values(),
-        receipts=state.receipts.values(),
-        repos=state.places.repos.values(),
-    )
-    await store.replace_models(models)
-    return state.seq
+    head = await check_chain(vault, tell=tell)
+    for kept in (kept for kind in _KINDS for kept in kind.kept):
+        await vault.execute(f"DELETE FROM {kept.view.table}")
+    for kind in _KINDS:
+        async for portion in _portions(vault, kind, tell):
+            for kept, rows in portion.rows():
+                await vault.insert(kept.view.table, kept.columns, list(rows.values()))
+    return head.seq
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A view, the column `by` that names the stream it follows from, and its values by key.
+
+    `beside`: what the row has that the value does not know.
+    """
+
+    view: View
+    by: str
+    values: Callable[[FleetState], Mapping[Any, Any]]
+    more: tuple[str, ...] = ()
+    beside: Callable[[FleetState, Any], Row] = lambda state, value: ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.view.columns, *self.more)
+
+    def rows(self, state: FleetState) -> dict[str, Row]:
+        return {
+            key: (*self.view.row(value), *self.beside(state, value))
+            for key, value in self.values(state).items()
+        }
+
+
+def _took(state: FleetState, run: Run) -> Row:
+    """How long its task had taken when it ended."""
+    return (run.ended_at - state.tasks[run.task].created_at if run.ended_at else None,)
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """Streams that begin with `prefix`, and the views that follow from them.
-
-    Each view with the column that names the stream, and its values.
-    """
+    """Streams that begin with `prefix`, and what is kept of them."""
 
     prefix: str
-    views: tuple[tuple[View, str, Callable[[FleetState], Mapping[Any, Any]]], ...]
+    kept: tuple[_Kept, ...] = ()
 
 
 _KINDS = (
-    _Kind("fleet", ()),
-    _Kind("agent:", ((AGENTS, "name", lambda state: state.agents | state.forgotten),)),
+    _Kind("fleet"),
+    _Kind("agent:", (_Kept(AGENTS, "name", lambda state: state.agents | state.forgotten),)),
     _Kind(
         "repo:",
-        ((REPOS, "id", lambda state: {str(key): r for key, r in state.places.repos.items()}),),
+        (_Kept(REPOS, "id", lambda state: {str(k): v for k, v in state.places.repos.items()}),),
     ),
     _Kind(
         "task:",
         (
-            (TASKS, "id", lambda state: state.tasks),
-            (RUNS, "task", lambda state: state.runs),
-            (RECEIPTS, "task", lambda state: state.receipts),
+            _Kept(TASKS, "id", lambda state: state.tasks),
+            _Kept(RUNS, "task", lambda state: state.runs, ("took",), _took),
+            _Kept(RECEIPTS, "task", lambda state: state.receipts),
         ),
     ),
 )
 
 
-def _problem(line: JournalLine, check: Callable[[JournalLine], object]) -> Problem | None:
+@dataclass
+class _Portion:
+    """What follows from whole streams with keys behind `after` up to `last`."""
+
+    kind: _Kind
+    after: str
+    last: str = ""
+    states: list[FleetState] = field(default_factory=list)
+
+    def rows(self) -> Iterator[tuple[_Kept, dict[str, Row]]]:
+        for kept in self.kind.kept:
+            rows: dict[str, Row] = {}
+            for state in self.states:
+                rows |= kept.rows(state)
+            yield kept, rows
+
+
+async def _portions(source: Audited, kind: _Kind, tell: Progress) -> AsyncIterator[_Portion]:
+    """Stream by stream, each folded by itself; the last portion reaches to the end of all keys."""
+    portion, state, stream = _Portion(kind, ""), FleetState(), ""
+    after, lines = (kind.prefix, 0), 0
+    while page := await source.stream_lines(kind.prefix, after, _PAGE):
+        for line in page:
+            if line.stream != stream:
+                portion.states.append(state)
+                portion.last = stream.removeprefix(kind.prefix)
+                state, stream = FleetState(), line.stream
+            _checked(line, partial(_apply, state))
+        after, lines = (page[-1].stream, page[-1].version), lines + len(page)
+        tell(f"lines of {kind.prefix.rstrip(':')}s folded", lines)
+        if portion.last:
+            yield portion
+            portion = _Portion(kind, portion.last)
+    portion.states.append(state)
+    portion.last = _END
+    yield portion
+
+
+def _checked(line: JournalLine, check: Callable[[JournalLine], object]) -> None:
     try:
         check(line)
     except Exception as error:  # whatever a line makes go wrong is a finding about that line
-        return Problem(f"event {line.seq}", f"{type(error).__name__}: {error}")
-    return None
+        damage = Damage.NEWER if isinstance(error, _Newer) else Damage.JOURNAL
+        name = "" if isinstance(error, ChainBroken) else f"{type(error).__name__}: "
+        raise JournalDamaged(Problem(f"event {line.seq}", f"{name}{error}", damage)) from error
 
 
 def _apply(state: FleetState, line: JournalLine) -> None:
@@ -125,36 +248,6 @@ def _apply(state: FleetState, line: JournalLine) -> None:
     if line.version != version:
         raise ChainBroken(f"version {line.version} of {line.stream}, not {version}")
     state.apply(_recorded(line, decode(line.data, line.schema)))
-
-
-async def _fold(store: Store, state: FleetState) -> list[Problem]:
-    """Folds the journal into `state`, up to the first line that is wrong."""
-    chain = _Chain()
-    async for line in _lines(store):
-        if problem := _problem(line, chain.check) or _problem(line, partial(_apply, state)):
-            return [problem]
-    return []
-
-
-async def _lines(store: Store) -> AsyncIterator[JournalLine]:
-    after = 0
-    while page := await store.journal_lines(after, _PAGE):
-        for line in page:
-            yield line
-        after = page[-1].seq
-
-
-async def _portions(store: Store, kind: _Kind) -> AsyncIterator[tuple[list[JournalLine], str]]:
-    """Whole streams, portion by portion, each with the key of its last, and `_END` with the end."""
-    begun: list[JournalLine] = []
-    after = (kind.prefix, 0)
-    while page := await store.stream_lines(kind.prefix, after, _PAGE):
-        after = (page[-1].stream, page[-1].version)
-        lines = begun + page
-        begun = [line for line in lines if line.stream == page[-1].stream]
-        if whole := lines[: len(lines) - len(begun)]:
-            yield whole, whole[-1].stream.removeprefix(kind.prefix)
-    yield begun, _END
 
 
 def _recorded(line: JournalLine, event: AnyEvent) -> Recorded:
@@ -173,6 +266,10 @@ class ChainBroken(Exception):
     """A line that is not what was appended."""
 
 
+class _Newer(ChainBroken):
+    """A line that nobody has changed, and that is not for this fleetbot to read."""
+
+
 class _Chain:
     """Checks lines one after the other."""
 
@@ -180,8 +277,12 @@ class _Chain:
         self._seq = 0
         self._hash = GENESIS
 
+    @property
+    def head(self) -> Head:
+        return Head(self._seq, self._hash)
+
     def check(self, line: JournalLine) -> None:
-        """Raises `ChainBroken`, or what decoding raises."""
+        """Raises `ChainBroken`."""
         self._seq += 1
         if line.seq != self._seq:
             raise ChainBroken(f"event {self._seq} is missing before it")
@@ -189,32 +290,42 @@ class _Chain:
         self._hash = link(self._hash, *place, line.data.encode(), line.schema)
         if line.hash != self._hash:
             raise ChainBroken("its hash does not match: it, or the line before it, was changed")
-        event = decode(line.data, line.schema)
+        event = _decoded(line)
         if line.type != event_type(event):
             raise ChainBroken(f"its type is {event_type(event)}, not {line.type}")
 
 
-async def _compare(
-    store: Store, kind: _Kind, state: FleetState, after: str, last: str
-) -> list[Problem]:
-    """Of the rows that follow from the streams with keys behind `after` up to `last`."""
+def _decoded(line: JournalLine) -> AnyEvent:
+    """Of a line whose hash is right: whoever wrote it could read it."""
+    if line.schema > SCHEMA:
+        raise _Newer(
+            f"a newer fleetbot wrote it, with schema {line.schema};"
+            f" this one knows schemas up to {SCHEMA}"
+        )
+    try:
+        return decode(line.data, line.schema)
+    except msgspec.DecodeError as error:
+        raise _Newer(f"nobody has changed it, but this fleetbot cannot read it: {error}") from error
+
+
+async def _compare(source: Audited, portion: _Portion) -> list[Problem]:
     problems: list[Problem] = []
-    for view, column, values in kind.views:
-        rows = await store.model_rows(view.table, column, after, last)
-        problems += _differences(view, values(state), rows)
+    for kept, rows in portion.rows():
+        there = await source.model_rows(
+            kept.view.table, kept.columns, kept.by, portion.after, portion.last
+        )
+        problems += _differences(kept.view.table, rows, there)
     return problems
 
 
-def _differences(
-    view: View, values: Mapping[Any, Any], rows: Iterable[tuple[object, ...]]
-) -> Iterator[Problem]:
-    missing = set(values)
-    for row in rows:
+def _differences(table: str, rows: Mapping[str, Row], there: Iterable[Row]) -> Iterator[Problem]:
+    missing = set(rows)
+    for row in there:
         key = row[0]
         missing.discard(key)
-        if key not in values:
-            yield Problem(f"{view.table} {key}", "no event tells of it")
-        elif view.row(values[key]) != row:
-            yield Problem(f"{view.table} {key}", "differs from what its events say")
+        if key not in rows:
+            yield Problem(f"{table} {key}", "no event tells of it")
+        elif rows[key] != row:
+            yield Problem(f"{table} {key}", "differs from what its events say")
     for key in sorted(missing):
-        yield Problem(f"{view.table} {key}", "is missing")
+        yield Problem(f"{table} {key}", "is missing")

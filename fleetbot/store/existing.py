@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
-from pathlib import Path
+from contextlib import asynccontextmanager
 
+from fleetbot.store import sqlite_vault
 from fleetbot.store.interface import StoreUnavailable
-from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.place import Place
+from fleetbot.store.vault import Vault
 from fleetbot.store.views import VIEWS
 
 
+class Outdated(StoreUnavailable):
+    """It was made by an older fleetbot."""
+
+
 @asynccontextmanager
-async def existing(path: Path) -> AsyncIterator[SqliteStore]:
-    """Raises `StoreUnavailable` where it is not fleetbot's or of an older version.
+async def reading(place: Place) -> AsyncIterator[Vault]:
+    """As it is at one moment, even while a fleetbot works on it.
 
-    Raises `DatabaseInUse` while a fleetbot works on it.
+    Raises `StoreUnavailable` where it is not fleetbot's, `Outdated` where of an older version.
     """
-    _look(path)
-    store = SqliteStore(path)
-    try:
-        await store.open()
-        yield store
-    finally:
-        await store.close()
+    async with sqlite_vault.reading(place.path) as vault:
+        await _check(place, vault)
+        yield vault
 
 
-def _look(path: Path) -> None:
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            columns = {table: _columns(database, table) for table in ("events", *VIEWS)}
-    except sqlite3.Error as error:
-        raise StoreUnavailable(f"{path} cannot be read: {error}") from error
-    if not columns["events"]:
-        raise StoreUnavailable(
-            f"{path} holds no journal: give the plugin instance's own database file"
-        )
+@asynccontextmanager
+async def writing(place: Place) -> AsyncIterator[Vault]:
+    """What is written stays if the block ends well. As `reading`; and `DatabaseInUse`."""
+    async with reading(place):
+        pass  # so that no lock lies beside what is no database of ours
+    async with sqlite_vault.writing(place.path) as vault:
+        yield vault
+
+
+async def _check(place: Place, vault: Vault) -> None:
+    tables = await vault.tables()
+    if "events" not in tables:
+        raise StoreUnavailable(f"{place} holds no journal: give the plugin instance's own database")
     needed = {"events": {"schema"}, **{table: set(view.columns) for table, view in VIEWS.items()}}
-    if any(names - columns[table] for table, names in needed.items()):
-        raise StoreUnavailable(
-            f"{path} was made by an older fleetbot: start this one once, which brings it up to date"
-        )
-
-
-def _columns(database: sqlite3.Connection, table: str) -> set[str]:
-    return {row[0] for row in database.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    needed["runs"].add("took")
+    for table, columns in needed.items():
+        if table not in tables or columns - set(tables[table].columns):
+            raise Outdated(
+                f"{place} was made by an older fleetbot: start this one once, which brings it up"
+                " to date"
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from fleetbot.domain.errors import Conflict, Invalid
@@ -307,9 +307,9 @@ class Store(Protocol):
         """As kept: streams that begin with `prefix`, one by one, behind a stream and version."""
 
     async def model_rows(
-        self, view: str, column: str, after: str, last: str
+        self, view: str, columns: Sequence[str], by: str, after: str, last: str
     ) -> list[tuple[object, ...]]:
-        """Rows of one of `views.VIEWS`: those with more than `after` in the column, to `last`."""
+        """Rows of one of `views.VIEWS`: those with more than `after` in column `by`, to `last`."""
 
     async def replace_models(self, models: Models) -> None:
         """Puts these in place of the read models; raises `Conflict` if `seq` is not the last."""

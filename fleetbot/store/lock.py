@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from fleetbot.store.ownership import give_to_the_folders_owner
+
 
 class DatabaseInUse(Exception):
     """Somebody else works on the database: who, where and since when, as far as that is known."""
@@ -33,7 +35,10 @@ class ProcessLock:
         """Takes the lock, unless it is already held here; raises `DatabaseInUse`."""
         if self._descriptor is not None:
             return
+        is_new = not self._path.exists()
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        if is_new:
+            give_to_the_folders_owner(self._path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

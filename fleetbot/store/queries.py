@@ -53,7 +53,6 @@ from fleetbot.store.snapshot import (
     marks,
     recorded,
 )
-from fleetbot.store.views import VIEWS
 
 T = TypeVar("T")
 Its = TypeVar("Its", bound=Identity)
@@ -334,12 +333,11 @@ class Queries:
         return [JournalLine(*row) for row in rows]
 
     async def model_rows(
-        self, view: str, column: str, after: str, last: str
+        self, view: str, columns: Sequence[str], by: str, after: str, last: str
     ) -> list[tuple[object, ...]]:
-        columns = ", ".join(VIEWS[view].columns)
         query = f"""
-            SELECT {columns} FROM {view}
-            WHERE {column} > ? AND {column} <= ? ORDER BY {column}
+            SELECT {", ".join(columns)} FROM {view}
+            WHERE {by} > ? AND {by} <= ? ORDER BY {by}
         """
         return await self._reports.rows(query, after, last)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import RepoKnown
-from fleetbot.store.audit import JournalDamaged, Problem, examine, rebuild
+from fleetbot.store.audit import JournalDamaged, Problem, examine
 from fleetbot.store.interface import Store, Unreadable
-from fleetbot.store.records import Models
 from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History
+from tests.store.looking_after import rebuilt
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ async def test_a_changed_line_is_found_and_a_rebuild_refused(
     (problem,) = await examine(store)
     assert problem.where == where
     with pytest.raises(JournalDamaged, match=f"{where}: .*restore a backup"):
-        await rebuild(store)
+        await rebuilt(store)
 
 
 @pytest.mark.usefixtures("story")
@@ -83,8 +82,7 @@ async def test_a_changed_read_model_is_found_and_made_again(
     backend.tamper(change)
     assert await examine(store) == [problem]
 
-    await store.open()
-    await rebuild(store)
+    await rebuilt(store)
 
     assert await examine(store) == []
 
@@ -98,18 +96,8 @@ async def test_an_unreadable_read_model_is_told_with_the_way_out(
     with pytest.raises(Unreadable, match="fleetbot db rebuild"):
         await store.agent(AGENT)
 
-    await rebuild(store)
+    await rebuilt(store)
     assert await store.agent(AGENT) is not None
-
-
-@pytest.mark.usefixtures("story")
-async def test_a_rebuild_of_an_older_journal_is_refused(store: Store) -> None:
-    older = Models(seq=7, tasks=(), runs=(), agents=(), receipts=())
-
-    with pytest.raises(Conflict, match="event 7"):
-        await store.replace_models(older)
-
-    assert await examine(store) == []
 
 
 @pytest.mark.usefixtures("story")

@@ -14,10 +14,10 @@ from fleetbot.domain.model import ReceiptId, Repo, RunId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.store import outcomes
-from fleetbot.store.audit import rebuild
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change, Outcomes, UsageBy, summed
 from tests.store.history import REPO, History
+from tests.store.looking_after import rebuilt
 from tests.store.template import migrated
 
 LATER = 10_000
@@ -156,7 +156,7 @@ async def test_after_a_rebuild_the_numbers_are_the_same(store: Store, history: H
         await store.append(change)
     before = await store.outcomes(0, LATER, LATER)
 
-    await rebuild(store)
+    await rebuilt(store)
 
     assert await store.outcomes(0, LATER, LATER) == before
 

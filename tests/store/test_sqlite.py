@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import sqlite3
 import struct
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from fleetbot.store.queries import ENDED
 from fleetbot.store.records import Anchor, Change
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.backend import SqliteBackend
+from tests.store.disk import largest_file
 from tests.store.history import History
 
 PROJECT = Path(__file__).parents[2]
@@ -40,17 +39,6 @@ def commits(database: Path) -> int:
     (page_size,) = struct.unpack(">I", log[8:12])
     frames = range(32, len(log), 24 + page_size)
     return sum(log[frame + 4 : frame + 8] != bytes(4) for frame in frames)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """Writes beyond `size` bytes fail as they do on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_killed_process_loses_nothing_it_has_acknowledged(backend: SqliteBackend) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.state import FleetState
+from fleetbot.store import outcomes
 from fleetbot.store.audit import examine
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import GENESIS, link
@@ -112,6 +113,7 @@ def write_as_before(database: sqlite3.Connection) -> None:
                 f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({marks})",
                 tuple(fields.values()),
             )
+    database.execute(outcomes.TOOK)
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import Taken
-from fleetbot.store.audit import examine, rebuild
+from fleetbot.store.audit import examine
 from tests.chat.dialogue import Dialogue
 from tests.chat.talks.conftest import Talk
 from tests.services.stage import TEST
+from tests.store.looking_after import rebuilt
 
 
 async def test_the_journal_of_a_talk_holds_and_what_follows_from_it_can_be_made_anew(
@@ -27,7 +28,7 @@ async def test_the_journal_of_a_talk_holds_and_what_follows_from_it_can_be_made_
     store, before = talk.stage.store, talk.stage.fleet.state
 
     assert await examine(store) == []
-    await rebuild(store)
+    await rebuilt(store)
     assert await examine(store) == []
 
     await talk.restarts()

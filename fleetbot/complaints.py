@@ -1,0 +1,34 @@
+"""How the `fleetbot` command says what keeps it from doing something, instead of a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+import click
+
+CANNOT = 2
+"""The exit status of a command that could not do or find out what it was asked for."""
+
+
+@contextlib.contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Tell which extra is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] == "fleetbot":
+            raise
+        install = f"pip install 'fleetbot[{extra}]'"
+        click.echo(f"fleetbot: {missing.name} is missing; install it: {install}", err=True)
+        sys.exit(CANNOT)
+
+
+@contextlib.contextmanager
+def told(*kinds: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kinds as problem:
+        click.echo(f"fleetbot: {problem}", err=True)
+        sys.exit(CANNOT)

@@ -1,0 +1,117 @@
+"""A fleet's database as those see it who look after it: one transaction, row by row.
+
+Statements are in SQL that every database understands, with `?` for values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fleetbot.store.queries import LINES
+from fleetbot.store.records import GENESIS, JournalLine
+
+Row = tuple[Any, ...]
+
+_FIRST = 64  # rows of a page; it grows as long as they are short
+_MOST = 4096
+_PAGE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`key`: the columns of the primary key, in their order; of every table there is one."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The journal's last line: whoever has noted it elsewhere knows of every line up to it."""
+
+    seq: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash.hex()}"
+
+
+class Vault(ABC):
+    """One transaction; nothing of it stays unless its end is reached."""
+
+    @abstractmethod
+    async def rows(self, query: str, *values: object) -> list[Row]: ...
+
+    @abstractmethod
+    async def execute(self, statement: str) -> None: ...
+
+    @abstractmethod
+    async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None: ...
+
+    @abstractmethod
+    async def tables(self) -> Mapping[str, Table]:
+        """All that hold the fleet's data."""
+
+    @abstractmethod
+    async def faults(self) -> list[str]:
+        """What the database itself finds wrong with how it is stored."""
+
+    async def count(self, table: str) -> int:
+        return int((await self.rows(f"SELECT count(*) FROM {table}"))[0][0])
+
+    async def head(self) -> Head:
+        rows = await self.rows("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")
+        return Head(int(rows[0][0]), bytes(rows[0][1])) if rows else Head(0, GENESIS)
+
+    async def last_at(self) -> int:
+        """When the last line was written, in epoch milliseconds; 0 where there is none."""
+        rows = await self.rows("SELECT at FROM events ORDER BY seq DESC LIMIT 1")
+        return int(rows[0][0]) if rows else 0
+
+    async def pages(self, table: Table) -> AsyncIterator[list[Row]]:
+        """All rows of a table in the order of its key, some at a time."""
+        columns, key = ", ".join(table.columns), ", ".join(table.key)
+        places = [table.columns.index(name) for name in table.key]
+        behind, values, limit = "", (), _FIRST
+        while page := await self.rows(
+            f"SELECT {columns} FROM {table.name} {behind} ORDER BY {key} LIMIT ?", *values, limit
+        ):
+            yield page
+            values = tuple(page[-1][place] for place in places)
+            behind = f"WHERE ({key}) > ({', '.join('?' * len(places))})"
+            limit = _fitting(page, limit)
+
+    # what a proof asks for, as of a `Store`
+
+    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
+        rows = await self.rows(f"{LINES} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+        return [JournalLine(*row) for row in rows]
+
+    async def stream_lines(
+        self, prefix: str, after: tuple[str, int], limit: int
+    ) -> list[JournalLine]:
+        query = f"""
+            {LINES} WHERE (stream, version) > (?, ?) AND stream < ?
+            ORDER BY stream, version LIMIT ?
+        """
+        rows = await self.rows(query, *after, f"{prefix}\U0010ffff", limit)
+        return [JournalLine(*row) for row in rows]
+
+    async def model_rows(
+        self, view: str, columns: Sequence[str], by: str, after: str, last: str
+    ) -> list[Row]:
+        query = f"""
+            SELECT {", ".join(columns)} FROM {view}
+            WHERE {by} > ? AND {by} <= ? ORDER BY {by}
+        """
+        return await self.rows(query, after, last)
+
+
+def _fitting(page: Sequence[Row], limit: int) -> int:
+    """How many rows like these are held at a time: bodies and payloads may be long."""
+    size = sum(len(value) for row in page for value in row if isinstance(value, str | bytes))
+    return max(1, min(2 * limit, _MOST, _PAGE_BYTES * len(page) // max(1, size)))
