@@ -10,7 +10,6 @@ asked about has open tasks and agents.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import re
 import time
@@ -20,7 +19,8 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 
-from benchmarks.pairs import in_turn, machine
+from benchmarks.pairs import Comparison, in_turn
+from benchmarks.table import Line, against, arguments, show
 from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.devkit.rest import call
@@ -99,7 +99,7 @@ async def echo_room(world: World) -> Room:
     return Room(room, bot, world.alice, world.bob)
 
 
-async def measure(pairs: int, tasks: int) -> None:
+async def measure(pairs: int, tasks: int) -> list[Line]:
     with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
         async with World.start(Path(folder), config=_CONFIG) as world:
             fleet, echo = await fleet_room(world, tasks), await echo_room(world)
@@ -108,18 +108,17 @@ async def measure(pairs: int, tasks: int) -> None:
                 await status()
                 await said()
             (result,) = await in_turn(pairs, status, said)
-    print(f"{pairs} pairs, {tasks} open tasks, {AGENTS} agents, {machine()}")
-    print(f"{'status ms':>10} {'echo ms':>8} {'ratio':>6} {'target':>7}")
-    times = f"{1000 * result.product:>10.1f} {1000 * result.anchor:>8.1f}"
-    print(f"{times} {result.ratio:>6.2f} {f'<= {TARGET:g}':>7}")
+    milliseconds = Comparison(1000 * result.product, 1000 * result.anchor, result.ratio)
+    return [against("answer to status: to an echo", milliseconds, "ms", at_most=TARGET)]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--pairs", type=int, default=40)
-    arguments.add_argument("--tasks", type=int, default=20)
-    chosen = arguments.parse_args()
-    asyncio.run(measure(chosen.pairs, chosen.tasks))
+    parser = arguments(__doc__)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--tasks", type=int, default=20)
+    chosen = parser.parse_args()
+    lines = asyncio.run(measure(chosen.pairs, chosen.tasks))
+    show(lines, chosen.json, f"{chosen.pairs} pairs, {chosen.tasks} open tasks, {AGENTS} agents")
 
 
 if __name__ == "__main__":

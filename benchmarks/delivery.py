@@ -11,8 +11,8 @@ their cards show.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import math
 import re
 import statistics
 import time
@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.pairs import machine
+from benchmarks.table import Line, alone, arguments, show
 from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
 from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.devkit.rest import call
@@ -122,7 +122,7 @@ async def tasks_of(world: World, count: int) -> list[dict[str, Any]]:
 # logs
 
 
-async def logs(agents: int, seconds: int, times: int) -> None:
+async def logs(agents: int, seconds: int, times: int) -> list[Line]:
     async with limited_world() as world:
         limit = await Limit.of(world)
         async with limit.lifted():
@@ -136,24 +136,22 @@ async def logs(agents: int, seconds: int, times: int) -> None:
         meanwhile, threads_of = events[first:], pages(events)
         logged = per_thread(meanwhile, threads_of)
         busiest = max(logged.values(), default=0) / (seconds / 5)
-        print(f"{agents} agents, {seconds} s, {machine()}")
-        print(f"messages sent meanwhile {len(meanwhile)}, of them in logs {logged.total()}")
-        print(f"messages of the busiest agent, of one each 5 s: {busiest:.2f} (<= 1)")
-        print(f"question in the room: {spread(asked)} (<= 3 s)")
-        print(f"status answered: {spread(answered)}")
-        print(
-            f"what is seen of a log is behind: {spread(seen)}"
-            f" (agents / rate: {agents / RATE:.0f} s)"
-        )
         silent = await until(lambda: in_time(world, workers), agents)
-        print(f"the last line of each log is seen {silent:.0f} s after it", flush=True)
         await asyncio.gather(*(worker.end() for worker in workers))
         drained = await until(lambda: ended(world), agents)
-        print(f"each log has its end {drained:.0f} s after all runs ended at once", flush=True)
         async with limit.lifted():
             lost = sum([await missing(world, worker) for worker in workers])
         written = sum(len(worker.said) for worker in workers)
-    print(f"lines written {written}, lost {lost} (0)")
+    of_all = f"{agents} agents, {seconds} s"
+    return [
+        alone(f"{of_all}: messages of the busiest agent, of one each 5 s", busiest, at_most=1),
+        *spread("question in the room", asked, 3),
+        *spread("status answered", answered),
+        *spread("what is seen of a log is behind", seen, agents / RATE),
+        alone("the last line of each log is seen after", silent, "s"),
+        alone("each log has its end after all runs ended", drained, "s"),
+        alone(f"lines lost, of {written:,}", lost, at_most=0),
+    ]
 
 
 class Limit:
@@ -276,16 +274,20 @@ async def missing(world: World, worker: Worker) -> int:
     return len(set(worker.said) - set(seen))
 
 
-def spread(times: Sequence[float]) -> str:
+def spread(what: str, times: Sequence[float], at_most: float = math.inf) -> list[Line]:
+    """Seconds: in the middle, and at worst; the bound is the middle's."""
     if not times:
-        return "none"
-    return f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s of {len(times)}"
+        return [Line(case=f"{what}: none was there", product="", holds=False)]
+    return [
+        alone(f"{what}, median", statistics.median(times), "s", at_most=at_most),
+        alone(f"{what}, worst of {len(times)}", max(times), "s"),
+    ]
 
 
 # burst
 
 
-async def burst() -> None:
+async def burst() -> list[Line]:
     async with limited_world() as world:
         for agent in BURST_AGENTS:
             body = {"name": agent, "adapter": "command"}
@@ -302,9 +304,11 @@ async def burst() -> None:
         right = await until(lambda: up_to_date(world), BURST_TASKS)
         await quiet(world)
         stale = BURST_TASKS - await up_to_date(world)
-    print(f"{BURST_CHANGES} transitions of {BURST_TASKS} tasks in {took:.1f} s, {machine()}")
-    print(f"messages sent meanwhile {messages} (<= 12), each card is right {right:.0f} s after")
-    print(f"cards out of date at the end {stale} (0)")
+    return [
+        alone(f"messages for {BURST_CHANGES:,} changes in {took:.0f} s", messages, at_most=12),
+        alone("each card is right after", right, "s"),
+        alone(f"cards out of date at the end, of {BURST_TASKS}", stale, at_most=0),
+    ]
 
 
 async def change(world: World, task: str, place: int) -> None:
@@ -340,16 +344,18 @@ def _shows(text: str, task: Mapping[str, Any]) -> bool:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("cases", nargs="*", default=["logs", "burst"])
-    arguments.add_argument("--agents", type=int, default=20)
-    arguments.add_argument("--seconds", type=int, default=120)
-    arguments.add_argument("--times", type=int, default=1, help="as many questions and commands")
-    chosen = arguments.parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("cases", nargs="*", default=["logs", "burst"])
+    parser.add_argument("--agents", type=int, default=20)
+    parser.add_argument("--seconds", type=int, default=120)
+    parser.add_argument("--times", type=int, default=1, help="as many questions and commands")
+    chosen = parser.parse_args()
+    lines: list[Line] = []
     if "logs" in chosen.cases:
-        asyncio.run(logs(chosen.agents, chosen.seconds, chosen.times))
+        lines += asyncio.run(logs(chosen.agents, chosen.seconds, chosen.times))
     if "burst" in chosen.cases:
-        asyncio.run(burst())
+        lines += asyncio.run(burst())
+    show(lines, chosen.json)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ connections ask as fast as they are answered. Each durable POST is answered when
 signed webhook of a new issue ("create"; "long" with 2 KB of text), an agent's heartbeat, and a
 transition of a task (a person chooses its agent). The trivial POST has the same body and reads it.
 The assignment is measured from sending the request that queues a task to the answer that the
-waiting agent gets.
+waiting agent gets; in between the forge is asked whether it may go out.
 
     python -m benchmarks.http [--rounds 7] [--seconds 1] [--assignments 300]
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import hmac
@@ -25,12 +24,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import aiohttp
 import msgspec
 
-from benchmarks.http_server import ENROL, OPERATOR, READER, REPO, SECRET, Ready, task
-from benchmarks.pairs import in_turn, machine
+from benchmarks.http_server import BOT, ENROL, OPERATOR, READER, REPO, SECRET, Ready, task
+from benchmarks.pairs import in_turn
+from benchmarks.table import Line, against, alone, arguments, show
+from fleetbot.devkit.forge import DevForge
 
 CONNECTIONS = 64
 AGENTS = 16
@@ -125,6 +128,23 @@ def bearer(token: str, **headers: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}", **headers}
 
 
+@asynccontextmanager
+async def forge() -> AsyncIterator[tuple[str, str]]:
+    """One with an issue, which is looked at before a run is given; its address, the bot's token."""
+    with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+        async with DevForge.start(Path(folder)) as there:
+            owner, _, name = REPO.partition("/")
+            there.add_org(owner)
+            token = there.add_user(BOT)
+            await there.create_repo(owner, name, {"README.md": "# Shop\n"}, labels=("fleet",))
+            there.add_collaborator(REPO, BOT, "admin")
+            headers = {"Authorization": f"token {token}"}
+            issue = {"title": "The greeting is misspelled", "labels": [1]}
+            async with aiohttp.ClientSession(headers=headers, raise_for_status=True) as http:
+                await http.post(f"{there.url}/api/v1/repos/{REPO}/issues", json=issue)
+            yield there.url, token
+
+
 class Site:
     """A server and the connections to it."""
 
@@ -135,23 +155,26 @@ class Site:
     @classmethod
     @asynccontextmanager
     async def start(cls, tasks: int) -> AsyncIterator[Site]:
-        with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
-            child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "benchmarks.http_server", folder, str(tasks)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            assert child.stdin is not None
-            assert child.stdout is not None
-            ready = msgspec.json.decode(await child.stdout.readline(), type=Ready)
-            site = cls(ready.port)
-            try:
-                yield site
-            finally:
-                for caller in site._callers:
-                    caller.close()
-                child.stdin.close()
-                await child.wait()
+        async with forge() as (url, token):
+            with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+                argv = ("-m", "benchmarks.http_server", folder, str(tasks), url, token)
+                child = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *argv,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                )
+                assert child.stdin is not None
+                assert child.stdout is not None
+                ready = msgspec.json.decode(await child.stdout.readline(), type=Ready)
+                site = cls(ready.port)
+                try:
+                    yield site
+                finally:
+                    for caller in site._callers:
+                        caller.close()
+                    child.stdin.close()
+                    await child.wait()
 
     async def connect(self) -> Caller:
         loop = asyncio.get_running_loop()
@@ -225,7 +248,7 @@ def _name(number: int) -> str:
     return f"agent-{number}"
 
 
-async def throughput(rounds: int, seconds: float) -> None:
+async def throughput(rounds: int, seconds: float) -> list[Line]:
     async with Site.start(tasks=CONNECTIONS) as site:
         tokens = [await site.agent(_name(number)) for number in range(AGENTS)]
         load = Load([await site.connect() for _ in range(CONNECTIONS)], seconds)
@@ -235,17 +258,17 @@ async def throughput(rounds: int, seconds: float) -> None:
             "heartbeat": (partial(heartbeats, tokens), HEARTBEAT),
             "transition": (transitions, {"agent": _name(0)}),
         }
-        print(f"{'POST':>12} {'durable/s':>10} {'trivial/s':>10} {'ratio':>6} {'target':>8}")
+        lines: list[Line] = []
         for name, (requests, body) in kinds.items():
             durable, plain = partial(load.rate, requests), partial(load.rate, trivial(body))
             await durable()  # the first requests of a kind warm the process up
             (result,) = await in_turn(rounds, durable, plain)
-            target = f">= {TARGETS[name]:g}" if name in TARGETS else ""
-            figures = f"{result.product:>10,.0f} {result.anchor:>10,.0f} {result.ratio:>6.2f}"
-            print(f"{name:>12} {figures} {target:>8}")
+            target = TARGETS.get(name, 0)
+            lines.append(against(f"POST/s, {name}: a trivial one", result, at_least=target))
+        return lines
 
 
-async def assignment(count: int) -> None:
+async def assignment(count: int) -> list[Line]:
     """Queue one task again and again, with one agent waiting."""
     async with Site.start(tasks=1) as site:
         agent, operator = await site.connect(), await site.connect()
@@ -263,7 +286,10 @@ async def assignment(count: int) -> None:
             delays.append(await waiting - started)
             await change("cancel")
     cuts = statistics.quantiles((1000 * delay for delay in delays[WARM_UP:]), n=100)
-    print(f"\nqueued to assigned, {count} times: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms")
+    return [
+        alone("queued to assigned, p50", cuts[49], "ms"),
+        alone("queued to assigned, p99", cuts[98], "ms"),
+    ]
 
 
 async def _change(operator: Caller, verb: str) -> None:
@@ -282,19 +308,19 @@ async def _until_waiting(reader: Caller) -> None:
         pass  # asking takes milliseconds, and so does a claim until it waits
 
 
-async def measure(rounds: int, seconds: float, assignments: int) -> None:
-    await throughput(rounds, seconds)
-    await assignment(assignments)
-    print(f"{rounds} rounds of {seconds:g} s, {CONNECTIONS} connections, {machine()}")
+async def measure(rounds: int, seconds: float, assignments: int) -> list[Line]:
+    return [*await throughput(rounds, seconds), *await assignment(assignments)]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=7)
-    arguments.add_argument("--seconds", type=float, default=1.0)
-    arguments.add_argument("--assignments", type=int, default=300)
-    chosen = arguments.parse_args()
-    asyncio.run(measure(chosen.rounds, chosen.seconds, chosen.assignments))
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--assignments", type=int, default=300)
+    chosen = parser.parse_args()
+    lines = asyncio.run(measure(chosen.rounds, chosen.seconds, chosen.assignments))
+    note = f"{chosen.rounds} rounds of {chosen.seconds:g} s, {CONNECTIONS} connections"
+    show(lines, chosen.json, note)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The plugin's HTTP interface in a process of its own, as maubot serves it; for `benchmarks.http`.
 
-    python -m benchmarks.http_server DIRECTORY TASKS
+    python -m benchmarks.http_server DIRECTORY TASKS FORGE TOKEN
 
 Writes one line of JSON, `Ready`, when it listens, and ends when its stdin does. The background
 loops are not running: what is measured is the interface and the journal below it.
@@ -28,22 +28,26 @@ from fleetbot.store.sqlite import SqliteStore
 
 REPO = "acme/shop"
 SECRET = "the-secret-of-the-webhook"
+BOT = "fleetbot"
 ENROL, READER, OPERATOR = (
     f"{word}-token-of-the-benchmark" for word in ("enrol", "read", "operate")
 )
 
-SETTINGS = Settings(
-    forge=ForgeSettings(
-        url="http://127.0.0.1:1",  # nothing measured here asks a forge
-        token="unused",
-        webhook_secret=SECRET,
-        login="fleetbot",
-        repositories=(REPO,),
-    ),
-    auth=AuthSettings(
-        enrolment_tokens=(ENROL,), reader_tokens=(READER,), operator_tokens=(OPERATOR,)
-    ),
-)
+
+def settings(forge: str, token: str) -> Settings:
+    """`forge`: the address of one where `token` is the bot's."""
+    return Settings(
+        forge=ForgeSettings(
+            url=forge,
+            token=token,
+            webhook_secret=SECRET,
+            login=BOT,
+            repositories=(REPO,),
+        ),
+        auth=AuthSettings(
+            enrolment_tokens=(ENROL,), reader_tokens=(READER,), operator_tokens=(OPERATOR,)
+        ),
+    )
 
 
 class Ready(msgspec.Struct):
@@ -57,12 +61,14 @@ def task(number: int) -> TaskId:
     return TaskId(f"task-{number}")
 
 
-async def serve(folder: Path, tasks: int) -> None:
+async def serve(folder: Path, tasks: int, forge: str, token: str) -> None:
     path = folder / "fleet.db"
     migrate_sqlite(path)
     store = SqliteStore(path)
     matrix = MaubotMatrixClient(mxid="@fleetbot:localhost", base_url="http://127.0.0.1:1")
-    runtime = Runtime(SETTINGS, store, matrix, logging.getLogger("fleetbot"), "http://localhost")
+    runtime = Runtime(
+        settings(forge, token), store, matrix, logging.getLogger("fleetbot"), "http://localhost"
+    )
     await runtime.fleet.start()
     for number in range(1, tasks + 1):
         await _make_task(runtime, number)
@@ -100,4 +106,4 @@ async def _trivial(request: web.Request) -> web.Response:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:5]))

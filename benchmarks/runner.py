@@ -12,7 +12,6 @@ fewest words its protocol has.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import importlib.util
@@ -28,7 +27,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.pairs import Comparison, in_turn, machine
+from benchmarks.pairs import Comparison, in_turn
+from benchmarks.table import Line, against, arguments, show
 from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.devkit.runner_process import RunnerProcess
 from fleetbot.runner.sandbox.environment import MARKER
@@ -265,27 +265,28 @@ async def bench(root: Path, kind: str) -> AsyncIterator[Bench]:
             await runner.stop()
 
 
-async def measure(kinds: Sequence[str], pairs: int) -> None:
-    results: dict[str, Comparison] = {}
+async def measure(kinds: Sequence[str], pairs: int) -> list[Line]:
+    lines: list[Line] = []
     for kind in kinds:
         with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
             async with bench(Path(folder), kind) as there:
                 await there.learn()
                 await there.by_hand()
-                (results[kind],) = await in_turn(pairs, there.by_runner, there.by_hand)
-    print(f"{pairs} pairs, live mode, {machine()}")
-    print(f"{'agent':>12} {'runner ms':>10} {'by hand ms':>11} {'ratio':>6} {'target':>8}")
-    for kind, result in results.items():
-        times = f"{1000 * result.product:>10.0f} {1000 * result.anchor:>11.0f}"
-        print(f"{kind:>12} {times} {result.ratio:>6.2f} {f'<= {TARGET:g}':>8}")
+                (result,) = await in_turn(pairs, there.by_runner, there.by_hand)
+        milliseconds = Comparison(1000 * result.product, 1000 * result.anchor, result.ratio)
+        lines.append(
+            against(f"{kind}, claim to model: by hand", milliseconds, "ms", at_most=TARGET)
+        )
+    return lines
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--pairs", type=int, default=9)
-    arguments.add_argument("--agent", action="append", choices=list(AGENTS))
-    chosen = arguments.parse_args()
-    asyncio.run(measure(chosen.agent or list(AGENTS), chosen.pairs))
+    parser = arguments(__doc__)
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--agent", action="append", choices=list(AGENTS))
+    chosen = parser.parse_args()
+    lines = asyncio.run(measure(chosen.agent or list(AGENTS), chosen.pairs))
+    show(lines, chosen.json, f"{chosen.pairs} pairs, live mode")
 
 
 if __name__ == "__main__":

@@ -8,21 +8,21 @@ are installed (`pip install persist-queue huey`). `--small` takes a tenth of the
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import itertools
-import math
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from benchmarks.fleets import Yard, now_ms
 from benchmarks.lives import lives, peers
-from benchmarks.pairs import in_turn, machine
+from benchmarks.pairs import Comparison, in_turn
+from benchmarks.table import Line, against, alone, arguments, show
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import AgentName, ReceiptId, Run, RunId, RunState, TaskId
 from fleetbot.domain.patience import with_outbox
@@ -35,18 +35,6 @@ from fleetbot.services.wakeups import Wakeups
 from fleetbot.store.records import Change, Due, OutboxEntry, UsageBy
 
 CALLERS = 64
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line of the table. `holds`: whether the target is reached."""
-
-    case: str
-    product: str
-    anchor: str = ""
-    ratio: str = ""
-    target: str = ""
-    holds: bool = True
 
 
 @dataclass(frozen=True)
@@ -97,8 +85,8 @@ async def match(size: Size) -> list[Line]:
     """1,000 claims wait; of 1,000 lanes nobody may take any."""
     idle, busy = [await _matches(lanes, size.rounds) for lanes in (0, 1000)]
     return [
-        _held("match after a commit: 1,000 lanes, none", busy[0], idle[0], "ms", at_most=2),
-        _shown("match of everything, each second", busy[1], idle[1], "ms"),
+        _beside("match after a commit: 1,000 lanes, none", busy[0], idle[0], "ms", at_most=2),
+        _beside("match of everything, each second", busy[1], idle[1], "ms"),
     ]
 
 
@@ -128,7 +116,7 @@ async def outbox(size: Size) -> list[Line]:
     many = size.of(100_000)
     rates = {count: await _drained(count) for count in (100, many)}
     return [
-        _reached(f"deliveries/s, {count:,} destinations pending", rate, at_least=300)
+        alone(f"deliveries/s, {count:,} destinations pending", rate, at_least=300)
         for count, rate in rates.items()
     ]
 
@@ -188,8 +176,8 @@ async def start(size: Size) -> list[Line]:
         longest = await stalls
         await again.close()
     return [
-        _within(f"start with {count:,} open tasks", elapsed, "s", at_most=3),
-        _within("its longest stall of the event loop", 1000 * longest, "ms", at_most=100),
+        alone(f"start with {count:,} open tasks", elapsed, "s", at_most=3),
+        alone("its longest stall of the event loop", 1000 * longest, "ms", at_most=100),
     ]
 
 
@@ -228,7 +216,7 @@ async def claims(size: Size) -> list[Line]:
                 await reports
     product, anchor = (1000 * statistics.quantiles(times, n=100)[98] for times in (beside, alone))
     what = f"p99 of a claim: usage of {runs:,} runs, alone"
-    return [_held(what, product, anchor, "ms", at_most=3)]
+    return [_beside(what, product, anchor, "ms", at_most=3)]
 
 
 async def _heard(run: RunId) -> None:
@@ -284,8 +272,8 @@ async def life(size: Size) -> list[Line]:
         *(partial(asyncio.to_thread, rate, count // 2) for rate in others.values()),
     )
     return [
-        _held(f"lives/s, 64 at once: {name}, FULL", r.product, r.anchor, "", at_least=2)
-        for name, r in zip(others, results, strict=True)
+        against(f"lives/s, 64 at once: {name}, FULL", result, at_least=2)
+        for name, result in zip(others, results, strict=True)
     ]
 
 
@@ -300,7 +288,7 @@ async def memory(size: Size) -> list[Line]:
 
     count = size.of(5000)
     await lives(count, CALLERS, look)
-    return [_within(f"tasks in memory after {count:,} lives", most, "", at_most=3 * CALLERS)]
+    return [alone(f"tasks in memory after {count:,} lives", most, "", at_most=3 * CALLERS)]
 
 
 # time passing
@@ -321,44 +309,15 @@ async def tick(size: Size) -> list[Line]:
                 await timers.tick()
                 taken.append(time.perf_counter() - began)
             times.append(1000 * statistics.median(taken))
-    return [_shown("tick, 1,000 agents: 10,000 signed off, none", times[1], times[0], "ms")]
+    return [_beside("tick, 1,000 agents: 10,000 signed off, none", times[1], times[0], "ms")]
 
 
 # the table
 
 
-def _held(
-    case: str,
-    product: float,
-    anchor: float,
-    unit: str,
-    *,
-    at_most: float = math.inf,
-    at_least: float = 0,
-) -> Line:
-    """The product against the anchor."""
-    ratio = product / anchor
-    target = f">= {at_least:g}" if at_least else f"<= {at_most:g}"
-    line = _shown(case, product, anchor, unit)
-    return replace(line, target=target, holds=at_least <= ratio <= at_most)
-
-
-def _shown(case: str, product: float, anchor: float, unit: str) -> Line:
-    return Line(case, _figure(product, unit), _figure(anchor, unit), f"{product / anchor:.2f}")
-
-
-def _within(case: str, value: float, unit: str, *, at_most: float) -> Line:
-    target = f"<= {_figure(at_most, unit)}"
-    return Line(case, _figure(value, unit), target=target, holds=value <= at_most)
-
-
-def _reached(case: str, value: float, *, at_least: float) -> Line:
-    return Line(case, _figure(value, ""), target=f">= {at_least:,g}", holds=value >= at_least)
-
-
-def _figure(value: float, unit: str) -> str:
-    digits = 0 if value >= 100 else 2
-    return f"{value:,.{digits}f} {unit}".rstrip()
+def _beside(case: str, product: float, anchor: float, unit: str, *, at_most: float = inf) -> Line:
+    """Two figures that were taken one after the other."""
+    return against(case, Comparison(product, anchor, product / anchor), unit, at_most=at_most)
 
 
 CASES: Mapping[str, Case] = {
@@ -372,24 +331,19 @@ CASES: Mapping[str, Case] = {
 }
 
 
-async def measure(names: Sequence[str], size: Size) -> None:
-    print(f"{'':>55} {'product':>10} {'anchor':>10} {'ratio':>6} {'target':>10}")
-    for name in names or CASES:
-        for line in await CASES[name](size):
-            mark = "" if line.holds else "  missed"
-            figures = f"{line.product:>10} {line.anchor:>10} {line.ratio:>6} {line.target:>10}"
-            print(f"{line.case:>55} {figures}{mark}", flush=True)
-    print(f"{size.rounds} rounds, {machine()}")
+async def measure(names: Sequence[str], size: Size) -> list[Line]:
+    return [line for name in names or CASES for line in await CASES[name](size)]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--small", action="store_true", help="a tenth of the tasks and runs")
-    arguments.add_argument("case", nargs="*", choices=[*CASES, []])
-    chosen = arguments.parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--small", action="store_true", help="a tenth of the tasks and runs")
+    parser.add_argument("case", nargs="*", choices=[*CASES, []])
+    chosen = parser.parse_args()
     size = Size(chosen.rounds, 0.1 if chosen.small else 1)
-    asyncio.run(measure(chosen.case, size))
+    lines = asyncio.run(measure(chosen.case, size))
+    show(lines, chosen.json, f"{size.rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ order changing from pair to pair; what is printed is the median over the pairs.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -19,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from benchmarks.pairs import Measure, in_turn
+from benchmarks.table import Line, against, arguments, show
 from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
 from fleetbot.domain.state import task_stream
@@ -36,6 +36,7 @@ TARGET_FULL_TO_NORMAL = 0.85
 VERSIONS_PER_TASK = 4
 
 Synchronous = Literal["FULL", "NORMAL"]
+_BOTH: tuple[Synchronous, Synchronous] = ("FULL", "NORMAL")
 Row = tuple[object, ...]
 
 
@@ -135,49 +136,36 @@ def on_fresh_database(measure: Callable[[Path], float]) -> float:
         return measure(path)
 
 
-def pairs(
-    count: int, product: Callable[[Path], float], anchor: Callable[[Path], float]
-) -> tuple[float, float, float]:
-    """Median rates of product and anchor, and the median of the ratios pair by pair."""
-    rates: list[tuple[float, float]] = []
-    for number in range(count):
-        if number % 2:
-            second = on_fresh_database(anchor)
-            rates.append((on_fresh_database(product), second))
-        else:
-            rates.append((on_fresh_database(product), on_fresh_database(anchor)))
-    products, anchors = zip(*rates, strict=True)
-    ratio = statistics.median(p / a for p, a in rates)
-    return statistics.median(products), statistics.median(anchors), ratio
+async def measure(rounds: int, count: int) -> list[Line]:
+    many = transitions(count * 4)
+    few = many[:count]
+    anchor = _fresh(partial(raw, prepared=rows(few)))
+    lines = []
+    for callers in CALLERS:
+        product = _fresh(partial(grouped, changes=few if callers == 1 else many, callers=callers))
+        (result,) = await in_turn(rounds, product, anchor)
+        case = f"transitions/s, {callers} callers: raw SQLite"
+        lines.append(against(case, result, at_least=TARGETS.get(callers, 0)))
+    full, normal = (
+        _fresh(partial(grouped, changes=many, callers=64, synchronous=synchronous))
+        for synchronous in _BOTH
+    )
+    (result,) = await in_turn(rounds, full, normal)
+    case = "transitions/s, 64 callers, FULL: NORMAL"
+    return [*lines, against(case, result, at_least=TARGET_FULL_TO_NORMAL)]
+
+
+def _fresh(measure: Callable[[Path], float]) -> Measure:
+    return partial(asyncio.to_thread, on_fresh_database, measure)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--pairs", type=int, default=7)
-    arguments.add_argument("--transitions", type=int, default=4000)
-    chosen = arguments.parse_args()
-    many = transitions(chosen.transitions * 4)
-    few = many[: chosen.transitions]
-    prepared = rows(few)
-
-    print(f"{'callers':>8} {'store/s':>9} {'raw/s':>9} {'ratio':>7} {'target':>7}")
-    for callers in CALLERS:
-        changes = few if callers == 1 else many
-        ours, theirs, ratio = pairs(
-            chosen.pairs,
-            partial(grouped, changes=changes, callers=callers),
-            partial(raw, prepared=prepared),
-        )
-        target = f">= {TARGETS[callers]:g}" if callers in TARGETS else ""
-        print(f"{callers:>8} {ours:>9,.0f} {theirs:>9,.0f} {ratio:>7.2f} {target:>7}")
-
-    full, normal, ratio = pairs(
-        chosen.pairs,
-        partial(grouped, changes=many, callers=64),
-        partial(grouped, changes=many, callers=64, synchronous="NORMAL"),
-    )
-    print(f"\n{'callers':>8} {'FULL/s':>9} {'NORMAL/s':>9} {'ratio':>7} {'target':>7}")
-    print(f"{64:>8} {full:>9,.0f} {normal:>9,.0f} {ratio:>7.2f} >= {TARGET_FULL_TO_NORMAL:g}")
+    parser = arguments(__doc__)
+    parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--transitions", type=int, default=4000)
+    chosen = parser.parse_args()
+    lines = asyncio.run(measure(chosen.pairs, chosen.transitions))
+    show(lines, chosen.json, f"{chosen.pairs} pairs")
 
 
 if __name__ == "__main__":

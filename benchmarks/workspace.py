@@ -9,7 +9,6 @@ add` in a mirror of the same commit; the clone comes from the same forge on loop
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import shutil
@@ -19,7 +18,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.pairs import in_turn, machine
+from benchmarks.pairs import in_turn
+from benchmarks.table import Line, against, arguments, show
 from fleetbot.devkit.forge import DevForge
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.git.command import Git, Identity
@@ -144,28 +144,25 @@ async def _remove(path: Path) -> None:
     await asyncio.to_thread(shutil.rmtree, path)
 
 
-async def measure(rounds: int, files: int) -> None:
+async def measure(rounds: int, files: int) -> list[Line]:
     with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
         async with place(Path(folder), files) as there:
             checkout, clone = await in_turn(
                 rounds, there.second_worktree, there.checkout, there.clone
             )
-    print(f"{files:,} files, {rounds} rounds, {machine()}")
-    print(f"{'anchor':>18} {'worktree s':>11} {'anchor s':>9} {'ratio':>6} {'target':>8}")
-    for name, result, target in (
-        ("git worktree add", checkout, f"<= {TARGET:g}"),
-        ("git clone", clone, "< 1"),
-    ):
-        figures = f"{result.product:>11.2f} {result.anchor:>9.2f} {result.ratio:>6.2f}"
-        print(f"{name:>18} {figures} {target:>8}")
+    return [
+        against("second worktree: git worktree add", checkout, "s", at_most=TARGET),
+        against("second worktree: git clone", clone, "s", at_most=1),
+    ]
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--files", type=int, default=50_000)
-    chosen = arguments.parse_args()
-    asyncio.run(measure(chosen.rounds, chosen.files))
+    parser = arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--files", type=int, default=50_000)
+    chosen = parser.parse_args()
+    lines = asyncio.run(measure(chosen.rounds, chosen.files))
+    show(lines, chosen.json, f"{chosen.files:,} files, {chosen.rounds} rounds")
 
 
 if __name__ == "__main__":
