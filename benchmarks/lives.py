@@ -8,6 +8,7 @@ acknowledged by one thread, which is what suits it best; it is as durable as SQL
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
@@ -38,21 +39,34 @@ async def _live(
     yard: Yard, agent: AgentName, numbers: Iterator[int], each: Callable[[Yard], None]
 ) -> None:
     for number in numbers:
-        run = RunId(f"run-{number}")
         await yard.create(number, agent=agent)
-        await yard.commit(cmd.Dispatch(agent, run), agent)
-        await yard.commit(cmd.StartRun(run, agent), agent)
-        receipt = Receipt(
-            id=ReceiptId(f"receipt-{number}"),
-            pull_request=number,
-            branch=f"fleet/{number}-the-greeting-is-misspelled",
-            head=f"{number:040x}",
-            files=("shop/greeting.py",),
-            summary="Corrects the greeting.",
-        )
-        await yard.commit(cmd.FileReceipt(run, agent, receipt), agent)
-        await yard.commit(cmd.Conclude(receipt.id, Verified()))
+        await settle_next(yard, agent)
         each(yard)
+
+
+async def settle_next(yard: Yard, agent: AgentName) -> bool:
+    """Take what is next for the agent, to its verdict; whether there was anything."""
+    run = RunId(f"run-{secrets.token_hex(8)}")
+    await yard.commit(cmd.Dispatch(agent, run), agent)
+    taken = yard.fleet.state.runs.get(run)
+    if taken is None:
+        return False
+    await yard.commit(cmd.StartRun(run, agent), agent)
+    receipt = _receipt(yard.fleet.state.tasks[taken.task].issue)
+    await yard.commit(cmd.FileReceipt(run, agent, receipt), agent)
+    await yard.commit(cmd.Conclude(receipt.id, Verified()))
+    return True
+
+
+def _receipt(number: int) -> Receipt:
+    return Receipt(
+        id=ReceiptId(f"receipt-{number}"),
+        pull_request=number,
+        branch=f"fleet/{number}-the-greeting-is-misspelled",
+        head=f"{number:040x}",
+        files=("shop/greeting.py",),
+        summary="Corrects the greeting.",
+    )
 
 
 def peers() -> Mapping[str, Rate]:

@@ -203,8 +203,7 @@ async def claims(size: Size) -> list[Line]:
             await yard.store.append(Change(runs=tuple(map(_ended, range(first, first + 5000)))))
         await yard.create_many(4000)
         claimants = itertools.cycle(await yard.register(100, max_concurrency=40))
-        wakeups, dispatcher = Wakeups(yard.fleet), TimedDispatcher(yard)
-        service = Runs(yard.fleet, dispatcher, wakeups, lambda: ReceiptId(""), _heard, _admitted)
+        service = _service(yard)
         keys = map(str, itertools.count())
         alone, beside = [], []
         for _ in range(size.rounds):
@@ -217,6 +216,28 @@ async def claims(size: Size) -> list[Line]:
     product, anchor = (1000 * statistics.quantiles(times, n=100)[98] for times in (beside, alone))
     what = f"p99 of a claim: usage of {runs:,} runs, alone"
     return [_beside(what, product, anchor, "ms", at_most=3)]
+
+
+def _service(yard: Yard) -> Runs:
+    wakeups, dispatcher = Wakeups(yard.fleet), TimedDispatcher(yard)
+    return Runs(yard.fleet, dispatcher, wakeups, lambda: ReceiptId(""), _heard, _admitted)
+
+
+async def depth(size: Size) -> list[Line]:
+    """The median of a claim where 1,000,000 tasks are ready, and where 1,000 are."""
+    many = size.of(1_000_000)
+    deep, shallow = [await _median_claim(ready, 40 * size.rounds) for ready in (many, 1000)]
+    return [_beside(f"p50 of a claim: {many:,} ready, 1,000", deep, shallow, "ms", at_most=1.2)]
+
+
+async def _median_claim(ready: int, claims: int) -> float:
+    """Milliseconds."""
+    async with Yard.open() as yard:
+        await yard.create_many(ready)
+        agents = itertools.cycle(await yard.register(20, max_concurrency=20))
+        service = _service(yard)
+        times = await _claimed(service, agents, map(str, itertools.count()), claims)
+    return 1000 * statistics.median(times)
 
 
 async def _heard(run: RunId) -> None:
@@ -325,6 +346,7 @@ CASES: Mapping[str, Case] = {
     "outbox": outbox,
     "start": start,
     "claims": claims,
+    "depth": depth,
     "life": life,
     "memory": memory,
     "tick": tick,
