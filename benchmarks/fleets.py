@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import asyncpg
 
 from fleetbot.chat.speaking.destinations import cards_in, destination
 from fleetbot.domain import commands as cmd
@@ -16,7 +19,9 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy, TaskId, Traits
 from fleetbot.services.fleet import Context, Fleet
-from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.interface import Store
+from fleetbot.store.migrate import migrate_postgres, migrate_sqlite
+from fleetbot.store.postgres.store import PostgresStore
 from fleetbot.store.sqlite import SqliteStore
 
 _AT_ONCE = 1000
@@ -34,21 +39,42 @@ def _route(effect: fx.RoomEffect) -> Sequence[str]:
     return (destination(ROOM),)
 
 
-class Yard:
-    """`path` is the database's; everything that happens is told to one room, as rooms are told."""
+NewStore = Callable[[], Store]
+Database = Callable[[], AbstractAsyncContextManager[NewStore]]
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.store = SqliteStore(path)
+
+@asynccontextmanager
+async def on_sqlite() -> AsyncIterator[NewStore]:
+    """A fresh database, which each store that is made then is for."""
+    with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
+        path = Path(folder) / "fleet.db"
+        await asyncio.to_thread(migrate_sqlite, path)
+        yield lambda: SqliteStore(path)
+
+
+@asynccontextmanager
+async def on_postgres(url: str) -> AsyncIterator[NewStore]:
+    """The same, on a schema that is dropped in the end."""
+    schema = f"fleet-{secrets.token_hex(4)}"
+    await asyncio.to_thread(migrate_postgres, url, schema)
+    yield lambda: PostgresStore(url, schema)
+    connection = await asyncpg.connect(url)
+    await connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
+    await connection.close()
+
+
+class Yard:
+    """Everything that happens is told to one room, as rooms are told."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.fleet = Fleet(self.store, Policy(), now_ms, _route)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Yard]:
-        with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
-            path = Path(folder) / "fleet.db"
-            migrate_sqlite(path)
-            yard = cls(path)
+    async def open(cls, database: Database = on_sqlite) -> AsyncIterator[Yard]:
+        async with database() as new_store:
+            yard = cls(new_store())
             await yard.fleet.start()
             try:
                 yield yard

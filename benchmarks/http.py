@@ -269,7 +269,15 @@ async def throughput(rounds: int, seconds: float) -> list[Line]:
 
 
 async def assignment(count: int) -> list[Line]:
-    """Queue one task again and again, with one agent waiting."""
+    cuts = statistics.quantiles((1000 * delay for delay in await assignments(count)), n=100)
+    return [
+        alone("queued to assigned, p50", cuts[49], "ms"),
+        alone("queued to assigned, p99", cuts[98], "ms"),
+    ]
+
+
+async def assignments(count: int) -> list[float]:
+    """Seconds: one task is queued again and again, with one agent waiting."""
     async with Site.start(tasks=1) as site:
         agent, operator = await site.connect(), await site.connect()
         token = await site.agent(_name(0))
@@ -285,11 +293,7 @@ async def assignment(count: int) -> list[Line]:
             await change("retry")
             delays.append(await waiting - started)
             await change("cancel")
-    cuts = statistics.quantiles((1000 * delay for delay in delays[WARM_UP:]), n=100)
-    return [
-        alone("queued to assigned, p50", cuts[49], "ms"),
-        alone("queued to assigned, p99", cuts[98], "ms"),
-    ]
+    return delays[WARM_UP:]
 
 
 async def _change(operator: Caller, verb: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import inf
 
-from benchmarks.fleets import Yard, now_ms
+from benchmarks.fleets import Yard, now_ms, on_sqlite
 from benchmarks.lives import lives, peers
 from benchmarks.pairs import Comparison, in_turn
 from benchmarks.table import Line, against, alone, arguments, show
@@ -163,11 +163,13 @@ def _effect(number: int) -> OutboxEntry:
 
 async def start(size: Size) -> list[Line]:
     count = size.of(100_000)
-    async with Yard.open() as yard:
+    async with on_sqlite() as new_store:
+        yard = Yard(new_store())
+        await yard.fleet.start()
         await yard.create_many(count)
         await yard.close()
         gc.collect()
-        again = Yard(yard.path)
+        again = Yard(new_store())
         stalls = asyncio.create_task(_longest_stall())
         started = time.perf_counter()
         await again.fleet.start()

@@ -12,7 +12,7 @@ import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +38,16 @@ _SETTINGS = {
     "timezone": "UTC",
 }
 
+# For what is measured.
+DURABLE = _SETTINGS | {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "wal_level": "replica",
+    "autovacuum": "on",
+    "shared_buffers": "256MB",
+    "max_connections": "100",
+}
+
 
 class NoPostgres(Exception):
     """There are no programs of Postgres here; the text says what helps."""
@@ -46,8 +56,9 @@ class NoPostgres(Exception):
 class PostgresServer:
     """In a folder of its own; reached by its socket without a password, by TCP with one."""
 
-    def __init__(self, root: Path, programs: Path) -> None:
+    def __init__(self, root: Path, programs: Path, settings: Mapping[str, str] = _SETTINGS) -> None:
         self._root = root
+        self._settings = settings
         self._programs = programs
         self._data = root / "data"
         self._uid = pwd.getpwnam(_NOBODY).pw_uid if os.geteuid() == 0 else None
@@ -70,7 +81,7 @@ class PostgresServer:
             raise NoPostgres(f"initdb failed: {done.stderr.strip()[-500:]}")
 
     def start(self) -> None:
-        settings = _SETTINGS | {
+        settings = dict(self._settings) | {
             "port": str(self.port),
             "unix_socket_directories": str(self._root),
         }
@@ -111,13 +122,13 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
-    """Raises `NoPostgres`."""
+def postgres_server(settings: Mapping[str, str] = _SETTINGS) -> Iterator[PostgresServer]:
+    """`settings` take the place of those for tests. Raises `NoPostgres`."""
     programs = _programs()
     root = Path(mkdtemp(prefix="fleetbot-pg-"))
     try:
         root.chmod(0o755)
-        server = PostgresServer(root, _enterable(programs, root))
+        server = PostgresServer(root, _enterable(programs, root), settings)
         server.initialise()
         server.start()
         try:
