@@ -7,7 +7,7 @@ from itertools import chain, islice
 from operator import attrgetter
 from typing import Any
 
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import (
@@ -35,10 +35,10 @@ from fleetbot.store.records import (
     Arrival,
     Change,
     LogChunk,
-    LogLine,
     Models,
     Posted,
     link,
+    readable,
 )
 from fleetbot.store.scope import as_list
 from fleetbot.store.untaken import Untaken
@@ -98,7 +98,7 @@ def _identity(kind: type[Identity], table: str) -> Keyed:
 
 
 def _anchor(anchor: Anchor) -> Row:
-    return (anchor.key, anchor.value)
+    return (anchor.key, readable(anchor.value))
 
 
 def _posted(post: Posted) -> Row:
@@ -174,7 +174,8 @@ class Journal:
             self._seq += 1
             if line.seq != self._seq:
                 raise OutOfStep(f"event {line.seq} follows {self._seq - 1} in the journal")
-            place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
+            actor, cause = readable(line.actor), readable(line.cause)
+            place = (line.seq, line.stream, line.version, line.at, actor, cause)
             data = encode(line.event)
             self._hash = link(self._hash, *place, data, SCHEMA)
             rows.append(
@@ -184,8 +185,8 @@ class Journal:
                     line.version,
                     _TYPES[type(line.event)],
                     line.at,
-                    line.actor,
-                    line.cause,
+                    actor,
+                    cause,
                     data.decode(),
                     self._hash,
                     SCHEMA,
@@ -237,14 +238,15 @@ class Journal:
             return end
         if chunk.offset > length:
             raise LogGap(chunk.run, chunk.offset, length)
-        kept: list[LogLine] = []
+        kept: list[tuple[int, str, str]] = []
         for line in chunk.lines[length - chunk.offset :]:
-            kept.append(line)
-            size += LINE_BYTES + len(line.text.encode())
+            text = readable(line.text)
+            kept.append((line.at, line.kind, text))
+            size += LINE_BYTES + len(text.encode())
             if size >= LOG_BYTES:
-                kept.append(replace(LOG_IS_FULL, at=line.at))
+                kept.append((line.at, LOG_IS_FULL.kind, LOG_IS_FULL.text))
                 break
-        rows = [(chunk.run, n, x.at, x.kind, x.text) for n, x in enumerate(kept, start=length)]
+        rows = [(chunk.run, place, *line) for place, line in enumerate(kept, start=length)]
         LOG_LINES.execute(self._db, rows)
         self._logs[chunk.run] = (length + len(kept), size)
         return max(end, length)

@@ -20,6 +20,7 @@ from fleetbot.store.records import (
     Due,
     OutboxEntry,
     QueueTrouble,
+    readable,
 )
 from fleetbot.store.scope import as_list
 from fleetbot.store.untaken import Untaken
@@ -44,10 +45,12 @@ ON CONFLICT (name) DO NOTHING
 # What newer entries from a position on take the place of: two lists as JSON, in one row.
 SUPERSEDED = """
 SELECT json_group_array(older.position), json_group_array(DISTINCT older.queue)
-FROM outbox newer JOIN outbox older ON
-    older.destination = newer.destination AND older.collapse = newer.collapse
+FROM (
+    SELECT destination, collapse, max(position) AS position FROM outbox
+    WHERE position >= ? AND collapse IS NOT NULL GROUP BY destination, collapse
+) AS newer CROSS JOIN outbox older
+WHERE older.destination = newer.destination AND older.collapse = newer.collapse
     AND older.state IN ('pending', 'dead') AND older.position < newer.position
-WHERE newer.position >= ? AND newer.collapse IS NOT NULL
 """
 
 _SUPERSEDE = """
@@ -204,9 +207,11 @@ class Outbox:
         touched: dict[str, None] = {}
         for change in changes:
             for done in change.acknowledged:
-                touched |= self._left(self._queues(_ACKNOWLEDGED, done.at, done.result, done.id))
+                told = (done.at, readable(done.result), done.id)
+                touched |= self._left(self._queues(_ACKNOWLEDGED, *told))
             for dead in change.given_up:
-                touched |= self._left(self._queues(_GIVEN_UP, dead.at, dead.error, dead.id))
+                told = (dead.at, readable(dead.error), dead.id)
+                touched |= self._left(self._queues(_GIVEN_UP, *told))
             for destination in change.released:
                 touched |= self._left(self._queues(_QUEUES_TO, destination))
         self._settle(touched)
@@ -264,7 +269,7 @@ class Outbox:
             if deferred.early:
                 self._db.execute(_HELD, (deferred.due_at, queue))
             else:
-                values = (queue, deferred.due_at, deferred.error, deferred.at)
+                values = (queue, deferred.due_at, readable(deferred.error), deferred.at)
                 self._db.execute(_FAILED, values)
             self._settle((queue,))
 

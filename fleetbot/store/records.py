@@ -25,6 +25,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
 
+def readable(text: str) -> str:
+    """Text from outside as it is kept where it is no JSON: with a sign for the character that
+    Postgres takes nowhere in a text, and terminals swallow."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}") if "\0" in text else text
+
+
 class Arrival(Row, frozen=True):
     """Something that came in: a webhook delivery, a claim, a receipt, by its idempotency key.
 

@@ -58,10 +58,12 @@ class History:
         self.state.apply(line)
         return line
 
-    def created(self, task: str, *, issue: int | None = None, repo: str = REPO) -> Change:
+    def created(
+        self, task: str, *, issue: int | None = None, repo: str = REPO, title: str = ""
+    ) -> Change:
         number = issue if issue is not None else len(self.state.tasks) + 1
         url = f"https://forge.example/{repo}/issues/{number}"
-        traits = Traits(title=f"Mend №{number}")
+        traits = Traits(title=title or f"Mend №{number}")
         event = ev.TaskCreated(repo=repo, issue=number, url=url, author="alice", traits=traits)
         return self.task_event(task, event)
 

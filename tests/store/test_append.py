@@ -230,3 +230,18 @@ async def test_a_key_that_has_caused_events_causes_none_again(
         await store.append(replace(history.created("t2"), arrivals=(claim,)))
 
     assert [line.stream for line in await store.events()] == ["task:t1"]
+
+
+async def test_what_people_and_forges_write_is_kept_with_every_character(
+    store: Store, history: History
+) -> None:
+    """Of an event all; beside it, where one has no place, a sign for it."""
+    change = history.created("t1", title="a\0b\u2028é😀")
+    (line,) = change.events
+    wild = replace(change, events=(replace(line, actor="matrix:@a\0b:hs"),))
+    await store.append(wild)
+
+    task, (read,) = await store.task(TaskId("t1")), await store.events()
+    assert task == history.state.tasks[TaskId("t1")]
+    assert (read.event, read.actor) == (line.event, "matrix:@a␀b:hs")
+    assert await examine(store) == []

@@ -103,9 +103,19 @@ async def test_a_full_log_stays_full_after_a_restart(backend: Backend) -> None:
         assert await store.log_length(RUN) == full
 
 
-async def test_empty_lines_without_number_fill_a_log_too(store: Store) -> None:
-    empty = (LogLine(at=0, kind="out", text=""),) * 300_000
-    for offset in (0, 300_000):
+async def test_empty_lines_without_number_fill_a_log_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetbot.store.journal.LOG_BYTES", 32 * 5_000)
+    empty = (LogLine(at=0, kind="out", text=""),) * 3_000
+    for offset in (0, 3_000):
         chunk = LogChunk(run=RUN, offset=offset, lines=empty)
-        assert await store.append_log(chunk) == offset + 300_000
-    assert await store.log_length(RUN) == 16 * 1024 * 1024 // 32 + 1
+        assert await store.append_log(chunk) == offset + 3_000
+    assert await store.log_length(RUN) == 5_000 + 1
+
+
+async def test_a_character_that_not_every_database_takes_is_shown_instead(store: Store) -> None:
+    lines = (LogLine(at=0, kind="out", text="PK\0\0 is binary"),)
+    await store.append_log(LogChunk(run=RUN, offset=0, lines=lines))
+
+    assert [line.text for line in await store.log_lines(RUN)] == ["PK␀␀ is binary"]

@@ -107,7 +107,11 @@ async def fail(store: Store, model: Model, entry: OutboxEntry, now: int, until: 
     await store.append(Change(deferred=(deferred,)))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    ("backend", "seed"),
+    [*(("sqlite", seed) for seed in range(12)), *(("postgres", seed) for seed in range(3))],
+    indirect=["backend"],
+)
 async def test_the_outbox_does_what_its_description_says(store: Store, seed: int) -> None:
     chance, model = random.Random(seed), Model()
     for now in range(120):
