@@ -23,12 +23,20 @@ from fleetbot.forge.merge_calls import MergeCalls
 from fleetbot.forge.models import Comment, Repository, User, Version
 from fleetbot.forge.paths import path_of, repo_path
 from fleetbot.forge.people import PeopleCalls
+from fleetbot.forge.push_calls import PushCalls
 from fleetbot.forge.review_calls import ReviewCalls
 from fleetbot.forge.transport import DELAYS, Transport
 
 
 class ForgeClient(
-    IssueCalls, LabelCalls, MergeCalls, ReviewCalls, ActionCalls, PeopleCalls, KeepingCalls
+    IssueCalls,
+    LabelCalls,
+    MergeCalls,
+    ReviewCalls,
+    ActionCalls,
+    PeopleCalls,
+    KeepingCalls,
+    PushCalls,
 ):
     """``async with ForgeClient(url, token) as forge``; or call :meth:`close` at the end.
 

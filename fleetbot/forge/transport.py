@@ -14,6 +14,7 @@ Policy (Forgejo's own behaviour is the reason for each point):
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -258,13 +259,29 @@ class Transport:
         self, method: str, path: str, url: URL, json: Mapping[str, Any] | None, token: str
     ) -> Answer:
         data = None if method == "GET" else msgspec.json.encode(json or {})
-        headers = {
-            "Authorization": f"token {token}",
-            "Accept": "application/json",
-            "User-Agent": _USER_AGENT,
-        }
+        headers = {"Authorization": f"token {token}", "Accept": "application/json"}
         if data is not None:
             headers["Content-Type"] = "application/json"
+        return await self._exchange(method, path, url, data, headers)
+
+    async def push(self, path: str, body: bytes) -> bytes:
+        """Send what git sends to ``git-receive-pack``, below the forge's own address, once; its
+        answer. Git's paths take a token as a password only."""
+        token = self._token()
+        login = base64.b64encode(f"git:{token}".encode()).decode()
+        headers = {
+            "Authorization": f"Basic {login}",
+            "Content-Type": "application/x-git-receive-pack-request",
+        }
+        url = URL(f"{self.url}{path}", encoded=True)
+        answer = await self._exchange("POST", path, url, body, headers)
+        if answer.status >= 300:
+            raise _error_of(answer, "POST", path, token)
+        return answer.body
+
+    async def _exchange(
+        self, method: str, path: str, url: URL, data: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
         try:
             async with (
                 self._slots,
@@ -272,7 +289,7 @@ class Transport:
                     method,
                     url,
                     data=data,
-                    headers=headers,
+                    headers={"User-Agent": _USER_AGENT, **headers},
                     timeout=self._timeout,
                     allow_redirects=False,
                 ) as response,

@@ -33,7 +33,7 @@ from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
 from fleetbot.services.outbox import Gone, Refused, RetryLater
 from fleetbot.services.pull_answers import PullAnswers
 from fleetbot.services.reruns import run_again
-from fleetbot.services.tidying import tidy_branch
+from fleetbot.services.tidying import tidy
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, Standing
 
@@ -95,7 +95,7 @@ class ForgeSender:
                 return await run_again(self._client, known.task, head)
             case fx.TidyBranch(task=task):
                 known = _there(await self._store.standing(task), task)
-                return await tidy_branch(self._client, known.task)
+                return await tidy(self._client, known.task)
             case fx.CommitStatus():
                 repo, repo_id = await self._repo_of(effect)
                 await self._find(repo, repo_id)

@@ -6,6 +6,7 @@ mended once for each version of the task: Forgejo may refuse it, and a person ma
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -13,12 +14,16 @@ from fleetbot.domain import announce
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Repo, Task, TaskId, Verdict
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeError, ForgeUnavailable
 from fleetbot.forge.models import Issue
 from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import assignees_after
 from fleetbot.services.labels import LabelMaps, state_labels_after
+from fleetbot.services.tidying import tidy_all_kept
 from fleetbot.store.records import Change, OutboxEntry, Standing
+
+log = logging.getLogger("fleetbot.repairs")
 
 _LATELY_MS = 14 * 24 * 3_600_000  # as long as the outbox remembers what it has delivered
 _CLOCKS_DIFFER = timedelta(hours=1)
@@ -48,7 +53,9 @@ class Repairs:
             await self._mend(standing, issue)
 
     async def sweep(self, repo: Repo) -> None:
-        """The same for the closed issues of all tasks that ended lately."""
+        """The same for the closed issues of all tasks that ended lately; and what is left of those
+        that are merged goes."""
+        await self._tidy(repo)
         since = self._fleet.clock() - _LATELY_MS
         ended = {one.task.issue: one for one in await self._fleet.store.ended(repo, since)}
         if not ended:
@@ -60,6 +67,14 @@ class Repairs:
         ):
             if issue.number in ended:
                 await self._mend(ended[issue.number], issue)
+
+    async def _tidy(self, repo: Repo) -> None:
+        try:
+            await tidy_all_kept(self._fleet, self._client, repo)
+        except ForgeUnavailable:
+            raise
+        except ForgeError as refused:
+            log.warning("%s: what merged work has left cannot be deleted: %s", repo.name, refused)
 
     async def _mend(self, standing: Standing, issue: Issue) -> None:
         task, now = standing.task, self._fleet.clock()

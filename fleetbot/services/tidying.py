@@ -1,24 +1,32 @@
-"""The branch of work that has landed: it goes, where the repository wants that."""
+"""What is left of work that has landed: its branch goes, where the repository wants that, and what
+its runs had kept on the forge."""
 
 from __future__ import annotations
 
-from fleetbot.domain.model import Task
+from msgspec.structs import replace
+
+from fleetbot.domain.model import Repo, Task, TaskId
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeForbidden
-from fleetbot.forge.models import PullRequest
+from fleetbot.forge.models import PullRequest, Repository
+from fleetbot.services.fleet import Fleet
+
+KEPT = "refs/fleet"
 
 
-async def tidy_branch(client: ForgeClient, task: Task) -> str:
-    """Delete the branch of a task's merged pull request, if the repository's own setting says so.
-
-    It stays where anything was pushed to it since, where another open pull request comes from it or
-    goes to it, and where it is protected. Answers what was done. Raises the client's errors.
-    """
-    if task.pull is None:
-        return "no pull request"
+async def tidy(client: ForgeClient, task: Task) -> str:
+    """Delete what a merged task has left; answers what was done. Raises the client's errors."""
     repo = await client.repo(task.repo)
     if task.repo_id and repo.id != task.repo_id:
         return "left alone: the repository is another by now"
+    return f"{await _tidy_branch(client, repo, task)}; {await _tidy_kept(client, task)}"
+
+
+async def _tidy_branch(client: ForgeClient, repo: Repository, task: Task) -> str:
+    """If the repository's own setting says so. It stays where anything was pushed to it since,
+    where another open pull request comes from it or goes to it, and where it is protected."""
+    if task.pull is None:
+        return "no pull request"
     if not repo.default_delete_branch_after_merge:
         return "left alone: the repository keeps branches"
     pull = await client.pull(task.repo, task.pull.number)
@@ -33,6 +41,22 @@ async def tidy_branch(client: ForgeClient, task: Task) -> str:
     if await _is_used(client, task.repo, pull):
         return "left alone: another pull request uses it"
     return await _delete(client, task.repo, name)
+
+
+async def _tidy_kept(client: ForgeClient, task: Task) -> str:
+    """What its runs have kept below `refs/fleet`."""
+    refs = await client.refs(task.repo, f"{KEPT}/{task.id}")
+    gone = await client.delete_refs(task.repo, {one.ref: one.object.sha for one in refs})
+    return f"deleted {', '.join(gone)}" if gone else "nothing was kept"
+
+
+async def tidy_all_kept(fleet: Fleet, client: ForgeClient, repo: Repo) -> None:
+    """Delete what runs have kept of all that is merged of a repository: one that was at work then
+    has kept what it had after that. Raises the client's errors."""
+    tasks = {one.ref.split("/")[2] for one in await client.refs(repo.name, KEPT)}
+    for task in [await fleet.task(TaskId(one)) for one in sorted(tasks)]:
+        if task and task.is_merged and task.place == repo.id:
+            await _tidy_kept(client, replace(task, repo=repo.name))
 
 
 async def _is_used(client: ForgeClient, repo: str, merged: PullRequest) -> bool:

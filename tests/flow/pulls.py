@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ async def standing(world: World, issue: int) -> Standing:
     return msgspec.convert(seen[-1], Standing) if seen else Standing()
 
 
+async def until_shown(world: World, issue: int, shows: Callable[[Standing], bool]) -> None:
+    """Wait until the task's pull request was seen like that."""
+
+    async def shown() -> bool:
+        return shows(await standing(world, issue))
+
+    await until(shown, f"the pull request of #{issue} to be seen as it is", 60)
+
+
 # on the forge
 
 
@@ -97,12 +107,21 @@ async def talk(world: World, number: int, text: str) -> None:
     await world.forge_api("alice", "POST", path, {"body": text})
 
 
-async def ci_says(world: World, issue: int, state: str, words: str = "1 failed") -> None:
-    """CI's word on the head; Forgejo's own tells of it by webhook, as this does by a comment."""
+async def ci_says(
+    world: World,
+    issue: int,
+    state: str,
+    words: str = "1 failed",
+    *,
+    context: str = "test",
+    also: str = "",
+) -> None:
+    """CI's word on the head, and on the commit `also`; Forgejo's own tells of it by webhook, as
+    this does by a comment."""
     pull = await pull_of(world, issue)
-    status = {"state": state, "context": "test", "description": words}
-    path = f"/repos/{world.repo}/statuses/{pull['head']['sha']}"
-    await world.forge_api("alice", "POST", path, status)
+    status = {"state": state, "context": context, "description": words}
+    for sha in filter(None, (also, pull["head"]["sha"])):
+        await world.forge_api("alice", "POST", f"/repos/{world.repo}/statuses/{sha}", status)
     await talk(world, pull["number"], f"CI: {state}.")
 
 

@@ -13,19 +13,20 @@ from fleetbot.devkit.world import INSTANCE, REPO, World
 from tests.flow.agents import agent
 from tests.flow.pulls import (
     ci_says,
-    gate,
     pull_of,
     pulls,
     reviewed,
+    standing,
     survives,
     talk,
     threads,
     until_asked_again,
     until_mergeable,
     until_round,
+    until_shown,
     until_told,
 )
-from tests.flow.seen import journal_of, task_of, until_state
+from tests.flow.seen import journal_of, journal_problems, task_of, until_state
 
 
 async def _given(world: World) -> tuple[int, dict[str, Any]]:
@@ -79,20 +80,34 @@ async def _lands(world: World, issue: int) -> None:
     await world.bots.admin.put_config(INSTANCE, {**world.config, "chat": people})
     said = await world.alice.send(world.room, f"!fleet land #{issue}")
     await world.alice.wait_for(lambda event: "is being merged" in event.text, after=said)
+    await survives(world, issue)
 
 
 async def test_red_ci_is_mended_and_what_does_not_help_is_asked_once(world: World) -> None:
-    issue, _ = await _given(world)
-    gate(world, issue).touch()
-
+    issue, pull = await _given(world)
     await ci_says(world, issue, "failure")
+    await until_round(world, issue, 1, "running")
+
+    await survives(world, issue)
+
     await until_round(world, issue, 1, "completed")
     await ci_says(world, issue, "failure")
-
     await until_told(world, issue, "pull.asked")
+
+    await survives(world, issue)
+
+    base = (await pull_of(world, issue))["base"]["sha"]
+    await ci_says(world, issue, "success")
+    await ci_says(world, issue, "failure", context="lint", also=base)
+    await until_shown(world, issue, lambda seen: seen.red_on_base == ("lint",))
+    assert (await standing(world, issue)).failing == ("lint",)
+    await ci_says(world, issue, "success", context="lint")
+    await until_shown(world, issue, lambda seen: seen.ci == "green")
     journal = await journal_of(world, issue)
     assert journal.count("pull.asked") == 1
     assert journal.count("task.completed") == 2
+    assert (await pull_of(world, issue))["head"]["sha"] != pull["head"]["sha"]
+    assert await journal_problems(world) == []
 
 
 async def test_a_base_that_moved_is_merged(world: World) -> None:

@@ -165,3 +165,22 @@ async def test_a_token_without_the_scope_is_told_which_it_lacks(site: Site) -> N
 def _own(tokens: list[AccessToken], person: Person) -> AccessToken:
     [own] = [token for token in tokens if person.token.endswith(token.token_last_eight)]
     return own
+
+
+async def test_a_ref_that_is_no_branch_is_deleted_where_it_still_is(
+    site: Site, repo: str, bot: Person
+) -> None:
+    sha = await site.push(repo, bot, "work", {"new.txt": "one\n"}, "Add new.txt")
+    work = await site.clone(repo, bot, "work")
+    await site.git(work, "push", "-q", "origin", "HEAD:refs/fleet/t1/1")
+    main = await bot.forge.branch(repo, "main")
+    assert main is not None
+    assert main.commit is not None
+    assert await bot.forge.delete_refs(repo, {"refs/fleet/t1/1": main.commit.id}) == ()
+    [found] = await bot.forge.refs(repo, "refs/fleet")
+    assert (found.ref, found.object.sha) == ("refs/fleet/t1/1", sha)
+
+    assert await bot.forge.delete_refs(repo, {found.ref: sha}) == (found.ref,)
+
+    assert await bot.forge.refs(repo, "refs/fleet") == ()
+    assert await bot.forge.delete_refs(repo, {}) == ()

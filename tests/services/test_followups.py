@@ -47,7 +47,12 @@ async def brief(stage: Stage) -> Brief:
 
 
 async def served(
-    stage: Stage, run: Run, replies: Sequence[Reply] = (), *, text: str | None = "hello, again\n"
+    stage: Stage,
+    run: Run,
+    replies: Sequence[Reply] = (),
+    *,
+    text: str | None = "hello, again\n",
+    repo: str = REPO,
 ) -> Receipt:
     """The agent works on what it was given, and its receipt holds."""
     task = await stage.task()
@@ -55,9 +60,9 @@ async def served(
     await stage.fleet.commit(cmd.Dispatch(CLAUDE, its), TEST)
     await stage.fleet.commit(cmd.StartRun(its, CLAUDE), TEST)
     if text is not None:
-        await stage.forge.commit(REPO, run.branch, {"hello.txt": text}, "Again", by=BOT)
+        await stage.forge.commit(repo, run.branch, {"hello.txt": text}, "Again", by=BOT)
     assert task.pull is not None
-    pull = await stage.client.pull(REPO, task.pull.number)
+    pull = await stage.client.pull(repo, task.pull.number)
     receipt = Receipt(
         id=ReceiptId(f"c-{its}"),
         pull_request=pull.number,

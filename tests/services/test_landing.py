@@ -256,6 +256,43 @@ async def test_its_branch_stays_with_what_was_pushed_since(stage: Stage) -> None
     assert await stage.ann.branch(REPO, task.branch) is not None
 
 
+async def kept(stage: Stage, task: Task, number: int, name: str = "") -> str:
+    """What a run of the task has left on the forge, as a runner keeps it."""
+    ref = f"refs/fleet/{name or task.id}/{number}"
+    git = stage.forge.repo(REPO).git
+    await git.set_ref(ref, await git.resolve("main") or "")
+    return ref
+
+
+async def refs(stage: Stage) -> list[str]:
+    return [one.ref for one in await stage.ann.refs(REPO, "refs/fleet")]
+
+
+async def test_what_its_runs_had_kept_goes_and_what_others_keep_stays(stage: Stage) -> None:
+    task, _ = await given_ready(stage)
+    await kept(stage, task, 1)
+    await kept(stage, task, 2)
+    others = await kept(stage, task, 1, "another-task")
+    await landed(stage)
+    assert await refs(stage) == [others]
+
+
+async def test_what_is_kept_after_the_merge_goes_with_the_next_sweep(stage: Stage) -> None:
+    """By a run that was under way then, and has been told since."""
+    task, _ = await given_ready(stage)
+    await landed(stage)
+    await kept(stage, task, 2)
+    await stage.reconciler.tick()
+    assert await refs(stage) == []
+
+
+async def test_what_a_task_that_is_not_merged_keeps_is_its_next_attempts(stage: Stage) -> None:
+    task, _ = await given_ready(stage)
+    ref = await kept(stage, task, 1)
+    await stage.reconciler.tick()
+    assert await refs(stage) == [ref]
+
+
 # by itself
 
 

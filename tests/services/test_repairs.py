@@ -46,8 +46,9 @@ async def test_what_is_as_it_should_be_costs_no_request_of_its_own(stage: Stage)
     before = len(stage.forge.requests)
     assert await reconcile(stage) == []
     asked = [one.path.rpartition(REPO)[2] for one in stage.forge.requests[before:]]
-    # the repository, then its issues: what changed, what is open, what was closed lately
-    assert asked == ["", "/issues", "/issues", "/issues"]
+    # the repository, then its issues: what changed, what is open, what was closed lately; before
+    # the last of them, what runs of merged work have kept
+    assert asked == ["", "/issues", "/issues", "/git/refs/fleet", "/issues"]
 
 
 async def test_the_label_of_a_task_that_is_done_is_put_back(stage: Stage) -> None:

@@ -239,6 +239,20 @@ class DevForge:
             await refs_changed(self._world, self._notify, row, self._account(by))
         return sha
 
+    async def force(
+        self, repo: str, branch: str, files: Mapping[str, str], *, by: str, base: str = "main"
+    ) -> str:
+        """Push one commit upon ``base`` by force, whatever the branch was; its hash."""
+        row = self.repo(repo)
+        async with row.lock:
+            sha = await row.git.commit_files(branch, files, "By force", parent=row.branch(base))
+            await refs_changed(self._world, self._notify, row, self._account(by))
+        return sha
+
+    def delete_user(self, login: str) -> None:
+        """As an administrator does; what it wrote is a ghost's."""
+        self._world.forget(self._account(login))
+
     async def rename_branch(self, repo: str, old: str, new: str, *, by: str) -> None:
         """As on the page of branches: open pull requests follow, issues that name it do not, and
         no hook tells of it."""

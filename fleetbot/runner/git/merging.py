@@ -62,6 +62,17 @@ async def begin(desk: Desk, start: Start, identity: Identity) -> Merge:
     return Merge(start.base, commit, start.remote, draft, marked, others)
 
 
+async def go_on(desk: Desk, merge: Merge, half: str) -> None:
+    """Have the files again as they are in the commit `half`, which an earlier attempt at the same
+    merge has left; what is in conflict stays so in the index. Raises GitFailed, OSError."""
+    index = desk.copy_of_index()
+    try:
+        await desk.in_tree("read-tree", "--reset", merge.draft, index=index)
+        await desk.in_tree("read-tree", "--reset", "-u", half, index=index)
+    finally:
+        index.unlink(missing_ok=True)
+
+
 async def _merged(desk: Desk, commit: str, identity: Identity) -> str:
     """Merge it into what is checked out; the tree that shows what came of it."""
     who = ("-c", f"user.name={identity.name}", "-c", f"user.email={identity.email}")

@@ -182,6 +182,7 @@ class Workspaces:
             as_left = await desk.is_ancestor(start.base_commit, start.commit)
         # A merge that the runner began it begins anew: what is half done is no commit.
         is_merging = order.round is not None and order.round.base and task.merging()
+        half = await self._half_merged(lent, left, start) if merges and left and is_merging else ""
         if left is not None and not as_left and lent.slot.has("owed") and not is_merging:
             start = await self._save(order, lent, newest, start)
         if as_left:
@@ -190,6 +191,9 @@ class Workspaces:
             await self._check_out(lent, start, anew=linked)
             linked = linked or (is_new and parts.names_submodules(desk))
         merge = await merging.begin(desk, start, lent.identity) if merges else None
+        if merge and merge.draft and half:
+            await merging.go_on(desk, merge, half)
+            start = replace(start, notes=(*start.notes, "the merge goes on where it was left"))
         borrowed = [c for c in (start.base_commit, start.remote) if c]
         more = [merge.draft] if merge and merge.draft else []
         await desk.make_task_repository(task, order.branch, start.commit, borrowed, more)
@@ -237,6 +241,20 @@ class Workspaces:
             return start
         desk.note(made, WORK)
         return await choose(desk, newest)
+
+    async def _half_merged(self, lent: Lent, left: Head, start: Start) -> str:
+        """A commit of the files as an attempt has left them in the midst of the same merge; empty
+        where it was another, or they cannot be kept."""
+        desk, message = lent.desk, "Keep a merge that is half done"
+        if (left.commit, lent.task.merging()) != (start.commit, start.base_commit):
+            return ""
+        try:
+            made = await leftovers.commit_all(
+                desk, left.commit, message, lent.identity, lent.bounds, strict=False
+            )
+        except RunFailed:
+            return ""
+        return made or ""
 
     async def _check_out(self, lent: Lent, start: Start, *, anew: bool) -> None:
         # Submodules have settings of their own, which the agent could write: they are made anew.

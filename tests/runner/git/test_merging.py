@@ -208,17 +208,43 @@ async def test_a_base_that_somebody_has_merged_meanwhile_is_built_upon(
         assert tree.start.commit == merged
 
 
-async def test_a_merge_that_was_cut_off_is_begun_anew(
-    root: Path, forge: Forge, theirs: str
+@pytest.mark.parametrize("is_killed", [True, False])
+async def test_a_merge_that_was_cut_off_goes_on_where_it_was(
+    root: Path, forge: Forge, theirs: str, is_killed: bool
 ) -> None:
     async with opened(workspaces(root, forge), conflicting()) as tree:
         tree.lend()
-        (tree.path / "src" / "code.py").write_text("half")
-        assert await tree.keep("Say hello", secrets={}, forbidden=()) is None
+        (tree.path / "src" / "code.py").write_text(BOTH)
+        (tree.path / "theirs.txt").unlink()
+        (tree.path / "more.txt").write_text("more\n")
+        if not is_killed:
+            assert await tree.keep("Say hello", secrets={}, forbidden=()) is None
 
     async with opened(workspaces(root, forge), conflicting(), keep=True) as tree:
         assert tree.start.source == "branch"
+        assert "the merge goes on where it was left" in tree.start.notes
         assert agent(tree, "rev-parse", "MERGE_HEAD") == theirs
+        assert (tree.path / "src" / "code.py").read_text() == BOTH
+        assert not (tree.path / "theirs.txt").exists()
+        assert (tree.path / "more.txt").read_text() == "more\n"
+        refused = await unfit(tree, "Say hello")
+        assert "`README.md`: the conflict with main is not resolved" in refused.detail
+        agent(tree, "rm", "-q", "README.md")
+
+        work = await tree.collect("Say hello (#7)")
+
+        assert parents(tree, work.head) == [tree.start.commit, theirs]
+        assert agent(tree, "show", f"{work.head}:src/code.py") == BOTH.strip()
+
+
+async def test_a_merge_of_another_base_is_begun_anew(root: Path, forge: Forge, theirs: str) -> None:
+    async with opened(workspaces(root, forge), conflicting()) as tree:
+        tree.lend()
+        (tree.path / "src" / "code.py").write_text("half")
+    newest = forge.commit(REPO, {"src/code.py": "x = 'newest'\n"})
+
+    async with opened(workspaces(root, forge), conflicting(), keep=True) as tree:
+        assert agent(tree, "rev-parse", "MERGE_HEAD") == newest
         assert "<<<<<<< " in (tree.path / "src" / "code.py").read_text()
 
 
