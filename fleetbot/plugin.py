@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,8 @@ from fleetbot.interrupts import Interrupts
 from fleetbot.runtime import Runtime
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError, parse
-from fleetbot.store.migrate import migrate_sqlite
+from fleetbot.store.base import JournalStore
+from fleetbot.store.migrate import migrate_postgres, migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import changing_routes, unconfigured_routes
 
@@ -131,7 +133,7 @@ class FleetBot(Plugin):
     _turn: asyncio.Lock
     _amending: set[asyncio.Task[None]]
     _interrupts: Interrupts
-    _store: SqliteStore | None = None
+    _store: JournalStore | None = None
     _runtime: Runtime | None = None
     _unconfigured: Unconfigured | None = None
     _settings: Settings | str = ""  # in force, or what is wrong with those there are
@@ -263,7 +265,7 @@ class FleetBot(Plugin):
             self.log,
             address,
             amend=self.amend,
-            database=self._store.path,
+            database=self._store.path if isinstance(self._store, SqliteStore) else None,
             is_shared=self._is_shared,
         )
 
@@ -304,13 +306,22 @@ class FleetBot(Plugin):
             await self._runtime.stop()
             self._runtime = None
 
-    async def _open_store(self) -> SqliteStore:
+    async def _open_store(self) -> JournalStore:
+        """In maubot's database for the instance, by connections of our own."""
         database = self.database
-        if not isinstance(database, Database) or database.scheme is not Scheme.SQLITE:
-            raise RuntimeError(
-                "fleetbot keeps its journal on SQLite: "
-                "set plugin_databases.postgres to null in maubot's configuration"
-            )
-        path = Path(database.url.path)
-        await asyncio.to_thread(migrate_sqlite, path)
-        return SqliteStore(path)
+        if isinstance(database, Database) and database.scheme is Scheme.SQLITE:
+            path = Path(database.url.path)
+            await asyncio.to_thread(migrate_sqlite, path)
+            return SqliteStore(path)
+        if isinstance(database, Database) and database.scheme is Scheme.POSTGRES:
+            schema = getattr(database, "schema_name", "public")  # none where maubot is standalone
+            return await self._on_postgres(str(database.url), schema)
+        raise RuntimeError("fleetbot keeps its journal on SQLite or Postgres, and has neither here")
+
+    async def _on_postgres(self, url: str, schema: str) -> JournalStore:
+        await asyncio.to_thread(migrate_postgres, url, schema)
+        from fleetbot.store.postgres.leadership import Candidate
+        from fleetbot.store.postgres.store import PostgresStore
+
+        name = f"{self.id} on {socket.gethostname()}"
+        return PostgresStore(url, schema, Candidate(name, str(self.webapp_url)))

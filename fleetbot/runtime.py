@@ -68,7 +68,7 @@ class Runtime:
         log: logging.Logger,
         address: str,
         amend: Callable[[Edit], object] = leave,
-        database: Path = Path(),
+        database: Path | None = None,
         is_shared: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings

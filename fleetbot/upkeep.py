@@ -49,12 +49,15 @@ class Upkeep:
         deeds = Deeds(self.forge, self.webhooks, self._amend, self.hook_url, secret)
         return Walks(self.fleet.store, self._survey(), deeds)
 
-    def doctor(self, health: CheckHealth, database: Path, exams: Mapping[str, Examine]) -> Doctor:
-        """`exams` are further ones; `database` is the journal's file."""
+    def doctor(
+        self, health: CheckHealth, database: Path | None, exams: Mapping[str, Examine]
+    ) -> Doctor:
+        """`exams` are further ones; `database` is the journal's file, if it is one."""
         of_repositories = OfRepositories(
             self.fleet, self.repositories, self.webhooks, self._survey()
         )
-        host = OfTheHost(database, self.forge, {"maubot": maubot_version})
+        programs = {"maubot": maubot_version}
+        host = OfTheHost(database, self.fleet.store, self.forge, programs)
         own: Mapping[str, Examine] = {
             "forgejo": of_repositories.on_forgejo,
             "webhooks": of_repositories.webhooks,

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import io
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,11 +16,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
+from maubot.lib.plugin_db import ProxyPostgresDatabase
 from maubot.matrix import MaubotMatrixClient
 from maubot.plugin_server import PluginWebApp
 from mautrix.client import SyncStream
 from mautrix.types import MessageEvent, UserID
-from mautrix.util.async_db import Database
+from mautrix.util.async_db import Database, PostgresDatabase
 from mautrix.util.config import RecursiveDict
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
@@ -28,6 +30,8 @@ from fleetbot.plugin import Config, FleetBot
 from fleetbot.services.setup.mapping import enlist
 from fleetbot.settings import SettingsError
 from tests.chat.rooms import moody_homeserver, sent
+from tests.postgres import PostgresServer
+from tests.store.backend import PostgresBackend
 
 ROOM = "!team:localhost"
 READER = "reader-" + "r" * 20
@@ -37,7 +41,7 @@ BASE = (Path(__file__).parents[1] / "base-config.yaml").read_text()
 class Instance:
     """What maubot keeps of an instance: its configuration, and where it answers."""
 
-    def __init__(self, folder: Path, client: MaubotMatrixClient) -> None:
+    def __init__(self, database: Database, client: MaubotMatrixClient) -> None:
         self.stored: CommentedMap = YAML().load(BASE)
         forge = {"url": f"http://127.0.0.1:{unused_port()}", "token": "t", "webhook_secret": "s"}
         self.stored["forge"] |= forge
@@ -50,7 +54,7 @@ class Instance:
             instance_id="fleetbot",
             log=logging.getLogger("plugin"),  # type: ignore[arg-type]  # maubot's own kind of it
             config=Config(lambda: copy.deepcopy(self.stored), _base, self._save),
-            database=Database.create(f"sqlite:{folder}/fleetbot.db"),
+            database=database,
             webapp=self.webapp,
             webapp_url=None,
             loader=None,  # type: ignore[arg-type]  # nothing is asked of it
@@ -79,10 +83,16 @@ def _base() -> RecursiveDict[CommentedMap]:
 
 @pytest.fixture
 async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
+    async with started(Database.create(f"sqlite:{tmp_path}/fleetbot.db")) as instance:
+        yield instance
+
+
+@asynccontextmanager
+async def started(database: Database) -> AsyncIterator[Instance]:
     """It has started; its homeserver and its Forgejo are away."""
     url = f"http://127.0.0.1:{unused_port()}"
     client = MaubotMatrixClient(UserID("@bot:localhost"), base_url=url, token="token")
-    instance = Instance(tmp_path, client)
+    instance = Instance(database, client)
     await instance.plugin.start()
     try:
         yield instance
@@ -181,7 +191,7 @@ async def test_who_has_no_settings_yet_says_so_when_it_is_called(tmp_path: Path)
     async with moody_homeserver() as server:
         server.answers = [sent()]
         client = MaubotMatrixClient(UserID("@bot:localhost"), base_url=server.url, token="token")
-        instance = Instance(tmp_path, client)
+        instance = Instance(Database.create(f"sqlite:{tmp_path}/fleetbot.db"), client)
         instance.stored["forge"]["token"] = ""
         await instance.plugin.start()
         try:
@@ -209,3 +219,21 @@ def message(body: str) -> Any:
         "content": {"msgtype": "m.text", "body": body},
     }
     return MessageEvent.deserialize(made)
+
+
+async def test_where_maubot_has_a_postgres_the_journal_is_in_the_schema_of_the_instance(
+    postgres: PostgresServer,
+) -> None:
+    pool = Database.create(postgres.tcp_url())
+    assert isinstance(pool, PostgresDatabase)
+    database = ProxyPostgresDatabase(pool, "fleet-bot two", 3, None)
+
+    async with (
+        started(database) as instance,
+        instance.served() as http,
+        http.get("/healthz") as response,
+    ):
+        assert (await response.json())["checks"]["journal"] == "ok"
+
+    there = PostgresBackend(postgres.url(), "mbp_fleet-bot two")
+    assert there.ask("SELECT name FROM leader") == [(f"fleetbot on {socket.gethostname()}",)]

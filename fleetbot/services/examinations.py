@@ -20,6 +20,7 @@ from fleetbot.services.repositories import Repositories
 from fleetbot.services.setup.facts import Survey
 from fleetbot.services.setup.steps import Step, check
 from fleetbot.services.webhooks import Webhooks
+from fleetbot.store.interface import Store
 
 _MOST = 10  # repositories that are looked at on Forgejo, and things that are named
 _SILENT_MS = 7 * 86_400_000  # without a webhook; it may be that nothing happened
@@ -106,23 +107,33 @@ class OfAgents:
 
 
 class OfTheHost:
-    """The disk that the journal is on, and what runs here. `programs` are others' versions by
-    their names."""
+    """The disk that the journal is on, and what runs here.
 
-    def __init__(self, database: Path, client: ForgeClient, programs: dict[str, str]) -> None:
+    `database` is the journal's file, None where it is on a server; `programs` are others' versions
+    by their names.
+    """
+
+    def __init__(
+        self,
+        database: Path | None,
+        store: Store,
+        client: ForgeClient,
+        programs: dict[str, str],
+    ) -> None:
         self._database = database
+        self._store = store
         self._client = client
         self._programs = programs
 
     async def disk(self) -> Sequence[Finding]:
-        return [await asyncio.to_thread(self._disk)]
+        journal = f"journal {await self._store.size() / _MEBIBYTE:.0f} MiB"
+        if self._database is None:
+            return [Finding("disk", Mark.WELL, f"{journal}, on Postgres: see to its disk there")]
+        return [await asyncio.to_thread(self._disk, self._database.parent, journal)]
 
-    def _disk(self) -> Finding:
-        free = shutil.disk_usage(self._database.parent).free
-        size = sum(
-            path.stat().st_size for path in self._database.parent.glob(f"{self._database.name}*")
-        )
-        says = f"journal {size / _MEBIBYTE:.0f} MiB, {free / _LOW:.1f} GiB free"
+    def _disk(self, folder: Path, journal: str) -> Finding:
+        free = shutil.disk_usage(folder).free
+        says = f"{journal}, {free / _LOW:.1f} GiB free"
         if free >= _LOW:
             return Finding("disk", Mark.WELL, says)
         remedy = "Make room: a full disk stops the journal. Old logs go by `keep.log_days`"

@@ -4,6 +4,7 @@ own."""
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -24,7 +25,7 @@ _PRUNED_AT_ONCE = 2000
 _LOGS_AT_ONCE = 20
 
 
-class JournalStore(Queries):
+class JournalStore(Queries, ABC):
     """`Store` on whatever a source has connections to; see `interface.Store`."""
 
     def __init__(self, source: Source) -> None:
@@ -56,6 +57,9 @@ class JournalStore(Queries):
             self._know(Person(login=row[0], mxid=row[1], proven_at=row[2]))
         self._loaded = True
         return found
+
+    @abstractmethod
+    async def size(self) -> int: ...
 
     async def close(self) -> None:
         await self._retire_writer()

@@ -124,6 +124,9 @@ class Store(Protocol):
         Also what was remembered of these runs, of tasks that ended before, and of forgotten agents.
         """
 
+    async def size(self) -> int:
+        """How much room all of it takes on the disk, in bytes."""
+
     async def close(self) -> None:
         """Commits what has been handed in, then lets go of the database."""
 

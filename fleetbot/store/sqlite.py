@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Collection
 from itertools import chain, islice
@@ -101,6 +102,12 @@ class SqliteStore(JournalStore):
     def path(self) -> Path:
         """The database's file; others of its name beside it belong to it."""
         return self._path
+
+    async def size(self) -> int:
+        return await asyncio.to_thread(self._size)
+
+    def _size(self) -> int:
+        return sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*"))
 
     async def open(self) -> None:
         await self._retire_writer()

@@ -268,7 +268,7 @@ class Stage:
         deeds = Deeds(self.client, self.webhooks, self._amend, self.hook_url, SECRET)
         self.walks = Walks(self.store, survey, deeds)
         repositories = OfRepositories(self.fleet, self.known, self.webhooks, survey)
-        host = OfTheHost(self.root / "fleet.db", self.client, {})
+        host = OfTheHost(self.root / "fleet.db", self.fleet.store, self.client, {})
         self.exams: dict[str, Examine] = {
             "forgejo": repositories.on_forgejo,
             "webhooks": repositories.webhooks,

@@ -171,3 +171,8 @@ async def test_a_message_of_ours_is_about_one_thing_for_ever(store: Store) -> No
     await store.append(Change(posted=(replace(first, subject="t2"),)))
 
     assert await store.posted("!r", "$1") == first
+
+
+@pytest.mark.usefixtures("five")
+async def test_how_much_room_it_takes_is_known(store: Store) -> None:
+    assert 10_000 < await store.size() < 10_000_000

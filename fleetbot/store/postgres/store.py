@@ -10,6 +10,12 @@ from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.connection import Failed, PostgresDatabase
 from fleetbot.store.postgres.leadership import Candidate, Leading, Session, take
 
+_SIZE = """
+SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND c.relkind = 'r'
+"""
+
 
 class PostgresSource:
     """A `Source`: a schema that migrations have been applied to. Whoever writes leads."""
@@ -37,6 +43,9 @@ class PostgresStore(JournalStore):
     def __init__(self, url: str, schema: str, candidate: Candidate | None = None) -> None:
         self.address = Address(url, schema)
         super().__init__(PostgresSource(self.address, candidate or this_process()))
+
+    async def size(self) -> int:
+        return int((await self._reports.rows(_SIZE))[0][0])
 
 
 def this_process() -> Candidate:
