@@ -126,10 +126,10 @@ async def procrastinate(url: str, count: int) -> float:
 
     app = App(connector=PsycopgConnector(conninfo=url))
 
-    @app.task
-    async def job(issue: int) -> None:
+    async def work(issue: int) -> None:
         pass
 
+    job = app.task(work)
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
         jobs: list[dict[str, Any]] = [{"issue": number} for number in range(count)]
@@ -146,10 +146,10 @@ async def pgqueuer(url: str, count: int, batch: int) -> float:
 
     async with _pgqueuer(url) as queuer:
 
-        @queuer.entrypoint("job")
-        async def job(job: object) -> None:
+        async def work(job: object) -> None:
             pass
 
+        queuer.entrypoint("job")(work)
         await queuer.qm.queries.enqueue(["job"] * count, [_JOB] * count, [0] * count)
         started = time.perf_counter()
         await queuer.run(mode=QueueExecutionMode.drain, batch_size=batch)
@@ -171,10 +171,10 @@ async def starts_of_pgqueuer(url: str, count: int) -> list[float]:
     began: asyncio.Queue[float] = asyncio.Queue()
     async with _pgqueuer(url) as queuer:
 
-        @queuer.entrypoint("job")
-        async def job(job: object) -> None:
+        async def work(job: object) -> None:
             began.put_nowait(time.perf_counter())
 
+        queuer.entrypoint("job")(work)
         running = asyncio.create_task(queuer.run())
         times = []
         for _ in range(count + WARM_UP):

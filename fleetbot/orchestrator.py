@@ -10,6 +10,7 @@ from functools import partial
 
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import RunId, TaskId
+from fleetbot.fence import Leads, always
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.services.dead_letters import DeadLetters
@@ -53,7 +54,8 @@ def new_id(kind: str) -> str:
 
 class Orchestrator:
     """`route` tells which rooms hear of an effect; `wake` has the loop of that name run soon;
-    `proven` are the words for people who have proven which account is theirs."""
+    `proven` are the words for people who have proven which account is theirs; nothing is changed
+    on Forgejo unless `leads`."""
 
     def __init__(
         self,
@@ -63,6 +65,7 @@ class Orchestrator:
         route: Callable[[fx.RoomEffect], Sequence[str]],
         wake: Callable[[str], None],
         proven: Told,
+        leads: Leads = always,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -72,6 +75,7 @@ class Orchestrator:
             settings.forge.token,
             login=settings.forge.login or None,
             on_failure=self._note_failure,
+            leads=leads,
         )
         self._build_queue()
         self._build_forge_side(log, wake)

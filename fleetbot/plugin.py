@@ -21,14 +21,16 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from fleetbot import __version__
 from fleetbot.chat.commands.rights import check_rights
 from fleetbot.chat.hearing.unconfigured import Unconfigured
+from fleetbot.domain.leadership import Holder
 from fleetbot.interrupts import Interrupts
+from fleetbot.leading import NO_SEAT, Leading, leader_of, words
+from fleetbot.orchestrator import now_ms
 from fleetbot.runtime import Runtime
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError, parse
-from fleetbot.store.base import JournalStore
-from fleetbot.store.migrate import migrate_postgres, migrate_sqlite
-from fleetbot.store.sqlite import SqliteStore
+from fleetbot.store.seat import FileSeat, Seat, on_postgres
 from fleetbot.web import changing_routes, unconfigured_routes
+from fleetbot.web.standby import standby_routes
 
 _ANSWER_SECONDS = 10.0  # what people who are being answered are given before a change
 
@@ -133,7 +135,9 @@ class FleetBot(Plugin):
     _turn: asyncio.Lock
     _amending: set[asyncio.Task[None]]
     _interrupts: Interrupts
-    _store: JournalStore | None = None
+    _seat: Seat
+    _leading: Leading
+    _is_open = False
     _runtime: Runtime | None = None
     _unconfigured: Unconfigured | None = None
     _settings: Settings | str = ""  # in force, or what is wrong with those there are
@@ -143,15 +147,19 @@ class FleetBot(Plugin):
         return Config
 
     async def start(self) -> None:
-        """Comes up even where the configuration is not complete or Forgejo is away, and says so."""
+        """Comes up even where the configuration is not complete, Forgejo is away or another leads,
+        and says so."""
         self._turn = asyncio.Lock()
         self._amending = set()
         self._interrupts = Interrupts()
         self._interrupts.take()
         self.client.ignore_first_sync = False  # what was said while maubot was down counts too
         try:
-            self._store = await self._open_store()
+            self._seat = self._seat_here()
+            self._leading = Leading(self._seat, self.log, self._attempt, self._step_down)
+            self._is_open = True
             await self._apply(self._read_settings())
+            self._leading.start()
         except BaseException:
             await self.pre_stop()
             raise
@@ -163,9 +171,10 @@ class FleetBot(Plugin):
                 waiting.cancel()
             self._serve([])
             await self._halt()
-            if self._store is not None:
-                await self._store.close()
-                self._store = None
+            if self._is_open:
+                self._is_open = False
+                await self._leading.stop()
+                await self._seat.leave()
             self._interrupts.give_back()
 
     async def on_external_config_update(self) -> None:
@@ -174,7 +183,7 @@ class FleetBot(Plugin):
         One change at a time: two at once would leave two authorities on one journal.
         """
         async with self._turn:
-            if self._store is None:  # it was stopped meanwhile
+            if not self._is_open:  # it was stopped meanwhile
                 return
             try:
                 await self._change(self.config.read)
@@ -196,7 +205,7 @@ class FleetBot(Plugin):
             self.log.exception("The new configuration cannot be put in force; the old one stays")
             self.config.put_back(before)
             raise
-        self.log.info("The new configuration is in force")
+        self.log.info("The new configuration is %s", "in force" if self._runtime else "kept")
 
     def amend(self, edit: Edit) -> asyncio.Task[None]:
         """Have the configuration changed as soon as whoever asks for it has their answer.
@@ -213,7 +222,7 @@ class FleetBot(Plugin):
         if self._runtime is not None:
             await self._runtime.answered(_ANSWER_SECONDS)
         async with self._turn:
-            if self._store is None:
+            if not self._is_open:
                 return
             try:
                 await self._change(partial(self.config.amend, edit, save=True))
@@ -254,19 +263,20 @@ class FleetBot(Plugin):
 
     def _built(self, settings: Settings | str) -> Runtime | None:
         """None where there are no valid settings to build it with."""
-        assert self._store is not None  # opened before anything is applied
         if isinstance(settings, str):
             return None
         address = str(self.webapp_url).rstrip("/")
         return Runtime(
             settings,
-            self._store,
+            self._seat.store,
             self.client,
             self.log,
             address,
             amend=self.amend,
-            database=self._store.path if isinstance(self._store, SqliteStore) else None,
+            database=self._seat.path,
             is_shared=self._is_shared,
+            on_deposed=self._leading.lost,
+            leads=lambda: self._seat.leads,
         )
 
     def _is_shared(self) -> bool:
@@ -275,17 +285,50 @@ class FleetBot(Plugin):
         return account is not None and len(account.references) > 1
 
     async def _begin(self, runtime: Runtime | None, settings: Settings | str) -> None:
-        if runtime is None:
+        if runtime is None or isinstance(settings, str):
             self.log.warning("fleetbot waits for its configuration: %s", settings)
             self._say_why_not(str(settings))
+            await self._seat.leave()  # to one that can work
             return
         try:
+            await self._seat.take(settings.leadership.lease_seconds)
             await runtime.start()
+        except NO_SEAT as error:
+            await runtime.stop()
+            await self._stand_by(error)
+            return
         except BaseException:
             await runtime.stop()
             raise
         self._runtime = runtime
         self._serve(runtime.routes())
+        self._leading.leads()
+
+    async def _stand_by(self, why: Exception) -> None:
+        told = self._leading.stands_by(why)
+        self._serve(standby_routes(told, leader_of(why), __version__))
+        await self._seat.leave()
+
+    async def _attempt(self) -> None:
+        """Lead, if nobody else does any more, with the settings that were kept."""
+        async with self._turn:
+            settings = self._settings
+            if not self._is_open or self._seat.is_taken or isinstance(settings, str):
+                return
+            try:
+                await self._seat.take(settings.leadership.lease_seconds)
+            except NO_SEAT as error:
+                await self._stand_by(error)
+            else:
+                await self._begin(self._built(settings), settings)
+
+    async def _step_down(self, why: Exception) -> None:
+        """Another leads: end all work at once, and wait for our turn."""
+        async with self._turn:
+            if self._is_open and self._seat.is_taken:
+                self._serve(standby_routes(words(why), leader_of(why), __version__))
+                await self._halt()
+                await self._stand_by(why)
 
     def _say_why_not(self, why: str) -> None:
         self._serve(unconfigured_routes(why, __version__))
@@ -306,22 +349,16 @@ class FleetBot(Plugin):
             await self._runtime.stop()
             self._runtime = None
 
-    async def _open_store(self) -> JournalStore:
+    def _seat_here(self) -> Seat:
         """In maubot's database for the instance, by connections of our own."""
-        database = self.database
+        database, me = self.database, self._as_leader()
         if isinstance(database, Database) and database.scheme is Scheme.SQLITE:
-            path = Path(database.url.path)
-            await asyncio.to_thread(migrate_sqlite, path)
-            return SqliteStore(path)
+            return FileSeat(Path(database.url.path), self._as_leader)
         if isinstance(database, Database) and database.scheme is Scheme.POSTGRES:
             schema = getattr(database, "schema_name", "public")  # none where maubot is standalone
-            return await self._on_postgres(str(database.url), schema)
+            return on_postgres(str(database.url), schema, me)
         raise RuntimeError("fleetbot keeps its journal on SQLite or Postgres, and has neither here")
 
-    async def _on_postgres(self, url: str, schema: str) -> JournalStore:
-        await asyncio.to_thread(migrate_postgres, url, schema)
-        from fleetbot.store.postgres.leadership import Candidate
-        from fleetbot.store.postgres.store import PostgresStore
-
-        name = f"{self.id} on {socket.gethostname()}"
-        return PostgresStore(url, schema, Candidate(name, str(self.webapp_url)))
+    def _as_leader(self) -> Holder:
+        name, address = f"{self.id} on {socket.gethostname()}", str(self.webapp_url).rstrip("/")
+        return Holder(name=name, address=address, since=now_ms())

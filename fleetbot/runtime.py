@@ -32,6 +32,7 @@ from fleetbot.chat.threads.log import ThreadLog
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId
+from fleetbot.fence import Leads, always
 from fleetbot.loops import Loop, Tick, told
 from fleetbot.orchestrator import Orchestrator, new_id, now_ms
 from fleetbot.services.access import Access
@@ -44,7 +45,7 @@ from fleetbot.services.runs import Runs
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.services.wishes import Wishes
 from fleetbot.settings import Settings
-from fleetbot.store.interface import Store, StoreUnavailable
+from fleetbot.store.interface import Deposed, Store, StoreUnavailable
 from fleetbot.upkeep import Upkeep, leave
 from fleetbot.web import Parts, WebApi
 from fleetbot.web.webhooks import WEBHOOK_PATH
@@ -57,7 +58,8 @@ class Runtime:
     """Everything that lives between a start and a stop, wired together.
 
     `address`: where we are found over HTTP. `amend` has the configuration changed soon, or raises
-    `SettingsError`. `is_shared`: whether other plugins use the bot's Matrix account.
+    `SettingsError`. `is_shared`: whether other plugins use the bot's Matrix account. `on_deposed`
+    hears that the database is another's by now. Nothing is said or done outside unless `leads`.
     """
 
     def __init__(
@@ -70,6 +72,8 @@ class Runtime:
         amend: Callable[[Edit], object] = leave,
         database: Path | None = None,
         is_shared: Callable[[], bool] = lambda: False,
+        on_deposed: Callable[[Exception], None] = lambda why: None,
+        leads: Leads = always,
     ) -> None:
         self._settings = settings
         self._address = address
@@ -78,7 +82,8 @@ class Runtime:
         self._log = log
         self._matrix = matrix
         self._is_shared = is_shared
-        self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told)
+        self._leads = leads
+        self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told, leads)
         self.fleet = self._its.fleet
         self._build_upkeep()
         self._build_speech(store)
@@ -90,6 +95,7 @@ class Runtime:
         self._build_web(store)
         self._build_loops()
         self.fleet.listen(self._on_lines)
+        self.fleet.listen_for_deposition(on_deposed)
 
     def _build_upkeep(self) -> None:
         upkeep = Upkeep(
@@ -113,7 +119,7 @@ class Runtime:
         return await homeserver.examine(self._link, now_ms() - self._ears.listening.synced_at)
 
     def _build_speech(self, store: Store) -> None:
-        self._link = Link(self._matrix, Pace(now_ms))
+        self._link = Link(self._matrix, Pace(now_ms), self._leads)
         self._rooms = Rooms(self._settings.rooms, self._link, store, now_ms)
         self._audience = Audience(self._rooms, self.fleet)
         self._sender = RoomSender(self._link, store, now_ms, self._rooms.where)
@@ -240,6 +246,7 @@ class Runtime:
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 sending=self._link.pace.report,
                 version=__version__,
+                leads=self._leads,
             )
         )
 
@@ -304,10 +311,12 @@ class Runtime:
     async def start(self) -> None:
         """Take the state from disk and begin; where it cannot be had now, the loops go on trying.
 
-        Raises `DatabaseInUse`.
+        Raises `Deposed` where it is another's.
         """
         try:
             await self.fleet.start()
+        except Deposed:
+            raise
         except StoreUnavailable as error:
             self._log.error("The fleet's state cannot be read; it is tried again: %s", error)
         for loop in self._loops.values():

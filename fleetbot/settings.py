@@ -194,6 +194,12 @@ class VerifySettings(Section, frozen=True):
     clock_skew_seconds: Annotated[float, Meta(ge=0, le=_YEAR)] = 300
 
 
+class LeadershipSettings(Section, frozen=True):
+    """Where two orchestrators work on one database; see `domain.leadership`."""
+
+    lease_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15
+
+
 class OutboxSettings(Section, frozen=True):
     patience_days: Annotated[float, Meta(gt=0, le=365)] = 14
 
@@ -245,6 +251,7 @@ class Settings(Section, frozen=True):
     overlap: OverlapSettings = OverlapSettings()
 
     landing: LandingSettings = LandingSettings()
+    leadership: LeadershipSettings = LeadershipSettings()
 
     def mask(self, text: str) -> str:
         """The text without any secret of ours, should one have got into it."""
@@ -442,4 +449,5 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "chat": ChatSettings,
     "followup": FollowupSettings,
     "landing": LandingSettings,
+    "leadership": LeadershipSettings,
 }

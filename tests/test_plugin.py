@@ -5,80 +5,30 @@ from __future__ import annotations
 import asyncio
 import copy
 import io
-import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import unused_port
 from maubot.lib.plugin_db import ProxyPostgresDatabase
 from maubot.matrix import MaubotMatrixClient
-from maubot.plugin_server import PluginWebApp
 from mautrix.client import SyncStream
 from mautrix.types import MessageEvent, UserID
 from mautrix.util.async_db import Database, PostgresDatabase
-from mautrix.util.config import RecursiveDict
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 
-from fleetbot.plugin import Config, FleetBot
 from fleetbot.services.setup.mapping import enlist
 from fleetbot.settings import SettingsError
 from tests.chat.rooms import moody_homeserver, sent
+from tests.instance import READER, Instance
 from tests.postgres import PostgresServer
 from tests.store.backend import PostgresBackend
 
 ROOM = "!team:localhost"
-READER = "reader-" + "r" * 20
-BASE = (Path(__file__).parents[1] / "base-config.yaml").read_text()
-
-
-class Instance:
-    """What maubot keeps of an instance: its configuration, and where it answers."""
-
-    def __init__(self, database: Database, client: MaubotMatrixClient) -> None:
-        self.stored: CommentedMap = YAML().load(BASE)
-        forge = {"url": f"http://127.0.0.1:{unused_port()}", "token": "t", "webhook_secret": "s"}
-        self.stored["forge"] |= forge
-        self.stored["auth"]["reader_tokens"] = [READER]
-        self.webapp = PluginWebApp()  # type: ignore[no-untyped-call]  # maubot leaves it untyped
-        self.plugin = FleetBot(
-            client=client,
-            loop=asyncio.get_running_loop(),
-            http=client.api.session,
-            instance_id="fleetbot",
-            log=logging.getLogger("plugin"),  # type: ignore[arg-type]  # maubot's own kind of it
-            config=Config(lambda: copy.deepcopy(self.stored), _base, self._save),
-            database=database,
-            webapp=self.webapp,
-            webapp_url=None,
-            loader=None,  # type: ignore[arg-type]  # nothing is asked of it
-        )
-
-    def _save(self, data: Any) -> None:
-        self.stored = copy.deepcopy(data)
-
-    async def save(self, **forge: str) -> None:
-        """A person saves the configuration with these values."""
-        self.stored = copy.deepcopy(self.stored)
-        self.stored["forge"] |= forge
-        await self.plugin.on_external_config_update()
-
-    @asynccontextmanager
-    async def served(self) -> AsyncIterator[aiohttp.ClientSession]:
-        app = web.Application()
-        app.router.add_route("*", r"/{tail:[\s\S]*}", self.webapp.handle)
-        async with TestServer(app) as server, aiohttp.ClientSession(server.make_url("/")) as http:
-            yield http
-
-
-def _base() -> RecursiveDict[CommentedMap]:
-    return RecursiveDict(YAML().load(BASE), CommentedMap)
 
 
 @pytest.fixture

@@ -62,10 +62,6 @@ class ForgeUser(ForgeClient):
         path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
         return await self._http.get(Comment, path)
 
-    async def delete_comment(self, repo: str, comment_id: int) -> None:
-        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
-        await self._http.send("DELETE", path)
-
     async def replace_issue_labels(
         self, repo: str, number: int, names: Iterable[str]
     ) -> tuple[Label, ...]:

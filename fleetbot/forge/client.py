@@ -14,6 +14,7 @@ from typing import Self
 
 import aiohttp
 
+from fleetbot.fence import Leads, always
 from fleetbot.forge.action_calls import ActionCalls
 from fleetbot.forge.errors import ForgeError, ForgeForbidden
 from fleetbot.forge.issue_calls import IssueCalls
@@ -59,6 +60,7 @@ class ForgeClient(
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         on_failure: Callable[[ForgeError], None] = lambda error: None,
+        leads: Leads = always,
     ) -> None:
         super().__init__(
             Transport(
@@ -72,6 +74,7 @@ class ForgeClient(
                 sleep=sleep,
                 jitter=jitter,
                 on_failure=on_failure,
+                leads=leads,
             )
         )
         self._login = login

@@ -51,6 +51,10 @@ class ForgeUnavailable(ForgeError):
         self.retry_after = retry_after
 
 
+class NotLeading(ForgeUnavailable):
+    """It was not asked: another orchestrator may lead by now, and this is its to do."""
+
+
 class UnexpectedAnswer(ForgeUnavailable):
     """The answer is not Forgejo's: a proxy's page, a redirect elsewhere, another API."""
 

@@ -14,6 +14,7 @@ from fleetbot.forge.transport import Calls, Page
 
 State = Literal["open", "closed"]
 _MARK = "<!-- fleetbot "
+_LAST_MARK = re.compile(r"<!-- fleetbot ([A-Za-z0-9._:/#-]+) -->\s*\Z")
 _MARKER_KEY = re.compile(r"[A-Za-z0-9._:/#-]{1,200}")
 
 
@@ -27,6 +28,12 @@ def hidden_marker(key: str) -> str:
 def is_marked(body: str) -> bool:
     """Whether a comment looks like one of fleetbot's; anybody can write a marker."""
     return _MARK in body
+
+
+def marker_of(body: str) -> str | None:
+    """The marker that a comment was posted under; it is the end of it."""
+    found = _LAST_MARK.search(body)
+    return found[1] if found else None
 
 
 def with_marker(body: str, marker: str) -> str:
@@ -156,6 +163,10 @@ class IssueCalls(Calls):
         text = with_marker(body, marker) if marker else body
         path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
         return await self._http.call(Comment, "PATCH", path, json={"body": text})
+
+    async def delete_comment(self, repo: str, comment_id: int) -> None:
+        path = repo_path(repo) + path_of("/issues/comments/{}", comment_id)
+        await self._http.send("DELETE", path)
 
     async def find_comment(
         self, repo: str, number: int, marker: str, *, author: str | None = None

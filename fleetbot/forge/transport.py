@@ -26,10 +26,12 @@ import msgspec
 from yarl import URL
 
 from fleetbot import __version__
+from fleetbot.fence import FencedBody, Leads, always
 from fleetbot.forge.decoding import convert
 from fleetbot.forge.errors import (
     ForgeError,
     ForgeUnavailable,
+    NotLeading,
     TooLarge,
     UnexpectedAnswer,
     error_for,
@@ -70,6 +72,7 @@ class Transport:
     ``token``: a function is asked for each call, as it may have been replaced. ``delays``: seconds
     before each further try, more or less by half. ``longest_wait``: a ``Retry-After`` beyond it is
     the caller's to wait for. ``on_failure`` hears of every request that has failed for good.
+    Nothing is changed on the forge unless ``leads``.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class Transport:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         on_failure: Callable[[ForgeError], None] = lambda error: None,
+        leads: Leads = always,
     ) -> None:
         self.url = url.rstrip("/")
         self._api = URL(self.url + "/api/v1", encoded=True)
@@ -98,6 +102,7 @@ class Transport:
         self._sleep = sleep
         self._jitter = jitter
         self._on_failure = on_failure
+        self._leads = leads
 
     async def close(self) -> None:
         if self._owns_session and self._session is not None:
@@ -197,6 +202,8 @@ class Transport:
         """Send, with retries where they are safe; :class:`ForgeError` on every status >= 300."""
         try:
             return await self._persist(method, path, params, json)
+        except NotLeading:
+            raise
         except ForgeError as error:
             self._on_failure(error)
             raise
@@ -226,7 +233,8 @@ class Transport:
 
     def _wait_before_retry(self, error: ForgeUnavailable, delay: float | None) -> float | None:
         repeatable = error.method in _REPEATABLE or isinstance(error, _NeverSent)
-        if delay is None or not repeatable or isinstance(error, UnexpectedAnswer):
+        is_final = isinstance(error, UnexpectedAnswer | NotLeading)
+        if delay is None or not repeatable or is_final:
             return None
         asked = error.retry_after or 0.0
         return max(asked, delay * (0.5 + self._jitter())) if asked <= self._longest_wait else None
@@ -258,7 +266,7 @@ class Transport:
     async def _once(
         self, method: str, path: str, url: URL, json: Mapping[str, Any] | None, token: str
     ) -> Answer:
-        data = None if method == "GET" else msgspec.json.encode(json or {})
+        data = None if method == "GET" else self._fenced(msgspec.json.encode(json or {}))
         headers = {"Authorization": f"token {token}", "Accept": "application/json"}
         if data is not None:
             headers["Content-Type"] = "application/json"
@@ -274,28 +282,27 @@ class Transport:
             "Content-Type": "application/x-git-receive-pack-request",
         }
         url = URL(f"{self.url}{path}", encoded=True)
-        answer = await self._exchange("POST", path, url, body, headers)
+        answer = await self._exchange("POST", path, url, self._fenced(body), headers)
         if answer.status >= 300:
             raise _error_of(answer, "POST", path, token)
         return answer.body
 
     async def _exchange(
-        self, method: str, path: str, url: URL, data: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, url: URL, data: FencedBody | None, headers: Mapping[str, str]
     ) -> Answer:
         try:
-            async with (
-                self._slots,
-                self._live_session().request(
+            async with self._slots:
+                self._check(method, path)
+                async with self._live_session().request(
                     method,
                     url,
                     data=data,
                     headers={"User-Agent": _USER_AGENT, **headers},
                     timeout=self._timeout,
                     allow_redirects=False,
-                ) as response,
-            ):
-                body = await _read(response, method, path)
-                return Answer(response.status, response.headers, body)
+                ) as response:
+                    body = await _read(response, method, path)
+                    return Answer(response.status, response.headers, body)
         except aiohttp.ClientConnectorError as error:
             raise _NeverSent(
                 0, method, path, f"cannot connect: {error.strerror or error}"
@@ -303,7 +310,15 @@ class Transport:
         except TimeoutError as error:
             raise ForgeUnavailable(0, method, path, "no answer in time") from error
         except aiohttp.ClientError as error:
+            self._check(method, path)
             raise ForgeUnavailable(0, method, path, type(error).__name__) from error
+
+    def _fenced(self, body: bytes) -> FencedBody:
+        return FencedBody(body, self._leads)
+
+    def _check(self, method: str, path: str) -> None:
+        if method != "GET" and not self._leads():
+            raise NotLeading(0, method, path, "not sent: another orchestrator may lead by now")
 
     def _live_session(self) -> aiohttp.ClientSession:
         if self._session is None:

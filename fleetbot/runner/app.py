@@ -20,6 +20,7 @@ from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.host import Host
 from fleetbot.runner.network import open_session
+from fleetbot.runner.ring import Ring
 from fleetbot.runner.root import Root
 from fleetbot.runner.run.setup import Machine
 from fleetbot.runner.run.spool import Spool
@@ -55,9 +56,11 @@ async def run(config: Config, say: Say, stop: Stop) -> bool:
         spool = Spool(config.root.spool, lambda text: say("runner", text))
         await _end_what_was_left(spool, config, say)
         async with open_machine(config, say) as machine, _orchestrator(config) as http:
+            ring = Ring(*config.orchestrator.urls)
             forge = ForgeWatch(machine.quick_forge.login, lambda text: say("runner", text))
             hosts = [
-                Host(machine, http, agent, _adapter(agent), spool, forge) for agent in config.agents
+                Host(machine, http, ring, agent, _adapter(agent), spool, forge)
+                for agent in config.agents
             ]
             beside = [
                 asyncio.create_task(_tidy_for_ever(machine, spool)),
@@ -123,7 +126,7 @@ def _adapter(agent: AgentConfig) -> Adapter:
 
 
 def _orchestrator(config: Config) -> aiohttp.ClientSession:
-    return open_session(config.orchestrator.url, config.orchestrator.ca_file)
+    return open_session(config.orchestrator.ca_file, *config.orchestrator.urls)
 
 
 @contextlib.asynccontextmanager
@@ -132,7 +135,7 @@ async def open_machine(config: Config, say: Say) -> AsyncIterator[Machine]:
     settings, tokens = config.forge, Tokens(config)
     git = Git(settings.url, settings.username, tokens.forge, settings.ca_file)
     identity = Identity(settings.author_name, settings.author_email)
-    async with open_session(settings.url, settings.ca_file) as http:
+    async with open_session(settings.ca_file, settings.url) as http:
         forge = Forge(http, settings.url, tokens.forge, trusted=settings.trusted)
         quick = Forge(http, settings.url, tokens.forge, delays=())
         workspaces = Workspaces(

@@ -9,15 +9,13 @@ import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-import aiohttp
-
 from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.repositories import Repositories
-from fleetbot.runner.link import read_token
 from fleetbot.runner.network import open_session
+from fleetbot.runner.reach import orchestrator_lines
 from fleetbot.runner.run import prompt
 from fleetbot.runner.sandbox import bubblewrap, cgroup
 from fleetbot.runner.sandbox.complete import complete
@@ -26,7 +24,6 @@ from fleetbot.runner.sandbox.unavailable import SandboxUnavailable
 from fleetbot.runner.session.contract import Adapter, HealthLine
 from fleetbot.runner.tokens import Tokens
 
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MOST_REPOSITORIES = 20
 _OLDEST_GIT = (2, 34)  # rev-parse --path-format, fetch --no-write-fetch-head, worktrees
 _LOGINS = (".claude/.credentials.json", ".codex/auth.json")
@@ -165,27 +162,6 @@ async def _branch_lines(config: Config, forge: Forge) -> list[HealthLine]:
     return lines
 
 
-async def _orchestrator_line(
-    config: Config, tokens: Tokens, http: aiohttp.ClientSession
-) -> HealthLine:
-    url = config.orchestrator.url
-    remedy = "correct orchestrator.url: the plugin's address as maubot shows it; is it running?"
-    try:
-        async with http.get(f"{url}/healthz", timeout=_TIMEOUT) as response:
-            status = response.status
-            is_ours = response.content_type == "application/json"
-    except (aiohttp.ClientError, TimeoutError) as problem:
-        said = str(problem) or type(problem).__name__
-        return HealthLine("orchestrator", False, f"{url}: {said}", remedy)
-    if not is_ours or status not in (200, 503):
-        return HealthLine("orchestrator", False, f"{url}/healthz answered {status}", remedy)
-    enrolled = [read_token(config.root.token(agent.name)) for agent in config.agents]
-    if not all(enrolled) and not tokens.enrolment():
-        remedy = "set orchestrator.enrolment_token to one of the plugin's auth.enrolment_tokens"
-        return HealthLine("orchestrator", False, "an agent has no token yet", remedy)
-    return HealthLine("orchestrator", True, url)
-
-
 async def check(
     config: Config, problems: Sequence[str] = ()
 ) -> AsyncIterator[tuple[str, HealthLine]]:
@@ -211,12 +187,12 @@ async def check(
 async def _servers_lines(config: Config, tokens: Tokens) -> list[HealthLine]:
     forge, orchestrator = config.forge, config.orchestrator
     async with (
-        open_session(forge.url, forge.ca_file) as to_forge,
-        open_session(orchestrator.url, orchestrator.ca_file) as to_orchestrator,
+        open_session(forge.ca_file, forge.url) as to_forge,
+        open_session(orchestrator.ca_file, *orchestrator.urls) as to_orchestrator,
     ):
         quick = Forge(to_forge, forge.url, tokens.forge, delays=())
         return [
             *await machine_lines(config, tokens, quick),
             *await _branch_lines(config, quick),
-            await _orchestrator_line(config, tokens, to_orchestrator),
+            *await orchestrator_lines(config, tokens, to_orchestrator),
         ]

@@ -16,6 +16,7 @@ from fleetbot.runner.config import AgentConfig
 from fleetbot.runner.failure import first_error, unexpected
 from fleetbot.runner.link import Link, LinkError, Refused, Unauthorized, delays, read_token
 from fleetbot.runner.registration import Registration
+from fleetbot.runner.ring import Ring
 from fleetbot.runner.run.leases import Leases
 from fleetbot.runner.run.memory import Memories
 from fleetbot.runner.run.runlog import Batching
@@ -35,6 +36,7 @@ class Host:
         self,
         machine: Machine,
         http: aiohttp.ClientSession,
+        ring: Ring,
         agent: AgentConfig,
         adapter: Adapter,
         spool: Spool,
@@ -47,7 +49,7 @@ class Host:
         self._memories = Memories(root.sessions(agent.name))
         self._link = Link(
             http,
-            machine.config.orchestrator.url,
+            ring,
             token=read_token(root.token(agent.name)),
             notice=self._say,
         )

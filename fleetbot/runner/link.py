@@ -22,6 +22,8 @@ from fleetbot.domain.model import Taken
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.encoding import encode
+from fleetbot.runner.network import proxy_of
+from fleetbot.runner.ring import Left, Ring
 from fleetbot.wire import (
     API,
     AskAnswer,
@@ -89,7 +91,8 @@ def delays(patience: Patience) -> Iterator[float]:
 
 
 class Link:
-    """The calls of one agent. `token` is its own; `notice` hears of lost and found contact.
+    """The calls of one agent. `token` is its own; `notice` hears of lost and found contact, and of
+    another address that is asked.
 
     `lease_seconds`: for how long the orchestrator keeps a run for an agent that is not heard.
     `wants_machine`, `wants_files`: whether it can be told of the machine, and what runs change.
@@ -98,14 +101,16 @@ class Link:
     def __init__(
         self,
         http: aiohttp.ClientSession,
-        url: str,
+        ring: Ring,
         *,
         token: str = "",
         notice: Callable[[str], None],
         patience: Patience = PATIENCE,
     ) -> None:
         self._http = http
-        self._url = f"{url}/{API}"
+        self._ring = ring
+        self._proxies = {url: proxy_of(url) for url in ring.urls}
+        self._found_at = ring.current
         self.token = token
         self.lease_seconds = 0.0
         self.wants_machine = False
@@ -195,7 +200,7 @@ class Link:
         until: float | None = None
         for delay in delays(self._patience):
             try:
-                answer = await call()
+                answer = await self._at_any(call)
             except Unreachable as problem:
                 self._contact_lost(str(problem))
             except Unauthorized:
@@ -208,6 +213,14 @@ class Link:
             await asyncio.sleep(min(delay, within))
         raise AssertionError("the waiting times have no end")
 
+    async def _at_any(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """Each address has its turn, without a rest in between; raises what the last one has led
+        to."""
+        for _ in self._ring.urls[1:]:
+            with contextlib.suppress(Unreachable):
+                return await call()
+        return await call()
+
     def _contact_lost(self, problem: str) -> None:
         if not self._lost:
             self._lost = True
@@ -217,6 +230,9 @@ class Link:
         if self._lost:
             self._lost = False
             self._notice("orchestrator reached again")
+        if self._found_at != self._ring.current:
+            self._found_at = self._ring.current
+            self._notice(f"the orchestrator at {self._found_at} leads now")
 
     async def _call(
         self,
@@ -237,14 +253,42 @@ class Link:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         if key:
             headers["Idempotency-Key"] = key
+        url = self._ring.current
+        asking = self._ask(method, url, path, body, headers, wait + self._slack)
+        try:
+            return await (self._ring.held(asking) if wait else asking)
+        except Left as moved:
+            raise Unreachable(str(moved)) from None
+        except Unreachable:
+            self._ring.leave(url)
+            raise
+
+    @property
+    def _slack(self) -> float:
+        """Seconds that an answer may take, beside what it is to wait for. Where another may have
+        taken over, it has to be found long before the runs' leases are over."""
+        if len(self._ring.urls) == 1 or not self.lease_seconds:
+            return _SLACK
+        return min(_SLACK, self.lease_seconds / 3)
+
+    async def _ask(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        body: object,
+        headers: Mapping[str, str],
+        seconds: float,
+    ) -> bytes:
         try:
             async with self._http.request(
                 method,
-                f"{self._url}/{path}",
+                f"{url}/{API}/{path}",
                 data=None if body is None else encode(body),
                 headers=headers,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=wait + _SLACK),
+                proxy=self._proxies[url],
+                timeout=aiohttp.ClientTimeout(total=seconds),
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError) as problem:

@@ -38,7 +38,8 @@ from fleetbot.services.recording import Route, record
 from fleetbot.services.watching import watched
 from fleetbot.store.healing import healed
 from fleetbot.store.identities import Enrolment
-from fleetbot.store.interface import Store, StoreUnavailable, Unreadable, Unwritable
+from fleetbot.store.interface import Deposed, Store, StoreUnavailable, Unreadable, Unwritable
+from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.records import (
     AgentToken,
     Anchor,
@@ -107,6 +108,7 @@ class Fleet:
         self.state = FleetState()
         self._listeners: list[Listener] = []
         self._couriers: list[Callable[[], None]] = []
+        self._on_deposed: Callable[[Exception], None] = lambda why: None
         self._stale = True
         self._retired = False
         self._loading = asyncio.Lock()
@@ -130,6 +132,10 @@ class Fleet:
     def listen_for_effects(self, courier: Callable[[], None]) -> None:
         """Have `courier` called whenever there are new effects on disk."""
         self._couriers.append(courier)
+
+    def listen_for_deposition(self, listener: Callable[[Exception], None]) -> None:
+        """Have `listener` called when the store says that another works on it."""
+        self._on_deposed = listener
 
     async def post(self, change: Change) -> None:
         """Put effects into the outbox that follow from no event, with what goes along."""
@@ -156,7 +162,7 @@ class Fleet:
                 return
             self._stale = True
             self._check_patience()
-            snapshot, now = await healed(self.store, await self.store.load()), self.clock()
+            snapshot, now = await healed(self.store, await self._loaded()), self.clock()
             today = await self.store.usage(since=day_start(now))
             self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
             self._last, self._landed, self._closed = None, self.state.seq, {}
@@ -167,6 +173,14 @@ class Fleet:
             self.bad, self._stale = snapshot.bad, False
             self.renew()
         self._tell(())
+
+    async def _loaded(self) -> Snapshot:
+        """Raises `StoreUnavailable`, as `Deposed` where the store is another's by now."""
+        try:
+            return await self.store.load()
+        except (DatabaseInUse, Deposed) as error:
+            self._on_deposed(error)
+            raise Deposed(str(error)) from error
 
     async def _recall_blockers(self) -> None:
         """What open tasks wait for is told with where it stands, be it over."""
@@ -277,7 +291,10 @@ class Fleet:
         return Landing(change.events, self._last or _done())
 
     def _on_landing(self, seq: int, change: Change, landing: asyncio.Future[None]) -> None:
-        if landing.exception() is None:
+        error = landing.exception()
+        if isinstance(error, Deposed):
+            self._on_deposed(error)
+        if error is None:
             self._landed, self._starts = seq, 0
             if change.outbox:
                 self.call_couriers()

@@ -22,6 +22,7 @@ from fleetbot.forge.errors import (
     ForgeForbidden,
     ForgeNotFound,
     ForgeUnavailable,
+    NotLeading,
     Unauthorized,
 )
 from fleetbot.forge.git_calls import StatusState
@@ -119,6 +120,8 @@ class ForgeSender:
     ) -> RetryLater | Refused | Gone:
         """What a failure means for the effect. Only a forge that shows the repository can say that
         something in it is gone, or that it refuses this very effect."""
+        if isinstance(error, NotLeading):
+            return RetryLater(None, str(error), host=True)
         if isinstance(error, ForgeUnavailable) and _is_told_to_wait(error):
             return RetryLater(error.retry_after, str(error), host=True)
         if isinstance(error, Unauthorized):  # the one token is for all

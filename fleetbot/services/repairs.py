@@ -20,12 +20,14 @@ from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import assignees_after
 from fleetbot.services.labels import LabelMaps, state_labels_after
+from fleetbot.services.repeats import remove_repeats
 from fleetbot.services.tidying import tidy_all_kept
 from fleetbot.store.records import Change, OutboxEntry, Standing
 
 log = logging.getLogger("fleetbot.repairs")
 
 _LATELY_MS = 14 * 24 * 3_600_000  # as long as the outbox remembers what it has delivered
+_JUST_NOW_MS = 24 * 3_600_000
 _CLOCKS_DIFFER = timedelta(hours=1)
 _ISSUES_KNOWN = 10_000
 _SHOWN, _TOLD = fx.kind(fx.ShowOnIssue), fx.kind(fx.ReceiptComment)
@@ -99,10 +101,12 @@ class Repairs:
         fates = await self._fleet.store.fates(fx.destination(show))
         waiting = {kind for kind, state in fates if state == "pending"}
         known = {kind for kind, _ in fates}
-        lacks_comments = self._lacks_comments(task, issue, 1 + len(decided))
+        ours = 1 + len(decided)
+        repeats = await self._remove_repeats(task, issue, ours)
+        lacks_comments = self._lacks_comments(task, issue, ours)
         found: dict[str, fx.ForgeEffect] = {}
         if _SHOWN not in waiting:
-            if lacks_comments or _SHOWN not in known:
+            if lacks_comments or repeats or _SHOWN not in known:
                 found["comment"] = show
             elif await self._looks_wrong(standing, issue):
                 found["looks"] = show
@@ -128,6 +132,14 @@ class Repairs:
             for sha, status in wanted.items()
             if not await self._fleet.store.fates(fx.destination(status))
         }
+
+    async def _remove_repeats(self, task: Task, issue: Issue, ours: int) -> int:
+        """How many were there twice; looked for where there are more than ours, or new ones."""
+        is_recent = task.updated_at >= self._fleet.clock() - _JUST_NOW_MS
+        is_known = self._comments.get(task.id) == issue.comments
+        if issue.comments <= ours or is_known or not is_recent:
+            return 0
+        return await remove_repeats(self._client, task.repo, task.issue)
 
     def _lacks_comments(self, task: Task, issue: Issue, ours: int) -> bool:
         """Whether one of ours may be gone: there are too few, or fewer than before."""

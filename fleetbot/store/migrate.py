@@ -22,6 +22,10 @@ class MigrationError(Exception):
     """The schema cannot be brought up to date; the message says what to do."""
 
 
+class NewerSchema(MigrationError):
+    """A newer version has been at work on the database."""
+
+
 def migrate_sqlite(path: Path) -> list[str]:
     """Applies what is missing and returns the names of it. Blocks: run it in a thread.
 
@@ -36,14 +40,9 @@ def migrate_sqlite(path: Path) -> list[str]:
 def migrate_postgres(url: str, schema: str) -> list[str]:
     """The same for a schema of a Postgres database, which is made if there is none."""
     yoyo = _yoyo()
-    try:
-        import asyncpg  # noqa: F401  # so that what is missing is said before anything is done
-        import psycopg
-    except ImportError as error:
-        raise MigrationError(
-            f"fleetbot on Postgres needs {error.name} next to maubot:"
-            " pip install 'fleetbot[postgres]'"
-        ) from error
+    check_drivers()
+    import psycopg
+
     from fleetbot.store.postgres.address import Address
     from fleetbot.store.postgres.connection import Failed
     from fleetbot.store.postgres.leadership import locked
@@ -58,6 +57,18 @@ def migrate_postgres(url: str, schema: str) -> list[str]:
     except (Failed, psycopg.Error) as error:
         text = address.without_secrets(str(error).strip())
         raise MigrationError(f"{address.where} cannot be brought up to date: {text}") from None
+
+
+def check_drivers() -> None:
+    """Raises `MigrationError` where what Postgres takes is not there."""
+    try:
+        import asyncpg  # noqa: F401  # only to see whether it is there
+        import psycopg  # noqa: F401  # as above
+    except ImportError as error:
+        raise MigrationError(
+            f"fleetbot on Postgres needs {error.name} next to maubot:"
+            " pip install 'fleetbot[postgres]'"
+        ) from error
 
 
 def _brought_up_to_date(yoyo: ModuleType, backend: Any, database: str, where: str) -> list[str]:
@@ -104,7 +115,7 @@ def _backend(yoyo: ModuleType, address: str) -> Iterator[Any]:
 
 def _refuse_newer_schema(backend: Any, known: set[str]) -> None:
     if set(backend.get_applied_migration_hashes()) - known:
-        raise MigrationError(
+        raise NewerSchema(
             "the database was made by a newer fleetbot: install that one, or restore a backup"
         )
 

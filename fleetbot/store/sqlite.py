@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
+from fleetbot.domain.leadership import Holder
 from fleetbot.store.base import JournalStore
 from fleetbot.store.insert import Insert, Row
 from fleetbot.store.lock import ProcessLock
@@ -90,13 +91,20 @@ class SqliteFile:
 class SqliteStore(JournalStore):
     """`Store` on one SQLite file that migrations have been applied to; see `interface.Store`.
 
-    `synchronous=NORMAL` survives a killed process but not a power cut.
+    `synchronous=NORMAL` survives a killed process but not a power cut. `holder` tells who works on
+    it, for others that would.
     """
 
-    def __init__(self, path: Path, *, synchronous: Synchronous = "FULL") -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        synchronous: Synchronous = "FULL",
+        holder: Callable[[], Holder] | None = None,
+    ) -> None:
         super().__init__(SqliteFile(path, synchronous))
         self._path = path
-        self._lock = ProcessLock(path)
+        self._lock = ProcessLock(path, holder)
 
     @property
     def path(self) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fleetbot.domain.errors import FleetError
 from fleetbot.store.database import Database, Source
-from fleetbot.store.interface import StoreUnavailable, Unwritable
+from fleetbot.store.interface import Deposed, StoreUnavailable, Unwritable
 from fleetbot.store.journal import Journal
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.records import Arrival, Change
@@ -88,7 +88,7 @@ class Writer:
                     batch = self._taken
                     results = _transact(database, journal, batch, self._untaken.lock)
                     self._tell(_settle, batch, results)
-        except DatabaseInUse as refusal:
+        except (DatabaseInUse, Deposed) as refusal:
             error = refusal
         except Exception as failure:
             where = self._source.where

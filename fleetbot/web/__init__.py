@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from fleetbot import wire
+from fleetbot.fence import Leads, always
 from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
@@ -49,7 +50,8 @@ class Parts:
     """What the interface stands on.
 
     `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on;
-    `sending`: how it goes with what is sent to rooms.
+    `sending`: how it goes with what is sent to rooms. Nothing is answered from memory unless
+    `leads`.
     """
 
     fleet: Fleet
@@ -71,6 +73,7 @@ class Parts:
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
     sending: Callable[[], Sending] = Sending
+    leads: Leads = always
 
 
 class WebApi:
@@ -88,7 +91,11 @@ class WebApi:
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
         self._guard = Guard(
-            parts.access, parts.webhook_secret, metrics.count_request, parts.webhooks.refused
+            parts.access,
+            parts.webhook_secret,
+            metrics.count_request,
+            parts.webhooks.refused,
+            parts.leads,
         )
         of_memory = (
             *AgentCalls(parts.agents, parts.enrolments).endpoints(),

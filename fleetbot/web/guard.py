@@ -15,6 +15,7 @@ from aiohttp import ClientPayloadError, StreamReader, web
 from multidict import CIMultiDict
 
 from fleetbot.domain.model import AgentName
+from fleetbot.fence import Leads, always
 from fleetbot.forge.payloads import looks_signed, verify_signature
 from fleetbot.services.access import Access
 from fleetbot.store.identities import Enrolment
@@ -28,6 +29,7 @@ BODY_SECONDS = 30.0
 UNPROVEN_SECONDS = 10.0
 MOST_UNPROVEN = 16
 """So many bodies are read at once of callers who have proven nothing yet."""
+ALIVE = "/healthz"
 ENCODINGS = ("identity", "gzip", "deflate")
 DAMAGED = "The body ended early or is damaged."
 _CHUNK = 64 * 1024
@@ -66,7 +68,8 @@ _NOBODY = _Caller()
 
 class Guard:
     """`webhook_secret` signs Forgejo's deliveries; `count` hears of every answer: method, path
-    template, status; `on_unsigned` of deliveries whose signature is missing or wrong.
+    template, status; `on_unsigned` of deliveries whose signature is missing or wrong. Only
+    `/healthz` answers unless `leads`.
     """
 
     def __init__(
@@ -75,11 +78,13 @@ class Guard:
         webhook_secret: str,
         count: Count,
         on_unsigned: Callable[[], None] = lambda: None,
+        leads: Leads = always,
     ) -> None:
         self._access = access
         self._secret = webhook_secret
         self._count = count
         self._on_unsigned = on_unsigned
+        self._leads = leads
         self._unproven = asyncio.Semaphore(MOST_UNPROVEN)
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -91,7 +96,10 @@ class Guard:
         async def handle(request: web.Request) -> web.StreamResponse:
             self._begin()
             try:
+                self._check_lead(endpoint)
                 response = await self._serve(endpoint, request)
+                if not response.prepared:  # it may have been long on its way
+                    self._check_lead(endpoint)
             except Exception as error:  # also a bug has to be answered, and must not say more
                 response = _answer_error(error, endpoint)
                 await _leave_packed(request, response)
@@ -101,6 +109,10 @@ class Guard:
             return response
 
         return handle
+
+    def _check_lead(self, endpoint: AnyEndpoint) -> None:
+        if endpoint.path != ALIVE and not self._leads():
+            raise Refusal(Code.STANDBY, "Another orchestrator may lead by now: try again shortly.")
 
     def _begin(self) -> None:
         self._under_way += 1

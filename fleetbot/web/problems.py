@@ -40,6 +40,7 @@ class Code(StrEnum):
     DEGRADED = "degraded"
     BUSY = "busy"
     NOT_CONFIGURED = "not_configured"
+    STANDBY = "standby"
 
 
 STATUS: Mapping[Code, HTTPStatus] = {
@@ -62,6 +63,7 @@ STATUS: Mapping[Code, HTTPStatus] = {
     Code.DEGRADED: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.BUSY: HTTPStatus.SERVICE_UNAVAILABLE,
     Code.NOT_CONFIGURED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.STANDBY: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 TITLE: Mapping[Code, str] = {
@@ -84,6 +86,7 @@ TITLE: Mapping[Code, str] = {
     Code.DEGRADED: "fleetbot is not well",
     Code.BUSY: "Too many at once",
     Code.NOT_CONFIGURED: "fleetbot is not configured",
+    Code.STANDBY: "Another fleetbot leads",
 }
 
 

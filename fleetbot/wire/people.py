@@ -316,7 +316,7 @@ class LettersMoved(Answer, frozen=True):
 
 
 class Health(Answer, frozen=True):
-    status: Literal["ok", "degraded"]
+    status: Literal["ok", "degraded", "standby"]
     checks: dict[str, str]
     version: str
 

@@ -84,7 +84,7 @@ def test_a_small_file_gets_the_defaults_and_absolute_paths(tmp_path: Path) -> No
     config = load(written(tmp_path, text), {})
 
     assert config.root.path == tmp_path / "state"
-    assert config.orchestrator.url == "http://127.0.0.1:1/fleet"
+    assert config.orchestrator.urls == ("http://127.0.0.1:1/fleet",)
     assert config.workspace.keep_days == 7
     assert config.agents[0].commit_leftovers
     assert config.host

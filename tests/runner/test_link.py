@@ -27,6 +27,7 @@ from fleetbot.runner.link import (
     read_token,
     save_token,
 )
+from fleetbot.runner.ring import Ring
 from fleetbot.wire import (
     HeartbeatRequest,
     LogRequest,
@@ -54,7 +55,9 @@ def notices() -> asyncio.Queue[str]:
 @pytest.fixture
 async def link(orchestrator: Orchestrator, notices: asyncio.Queue[str]) -> AsyncIterator[Link]:
     async with aiohttp.ClientSession() as http:
-        link = Link(http, orchestrator.url, notice=notices.put_nowait, patience=Patience(10, 50))
+        link = Link(
+            http, Ring(orchestrator.url), notice=notices.put_nowait, patience=Patience(10, 50)
+        )
         answer = await link.register(AGENT, ENROLMENT)
         link.token = answer.token or ""
         yield link
@@ -79,7 +82,7 @@ async def test_a_heartbeat_is_tried_again_in_its_own_time_however_long_the_outag
     async with aiohttp.ClientSession() as http, asyncio.timeout(20):
         hour = 3_600_000
         link = Link(
-            http, orchestrator.url, notice=notices.put_nowait, patience=Patience(hour, hour)
+            http, Ring(orchestrator.url), notice=notices.put_nowait, patience=Patience(hour, hour)
         )
         link.token = (await link.register(AGENT, ENROLMENT)).token or ""
         await orchestrator.down()
@@ -187,7 +190,7 @@ async def test_an_answer_that_is_not_fleetbots_counts_as_none(
         return web.Response(status=status, text=body, content_type=content_type)
 
     async with serving(answer) as url, aiohttp.ClientSession() as http:
-        link = Link(http, url, token="t", notice=lambda text: None)
+        link = Link(http, Ring(url), token="t", notice=lambda text: None)
 
         with pytest.raises(Unreachable):
             await link.start("run-1")
@@ -201,7 +204,7 @@ async def test_run_ids_cannot_leave_their_place_in_the_address() -> None:
         return web.json_response({"run": "x", "state": "running"})
 
     async with serving(answer) as url, aiohttp.ClientSession() as http:
-        await Link(http, url, token="t", notice=lambda text: None).start("../../x?y=1#z")
+        await Link(http, Ring(url), token="t", notice=lambda text: None).start("../../x?y=1#z")
 
     assert paths == ["/api/v1/runs/..%2F..%2Fx%3Fy=1%23z/start"]
 

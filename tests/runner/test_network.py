@@ -111,7 +111,7 @@ async def test_calls_go_by_the_proxy_and_no_login_of_netrc_is_shown(
         monkeypatch.delenv("no_proxy", raising=False)
         monkeypatch.delenv("NO_PROXY", raising=False)
         async with (
-            open_session("http://forge.example.org", "") as http,
+            open_session("", "http://forge.example.org") as http,
             http.get("http://forge.example.org/x", headers={"Authorization": "token t"}),
         ):
             pass

@@ -168,3 +168,19 @@ async def test_an_issue_that_stayed_open_is_repaired_too(stage: Stage) -> None:
     await stage.ann.remove_issue_label(REPO, 1, "status:done")
     await reconcile(stage)
     assert await names(stage) == {"fleet", "status:done"}
+
+
+async def test_of_a_comment_that_arrived_twice_one_is_taken_away(stage: Stage) -> None:
+    """Its sender was frozen while it was on its way, and the next one did not see it yet."""
+    await given_completed(stage)
+    first = await stage.client.comments(REPO, 1)
+    for comment in first:
+        await stage.client.create_comment(REPO, 1, comment.body)
+    await stage.ann.create_comment(REPO, 1, first[0].body)  # a person may say the same
+
+    await reconcile(stage)
+
+    left = await stage.client.comments(REPO, 1)
+    assert [one.id for one in left[:-1]] == [one.id for one in first]
+    assert left[-1].author == "ann"
+    assert await reconcile(stage) == [], "it is not looked for again"

@@ -8,9 +8,10 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.pulls import Answer, Reply, RoundKind
 from fleetbot.forge.review_calls import LineComment
-from fleetbot.store.audit import examine, rebuild
+from fleetbot.store.audit import examine
 from tests.services.stage import ANN, BOT, REPO, Stage
 from tests.services.test_followups import brief, given_done, kinds, look, served
+from tests.store.looking_after import rebuilt
 
 BEN, NEW = "ben", "ann/store"
 LATER = 3700.0
@@ -253,5 +254,5 @@ async def test_all_that_happens_to_a_pull_request_is_proved_by_the_journal(stage
     assert pulls - happened == {"pull.asked", "pull.updated"}
     assert await examine(stage.store) == []
     before = await stage.store.task((await stage.task()).id)
-    await rebuild(stage.store)
+    await rebuilt(stage.store)
     assert await stage.store.task((await stage.task()).id) == before

@@ -32,8 +32,8 @@ class Backend(Protocol):
 
 
 class SqliteBackend:
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "fleet.db"
+    def __init__(self, folder: Path, name: str = "fleet.db") -> None:
+        self.path = folder / name
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:

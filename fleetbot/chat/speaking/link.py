@@ -27,6 +27,7 @@ from fleetbot.chat.speaking.requests import (
 from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
 from fleetbot.chat.words.sealed import UNABLE_TO_ENCRYPT
+from fleetbot.fence import Leads, always
 from fleetbot.services.outbox import Refused, RetryLater
 
 _SERVER = PathBuilder("/_matrix/federation/v1/version")
@@ -40,10 +41,10 @@ class Link:
     waited for, what is less urgent has to come again.
     """
 
-    def __init__(self, client: Client, pace: Pace | None = None) -> None:
+    def __init__(self, client: Client, pace: Pace | None = None, leads: Leads = always) -> None:
         self.pace = pace or Pace()
         self._client = client
-        self._request = Requests(client)
+        self._request = Requests(client, leads)
         self._sealing = Sealing(client)
         self._encrypted: dict[str, bool] = {}
         self._closed: dict[str, str] = {}

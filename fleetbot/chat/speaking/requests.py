@@ -18,6 +18,7 @@ from mautrix.client import Client
 from yarl import URL
 
 from fleetbot.chat.speaking.pace import Limited
+from fleetbot.fence import FencedBody, Leads, always
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.wire.retry_after import retry_after
 
@@ -47,10 +48,12 @@ class Absent(NotAdmitted):
 
 class Requests:
     """Raises `RetryLater` when the homeserver is away or says to wait, as `NotAdmitted` while the
-    room does not let us, and `Refused` when it refuses this very request."""
+    room does not let us, and `Refused` when it refuses this very request. Nothing but GET is asked
+    unless `leads`."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, leads: Leads = always) -> None:
         self._client = client
+        self._leads = leads
 
     async def __call__(
         self,
@@ -64,22 +67,30 @@ class Requests:
         api = self._client.api
         url = URL(f"{str(api.base_url).rstrip('/')}/{str(path).lstrip('/')}", encoded=True)
         headers = {"Authorization": f"Bearer {api.token}"}
-        sent: dict[str, Any] = {"json": body}
+        self._check(method)
+        data: BytesIO | FencedBody | None = None
         if isinstance(body, bytes):
-            sent = {"data": BytesIO(body)}  # aiohttp wants large ones so
+            data = BytesIO(body)  # aiohttp wants large ones so
             headers["Content-Type"] = mimetype
+        elif body is not None:
+            data = FencedBody(msgspec.json.encode(body), self._leads)
         try:
             async with api.session.request(
-                method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, **sent
+                method, url.extend_query(query), headers=headers, timeout=_TIMEOUT, data=data
             ) as response:
                 status, seconds = response.status, retry_after(response.headers)
                 answer = _object(await response.read())
         except (ClientError, TimeoutError) as error:
+            self._check(method)
             why = f"the homeserver did not answer: {error!r}"
             raise RetryLater(None, why, host=True) from error
         if status == HTTPStatus.OK and answer is not None:
             return answer
         raise _refusal(status, answer or {}, seconds)
+
+    def _check(self, method: str) -> None:
+        if method != "GET" and not self._leads():
+            raise RetryLater(None, "not sent: another orchestrator may lead by now", host=True)
 
 
 def _object(body: bytes) -> dict[str, Any] | None:

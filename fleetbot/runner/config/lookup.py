@@ -42,7 +42,7 @@ class Lookup:
     def _orchestrator(self, table: OrchestratorConfig) -> OrchestratorConfig:
         return msgspec.structs.replace(
             table,
-            url=table.url.rstrip("/"),
+            url=tuple(dict.fromkeys(url.rstrip("/") for url in table.urls)),
             enrolment_token=self._secret(table, "orchestrator.enrolment_token"),
             enrolment_token_file=self._given_path(table.enrolment_token_file),
             ca_file=self._ca_file("orchestrator", table.ca_file, "SSL_CERT_FILE"),

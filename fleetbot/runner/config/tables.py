@@ -29,14 +29,19 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class OrchestratorConfig(Table, frozen=True):
     """Where fleetbot answers, and the token with which agents enrol. At most one of the three.
 
-    `ca_file`: the certificates (PEM) to trust there, in place of the system's.
+    `url`: of several orchestrators all addresses. `ca_file`: the certificates (PEM) to trust there,
+    in place of the system's.
     """
 
-    url: Address
+    url: Address | Annotated[tuple[Address, ...], Meta(min_length=1)]
     enrolment_token: str = ""
     enrolment_token_file: str = ""
     enrolment_token_env: str = ""
     ca_file: str = ""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        return (self.url,) if isinstance(self.url, str) else self.url
 
 
 class ForgeConfig(Table, frozen=True):

@@ -8,12 +8,16 @@ What is promised:
   `DatabaseInUse`, which names who leads.
 - Whoever takes the lead raises `leader.epoch`, in a transaction of its own, before it reads where
   the journal ends.
+- A leader renews its lease. Who stands by and sees, by its own clock, that it has not for a lease
+  (domain/leadership.py) may end its session (`Watch.end`): its process is frozen, or cut off, which
+  the server may not notice for long. A session without a lease, as of a migration, is left alone.
+  Where a session has ended, its lease is waited for, too: its process may not know that yet.
 - Every transaction of a leader begins by locking the row of its own epoch (`Leading.begin`). So
   whoever raises the epoch, with the lock or without, waits for the transaction that is under way;
   from then on the former leader writes nothing any more, it fails with `Deposed`.
 
 The lock keeps two leaders apart as long as sessions end when they should; the epoch does where one
-does not. Times in the row are the server's, so that all who look have one clock.
+does not. Times in the row are the server's, for people: nobody compares them with their own clock.
 """
 
 from __future__ import annotations
@@ -30,17 +34,24 @@ from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.connection import Failed, PostgresDatabase
 
 _PATIENCE_MS = 3000
+_LEADER_SESSION = "leader"
+LEADING = f"fleetbot {_LEADER_SESSION}"  # what its session is called on the server
 _LOCK_NOT_AVAILABLE = "55P03"
 
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"  # epoch ms
-LEADER = "SELECT epoch, name, address, since, renewed_at FROM leader"
+LEADER = "SELECT epoch, name, address, since, renewed_at, lease FROM leader"
 _IS_OURS = "SELECT 1 FROM leader WHERE epoch = ? FOR SHARE"
 _RAISE = f"""
-INSERT INTO leader (epoch, name, address, since, renewed_at) VALUES (1, ?, ?, {NOW}, {NOW})
+INSERT INTO leader (epoch, name, address, since, renewed_at, lease)
+VALUES (1, ?, ?, {NOW}, {NOW}, ?)
 ON CONFLICT (one) DO UPDATE SET
     epoch = leader.epoch + 1, name = excluded.name, address = excluded.address,
-    since = excluded.since, renewed_at = excluded.renewed_at
+    since = excluded.since, renewed_at = excluded.renewed_at, lease = excluded.lease
 RETURNING epoch
+"""
+# No renewal is like another, whatever the server's clock does.
+_RENEW = f"""
+UPDATE leader SET renewed_at = greatest({NOW}, renewed_at + 1), lease = ? WHERE epoch = ?
 """
 _SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END_SESSION = """
@@ -50,18 +61,22 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ? AND backend
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Who wishes to lead: a name for people, and where others reach it."""
+    """Who wishes to lead: a name for people, and where others reach it; for how many milliseconds
+    after each renewal it leads, 0 for as long as its session lasts."""
 
     name: str
     address: str = ""
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Of the server, one of ours; `began` because numbers are given out again."""
+    """Of the server, one of ours; `began` because numbers are given out again. `epoch`: of its
+    lead."""
 
     pid: int
     began: datetime
+    epoch: int = 0
 
 
 class Leading(PostgresDatabase):
@@ -75,27 +90,44 @@ class Leading(PostgresDatabase):
             self.rollback()
             raise Deposed(f"another leads since: {_told(leader(self))}")
 
+    def renew(self, lease: int) -> None:
+        """Within a transaction."""
+        self.execute(_RENEW, (lease, self.epoch))
+
     @property
     def session(self) -> Session:
-        return Session(*self.execute(_SESSION).fetchone())
+        pid, began = self.execute(_SESSION).fetchone()
+        return Session(pid, began, self.epoch)
 
 
 def take(address: Address, candidate: Candidate, former: Session | None = None) -> Leading:
-    """Leads from now on. Raises `DatabaseInUse`, `Failed`.
+    """Leads from now on. Raises `DatabaseInUse`, `Failed`; `Deposed` where another has led since
+    `former`.
 
     `former`: a session of this very process, which the server may not have noticed to be lost; what
     it was doing is over when this returns.
     """
-    database = Leading(address, "leader")
+    database = Leading(address, _LEADER_SESSION)
     try:
         if former is not None:
             database.execute(_END_SESSION, (former.pid, former.began))
+            _check(database, former)  # without waiting for the lock
         lock(database, address)
-        database.epoch = database.execute(_RAISE, (candidate.name, candidate.address)).fetchone()[0]
+        if former is not None:
+            _check(database, former)
+        its = (candidate.name, candidate.address, candidate.lease)
+        database.epoch = database.execute(_RAISE, its).fetchone()[0]
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _check(database: Database, former: Session) -> None:
+    """Raises `Deposed` where another has led since."""
+    found = leader(database)
+    if found is not None and found[0] != former.epoch:
+        raise Deposed(f"another has led since: {_told(found)}")
 
 
 def lock(database: Database, address: Address) -> None:
@@ -111,7 +143,7 @@ def lock(database: Database, address: Address) -> None:
 
 
 def leader(database: Database) -> tuple[Any, ...] | None:
-    """Who leads, or led last: epoch, name, address, since, renewed at."""
+    """Who leads, or led last: epoch, name, address, since, renewed at, lease."""
     found: tuple[Any, ...] | None = database.execute(LEADER).fetchone()
     return found
 
@@ -121,7 +153,7 @@ def in_use(database: Database, address: Address) -> DatabaseInUse:
         found = leader(database)
     except Failed:  # it makes the table just now
         found = None
-    _, name, at, since, _ = found or (0, "", "", 0, 0)
+    _, name, at, since, *_ = found or (0, "", "", 0)
     text = f"another fleetbot works on {address.where}: {_told(found)}; stop it first"
     return DatabaseInUse(text, name=name, address=at, since=since)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 
 from fleetbot.store.base import JournalStore
+from fleetbot.store.journal import Journal
 from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.connection import Failed, PostgresDatabase
 from fleetbot.store.postgres.leadership import Candidate, Leading, Session, take
@@ -25,13 +27,18 @@ class PostgresSource:
     def __init__(self, address: Address, candidate: Candidate) -> None:
         self.where = address.where
         self._address = address
-        self._candidate = candidate
+        self.candidate = candidate
+        self.leading: Leading | None = None
         self._session: Session | None = None
 
     def writing(self) -> Leading:
-        database = take(self._address, self._candidate, self._session)
-        self._session = database.session
-        return database
+        self.leading = take(self._address, self.candidate, self._session)
+        self._session = self.leading.session
+        return self.leading
+
+    def forget(self) -> None:
+        """It is over; whoever writes next begins anew."""
+        self.leading = self._session = None
 
     def reading(self) -> PostgresDatabase:
         return PostgresDatabase(self._address, "reader", read_only=True)
@@ -42,7 +49,25 @@ class PostgresStore(JournalStore):
 
     def __init__(self, url: str, schema: str, candidate: Candidate | None = None) -> None:
         self.address = Address(url, schema)
-        super().__init__(PostgresSource(self.address, candidate or this_process()))
+        self._postgres = PostgresSource(self.address, candidate or this_process())
+        super().__init__(self._postgres)
+
+    async def close(self) -> None:
+        await super().close()
+        self._postgres.forget()
+
+    def lease(self, lease: int) -> None:
+        """For how many milliseconds each renewal is, from the next on."""
+        self._postgres.candidate = replace(self._postgres.candidate, lease=lease)
+
+    async def renew(self) -> None:
+        """Raises `Deposed`, `StoreUnavailable`."""
+
+        def renew(journal: Journal) -> None:
+            if self._postgres.leading is not None:  # else there would be no journal
+                self._postgres.leading.renew(self._postgres.candidate.lease)
+
+        await self._open_writer().submit(renew)
 
     async def size(self) -> int:
         return int((await self._reports.rows(_SIZE))[0][0])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Question, build
 from fleetbot.runner.link import Link
+from fleetbot.runner.ring import Ring
 from fleetbot.runner.run.questions import Questions, bounded
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.wire import ASK_BYTES, RegisterRequest
@@ -80,7 +81,7 @@ async def orchestrator() -> AsyncIterator[Orchestrator]:
 @pytest.fixture
 async def questions(orchestrator: Orchestrator) -> AsyncIterator[Questions]:
     async with aiohttp.ClientSession() as http:
-        link = Link(http, orchestrator.url, notice=print)
+        link = Link(http, Ring(orchestrator.url), notice=print)
         agent = RegisterRequest(name="worker-1", adapter="command")
         link.token = (await link.register(agent, ENROLMENT)).token or ""
         questions = Questions(link, "run-1", 60, lambda line: None, Masker({}))

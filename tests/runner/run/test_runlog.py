@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from fleetbot.runner.link import Link
+from fleetbot.runner.ring import Ring
 from fleetbot.runner.run.runlog import OUTPUT_LIMIT, Batching, RunLog
 from fleetbot.runner.run.spool import LogFile
 from fleetbot.wire import LineKind, LogLine, RegisterRequest
@@ -27,7 +28,7 @@ async def orchestrator() -> AsyncIterator[Orchestrator]:
 @pytest.fixture
 async def link(orchestrator: Orchestrator) -> AsyncIterator[Link]:
     async with aiohttp.ClientSession() as http:
-        link = Link(http, orchestrator.url, notice=lambda text: None)
+        link = Link(http, Ring(orchestrator.url), notice=lambda text: None)
         answer = await link.register(AGENT, ENROLMENT)
         link.token = answer.token or ""
         yield link

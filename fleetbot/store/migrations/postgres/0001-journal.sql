@@ -2,14 +2,16 @@
 -- migrations for SQLite have come to, table by table. Times are epoch milliseconds; JSON is TEXT; ids
 -- are made by the application. Text is ordered by its bytes, as on SQLite.
 
--- Who writes, or wrote last (store/postgres/leadership.py); the one row is made by the first.
+-- Who writes, or wrote last (store/postgres/leadership.py); the one row is made by the first. After
+-- `lease` milliseconds without a renewal another may take over; 0: only with the end of its session.
 CREATE TABLE leader (
     one         BIGINT NOT NULL DEFAULT 1 PRIMARY KEY CHECK (one = 1),
     epoch       BIGINT NOT NULL,
     name        TEXT   NOT NULL,
     address     TEXT   NOT NULL,
     since       BIGINT NOT NULL,
-    renewed_at  BIGINT NOT NULL
+    renewed_at  BIGINT NOT NULL,
+    lease       BIGINT NOT NULL
 );
 
 -- One line per event. `hash` covers the line and the hash before it (store/records.py: link);

@@ -1,0 +1,50 @@
+"""What a fleetbot answers that stands by: who leads, and nothing else. It takes nothing in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from fleetbot import wire
+from fleetbot.domain.leadership import Holder
+from fleetbot.web.problems import Code, problem, respond
+
+_SECONDS = "1"  # the other one is there already: whoever knows it need not wait
+
+
+class LeaderView(wire.Answer, frozen=True):
+    """The one that leads: where it answers, and since when (epoch milliseconds)."""
+
+    name: str
+    address: str
+    since: int
+
+
+class StandbyProblem(wire.Problem, frozen=True):
+    """`leader` is missing where nobody leads, or nobody knows who does."""
+
+    leader: LeaderView | None = None
+
+
+def standby_routes(why: str, leader: Holder | None, version: str) -> list[web.RouteDef]:
+    """While another leads, or nobody can: `why` says it to people."""
+    health = wire.Health(status="standby", checks={"leadership": why}, version=version)
+    told = standby_problem(why, leader)
+
+    async def healthz(request: web.Request) -> web.Response:
+        return web.json_response(body=msgspec.json.encode(health))
+
+    async def refuse(request: web.Request) -> web.Response:
+        return respond(told, {"Retry-After": _SECONDS})
+
+    return [web.get("/healthz", healthz), web.route("*", r"/{tail:[\s\S]*}", refuse)]
+
+
+def standby_problem(why: str, leader: Holder | None) -> StandbyProblem:
+    found: dict[str, Any] = msgspec.structs.asdict(problem(Code.STANDBY, why))
+    view = (
+        LeaderView(name=leader.name, address=leader.address, since=leader.since) if leader else None
+    )
+    return StandbyProblem(**found, leader=view)
