@@ -89,7 +89,7 @@ def _alike(tasks: Iterable[Task], now: int) -> Iterator[tuple[Task, int]]:
         if task.state is TaskState.CREATED:
             place, wanted = task.repo_id or task.repo, task.pinned or task.traits.agent
             wish = wanted, task.traits.needs
-            key = place, wish, task.base_problem, task.blockers, task.not_before > now
+            key = place, wish, task.base_problem, task.blockers, task.rests(now)
             if (group := alike.get(key)) is None:
                 alike[key] = _Group(task)
             else:

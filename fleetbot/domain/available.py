@@ -81,7 +81,7 @@ def absence(state: FleetState, agent: Agent, now: int) -> Absence | None:
         remedy = f"{its.advice} It takes tasks again once its check passes."
         details = (agent.unwell_detail,) if agent.unwell_detail else ()
         return Absence(why.AGENT_UNWELL, text, remedy, name, None, details)
-    if agent.parked_until > now:
+    if agent.rests(now):
         its = REASONS[agent.parked_for or ReasonCode.USAGE_LIMIT]
         text = f"{name} rests: {its.text}."
         return Absence(why.AGENT_RESTS, text, its.advice, name, agent.parked_until)

@@ -13,7 +13,7 @@ def has_room(state: FleetState, agent: Agent, now: int) -> bool:
     fleet not being paused."""
     if state.frozen or agent.draining or agent.unwell:
         return False
-    if max(agent.parked_until, state.paused_until) > now:
+    if agent.rests(now) or state.paused_until > now:
         return False
     return agent.status is AgentStatus.ONLINE and not is_busy(state, agent)
 
@@ -69,7 +69,7 @@ def _is_kept(state: FleetState, name: AgentName, head: Entry, now: int, policy: 
     if agent is None or agent.status is not AgentStatus.ONLINE or agent.draining or agent.unwell:
         return False
     waited = now - state.tasks[head.task].entered_at
-    return agent.parked_until <= now and waited <= policy.prefer_ms
+    return not agent.rests(now) and waited <= policy.prefer_ms
 
 
 def _another(state: FleetState, agent: Agent, lane: Lane, now: int) -> bool:

@@ -25,6 +25,7 @@ ReceiptId = NewType("ReceiptId", str)
 
 AGENT_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,38}[a-z0-9])?\Z")
 CAPABILITY = re.compile(r"[a-z0-9][a-z0-9._+#-]{0,39}\Z")
+UNSTEADY_MS = 60_000  # clocks that are kept right go back by less
 REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}/(?!\.{1,2}\Z)[A-Za-z0-9_.-]{1,100}\Z")
 
 
@@ -398,6 +399,11 @@ class Task(Value, frozen=True):
         """Whether nobody need ask for it again: it waits for its time, or for other work."""
         return self.state is TaskState.CREATED and not self.base_problem
 
+    def rests(self, now: int) -> bool:
+        """Whether its back-off is not over. One that is still to begin was made when the clock was
+        ahead: nobody knows how long it would be."""
+        return self.entered_at - UNSTEADY_MS <= now < self.not_before
+
     @property
     def is_ready(self) -> bool:
         """Whether it may be given to somebody, once its time has come."""
@@ -495,6 +501,10 @@ class Agent(Value, frozen=True):
     signed_off_at: int = 0
     revoked: bool = False
     forgotten: bool = False
+
+    def rests(self, now: int) -> bool:
+        """Whether it takes nothing yet; as of a task's back-off."""
+        return self.fault_at - UNSTEADY_MS <= now < self.parked_until
 
 
 def ills(agent: Agent) -> Iterator[tuple[str, str]]:

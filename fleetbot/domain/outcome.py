@@ -123,15 +123,23 @@ def _expire_runs(
 ) -> Iterator[Draft]:
     """Several that were not acknowledged are one fault of the agent."""
     yield from (Draft(agent_stream(agent.name), event) for event in rested(agent, now))
-    missed = [run for run in state.runs_of_agent(agent.name) if _is_missed(run, now, policy)]
+    runs = state.runs_of_agent(agent.name)
+    missed = [run for run in runs if _is_missed(state, run, now, policy)]
     for run in missed[:1]:
         yield from blame(state, run, _not_acknowledged(run), now, policy)
     for run in state.runs_of_agent(agent.name):
         yield from _expire_run(state, run, now, policy, day_is_spent=day_is_spent)
 
 
-def _is_missed(run: Run, now: int, policy: Policy) -> bool:
-    return run.state is RunState.ASSIGNED and now - run.assigned_at > policy.ack_ms
+def _is_missed(state: FleetState, run: Run, now: int, policy: Policy) -> bool:
+    since = max(state.moved(run.id, run.assigned_at), state.renewed_at)
+    return run.state is RunState.ASSIGNED and now - since > policy.ack_ms
+
+
+def _is_late(state: FleetState, run: Run, now: int, policy: Policy) -> bool:
+    """After we were away it may have ended long ago: its runner has time to say so."""
+    worked = now - state.moved(run.id, run.started_at) - run.checked_ms
+    return worked > policy.run_timeout_ms and now - state.renewed_at > policy.lease_ms
 
 
 def _not_acknowledged(run: Run) -> ev.TaskFailed:
@@ -141,7 +149,7 @@ def _not_acknowledged(run: Run) -> ev.TaskFailed:
 def _expire_run(
     state: FleetState, run: Run, now: int, policy: Policy, *, day_is_spent: bool
 ) -> Drafts:
-    if asks := tuple(talk.expire_asks(run, now)):
+    if asks := tuple(talk.expire_asks(run, now, state.moved(run.id, 0))):
         return asks
     if run.receipt:
         return ()  # the agent has done its part; what Forgejo shows decides
@@ -150,12 +158,12 @@ def _expire_run(
     if day_is_spent:
         return budget.stop_for_today(state, run)
     if run.state is RunState.ASSIGNED:
-        return _miss(state, run, now, policy) if _is_missed(run, now, policy) else ()
+        return _miss(state, run, now, policy) if _is_missed(state, run, now, policy) else ()
     if state.leases.get(run.id, run.started_at + policy.lease_ms) < now:
         used = state.usage_of(run)
         lost = ev.TaskAgentLost(run=run.id, reason=ReasonCode.LEASE_EXPIRED, usage=used)
         return ended(state, run, lost, now, policy)
-    if now - run.started_at - run.checked_ms > policy.run_timeout_ms:
+    if _is_late(state, run, now, policy):
         used = state.usage_of(run)
         failed = ev.TaskFailed(run=run.id, reason=ReasonCode.TIMEOUT, usage=used)
         return ended(state, run, failed, now, policy)

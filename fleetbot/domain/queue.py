@@ -76,7 +76,7 @@ class ReadyQueue:
         self._take_out(task.id)
         if not task.is_ready:
             return
-        if task.not_before > now:
+        if task.rests(now):
             heapq.heappush(self._later, (task.not_before, task.id))
         else:
             self._put(lane_of(task), entry_of(task))
@@ -113,6 +113,14 @@ class ReadyQueue:
                 self.keep(task, now)
                 moved = True
         return moved
+
+    def recount(self, tasks: Mapping[TaskId, Task], now: int) -> None:
+        """Look anew at whose time has come: the clock was set."""
+        later, self._later = self._later, []
+        for due, task_id in later:
+            task = tasks.get(task_id)
+            if task and task.is_ready and task.not_before == due:
+                self.keep(task, now)
 
     def next_due(self) -> int | None:
         """When the earliest waiting back-off ends, epoch milliseconds."""

@@ -74,7 +74,8 @@ class FleetState:
 
     `leases` (run -> epoch ms) and `seen` (agent -> epoch ms) are not folded: heartbeats move them,
     and a start grants them afresh, so that a restart of ours never counts as an agent's silence.
-    Nor is `used`, what live runs have used so far: the next heartbeat tells it again; nor their
+    Nor is how long live runs `slept` with us, so that no deadline passes in our absence. Nor is
+    `used`, what live runs have used so far: the next heartbeat tells it again; nor their
     `activity`, which their logs tell, nor the agents' `machines`, nor how long (ms) the latest
     completed runs `took`.
     """
@@ -97,6 +98,8 @@ class FleetState:
         self.machines: dict[AgentName, MachineFacts] = {}
         self.used: dict[RunId, Usage] = {}
         self.activity: dict[RunId, Activity] = {}
+        self.renewed_at = 0  # when we had started or slept, and all were taken as heard
+        self.slept: dict[RunId, int] = {}  # milliseconds of live runs in which we were not there
         self.took: deque[int] = deque(maxlen=200)
         self.paused_until = 0  # by the day's budget
         self.frozen: Pause | None = None  # by a person
@@ -133,6 +136,11 @@ class FleetState:
         """The task's run, unless it has ended."""
         run = self.run_of(task)
         return run if run and run.state is not RunState.ENDED else None
+
+    def moved(self, run: RunId, at: int) -> int:
+        """The moment `at` in the life of a run, moved by what we have slept since, or by what the
+        clock was set."""
+        return at + self.slept.get(run, 0)
 
     def usage_of(self, run: Run) -> Usage:
         """What the run has used, as far as is known."""

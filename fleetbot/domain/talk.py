@@ -153,10 +153,10 @@ def take(state: FleetState, command: cmd.TakeMessage) -> Drafts:
     return (Draft(task_stream(run.task), event),)
 
 
-def expire_asks(run: Run, now: int) -> Iterator[Draft]:
-    """Questions that nobody answered in time are denied."""
+def expire_asks(run: Run, now: int, slept: int) -> Iterator[Draft]:
+    """Questions that nobody answered in time are denied; nobody could while we `slept` (ms)."""
     for question in run.asks:
-        if question.behavior is None and question.expires_at <= now:
+        if question.behavior is None and question.expires_at + slept <= now:
             event = ev.RunAnswered(
                 run=run.id, ask=question.id, behavior=Behavior.DENY, expired=True
             )

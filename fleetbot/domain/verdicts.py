@@ -34,7 +34,7 @@ def conclude(state: FleetState, command: cmd.Conclude, now: int, policy: Policy)
         case Refuted() as finding:
             return _refute(state, run, filed, finding, now, policy)
         case Unknown() as finding:
-            return _leave_open(run, filed, finding, now, policy)
+            return _leave_open(state, run, filed, finding, now, policy)
         case _:
             assert_never(command.finding)
 
@@ -47,11 +47,17 @@ def _completed(filed: FiledReceipt) -> ev.TaskCompleted:
 
 
 def _leave_open(
-    run: Run, filed: FiledReceipt, finding: Unknown, now: int, policy: Policy
+    state: FleetState,
+    run: Run,
+    filed: FiledReceipt,
+    finding: Unknown,
+    now: int,
+    policy: Policy,
 ) -> Drafts:
     """It is checked again, until people have had time enough to mend what keeps it from being
     decided; it ends with a check of its own, so that no downtime of ours decides."""
-    stream, deadline = task_stream(run.task), filed.filed_at + policy.verify_ms
+    stream = task_stream(run.task)
+    deadline = state.moved(run.id, filed.filed_at) + policy.verify_ms
     wait = with_check(policy, soon=finding.soon).wait(filed.checks, filed.receipt.id)
     unknown = ev.ReceiptUnknown(
         run=run.id,

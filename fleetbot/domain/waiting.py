@@ -107,7 +107,7 @@ def _in_queue(state: FleetState, task: Task, now: int, policy: Policy, looks: Lo
         return paused
     if state.paused_until > now:
         return _fleet_rests(state, since)
-    if task.not_before > now:
+    if task.rests(now):
         return _back_off(task, since)
     agents = availability(state, task, now, looks)
     if not agents.able:

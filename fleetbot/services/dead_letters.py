@@ -56,7 +56,7 @@ class DeadLetters:
         told = int(await store.anchor(_TOLD) or 0)
         if graveyard.newest is None or graveyard.newest <= told:
             return True
-        if now - told < _QUIET_MS:
+        if 0 <= now - told < _QUIET_MS:
             return False
         notice = FleetNotice(notice=NoticeKind.GIVEN_UP, letters=graveyard.letters)
         await tell(self._fleet, notice, Anchor(key=_TOLD, value=str(now)))

@@ -221,13 +221,18 @@ class Fleet:
             with suppress(Unwritable):  # that is for who wanted it kept
                 await asyncio.shield(self._last)
 
-    def renew(self) -> None:
-        """Take every agent and run as heard just now: time we slept through is nobody's silence."""
+    def renew(self, slept: int = 0) -> None:
+        """Take every agent and run as heard just now: time we `slept` through (ms), or by which the
+        clock was set, is nobody's silence, and no deadline passes in it."""
         state, now = self.state, self.clock()
+        state.renewed_at = now
+        live = [run.id for run in state.live_runs()]
+        state.slept = {run: state.slept.get(run, 0) + slept for run in live}
+        state.queue.recount(state.tasks, now)
         state.seen = dict.fromkeys(state.agents, now)
-        state.leases = {run.id: now + self.policy.lease_ms for run in state.live_runs()}
-        for run in state.live_runs():
-            state.activity.setdefault(run.id, Activity(now)).heard_at = now
+        state.leases = dict.fromkeys(live, now + self.policy.lease_ms)
+        for run in live:
+            state.activity.setdefault(run, Activity(now)).heard_at = now
 
     async def commit(
         self, command: Command, context: Context, beside: Beside = ALONE

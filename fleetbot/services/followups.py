@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from fleetbot.domain import events as ev
 from fleetbot.domain.commands import FollowPull
 from fleetbot.domain.events import Recorded
-from fleetbot.domain.model import Repo, Task, TaskId, issue_of_branch
+from fleetbot.domain.model import UNSTEADY_MS, Repo, Task, TaskId, issue_of_branch
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.pulls import PullState, PullView, Watch
 from fleetbot.domain.receipts import Rules
@@ -107,6 +107,7 @@ class Followups:
         self._causes: dict[TaskId, str] = {}
         self._failing: dict[TaskId, str] = {}
         self._is_read = False
+        self._last = fleet.clock()
         self._news = asyncio.Event()
         self._after: Callable[[TaskId], Awaitable[None]] = _nothing
         fleet.listen(self._heard)
@@ -186,6 +187,7 @@ class Followups:
         """Look at what is due. Raises `StoreUnavailable` only."""
         await self._fleet.start()
         await self._read()
+        self._follow_clock()
         await abreast(self._take, self._news)
 
     async def _read(self) -> None:
@@ -197,6 +199,15 @@ class Followups:
             if task.id not in self._watched:
                 self._watch(task, now + 100 * len(self._watched))
         self._is_read = True
+
+    def _follow_clock(self) -> None:
+        """Where it was set back, nothing waits for as long again."""
+        last, self._last = self._last, self._fleet.clock()
+        if self._last >= last - UNSTEADY_MS:
+            return
+        for task, its in self._watched.items():
+            if its.due != _NEVER:
+                self._watched[task] = its._replace(due=its.due + self._last - last)
 
     async def _take(self) -> list[Piece]:
         now, pieces = self._fleet.clock(), []

@@ -81,7 +81,8 @@ class Reconciler:
         if position is not None:
             newest = await self._walk(repo, position - _OVERLAP)
         now = self._fleet.clock()
-        if position is None or now - self._swept.get(repo.id, -_SWEEP_MS) >= _SWEEP_MS:
+        swept = self._swept.get(repo.id)
+        if position is None or swept is None or not 0 <= now - swept < _SWEEP_MS:
             newest = _later(newest, await self._sweep(repo))
             self._swept[repo.id] = now
         if newest is not None and newest != position:

@@ -41,7 +41,7 @@ class Timers:
         last, self._last = self._last, self._fleet.clock()
         if not 0 <= self._last - last <= _ASLEEP_MS:
             await self._fleet.start()
-            self._fleet.renew()
+            self._fleet.renew(self._last - last)
 
     async def prune(self) -> None:
         """Delivered effects and handled deliveries are of no use after two weeks."""

@@ -28,7 +28,7 @@ class Turns:
 
     def _forget(self, now: int) -> None:
         for who, taken in list(self._taken.items()):
-            while taken and taken[0] + HOUR_MS <= now:
+            while taken and not 0 <= now - taken[0] < HOUR_MS:
                 taken.popleft()
             if not taken:
                 del self._taken[who]

@@ -107,7 +107,10 @@ class Verifier:
         return [one for one in filed if one.verdict is Verdict.PENDING]
 
     def _due_at(self, filed: FiledReceipt) -> int:
-        return 0 if filed.receipt.id in self._poked else filed.check_at
+        """Where it is further away than any pause, the clock was set back."""
+        longest = self._fleet.clock() + self._fleet.policy.recheck_cap_ms
+        is_due = filed.receipt.id in self._poked or filed.check_at > longest
+        return 0 if is_due else filed.check_at
 
     async def _check(self, filed: FiledReceipt) -> None:
         receipt = filed.receipt.id

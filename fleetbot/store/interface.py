@@ -244,8 +244,8 @@ class Store(Protocol):
 
     async def set_back(self, now: int, by: int | None = None) -> int:
         """The clock was set back to `now` (epoch ms) by so many milliseconds: what waits in the
-        outbox waits no longer for that. None: by as much as the newest of what is next is ahead.
-        Answers by how many."""
+        outbox or the inbox waits no longer for that. None: by as much as the newest of what is next
+        is ahead. Answers by how many."""
 
     async def dismiss(self, letter: int | None) -> int:
         """Lets go of one dead letter, or all; how many."""

@@ -139,6 +139,7 @@ _SET_BACK = (
         held_until = CASE WHEN held_until > ?2 THEN held_until - ?2 ELSE 0 END
     WHERE due_at > ?1
     """,
+    "UPDATE arrivals SET due_at = due_at - ?2 WHERE body IS NOT NULL AND due_at > ?1",
 )
 
 PRUNE = """
