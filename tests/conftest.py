@@ -13,6 +13,7 @@ import pytest_asyncio
 from hypothesis import settings
 
 from fleetbot.devkit.bot_server import BotServer
+from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.matrix_user import MatrixUser
 
@@ -43,6 +44,12 @@ async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     """A Synapse without rate limits, shared by all tests."""
     async with Homeserver.start(tmp_path_factory.mktemp("synapse")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin, built once."""
+    return build_plugin(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")
