@@ -13,6 +13,7 @@ import pytest_asyncio
 from hypothesis import settings
 
 from fleetbot.devkit.bot_server import BotServer
+from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.store.migrate import migrate_postgres
@@ -71,6 +72,12 @@ def postgres_backend(postgres_schema: PostgresBackend) -> PostgresBackend:
     twenty times as long as to empty it."""
     postgres_schema.empty()
     return postgres_schema
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin, built once."""
+    return build_plugin(tmp_path_factory.mktemp("dist"))
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from torture.incidents import INCIDENTS
 from torture.outcome import Unreadable
 from torture.play import play
 from torture.stories import generate
-from torture.story import Story
+from torture.story import Bounds, Story
 from torture.system import Plug, Refused
 
 _SYSTEM = "torture.systems.fleetbot_system"
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--issues", type=int, default=10, help="in a round")
     parser.add_argument("--strikes", type=int, default=10, help="kills and freezes in a round")
     parser.add_argument("--spells", type=int, default=12, help="faults of lines in a round")
+    parser.add_argument("--recover", type=float, default=90.0, help="seconds after its last fault")
     parser.add_argument("--incident", action="append", default=[], help="by name, or `all`")
     parser.add_argument("--list", action="store_true", help="the incidents, and do nothing else")
     parser.add_argument("--json", type=Path, help="a file that gets a line for each round")
@@ -98,6 +99,7 @@ def _stories(asked: argparse.Namespace, plug: Plug) -> Iterator[Story]:
             issues=asked.issues,
             strikes=asked.strikes,
             spells=asked.spells,
+            bounds=Bounds(recover=asked.recover, idle=5.0),
         )
 
 

@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torture.story import Blow, Fault, Spell, Strike
+from torture.story import Blow, Fault, Line, Spell, Strike
 from torture.system import Refused, System
+
+_PATIENCE = 20.0  # seconds that a strike waits for its moment
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,21 @@ class Faults:
         await self._until(fault.at)
         if isinstance(fault, Spell):
             return await self._cast(fault)
+        if fault.after and not await self._moment(*fault.after):
+            return Landed(fault, 0, "not run: its moment never came")
         async with self._one_at_a_time[fault.target]:
             return await self._strike(fault)
+
+    async def _moment(self, line: Line, only: str) -> bool:
+        proxy = self._system.lines.get(line)
+        if proxy is None:
+            return False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await proxy.answered(only)
+        except TimeoutError:
+            return False
+        return True
 
     async def _cast(self, spell: Spell) -> Landed:
         proxy = self._system.lines.get(spell.line)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from torture.outcome import IssueSeen, Outcome, PullSeen
-from torture.story import Doing, Issue, Story
+from torture.story import CI, Doing, Issue, Need, Story
 from torture.system import Marks
 
 
@@ -17,6 +17,8 @@ class Kind(StrEnum):
     FALSE = "falsely done"  # shown as done without the work
     LANDED = "wrongly landed"  # where it must not be
     UNEXPLAINED = "unexplained wait"  # nothing says why it does not move
+    ENDLESS = "endless"  # workers are begun again and again
+    UNASKED = "unasked"  # done for somebody who may not ask
 
 
 class Finding(NamedTuple):
@@ -32,13 +34,24 @@ Numbers = Mapping[str, int]
 """The issues' numbers on the forge, by key."""
 
 
-def judge(story: Story, numbers: Numbers, seen: Outcome, marks: Marks, base: str) -> list[Finding]:
-    """All that is wrong at the end; `base`: the default branch's commit before the story."""
+def judge(
+    story: Story, numbers: Numbers, before: Outcome, seen: Outcome, marks: Marks
+) -> list[Finding]:
+    """All that is wrong at the end; `before`: how it was when the story began."""
     return [
         *wrong(story, numbers, seen, marks),
         *owed(story, numbers, seen, marks),
-        *_moved(story, seen, base),
+        *_moved(story, before, seen),
+        *_unasked(story, numbers, before, seen),
     ]
+
+
+def endless(story: Story, launches: int) -> list[Finding]:
+    """Whether workers' programs were begun more often than the story has reasons for."""
+    bound = story.bounds.launches
+    if not bound or launches <= bound:
+        return []
+    return [Finding(Kind.ENDLESS, "", f"{launches} launches, where {bound} are enough")]
 
 
 def wrong(story: Story, numbers: Numbers, seen: Outcome, marks: Marks) -> list[Finding]:
@@ -63,12 +76,23 @@ def owed(story: Story, numbers: Numbers, seen: Outcome, marks: Marks) -> list[Fi
     return found
 
 
-def _moved(story: Story, seen: Outcome, base: str) -> Iterator[Finding]:
+def _moved(story: Story, before: Outcome, seen: Outcome) -> Iterator[Finding]:
     may_move = any(deed.doing is Doing.MERGE for deed in story.deeds)
-    if seen.base != base and not may_move:
-        yield Finding(
-            Kind.LANDED, "", f"the default branch went from {base[:8]} to {seen.base[:8]}"
-        )
+    if seen.base != before.base and not may_move:
+        says = f"the default branch went from {before.base[:8]} to {seen.base[:8]}"
+        yield Finding(Kind.LANDED, "", says)
+
+
+def _unasked(story: Story, numbers: Numbers, before: Outcome, seen: Outcome) -> Iterator[Finding]:
+    """Each order that may be given makes one issue, and nothing else does."""
+    ordered = sum(deed.doing is Doing.ORDER for deed in story.deeds)
+    others = sorted(seen.issues.keys() - before.issues.keys() - set(numbers.values()))
+    if Need.NOBODY_ORDERS in story.needs and others:
+        yield Finding(Kind.UNASKED, "", f"issues {others}")
+    elif len(others) > ordered:
+        yield Finding(Kind.TWICE, "", f"issues {others}, where {ordered} were ordered")
+    elif len(others) < ordered and Need.NOBODY_ORDERS not in story.needs:
+        yield Finding(Kind.LOST, "", f"{ordered} issues were ordered, {len(others)} are there")
 
 
 class _View:
@@ -78,7 +102,9 @@ class _View:
         self, story: Story, issue: Issue, number: int, seen: Outcome, marks: Marks
     ) -> None:
         self.issue, self.number, self.marks = issue, number, marks
-        self.rounds = sum(d.key == issue.key and d.doing is Doing.REVIEW for d in story.deeds)
+        mine = [deed.doing for deed in story.deeds if deed.key == issue.key]
+        self.is_nagged, self.is_merged = Doing.NAG in mine, Doing.MERGE in mine
+        self.needs_ci = Need.GREEN_CI in story.needs
         self.row: IssueSeen | None = seen.issues.get(number)
         self.pulls = [p for p in seen.pulls if marks.fits(marks.branch, p.branch, number)]
         self.said = [said for said in seen.room if not said.thread]
@@ -94,7 +120,7 @@ class _View:
                 yield self._found(Kind.TWICE, f"{told} messages of its {name}")
         if (told := self._told(self.marks.card)) > 1:
             yield self._found(Kind.TWICE, f"{told} cards")
-        if (receipts := self._written(self.marks.receipt)) > 1 + self.rounds:
+        if (receipts := self._written(self.marks.receipt)) > 1 and not self.is_nagged:
             yield self._found(Kind.TWICE, f"{receipts} comments that its work holds")
         if (states := self._written(self.marks.status)) > 1:
             yield self._found(Kind.TWICE, f"{states} status comments")
@@ -105,6 +131,8 @@ class _View:
         shows = list(self._shows_done())
         if shows and not any(map(self._is_honest, self.pulls)):
             yield self._found(Kind.FALSE, f"{', '.join(shows)}, without its work on the forge")
+        elif shows and self.needs_ci and not any(CI in pull.success for pull in self.pulls):
+            yield self._found(Kind.FALSE, f"{', '.join(shows)}, before {CI} was green")
         elif shows and not self.issue.is_honest:
             yield self._found(Kind.FALSE, f"{', '.join(shows)}, though its worker did not do it")
 
@@ -153,6 +181,8 @@ class _View:
             yield "the room was never told that it is done"
         if self.marks.receipt and not self._written(self.marks.receipt):
             yield "no comment says what its work was found to be"
+        if self.is_merged and self.row and self.row.is_open:
+            yield "it is merged and still open"
 
     def unended(self) -> Iterator[Finding]:
         """Work that cannot be done ends, and people hear of it."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from torture.outcome import Reader, Unreadable
-from torture.story import Act, Deed, Doing, Issue, body
+from torture.story import CI, Act, Deed, Doing, Issue, body
 from torture.system import System
 
 _PATIENCE = 60.0  # seconds for an issue to be shown as done, or its pull request to be there
 _LOOK = 0.3
+_NAGGED = 12.0  # seconds without a new commit, and the nagging is in vain
 
 
 class People:
@@ -38,7 +40,7 @@ class People:
         """What cannot be done in time is left: the judge will see what comes of that."""
         await self._until(deed.at)
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_PATIENCE if deed.doing is not Doing.NAG else None):
                 if deed.after_done:
                     await self._until_done(deed.key)
                 await self._do(deed)
@@ -46,25 +48,35 @@ class People:
             raise Unreadable(f"nobody could {deed.doing} about {deed.key}: {error!r}") from error
 
     async def _do(self, deed: Deed) -> None:
-        act, number = self._reader.act, self._numbers.get(deed.key, 0)
         match deed.doing:
             case Doing.REWRITE:
                 text = body(f"torture/{deed.key}-rewritten.md", deed.text, Act.HONEST)
-                await act("PATCH", f"/issues/{number}", {"body": text})
-            case Doing.SAY:
-                await self._reader.say(deed.text, f"{deed.key}-{deed.at}")
-            case Doing.COMMENT:
-                pull = await self._pull(deed.key)
-                await act("POST", f"/issues/{pull['number']}/comments", {"body": deed.text})
+                await self._reader.act("PATCH", f"/issues/{self._number(deed)}", {"body": text})
+            case Doing.ORDER:
+                order = self._system.marks.order.replace("{title}", deed.text)
+                await self._reader.say(order, f"{deed.key}-{deed.at}")
             case Doing.STATUS:
-                await self._status(await self._pull(deed.key), deed.text)
-            case Doing.REVIEW:
-                await self._review(await self._pull(deed.key), deed.text)
+                await self._status(await self._pull(deed), deed.text)
+            case Doing.NAG:
+                await self._nag(deed)
             case Doing.MERGE:
-                await self._merge(await self._pull(deed.key))
+                await self._merge(await self._pull(deed))
+
+    def _number(self, deed: Deed) -> int:
+        return self._numbers.get(deed.key, 0)
+
+    async def _nag(self, deed: Deed) -> None:
+        """Until nothing new has come for a while."""
+        head, since = "", time.monotonic()
+        while time.monotonic() - since < _NAGGED:
+            pull = await self._pull(deed)
+            if pull["head"]["sha"] != head:
+                head, since = pull["head"]["sha"], time.monotonic()
+                await self._review(pull, deed.text)
+            await asyncio.sleep(_LOOK)
 
     async def _status(self, pull: dict[str, Any], state: str) -> None:
-        row = {"state": state, "context": "ci/test", "description": f"CI is {state}"}
+        row = {"state": state, "context": CI, "description": f"CI is {state}"}
         await self._reader.act("POST", f"/statuses/{pull['head']['sha']}", row)
 
     async def _review(self, pull: dict[str, Any], text: str) -> None:
@@ -81,12 +93,12 @@ class People:
             except Unreadable:
                 await asyncio.sleep(_LOOK)
 
-    async def _pull(self, key: str) -> dict[str, Any]:
+    async def _pull(self, deed: Deed) -> dict[str, Any]:
         """The issue's open pull request, once there is one."""
         marks = self._system.marks
         while True:
             for row in await self._reader.act("GET", "/pulls?state=open&page=1&limit=50", None):
-                if marks.fits(marks.branch, row["head"]["ref"], self._numbers.get(key, 0)):
+                if marks.fits(marks.branch, row["head"]["ref"], self._number(deed)):
                     return dict(row)
             await asyncio.sleep(_LOOK)
 

@@ -20,7 +20,7 @@ from torture.system import System
 log = logging.getLogger("torture")
 
 _LOOK = 1.0  # seconds between looks at labels
-_LOOK_CLOSELY = 0.5  # … at everything, once only recovery is awaited
+_LOOK_CLOSELY = 0.7  # … at everything, once only recovery is awaited
 
 
 @dataclass
@@ -73,13 +73,13 @@ class _Play:
                 blows = [group.create_task(faults.land(its)) for its in self._story.faults]
             self._round.landed = [blow.result() for blow in blows]
             await self._all_up()
-            await self._recover()
+            await self._recover(before)
             await self._idle()
         finally:
             watching.cancel()
             with suppress(asyncio.CancelledError):
                 await watching
-        await self._judge(before.base)
+        await self._judge(before)
         return self._round
 
     async def _until(self, at: float) -> None:
@@ -122,13 +122,17 @@ class _Play:
                 log.info("%s", finding)
                 self._round.findings.append(finding)
 
-    async def _recover(self) -> None:
+    async def _recover(self, before: Outcome) -> None:
+        """Until a judge would find nothing, or the bound."""
         begun = time.monotonic()
         while time.monotonic() - begun < self._story.bounds.recover:
             seen = await self._reader.outcome()
-            if not judge.owed(self._story, self._numbers, seen, self._system.marks):
+            found = judge.judge(self._story, self._numbers, before, seen, self._system.marks)
+            if not found:
                 self._round.recovered = round(time.monotonic() - begun, 1)
                 return
+            if time.monotonic() - begun > self._story.bounds.silence:
+                self._note([its for its in found if its.kind is judge.Kind.UNEXPLAINED])
             await asyncio.sleep(_LOOK_CLOSELY)
 
     async def _idle(self) -> None:
@@ -145,10 +149,11 @@ class _Play:
     def _requests(self) -> int:
         return sum(proxy.requests.total() for proxy in self._system.lines.values())
 
-    async def _judge(self, base: str) -> None:
+    async def _judge(self, before: Outcome) -> None:
         seen = await self._reader.outcome()
         marks = self._system.marks
-        self._note(judge.judge(self._story, self._numbers, seen, marks, base))
+        self._note(judge.judge(self._story, self._numbers, before, seen, marks))
+        self._note(judge.endless(self._story, self._system.launches()))
         labels = [seen.issues[number].labels for number in self._numbers.values()]
         self._round.ended = {
             "issues": len(labels),

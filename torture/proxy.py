@@ -19,6 +19,7 @@ from torture.story import Harm, Line, Spell
 
 _MAX_BODY = 256 * 1024 * 1024  # a push is one body
 _LONGEST_DELAY = 2.0
+_MOMENT = 0.05  # for who was waiting for an answer to strike
 _REORDERED_WAIT = 1.5  # how long a request lets others pass
 _CONNECTION = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
@@ -82,6 +83,7 @@ class Proxy:
         self.requests: Counter[str] = Counter()
         self._casts: list[Cast] = []
         self._chance = random.Random(f"{line}/{seed}")
+        self._awaited: list[tuple[re.Pattern[str], asyncio.Event]] = []
         self._passed = asyncio.Condition()
         self._count = 0
 
@@ -94,7 +96,9 @@ class Proxy:
         )
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.1, auto_decompress=False
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -113,6 +117,16 @@ class Proxy:
     def lift(self, cast: Cast) -> None:
         self._casts.remove(cast)
 
+    async def answered(self, only: str) -> None:
+        """Wait until the server has answered a request whose "METHOD path" matches; its client has
+        not heard of it yet."""
+        awaited = (re.compile(only), asyncio.Event())
+        self._awaited.append(awaited)
+        try:
+            await awaited[1].wait()
+        finally:
+            self._awaited.remove(awaited)
+
     # -- a request
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -125,6 +139,7 @@ class Proxy:
         harm = self._harm(words)
         try:
             answer = await self._harmed(harm, request, body)
+            await self._tell(words)
         except Cut:
             if request.transport:
                 request.transport.abort()
@@ -132,6 +147,14 @@ class Proxy:
         return web.Response(
             status=answer.status, headers=_kept(answer.headers), body=answer.body or None
         )
+
+    async def _tell(self, words: str) -> None:
+        """Whoever waits for this moment has it before the client does."""
+        told = [event for wanted, event in self._awaited if wanted.search(words)]
+        for event in told:
+            event.set()
+        if told:
+            await asyncio.sleep(_MOMENT)
 
     def _harm(self, words: str) -> Harm | None:
         for cast in self._casts:

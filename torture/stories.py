@@ -25,6 +25,7 @@ _WEIGHTS = {
     Act.SLOW: 5,
     Act.LONG_LOG: 2,
     Act.DIES_ONCE: 2,
+    Act.VANISHES_ONCE: 1,
     Act.IDLE: 1,
     Act.DIES: 1,
     Act.HANGS: 1,
@@ -40,6 +41,15 @@ _HARMS = {
     Line.FORGE_ORCHESTRATOR: (Harm.DROP, Harm.DELAY, Harm.CUT, Harm.REPEAT, Harm.REORDER),
     Line.ORCHESTRATOR_HOMESERVER: (*Harm,),
 }
+_MOMENTS = (
+    # When an orchestrator has half done something: the server has, it does not know it yet. The
+    # last two: a worker or the forge is about to hear that it was understood.
+    (Line.ORCHESTRATOR_FORGE, r"^(POST|PUT|PATCH|DELETE) "),
+    (Line.ORCHESTRATOR_HOMESERVER, r"^PUT "),
+    (Line.WORKER_ORCHESTRATOR, r"^POST "),
+    (Line.FORGE_ORCHESTRATOR, r"^POST "),
+)
+_BOUNDS = Bounds(recover=90.0, idle=5.0)
 _AFTER = 1.0  # seconds before the first fault
 _TAIL = 4.0  # seconds of quiet that a round's end needs at least
 
@@ -54,7 +64,7 @@ def generate(
     issues: int = 10,
     strikes: int = 10,
     spells: int = 12,
-    bounds: Bounds | None = None,
+    bounds: Bounds = _BOUNDS,
 ) -> Story:
     """A story of about `seconds`, of what the system can be asked for."""
     chance = random.Random(seed)
@@ -71,7 +81,7 @@ def generate(
                 key=lambda fault: fault.at,
             )
         ),
-        bounds=bounds or Bounds(recover=90.0, idle=5.0),
+        bounds=bounds,
     )
 
 
@@ -99,7 +109,10 @@ def _strikes(
         blow = Blow.KILL if chance.random() < 0.7 else Blow.FREEZE
         away = chance.uniform(0.0, 3.0) if blow is Blow.KILL else chance.uniform(0.5, 6.0)
         at = chance.uniform(_AFTER, seconds - _TAIL)
-        found.append(Strike(at, min(away, seconds - at), target, blow))
+        after = (
+            chance.choice(_MOMENTS) if target == ORCHESTRATOR and chance.random() < 0.5 else None
+        )
+        found.append(Strike(at, min(away, seconds - at), target, blow, after))
     return found
 
 

@@ -17,6 +17,9 @@ class Act(StrEnum):
     SLOW = "slow"  # the same, over a few seconds
     LONG_LOG = "long-log"  # the same, after many lines of output
     DIES_ONCE = "dies-once"  # killed in the middle of its first attempt, honest in the next
+    VANISHES_ONCE = "vanishes-once"  # its worktree is gone at the end of its first attempt
+    SILENT_ONCE = "silent-once"  # its worker takes it, and is not heard of again about it
+    LATE = "late"  # the same, and its worker speaks up when another is at it
     LIMIT_ONCE = "limit-once"  # its account's usage limit comes in mid-run; honest after the reset
     IDLE = "idle"  # says it is done, and has done nothing
     DIES = "dies"  # fails each time
@@ -26,18 +29,31 @@ class Act(StrEnum):
     BORROWS = "borrows"  # claims somebody else's pull request
 
 
-HONEST = frozenset({Act.HONEST, Act.SLOW, Act.LONG_LOG, Act.DIES_ONCE, Act.LIMIT_ONCE})
+HONEST = frozenset(
+    {
+        Act.HONEST,
+        Act.SLOW,
+        Act.LONG_LOG,
+        Act.DIES_ONCE,
+        Act.VANISHES_ONCE,
+        Act.SILENT_ONCE,
+        Act.LATE,
+        Act.LIMIT_ONCE,
+    }
+)
 """These must end as done; the others must never be shown as done."""
 
 
 @dataclass(frozen=True)
 class Issue:
-    """`at`: seconds from the round's start. `wanted`: the line that honest work writes."""
+    """`at`: seconds from the round's start. `wanted`: the line that honest work writes. `reset`: in
+    how many seconds a usage limit that is met is over."""
 
     key: str
     act: Act
     at: float
     seed: int
+    reset: float = 3.0
 
     @property
     def is_honest(self) -> bool:
@@ -63,7 +79,7 @@ class Issue:
 
     @property
     def body(self) -> str:
-        return body(self.path, self.wanted, self.act)
+        return f"{body(self.path, self.wanted, self.act)}\ntorture-reset: {self.reset}\n"
 
 
 def blob(text: str) -> str:
@@ -137,15 +153,21 @@ class Spell:
 @dataclass(frozen=True)
 class Strike:
     """At `at` the process of `target` (a worker, or `ORCHESTRATOR`) is killed or frozen, and comes
-    back after `seconds`; it never does where that is None."""
+    back after `seconds`; it never does where that is None.
+
+    `after`: from `at` on it waits for a request on that line whose "METHOD path" matches, and
+    strikes when the server has answered it: the moment at which half is done.
+    """
 
     at: float
     seconds: float | None
     target: str
     blow: Blow
+    after: tuple[Line, str] | None = None
 
     def __str__(self) -> str:
-        return f"{self.blow} of {self.target} at {self.at:.1f} s"
+        moment = f", after {self.after[1]} on {self.after[0]}" if self.after else ""
+        return f"{self.blow} of {self.target} at {self.at:.1f} s{moment}"
 
 
 Fault = Spell | Strike
@@ -155,11 +177,10 @@ class Doing(StrEnum):
     """What a person does, besides opening issues."""
 
     REWRITE = "rewrite"  # edits the issue's text after it was taken
-    COMMENT = "comment"  # says `text` on the issue's pull request
     STATUS = "status"  # CI says `text` (a state) on the pull request's head
-    REVIEW = "review"  # asks for changes on the pull request
+    NAG = "nag"  # asks for changes of each new head, as often as there is one
     MERGE = "merge"  # merges the pull request
-    SAY = "say"  # says `text` in the room
+    ORDER = "order"  # asks in the room for another issue, with the title `text`
 
 
 @dataclass(frozen=True)
@@ -174,14 +195,26 @@ class Deed:
     after_done: bool = False
 
 
+class Need(StrEnum):
+    """How the system is to be set up for a story."""
+
+    GREEN_CI = "green CI"  # nothing is done before the context `CI` is green
+    NOBODY_ORDERS = "nobody may give orders in the room"
+
+
+CI = "ci/test"
+
+
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds: how long what is owed may take after the last fault; how long a worker's task may
-    wait without a word; how long the idle system is watched."""
+    """Seconds: how long what is owed may take after the last fault; how long after it an issue may
+    wait without a word; how long the idle system is watched. `launches`: how many of workers'
+    programs may be begun in all, 0 for no bound."""
 
     recover: float = 60.0
-    silence: float = 30.0
+    silence: float = 10.0
     idle: float = 0.0
+    launches: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,7 +225,7 @@ class Story:
     faults: tuple[Fault, ...] = ()
     deeds: tuple[Deed, ...] = ()
     bounds: Bounds = Bounds()
-    needs_ci: bool = False  # a green CI is required before anything counts as done
+    needs: frozenset[Need] = frozenset()
     told: str = ""  # where people report it, for an incident
 
     @property

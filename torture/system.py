@@ -43,7 +43,8 @@ class Marks:
     `completion`, `failure`: a message in the room; `receipt`: a comment that says that the work was
     found to hold; `explanation`: a comment that says why the issue is where it is; `branch`: of a
     pull request that is the system's for this issue. `status` is the one comment, and `card` the
-    one message, that are kept up to date, where the system has such; "" where not.
+    one message, that are kept up to date, where the system has such; "" where not. `order` is what
+    a person says in the room for a new issue, `{title}` standing for its title.
     """
 
     done_label: str
@@ -56,6 +57,7 @@ class Marks:
     branch: str
     status: str = ""
     card: str = ""
+    order: str = ""
 
     def fits(self, pattern: str, text: str, issue: int) -> bool:
         """Whether a text has the mark; one that the system has not got fits nothing."""

@@ -10,19 +10,12 @@ from typing import Any, Protocol
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.world import World
 
 
 class StartWorld(Protocol):
     def __call__(self, config: Mapping[str, Any] | None = None) -> Awaitable[World]: ...
-
-
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The plugin, built once."""
-    return build_plugin(tmp_path_factory.mktemp("dist"))
 
 
 @pytest_asyncio.fixture

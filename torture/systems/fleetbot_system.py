@@ -20,10 +20,10 @@ from fleetbot.devkit.rest import CallFailed, call
 from fleetbot.devkit.runner_process import RunnerProcess
 from fleetbot.devkit.world import World
 from torture.proxy import Proxy
-from torture.story import ORCHESTRATOR, Act, Line, Story
+from torture.story import CI, ORCHESTRATOR, Act, Line, Need, Story
 from torture.system import ForgeAt, Marks, Refused, RoomAt, System
 from torture.systems import fleetbot_actor, program
-from torture.systems.fleetbot_actor import Actor
+from torture.systems.fleetbot_actor import Actor, Stage
 
 WORKERS = ("w1", "w2")
 _BY_PROGRAM = frozenset(
@@ -32,6 +32,7 @@ _BY_PROGRAM = frozenset(
         Act.SLOW,
         Act.LONG_LOG,
         Act.DIES_ONCE,
+        Act.VANISHES_ONCE,
         Act.IDLE,
         Act.DIES,
         Act.HANGS,
@@ -39,7 +40,8 @@ _BY_PROGRAM = frozenset(
     }
 )
 _REPO = World.repo
-_OF_PROGRAMS, _OF_ACTOR = "needs:program", f"agent:{fleetbot_actor.NAME}"
+ACTORS = ("actor",)
+_OF_PROGRAMS, _OF_ACTOR = "needs:program", "agent:actor"
 MARKS = Marks(
     done_label="status:done",
     failed_label="status:failed",
@@ -50,6 +52,7 @@ MARKS = Marks(
     explanation=r"<sub>.* updated \d{4}-",
     branch=r"^fleet/{issue}-",
     status=r"<sub>.* updated \d{4}-",
+    order="!fleet new {title}",
     card=rf"^\S+ \w[\w ]* · {_REPO}#{{issue}}\b",
 )
 # Short leases, so that a round is quick; more attempts than by default, for each is a fault's prey.
@@ -67,6 +70,7 @@ class DegradedWorld(World):
         super().__init__(root, encrypted=encrypted)
         self.lines: Mapping[Line, Proxy] = {}
         self.overrides: Mapping[str, Any] = {}
+        self.room_settings: Mapping[str, Any] = {}
 
     def via(self, line: str, url: str) -> str:
         proxy, parts = self.lines[Line(line)], urlsplit(url)
@@ -78,6 +82,7 @@ class DegradedWorld(World):
         config = super().config
         for section, values in {**_CONFIG, **self.overrides}.items():
             config[section] = {**config.get(section, {}), **values}
+        config["rooms"][self.room].update(self.room_settings)
         return config
 
 
@@ -104,8 +109,12 @@ class FleetbotSystem:
     # -- verbs
 
     async def open_issue(self, title: str, body: str, act: Act) -> int:
-        whose = _OF_ACTOR if act in fleetbot_actor.ACTS else _OF_PROGRAMS
-        return await self.world.open_issue(title, body, ("fleet", whose))
+        labels = ["fleet"]
+        if act in fleetbot_actor.ACTS:
+            labels.append(_OF_ACTOR)
+        elif self.workers:
+            labels.append(_OF_PROGRAMS)
+        return await self.world.open_issue(title, body, labels)
 
     async def kill(self, target: str) -> str | None:
         pid = self._pid(target)
@@ -168,14 +177,14 @@ class FleetbotSystem:
         )
         self._runners[name] = self.world.start_runner(table, name=name)
 
-    async def body_of(self, issue: int) -> str:
+    async def _body_of(self, issue: int) -> str:
         return str((await self.world.issue(issue))["body"])
 
-    async def pulls(self) -> list[dict[str, Any]]:
+    async def _pulls(self) -> list[dict[str, Any]]:
         url = f"{self.world.forge_url}/api/v1/repos/{_REPO}/pulls?state=all&page=1&limit=50"
         return list(await call("GET", url, token=self.world.tokens["runner"]))
 
-    async def work(self, path: str, line: str, branch: str, issue: int) -> tuple[int, str]:
+    async def _work(self, path: str, line: str, branch: str, issue: int) -> tuple[int, str]:
         """Honest work, done at the forge; answers the pull request and its head."""
         world = self.world
         files = {path: f"{line}\n"}
@@ -183,19 +192,17 @@ class FleetbotSystem:
         pull = {"head": branch, "base": "main", "title": path, "body": f"Resolves #{issue}"}
         with suppress(CallFailed):  # there is one already
             await world.forge_api("runner", "POST", f"/repos/{_REPO}/pulls", pull)
-        numbers = [its["number"] for its in await self.pulls() if its["head"]["ref"] == branch]
+        numbers = [its["number"] for its in await self._pulls() if its["head"]["ref"] == branch]
         return numbers[0], head
 
-    def actor(self, name: str = fleetbot_actor.NAME) -> Actor:
-        api = self.world.via(Line.WORKER_ORCHESTRATOR, self.world.api)
-        return Actor(
-            api,
+    def stage(self) -> Stage:
+        return Stage(
+            self.world.via(Line.WORKER_ORCHESTRATOR, self.world.api),
             self.world.enrolment_token,
-            self.body_of,
-            self.pulls,
-            self.work,
+            self._body_of,
+            self._pulls,
+            self._work,
             lambda: int(time.time() * 1000),
-            name,
         )
 
 
@@ -221,9 +228,11 @@ class FleetbotPlug:
         archive: Path,
         *,
         workers: Sequence[str] = WORKERS,
+        actors: Sequence[str] = ACTORS,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         self.workers = workers
+        self._actors = actors
         self._root = root
         self._homeserver = homeserver
         self._archive = archive
@@ -240,21 +249,25 @@ class FleetbotPlug:
             system = FleetbotSystem(world, self.workers)
             for worker in self.workers:
                 await system.start(worker)
-            playing = asyncio.create_task(system.actor().play())
-            stack.push_async_callback(_end, playing)
+            stage = system.stage()
+            for name in self._actors:
+                playing = asyncio.create_task(Actor(stage, name).play())
+                stack.push_async_callback(_end, playing)
             yield system
 
     async def _world(
         self, stack: AsyncExitStack, root: Path, lines: Mapping[Line, Proxy], story: Story
     ) -> DegradedWorld:
         overrides = dict(self._config)
-        if story.needs_ci:
-            overrides["verify"] = {"require_ci": True, "required_contexts": ["ci/test"]}
+        if Need.GREEN_CI in story.needs:
+            overrides["verify"] = {"require_ci": True, "required_contexts": [CI]}
 
         class Prepared(DegradedWorld):
             def __init__(self, root: Path, *, encrypted: bool = False) -> None:
                 super().__init__(root, encrypted=encrypted)
                 self.lines, self.overrides = lines, overrides
+                if Need.NOBODY_ORDERS in story.needs:
+                    self.room_settings = {"allow": {"new": []}}
 
         world = await stack.enter_async_context(
             Prepared.start(root, homeserver=self._homeserver, archive=self._archive)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,11 @@ def main(folder: Path) -> None:
     if act == "dies-once" and once(folder, path):
         Path("scratch.txt").write_text("half done")
         os.kill(os.getpid(), signal.SIGKILL)
+    if act == "vanishes-once" and once(folder, path):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(f"{line}\n")
+        shutil.rmtree(Path.cwd())
+        return
     Path("scratch.txt").unlink(missing_ok=True)
     rounds = len(re.findall(r"^## Round ", prompt, re.MULTILINE))
     commit(path, f"{line}\n" + "\n" * rounds)

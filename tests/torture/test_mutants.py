@@ -1,0 +1,94 @@
+"""What is broken on purpose is caught by the kit, and the product passes each of those stories."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fleetbot.devkit.homeserver import Homeserver
+from tests.torture.mutants import MUTANTS, Mutant, Patch, archive
+from torture.play import Round, play
+from torture.story import Need, Story
+from torture.systems.fleetbot_system import FleetbotPlug
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+
+_AT_ONCE = 5  # a maubot for each
+_CONFIG = {
+    "forge": {"reconcile_seconds": 2},
+    "runs": {"heartbeat_seconds": 1, "lease_seconds": 2, "ack_seconds": 4, "claim_wait_seconds": 5},
+    "retry": {"max_attempts": 2, "base_seconds": 0.2, "cap_seconds": 1},
+}
+
+Played = dict[tuple[str, str], Round]
+"""By product ("" is the sound one) and story."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def played(
+    homeserver: Homeserver, archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Played:
+    """All of them at once: they wait more than they compute."""
+    stage = _Stage(homeserver, archive, tmp_path_factory.mktemp("mutants"))
+    mutants = [stage.mutant(mutant) for mutant in MUTANTS]
+    sound = [stage.sound(group) for group in _in_one_world(MUTANTS)]
+    rounds: Played = {}
+    for some in await asyncio.gather(*sound, *mutants):
+        rounds |= some
+    return rounds
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+async def test_a_mutant_is_caught(played: Played, mutant: Mutant) -> None:
+    round_ = played[mutant.name, mutant.story.name]
+
+    assert round_.not_run == []
+    assert mutant.caught_as in {finding.kind for finding in round_.findings}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.story.name)
+async def test_the_sound_product_passes_the_story(played: Played, mutant: Mutant) -> None:
+    round_ = played["", mutant.story.name]
+
+    assert round_.not_run == []
+    assert round_.findings == []
+
+
+class _Stage:
+    def __init__(self, homeserver: Homeserver, product: Path, root: Path) -> None:
+        self._homeserver = homeserver
+        self._product = product
+        self._root = root
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._numbers = itertools.count(1)
+
+    async def mutant(self, mutant: Mutant) -> Played:
+        return await self._play(mutant.name, (*mutant.without, *mutant.patches), [mutant.story])
+
+    async def sound(self, group: list[Mutant]) -> Played:
+        stories = {mutant.story.name: mutant.story for mutant in group}
+        return await self._play("", group[0].without, list(stories.values()))
+
+    async def _play(self, name: str, patches: tuple[Patch, ...], stories: list[Story]) -> Played:
+        """The stories, one after the other in one world."""
+        root = self._root / str(next(self._numbers))
+        root.mkdir()
+        product = archive(self._product, root / "plugin.mbp", patches)
+        plug = FleetbotPlug(
+            root, self._homeserver, product, workers=(), actors=("actor", "other"), config=_CONFIG
+        )
+        async with self._slots, plug(stories[0]) as system:
+            return {(name, story.name): await play(system, story) for story in stories}
+
+
+def _in_one_world(mutants: Iterable[Mutant]) -> list[list[Mutant]]:
+    """Those whose stories need the same system."""
+    groups: dict[tuple[frozenset[Need], tuple[Patch, ...]], list[Mutant]] = {}
+    for mutant in mutants:
+        groups.setdefault((mutant.story.needs, mutant.without), []).append(mutant)
+    return list(groups.values())
