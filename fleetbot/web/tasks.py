@@ -30,9 +30,10 @@ OPTIONAL_KEY = replace(IDEMPOTENCY_KEY, required=False)
 Limit = Annotated[int, Meta(ge=1, le=500, description="how many to give")]
 Seq = Annotated[int, Meta(ge=0, le=2**53, description="the `seq` of the last event known")]
 RepoText = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_.-]+$", description="owner/name")
+    str,
+    Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_.-]+$(?!\n)", description="owner/name"),
 ]
-IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$", description="an id, as it was given")]
+IdText = Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)", description="an id, as it was given")]
 
 
 class TasksQuery(Query, frozen=True):

@@ -67,7 +67,7 @@ class ReplyClaim(Message, frozen=True):
     thread: Annotated[int, Meta(ge=1, le=2**53)]
     answer: pulls.Answer
     text: Annotated[str, Meta(max_length=4000)] = ""
-    commit: Annotated[str, Meta(pattern="^([0-9a-f]{7,64})?$")] = ""
+    commit: Annotated[str, Meta(pattern=r"^([0-9a-f]{7,64})?$(?!\n)")] = ""
 
     @property
     def reply(self) -> pulls.Reply:

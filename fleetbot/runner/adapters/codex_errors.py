@@ -44,7 +44,7 @@ _BY_PROVIDER = {
 _SERVER_ERRORS = 500
 # `exec --json` has no codes, and the app-server calls some of these "other": what Codex itself
 # always begins with is the only mark they have. Words of a model or a server come later in them.
-_INCOMPLETE = re.compile(r"(?:stream disconnected before completion: )?Incomplete.*reason: (\w+)$")
+_INCOMPLETE = re.compile(r"(?:stream disconnected before completion: )?Incomplete.*reason: (\w+)\Z")
 _STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last status:) (\d{3})\b")
 _SENTENCES = (
     (re.compile(r"You.ve hit your usage limit"), ReasonCode.USAGE_LIMIT),

@@ -15,7 +15,7 @@ from fleetbot.runner.session.contract import LogLine, PermissionDenial, ToolUse
 from fleetbot.runner.session.driver import Step
 from fleetbot.runner.session.text import one_line
 
-_SHELL = re.compile(r"^(?:/\S*/)?(?:ba|z|da)?sh -l?c (.*)$", re.DOTALL)
+_SHELL = re.compile(r"^(?:/\S*/)?(?:ba|z|da)?sh -l?c (.*)\Z", re.DOTALL)
 
 
 def camel(fields: Mapping[str, Any]) -> dict[str, Any]:

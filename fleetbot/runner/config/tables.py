@@ -16,10 +16,10 @@ from fleetbot.runner.sandbox.cgroup import Quota
 from fleetbot.runner.session.contract import Limits, Permissions
 from fleetbot.wire import AgentNameText, CapabilityText, Concurrency, ShortText
 
-Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$", description="an http(s) address")]
+Address = Annotated[str, Meta(pattern=r"^https?://[^\s]+$(?!\n)", description="an http(s) address")]
 Seconds = Annotated[float, Meta(gt=0)]
-KEEP_BRANCH = r"^$|^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9_-]+)*/\{task\}/\{attempt\}$"
-Word = Annotated[str, Meta(min_length=1, pattern=r"^[^\s<>\x00-\x1f][^<>\x00-\x1f]*$")]
+KEEP_BRANCH = r"^([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9_-]+)*/\{task\}/\{attempt\})?$(?!\n)"
+Word = Annotated[str, Meta(min_length=1, pattern=r"^[^\s<>\x00-\x1f][^<>\x00-\x1f]*$(?!\n)")]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +56,7 @@ class ForgeConfig(Table, frozen=True):
     author_name: Word = "fleetbot"
     author_email: Word = "fleetbot@localhost"
     trusted: tuple[str, ...] = ()
-    closes: Annotated[str, Meta(pattern=r"^[A-Za-z]*$")] = "Resolves"
+    closes: Annotated[str, Meta(pattern=r"^[A-Za-z]*$(?!\n)")] = "Resolves"
 
 
 class RunnerConfig(Table, frozen=True):

@@ -27,7 +27,7 @@ from fleetbot.runner.sandbox import folders
 from fleetbot.wire import Assignment
 
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
-_BRANCH_REFUSED = re.compile(r"\.\.|//|/\.|\.lock(?:/|$)|[/.]$|^(?:refs|HEAD)(?:/|$)")
+_BRANCH_REFUSED = re.compile(r"\.\.|//|/\.|\.lock(?:/|\Z)|[/.]\Z|^(?:refs|HEAD)(?:/|\Z)")
 _BASE = re.compile(r"[^\s~^:?*\[\\\x00-\x1f-][^\s~^:?*\[\\\x00-\x1f]*")
 # Neither is a character of our branches, so two branches never share a folder.
 _SLASH, _ASIDE = "+", "~"

@@ -31,7 +31,7 @@ _LEADS = re.compile(
 _NAME = re.compile(r"(?<![\w`])@[\w-](?:[\w./-]*[\w-])?|(?<![\w`/.-])(?:[\w.-]+/[\w.-]+)?[#!]\d\w*")
 # In a text: only a mark that Forgejo would look behind; `foo@bar.org` and `&#64;` are none.
 _MARK = re.compile(r"(?<!\w)@(?=[\w-])|(?<!&)[#!](?=\d)|<(?=!--)")
-_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})(.*)")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*\Z)|~{3,})(.*)")
 _COMMAND = ("/", "!", "#", "@")
 _HIDDEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 
