@@ -49,6 +49,7 @@ def test_no_pattern_ends_where_a_line_feed_may_follow() -> None:
     found = [
         f"{path.relative_to(SOURCES)}: {pattern}"
         for path in sorted(SOURCES.rglob("*.py"))
+        if "$" in path.read_text()
         for pattern in patterns(ast.parse(path.read_text()))
         if is_loose(pattern)
     ]

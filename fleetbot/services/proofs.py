@@ -28,7 +28,7 @@ VALID_MS = 15 * 60_000
 MOST_CODES = 6  # for a person within an hour
 MOST_LOOKS = 4  # the same; each is dozens of calls of the forge
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that look alike
-_CODE = re.compile(rf"[\s`*]*(?P<code>fleet-[{_LETTERS}]{{8}})[\s`*]*", re.IGNORECASE)
+_CODE = re.compile(rf"[\s`*]*(?P<code>(?ai:fleet-[{_LETTERS}]{{8}}))[\s`*]*")  # a long s is none
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
 _CLOCKS_DIFFER = timedelta(minutes=2)
 

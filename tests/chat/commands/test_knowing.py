@@ -60,6 +60,19 @@ async def test_a_code_among_other_words_proves_nothing(chat: Dialogue, form: str
     assert chat.stage.store.people == {}
 
 
+async def test_what_only_looks_like_a_code_is_passed_over(chat: Dialogue) -> None:
+    """The long s is an s to whoever does not look at the case."""
+    secret = await code(chat)
+    chat.stage.clock.advance(60)
+    chat.stage.forge.lose_webhooks(9)
+    await comments(chat, "fleet-" + 8 * "\u017f")
+    await comments(chat, secret)
+
+    await chat.says("bob", "!fleet iam ann")
+
+    chat.answers("🪪 ann on Forgejo is bob here.\n…")
+
+
 async def test_a_comment_that_was_changed_proves_nothing(chat: Dialogue) -> None:
     secret = await code(chat)
     comment = await chat.stage.ann.create_comment(REPO, 1, "hello")

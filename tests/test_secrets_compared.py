@@ -1,0 +1,63 @@
+"""What is secret is compared in a time that does not tell how much of it was right."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import fleetbot
+
+SOURCES = Path(fleetbot.__file__).parent
+SECRET = re.compile(
+    r"token|secret|signature|password|credential|digest|\.hash\b|\bcode\b|hmac", re.I
+)
+CONSTANT_TIME = {
+    "forge/payloads.py": "the webhook's signature",
+    "services/access.py": "tokens",
+    "services/proofs.py": "codes that prove who somebody is",
+}
+HARMLESS = {
+    "domain/followup.py: watch.failing == signature(checks)": "which checks are red",
+    "runner/adapters/command.py: code == 0": "how a program ended",
+    "runner/git/task_repository.py: hashlib.file_digest(file, 'sha256').hexdigest()"
+    " == target.name": "a file's content, by its public name",
+    "runner/registration.py: refusal.problem.code != 'conflict'": "why something was refused",
+    "runner/run/runlog.py: refused.problem.code != 'log_gap'": "the same",
+    "chat/speaking/requests.py: code == 'M_DUPLICATE_ANNOTATION'": "the same",
+    "services/setup/facts.py: t.token_last_eight == self._token_end": "which of our tokens it is",
+    "store/audit.py: line.hash != self._hash": "the journal's chain, which hides nothing",
+}
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """The product's modules; the devkit is for loopback, and testing.py for authors of adapters."""
+    for path in sorted(SOURCES.rglob("*.py")):
+        name = str(path.relative_to(SOURCES))
+        if not name.startswith(("devkit/", "testing.py")):
+            yield name, path.read_text()
+
+
+def equalities(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
+            yield ast.unparse(node)
+
+
+def test_no_secret_is_compared_by_its_letters() -> None:
+    found = {
+        f"{name}: {equality}"
+        for name, source in sources()
+        if any(SECRET.search(line) for line in source.splitlines() if "==" in line or "!=" in line)
+        for equality in equalities(source)
+        if SECRET.search(equality)
+    }
+
+    assert found == set(HARMLESS), "use hmac.compare_digest; if it is no secret, say what it is"
+
+
+def test_where_secrets_are_compared() -> None:
+    found = {name for name, source in sources() if "compare_digest" in source}
+
+    assert found == set(CONSTANT_TIME)
