@@ -28,8 +28,8 @@ from fleetbot.services.tasks import Tasks
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
 from fleetbot.web.doctor import DoctorCalls
-from fleetbot.web.endpoint import AnyEndpoint, Call
-from fleetbot.web.events import EVENT_STREAM, EventCalls
+from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Call
+from fleetbot.web.events import EventCalls
 from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
 from fleetbot.web.metrics import Metrics

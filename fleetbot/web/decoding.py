@@ -77,9 +77,14 @@ def decode_query(query: MultiMapping[str], kind: type[T], repeatable: Collection
             raise Refusal(Code.INVALID, detail, field=name)
         values[name] = given if name in repeatable else given[0]
     try:
-        return msgspec.convert(values, kind, strict=False)
+        found = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(error, kind, "The query") from None
+    for name in values:
+        if getattr(found, name) is None:  # `null`, which stands for nothing in a query
+            detail = f"{name} must be {_wanted(_shape(kind, name))}."
+            raise Refusal(Code.INVALID, detail, field=name)
+    return found
 
 
 def _as_sent(value: str) -> str:

@@ -22,6 +22,7 @@ from fleetbot.web.decoding import fields
 from fleetbot.web.problems import Code
 
 JSON = "application/json"
+EVENT_STREAM = "text/event-stream"
 MEBIBYTE = 1024 * 1024
 OPERATOR = "api:operator"  # the actor in the journal: operators share tokens
 
@@ -151,6 +152,8 @@ class Endpoint(Generic[Body, Params, Reply]):
             found += [Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_ENCODING, Code.TOO_SLOW]
         if self.who is Who.FORGE:
             found.append(Code.BUSY)
+        if "{" in self.path:
+            found.append(Code.NOT_FOUND)
         found += [Code.INVALID, *self.refusals, Code.UNAVAILABLE, Code.INTERNAL]
         return tuple(dict.fromkeys(found))
 

@@ -16,13 +16,21 @@ from fleetbot.domain.events import Recorded
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.tasks import event_view
 from fleetbot.store.interface import StoreUnavailable, Unreadable
-from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, Header, NoBody, Query, Who
+from fleetbot.web.endpoint import (
+    EVENT_STREAM,
+    AnyEndpoint,
+    Call,
+    Endpoint,
+    Header,
+    NoBody,
+    Query,
+    Who,
+)
 from fleetbot.web.problems import Code, Refusal
 from fleetbot.web.tasks import Seq
 
 log = logging.getLogger("fleetbot.web")
 
-EVENT_STREAM = "text/event-stream"
 MOST_STREAMS = 64
 RECONNECT_MS = 3000
 WRITE_SECONDS = 15.0

@@ -11,7 +11,7 @@ import msgspec
 
 from fleetbot import wire
 from fleetbot.web.decoding import fields, json_schemas
-from fleetbot.web.endpoint import JSON, AnyEndpoint, Who
+from fleetbot.web.endpoint import EVENT_STREAM, JSON, AnyEndpoint, Who
 from fleetbot.web.problems import PROBLEM_JSON, STATUS, Code, LogGapProblem
 
 Shape = dict[str, Any]
@@ -121,7 +121,7 @@ def _parameters(endpoint: AnyEndpoint) -> list[Shape]:
         for name in re.findall(r"{(\w+)}", endpoint.path)
     ]
     query: list[Shape] = [
-        {"name": name, "in": "query", "required": False, "schema": shape}
+        {"name": name, "in": "query", "required": False, "schema": _without_null(shape)}
         for name, shape in fields(endpoint.query).items()
     ]
     headers: list[Shape] = [
@@ -137,12 +137,21 @@ def _parameters(endpoint: AnyEndpoint) -> list[Shape]:
     return path + query + headers
 
 
+def _without_null(shape: Shape) -> Shape:
+    """A parameter that may be left out; null cannot be said in a query."""
+    options = [option for option in shape.get("anyOf", ()) if option != {"type": "null"}]
+    if not options:
+        return shape
+    rest = {key: value for key, value in shape.items() if key not in ("anyOf", "default")}
+    return {**rest, **(options[0] if len(options) == 1 else {"anyOf": options})}
+
+
 def _responses(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
     responses: Shape = {}
     if _has_answer(endpoint):
         responses[str(endpoint.status)] = {
             "description": HTTPStatus(endpoint.status).phrase,
-            "content": {endpoint.media: {"schema": schemas.of(endpoint.answer)}},
+            "content": {endpoint.media: {"schema": _answer(endpoint, schemas)}},
         }
     if endpoint.empty:
         responses["204"] = {"description": endpoint.empty}
@@ -152,6 +161,16 @@ def _responses(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
     for status, codes in sorted(by_status.items()):
         responses[str(status.value)] = _problems(codes, schemas)
     return responses
+
+
+def _answer(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
+    """Of a stream, what each of its events is made of."""
+    shape = schemas.of(endpoint.answer)
+    if endpoint.media != EVENT_STREAM:
+        return shape
+    text = {"type": "string"}
+    data = {**text, "contentMediaType": JSON, "contentSchema": shape}
+    return {"type": "object", "properties": {"id": text, "event": text, "data": data}}
 
 
 def _has_answer(endpoint: AnyEndpoint) -> bool:

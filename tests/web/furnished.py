@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from fleetbot.services.access import new_agent_token
@@ -15,18 +16,25 @@ QUESTION: dict[str, Any] = {"id": "q", "kind": "question", "title": "Which door?
 class Furnished:
     """`place` is what is there now, by the names of paths: an agent with a run that has a question
     and a message, a receipt of another one, and a dead letter. `own` is that agent's token,
-    `tokens` are of all other kinds."""
+    `tokens` are of all other kinds. `new_issue` gives the number of one more."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, new_issue: Callable[[], Awaitable[int]]) -> None:
         self.site = site
+        self._new_issue = new_issue
         self.place: dict[str, str] = {}
         self.own = ""
         self.tokens: dict[str, str] = {}
         self._numbers = itertools.count(1)
 
     @classmethod
-    async def of(cls, site: Site) -> Self:
-        scene = cls(site)
+    async def of(cls, site: Site, new_issue: Callable[[], Awaitable[int]] | None = None) -> Self:
+        """Without `new_issue` the forge has none."""
+        numbers = itertools.count(1)
+
+        async def next_number() -> int:
+            return next(numbers)
+
+        scene = cls(site, new_issue or next_number)
         scene.tokens = await scene._tokens()
         await scene.agent()
         return scene
@@ -36,8 +44,8 @@ class Furnished:
         number = next(self._numbers)
         name = f"agent-{number}"
         agent = await self.site.agent(name, max_concurrency=2)
-        receipt = await self._filed(agent, f"{number}0")
-        task = await self.site.task(int(f"{number}1"), agent=name)
+        receipt = await self._filed(agent, name)
+        task = await self.site.task(await self._new_issue(), agent=name)
         run = await self.site.running(agent, "second")
         await agent.post(f"/api/v1/runs/{run}/ask", QUESTION)
         said = await self.site.operator.post(f"/api/v1/runs/{run}/messages", {"text": "Hello."})
@@ -47,9 +55,9 @@ class Furnished:
         self.own = agent.token
         return agent.token
 
-    async def _filed(self, agent: Caller, issue: str) -> str:
-        await self.site.task(int(issue))
-        answer = await file(agent, a_receipt(await self.site.running(agent, "first")), f"r-{issue}")
+    async def _filed(self, agent: Caller, name: str) -> str:
+        await self.site.task(await self._new_issue(), agent=name)
+        answer = await file(agent, a_receipt(await self.site.running(agent, "first")))
         receipt: str = answer.body["receipt"]
         return receipt
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from fleetbot.web.endpoint import AnyEndpoint, Who
-from fleetbot.web.events import EVENT_STREAM
+from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Who
 from tests.web.furnished import QUESTION, Furnished
 from tests.web.site import HEAD, READER, Site
 

@@ -11,6 +11,7 @@ from fleetbot import wire
 from fleetbot.web.decoding import decode_json, decode_query
 from fleetbot.web.problems import Refusal
 from fleetbot.web.tasks import TasksQuery
+from fleetbot.web.usage import UsageQuery
 
 CLAUDE = {"name": "claude-1", "adapter": "command"}
 
@@ -103,6 +104,12 @@ def test_a_wrong_parameter_is_explained(query: str, words: str) -> None:
         decode_query(URL(f"?{query}").query, TasksQuery, {"state"})
 
     assert str(refusal.value) == words
+
+
+@pytest.mark.parametrize("said", ["null", "NULL"])
+def test_a_parameter_that_is_left_out_is_not_called_null(said: str) -> None:
+    with pytest.raises(Refusal, match="until must be a whole number, at least 0"):
+        decode_query(URL(f"?until={said}").query, UsageQuery, ())
 
 
 def test_a_repeated_parameter_gathers_its_values() -> None:

@@ -198,8 +198,15 @@ def _bodies(endpoint: AnyEndpoint, operation: Mapping[str, Any]) -> Iterator[str
         if int(status) < 300:
             for media, its in response.get("content", {}).items():
                 kind = "" if media == "application/json" else f" as `{media}`"
-                yield f"- {status}: {words(its['schema'])}{kind}"
+                yield f"- {status}: {words(_carried(its['schema']))}{kind}"
             if "content" not in response:
                 yield f"- {status}: {response['description']}"
     if endpoint.refusals:
         yield f"- problems of its own: {codes(endpoint.refusals)}"
+
+
+def _carried(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a stream, what each of its events has as data."""
+    data = shape.get("properties", {}).get("data", {})
+    carried: Mapping[str, Any] = data.get("contentSchema", shape)
+    return carried
