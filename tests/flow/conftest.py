@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.world import World
+from tests.flow.leaks import leaks
 
 
 class StartWorld(Protocol):
@@ -27,9 +28,10 @@ async def start_world(
 
         async def start(config: Mapping[str, Any] | None = None) -> World:
             root: Path = tmp_path_factory.mktemp("world")
-            return await worlds.enter_async_context(
-                World.start(root, homeserver=homeserver, config=config, archive=archive)
-            )
+            started = World.start(root, homeserver=homeserver, config=config, archive=archive)
+            world = await worlds.enter_async_context(started)
+            worlds.push_async_callback(keeps_its_secrets, world)
+            return world
 
         yield start
 
@@ -69,6 +71,12 @@ async def shared_world(
         archive=archive,
     ) as world:
         yield world
+        await keeps_its_secrets(world)
+
+
+async def keeps_its_secrets(world: World) -> None:
+    """At the end of all its stories. Its servers are still up, its runners may be."""
+    assert await leaks(world) == []
 
 
 @asynccontextmanager

@@ -1,0 +1,130 @@
+"""Where secrets of a world came to stand, besides where they have to: in files, in git, on the
+forge, in rooms, on command lines. However they are written: as they are, in base64, for an address
+or a JSON text, over several lines."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import zlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from urllib.parse import quote
+
+from fleetbot.devkit.world import REPO, World
+from tests.runner.adapters.harness import KEY
+
+HOLDERS = {
+    "runner/*/config.toml": "the forge's token and the one to enrol with: the runner's settings",
+    "runner/*/state/tokens/*": "what each agent was given",
+    "maubot/config.yaml": "maubot's own: its administrator and the homeserver's secret",
+    "maubot/maubot.db*": "maubot's own: settings of plugins, the bot's access token",
+    "maubot/plugins/*.mbp": "the plugin, as it was before there was anything to be secret",
+}
+"""Files that must have some, and why."""
+_SPACE = re.compile(rb"\s+")
+_LONG = 1024 * 1024  # of texts, that are not looked at with their lines joined
+_SHORTEST = 8  # of a secret: shorter texts occur by chance
+_MADE = re.compile(rb"fb[ae]_[A-Za-z0-9_-]{43}")  # a token that fleetbot made, whoever's it is
+
+
+def forms(secret: str) -> set[bytes]:
+    """How a secret may be written. In base64 it may stand anywhere in what was encoded: what of it
+    does not depend on its neighbours is looked for."""
+    plain = secret.encode()
+    found = {plain, quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()}
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + plain)
+        middle = encoded[4 if before else 0 : (before + len(plain)) // 3 * 4]
+        found |= {middle, middle.translate(bytes.maketrans(b"+/", b"-_"))}
+    return found
+
+
+class Needles:
+    """`secrets`: each with the name by which it is told that it was found."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._forms = {
+            form: name
+            for name, secret in secrets.items()
+            if len(secret) >= _SHORTEST
+            for form in forms(secret)
+        }
+
+    def names_in(self, text: bytes) -> set[str]:
+        joined = _SPACE.sub(b"", text) if len(text) < _LONG else b""
+        found = {name for form, name in self._forms.items() if form in text or form in joined}
+        return found | ({"a token that fleetbot made"} if _MADE.search(text) else set())
+
+
+def texts_below(root: Path) -> Iterator[tuple[str, bytes]]:
+    """The files that need have no secret, by their paths, with what git has packed unpacked."""
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if path.is_symlink() or not path.is_file():
+            continue
+        if any(fnmatch(name, holder) for holder in HOLDERS):
+            continue
+        yield name, name.encode() + b"\n" + _unpacked(path)
+
+
+def _unpacked(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".pack":
+        run = ["git", "cat-file", "--batch", "--batch-all-objects"]
+        return subprocess.run(
+            run, cwd=path.parents[2], env={"GIT_DIR": "."}, capture_output=True, check=True
+        ).stdout
+    if "objects" in path.parts and content[:1] == b"\x78":
+        return zlib.decompress(content)
+    return content
+
+
+def command_lines() -> Iterator[tuple[str, bytes]]:
+    """Those of all processes of this machine, which anybody on it may read."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            yield str(path), path.read_bytes().replace(b"\0", b" ")
+        except OSError:  # it has ended meanwhile
+            continue
+
+
+async def _told(world: World) -> AsyncIterator[tuple[str, bytes]]:
+    """What stands on the forge, and in the room."""
+    issues = await world.forge_api("alice", "GET", f"/repos/{REPO}/issues?state=all&limit=50")
+    for issue in issues:
+        number = issue["number"]
+        said = [issue, *await world.comments(number)]
+        yield f"issue #{number}", json.dumps(said, ensure_ascii=False).encode()
+    events = await world.alice.messages(world.room, limit=1000)
+    yield "the room", json.dumps([event.content for event in events], ensure_ascii=False).encode()
+
+
+def secrets_of(world: World) -> dict[str, str]:
+    found = {f"{who}'s token for the forge": token for who, token in world.tokens.items()}
+    found |= {
+        "the password of people": world.alice_password,
+        "the reader's token": world.reader_token,
+        "the operator's token": world.operator_token,
+        "the token to enrol with": world.enrolment_token,
+        "the webhook's secret": world.webhook_secret,
+        "the password of maubot's administrator": world.bots.admin_password,
+        "the homeserver's secret": world.homeserver.registration_secret,
+        "the model's key": KEY,
+    }
+    people = {"alice": world.alice, "bob": world.bob, "the bot": world.bot}
+    return found | {f"{who}'s access token": its.access_token for who, its in people.items()}
+
+
+def found_in(needles: Needles, texts: Iterable[tuple[str, bytes]]) -> list[str]:
+    return [f"{name} in {where}" for where, text in texts for name in needles.names_in(text)]
+
+
+async def leaks(world: World) -> list[str]:
+    """Each secret that is where it should not be."""
+    needles = Needles(secrets_of(world))
+    told = [text async for text in _told(world)]
+    return found_in(needles, (*texts_below(world.root), *told, *command_lines()))
