@@ -273,6 +273,7 @@ class Wire:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while said := await reader.read(65536):
             writer.write(said)
+        writer.close()
 
     async def _pass_on_until_cut(
         self,
