@@ -29,7 +29,7 @@ _START_SECONDS = 30.0
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
-    "wal_level": "minimal",
+    "wal_level": "replica",  # it may have to be a standby
     "max_wal_senders": "0",
     "autovacuum": "off",
     "shared_buffers": "32MB",
@@ -108,6 +108,10 @@ class PostgresServer:
             self._process.send_signal(signal)
             self._process.wait()
             self._process = None
+
+    def become_standby(self) -> None:
+        """With the next start, until it is promoted."""
+        (self._data / "standby.signal").touch()
 
     def log(self) -> str:
         return (self._root / "log").read_text(errors="replace")

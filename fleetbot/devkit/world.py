@@ -57,9 +57,10 @@ class World:
     repo = REPO
     runner_login = "fleet-runner"
 
-    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
+    def __init__(self, root: Path, *, encrypted: bool = False, postgres: str = "") -> None:
         self.root = root
         self.encrypted = encrypted
+        self.postgres = postgres
         self.alice_password = secrets.token_hex(6)
         self.reader_token = secrets.token_urlsafe(24)
         self.operator_token = secrets.token_urlsafe(24)
@@ -77,11 +78,13 @@ class World:
         homeserver: Homeserver | None = None,
         config: Mapping[str, Any] | None = None,
         encrypted: bool = False,
+        postgres: str = "",
         archive: Path | None = None,
     ) -> AsyncIterator[Self]:
         """Start in the empty directory `root`; `config` replaces sections of the plugin's. The
-        plugin is built, unless there is an `archive` of it."""
-        world = cls(root, encrypted=encrypted)
+        plugin is built, unless there is an `archive` of it; its database is in `postgres` (a URL),
+        where that is given."""
+        world = cls(root, encrypted=encrypted, postgres=postgres)
         async with AsyncExitStack() as stack:
             await world._start_servers(stack, homeserver)
             await world._people_the_forge()
@@ -101,7 +104,7 @@ class World:
         self.homeserver = homeserver
         self.forge_url = await self._start_forge(stack)
         self.bots = await stack.enter_async_context(
-            BotServer.start(self.root / "maubot", homeserver)
+            BotServer.start(self.root / "maubot", homeserver, postgres=self.postgres)
         )
 
     async def _start_forge(self, stack: AsyncExitStack) -> str:

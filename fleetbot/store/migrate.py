@@ -37,8 +37,11 @@ def migrate_sqlite(path: Path) -> list[str]:
         return _brought_up_to_date(yoyo, backend, "sqlite", str(path))
 
 
-def migrate_postgres(url: str, schema: str) -> list[str]:
-    """The same for a schema of a Postgres database, which is made if there is none."""
+def migrate_postgres(url: str, schema: str, *, patience_ms: int = 3000) -> list[str]:
+    """The same for a schema of a Postgres database, which is made if there is none.
+
+    It waits so long for another process to be done with it.
+    """
     yoyo = _yoyo()
     check_drivers()
     import psycopg
@@ -50,7 +53,7 @@ def migrate_postgres(url: str, schema: str) -> list[str]:
 
     address = Address(url, schema)
     try:
-        with locked(address) as database:
+        with locked(address, patience_ms) as database:
             make_schema(database, address)
             with _backend(yoyo, address.for_yoyo()) as backend:
                 return _brought_up_to_date(yoyo, backend, "postgres", address.where)

@@ -1,6 +1,6 @@
 """A process that appends until it is killed, and tells what has been acknowledged.
 
-python -m tests.store.appender <database>
+python -m tests.store.appender <file> | <url> <schema>
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import asyncio
 import sys
 from pathlib import Path
 
+from fleetbot.store.interface import Store
+from fleetbot.store.postgres.store import PostgresStore
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.history import History
 
 CALLERS = 16
 
 
-async def append_for_ever(path: Path) -> None:
-    store, history = SqliteStore(path), History()
+async def append_for_ever(store: Store) -> None:
+    history = History()
     await store.load()
 
     async def caller() -> None:
@@ -29,4 +31,8 @@ async def append_for_ever(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(append_for_ever(Path(sys.argv[1])))
+    match sys.argv[1:]:
+        case [path]:
+            asyncio.run(append_for_ever(SqliteStore(Path(path))))
+        case [url, schema]:
+            asyncio.run(append_for_ever(PostgresStore(url, schema)))

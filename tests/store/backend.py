@@ -27,6 +27,10 @@ class Backend(Protocol):
     def held(self) -> AbstractAsyncContextManager[None]:
         """No transaction of the store's ends meanwhile."""
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """For `tests.store.appender`, which appends to it."""
+
     def tamper(self, statement: str) -> None:
         """Changes what is there behind the store's back."""
 
@@ -34,6 +38,7 @@ class Backend(Protocol):
 class SqliteBackend:
     def __init__(self, folder: Path, name: str = "fleet.db") -> None:
         self.path = folder / name
+        self.arguments: tuple[str, ...] = (str(self.path),)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
@@ -61,6 +66,7 @@ class PostgresBackend:
     def __init__(self, url: str, schema: str) -> None:
         self.url = url
         self.schema = schema
+        self.arguments: tuple[str, ...] = (url, schema)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +17,8 @@ from fleetbot.store.interface import Store, StoreUnavailable, Unwritable
 from fleetbot.store.records import Anchor, Arrival, Change, OutboxEntry
 from tests.store.backend import Backend
 from tests.store.history import AGENT, ISSUE_CLOSED, History, with_seq, with_version
+
+PROJECT = Path(__file__).parents[2]
 
 
 async def last_hash(store: Store) -> bytes:
@@ -245,3 +249,24 @@ async def test_what_people_and_forges_write_is_kept_with_every_character(
     assert task == history.state.tasks[TaskId("t1")]
     assert (read.event, read.actor) == (line.event, "matrix:@a␀b:hs")
     assert await examine(store) == []
+
+
+async def test_a_killed_process_loses_nothing_it_has_acknowledged(backend: Backend) -> None:
+    async with backend.open():
+        pass
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.store.appender", *backend.arguments),
+        cwd=PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    acknowledged = [int(await process.stdout.readline()) for _ in range(400)]
+    process.kill()
+    rest, _ = await process.communicate()
+    acknowledged += [int(line) for line in rest.splitlines(keepends=True) if line.endswith(b"\n")]
+
+    async with backend.open() as store:
+        snapshot = await store.load()
+        assert snapshot.seq >= max(acknowledged)
+        assert len(snapshot.tasks) == snapshot.seq
+        assert await examine(store) == []

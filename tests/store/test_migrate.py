@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -13,7 +14,10 @@ from pathlib import Path
 import pytest
 
 import fleetbot
-from fleetbot.store.migrate import MigrationError, migrate_sqlite
+from fleetbot.store.lock import DatabaseInUse
+from fleetbot.store.migrate import MigrationError, migrate_postgres, migrate_sqlite
+from tests.postgres import PostgresServer
+from tests.store.backend import PostgresBackend
 
 PACKAGE = Path(fleetbot.__file__).parent
 NAMES = sorted(path.stem for path in (PACKAGE / "store/migrations/sqlite").glob("*.sql"))
@@ -174,3 +178,51 @@ def test_tasks_that_two_spellings_made_of_one_issue_survive_the_move_to_ids(data
         connection.executescript((scripts / "0003-repositories.sql").read_text())
         rows = connection.execute("SELECT id, repo_id FROM tasks ORDER BY id").fetchall()
     assert rows == [("t1", 0), ("t2", 0)]
+
+
+@pytest.fixture
+def schema(postgres: PostgresServer) -> PostgresBackend:
+    """With a name that has to be quoted, and nothing in it."""
+    backend = PostgresBackend(postgres.url(), "mbp_Fleet bot-2")
+    backend.tamper('DROP SCHEMA IF EXISTS "mbp_Fleet bot-2" CASCADE')
+    return backend
+
+
+def test_on_postgres_every_migration_is_applied_once(schema: PostgresBackend) -> None:
+    names = sorted(path.stem for path in (PACKAGE / "store/migrations/postgres").glob("*.sql"))
+
+    assert migrate_postgres(schema.url, schema.schema) == names
+    schema.tamper("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, '2026-01-01', 1)")
+    assert migrate_postgres(schema.url, schema.schema) == [], "whoever has locked it is dead"
+    schema.tamper("INSERT INTO _yoyo_migration VALUES ('abc', '9999-later', '2026-01-01')")
+    with pytest.raises(MigrationError, match="newer fleetbot"):
+        migrate_postgres(schema.url, schema.schema)
+
+
+def test_on_postgres_a_migration_that_fails_leaves_nothing_behind(schema: PostgresBackend) -> None:
+    schema.tamper('CREATE SCHEMA "mbp_Fleet bot-2"')
+    schema.tamper('CREATE TABLE "mbp_Fleet bot-2".outbox (id TEXT)')
+
+    with pytest.raises(MigrationError, match='relation "outbox" already exists'):
+        migrate_postgres(schema.url, schema.schema)
+
+    assert schema.ask("SELECT to_regclass('events')") == [(None,)]
+    schema.tamper("DROP TABLE outbox")
+    assert migrate_postgres(schema.url, schema.schema) == ["0001-journal"]
+
+
+async def test_on_postgres_nothing_is_migrated_while_another_works(
+    postgres_backend: PostgresBackend,
+) -> None:
+    async with postgres_backend.open():
+        with pytest.raises(DatabaseInUse, match="process"):
+            await asyncio.to_thread(
+                migrate_postgres, postgres_backend.url, postgres_backend.schema, patience_ms=50
+            )
+
+
+def test_what_postgres_needs_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(MigrationError, match=r"psycopg .* pip install 'fleetbot\[postgres\]'"):
+        migrate_postgres("postgresql://nowhere/db", "mbp_x")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import struct
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -23,8 +22,6 @@ from tests.store.backend import SqliteBackend
 from tests.store.disk import largest_file
 from tests.store.history import History
 
-PROJECT = Path(__file__).parents[2]
-
 
 @pytest.fixture
 def backend(tmp_path: Path) -> SqliteBackend:
@@ -39,26 +36,6 @@ def commits(database: Path) -> int:
     (page_size,) = struct.unpack(">I", log[8:12])
     frames = range(32, len(log), 24 + page_size)
     return sum(log[frame + 4 : frame + 8] != bytes(4) for frame in frames)
-
-
-async def test_a_killed_process_loses_nothing_it_has_acknowledged(backend: SqliteBackend) -> None:
-    await asyncio.to_thread(migrate_sqlite, backend.path)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.store.appender", str(backend.path)),
-        cwd=PROJECT,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    acknowledged = [int(await process.stdout.readline()) for _ in range(400)]
-    process.kill()
-    rest, _ = await process.communicate()
-    acknowledged += [int(line) for line in rest.splitlines(keepends=True) if line.endswith(b"\n")]
-
-    async with backend.open() as store:
-        snapshot = await store.load()
-        assert snapshot.seq >= max(acknowledged)
-        assert len(snapshot.tasks) == snapshot.seq
-        assert await examine(store) == []
 
 
 async def test_callers_that_come_together_share_a_commit(

@@ -24,6 +24,7 @@ _CONNECT_SECONDS = 10.0
 _STATEMENT_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
 _PREPARED = 200
+LOCK_TIMEOUT = "30s"
 
 # What the server is to do where it hears nothing more of us: a lock of ours ends with our session.
 _SETTINGS = {
@@ -32,7 +33,7 @@ _SETTINGS = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "idle_in_transaction_session_timeout": "60s",
-    "lock_timeout": "30s",
+    "lock_timeout": LOCK_TIMEOUT,
 }
 
 # What is durable is on disk; what waits for more than that stays so.
@@ -93,8 +94,9 @@ class PostgresDatabase:
         settings = _SETTINGS | {
             "application_name": f"fleetbot {purpose}",
             "search_path": address.quoted_schema,
-            "default_transaction_read_only": "on" if read_only else "off",
         }
+        if read_only:
+            settings["default_transaction_read_only"] = "on"
         try:
             self._connection = self._do(self._connected(settings))
         except BaseException:

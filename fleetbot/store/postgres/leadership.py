@@ -3,9 +3,8 @@
 What is promised:
 
 - A leader's session holds an advisory lock of the journal's schema. Postgres gives it to one
-  session at a time, and takes it back with the end of the session, however that ends. `take` waits
-  for it a little, because a session whose process was killed ends within moments, and then raises
-  `DatabaseInUse`, which names who leads.
+  session at a time, and takes it back with the end of the session, however that ends. `take` raises
+  `DatabaseInUse`, which names who leads, if it does not get it in time.
 - Whoever takes the lead raises `leader.epoch`, in a transaction of its own, before it reads where
   the journal ends.
 - A leader renews its lease. Who stands by and sees, by its own clock, that it has not for a lease
@@ -31,14 +30,14 @@ from fleetbot.store.database import Database
 from fleetbot.store.interface import Deposed
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.postgres.address import Address
-from fleetbot.store.postgres.connection import Failed, PostgresDatabase
+from fleetbot.store.postgres.connection import LOCK_TIMEOUT, Failed, PostgresDatabase
 
-_PATIENCE_MS = 3000
 _LEADER_SESSION = "leader"
 LEADING = f"fleetbot {_LEADER_SESSION}"  # what its session is called on the server
 _LOCK_NOT_AVAILABLE = "55P03"
 
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"  # epoch ms
+PATIENCE_MS = 3000
 LEADER = "SELECT epoch, name, address, since, renewed_at, lease FROM leader"
 _IS_OURS = "SELECT 1 FROM leader WHERE epoch = ? FOR SHARE"
 _RAISE = f"""
@@ -62,11 +61,15 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ? AND backend
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Who wishes to lead: a name for people, and where others reach it; for how many milliseconds
-    after each renewal it leads, 0 for as long as its session lasts."""
+    after each renewal it leads, 0 for as long as its session lasts.
+
+    It waits so long for the lock: a session whose process was killed ends within moments.
+    """
 
     name: str
     address: str = ""
     lease: int = 0
+    patience_ms: int = PATIENCE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def take(address: Address, candidate: Candidate, former: Session | None = None) 
         if former is not None:
             database.execute(_END_SESSION, (former.pid, former.began))
             _check(database, former)  # without waiting for the lock
-        lock(database, address)
+        lock(database, address, candidate.patience_ms)
         if former is not None:
             _check(database, former)
         its = (candidate.name, candidate.address, candidate.lease)
@@ -130,16 +133,16 @@ def _check(database: Database, former: Session) -> None:
         raise Deposed(f"another has led since: {_told(found)}")
 
 
-def lock(database: Database, address: Address) -> None:
+def lock(database: Database, address: Address, patience_ms: int = PATIENCE_MS) -> None:
     """Takes the lock for the connection's session. Raises `DatabaseInUse`, `Failed`."""
-    database.execute("SELECT set_config('lock_timeout', ?, false)", (f"{_PATIENCE_MS}ms",))
+    database.execute("SELECT set_config('lock_timeout', ?, false)", (f"{patience_ms}ms",))
     try:
         database.execute("SELECT pg_advisory_lock(?)", (address.lock_key,))
     except Failed as error:
         if error.sqlstate != _LOCK_NOT_AVAILABLE:
             raise
         raise in_use(database, address) from None
-    database.execute("SELECT set_config('lock_timeout', '30s', false)")
+    database.execute("SELECT set_config('lock_timeout', ?, false)", (LOCK_TIMEOUT,))
 
 
 def leader(database: Database) -> tuple[Any, ...] | None:
@@ -165,11 +168,11 @@ def _told(found: tuple[Any, ...] | None) -> str:
     return f"{name}{f' at {address}' if address else ''}, epoch {epoch}"
 
 
-def locked(address: Address) -> closing[PostgresDatabase]:
+def locked(address: Address, patience_ms: int = PATIENCE_MS) -> closing[PostgresDatabase]:
     """A connection whose session holds the lock until it is closed, without leading."""
     database = PostgresDatabase(address, "migration")
     try:
-        lock(database, address)
+        lock(database, address, patience_ms)
     except BaseException:
         database.close()
         raise
