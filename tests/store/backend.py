@@ -13,6 +13,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from fleetbot.store.interface import Store
+from fleetbot.store.place import Place, PostgresPlace, SqlitePlace
 from fleetbot.store.postgres.store import PostgresStore
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.template import migrated
@@ -20,6 +21,10 @@ from tests.store.template import migrated
 
 class Backend(Protocol):
     """One migrated database; every `open` is a store of its own on the same data."""
+
+    @property
+    def place(self) -> Place:
+        """As `fleetbot db` is told of it."""
 
     def open(self) -> AbstractAsyncContextManager[Store]:
         """A loaded store."""
@@ -34,6 +39,10 @@ class Backend(Protocol):
 class SqliteBackend:
     def __init__(self, folder: Path, name: str = "fleet.db") -> None:
         self.path = folder / name
+
+    @property
+    def place(self) -> SqlitePlace:
+        return SqlitePlace(self.path)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
@@ -61,6 +70,10 @@ class PostgresBackend:
     def __init__(self, url: str, schema: str) -> None:
         self.url = url
         self.schema = schema
+
+    @property
+    def place(self) -> PostgresPlace:
+        return PostgresPlace(self.url, self.schema)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
