@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -20,9 +21,11 @@ from fleetbot.complaints import needs, told
 
 if TYPE_CHECKING:
     from fleetbot.store.audit import Problem
-    from fleetbot.store.backup import Restored
     from fleetbot.store.place import Place
+    from fleetbot.store.restoring import Restored
     from fleetbot.store.vault import Head
+
+    Where = Callable[[str], Place]
 
 T = TypeVar("T")
 
@@ -34,15 +37,35 @@ are told to end."""
 _TELL_SECONDS = 10.0
 
 _database = click.argument("database", metavar="DATABASE")
+_schema = click.option("--schema", default="", help="On Postgres; maubot calls it mbp_<instance>.")
+_password = click.option(
+    "--password-file",
+    type=click.File(),
+    help="Its first line is the password of Postgres; else PGPASSWORD or ~/.pgpass has it.",
+)
 _file = click.Path(path_type=Path, dir_okay=False)
+
+
+def _located(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of a Postgres database; `where` makes a place of what names a database."""
+
+    @_schema
+    @_password
+    @wraps(command)
+    def located(schema: str, password_file: TextIO | None, **given: Any) -> None:
+        password = password_file.readline().rstrip("\r\n") if password_file else ""
+        command(where=partial(_place, schema=schema, password=password), **given)
+
+    return located
 
 
 @click.group()
 def db() -> None:
     """Look after the journal's database.
 
-    DATABASE is the plugin instance's SQLite file. `verify` and `backup` may be used while fleetbot
-    works on it; for the others the instance must be stopped.
+    DATABASE is the plugin instance's SQLite file, or the address of a Postgres database, such as
+    postgresql://maubot@localhost/maubot, with --schema. `verify` and `backup` may be used while
+    fleetbot works on it; for the others the instance must be stopped.
 
     The exit status is 0 if all is well, 1 if something is wrong with what the database holds, and 2
     if it could not be done or looked at; then nothing has changed.
@@ -52,7 +75,8 @@ def db() -> None:
 @db.command()
 @_database
 @click.option("--head", help="What verify or backup has shown earlier, as 1234:9f8e….")
-def verify(database: str, head: str | None) -> None:
+@_located
+def verify(where: Where, database: str, head: str | None) -> None:
     """Prove that the journal is whole and that the read models follow from it.
 
     Whoever can write the database can make a journal anew that is whole in itself. The last line's
@@ -63,10 +87,10 @@ def verify(database: str, head: str | None) -> None:
         from fleetbot.store.audit import Damage, Problem, examine
         from fleetbot.store.existing import reading
 
-    noted = _head(head) if head else None
+    noted, place = _head(head) if head else None, where(database)
 
     async def examined() -> tuple[list[Problem], str]:
-        async with reading(_place(database)) as vault:
+        async with reading(place) as vault:
             faults = [Problem("the file", text, Damage.FILE) for text in await vault.faults()]
             found = faults or await examine(vault, noted, _Progress())
             return found, "" if found else str(await vault.head())
@@ -98,14 +122,17 @@ def _verdict(problems: list[Problem], database: str, head: str) -> str:
 
 @db.command()
 @_database
-def rebuild(database: str) -> None:
+@_located
+def rebuild(where: Where, database: str) -> None:
     """Make the read models again from the journal."""
     with needs("runner"):
         from fleetbot.store.audit import rebuild as make_anew
         from fleetbot.store.existing import writing
 
+    place = where(database)
+
     async def made() -> int:
-        async with writing(_place(database)) as vault:
+        async with writing(place) as vault:
             return await make_anew(vault, _Progress())
 
     click.echo(f"The read models are made anew from {_done(made())} events.")
@@ -114,7 +141,8 @@ def rebuild(database: str) -> None:
 @db.command()
 @_database
 @click.argument("file", type=_file)
-def backup(database: str, file: Path) -> None:
+@_located
+def backup(where: Where, database: str, file: Path) -> None:
     """Write all that the database holds now into the new FILE.
 
     fleetbot goes on working meanwhile. FILE is there whole and checked, or not at all. It is an
@@ -124,7 +152,7 @@ def backup(database: str, file: Path) -> None:
     with needs("runner"):
         from fleetbot.store.backup import back_up
 
-    made = _done(back_up(_place(database), file, _Progress()))
+    made = _done(back_up(where(database), file, _Progress()))
     click.echo(
         f"{file}: {made.head.seq} events up to {_moment(made.last_at)}, {_size(made.size)}."
         f" The head of its journal: {made.head}"
@@ -135,16 +163,18 @@ def backup(database: str, file: Path) -> None:
 @click.argument("file", type=_file)
 @_database
 @click.option("--replace", is_flag=True, help="Keep what is there under another name.")
-def restore(file: Path, database: str, replace: bool) -> None:
+@_located
+def restore(where: Where, file: Path, database: str, replace: bool) -> None:
     """Put what the backup FILE holds in the place of the database.
 
-    FILE is checked first, and brought up to date where an older fleetbot has written it.
+    FILE is checked first. Where an older fleetbot has written it, it is brought up to date on the
+    way into a file.
     """
     with needs("runner"):
-        from fleetbot.store.backup import restore as put_back
+        from fleetbot.store.restoring import restore as put_back
 
-    place = _place(database)
-    done = _done(put_back(file, place.path, _now, replace=replace, tell=_Progress()))
+    place = where(database)
+    done = _done(put_back(file, place, _now, replace=replace, tell=_Progress()))
     click.echo(_restored(done, place))
 
 
@@ -161,28 +191,35 @@ def _restored(done: Restored, place: Place) -> str:
 @db.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-def copy(source: str, target: str) -> None:
+@_located
+def copy(where: Where, source: str, target: str) -> None:
     """Move a fleet to another database, and prove that all has arrived.
 
-    TO must be there, and empty: it is once fleetbot has been started on it. FROM stays as it is.
+    Both are named as DATABASE is. TO is made if it is not there; it must be empty. FROM stays as it
+    is.
     """
     with needs("runner"):
         from fleetbot.store.copying import copy as copy_all
-        from fleetbot.store.existing import writing
+        from fleetbot.store.existing import make, writing
+
+    old, new = where(source), where(target)
 
     async def copied() -> Head:
-        async with writing(_place(source)) as old, writing(_place(target)) as new:
-            return await copy_all(old, new, _Progress())
+        async with writing(old) as its:
+            await make(new)
+            async with writing(new) as theirs:
+                return await copy_all(its, theirs, _Progress())
 
     head = _done(copied())
-    click.echo(f"{target} holds all that {source} does: {head.seq} events, and is whole.")
+    click.echo(f"{new} holds all that {old} does: {head.seq} events, and is whole.")
     click.echo(f"The head of its journal: {head}")
 
 
-def _place(text: str) -> Place:
-    from fleetbot.store.place import place_of
+def _place(text: str, schema: str, password: str) -> Place:
+    from fleetbot.store.place import PlaceRefused, place_of
 
-    return place_of(text)
+    with told(PlaceRefused):
+        return place_of(text, schema, password)
 
 
 def _head(text: str) -> Head:
@@ -211,10 +248,9 @@ def _errors() -> Iterator[None]:
     from fleetbot.store.interface import StoreUnavailable
     from fleetbot.store.lock import DatabaseInUse
     from fleetbot.store.migrate import MigrationError
-    from fleetbot.store.place import PlaceRefused
 
-    cannot = (StoreUnavailable, DatabaseInUse, MigrationError, PlaceRefused, BackupRefused)
-    with told(*cannot, CopyRefused):
+    cannot = (StoreUnavailable, DatabaseInUse, MigrationError, BackupRefused, CopyRefused)
+    with needs("postgres"), told(*cannot):
         try:
             yield
         except JournalDamaged as damage:

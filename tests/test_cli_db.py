@@ -15,7 +15,8 @@ from fleetbot.cli import main
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.records import GENESIS, link
-from tests.store.backend import SqliteBackend
+from tests.postgres import PASSWORD, USER, PostgresServer
+from tests.store.backend import PostgresBackend, SqliteBackend
 from tests.store.disk import overwrite
 from tests.store.history import History
 
@@ -205,13 +206,6 @@ def test_a_backup_is_put_back(database: Path) -> None:
 def test_a_fleet_is_moved_to_an_empty_database(database: Path) -> None:
     new = SqliteBackend(database.parent / "new")
     new.path.parent.mkdir()
-    assert db("copy", database, new.path).exit_code == 2, "it is not there yet"
-
-    async def start() -> None:
-        async with new.open():
-            pass
-
-    asyncio.run(start())
     done = db("copy", database, new.path)
 
     assert done.exit_code == 0
@@ -225,3 +219,37 @@ def test_an_address_of_something_else_is_refused() -> None:
     done = db("verify", "mysql://localhost/fleet")
     assert done.exit_code == 2
     assert "mysql:// is no database of fleetbot" in done.output
+
+
+def test_a_password_on_the_command_line_is_refused_and_not_repeated() -> None:
+    for address in ("postgresql://u:s3cret@h/db", "postgres://u@h/db?password=s3cret"):
+        done = db("verify", address, "--schema", "mbp_fleet")
+        assert done.exit_code == 2
+        assert "--password-file, PGPASSWORD or ~/.pgpass" in done.output
+        assert "s3cret" not in done.output
+    assert "name it with --schema" in db("verify", "postgresql://u@h/db").output
+
+
+def test_a_fleet_on_postgres_is_looked_after_with_the_same_commands(
+    database: Path, postgres: PostgresServer, postgres_schema: PostgresBackend, tmp_path: Path
+) -> None:
+    postgres_schema.empty()
+    secret = tmp_path / "password"
+    secret.write_text(f"{PASSWORD}\n")
+    address = f"postgresql://{USER}@127.0.0.1:{postgres.port}/postgres"
+    more = ("--schema", postgres_schema.schema, "--password-file", secret)
+
+    moved = db("copy", database, address, *more)
+    assert moved.exit_code == 0, moved.output
+    assert f"schema {postgres_schema.schema} holds all that {database} does" in moved.output
+    assert db("verify", address, *more).exit_code == 0
+    assert db("rebuild", address, *more).exit_code == 0
+    assert db("backup", address, tmp_path / "b.db", *more).exit_code == 0
+    postgres_schema.tamper("DELETE FROM runs")
+    found = db("verify", address, *more)
+
+    assert (found.exit_code, "runs t1-run: is missing" in found.output) == (1, True)
+    wrong = db("verify", address.replace("127.0.0.1", "nowhere.invalid"), *more)
+    assert wrong.exit_code == 2
+    for done in (moved, found, wrong):
+        assert "s3cret" not in done.output

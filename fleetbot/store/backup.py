@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
-from fleetbot.store import existing
-from fleetbot.store.audit import (
-    Damage,
-    JournalDamaged,
-    Progress,
-    check_chain,
-    examine,
-    in_silence,
-    rebuild,
-)
+from fleetbot.store import existing, sqlite_vault
+from fleetbot.store.audit import Progress, check_chain, in_silence
 from fleetbot.store.causes import meaning
+from fleetbot.store.copying import copy
 from fleetbot.store.emerging import emerging
 from fleetbot.store.interface import StoreUnavailable
-from fleetbot.store.lock import ProcessLock
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.place import Place, SqlitePlace
-from fleetbot.store.sqlite_vault import Missing
 from fleetbot.store.vault import Head
-
-Now = Callable[[], datetime]
 
 
 class BackupRefused(Exception):
@@ -44,17 +32,6 @@ class BackedUp:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """`aside`: where the old database is now, if there was one; `rebuilt`: whether the read models
-    of the backup had to be made anew."""
-
-    head: Head
-    last_at: int
-    aside: Path | None
-    rebuilt: bool
-
-
 async def back_up(place: Place, file: Path, tell: Progress = in_silence) -> BackedUp:
     """Writes the file, while whoever works on the database goes on.
 
@@ -64,36 +41,22 @@ async def back_up(place: Place, file: Path, tell: Progress = in_silence) -> Back
     _refuse_overwriting(file)
     async with existing.reading(place):
         pass  # what is no database of ours is not copied
-    with _errors(file), emerging(file) as partial:
-        copy_file(place.path, partial)
+    with errors(file), emerging(file) as partial:
+        if isinstance(place, SqlitePlace):
+            copy_file(place.path, partial)
+        else:
+            await _copy_rows(place, partial, tell)
         with _damage_of(place):
             async with existing.reading(SqlitePlace(partial)) as vault:
                 head = await check_chain(vault, tell=tell)
                 return BackedUp(head, await vault.last_at(), partial.stat().st_size)
 
 
-async def restore(
-    file: Path, path: Path, now: Now, *, replace: bool = False, tell: Progress = in_silence
-) -> Restored:
-    """Puts what the backup holds in the place of the database at `path`.
-
-    An older backup is brought up to date on the way. With `replace` a database that holds something
-    is kept under another name. Raises `BackupRefused`, `DatabaseInUse`, `StoreUnavailable`,
-    `MigrationError`, and `JournalDamaged` where the backup is: then nothing has changed.
-    """
-    _refuse_folly(file, path)
-    with ProcessLock(path), _errors(path):
-        if not replace:
-            await _refuse_filled(path)
-        with emerging(path) as partial:
-            copy_file(file, partial)
-            migrate_sqlite(partial)
-            rebuilt = await _proven(SqlitePlace(partial), tell)
-            async with existing.reading(SqlitePlace(partial)) as vault:
-                head, last_at = await vault.head(), await vault.last_at()
-            alone(partial)
-            aside = _put_aside(path, now())
-    return Restored(head, last_at, aside, rebuilt)
+async def _copy_rows(place: Place, file: Path, tell: Progress) -> None:
+    migrate_sqlite(file)
+    async with existing.reading(place) as source, sqlite_vault.writing(file) as target:
+        await copy(source, target, tell)
+    alone(file)
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -108,8 +71,14 @@ def copy_file(source: Path, target: Path) -> None:
     alone(target)
 
 
+def alone(path: Path) -> None:
+    """Has a database be one file, without a write-ahead log beside it. Raises `sqlite3.Error`."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = DELETE")
+
+
 @contextmanager
-def _errors(file: Path) -> Iterator[None]:
+def errors(file: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -126,64 +95,8 @@ def _damage_of(place: Place) -> Iterator[None]:
         raise StoreUnavailable(f"{place} cannot be backed up: {why}") from error
 
 
-def alone(path: Path) -> None:
-    """Has a database be one file, without a write-ahead log beside it."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as database:
-        database.execute("PRAGMA journal_mode = DELETE")
-
-
 def _refuse_overwriting(file: Path) -> None:
     if file.exists():
         raise BackupRefused(f"{file} is there already: give another name, or move it away")
     if not file.parent.is_dir():
         raise BackupRefused(f"there is no folder {file.parent}")
-
-
-def _refuse_folly(file: Path, path: Path) -> None:
-    if not file.is_file():
-        raise BackupRefused(f"{file} is no file")
-    if path.exists() and file.samefile(path):
-        raise BackupRefused(f"{file} is the database itself")
-    if not path.parent.is_dir():
-        raise BackupRefused(f"there is no folder {path.parent}")
-
-
-async def _refuse_filled(path: Path) -> None:
-    way_out = "with --replace it is kept under another name"
-    try:
-        async with existing.reading(SqlitePlace(path)) as vault:
-            last = (await vault.head()).seq
-    except Missing:
-        return
-    except StoreUnavailable as error:
-        raise BackupRefused(f"{error}; {way_out}") from error
-    if last:
-        raise BackupRefused(f"{path} holds a journal of {last} events: {way_out}")
-
-
-async def _proven(place: SqlitePlace, tell: Progress) -> bool:
-    """Whether the read models had to be made anew. Raises `JournalDamaged`."""
-    async with existing.reading(place) as vault:
-        problems = await examine(vault, tell=tell)
-    if not problems:
-        return False
-    if problems[0].damage is not Damage.MODELS:
-        raise JournalDamaged(problems[0])
-    async with existing.writing(place) as vault:
-        await rebuild(vault, tell)
-    return True
-
-
-def _put_aside(path: Path, now: datetime) -> Path | None:
-    """Gives the old database another name as well; the next who takes its own name replaces it."""
-    if not path.exists():
-        return None
-    aside = path.with_name(f"{path.name}.replaced-{now:%Y%m%dT%H%M%SZ}")
-    with suppress(sqlite3.Error):  # where it is damaged its log is kept beside it
-        alone(path)
-    aside.hardlink_to(path)
-    for end in ("-wal", "-shm"):
-        beside = path.with_name(path.name + end)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + end))
-    return aside

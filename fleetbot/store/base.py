@@ -15,7 +15,7 @@ from fleetbot.store.identities import Person
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
 from fleetbot.store.queries import Queries
-from fleetbot.store.records import AgentToken, Arrival, Change, Due, LogChunk, Models, Snapshot
+from fleetbot.store.records import AgentToken, Arrival, Change, Due, LogChunk, Snapshot
 from fleetbot.store.retention import OLD_LOGS
 from fleetbot.store.snapshot import snapshot
 from fleetbot.store.untaken import Untaken
@@ -159,9 +159,6 @@ class JournalStore(Queries, ABC):
         writer = self._loaded_writer()
         ahead: int = await writer.submit(lambda journal: journal.outbox.set_back(now, by))
         return ahead
-
-    async def replace_models(self, models: Models) -> None:
-        await self._open_writer().submit(lambda journal: journal.replace_models(models))
 
     def _open_writer(self) -> Writer:
         if self._writer is None:

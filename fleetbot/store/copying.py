@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fleetbot.store.audit import Damage, Problem, Progress, examine, in_silence
-from fleetbot.store.vault import Head, Table, Vault
+from fleetbot.store.audit import Damage, JournalDamaged, Problem, Progress, examine, in_silence
+from fleetbot.store.vault import Head, Row, Table, Vault
 
 
 class CopyRefused(Exception):
@@ -20,17 +20,34 @@ async def copy(source: Vault, target: Vault, tell: Progress = in_silence) -> Hea
     """Fills the target; what it raises must undo that. Returns where both journals end.
 
     Raises `CopyRefused`: where the target holds something, where the two are of different versions,
-    and where the proof fails.
+    and where the proof fails; `JournalDamaged` where the source's journal is.
     """
     tables = await _tables(source, target)
     await refuse_filled(target, tables)
     for table in tables.values():
         copied = 0
         async for page in source.pages(table):
-            await target.insert(table.name, table.columns, page)
+            await target.insert(table.name, table.columns, _fitting(target, table, page))
             copied += len(page)
             tell(f"rows of {table.name} copied", copied)
     return await _prove(source, target, tables, tell)
+
+
+def _fitting(target: Vault, table: Table, page: list[Row]) -> list[Row]:
+    """The rows as the target can hold them: on Postgres logins are in small letters, and no text
+    has a zero byte, which a program may have written to its log."""
+    if table.name == "people":
+        login = table.columns.index("login")
+        page = [(*row[:login], row[login].lower(), *row[login + 1 :]) for row in page]
+    if target.holds_zero:
+        return page
+    return [tuple(map(_without_zero, row)) for row in page]
+
+
+def _without_zero(value: object) -> object:
+    if isinstance(value, str) and "\0" in value:
+        return value.replace("\0", "\N{SYMBOL FOR NULL}")
+    return value
 
 
 async def refuse_filled(target: Vault, tables: Mapping[str, Table]) -> None:
@@ -59,12 +76,12 @@ async def _prove(source: Vault, target: Vault, tables: Mapping[str, Table], tell
             raise NotProven(f"{sent} rows of {name} were copied, and {arrived} have arrived")
     head = await source.head()
     if problems := await examine(target, head, tell):
+        if problems[0].damage is not Damage.MODELS:
+            raise JournalDamaged(problems[0])
         raise NotProven(_told(problems[0]))
     return head
 
 
 def _told(problem: Problem) -> str:
     found = f"{problem.where}: {problem.text}"
-    if problem.damage is Damage.MODELS:
-        return f"{found}; make the source's read models anew first (fleetbot db rebuild)"
-    return f"{found}; find out about the source first (fleetbot db verify)"
+    return f"{found}; make the source's read models anew first (fleetbot db rebuild)"

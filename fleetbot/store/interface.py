@@ -32,7 +32,6 @@ from fleetbot.store.records import (
     JournalLine,
     LogChunk,
     LogLine,
-    Models,
     Outcomes,
     Posted,
     PostKind,
@@ -81,7 +80,7 @@ class Store(Protocol):
     """Durable truth. One event loop uses it; reads see every append that has returned."""
 
     async def open(self) -> None:
-        """Opens the store for reads and `replace_models` only; `load` does it too."""
+        """Opens the store for reads only; `load` does it too."""
 
     async def load(self) -> Snapshot:
         """Opens the store, at first and after a failed append; appends are refused until it did.
@@ -313,6 +312,3 @@ class Store(Protocol):
         self, view: str, columns: Sequence[str], by: str, after: str, last: str
     ) -> list[tuple[object, ...]]:
         """Rows of one of `views.VIEWS`: those with more than `after` in column `by`, to `last`."""
-
-    async def replace_models(self, models: Models) -> None:
-        """Puts these in place of the read models; raises `Conflict` if `seq` is not the last."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import chain, islice
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 from msgspec.structs import astuple
 
-from fleetbot.domain.errors import Conflict
 from fleetbot.domain.events import (
     AGENT_EVENTS,
     FLEET_EVENTS,
@@ -18,7 +17,7 @@ from fleetbot.domain.events import (
     encode,
     event_type,
 )
-from fleetbot.domain.model import Agent, FiledReceipt, Repo, Run, RunId, Task
+from fleetbot.domain.model import RunId
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store import identities, outcomes, retention
 from fleetbot.store.database import Database
@@ -35,7 +34,6 @@ from fleetbot.store.records import (
     Arrival,
     Change,
     LogChunk,
-    Models,
     Posted,
     link,
     readable,
@@ -276,25 +274,6 @@ class Journal:
 
     def prune_posted(self, before: int) -> None:
         retention.prune_posted(self._db, before)
-
-    def replace_models(self, models: Models) -> None:
-        if models.seq != self._seq:
-            raise Conflict(
-                f"the read models are of event {models.seq}, the journal's last is {self._seq}"
-            )
-        values: tuple[tuple[View, Iterable[Task | Run | FiledReceipt | Agent | Repo]], ...] = (
-            (TASKS, models.tasks),
-            (RUNS, models.runs),
-            (RECEIPTS, models.receipts),
-            (AGENTS, models.agents),
-            (REPOS, models.repos),
-        )
-        for view, new in values:
-            self._db.execute(f"DELETE FROM {view.table}")
-            insert, rows = Insert(view.table, view.columns), map(view.row, new)
-            while portion := list(islice(rows, _PORTION)):
-                insert.execute(self._db, portion)
-        self._db.execute(outcomes.TOOK)
 
 
 def _arrival(a: Arrival) -> Row:

@@ -6,7 +6,7 @@ durable together or not at all. Memory decides; the store refuses what memory ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from hashlib import sha256
 
@@ -401,14 +401,3 @@ def link(
     place = (seq, stream, version, at, actor, cause)
     numbered = place if schema == 1 else (*place, schema)
     return sha256(previous + _json.encode((*numbered, msgspec.Raw(data)))).digest()
-
-
-class Models(msgspec.Struct, frozen=True, kw_only=True):
-    """The read models of a whole journal up to `seq`, as a fold of it gives them."""
-
-    seq: int
-    tasks: Collection[Task]
-    runs: Collection[Run]
-    agents: Collection[Agent]
-    receipts: Collection[FiledReceipt]
-    repos: Collection[Repo] = ()

@@ -60,6 +60,11 @@ class Vault(ABC):
     async def faults(self) -> list[str]:
         """What the database itself finds wrong with how it is stored."""
 
+    @property
+    def holds_zero(self) -> bool:
+        """Whether text may have zero bytes in it."""
+        return True
+
     async def count(self, table: str) -> int:
         return int((await self.rows(f"SELECT count(*) FROM {table}"))[0][0])
 

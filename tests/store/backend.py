@@ -13,6 +13,7 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from fleetbot.store.interface import Store
+from fleetbot.store.place import Place, PostgresPlace, SqlitePlace
 from fleetbot.store.postgres.store import PostgresStore
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.template import migrated
@@ -20,6 +21,10 @@ from tests.store.template import migrated
 
 class Backend(Protocol):
     """One migrated database; every `open` is a store of its own on the same data."""
+
+    @property
+    def place(self) -> Place:
+        """As `fleetbot db` is told of it."""
 
     def open(self) -> AbstractAsyncContextManager[Store]:
         """A loaded store."""
@@ -39,6 +44,10 @@ class SqliteBackend:
     def __init__(self, folder: Path, name: str = "fleet.db") -> None:
         self.path = folder / name
         self.arguments: tuple[str, ...] = (str(self.path),)
+
+    @property
+    def place(self) -> SqlitePlace:
+        return SqlitePlace(self.path)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
@@ -67,6 +76,10 @@ class PostgresBackend:
         self.url = url
         self.schema = schema
         self.arguments: tuple[str, ...] = (url, schema)
+
+    @property
+    def place(self) -> PostgresPlace:
+        return PostgresPlace(self.url, self.schema)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from fleetbot.store.audit import JournalDamaged, examine, rebuild
-from fleetbot.store.backup import BackupRefused, back_up, restore
+from fleetbot.store.backup import BackupRefused, back_up
 from fleetbot.store.existing import reading, writing
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.place import SqlitePlace
 from fleetbot.store.records import Anchor, Change
+from fleetbot.store.restoring import restore
 from tests.store.backend import SqliteBackend
 from tests.store.disk import largest_file, overwrite
 from tests.store.history import History
@@ -63,7 +64,7 @@ async def test_a_backup_is_made_while_the_fleet_works(
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        made = await back_up(SqlitePlace(backend.path), file)
+        made = await back_up(backend.place, file)
         await store.append(history.created("t3"))
 
     assert (made.head.seq, made.last_at) == (13, 1_012)
@@ -79,7 +80,7 @@ async def test_a_writer_in_the_middle_of_a_transaction_is_not_waited_for(
     async with backend.open() as store:
         await begin(store, history)
         async with backend.held():
-            made = await back_up(SqlitePlace(backend.path), file)
+            made = await back_up(backend.place, file)
     assert made.head.seq == 13
 
 
@@ -89,9 +90,9 @@ async def test_what_is_there_is_not_overwritten(
     async with backend.open():
         file.write_text("another")
         with pytest.raises(BackupRefused, match="is there already"):
-            await back_up(SqlitePlace(backend.path), file)
+            await back_up(backend.place, file)
         with pytest.raises(BackupRefused, match="there is no folder"):
-            await back_up(SqlitePlace(backend.path), file.parent / "nowhere" / "b.db")
+            await back_up(backend.place, file.parent / "nowhere" / "b.db")
     assert file.read_text() == "another"
 
 
@@ -102,7 +103,7 @@ async def test_a_damaged_journal_makes_no_backup(
         await begin(store, history)
         backend.tamper("UPDATE events SET actor = 'x' WHERE seq = 2")
         with pytest.raises(JournalDamaged, match="event 2"):
-            await back_up(SqlitePlace(backend.path), file)
+            await back_up(backend.place, file)
     assert not any("backup" in name for name in names(file.parent))
 
 
@@ -112,11 +113,11 @@ async def test_a_full_disk_leaves_nothing_that_looks_like_a_backup(
     async with backend.open() as store:
         await begin(store, history)
         with largest_file(20_000), pytest.raises(StoreUnavailable, match=r"the disk .* full"):
-            await back_up(SqlitePlace(backend.path), file)
+            await back_up(backend.place, file)
         assert not any("backup" in name for name in names(file.parent))
 
         await store.append(history.created("t3"))
-        assert (await back_up(SqlitePlace(backend.path), file)).head.seq == 14
+        assert (await back_up(backend.place, file)).head.seq == 14
 
 
 @pytest.mark.parametrize("moment", ["copy_file", "check_chain", "_sync"])
@@ -150,13 +151,13 @@ async def test_a_restored_backup_holds_all_that_was_there(
     async with backend.open() as store:
         await begin(store, history)
         await store.append(Change(anchors=(Anchor(key="k", value="v"),)))
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
 
     (tmp_path / "new").mkdir()
     other = SqliteBackend(tmp_path / "new")
-    done = await restore(file, other.path, now)
+    done = await restore(file, other.place, now)
 
-    assert (done.head.seq, done.last_at, done.aside, done.rebuilt) == (13, 1_012, None, False)
+    assert (done.head.seq, done.last_at, done.aside, done.rebuilt) == (13, 1_012, "", False)
     assert await problems(other.path) == []
     async with other.open() as store:
         assert await store.anchor("k") == "v"
@@ -169,19 +170,19 @@ async def test_a_database_that_holds_something_is_replaced_only_when_told_and_ke
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
         await store.append(history.created("t3"))
         with pytest.raises(DatabaseInUse):
-            await restore(file, backend.path, now, replace=True)
+            await restore(file, backend.place, now, replace=True)
 
     with pytest.raises(BackupRefused, match=r"a journal of 14 events: with --replace"):
-        await restore(file, backend.path, now)
-    done = await restore(file, backend.path, now, replace=True)
+        await restore(file, backend.place, now)
+    done = await restore(file, backend.place, now, replace=True)
 
-    assert done.aside == backend.path.with_name("fleet.db.replaced-20261126T183000Z")
+    assert done.aside == f"{backend.path}.replaced-20261126T183000Z"
     async with reading(SqlitePlace(backend.path)) as vault:
         assert (await vault.head()).seq == 13
-    async with reading(SqlitePlace(done.aside)) as vault:
+    async with reading(SqlitePlace(Path(done.aside))) as vault:
         assert (await vault.head()).seq == 14
 
 
@@ -190,13 +191,13 @@ async def test_a_database_without_a_journal_needs_no_permission(
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
     (tmp_path / "new").mkdir()
     other = SqliteBackend(tmp_path / "new")
     async with other.open():
         pass
 
-    assert (await restore(file, other.path, now)).head.seq == 13
+    assert (await restore(file, other.place, now)).head.seq == 13
 
 
 async def test_a_damaged_database_is_kept_with_its_log(
@@ -204,18 +205,17 @@ async def test_a_damaged_database_is_kept_with_its_log(
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
         backend.path.write_bytes(b"not a database at all" * 1000)
         wal = backend.path.with_name("fleet.db-wal").read_bytes()
     backend.path.write_bytes(b"not a database at all" * 1000)
     backend.path.with_name("fleet.db-wal").write_bytes(wal)
     with pytest.raises(BackupRefused, match="with --replace"):
-        await restore(file, backend.path, now)
+        await restore(file, backend.place, now)
 
-    done = await restore(file, backend.path, now, replace=True)
+    done = await restore(file, backend.place, now, replace=True)
 
-    assert done.aside is not None
-    assert done.aside.read_bytes().startswith(b"not a database")
+    assert Path(done.aside).read_bytes().startswith(b"not a database")
     assert await problems(backend.path) == []
 
 
@@ -224,16 +224,16 @@ async def test_a_damaged_backup_changes_nothing(
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("DELETE FROM events WHERE seq = 5")
 
     with pytest.raises(JournalDamaged, match="event 6"):
-        await restore(file, backend.path, now, replace=True)
+        await restore(file, backend.place, now, replace=True)
     with pytest.raises(BackupRefused, match="is the database itself"):
-        await restore(backend.path, backend.path, now, replace=True)
+        await restore(backend.path, backend.place, now, replace=True)
     with pytest.raises(BackupRefused, match="is no file"):
-        await restore(file.with_name("none"), backend.path, now, replace=True)
+        await restore(file.with_name("none"), backend.place, now, replace=True)
 
     assert names(file.parent) == {"backup.db", "fleet.db", "fleet.db.lock"}
     assert await problems(backend.path) == []
@@ -245,9 +245,9 @@ async def test_read_models_that_are_damaged_are_made_anew_on_the_way(
     async with backend.open() as store:
         await begin(store, history)
         backend.tamper("DELETE FROM tasks")
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
 
-    done = await restore(file, backend.path, now, replace=True)
+    done = await restore(file, backend.place, now, replace=True)
 
     assert done.rebuilt
     assert await problems(backend.path) == []
@@ -258,7 +258,7 @@ async def test_a_backup_of_an_older_version_is_brought_up_to_date(
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("DROP INDEX tasks_watched")
         database.execute("ALTER TABLE tasks DROP COLUMN watched")
@@ -266,7 +266,7 @@ async def test_a_backup_of_an_older_version_is_brought_up_to_date(
     with pytest.raises(StoreUnavailable, match="older fleetbot"):
         await problems(file)
 
-    await restore(file, backend.path, now, replace=True)
+    await restore(file, backend.place, now, replace=True)
 
     assert await problems(backend.path) == []
 
@@ -277,12 +277,12 @@ async def test_what_root_restores_belongs_to_whom_the_folder_does(
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
     folder = tmp_path / "bots"
     folder.mkdir()
     os.chown(folder, 12345, 12345)
 
-    await restore(file, folder / "fleet.db", now)
+    await restore(file, SqliteBackend(folder).place, now)
 
     assert {path.stat().st_uid for path in folder.iterdir()} == {12345}
 
@@ -295,7 +295,7 @@ async def test_a_rebuild_that_fails_changes_nothing(
     backend.tamper("UPDATE events SET actor = 'x' WHERE seq = 13")
 
     async def rebuild_it() -> None:
-        async with writing(SqlitePlace(backend.path)) as vault:
+        async with writing(backend.place) as vault:
             await vault.execute("DELETE FROM tasks")
             await rebuild(vault)
 
@@ -314,5 +314,5 @@ async def test_a_damaged_file_makes_no_backup(
     overwrite(backend.path, "events")
 
     with pytest.raises(StoreUnavailable, match=r"fleet.db cannot be backed up: .* is damaged"):
-        await back_up(SqlitePlace(backend.path), file)
+        await back_up(backend.place, file)
     assert not any("backup" in name for name in names(file.parent))
