@@ -16,7 +16,7 @@ from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.repositories import Repositories
 from fleetbot.runner.network import open_session
 from fleetbot.runner.reach import orchestrator_lines
-from fleetbot.runner.run import prompt
+from fleetbot.runner.run import prompt, trial
 from fleetbot.runner.sandbox import bubblewrap, cgroup
 from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.sandbox.environment import EnvironmentRefused, build_env
@@ -182,6 +182,8 @@ async def check(
         adapter = adapters.build(agent.adapter, agent.program)
         for line in await agent_lines(config, tokens, agent, adapter):
             yield agent.name, line
+        if (tried := await trial.reply_line(config, agent)) is not None:
+            yield agent.name, tried
 
 
 async def _servers_lines(config: Config, tokens: Tokens) -> list[HealthLine]:

@@ -8,6 +8,7 @@ import pytest
 
 from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
+from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.payloads import ActionRunEvent, parse_delivery
 
 REPO = "ann/app"
@@ -69,3 +70,28 @@ async def test_hooks_hear_of_runs_that_have_ended_and_of_recoveries(tmp_path: Pa
             last = told[-1].payload
             assert isinstance(last, ActionRunEvent)
             assert (last.run.commit_sha, last.repository.full_name) == (sha, REPO)
+
+
+async def test_a_job_that_has_ended_is_run_again_where_there_is_a_call_for_that(
+    tmp_path: Path,
+) -> None:
+    async with DevForge.start(tmp_path, tells_of_jobs=True) as forge:
+        ann, sha = await prepared(forge)
+        async with ann:
+            run = forge.ran(REPO, sha, "failure", by="ann", log="one\n")
+            job = run.jobs[0].id
+            assert not await ann.can_rerun(REPO, job)
+            with pytest.raises(ForgeNotFound):
+                await ann.rerun(REPO, job)
+
+            forge.run_jobs_again()
+
+            assert await ann.can_rerun(REPO, job)
+            await ann.rerun(REPO, job)
+            assert {one.status for one in await ann.contexts(REPO, sha)} == {"pending"}
+            with pytest.raises(ForgeError) as refused:
+                await ann.rerun(REPO, job)
+            assert refused.value.status == 400
+            forge.ran_again(REPO, run, "success", log="two\n")
+            assert {one.status for one in await ann.contexts(REPO, sha)} == {"success"}
+            assert await ann.action_log(REPO, job) == "two\n"

@@ -31,7 +31,9 @@ async def test_what_waits_for_another_starts_from_the_merge_of_that(world: World
 
     [pull] = await world.forge_api("alice", "GET", f"/repos/{REPO}/pulls?page=1&limit=50")
     merge = {"Do": "merge", "head_commit_id": pull["head"]["sha"]}
+    await world.bots.kill()  # nobody hears of the merge
     await world.forge_api("alice", "POST", f"/repos/{REPO}/pulls/{pull['number']}/merge", merge)
+    await world.bots.restart()
 
     await until_state(world, chair, "completed")
     assert (await journal_of(world, chair))[:4] == [

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import fleetbot
 from fleetbot import __version__
 from fleetbot.runner import health
 from fleetbot.runner.config import load
 from fleetbot.runner.git.repositories import Repositories
 from fleetbot.runner.session.contract import HealthLine
+from tests.runner.boxes import found_sandbox
 from tests.runner.run.test_restart import daemon
 from tests.runner.scene import REPO, Scene
 
@@ -42,7 +44,21 @@ async def test_a_machine_that_can_work_is_told_so(scene: Scene) -> None:
         "runner orchestrator",
         "worker-1 program",
         "worker-1 prompt",
+        "worker-1 reply",
     } <= set(found)
+
+
+async def test_that_threads_can_be_answered_is_tried_in_the_agents_sandbox(scene: Scene) -> None:
+    box = await found_sandbox()
+    agent = f'sandbox = "bubblewrap"\nbubblewrap.program = "{box.program}"'
+    found = await findings(scene.config_file("true", agent=agent))
+    assert found["worker-1 reply"].ok
+
+    package = Path(fleetbot.__file__).parent
+    agent += f'\nbubblewrap.hidden = ["{package / "cli.py"}"]'
+    line = (await findings(scene.config_file("true", agent=agent)))["worker-1 reply"]
+    assert not line.ok
+    assert "fleetbot reply" in line.detail
 
 
 async def test_a_forge_token_that_is_wrong_or_anothers_is_found(scene: Scene) -> None:

@@ -96,6 +96,7 @@ class Attempt:
                     raise restarted()
                 is_verified = await self._work_until_settled(tree, env, briefed, refuted, end)
             except BaseException as problem:
+                self._conversation.keep_words(self._replies())
                 if isinstance(problem, RunFailed):
                     await self._note_failure(problem)
                 await self._keep_work(tree, env, problem)
@@ -134,6 +135,7 @@ class Attempt:
         """The runner was killed before it had done that: the next attempt may be elsewhere."""
         workspaces, order = self._setup.machine.workspaces, self._order
         try:
+            self._conversation.keep_words(self._replies())
             if not workspaces.owes(order):
                 return
             await self._where.look()
@@ -236,12 +238,14 @@ class Attempt:
         return answer
 
     def _replies(self) -> tuple[ReplyClaim, ...]:
-        """What the program has said to the threads of its round, in this turn or before."""
+        """What the program has said to the threads of its round, in this turn or before; in an
+        earlier attempt at it as well."""
         order = self._order
         if order.round is None:
             return ()
         said = replies.read(self._setup.home, order.run, order.round)
-        return replies.last_words((*self._record.replies, *said), order.round)
+        before = (*self._conversation.words_before, *self._record.replies)
+        return replies.last_words((*before, *said), order.round)
 
     async def _after_run(self, tree: Worktree, env: dict[str, str]) -> None:
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from fleetbot.runner.run.setup import Setup
 from fleetbot.runner.run.spool import RunRecord, Used
 from fleetbot.runner.sandbox.masking import Masker
 from fleetbot.runner.session import contract
-from fleetbot.wire import LineKind
+from fleetbot.wire import LineKind, ReplyClaim
 
 _LEAST_BUDGET = 0.001  # dollars; 0 might mean none
 _LEAST_ROOM = 1000  # characters of an issue, however long everything else is
@@ -41,7 +42,9 @@ class Conversation:
         self._log = log
         self._masker = masker
         memory = setup.memories.of(record.order.task)
-        self._memory = memory.taken_up(is_round=record.order.round is not None)
+        brief = record.order.round
+        self._memory = memory.taken_up(is_round=brief is not None)
+        self.words_before = memory.words_in(brief.number) if brief else ()
         self._used_before = record.usage
         self._resets_at: int | None = None
         self._telling: tuple[str, ...] = ()
@@ -53,6 +56,12 @@ class Conversation:
             log.add,
             masker,
         )
+
+    def keep_words(self, replies: Iterable[ReplyClaim]) -> None:
+        """For the next attempt at this round, as this one has come to nothing."""
+        if (brief := self._order.round) is not None:
+            with suppress(OSError):  # why it has is to be told in any case
+                self._remember(self._memory.said(brief.number, replies))
 
     @property
     def resumes(self) -> bool:
@@ -180,7 +189,7 @@ class Conversation:
             known,
             room * 3 // 4,
             reply=offered.reply if offered else "",
-            answered=[one.thread for one in self._record.replies],
+            answered=[one.thread for one in (*self.words_before, *self._record.replies)],
             merge=tree.merge,
             mask=self._masker.text,
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from fleetbot.domain.pulls import Answer
 from fleetbot.domain.reasons import REASONS, Owner, ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.session.contract import Finished
+from fleetbot.wire import ReplyClaim
 
 _MOST_FAILURES = 2
 
@@ -19,6 +22,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """The program's session to go on with, what it has used in all, marks of what it was told, and
     how many starts in a row failed that went on with it. `left`: why the session before this one
     is not gone on with. `verified`: what it came to held, so that only rounds go on with it.
+    `round`: the one that an attempt did not bring to its end, and its `words` to threads of that.
     """
 
     session: str | None = None
@@ -27,6 +31,18 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     left: str = ""
     verified: bool = False
+    round: int = 0
+    words: tuple[ReplyClaim, ...] = ()
+
+    def said(self, number: int, replies: Iterable[ReplyClaim]) -> Memory:
+        """After an attempt at that round which came to nothing. What it says is fixed may be gone
+        with its commits; its words hold without them."""
+        words = tuple(one for one in replies if one.answer is not Answer.FIXED)
+        return msgspec.structs.replace(self, round=number, words=words)
+
+    def words_in(self, number: int) -> tuple[ReplyClaim, ...]:
+        """What an earlier attempt at that round has said, which need not be said again."""
+        return self.words if self.round == number else ()
 
     def taken_up(self, *, is_round: bool) -> Memory:
         """For the next run: what is asked of its pull request is for the session that made it, but

@@ -224,6 +224,25 @@ async def test_answers_of_a_refuted_result_are_kept_and_asked_for_no_more(review
     assert "- not yet" in (told.parent / "told-2").read_text()
 
 
+async def test_words_of_an_attempt_that_failed_are_those_of_the_next_one(review: Review) -> None:
+    """What it says is fixed is not: that may be gone with its commits."""
+    told = review.scene.root / "told"
+    threads = (thread(12), thread(13), thread(14))
+    order = await review.order(threads=threads)
+    says = "fleetbot reply 12 disagrees 'It is a greeting.'; fleetbot reply 13 fixed"
+    await review.carry_out(f"{says}; exit 1", order)
+    assert review.scene.orchestrator.failures[order.run].reason is ReasonCode.AGENT_FAILED
+
+    script = f"cp $FLEETBOT_PROMPT_FILE {told}; fleetbot reply 14 answered Yes.; {GREETS_BETTER}"
+    await review.carry_out(script, await review.order(threads=threads))
+
+    assert review.answers == {
+        12: (Answer.DISAGREES, "It is a greeting."),
+        14: (Answer.ANSWERED, "Yes."),
+    }
+    assert "Thread 12" in told.read_text()
+
+
 # CI
 
 
