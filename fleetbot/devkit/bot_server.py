@@ -25,12 +25,15 @@ class BotServer:
 
     admin: MaubotAdmin
 
-    def __init__(self, root: Path, homeserver: Homeserver, *, log_level: str) -> None:
+    def __init__(
+        self, root: Path, homeserver: Homeserver, *, log_level: str, postgres: str = ""
+    ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.admin_user = "admin"
         self.admin_password = secrets.token_hex(8)
         self._database = root / "maubot.db"
+        self._postgres = postgres
         config = self._write_config(root, port, homeserver, log_level)
         argv = [sys.executable, "-m", "maubot", "--config", str(config)]
         ready_url = f"{self.url}/_matrix/maubot/v1/features"
@@ -39,13 +42,14 @@ class BotServer:
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, root: Path, homeserver: Homeserver, *, log_level: str = "INFO"
+        cls, root: Path, homeserver: Homeserver, *, log_level: str = "INFO", postgres: str = ""
     ) -> AsyncIterator[BotServer]:
-        """Run maubot in the empty or missing directory `root` for the length of the block.
+        """Run maubot in the empty or missing directory `root` for the length of the block; plugins
+        have their databases in `postgres` (a URL), where that is given.
 
         Raises ServerDied with the end of maubot's log if it does not come up.
         """
-        server = cls(root, homeserver, log_level=log_level)
+        server = cls(root, homeserver, log_level=log_level, postgres=postgres)
         await server.process.start()
         try:
             server.admin = await MaubotAdmin.login(
@@ -99,7 +103,7 @@ class BotServer:
                 "load": [str(plugins)],
                 "trash": str(trash),
             },
-            "plugin_databases": {"sqlite": str(plugins)},
+            "plugin_databases": {"sqlite": str(plugins), "postgres": self._postgres or None},
             "server": {
                 "hostname": "127.0.0.1",
                 "port": port,
