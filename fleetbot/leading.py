@@ -12,7 +12,7 @@ from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import NewerSchema
 from fleetbot.store.seat import Seat
 
-_LONGEST = 60.0  # seconds; a seat says how often it is to be looked after
+_LONGEST = 3600.0  # seconds; the seat says how often it is to be looked after
 
 NOT_OURS = (DatabaseInUse, Deposed, NewerSchema)
 """What says that the database is another's to work on."""
@@ -24,7 +24,7 @@ class Leading:
     """Looks after the seat: renews it while it is taken, and has it tried for while it is not.
 
     `attempt` tries to take it and to begin; `step_down` ends what another may do by now. Neither is
-    called twice at once.
+    called twice at once, and neither keeps the lease from being renewed, however long it takes.
     """
 
     def __init__(
@@ -40,19 +40,35 @@ class Leading:
         self._step_down = step_down
         self._lost: Exception | None = None
         self._said = ""
-        self._is_new = True
-        self._loop = Loop("leadership", self.tick, _LONGEST, log)
+        self._loops = (
+            Loop("leadership", self.tick, _LONGEST, log),
+            Loop("lease", self.renew, _LONGEST, log),
+        )
 
     def start(self) -> None:
-        self._loop.start()
+        for loop in self._loops:
+            loop.start()
 
     async def stop(self) -> None:
-        await self._loop.stop()
+        for loop in self._loops:
+            await loop.stop()
+
+    async def take(self, lease: float) -> None:
+        """Have the seat, for `lease` seconds at a time. Raises one of `NO_SEAT`."""
+        await self._seat.take(lease)
+        self._wake()
+
+    async def leave(self) -> None:
+        """Let another have the seat."""
+        was_taken, self._lost = self._seat.is_taken, None
+        await self._seat.leave()
+        if was_taken:
+            self._wake()
 
     def lost(self, error: Exception) -> None:
         """The store has said that another leads: there is no need to ask again."""
         self._lost = error
-        self._loop.wake()
+        self._wake()
 
     def stands_by(self, why: Exception) -> str:
         """Say so once, and for as long as it stays the same; in words for people."""
@@ -64,31 +80,35 @@ class Leading:
 
     def leads(self) -> None:
         """Say so, where it has stood by."""
-        self._lost = None
         if self._said:
             self._log.info("fleetbot leads now")
         self._said = ""
 
+    def _wake(self) -> None:
+        for loop in self._loops:
+            loop.wake()
+
     async def tick(self) -> float:
         """Answers in how many seconds to come again."""
-        if self._seat.is_taken:
-            await self._keep()
-        elif not self._is_new:  # else it was tried just now
+        if not self._seat.is_taken:
             await self._attempt()
-        self._is_new = False
-        return self._seat.renew_every if self._seat.is_taken else self._seat.look_every
-
-    async def _keep(self) -> None:
-        try:
-            if self._lost is None:
-                await self._seat.renew()
-        except NOT_OURS as error:
-            self._lost = error
-        except StoreUnavailable as error:  # health tells of it; the fleet opens it again
-            self._log.debug("the lease is not renewed: %s", error)
-        if self._lost is not None:
+        elif self._lost is not None:
             lost, self._lost = self._lost, None
             await self._step_down(lost)
+        return _LONGEST if self._seat.is_taken else self._seat.look_every
+
+    async def renew(self) -> float:
+        """Answers in how many seconds to come again."""
+        if not self._seat.is_taken or self._lost is not None:
+            return _LONGEST
+        try:
+            await self._seat.renew()
+        except NOT_OURS as error:
+            self.lost(error)
+        except StoreUnavailable as error:  # health tells of it; the fleet opens it again
+            self._log.debug("the lease is not renewed: %s", error)
+            return self._seat.look_every
+        return self._seat.renew_every
 
 
 def leader_of(why: Exception) -> Holder | None:

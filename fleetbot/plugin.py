@@ -158,8 +158,9 @@ class FleetBot(Plugin):
             self._seat = self._seat_here()
             self._leading = Leading(self._seat, self.log, self._attempt, self._step_down)
             self._is_open = True
-            await self._apply(self._read_settings())
             self._leading.start()
+            async with self._turn:
+                await self._apply(self._read_settings())
         except BaseException:
             await self.pre_stop()
             raise
@@ -288,10 +289,10 @@ class FleetBot(Plugin):
         if runtime is None or isinstance(settings, str):
             self.log.warning("fleetbot waits for its configuration: %s", settings)
             self._say_why_not(str(settings))
-            await self._seat.leave()  # to one that can work
+            await self._leading.leave()  # to one that can work
             return
         try:
-            await self._seat.take(settings.leadership.lease_seconds)
+            await self._leading.take(settings.leadership.lease_seconds)
             await runtime.start()
         except NO_SEAT as error:
             await runtime.stop()
@@ -307,7 +308,7 @@ class FleetBot(Plugin):
     async def _stand_by(self, why: Exception) -> None:
         told = self._leading.stands_by(why)
         self._serve(standby_routes(told, leader_of(why), __version__))
-        await self._seat.leave()
+        await self._leading.leave()
 
     async def _attempt(self) -> None:
         """Lead, if nobody else does any more, with the settings that were kept."""
@@ -316,7 +317,7 @@ class FleetBot(Plugin):
             if not self._is_open or self._seat.is_taken or isinstance(settings, str):
                 return
             try:
-                await self._seat.take(settings.leadership.lease_seconds)
+                await self._leading.take(settings.leadership.lease_seconds)
             except NO_SEAT as error:
                 await self._stand_by(error)
             else:

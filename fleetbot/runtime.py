@@ -285,7 +285,8 @@ class Runtime:
             "prune": (self._its.timers.prune, _HOUR),
         }
         self._loops = {
-            name: Loop(name, tick, interval, self._log) for name, (tick, interval) in ticks.items()
+            name: Loop(name, _unless_deposed(tick), interval, self._log)
+            for name, (tick, interval) in ticks.items()
         }
 
     # ticks that know when they are wanted next
@@ -374,6 +375,18 @@ class Runtime:
     def _wake(self, *names: str) -> None:
         for name in names:
             self._loops[name].wake()
+
+
+def _unless_deposed(tick: Tick) -> Tick:
+    """That another leads ends all loops, and is told once."""
+
+    async def tick_on() -> float | None:
+        try:
+            return await tick()
+        except Deposed:
+            return None
+
+    return tick_on
 
 
 def _seconds_until(at: int | None) -> float | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-RENEWALS, LOOKS = 3, 10  # in a lease
+RENEWALS, LOOKS = 3, 20  # in a lease
 
 
 class Holder(NamedTuple):

@@ -31,18 +31,13 @@ class ProcessLock:
     """An advisory lock on `<database>.lock`; the kernel lets go of it however its holder ends.
 
     It lies beside the database because SQLite's own locks are lost when any descriptor of the same
-    file is closed. What `holder` tells of us is written into
-    it, for those who are refused.
+    file is closed. What `holder` tells of us is written into it, for those who are refused.
     """
 
     def __init__(self, database: Path, holder: Callable[[], Holder] | None = None) -> None:
         self._path = database.with_name(database.name + ".lock")
         self._holder = holder
         self._descriptor: int | None = None
-
-    @property
-    def is_held(self) -> bool:
-        return self._descriptor is not None
 
     def acquire(self) -> None:
         """Takes the lock, unless it is already held here; raises `DatabaseInUse`."""

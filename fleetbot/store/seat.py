@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -100,4 +101,5 @@ def on_postgres(url: str, schema: str, me: Holder) -> Seat:
     from fleetbot.store.postgres.leadership import Candidate
     from fleetbot.store.postgres.seat import PostgresSeat
 
-    return PostgresSeat(url, schema, Candidate(me.name, me.address))
+    place = f"{socket.gethostname()}:{Path.cwd()}"
+    return PostgresSeat(url, schema, Candidate(me.name, me.address, place=place))

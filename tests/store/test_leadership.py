@@ -37,7 +37,7 @@ class Seats:
         self.made: list[PostgresSeat] = []
 
     def make(self, name: str, clock: Callable[[], float]) -> PostgresSeat:
-        candidate = Candidate(name, f"http://{name}/fleet")
+        candidate = Candidate(name, f"http://{name}/fleet", place=f"{name}:/var/lib/maubot")
         seat = PostgresSeat(self.backend.url, self.backend.schema, candidate, clock)
         self.made.append(seat)
         return seat
@@ -166,7 +166,7 @@ async def test_one_that_comes_back_in_time_leads_on(
 async def test_one_that_was_killed_is_followed_at_once_where_it_was(
     seats: Seats, here: Clock, there: Clock
 ) -> None:
-    """Nobody else can answer at its address: a restart does not wait for the lease."""
+    """No two can run there: a restart does not wait for the lease."""
     await leading(seats.make("a", here))
     seats.cut_off()
 

@@ -38,14 +38,15 @@ _LOCK_NOT_AVAILABLE = "55P03"
 
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"  # epoch ms
 PATIENCE_MS = 3000
-LEADER = "SELECT epoch, name, address, since, renewed_at, lease FROM leader"
+LEADER = "SELECT epoch, name, address, since, renewed_at, lease, place FROM leader"
 _IS_OURS = "SELECT 1 FROM leader WHERE epoch = ? FOR SHARE"
 _RAISE = f"""
-INSERT INTO leader (epoch, name, address, since, renewed_at, lease)
-VALUES (1, ?, ?, {NOW}, {NOW}, ?)
+INSERT INTO leader (epoch, name, address, since, renewed_at, lease, place)
+VALUES (1, ?, ?, {NOW}, {NOW}, ?, ?)
 ON CONFLICT (one) DO UPDATE SET
     epoch = leader.epoch + 1, name = excluded.name, address = excluded.address,
-    since = excluded.since, renewed_at = excluded.renewed_at, lease = excluded.lease
+    since = excluded.since, renewed_at = excluded.renewed_at, lease = excluded.lease,
+    place = excluded.place
 RETURNING epoch
 """
 # No renewal is like another, whatever the server's clock does.
@@ -61,7 +62,8 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ? AND backend
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Who wishes to lead: a name for people, and where others reach it; for how many milliseconds
-    after each renewal it leads, 0 for as long as its session lasts.
+    after each renewal it leads, 0 for as long as its session lasts. `place`: where only one can run
+    at a time.
 
     It waits so long for the lock: a session whose process was killed ends within moments.
     """
@@ -70,6 +72,7 @@ class Candidate:
     address: str = ""
     lease: int = 0
     patience_ms: int = PATIENCE_MS
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def take(address: Address, candidate: Candidate, former: Session | None = None) 
         lock(database, address, candidate.patience_ms)
         if former is not None:
             _check(database, former)
-        its = (candidate.name, candidate.address, candidate.lease)
+        its = (candidate.name, candidate.address, candidate.lease, candidate.place)
         database.epoch = database.execute(_RAISE, its).fetchone()[0]
     except BaseException:
         database.close()
@@ -146,7 +149,7 @@ def lock(database: Database, address: Address, patience_ms: int = PATIENCE_MS) -
 
 
 def leader(database: Database) -> tuple[Any, ...] | None:
-    """Who leads, or led last: epoch, name, address, since, renewed at, lease."""
+    """Who leads, or led last: epoch, name, address, since, renewed at, lease, place."""
     found: tuple[Any, ...] | None = database.execute(LEADER).fetchone()
     return found
 

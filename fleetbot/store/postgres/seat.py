@@ -91,8 +91,8 @@ class PostgresSeat:
             await asyncio.to_thread(self._watch.end, sight)
 
     def _was_ours(self, sight: Sight) -> bool:
-        """Of a process that ran where this one does, and has ended: two cannot answer there."""
-        return (sight.name, sight.address) == (self._candidate.name, self._candidate.address)
+        """Of a process that ran where this one does, and so has ended: two cannot run there."""
+        return bool(sight.place) and sight.place == self._candidate.place
 
     async def renew(self) -> None:
         begun, lease = self._clock(), self._lease

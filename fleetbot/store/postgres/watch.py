@@ -36,7 +36,7 @@ class Sight(NamedTuple):
     pid: int = 0
     is_leading: bool = False
     name: str = ""
-    address: str = ""
+    place: str = ""
     lease: float = 0.0
     renewal: tuple[int, ...] = ()
 
@@ -71,9 +71,9 @@ class Watch:
         found = leader(database) if database.execute(_THERE).fetchone()[0] else None
         if found is None:
             return Sight(pid, is_leading)
-        epoch, name, address, _, renewed_at, lease = found
+        epoch, name, _, _, renewed_at, lease, place = found
         renewal = (pid, epoch, renewed_at)
-        return Sight(pid, is_leading, name, address, lease / 1000, renewal)
+        return Sight(pid, is_leading, name, place, lease / 1000, renewal)
 
     def _ask(self, question: Callable[[PostgresDatabase], T]) -> T:
         with self._turn:

@@ -4,6 +4,7 @@
 
 -- Who writes, or wrote last (store/postgres/leadership.py); the one row is made by the first. After
 -- `lease` milliseconds without a renewal another may take over; 0: only with the end of its session.
+-- `place`: the machine and folder it runs in.
 CREATE TABLE leader (
     one         BIGINT NOT NULL DEFAULT 1 PRIMARY KEY CHECK (one = 1),
     epoch       BIGINT NOT NULL,
@@ -11,7 +12,8 @@ CREATE TABLE leader (
     address     TEXT   NOT NULL,
     since       BIGINT NOT NULL,
     renewed_at  BIGINT NOT NULL,
-    lease       BIGINT NOT NULL
+    lease       BIGINT NOT NULL,
+    place       TEXT   NOT NULL
 );
 
 -- One line per event. `hash` covers the line and the hash before it (store/records.py: link);

@@ -1,0 +1,153 @@
+"""Two maubots on one Postgres: whatever becomes of the one that leads, the other goes on."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from fleetbot.devkit.homeserver import Homeserver
+from fleetbot.devkit.story import until
+from fleetbot.forge.issue_calls import marker_of
+from tests.flow.agents import DILIGENT, agent
+from tests.flow.pair import LEASE, Bot, Pair
+from tests.flow.seen import said_in_room, task_of, until_state
+from tests.postgres import PostgresServer
+
+IN_TIME = 1.5 * LEASE
+SLOW = "time.sleep(0.5)\n" + DILIGENT  # so that something is under way when it happens
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pair(
+    homeserver: Homeserver,
+    archive: Path,
+    postgres: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Pair]:
+    class Here(Pair):
+        database = f"pair_{secrets.token_hex(4)}"
+
+    Here.postgres = postgres
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {Here.database}".encode())
+    root = tmp_path_factory.mktemp("pair")
+    async with Here.start(root, homeserver=homeserver, archive=archive) as pair:
+        agents = [agent(root, name, SLOW, extra="max_concurrency = 2") for name in ("ann", "bob")]
+        pair.start_runner("\n".join(agents))
+        yield pair
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def leader(pair: Pair) -> AsyncIterator[Bot]:
+    """The one that leads, with the other beside it."""
+    leader = await pair.leader()
+    await until(pair.other(leader).stands_by, "the other to stand by")
+    yield leader
+    for bot in pair.both:
+        bot.wire.mend()
+        if bot.server.process.pid is None:
+            await bot.server.restart()
+        bot.wake()
+
+
+async def under_way(pair: Pair, count: int = 3) -> list[int]:
+    """Issues that have just been opened, at least one of which is worked on."""
+    issues = [await pair.open_issue(f"Work {n}") for n in range(count)]
+    await until_any(pair, issues)
+    return issues
+
+
+async def until_any(pair: Pair, issues: Sequence[int]) -> None:
+    async def running() -> bool:
+        tasks = [await task_of(pair, issue) for issue in issues]
+        return any(task is not None and task["state"] == "running" for task in tasks)
+
+    await until(running, "a run")
+
+
+async def done_once(pair: Pair, issues: Sequence[int]) -> None:
+    """Everything is done, and was said and written once."""
+    for issue in issues:
+        await until_state(pair, issue, "completed", timeout=60)
+    await settled(pair)
+    for issue in issues:
+        markers = Counter(filter(None, map(marker_of, await pair.comments(issue))))
+        assert set(markers.values()) == {1}, markers
+        assert any(key.startswith("receipt:") for key in markers)
+    said = Counter(await said_in_room(pair))
+    for issue in issues:
+        its = {line: n for line, n in said.items() if f"#{issue}" in line.split("[")[0]}
+        assert set(its.values()) <= {1}, its
+        assert sum(line.startswith("✅ Done") for line in its) == 1, its
+
+
+async def settled(pair: Pair) -> None:
+    async def nothing_waits() -> bool:
+        with psycopg.connect(pair.postgres.url(pair.database)) as connection:
+            found = connection.execute("SELECT count(*) FROM mbp_fleet.queues").fetchone()
+        return found == (0,)
+
+    await until(nothing_waits, "the outbox to be empty")
+
+
+async def sound(pair: Pair) -> None:
+    """The journal is whole. A copy would be needed to look at it while somebody leads, so nobody
+    does: both are stopped."""
+
+
+def writes(pair: Pair) -> list[str]:
+    return [
+        f"{one.method} {one.path}"
+        for one in pair.forge.requests
+        if one.login == "fleetbot" and one.method != "GET"
+    ]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_frozen_leader_is_followed_and_does_nothing_when_it_wakes(
+    pair: Pair, leader: Bot
+) -> None:
+    other, issues = pair.other(leader), await under_way(pair)
+
+    leader.freeze()
+    took = await pair.taken_over(other)
+
+    assert took < IN_TIME
+    await done_once(pair, issues)
+    before, said = writes(pair), await said_in_room(pair)
+    leader.wake()
+    await until(leader.stands_by, "the woken one to stand by")
+    assert writes(pair) == before
+    assert await said_in_room(pair) == said
+    assert await other.leads()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_killed_leader_is_followed(pair: Pair, leader: Bot) -> None:
+    other, issues = pair.other(leader), await under_way(pair)
+
+    await leader.server.kill()
+
+    assert await pair.taken_over(other) < IN_TIME
+    await done_once(pair, issues)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_leader_that_is_cut_off_from_the_database_is_followed(
+    pair: Pair, leader: Bot
+) -> None:
+    other, issues = pair.other(leader), await under_way(pair)
+
+    leader.wire.cut()
+
+    assert await pair.taken_over(other) < IN_TIME
+    await done_once(pair, issues)
+    leader.wire.mend()
+    await until(leader.stands_by, "the other to stand by")
+    assert await other.leads()
