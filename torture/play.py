@@ -123,16 +123,16 @@ class _Play:
                 self._round.findings.append(finding)
 
     async def _recover(self, before: Outcome) -> None:
-        """Until a judge would find nothing, or the bound."""
+        """Until nothing is owed, or the bound."""
         begun = time.monotonic()
         while time.monotonic() - begun < self._story.bounds.recover:
             seen = await self._reader.outcome()
-            found = judge.judge(self._story, self._numbers, before, seen, self._system.marks)
-            if not found:
+            owed = judge.owed(self._story, self._numbers, before, seen, self._system.marks)
+            if not owed:
                 self._round.recovered = round(time.monotonic() - begun, 1)
                 return
             if time.monotonic() - begun > self._story.bounds.silence:
-                self._note([its for its in found if its.kind is judge.Kind.UNEXPLAINED])
+                self._note([its for its in owed if its.kind is judge.Kind.UNEXPLAINED])
             await asyncio.sleep(_LOOK_CLOSELY)
 
     async def _idle(self) -> None:
