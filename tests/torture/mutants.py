@@ -46,6 +46,10 @@ class Mutant:
     without: tuple[Patch, ...] = ()
     is_more: bool = False
 
+    @property
+    def broken(self) -> tuple[Patch, ...]:
+        return (*self.without, *self.patches)
+
 
 def archive(product: Path, target: Path, patches: tuple[Patch, ...]) -> Path:
     """The built plugin with the patches in it. Raises LookupError for one that does not fit."""
