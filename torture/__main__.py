@@ -99,7 +99,7 @@ def _stories(asked: argparse.Namespace, plug: Plug) -> Iterator[Story]:
             issues=asked.issues,
             strikes=asked.strikes,
             spells=asked.spells,
-            bounds=Bounds(recover=asked.recover, idle=5.0),
+            bounds=Bounds(recover=asked.recover, silence=asked.recover / 2, idle=5.0),
         )
 
 

@@ -40,7 +40,7 @@ def judge(
     """All that is wrong at the end; `before`: how it was when the story began."""
     return [
         *wrong(story, numbers, seen, marks),
-        *owed(story, numbers, seen, marks),
+        *owed(story, numbers, before, seen, marks),
         *_moved(story, before, seen),
         *_unasked(story, numbers, before, seen),
     ]
@@ -64,9 +64,11 @@ def wrong(story: Story, numbers: Numbers, seen: Outcome, marks: Marks) -> list[F
     return found
 
 
-def owed(story: Story, numbers: Numbers, seen: Outcome, marks: Marks) -> list[Finding]:
+def owed(
+    story: Story, numbers: Numbers, before: Outcome, seen: Outcome, marks: Marks
+) -> list[Finding]:
     """What is not there yet."""
-    found: list[Finding] = []
+    found = [*_unheard(story, numbers, before, seen)]
     for issue in story.issues:
         if issue.key not in numbers:
             found.append(Finding(Kind.LOST, issue.key, "it was never opened"))
@@ -83,16 +85,30 @@ def _moved(story: Story, before: Outcome, seen: Outcome) -> Iterator[Finding]:
         yield Finding(Kind.LANDED, "", says)
 
 
+def _unheard(story: Story, numbers: Numbers, before: Outcome, seen: Outcome) -> Iterator[Finding]:
+    ordered, others = _ordered(story), _others(numbers, before, seen)
+    if len(others) < ordered:
+        yield Finding(Kind.LOST, "", f"{ordered} issues were ordered, {len(others)} are there")
+
+
 def _unasked(story: Story, numbers: Numbers, before: Outcome, seen: Outcome) -> Iterator[Finding]:
     """Each order that may be given makes one issue, and nothing else does."""
-    ordered = sum(deed.doing is Doing.ORDER for deed in story.deeds)
-    others = sorted(seen.issues.keys() - before.issues.keys() - set(numbers.values()))
-    if Need.NOBODY_ORDERS in story.needs and others:
+    ordered, others = _ordered(story), _others(numbers, before, seen)
+    if others and not ordered:
         yield Finding(Kind.UNASKED, "", f"issues {others}")
     elif len(others) > ordered:
         yield Finding(Kind.TWICE, "", f"issues {others}, where {ordered} were ordered")
-    elif len(others) < ordered and Need.NOBODY_ORDERS not in story.needs:
-        yield Finding(Kind.LOST, "", f"{ordered} issues were ordered, {len(others)} are there")
+
+
+def _ordered(story: Story) -> int:
+    """How many issues were ordered by who may."""
+    may = Need.NOBODY_ORDERS not in story.needs
+    return sum(deed.doing is Doing.ORDER for deed in story.deeds) if may else 0
+
+
+def _others(numbers: Numbers, before: Outcome, seen: Outcome) -> list[int]:
+    """Issues that nobody of the story opened on the forge."""
+    return sorted(seen.issues.keys() - before.issues.keys() - set(numbers.values()))
 
 
 class _View:

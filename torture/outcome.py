@@ -182,11 +182,15 @@ class Reader:
 
     # -- the room
 
-    async def say(self, text: str, key: str) -> None:
-        """A person says something; `key` is not to be used twice."""
+    async def say(self, text: str, key: str, answers: str = "") -> None:
+        """A person says something, in reply to a message where one is named; `key` is not to be
+        used twice."""
         room = quote(self._room.room)
         url = f"{self._room.url}/_matrix/client/v3/rooms/{room}/send/m.room.message/{key}"
-        await self._ask("PUT", url, self._room.token, {"msgtype": "m.text", "body": text})
+        content: dict[str, Any] = {"msgtype": "m.text", "body": text}
+        if answers:
+            content["m.relates_to"] = {"m.in_reply_to": {"event_id": answers}}
+        await self._ask("PUT", url, self._room.token, content)
 
     async def _read_on(self) -> bool:
         """The next part of the room's history; whether there was one."""

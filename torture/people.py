@@ -13,6 +13,7 @@ from torture.system import System
 
 _PATIENCE = 60.0  # seconds for an issue to be shown as done, or its pull request to be there
 _LOOK = 0.3
+_ASKED = 6.0  # seconds within which a system asks whether an order is meant
 _NAGGED = 12.0  # seconds without a new commit, and the nagging is in vain
 
 
@@ -53,8 +54,7 @@ class People:
                 text = body(f"torture/{deed.key}-rewritten.md", deed.text, Act.HONEST)
                 await self._reader.act("PATCH", f"/issues/{self._number(deed)}", {"body": text})
             case Doing.ORDER:
-                order = self._system.marks.order.replace("{title}", deed.text)
-                await self._reader.say(order, f"{deed.key}-{deed.at}")
+                await self._order(deed)
             case Doing.STATUS:
                 await self._status(await self._pull(deed), deed.text)
             case Doing.NAG:
@@ -64,6 +64,19 @@ class People:
 
     def _number(self, deed: Deed) -> int:
         return self._numbers.get(deed.key, 0)
+
+    async def _order(self, deed: Deed) -> None:
+        """Say it, and that it is meant if that is asked."""
+        marks, key = self._system.marks, f"{deed.key}-{deed.at}"
+        known = {said.id for said in await self._reader.room()}
+        await self._reader.say(marks.order.replace("{title}", deed.text), key)
+        asked = time.monotonic()
+        while marks.confirmation and time.monotonic() - asked < _ASKED:
+            for said in await self._reader.room():
+                if said.id not in known and marks.fits(marks.confirmation, said.first, 0):
+                    await self._reader.say("yes", f"{key}-yes", said.id)
+                    return
+            await asyncio.sleep(_LOOK)
 
     async def _nag(self, deed: Deed) -> None:
         """Until nothing new has come for a while."""

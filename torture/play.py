@@ -123,17 +123,24 @@ class _Play:
                 self._round.findings.append(finding)
 
     async def _recover(self, before: Outcome) -> None:
-        """Until a judge would find nothing, or the bound."""
+        """Until nothing is owed, or the bound."""
         begun = time.monotonic()
-        while time.monotonic() - begun < self._story.bounds.recover:
-            seen = await self._reader.outcome()
-            found = judge.judge(self._story, self._numbers, before, seen, self._system.marks)
-            if not found:
-                self._round.recovered = round(time.monotonic() - begun, 1)
-                return
-            if time.monotonic() - begun > self._story.bounds.silence:
-                self._note([its for its in found if its.kind is judge.Kind.UNEXPLAINED])
+        while (gone := time.monotonic() - begun) < self._story.bounds.recover:
+            if gone > self._story.bounds.silence or await self._labels_show_an_end():
+                seen = await self._reader.outcome()
+                owed = judge.owed(self._story, self._numbers, before, seen, self._system.marks)
+                if not owed:
+                    self._round.recovered = round(time.monotonic() - begun, 1)
+                    return
+                if gone > self._story.bounds.silence:
+                    self._note([its for its in owed if its.kind is judge.Kind.UNEXPLAINED])
             await asyncio.sleep(_LOOK_CLOSELY)
+
+    async def _labels_show_an_end(self) -> bool:
+        """Cheap to ask, and without it there is no need for a closer look."""
+        ends = {self._system.marks.done_label, self._system.marks.failed_label}
+        issues = await self._reader.issues()
+        return all(issues[number].labels & ends for number in self._numbers.values())
 
     async def _idle(self) -> None:
         """What it does where nothing is to be done: only if all is well."""

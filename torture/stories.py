@@ -21,17 +21,17 @@ from torture.story import (
 )
 
 _WEIGHTS = {
-    Act.HONEST: 6,
-    Act.SLOW: 5,
-    Act.LONG_LOG: 2,
-    Act.DIES_ONCE: 2,
-    Act.VANISHES_ONCE: 1,
-    Act.IDLE: 1,
-    Act.DIES: 1,
+    Act.HONEST: 12,
+    Act.SLOW: 10,
+    Act.LONG_LOG: 4,
+    Act.DIES_ONCE: 3,
+    Act.VANISHES_ONCE: 2,
+    Act.IDLE: 2,
+    Act.DIES: 2,
     Act.HANGS: 1,
-    Act.FORBIDDEN: 1,
-    Act.LIES: 1,
-    Act.BORROWS: 1,
+    Act.FORBIDDEN: 2,
+    Act.LIES: 2,
+    Act.BORROWS: 2,
 }
 _HARMS = {
     # What a line can suffer. A webhook that is refused or lost is never sent again by the forge.
@@ -41,6 +41,15 @@ _HARMS = {
     Line.FORGE_ORCHESTRATOR: (Harm.DROP, Harm.DELAY, Harm.CUT, Harm.REPEAT, Harm.REORDER),
     Line.ORCHESTRATOR_HOMESERVER: (*Harm,),
 }
+_SHARES = {
+    Line.ORCHESTRATOR_FORGE: (0.2, 0.5, 1.0),
+    Line.WORKER_FORGE: (0.2, 0.5, 1.0),
+    Line.WORKER_ORCHESTRATOR: (0.2, 0.5, 1.0),
+    Line.FORGE_ORCHESTRATOR: (0.2, 0.5, 1.0),
+    # Less: an orchestrator that cannot log in there at its start may be away for half a minute, and
+    # then nothing else is tried.
+    Line.ORCHESTRATOR_HOMESERVER: (0.1, 0.3),
+}
 _MOMENTS = (
     # When an orchestrator has half done something: the server has, it does not know it yet. The
     # last two: a worker or the forge is about to hear that it was understood.
@@ -49,7 +58,7 @@ _MOMENTS = (
     (Line.WORKER_ORCHESTRATOR, r"^POST "),
     (Line.FORGE_ORCHESTRATOR, r"^POST "),
 )
-_BOUNDS = Bounds(recover=90.0, idle=5.0)
+_BOUNDS = Bounds(recover=90.0, silence=45.0, idle=5.0)
 _AFTER = 1.0  # seconds before the first fault
 _TAIL = 4.0  # seconds of quiet that a round's end needs at least
 
@@ -102,10 +111,10 @@ def _issues(
 def _strikes(
     chance: random.Random, count: int, seconds: float, workers: Sequence[str]
 ) -> list[Fault]:
-    """Kills and freezes, two of three of workers."""
+    """Kills and freezes, three of four of workers."""
     found: list[Fault] = []
     for _ in range(count):
-        target = ORCHESTRATOR if chance.random() < 0.33 else chance.choice(workers)
+        target = ORCHESTRATOR if chance.random() < 0.25 else chance.choice(workers)
         blow = Blow.KILL if chance.random() < 0.7 else Blow.FREEZE
         away = chance.uniform(0.0, 3.0) if blow is Blow.KILL else chance.uniform(0.5, 6.0)
         at = chance.uniform(_AFTER, seconds - _TAIL)
@@ -125,6 +134,5 @@ def _spells(
         harm = chance.choice(_HARMS[line])
         at = chance.uniform(0.0, seconds - _TAIL)
         lasts = min(chance.uniform(3.0, 12.0), seconds - at)
-        share = chance.choice((0.2, 0.5, 1.0)) if harm is not Harm.DELAY else 0.5
-        found.append(Spell(at, lasts, line, harm, share))
+        found.append(Spell(at, lasts, line, harm, chance.choice(_SHARES[line])))
     return found

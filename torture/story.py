@@ -212,7 +212,7 @@ class Bounds:
     programs may be begun in all, 0 for no bound."""
 
     recover: float = 60.0
-    silence: float = 10.0
+    silence: float = 30.0
     idle: float = 0.0
     launches: int = 0
 

@@ -44,7 +44,8 @@ class Marks:
     found to hold; `explanation`: a comment that says why the issue is where it is; `branch`: of a
     pull request that is the system's for this issue. `status` is the one comment, and `card` the
     one message, that are kept up to date, where the system has such; "" where not. `order` is what
-    a person says in the room for a new issue, `{title}` standing for its title.
+    a person says in the room for a new issue, `{title}` standing for its title, and `confirmation`
+    a message that asks whether that is meant, which a reply `yes` confirms.
     """
 
     done_label: str
@@ -58,6 +59,7 @@ class Marks:
     status: str = ""
     card: str = ""
     order: str = ""
+    confirmation: str = ""
 
     def fits(self, pattern: str, text: str, issue: int) -> bool:
         """Whether a text has the mark; one that the system has not got fits nothing."""

@@ -37,13 +37,18 @@ class Patch:
 @dataclass(frozen=True)
 class Mutant:
     """`without`: what is taken from the product in both, the mutant and the one that must pass, as
-    it would mend by itself what the mutant breaks."""
+    it would mend by itself what the mutant breaks. `is_more`: too much for every `make test`."""
 
     name: str
     caught_as: Kind
     story: Story
     patches: tuple[Patch, ...]
     without: tuple[Patch, ...] = ()
+    is_more: bool = False
+
+    @property
+    def broken(self) -> tuple[Patch, ...]:
+        return (*self.without, *self.patches)
 
 
 def archive(product: Path, target: Path, patches: tuple[Patch, ...]) -> Path:
@@ -87,6 +92,7 @@ def _killed_after(line: Line, only: str) -> Strike:
     return Strike(0.0, 0.0, ORCHESTRATOR, Blow.KILL, after=(line, only))
 
 
+_MESSAGE = r"^PUT \S+/send/m\.room\.message/"
 _NO_RECONCILIATION = Patch(
     "fleetbot/services/reconcile.py",
     "shown = await self._repositories.tick()",
@@ -237,13 +243,7 @@ MUTANTS = (
         _story(
             "names",
             Act.HONEST,
-            faults=(
-                Spell(
-                    *(0.0, 3.0, Line.ORCHESTRATOR_HOMESERVER, Harm.CUT),
-                    only=r"^PUT \S+/send/m\.room\.message/",
-                    most=3,
-                ),
-            ),
+            faults=(_killed_after(Line.ORCHESTRATOR_HOMESERVER, _MESSAGE),),
         ),
         (
             Patch(
@@ -252,6 +252,7 @@ MUTANTS = (
                 'return "fleet-" + __import__("secrets").token_hex(16)',
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "given up at the first refusal",
@@ -262,7 +263,7 @@ MUTANTS = (
             faults=(
                 Spell(
                     *(0.0, 4.0, Line.ORCHESTRATOR_HOMESERVER, Harm.FAIL),
-                    only=r"^PUT \S+/send/m\.room\.message/",
+                    only=_MESSAGE,
                 ),
             ),
         ),
@@ -274,6 +275,7 @@ MUTANTS = (
                 "def _later(self, due: Due, error: RetryLater) -> Change:\n        if True:",
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "unknown taken for no",
@@ -292,6 +294,7 @@ MUTANTS = (
                 "return Refuted(reasons=(pull.why,))",
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "an empty list lets everybody in",
@@ -314,6 +317,7 @@ MUTANTS = (
                 "if allowed:\n            raise",
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "CI that runs is green",
@@ -334,5 +338,6 @@ MUTANTS = (
                 "return CiFinding(CiState.GREEN, (*waits",
             ),
         ),
+        is_more=True,
     ),
 )

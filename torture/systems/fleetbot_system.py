@@ -53,6 +53,7 @@ MARKS = Marks(
     branch=r"^fleet/{issue}-",
     status=r"<sub>.* updated \d{4}-",
     order="!fleet new {title}",
+    confirmation="^📝 Open this issue",
     card=rf"^\S+ \w[\w ]* · {_REPO}#{{issue}}\b",
 )
 # Short leases, so that a round is quick; more attempts than by default, for each is a fault's prey.
@@ -60,7 +61,7 @@ _CONFIG: Mapping[str, Any] = {
     "runs": {"heartbeat_seconds": 1, "lease_seconds": 4, "ack_seconds": 4, "claim_wait_seconds": 5},
     "retry": {"max_attempts": 5, "base_seconds": 0.2, "cap_seconds": 1},
 }
-_LIMITS = "[limits]\nidle_seconds = 3\ngrace_seconds = 1\n\n"
+_LIMITS = "[limits]\nidle_seconds = 2\ngrace_seconds = 1\n\n"
 
 
 class DegradedWorld(World):
