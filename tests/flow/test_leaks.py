@@ -78,8 +78,13 @@ def test_what_must_have_it_is_left_out(tmp_path: Path) -> None:
     assert found_in(NEEDLES, texts_below(tmp_path)) == ["it in runner/one/config.toml.bak"]
 
 
-def test_a_command_line_is_looked_at(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "60", "--", "60"], stdout=subprocess.DEVNULL) as started:
+def test_a_command_line_is_looked_at() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["cat", "-u", "--", "-"], stdin=pipe, stdout=pipe) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        started.stdin.write(b"Are you there?\n")
+        started.stdin.flush()
+        started.stdout.readline()
         seen = dict(command_lines())[f"/proc/{started.pid}/cmdline"]
-        started.kill()
-    assert seen == b"sleep 60 -- 60 "
+    assert seen == b"cat -u -- - "
