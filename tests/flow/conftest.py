@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any, Protocol
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.world import World
+from tests.flow.archives import built_once
 
 
 class StartWorld(Protocol):
@@ -22,7 +23,9 @@ class StartWorld(Protocol):
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plugin, built once."""
-    return build_plugin(tmp_path_factory.mktemp("dist"))
+    base = tmp_path_factory.getbasetemp()
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return built_once((base.parent if is_worker else base) / "plugin")
 
 
 @pytest_asyncio.fixture
