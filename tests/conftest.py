@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest_asyncio
 from hypothesis import settings
 
 from fleetbot.devkit.bot_server import BotServer
-from fleetbot.devkit.build import build_plugin
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.store.migrate import migrate_postgres
+from tests.archives import built_once
 from tests.postgres import NoPostgres, PostgresServer, postgres_server
 from tests.store.backend import PostgresBackend
 
@@ -77,7 +78,9 @@ def postgres_backend(postgres_schema: PostgresBackend) -> PostgresBackend:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plugin, built once."""
-    return build_plugin(tmp_path_factory.mktemp("dist"))
+    base = tmp_path_factory.getbasetemp()
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    return built_once((base.parent if is_worker else base) / "plugin")
 
 
 @pytest.fixture(scope="session")

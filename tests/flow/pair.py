@@ -158,7 +158,7 @@ async def leader_of(bots: list[Bot]) -> Bot | None:
 class Pair(World):
     """A world whose `bots` are two; what is asked of fleetbot goes to the one that leads."""
 
-    postgres: PostgresServer
+    server: PostgresServer
     database: str
 
     def __init__(self, root: Path, *, encrypted: bool = False) -> None:
@@ -172,9 +172,9 @@ class Pair(World):
         self.homeserver = homeserver
         self.forge_url = await self._start_forge(stack)
         for name in ("a", "b"):
-            wire = await stack.enter_async_context(Wire(self.postgres.port).laid())
-            url = self.postgres.tcp_url(self.database).replace(
-                f":{self.postgres.port}/", f":{wire.port}/"
+            wire = await stack.enter_async_context(Wire(self.server.port).laid())
+            url = self.server.tcp_url(self.database).replace(
+                f":{self.server.port}/", f":{wire.port}/"
             )
             server = BotServer.start(self.root / f"maubot-{name}", homeserver, postgres=url)
             self.both.append(Bot(await stack.enter_async_context(server), wire))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from fleetbot.devkit.demo_agents import PROGRAMS, environment
 from fleetbot.devkit.model import Reply, Request, ScriptedModel, Tool
+from tests.flow.demos import ended, nothing_is_left, read_until, start
 from tests.flow.programs import DONE, committing
 from tests.runner.adapters.conftest import claude, codex, model  # noqa: F401 - fixtures
 from tests.runner.adapters.harness import KEY
@@ -23,14 +24,7 @@ WORKTREE = re.compile(r"/[^\s\"'`\\]+/workspaces/acme/shop/[^\s\"'`\\/]+/shop")
 
 async def demo(agent: str, home: Path, path: str = SYSTEM, **env: str) -> tuple[int, str]:
     """The demo of a person with this HOME, PATH and variables; its exit status and its words."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fleetbot", "demo", "--once", "--agent", agent),
-        cwd=Path(__file__).parents[2],
-        env={"PATH": path, "HOME": str(home), "TMPDIR": str(home), **env},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    child = await start(home, "--once", "--agent", agent, path=path, **env)
     try:
         said, _ = await child.communicate()
     except asyncio.CancelledError:
@@ -96,6 +90,7 @@ async def test_claude_code_does_the_demo_and_nothing_else(
     assert KEY not in said
     assert not spy.exists()
     assert not (tmp_path / ".claude").exists()
+    nothing_is_left(tmp_path)
 
 
 async def test_codex_does_the_demo_with_the_settings_of_its_person(
@@ -108,14 +103,14 @@ async def test_codex_does_the_demo_with_the_settings_of_its_person(
     (home / "config.toml").write_text(codex_settings(model.url))
     model.then(Reply(tools=(Tool("exec_command", {"cmd": committing("a.txt")}),)), DONE)
 
-    status, said = await demo(
-        "codex", tmp_path, beside(codex), CODEX_HOME=str(home), CODEX_API_KEY=KEY
-    )
+    login = {"CODEX_HOME": str(home), "CODEX_API_KEY": KEY}
+    running = await start(tmp_path, "--agent", "codex", path=beside(codex), **login)
+    said = await read_until(running, "/issue <title>")
 
-    assert status == 0, said
     assert "with your CODEX_API_KEY" in said
     assert "costs money" in said
     assert KEY not in said
+    await ended(running, tmp_path, signal.SIGTERM)
 
 
 def codex_settings(url: str) -> str:

@@ -33,7 +33,7 @@ async def pair(
     class Here(Pair):
         database = f"pair_{secrets.token_hex(4)}"
 
-    Here.postgres = postgres
+    Here.server = postgres
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {Here.database}".encode())
     root = tmp_path_factory.mktemp("pair")
@@ -89,7 +89,7 @@ async def done_once(pair: Pair, issues: Sequence[int]) -> None:
 
 async def settled(pair: Pair) -> None:
     async def nothing_waits() -> bool:
-        with psycopg.connect(pair.postgres.url(pair.database)) as connection:
+        with psycopg.connect(pair.server.url(pair.database)) as connection:
             found = connection.execute("SELECT count(*) FROM mbp_fleet.queues").fetchone()
         return found == (0,)
 

@@ -19,7 +19,10 @@ from fleetbot.domain.usage import Usage
 
 M = TypeVar("M")
 ENROLMENT = "enrol-8f1c2d3e4a5b"
-_SOON = 0.05
+_SOON = 0.02
+_LATER = 0.25
+"""Seconds to the next heartbeat, where a test waits for it and where none does. What a runner must
+have confirmed it asks for at once."""
 
 
 class Objection(Exception):
@@ -83,6 +86,7 @@ class Orchestrator:
     wants_files: bool = True
     files_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
     lease_seconds: float = 60
+    beat_seconds: float = _LATER
     turned_away: list[str] = field(default_factory=list)
     _queue: deque[wire.Assignment] = field(default_factory=deque)
     _given: dict[str, wire.Assignment | None] = field(default_factory=dict)
@@ -128,6 +132,16 @@ class Orchestrator:
         """Wait until something the runner said makes it true."""
         async with self._news:
             await self._news.wait_for(lambda: holds(self))
+
+    async def until_beat(
+        self, holds: Callable[[tuple[str, ...]], bool] = lambda runs: True, *, count: int = 1
+    ) -> None:
+        """Wait for so many more heartbeats, and for one whose runs make it true."""
+        enough, self.beat_seconds = len(self.heartbeats) + count, _SOON
+        try:
+            await self.until(lambda o: len(o.heartbeats) >= enough and holds(o.heartbeats[-1]))
+        finally:
+            self.beat_seconds = _LATER
 
     def log_of(self, run: str) -> str:
         return "\n".join(line.text for line in self.logs.get(run, []))
@@ -204,7 +218,7 @@ class Orchestrator:
         return _json(
             wire.RegisterAnswer(
                 agent=body.name,
-                heartbeat_seconds=_SOON,
+                heartbeat_seconds=self.beat_seconds,
                 lease_seconds=self.lease_seconds,
                 claim_wait_seconds=5,
                 log_batch_lines=100,
@@ -233,7 +247,7 @@ class Orchestrator:
         await self.changed()
         return _json(
             wire.HeartbeatAnswer(
-                next_seconds=_SOON,
+                next_seconds=self.beat_seconds,
                 cancel=tuple(order for order in self._cancelled() if order.run in body.runs),
                 drain=self.drain,
                 check=self.check,

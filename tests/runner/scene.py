@@ -134,10 +134,7 @@ class Scene:
     async def settled(self, order: Assignment) -> None:
         """Its end is known to the orchestrator, and behind the runner: the log has arrived."""
         await self.orchestrator.until(lambda o: o.is_settled(order.run))
-        beats = len(self.orchestrator.heartbeats)
-        await self.orchestrator.until(
-            lambda o: len(o.heartbeats) > beats + 1 and order.run not in o.heartbeats[-1]
-        )
+        await self.orchestrator.until_beat(lambda runs: order.run not in runs, count=2)
 
     async def carry_out(self, script: str, order: Assignment, **parts: str) -> None:
         """Let a runner with this script take the order to its end."""

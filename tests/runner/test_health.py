@@ -147,7 +147,7 @@ async def test_a_runner_that_could_not_push_says_so_at_its_start_and_takes_nothi
 
     async with daemon(edited(scene.config_file("true"), scene.fleet, reader)) as runner:
         assert "write:repository" in await runner.line("not well: forge")
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 2)
+        await scene.orchestrator.until_beat(count=3)
 
     (registered,) = scene.orchestrator.registered
     found = {line.name: line for line in registered.health}

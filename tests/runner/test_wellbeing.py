@@ -120,7 +120,7 @@ async def test_a_full_disk_is_found_before_a_run_is_taken(scene: Scene) -> None:
     await scene.orchestrator.assign(order)
 
     async with scene.runner(WRITES_A_FILE, more="[workspace]\nmin_free_gb = 1e9"):
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 3)
+        await scene.orchestrator.until_beat(count=4)
 
     assert scene.orchestrator.claims == []
     assert ills(scene.orchestrator.registered[0]) == ["disk"]

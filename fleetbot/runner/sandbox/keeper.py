@@ -316,10 +316,11 @@ def _wake_on_child() -> int:
 
 def _adopt_orphans() -> None:
     if _CAN_ADOPT:
-        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+        _LIBC.prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
 _CAN_ADOPT = sys.platform == "linux"
+_LIBC = ctypes.CDLL(None)  # once for all keepers: half of what a fork costs
 
 if __name__ == "__main__":
     os.setsid()

@@ -39,7 +39,6 @@ async def test_but_not_to_one_that_does_not_want_to_know(scene: Scene, fifo: Fif
 
     async with scene.runner(f"{WRITES_A_FILE}; echo at work; read x < {fifo.path}"):
         await scene.orchestrator.until(at_work(order.run))
-        beats = len(scene.orchestrator.heartbeats)
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > beats + 3)
+        await scene.orchestrator.until_beat(count=4)
 
     assert scene.orchestrator.files_of == {}

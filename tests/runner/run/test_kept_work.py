@@ -52,7 +52,7 @@ async def test_of_a_run_that_a_person_cancelled_as_well(scene: Scene, fifo: Fifo
     async with scene.runner(f"{DRAFT}; echo at work; read x < {fifo.path}"):
         await scene.orchestrator.until(at_work(order.run))
         await scene.cancel(order, ReasonCode.CANCELLED_BY_USER)
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert "draft.txt" in kept(scene)[0]
 
@@ -64,7 +64,7 @@ async def test_but_not_of_one_that_is_anothers_by_now(scene: Scene, fifo: Fifo) 
     async with scene.runner(f"{DRAFT}; echo at work; read x < {fifo.path}"):
         await scene.orchestrator.until(at_work(order.run))
         scene.orchestrator.superseded.add(order.run)
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert kept(scene) == []
 

@@ -115,8 +115,7 @@ async def test_while_the_forge_is_away_no_run_is_taken(scene: Scene, forge_line:
         await scene.hears("nothing is taken until the forge answers")
         claims = len(scene.orchestrator.claims)
         await scene.orchestrator.assign(later)
-        beats = len(scene.orchestrator.heartbeats)
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > beats + 10)
+        await scene.orchestrator.until_beat(count=11)
         assert len(scene.orchestrator.claims) <= claims + 1  # that was on its way
         await forge_line.mend()
         await scene.settled(order)
@@ -181,7 +180,7 @@ async def test_a_run_that_was_given_to_another_meanwhile_pushes_nothing_at_all(
         gate.tell()
         await scene.hears("waits for the orchestrator to say")
         await orchestrator_line.mend()
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert scene.on_forge("branch", "--list", "fleet/*") == ""
     assert scene.orchestrator.receipts == []

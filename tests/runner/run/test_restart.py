@@ -413,7 +413,7 @@ async def test_a_run_that_cannot_be_noted_down_is_not_taken_and_the_agent_stays(
 
     async with scene.runner(WRITES_A_FILE):
         await scene.orchestrator.until(lambda o: len(o.claims) == 1)
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 4)
+        await scene.orchestrator.until_beat(count=5)
 
     assert any("takes no run for now" in line for line in scene.said)
     assert scene.orchestrator.started == []
@@ -446,7 +446,7 @@ async def test_an_agent_that_is_not_well_registers_but_takes_nothing(scene: Scen
 
     async with daemon(config) as runner:
         assert "/no/such/program was not found" in await runner.line("not well")
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 2)
+        await scene.orchestrator.until_beat(count=3)
 
     (registered,) = scene.orchestrator.registered
     assert [(line.name, line.ok) for line in registered.health if not line.ok] == [
@@ -460,9 +460,9 @@ async def test_a_drained_agent_takes_nothing_until_it_is_welcome_again(scene: Sc
     order = await scene.order()
 
     async with daemon(scene.config_file(WRITES_A_FILE)):
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 1)
+        await scene.orchestrator.until_beat(count=2)
         claimed_before = len(scene.orchestrator.claims)
-        await scene.orchestrator.until(lambda o: len(o.heartbeats) > 4)
+        await scene.orchestrator.until_beat(count=5)
         assert len(scene.orchestrator.claims) == claimed_before
         scene.orchestrator.drain = False
         await scene.orchestrator.assign(order)

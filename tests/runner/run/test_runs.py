@@ -155,7 +155,7 @@ async def test_while_a_receipt_is_checked_the_next_task_is_taken(scene: Scene) -
     async with scene.runner(WRITES_A_FILE, agent="max_concurrency = 1"):
         await scene.orchestrator.until(lambda o: len(o.receipts) == 2)
         assert [receipt.run for receipt in scene.orchestrator.receipts] == [first.run, second.run]
-        await scene.orchestrator.until(lambda o: {first.run, second.run} <= set(o.heartbeats[-1]))
+        await scene.orchestrator.until_beat(lambda runs: {first.run, second.run} <= set(runs))
 
 
 async def test_a_pull_request_that_exists_already_is_used_again(scene: Scene) -> None:
@@ -229,7 +229,7 @@ async def test_a_cancelled_run_ends_its_program_and_files_nothing(scene: Scene) 
     async with scene.runner(f"echo $$ > {pid_file}; echo at work; exec sleep 300"):
         await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
         await scene.cancel(order, "the issue was closed")
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert not scene.is_alive(int(pid_file.read_text()))
     assert scene.orchestrator.receipts == []
@@ -244,7 +244,7 @@ async def test_a_run_given_to_somebody_else_is_dropped(scene: Scene) -> None:
     async with scene.runner("echo at work; while true; do echo more; sleep 0.05; done"):
         await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
         scene.orchestrator.superseded.add(order.run)
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert any("cancelled: another run has taken its place" in line for line in scene.said)
     assert scene.orchestrator.receipts == []
@@ -257,7 +257,7 @@ async def test_a_run_whose_log_is_refused_as_anothers_is_dropped(scene: Scene) -
     async with scene.runner("echo at work; while true; do echo more; sleep 0.05; done"):
         await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
         scene.orchestrator.unwanted_logs.add(order.run)
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert any("given up" in line and "is not current" in line for line in scene.said)
     assert scene.orchestrator.receipts == []
@@ -270,7 +270,7 @@ async def test_a_run_that_was_taken_away_still_hands_in_the_rest_of_its_log(scen
     async with scene.runner("echo at work; exec sleep 300"):
         await scene.orchestrator.until(lambda o: "at work" in o.log_of(order.run))
         scene.orchestrator.superseded.add(order.run)
-        await scene.orchestrator.until(lambda o: o.heartbeats[-1] == ())
+        await scene.orchestrator.until_beat(lambda runs: runs == ())
 
     assert "cancelled: another run has taken its place" in scene.orchestrator.log_of(order.run)
     assert list((scene.root / "state" / "spool").iterdir()) == []

@@ -99,7 +99,7 @@ async def test_a_run_can_be_taken_away_although_its_program_talks_on(
     async with scene.runner("", agents=_talking(program)):
         await scene.orchestrator.until(lambda o: "still here" in o.log_of(order.run))
         await scene.cancel(order, "cancelled_by_user")
-        await scene.orchestrator.until(lambda o: order.run not in o.heartbeats[-1])
+        await scene.orchestrator.until_beat(lambda runs: order.run not in runs)
 
         assert survivors(order.run) == []
 
