@@ -161,8 +161,8 @@ class Pair(World):
     server: PostgresServer
     database: str
 
-    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
-        super().__init__(root, encrypted=encrypted)
+    def __init__(self, root: Path, *, encrypted: bool = False, postgres: str = "") -> None:
+        super().__init__(root, encrypted=encrypted, postgres=postgres)
         self.both: list[Bot] = []
 
     async def _start_servers(self, stack: AsyncExitStack, homeserver: Homeserver | None) -> None:
