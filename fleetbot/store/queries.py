@@ -77,6 +77,17 @@ JOIN runs r ON r.id = c.run
 LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 WHERE c.id = ?
 """
+# Each half by the index that keeps one issue from becoming two tasks.
+BY_ISSUE = f"""
+SELECT data FROM (
+    SELECT data, repo_id, created_at FROM tasks
+    WHERE repo_id = ? AND repo_id > 0 AND issue = ? AND issue > 0
+    UNION ALL
+    SELECT data, repo_id, created_at FROM tasks
+    WHERE issue = ? AND issue > 0 AND repo_id = 0 AND {named("repo")}
+) AS found
+ORDER BY repo_id DESC, created_at DESC LIMIT 1
+"""
 CARDS = f"""
 SELECT DISTINCT subject FROM posted WHERE kind = '{PostKind.CARD}'
     AND subject IN (SELECT id FROM tasks WHERE state NOT IN ('completed', 'cancelled'))
@@ -97,10 +108,8 @@ class Queries:
         return await self._value(decode_task, "SELECT data FROM tasks WHERE id = ?", task)
 
     async def task_by_issue(self, repo_id: int, names: Collection[str], issue: int) -> Task | None:
-        where, values = _of_repo(repo_id, names)
-        query = f"SELECT data FROM tasks WHERE issue = ? AND issue > 0 AND {where}"
-        newest = " ORDER BY repo_id DESC, created_at DESC LIMIT 1"
-        return await self._value(decode_task, query + newest, issue, *values)
+        values = (repo_id, issue, issue, as_list(names))
+        return await self._value(decode_task, BY_ISSUE, *values)
 
     async def without_repo_id(
         self, names: Collection[str], after: TaskId, limit: int

@@ -90,6 +90,9 @@ class Writer:
                     self._tell(_settle, batch, results)
         except (DatabaseInUse, Deposed) as refusal:
             error = refusal
+        except self._source.failures as failure:
+            log.error("%s: %s; what was not durable is given up", self._source.where, failure)
+            error = failure
         except Exception as failure:
             where = self._source.where
             log.exception("the store at %s failed; what was not durable is given up", where)

@@ -15,7 +15,7 @@ from fleetbot.store.audit import examine
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_sqlite
-from fleetbot.store.queries import ENDED
+from fleetbot.store.queries import BY_ISSUE, ENDED
 from fleetbot.store.records import Anchor, Change
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.backend import SqliteBackend
@@ -117,3 +117,17 @@ def test_what_is_superseded_is_looked_for_among_what_may_still_go_out(tmp_path: 
     with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {outbox.SUPERSEDED}", (1,))]
     assert any(step.startswith("SEARCH older USING INDEX outbox_collapse") for step in plan)
+
+
+def test_a_task_is_looked_for_by_its_issue_and_not_among_all_of_its_repository(
+    tmp_path: Path,
+) -> None:
+    migrate_sqlite(tmp_path / "fleet.db")
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
+        query = f"EXPLAIN QUERY PLAN {BY_ISSUE}"
+        plan = [row[3] for row in database.execute(query, (7, 1, 1, '["ann/app"]'))]
+    used = [step for step in plan if step.startswith("SEARCH tasks")]
+    assert used == [
+        "SEARCH tasks USING INDEX tasks_issue (repo_id=? AND issue=?)",
+        "SEARCH tasks USING INDEX tasks_named (issue=?)",
+    ]
