@@ -12,6 +12,7 @@ from fleetbot.devkit.rest import CallFailed
 from fleetbot.devkit.world import REPO, World
 
 _POLL_SECONDS = 0.05
+_LONGEST_POLL_SECONDS = 0.3
 
 
 class Step(NamedTuple):
@@ -229,7 +230,7 @@ def _line_text(line: dict[str, Any]) -> str:
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout: float = 30.0) -> None:
     """Wait until something outside is so. Raises StoryFailed with `what` when it takes too long."""
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, _POLL_SECONDS
     while True:
         try:
             if await condition():
@@ -238,4 +239,5 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout: fl
             pass
         if time.monotonic() > deadline:
             raise StoryFailed(f"Waited {timeout:.0f} s in vain for {what}.")
-        await asyncio.sleep(_POLL_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.3, _LONGEST_POLL_SECONDS)  # whoever is asked computes as well

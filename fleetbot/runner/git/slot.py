@@ -15,7 +15,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ _BASE = re.compile(r"[^\s~^:?*\[\\\x00-\x1f-][^\s~^:?*\[\\\x00-\x1f]*")
 _SLASH, _ASIDE = "+", "~"
 # Nor is this one of a repository's name, which the worktree has.
 _OURS = "+"
+_DEEPEST = 100
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,19 @@ def make_all_writable(path: Path) -> None:
             mode = os.lstat(folder).st_mode
             if mode & 0o700 != 0o700 and stat.S_ISDIR(mode):
                 os.chmod(folder, 0o700)
+
+
+def cut_off_depths(tree: Path, tops: Iterable[str]) -> None:
+    """Remove what is nested deeper below these folders of a tree than people would nest it."""
+    waiting = [(top.rstrip("/"), 0) for top in tops]
+    while waiting:
+        folder, depth = waiting.pop()
+        if depth > _DEEPEST:
+            folders.remove(tree, *folder.split("/"))
+            continue
+        with contextlib.suppress(OSError), os.scandir(tree / folder) as entries:
+            below = [x.name for x in entries if x.is_dir(follow_symlinks=False)]
+            waiting += [(f"{folder}/{name}", depth + 1) for name in below]
 
 
 def size_of(directory: Path) -> int:

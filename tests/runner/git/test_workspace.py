@@ -15,7 +15,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.config import Hook, HooksConfig, WorkspaceConfig
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.git.command import Git
-from fleetbot.runner.git.slot import check_names
+from fleetbot.runner.git.slot import check_names, cut_off_depths
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.root import Root
 from tests.runner.git.scenery import (
@@ -134,6 +134,36 @@ async def test_a_retry_finds_what_the_earlier_attempt_handed_over_and_no_litter(
         assert tree.earlier == ("Add done.txt",)
         assert not (tree.path / "litter.txt").exists()
         assert (tree.path / "README.md").read_text() == "# Widgets\n"
+
+
+async def test_a_retry_finds_what_is_ignored_and_no_litter_however_deep(
+    root: Path, forge: Forge
+) -> None:
+    spaces = workspaces(root, forge)
+    async with opened(spaces, order()) as tree:
+        commit(tree, forge, ".gitignore", b"kept/\n")
+        await hand_over(tree)
+        for names in (["kept"], ["litter", "kept"], ["litter", *["d"] * 300], ["d"] * 300):
+            tree.path.joinpath(*names).mkdir(parents=True)
+            tree.path.joinpath(*names, "file").write_text("x")
+
+    async with opened(spaces, order()) as tree:
+        assert (tree.path / "kept" / "file").exists()
+        assert (tree.path / "litter" / "kept" / "file").exists()
+        assert not (tree.path / "litter" / "d").exists()
+        assert not (tree.path / "d").exists()
+
+
+def test_only_what_is_nested_deeper_than_people_do_is_cut_off(tmp_path: Path) -> None:
+    deep, usual = tmp_path.joinpath(*["d"] * 300), tmp_path.joinpath("d", *["e"] * 90)
+    deep.mkdir(parents=True)
+    usual.mkdir(parents=True)
+    (tmp_path / "d" / "link").symlink_to(tmp_path)
+
+    cut_off_depths(tmp_path, ["d/"])
+
+    assert usual.is_dir()
+    assert not tmp_path.joinpath(*["d"] * 110).exists()
 
 
 async def test_a_session_that_goes_on_finds_its_uncommitted_changes(
