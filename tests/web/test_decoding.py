@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -153,7 +154,7 @@ def test_whatever_an_agent_sends_is_understood_or_refused_in_words(
     assert isinstance(decode_json(json.dumps(GOOD[kind]).encode(), kind), kind)
     said, wrong = data.draw(spoiled(GOOD[kind])), None
     try:
-        message = decode_json(said, kind)
+        message: Any = decode_json(said, kind)
         assert msgspec.json.decode(msgspec.json.encode(message), type=kind) == message
     except Refusal as refused:
         wrong = refused
