@@ -24,6 +24,8 @@ def _request_as_json(asked: Line) -> Line:
     if "request" not in asked:
         return asked
     text = asked["request"]
+    if not isinstance(text, str):
+        raise msgspec.DecodeError("its `request` is no text")
     if text.count("{") + text.count("[") > _MOST_NESTED:
         return {**asked, "request": {"text": text}}
     return {**asked, "request": msgspec.json.decode(text)}

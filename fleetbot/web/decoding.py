@@ -14,6 +14,7 @@ from fleetbot.web.problems import Code, Refusal
 
 T = TypeVar("T")
 
+_SHOWN = 100  # characters of a name that is not ours: whoever sent it knows it
 _REFS = "#/components/schemas/"
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(?:\d+|\.\.\.)\]")
 
@@ -119,7 +120,7 @@ def _invalid(error: msgspec.ValidationError, kind: type, whole: str) -> Refusal:
         field = _join(where, missing[1])
         return Refusal(Code.INVALID, f"{field} is missing: give it.", field=field)
     if unknown := re.search(r"unknown field `([^`]+)`", said):
-        field = _join(where, unknown[1])
+        field = _join(where, unknown[1][:_SHOWN])
         known = ", ".join(_shape(kind, where).get("properties", {})) or "none"
         return Refusal(Code.INVALID, f"{field} is not known here; known: {known}.", field=field)
     if said[:1].islower():  # a rule of our own, which names its field and the bound

@@ -145,13 +145,11 @@ class Endpoint(Generic[Body, Params, Reply]):
         """Every problem that this endpoint may answer with."""
         found: list[Code] = []
         if self.who is not Who.ANYONE:
-            found.append(Code.UNAUTHORIZED)
+            found += [Code.UNAUTHORIZED, Code.BUSY]
         if self.who not in (Who.ANYONE, Who.FORGE):
             found.append(Code.FORBIDDEN)
         if self.takes_body:
             found += [Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_ENCODING, Code.TOO_SLOW]
-        if self.who is Who.FORGE:
-            found.append(Code.BUSY)
         if "{" in self.path:
             found.append(Code.NOT_FOUND)
         found += [Code.INVALID, *self.refusals, Code.UNAVAILABLE, Code.INTERNAL]
@@ -159,3 +157,4 @@ class Endpoint(Generic[Body, Params, Reply]):
 
 
 AnyEndpoint = Endpoint[Any, Any, Any]
+AnyCall = Call[Any, Any]

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from aiohttp import ClientPayloadError, StreamReader, web
+from aiohttp import web
 from multidict import CIMultiDict
 
 from fleetbot.domain.model import AgentName
@@ -19,20 +19,20 @@ from fleetbot.fence import Leads, always
 from fleetbot.forge.payloads import looks_signed, verify_signature
 from fleetbot.services.access import Access
 from fleetbot.store.identities import Enrolment
+from fleetbot.web.bodies import Bodies, check_encoding
+from fleetbot.web.crowd import Crowd
 from fleetbot.web.decoding import decode_json, decode_query
-from fleetbot.web.endpoint import JSON, AnyEndpoint, Call, NoBody, Who
+from fleetbot.web.endpoint import JSON, AnyCall, AnyEndpoint, Call, NoBody, WaitQuery, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
 log = logging.getLogger("fleetbot.web")
 
-BODY_SECONDS = 30.0
-UNPROVEN_SECONDS = 10.0
-MOST_UNPROVEN = 16
-"""So many bodies are read at once of callers who have proven nothing yet."""
 ALIVE = "/healthz"
-ENCODINGS = ("identity", "gzip", "deflate")
-DAMAGED = "The body ended early or is damaged."
-_CHUNK = 64 * 1024
+LOOK_SECONDS = 5.0
+"""How soon it is noticed that nobody waits for an answer any more: aiohttp does not tell."""
+MOST_REQUESTS = 512
+"""Of one caller at once. An agent with all its runs makes fewer: two waiting claims and some long
+polls for each."""
 _PATH_PART = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -48,6 +48,13 @@ class _Caller:
     enrols: bool = False
     reads: bool = False
     operates: bool = False
+
+    @property
+    def name(self) -> str:
+        """Whose token it is, as far as can be told: those of the settings are shared."""
+        if self.agent is not None:
+            return f"agent:{self.agent}"
+        return "operator" if self.operates else "reader" if self.reads else "enrolment"
 
     def may(self, who: Who) -> bool:
         match who:
@@ -85,7 +92,8 @@ class Guard:
         self._count = count
         self._on_unsigned = on_unsigned
         self._leads = leads
-        self._unproven = asyncio.Semaphore(MOST_UNPROVEN)
+        self._requests = Crowd(MOST_REQUESTS, "requests")
+        self._bodies = Bodies()
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -133,10 +141,18 @@ class Guard:
 
     async def _serve(self, endpoint: AnyEndpoint, request: web.Request) -> web.StreamResponse:
         caller = await self._authenticate(endpoint.who, request)
+        if endpoint.who in (Who.ANYONE, Who.FORGE):
+            return await self._let_in(endpoint, request, caller)
+        with self._requests.one_of(caller.name):
+            return await self._let_in(endpoint, request, caller)
+
+    async def _let_in(
+        self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller
+    ) -> web.StreamResponse:
         _check_path(request)
         query = decode_query(request.query, endpoint.query, endpoint.repeatable)
         headers = _headers(endpoint, request)
-        raw = await self._read(endpoint, request) if endpoint.takes_body else b""
+        raw = await self._read(endpoint, request, caller) if endpoint.takes_body else b""
         call = Call(
             request=request,
             agent=caller.agent,
@@ -146,7 +162,10 @@ class Guard:
             query=query,
             headers=headers,
         )
-        return _respond(endpoint, await endpoint.handler(call))
+        answering = endpoint.handler(call)
+        if issubclass(endpoint.query, WaitQuery):
+            answering = _while_awaited(call, answering)
+        return _respond(endpoint, await answering)
 
     # who is calling
 
@@ -175,31 +194,17 @@ class Guard:
             operates=self._access.may_operate(token),
         )
 
-    async def _read(self, endpoint: AnyEndpoint, request: web.Request) -> bytes:
-        """The body. Forgejo's proves itself: what could not is not read, and not much at once is,
-        but for what has come already.
-
-        A header of the right shape is all that it takes to be read, so that others must not keep
-        the places for long.
-        """
-        _check_encoding(request)
+    async def _read(self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller) -> bytes:
+        """The body. Forgejo's proves itself: what could not is not read."""
+        check_encoding(request)
         if endpoint.who is not Who.FORGE:
-            return await _read(request, endpoint.limit, BODY_SECONDS)
+            return await self._bodies.of_known(request, endpoint.limit, caller.name)
         if not looks_signed(request.headers):
             raise self._unsigned()
-        raw = await self._read_unproven(request, endpoint.limit)
+        raw = await self._bodies.unproven(request, endpoint.limit)
         if not verify_signature(self._secret, raw, request.headers):
             raise self._unsigned()
         return raw
-
-    async def _read_unproven(self, request: web.Request, limit: int) -> bytes:
-        if request.content.is_eof():
-            return await _read(request, limit, UNPROVEN_SECONDS)
-        await self._wait_for_place()
-        try:
-            return await _read(request, limit, UNPROVEN_SECONDS)
-        finally:
-            self._unproven.release()
 
     def _unsigned(self) -> Refusal:
         self._on_unsigned()
@@ -210,16 +215,17 @@ class Guard:
             field="X-Forgejo-Signature",
         )
 
-    async def _wait_for_place(self) -> None:
-        if not self._unproven.locked():
-            await self._unproven.acquire()
-            return
-        try:
-            async with asyncio.timeout(UNPROVEN_SECONDS):
-                await self._unproven.acquire()
-        except TimeoutError:
-            detail = f"{MOST_UNPROVEN} deliveries are being read: try again shortly."
-            raise Refusal(Code.BUSY, detail) from None
+
+async def _while_awaited(call: AnyCall, answering: Awaitable[Any]) -> Any:
+    """What only looks and waits is not kept waiting for nobody."""
+    task = asyncio.ensure_future(answering)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+            if not call.alive():
+                raise Refusal(Code.UNAVAILABLE, "Nobody waits for the answer any more.")
+        return task.result()
+    finally:
+        task.cancel()
 
 
 async def _leave_packed(request: web.Request, response: web.Response) -> None:
@@ -242,49 +248,6 @@ def _bearer(request: web.Request) -> str:
 
 
 # what is asked
-
-
-def _check_encoding(request: web.Request) -> None:
-    """What is packed in another way would be read as if it were plain."""
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ENCODINGS:
-        detail = f"Content-Encoding must be one of {', '.join(ENCODINGS)}, or be left out."
-        raise Refusal(Code.UNKNOWN_ENCODING, detail, field="Content-Encoding")
-
-
-async def _read(request: web.Request, limit: int, seconds: float) -> bytes:
-    """The body, counted while it is read: a header may lie and a packed body may grow."""
-    content = request.content
-    body = b""
-    try:
-        if content.is_eof():  # a small body comes with its headers: there is nothing to wait for
-            body = content.read_nowait()
-        if not content.at_eof() and (request.content_length or 0) <= limit:
-            async with asyncio.timeout(seconds):
-                body += await _rest(content, limit - len(body))
-    except TimeoutError:
-        detail = f"The body took longer than {seconds:g} seconds."
-        raise Refusal(Code.TOO_SLOW, detail) from None
-    except (ClientPayloadError, web.RequestPayloadError, ConnectionError):
-        raise Refusal(Code.MALFORMED, DAMAGED) from None
-    if max(len(body), request.content_length or 0) > limit:
-        raise Refusal(Code.TOO_LARGE, f"The body may have {limit} bytes: send less.")
-    if not body and _announced(request):
-        raise Refusal(Code.MALFORMED, DAMAGED)
-    return body
-
-
-def _announced(request: web.Request) -> bool:
-    """Whether there should be a body. aiohttp takes one that was packed and cut off for none."""
-    return bool(request.content_length) or "Content-Encoding" in request.headers
-
-
-async def _rest(content: StreamReader, limit: int) -> bytes:
-    """What is still to come, to its end or to just beyond the limit."""
-    rest = bytearray()
-    while not content.at_eof() and len(rest) <= limit:
-        rest += await content.read(_CHUNK)
-    return bytes(rest)
 
 
 def _body(endpoint: AnyEndpoint, raw: bytes) -> Any:

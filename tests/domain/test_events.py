@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -20,6 +21,7 @@ from fleetbot.domain.state import FleetState, agent_stream, task_stream
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.domain.usage import Usage
 from tests.domain.builders import A1, R1, T1, running
+from tests.nasty import spoiled
 
 KINDS = (*ev.TASK_EVENTS, *ev.AGENT_EVENTS, *ev.FLEET_EVENTS)
 MOST = 2**53  # what JSON of other programs still holds exactly
@@ -54,6 +56,22 @@ def test_every_event_comes_back_as_it_went(kind: type[ev.Event], data: st.DataOb
     assert ev.decode(line) == event
     assert ev.decode(line.decode()) == event
     assert ev.encode(ev.decode(line)) == line, "the hash chain needs one form only"
+
+
+KEPT = [
+    json.loads("{" + line.partition("{")[2])
+    for line in (Path(__file__).parents[1] / "data" / "journal-0.1.txt").read_text().splitlines()
+    if "{" in line
+]
+
+
+@given(data=st.data(), schema=st.sampled_from([1, SCHEMA, SCHEMA + 1]))
+def test_a_line_that_somebody_wrote_into_is_read_or_said_to_be_unreadable(
+    data: st.DataObject, schema: int
+) -> None:
+    line = data.draw(spoiled(data.draw(st.sampled_from(KEPT))))
+    with suppress(msgspec.DecodeError):
+        assert ev.encode(ev.decode(line, schema))
 
 
 def test_names_are_unique_and_say_whose_event_it_is() -> None:

@@ -8,6 +8,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fleetbot.forge.payloads import (
     ActionRunEvent,
@@ -22,6 +24,7 @@ from fleetbot.forge.payloads import (
     parse_delivery,
     verify_signature,
 )
+from tests.nasty import spoiled, texts
 
 SECRET = "hush"
 BODY = b'{"a": "\\u003cb\\u003e"}'
@@ -257,3 +260,70 @@ def test_an_unknown_event_is_said_to_be_unknown(event_type: str) -> None:
     event = parsed(event_type, {"whatever": 1}).payload
     assert event == UnknownEvent(event_type=event_type)
     assert str(event) == f"unknown event '{event_type}'"
+
+
+# -- whatever comes
+
+USER = {"id": 1, "login": "ann", "email": "", "full_name": "Ann"}
+WHOLE = {
+    "action": "opened",
+    "number": 7,
+    "ref": "refs/heads/main",
+    "after": "a" * 40,
+    "repository": REPOSITORY | {"default_branch": "main", "archived": False, "owner": USER},
+    "sender": USER,
+    "issue": {
+        "number": 7,
+        "title": "T",
+        "body": "B",
+        "state": "open",
+        "user": USER,
+        "assignees": [USER],
+        "labels": [{"id": 1, "name": "fleet", "color": "ffffff"}],
+        "updated_at": "2026-11-23T08:00:00+02:00",
+        "pull_request": {"merged": False},
+    },
+    "comment": {"id": 5, "body": "hello", "user": USER, "created_at": "2026-11-23T08:00:00Z"},
+    "review": {"type": "pull_request_review_approved", "content": "Good."},
+    "pull_request": {
+        "number": 7,
+        "title": "T",
+        "state": "open",
+        "user": USER,
+        "head": {"ref": "fleet/7", "sha": "a" * 40, "repo_id": 3},
+        "base": {"ref": "main", "sha": "b" * 40, "repo_id": 3},
+    },
+    "run": {
+        "id": 1,
+        "status": "failure",
+        "commit_sha": "a" * 40,
+        "index_in_repo": 1,
+        "repository": REPOSITORY,
+    },
+}
+"""Something of every event."""
+KINDS = ["issues", "issue_comment", "pull_request", "pull_request_comment", "push", "repository"]
+KINDS += ["pull_request_review_rejected", "action_run_failure", "moon_phase"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_delivery_is_understood(kind: str) -> None:
+    assert parsed(kind, WHOLE).repo_id == 3
+
+
+@settings(max_examples=120)
+@given(kind=st.sampled_from(KINDS), body=spoiled(WHOLE))
+def test_whatever_is_signed_is_understood_or_refused_by_name(kind: str, body: bytes) -> None:
+    wrong = None
+    try:
+        assert parse_delivery(headers(kind), body).event_type == kind
+    except MalformedDelivery as refused:
+        wrong = refused
+
+    assert wrong is None or (wrong.reason and wrong.field.startswith(("body", "$")))
+
+
+@given(name=texts, value=texts)
+def test_no_header_is_taken_for_another(name: str, value: str) -> None:
+    with pytest.raises(MalformedDelivery):
+        parse_delivery({name: value, f"X-Forgejo-{name}": value}, b"{}")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from yarl import URL
 
 from fleetbot import wire
@@ -12,6 +16,7 @@ from fleetbot.web.decoding import decode_json, decode_query
 from fleetbot.web.problems import Refusal
 from fleetbot.web.tasks import TasksQuery
 from fleetbot.web.usage import UsageQuery
+from tests.nasty import spoiled
 
 CLAUDE = {"name": "claude-1", "adapter": "command"}
 
@@ -116,3 +121,44 @@ def test_a_repeated_parameter_gathers_its_values() -> None:
     query = decode_query(URL("?state=created&state=failed").query, TasksQuery, {"state"})
 
     assert query.state == ("created", "failed")
+
+
+USED = {"input_tokens": 1, "output_tokens": 2, "cost_usd": 0.5}
+GOOD: dict[type, dict[str, object]] = {
+    wire.RegisterRequest: CLAUDE | {"health": [{"name": "login", "ok": True, "detail": "in"}]},
+    wire.HeartbeatRequest: {
+        "runs": ["r"],
+        "usage": {"r": USED},
+        "machine": {"git": "2.43.0"},
+        "files": {"r": ["a.py"]},
+    },
+    wire.LogRequest: {"offset": 0, "lines": [{"at": 1, "text": "Hm.", "kind": "stderr"}]},
+    wire.FailRequest: {"reason": "timeout", "detail": "late", "usage": USED, "until": 5},
+    wire.AskRequest: {"id": "q", "kind": "question", "title": "?", "request": {"a": [{"b": 1}]}},
+    wire.ReceiptRequest: {
+        "run": "r",
+        "pull_request": 7,
+        "branch": "fleet/7",
+        "head": "a" * 40,
+        "usage": USED,
+        "replies": [{"thread": 1, "answer": "fixed", "commit": "abcdef1"}],
+    },
+}
+
+
+@settings(max_examples=120)
+@given(kind=st.sampled_from([*GOOD]), data=st.data())
+def test_whatever_an_agent_sends_is_understood_or_refused_in_words(
+    kind: type, data: st.DataObject
+) -> None:
+    assert isinstance(decode_json(json.dumps(GOOD[kind]).encode(), kind), kind)
+    said, wrong = data.draw(spoiled(GOOD[kind])), None
+    try:
+        message: Any = decode_json(said, kind)
+        assert msgspec.json.decode(msgspec.json.encode(message), type=kind) == message
+    except Refusal as refused:
+        wrong = refused
+
+    if wrong:
+        assert str(wrong).endswith(".")
+        assert len(msgspec.json.encode(wrong.problem)) < 2000, "no echo of what was sent"

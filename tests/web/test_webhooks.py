@@ -13,8 +13,8 @@ from fleetbot.devkit.forge import DevForge
 from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain.commands import NoteRepo
 from fleetbot.services.fleet import Context
-from fleetbot.web import guard
-from fleetbot.web.guard import MOST_UNPROVEN
+from fleetbot.web import bodies
+from fleetbot.web.bodies import MOST_UNPROVEN
 from tests.web.site import REPO, SECRET, Site, signature
 
 ISSUE: dict[str, Any] = {
@@ -93,7 +93,7 @@ async def test_what_is_not_signed_is_not_read(site: Site) -> None:
 async def test_only_so_many_bodies_are_read_at_once_of_callers_who_prove_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "UNPROVEN_SECONDS", 0.2)
+    monkeypatch.setattr(bodies, "UNPROVEN_SECONDS", 0.2)
     plausible = {"X-Forgejo-Signature": "0" * 64}
 
     answers = await asyncio.gather(*(unread(site, plausible) for _ in range(MOST_UNPROVEN + 4)))
@@ -108,7 +108,7 @@ async def test_what_has_come_whole_needs_no_place_among_the_slow(site: Site) -> 
     plausible = {"X-Forgejo-Signature": "0" * 64}
     slow = [asyncio.create_task(unread(site, plausible)) for _ in range(MOST_UNPROVEN)]
 
-    answer = await asyncio.wait_for(site.deliver(BODY), guard.UNPROVEN_SECONDS / 2)
+    answer = await asyncio.wait_for(site.deliver(BODY), bodies.UNPROVEN_SECONDS / 2)
 
     assert answer.status == 202
     for one in slow:

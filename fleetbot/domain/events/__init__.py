@@ -209,7 +209,10 @@ def decode(data: bytes | str, schema: int = SCHEMA) -> AnyEvent:
 
     Raises `msgspec.DecodeError` if it is none, also where only a newer fleetbot could read it.
     """
-    if schema == SCHEMA:
-        return _decoder.decode(data)
-    event: AnyEvent = msgspec.convert(upcast(msgspec.json.decode(data), schema), AnyEvent)
+    try:
+        if schema == SCHEMA:
+            return _decoder.decode(data)
+        event: AnyEvent = msgspec.convert(upcast(msgspec.json.decode(data), schema), AnyEvent)
+    except (UnicodeDecodeError, RecursionError) as error:  # nothing that we have written
+        raise msgspec.DecodeError(str(error)) from None
     return event

@@ -183,7 +183,7 @@ class ProgramSession:
         self, stream: asyncio.StreamReader, parse: Callable[[str], Iterable[Step]]
     ) -> None:
         async for text in read_lines(stream):
-            steps = _parsed(parse, text)
+            steps = steps_of(parse, text)
             self._happened(Happening.SPOKE)
             self._clocks.spoke(self._loop.time())
             if not any(isinstance(step, Retrying) for step in steps):
@@ -303,7 +303,7 @@ class ProgramSession:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _parsed(parse: Callable[[str], Iterable[Step]], text: str) -> list[Step]:
+def steps_of(parse: Callable[[str], Iterable[Step]], text: str) -> list[Step]:
     """A line's steps. Output is untrusted: a shape no driver expects is logged, not fatal."""
     try:
         return list(parse(text))

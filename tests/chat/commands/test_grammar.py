@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from fleetbot.chat.commands.grammar import parse
 from fleetbot.chat.commands.other_words import OTHER_WORDS
 from fleetbot.chat.commands.table import COMMANDS, GROUPS
 from fleetbot.domain.model import OPEN_STATES, AgentName, TaskState
+from tests.nasty import BITS, texts
 
 LINK = "https://f.example/a/b/issues/1"
 CLAUDE = AgentName("claude-1")
@@ -232,7 +235,19 @@ def test_what_a_client_has_put_together_is_understood(
     assert p.structured(name, arguments) == command
 
 
-@given(st.text())
+@given(
+    st.text() | texts | st.lists(st.sampled_from([*COMMANDS, "#7", "now"]) | texts).map(" ".join)
+)
 def test_nothing_that_can_be_written_breaks_it(text: str) -> None:
     for prefix in ("", "!fleet ", "!fleet assign ", "/retry ", "> "):
         parse(prefix + text)
+
+
+@pytest.mark.parametrize("bit", [*BITS, "#", "#1 ", "a/b#1 ", "> ", "\n", " ", "[x](", "http://a/"])
+def test_a_message_of_any_length_is_read_in_no_time(bit: str) -> None:
+    """As long as a homeserver lets it be."""
+    longest = (bit * 65_536)[:65_536]
+    before = time.process_time()
+    for prefix in ("", "!fleet ", "!fleet assign "):
+        parse(prefix + longest)
+    assert time.process_time() - before < 2
