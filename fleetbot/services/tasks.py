@@ -18,7 +18,7 @@ from fleetbot.domain.commands import (
     QueueBehind,
     RetryTask,
 )
-from fleetbot.domain.errors import Invalid, NotFound
+from fleetbot.domain.errors import Forbidden, Invalid, NotFound
 from fleetbot.domain.events import Recorded, event_type
 from fleetbot.domain.model import (
     OPEN_STATES,
@@ -133,9 +133,12 @@ class Tasks:
         return AskAgain(task.id, (words,), await self._shown(task))
 
     async def land(self, task: TaskId, login: str, actor: str) -> wire.TaskView:
-        """Have its pull request merged, for the person with that account. Raises `Forbidden` and
-        `Conflict` with the way out, and the client's errors."""
-        await self._land(await self._get(task), login, Context(actor=actor))
+        """Have its pull request merged, for the person with that account. Raises `Invalid` where
+        that may not have it, `Conflict` with the way out, and the client's errors."""
+        try:
+            await self._land(await self._get(task), login, Context(actor=actor))
+        except Forbidden as refused:  # it is not the caller who may not
+            raise Invalid(str(refused), field="by") from refused
         return await self.view(task)
 
     async def queue(self, task: TaskId, behind: TaskId | None, actor: str) -> wire.TaskView:

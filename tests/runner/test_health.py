@@ -44,7 +44,6 @@ async def test_a_machine_that_can_work_is_told_so(scene: Scene) -> None:
         "runner orchestrator",
         "worker-1 program",
         "worker-1 prompt",
-        "worker-1 reply",
     } <= set(found)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fleetbot.domain import events as ev
 from fleetbot.domain.effects import NoticeKind, TaskNotice
-from fleetbot.domain.errors import Conflict, Forbidden
+from fleetbot.domain.errors import Conflict, Forbidden, Invalid
 from fleetbot.domain.model import RunState, Task, TaskState
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
@@ -62,7 +62,7 @@ async def test_a_program_has_it_merged_for_a_person_who_may(stage: Stage) -> Non
     task, pull = await given_ready(stage)
     stage.forge.add_user(EVE)
     for nobody, why in ((EVE, "may not write"), (BOT, "of a person"), ("gone", "may not write")):
-        with pytest.raises(Forbidden, match=why):
+        with pytest.raises(Invalid, match=why):
             await stage.tasks.land(task.id, nobody, "api:operator")
     await stage.tasks.land(task.id, ANN, "api:operator")
     await stage.settle()

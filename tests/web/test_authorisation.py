@@ -35,6 +35,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST runs/{run}/messages/{message}/taken": {"taken": "delivered"},
     "POST receipts": {"pull_request": 7, "branch": "fleet/1", "head": HEAD},
     "POST tasks": {"repo": "other/repo", "issue": 1},
+    "POST tasks/{task}/land": {"by": "ann"},
+    "POST tasks/{task}/queue": {"behind": None},
     "POST tasks/{task}/priority": {"priority": "high"},
     "POST tasks/{task}/assign": {"agent": "other"},
 }

@@ -1,4 +1,4 @@
-"""An answer to a thread, as an agent would give it: tried before one has to."""
+"""An answer to a thread, as an agent in a sandbox would give it: tried before one has to."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _REMEDY = "show the agent's sandbox the folder of fleetbot and its Python, by bu
 
 
 async def reply_line(config: Config, agent: AgentConfig) -> HealthLine | None:
-    """Whether `fleetbot reply` works where the agent's program is at work. None: its sandbox cannot
+    """Whether `fleetbot reply` works in the agent's sandbox. None where it has none, or that cannot
     be made at all, which is told already."""
-    if agent.sandbox == "bubblewrap" and not await _is_made(agent):
+    if agent.sandbox != "bubblewrap" or not await _is_made(agent):
         return None
     run, home = f"check-{secrets.token_hex(4)}", config.root.home(agent.name)
     try:
@@ -62,15 +62,13 @@ async def _is_made(agent: AgentConfig) -> bool:
 async def _answer(
     agent: AgentConfig, offered: Offered, env: Mapping[str, str], home: Path
 ) -> Completed:
-    argv = [str(offered.folder / "fleetbot"), "reply", "1", "answered", "It is tried."]
-    if agent.sandbox == "bubblewrap":
-        argv = await bubblewrap.wrap(
-            agent.bubblewrap,
-            argv,
-            cwd=home,
-            writable=(),
-            readable=offered.readable,
-            programs=offered.programs,
-            path=env["PATH"],
-        )
+    argv = await bubblewrap.wrap(
+        agent.bubblewrap,
+        [str(offered.folder / "fleetbot"), "reply", "1", "answered", "It is tried."],
+        cwd=home,
+        writable=(),
+        readable=offered.readable,
+        programs=offered.programs,
+        path=env["PATH"],
+    )
     return await complete(argv, cwd=home, env=env, timeout=_SECONDS)
