@@ -221,6 +221,7 @@ class Runtime:
             its.followups,
             self._ears.listening.troubles,
             lambda: told(self._loops.values()),
+            self._leads,
         )
 
     def _build_web(self, store: Store) -> None:

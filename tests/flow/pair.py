@@ -133,10 +133,13 @@ class Bot:
 
     async def leads(self) -> bool:
         status, health = await self.asked("healthz")
-        return status == 200 and "journal" in health.get("checks", {})
+        return status == 200 and health.get("checks", {}).get("leadership") == "ok"
 
     async def stands_by(self) -> bool:
         return (await self.asked("healthz"))[1].get("status") == "standby"
+
+    async def version(self) -> str:
+        return str((await self.asked("healthz"))[1].get("version"))
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
