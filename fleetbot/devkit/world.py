@@ -61,6 +61,7 @@ class World:
         self.root = root
         self.encrypted = encrypted
         self.alice_password = secrets.token_hex(6)
+        self.bot_password = secrets.token_hex(16)
         self.reader_token = secrets.token_urlsafe(24)
         self.operator_token = secrets.token_urlsafe(24)
         self.enrolment_token = secrets.token_urlsafe(24)
@@ -125,7 +126,7 @@ class World:
         mark = secrets.token_hex(3)  # the homeserver may be shared
         self.alice = await self._person(stack, f"alice-{mark}")
         self.bob = await self._person(stack, f"bob-{mark}")
-        self.bot = await self.homeserver.register(f"fleetbot-{mark}", secrets.token_hex(16))
+        self.bot = await self.homeserver.register(f"fleetbot-{mark}", self.bot_password)
         self.room = await self.alice.create_room(
             "Fleet", invite=[self.bot.user_id, self.bob.user_id]
         )

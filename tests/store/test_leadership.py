@@ -117,7 +117,7 @@ async def test_a_frozen_one_is_deposed_after_a_lease_and_can_write_nothing(
         await first.store.load()
     with pytest.raises(StoreUnavailable):
         await first.store.append(history.created("t1"))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Deposed, match="b leads since"):
         await first.renew()
     assert not first.leads
     await second.store.append(History().created("t1"))

@@ -38,6 +38,7 @@ class Sight(NamedTuple):
     name: str = ""
     place: str = ""
     lease: float = 0.0
+    epoch: int = 0
     renewal: tuple[int, ...] = ()
 
 
@@ -75,7 +76,7 @@ class Watch:
         epoch, name, _, _, renewed_at, lease, place = found
         self._last = pid or self._last
         renewal = (self._last, epoch, renewed_at)
-        return Sight(pid, is_leading, name, place, lease / 1000, renewal)
+        return Sight(pid, is_leading, name, place, lease / 1000, epoch, renewal)
 
     def _ask(self, question: Callable[[PostgresDatabase], T]) -> T:
         with self._turn:
