@@ -278,6 +278,7 @@ class FleetBot(Plugin):
             is_shared=self._is_shared,
             on_deposed=self._leading.lost,
             leads=lambda: self._seat.leads,
+            follows=lambda: self._seat.follows,
         )
 
     def _is_shared(self) -> bool:

@@ -60,6 +60,7 @@ class Runtime:
     `address`: where we are found over HTTP. `amend` has the configuration changed soon, or raises
     `SettingsError`. `is_shared`: whether other plugins use the bot's Matrix account. `on_deposed`
     hears that the database is another's by now. Nothing is said or done outside unless `leads`.
+    `follows` tells whether another led before.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Runtime:
         is_shared: Callable[[], bool] = lambda: False,
         on_deposed: Callable[[Exception], None] = lambda why: None,
         leads: Leads = always,
+        follows: Callable[[], bool] = lambda: False,
     ) -> None:
         self._settings = settings
         self._address = address
@@ -83,6 +85,7 @@ class Runtime:
         self._matrix = matrix
         self._is_shared = is_shared
         self._leads = leads
+        self._follows = follows
         self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told, leads)
         self.fleet = self._its.fleet
         self._build_upkeep()
@@ -119,7 +122,7 @@ class Runtime:
         return await homeserver.examine(self._link, now_ms() - self._ears.listening.synced_at)
 
     def _build_speech(self, store: Store) -> None:
-        self._link = Link(self._matrix, Pace(now_ms), self._leads)
+        self._link = Link(self._matrix, Pace(now_ms), self._leads, follows=self._follows)
         self._rooms = Rooms(self._settings.rooms, self._link, store, now_ms)
         self._audience = Audience(self._rooms, self.fleet)
         self._sender = RoomSender(self._link, store, now_ms, self._rooms.where)
@@ -221,6 +224,7 @@ class Runtime:
             its.followups,
             self._ears.listening.troubles,
             lambda: told(self._loops.values()),
+            self._leads,
         )
 
     def _build_web(self, store: Store) -> None:

@@ -62,6 +62,7 @@ class World:
         self.encrypted = encrypted
         self.postgres = postgres
         self.alice_password = secrets.token_hex(6)
+        self.bot_password = secrets.token_hex(16)
         self.reader_token = secrets.token_urlsafe(24)
         self.operator_token = secrets.token_urlsafe(24)
         self.enrolment_token = secrets.token_urlsafe(24)
@@ -128,7 +129,7 @@ class World:
         mark = secrets.token_hex(3)  # the homeserver may be shared
         self.alice = await self._person(stack, f"alice-{mark}")
         self.bob = await self._person(stack, f"bob-{mark}")
-        self.bot = await self.homeserver.register(f"fleetbot-{mark}", secrets.token_hex(16))
+        self.bot = await self.homeserver.register(f"fleetbot-{mark}", self.bot_password)
         self.room = await self.alice.create_room(
             "Fleet", invite=[self.bot.user_id, self.bob.user_id]
         )

@@ -54,14 +54,14 @@ async def _address_line(url: str, http: aiohttp.ClientSession) -> tuple[HealthLi
 
 
 class _Health(msgspec.Struct):
-    status: str = ""
     checks: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 def _standby(health: bytes) -> str:
-    """Why it does not lead; empty where it does."""
+    """Why it does not lead; empty where it does. An older one says nothing of it."""
     try:
         found = msgspec.json.decode(health, type=_Health)
     except msgspec.DecodeError:
         return ""
-    return found.checks.get("leadership", "another leads") if found.status == "standby" else ""
+    told = found.checks.get("leadership", "ok")
+    return "" if told == "ok" else told

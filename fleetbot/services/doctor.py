@@ -18,6 +18,7 @@ _SECONDS = 4.0  # for each examination; they go on side by side
 _WELL = "ok"
 _BOOK = "docs/howto/when-something-is-stuck.md"
 _REMEDIES: Mapping[str, str] = {
+    "leadership": "docs/howto/two-orchestrators.md: whether it reaches the database, and who leads",
     "journal": "Look at maubot's log and at the disk; `fleetbot db verify` says what is damaged",
     "forge": "docs/howto/connect-forgejo.md, Accounts and tokens",
     "webhooks": "`!fleet setup again` looks at the webhook, step by step",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from fleetbot import wire
 from fleetbot.domain.model import TaskId
 from fleetbot.domain.wording import span
+from fleetbot.fence import Leads, always
 from fleetbot.services.dead_letters import COUNTED
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.followups import Followups
@@ -20,7 +21,7 @@ _SHOWN = 5
 
 class HealthReport:
     """`rooms` says what is wrong with each of them, apart from what could not be delivered; `loops`
-    what is wrong with any of them, or `ok`."""
+    what is wrong with any of them, or `ok`; `leads`, whether no other can lead by now."""
 
     def __init__(
         self,
@@ -32,10 +33,12 @@ class HealthReport:
         followups: Followups,
         rooms: Callable[[], Awaitable[Sequence[str]]],
         loops: Callable[[], str],
+        leads: Leads = always,
     ) -> None:
         self._followups = followups
         self._rooms = rooms
         self._loops = loops
+        self._leads = leads
         self._fleet = fleet
         self._probe = probe
         self._webhooks = webhooks
@@ -46,6 +49,7 @@ class HealthReport:
         """`degraded` where something needs a look; the checks say what. Costs the same however
         much waits: anybody may ask."""
         checks = {
+            "leadership": self._leadership(),
             "journal": self._journal(),
             "forge": self._forge(),
             "webhooks": self._webhooks.problem() or "ok",
@@ -77,6 +81,9 @@ class HealthReport:
         probe = self._probe
         lasting = f"; for {span(self._fleet.clock() - probe.since)}" if probe.since else ""
         return f"{probe.problem}{lasting}" if probe.problem else "ok"
+
+    def _leadership(self) -> str:
+        return "ok" if self._leads() else "the lease has run out: another may lead by now"
 
     def _journal(self) -> str:
         if not self._fleet.ready:

@@ -36,6 +36,10 @@ class Seat(Protocol):
         outside."""
 
     @property
+    def follows(self) -> bool:
+        """Whether another had it before."""
+
+    @property
     def look_every(self) -> float:
         """How often to try to take it, in seconds."""
 
@@ -69,6 +73,7 @@ class FileSeat:
         self._path = path
         self.store = SqliteStore(path, holder=holder)
         self.is_taken = False
+        self.follows = False  # who comes next here has the same login
         self.renew_every = self.look_every = _RENEW_SECONDS
 
     @property

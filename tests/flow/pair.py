@@ -16,6 +16,8 @@ from aiohttp import web
 
 from fleetbot.devkit.bot_server import BotServer
 from fleetbot.devkit.homeserver import Homeserver
+from fleetbot.devkit.matrix_user import MatrixUser
+from fleetbot.devkit.rest import call
 from fleetbot.devkit.story import until
 from fleetbot.devkit.world import INSTANCE, World
 from tests.postgres import PostgresServer
@@ -133,10 +135,13 @@ class Bot:
 
     async def leads(self) -> bool:
         status, health = await self.asked("healthz")
-        return status == 200 and "journal" in health.get("checks", {})
+        return status == 200 and health.get("checks", {}).get("leadership") == "ok"
 
     async def stands_by(self) -> bool:
         return (await self.asked("healthz"))[1].get("status") == "standby"
+
+    async def version(self) -> str:
+        return str((await self.asked("healthz"))[1].get("version"))
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -185,13 +190,24 @@ class Pair(World):
         other = self.both[1].server
         await super()._install(config, archive)
         plugin = await other.admin.upload(archive)
-        await other.add_bot(self.bot)
+        await other.add_bot(await self._another_login())
         await other.admin.put_instance(
             INSTANCE,
             plugin=plugin,
             user_id=self.bot.user_id,
             config={**self.config, **config},
         )
+
+    async def _another_login(self) -> MatrixUser:
+        """Of the same account: each maubot has its own, as encryption would need."""
+        home, user = self.bot.homeserver_url, self.bot.user_id
+        login = {
+            "type": "m.login.password",
+            "identifier": {"type": "m.id.user", "user": user},
+            "password": self.bot_password,
+        }
+        answer = await call("POST", f"{home}/_matrix/client/v3/login", json=login)
+        return MatrixUser(home, user, answer["access_token"], answer["device_id"])
 
     @property
     def config(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -11,15 +12,19 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from fleetbot import __version__
 from fleetbot.devkit.homeserver import Homeserver
 from fleetbot.devkit.story import until
 from fleetbot.forge.issue_calls import marker_of
+from fleetbot.store.audit import examine
+from fleetbot.store.postgres.store import PostgresStore
 from tests.flow.agents import DILIGENT, agent
 from tests.flow.pair import LEASE, Bot, Pair
 from tests.flow.seen import said_in_room, task_of, until_state
 from tests.postgres import PostgresServer
 
 IN_TIME = 1.5 * LEASE
+MIGRATIONS = "fleetbot/store/migrations/postgres"
 SLOW = "time.sleep(0.5)\n" + DILIGENT  # so that something is under way when it happens
 
 
@@ -41,6 +46,7 @@ async def pair(
         agents = [agent(root, name, SLOW, extra="max_concurrency = 2") for name in ("ann", "bob")]
         pair.start_runner("\n".join(agents))
         yield pair
+    assert await problems(pair) == [], "whatever has happened to who wrote it"
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -82,9 +88,11 @@ async def done_once(pair: Pair, issues: Sequence[int]) -> None:
         assert any(key.startswith("receipt:") for key in markers)
     said = Counter(await said_in_room(pair))
     for issue in issues:
-        its = {line: n for line, n in said.items() if f"#{issue}" in line.split("[")[0]}
-        assert set(its.values()) <= {1}, its
-        assert sum(line.startswith("✅ Done") for line in its) == 1, its
+        name = f"{pair.repo}#{issue} "
+        its = {line: n for line, n in said.items() if name in line}
+        assert set(its.values()) == {1}, its
+        assert sum(line.startswith(f"✅ Done: {name}") for line in its) == 1, its
+        assert sum(f" · {name}" in line for line in its) == 1, f"one card: {its}"
 
 
 async def settled(pair: Pair) -> None:
@@ -96,9 +104,14 @@ async def settled(pair: Pair) -> None:
     await until(nothing_waits, "the outbox to be empty")
 
 
-async def sound(pair: Pair) -> None:
-    """The journal is whole. A copy would be needed to look at it while somebody leads, so nobody
-    does: both are stopped."""
+async def problems(pair: Pair) -> list[str]:
+    """What is wrong with the journal; both have to be stopped, as who looks at it leads."""
+    store = PostgresStore(pair.postgres.url(pair.database), "mbp_fleet")
+    try:
+        await store.load()
+        return [str(problem) for problem in await examine(store)]
+    finally:
+        await store.close()
 
 
 def writes(pair: Pair) -> list[str]:
@@ -151,3 +164,47 @@ async def test_a_leader_that_is_cut_off_from_the_database_is_followed(
     leader.wire.mend()
     await until(leader.stands_by, "the other to stand by")
     assert await other.leads()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_one_after_the_other_is_upgraded_while_work_goes_on(
+    pair: Pair, leader: Bot, archive: Path
+) -> None:
+    newer, version = newer_than(archive, pair.root / "newer")
+    other, issues = pair.other(leader), await under_way(pair)
+
+    await other.server.admin.upload(newer)
+    await until(other.stands_by, "the upgraded one to stand by")
+    assert await other.version() == version
+    assert await leader.leads()
+    assert not has_migrated(pair), "who stands by leaves the schema alone"
+
+    issues += await under_way(pair)
+    await leader.server.admin.upload(newer)
+    leads = await pair.leader()
+    await until(pair.other(leads).stands_by, "the other to stand by")
+
+    assert {await bot.version() for bot in pair.both} == {version}
+    assert has_migrated(pair)
+    await done_once(pair, issues)
+
+
+def newer_than(archive: Path, folder: Path) -> tuple[Path, str]:
+    """The same plugin as a later version, with one migration more; and what that is called."""
+    version = "0.99.0"
+    folder.mkdir()
+    newer = folder / f"dev.fleetbot-v{version}.mbp"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(newer, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name in ("maubot.yaml", "fleetbot/__init__.py"):
+                content = content.replace(__version__.encode(), version.encode())
+            target.writestr(name, content)
+        target.writestr(f"{MIGRATIONS}/9001-newer.sql", "CREATE TABLE newer (id BIGINT);\n")
+    return newer, version
+
+
+def has_migrated(pair: Pair) -> bool:
+    with psycopg.connect(pair.postgres.url(pair.database)) as connection:
+        found = connection.execute("SELECT to_regclass('mbp_fleet.newer')").fetchone()
+    return found != (None,)

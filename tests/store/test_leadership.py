@@ -9,6 +9,7 @@ import pytest
 
 from fleetbot.store.interface import Deposed, StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
+from fleetbot.store.migrate import NewerSchema
 from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.leadership import LEADING, Candidate, locked
 from fleetbot.store.postgres.seat import PostgresSeat
@@ -116,7 +117,7 @@ async def test_a_frozen_one_is_deposed_after_a_lease_and_can_write_nothing(
         await first.store.load()
     with pytest.raises(StoreUnavailable):
         await first.store.append(history.created("t1"))
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(Deposed, match="b leads since"):
         await first.renew()
     assert not first.leads
     await second.store.append(History().created("t1"))
@@ -137,13 +138,16 @@ async def test_one_whose_session_has_ended_may_still_believe_to_lead(
     seats: Seats, here: Clock, there: Clock
 ) -> None:
     first, second = await leading(seats.make("a", here)), seats.make("b", there)
+    with pytest.raises(DatabaseInUse):
+        await second.take(LEASE)
+    here.now, there.now = here.now + LEASE / 2, there.now + LEASE / 2
     seats.cut_off()
 
     with pytest.raises(DatabaseInUse, match="a at http://a/fleet"):
         await second.take(LEASE)
     assert first.leads
 
-    here.now, there.now = here.now + LEASE, there.now + LEASE
+    here.now, there.now = here.now + LEASE / 2, there.now + LEASE / 2
     await leading(second)
     assert not first.leads
 
@@ -199,3 +203,19 @@ async def test_the_lease_that_counts_is_that_of_the_one_that_leads(
     assert first.leads
     here.now += 0.1 * LEASE
     await leading(second)
+
+
+async def test_an_older_version_refuses_a_newer_schema_and_lets_go(
+    seats: Seats, here: Clock, there: Clock
+) -> None:
+    newer = "('abc', '9999-later', '2026-01-01')"
+    seats.backend.tamper(
+        f"INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc) VALUES {newer}"
+    )
+    try:
+        with pytest.raises(NewerSchema, match="newer fleetbot"):
+            await seats.make("a", here).take(LEASE)
+    finally:
+        seats.backend.tamper("DELETE FROM _yoyo_migration WHERE migration_id = '9999-later'")
+
+    await leading(seats.make("b", there))

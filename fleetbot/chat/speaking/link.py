@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -24,6 +24,7 @@ from fleetbot.chat.speaking.requests import (
     SaidAlready,
     TooLarge,
 )
+from fleetbot.chat.speaking.said import MARK, SaidBefore
 from fleetbot.chat.speaking.sealing import Sealing
 from fleetbot.chat.words.post import File
 from fleetbot.chat.words.sealed import UNABLE_TO_ENCRYPT
@@ -38,16 +39,26 @@ class Link:
     """Sends what a room shall hear, encrypted where the room is, and asks what a room is like.
 
     Raises what `Requests` raises. What is sent goes when it is its turn: an answer or a question is
-    waited for, what is less urgent has to come again.
+    waited for, what is less urgent has to come again. `follows` tells whether another spoke with
+    the bot's account before.
     """
 
-    def __init__(self, client: Client, pace: Pace | None = None, leads: Leads = always) -> None:
+    def __init__(
+        self,
+        client: Client,
+        pace: Pace | None = None,
+        leads: Leads = always,
+        *,
+        follows: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.pace = pace or Pace()
         self._client = client
         self._request = Requests(client, leads)
         self._sealing = Sealing(client)
         self._encrypted: dict[str, bool] = {}
         self._closed: dict[str, str] = {}
+        self._before = SaidBefore(self.messages, client.mxid)
+        self._follows = follows
 
     @property
     def own_id(self) -> str:
@@ -76,13 +87,16 @@ class Link:
         """
         if room in self._closed:
             raise NotAdmitted(self._closed[room])
+        if self._follows() and (said := await self._before.event(room, transaction)):
+            return said
 
         async def request(content: Content = content) -> str:
             kind, body = "m.room.message", content
             if await self._seals(room):
                 kind, body = "m.room.encrypted", await self._sealing.message(room, content)
             path = Path.v3.rooms[room].send[kind][transaction]
-            return str((await self._request("PUT", path, body))["event_id"])
+            marked = {**body, MARK: transaction}
+            return str((await self._request("PUT", path, marked))["event_id"])
 
         try:
             return await self.pace.take(urgency, request)

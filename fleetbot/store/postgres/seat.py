@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from fleetbot.domain.leadership import LOOKS, RENEWALS, Tenure, Vigil
-from fleetbot.store.interface import StoreUnavailable
+from fleetbot.store.interface import Deposed, StoreUnavailable
 from fleetbot.store.migrate import migrate_postgres
 from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.leadership import Candidate
@@ -43,6 +43,7 @@ class PostgresSeat:
         self.path = None
         self.store = PostgresStore(url, schema, candidate)
         self.is_taken = False
+        self.follows = False
 
     @property
     def leads(self) -> bool:
@@ -85,6 +86,7 @@ class PostgresSeat:
             raise await asyncio.to_thread(self._watch.refusal)
         if not is_over and not self._was_ours(sight):
             raise await asyncio.to_thread(self._watch.refusal)
+        self.follows = sight.epoch > 0 and not self._was_ours(sight)
         if sight.pid:
             seconds = f"{sight.lease:g} s"
             log.warning("%s has not renewed its lease of %s: it is deposed", sight.name, seconds)
@@ -96,8 +98,20 @@ class PostgresSeat:
 
     async def renew(self) -> None:
         begun, lease = self._clock(), self._lease
-        await self.store.renew()
+        try:
+            await self.store.renew()
+        except Deposed:
+            raise
+        except StoreUnavailable:  # our connection is lost; another may have begun meanwhile
+            await self._make_sure_it_is_ours()
+            raise
         self._tenure.renewed(begun, lease)
+
+    async def _make_sure_it_is_ours(self) -> None:
+        """Raises `Deposed`, `StoreUnavailable`."""
+        sight = await asyncio.to_thread(self._watch.look)
+        if self.store.epoch and sight.epoch > self.store.epoch:
+            raise Deposed(f"{sight.name} leads since")
 
     async def leave(self) -> None:
         """Give the lease back, if that is still to be had: nobody has to wait for its end then."""

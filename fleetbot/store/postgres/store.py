@@ -56,6 +56,11 @@ class PostgresStore(JournalStore):
         await super().close()
         self._postgres.forget()
 
+    @property
+    def epoch(self) -> int:
+        """Of our lead; 0 where there was none."""
+        return self._postgres.leading.epoch if self._postgres.leading else 0
+
     def lease(self, lease: int) -> None:
         """For how many milliseconds each renewal is, from the next on."""
         self._postgres.candidate = replace(self._postgres.candidate, lease=lease)

@@ -38,6 +38,7 @@ class Sight(NamedTuple):
     name: str = ""
     place: str = ""
     lease: float = 0.0
+    epoch: int = 0
     renewal: tuple[int, ...] = ()
 
 
@@ -48,6 +49,7 @@ class Watch:
         self._address = address
         self._database: PostgresDatabase | None = None
         self._turn = Lock()
+        self._last = 0  # session that was seen to hold the lock
 
     def look(self) -> Sight:
         return self._ask(self._look)
@@ -72,8 +74,9 @@ class Watch:
         if found is None:
             return Sight(pid, is_leading)
         epoch, name, _, _, renewed_at, lease, place = found
-        renewal = (pid, epoch, renewed_at)
-        return Sight(pid, is_leading, name, place, lease / 1000, renewal)
+        self._last = pid or self._last
+        renewal = (self._last, epoch, renewed_at)
+        return Sight(pid, is_leading, name, place, lease / 1000, epoch, renewal)
 
     def _ask(self, question: Callable[[PostgresDatabase], T]) -> T:
         with self._turn:
