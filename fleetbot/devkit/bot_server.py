@@ -25,12 +25,15 @@ class BotServer:
 
     admin: MaubotAdmin
 
-    def __init__(self, root: Path, homeserver: Homeserver, *, log_level: str) -> None:
+    def __init__(
+        self, root: Path, homeserver: Homeserver, *, log_level: str, postgres: str | None
+    ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.admin_user = "admin"
         self.admin_password = secrets.token_hex(8)
         self._database = root / "maubot.db"
+        self._plugin_databases = {"sqlite": str(root / "plugins"), "postgres": postgres}
         config = self._write_config(root, port, homeserver, log_level)
         argv = [sys.executable, "-m", "maubot", "--config", str(config)]
         ready_url = f"{self.url}/_matrix/maubot/v1/features"
@@ -39,13 +42,19 @@ class BotServer:
     @classmethod
     @asynccontextmanager
     async def start(
-        cls, root: Path, homeserver: Homeserver, *, log_level: str = "INFO"
+        cls,
+        root: Path,
+        homeserver: Homeserver,
+        *,
+        log_level: str = "INFO",
+        postgres: str | None = None,
     ) -> AsyncIterator[BotServer]:
         """Run maubot in the empty or missing directory `root` for the length of the block.
 
-        Raises ServerDied with the end of maubot's log if it does not come up.
+        `postgres`: the address of a database for its plugins, in place of SQLite files. Raises
+        ServerDied with the end of maubot's log if it does not come up.
         """
-        server = cls(root, homeserver, log_level=log_level)
+        server = cls(root, homeserver, log_level=log_level, postgres=postgres)
         await server.process.start()
         try:
             server.admin = await MaubotAdmin.login(
@@ -99,7 +108,7 @@ class BotServer:
                 "load": [str(plugins)],
                 "trash": str(trash),
             },
-            "plugin_databases": {"sqlite": str(plugins)},
+            "plugin_databases": self._plugin_databases,
             "server": {
                 "hostname": "127.0.0.1",
                 "port": port,

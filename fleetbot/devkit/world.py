@@ -56,6 +56,8 @@ class World:
     forge_url: str
     repo = REPO
     runner_login = "fleet-runner"
+    postgres: str | None = None
+    """The address of the database for the plugin; SQLite without one."""
 
     def __init__(self, root: Path, *, encrypted: bool = False) -> None:
         self.root = root
@@ -101,7 +103,7 @@ class World:
         self.homeserver = homeserver
         self.forge_url = await self._start_forge(stack)
         self.bots = await stack.enter_async_context(
-            BotServer.start(self.root / "maubot", homeserver)
+            BotServer.start(self.root / "maubot", homeserver, postgres=self.postgres)
         )
 
     async def _start_forge(self, stack: AsyncExitStack) -> str:

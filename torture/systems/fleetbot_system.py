@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -231,13 +231,16 @@ class FleetbotPlug:
         workers: Sequence[str] = WORKERS,
         actors: Sequence[str] = ACTORS,
         config: Mapping[str, Any] | None = None,
+        database: Callable[[str], str | None] = lambda name: None,
     ) -> None:
+        """`database`: makes an empty one of that name for a round, and answers its address."""
         self.workers = workers
         self._actors = actors
         self._root = root
         self._homeserver = homeserver
         self._archive = archive
         self._config = config or {}
+        self._database = database
         self._count = 0
 
     @asynccontextmanager
@@ -259,14 +262,14 @@ class FleetbotPlug:
     async def _world(
         self, stack: AsyncExitStack, root: Path, lines: Mapping[Line, Proxy], story: Story
     ) -> DegradedWorld:
-        overrides = dict(self._config)
+        overrides, database = dict(self._config), self._database(f"round_{self._count}")
         if Need.GREEN_CI in story.needs:
             overrides["verify"] = {"require_ci": True, "required_contexts": [CI]}
 
         class Prepared(DegradedWorld):
             def __init__(self, root: Path, *, encrypted: bool = False) -> None:
                 super().__init__(root, encrypted=encrypted)
-                self.lines, self.overrides = lines, overrides
+                self.lines, self.overrides, self.postgres = lines, overrides, database
                 if Need.NOBODY_ORDERS in story.needs:
                     self.room_settings = {"allow": {"new": []}}
 
@@ -295,14 +298,15 @@ async def _end(task: asyncio.Task[None]) -> None:
 @asynccontextmanager
 async def open_plug(options: Mapping[str, str]) -> AsyncIterator[FleetbotPlug]:
     """What `python -m torture` asks of a module: the plug, for the length of the block."""
-    unknown = options.keys() - {"keep"}
+    unknown = options.keys() - {"keep", "database"}
     if unknown:
         raise Refused(f"fleetbot's plug has no option {', '.join(sorted(unknown))}")
     async with AsyncExitStack() as stack:
+        database = _database(stack, options.get("database", "sqlite"))
         root = _root(stack, options.get("keep"))
         archive = build_plugin(root / "dist")
         homeserver = await stack.enter_async_context(Homeserver.start(root / "synapse"))
-        yield FleetbotPlug(root, homeserver, archive)
+        yield FleetbotPlug(root, homeserver, archive, database=database)
 
 
 def _root(stack: AsyncExitStack, kept: str | None) -> Path:
@@ -311,3 +315,28 @@ def _root(stack: AsyncExitStack, kept: str | None) -> Path:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
     Path(kept).mkdir(parents=True, exist_ok=True)
     return Path(kept).resolve()
+
+
+def _database(stack: AsyncExitStack, kind: str) -> Callable[[str], str | None]:
+    """A Postgres of the tests' kind, for rounds that want one."""
+    if kind == "sqlite":
+        return lambda name: None
+    if kind != "postgres":
+        raise Refused(f"database is sqlite or postgres, not {kind}")
+    import psycopg
+
+    from tests.postgres import NoPostgres, postgres_server
+
+    try:
+        server = stack.enter_context(postgres_server())
+    except NoPostgres as error:
+        raise Refused(str(error)) from error
+
+    def make(name: str) -> str:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
+            )
+        return server.tcp_url(name)
+
+    return make
