@@ -56,9 +56,16 @@ MARKS = Marks(
     confirmation="^📝 Open this issue",
     card=rf"^\S+ \w[\w ]* · {_REPO}#{{issue}}\b",
 )
-# Short leases, so that a round is quick; more attempts than by default, for each is a fault's prey.
+# Short leases, and one receipt for each run, so that a round is quick; more attempts than by
+# default, for each is a fault's prey.
 _CONFIG: Mapping[str, Any] = {
-    "runs": {"heartbeat_seconds": 1, "lease_seconds": 4, "ack_seconds": 4, "claim_wait_seconds": 5},
+    "runs": {
+        "heartbeat_seconds": 1,
+        "lease_seconds": 4,
+        "ack_seconds": 4,
+        "claim_wait_seconds": 5,
+        "max_refutations": 0,
+    },
     "retry": {"max_attempts": 5, "base_seconds": 0.2, "cap_seconds": 1},
 }
 _LIMITS = "[limits]\nidle_seconds = 2\ngrace_seconds = 1\n\n"
