@@ -6,6 +6,7 @@
 #   make test PYTEST_ARGS='-k word' checks, then the tests; with '-n0 -k word' in one process
 #   make test-fast                  the tests that need no servers and no agents: under a minute
 #   make check                      linters and types
+#   make torture SEED=1 ROUNDS=10   kills, freezes and bad lines: see torture/README.md
 #   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
 #   make docs                       the generated pages of docs/reference
 
@@ -33,11 +34,16 @@ SEALED := --only-binary python-olm --editable '.[encryption]'
 UNSEALED := echo 'libolm has no wheel for this Python: encrypted rooms are not tested' >&2
 ONCE ?=
 AGENT ?= command
+SEED ?= 1
+ROUNDS ?= 1
+INCIDENT ?=
+MUTANTS ?=
+ARGS ?=
 
-.PHONY: help demo test collected test-fast check plugin docs clean
+.PHONY: help demo test collected test-fast check torture plugin docs clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,10p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,11p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
@@ -60,6 +66,11 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+torture: $(INSTALLED)
+	$(if $(MUTANTS),MUTANTS=1 $(BIN)/pytest -n0 tests/torture/test_mutants.py $(PYTEST_ARGS),\
+		exec $(BIN)/python -m torture $(if $(INCIDENT),--incident '$(INCIDENT)',\
+		--seed '$(SEED)' --rounds '$(ROUNDS)') $(ARGS))
 
 plugin: $(INSTALLED)
 	$(BIN)/python -m fleetbot.devkit.build dist
@@ -88,4 +99,4 @@ $(INSTALLED): pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find fleetbot tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find fleetbot tests benchmarks torture -name __pycache__ -type d -prune -exec rm -rf {} +

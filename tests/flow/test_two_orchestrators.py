@@ -106,7 +106,7 @@ async def settled(pair: Pair) -> None:
 
 async def problems(pair: Pair) -> list[str]:
     """What is wrong with the journal; both have to be stopped, as who looks at it leads."""
-    store = PostgresStore(pair.postgres.url(pair.database), "mbp_fleet")
+    store = PostgresStore(pair.server.url(pair.database), "mbp_fleet")
     try:
         await store.load()
         return [str(problem) for problem in await examine(store)]
@@ -205,6 +205,6 @@ def newer_than(archive: Path, folder: Path) -> tuple[Path, str]:
 
 
 def has_migrated(pair: Pair) -> bool:
-    with psycopg.connect(pair.postgres.url(pair.database)) as connection:
+    with psycopg.connect(pair.server.url(pair.database)) as connection:
         found = connection.execute("SELECT to_regclass('mbp_fleet.newer')").fetchone()
     return found != (None,)

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,16 @@ MARKS = Marks(
     confirmation="^📝 Open this issue",
     card=rf"^\S+ \w[\w ]* · {_REPO}#{{issue}}\b",
 )
-# Short leases, so that a round is quick; more attempts than by default, for each is a fault's prey.
+# Short leases, and one receipt for each run, so that a round is quick; more attempts than by
+# default, for each is a fault's prey.
 _CONFIG: Mapping[str, Any] = {
-    "runs": {"heartbeat_seconds": 1, "lease_seconds": 4, "ack_seconds": 4, "claim_wait_seconds": 5},
+    "runs": {
+        "heartbeat_seconds": 1,
+        "lease_seconds": 4,
+        "ack_seconds": 4,
+        "claim_wait_seconds": 5,
+        "max_refutations": 0,
+    },
     "retry": {"max_attempts": 5, "base_seconds": 0.2, "cap_seconds": 1},
 }
 _LIMITS = "[limits]\nidle_seconds = 2\ngrace_seconds = 1\n\n"
@@ -67,8 +74,8 @@ _LIMITS = "[limits]\nidle_seconds = 2\ngrace_seconds = 1\n\n"
 class DegradedWorld(World):
     """A world with a proxy on every line."""
 
-    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
-        super().__init__(root, encrypted=encrypted)
+    def __init__(self, root: Path, *, encrypted: bool = False, postgres: str = "") -> None:
+        super().__init__(root, encrypted=encrypted, postgres=postgres)
         self.lines: Mapping[Line, Proxy] = {}
         self.overrides: Mapping[str, Any] = {}
         self.room_settings: Mapping[str, Any] = {}
@@ -231,13 +238,16 @@ class FleetbotPlug:
         workers: Sequence[str] = WORKERS,
         actors: Sequence[str] = ACTORS,
         config: Mapping[str, Any] | None = None,
+        database: Callable[[str], str] = lambda name: "",
     ) -> None:
+        """`database`: makes an empty one of that name for a round, and answers its address."""
         self.workers = workers
         self._actors = actors
         self._root = root
         self._homeserver = homeserver
         self._archive = archive
         self._config = config or {}
+        self._database = database
         self._count = 0
 
     @asynccontextmanager
@@ -259,19 +269,21 @@ class FleetbotPlug:
     async def _world(
         self, stack: AsyncExitStack, root: Path, lines: Mapping[Line, Proxy], story: Story
     ) -> DegradedWorld:
-        overrides = dict(self._config)
+        overrides, database = dict(self._config), self._database(f"round_{self._count}")
         if Need.GREEN_CI in story.needs:
             overrides["verify"] = {"require_ci": True, "required_contexts": [CI]}
 
         class Prepared(DegradedWorld):
-            def __init__(self, root: Path, *, encrypted: bool = False) -> None:
-                super().__init__(root, encrypted=encrypted)
+            def __init__(self, root: Path, *, encrypted: bool, postgres: str) -> None:
+                super().__init__(root, encrypted=encrypted, postgres=postgres)
                 self.lines, self.overrides = lines, overrides
                 if Need.NOBODY_ORDERS in story.needs:
                     self.room_settings = {"allow": {"new": []}}
 
         world = await stack.enter_async_context(
-            Prepared.start(root, homeserver=self._homeserver, archive=self._archive)
+            Prepared.start(
+                root, homeserver=self._homeserver, archive=self._archive, postgres=database
+            )
         )
         for label in (_OF_ACTOR, _OF_PROGRAMS):
             world.forge.add_label(_REPO, label)
@@ -295,14 +307,15 @@ async def _end(task: asyncio.Task[None]) -> None:
 @asynccontextmanager
 async def open_plug(options: Mapping[str, str]) -> AsyncIterator[FleetbotPlug]:
     """What `python -m torture` asks of a module: the plug, for the length of the block."""
-    unknown = options.keys() - {"keep"}
+    unknown = options.keys() - {"keep", "database"}
     if unknown:
         raise Refused(f"fleetbot's plug has no option {', '.join(sorted(unknown))}")
     async with AsyncExitStack() as stack:
+        database = _database(stack, options.get("database", "sqlite"))
         root = _root(stack, options.get("keep"))
         archive = build_plugin(root / "dist")
         homeserver = await stack.enter_async_context(Homeserver.start(root / "synapse"))
-        yield FleetbotPlug(root, homeserver, archive)
+        yield FleetbotPlug(root, homeserver, archive, database=database)
 
 
 def _root(stack: AsyncExitStack, kept: str | None) -> Path:
@@ -311,3 +324,28 @@ def _root(stack: AsyncExitStack, kept: str | None) -> Path:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torture-")))
     Path(kept).mkdir(parents=True, exist_ok=True)
     return Path(kept).resolve()
+
+
+def _database(stack: AsyncExitStack, kind: str) -> Callable[[str], str]:
+    """A Postgres of the tests' kind, for rounds that want one."""
+    if kind == "sqlite":
+        return lambda name: ""
+    if kind != "postgres":
+        raise Refused(f"database is sqlite or postgres, not {kind}")
+    import psycopg
+
+    from tests.postgres import NoPostgres, postgres_server
+
+    try:
+        server = stack.enter_context(postgres_server())
+    except NoPostgres as error:
+        raise Refused(str(error)) from error
+
+    def make(name: str) -> str:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(
+                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
+            )
+        return server.tcp_url(name)
+
+    return make
