@@ -131,10 +131,14 @@ class ForgeClient(
 
     # -- said once
 
-    async def comment_once(self, repo: str, number: int, marker: str, body: str) -> Comment:
-        """Comment under a hidden marker; where our comment with it is there already, answer that.
+    async def comment_once(
+        self, repo: str, number: int, marker: str, body: str, *, like: str = ""
+    ) -> Comment:
+        """Comment under a hidden marker; where our comment with it is there already, answer that,
+        or else one with a marker that begins with ``like``.
 
         Safe to call again after any failure. A comment of somebody else never counts.
         """
-        existing = await self.find_comment(repo, number, marker, author=await self.login())
+        author = await self.login()
+        existing = await self.find_comment(repo, number, marker, author=author, like=like)
         return existing or await self.create_comment(repo, number, body, marker=marker)

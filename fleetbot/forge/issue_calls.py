@@ -169,15 +169,18 @@ class IssueCalls(Calls):
         await self._http.send("DELETE", path)
 
     async def find_comment(
-        self, repo: str, number: int, marker: str, *, author: str | None = None
+        self, repo: str, number: int, marker: str, *, author: str | None = None, like: str = ""
     ) -> Comment | None:
-        """The first comment with the marker; by ``author``, since anybody can write a marker."""
-        sought = hidden_marker(marker)
+        """The first comment with the marker, or else with one that begins with ``like``, if given;
+        by ``author``, since anybody can write a marker."""
+        sought, alike = hidden_marker(marker), None
         for comment in await self.comments(repo, number):
             by_them = author is None or same_name(author, comment.author)
             if by_them and sought in comment.body:
                 return comment
-        return None
+            is_alike = like and by_them and (marker_of(comment.body) or "").startswith(like)
+            alike = alike or (comment if is_alike else None)
+        return alike
 
 
 def _given(fields: dict[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from fleetbot.domain.usage import Usage, day_start, most
 from fleetbot.domain.waiting import Waiting, waiting
 from fleetbot.services.recording import Route, record
 from fleetbot.services.watching import watched
+from fleetbot.store.causes import why
 from fleetbot.store.healing import healed
 from fleetbot.store.identities import Enrolment
 from fleetbot.store.interface import Deposed, Store, StoreUnavailable, Unreadable, Unwritable
@@ -113,6 +114,7 @@ class Fleet:
         self._retired = False
         self._loading = asyncio.Lock()
         self.bad: tuple[BadRow, ...] = ()  # what a start could not read; nothing is added to it
+        self.trouble = ""  # why the store takes nothing, as far as is known
         self._last: asyncio.Future[None] | None = None  # what was submitted last; all before it
         self._landed = 0  # the last event that is known to be on disk
         self._closed: dict[TaskId, int] = {}  # with the last event at the time
@@ -170,7 +172,7 @@ class Fleet:
             await self._recall_blockers()
             with suppress(Unreadable):
                 await self._recall_asking()
-            self.bad, self._stale = snapshot.bad, False
+            self.bad, self._stale, self.trouble = snapshot.bad, False, ""
             self.renew()
         self._tell(())
 
@@ -181,6 +183,9 @@ class Fleet:
         except (DatabaseInUse, Deposed) as error:
             self._on_deposed(error)
             raise Deposed(str(error)) from error
+        except StoreUnavailable as error:
+            self.trouble = why(error)
+            raise
 
     async def _recall_blockers(self) -> None:
         """What open tasks wait for is told with where it stands, be it over."""
@@ -299,7 +304,9 @@ class Fleet:
         error = landing.exception()
         if isinstance(error, Deposed):
             self._on_deposed(error)
-        if error is None:
+        if error is not None:
+            self.trouble = why(error)
+        else:
             self._landed, self._starts = seq, 0
             if change.outbox:
                 self.call_couriers()

@@ -259,7 +259,10 @@ class ForgeSender:
         return logins - able
 
     async def _say_status(self, standing: Standing) -> str:
-        """Write the task's one comment: edit it where it is, else find it, else make it."""
+        """Write the task's one comment: edit it where it is, else find it, else make it.
+
+        After an older backup was restored the issue may have one of a task that nobody knows.
+        """
         task, filed = standing.task, standing.receipt
         key, marker = status_anchor(task.id), f"task:{task.id}"
         pull = filed.receipt.pull_request if filed else None
@@ -267,7 +270,7 @@ class ForgeSender:
         known = await self._store.anchor(key)
         if known and await self._edit(task.repo, int(known), body, marker):
             return f"comment {known}"
-        comment = await self._client.comment_once(task.repo, task.issue, marker, body)
+        comment = await self._client.comment_once(task.repo, task.issue, marker, body, like="task:")
         if body not in comment.body:  # it was there already, and says something older
             await self._client.edit_comment(task.repo, comment.id, body, marker=marker)
         await self._store.append(Change(anchors=(Anchor(key=key, value=str(comment.id)),)))

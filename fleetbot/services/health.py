@@ -87,7 +87,8 @@ class HealthReport:
 
     def _journal(self) -> str:
         if not self._fleet.ready:
-            return "the journal cannot be written"
+            why = self._fleet.trouble
+            return f"the journal cannot be written{f': {why}' if why else ''}"
         lost = "; ".join(map(str, self._fleet.bad[:5]))
         return f"{lost}: left out; restore a backup" if lost else "ok"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -13,6 +14,9 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
+from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store import sqlite
+from fleetbot.store.causes import meaning
 from fleetbot.store.lock import ProcessLock
 
 log = logging.getLogger("fleetbot.store")
@@ -33,8 +37,21 @@ def migrate_sqlite(path: Path) -> list[str]:
     `DatabaseInUse` when another process works on the database.
     """
     yoyo, address = _yoyo(), f"sqlite:///{quote(str(path.absolute()))}"
-    with ProcessLock(path), _backend(yoyo, address) as backend:
-        return _brought_up_to_date(yoyo, backend, "sqlite", str(path))
+    try:
+        with ProcessLock(path), _writable(path), _backend(yoyo, address) as backend:
+            return _brought_up_to_date(yoyo, backend, "sqlite", str(path))
+    except (sqlite3.Error, OSError) as error:
+        raise MigrationError(f"{path} cannot be brought up to date: {meaning(error)}") from error
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    """Somebody else who holds it locked is waited for first: yoyo would take it for a database that
+    knows no transactions."""
+    with closing(sqlite.connect(path)) as database:
+        database.begin()
+        database.rollback()
+    yield
 
 
 def migrate_postgres(url: str, schema: str, *, patience_ms: int = 3000) -> list[str]:
@@ -82,7 +99,9 @@ def _brought_up_to_date(yoyo: ModuleType, backend: Any, database: str, where: st
     with _as_files(resources.files(f"fleetbot.store.migrations.{database}")) as scripts:
         migrations = yoyo.read_migrations(str(scripts))
         _refuse_newer_schema(backend, {migration.hash for migration in migrations})
-        return [_apply(backend, migration) for migration in backend.to_apply(migrations)]
+        applied = [_apply(backend, migration) for migration in backend.to_apply(migrations)]
+    _refuse_newer_lines(backend)
+    return applied
 
 
 def _yoyo() -> ModuleType:
@@ -120,6 +139,16 @@ def _refuse_newer_schema(backend: Any, known: set[str]) -> None:
     if set(backend.get_applied_migration_hashes()) - known:
         raise NewerSchema(
             "the database was made by a newer fleetbot: install that one, or restore a backup"
+        )
+
+
+def _refuse_newer_lines(backend: Any) -> None:
+    """Whoever could read them wrote the last of them, too."""
+    last = backend.execute("SELECT schema FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+    if last and last[0] > SCHEMA:
+        raise NewerSchema(
+            f"a newer fleetbot wrote the journal, with schema {last[0]}, and this one knows schemas"
+            f" up to {SCHEMA}: install that one, or restore a backup"
         )
 
 

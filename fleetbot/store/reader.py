@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from fleetbot.store.causes import meaning
 from fleetbot.store.database import Database, Source
 from fleetbot.store.interface import StoreUnavailable
 
@@ -76,4 +77,4 @@ class Reader:
         self._database = None
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
-        return StoreUnavailable(f"{self._source.where} cannot be read: {error}")
+        return StoreUnavailable(f"{self._source.where} cannot be read: {meaning(error)}")

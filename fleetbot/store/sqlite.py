@@ -14,6 +14,7 @@ from fleetbot.store.base import JournalStore
 from fleetbot.store.insert import Insert, Row
 from fleetbot.store.lock import ProcessLock
 
+PATIENCE_MS = 10_000  # with another program that holds the database locked
 Synchronous = Literal["FULL", "NORMAL"]
 
 # Powers of two, so that few statements serve every number of rows and stay prepared.
@@ -65,7 +66,7 @@ def connect(path: Path, *pragmas: str) -> SqliteDatabase:
     database = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, factory=SqliteDatabase
     )
-    for pragma in ("busy_timeout = 10000", "foreign_keys = ON", *pragmas):
+    for pragma in (f"busy_timeout = {PATIENCE_MS}", "foreign_keys = ON", *pragmas):
         database.execute(f"PRAGMA {pragma}").close()
     return database
 

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
+from fleetbot.store.causes import meaning
 from fleetbot.store.database import Database, Source
 from fleetbot.store.interface import Deposed, StoreUnavailable, Unwritable
 from fleetbot.store.journal import Journal
@@ -132,7 +133,9 @@ class Writer:
         if isinstance(error, StoreUnavailable):  # each who waits gets one of their own
             failure = type(error)(str(error))
         else:
-            failure = StoreUnavailable(f"the database at {self._source.where} failed: {error}")
+            failure = StoreUnavailable(
+                f"the database at {self._source.where} failed: {meaning(error)}"
+            )
         failure.__cause__ = error
         return failure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain.events import RepoKnown
-from fleetbot.store.audit import JournalDamaged, Problem, examine
+from fleetbot.store.audit import Damage, JournalDamaged, Problem, examine
 from fleetbot.store.interface import Store, Unreadable
 from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History
@@ -50,6 +50,36 @@ async def test_a_changed_line_is_found_and_a_rebuild_refused(
     assert problem.where == where
     with pytest.raises(JournalDamaged, match=f"{where}: .*restore a backup"):
         await rebuilt(store)
+
+
+def renumbered(*moves: tuple[int, int]) -> list[str]:
+    return [f"UPDATE events SET seq = {new} WHERE seq = {old}" for old, new in moves]
+
+
+PUT_IN = """
+INSERT INTO events (seq, stream, version, type, at, actor, cause, data, hash, schema)
+SELECT 7, 'fleet', 1, 'fleet.resumed', at, actor, cause, '{"type":"fleet.resumed"}', hash, schema
+FROM events WHERE seq = 6
+"""
+
+
+@pytest.mark.usefixtures("story")
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        (renumbered((4, 99), (5, 4), (99, 5)), "event 4"),
+        ([*renumbered((9, 10), (8, 9), (7, 8)), PUT_IN], "event 7"),
+    ],
+    ids=["moved", "put in"],
+)
+async def test_lines_that_were_moved_or_put_in_are_found(
+    backend: Backend, store: Store, changes: list[str], where: str
+) -> None:
+    for change in changes:
+        backend.tamper(change)
+
+    (problem,) = await examine(store)
+    assert (problem.where, problem.damage) == (where, Damage.JOURNAL)
 
 
 @pytest.mark.usefixtures("story")

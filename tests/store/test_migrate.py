@@ -84,7 +84,7 @@ def test_a_lock_left_behind_at_the_very_first_start_is_broken(database: Path) ->
 def test_a_migration_that_fails_leaves_nothing_behind(database: Path) -> None:
     execute(database, "CREATE TABLE outbox (id TEXT)")
 
-    with pytest.raises(sqlite3.OperationalError, match="outbox"):
+    with pytest.raises(MigrationError, match=r"cannot be brought up to date: .*outbox"):
         migrate_sqlite(database)
 
     assert execute(database, "SELECT name FROM sqlite_master WHERE name = 'events'") == []

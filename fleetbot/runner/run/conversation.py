@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -80,7 +79,8 @@ class Conversation:
         if not self._telling:
             for said in filter(None, (*tree.start.notes, about_trust(briefing))):
                 self._log.add(said)
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         messages = self._messages.hand_over()
         resumed = self.resumes
 
@@ -91,7 +91,7 @@ class Conversation:
         finished = await start(seconds)
         if resumed and not finished.resumable:
             # The session is at fault, not the task: the same work is begun without it.
-            finished = await start(seconds - (time.monotonic() - began))
+            finished = await start(seconds - (clock() - began))
         if finished.outcome != "done":
             raise self._failure(finished)
         return finished
