@@ -52,10 +52,14 @@ class Mutant:
 
 
 def archive(product: Path, target: Path, patches: tuple[Patch, ...]) -> Path:
-    """The built plugin with the patches in it. Raises LookupError for one that does not fit."""
+    """The built plugin with the patches in it. Raises LookupError for one that does not fit.
+
+    Bytecode of what is patched stays out: it would be taken for the source beside it.
+    """
     wanted = {patch.file for patch in patches}
+    stale = {f"{name}c" for name in wanted}
     with zipfile.ZipFile(product) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
+        for name in (name for name in old.namelist() if name not in stale):
             content = old.read(name)
             if name in wanted:
                 content = _patched(content.decode(), name, patches).encode()
