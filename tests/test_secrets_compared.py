@@ -10,9 +10,7 @@ from pathlib import Path
 import fleetbot
 
 SOURCES = Path(fleetbot.__file__).parent
-SECRET = re.compile(
-    r"token|secret|signature|password|credential|digest|\.hash\b|\bcode\b|hmac", re.I
-)
+SECRET = re.compile(r"token|secret|signature|password|credential|digest|claim\.code|hmac", re.I)
 CONSTANT_TIME = {
     "forge/payloads.py": "the webhook's signature",
     "services/access.py": "tokens",
