@@ -149,7 +149,7 @@ class Site:
     """A server and the connections to it."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._callers: list[Caller] = []
 
     @classmethod
@@ -178,7 +178,7 @@ class Site:
 
     async def connect(self) -> Caller:
         loop = asyncio.get_running_loop()
-        _, caller = await loop.create_connection(Caller, "127.0.0.1", self._port)
+        _, caller = await loop.create_connection(Caller, "127.0.0.1", self.port)
         self._callers.append(caller)
         return caller
 
