@@ -152,8 +152,8 @@ async def measure(rounds: int, seconds: float, idle: int) -> list[Line]:
                 among.append(await good.measured(seconds))
                 held = len(crowd)
     lines = [alone("connections held by those who mean no good", held)]
-    for name, product, anchor in zip(KINDS, zip(*among), zip(*quiet), strict=True):
-        result = compare(product, anchor)
+    for place, name in enumerate(KINDS):
+        result = compare([its[place] for its in among], [its[place] for its in quiet])
         lines.append(against(f"heartbeat among them, {name}", result, "ms", at_most=TARGET))
     return lines
 
