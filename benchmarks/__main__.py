@@ -23,6 +23,7 @@ _SMALL: dict[str, Sequence[str]] = {
     "store": ("--pairs", "3", "--transitions", "1000"),
     "queues": ("--rounds", "3", "--jobs", "500"),
     "http": ("--rounds", "3", "--assignments", "100"),
+    "hostile_clients": ("--rounds", "3", "--seconds", "2"),
     "scale": ("--rounds", "3", "--small"),
     "idle": ("--agents", "100", "--seconds", "10"),
     "chat": ("--pairs", "10"),

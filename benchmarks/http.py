@@ -146,10 +146,11 @@ async def forge() -> AsyncIterator[tuple[str, str]]:
 
 
 class Site:
-    """A server and the connections to it."""
+    """A server, as the process `pid`, and the connections to it."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self, port: int, pid: int) -> None:
+        self.port = port
+        self.pid = pid
         self._callers: list[Caller] = []
 
     @classmethod
@@ -167,7 +168,7 @@ class Site:
                 assert child.stdin is not None
                 assert child.stdout is not None
                 ready = msgspec.json.decode(await child.stdout.readline(), type=Ready)
-                site = cls(ready.port)
+                site = cls(ready.port, child.pid)
                 try:
                     yield site
                 finally:
@@ -178,7 +179,7 @@ class Site:
 
     async def connect(self) -> Caller:
         loop = asyncio.get_running_loop()
-        _, caller = await loop.create_connection(Caller, "127.0.0.1", self._port)
+        _, caller = await loop.create_connection(Caller, "127.0.0.1", self.port)
         self._callers.append(caller)
         return caller
 

@@ -254,7 +254,7 @@ class Settings(Section, frozen=True):
     leadership: LeadershipSettings = LeadershipSettings()
 
     def mask(self, text: str) -> str:
-        """The text without any secret of ours, should one have got into it."""
+        """The text without any secret of ours, should one have got into it, also over lines."""
         tokens = (
             self.forge.token,
             self.forge.webhook_secret,
@@ -263,7 +263,7 @@ class Settings(Section, frozen=True):
             *self.auth.operator_tokens,
         )
         for secret in filter(None, tokens):
-            text = text.replace(secret, "***")
+            text = _over_lines(secret).sub("***", text)
         return text
 
     @property
@@ -306,6 +306,12 @@ class Settings(Section, frozen=True):
             overlap=OverlapMode(self.overlap.mode),
             land_without_ci=self.verify.without_ci == "accept",
         )
+
+
+def _over_lines(secret: str) -> re.Pattern[str]:
+    """The secret, with line ends and what indents the next line anywhere in it: as a log has it
+    that was wrapped."""
+    return re.compile(r"(?:[ \t]*\r?\n[ \t]*)?".join(map(re.escape, secret)))
 
 
 def _ms(seconds: float) -> int:

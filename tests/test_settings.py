@@ -35,6 +35,22 @@ def with_forge(**fields: Any) -> dict[str, Any]:
     return whole
 
 
+@pytest.mark.parametrize(
+    "written", ["{}{}", "token={}{}!", "{}\n{}", "{}\r\n    {}", "{}  \n{}", "{0}{1}, {0}{1}"]
+)
+def test_no_secret_of_ours_is_told_not_even_over_lines(written: str) -> None:
+    """As CI may have logged it."""
+    halves = ("operator-of-", "the-fleet-itself")
+    settings = parse(with_forge(token="".join(halves), webhook_secret="q" * 20))
+
+    masked = settings.mask(f"before {written.format(*halves)} after")
+
+    assert "***" in masked
+    assert not any(half in masked for half in halves)
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+
+
 def complete() -> dict[str, Any]:
     """The shipped configuration with the two secrets nobody can ship."""
     whole = base()

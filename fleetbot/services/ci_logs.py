@@ -12,6 +12,8 @@ from fleetbot.forge.errors import ForgeError
 
 _PLACE = re.compile(r"/actions/runs/(?P<run>\d{1,18})/jobs/(?P<job>\d{1,9})(?:/|\Z)")
 _LINES, _MOST = 40, 4_000
+_END, _EDGE = 64_000, 2_000
+"""So much of a log's end is looked at; what is cut at the edge of that may be part of a secret."""
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ?", re.MULTILINE)
 
 
@@ -40,8 +42,13 @@ async def job_log(
         log = await client.action_log(repo, job) if job else None
     except ForgeError:
         return NO_LOG
-    lines = mask(_STAMP.sub("", log or "")).rstrip().splitlines()
+    lines = mask(_end_of(_STAMP.sub("", log or ""))).rstrip().splitlines()
     return JobLog(job, "\n".join(lines[-_LINES:])[-_MOST:])
+
+
+def _end_of(log: str) -> str:
+    """Enough for the last lines, however much of it is masked: secrets are looked for in it."""
+    return log if len(log) <= _END else log[_EDGE - _END :]
 
 
 async def _job(client: ForgeClient, repo: str, head: str, number: int, place: int) -> int:

@@ -206,7 +206,7 @@ class QueueRequest(Message, frozen=True):
     """`POST tasks/{task}/queue`: the task of the same repository that it is to wait for; null: for
     none any more."""
 
-    behind: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")] | None
+    behind: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$(?!\n)")] | None
 
 
 class TaskView(Answer, frozen=True):

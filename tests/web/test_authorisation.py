@@ -18,7 +18,8 @@ from tests.web.site import HEAD, READER, Site
 # The statuses that endpoints answer with, of what is one agent's: `own` is its token, `other` and
 # all before are others'. `secret` is the webhook's, shown as a token; `expired`, `used` and `once`
 # are tokens for one agent to enrol with, `once` one that is still good. What is neither 401 nor 403
-# has passed; the forge that is asked then has no repository.
+# has passed; the forge that is asked then has no repository. Landing is refused to whom the
+# operator speaks for: the forge does not say that they may write.
 EXPECTED = Path(__file__).parents[1] / "data" / "authorisation.txt"
 
 WIDTH = 41
@@ -38,6 +39,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST tasks/{task}/land": {"by": "ann"},
     "POST tasks/{task}/queue": {"behind": None},
     "POST tasks/{task}/priority": {"priority": "high"},
+    "POST tasks/{task}/land": {"by": "fleetbot"},
+    "POST tasks/{task}/queue": {"behind": None},
     "POST tasks/{task}/assign": {"agent": "other"},
 }
 """What a good request says; none where there is nothing to be said."""

@@ -215,6 +215,8 @@ async def test_what_does_not_exist_is_not_found(site: Site, subtests: pytest.Sub
         "taken": {"taken": "kept"},
         "assign": {"agent": "claude-1"},
         "priority": {"priority": "high"},
+        "land": {"by": "ann"},
+        "queue": {"behind": "task-1"},
     }
     for endpoint in guarded(site):
         if "{" in endpoint.path and not endpoint.path.endswith("/enrol"):  # whom nobody knows yet
