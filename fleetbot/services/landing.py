@@ -127,11 +127,11 @@ class Landings:
         if effect.step is LandingStep.UPDATE:
             return await self._bring_up_to_date(owed)
         view = await self._followups.look(effect.task)  # a merge is bound to no base
-        if view is not None and view.unread:
-            raise RetryLater(_SOON, view.unread[0])
         owed = await self._owed(effect)
         if owed is None:
             return "not owed any more"
+        if view is not None and view.unread:
+            return await self._held(owed, Hindrance("unread", view.unread[0], passes=True))
         if held := hindrance(self._fleet.state, owed.task, self._fleet.policy):
             return await self._held(owed, held)
         return await self._merge(owed)

@@ -55,21 +55,18 @@ async def run_again(client: ForgeClient, task: Task, head: str) -> str:
     its = task.pull.reruns if task.pull else None
     if its is None or its.head != head or not _is_still_owed(task):
         return "not owed any more"
-    shown = {one.context: one.id for one in await statuses_of(client, task.repo, head)}
     done = []
-    for job in its.jobs:
-        if shown.get(job.context) != job.status:
-            done.append(f"{job.context}: has been run since")
-            continue
-        try:
-            await client.rerun(task.repo, job.job)
-        except (ForgeUnavailable, Unauthorized):
-            raise
-        except ForgeError as refused:
-            done.append(f"{job.context}: {refused}")
-        else:
-            done.append(f"{job.context}: is run again")
-    return "; ".join(done)
+    try:
+        shown = {one.context: one.id for one in await statuses_of(client, task.repo, head)}
+        for job in its.jobs:
+            if shown.get(job.context) == job.status:
+                await client.rerun(task.repo, job.job)
+                done.append(job.context)
+    except (ForgeUnavailable, Unauthorized):
+        raise
+    except ForgeError as refused:
+        return f"{len(done)} of {len(its.jobs)} are run again: {refused}"
+    return f"run again: {', '.join(done) or 'none, they have been since'}"
 
 
 def _is_still_owed(task: Task) -> bool:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from fleetbot.domain.model import Repo, Task, TaskId
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.errors import ForgeForbidden
+from fleetbot.forge.errors import ForgeError, ForgeForbidden, ForgeUnavailable, UnexpectedAnswer
 from fleetbot.forge.models import PullRequest, Repository
 from fleetbot.services.fleet import Fleet
 
@@ -46,7 +46,12 @@ async def _tidy_branch(client: ForgeClient, repo: Repository, task: Task) -> str
 async def _tidy_kept(client: ForgeClient, task: Task) -> str:
     """What its runs have kept below `refs/fleet`."""
     refs = await client.refs(task.repo, f"{KEPT}/{task.id}")
-    gone = await client.delete_refs(task.repo, {one.ref: one.object.sha for one in refs})
+    try:
+        gone = await client.delete_refs(task.repo, {one.ref: one.object.sha for one in refs})
+    except ForgeError as refused:
+        if isinstance(refused, ForgeUnavailable) and not isinstance(refused, UnexpectedAnswer):
+            raise
+        return f"what was kept stays: {refused}"  # git's paths may be closed where the API is open
     return f"deleted {', '.join(gone)}" if gone else "nothing was kept"
 
 

@@ -178,6 +178,18 @@ async def test_a_merge_that_happened_whatever_was_answered_is_one_merge(
     assert told(stage) == []
 
 
+async def test_what_cannot_be_read_of_it_is_waited_for_and_then_told(stage: Stage) -> None:
+    task, pull = await given_ready(stage)
+    await stage.landings.wish(task, ANN_HERE, TEST)
+    stage.forge.fail_next("GET", r"/commits/[0-9a-f]+/status", 403, times=50)
+    await stage.settle()
+    assert told(stage) == []
+    stage.clock.advance(700)
+    await stage.settle()
+    assert "CI could not be read" in told(stage)[0]
+    assert not (await stage.ann.pull(REPO, pull.number)).merged
+
+
 async def test_while_forgejo_finds_out_whether_it_merges_it_is_tried_again(stage: Stage) -> None:
     task, pull = await given_ready(stage)
     await stage.landings.wish(task, ANN_HERE, TEST)
@@ -284,6 +296,19 @@ async def test_what_is_kept_after_the_merge_goes_with_the_next_sweep(stage: Stag
     await kept(stage, task, 2)
     await stage.reconciler.tick()
     assert await refs(stage) == []
+
+
+async def test_where_git_is_closed_to_the_bot_what_was_kept_stays(stage: Stage) -> None:
+    """And keeps nothing else from being told."""
+    task, _ = await given_ready(stage)
+    ref = await kept(stage, task, 1)
+    stage.forge.fail_next("POST", r"/git-receive-pack$", 401, times=9)
+    await landed(stage)
+    await stage.reconciler.tick()
+    assert await refs(stage) == [ref]
+    assert {state for _, state in await stage.store.fates(f"forgejo:task/{task.id}")} == {
+        "acknowledged"
+    }
 
 
 async def test_what_a_task_that_is_not_merged_keeps_is_its_next_attempts(stage: Stage) -> None:
