@@ -2,7 +2,8 @@
 
 A transition is one event (with its hash) and one task. Raw SQLite gets finished rows, so that it
 does nothing but write; the store encodes and hashes too. Both run in turn on fresh databases, the
-order changing from pair to pair; what is printed is the median over the pairs.
+order changing from pair to pair; what is printed is the median over the pairs. The same on
+Postgres, against a statement for each transition.
 
     python -m benchmarks.store [--pairs 7] [--transitions 4000]
 """
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from benchmarks.pairs import Measure, in_turn
+from benchmarks.store_on_postgres import on_postgres
 from benchmarks.table import Line, against, arguments, show
 from fleetbot.domain.events import Recorded, TaskCreated, encode, event_type
 from fleetbot.domain.model import Task, TaskId, TaskState, Traits
@@ -152,7 +154,8 @@ async def measure(rounds: int, count: int) -> list[Line]:
     )
     (result,) = await in_turn(rounds, full, normal)
     case = "transitions/s, 64 callers, FULL: NORMAL"
-    return [*lines, against(case, result, at_least=TARGET_FULL_TO_NORMAL)]
+    lines.append(against(case, result, at_least=TARGET_FULL_TO_NORMAL))
+    return lines + await on_postgres(rounds, many, rows(many))
 
 
 def _fresh(measure: Callable[[Path], float]) -> Measure:

@@ -165,6 +165,7 @@ def _enterable(programs: Path, root: Path) -> Path:
     may_enter = all(folder.stat().st_mode & 0o001 for folder in programs.parents)
     if os.geteuid() != 0 or may_enter:
         return programs
-    install = programs.parent
-    shutil.copytree(install, root / "pginstall", symlinks=True)
-    return root / "pginstall" / programs.name
+    package = programs.parents[1]  # its libraries lie beside it
+    for folder in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(folder, root / folder.name, symlinks=True)
+    return root / programs.relative_to(package.parent)

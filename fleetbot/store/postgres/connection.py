@@ -133,15 +133,15 @@ class PostgresDatabase:
         self.execute(statement, list(zip(*rows, strict=True)))
 
     def begin(self) -> None:
-        self._plainly("BEGIN")
+        self.plainly("BEGIN")
 
     def commit(self) -> None:
-        self._plainly("COMMIT")
+        self.plainly("COMMIT")
 
     def rollback(self) -> None:
         if not self.is_lost and self._connection.is_in_transaction():
             with suppress(Failed):  # then the session is over, and its transaction with it
-                self._plainly("ROLLBACK")
+                self.plainly("ROLLBACK")
 
     def blames_the_record(self, error: Exception) -> bool:
         return isinstance(error, (CannotHold, UnicodeError, OverflowError))
@@ -162,8 +162,9 @@ class PostgresDatabase:
             self._loop.run_until_complete(asyncio.sleep(0))  # what the transport has still to do
             self._loop.close()
 
-    def _plainly(self, statement: str) -> None:
-        self._do(self._connection.execute(statement))
+    def plainly(self, statements: str) -> str:
+        """Without values; what the server says of the last of them, as `UPDATE 3`."""
+        return str(self._do(self._connection.execute(statements)))
 
     def _ready(self, statement: str) -> tuple[Statement, Any]:
         if statement not in self._prepared:

@@ -39,7 +39,8 @@ _LOCK_NOT_AVAILABLE = "55P03"
 NOW = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"  # epoch ms
 PATIENCE_MS = 3000
 LEADER = "SELECT epoch, name, address, since, renewed_at, lease, place FROM leader"
-_IS_OURS = "SELECT 1 FROM leader WHERE epoch = ? FOR SHARE"
+_BEGIN = "BEGIN; SELECT 1 FROM leader WHERE epoch = {} FOR SHARE"
+_IS_OURS = "SELECT 1"  # what the server says when it has found the row
 _RAISE = f"""
 INSERT INTO leader (epoch, name, address, since, renewed_at, lease, place)
 VALUES (1, ?, ?, {NOW}, {NOW}, ?, ?)
@@ -91,8 +92,8 @@ class Leading(PostgresDatabase):
     epoch: int = 0
 
     def begin(self) -> None:
-        super().begin()
-        if self.execute(_IS_OURS, (self.epoch,)).fetchone() is None:
+        """In one exchange with the server."""
+        if self.plainly(_BEGIN.format(int(self.epoch))) != _IS_OURS:
             self.rollback()
             raise Deposed(f"another leads since: {_told(leader(self))}")
 
