@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from torture.story import Blow, Fault, Line, Spell, Strike
@@ -28,7 +28,7 @@ class Landed:
 class Faults:
     """Carries out the faults of one round; `until` waits for a moment of it."""
 
-    def __init__(self, system: System, until: Callable[[float], asyncio.Future[None]]) -> None:
+    def __init__(self, system: System, until: Callable[[float], Awaitable[None]]) -> None:
         self._system = system
         self._until = until
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -78,7 +78,9 @@ class Faults:
                 await asyncio.sleep(strike.seconds)
         except Refused as refusal:
             return Landed(strike, 0, f"not run: {refusal}")
-        finally:
-            if strike.seconds is not None:
-                await back(target)
+        except asyncio.CancelledError:
+            await system.thaw(target)  # what is frozen cannot be ended
+            raise
+        if strike.seconds is not None:
+            await back(target)
         return Landed(strike, 1, proof) if proof else Landed(strike, 0, "not run: nothing to hit")

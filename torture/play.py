@@ -63,8 +63,8 @@ class _Play:
     async def run(self) -> Round:
         before = await self._reader.outcome()
         self._started = time.monotonic()
-        people = People(self._system, self._reader, self._numbers, self._until)
-        faults = Faults(self._system, lambda at: asyncio.ensure_future(self._until(at)))
+        people = People(self._system, self._reader, self._numbers, self._until, self._story.needs)
+        faults = Faults(self._system, self._until)
         watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.TaskGroup() as group:

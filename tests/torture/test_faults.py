@@ -49,8 +49,7 @@ async def land(system: Processes, fault: Fault) -> Landed:
     async def at_once(at: float) -> None:
         pass
 
-    faults = Faults(system, lambda at: asyncio.ensure_future(at_once(at)))  # type: ignore[arg-type]
-    return await faults.land(fault)
+    return await Faults(system, at_once).land(fault)  # type: ignore[arg-type] # enough of one
 
 
 @asynccontextmanager

@@ -53,7 +53,7 @@ MARKS = Marks(
     branch=r"^fleet/{issue}-",
     status=r"<sub>.* updated \d{4}-",
     order="!fleet new {title}",
-    confirmation="^📝 Open this issue",
+    confirmation=r"^📝 Open this issue in \S+\n+{title}\n",
     card=rf"^\S+ \w[\w ]* · {_REPO}#{{issue}}\b",
 )
 # Short leases, and one receipt for each run, so that a round is quick; more attempts than by
@@ -228,6 +228,7 @@ class FleetbotPlug:
 
     acts = FleetbotSystem.acts
     lines = tuple(Line)
+    takes_orders = True
 
     def __init__(
         self,
