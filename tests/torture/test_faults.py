@@ -49,7 +49,8 @@ async def land(system: Processes, fault: Fault) -> Landed:
     async def at_once(at: float) -> None:
         pass
 
-    return await Faults(system, at_once).land(fault)  # type: ignore[arg-type] # enough of one
+    faults = Faults(system, at_once, rest=0.0)  # type: ignore[arg-type] # enough of one
+    return await faults.land(fault)
 
 
 @asynccontextmanager
