@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--issues", type=int, default=10, help="in a round")
     parser.add_argument("--strikes", type=int, default=10, help="kills and freezes in a round")
     parser.add_argument("--spells", type=int, default=12, help="faults of lines in a round")
+    parser.add_argument("--orders", type=int, default=2, help="given in the room, in a round")
     parser.add_argument("--recover", type=float, default=90.0, help="seconds after its last fault")
     parser.add_argument("--incident", action="append", default=[], help="by name, or `all`")
     parser.add_argument("--list", action="store_true", help="the incidents, and do nothing else")
@@ -99,6 +100,7 @@ def _stories(asked: argparse.Namespace, plug: Plug) -> Iterator[Story]:
             issues=asked.issues,
             strikes=asked.strikes,
             spells=asked.spells,
+            orders=asked.orders if plug.takes_orders else 0,
             bounds=Bounds(recover=asked.recover, silence=asked.recover / 2, idle=5.0),
         )
 

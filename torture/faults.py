@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from torture.story import Blow, Fault, Line, Spell, Strike
 from torture.system import Refused, System
 
-_PATIENCE = 20.0  # seconds that a strike waits for its moment
+_PATIENCE = 20.0  # seconds that a strike waits for its target, and then for its moment
+_REST = 2.0  # … that a target has to come to itself: what is always down does nothing wrong
 
 
 @dataclass(frozen=True)
@@ -28,19 +30,27 @@ class Landed:
 class Faults:
     """Carries out the faults of one round; `until` waits for a moment of it."""
 
-    def __init__(self, system: System, until: Callable[[float], asyncio.Future[None]]) -> None:
+    def __init__(
+        self, system: System, until: Callable[[float], Awaitable[None]], rest: float = _REST
+    ) -> None:
         self._system = system
         self._until = until
+        self._rest = rest
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def land(self, fault: Fault) -> Landed:
         await self._until(fault.at)
         if isinstance(fault, Spell):
             return await self._cast(fault)
-        if fault.after and not await self._moment(*fault.after):
-            return Landed(fault, 0, "not run: its moment never came")
+        due = time.monotonic()
         async with self._one_at_a_time[fault.target]:
-            return await self._strike(fault)
+            if time.monotonic() - due > _PATIENCE:
+                return Landed(fault, 0, "not run: others had its target")
+            if fault.after and not await self._moment(*fault.after):
+                return Landed(fault, 0, "not run: its moment never came")
+            landed = await self._strike(fault)
+            await asyncio.sleep(self._rest if landed.hits else 0)
+        return landed
 
     async def _moment(self, line: Line, only: str) -> bool:
         proxy = self._system.lines.get(line)
@@ -78,7 +88,9 @@ class Faults:
                 await asyncio.sleep(strike.seconds)
         except Refused as refusal:
             return Landed(strike, 0, f"not run: {refusal}")
-        finally:
-            if strike.seconds is not None:
-                await back(target)
+        except asyncio.CancelledError:
+            await system.thaw(target)  # what is frozen cannot be ended
+            raise
+        if strike.seconds is not None:
+            await back(target)
         return Landed(strike, 1, proof) if proof else Landed(strike, 0, "not run: nothing to hit")

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from torture.outcome import Reader, Unreadable
-from torture.story import CI, Act, Deed, Doing, Issue, body
+from torture.story import CI, Act, Deed, Doing, Issue, Need, body
 from torture.system import System
 
-_PATIENCE = 60.0  # seconds for an issue to be shown as done, or its pull request to be there
+_PATIENCE = 90.0  # seconds for an issue to be done, a pull request, an order to be asked about …
+_PATIENT = (Doing.NAG, Doing.ORDER)  # they give up by themselves
 _LOOK = 0.3
-_ASKED = 6.0  # seconds within which a system asks whether an order is meant
+_IN_VAIN = 6.0  # … for an order that nobody may give to be asked about
 _NAGGED = 12.0  # seconds without a new commit, and the nagging is in vain
 
 
@@ -26,11 +27,13 @@ class People:
         reader: Reader,
         numbers: dict[str, int],
         until: Callable[[float], Awaitable[None]],
+        needs: frozenset[Need],
     ) -> None:
         self._system = system
         self._reader = reader
         self._numbers = numbers
         self._until = until
+        self._needs = needs
 
     async def open(self, issue: Issue) -> None:
         await self._until(issue.at)
@@ -41,7 +44,7 @@ class People:
         """What cannot be done in time is left: the judge will see what comes of that."""
         await self._until(deed.at)
         try:
-            async with asyncio.timeout(_PATIENCE if deed.doing is not Doing.NAG else None):
+            async with asyncio.timeout(None if deed.doing in _PATIENT else _PATIENCE):
                 if deed.after_done:
                     await self._until_done(deed.key)
                 await self._do(deed)
@@ -71,9 +74,10 @@ class People:
         known = {said.id for said in await self._reader.room()}
         await self._reader.say(marks.order.replace("{title}", deed.text), key)
         asked = time.monotonic()
-        while marks.confirmation and time.monotonic() - asked < _ASKED:
+        patience = _IN_VAIN if Need.NOBODY_ORDERS in self._needs else _PATIENCE
+        while marks.confirmation and time.monotonic() - asked < patience:
             for said in await self._reader.room():
-                if said.id not in known and marks.fits(marks.confirmation, said.first, 0):
+                if said.id not in known and marks.asks_about(deed.text, said.first):
                     await self._reader.say("yes", f"{key}-yes", said.id)
                     return
             await asyncio.sleep(_LOOK)

@@ -59,18 +59,21 @@ class _Play:
         self._numbers: dict[str, int] = {}
         self._shown: set[int] = set()
         self._round = Round(story, system.name)
+        self._calm = self._started  # when the last fault was over
 
     async def run(self) -> Round:
         before = await self._reader.outcome()
         self._started = time.monotonic()
-        people = People(self._system, self._reader, self._numbers, self._until)
-        faults = Faults(self._system, lambda at: asyncio.ensure_future(self._until(at)))
+        people = People(self._system, self._reader, self._numbers, self._until, self._story.needs)
+        faults = Faults(self._system, self._until)
         watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.TaskGroup() as group:
                 deeds = [group.create_task(people.open(its)) for its in self._story.issues]
                 deeds += [group.create_task(people.do(its)) for its in self._story.deeds]
                 blows = [group.create_task(faults.land(its)) for its in self._story.faults]
+                for blow in blows:
+                    blow.add_done_callback(self._note_calm)
             self._round.landed = [blow.result() for blow in blows]
             await self._all_up()
             await self._recover(before)
@@ -96,6 +99,9 @@ class _Play:
             if target not in dead:
                 await self._system.thaw(target)
                 await self._system.start(target)
+
+    def _note_calm(self, _: object) -> None:
+        self._calm = time.monotonic()
 
     # -- watching
 
@@ -125,12 +131,13 @@ class _Play:
     async def _recover(self, before: Outcome) -> None:
         """Until nothing is owed, or the bound."""
         begun = time.monotonic()
+        calm = self._calm if self._story.faults else begun
         while (gone := time.monotonic() - begun) < self._story.bounds.recover:
             if gone > self._story.bounds.silence or await self._labels_show_an_end():
                 seen = await self._reader.outcome()
                 owed = judge.owed(self._story, self._numbers, before, seen, self._system.marks)
                 if not owed:
-                    self._round.recovered = round(time.monotonic() - begun, 1)
+                    self._round.recovered = round(time.monotonic() - calm, 1)
                     return
                 if gone > self._story.bounds.silence:
                     self._note([its for its in owed if its.kind is judge.Kind.UNEXPLAINED])

@@ -11,6 +11,8 @@ from torture.story import (
     Act,
     Blow,
     Bounds,
+    Deed,
+    Doing,
     Fault,
     Harm,
     Issue,
@@ -73,6 +75,7 @@ def generate(
     issues: int = 10,
     strikes: int = 10,
     spells: int = 12,
+    orders: int = 0,
     bounds: Bounds = _BOUNDS,
 ) -> Story:
     """A story of about `seconds`, of what the system can be asked for."""
@@ -90,6 +93,7 @@ def generate(
                 key=lambda fault: fault.at,
             )
         ),
+        deeds=tuple(_orders(chance, seed, orders, seconds * 0.6)),
         bounds=bounds,
     )
 
@@ -106,6 +110,12 @@ def _issues(
         Issue(f"s{seed}-{number}", act, 0.0 if number == 1 else at, seed)
         for number, (act, at) in enumerate(zip(chosen, times, strict=True), 1)
     ]
+
+
+def _orders(chance: random.Random, seed: int, count: int, seconds: float) -> list[Deed]:
+    """For issues that nobody can do anything about: only that they are opened counts."""
+    titles = [f"Order s{seed}-o{number}" for number in range(1, count + 1)]
+    return [Deed(chance.uniform(1.0, seconds), title, Doing.ORDER, title) for title in titles]
 
 
 def _strikes(

@@ -45,7 +45,7 @@ class Marks:
     pull request that is the system's for this issue. `status` is the one comment, and `card` the
     one message, that are kept up to date, where the system has such; "" where not. `order` is what
     a person says in the room for a new issue, `{title}` standing for its title, and `confirmation`
-    a message that asks whether that is meant, which a reply `yes` confirms.
+    a message that asks whether that is meant, which a reply `yes` confirms; "" where there is none.
     """
 
     done_label: str
@@ -60,6 +60,11 @@ class Marks:
     card: str = ""
     order: str = ""
     confirmation: str = ""
+
+    def asks_about(self, title: str, text: str) -> bool:
+        """Whether the text is the confirmation of an order with this title."""
+        wanted = self.confirmation.replace("{title}", re.escape(title))
+        return bool(wanted) and re.search(wanted, text) is not None
 
     def fits(self, pattern: str, text: str, issue: int) -> bool:
         """Whether a text has the mark; one that the system has not got fits nothing."""
@@ -112,5 +117,6 @@ class Plug(Protocol):
     acts: frozenset[Act]
     workers: Sequence[str]
     lines: Sequence[Line]
+    takes_orders: bool  # in the room
 
     def __call__(self, story: Story) -> AbstractAsyncContextManager[System]: ...

@@ -288,7 +288,9 @@ MUTANTS = (
             "unknown",
             Act.HONEST,
             faults=(
-                Spell(*(0.0, 4.0, Line.ORCHESTRATOR_FORGE, Harm.FAIL), only=r"^GET \S+/pulls/\d+$"),
+                Spell(
+                    *(0.0, 12.0, Line.ORCHESTRATOR_FORGE, Harm.FAIL), only=r"^GET \S+/pulls/\d+$"
+                ),
             ),
         ),
         (

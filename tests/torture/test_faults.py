@@ -49,7 +49,7 @@ async def land(system: Processes, fault: Fault) -> Landed:
     async def at_once(at: float) -> None:
         pass
 
-    faults = Faults(system, lambda at: asyncio.ensure_future(at_once(at)))  # type: ignore[arg-type]
+    faults = Faults(system, at_once, rest=0.0)  # type: ignore[arg-type] # enough of one
     return await faults.land(fault)
 
 

@@ -7,7 +7,7 @@ import pytest
 from torture.incidents import INCIDENTS
 from torture.stories import generate
 from torture.story import ORCHESTRATOR, Act, Doing, Issue, Line, Spell, Story, Strike, blob
-from torture.systems.fleetbot_system import FleetbotSystem
+from torture.systems.fleetbot_world import FleetbotSystem
 
 WORKERS = ("w1", "w2")
 

@@ -45,7 +45,10 @@ def main(folder: Path) -> None:
     with (folder / "launches").open("a") as launches:
         launches.write(".")
     prompt = Path(os.environ["FLEETBOT_PROMPT_FILE"]).read_text()
-    found = {name: _word(prompt, name) for name in ("path", "line", "act")}
+    found = dict(re.findall(r"torture-(path|line|act): `?([^\s`]+)", prompt))
+    if not found:
+        print("I was asked for nothing", flush=True)
+        return
     act, path, line = found["act"], found["path"], found["line"]
     print(f"I was asked for {path}", flush=True)
     match act:
@@ -76,13 +79,6 @@ def main(folder: Path) -> None:
     Path("scratch.txt").unlink(missing_ok=True)
     rounds = len(re.findall(r"^## Round ", prompt, re.MULTILINE))
     commit(path, f"{line}\n" + "\n" * rounds)
-
-
-def _word(prompt: str, name: str) -> str:
-    found = re.search(rf"torture-{name}: (\S+)", prompt)
-    if not found:
-        sys.exit(f"the prompt does not say torture-{name}")
-    return found[1].strip("`")
 
 
 if __name__ == "__main__":
