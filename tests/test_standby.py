@@ -66,12 +66,14 @@ async def leads(http: ClientSession) -> bool:
 
 
 async def test_the_second_stands_by_names_the_leader_and_acknowledges_nothing(pair: Pair) -> None:
-    await pair.start("a")
+    _, first = await pair.start("a")
     _, http = await pair.start("b")
 
+    assert (await asked(first, "/leads"))[0] == 200
     assert (await asked(http, "/healthz"))[0] == 200
     for method, path in (
         ("GET", "/readyz"),
+        ("GET", "/leads"),
         ("POST", "/api/v1/webhooks/forgejo"),
         ("POST", "/api/v1/agents/claim"),
     ):

@@ -152,7 +152,7 @@ class Endpoint(Generic[Body, Params, Reply]):
             found += [Code.MALFORMED, Code.TOO_LARGE, Code.UNKNOWN_ENCODING, Code.TOO_SLOW]
         if "{" in self.path:
             found.append(Code.NOT_FOUND)
-        found += [Code.INVALID, *self.refusals, Code.UNAVAILABLE, Code.INTERNAL]
+        found += [Code.INVALID, *self.refusals, Code.STANDBY, Code.UNAVAILABLE, Code.INTERNAL]
         return tuple(dict.fromkeys(found))
 
 

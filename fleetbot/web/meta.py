@@ -20,6 +20,10 @@ WELL = "ok"
 CheckHealth = Callable[[], Awaitable[wire.Health]]
 
 
+class LeadAnswer(wire.Answer, frozen=True):
+    version: str
+
+
 class MetaCalls:
     def __init__(self, health: CheckHealth, metrics: Metrics, version: str) -> None:
         self._health = health
@@ -61,6 +65,16 @@ class MetaCalls:
             ),
             Endpoint(
                 method="GET",
+                path="/leads",
+                who=Who.ANYONE,
+                summary="200 from the one that leads, well or not; 503 from one that stands by.",
+                body=NoBody,
+                query=NoQuery,
+                answer=LeadAnswer,
+                handler=self.leads,
+            ),
+            Endpoint(
+                method="GET",
                 path="/metrics",
                 who=Who.READER,
                 summary="Numbers for Prometheus.",
@@ -95,6 +109,10 @@ class MetaCalls:
             failing = [f"{name}: {found}" for name, found in health.checks.items() if found != WELL]
             raise Refusal(Code.DEGRADED, "; ".join(failing))
         return health
+
+    async def leads(self, call: Call[NoBody, NoQuery]) -> LeadAnswer:
+        """The guard, and the routes of one that stands by, refuse it."""
+        return LeadAnswer(version=self._version)
 
     async def metrics(self, call: Call[NoBody, NoQuery]) -> web.Response:
         body = await self._metrics.expose()
