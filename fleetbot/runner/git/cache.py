@@ -8,6 +8,7 @@ anything wrong with it is made anew beside it. The folder of a generation (`cach
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ _GENERATION = re.compile(r"cache(?:-([0-9]+))?\.git")
 _BRANCHES = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 _DEEPER = (8, 64, 512, 4096, 32_768)
 _MOST_PACKS = 40
+_MOST_LOOSE = 40
 _MOST_FAILURES = 3
 _RETIRED = "retired"
 _CONFIG = "[fetch]\n\tunpackLimit = 1\n[core]\n\tfsync = all\n[pack]\n\twriteReverseIndex = true\n"
@@ -266,7 +268,8 @@ class Cache:
     async def _receive(self, where: Path, newest: OnForge) -> None:
         kept = [f"+{ref}:{ref}" for ref, _ in newest.kept if not ref.startswith("refs/heads/")]
         await self._pull(where, "--prune", self.url, *_BRANCHES, *kept)
-        await self._in("pack-refs", "--all", where=where)
+        if sum(len(files) for _, _, files in os.walk(where / "refs")) > _MOST_LOOSE:
+            await self._in("pack-refs", "--all", where=where)
 
     async def _pull(self, where: Path, *args: str) -> None:
         fetch = ("fetch", "--progress", "--no-tags", "--no-write-fetch-head", *args)

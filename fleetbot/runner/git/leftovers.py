@@ -48,10 +48,10 @@ async def commit_all(
         await desk.in_tree("read-tree", "--reset", parent, index=index)
         links = await _links(desk, index)
         # git would run a status in each, by settings that an agent may have written.
-        gone = b"".join(entry.partition(b"\t")[2] + b"\0" for entry in links)
-        await desk.in_tree(
-            "update-index", "-z", "--force-remove", "--stdin", index=index, given=gone
-        )
+        if gone := b"".join(entry.partition(b"\t")[2] + b"\0" for entry in links):
+            await desk.in_tree(
+                "update-index", "-z", "--force-remove", "--stdin", index=index, given=gone
+            )
         nested = await _untracked(desk, index, links, bounds, strict=strict)
         await _refuse_endless(desk, index)
         await _add(desk, index, [*nested, *(_name(link) for link in links)])

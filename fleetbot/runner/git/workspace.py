@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -122,7 +122,8 @@ class Workspaces:
     ) -> Worktree:
         cache = self.cache(order)
         places = Places.of(order, self._config.keep_branch)
-        ask = partial(self._ask, cache, order, places)
+        look = partial(cache.ask, _base(order), order.branch, places.patterns)
+        ask = partial(_bring, cache, look)
         newest = await ask()
         if order.branch == newest.base:
             raise RunFailed(
@@ -137,6 +138,7 @@ class Workspaces:
             identity=self._identity,
             bounds=self._bounds,
             places=places,
+            look=look,
             ask=ask,
         )
         try:
@@ -154,11 +156,6 @@ class Workspaces:
         with told("making the worktree", self._root.path):
             await asyncio.to_thread(_start_afresh, slot)
             return await self._make(order, lent, newest, keep_changes=False, merges=merges)
-
-    async def _ask(self, cache: Cache, order: Assignment, places: Places) -> OnForge:
-        newest = await cache.ask(_base(order), order.branch, places.patterns)
-        await cache.bring(newest)
-        return newest
 
     async def _make(
         self,
@@ -295,6 +292,12 @@ class Workspaces:
     @property
     def _tidying(self) -> Tidying:
         return Tidying(self._root, self._config, self._git, self._hooks, self._lock, self._cache)
+
+
+async def _bring(cache: Cache, look: Callable[[], Awaitable[OnForge]]) -> OnForge:
+    newest = await look()
+    await cache.bring(newest)
+    return newest
 
 
 async def _take_in(desk: Desk, task: TaskRepository) -> Head | None:

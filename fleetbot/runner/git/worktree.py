@@ -32,7 +32,7 @@ _MOST_NAMES = 5
 
 @dataclass(frozen=True)
 class Lent:
-    """What a worktree works with."""
+    """What a worktree works with. `look` tells what the forge has, `ask` brings it as well."""
 
     slot: Slot
     cache: Cache
@@ -42,6 +42,7 @@ class Lent:
     identity: Identity
     bounds: Bounds
     places: Places
+    look: Callable[[], Awaitable[OnForge]]
     ask: Callable[[], Awaitable[OnForge]]
 
 
@@ -160,8 +161,9 @@ class Worktree:
                 f"the commits do not descend from {newest.base}; put them on top of "
                 f"origin/{newest.base}, from where the run began",
             )
-        known = [newest.base_commit, *([newest.branch] if newest.branch else [])]
-        known = [old for old in known if await desk.has(old)]
+        known = [newest.base_commit]  # which is here, or there would be no fork
+        if newest.branch and await desk.has(newest.branch):
+            known.append(newest.branch)
         await fitness.check(desk, fork, commit, known, lent.bounds)
         if self._remote is not None:
             fleet = lent.identity.email
@@ -363,7 +365,7 @@ class Worktree:
     async def forget_kept(self) -> None:
         """After a verified end: what was kept on the forge is not needed. Raises RunFailed."""
         with self._told("forgetting what was kept"):
-            newest = await self._ask()
+            newest = await self._lent.look()
             await forget(self._lent.desk, newest.kept)
             self._lent.slot.unstamp("owed")
 
