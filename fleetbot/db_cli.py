@@ -254,7 +254,7 @@ def _errors() -> Iterator[None]:
         try:
             yield
         except JournalDamaged as damage:
-            click.echo(f"fleetbot: the journal is damaged: {damage}", err=True)
+            click.echo(f"fleetbot: {damage}", err=True)
             sys.exit(_FOUND)
 
 

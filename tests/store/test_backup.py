@@ -253,16 +253,16 @@ async def test_read_models_that_are_damaged_are_made_anew_on_the_way(
     assert await problems(backend.path) == []
 
 
-async def test_a_backup_of_an_older_version_is_brought_up_to_date(
+async def test_a_backup_of_an_older_version_is_made_before_an_update_and_brought_up_to_date(
     backend: SqliteBackend, history: History, file: Path
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(backend.place, file)
-    with closing(sqlite3.connect(file)) as database, database:
+    with closing(sqlite3.connect(backend.path)) as database, database:
         database.execute("DROP INDEX tasks_watched")
         database.execute("ALTER TABLE tasks DROP COLUMN watched")
         database.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0012-watched'")
+    await back_up(backend.place, file)
     with pytest.raises(StoreUnavailable, match="older fleetbot"):
         await problems(file)
 
