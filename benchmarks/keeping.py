@@ -1,9 +1,10 @@
 """What it costs to look after the database of a fleet that has done much.
 
-    python -m benchmarks.keeping [--tasks 100000] [--folder FOLDER]
+    python -m benchmarks.keeping [--tasks 100000] [--folder FOLDER] [--postgres]
 
 Makes a journal of so many tasks' lives and lets each command of `fleetbot db` work on it, in a
-process of its own: how long it takes, and how much memory it holds at most.
+process of its own: how long it takes, and how much memory it holds at most. `--postgres` moves it
+to a server of the tests' and does the same there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from fleetbot.domain.state import FleetState, agent_stream, task_stream
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.records import Change, LogChunk, LogLine
 from fleetbot.store.sqlite import SqliteStore
+from tests.postgres import PostgresServer, postgres_server
 
 _AT_ONCE = 500
 _AGENTS = tuple(AgentName(f"claude-{number}") for number in range(1, 101))
@@ -148,7 +150,18 @@ def commands(folder: Path) -> Iterator[tuple[str, Sequence[object]]]:
     yield "copy", ("copy", database, new)
 
 
-def measure(folder: Path, tasks: int) -> None:
+def on_postgres(folder: Path, server: PostgresServer) -> Iterator[tuple[str, Sequence[object]]]:
+    address = (server.url(), "--schema", "mbp_fleet")
+    yield "copy to Postgres", ("copy", folder / "fleet.db", *address)
+    yield "backup of it", ("backup", *address, folder / "of-postgres.db")
+    yield "verify of it", ("verify", *address)
+    yield "rebuild of it", ("rebuild", *address)
+    restored = (server.url(), "--schema", "mbp_restored")
+    yield "restore into it", ("restore", folder / "of-postgres.db", *restored)
+    yield "copy back", ("copy", server.url(), folder / "back.db", "--schema", "mbp_fleet")
+
+
+def measure(folder: Path, tasks: int, postgres: bool) -> None:
     database = folder / "fleet.db"
     if not database.exists():
         began = time.perf_counter()
@@ -157,23 +170,31 @@ def measure(folder: Path, tasks: int) -> None:
     size = database.stat().st_size / (1 << 20)
     print(f"{tasks:,} tasks, {6 * tasks + len(_AGENTS):,} events, {size:,.0f} MiB\n")
     print("| command | seconds | MiB at most |\n|---|---|---|")
-    for name, arguments in commands(folder):
+    _measure_all(commands(folder))
+    if postgres:
+        with postgres_server() as server:
+            _measure_all(on_postgres(folder, server))
+    print(f"\n{machine()}")
+
+
+def _measure_all(named: Iterable[tuple[str, Sequence[object]]]) -> None:
+    for name, arguments in named:
         its = cost(*arguments)
         print(f"| {name} | {its.seconds:.1f} | {its.megabytes:.0f} |", flush=True)
-    print(f"\n{machine()}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where a journal that was made before is kept")
+    parser.add_argument("--postgres", action="store_true")
     given = parser.parse_args()
     if given.folder:
         given.folder.mkdir(parents=True, exist_ok=True)
-        measure(given.folder, given.tasks)
+        measure(given.folder, given.tasks, given.postgres)
         return
     with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
-        measure(Path(folder), given.tasks)
+        measure(Path(folder), given.tasks, given.postgres)
 
 
 if __name__ == "__main__":

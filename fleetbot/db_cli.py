@@ -92,7 +92,7 @@ def verify(where: Where, database: str, head: str | None) -> None:
     async def examined() -> tuple[list[Problem], str]:
         async with reading(place) as vault:
             faults = [Problem("the file", text, Damage.FILE) for text in await vault.faults()]
-            found = faults or await examine(vault, noted, _Progress())
+            found = faults or await examine(vault, noted, Progress())
             return found, "" if found else str(await vault.head())
 
     problems, last = _done(examined())
@@ -133,7 +133,7 @@ def rebuild(where: Where, database: str) -> None:
 
     async def made() -> int:
         async with writing(place) as vault:
-            return await make_anew(vault, _Progress())
+            return await make_anew(vault, Progress())
 
     click.echo(f"The read models are made anew from {_done(made())} events.")
 
@@ -152,7 +152,7 @@ def backup(where: Where, database: str, file: Path) -> None:
     with needs("runner"):
         from fleetbot.store.backup import back_up
 
-    made = _done(back_up(where(database), file, _Progress()))
+    made = _done(back_up(where(database), file, Progress()))
     click.echo(
         f"{file}: {made.head.seq} events up to {_moment(made.last_at)}, {_size(made.size)}."
         f" The head of its journal: {made.head}"
@@ -174,7 +174,7 @@ def restore(where: Where, file: Path, database: str, replace: bool) -> None:
         from fleetbot.store.restoring import restore as put_back
 
     place = where(database)
-    done = _done(put_back(file, place, _now, replace=replace, tell=_Progress()))
+    done = _done(put_back(file, place, _now, replace=replace, tell=Progress()))
     click.echo(_restored(done, place))
 
 
@@ -208,7 +208,7 @@ def copy(where: Where, source: str, target: str) -> None:
         async with writing(old) as its:
             await make(new)
             async with writing(new) as theirs:
-                return await copy_all(its, theirs, _Progress())
+                return await copy_all(its, theirs, Progress())
 
     head = _done(copied())
     click.echo(f"{new} holds all that {old} does: {head.seq} events, and is whole.")
@@ -254,11 +254,11 @@ def _errors() -> Iterator[None]:
         try:
             yield
         except JournalDamaged as damage:
-            click.echo(f"fleetbot: the journal is damaged: {damage}", err=True)
+            click.echo(f"fleetbot: {damage}", err=True)
             sys.exit(_FOUND)
 
 
-class _Progress:
+class Progress:
     """Says every few seconds how far it is: a million tasks take minutes."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetbot.cli import main
+from fleetbot.db_cli import Progress
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.records import GENESIS, link
@@ -213,6 +214,14 @@ def test_a_fleet_is_moved_to_an_empty_database(database: Path) -> None:
     again = db("copy", database, new.path)
     assert again.exit_code == 2
     assert "the target holds a journal of 7 events: give an empty one" in again.output
+
+
+def test_what_takes_long_says_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([0.0, 4.0, 11.0, 11.0, 12.0])
+    progress = Progress(lambda: next(times))
+    for lines in (5_000, 10_000, 15_000):
+        progress("lines of the journal checked", lines)
+    assert capsys.readouterr().err == "10,000 lines of the journal checked…\n"
 
 
 def test_an_address_of_something_else_is_refused() -> None:

@@ -19,8 +19,9 @@ from fleetbot.domain.events import AnyEvent, Recorded, decode, event_type
 from fleetbot.domain.model import Run
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store.auditable import Row
 from fleetbot.store.records import GENESIS, JournalLine, link
-from fleetbot.store.vault import Head, Row, Vault
+from fleetbot.store.vault import Head, Vault
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _PAGE = 5000
@@ -64,8 +65,9 @@ class JournalDamaged(Exception):
     """The journal cannot be trusted, or not be read by this fleetbot."""
 
     def __init__(self, problem: Problem) -> None:
-        helps = WAYS_OUT[problem.damage]
-        super().__init__(f"{problem.where}: {problem.text}; {helps}")
+        what = "cannot be read" if problem.damage is Damage.NEWER else "is damaged"
+        found, helps = f"{problem.where}: {problem.text}", WAYS_OUT[problem.damage]
+        super().__init__(f"the journal {what}: {found}; {helps}")
         self.problem = problem
 
 

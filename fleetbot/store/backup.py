@@ -39,7 +39,8 @@ async def back_up(place: Place, file: Path, tell: Progress = in_silence) -> Back
     there is no file.
     """
     _refuse_overwriting(file)
-    async with existing.reading(place):
+    is_file = isinstance(place, SqlitePlace)  # which is copied as it is, also before an update
+    async with existing.reading(place, outdated=is_file):
         pass  # what is no database of ours is not copied
     with errors(file), emerging(file) as partial:
         if isinstance(place, SqlitePlace):
@@ -47,7 +48,7 @@ async def back_up(place: Place, file: Path, tell: Progress = in_silence) -> Back
         else:
             await _copy_rows(place, partial, tell)
         with _damage_of(place):
-            async with existing.reading(SqlitePlace(partial)) as vault:
+            async with existing.reading(SqlitePlace(partial), outdated=True) as vault:
                 head = await check_chain(vault, tell=tell)
                 return BackedUp(head, await vault.last_at(), partial.stat().st_size)
 

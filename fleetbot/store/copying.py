@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fleetbot.store.audit import Damage, JournalDamaged, Problem, Progress, examine, in_silence
-from fleetbot.store.vault import Head, Row, Table, Vault
+from fleetbot.store.auditable import Row
+from fleetbot.store.vault import Head, Table, Vault
 
 
 class CopyRefused(Exception):

@@ -38,13 +38,13 @@ async def make(place: Place) -> None:
 
 
 @asynccontextmanager
-async def reading(place: Place) -> AsyncIterator[Vault]:
-    """As it is at one moment, even while a fleetbot works on it.
+async def reading(place: Place, *, outdated: bool = False) -> AsyncIterator[Vault]:
+    """As it is at one moment, even while a fleetbot works on it; `outdated` ones too, if told.
 
     Raises `StoreUnavailable` where it is not fleetbot's, `Outdated` where of an older version.
     """
     async with _reading(place) as vault:
-        await _check(place, vault)
+        await _check(place, vault, outdated)
         yield vault
 
 
@@ -73,12 +73,14 @@ def _writing(place: Place) -> AbstractAsyncContextManager[Vault]:
     return vault.writing(place.address)
 
 
-async def _check(place: Place, vault: Vault) -> None:
+async def _check(place: Place, vault: Vault, outdated: bool) -> None:
     tables = await vault.tables()
     if not tables:
         raise Bare(f"{place} holds no journal: there is nothing in it")
     if "events" not in tables:
         raise StoreUnavailable(f"{place} holds no journal: give the plugin instance's own database")
+    if outdated and "schema" in tables["events"].columns:
+        return
     needed = {"events": {"schema"}, **{table: set(view.columns) for table, view in VIEWS.items()}}
     needed["runs"].add("took")
     for table, columns in needed.items():

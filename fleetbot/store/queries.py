@@ -22,6 +22,7 @@ from fleetbot.domain.model import (
 )
 from fleetbot.domain.repositories import at_home
 from fleetbot.store import identities, outbox, outcomes, spending
+from fleetbot.store.auditable import Auditable, Row
 from fleetbot.store.database import Source
 from fleetbot.store.identities import Claim, Enrolment, Identity
 from fleetbot.store.interface import Unreadable
@@ -32,7 +33,6 @@ from fleetbot.store.records import (
     Backlog,
     DeadLetter,
     Graveyard,
-    JournalLine,
     LogLine,
     Outcomes,
     Posted,
@@ -93,10 +93,9 @@ SELECT DISTINCT subject FROM posted WHERE kind = '{PostKind.CARD}'
     AND subject IN (SELECT id FROM tasks WHERE state NOT IN ('completed', 'cancelled'))
 """
 ARRIVALS = "SELECT key, kind, at, body, answer, meta, due_at, tries FROM arrivals"
-LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
 
 
-class Queries:
+class Queries(Auditable):
     """The reading half of `Store`. What walks over many rows is asked apart, as a report, so that
     nobody who asks for one row waits for it."""
 
@@ -327,28 +326,8 @@ class Queries:
         query = "SELECT coalesce(max(position) + 1, 0) FROM log_lines WHERE run = ?"
         return int((await self._reads.rows(query, run))[0][0])
 
-    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
-        query = f"{LINES} WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [JournalLine(*row) for row in await self._reports.rows(query, after, limit)]
-
-    async def stream_lines(
-        self, prefix: str, after: tuple[str, int], limit: int
-    ) -> list[JournalLine]:
-        query = f"""
-            {LINES} WHERE (stream, version) > (?, ?) AND stream < ?
-            ORDER BY stream, version LIMIT ?
-        """
-        rows = await self._reports.rows(query, *after, f"{prefix}\U0010ffff", limit)
-        return [JournalLine(*row) for row in rows]
-
-    async def model_rows(
-        self, view: str, columns: Sequence[str], by: str, after: str, last: str
-    ) -> list[tuple[object, ...]]:
-        query = f"""
-            SELECT {", ".join(columns)} FROM {view}
-            WHERE {by} > ? AND {by} <= ? ORDER BY {by}
-        """
-        return await self._reports.rows(query, after, last)
+    async def rows(self, query: str, *values: object) -> list[Row]:
+        return await self._reports.rows(query, *values)
 
     async def _value(self, of: Callable[[Any], T], query: str, *values: object) -> T | None:
         found = await self._values(of, query, *values)

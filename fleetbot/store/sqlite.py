@@ -116,7 +116,8 @@ class SqliteStore(JournalStore):
         return await asyncio.to_thread(self._size)
 
     def _size(self) -> int:
-        return sum(path.stat().st_size for path in self._path.parent.glob(f"{self._path.name}*"))
+        files = (self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm"))
+        return sum(file.stat().st_size for file in files if file.exists())
 
     async def open(self) -> None:
         await self._retire_writer()

@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
+from fleetbot.store.auditable import Row
 from fleetbot.store.causes import meaning
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import ProcessLock
-from fleetbot.store.vault import Row, Table, Vault
+from fleetbot.store.vault import Table, Vault
 
 _PATIENCE_MS = 10_000  # with who holds it locked
 _CACHE = "cache_size = -65536"  # KiB

@@ -5,15 +5,12 @@ Statements are in SQL that every database understands, with `?` for values.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from fleetbot.store.queries import LINES
-from fleetbot.store.records import GENESIS, JournalLine
-
-Row = tuple[Any, ...]
+from fleetbot.store.auditable import Auditable, Row
+from fleetbot.store.records import GENESIS
 
 _FIRST = 64  # rows of a page; it grows as long as they are short
 _MOST = 4096
@@ -40,11 +37,8 @@ class Head:
         return f"{self.seq}:{self.hash.hex()}"
 
 
-class Vault(ABC):
+class Vault(Auditable):
     """One transaction; nothing of it stays unless its end is reached."""
-
-    @abstractmethod
-    async def rows(self, query: str, *values: object) -> list[Row]: ...
 
     @abstractmethod
     async def execute(self, statement: str) -> None: ...
@@ -89,31 +83,6 @@ class Vault(ABC):
             values = tuple(page[-1][place] for place in places)
             behind = f"WHERE ({key}) > ({', '.join('?' * len(places))})"
             limit = _fitting(page, limit)
-
-    # what a proof asks for, as of a `Store`
-
-    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
-        rows = await self.rows(f"{LINES} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
-        return [JournalLine(*row) for row in rows]
-
-    async def stream_lines(
-        self, prefix: str, after: tuple[str, int], limit: int
-    ) -> list[JournalLine]:
-        query = f"""
-            {LINES} WHERE (stream, version) > (?, ?) AND stream < ?
-            ORDER BY stream, version LIMIT ?
-        """
-        rows = await self.rows(query, *after, f"{prefix}\U0010ffff", limit)
-        return [JournalLine(*row) for row in rows]
-
-    async def model_rows(
-        self, view: str, columns: Sequence[str], by: str, after: str, last: str
-    ) -> list[Row]:
-        query = f"""
-            SELECT {", ".join(columns)} FROM {view}
-            WHERE {by} > ? AND {by} <= ? ORDER BY {by}
-        """
-        return await self.rows(query, after, last)
 
 
 def _fitting(page: Sequence[Row], limit: int) -> int:

@@ -227,6 +227,19 @@ def test_the_threat_model_names_tests_that_there_are_and_all_of_the_hostile_ones
     assert named <= _tests_in("hostile") | _tests_in("chat") | _tests_in("flow")
 
 
+def test_what_is_said_of_recovery_is_shown_by_tests_that_there_are() -> None:
+    page = (ROOT / "docs" / "explanation" / "recovery.md").read_text("utf-8")
+    rows = [
+        line for line in page.splitlines() if line.startswith("| ") and "what breaks" not in line
+    ]
+    named = [re.findall(r"`tests/(\w+(?:/\w+)*)\.py::(test_\w+)`", row) for row in rows]
+
+    assert all(named)
+    for file, test in (one for row in named for one in row):
+        suite = (ROOT / "tests" / f"{file}.py").read_text("utf-8")
+        assert re.search(rf"^(async )?def {test}\(", suite, re.MULTILINE), f"{file}: {test}"
+
+
 def _tests_in(folder: str) -> set[str]:
     files = (ROOT / "tests" / folder).rglob("test_*.py")
     suite = "".join(path.read_text("utf-8") for path in files)

@@ -120,29 +120,50 @@ async def test_a_full_disk_leaves_nothing_that_looks_like_a_backup(
         assert (await back_up(backend.place, file)).head.seq == 14
 
 
-@pytest.mark.parametrize("moment", ["copy_file", "check_chain", "_sync"])
+def killed(module: str, moment: str, call: str, *paths: Path) -> None:
+    """Another process does `call`, and is killed when it comes to `moment`."""
+    script = f"""
+import asyncio, os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from fleetbot.store import backup, emerging, restoring
+from fleetbot.store.place import SqlitePlace
+{module}.{moment} = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL)
+one, other = map(Path, sys.argv[1:])
+asyncio.run({call})
+"""
+    argv = [sys.executable, "-c", script, *map(str, paths)]
+    assert subprocess.run(argv, cwd=PROJECT, check=False).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("module", "moment"), [("backup", "check_chain"), ("emerging", "sync")])
 async def test_a_kill_leaves_nothing_that_looks_like_a_backup(
-    backend: SqliteBackend, history: History, file: Path, moment: str
+    backend: SqliteBackend, history: History, file: Path, module: str, moment: str
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        script = (
-            "import asyncio, os, signal, sys; from pathlib import Path;"
-            "from fleetbot.store import backup, emerging;"
-            "from fleetbot.store.place import SqlitePlace;"
-            "die = lambda *given, **more: os.kill(os.getpid(), signal.SIGKILL);"
-            "setattr(emerging if sys.argv[3] == '_sync' else backup, sys.argv[3], die);"
-            "setattr(emerging, 'sync', die) if sys.argv[3] == '_sync' else None;"
-            "place = SqlitePlace(Path(sys.argv[1]));"
-            "asyncio.run(backup.back_up(place, Path(sys.argv[2])))"
-        )
-        arguments = (str(backend.path), str(file), moment)
-        done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=PROJECT, check=False)
+        killed(module, moment, "backup.back_up(SqlitePlace(one), other)", backend.path, file)
 
-    assert done.returncode == -signal.SIGKILL
     (left,) = [name for name in names(file.parent) if "backup" in name]
     assert left.startswith("backup.db.")
     assert left.endswith(".partial")
+
+
+@pytest.mark.parametrize(("module", "moment"), [("restoring", "examine"), ("emerging", "sync")])
+async def test_a_restore_that_is_killed_leaves_what_was_there(
+    backend: SqliteBackend, history: History, file: Path, module: str, moment: str
+) -> None:
+    async with backend.open() as store:
+        await begin(store, history)
+        await back_up(backend.place, file)
+        await store.append(history.created("t3"))
+
+    call = "restoring.restore(other, SqlitePlace(one), datetime.now, replace=True)"
+    killed(module, moment, call, backend.path, file)
+
+    async with reading(backend.place) as vault:
+        assert (await vault.head()).seq == 14
+    assert (await restore(file, backend.place, now, replace=True)).head.seq == 13
 
 
 async def test_a_restored_backup_holds_all_that_was_there(
@@ -253,16 +274,16 @@ async def test_read_models_that_are_damaged_are_made_anew_on_the_way(
     assert await problems(backend.path) == []
 
 
-async def test_a_backup_of_an_older_version_is_brought_up_to_date(
+async def test_a_backup_of_an_older_version_is_made_before_an_update_and_brought_up_to_date(
     backend: SqliteBackend, history: History, file: Path
 ) -> None:
     async with backend.open() as store:
         await begin(store, history)
-        await back_up(backend.place, file)
-    with closing(sqlite3.connect(file)) as database, database:
+    with closing(sqlite3.connect(backend.path)) as database, database:
         database.execute("DROP INDEX tasks_watched")
         database.execute("ALTER TABLE tasks DROP COLUMN watched")
         database.execute("DELETE FROM _yoyo_migration WHERE migration_id = '0012-watched'")
+    await back_up(backend.place, file)
     with pytest.raises(StoreUnavailable, match="older fleetbot"):
         await problems(file)
 

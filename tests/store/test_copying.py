@@ -12,6 +12,7 @@ import pytest
 
 from fleetbot.domain.model import RunId
 from fleetbot.store.audit import JournalDamaged, examine
+from fleetbot.store.auditable import Row
 from fleetbot.store.backup import BackupRefused, back_up
 from fleetbot.store.copying import CopyRefused, NotProven, copy
 from fleetbot.store.existing import Bare, make, reading, writing
@@ -31,7 +32,7 @@ from fleetbot.store.records import (
     PostKind,
 )
 from fleetbot.store.restoring import restore
-from fleetbot.store.vault import Head, Row
+from fleetbot.store.vault import Head
 from tests.postgres import PostgresServer
 from tests.store.backend import PostgresBackend, SqliteBackend
 from tests.store.history import AGENT, History

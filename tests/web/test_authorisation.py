@@ -39,8 +39,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST tasks/{task}/land": {"by": "ann"},
     "POST tasks/{task}/queue": {"behind": None},
     "POST tasks/{task}/priority": {"priority": "high"},
-    "POST tasks/{task}/land": {"by": "fleetbot"},
-    "POST tasks/{task}/queue": {"behind": None},
     "POST tasks/{task}/assign": {"agent": "other"},
 }
 """What a good request says; none where there is nothing to be said."""

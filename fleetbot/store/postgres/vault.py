@@ -9,12 +9,13 @@ from typing import Any
 
 import asyncpg
 
+from fleetbot.store.auditable import Row
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.connection import Failed
 from fleetbot.store.postgres.dialect import translate
 from fleetbot.store.postgres.leadership import locked
-from fleetbot.store.vault import Row, Table, Vault
+from fleetbot.store.vault import Table, Vault
 
 _CONNECT_SECONDS = 10.0
 _SETTINGS = {

@@ -1,0 +1,44 @@
+"""What a proof asks for, the same of a store and of who looks after its database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from fleetbot.store.records import JournalLine
+
+Row = tuple[Any, ...]
+
+_LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
+
+
+class Auditable(ABC):
+    """See `interface.Store` for what the methods promise."""
+
+    @abstractmethod
+    async def rows(self, query: str, *values: object) -> list[Row]:
+        """Of a walk over many."""
+
+    async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
+        rows = await self.rows(f"{_LINES} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)
+        return [JournalLine(*row) for row in rows]
+
+    async def stream_lines(
+        self, prefix: str, after: tuple[str, int], limit: int
+    ) -> list[JournalLine]:
+        query = f"""
+            {_LINES} WHERE (stream, version) > (?, ?) AND stream < ?
+            ORDER BY stream, version LIMIT ?
+        """
+        rows = await self.rows(query, *after, f"{prefix}\U0010ffff", limit)
+        return [JournalLine(*row) for row in rows]
+
+    async def model_rows(
+        self, view: str, columns: Sequence[str], by: str, after: str, last: str
+    ) -> list[Row]:
+        query = f"""
+            SELECT {", ".join(columns)} FROM {view}
+            WHERE {by} > ? AND {by} <= ? ORDER BY {by}
+        """
+        return await self.rows(query, after, last)
