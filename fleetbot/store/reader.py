@@ -23,9 +23,14 @@ class Reader:
         self._name = name
         self._thread: ThreadPoolExecutor | None = None
         self._database: Database | None = None
+        self._is_stale = False
 
     def open(self) -> None:
-        """Take queries from now on; the database is opened with the first."""
+        """Take queries from now on; the database is opened with the first.
+
+        Opened anew: the address may lead to another server by now, and the former still answers.
+        """
+        self._is_stale = True
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=self._name)
 
@@ -51,6 +56,9 @@ class Reader:
     # in the thread
 
     def _read(self, query: Callable[[Database], T]) -> T:
+        if self._is_stale:
+            self._is_stale = False
+            self._let_go()
         was_open = self._database is not None
         try:
             return self._asked(query)

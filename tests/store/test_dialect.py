@@ -47,7 +47,8 @@ def test_values_with_names_are_put_in_the_order_of_their_numbers() -> None:
         (
             "postgres://ann@one,[::1]:5433/fleet?sslmode=require",
             "Postgres one,[::1]:5433/fleet, schema mbp_fleet-bot",
-            "postgresql+psycopg://ann@/fleet?sslmode=require&host=one%2C%3A%3A1&port=5432%2C5433",
+            "postgresql+psycopg://ann@/fleet?sslmode=require&host=one%2C%3A%3A1&port=5432%2C5433"
+            "&target_session_attrs=primary",
         ),
         (
             "postgresql:///fleet?host=/run/postgresql",

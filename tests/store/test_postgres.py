@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from fleetbot.devkit.process import free_port
 from fleetbot.domain.model import TaskId
 from fleetbot.store.audit import examine
 from fleetbot.store.interface import Deposed, Store, StoreUnavailable, Unwritable
@@ -316,6 +317,45 @@ async def test_a_commit_whose_answer_was_lost_counts_once(
         await store.append(history.created("t3"))
         assert await examine(store) == []
         await store.close()
+
+
+def sessions(backend: PostgresBackend) -> set[object]:
+    ours = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'fleetbot %'"
+    return {pid for (pid,) in backend.ask(ours)}
+
+
+def until_gone(backend: PostgresBackend, former: set[object]) -> None:
+    while sessions(backend) & former:
+        time.sleep(0.01)  # another process: no event to wait for
+
+
+async def test_a_load_leaves_no_session_where_the_address_led_before(
+    backend: PostgresBackend, store: Store
+) -> None:
+    """Another server may lead by now, while the former still answers."""
+    await store.cards()
+    former = sessions(backend)
+
+    await store.load()
+    await store.cards()
+
+    await asyncio.to_thread(until_gone, backend, former)
+    assert len(sessions(backend)) == len(former) == 3
+
+
+async def test_of_several_hosts_it_is_the_one_that_writes(
+    backend: PostgresBackend, history: History, postgres: PostgresServer
+) -> None:
+    nobody = f"@127.0.0.1:{free_port()},127.0.0.1:{postgres.port}/"
+    url = postgres.tcp_url().replace(f"@127.0.0.1:{postgres.port}/", nobody)
+    assert await asyncio.to_thread(migrate_postgres, url, backend.schema) == []
+    store = PostgresStore(url, backend.schema)
+    await store.load()
+
+    await store.append(history.created("t1"))
+
+    assert await store.task(TaskId("t1")) is not None
+    await store.close()
 
 
 async def test_who_never_answers_is_given_up(

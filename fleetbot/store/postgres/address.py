@@ -35,6 +35,14 @@ class Address:
         digest = sha256(f"fleetbot:{self.schema}".encode()).digest()
         return int.from_bytes(digest[:8], signed=True)
 
+    @property
+    def wanted_server(self) -> str | None:
+        """Of several hosts the one that writes, for readers as well: a standby lags behind."""
+        parts = urlsplit(self.url)
+        query = dict(parse_qsl(parts.query))
+        named = query.get("target_session_attrs")
+        return named or ("primary" if "," in parts.netloc + query.get("host", "") else None)
+
     def without_secrets(self, text: str) -> str:
         for secret in self._secrets():
             text = text.replace(secret, _HIDDEN)
@@ -55,6 +63,8 @@ class Address:
         login, at, hosts = parts.netloc.rpartition("@")
         query = dict(parse_qsl(parts.query)) | {"schema": self.quoted_schema}
         query.setdefault("connect_timeout", str(_CONNECT_SECONDS))
+        if self.wanted_server:
+            query["target_session_attrs"] = self.wanted_server
         if hosts:
             pairs = [_host_and_port(host) for host in hosts.split(",")]
             query["host"] = ",".join(host for host, _ in pairs)

@@ -108,6 +108,7 @@ class PostgresDatabase:
             self._address.url,
             timeout=_CONNECT_SECONDS,
             command_timeout=_STATEMENT_SECONDS,
+            target_session_attrs=self._address.wanted_server,
             server_settings=settings,
         )
         await connection.execute(_DURABLE)
