@@ -16,7 +16,7 @@ from fleetbot.domain.commands import (
     ResumeAgent,
     RevokeAgent,
 )
-from fleetbot.domain.errors import Conflict, Forbidden, Invalid
+from fleetbot.domain.errors import Busy, Conflict, Forbidden, Invalid
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import Agent, AgentName, AgentStatus, Run, RunId, RunState
 from fleetbot.domain.reasons import REASONS, REASONS_OF_AGENTS, ReasonCode
@@ -24,11 +24,15 @@ from fleetbot.services.access import new_agent_token, token_hash
 from fleetbot.services.enrolments import why_over
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.overlaps import Overlaps
+from fleetbot.services.turns import Turns
 from fleetbot.store.identities import Enrolment
 from fleetbot.store.records import AgentToken, Arrival
 
 LOG_BATCH_LINES = 500
 LOG_BATCH_BYTES = 256 * 1024
+MOST_AGENTS = 5_000
+MOST_REGISTRATIONS = 240
+"""Of one agent within an hour, that say something new: each is a line of the journal for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Agents:
         self._fleet = fleet
         self._rhythm = rhythm
         self._overlaps = overlaps
+        self._registrations = Turns(MOST_REGISTRATIONS)
 
     async def register(
         self,
@@ -76,6 +81,8 @@ class Agents:
                 f"An agent named {name} is online: stop it first, or choose another name.",
                 field="name",
             )
+        if known is None and len(self._fleet.state.agents) >= MOST_AGENTS:
+            raise Conflict(f"There are {MOST_AGENTS} agents already: forget those that are gone.")
         token = new_agent_token() if agent is None else None
         await self._record(name, request, token, known, enrolment)
         self._fleet.saw(name, ())
@@ -92,6 +99,8 @@ class Agents:
         registration = _registration(request)
         if token is None and known and not _says_something_new(known, registration):
             return
+        if self._registrations.take(name, self._fleet.clock()):
+            raise Busy(f"{name} has registered {MOST_REGISTRATIONS} times within an hour.")
         tokens = (AgentToken(agent=name, hash=token_hash(token)),) if token else ()
         context = Context(actor=f"agent:{name}", cause="register")
         beside = Beside(tokens=tokens)

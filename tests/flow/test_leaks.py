@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.flow.leaks import Needles, command_lines, found_in, texts_below
+from tests.flow.leaks import Needles, command_lines, found_in, open_to_others, texts_below
 
 SECRET = "s3cret/+of=the\"world's-own"
 NEEDLES = Needles({"it": SECRET})
@@ -76,6 +76,17 @@ def test_what_must_have_it_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "runner/one/config.toml.bak").write_text(SECRET)
 
     assert found_in(NEEDLES, texts_below(tmp_path)) == ["it in runner/one/config.toml.bak"]
+
+
+def test_what_others_may_look_into_is_told(tmp_path: Path) -> None:
+    token = tmp_path / "runner/one/state/tokens/smith"
+    token.parent.mkdir(parents=True)
+    token.touch(0o600)
+    token.parents[1].chmod(0o700)
+    assert open_to_others(tmp_path) == []
+
+    token.chmod(0o640)
+    assert open_to_others(tmp_path) == ["runner/one/state/tokens/smith"]
 
 
 def test_a_command_line_is_looked_at() -> None:

@@ -10,6 +10,7 @@ from fleetbot.domain.commands import Conclude
 from fleetbot.domain.errors import Forbidden
 from fleetbot.domain.model import AgentName, ReceiptId
 from fleetbot.domain.receipts import Verified
+from fleetbot.services import agents
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.fleet import Context
 from fleetbot.services.timers import Timers
@@ -492,3 +493,43 @@ async def test_a_registration_that_was_under_way_does_not_undo_a_revocation(site
     again = RegisterRequest(name="claude-1", adapter="command")
     with pytest.raises(Forbidden, match="was revoked"):
         await agents.register(again, agent=AgentName("claude-1"))
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registrations, before the site is made."""
+    monkeypatch.setattr(agents, "MOST_REGISTRATIONS", 3)
+
+
+async def test_an_agent_that_registers_anew_without_end_fills_no_disk(
+    few: None, site: Site
+) -> None:
+    agent = await site.agent("restless")
+    body = {"name": "restless", "adapter": "command"}
+    for number in range(2):
+        assert (await agent.post(REGISTER, body | {"host": f"h{number}"})).status == 200
+    written = await site.journal()
+
+    answer = await agent.post(REGISTER, body | {"host": "another"})
+
+    assert "restless has registered" in answer.refuses(503, "busy")
+    assert await site.journal() == written
+    assert (await agent.post(REGISTER, body | {"host": "h1"})).status == 200, "not new"
+    site.now += 3_600_000
+    assert (await agent.post(REGISTER, body | {"host": "later"})).status == 200
+
+
+async def test_there_are_so_many_agents_and_no_more(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "MOST_AGENTS", 2)
+    first = await site.agent("one")
+    await site.agent("two")
+    third = {"name": "three", "adapter": "command"}
+
+    answer = await site.caller(ENROL).post(REGISTER, third)
+
+    assert "forget those that are gone" in answer.refuses(409, "conflict")
+    await first.post(DEREGISTER)
+    await site.operator.post("/api/v1/agents/one/forget")
+    assert (await site.caller(ENROL).post(REGISTER, third)).status == 200

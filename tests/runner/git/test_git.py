@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from fleetbot.runner.git.command import Git, GitFailed
 from fleetbot.runner.git.failures import forge_failure
 from fleetbot.runner.sandbox.complete import complete
 from fleetbot.runner.secret import Secret
+from tests.flow.leaks import Needles, command_lines, found_in
 
 _HEAD = b"1" * 40 + b" HEAD\0multi_ack_detailed no-done side-band-64k\n"
 _BRANCHES = b"001e# service=git-upload-pack\n0000%04x%s0000" % (len(_HEAD) + 4, _HEAD)
@@ -46,6 +48,31 @@ async def served(site: Web) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+class Overlooker(Web):
+    """Looks at all command lines while git and its helpers speak to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, bytes]] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen += command_lines()
+        return await super().answer(request)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="command lines are read in /proc")
+async def test_credentials_are_on_no_command_line(tmp_path: Path) -> None:
+    token = "the-token-of-the-runner"
+    async with served(forge := Overlooker()) as url:
+        await Git(url, "fleet", Secret(token))(
+            "ls-remote", f"{url}/ada/widgets.git", cwd=tmp_path, forge=True
+        )
+
+    assert forge.shown[0]
+    assert any(b"ls-remote" in text for _, text in forge.seen), "it was looked at in time"
+    assert found_in(Needles({"the token": token}), forge.seen) == []
 
 
 async def test_credentials_do_not_follow_the_forge_to_another_host(tmp_path: Path) -> None:
