@@ -22,8 +22,8 @@ from fleetbot.complaints import CANNOT, needs, told
 if TYPE_CHECKING:
     from fleetbot.store.audit import Problem
     from fleetbot.store.place import Place
+    from fleetbot.store.records import Head
     from fleetbot.store.restoring import Restored
-    from fleetbot.store.vault import Head
 
     Where = Callable[[str], Place]
 
@@ -229,7 +229,7 @@ def _place(text: str, schema: str, password: str) -> Place:
 
 
 def _head(text: str) -> Head:
-    from fleetbot.store.vault import Head
+    from fleetbot.store.records import Head
 
     seq, _, hash = text.partition(":")
     try:
