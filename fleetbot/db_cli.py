@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from fleetbot.complaints import needs, told
+from fleetbot.complaints import CANNOT, needs, told
 
 if TYPE_CHECKING:
     from fleetbot.store.audit import Problem
     from fleetbot.store.place import Place
+    from fleetbot.store.records import Head
     from fleetbot.store.restoring import Restored
-    from fleetbot.store.vault import Head
 
     Where = Callable[[str], Place]
 
@@ -99,7 +99,13 @@ def verify(where: Where, database: str, head: str | None) -> None:
     for problem in problems:
         click.echo(f"{click.style('✗', fg='red')}  {problem.where}: {problem.text}")
     click.echo(_verdict(problems, database, last))
-    sys.exit(_FOUND if problems else 0)
+    sys.exit(_status(problems[0]) if problems else 0)
+
+
+def _status(problem: Problem) -> int:
+    from fleetbot.store.audit import Damage
+
+    return CANNOT if problem.damage is Damage.NEWER else _FOUND
 
 
 def _verdict(problems: list[Problem], database: str, head: str) -> str:
@@ -223,7 +229,7 @@ def _place(text: str, schema: str, password: str) -> Place:
 
 
 def _head(text: str) -> Head:
-    from fleetbot.store.vault import Head
+    from fleetbot.store.records import Head
 
     seq, _, hash = text.partition(":")
     try:
@@ -255,7 +261,7 @@ def _errors() -> Iterator[None]:
             yield
         except JournalDamaged as damage:
             click.echo(f"fleetbot: {damage}", err=True)
-            sys.exit(_FOUND)
+            sys.exit(_status(damage.problem))
 
 
 class Progress:

@@ -320,6 +320,7 @@ class Runtime:
         """
         try:
             await self.fleet.start()
+            self._log.info("The journal ends at %s", await self.fleet.store.head())
         except Deposed:
             raise
         except StoreUnavailable as error:

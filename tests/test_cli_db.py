@@ -122,7 +122,7 @@ def test_lines_of_a_newer_fleetbot_are_not_taken_for_damage(database: Path, chan
     chained_anew(database)
     for command in ("verify", "rebuild"):
         done = db(command, database)
-        assert done.exit_code == 1
+        assert done.exit_code == 2
         assert "event 3: " in done.output
         assert "use the fleetbot that wrote it" in done.output
         assert "restore" not in done.output

@@ -21,6 +21,7 @@ from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runtime import Runtime
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.settings import parse
+from fleetbot.store.audit import check_chain
 from fleetbot.store.sqlite import SqliteStore
 from tests.store.backend import SqliteBackend
 from tests.web.site import serve
@@ -66,6 +67,24 @@ async def test_it_begins_though_the_store_is_away_and_heals_by_itself(
     finally:
         await runtime.stop()
         await store.close()
+
+
+async def test_each_start_notes_where_the_journal_ends(
+    tmp_path: Path, matrix: MaubotMatrixClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log: elsewhere than in the database, for `fleetbot db verify --head`."""
+    forge = {"url": f"http://127.0.0.1:{unused_port()}", "token": "t", "webhook_secret": "s"}
+    async with SqliteBackend(tmp_path).open() as store:
+        fleet = Fleet(store, Policy(), lambda: 1_000_000, lambda notice: ())
+        registration = cmd.RegisterAgent(AgentName("ann"), AgentRegistered(adapter="command"))
+        await fleet.commit(registration, Context(actor="test"))
+        head = await check_chain(store)
+        runtime = Runtime(parse({"forge": forge}), store, matrix, LOG, ADDRESS)
+        with caplog.at_level(logging.INFO):
+            await runtime.start()
+            await runtime.stop()
+
+    assert f"The journal ends at 1:{head.hash.hex()}" in caplog.text
 
 
 async def test_a_token_that_is_refused_to_anybody_is_told_at_once(

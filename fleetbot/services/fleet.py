@@ -166,7 +166,9 @@ class Fleet:
             self._check_patience()
             snapshot, now = await healed(self.store, await self._loaded()), self.clock()
             today = await self.store.usage(since=day_start(now))
+            slept = self.state.slept  # no line tells of it
             self.state = await asyncio.to_thread(_remember, snapshot, today.usage, now)
+            self.state.slept = slept
             self._last, self._landed, self._closed = None, self.state.seq, {}
             self._acted_on = {}
             await self._recall_blockers()

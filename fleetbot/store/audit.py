@@ -20,8 +20,8 @@ from fleetbot.domain.model import Run
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store.auditable import Row
-from fleetbot.store.records import GENESIS, JournalLine, link
-from fleetbot.store.vault import Head, Vault
+from fleetbot.store.records import GENESIS, Head, JournalLine, link
+from fleetbot.store.vault import Vault
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _PAGE = 5000

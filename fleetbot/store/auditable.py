@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from fleetbot.store.records import JournalLine
+from fleetbot.store.records import GENESIS, Head, JournalLine
 
 Row = tuple[Any, ...]
 
@@ -19,6 +19,10 @@ class Auditable(ABC):
     @abstractmethod
     async def rows(self, query: str, *values: object) -> list[Row]:
         """Of a walk over many."""
+
+    async def head(self) -> Head:
+        rows = await self.rows("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")
+        return Head(seq=int(rows[0][0]), hash=bytes(rows[0][1])) if rows else Head(0, GENESIS)
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         rows = await self.rows(f"{_LINES} WHERE seq > ? ORDER BY seq LIMIT ?", after, limit)

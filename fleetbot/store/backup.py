@@ -16,7 +16,7 @@ from fleetbot.store.emerging import emerging
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.migrate import migrate_sqlite
 from fleetbot.store.place import Place, SqlitePlace
-from fleetbot.store.vault import Head
+from fleetbot.store.records import Head
 
 
 class BackupRefused(Exception):

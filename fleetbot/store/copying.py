@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from fleetbot.store.audit import Damage, JournalDamaged, Problem, Progress, examine, in_silence
 from fleetbot.store.auditable import Row
-from fleetbot.store.vault import Head, Table, Vault
+from fleetbot.store.records import Head
+from fleetbot.store.vault import Table, Vault
 
 
 class CopyRefused(Exception):

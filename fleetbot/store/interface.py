@@ -29,6 +29,7 @@ from fleetbot.store.records import (
     DeadLetter,
     Due,
     Graveyard,
+    Head,
     JournalLine,
     LogChunk,
     LogLine,
@@ -299,6 +300,9 @@ class Store(Protocol):
     async def log_lines(self, run: RunId, offset: int = 0, limit: int = 1000) -> list[LogLine]: ...
 
     async def log_length(self, run: RunId) -> int: ...
+
+    async def head(self) -> Head:
+        """Where the journal ends; 0 and `GENESIS` where there is nothing in it."""
 
     async def journal_lines(self, after: int, limit: int) -> list[JournalLine]:
         """As kept, for verification."""

@@ -363,6 +363,16 @@ GENESIS = bytes(32)
 _json = msgspec.json.Encoder()
 
 
+class Head(msgspec.Struct, frozen=True):
+    """The journal's last line: whoever has noted it elsewhere knows of every line up to it."""
+
+    seq: int
+    hash: bytes
+
+    def __str__(self) -> str:
+        return f"{self.seq}:{self.hash.hex()}"
+
+
 class JournalLine(msgspec.Struct, frozen=True):
     """An event as it is kept: `data` is the exact text that `hash` covers.
 

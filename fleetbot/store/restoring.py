@@ -26,8 +26,8 @@ from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import ProcessLock
 from fleetbot.store.migrate import migrate_postgres, migrate_sqlite
 from fleetbot.store.place import Place, PostgresPlace, SqlitePlace
+from fleetbot.store.records import Head
 from fleetbot.store.sqlite_vault import Missing
-from fleetbot.store.vault import Head
 
 Now = Callable[[], datetime]
 

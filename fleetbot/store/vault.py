@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbot.store.auditable import Auditable, Row
-from fleetbot.store.records import GENESIS
 
 _FIRST = 64  # rows of a page; it grows as long as they are short
 _MOST = 4096
@@ -24,17 +23,6 @@ class Table:
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The journal's last line: whoever has noted it elsewhere knows of every line up to it."""
-
-    seq: int
-    hash: bytes
-
-    def __str__(self) -> str:
-        return f"{self.seq}:{self.hash.hex()}"
 
 
 class Vault(Auditable):
@@ -61,10 +49,6 @@ class Vault(Auditable):
 
     async def count(self, table: str) -> int:
         return int((await self.rows(f"SELECT count(*) FROM {table}"))[0][0])
-
-    async def head(self) -> Head:
-        rows = await self.rows("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1")
-        return Head(int(rows[0][0]), bytes(rows[0][1])) if rows else Head(0, GENESIS)
 
     async def last_at(self) -> int:
         """When the last line was written, in epoch milliseconds; 0 where there is none."""

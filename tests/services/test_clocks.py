@@ -113,6 +113,18 @@ async def test_after_it_deadlines_are_as_far_away_as_before(
     assert stage.fleet.state.runs[run].reason is ReasonCode.TIMEOUT
 
 
+async def test_what_was_slept_is_not_forgotten_when_the_state_is_read_anew(
+    stage: Stage, passing: Passing
+) -> None:
+    await given_at_work(stage)
+    await passing.jump(DAY)
+    await stage.store.close()  # as after a full disk
+
+    await passing.awake(200, CLAUDE)
+
+    assert (await stage.task()).state is TaskState.RUNNING
+
+
 async def test_who_is_silent_after_it_is_lost_all_the_same(stage: Stage, passing: Passing) -> None:
     await given_at_work(stage)
     await passing.jump(DAY)

@@ -25,6 +25,7 @@ from fleetbot.store.records import (
     Anchor,
     Arrival,
     Change,
+    Head,
     LogChunk,
     LogLine,
     OutboxEntry,
@@ -32,7 +33,6 @@ from fleetbot.store.records import (
     PostKind,
 )
 from fleetbot.store.restoring import restore
-from fleetbot.store.vault import Head
 from tests.postgres import PostgresServer
 from tests.store.backend import PostgresBackend, SqliteBackend
 from tests.store.history import AGENT, History
