@@ -92,6 +92,12 @@ class PostgresSeat:
             log.warning("%s has not renewed its lease of %s: it is deposed", sight.name, seconds)
             await asyncio.to_thread(self._watch.end, sight)
 
+    async def is_vacant(self) -> bool:
+        try:
+            return not (await asyncio.to_thread(self._watch.look)).pid
+        except StoreUnavailable:
+            return True
+
     def _was_ours(self, sight: Sight) -> bool:
         """Of a process that ran where this one does, and so has ended: two cannot run there."""
         return bool(sight.place) and sight.place == self._candidate.place
