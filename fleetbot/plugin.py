@@ -289,8 +289,8 @@ class FleetBot(Plugin):
     async def _begin(self, runtime: Runtime | None, settings: Settings | str) -> None:
         if runtime is None or isinstance(settings, str):
             self.log.warning("fleetbot waits for its configuration: %s", settings)
-            self._say_why_not(str(settings))
             await self._leading.leave()  # to one that can work
+            self._say_why_not(str(settings), aloud=await self._seat.is_vacant())
             return
         try:
             await self._leading.take(settings.leadership.lease_seconds)
@@ -332,10 +332,12 @@ class FleetBot(Plugin):
                 await self._halt()
                 await self._stand_by(why)
 
-    def _say_why_not(self, why: str) -> None:
+    def _say_why_not(self, why: str, *, aloud: bool = True) -> None:
+        """To whoever calls, and `aloud` to rooms, unless another speaks there."""
         self._serve(unconfigured_routes(why, __version__))
-        self._unconfigured = Unconfigured(self.client)
-        self._unconfigured.start()
+        if aloud:
+            self._unconfigured = Unconfigured(self.client)
+            self._unconfigured.start()
 
     def _serve(self, routes: list[web.RouteDef]) -> None:
         """Answer requests with these from now on."""

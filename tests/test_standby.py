@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 from maubot.matrix import MaubotMatrixClient
-from mautrix.client import SyncStream
-from mautrix.types import MessageEvent, UserID
+from mautrix.types import EventType, MessageEvent, UserID
 from mautrix.util.async_db import Database
 
 from fleetbot.store.interface import Deposed
 from fleetbot.store.lock import ProcessLock
-from tests.chat.rooms import MoodyHomeserver, moody_homeserver
+from tests.chat.rooms import MoodyHomeserver, moody_homeserver, sent
 from tests.instance import READER, Instance
 from tests.store.backend import SqliteBackend
 
@@ -51,6 +50,7 @@ class Pair:
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
     async with moody_homeserver() as server:
+        server.answers = [sent()]
         pair = Pair(tmp_path, server)
         async with pair.stack:
             yield pair
@@ -81,17 +81,15 @@ async def test_the_second_stands_by_names_the_leader_and_acknowledges_nothing(pa
         assert (status, problem["type"]) == (503, "urn:fleetbot:problem:standby")
         assert problem["leader"]["address"] == "http://a/fleet"
         assert problem["leader"]["since"] > 0
+    async with http.post("/api/v1/webhooks/forgejo") as response:
+        assert response.headers["Retry-After"] == "1"
 
 
 async def test_it_says_nothing_in_rooms(pair: Pair) -> None:
     await pair.start("a")
     second, _ = await pair.start("b")
-    before = len(pair.server.requests)
 
-    client = second.plugin.client
-    await asyncio.gather(*client.dispatch_event(said("!fleet status"), SyncStream.TIMELINE))
-
-    assert not [path for _, path, _ in pair.server.requests[before:] if "/send/" in path]
+    assert not await answers(pair, second)
 
 
 async def test_it_leads_with_the_settings_it_was_given_when_the_first_ends(
@@ -101,6 +99,8 @@ async def test_it_leads_with_the_settings_it_was_given_when_the_first_ends(
     first, _ = await pair.start("a")
     second, http = await pair.start("b")
     await second.save(login="somebody")
+    with pytest.raises(web.HTTPBadRequest, match="Bad Request"):
+        await second.save(token="")
     assert not await leads(http)
 
     await first.plugin.pre_stop()
@@ -125,9 +125,32 @@ async def test_who_has_no_settings_leaves_the_lead_to_one_that_has(pair: Pair) -
     await first.plugin.start()
     second = pair.instances[1]
     await second.plugin._leading.tick()  # rather than wait for its time
-
     assert (await asked(http, "/readyz"))[1]["code"] == "not_configured"
     assert await leads(other)
+
+
+async def test_who_has_no_settings_is_silent_where_another_speaks(pair: Pair) -> None:
+    first, _ = await pair.start("a")
+    second, http = await pair.start("b")
+    second.stored["forge"]["token"] = ""
+    await second.plugin.pre_stop()
+    await second.plugin.start()
+    assert (await asked(http, "/readyz"))[1]["code"] == "not_configured"
+    assert not await answers(pair, second)
+
+    await first.plugin.pre_stop()
+    await second.plugin.pre_stop()
+    await second.plugin.start()
+    assert await answers(pair, second), "somebody has to"
+
+
+async def answers(pair: Pair, instance: Instance) -> bool:
+    """Whether this one says anything where it is called."""
+    before = len(pair.server.requests)
+    client = instance.plugin.client
+    kind, call = EventType.ROOM_MESSAGE, said("!fleet status")
+    await asyncio.gather(*client.dispatch_manual_event(kind, call, force_synchronous=True))
+    return any("/send/" in path for _, path, _ in pair.server.requests[before:])
 
 
 async def test_an_older_version_refuses_a_newer_schema_and_lets_go(pair: Pair) -> None:

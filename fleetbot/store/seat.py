@@ -10,6 +10,7 @@ from typing import Protocol
 
 from fleetbot.domain.leadership import LOOKS, Holder
 from fleetbot.store.interface import Store
+from fleetbot.store.lock import DatabaseInUse, ProcessLock
 from fleetbot.store.migrate import check_drivers, migrate_sqlite
 from fleetbot.store.sqlite import SqliteStore
 
@@ -54,6 +55,9 @@ class Seat(Protocol):
         nothing is held.
         """
 
+    async def is_vacant(self) -> bool:
+        """Whether nobody has it, as far as can be seen."""
+
     async def renew(self) -> None:
         """Raises `Deposed` or `DatabaseInUse` where another leads by now, `StoreUnavailable` where
         nobody knows."""
@@ -91,6 +95,13 @@ class FileSeat:
             await self.store.close()
             raise
         self.is_taken = True
+
+    async def is_vacant(self) -> bool:
+        try:
+            with ProcessLock(self._path):
+                return True
+        except DatabaseInUse:
+            return False
 
     async def renew(self) -> None:
         """The kernel takes it from nobody."""

@@ -140,8 +140,8 @@ class Bot:
     async def stands_by(self) -> bool:
         return (await self.asked("healthz"))[1].get("status") == "standby"
 
-    async def version(self) -> str:
-        return str((await self.asked("healthz"))[1].get("version"))
+    async def is_at(self, version: str) -> bool:
+        return (await self.asked("healthz"))[1].get("version") == version
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -176,15 +176,21 @@ class Pair(World):
             (self.root / name).mkdir(parents=True)
         self.homeserver = homeserver
         self.forge_url = await self._start_forge(stack)
-        for name in ("a", "b"):
-            wire = await stack.enter_async_context(Wire(self.server.port).laid())
-            url = self.server.tcp_url(self.database).replace(
-                f":{self.server.port}/", f":{wire.port}/"
-            )
-            server = BotServer.start(self.root / f"maubot-{name}", homeserver, postgres=url)
-            self.both.append(Bot(await stack.enter_async_context(server), wire))
+        for bot, life in await asyncio.gather(*(self._started(name) for name in ("a", "b"))):
+            stack.push_async_exit(life)
+            self.both.append(bot)
         self.bots = self.both[0].server
         self._front = await stack.enter_async_context(Front(self.both).up())
+
+    async def _started(self, name: str) -> tuple[Bot, AsyncExitStack]:
+        """One of the two, with a line to the database of its own; and what ends both."""
+        async with AsyncExitStack() as stack:
+            wire = await stack.enter_async_context(Wire(self.server.port).laid())
+            url = self.server.tcp_url(self.database)
+            url = url.replace(f":{self.server.port}/", f":{wire.port}/")
+            root = self.root / f"maubot-{name}"
+            server = BotServer.start(root, self.homeserver, postgres=url)
+            return Bot(await stack.enter_async_context(server), wire), stack.pop_all()
 
     async def _install(self, config: Mapping[str, Any], archive: Path) -> None:
         other = self.both[1].server

@@ -174,17 +174,17 @@ async def test_one_after_the_other_is_upgraded_while_work_goes_on(
     other, issues = pair.other(leader), await under_way(pair)
 
     await other.server.admin.upload(newer)
+    await until(lambda: other.is_at(version), "the upgrade")
     await until(other.stands_by, "the upgraded one to stand by")
-    assert await other.version() == version
     assert await leader.leads()
     assert not has_migrated(pair), "who stands by leaves the schema alone"
 
     issues += await under_way(pair)
     await leader.server.admin.upload(newer)
+    await until(lambda: leader.is_at(version), "the upgrade")
     leads = await pair.leader()
     await until(pair.other(leads).stands_by, "the other to stand by")
 
-    assert {await bot.version() for bot in pair.both} == {version}
     assert has_migrated(pair)
     await done_once(pair, issues)
 
@@ -196,6 +196,8 @@ def newer_than(archive: Path, folder: Path) -> tuple[Path, str]:
     newer = folder / f"dev.fleetbot-v{version}.mbp"
     with zipfile.ZipFile(archive) as source, zipfile.ZipFile(newer, "w") as target:
         for name in source.namelist():
+            if name == "fleetbot/__init__.pyc":  # it would go by what was compiled
+                continue
             content = source.read(name)
             if name in ("maubot.yaml", "fleetbot/__init__.py"):
                 content = content.replace(__version__.encode(), version.encode())

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from aiohttp import ClientSession, web
+
 from fleetbot.domain import commands as cmd
+from fleetbot.domain import effects as fx
 from fleetbot.domain.ci import OWN_CONTEXT
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.receipts import Rules
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.issue_calls import marker_of
+from fleetbot.services.entries import entry_of
+from fleetbot.services.forge_effects import ForgeSender
+from fleetbot.store.records import Due
+from tests.runner.test_link import serving
 from tests.services.stage import BOT, CLAUDE, REPO, TEST, Stage
 from tests.store.backend import SqliteBackend
 
@@ -184,3 +195,47 @@ async def test_of_a_comment_that_arrived_twice_one_is_taken_away(stage: Stage) -
     assert [one.id for one in left[:-1]] == [one.id for one in first]
     assert left[-1].author == "ann"
     assert await reconcile(stage) == [], "it is not looked for again"
+
+
+async def test_a_comment_that_the_forge_held_for_too_long_is_found_twice_and_left_once(
+    stage: Stage,
+) -> None:
+    """Its sender was deposed while the request was on its way; the next one could not see it."""
+    _, _, receipt = await stage.given_filed()
+    await stage.verifier.tick()
+    arrived, let_through = asyncio.Event(), asyncio.Event()
+
+    async def hold(request: web.Request) -> web.Response:
+        """A proxy before the forge, which is slow with what is posted."""
+        body = await request.read()
+        if request.method == "POST":
+            arrived.set()
+            await let_through.wait()
+        async with ClientSession() as http:
+            url, its = f"{stage.forge.url}{request.path_qs}", request.headers["Authorization"]
+            sent = {"Authorization": its, "Content-Type": "application/json"}
+            async with http.request(request.method, url, data=body or None, headers=sent) as answer:
+                return web.Response(
+                    status=answer.status, body=await answer.read(), content_type="application/json"
+                )
+
+    async with serving(hold) as url, ForgeClient(url, stage.bot_token) as slow:
+        effect = fx.ReceiptComment(task=(await stage.task()).id, receipt=receipt)
+        due = Due(entry=entry_of(effect, fx.destination(effect), id="late", at=0), attempts=0)
+        waits, land = stage.fleet.waiting, stage.landings
+        sender = ForgeSender(slow, stage.store, stage.labels, waits, land=land)
+        deposed = asyncio.create_task(sender(due))
+        await arrived.wait()
+        await stage.settle()
+        let_through.set()
+        await deposed
+    assert await told(stage, receipt) == 2
+
+    await reconcile(stage)
+
+    assert await told(stage, receipt) == 1
+
+
+async def told(stage: Stage, receipt: str) -> int:
+    comments = await stage.client.comments(REPO, 1)
+    return sum(marker_of(comment.body) == f"receipt:{receipt}" for comment in comments)

@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 from fleetbot.domain.leadership import LOOKS, RENEWALS, Tenure, Vigil
 from fleetbot.store.interface import Deposed, StoreUnavailable
@@ -18,7 +20,10 @@ from fleetbot.store.postgres.watch import Sight, Watch
 
 log = logging.getLogger("fleetbot.store")
 
+T = TypeVar("T")
+
 _RESIGN_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
 
 
 def steadily() -> float:
@@ -80,17 +85,32 @@ class PostgresSeat:
         """Raises `DatabaseInUse` while another has it, or may believe to: also one whose session is
         over, for it may not know that yet."""
         asked = self._clock()
-        sight = await asyncio.to_thread(self._watch.look)
+        sight = await self._asked(self._watch.look)
         is_over = self._vigil.is_over(sight.renewal, sight.lease, asked, self._clock())
         if sight.pid and not (sight.is_leading and sight.lease and is_over):
-            raise await asyncio.to_thread(self._watch.refusal)
+            raise await self._asked(self._watch.refusal)
         if not is_over and not self._was_ours(sight):
-            raise await asyncio.to_thread(self._watch.refusal)
+            raise await self._asked(self._watch.refusal)
         self.follows = sight.epoch > 0 and not self._was_ours(sight)
         if sight.pid:
             seconds = f"{sight.lease:g} s"
             log.warning("%s has not renewed its lease of %s: it is deposed", sight.name, seconds)
-            await asyncio.to_thread(self._watch.end, sight)
+            await self._asked(partial(self._watch.end, sight))
+
+    async def _asked(self, question: Callable[[], T]) -> T:
+        """Raises `StoreUnavailable`, soon also where the database says nothing: who waits holds up
+        others, such as the end of the plugin."""
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await asyncio.to_thread(question)
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer") from None
+
+    async def is_vacant(self) -> bool:
+        try:
+            return not (await self._asked(self._watch.look)).pid
+        except StoreUnavailable:
+            return True
 
     def _was_ours(self, sight: Sight) -> bool:
         """Of a process that ran where this one does, and so has ended: two cannot run there."""
@@ -109,7 +129,7 @@ class PostgresSeat:
 
     async def _make_sure_it_is_ours(self) -> None:
         """Raises `Deposed`, `StoreUnavailable`."""
-        sight = await asyncio.to_thread(self._watch.look)
+        sight = await self._asked(self._watch.look)
         if self.store.epoch and sight.epoch > self.store.epoch:
             raise Deposed(f"{sight.name} leads since")
 

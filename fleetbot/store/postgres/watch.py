@@ -43,12 +43,14 @@ class Sight(NamedTuple):
 
 
 class Watch:
-    """Raises `StoreUnavailable` where the database cannot be asked."""
+    """Raises `StoreUnavailable` where the database cannot be asked, or is still being asked: of
+    threads that wait for one that does not answer, one is enough."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._database: PostgresDatabase | None = None
         self._turn = Lock()
+        self._is_unwanted = False  # the connection, once it has answered
         self._last = 0  # session that was seen to hold the lock
 
     def look(self) -> Sight:
@@ -63,8 +65,12 @@ class Watch:
         self._ask(lambda database: database.execute(_END, (sight.pid,)))
 
     def close(self) -> None:
-        with self._turn:
-            self._close()
+        self._is_unwanted = True
+        if self._turn.acquire(blocking=False):
+            try:
+                self._close()
+            finally:
+                self._turn.release()
 
     def _look(self, database: PostgresDatabase) -> Sight:
         key = self._address.lock_key % _HALF**2
@@ -79,14 +85,20 @@ class Watch:
         return Sight(pid, is_leading, name, place, lease / 1000, epoch, renewal)
 
     def _ask(self, question: Callable[[PostgresDatabase], T]) -> T:
-        with self._turn:
-            try:
-                if self._database is None:
-                    self._database = PostgresDatabase(self._address, "standby", read_only=True)
-                return question(self._database)
-            except Failed as error:
+        if not self._turn.acquire(blocking=False):
+            raise StoreUnavailable(f"{self._address.where} does not answer")
+        self._is_unwanted = False
+        try:
+            if self._database is None:
+                self._database = PostgresDatabase(self._address, "standby", read_only=True)
+            return question(self._database)
+        except Failed as error:
+            self._close()
+            raise StoreUnavailable(f"{self._address.where}: {error}") from error
+        finally:
+            if self._is_unwanted:
                 self._close()
-                raise StoreUnavailable(f"{self._address.where}: {error}") from error
+            self._turn.release()
 
     def _close(self) -> None:
         if self._database is not None:
