@@ -31,6 +31,8 @@ SLOW := tests/chat tests/devkit tests/flow tests/forge tests/hostile tests/runne
 export PYTHONDONTWRITEBYTECODE :=
 # Only where libolm has a wheel: building it takes more than Python.
 SEALED := --only-binary python-olm --editable '.[encryption]'
+# pip would compile all of it on one core. What cannot be compiled, templates of code, nobody imports.
+PIP_QUIETLY := --quiet --disable-pip-version-check --no-compile
 UNSEALED := echo 'libolm has no wheel for this Python: encrypted rooms are not tested' >&2
 ONCE ?=
 AGENT ?= command
@@ -92,8 +94,9 @@ $(INSTALLED): pyproject.toml
 	else \
 		set -ex; \
 		test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV); \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check $(SEALED) || $(UNSEALED); \
+		$(BIN)/python -m pip install $(PIP_QUIETLY) --editable '.[dev]'; \
+		$(BIN)/python -m pip install $(PIP_QUIETLY) $(SEALED) || $(UNSEALED); \
+		$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >$(VENV)/uncompiled.log 2>&1 || true; \
 	fi
 	@touch $@
 
