@@ -49,6 +49,7 @@ MARKS = Marks(
     branch=r"^fleet/{issue}-",
     status=r"<sub>.* updated \d{4}-",
     order="!fleet new {title}",
+    refusal="^⚠️ ",
     confirmation=r"^📝 Open this issue in \S+\n+{title}\n",
     card=rf"^\S+ \w[\w ]* · {REPO}#{{issue}}\b",
 )
