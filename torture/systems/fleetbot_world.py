@@ -58,8 +58,8 @@ MARKS = Marks(
 _CONFIG: Mapping[str, Any] = {
     "runs": {
         "heartbeat_seconds": 1,
-        "lease_seconds": 4,
-        "ack_seconds": 4,
+        "lease_seconds": 5,
+        "ack_seconds": 8,
         "claim_wait_seconds": 5,
         "max_refutations": 0,
     },
