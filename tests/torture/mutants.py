@@ -199,7 +199,7 @@ MUTANTS = (
             Act.HONEST,
             faults=(
                 Spell(
-                    *(0.0, 3.0, Line.ORCHESTRATOR_FORGE, Harm.CUT),
+                    *(0.0, 30.0, Line.ORCHESTRATOR_FORGE, Harm.CUT),
                     only=r"^POST \S+/comments",
                     most=2,
                 ),
@@ -233,7 +233,7 @@ MUTANTS = (
         _story(
             "reconcile",
             Act.HONEST,
-            faults=(Spell(0.0, 3.0, Line.FORGE_ORCHESTRATOR, Harm.DROP),),
+            faults=(Spell(0.0, 8.0, Line.FORGE_ORCHESTRATOR, Harm.DROP),),
         ),
         (_NO_RECONCILIATION,),
     ),
@@ -262,7 +262,7 @@ MUTANTS = (
             Act.HONEST,
             faults=(
                 Spell(
-                    *(0.0, 4.0, Line.ORCHESTRATOR_HOMESERVER, Harm.FAIL),
+                    *(0.0, 10.0, Line.ORCHESTRATOR_HOMESERVER, Harm.FAIL),
                     only=_MESSAGE,
                 ),
             ),
