@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from torture.story import Blow, Fault, Line, Spell, Strike
@@ -69,7 +70,9 @@ class Faults:
             return Landed(spell, 0, "not run: the system has no such line")
         cast = proxy.cast(spell)
         try:
-            await asyncio.sleep(spell.seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(spell.seconds):
+                    await cast.used_up.wait()
         finally:
             proxy.lift(cast)
         if not cast.hits:

@@ -53,7 +53,7 @@ def _story(
 
 
 def _always(line: Line, harm: Harm, *, only: str, most: int) -> Spell:
-    return Spell(0.0, 20.0, line, harm, only=only, most=most)
+    return Spell(0.0, 40.0, line, harm, only=only, most=most)
 
 
 _ALL = (

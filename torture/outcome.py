@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -29,6 +29,7 @@ class IssueSeen:
     is_open: bool
     labels: frozenset[str]
     comments: tuple[Comment, ...] = ()
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,15 @@ class PullSeen:
 
 @dataclass(frozen=True)
 class Said:
-    """A message as it was first sent, and the newest text of it; `thread`: it is in one."""
+    """A message as it was first sent, and the newest text of it; `thread`: it is in one; `answers`:
+    the message it replies to."""
 
     id: str
     sender: str
     first: str
     text: str
     thread: bool
+    answers: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Reader:
                 row["number"],
                 row["state"] == "open",
                 frozenset(label["name"] for label in row["labels"]),
+                title=row["title"],
             )
             for row in rows
         }
@@ -135,7 +139,7 @@ class Reader:
     async def _with_comments(self, issue: IssueSeen) -> IssueSeen:
         rows = await self._get(f"/issues/{issue.number}/comments")
         comments = tuple(Comment(row["id"], row["user"]["login"], row["body"]) for row in rows)
-        return IssueSeen(issue.number, issue.is_open, issue.labels, comments)
+        return replace(issue, comments=comments)
 
     async def _pull(self, row: dict[str, Any]) -> PullSeen:
         head, number = row["head"]["sha"], row["number"]
@@ -182,15 +186,15 @@ class Reader:
 
     # -- the room
 
-    async def say(self, text: str, key: str, answers: str = "") -> None:
+    async def say(self, text: str, key: str, answers: str = "") -> str:
         """A person says something, in reply to a message where one is named; `key` is not to be
-        used twice."""
+        used twice. Answers the message's id."""
         room = quote(self._room.room)
         url = f"{self._room.url}/_matrix/client/v3/rooms/{room}/send/m.room.message/{key}"
         content: dict[str, Any] = {"msgtype": "m.text", "body": text}
         if answers:
             content["m.relates_to"] = {"m.in_reply_to": {"event_id": answers}}
-        await self._ask("PUT", url, self._room.token, content)
+        return str((await self._ask("PUT", url, self._room.token, content))["event_id"])
 
     async def _read_on(self) -> bool:
         """The next part of the room's history; whether there was one."""
@@ -231,7 +235,9 @@ def said(events: Iterable[dict[str, Any]]) -> tuple[Said, ...]:
             _edit(found, relation["event_id"], event["sender"], content)
             continue
         text, thread = str(content["body"]), relation.get("rel_type") == "m.thread"
-        found[event["event_id"]] = Said(event["event_id"], event["sender"], text, text, thread)
+        answers = relation.get("m.in_reply_to", {}).get("event_id", "")
+        id = event["event_id"]
+        found[id] = Said(id, event["sender"], text, text, thread, answers)
     return tuple(found.values())
 
 
@@ -239,4 +245,4 @@ def _edit(found: dict[str, Said], event: str, sender: str, content: dict[str, An
     old = found.get(event)
     if old and old.sender == sender:
         text = str(content.get("m.new_content", content).get("body", ""))
-        found[event] = Said(old.id, old.sender, old.first, text, old.thread)
+        found[event] = replace(old, text=text)

@@ -9,12 +9,14 @@ from typing import Any
 
 from torture.outcome import Reader, Unreadable
 from torture.story import CI, Act, Deed, Doing, Issue, Need, body
-from torture.system import System
+from torture.system import Marks, System
 
-_PATIENCE = 90.0  # seconds for an issue to be done, a pull request, an order to be asked about …
+_PATIENCE = 90.0  # seconds for an issue to be done, or its pull request to be there
 _PATIENT = (Doing.NAG, Doing.ORDER)  # they give up by themselves
 _LOOK = 0.3
-_IN_VAIN = 6.0  # … for an order that nobody may give to be asked about
+_INSISTS = 240.0  # … for what was ordered in the room to be there
+_IN_VAIN = 6.0  # … for an order that nobody may give
+_AFTER_REFUSAL = 2.0
 _NAGGED = 12.0  # seconds without a new commit, and the nagging is in vain
 
 
@@ -69,17 +71,11 @@ class People:
         return self._numbers.get(deed.key, 0)
 
     async def _order(self, deed: Deed) -> None:
-        """Say it, and that it is meant if that is asked."""
-        marks, key = self._system.marks, f"{deed.key}-{deed.at}"
-        known = {said.id for said in await self._reader.room()}
-        await self._reader.say(marks.order.replace("{title}", deed.text), key)
-        asked = time.monotonic()
-        patience = _IN_VAIN if Need.NOBODY_ORDERS in self._needs else _PATIENCE
-        while marks.confirmation and time.monotonic() - asked < patience:
-            for said in await self._reader.room():
-                if said.id not in known and marks.asks_about(deed.text, said.first):
-                    await self._reader.say("yes", f"{key}-yes", said.id)
-                    return
+        """Say it, confirm it if that is asked, and again where it could not be done just then."""
+        patience = _IN_VAIN if Need.NOBODY_ORDERS in self._needs else _INSISTS
+        begun, order = time.monotonic(), _Order(self._system.marks, self._reader, deed)
+        while time.monotonic() - begun < patience and not await order.is_there():
+            await order.go_on()
             await asyncio.sleep(_LOOK)
 
     async def _nag(self, deed: Deed) -> None:
@@ -125,3 +121,38 @@ class People:
             if issue and self._system.marks.done_label in issue.labels:
                 return
             await asyncio.sleep(_LOOK)
+
+
+class _Order:
+    """One order in the room, until the issue is there; said again only where it was refused."""
+
+    def __init__(self, marks: Marks, reader: Reader, deed: Deed) -> None:
+        self._marks = marks
+        self._reader = reader
+        self._title = deed.text
+        self._key = f"{deed.key}-{deed.at:.3f}"
+        self._words: dict[str, tuple[str, str]] = {}  # what was said, and in reply to what, by id
+        self._seen: set[str] = set()
+
+    async def is_there(self) -> bool:
+        issues = (await self._reader.issues()).values()
+        return any(issue.title == self._title for issue in issues)
+
+    async def go_on(self) -> None:
+        if not self._words:
+            await self._say(self._marks.order.replace("{title}", self._title))
+        for said in await self._reader.room():
+            if said.id in self._seen:
+                continue
+            self._seen.add(said.id)
+            if self._marks.asks_about(self._title, said.first):
+                await self._say("yes", said.id)
+            elif said.answers in self._words and self._marks.fits(
+                self._marks.refusal, said.first, 0
+            ):
+                await asyncio.sleep(_AFTER_REFUSAL)
+                await self._say(*self._words[said.answers])
+
+    async def _say(self, text: str, answers: str = "") -> None:
+        key = f"{self._key}-{len(self._words)}"
+        self._words[await self._reader.say(text, key, answers)] = (text, answers)

@@ -52,6 +52,7 @@ class Cast:
     spell: Spell
     hits: int = 0
     examples: list[str] = field(default_factory=list)
+    used_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     def takes(self, request: str, chance: random.Random) -> bool:
         spell = self.spell
@@ -71,6 +72,8 @@ class Cast:
         self.hits += 1
         if len(self.examples) < 3:
             self.examples.append(request)
+        if self.hits == self.spell.most:
+            self.used_up.set()
 
 
 class Proxy:

@@ -135,7 +135,7 @@ class Spell:
     """From `at` on, for `seconds`, each request on the line meets `harm` with chance `share`.
 
     `only` narrows it to requests whose "METHOD path" matches the regular expression; `most` ends
-    it after so many requests, 0 for no bound.
+    it after so many requests, if that is earlier; 0 for no bound.
     """
 
     at: float

@@ -45,7 +45,8 @@ class Marks:
     pull request that is the system's for this issue. `status` is the one comment, and `card` the
     one message, that are kept up to date, where the system has such; "" where not. `order` is what
     a person says in the room for a new issue, `{title}` standing for its title, and `confirmation`
-    a message that asks whether that is meant, which a reply `yes` confirms; "" where there is none.
+    a message that asks whether that is meant, which a reply `yes` confirms; `refusal` is a reply to
+    either that says that it could not be done now.
     """
 
     done_label: str
@@ -60,6 +61,7 @@ class Marks:
     card: str = ""
     order: str = ""
     confirmation: str = ""
+    refusal: str = ""
 
     def asks_about(self, title: str, text: str) -> bool:
         """Whether the text is the confirmation of an order with this title."""

@@ -32,8 +32,12 @@ def ended(
     draft = Draft(task_stream(run.task), event)
     begun = isinstance(event, ev.TaskFailed) or run.state is RunState.RUNNING
     again = excused(state, run, event.reason, now, policy, begun=begun)
-    if again is None and begun:
-        again = _counted(run, event, now, policy, until)
+    if again is None:
+        again = (
+            _counted(run, event, now, policy, until)
+            if begun
+            else _given_again(state, run, event.reason, now, policy)
+        )
     if again is None:
         return (draft,)
     if over := budget.overspent(state, run, event, policy):
@@ -88,6 +92,19 @@ def _counted(
         not_before=max(now + wait, min(until, now + LONGEST_WAIT_MS)),
         avoid=run.agent if _goes_elsewhere(event.reason) else None,
     )
+
+
+def _given_again(
+    state: FleetState, run: Run, reason: ReasonCode, now: int, policy: Policy
+) -> ev.TaskRequeued | None:
+    """Lost before it was begun, once all excuses are used up: as often as it could be attempted. No
+    attempt tells how often that was, so the excuses go on being counted."""
+    patience, times = with_fault(reason, policy), times_excused(state.tasks[run.task], reason)
+    if times + 1 >= patience.give_up + policy.max_attempts:
+        return None
+    wait = patience.wait(times + 1, run.id)
+    avoid = run.agent if _goes_elsewhere(reason) else None
+    return ev.TaskRequeued(reason=reason, not_before=now + wait, avoid=avoid, excuse=times + 1)
 
 
 def cancelled(state: FleetState, task: Task, reason: ReasonCode) -> Draft:

@@ -423,6 +423,15 @@ def test_lost_agents_are_excused_but_not_for_ever() -> None:
     assert (world.task().state, world.task().runs) == (TaskState.AGENT_LOST, 3 + 2)
 
 
+def test_a_task_that_is_lost_before_it_was_begun_is_given_out_as_often() -> None:
+    world, ids = World(policy=Policy(max_attempts=2)).given(an_agent(), a_task()), runs()
+    while world.task().state is TaskState.CREATED:
+        if world.later(SECOND).heard(A1).when(dispatch(run=next(ids))):
+            world.later(3 * world.policy.heartbeat_ms + 1).given(EXPIRE).given(cmd.AgentSeen(A1))
+    assert (world.task().state, world.task().runs) == (TaskState.AGENT_LOST, 3 + 2)
+    assert world.task().attempt == 0
+
+
 def test_a_person_who_asks_again_begins_the_excuses_anew() -> None:
     world = assigned().later(MINUTE).heard(A1).given(EXPIRE)
     assert [excuse.times for excuse in world.task().excused] == [1]

@@ -203,7 +203,7 @@ MUTANTS = (
             Act.HONEST,
             faults=(
                 Spell(
-                    *(0.0, 3.0, Line.ORCHESTRATOR_FORGE, Harm.CUT),
+                    *(0.0, 30.0, Line.ORCHESTRATOR_FORGE, Harm.CUT),
                     only=r"^POST \S+/comments",
                     most=2,
                 ),
@@ -237,7 +237,7 @@ MUTANTS = (
         _story(
             "reconcile",
             Act.HONEST,
-            faults=(Spell(0.0, 3.0, Line.FORGE_ORCHESTRATOR, Harm.DROP),),
+            faults=(Spell(0.0, 8.0, Line.FORGE_ORCHESTRATOR, Harm.DROP),),
         ),
         (_NO_RECONCILIATION,),
     ),
@@ -266,7 +266,7 @@ MUTANTS = (
             Act.HONEST,
             faults=(
                 Spell(
-                    *(0.0, 4.0, Line.ORCHESTRATOR_HOMESERVER, Harm.FAIL),
+                    *(0.0, 10.0, Line.ORCHESTRATOR_HOMESERVER, Harm.FAIL),
                     only=_MESSAGE,
                 ),
             ),

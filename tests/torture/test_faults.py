@@ -114,6 +114,18 @@ async def test_a_spell_that_met_no_request_was_not_run() -> None:
     assert (landed.hits, landed.proof) == (0, "not run: no request came")
 
 
+async def test_a_spell_for_so_many_requests_is_over_with_the_last() -> None:
+    async with line() as proxy, aiohttp.ClientSession() as session:
+        once = Spell(0, 3600.0, LINE, Harm.FAIL, most=1)
+        landing = asyncio.create_task(land(Processes(proxy), once))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with session.get(f"{proxy.url}/x") as answer:
+            assert answer.status == 503
+
+        assert (await asyncio.wait_for(landing, 5)).hits == 1
+
+
 async def test_a_spell_is_proven_by_the_requests_it_met() -> None:
     async with line() as proxy, aiohttp.ClientSession() as session:
         landing = asyncio.create_task(

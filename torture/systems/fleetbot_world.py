@@ -49,6 +49,7 @@ MARKS = Marks(
     branch=r"^fleet/{issue}-",
     status=r"<sub>.* updated \d{4}-",
     order="!fleet new {title}",
+    refusal="^⚠️ ",
     confirmation=r"^📝 Open this issue in \S+\n+{title}\n",
     card=rf"^\S+ \w[\w ]* · {REPO}#{{issue}}\b",
 )
@@ -57,8 +58,8 @@ MARKS = Marks(
 _CONFIG: Mapping[str, Any] = {
     "runs": {
         "heartbeat_seconds": 1,
-        "lease_seconds": 4,
-        "ack_seconds": 4,
+        "lease_seconds": 5,
+        "ack_seconds": 8,
         "claim_wait_seconds": 5,
         "max_refutations": 0,
     },
