@@ -33,8 +33,9 @@ SECONDS = 50.0
 
 @pytest.fixture(scope="module")
 def shared_config() -> Mapping[str, Any]:
-    """Agents may not touch secrets/; a runner that is started again is in time for its lease."""
-    patient = {**RUNS, "lease_seconds": 30, "ack_seconds": 30}
+    """Agents may not touch secrets/; a runner that is started again is in time for its lease, and
+    before it is missed."""
+    patient = {**RUNS, "heartbeat_seconds": 3, "lease_seconds": 30, "ack_seconds": 30}
     return {"verify": {"forbidden_paths": ["secrets/**"]}, "runs": patient}
 
 
