@@ -171,6 +171,16 @@ async def test_what_no_index_can_hold_is_refused_alone(store: Store, history: Hi
     assert [type(outcome) for outcome in outcomes] == [Unwritable, type(None)]
 
 
+async def test_what_is_refused_is_not_told_to_the_log(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Unwritable):
+        await store.append(Change(anchors=(Anchor(key="k", value="s3cret\ud800"),)))
+
+    assert "a value is none that Postgres can hold (22000)" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 # who leads
 
 

@@ -49,7 +49,9 @@ WHERE n.nspname = current_schema() AND c.relkind = 'r' AND a.attnum > 0 AND NOT 
 """
 
 # Classes of SQLSTATE: a value, a constraint, or a size that no index takes.
-_OF_A_RECORD = ("22", "23", "54")
+_OF_A_VALUE = "22"
+_NO_VALUE = "a value is none that Postgres can hold"
+_OF_A_RECORD = (_OF_A_VALUE, "23", "54")
 _READ_ONLY = "25006"
 
 
@@ -186,20 +188,23 @@ class PostgresDatabase:
 
     def _is_usable(self, failure: Failed) -> bool:
         """Whether the server has answered, and has not said that the session is over."""
-        return bool(failure.sqlstate) and not failure.sqlstate.startswith(("08", "57P"))
+        has_answered = bool(failure.sqlstate) and not failure.sqlstate.startswith(("08", "57P"))
+        return has_answered or isinstance(failure, CannotHold)
 
     def _told(self, error: Exception) -> Failed:
         """The error without what it tells of values; that the other has no cause is meant so."""
         if isinstance(error, asyncpg.PostgresError):
-            text = f"{error.args[0] if error.args else type(error).__name__}"
             sqlstate = error.sqlstate or ""
-            if sqlstate == _READ_ONLY:
+            text = f"{error.args[0] if error.args else type(error).__name__}"
+            if sqlstate.startswith(_OF_A_VALUE):  # which may be in the text
+                text = _NO_VALUE
+            elif sqlstate == _READ_ONLY:
                 text = f"it is read-only, as a standby is: {text}"
             kind = CannotHold if sqlstate.startswith(_OF_A_RECORD) else Failed
             return kind(self._address.without_secrets(f"{text} ({sqlstate})"), sqlstate)
         is_of_a_value = isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError)
         if is_of_a_value and self._connection is not None:
-            return CannotHold("a value is none that Postgres can hold", "22000")
+            return CannotHold(_NO_VALUE)
         if isinstance(error, TimeoutError):
             return Failed("there is no answer in time")
         return Failed(self._address.without_secrets(f"{type(error).__name__}: {error}"))
