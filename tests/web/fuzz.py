@@ -47,6 +47,8 @@ Asked = Case[Any]
 FRESH = 20
 """After so many requests the agent and its run are made anew: others may have ended them."""
 LONGEST_WAIT = 0.01
+PATIENCE = 60.0
+"""Seconds for anything, on a machine that has other things to do."""
 EVENT_TYPES = ("issues", "pull_request", "push", "issue_comment", "repository")
 _REFUSED = [400, 403, 404, 409, 413, 422]
 _CONFIG = {
@@ -88,7 +90,7 @@ class Place:
         return self._scene.tokens["operator" if "operator" in kinds else "none"]
 
     def _await(self, made: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(made, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(made, self._loop).result(PATIENCE)
 
 
 @asynccontextmanager
@@ -217,7 +219,7 @@ class Fuzz:
             case.path_parameters = {name: self._place.parts[name] for name in case.path_parameters}
         _hurry(case)
         try:
-            response = case.call(self._place.url, session=self._session, timeout=20)
+            response = case.call(self._place.url, session=self._session, timeout=PATIENCE)
             self.found.answers[response.status_code] += 1
             case.validate_response(response, checks=_CHECKS)
         except FailureGroup as failures:
