@@ -40,6 +40,7 @@ class Leading:
         self._step_down = step_down
         self._lost: Exception | None = None
         self._said = ""
+        self._failed = ""
         self._loops = (
             Loop("leadership", self.tick, _LONGEST, log),
             Loop("lease", self.renew, _LONGEST, log),
@@ -82,7 +83,7 @@ class Leading:
         """Say so, where it has stood by."""
         if self._said:
             self._log.info("fleetbot leads now")
-        self._said = ""
+        self._said = self._failed = ""
 
     def _wake(self) -> None:
         for loop in self._loops:
@@ -90,12 +91,21 @@ class Leading:
 
     async def tick(self) -> float:
         """Answers in how many seconds to come again."""
-        if not self._seat.is_taken:
-            await self._attempt()
-        elif self._lost is not None:
-            lost, self._lost = self._lost, None
-            await self._step_down(lost)
+        try:
+            if not self._seat.is_taken:
+                await self._attempt()
+            elif self._lost is not None:
+                lost, self._lost = self._lost, None
+                await self._step_down(lost)
+        except Exception as error:
+            self._complain(error)
         return _LONGEST if self._seat.is_taken else self._seat.look_every
+
+    def _complain(self, error: Exception) -> None:
+        """Once for each new error; it is tried again soon, whatever it is."""
+        if repr(error) != self._failed:
+            self._log.error("fleetbot cannot lead", exc_info=error)
+        self._failed = repr(error)
 
     async def renew(self) -> float:
         """Answers in how many seconds to come again."""
@@ -105,8 +115,8 @@ class Leading:
             await self._seat.renew()
         except NOT_OURS as error:
             self.lost(error)
-        except StoreUnavailable as error:  # health tells of it; the fleet opens it again
-            self._log.debug("the lease is not renewed: %s", error)
+        except Exception as error:  # health tells of it; the fleet opens the store again
+            self._log.debug("the lease is not renewed: %r", error)
             return self._seat.look_every
         return self._seat.renew_every
 

@@ -260,6 +260,8 @@ class FleetBot(Plugin):
         except Exception:
             self.log.exception("Nor can the old configuration be put in force again")
             text = f"fleetbot has stopped: {why}. Mend that, then restart the instance."
+            self._settings = text
+            await self._leading.leave()  # to one that can work
             self._say_why_not(text)
 
     def _built(self, settings: Settings | str) -> Runtime | None:
@@ -319,10 +321,12 @@ class FleetBot(Plugin):
                 return
             try:
                 await self._leading.take(settings.leadership.lease_seconds)
+                await self._begin(self._built(settings), settings)
             except NO_SEAT as error:
                 await self._stand_by(error)
-            else:
-                await self._begin(self._built(settings), settings)
+            except BaseException:
+                await self._leading.leave()
+                raise
 
     async def _step_down(self, why: Exception) -> None:
         """Another leads: end all work at once, and wait for our turn."""

@@ -22,7 +22,7 @@ from fleetbot.devkit.story import until
 from fleetbot.devkit.world import INSTANCE, World
 from tests.postgres import PostgresServer
 
-LEASE = 4.0
+LEASE = 5.0
 _ASK = aiohttp.ClientTimeout(total=1.0)
 
 

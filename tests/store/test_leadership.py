@@ -90,6 +90,12 @@ async def test_the_second_is_told_who_leads_and_since_when(
     assert not second.leads
 
 
+def test_who_was_not_told_of_a_lease_yet_is_in_no_hurry(seats: Seats, here: Clock) -> None:
+    seat = seats.make("a", here)
+
+    assert min(seat.look_every, seat.renew_every) > 0.5
+
+
 async def test_who_leaves_is_followed_at_once(seats: Seats, here: Clock, there: Clock) -> None:
     first = await leading(seats.make("a", here))
     await first.leave()

@@ -22,6 +22,7 @@ log = logging.getLogger("fleetbot.store")
 
 T = TypeVar("T")
 
+_LEASE = 15.0  # seconds, until it is told
 _RESIGN_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
 
@@ -41,7 +42,7 @@ class PostgresSeat:
         self._url, self._schema = url, schema
         self._candidate = candidate
         self._clock = clock
-        self._lease = 0.0
+        self._lease = _LEASE
         self._tenure = Tenure()
         self._vigil = Vigil()
         self._watch = Watch(Address(url, schema))
