@@ -106,16 +106,25 @@ def _stories(asked: argparse.Namespace, plug: Plug) -> Iterator[Story]:
 
 
 async def _row(plug: Plug, story: Story) -> report.Row:
-    """A story that could not be played to its end is a finding of its own."""
-    async with plug(story) as system:
-        try:
+    """Raises Refused where the story could not be played to its end: that is no outcome."""
+    try:
+        async with plug(story) as system:
             row = report.row(await play(system, story))
-        except* (Unreadable, Refused) as errors:
-            said = "; ".join(str(error) for error in errors.exceptions)
-            raise Refused(f"{story.name} was not played to its end: {said}") from errors
+    except (Unreadable, Refused, ExceptionGroup) as error:
+        raise Refused(f"{story.name} was not played to its end: {_told(error)}") from error
     faults = sum(row["faults"].values())
     logging.info("%s: %d faults, findings: %d", story.name, faults, len(row["findings"]))
     return row
+
+
+def _told(error: Exception) -> str:
+    """Why it could not be played. What is no word of forge, room or plug is a bug, and goes on."""
+    if not isinstance(error, ExceptionGroup):
+        return str(error)
+    _, others = error.split((Unreadable, Refused))
+    if others:
+        raise error
+    return "; ".join(map(_told, error.exceptions))
 
 
 def _keep(path: Path | None, row: report.Row) -> None:

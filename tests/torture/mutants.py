@@ -194,6 +194,7 @@ MUTANTS = (
                 "return (draft,)",
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "marker lookup skipped",
@@ -230,6 +231,7 @@ MUTANTS = (
             ),
         ),
         without=(_NO_RECONCILIATION,),
+        is_more=True,
     ),
     Mutant(
         "reconciliation off",
