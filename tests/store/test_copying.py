@@ -34,7 +34,7 @@ from fleetbot.store.records import (
 )
 from fleetbot.store.restoring import restore
 from tests.postgres import PostgresServer
-from tests.store.backend import PostgresBackend, SqliteBackend
+from tests.store.backend import Backend, PostgresBackend, SqliteBackend
 from tests.store.history import AGENT, History
 from tests.store.test_backup import now
 
@@ -250,3 +250,16 @@ async def test_a_password_that_is_wrong_is_told_without_it(postgres: PostgresSer
     with pytest.raises(StoreUnavailable, match="give the password with --password-file") as told:
         await held(PostgresPlace(wrong, "mbp_x"))
     assert "wr0ng" not in str(told.value)
+
+
+async def test_who_looks_sees_one_moment_while_the_fleet_goes_on(
+    backend: Backend, history: History
+) -> None:
+    async with backend.open() as store:
+        await begin(store, history)
+        async with reading(backend.place) as vault:
+            await store.append(history.created("t3"))
+            assert (await vault.head()).seq == 13
+            assert await examine(vault) == []
+        async with reading(backend.place) as vault:
+            assert (await vault.head()).seq == 14
