@@ -20,7 +20,8 @@ from mautrix.util.config import RecursiveDict
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from fleetbot.plugin import Config, FleetBot
+from fleetbot.configuration import Config
+from fleetbot.plugin import FleetBot
 
 READER = "reader-" + "r" * 20
 BASE = (Path(__file__).parents[1] / "base-config.yaml").read_text()
