@@ -335,7 +335,7 @@ MUTANTS = (
             Act.HONEST,
             deeds=(
                 Deed(0.0, "pending-1", Doing.STATUS, "pending"),
-                Deed(4.0, "pending-1", Doing.STATUS, "success"),
+                Deed(12.0, "pending-1", Doing.STATUS, "success"),
             ),
             needs=frozenset({Need.GREEN_CI}),
         ),
