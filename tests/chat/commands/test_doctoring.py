@@ -40,7 +40,7 @@ async def test_what_is_wrong_comes_first_with_what_to_do(chat: Dialogue) -> None
     assert "❌ dead letters: 1 given up, the first 0 s ago" in told
     assert "• !fleet doctor retry sends them again, in order" in told
     assert told.index("❌ dead letters") < told.index("⚠️ branch ann/app: main is open")
-    assert "are well: journal, forge, webhooks," in told
+    assert "are well: leadership, journal, forge, webhooks," in told
     assert "account ann/app (fleetbot may write)" in told
 
 
