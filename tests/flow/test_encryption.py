@@ -253,6 +253,7 @@ async def test_the_bot_signs_its_own_device(world: World) -> None:
 async def test_a_bot_without_encryption_says_so_once_and_nothing_else(
     world: World, bob: SealedUser
 ) -> None:
+    await world.bots.kill()
     before = len(await bob.wire().messages(world.room, limit=1000))
     hides_libolm = world.root / "maubot" / "olm.py"
     hides_libolm.write_text("raise ImportError('libolm is not installed')")
