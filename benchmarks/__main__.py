@@ -25,6 +25,7 @@ _SMALL: dict[str, Sequence[str]] = {
     "http": ("--rounds", "3", "--assignments", "100"),
     "hostile_clients": ("--rounds", "3", "--seconds", "2"),
     "scale": ("--rounds", "3", "--small"),
+    "keeping": ("--tasks", "5000"),
     "idle": ("--agents", "100", "--seconds", "10"),
     "chat": ("--pairs", "10"),
     "runner": ("--pairs", "3"),

@@ -9,7 +9,6 @@ to a server of the tests' and does the same there.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.pairs import machine
+from benchmarks.table import Line, alone, arguments, show
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import AgentName, Receipt, ReceiptId, RunId, TaskId, Traits
 from fleetbot.domain.state import FleetState, agent_stream, task_stream
@@ -128,9 +127,9 @@ class Cost:
     megabytes: float
 
 
-def cost(*arguments: object) -> Cost:
+def cost(*words: object) -> Cost:
     """Of a `fleetbot db` command that must end well."""
-    argv = [sys.executable, "-m", "fleetbot", "db", *map(str, arguments)]
+    argv = [sys.executable, "-m", "fleetbot", "db", *map(str, words)]
     began = time.perf_counter()
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -161,40 +160,37 @@ def on_postgres(folder: Path, server: PostgresServer) -> Iterator[tuple[str, Seq
     yield "copy back", ("copy", server.url(), folder / "back.db", "--schema", "mbp_fleet")
 
 
-def measure(folder: Path, tasks: int, postgres: bool) -> None:
+def measure(folder: Path, tasks: int, postgres: bool) -> list[Line]:
     database = folder / "fleet.db"
     if not database.exists():
         began = time.perf_counter()
         asyncio.run(fill(database, tasks))
         print(f"made in {time.perf_counter() - began:.0f} s", file=sys.stderr)
-    size = database.stat().st_size / (1 << 20)
-    print(f"{tasks:,} tasks, {6 * tasks + len(_AGENTS):,} events, {size:,.0f} MiB\n")
-    print("| command | seconds | MiB at most |\n|---|---|---|")
-    _measure_all(commands(folder))
+    lines = list(_measured(commands(folder), tasks))
     if postgres:
         with postgres_server() as server:
-            _measure_all(on_postgres(folder, server))
-    print(f"\n{machine()}")
+            lines += _measured(on_postgres(folder, server), tasks)
+    return lines
 
 
-def _measure_all(named: Iterable[tuple[str, Sequence[object]]]) -> None:
-    for name, arguments in named:
-        its = cost(*arguments)
-        print(f"| {name} | {its.seconds:.1f} | {its.megabytes:.0f} |", flush=True)
+def _measured(named: Iterable[tuple[str, Sequence[object]]], tasks: int) -> Iterator[Line]:
+    for name, words in named:
+        its = cost(*words)
+        yield alone(f"{name} of {tasks:,} tasks: memory", its.megabytes, "MiB")
+        yield alone(f"{name} of {tasks:,} tasks", its.seconds, "s")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = arguments(__doc__)
     parser.add_argument("--tasks", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, help="where a journal that was made before is kept")
     parser.add_argument("--postgres", action="store_true")
     given = parser.parse_args()
-    if given.folder:
-        given.folder.mkdir(parents=True, exist_ok=True)
-        measure(given.folder, given.tasks, given.postgres)
-        return
     with TemporaryDirectory(prefix="fleetbot-benchmark-") as folder:
-        measure(Path(folder), given.tasks, given.postgres)
+        place = given.folder or Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        lines = measure(place, given.tasks, given.postgres)
+    show(lines, given.json)
 
 
 if __name__ == "__main__":
