@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from benchmarks.callers import appended
 from benchmarks.pairs import Measure, in_turn
 from benchmarks.store_on_postgres import on_postgres
 from benchmarks.table import Line, against, arguments, show
@@ -111,24 +112,8 @@ def raw(path: Path, prepared: Sequence[tuple[Row, Row]]) -> float:
 def grouped(
     path: Path, changes: Sequence[Change], callers: int, synchronous: Synchronous = "FULL"
 ) -> float:
-    """Transitions per second of the store with so many callers, each waiting for its append."""
-
-    async def measure() -> float:
-        store = SqliteStore(path, synchronous=synchronous)
-        await store.load()
-        waiting = iter(changes)
-
-        async def caller() -> None:
-            for change in waiting:
-                await store.append(change)
-
-        started = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(callers)))
-        elapsed = time.perf_counter() - started
-        await store.close()
-        return len(changes) / elapsed
-
-    return asyncio.run(measure())
+    """Transitions per second of the store with so many callers."""
+    return asyncio.run(appended(SqliteStore(path, synchronous=synchronous), changes, callers))
 
 
 def on_fresh_database(measure: Callable[[Path], float]) -> float:

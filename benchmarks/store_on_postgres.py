@@ -11,6 +11,7 @@ from itertools import count, groupby
 
 import asyncpg
 
+from benchmarks.callers import appended
 from benchmarks.pairs import in_turn
 from benchmarks.table import Line, against
 from fleetbot.store.insert import Insert, upsert
@@ -51,19 +52,7 @@ async def _on_fresh_schema(
 
 
 async def _grouped(changes: Sequence[Change], url: str, schema: str) -> float:
-    store = PostgresStore(url, schema)
-    await store.load()
-    waiting = iter(changes)
-
-    async def caller() -> None:
-        for change in waiting:
-            await store.append(change)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    elapsed = time.perf_counter() - started
-    await store.close()
-    return len(changes) / elapsed
+    return await appended(PostgresStore(url, schema), changes, CALLERS)
 
 
 async def _one_by_one(prepared: Sequence[tuple[Row, Row]], url: str, schema: str) -> float:

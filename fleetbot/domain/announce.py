@@ -278,9 +278,13 @@ def _on_forge(event: ev.AnyEvent, task: Task, state: FleetState) -> list[AnyEffe
             return [LandPull(task=task.id, head=head, step=step), show]
         case ev.PullRerun(head=head):
             return [RunAgain(task=task.id, head=head), show]
-        case ev.ReceiptUnknown() | ev.TaskEdited() | ev.TaskMoved() | ev.TaskOverlaps():
-            return []
-        case ev.PullLeft():
+        case (
+            ev.ReceiptUnknown()
+            | ev.TaskEdited()
+            | ev.TaskMoved()
+            | ev.TaskOverlaps()
+            | ev.PullLeft()
+        ):
             return []
         case ev.TaskStuck(reason=reason) if reason in FLOW:
             return []
