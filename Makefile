@@ -75,10 +75,10 @@ torture: $(INSTALLED)
 		--seed '$(SEED)' --rounds '$(ROUNDS)') $(ARGS))
 
 plugin: $(INSTALLED)
-	$(BIN)/python -m fleetbot.devkit.build dist
+	$(BIN)/python -m fleetbot_devkit.build dist
 
 docs: $(INSTALLED)
-	$(BIN)/python -m fleetbot.devkit.docs
+	$(BIN)/python -m fleetbot_devkit.docs
 
 # uv where there is one, venv and pip otherwise. The stamp is written last, so that an interrupted
 # installation is taken up again.
@@ -102,4 +102,4 @@ $(INSTALLED): pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find fleetbot tests benchmarks torture -name __pycache__ -type d -prune -exec rm -rf {} +
+	find fleetbot fleetbot_devkit tests benchmarks torture -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,10 +21,10 @@ import aiohttp
 
 from benchmarks.pairs import Comparison, in_turn
 from benchmarks.table import Line, against, arguments, show
-from fleetbot.devkit.build import build_plugin
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.world import World
+from fleetbot_devkit.build import build_plugin
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.world import World
 
 AGENTS = 3
 TARGET = 1.2

@@ -24,10 +24,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.table import Line, alone, arguments, show
-from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.world import World
+from fleetbot_devkit.homeserver import MESSAGES_LIMITED, Homeserver
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.world import World
 
 LINES_A_SECOND = 5
 ASK_EVERY, STATUS_EVERY = 30, 40  # seconds

@@ -33,7 +33,7 @@ import msgspec
 from benchmarks.http_server import BOT, ENROL, OPERATOR, READER, REPO, SECRET, Ready, task
 from benchmarks.pairs import in_turn
 from benchmarks.table import Line, against, alone, arguments, show
-from fleetbot.devkit.forge import DevForge
+from fleetbot_devkit.forge import DevForge
 
 CONNECTIONS = 64
 AGENTS = 16

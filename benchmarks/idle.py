@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 
 from benchmarks.table import Line, alone, arguments, show
-from fleetbot.devkit.world import World
+from fleetbot_devkit.world import World
 
 CLAIM_SECONDS = 25
 _AT_ONCE = 50

@@ -29,11 +29,11 @@ from typing import Any
 
 from benchmarks.pairs import Comparison, in_turn
 from benchmarks.table import Line, against, arguments, show
-from fleetbot.devkit.model import Reply, ScriptedModel
-from fleetbot.devkit.runner_process import RunnerProcess
 from fleetbot.runner.sandbox.environment import MARKER
 from fleetbot.runner.sandbox.process import survivors
 from fleetbot.wire import Assignment
+from fleetbot_devkit.model import Reply, ScriptedModel
+from fleetbot_devkit.runner_process import RunnerProcess
 from tests.runner.scene import Scene, open_scene
 
 TARGET = 1.15

@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.pairs import in_turn
 from benchmarks.table import Line, against, arguments, show
-from fleetbot.devkit.forge import DevForge
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.root import Root
 from fleetbot.runner.secret import Secret
 from fleetbot.wire import Assignment
+from fleetbot_devkit.forge import DevForge
 
 REPO = "acme/large"
 FILES_PER_FOLDER = 100

@@ -83,7 +83,7 @@ def check(path: Path) -> None:
 def demo(agent: str, once: bool) -> None:
     """Show the whole job once, for real, on this machine alone; then talk to the bot."""
     with needs("demo"):
-        from fleetbot.devkit import demo as show
+        from fleetbot_devkit import demo as show
     sys.exit(show.main(agent, once))
 
 

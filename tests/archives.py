@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from fleetbot.devkit.build import build_plugin
+from fleetbot_devkit.build import build_plugin
 
 
 def built_once(folder: Path) -> Path:

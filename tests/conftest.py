@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 from hypothesis import settings
 
-from fleetbot.devkit.bot_server import BotServer
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.store.migrate import migrate_postgres
+from fleetbot_devkit.bot_server import BotServer
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.matrix_user import MatrixUser
 from tests.archives import built_once
 from tests.postgres import NoPostgres, PostgresServer, postgres_server
 from tests.store.backend import PostgresBackend

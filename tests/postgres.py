@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from urllib.parse import quote
 
-from fleetbot.devkit.process import free_port, spawn_leashed
+from fleetbot_devkit.process import free_port, spawn_leashed
 
 USER = "fleetbot"
 PASSWORD = "s3cret?/word"

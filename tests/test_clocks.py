@@ -33,5 +33,4 @@ def test_no_other_module_reads_a_clock_by_itself() -> None:
         for path in PACKAGE.rglob("*.py")
         if READS.search(path.read_text("utf-8"))
     }
-    ours = {name for name in found if not name.startswith("devkit/")}
-    assert ours == set(THEIR_OWN)
+    assert found == set(THEIR_OWN)

@@ -13,7 +13,6 @@ from aiohttp.test_utils import unused_port
 from maubot.matrix import MaubotMatrixClient
 from mautrix.types import UserID
 
-from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered
 from fleetbot.domain.model import AgentName, Policy
@@ -23,6 +22,7 @@ from fleetbot.services.fleet import Context, Fleet
 from fleetbot.settings import parse
 from fleetbot.store.audit import check_chain
 from fleetbot.store.sqlite import SqliteStore
+from fleetbot_devkit.forge import DevForge
 from tests.store.backend import SqliteBackend
 from tests.web.site import serve
 

@@ -25,10 +25,10 @@ HARMLESS = {
 
 
 def sources() -> Iterator[tuple[str, str]]:
-    """The product's modules; the devkit is for loopback, and testing.py for authors of adapters."""
+    """The product's modules; testing.py is for authors of adapters."""
     for path in sorted(SOURCES.rglob("*.py")):
         name = str(path.relative_to(SOURCES))
-        if not name.startswith(("devkit/", "testing.py")):
+        if name != "testing.py":
             yield name, path.read_text()
 
 

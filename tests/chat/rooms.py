@@ -12,7 +12,7 @@ from aiohttp import web
 from mautrix.client import Client
 from mautrix.types import UserID
 
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
 
 
 @asynccontextmanager

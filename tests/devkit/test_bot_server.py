@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.bot_server import BotServer
-from fleetbot.devkit.build import BuildFailed, build_plugin
-from fleetbot.devkit.maubot_admin import InstanceNotStarted
-from fleetbot.devkit.rest import CallFailed, call
+from fleetbot_devkit.bot_server import BotServer
+from fleetbot_devkit.build import BuildFailed, build_plugin
+from fleetbot_devkit.maubot_admin import InstanceNotStarted
+from fleetbot_devkit.rest import CallFailed, call
 from tests.conftest import Register, StartBotServer
 
 # A plugin in the shape of fleetbot's: a package that exports its class to maubot alone.

@@ -15,14 +15,14 @@ from typing import Literal
 import aiohttp
 import pytest
 
-from fleetbot.devkit.forge import DevForge
-from fleetbot.devkit.forge.git import GitRepository, run_git
-from fleetbot.devkit.forge.server import ROUTES
-from fleetbot.devkit.forge_user import ForgeUser
-from fleetbot.devkit.process import free_port
 from fleetbot.forge.errors import ForgeConflict, ForgeError, ForgeUnavailable
 from fleetbot.forge.models import Issue
 from fleetbot.forge.payloads import IssueEvent, parse_delivery, verify_signature
+from fleetbot_devkit.forge import DevForge
+from fleetbot_devkit.forge.git import GitRepository, run_git
+from fleetbot_devkit.forge.server import ROUTES
+from fleetbot_devkit.forge_user import ForgeUser
+from fleetbot_devkit.process import free_port
 from tests.forge.api_description import VERSIONS, ApiDescription
 from tests.forge.site import Receiver
 
@@ -462,7 +462,7 @@ async def test_a_bad_seed_is_refused_by_name(tmp_path: Path) -> None:
 async def _forge_process(*args: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "fleetbot.devkit.forge", *args),
+        *("-m", "fleetbot_devkit.forge", *args),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.forge import DevForge
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.payloads import ActionRunEvent, parse_delivery
+from fleetbot_devkit.forge import DevForge
+from fleetbot_devkit.forge_user import ForgeUser
 
 REPO = "ann/app"
 

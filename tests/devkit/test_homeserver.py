@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.homeserver import SYNAPSE_RATE_LIMITS, Homeserver
-from fleetbot.devkit.process import ServerDied, ServerProcess, free_port
-from fleetbot.devkit.rest import CallFailed
+from fleetbot_devkit.homeserver import SYNAPSE_RATE_LIMITS, Homeserver
+from fleetbot_devkit.process import ServerDied, ServerProcess, free_port
+from fleetbot_devkit.rest import CallFailed
 from tests.conftest import Register
 
 
@@ -97,7 +97,7 @@ async def test_a_server_that_never_answers_is_ended(tmp_path: Path) -> None:
 _PARENT = """
 import asyncio, sys
 from pathlib import Path
-from fleetbot.devkit.process import ServerProcess, free_port
+from fleetbot_devkit.process import ServerProcess, free_port
 
 async def main():
     port = free_port()

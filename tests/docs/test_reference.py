@@ -8,11 +8,11 @@ from functools import cache
 import pytest
 
 from fleetbot.chat.commands.table import COMMANDS
-from fleetbot.devkit import docs
-from fleetbot.devkit.docs.settings import Undocumented, plugin, runner
 from fleetbot.domain.events import AGENT_EVENTS, TASK_EVENTS, event_type
 from fleetbot.domain.lifecycle import TABLE
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot_devkit import docs
+from fleetbot_devkit.docs.settings import Undocumented, plugin, runner
 
 KEPT = sorted(path.name for path in docs.REFERENCE.iterdir() if path.is_file())
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.world import World
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.world import World
 from tests.flow.leaks import leaks
 
 

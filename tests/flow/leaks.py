@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from urllib.parse import quote
 
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.world import REPO, World
 from tests.runner.adapters.harness import KEY
 
 HOLDERS = {

@@ -14,12 +14,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from fleetbot.devkit.bot_server import BotServer
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.matrix_user import MatrixUser
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import INSTANCE, World
+from fleetbot_devkit.bot_server import BotServer
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.matrix_user import MatrixUser
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import INSTANCE, World
 from tests.postgres import PostgresServer
 
 LEASE = 5.0

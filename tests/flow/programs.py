@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fleetbot.devkit.matrix_user import RoomEvent
-from fleetbot.devkit.model import Line, Reply, Request, ScriptedModel
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.runner_process import RunnerProcess
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
 from fleetbot.domain.model import branch_name
+from fleetbot_devkit.matrix_user import RoomEvent
+from fleetbot_devkit.model import Line, Reply, Request, ScriptedModel
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.runner_process import RunnerProcess
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.seen import says, task_of
 from tests.runner.adapters.agents import Agent
 from tests.runner.adapters.harness import KEY

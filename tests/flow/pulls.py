@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from fleetbot.devkit.rest import CallFailed
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import World
 from fleetbot.domain.pulls import Standing
+from fleetbot_devkit.rest import CallFailed
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import World
 from tests.flow.seen import journal_of, lines_of, task_of
 
 # It writes a note; in a round it does what it is told there, once the gate of its issue is open.

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.world import World
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.world import World
 
 
 class Answer(NamedTuple):

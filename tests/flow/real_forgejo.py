@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.world import FILES, LABELS, World
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.world import FILES, LABELS, World
 
 URL = os.environ.get("FLEETBOT_FORGEJO_URL", "")
 ADMIN = os.environ.get("FLEETBOT_FORGEJO_TOKEN", "")

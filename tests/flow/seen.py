@@ -10,12 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fleetbot.devkit.matrix_user import RoomEvent
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import World
 from fleetbot.domain.events import PullSeen
 from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
+from fleetbot_devkit.matrix_user import RoomEvent
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import World
 
 TOLD_ONCE = [
     "task.created",

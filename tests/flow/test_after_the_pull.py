@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import INSTANCE, REPO, World
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import INSTANCE, REPO, World
 from tests.flow.agents import agent
 from tests.flow.pulls import (
     ci_says,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.model import Reply, Request, ScriptedModel
-from fleetbot.devkit.world import REPO, RUNS, World
 from fleetbot.domain.model import branch_name
+from fleetbot_devkit.model import Reply, Request, ScriptedModel
+from fleetbot_devkit.world import REPO, RUNS, World
 from tests.flow.programs import DONE, LIMITED, Programs, committing
 from tests.flow.seen import task_of, until_labelled, until_state
 from tests.runner.adapters.conftest import claude, codex  # noqa: F401 - fixtures

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.forge import Delivery
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.world import FILES, REPO, World
+from fleetbot_devkit.forge import Delivery
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.world import FILES, REPO, World
 from tests.flow.puppet import Answer, Puppet, post
 from tests.flow.seen import (
     journal_of,

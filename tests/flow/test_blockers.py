@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import agent
 from tests.flow.seen import ask, journal_of, until_state
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.matrix_user import RoomEvent
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.matrix_user import RoomEvent
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import agent
 from tests.flow.seen import (
     answer_to,
@@ -302,7 +302,8 @@ async def test_an_agent_has_one_thread(world: World) -> None:
 
     events = await world.alice.messages(world.room, limit=500)
     roots = [e for e in events if says(world, "🧵", "jones")(e)]
-    runs = [e for e in events if e.thread and in_thread(world, " run")(e)]
+    told = [in_thread(world, title) for title in ("First run", "Second run")]
+    runs = [e for e in events if e.thread and any(tells(e) for tells in told)]
     assert len(roots) == 1
     assert [e.thread for e in runs] == [roots[0].event_id] * 2
 

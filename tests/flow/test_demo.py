@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from fleetbot.devkit.demo_agents import PROGRAMS, environment
-from fleetbot.devkit.model import Reply, Request, ScriptedModel, Tool
+from fleetbot_devkit.demo_agents import PROGRAMS, environment
+from fleetbot_devkit.model import Reply, Request, ScriptedModel, Tool
 from tests.flow.demos import ended, nothing_is_left, read_until, start
 from tests.flow.programs import DONE, committing
 from tests.runner.adapters.conftest import claude, codex, model  # noqa: F401 - fixtures

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from fleetbot.devkit import demo_person
-from fleetbot.devkit.story import EXPECTED
+from fleetbot_devkit import demo_person
+from fleetbot_devkit.story import EXPECTED
 from tests.flow.demos import ended, read_until, start, type_in
 
 

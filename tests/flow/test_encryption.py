@@ -13,11 +13,11 @@ import pytest
 import pytest_asyncio
 from nio.exceptions import OlmUnverifiedDeviceError
 
-from fleetbot.devkit.matrix_user import RoomEvent
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.sealed_user import SealedUser
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.matrix_user import RoomEvent
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.sealed_user import SealedUser
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import agent
 from tests.flow.seen import answer_to, ask, journal_of, says, until_state
 

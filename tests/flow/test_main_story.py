@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, IDLE, agent
 from tests.flow.conftest import alone
 from tests.flow.seen import TOLD_ONCE, answer_to, journal_of, says, until_labelled, until_state

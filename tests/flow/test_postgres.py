@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.rest import CallFailed
-from fleetbot.devkit.world import INSTANCE, REPO, World
 from fleetbot.store.audit import examine
 from fleetbot.store.postgres.store import PostgresStore
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.rest import CallFailed
+from fleetbot_devkit.world import INSTANCE, REPO, World
 from tests.flow.agents import agent, gated
 from tests.flow.seen import (
     TOLD_ONCE,

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import INSTANCE
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import INSTANCE
 from tests.flow.agents import agent
 from tests.flow.pulls import (
     ci_says,

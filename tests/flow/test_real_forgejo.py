@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.story import until
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.story import until
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.real_forgejo import RealForgeWorld, only_where_there_is_one
 from tests.flow.seen import ask, says, until_labelled

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, agent
 from tests.flow.seen import ask, says, until_state
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
 from fleetbot.store.audit import examine
 from fleetbot.store.sqlite import SqliteStore
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.conftest import StartWorld
 from tests.flow.seen import (

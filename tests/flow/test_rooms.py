@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
-from fleetbot.devkit.rest import call
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import REPO, World
+from fleetbot_devkit.rest import call
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.seen import answer_to, journal_of, says, until_state
 

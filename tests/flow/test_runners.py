@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.world import World
+from fleetbot_devkit.world import World
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.conftest import alone
 from tests.flow.seen import TOLD_ONCE, journal_of, says, task_of, until_state

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.matrix_user import RoomEvent
-from fleetbot.devkit.rest import CallFailed, call
-from fleetbot.devkit.story import until
-from fleetbot.devkit.world import FILES, INSTANCE, REPO, World
+from fleetbot_devkit.matrix_user import RoomEvent
+from fleetbot_devkit.rest import CallFailed, call
+from fleetbot_devkit.story import until
+from fleetbot_devkit.world import FILES, INSTANCE, REPO, World
 from tests.flow.agents import DILIGENT, agent, gated
 from tests.flow.puppet import Puppet
 from tests.flow.seen import (

@@ -13,11 +13,11 @@ import pytest
 import pytest_asyncio
 
 from fleetbot import __version__
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.story import until
 from fleetbot.forge.issue_calls import marker_of
 from fleetbot.store.audit import examine
 from fleetbot.store.postgres.store import PostgresStore
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.story import until
 from tests.flow.agents import DILIGENT, agent
 from tests.flow.pair import LEASE, Bot, Pair
 from tests.flow.seen import said_in_room, task_of, until_state

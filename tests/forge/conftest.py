@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.forge import DevForge
+from fleetbot_devkit.forge import DevForge
 from tests.forge.api_description import VERSIONS, ApiDescription
 from tests.forge.recorder import Recorder
 from tests.forge.site import Person, Receiver, Site

@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.payloads import Delivery, parse_delivery, verify_signature
+from fleetbot_devkit.forge_user import ForgeUser
 from tests.forge.recorder import Recorder
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from fleetbot.devkit.forge import DevForge
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.forge import transport
 from fleetbot.forge.errors import (
     ForgeError,
@@ -22,6 +20,8 @@ from fleetbot.forge.errors import (
     UnexpectedAnswer,
 )
 from fleetbot.forge.paths import parse_repo
+from fleetbot_devkit.forge import DevForge
+from fleetbot_devkit.forge_user import ForgeUser
 
 REPO = "ann/app"
 

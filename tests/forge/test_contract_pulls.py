@@ -8,10 +8,10 @@ from typing import Literal
 
 import pytest
 
-from fleetbot.devkit.forge.references import CLOSING
 from fleetbot.forge.errors import ForgeConflict, ForgeError, ForgeNotFound, Unprocessable
 from fleetbot.forge.models import PullRequest
 from fleetbot.runner.run.wording import inert, subject_of, title_of, with_part
+from fleetbot_devkit.forge.references import CLOSING
 from tests.forge.site import Person, Site
 
 BRANCH = "fleet/7-mend-it"

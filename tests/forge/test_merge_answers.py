@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.forge import DevForge
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.forge.errors import ForgeUnavailable
 from fleetbot.forge.merging import MergeAnswer, Outcome
 from fleetbot.forge.models import PullRequest
+from fleetbot_devkit.forge import DevForge
+from fleetbot_devkit.forge_user import ForgeUser
 
 REPO = "ann/app"
 MERGE = r"/pulls/1/merge$"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.hostile.conftest import Hostile
 from tests.runner.adapters.agents import Agent
 from tests.runner.scene import Scene

@@ -14,11 +14,11 @@ from typing import Any
 
 import aiohttp
 
-from fleetbot.devkit.forge import DevForge
 from fleetbot.domain.model import branch_name
 from fleetbot.runner import app
 from fleetbot.runner.config import Config, load
 from fleetbot.wire import AskAnswer, Assignment, CancelOrder, MessageView
+from fleetbot_devkit.forge import DevForge
 from tests.runner.orchestrator import ENROLMENT, Orchestrator
 
 REPO = "ada/widgets"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.model import Taken, Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.wire import AskAnswer
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, RISKY_COMMIT, Agent
 from tests.runner.adapters.harness import KEY
 from tests.runner.orchestrator import Finding

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import Owner, ReasonCode
 from fleetbot.runner import app
 from fleetbot.runner.wellbeing import Pauses
 from fleetbot.wire import RegisterRequest
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.adapters.harness import Fifo
 from tests.runner.run.test_restart import at_work, daemon

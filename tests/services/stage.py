@@ -16,8 +16,6 @@ from typing import Any
 from aiohttp import web
 
 from fleetbot import wire
-from fleetbot.devkit.forge import DevForge
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.effects import Notice, RoomEffect, ShowCard
 from fleetbot.domain.events import AgentRegistered, Recorded
@@ -76,6 +74,8 @@ from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.identities import Claim
 from fleetbot.store.interface import Store
 from fleetbot.store.records import OutboxEntry
+from fleetbot_devkit.forge import DevForge
+from fleetbot_devkit.forge_user import ForgeUser
 from tests.store.backend import SqliteBackend
 
 REPO, BOT, ANN = "ann/app", "fleetbot", "ann"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.devkit.forge import api
 from fleetbot.domain.ci import CiRules
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.models import PullRequest
+from fleetbot_devkit.forge import api
 from tests.services.stage import ANN, BOT, REPO, Stage
 
 JOB = "CI / test (pull_request)"

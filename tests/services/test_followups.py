@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain import events as ev
 from fleetbot.domain.ci import CiRules
@@ -18,6 +17,7 @@ from fleetbot.forge.review_calls import LineComment
 from fleetbot.services.briefs import brief_of, kept_brief
 from fleetbot.services.followups import Followups
 from fleetbot.services.watching import watched
+from fleetbot_devkit.forge_user import ForgeUser
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, SECRET, TEST, Stage
 
 SETTLED = 9.0  # seconds after which a conflict is one

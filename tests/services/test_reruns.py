@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fleetbot.devkit.forge.runs import Run
 from fleetbot.domain.model import TaskState
 from fleetbot.forge.models import PullRequest
+from fleetbot_devkit.forge.runs import Run
 from tests.services.stage import ANN, REPO, Stage
 from tests.services.test_followups import brief, given_done, kinds, look
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fleetbot.devkit.forge.state import Comment
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import events as ev
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.pulls import Answer, Reply, RoundKind
 from fleetbot.forge.review_calls import LineComment
 from fleetbot.store.audit import examine
+from fleetbot_devkit.forge.state import Comment
+from fleetbot_devkit.forge_user import ForgeUser
 from tests.services.stage import ANN, BOT, REPO, Stage
 from tests.services.test_followups import brief, given_done, kinds, look, served
 from tests.store.looking_after import rebuilt

@@ -8,8 +8,6 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from fleetbot.devkit.forge import api
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.facts import Facts, Unread
 from fleetbot.domain.model import FiledReceipt, ReceiptId, TaskState, Verdict
@@ -18,6 +16,8 @@ from fleetbot.forge.models import ChangedFile, User
 from fleetbot.forge.reviews import Review
 from fleetbot.services.facts import gather, standing_reviews
 from fleetbot.store.records import Change
+from fleetbot_devkit.forge import api
+from fleetbot_devkit.forge_user import ForgeUser
 from tests.services.stage import ANN, BOT, CLAUDE, REPO, TEST, Stage
 
 

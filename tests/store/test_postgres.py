@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fleetbot.devkit.process import free_port
 from fleetbot.domain.model import TaskId
 from fleetbot.store.audit import examine
 from fleetbot.store.interface import Deposed, Store, StoreUnavailable, Unwritable
@@ -20,6 +19,7 @@ from fleetbot.store.migrate import MigrationError, migrate_postgres
 from fleetbot.store.postgres.leadership import Candidate
 from fleetbot.store.postgres.store import PostgresStore
 from fleetbot.store.records import Anchor, Change
+from fleetbot_devkit.process import free_port
 from tests.postgres import PASSWORD, PostgresServer
 from tests.store.backend import PostgresBackend
 from tests.store.history import History

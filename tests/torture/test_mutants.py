@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fleetbot.devkit.homeserver import Homeserver
+from fleetbot_devkit.homeserver import Homeserver
 from tests.torture.mutants import MUTANTS, Mutant, Patch, archive
 from torture.play import Round, play
 from torture.story import Need, Story

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.devkit.build import PROJECT
+from fleetbot_devkit.build import PROJECT
 from tests.torture.mutants import MUTANTS, Mutant
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.homeserver import Homeserver
+from fleetbot_devkit.homeserver import Homeserver
 from torture.play import play
 from torture.stories import generate
 from torture.story import Act, Bounds

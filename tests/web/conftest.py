@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.forge import DevForge
+from fleetbot_devkit.forge import DevForge
 from tests.web.site import Site
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.devkit.forge import DevForge
+from fleetbot_devkit.forge import DevForge
 from tests.web.site import REPO, Site
 
 PAUSES, PAUSE, RESUME = "/api/v1/fleet/pauses", "/api/v1/fleet/pause", "/api/v1/fleet/resume"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.devkit.forge import DevForge
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import AgentName, RunId
 from fleetbot.domain.receipts import Verified
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.fleet import Context
+from fleetbot_devkit.forge import DevForge
 from tests.domain import builders as a
 from tests.web.site import REPO, Site
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from fleetbot.devkit.forge import DevForge
-from fleetbot.devkit.forge_user import ForgeUser
 from fleetbot.domain.commands import NoteRepo
 from fleetbot.services.fleet import Context
 from fleetbot.web import bodies
 from fleetbot.web.bodies import MOST_UNPROVEN
+from fleetbot_devkit.forge import DevForge
+from fleetbot_devkit.forge_user import ForgeUser
 from tests.web.site import REPO, SECRET, Site, signature
 
 ISSUE: dict[str, Any] = {

@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from fleetbot.devkit.rest import CallFailed, call
+from fleetbot_devkit.rest import CallFailed, call
 from torture.story import Act
 
 ACTS = frozenset({Act.LIES, Act.BORROWS, Act.LIMIT_ONCE})

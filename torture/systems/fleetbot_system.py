@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fleetbot.devkit.build import build_plugin
-from fleetbot.devkit.homeserver import Homeserver
+from fleetbot_devkit.build import build_plugin
+from fleetbot_devkit.homeserver import Homeserver
 from torture.proxy import Proxy
 from torture.story import CI, Line, Need, Story
 from torture.system import Refused, System

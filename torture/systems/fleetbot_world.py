@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleetbot.devkit.rest import CallFailed, call
-from fleetbot.devkit.runner_process import RunnerProcess
-from fleetbot.devkit.world import World
+from fleetbot_devkit.rest import CallFailed, call
+from fleetbot_devkit.runner_process import RunnerProcess
+from fleetbot_devkit.world import World
 from torture.proxy import Proxy
 from torture.story import ORCHESTRATOR, Act, Line
 from torture.system import ForgeAt, Marks, Refused, RoomAt

@@ -10,7 +10,7 @@ from fleetbot.chat.commands.grammar import Misspelt, structured
 from fleetbot.chat.commands.table import COMMANDS
 from fleetbot.chat.hearing.describing import Describing
 from fleetbot.chat.speaking.link import Link
-from fleetbot.devkit.matrix_user import MatrixUser
+from fleetbot_devkit.matrix_user import MatrixUser
 from tests.chat.rooms import Answer, MoodyHomeserver, client_of, error, moody_homeserver, sent
 from tests.conftest import Register
 from tests.services.stage import Stage

@@ -12,13 +12,13 @@ from fleetbot.chat.hearing.listening import QUIET_MS
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import say
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.events import AgentRegistered, event_type
 from fleetbot.domain.model import TaskState
 from fleetbot.domain.state import task_stream
 from fleetbot.settings import RoomSettings
 from fleetbot.store.records import Change, Posted, PostKind
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
 from tests.chat.listener import Listener
 from tests.chat.rooms import Answer, client_of, moody_homeserver, said
 from tests.conftest import Register

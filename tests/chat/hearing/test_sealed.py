@@ -19,11 +19,11 @@ from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.place import mark_key
 from fleetbot.chat.speaking.requests import TooLarge
 from fleetbot.chat.words.rich import bounded, say
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
-from fleetbot.devkit.sealed_user import SealedUser
-from fleetbot.devkit.story import until
 from fleetbot.domain.model import TaskState
 from fleetbot.settings import RoomSettings
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
+from fleetbot_devkit.sealed_user import SealedUser
+from fleetbot_devkit.story import until
 from tests.chat.listener import Listener
 from tests.conftest import Register
 from tests.flow.seen import answer_to

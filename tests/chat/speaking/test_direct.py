@@ -10,7 +10,7 @@ import pytest
 from fleetbot.chat.speaking.direct import Direct
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.words.rich import say
-from fleetbot.devkit.matrix_user import MatrixUser
+from fleetbot_devkit.matrix_user import MatrixUser
 from tests.chat.rooms import client_of
 from tests.conftest import Register
 from tests.services.stage import Stage

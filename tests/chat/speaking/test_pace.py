@@ -16,8 +16,8 @@ from fleetbot.chat.speaking.pace import Limited, Pace, Urgency
 from fleetbot.chat.speaking.sender import RoomSender
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import say
-from fleetbot.devkit.homeserver import MESSAGES_LIMITED, Homeserver
 from fleetbot.services.outbox import RetryLater, TooSoon
+from fleetbot_devkit.homeserver import MESSAGES_LIMITED, Homeserver
 from tests.chat.rooms import LimitedHomeserver, client_of, limited_homeserver, same
 from tests.services.stage import Clock, Stage
 

@@ -11,9 +11,9 @@ from mautrix.client import Client
 
 from fleetbot.chat.speaking.link import Link, transaction
 from fleetbot.chat.speaking.said import MARK
-from fleetbot.devkit.homeserver import Homeserver
-from fleetbot.devkit.matrix_user import MatrixUser
-from fleetbot.devkit.rest import call
+from fleetbot_devkit.homeserver import Homeserver
+from fleetbot_devkit.matrix_user import MatrixUser
+from fleetbot_devkit.rest import call
 from tests.chat.rooms import client_of, said
 from tests.conftest import Register
 

@@ -14,10 +14,10 @@ from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.speaking.sender import RoomSender, kept
 from fleetbot.chat.words.post import File, Post
 from fleetbot.chat.words.rich import mention, say
-from fleetbot.devkit.matrix_user import MatrixUser
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Due
+from fleetbot_devkit.matrix_user import MatrixUser
 from tests.chat.rooms import (
     Answer,
     MoodyHomeserver,

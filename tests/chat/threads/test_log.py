@@ -20,11 +20,11 @@ from fleetbot.chat.threads.log import LAST_LINES_MS, PACE_MS, ThreadLog
 from fleetbot.chat.threads.pages import MOST_PAGES
 from fleetbot.chat.threads.writing import CARD_MS
 from fleetbot.chat.words.rich import say
-from fleetbot.devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot.domain import commands as cmd
 from fleetbot.domain.model import AgentName, Run, RunId
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.store.records import Anchor, Change, LogChunk, LogLine, Posted, PostKind
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
 from tests.chat.rooms import (
     Answer,
     LimitedHomeserver,

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fleetbot.devkit.forge.server import ROUTES
+from fleetbot_devkit.forge.server import ROUTES
 
 Json = dict[str, Any]
 

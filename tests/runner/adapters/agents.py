@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetbot.devkit.model import Line, Reply, Request, ScriptedModel, Tool
 from fleetbot.runner.adapters import Adapter, build
+from fleetbot_devkit.model import Line, Reply, Request, ScriptedModel, Tool
 from tests.runner.adapters.harness import KEY
 
 COMMIT = "echo hi > hello.txt && git add -A && git commit -qm 'Add hello'"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.model import ScriptedModel
 from fleetbot.runner.sandbox.process import survivors
 from fleetbot.testing import RUN as CONTRACT
+from fleetbot_devkit.model import ScriptedModel
 from tests.runner.adapters.harness import RUN, Fifo, Place
 
 

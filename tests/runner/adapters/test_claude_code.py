@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import HealthLine, Limits, LogLine, Question, SessionStarted, build
 from fleetbot.runner.adapters.claude_live import LiveDriver
 from fleetbot.runner.sandbox.process import survivors
 from fleetbot.runner.session.contract import Answer, LaunchSpec
 from fleetbot.runner.session.driver import Send
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import RISKY_COMMIT, Agent, stand_in
 from tests.runner.adapters.harness import KEY, RUN, Fifo, Place, collect, end, of, rest, until, used
 

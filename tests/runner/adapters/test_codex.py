@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Answer, Limits, LogLine, Question, SessionStarted, build
 from fleetbot.runner.adapters.codex_errors import is_resumable, reason_of
 from fleetbot.runner.adapters.codex_items import command_summary
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import Agent, stand_in
 from tests.runner.adapters.harness import KEY, Fifo, Place, collect, end, of, rest, until, used
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fleetbot.devkit.model import Line, Reply, Request, ScriptedModel
 from fleetbot.runner.adapters import Limits, Session, build
 from fleetbot.testing import PROMPT, RUN, AdapterContract, Scenario, the_end
+from fleetbot_devkit.model import Line, Reply, Request, ScriptedModel
 from tests.runner.adapters.agents import Agent, stand_in
 from tests.runner.adapters.harness import KEY, Place
 

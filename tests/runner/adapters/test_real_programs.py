@@ -9,7 +9,6 @@ import time
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import (
     Answer,
@@ -21,6 +20,7 @@ from fleetbot.runner.adapters import (
     Usage,
 )
 from fleetbot.runner.sandbox.process import survivors
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, RISKY_COMMIT, Agent
 from tests.runner.adapters.harness import (
     KEY,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel, Tool
+from fleetbot_devkit.model import Reply, ScriptedModel, Tool
 from tests.runner.adapters.agents import Agent
 from tests.runner.adapters.harness import KEY, Place, collect, end
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.typescript import PACKAGE, REFERENCE, modules
+from fleetbot_devkit.typescript import PACKAGE, REFERENCE, modules
 
 STRICT = ("--noEmit", "--strict", "--target", "es2022", "--module", "es2022")
 # A mistake in each place where an adapter meets the contract.
@@ -39,7 +39,7 @@ def tsc(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("place", [PACKAGE, REFERENCE], ids=["package", "reference"])
 def test_the_published_types_are_the_generated_ones(place: Path) -> None:
-    advice = "run: python -m fleetbot.devkit.typescript"
+    advice = "run: python -m fleetbot_devkit.typescript"
 
     assert {path.name: path.read_text() for path in place.iterdir()} == modules(), advice
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fleetbot.devkit.forge import DevForge
 from fleetbot.runner.config import WorkspaceConfig
 from fleetbot.runner.git.command import Git
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.root import Root
+from fleetbot_devkit.forge import DevForge
 from tests.runner.git.scenery import AUTHOR, REPO
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.forge.models import Comment, Issue, User
 from fleetbot.runner.run.briefing import Briefing, about_trust, fitted, telling
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.orchestrator import Finding
 from tests.runner.scene import REPO, WRITES_A_FILE, Scene

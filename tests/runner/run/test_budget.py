@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import ReasonCode
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.orchestrator import Finding
 from tests.runner.scene import Scene

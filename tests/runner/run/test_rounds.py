@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from fleetbot.devkit.model import Reply, Request, ScriptedModel
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.pulls import Answer, RoundKind
 from fleetbot.domain.reasons import ReasonCode
@@ -19,6 +18,7 @@ from fleetbot.wire import (
     RoundBrief,
     SaidWords,
 )
+from fleetbot_devkit.model import Reply, Request, ScriptedModel
 from tests.runner.adapters.agents import Agent
 from tests.runner.adapters.harness import KEY
 from tests.runner.boxes import found_sandbox

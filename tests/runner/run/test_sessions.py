@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.devkit.model import Reply, Request, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.domain.usage import Usage
 from fleetbot.runner.adapters import Finished
 from fleetbot.runner.run.memory import Memories, Memory
 from fleetbot.runner.sandbox.process import survivors
+from fleetbot_devkit.model import Reply, Request, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, Agent, stand_in
 from tests.runner.adapters.harness import KEY
 from tests.runner.scene import Scene

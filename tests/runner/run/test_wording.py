@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from fleetbot.devkit.forge.references import CLOSING, REOPENING, mentions, references
 from fleetbot.runner.run.wording import (
     as_words,
     cut_at_line,
@@ -20,6 +19,7 @@ from fleetbot.runner.run.wording import (
     title_of,
     with_part,
 )
+from fleetbot_devkit.forge.references import CLOSING, REOPENING, mentions, references
 
 HOME = "https://forge.example.org/git"
 WORDS = (*CLOSING, *REOPENING, "Fixes", "CLOSES", "see", "wip", "Draft", "a", "ci")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from fleetbot.devkit.model import Reply, ScriptedModel
 from fleetbot.domain.reasons import ReasonCode
 from fleetbot.runner.adapters import Finished, LogLine, build
 from fleetbot.runner.sandbox.bubblewrap import Sandbox
 from fleetbot.runner.sandbox.process import survivors
+from fleetbot_devkit.model import Reply, ScriptedModel
 from tests.runner.adapters.agents import COMMIT, Agent
 from tests.runner.adapters.harness import RUN, Place, collect, end, of
 from tests.runner.boxes import found_sandbox

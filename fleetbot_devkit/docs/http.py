@@ -1,0 +1,217 @@
+"""The HTTP interface, out of its endpoints."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fleetbot import __version__, wire
+from fleetbot.domain.model import Policy, ReceiptId, RunId, Task, TaskId
+from fleetbot.domain.receipts import Rules
+from fleetbot.forge.client import ForgeClient
+from fleetbot.services.access import Access, TokenSets
+from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.dispatcher import Dispatcher
+from fleetbot.services.doctor import Doctor
+from fleetbot.services.enrolments import Enrolments
+from fleetbot.services.fleet import Context, Fleet
+from fleetbot.services.followups import Followups
+from fleetbot.services.gate import Gate
+from fleetbot.services.intake import Intake
+from fleetbot.services.issues import Issues
+from fleetbot.services.labels import LabelMaps
+from fleetbot.services.newtasks import NewTasks
+from fleetbot.services.overlaps import Overlaps
+from fleetbot.services.pauses import Pauses
+from fleetbot.services.priorities import Priorities
+from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.repositories import Repositories
+from fleetbot.services.runs import Runs
+from fleetbot.services.talks import Talks
+from fleetbot.services.tasks import Tasks
+from fleetbot.services.verification import Verifier
+from fleetbot.services.wakeups import Wakeups
+from fleetbot.services.webhooks import Webhooks
+from fleetbot.store.sqlite import SqliteStore
+from fleetbot.web import Parts, WebApi
+from fleetbot.web.endpoint import AnyEndpoint
+from fleetbot.web.openapi import describe
+from fleetbot.web.problems import STATUS, TITLE, Code
+from fleetbot_devkit.docs.markdown import code, codes, page, table
+from fleetbot_devkit.docs.schema import sections, words
+
+_GROUPS = {
+    "fleet": "The fleet",
+    "agents": "Agents",
+    "runs": "Runs",
+    "receipts": "Receipts",
+    "asks": "Questions",
+    "webhooks": "Webhooks",
+    "tasks": "Tasks",
+    "usage": "Usage",
+    "doctor": "The doctor",
+    "outbox": "What could not be delivered",
+    "events": "Events",
+    "service": "The service itself",
+}
+
+
+def endpoints() -> tuple[AnyEndpoint, ...]:
+    """Every endpoint, on parts that are never started."""
+    store = SqliteStore(Path("unused.db"))
+    fleet = Fleet(store, Policy(), lambda: 0, lambda notice: ())
+    client = ForgeClient("http://forge.invalid", "unused")
+    changes, dispatcher = Wakeups(fleet), Dispatcher(fleet, lambda: RunId("unused"))
+    known = Repositories(fleet, client, ())
+    issues = Issues(fleet, client, LabelMaps(), known, lambda: TaskId("unused"))
+    verifier = Verifier(fleet, client, Rules(), issues.follow)
+    followups = Followups(fleet, client, Rules(), str)
+    webhooks = Webhooks(fleet, known)
+    intake = Intake(fleet, client, verifier, followups, issues, known, webhooks)
+    overlaps = Overlaps(fleet, (), lambda: None)
+    runs = Runs(
+        fleet,
+        dispatcher,
+        changes,
+        lambda: ReceiptId("unused"),
+        _ignore,
+        Gate(fleet, known, issues, overlaps).admits,
+    )
+    parts = Parts(
+        fleet=fleet,
+        access=Access(store, TokenSets()),
+        agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1), overlaps),
+        enrolments=Enrolments(fleet),
+        runs=runs,
+        talks=Talks(fleet, changes, lambda: "unused"),
+        tasks=Tasks(
+            fleet,
+            NewTasks(fleet, client, issues, LabelMaps(), known),
+            Priorities(fleet, client, issues, LabelMaps(), known),
+            _no_landing,
+        ),
+        pauses=Pauses(fleet, known),
+        intake=intake,
+        dead_letters=DeadLetters(fleet),
+        probe=ForgeProbe(fleet, client, (), logging.getLogger("unused")),
+        webhooks=webhooks,
+        webhook_secret="unused",
+        health=_no_health,
+        doctor=Doctor(_no_health, {}),
+        claims_waiting=lambda: 0,
+        loops=lambda: (),
+        version=__version__,
+    )
+    return WebApi(parts).endpoints
+
+
+async def _ignore(run: RunId) -> None:
+    return None
+
+
+async def _no_landing(task: Task, login: str, context: Context) -> bool:
+    return False
+
+
+async def _no_health() -> wire.Health:
+    return wire.Health(status="ok", checks={}, version=__version__)
+
+
+def openapi() -> str:
+    """`openapi.json`."""
+    return json.dumps(describe(endpoints(), __version__), indent=2, ensure_ascii=False) + "\n"
+
+
+# http
+
+
+def http() -> str:
+    """`http.md`."""
+    found = endpoints()
+    document = describe(found, __version__)
+    components = document["components"]["schemas"]
+    return page(
+        "HTTP interface",
+        "All addresses are under the plugin's own: "
+        "`https://<maubot>/_matrix/maubot/plugin/<instance>`. The same as OpenAPI: "
+        "[openapi.json](openapi.json), and at `/openapi.json` of every running fleetbot. For "
+        "programs in TypeScript: [wire.ts](typescript/wire.ts).",
+        "Bodies are JSON. A token goes into the header `Authorization: Bearer <token>`. Unknown "
+        "fields and parameters are refused. Times are in milliseconds since the beginning of 1970. "
+        "Where a call has a body, `{}` is the least; it may be packed with `gzip` or `deflate`.",
+        "## Calls",
+        table(("call", "who", "what"), map(_overview, found)),
+        *_details(found, document),
+        "## Problems",
+        "What goes wrong is answered as `application/problem+json` (RFC 9457). `code` stays the "
+        "same for ever; `detail` is for people and says what to do; `field` names the part of the "
+        "request at fault. With `503`, `Retry-After` says when to come again. Each call may also "
+        "answer with the problems that follow from its token and its body.",
+        table(("code", "status", "meaning"), map(_problem, Code)),
+        "What is no HTTP that maubot's server understands (headers of more than 8 KiB, a length "
+        "that is no number, a method that does not exist, `Content-Encoding: br` or `zstd`) is "
+        "refused by that server before it reaches fleetbot, with 400 and a line of plain text.",
+        "## Messages",
+        *sections(components),
+    )
+
+
+def _overview(endpoint: AnyEndpoint) -> tuple[str, str, str]:
+    return code(f"{endpoint.method} {endpoint.path}"), endpoint.who.value, endpoint.summary
+
+
+def _problem(problem: Code) -> tuple[str, str, str]:
+    return code(problem), str(STATUS[problem].value), TITLE[problem]
+
+
+def _details(found: tuple[AnyEndpoint, ...], document: Mapping[str, Any]) -> Iterator[str]:
+    groups: dict[str, list[AnyEndpoint]] = {}
+    for endpoint in found:
+        tag = document["paths"][endpoint.path][endpoint.method.lower()]["tags"][0]
+        groups.setdefault(tag, []).append(endpoint)
+    for tag, its in groups.items():
+        yield f"## {_GROUPS[tag]}"
+        for endpoint in its:
+            operation = document["paths"][endpoint.path][endpoint.method.lower()]
+            yield from _call(endpoint, operation)
+
+
+def _call(endpoint: AnyEndpoint, operation: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {endpoint.method} {endpoint.path}"
+    yield f"{endpoint.summary} Who: {endpoint.who.value}."
+    given = [p for p in operation["parameters"] if p["in"] != "path"]
+    if given:
+        yield table(("parameter", "in", "value"), map(_parameter, given))
+    yield "\n".join(_bodies(endpoint, operation))
+
+
+def _parameter(shape: Mapping[str, Any]) -> tuple[str, str, str]:
+    needed = ", must be given" if shape["required"] else ""
+    told = words(shape["schema"])
+    description = shape.get("description", "")
+    return code(shape["name"]), shape["in"], (description or told) + needed
+
+
+def _bodies(endpoint: AnyEndpoint, operation: Mapping[str, Any]) -> Iterator[str]:
+    for body in operation.get("requestBody", {}).get("content", {}).values():
+        yield f"- body: {words(body['schema'])}, at most {endpoint.limit // 1024:,} KiB"
+    for status, response in operation["responses"].items():
+        if int(status) < 300:
+            for media, its in response.get("content", {}).items():
+                kind = "" if media == "application/json" else f" as `{media}`"
+                yield f"- {status}: {words(_carried(its['schema']))}{kind}"
+            if "content" not in response:
+                yield f"- {status}: {response['description']}"
+    if endpoint.refusals:
+        yield f"- problems of its own: {codes(endpoint.refusals)}"
+
+
+def _carried(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of a stream, what each of its events has as data."""
+    data = shape.get("properties", {}).get("data", {})
+    carried: Mapping[str, Any] = data.get("contentSchema", shape)
+    return carried
