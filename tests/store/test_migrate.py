@@ -224,5 +224,5 @@ async def test_on_postgres_nothing_is_migrated_while_another_works(
 def test_what_postgres_needs_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(MigrationError, match=r"psycopg .* pip install 'fleetbot\[postgres\]'"):
+    with pytest.raises(MigrationError, match=r"psycopg .* pip install 'asyncpg"):
         migrate_postgres("postgresql://nowhere/db", "mbp_x")

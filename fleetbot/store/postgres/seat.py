@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from fleetbot.domain.leadership import LOOKS, RENEWALS, Tenure, Vigil
 from fleetbot.store.interface import Deposed, StoreUnavailable
+from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_postgres
 from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.leadership import Candidate
@@ -64,6 +65,10 @@ class PostgresSeat:
     @property
     def renew_every(self) -> float:
         return self._lease / RENEWALS
+
+    def prepare(self) -> None:
+        with suppress(DatabaseInUse):
+            migrate_postgres(self._url, self._schema)
 
     async def take(self, lease: float) -> None:
         self._lease = lease
