@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _LEASE = 15.0  # seconds, until it is told
 _RESIGN_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
+_PREPARE_PATIENCE_MS = 1000  # for the session of whoever just left
 
 
 def steadily() -> float:
@@ -67,8 +69,10 @@ class PostgresSeat:
         return self._lease / RENEWALS
 
     def prepare(self) -> None:
-        with suppress(DatabaseInUse):
-            migrate_postgres(self._url, self._schema)
+        migrate = partial(migrate_postgres, patience_ms=_PREPARE_PATIENCE_MS)
+        # It has a loop of its own, and the caller's is running in this thread.
+        with suppress(DatabaseInUse), ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(migrate, self._url, self._schema).result()
 
     async def take(self, lease: float) -> None:
         self._lease = lease
