@@ -8,6 +8,7 @@
 #   make check                      linters and types
 #   make torture SEED=1 ROUNDS=10   kills, freezes and bad lines: see torture/README.md
 #   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
+#   make packages                   that, and the wheels and the source of `pip install`, in dist
 #   make docs                       the generated pages of docs/reference
 
 SHELL := /bin/bash
@@ -17,6 +18,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BUILDER := build/venv
 PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3.13 python3,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c \
 	'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
@@ -34,6 +36,11 @@ SEALED := --only-binary python-olm --editable '.[encryption]'
 # pip would compile all of it on one core. What cannot be compiled, templates of code, nobody imports.
 PIP_QUIETLY := --quiet --disable-pip-version-check --no-compile
 UNSEALED := echo 'libolm has no wheel for this Python: encrypted rooms are not tested' >&2
+define PYTHON_IS_THERE
+$(if $(PYTHON),,echo 'fleetbot needs Python 3.11 or newer; none found. Name one: make PYTHON=/path/to/python3' >&2; exit 1;) \
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo "fleetbot needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; exit 1; }
+endef
 ONCE ?=
 AGENT ?= command
 SEED ?= 1
@@ -42,10 +49,10 @@ INCIDENT ?=
 MUTANTS ?=
 ARGS ?=
 
-.PHONY: help demo test collected test-fast check torture plugin docs clean
+.PHONY: help demo test collected test-fast check torture plugin packages docs clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,11p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,12p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
@@ -74,8 +81,20 @@ torture: $(INSTALLED)
 		exec $(BIN)/python -m torture $(if $(INCIDENT),--incident '$(INCIDENT)',\
 		--seed '$(SEED)' --rounds '$(ROUNDS)') $(ARGS))
 
-plugin: $(INSTALLED)
-	$(BIN)/python -m fleetbot_devkit.build dist
+# Needs nothing but Python, and no environment of ours.
+plugin:
+	@$(PYTHON_IS_THERE)
+	@$(PYTHON) -m fleetbot_devkit.build dist
+
+# The wheels in an environment with nothing but their builder: `dist` is the same from everywhere.
+packages: plugin $(BUILDER)/.installed
+	@$(BUILDER)/bin/python -m hatchling build --directory dist
+	@cd packages/devkit && $(CURDIR)/$(BUILDER)/bin/python -m hatchling build --target wheel --directory $(CURDIR)/dist
+
+$(BUILDER)/.installed:
+	@test -x $(BUILDER)/bin/pip || $(PYTHON) -m venv $(BUILDER)
+	@$(BUILDER)/bin/python -m pip install $(PIP_QUIETLY) 'hatchling>=1.24,<2'
+	@touch $@
 
 docs: $(INSTALLED)
 	$(BIN)/python -m fleetbot_devkit.docs
@@ -83,9 +102,7 @@ docs: $(INSTALLED)
 # uv where there is one, venv and pip otherwise. The stamp is written last, so that an interrupted
 # installation is taken up again.
 $(INSTALLED): pyproject.toml
-	@$(if $(PYTHON),,echo 'fleetbot needs Python 3.11 or newer; none found. Name one: make PYTHON=/path/to/python3' >&2; exit 1)
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "fleetbot needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1)" >&2; exit 1; }
+	@$(PYTHON_IS_THERE)
 	@if command -v uv >/dev/null 2>&1; then \
 		set -ex; \
 		test -x $(BIN)/python || uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV); \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import invalidate_caches
 
 __version__ = "0.1.0"
 
@@ -15,4 +16,19 @@ if (
     type(globals().get("__loader__")).__module__.startswith("maubot.")
     or getattr(sys.modules["__main__"], "__package__", None) == "maubot.standalone"
 ):
-    from .plugin import FleetBot as FleetBot
+    # What was installed since Python last looked, and an archive that took a refused one's name.
+    invalidate_caches()
+    from .requirements import RequirementsMissing, check
+
+    try:
+        check(__version__)
+        from .plugin import FleetBot as FleetBot
+    except RequirementsMissing as missing:
+        # maubot's answer would say no more than that the module failed. What comes of asking for
+        # the class it passes on.
+        _missing = missing
+
+        def __getattr__(name: str) -> object:
+            if name == "FleetBot":
+                raise _missing
+            raise AttributeError(name)

@@ -1,6 +1,7 @@
 """The `fleetbot` command.
 
-Each subcommand imports what it needs when it is used, because its extra may not be installed.
+Each subcommand imports what it needs when it is used: so all start quickly, and work where what
+only another needs is not installed.
 """
 
 from __future__ import annotations
@@ -40,10 +41,9 @@ def main() -> None:
 @_config
 def runner(path: Path) -> None:
     """Host the agents of a configuration on this machine."""
-    with needs("runner"):
-        from fleetbot.runner import app
-        from fleetbot.runner.config import ConfigError, load
-        from fleetbot.runner.sandbox import cgroup
+    from fleetbot.runner import app
+    from fleetbot.runner.config import ConfigError, load
+    from fleetbot.runner.sandbox import cgroup
 
     async def serve() -> bool:
         stop = app.Stop()
@@ -60,9 +60,8 @@ def runner(path: Path) -> None:
 @_config
 def check(path: Path) -> None:
     """Find out whether the agents of a configuration could work, and say what to do if not."""
-    with needs("runner"):
-        from fleetbot.runner import health
-        from fleetbot.runner.config import ConfigError, examine
+    from fleetbot.runner import health
+    from fleetbot.runner.config import ConfigError, examine
 
     async def look() -> bool:
         well = True
@@ -82,7 +81,8 @@ def check(path: Path) -> None:
 @click.option("--once", is_flag=True, help="End after the story; the status says how it went.")
 def demo(agent: str, once: bool) -> None:
     """Show the whole job once, for real, on this machine alone; then talk to the bot."""
-    with needs("demo"):
+    servers = f"pip install 'fleetbot-devkit=={__version__}', or `make demo` in a checkout"
+    with needs(servers):
         from fleetbot_devkit import demo as show
     sys.exit(show.main(agent, once))
 

@@ -13,14 +13,13 @@ CANNOT = 2
 
 
 @contextlib.contextmanager
-def needs(extra: str) -> Iterator[None]:
-    """Tell which extra is missing."""
+def needs(install: str) -> Iterator[None]:
+    """Tell what is missing, and that this would `install` it."""
     try:
         yield
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == "fleetbot":
             raise
-        install = f"pip install 'fleetbot[{extra}]'"
         click.echo(f"fleetbot: {missing.name} is missing; install it: {install}", err=True)
         sys.exit(CANNOT)
 

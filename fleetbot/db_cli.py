@@ -1,6 +1,6 @@
 """`fleetbot db`: looking after the journal's database.
 
-What it needs is imported when it is used, because the extra may not be installed.
+What it needs is imported when it is used: the command starts quickly, and where it has no Postgres.
 """
 
 from __future__ import annotations
@@ -83,9 +83,8 @@ def verify(where: Where, database: str, head: str | None) -> None:
     hash, noted elsewhere, tells: with --head it is proven that no line up to that one has changed
     since it was noted.
     """
-    with needs("runner"):
-        from fleetbot.store.audit import Damage, Problem, examine
-        from fleetbot.store.existing import reading
+    from fleetbot.store.audit import Damage, Problem, examine
+    from fleetbot.store.existing import reading
 
     noted, place = _head(head) if head else None, where(database)
 
@@ -131,9 +130,8 @@ def _verdict(problems: list[Problem], database: str, head: str) -> str:
 @_located
 def rebuild(where: Where, database: str) -> None:
     """Make the read models again from the journal."""
-    with needs("runner"):
-        from fleetbot.store.audit import rebuild as make_anew
-        from fleetbot.store.existing import writing
+    from fleetbot.store.audit import rebuild as make_anew
+    from fleetbot.store.existing import writing
 
     place = where(database)
 
@@ -155,8 +153,7 @@ def backup(where: Where, database: str, file: Path) -> None:
     SQLite database that `restore` and `verify` take. Only its owner may read it: titles of issues,
     names of people, logs, and the hashes of tokens are in it.
     """
-    with needs("runner"):
-        from fleetbot.store.backup import back_up
+    from fleetbot.store.backup import back_up
 
     made = _done(back_up(where(database), file, Progress()))
     click.echo(
@@ -176,8 +173,7 @@ def restore(where: Where, file: Path, database: str, replace: bool) -> None:
     FILE is checked first. Where an older fleetbot has written it, it is brought up to date on the
     way into a file.
     """
-    with needs("runner"):
-        from fleetbot.store.restoring import restore as put_back
+    from fleetbot.store.restoring import restore as put_back
 
     place = where(database)
     done = _done(put_back(file, place, _now, replace=replace, tell=Progress()))
@@ -204,9 +200,8 @@ def copy(where: Where, source: str, target: str) -> None:
     Both are named as DATABASE is. TO is made if it is not there; it must be empty. FROM stays as it
     is.
     """
-    with needs("runner"):
-        from fleetbot.store.copying import copy as copy_all
-        from fleetbot.store.existing import make, writing
+    from fleetbot.store.copying import copy as copy_all
+    from fleetbot.store.existing import make, writing
 
     old, new = where(source), where(target)
 
@@ -256,7 +251,7 @@ def _errors() -> Iterator[None]:
     from fleetbot.store.migrate import MigrationError
 
     cannot = (StoreUnavailable, DatabaseInUse, MigrationError, BackupRefused, CopyRefused)
-    with needs("postgres"), told(*cannot):
+    with needs("pip install 'fleetbot[plugin,postgres]'"), told(*cannot):
         try:
             yield
         except JournalDamaged as damage:

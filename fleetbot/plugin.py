@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 from maubot import Plugin
@@ -25,6 +26,7 @@ from fleetbot.runtime import Runtime
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError
 from fleetbot.store.seat import FileSeat, Seat, on_postgres
+from fleetbot.succession import replaces_another
 from fleetbot.web import changing_routes, unconfigured_routes
 from fleetbot.web.standby import standby_routes
 
@@ -43,6 +45,13 @@ class FleetBot(Plugin):
     _runtime: Runtime | None = None
     _unconfigured: Unconfigured | None = None
     _settings: Settings | str = ""  # in force, or what is wrong with those there are
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        """Where this is an upgrade and the database cannot be brought up to date, it must show
+        now: the version before is put back, and finds the database as it left it."""
+        super().__init__(*given, **named)
+        if replaces_another(self.loader):
+            self._seat_here().prepare()
 
     @classmethod
     def get_config_class(cls) -> type[BaseProxyConfig]:

@@ -119,6 +119,10 @@ class MaubotAdmin:
         text = (await self.instance(instance))["config"]
         return dict(YAML(typ="safe").load(text) or {})
 
+    async def stop_instance(self, instance: str) -> None:
+        """Until it is started, maubot is, or another version of its plugin is uploaded."""
+        await self._call("PUT", f"/instance/{quote(instance)}", json={"started": False})
+
     async def delete_instance(self, instance: str) -> None:
         await self._call("DELETE", f"/instance/{quote(instance)}")
 

@@ -43,12 +43,12 @@ class Instance:
             loop=asyncio.get_running_loop(),
             http=client.api.session,
             instance_id="fleetbot",
-            log=logging.getLogger("plugin"),  # type: ignore[arg-type]  # maubot's own kind of it
+            log=logging.getLogger("plugin"),
             config=Config(lambda: copy.deepcopy(self.stored), _base, self._save),
             database=database,
             webapp=self.webapp,
             webapp_url=url,
-            loader=None,  # type: ignore[arg-type]  # nothing is asked of it
+            loader=None,
         )
 
     def _save(self, data: Any) -> None:

@@ -33,8 +33,9 @@ class NewerSchema(MigrationError):
 def migrate_sqlite(path: Path) -> list[str]:
     """Applies what is missing and returns the names of it. Blocks: run it in a thread.
 
-    A kill at any moment leaves a migration either whole or not begun. Raises `MigrationError`, and
-    `DatabaseInUse` when another process works on the database.
+    All of it is applied or nothing, also when it is killed: after a failure the version that was at
+    work before can go on. Raises `MigrationError`, and `DatabaseInUse` when another process works
+    on the database.
     """
     yoyo, address = _yoyo(), f"sqlite:///{quote(str(path.absolute()))}"
     try:
@@ -87,7 +88,7 @@ def check_drivers() -> None:
     except ImportError as error:
         raise MigrationError(
             f"fleetbot on Postgres needs {error.name} next to maubot:"
-            " pip install 'fleetbot[postgres]'"
+            " pip install 'asyncpg>=0.29,<1' 'psycopg[binary]>=3.1,<4'"
         ) from error
 
 
@@ -99,8 +100,11 @@ def _brought_up_to_date(yoyo: ModuleType, backend: Any, database: str, where: st
     with _as_files(resources.files(f"fleetbot.store.migrations.{database}")) as scripts:
         migrations = yoyo.read_migrations(str(scripts))
         _refuse_newer_schema(backend, {migration.hash for migration in migrations})
-        applied = [_apply(backend, migration) for migration in backend.to_apply(migrations)]
-    _refuse_newer_lines(backend)
+        with backend.transaction():
+            applied = [_apply(backend, migration) for migration in backend.to_apply(migrations)]
+            _refuse_newer_lines(backend)
+    for name in applied:
+        log.info("applied migration %s", name)
     return applied
 
 
@@ -153,13 +157,10 @@ def _refuse_newer_lines(backend: Any) -> None:
 
 
 def _apply(backend: Any, migration: Any) -> str:
-    """Script and mark in one transaction; yoyo's own way leaves a gap between the two.
+    """Script and mark, in the caller's transaction; yoyo's own way leaves a gap between the two.
 
     Its log table is not written: that would ask for a user name, which a container may not have.
     """
-    with backend.transaction():
-        migration.process_steps(backend, "apply")
-        backend.mark_one(migration, log=False)
-    name = str(migration.id)
-    log.info("applied migration %s", name)
-    return name
+    migration.process_steps(backend, "apply")
+    backend.mark_one(migration, log=False)
+    return str(migration.id)

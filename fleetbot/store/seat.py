@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +48,10 @@ class Seat(Protocol):
     @property
     def renew_every(self) -> float: ...
 
+    def prepare(self) -> None:
+        """Bring the schema up to date, unless another leads. Blocks; raises `MigrationError`, and
+        then nothing has changed."""
+
     async def take(self, lease: float) -> None:
         """Bring the schema up to date and open the store, unless it is taken. From now on the seat
         is kept for `lease` seconds at a time.
@@ -83,6 +88,10 @@ class FileSeat:
     @property
     def leads(self) -> bool:
         return self.is_taken
+
+    def prepare(self) -> None:
+        with suppress(DatabaseInUse):
+            migrate_sqlite(self._path)
 
     async def take(self, lease: float) -> None:
         self.look_every = lease / LOOKS

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fleetbot import __version__
 from fleetbot_devkit.bot_server import BotServer
 from fleetbot_devkit.build import BuildFailed, build_plugin
 from fleetbot_devkit.maubot_admin import InstanceNotStarted
 from fleetbot_devkit.rest import CallFailed, call
 from tests.conftest import Register, StartBotServer
+
+_FLEETBOT = Path(__file__).parents[2] / "fleetbot"
 
 # A plugin in the shape of fleetbot's: a package that exports its class to maubot alone.
 _PLUGIN = {
@@ -28,10 +31,9 @@ webapp: true
 """,
     "base-config.yaml": "prefix: 'echo: '\n",
     "echo/__init__.py": (
-        (Path(__file__).parents[2] / "fleetbot" / "__init__.py")
-        .read_text()
-        .replace("FleetBot", "EchoBot")
-    ),
+        (_FLEETBOT / "__init__.py").read_text().replace("FleetBot", "EchoBot")
+    ).replace(__version__, "1.0.0"),
+    "echo/requirements.py": (_FLEETBOT / "requirements.py").read_text(),
     "echo/plugin.py": """
 from aiohttp import web
 from maubot import MessageEvent, Plugin
@@ -174,6 +176,7 @@ def test_the_archive_holds_sources_and_no_caches(echo_source: Path, tmp_path: Pa
             "base-config.yaml",
             "echo/__init__.py",
             "echo/plugin.py",
+            "echo/requirements.py",
             "maubot.yaml",
         ]
 

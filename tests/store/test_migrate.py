@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import fleetbot
+from fleetbot.domain.leadership import Holder
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import MigrationError, migrate_postgres, migrate_sqlite
+from fleetbot.store.seat import on_postgres
 from tests.postgres import PostgresServer
 from tests.store.backend import PostgresBackend
 
@@ -221,8 +223,21 @@ async def test_on_postgres_nothing_is_migrated_while_another_works(
             )
 
 
+async def test_a_seat_prepares_its_schema_unless_another_leads(schema: PostgresBackend) -> None:
+    me = Holder(name="fleet on here", address="http://here", since=0)
+    seat = on_postgres(schema.url, schema.schema, me)
+    seat.prepare()
+    assert schema.ask("SELECT to_regclass('events')") == [("events",)]
+
+    schema.tamper("DELETE FROM _yoyo_migration")
+    async with schema.open():
+        seat.prepare()
+    with pytest.raises(MigrationError, match="already exists"):
+        seat.prepare()
+
+
 def test_what_postgres_needs_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(MigrationError, match=r"psycopg .* pip install 'fleetbot\[postgres\]'"):
+    with pytest.raises(MigrationError, match=r"psycopg .* pip install 'asyncpg"):
         migrate_postgres("postgresql://nowhere/db", "mbp_x")

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from fleetbot.domain.leadership import LOOKS, RENEWALS, Tenure, Vigil
 from fleetbot.store.interface import Deposed, StoreUnavailable
+from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_postgres
 from fleetbot.store.postgres.address import Address
 from fleetbot.store.postgres.leadership import Candidate
@@ -25,6 +27,7 @@ T = TypeVar("T")
 _LEASE = 15.0  # seconds, until it is told
 _RESIGN_SECONDS = 5.0
 _ANSWER_SECONDS = 10.0
+_PREPARE_PATIENCE_MS = 1000  # for the session of whoever just left
 
 
 def steadily() -> float:
@@ -64,6 +67,12 @@ class PostgresSeat:
     @property
     def renew_every(self) -> float:
         return self._lease / RENEWALS
+
+    def prepare(self) -> None:
+        migrate = partial(migrate_postgres, patience_ms=_PREPARE_PATIENCE_MS)
+        # It has a loop of its own, and the caller's is running in this thread.
+        with suppress(DatabaseInUse), ThreadPoolExecutor(max_workers=1) as thread:
+            thread.submit(migrate, self._url, self._schema).result()
 
     async def take(self, lease: float) -> None:
         self._lease = lease
