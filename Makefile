@@ -10,6 +10,7 @@
 #   make plugin                     dist/dev.fleetbot-v<version>.mbp, for upload to maubot
 #   make packages                   that, and the wheels and the source of `pip install`, in dist
 #   make docs                       the generated pages of docs/reference
+#   make site                       the documentation as a site, in site/
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -49,10 +50,10 @@ INCIDENT ?=
 MUTANTS ?=
 ARGS ?=
 
-.PHONY: help demo test collected test-fast check torture plugin packages docs clean
+.PHONY: help demo test collected test-fast check torture plugin packages docs site clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,12p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,13p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
@@ -99,6 +100,9 @@ $(BUILDER)/.installed:
 docs: $(INSTALLED)
 	$(BIN)/python -m fleetbot_devkit.docs
 
+site: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 # uv where there is one, venv and pip otherwise. The stamp is written last, so that an interrupted
 # installation is taken up again.
 $(INSTALLED): pyproject.toml
@@ -118,5 +122,5 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find fleetbot fleetbot_devkit tests benchmarks torture -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -75,7 +75,9 @@ _CONTEXTS = {
 
 
 def _variables(kind: type) -> str:
-    rows = ((code(field.name), code(str(field.type))) for field in fields(kind))
+    rows = (
+        (code(field.name), code(str(field.type).replace(" | ", " or "))) for field in fields(kind)
+    )
     words = "" if kind is prompt.Context else f"{prose(inspect.cleandoc(kind.__doc__ or ''))}\n\n"
     return f"## {_CONTEXTS[kind]}\n\n{words}" + table(("name", "type"), rows)
 
