@@ -78,6 +78,11 @@ def sections_of_calls(found: Sequence[AnyEndpoint], document: Shape) -> Iterator
             yield from shown.of(endpoint)
 
 
+def short(endpoint: AnyEndpoint) -> str:
+    """`GET tasks`: as the overview and the examples name it."""
+    return f"{endpoint.method} {endpoint.path.removeprefix(f'/{wire.API}/')}"
+
+
 def _operation(endpoint: AnyEndpoint, document: Shape) -> Shape:
     operation: Shape = document["paths"][endpoint.path][endpoint.method.lower()]
     return operation
@@ -130,7 +135,7 @@ class _Shown:
         self._where: dict[type, str] = {}
 
     def of(self, endpoint: AnyEndpoint) -> Iterator[str]:
-        name = f"{endpoint.method} {endpoint.path.removeprefix(f'/{wire.API}/')}"
+        name = short(endpoint)
         for example in self._examples:
             if example.call == name:
                 if example.text:

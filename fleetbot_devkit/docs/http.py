@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 
 from fleetbot import __version__, wire
@@ -39,7 +40,7 @@ from fleetbot.web import Parts, WebApi
 from fleetbot.web.endpoint import AnyEndpoint
 from fleetbot.web.openapi import describe
 from fleetbot.web.problems import STATUS, TITLE, Code
-from fleetbot_devkit.docs.calls import sections_of_calls
+from fleetbot_devkit.docs.calls import sections_of_calls, short
 from fleetbot_devkit.docs.markdown import code, page, table
 from fleetbot_devkit.docs.schema import sections
 
@@ -134,6 +135,7 @@ def http() -> str:
         "what stands in a command can be read by everybody on the machine. `$TASK`, `$RUN` and the "
         "like are what earlier calls have answered, `$KEY` a word of yours for each thing to do.",
         "## Calls",
+        "Under `/api/v1/`, unless they begin with a slash.",
         table(("call", "who", "what"), map(_overview, found)),
         *sections_of_calls(found, document),
         "## Problems",
@@ -151,7 +153,9 @@ def http() -> str:
 
 
 def _overview(endpoint: AnyEndpoint) -> tuple[str, str, str]:
-    return code(f"{endpoint.method} {endpoint.path}"), endpoint.who.value, endpoint.summary
+    heading = f"{endpoint.method} {endpoint.path}"
+    anchor = re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+    return f"[{code(short(endpoint))}](#{anchor})", endpoint.who.value, endpoint.summary
 
 
 def _problem(problem: Code) -> tuple[str, str, str]:
