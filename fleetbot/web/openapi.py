@@ -52,6 +52,15 @@ _SECURITY: Shape = {
         "description": "HMAC-SHA256 of the body with `forge.webhook_secret`, in hex.",
     },
 }
+_IN_PATHS: Mapping[str, str] = {
+    "agent": "an agent's name",
+    "ask": "a question's `id`, as the agent has named it",
+    "letter": "the `id` of what was given up",
+    "message": "a message's `id`",
+    "receipt": "what filing it answered as `receipt`",
+    "run": "what the claim answered as `run`",
+    "task": "a task's `id`",
+}
 
 
 def describe(endpoints: Sequence[AnyEndpoint], version: str) -> Shape:
@@ -117,7 +126,13 @@ def _tag(endpoint: AnyEndpoint) -> str:
 
 def _parameters(endpoint: AnyEndpoint) -> list[Shape]:
     path: list[Shape] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": _IN_PATHS[name],
+            "schema": {"type": "string"},
+        }
         for name in re.findall(r"{(\w+)}", endpoint.path)
     ]
     query: list[Shape] = [

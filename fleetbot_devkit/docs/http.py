@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import re
 from pathlib import Path
-from typing import Any
 
 from fleetbot import __version__, wire
 from fleetbot.domain.model import Policy, ReceiptId, RunId, Task, TaskId
@@ -41,23 +40,9 @@ from fleetbot.web import Parts, WebApi
 from fleetbot.web.endpoint import AnyEndpoint
 from fleetbot.web.openapi import describe
 from fleetbot.web.problems import STATUS, TITLE, Code
-from fleetbot_devkit.docs.markdown import code, codes, page, table
-from fleetbot_devkit.docs.schema import sections, words
-
-_GROUPS = {
-    "fleet": "The fleet",
-    "agents": "Agents",
-    "runs": "Runs",
-    "receipts": "Receipts",
-    "asks": "Questions",
-    "webhooks": "Webhooks",
-    "tasks": "Tasks",
-    "usage": "Usage",
-    "doctor": "The doctor",
-    "outbox": "What could not be delivered",
-    "events": "Events",
-    "service": "The service itself",
-}
+from fleetbot_devkit.docs.calls import sections_of_calls, short
+from fleetbot_devkit.docs.markdown import code, page, table
+from fleetbot_devkit.docs.schema import sections
 
 
 def endpoints() -> tuple[AnyEndpoint, ...]:
@@ -143,9 +128,16 @@ def http() -> str:
         "Bodies are JSON. A token goes into the header `Authorization: Bearer <token>`. Unknown "
         "fields and parameters are refused. Times are in milliseconds since the beginning of 1970. "
         "Where a call has a body, `{}` is the least; it may be packed with `gzip` or `deflate`.",
+        "## The examples",
+        "A test plays them, in one story with these answers. `$FLEETBOT` is the plugin's address. "
+        "`@reader`, `@operator`, `@enrolment` and `@agent` are files in the working directory with "
+        "the line `Authorization: Bearer <token>` and with access for you alone (`chmod 600`): "
+        "what stands in a command can be read by everybody on the machine. `$TASK`, `$RUN` and the "
+        "like are what earlier calls have answered, `$KEY` a word of yours for each thing to do.",
         "## Calls",
+        "Under `/api/v1/`, unless they begin with a slash.",
         table(("call", "who", "what"), map(_overview, found)),
-        *_details(found, document),
+        *sections_of_calls(found, document),
         "## Problems",
         "What goes wrong is answered as `application/problem+json` (RFC 9457). `code` stays the "
         "same for ever; `detail` is for people and says what to do; `field` names the part of the "
@@ -161,57 +153,10 @@ def http() -> str:
 
 
 def _overview(endpoint: AnyEndpoint) -> tuple[str, str, str]:
-    return code(f"{endpoint.method} {endpoint.path}"), endpoint.who.value, endpoint.summary
+    heading = f"{endpoint.method} {endpoint.path}"
+    anchor = re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+    return f"[{code(short(endpoint))}](#{anchor})", endpoint.who.value, endpoint.summary
 
 
 def _problem(problem: Code) -> tuple[str, str, str]:
     return code(problem), str(STATUS[problem].value), TITLE[problem]
-
-
-def _details(found: tuple[AnyEndpoint, ...], document: Mapping[str, Any]) -> Iterator[str]:
-    groups: dict[str, list[AnyEndpoint]] = {}
-    for endpoint in found:
-        tag = document["paths"][endpoint.path][endpoint.method.lower()]["tags"][0]
-        groups.setdefault(tag, []).append(endpoint)
-    for tag, its in groups.items():
-        yield f"## {_GROUPS[tag]}"
-        for endpoint in its:
-            operation = document["paths"][endpoint.path][endpoint.method.lower()]
-            yield from _call(endpoint, operation)
-
-
-def _call(endpoint: AnyEndpoint, operation: Mapping[str, Any]) -> Iterator[str]:
-    yield f"### {endpoint.method} {endpoint.path}"
-    yield f"{endpoint.summary} Who: {endpoint.who.value}."
-    given = [p for p in operation["parameters"] if p["in"] != "path"]
-    if given:
-        yield table(("parameter", "in", "value"), map(_parameter, given))
-    yield "\n".join(_bodies(endpoint, operation))
-
-
-def _parameter(shape: Mapping[str, Any]) -> tuple[str, str, str]:
-    needed = ", must be given" if shape["required"] else ""
-    told = words(shape["schema"])
-    description = shape.get("description", "")
-    return code(shape["name"]), shape["in"], (description or told) + needed
-
-
-def _bodies(endpoint: AnyEndpoint, operation: Mapping[str, Any]) -> Iterator[str]:
-    for body in operation.get("requestBody", {}).get("content", {}).values():
-        yield f"- body: {words(body['schema'])}, at most {endpoint.limit // 1024:,} KiB"
-    for status, response in operation["responses"].items():
-        if int(status) < 300:
-            for media, its in response.get("content", {}).items():
-                kind = "" if media == "application/json" else f" as `{media}`"
-                yield f"- {status}: {words(_carried(its['schema']))}{kind}"
-            if "content" not in response:
-                yield f"- {status}: {response['description']}"
-    if endpoint.refusals:
-        yield f"- problems of its own: {codes(endpoint.refusals)}"
-
-
-def _carried(shape: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of a stream, what each of its events has as data."""
-    data = shape.get("properties", {}).get("data", {})
-    carried: Mapping[str, Any] = data.get("contentSchema", shape)
-    return carried

@@ -153,14 +153,15 @@ class WatchedDispatcher(Dispatcher):
 class Site:
     """`now` is the fleet's clock, in epoch milliseconds."""
 
-    def __init__(self, store: SqliteStore, client: ForgeClient) -> None:
+    def __init__(self, store: SqliteStore, client: ForgeClient, repo: str = REPO) -> None:
         self.now = 1_700_000_000_000
         self.store = store
         numbers = itertools.count(1)
         fleet = self.fleet = Fleet(store, Policy(), lambda: self.now, lambda notice: ())
         self.changes = Wakeups(fleet)
         self.dispatcher = WatchedDispatcher(fleet, lambda: RunId(f"run-{next(numbers)}"))
-        known = Repositories(fleet, client, [REPO])
+        self.repo = repo
+        known = Repositories(fleet, client, [repo])
         issues = Issues(fleet, client, LabelMaps(), known, lambda: _task_id(next(numbers)))
         verifier = self.verifier = Verifier(fleet, client, Rules(), issues.follow)
         followups = Followups(fleet, client, Rules(), str)
@@ -212,12 +213,14 @@ class Site:
 
     @classmethod
     @asynccontextmanager
-    async def start(cls, folder: Path, forge_url: str, forge_token: str) -> AsyncIterator[Self]:
+    async def start(
+        cls, folder: Path, forge_url: str, forge_token: str, repo: str = REPO
+    ) -> AsyncIterator[Self]:
         path = folder / "fleet.db"
         await asyncio.to_thread(migrated, path)
         store = SqliteStore(path)
         async with ForgeClient(forge_url, forge_token, login="fleetbot") as client:
-            site = cls(store, client)
+            site = cls(store, client, repo)
             await site.fleet.start()
             async with serve(site.api.routes()) as site.url, site._session():
                 yield site
@@ -272,9 +275,9 @@ class Site:
         """A task that waits for an agent."""
         command = CreateTask(
             task=TaskId(f"task-of-{issue}"),
-            repo=REPO,
+            repo=self.repo,
             issue=issue,
-            url=f"https://forge.example/{REPO}/issues/{issue}",
+            url=f"https://forge.example/{self.repo}/issues/{issue}",
             author="ada",
             traits=Traits(**{"title": "Mend the door", **traits}),
             base="main",
