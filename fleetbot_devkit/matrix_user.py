@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -169,6 +169,23 @@ class MatrixUser:
         params = {"dir": "b", "limit": str(limit)}
         answer = await self._call("GET", f"/rooms/{quote(room)}/messages", params=params)
         return [msgspec.convert(event, RoomEvent) for event in reversed(answer["chunk"])]
+
+    async def rooms(self) -> list[str]:
+        """The ids of the rooms that the user is in."""
+        answer = await self._call("GET", "/joined_rooms")
+        return sorted(answer["joined_rooms"])
+
+    async def history(self, room: str) -> AsyncIterator[dict[str, Any]]:
+        """All events of the room that the user may see, newest first, as they were sent."""
+        place: dict[str, str] = {}
+        while True:
+            params = {"dir": "b", "limit": "500", **place}
+            answer = await self._call("GET", f"/rooms/{quote(room)}/messages", params=params)
+            for event in answer["chunk"]:
+                yield event
+            if "end" not in answer:
+                return
+            place = {"from": answer["end"]}
 
     async def download(self, address: str) -> bytes:
         """What is at an `mxc://` address, as the homeserver has it."""

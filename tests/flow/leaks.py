@@ -11,7 +11,9 @@ import subprocess
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from fnmatch import fnmatch
+from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from fleetbot_devkit.world import REPO, World
@@ -25,6 +27,8 @@ HOLDERS = {
     "maubot/plugins/*.mbp": "the plugin, as it was before there was anything to be secret",
 }
 """Files that must have some, and why."""
+PROMPT = {"a prompt": "a coding agent of this team"}
+"""What every prompt of a new session says. Programs keep prompts, so runners' folders have them."""
 PRIVATE = ("runner/*/state", "runner/*/state/tokens/*")
 _SPACE = re.compile(rb"\s+")
 _LONG = 1024 * 1024  # of texts, that are not looked at with their lines joined
@@ -100,14 +104,29 @@ def command_lines() -> Iterator[tuple[str, bytes]]:
 
 
 async def _told(world: World) -> AsyncIterator[tuple[str, bytes]]:
-    """What stands on the forge, and in the room."""
-    issues = await world.forge_api("alice", "GET", f"/repos/{REPO}/issues?state=all&limit=50")
-    for issue in issues:
+    """What stands on the forge, and in each room of the bot's and of those who ask it."""
+    async for issue in _issues(world):
         number = issue["number"]
         said = [issue, *await world.comments(number)]
-        yield f"issue #{number}", json.dumps(said, ensure_ascii=False).encode()
-    events = await world.alice.messages(world.room, limit=1000)
-    yield "the room", json.dumps([event.content for event in events], ensure_ascii=False).encode()
+        yield f"issue #{number}", _written(said)
+    rooms = {room: who for who in (world.alice, world.bob, world.bot) for room in await who.rooms()}
+    for room, who in rooms.items():
+        yield room, _written([event async for event in who.history(room)])
+
+
+async def _issues(world: World) -> AsyncIterator[dict[str, Any]]:
+    """Pull requests, too."""
+    for page in count(1):
+        path = f"/repos/{REPO}/issues?state=all&limit=50&page={page}"
+        issues = await world.forge_api("alice", "GET", path)
+        for issue in issues:
+            yield issue
+        if not issues:
+            return
+
+
+def _written(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode()
 
 
 def secrets_of(world: World) -> dict[str, str]:
@@ -131,8 +150,9 @@ def found_in(needles: Needles, texts: Iterable[tuple[str, bytes]]) -> list[str]:
 
 
 async def leaks(world: World) -> list[str]:
-    """Each secret that is where it should not be."""
+    """Each secret that is where it should not be; and where a prompt is, but at the runners'."""
     needles = Needles(secrets_of(world))
     told = [text async for text in _told(world)]
     found = found_in(needles, (*texts_below(world.root), *told, *command_lines()))
-    return found + open_to_others(world.root)
+    ours = ((f"maubot/{name}", text) for name, text in texts_below(world.root / "maubot"))
+    return found + found_in(Needles(PROMPT), (*ours, *told)) + open_to_others(world.root)
