@@ -10,6 +10,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from fleetbot.chat.commands.rights import check_rights
+from fleetbot.network import flaw_of
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError, parse
 
@@ -65,6 +66,8 @@ class Config(BaseProxyConfig):
     def _parsed(self) -> Settings:
         settings = parse({key: _plain(value) for key, value in self._data.items()})
         check_rights(settings)
+        if settings.forge.ca_file and (flaw := flaw_of(settings.forge.ca_file)):
+            raise SettingsError(f"forge.ca_file: {flaw}.")
         return settings
 
     def refuse(self, data: CommentedMap) -> None:

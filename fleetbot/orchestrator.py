@@ -74,6 +74,7 @@ class Orchestrator:
             settings.forge.url,
             settings.forge.token,
             login=settings.forge.login or None,
+            ca_file=settings.forge.ca_file,
             on_failure=self._note_failure,
             leads=leads,
         )

@@ -45,6 +45,7 @@ class ForgeSettings(Section, frozen=True):
     accounts: dict[str, str] = {}
     reconcile_seconds: Seconds = 300
     unprotected: Literal["refuse", "warn"] = "warn"
+    ca_file: str = ""
 
     @property
     def logins(self) -> dict[AgentName, str]:

@@ -69,6 +69,18 @@ async def test_settings_that_cannot_be_built_leave_the_old_ones_at_work(
             assert response.status == 200
 
 
+async def test_certificates_that_cannot_be_read_are_refused_by_the_settings_name(
+    instance: Instance, tmp_path: Path
+) -> None:
+    path = tmp_path / "ca.pem"
+    for said in ("cannot be read: No such file", "holds no certificates"):
+        with pytest.raises(web.HTTPBadRequest) as refusal:
+            await instance.save(ca_file=str(path))
+        assert str(refusal.value.text).startswith(f"forge.ca_file: {path} {said}")
+        path.write_text("not a certificate\n")
+    assert instance.stored["forge"]["ca_file"] == ""
+
+
 async def test_what_is_under_way_ends_before_the_old_settings_are_let_go(
     instance: Instance, caplog: pytest.LogCaptureFixture
 ) -> None:

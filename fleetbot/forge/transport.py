@@ -36,6 +36,7 @@ from fleetbot.forge.errors import (
     UnexpectedAnswer,
     error_for,
 )
+from fleetbot.network import hindrance, open_session
 from fleetbot.wire.retry_after import retry_after
 
 log = logging.getLogger("fleetbot.forge")
@@ -67,7 +68,8 @@ class Page(NamedTuple, Generic[T]):
 
 
 class Transport:
-    """``session`` stays the caller's when it is given; otherwise one is made and closed here.
+    """``session`` stays the caller's when it is given; otherwise one is made and closed here, which
+    trusts ``ca_file``, or else the system's certificates, and goes by the environment's proxy.
 
     ``token``: a function is asked for each call, as it may have been replaced. ``delays``: seconds
     before each further try, more or less by half. ``longest_wait``: a ``Retry-After`` beyond it is
@@ -81,6 +83,7 @@ class Transport:
         token: str | Callable[[], str],
         *,
         session: aiohttp.ClientSession | None = None,
+        ca_file: str = "",
         timeout: float = 15.0,
         concurrency: int = 4,
         delays: Sequence[float] = DELAYS,
@@ -94,6 +97,7 @@ class Transport:
         self._api = URL(self.url + "/api/v1", encoded=True)
         self._token = token if callable(token) else lambda: token
         self._session = session
+        self._ca_file = ca_file
         self._owns_session = session is None
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._slots = asyncio.Semaphore(concurrency)
@@ -303,10 +307,9 @@ class Transport:
                 ) as response:
                     body = await _read(response, method, path)
                     return Answer(response.status, response.headers, body)
-        except aiohttp.ClientConnectorError as error:
-            raise _NeverSent(
-                0, method, path, f"cannot connect: {error.strerror or error}"
-            ) from error
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            why = hindrance(error, "forge.ca_file") or f"cannot connect: {_reason(error)}"
+            raise _NeverSent(0, method, path, why) from error
         except TimeoutError as error:
             raise ForgeUnavailable(0, method, path, "no answer in time") from error
         except aiohttp.ClientError as error:
@@ -322,7 +325,7 @@ class Transport:
 
     def _live_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            self._session = open_session(self._ca_file, self.url)
         return self._session
 
 
@@ -346,6 +349,10 @@ async def _read(response: aiohttp.ClientResponse, method: str, path: str) -> byt
             words = f"the answer is larger than {LARGEST_ANSWER >> 20} MiB"
             raise TooLarge(response.status, method, path, words)
     return bytes(body)
+
+
+def _reason(error: aiohttp.ClientError) -> str:
+    return str(getattr(error, "strerror", "") or error)
 
 
 def _word(value: str | int | bool | None) -> str:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import aiohttp
 
+from fleetbot.network import open_session
 from fleetbot.runner import adapters
 from fleetbot.runner.concurrency import cancelled
 from fleetbot.runner.config import AgentConfig, Config, ConfigError
@@ -19,7 +20,6 @@ from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.command import Git, Identity
 from fleetbot.runner.git.workspace import Workspaces
 from fleetbot.runner.host import Host
-from fleetbot.runner.network import open_session
 from fleetbot.runner.ring import Ring
 from fleetbot.runner.root import Root
 from fleetbot.runner.run.setup import Machine

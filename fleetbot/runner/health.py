@@ -9,12 +9,12 @@ import shutil
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from fleetbot.network import open_session
 from fleetbot.runner import adapters
 from fleetbot.runner.config import AgentConfig, Config
 from fleetbot.runner.failure import RunFailed
 from fleetbot.runner.forge import Forge
 from fleetbot.runner.git.repositories import Repositories
-from fleetbot.runner.network import open_session
 from fleetbot.runner.reach import orchestrator_lines
 from fleetbot.runner.run import prompt, trial
 from fleetbot.runner.sandbox import bubblewrap, cgroup

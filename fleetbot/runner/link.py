@@ -21,8 +21,8 @@ from fleetbot.domain.machine import MachineFacts
 from fleetbot.domain.model import Taken
 from fleetbot.domain.patience import Patience
 from fleetbot.domain.usage import Usage
+from fleetbot.network import hindrance, proxy_of
 from fleetbot.runner.encoding import encode
-from fleetbot.runner.network import proxy_of
 from fleetbot.runner.ring import Left, Ring
 from fleetbot.wire import (
     API,
@@ -292,7 +292,8 @@ class Link:
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError) as problem:
-            raise Unreachable(str(problem) or type(problem).__name__) from None
+            way = hindrance(problem, "orchestrator.ca_file")
+            raise Unreachable(way or str(problem) or type(problem).__name__) from None
         if 200 <= response.status < 300:
             return answer
         raise _error(response.status, response.content_type, answer)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import aiohttp
 import msgspec
 
+from fleetbot.network import hindrance, proxy_of
 from fleetbot.runner.config import Config
 from fleetbot.runner.link import read_token
-from fleetbot.runner.network import proxy_of
 from fleetbot.runner.session.contract import HealthLine
 from fleetbot.runner.tokens import Tokens
 
@@ -43,7 +43,8 @@ async def _address_line(url: str, http: aiohttp.ClientSession) -> tuple[HealthLi
             is_ours = response.content_type == "application/json"
             health = await response.read()
     except (aiohttp.ClientError, TimeoutError) as problem:
-        said = str(problem) or type(problem).__name__
+        way = hindrance(problem, "orchestrator.ca_file")
+        said = way or str(problem) or type(problem).__name__
         return HealthLine("orchestrator", False, f"{url}: {said}", remedy), False
     if not is_ours or status not in (200, 503):
         said = f"{url}/healthz answered {status}"

@@ -60,7 +60,7 @@ class Front:
         self._lines.add(task)
         writers = [writer]
         try:
-            there, back = await asyncio.open_connection(self._host, self._port)
+            there, back = await self._behind(reader, writer)
             writers.append(back)
             await asyncio.gather(_carry(reader, back), _carry(there, writer))
         except (OSError, asyncio.CancelledError):
@@ -69,6 +69,32 @@ class Front:
             self._lines.discard(task)
             for each in writers:
                 each.transport.abort()
+
+    async def _behind(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection(self._host, self._port)
+
+
+class Tunnels(Front):
+    """A proxy that whoever wants TLS asks for a way through; `asked` says where to."""
+
+    def __init__(self, behind: str = "http://127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(behind, tls)
+        self.asked: list[str] = []
+
+    async def _behind(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        method, _, rest = request.partition(" ")
+        if method != "CONNECT":
+            writer.write(b"HTTP/1.1 405 Only CONNECT\r\nContent-Length: 0\r\n\r\n")
+            raise OSError("not a way through")
+        host, _, port = rest.partition(" ")[0].rpartition(":")
+        self.asked.append(f"{host}:{port}")
+        writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        return await asyncio.open_connection(host, int(port))
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

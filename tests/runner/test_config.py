@@ -108,6 +108,7 @@ def test_tokens_come_from_files_and_variables(tmp_path: Path) -> None:
     [
         ('token = "t0ken-of-fleet"', "", "forge.token is missing; set one of token, token_file"),
         ('token = "t0ken-of-fleet"', 'token_file = "gone"', "forge.token_file: cannot read"),
+        ("[forge]", '[forge]\nca_file = "gone"', "gone cannot be read: No such file"),
         ('token = "t0ken-of-fleet"', 'token_env = "GONE"', "the variable GONE is not set"),
         ("[forge]", '[forge]\ntoken_env = "X"', "forge.token is given 2 times"),
         ("username", "user", "forge.user: there is no such setting; did you mean 'username'?"),

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from fleetbot.runner.network import child_env, open_session, proxy_of
-from tests.runner.front import Front
+from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.errors import ForgeUnavailable
+from fleetbot.network import open_session, proxy_of
+from fleetbot.runner.network import child_env
+from tests.runner.front import Front, Tunnels
 from tests.runner.scene import WRITES_A_FILE, Scene
 from tests.runner.test_health import bad, findings
 
@@ -51,19 +54,32 @@ def certificate(tmp_path: Path) -> Path:
     return path
 
 
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
 @pytest.fixture
 async def private_forge(scene: Scene, certificate: Path) -> AsyncIterator[Front]:
     """The scene's forge, behind TLS with that certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    async with Front.of(scene.forge.url, context) as front:
+    async with Front.of(scene.forge.url, tls(certificate)) as front:
         scene.to_forge = front.url
         yield front
 
 
-@pytest.mark.usefixtures("private_forge")
-async def test_a_forge_with_a_certificate_of_its_own_is_trusted_by_git_and_api_alike(
-    scene: Scene, certificate: Path
+@pytest.fixture
+async def proxy_of_tls(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tunnels]:
+    """All that is encrypted goes by it."""
+    async with Tunnels.of("http://127.0.0.1") as proxy:
+        for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("https_proxy", proxy.url)
+        yield proxy
+
+
+async def test_a_forge_with_a_certificate_of_its_own_behind_a_proxy_is_reached_by_git_and_api_alike(
+    scene: Scene, certificate: Path, private_forge: Front, proxy_of_tls: Tunnels
 ) -> None:
     order = await scene.order()
 
@@ -71,6 +87,39 @@ async def test_a_forge_with_a_certificate_of_its_own_is_trusted_by_git_and_api_a
 
     assert scene.orchestrator.failures == {}
     assert scene.orchestrator.receipts[0].files == ("hello.txt",)
+    assert set(proxy_of_tls.asked) == {f"127.0.0.1:{private_forge.port}"}
+    assert len(proxy_of_tls.asked) > 2, "git's calls, too"
+
+
+async def test_the_plugin_reaches_such_a_forge_by_its_setting(
+    scene: Scene, certificate: Path, private_forge: Front, proxy_of_tls: Tunnels
+) -> None:
+    async with ForgeClient(scene.to_forge, scene.fleet, ca_file=str(certificate)) as forge:
+        assert (await forge.version()).version
+    assert proxy_of_tls.asked == [f"127.0.0.1:{private_forge.port}"]
+
+    async with ForgeClient(scene.to_forge, "t", delays=()) as forge:
+        with pytest.raises(ForgeUnavailable, match=r"not trusted .*: forge\.ca_file names"):
+            await forge.version()
+
+    await proxy_of_tls.cut()
+    async with ForgeClient(scene.to_forge, "t", ca_file=str(certificate), delays=()) as forge:
+        with pytest.raises(ForgeUnavailable, match="proxy of the environment cannot be reached"):
+            await forge.version()
+
+
+@pytest.mark.usefixtures("proxy_of_tls")
+async def test_the_orchestrator_is_reached_by_its_own_setting(
+    scene: Scene, certificate: Path
+) -> None:
+    async with Front.of(scene.orchestrator.url, tls(certificate)) as front:
+        scene.to_orchestrator = front.url
+        config = scene.config_file("true")
+        problems = bad(await findings(config))
+        assert "orchestrator.ca_file names those that are" in problems["runner orchestrator"]
+        url = f'url = "{front.url}"'
+        config.write_text(config.read_text().replace(url, f'{url}\nca_file = "{certificate}"'))
+        assert "runner orchestrator" not in bad(await findings(config))
 
 
 @pytest.mark.usefixtures("private_forge")
@@ -78,7 +127,7 @@ async def test_without_it_the_check_says_what_is_wrong(scene: Scene) -> None:
     problems = bad(await findings(scene.config_file("true")))
 
     assert set(problems) == {"runner forge"}
-    assert "certificate" in problems["runner forge"]
+    assert "forge.ca_file names those that are" in problems["runner forge"]
 
 
 def test_a_proxy_is_found_in_either_case_of_letters(monkeypatch: pytest.MonkeyPatch) -> None:

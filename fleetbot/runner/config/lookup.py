@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
+from fleetbot.network import flaw_of
 from fleetbot.runner.config.tables import (
     AgentConfig,
     Config,
@@ -92,13 +92,11 @@ class Lookup:
         """As given, or as the variables that git and OpenSSL know name it: one for both."""
         if not given:
             return next(filter(None, map(self._env.get, variables)), "")
-        path = self._path(given)
-        try:
-            ssl.create_default_context(cafile=path)
-        except OSError as problem:  # ssl.SSLError is one
-            self._problems.append(f"{table}.ca_file: {path} holds no certificates: {problem}")
+        path = str(self._path(given))
+        if flaw := flaw_of(path):
+            self._problems.append(f"{table}.ca_file: {flaw}")
             return ""
-        return str(path)
+        return path
 
     def _secret(self, table: Table, field: str) -> str:
         """A token given as itself, by a file or by a variable; empty if it is not given."""
