@@ -38,16 +38,29 @@ MESSAGES_LIMITED = {name: its for name, its in RAISED_RATE_LIMITS.items() if nam
 
 
 class Homeserver:
-    """A running homeserver without federation, in a directory of its own."""
+    """A running homeserver without federation."""
 
-    def __init__(self, root: Path, *, rate_limits: Mapping[str, Any]) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+    process: ServerProcess
+    """Of one that was started by this process."""
+
+    def __init__(self, url: str, registration_secret: str) -> None:
+        self.url = url
         self.server_name = SERVER_NAME
-        self.registration_secret = secrets.token_hex(16)
-        config = _write_config(root, port, self.registration_secret, rate_limits)
+        self.registration_secret = registration_secret
+
+    @classmethod
+    def prepare(
+        cls, root: Path, *, rate_limits: Mapping[str, Any] = RAISED_RATE_LIMITS
+    ) -> Homeserver:
+        """One in the empty or missing directory `root`, for `process` to start."""
+        port = free_port()
+        homeserver = cls(f"http://127.0.0.1:{port}", secrets.token_hex(16))
+        config = _write_config(root, port, homeserver.registration_secret, rate_limits)
         argv = [sys.executable, "-m", "synapse.app.homeserver", "--config-path", str(config)]
-        self.process = ServerProcess("synapse", argv, cwd=root, ready_url=f"{self.url}/health")
+        homeserver.process = ServerProcess(
+            "synapse", argv, cwd=root, ready_url=f"{homeserver.url}/health"
+        )
+        return homeserver
 
     @classmethod
     @asynccontextmanager
@@ -59,7 +72,7 @@ class Homeserver:
         `rate_limits` are Synapse's `rc_…` settings; what is not in it has Synapse's default. Raises
         ServerDied with the end of Synapse's log if it does not come up.
         """
-        homeserver = cls(root, rate_limits=rate_limits)
+        homeserver = cls.prepare(root, rate_limits=rate_limits)
         await homeserver.process.start()
         try:
             yield homeserver

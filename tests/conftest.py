@@ -19,10 +19,12 @@ from fleetbot_devkit.homeserver import Homeserver
 from fleetbot_devkit.matrix_user import MatrixUser
 from tests.archives import built_once
 from tests.postgres import NoPostgres, PostgresServer, postgres_server
+from tests.shared_homeserver import SharedHomeserver
 from tests.store.backend import PostgresBackend
 
 Register = Callable[[str], Awaitable[MatrixUser]]
 StartBotServer = Callable[[], Awaitable[BotServer]]
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 # Properties are tried with the same examples everywhere, so that a red run is red again.
 settings.register_profile("fleetbot", derandomize=True, deadline=None, max_examples=60)
@@ -43,11 +45,21 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of a run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if WORKER else base
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def homeserver(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Homeserver]:
+async def homeserver(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Homeserver:
     """A Synapse without rate limits, shared by all tests."""
-    async with Homeserver.start(tmp_path_factory.mktemp("synapse")) as server:
-        yield server
+    shared = SharedHomeserver(of_all_workers(tmp_path_factory) / "homeserver")
+    # At the end of the worker: to wait for the others has no limit, as tests have one.
+    request.config.add_cleanup(shared.close)
+    return await shared.open()
 
 
 @pytest.fixture(scope="session")
@@ -78,9 +90,7 @@ def postgres_backend(postgres_schema: PostgresBackend) -> PostgresBackend:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plugin, built once."""
-    base = tmp_path_factory.getbasetemp()
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    return built_once((base.parent if is_worker else base) / "plugin")
+    return built_once(of_all_workers(tmp_path_factory) / "plugin")
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +99,7 @@ def register(homeserver: Homeserver) -> Register:
     numbers = itertools.count(1)
 
     async def register(name: str) -> MatrixUser:
-        return await homeserver.register(f"{name}-{next(numbers)}", "password")
+        return await homeserver.register(f"{name}-{WORKER}{next(numbers)}", "password")
 
     return register
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,32 +13,6 @@ import pytest_asyncio
 from fleetbot_devkit.homeserver import Homeserver
 from fleetbot_devkit.world import World
 from tests.flow.leaks import leaks
-
-
-class StartWorld(Protocol):
-    def __call__(self, config: Mapping[str, Any] | None = None) -> Awaitable[World]: ...
-
-
-@pytest_asyncio.fixture
-async def start_world(
-    homeserver: Homeserver, archive: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[StartWorld]:
-    """Starts a whole fleet, with sections of the plugin's configuration replaced."""
-    async with AsyncExitStack() as worlds:
-
-        async def start(config: Mapping[str, Any] | None = None) -> World:
-            root: Path = tmp_path_factory.mktemp("world")
-            started = World.start(root, homeserver=homeserver, config=config, archive=archive)
-            world = await worlds.enter_async_context(started)
-            worlds.push_async_callback(keeps_its_secrets, world)
-            return world
-
-        yield start
-
-
-@pytest_asyncio.fixture
-async def world(start_world: StartWorld) -> World:
-    return await start_world()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +35,7 @@ async def shared_world(
     shared_config: Mapping[str, Any],
     shared_encrypted: bool,
 ) -> AsyncIterator[World]:
-    """A fleet for all tests of a module that do not disturb one another."""
+    """A fleet for all tests of a module: to start one costs as much as two stories."""
     root: Path = tmp_path_factory.mktemp("world")
     async with World.start(
         root,
@@ -72,6 +46,13 @@ async def shared_world(
     ) as world:
         yield world
         await keeps_its_secrets(world)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(shared_world: World) -> AsyncIterator[World]:
+    """The module's fleet; each story brings agents of its own, who are gone after it."""
+    async with alone(shared_world):
+        yield shared_world
 
 
 async def keeps_its_secrets(world: World) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fleetbot_devkit.story import until
 from fleetbot_devkit.world import INSTANCE, REPO, World
 from tests.flow.agents import agent
@@ -26,7 +28,16 @@ from tests.flow.pulls import (
     until_shown,
     until_told,
 )
-from tests.flow.seen import journal_of, journal_problems, task_of, until_state
+from tests.flow.seen import ask, journal_of, journal_problems, task_of, until_state
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+ON_THE_FLOOR = """
+if issue == "CHAIR" and not pathlib.Path("notes/FLOOR.md").exists():
+    sys.exit("there is no floor to stand on")
+commit(f"notes/{issue}.md", "done")
+"""
 
 
 async def _given(world: World) -> tuple[int, dict[str, Any]]:
@@ -35,6 +46,52 @@ async def _given(world: World) -> tuple[int, dict[str, Any]]:
     issue = await world.open_issue("Write it down")
     await until_state(world, issue, "completed")
     return issue, await pull_of(world, issue)
+
+
+async def test_what_waits_for_another_starts_from_the_merge_of_that(world: World) -> None:
+    floor = await world.open_issue("Lay the floor")
+    chair = await world.open_issue("Put the chair on it", labels=())
+    owner, name = REPO.split("/")
+    its = f"/repos/{REPO}/issues/{chair}"
+    on = {"owner": owner, "repo": name, "index": floor}
+    await world.forge_api("alice", "POST", f"{its}/dependencies", on)
+    await world.forge_api("alice", "POST", f"{its}/labels", {"labels": ["fleet"]})
+    script = ON_THE_FLOOR.replace("FLOOR", str(floor)).replace("CHAIR", str(chair))
+    world.start_runner(agent(world.root, "joiner", script, extra="max_concurrency = 2"))
+
+    await until_state(world, floor, "completed")
+
+    said = await ask(world, f"!fleet why #{chair}")
+    assert f"{REPO}#{floor}, which is done, and whose pull request" in said
+    assert await journal_of(world, chair) == ["task.created", "task.blocked"]
+
+    pull = await pull_of(world, floor)
+    merge = {"Do": "merge", "head_commit_id": pull["head"]["sha"]}
+    await world.bots.kill()  # nobody hears of the merge
+    await pulls(world, f"/{pull['number']}/merge", merge)
+    await world.bots.restart()
+
+    await until_state(world, chair, "completed")
+    assert (await journal_of(world, chair))[:4] == [
+        "task.created",
+        "task.blocked",
+        "task.blocked",
+        "task.assigned",
+    ]
+
+
+async def test_a_base_that_moved_is_merged(world: World) -> None:
+    issue, pull = await _given(world)
+    path = f"notes/{issue}.md"
+    await world.forge.commit(REPO, "main", {path: "theirs\n"}, "Ours first", by="alice")
+    await until_mergeable(world, pull["number"], False)
+    await talk(world, pull["number"], "It conflicts now.")
+    await until_round(world, issue, 1, "running")
+
+    await survives(world, issue)
+
+    await until_round(world, issue, 1, "completed")
+    await until_mergeable(world, pull["number"])
 
 
 async def test_a_review_is_answered_thread_by_thread_and_the_merge_ends_it(world: World) -> None:
@@ -108,17 +165,3 @@ async def test_red_ci_is_mended_and_what_does_not_help_is_asked_once(world: Worl
     assert journal.count("task.completed") == 2
     assert (await pull_of(world, issue))["head"]["sha"] != pull["head"]["sha"]
     assert await journal_problems(world) == []
-
-
-async def test_a_base_that_moved_is_merged(world: World) -> None:
-    issue, pull = await _given(world)
-    path = f"notes/{issue}.md"
-    await world.forge.commit(REPO, "main", {path: "theirs\n"}, "Ours first", by="alice")
-    await until_mergeable(world, pull["number"], False)
-    await talk(world, pull["number"], "It conflicts now.")
-    await until_round(world, issue, 1, "running")
-
-    await survives(world, issue)
-
-    await until_round(world, issue, 1, "completed")
-    await until_mergeable(world, pull["number"])

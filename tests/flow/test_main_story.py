@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from fleetbot_devkit.story import until
 from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, IDLE, agent
-from tests.flow.conftest import alone
 from tests.flow.seen import TOLD_ONCE, answer_to, journal_of, says, until_labelled, until_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(shared_world: World) -> AsyncIterator[World]:
-    """Each story brings agents of its own, who are gone after it."""
-    async with alone(shared_world):
-        yield shared_world
 
 
 async def test_an_issue_becomes_a_verified_task_and_the_room_hears(world: World) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
+
+import pytest
 
 from fleetbot_devkit.rest import call
 from fleetbot_devkit.story import until
 from fleetbot_devkit.world import REPO, World
 from tests.flow.agents import DILIGENT, agent, gated
-from tests.flow.seen import answer_to, journal_of, says, until_state
+from tests.flow.seen import answer_to, ask, journal_of, says, until_state
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_what_is_said_while_maubot_is_down_is_obeyed_once_after_it(world: World) -> None:
@@ -31,6 +36,7 @@ async def test_what_is_said_while_maubot_is_down_is_obeyed_once_after_it(world: 
     assert await journal_of(world, issue) == ["task.created", "task.cancelled", "task.requeued"]
     events = await world.alice.messages(world.room, limit=500)
     assert sum(map(answer_to(asked), events)) == sum(map(answer_to(last), events)) == 1
+    await ask(world, f"!fleet cancel #{issue}")  # the agents of other stories are not for it
 
 
 async def test_what_a_sync_leaves_out_is_read_back(world: World) -> None:
@@ -52,9 +58,11 @@ async def test_what_a_sync_leaves_out_is_read_back(world: World) -> None:
     assert "is cancelled" in (await world.alice.wait_for(answer_to(asked), timeout=40)).text
 
 
-async def test_a_bot_that_was_thrown_out_catches_up_when_it_is_invited(world: World) -> None:
-    gate = world.root / "gate"
-    world.start_runner(agent(world.root, "smith", gated(gate)))
+async def test_a_bot_that_was_thrown_out_catches_up_when_it_is_invited(
+    world: World, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    world.start_runner(agent(world.root, "insider", gated(gate)))
     issue = await world.open_issue("Behind closed doors")
     await until_state(world, issue, "running")
 
@@ -69,6 +77,7 @@ async def test_a_bot_that_was_thrown_out_catches_up_when_it_is_invited(world: Wo
 
 
 async def test_a_room_that_is_upgraded_is_followed(world: World) -> None:
+    """The last story here: all that follows is in the new room."""
     world.start_runner(agent(world.root, "smith", DILIGENT))
     old, world.room = world.room, await world.alice.upgrade(world.room, "11")
     await world.alice.invite(world.room, world.bot.user_id)

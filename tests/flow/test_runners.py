@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from fleetbot_devkit.world import World
 from tests.flow.agents import DILIGENT, agent, gated
-from tests.flow.conftest import alone
 from tests.flow.seen import TOLD_ONCE, journal_of, says, task_of, until_state
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(shared_world: World) -> AsyncIterator[World]:
-    """Each story brings agents of its own, who are gone after it."""
-    async with alone(shared_world):
-        yield shared_world
 
 
 async def test_a_runner_is_killed_and_another_one_does_the_work(

@@ -6,7 +6,8 @@ docs/explanation/security.md says the same in words.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,18 @@ from tests.runner.boxes import found_sandbox
 from tests.runner.scene import Scene, open_scene
 
 BOXES = ("none", "bubblewrap")
+
+
+def in_turn(name: str, ways: Mapping[str, str]) -> pytest.MarkDecorator:
+    """Each way in one of the settings, the next one in the next.
+
+    For what is left behind: on the disk that is the same, whatever the setting was.
+    """
+    cases = [
+        pytest.param(box, way, id=f"{box}-{key}")
+        for box, (key, way) in zip(itertools.cycle(BOXES), ways.items(), strict=False)
+    ]
+    return pytest.mark.parametrize(("hostile", name), cases, indirect=["hostile"])
 
 
 @dataclass

@@ -3,9 +3,7 @@ runner, in this attempt, in the next, or in another task."""
 
 from __future__ import annotations
 
-import pytest
-
-from tests.hostile.conftest import Hostile
+from tests.hostile.conftest import Hostile, in_turn
 
 # $GD: what the repository's worktrees share; $OWN: the worktree's own; $OUT: what would show it.
 PREPARED = "GD=$(git rev-parse --git-common-dir); OWN=$(git rev-parse --git-dir); OUT={out}; "
@@ -17,7 +15,11 @@ NAMES = (
 )
 # Each begins with innocent work, and does the harm last, so that only the runner can set it off.
 PLANTED = {
-    "fsmonitor": 'git config core.fsmonitor "touch $OUT #"',
+    "fsmonitor and aliases": (
+        'git config core.fsmonitor "touch $OUT #"; '
+        "for name in status add commit fetch push rev-parse checkout diff log; "
+        'do git config alias.$name "!touch $OUT"; done'
+    ),
     "hooks path": (
         f"mkdir $GD/mine; for name in {NAMES}; do {HOOK} > $GD/mine/$name; done; "
         "chmod +x $GD/mine/*; git config core.hooksPath $GD/mine"
@@ -25,10 +27,6 @@ PLANTED = {
     "hooks": (
         f"mkdir -p $GD/hooks; for name in {NAMES}; do {HOOK} > $GD/hooks/$name; done; "
         "chmod +x $GD/hooks/*"
-    ),
-    "aliases": (
-        "for name in status add commit fetch push rev-parse checkout diff log; "
-        'do git config alias.$name "!touch $OUT"; done'
     ),
     "filters": (
         'for name in clean smudge; do git config filter.x.$name "touch $OUT; cat"; done; '
@@ -74,7 +72,7 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize("planted", PLANTED.values(), ids=PLANTED)
+@in_turn("planted", PLANTED)
 async def test_nothing_that_an_agent_planted_is_run_by_the_runner(
     hostile: Hostile, planted: str
 ) -> None:
@@ -108,14 +106,14 @@ LINKS = {
     "the repository": "mv $GD $GD.old; ln -s $(dirname $VICTIM) $GD",
     "the worktree": "cd ..; mv $OLDPWD aside; ln -s $(dirname $VICTIM) $OLDPWD",
     "its .git": "rm .git; ln -s $(dirname $VICTIM) .git",
-    "a file that is tracked": "ln -sf $VICTIM README.md",
-    "a folder that is tracked": (
-        "mkdir d; echo x > d/x; git add d; rm -r d; ln -s $(dirname $VICTIM) d"
+    "files and folders that are tracked": (
+        "ln -sf $VICTIM README.md; mkdir d; echo x > d/x; git add d; rm -r d; "
+        "ln -s $(dirname $VICTIM) d"
     ),
 }
 
 
-@pytest.mark.parametrize("linked", LINKS.values(), ids=LINKS)
+@in_turn("linked", LINKS)
 async def test_no_link_leads_the_runner_to_other_files(hostile: Hostile, linked: str) -> None:
     victim = hostile.scene.root / "victims" / "bashrc"
     victim.parent.mkdir()
@@ -139,15 +137,15 @@ PIPES = {
     "the index": "rm $OWN/index; mkfifo $OWN/index",
     "alternates": "rm -f $GD/objects/info/alternates; mkfifo $GD/objects/info/alternates",
     "an object": "mkdir -p $GD/objects/11; mkfifo $GD/objects/11/$(printf '1%.0s' $(seq 38))",
-    "the worktree": "mkfifo pipe; rm README.md; mkfifo README.md",
-    "attributes": "rm -f .gitattributes .gitignore .gitmodules; mkfifo .gitattributes .gitignore",
-    "modules": "mkfifo .gitmodules",
+    "the worktree": (
+        "rm README.md; mkfifo pipe README.md .gitattributes .gitignore .gitmodules "
+        "AGENTS.md CLAUDE.md"
+    ),
     "its .git": "rm .git; mkfifo .git",
-    "instructions": "mkfifo AGENTS.md CLAUDE.md",
 }
 
 
-@pytest.mark.parametrize("piped", PIPES.values(), ids=PIPES)
+@in_turn("piped", PIPES)
 async def test_no_pipe_makes_the_runner_wait(hostile: Hostile, piped: str) -> None:
     order = await hostile.scene.order()
     prepared = PREPARED.format(out=hostile.escaped)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from fleetbot_devkit.model import Reply, ScriptedModel
-from tests.hostile.conftest import Hostile
+from tests.hostile.conftest import Hostile, in_turn
 from tests.runner.adapters.agents import Agent
 from tests.runner.scene import Scene
 from tests.runner.test_agents import configured
@@ -18,15 +18,12 @@ from tests.runner.test_agents import configured
 SECRET = "npm-8f3a/5c7e+2d9b=of the team"
 TOLD = "printf '%s\\n' \"$NPM_TOKEN\""
 CHANNELS = {
-    "output": f"echo work > w; {TOLD}",
-    "errors": f"echo work > w; {TOLD} >&2",
+    "output, errors, a URL, JSON, base64": f"echo work > w; {TOLD} >&2; {TOLD}; python3 -c '"
+    'import os, json, urllib.parse as u; x = os.environ["NPM_TOKEN"]; '
+    'print("https://x/?t=" + u.quote(x, safe="")); print(json.dumps(x))\'; '
+    "printf 'fleet:%s' \"$NPM_TOKEN\" | base64 -w0; echo",
     "last words": f"echo work > w; git add .; git commit -qm Work; {TOLD}",
     "a failure": f"{TOLD} >&2; exit 3",
-    "a URL": "echo work > w; python3 -c 'import os,urllib.parse as u; "
-    'print("https://x/?t=" + u.quote(os.environ["NPM_TOKEN"], safe=""))\'',
-    "JSON": "echo work > w; python3 -c 'import os,json; "
-    'print(json.dumps(os.environ["NPM_TOKEN"]))\'',
-    "base64": "echo work > w; printf 'fleet:%s' \"$NPM_TOKEN\" | base64 -w0",
     "a file": f"{TOLD} > w",
     "a file in a commit that is undone": f"{TOLD} > w; git add .; git commit -qm a; rm w; "
     "echo work > v; git add -A; git commit -qm b",
@@ -58,7 +55,7 @@ def forms() -> tuple[str, ...]:
     )
 
 
-@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
+@in_turn("channel", CHANNELS)
 async def test_an_agents_secret_reaches_nobody(
     hostile: Hostile, channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +80,7 @@ async def test_nor_does_the_forges_wherever_it_was_found(hostile: Hostile) -> No
     assert base64.b64encode(f"fleet:{token}".encode()).decode() not in told
 
 
-@pytest.mark.parametrize("hook", ["after_create", "before_run", "after_run"])
+@in_turn("hook", {name: name for name in ("after_create", "before_run", "after_run")})
 async def test_nor_does_a_hook_that_fails(
     hostile: Hostile, hook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,11 +122,10 @@ async def test_nor_does_a_question(
 
 # Of lines twice as many as a log takes (`runlog.OUTPUT_LIMIT`): each costs the runner 30 µs.
 FLOODS = {
-    "lines": "yes 'a line of many' | head -c 1600000",
+    "lines": "yes 'a line of many' | head -c 800000; yes 'an error of many' | head -c 800000 >&2",
     "one line": "head -c 50000000 /dev/zero | tr '\\0' x; echo",
     "what looks like tokens": "yes eyJ- | tr -d '\\n' | head -c 8000000; echo",
-    "bytes": "head -c 8000000 /dev/urandom",
-    "errors": "yes 'a line of many' | head -c 1600000 >&2",
+    "bytes": "head -c 5000000 /dev/urandom",
 }
 
 

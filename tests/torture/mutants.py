@@ -182,6 +182,7 @@ MUTANTS = (
                 "if False:",
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "requeue forgets",
@@ -217,6 +218,7 @@ MUTANTS = (
                 "return await self.create_comment(",
             ),
         ),
+        is_more=True,
     ),
     Mutant(
         "webhook answered before it is durable",
@@ -242,6 +244,7 @@ MUTANTS = (
             faults=(Spell(0.0, 8.0, Line.FORGE_ORCHESTRATOR, Harm.DROP),),
         ),
         (_NO_RECONCILIATION,),
+        is_more=True,
     ),
     Mutant(
         "messages without a name of their own",
