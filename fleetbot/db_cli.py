@@ -5,58 +5,35 @@ What it needs is imported when it is used: the command starts quickly, and where
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sys
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from datetime import UTC, datetime
-from functools import partial, wraps
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from fleetbot.complaints import CANNOT, needs, told
+from fleetbot.domain.wording import count
+from fleetbot.on_database import Progress, database, done, located, moment, now, size_of, status
 
 if TYPE_CHECKING:
-    from fleetbot.store.audit import Problem
+    from fleetbot.on_database import Where
+    from fleetbot.store.archive.archiving import Archived
+    from fleetbot.store.audit import Audited
+    from fleetbot.store.damage import Problem
     from fleetbot.store.place import Place
     from fleetbot.store.records import Head
     from fleetbot.store.restoring import Restored
+    from fleetbot.store.vault import Vault
 
-    Where = Callable[[str], Place]
-
-T = TypeVar("T")
-
-_FOUND = 1
 _AFTERWARDS = """\
 What has happened since then is not in it. At its start fleetbot compares all issues and pull
 requests with what it knows. Agents that it does not know enrol again; runs that it does not know
 are told to end."""
-_TELL_SECONDS = 10.0
+_DAY_MS = 86_400_000
 
-_database = click.argument("database", metavar="DATABASE")
-_schema = click.option("--schema", default="", help="On Postgres; maubot calls it mbp_<instance>.")
-_password = click.option(
-    "--password-file",
-    type=click.File(),
-    help="Its first line is the password of Postgres; else PGPASSWORD or ~/.pgpass has it.",
-)
 _file = click.Path(path_type=Path, dir_okay=False)
-
-
-def _located(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a Postgres database; `where` makes a place of what names a database."""
-
-    @_schema
-    @_password
-    @wraps(command)
-    def located(schema: str, password_file: TextIO | None, **given: Any) -> None:
-        password = password_file.readline().rstrip("\r\n") if password_file else ""
-        command(where=partial(_place, schema=schema, password=password), **given)
-
-    return located
+_folder = click.Path(path_type=Path, file_okay=False)
+_archive = click.option("--archive", type=_folder, help="The folder that `archive` has filled.")
 
 
 @click.group()
@@ -73,44 +50,66 @@ def db() -> None:
 
 
 @db.command()
-@_database
+@database
 @click.option("--head", help="What verify or backup has shown earlier, as 1234:9f8e….")
-@_located
-def verify(where: Where, database: str, head: str | None) -> None:
+@_archive
+@located
+def verify(where: Where, database: str, head: str | None, archive: Path | None) -> None:
     """Prove that the journal is whole and that the read models follow from it.
 
     Whoever can write the database can make a journal anew that is whole in itself. The last line's
     hash, noted elsewhere, tells: with --head it is proven that no line up to that one has changed
-    since it was noted.
+    since it was noted. Where events were moved to an archive, --archive proves all of it, and needs
+    room for it in the folder for temporary files; without it what is in the database is proven.
     """
-    from fleetbot.store.audit import Damage, Problem, examine
+    from fleetbot.store.audit import examine
+    from fleetbot.store.damage import Damage, JournalDamaged, Problem
     from fleetbot.store.existing import reading
 
     noted, place = _head(head) if head else None, where(database)
 
-    async def examined() -> tuple[list[Problem], str]:
-        async with reading(place) as vault:
+    async def examined() -> tuple[list[Problem], str, str]:
+        async with reading(place) as vault, AsyncExitStack() as stack:
             faults = [Problem("the file", text, Damage.FILE) for text in await vault.faults()]
-            found = faults or await examine(vault, noted, Progress())
-            return found, "" if found else str(await vault.head())
+            if faults:
+                return faults, "", ""
+            try:
+                source = await _all_of(vault, archive, stack)
+            except JournalDamaged as damage:
+                return [damage.problem], "", ""
+            found = await examine(source, noted, Progress())
+            return found, str(await vault.head()), await _archived(vault, archive)
 
-    problems, last = _done(examined())
+    problems, last, elsewhere = done(examined())
     for problem in problems:
         click.echo(f"{click.style('✗', fg='red')}  {problem.where}: {problem.text}")
     click.echo(_verdict(problems, database, last))
-    sys.exit(_status(problems[0]) if problems else 0)
+    if elsewhere and not problems:
+        click.echo(elsewhere)
+    sys.exit(status(problems[0]) if problems else 0)
 
 
-def _status(problem: Problem) -> int:
-    from fleetbot.store.audit import Damage
+async def _all_of(vault: Vault, archive: Path | None, stack: AsyncExitStack) -> Audited:
+    from fleetbot.store.archive.whole import whole
 
-    return CANNOT if problem.damage is Damage.NEWER else _FOUND
+    return await stack.enter_async_context(whole(vault, archive, Progress())) if archive else vault
+
+
+async def _archived(vault: Vault, archive: Path | None) -> str:
+    """What is not in the database, and so is proven with the archive only."""
+    if not (segments := await vault.segments()):
+        return ""
+    away, tasks = await vault.away(), await vault.count("archived")
+    what = f"{away} of its events, of {count(tasks, 'task')}, are in the archive"
+    files = f"{count(len(segments), 'file')} up to event {segments[-1].last}"
+    with_it = "they, and what follows from them, are proven with --archive"
+    return f"{what} ({files}); {'they are proven, too' if archive else with_it}."
 
 
 def _verdict(problems: list[Problem], database: str, head: str) -> str:
     if not problems:
         return f"The journal is whole, and the read models follow from it. Its head: {head}"
-    from fleetbot.store.audit import WAYS_OUT, Damage
+    from fleetbot.store.damage import WAYS_OUT, Damage
 
     match problems[0].damage:
         case Damage.FILE:
@@ -119,6 +118,8 @@ def _verdict(problems: list[Problem], database: str, head: str) -> str:
             return f"The journal itself is damaged: {WAYS_OUT[Damage.JOURNAL]}."
         case Damage.NEWER:
             return f"It cannot be judged by this fleetbot: {WAYS_OUT[Damage.NEWER]}."
+        case Damage.ARCHIVE:
+            return f"It cannot be judged without the archive: {WAYS_OUT[Damage.ARCHIVE]}."
         case Damage.MODELS:
             return (
                 f"The journal is whole; make the read models anew: fleetbot db rebuild {database}"
@@ -126,26 +127,69 @@ def _verdict(problems: list[Problem], database: str, head: str) -> str:
 
 
 @db.command()
-@_database
-@_located
-def rebuild(where: Where, database: str) -> None:
-    """Make the read models again from the journal."""
+@database
+@_archive
+@located
+def rebuild(where: Where, database: str, archive: Path | None) -> None:
+    """Make the read models again from the journal.
+
+    What follows from events in an archive stays as it is, unless --archive is given.
+    """
     from fleetbot.store.audit import rebuild as make_anew
     from fleetbot.store.existing import writing
 
     place = where(database)
 
-    async def made() -> int:
-        async with writing(place) as vault:
-            return await make_anew(vault, Progress())
+    async def made() -> tuple[int, int]:
+        async with writing(place) as vault, AsyncExitStack() as stack:
+            whole = await _all_of(vault, archive, stack) if archive else None
+            events = await make_anew(vault, Progress(), whole)
+            return events, 0 if archive else await vault.count("archived")
 
-    click.echo(f"The read models are made anew from {_done(made())} events.")
+    events, spared = done(made())
+    kept = f" Those of {count(spared, 'task')} in the archive stay as they are." if spared else ""
+    click.echo(f"The read models are made anew from {events} events.{kept}")
+
+
+@db.command("archive")
+@database
+@click.argument("folder", type=_folder)
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0, min_open=True),
+    default=180,
+    show_default=True,
+    help="Of tasks that have been over for so long.",
+)
+@located
+def archive_(where: Where, database: str, folder: Path, days: float) -> None:
+    """Move the events of tasks that are long over into files in FOLDER.
+
+    Tasks, runs, receipts and what they have used stay in the database. A file holds all events from
+    one to another, compressed, linked by their hashes to the file before. The journal is proven
+    whole with `verify --archive FOLDER`. Back FOLDER up with the database.
+    """
+    from fleetbot.store.archive.archiving import archive
+    from fleetbot.store.existing import writing
+
+    place, at = where(database), int(now().timestamp() * 1000)
+
+    async def moved() -> Archived:
+        async with writing(place) as vault:
+            before = at - int(days * _DAY_MS)
+            return await archive(vault, folder, before, at, tell=Progress())
+
+    result = done(moved())
+    what = f"{count(result.lines, 'event')} of {count(result.tasks, 'task')}"
+    click.echo(f"{what} went to {count(result.segments, 'new file')}.")
+    if result.head.seq:
+        click.echo(f"{folder} holds all events up to {result.head}")
 
 
 @db.command()
-@_database
+@database
 @click.argument("file", type=_file)
-@_located
+@located
 def backup(where: Where, database: str, file: Path) -> None:
     """Write all that the database holds now into the new FILE.
 
@@ -155,18 +199,22 @@ def backup(where: Where, database: str, file: Path) -> None:
     """
     from fleetbot.store.backup import back_up
 
-    made = _done(back_up(where(database), file, Progress()))
+    made = done(back_up(where(database), file, Progress()))
     click.echo(
-        f"{file}: {made.head.seq} events up to {_moment(made.last_at)}, {_size(made.size)}."
+        f"{file}: {made.head.seq} events up to {moment(made.last_at)}, {size_of(made.size)}."
         f" The head of its journal: {made.head}"
     )
+    if made.archived_to:
+        click.echo(
+            f"Events up to {made.archived_to} are archived: keep the files of its archive with it."
+        )
 
 
 @db.command()
 @click.argument("file", type=_file)
-@_database
+@database
 @click.option("--replace", is_flag=True, help="Keep what is there under another name.")
-@_located
+@located
 def restore(where: Where, file: Path, database: str, replace: bool) -> None:
     """Put what the backup FILE holds in the place of the database.
 
@@ -176,12 +224,12 @@ def restore(where: Where, file: Path, database: str, replace: bool) -> None:
     from fleetbot.store.restoring import restore as put_back
 
     place = where(database)
-    done = _done(put_back(file, place, _now, replace=replace, tell=Progress()))
-    click.echo(_restored(done, place))
+    restored = done(put_back(file, place, now, replace=replace, tell=Progress()))
+    click.echo(_restored(restored, place))
 
 
 def _restored(done: Restored, place: Place) -> str:
-    lines = [f"{place} holds {done.head.seq} events up to {_moment(done.last_at)}, and is whole."]
+    lines = [f"{place} holds {done.head.seq} events up to {moment(done.last_at)}, and is whole."]
     if done.rebuilt:
         lines.append("Its read models were damaged, and are made anew from the journal.")
     if done.aside:
@@ -193,7 +241,7 @@ def _restored(done: Restored, place: Place) -> str:
 @db.command()
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
-@_located
+@located
 def copy(where: Where, source: str, target: str) -> None:
     """Move a fleet to another database, and prove that all has arrived.
 
@@ -211,16 +259,9 @@ def copy(where: Where, source: str, target: str) -> None:
             async with writing(new) as theirs:
                 return await copy_all(its, theirs, Progress())
 
-    head = _done(copied())
+    head = done(copied())
     click.echo(f"{new} holds all that {old} does: {head.seq} events, and is whole.")
     click.echo(f"The head of its journal: {head}")
-
-
-def _place(text: str, schema: str, password: str) -> Place:
-    from fleetbot.store.place import PlaceRefused, place_of
-
-    with told(PlaceRefused):
-        return place_of(text, schema, password)
 
 
 def _head(text: str) -> Head:
@@ -234,51 +275,3 @@ def _head(text: str) -> Head:
     if head.seq < 1 or len(head.hash) != 32:
         raise click.BadParameter("it is <number>:<64 hexadecimal digits>, as verify shows it")
     return head
-
-
-def _done(work: Coroutine[Any, Any, T]) -> T:
-    with _errors():
-        return asyncio.run(work)
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    from fleetbot.store.audit import JournalDamaged
-    from fleetbot.store.backup import BackupRefused
-    from fleetbot.store.copying import CopyRefused
-    from fleetbot.store.interface import StoreUnavailable
-    from fleetbot.store.lock import DatabaseInUse
-    from fleetbot.store.migrate import MigrationError
-
-    cannot = (StoreUnavailable, DatabaseInUse, MigrationError, BackupRefused, CopyRefused)
-    with needs("pip install 'fleetbot[plugin,postgres]'"), told(*cannot):
-        try:
-            yield
-        except JournalDamaged as damage:
-            click.echo(f"fleetbot: {damage}", err=True)
-            sys.exit(_status(damage.problem))
-
-
-class Progress:
-    """Says every few seconds how far it is: a million tasks take minutes."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._said = clock()
-
-    def __call__(self, doing: str, lines: int) -> None:
-        if self._clock() - self._said >= _TELL_SECONDS:
-            self._said = self._clock()
-            click.echo(f"{lines:,} {doing}…", err=True)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _moment(at: int) -> str:
-    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC" if at else "(none)"
-
-
-def _size(size: int) -> str:
-    return f"{size / (1 << 20):.1f} MiB"

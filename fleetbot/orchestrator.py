@@ -7,12 +7,14 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from fleetbot.domain import effects as fx
 from fleetbot.domain.model import RunId, TaskId
 from fleetbot.fence import Leads, always
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
+from fleetbot.services.archiving import Archiving
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.enrolments import Enrolments
@@ -173,6 +175,13 @@ class Orchestrator:
         )
         self.pauses = Pauses(fleet, self.repositories)
         self.enrolments = Enrolments(fleet)
+
+    def archiving(self, database: Path | None) -> Archiving:
+        """`database`: the file, on SQLite."""
+        journal = self.settings.journal
+        beside = database and database.with_name(f"{database.name}.archive")
+        folder = Path(journal.archive_folder) if journal.archive_folder else beside
+        return Archiving(self.fleet, journal.archive_ms, folder)
 
     async def _follow_pull(self, task: TaskId) -> None:
         await self.followups.look(task)

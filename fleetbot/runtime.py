@@ -287,6 +287,7 @@ class Runtime:
             "setup": (self._setting_up.tick, 30),
             "drafts": (Wishes(self.fleet).tick, _HOUR),
             "prune": (self._its.timers.prune, _HOUR),
+            "archive": (self._its.archiving(self._database).tick, _HOUR),
         }
         self._loops = {
             name: Loop(name, _unless_deposed(tick), interval, self._log)

@@ -168,6 +168,17 @@ class KeepSettings(Section, frozen=True):
         return _ms(self.log_days * 86_400)
 
 
+class JournalSettings(Section, frozen=True):
+    """`archive_days`: 0 for never; `archive_folder`: empty for one beside an SQLite database."""
+
+    archive_days: Annotated[float, Meta(ge=0, le=3650)] = 0
+    archive_folder: str = ""
+
+    @property
+    def archive_ms(self) -> int:
+        return _ms(self.archive_days * 86_400)
+
+
 class VerifySettings(Section, frozen=True):
     """What starts programs is forbidden by default: what CI runs, with the repository's secrets,
     and what an agent program runs of itself where a repository is trusted.
@@ -244,6 +255,7 @@ class Settings(Section, frozen=True):
     retry: RetrySettings = RetrySettings()
     budget: BudgetSettings = BudgetSettings()
     keep: KeepSettings = KeepSettings()
+    journal: JournalSettings = JournalSettings()
     verify: VerifySettings = VerifySettings()
     outbox: OutboxSettings = OutboxSettings()
     notify: NotifySettings = NotifySettings()
@@ -450,6 +462,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "retry": RetrySettings,
     "budget": BudgetSettings,
     "keep": KeepSettings,
+    "journal": JournalSettings,
     "verify": VerifySettings,
     "outbox": OutboxSettings,
     "notify": NotifySettings,

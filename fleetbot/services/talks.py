@@ -153,10 +153,10 @@ class Talks:
         return line.event if line else None
 
     async def _recorded(self, seq: int) -> Recorded | None:
-        """The journal's line `seq`; None if it has not reached the disk."""
+        """The journal's line `seq`; None if it has not reached the disk, or is in the archive."""
         await self._fleet.durable()  # it may be on its way
         lines = await self._fleet.store.events(after=seq - 1, limit=1)
-        return lines[0] if lines else None
+        return lines[0] if lines and lines[0].seq == seq else None
 
     # messages
 

@@ -88,10 +88,17 @@ class Tasks:
     async def events(self, task: TaskId, after: int = 0, limit: int = 100) -> wire.EventList:
         """The task's lines of the journal; `after`: the `seq` already known."""
         await self._get(task)
-        lines = await self._fleet.store.events(task_stream(task), after=after, limit=limit + 1)
+        store, stream = self._fleet.store, task_stream(task)
+        lines, shelved = await store.events(stream, after=after, limit=limit + 1), None
+        if not lines or lines[0].version > 1:
+            shelved = await store.shelved(stream)
         page = lines[:limit]
-        more = page[-1].seq if len(lines) > limit else None
-        return wire.EventList(events=tuple(event_view(line) for line in page), next=more)
+        return wire.EventList(
+            events=tuple(event_view(line) for line in page),
+            next=page[-1].seq if len(lines) > limit else None,
+            archived=shelved.lines if shelved else 0,
+            archive=shelved.file if shelved else "",
+        )
 
     # changing
 

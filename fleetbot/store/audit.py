@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,56 +18,17 @@ from fleetbot.domain.events import AnyEvent, Recorded, decode, event_type
 from fleetbot.domain.model import Run
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.store.archive.segments import Segment
 from fleetbot.store.auditable import Row
-from fleetbot.store.records import GENESIS, Head, JournalLine, link
+from fleetbot.store.chain import Chain, ChainBroken
+from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
+from fleetbot.store.records import Head, JournalLine
 from fleetbot.store.vault import Vault
 from fleetbot.store.views import AGENTS, RECEIPTS, REPOS, RUNS, TASKS, View
 
 _PAGE = 5000
 _ENOUGH = 50
 _END = "\U0010ffff"  # behind all keys
-
-Progress = Callable[[str, int], None]
-"""Called now and then with what is being done, and how many lines that has come to."""
-
-
-def in_silence(doing: str, lines: int) -> None:
-    pass
-
-
-class Damage(StrEnum):
-    """What is wrong, and so what helps."""
-
-    FILE = "file"  # a backup
-    JOURNAL = "journal"  # a backup
-    NEWER = "newer"  # the fleetbot that wrote it
-    MODELS = "models"  # a rebuild
-
-
-WAYS_OUT = {
-    Damage.FILE: "restore a backup",
-    Damage.JOURNAL: "restore a backup",
-    Damage.NEWER: "use the fleetbot that wrote it",
-    Damage.MODELS: "make the read models anew (fleetbot db rebuild)",
-}
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """`where` is `event <seq>`, `<table> <key>`, or what is wrong as a whole."""
-
-    where: str
-    text: str
-    damage: Damage = Damage.MODELS
-
-
-class JournalDamaged(Exception):
-    """The journal cannot be trusted, or not be read by this fleetbot."""
-
-    def __init__(self, problem: Problem) -> None:
-        what = "cannot be read" if problem.damage is Damage.NEWER else "is damaged"
-        found, helps = f"{problem.where}: {problem.text}", WAYS_OUT[problem.damage]
-        super().__init__(f"the journal {what}: {found}; {helps}")
-        self.problem = problem
 
 
 class Audited(Protocol):
@@ -83,6 +43,14 @@ class Audited(Protocol):
     async def model_rows(
         self, view: str, columns: Sequence[str], by: str, after: str, last: str
     ) -> list[Row]: ...
+
+    async def segments(self) -> list[Segment]: ...
+
+    async def gaps(self, after: int, last: int) -> Mapping[int, Head]: ...
+
+    async def archived(self, first: str, last: str) -> Mapping[str, int]: ...
+
+    async def away(self) -> int: ...
 
 
 async def examine(
@@ -108,18 +76,62 @@ async def examine(
 async def check_chain(
     source: Audited, noted: Head | None = None, tell: Progress = in_silence
 ) -> Head:
-    """The last line of a journal that is whole; raises `JournalDamaged`."""
-    chain, after = _Chain(), 0
-    while page := await source.journal_lines(after, _PAGE):
+    """The last line of a journal that is whole; raises `JournalDamaged`.
+
+    Lines may be missing that are in the archive, if one that is noted is not among them.
+    """
+    walk = _Walk(await source.segments(), noted)
+    while page := await source.journal_lines(walk.seq, _PAGE):
+        gaps = await source.gaps(walk.seq, page[-1].seq)
         for line in page:
-            _checked(line, chain.check)
-            if noted and line.seq == noted.seq and line.hash != noted.hash:
-                raise JournalDamaged(_not_as_noted(noted))
-        after = page[-1].seq
-        tell("lines of the journal checked", after)
-    if noted and noted.seq > after:
-        raise JournalDamaged(_not_as_noted(noted))
-    return chain.head
+            _checked(line, partial(walk.step, gaps.get(line.seq - 1)))
+        tell("lines of the journal checked", walk.seq)
+    walk.end(await source.away())
+    return walk.chain.head
+
+
+class _Walk:
+    """From line to line, over gaps where lines are in the archive."""
+
+    def __init__(self, segments: Sequence[Segment], noted: Head | None) -> None:
+        self.chain = Chain()
+        self._noted = noted
+        self._known = {segment.last: segment.head for segment in segments}
+        self._away = 0
+        if noted:
+            self._known[noted.seq] = noted
+
+    @property
+    def seq(self) -> int:
+        return self.chain.head.seq
+
+    def step(self, gap: Head | None, line: JournalLine) -> None:
+        """Raises `ChainBroken`, `JournalDamaged`."""
+        if gap:
+            self._refuse_hidden(gap)
+            self._away += self.chain.leap(gap)
+            self._compare()
+        self.chain.follow(line)
+        _check_type(line)
+        self._compare()
+
+    def _refuse_hidden(self, gap: Head) -> None:
+        if self._noted and self.seq < self._noted.seq < gap.seq:
+            text = "it is in the archive, without which it cannot be compared"
+            raise JournalDamaged(Problem(f"event {self._noted.seq}", text, Damage.ARCHIVE))
+
+    def _compare(self) -> None:
+        known = self._known.get(self.seq)
+        if known and known != self.chain.head:
+            raise JournalDamaged(_not_as_noted(known))
+
+    def end(self, away: int) -> None:
+        """`away`: how many lines the archive has that are not here."""
+        if self._noted and self._noted.seq > self.seq:
+            raise JournalDamaged(_not_as_noted(self._noted))
+        if self._away != away:
+            text = f"{self._away} lines are missing, of which {away} were put in the archive"
+            raise JournalDamaged(Problem("the journal", text, Damage.JOURNAL))
 
 
 def _not_as_noted(noted: Head) -> Problem:
@@ -127,16 +139,21 @@ def _not_as_noted(noted: Head) -> Problem:
     return Problem(f"event {noted.seq}", text, Damage.JOURNAL)
 
 
-async def rebuild(vault: Vault, tell: Progress = in_silence) -> int:
+async def rebuild(vault: Vault, tell: Progress = in_silence, whole: Audited | None = None) -> int:
     """Makes the read models again; returns the number of the last event.
 
-    Raises `JournalDamaged`: then the transaction must be given up.
+    What follows from lines in the archive stays as it is, unless the journal is at hand as a
+    `whole`. Raises `JournalDamaged`: then the transaction must be given up.
     """
-    head = await check_chain(vault, tell=tell)
-    for kept in (kept for kind in _KINDS for kept in kind.kept):
-        await vault.execute(f"DELETE FROM {kept.view.table}")
+    source = whole or vault
+    head = await check_chain(source, tell=tell)
     for kind in _KINDS:
-        async for portion in _portions(vault, kind, tell):
+        for kept in kind.kept:
+            archived = f"'{kind.prefix}' || {kept.by} IN (SELECT stream FROM archived)"
+            spared = "" if whole else f" WHERE NOT {archived}"
+            await vault.execute(f"DELETE FROM {kept.view.table}{spared}")
+    for kind in _KINDS:
+        async for portion in _portions(source, kind, tell):
             for kept, rows in portion.rows():
                 await vault.insert(kept.view.table, kept.columns, list(rows.values()))
     return head.seq
@@ -215,41 +232,57 @@ class _Portion:
 
 
 async def _portions(source: Audited, kind: _Kind, tell: Progress) -> AsyncIterator[_Portion]:
-    """Stream by stream, each folded by itself; the last portion reaches to the end of all keys."""
-    portion, state, stream = _Portion(kind, ""), FleetState(), ""
+    """Stream by stream, each folded by itself; the last portion reaches to the end of all keys.
+
+    Streams whose beginning is in the archive are left out.
+    """
+    portion, fold = _Portion(kind, ""), _Fold("")
     after, lines = (kind.prefix, 0), 0
     while page := await source.stream_lines(kind.prefix, after, _PAGE):
+        archived = await source.archived(page[0].stream, page[-1].stream)
         for line in page:
-            if line.stream != stream:
-                portion.states.append(state)
-                portion.last = stream.removeprefix(kind.prefix)
-                state, stream = FleetState(), line.stream
-            _checked(line, partial(_apply, state))
+            if line.stream != fold.stream:
+                portion.states.append(fold.state)
+                portion.last = fold.stream.removeprefix(kind.prefix)
+                fold = _Fold(line.stream, archived.get(line.stream, 0))
+            _checked(line, fold.take)
         after, lines = (page[-1].stream, page[-1].version), lines + len(page)
         tell(f"lines of {kind.prefix.rstrip(':')}s folded", lines)
         if portion.last:
             yield portion
             portion = _Portion(kind, portion.last)
-    portion.states.append(state)
+    portion.states.append(fold.state)
     portion.last = _END
     yield portion
+
+
+class _Fold:
+    """One stream: what follows from it, or nothing where so many of its lines are `archived`."""
+
+    def __init__(self, stream: str, archived: int = 0) -> None:
+        self.stream = stream
+        self.state = FleetState()
+        self._archived = archived
+        self._version = archived
+
+    def take(self, line: JournalLine) -> None:
+        """Raises `ChainBroken` if lines are missing, or what folding raises."""
+        self._version += 1
+        if line.version != self._version:
+            raise ChainBroken(f"version {line.version} of {line.stream}, not {self._version}")
+        if not self._archived:
+            self.state.apply(_recorded(line, decode(line.data, line.schema)))
 
 
 def _checked(line: JournalLine, check: Callable[[JournalLine], object]) -> None:
     try:
         check(line)
+    except JournalDamaged:
+        raise
     except Exception as error:  # whatever a line makes go wrong is a finding about that line
         damage = Damage.NEWER if isinstance(error, _Newer) else Damage.JOURNAL
         name = "" if isinstance(error, ChainBroken) else f"{type(error).__name__}: "
         raise JournalDamaged(Problem(f"event {line.seq}", f"{name}{error}", damage)) from error
-
-
-def _apply(state: FleetState, line: JournalLine) -> None:
-    """Folds the line. Raises `ChainBroken` if lines are missing, or what folding raises."""
-    version = state.version(line.stream) + 1
-    if line.version != version:
-        raise ChainBroken(f"version {line.version} of {line.stream}, not {version}")
-    state.apply(_recorded(line, decode(line.data, line.schema)))
 
 
 def _recorded(line: JournalLine, event: AnyEvent) -> Recorded:
@@ -264,37 +297,15 @@ def _recorded(line: JournalLine, event: AnyEvent) -> Recorded:
     )
 
 
-class ChainBroken(Exception):
-    """A line that is not what was appended."""
-
-
 class _Newer(ChainBroken):
     """A line that nobody has changed, and that is not for this fleetbot to read."""
 
 
-class _Chain:
-    """Checks lines one after the other."""
-
-    def __init__(self) -> None:
-        self._seq = 0
-        self._hash = GENESIS
-
-    @property
-    def head(self) -> Head:
-        return Head(self._seq, self._hash)
-
-    def check(self, line: JournalLine) -> None:
-        """Raises `ChainBroken`."""
-        self._seq += 1
-        if line.seq != self._seq:
-            raise ChainBroken(f"event {self._seq} is missing before it")
-        place = (line.seq, line.stream, line.version, line.at, line.actor, line.cause)
-        self._hash = link(self._hash, *place, line.data.encode(), line.schema)
-        if line.hash != self._hash:
-            raise ChainBroken("its hash does not match: it, or the line before it, was changed")
-        event = _decoded(line)
-        if line.type != event_type(event):
-            raise ChainBroken(f"its type is {event_type(event)}, not {line.type}")
+def _check_type(line: JournalLine) -> None:
+    """Raises `ChainBroken`."""
+    event = _decoded(line)
+    if line.type != event_type(event):
+        raise ChainBroken(f"its type is {event_type(event)}, not {line.type}")
 
 
 def _decoded(line: JournalLine) -> AnyEvent:
@@ -312,11 +323,15 @@ def _decoded(line: JournalLine) -> AnyEvent:
 
 async def _compare(source: Audited, portion: _Portion) -> list[Problem]:
     problems: list[Problem] = []
+    prefix = portion.kind.prefix
+    archived = await source.archived(prefix + portion.after, prefix + portion.last)
     for kept, rows in portion.rows():
         there = await source.model_rows(
             kept.view.table, kept.columns, kept.by, portion.after, portion.last
         )
-        problems += _differences(kept.view.table, rows, there)
+        stream = kept.columns.index(kept.by)
+        proven = [row for row in there if f"{prefix}{row[stream]}" not in archived]
+        problems += _differences(kept.view.table, rows, proven)
     return problems
 
 

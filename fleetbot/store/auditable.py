@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fleetbot.store.archive.segments import Segment
 from fleetbot.store.records import GENESIS, Head, JournalLine
 
 Row = tuple[Any, ...]
 
 _LINES = "SELECT seq, stream, version, type, at, actor, cause, data, hash, schema FROM events"
+_SEGMENTS = """
+SELECT first, last, previous, hash, name, size, sha256, made_at FROM segments ORDER BY first
+"""
 
 
 class Auditable(ABC):
     """See `interface.Store` for what the methods promise."""
+
+    knows_archive = True
+    """Not so before it was brought up to date."""
 
     @abstractmethod
     async def rows(self, query: str, *values: object) -> list[Row]:
@@ -46,3 +53,26 @@ class Auditable(ABC):
             WHERE {by} > ? AND {by} <= ? ORDER BY {by}
         """
         return await self.rows(query, after, last)
+
+    async def segments(self) -> list[Segment]:
+        if not self.knows_archive:
+            return []
+        return [Segment(*row) for row in await self.rows(_SEGMENTS)]
+
+    async def gaps(self, after: int, last: int) -> Mapping[int, Head]:
+        if not self.knows_archive:
+            return {}
+        query = "SELECT seq, hash FROM gaps WHERE seq >= ? AND seq < ?"
+        found = await self.rows(query, after, last)
+        return {int(seq): Head(int(seq), bytes(hash)) for seq, hash in found}
+
+    async def archived(self, first: str, last: str) -> Mapping[str, int]:
+        if not self.knows_archive:
+            return {}
+        query = "SELECT stream, version FROM archived WHERE stream >= ? AND stream <= ?"
+        return {stream: int(version) for stream, version in await self.rows(query, first, last)}
+
+    async def away(self) -> int:
+        if not self.knows_archive:
+            return 0
+        return int((await self.rows("SELECT coalesce(sum(version), 0) FROM archived"))[0][0])

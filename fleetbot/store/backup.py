@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetbot.store import existing, sqlite_vault
-from fleetbot.store.audit import Progress, check_chain, in_silence
+from fleetbot.store.audit import check_chain
 from fleetbot.store.causes import meaning
 from fleetbot.store.copying import copy
+from fleetbot.store.damage import Progress, in_silence
 from fleetbot.store.emerging import emerging
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.migrate import migrate_sqlite
@@ -25,11 +26,13 @@ class BackupRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BackedUp:
-    """`last_at`: when the newest event in it happened (epoch ms); `size` in bytes."""
+    """`last_at`: when the newest event in it happened (epoch ms); `size` in bytes; `archived_to`:
+    up to which event the archive reaches, without which it does not have all."""
 
     head: Head
     last_at: int
     size: int
+    archived_to: int = 0
 
 
 async def back_up(place: Place, file: Path, tell: Progress = in_silence) -> BackedUp:
@@ -50,7 +53,9 @@ async def back_up(place: Place, file: Path, tell: Progress = in_silence) -> Back
         with _damage_of(place):
             async with existing.reading(SqlitePlace(partial), outdated=True) as vault:
                 head = await check_chain(vault, tell=tell)
-                return BackedUp(head, await vault.last_at(), partial.stat().st_size)
+                size, segments = partial.stat().st_size, await vault.segments()
+                to = segments[-1].last if segments else 0
+                return BackedUp(head, await vault.last_at(), size, to)
 
 
 async def _copy_rows(place: Place, file: Path, tell: Progress) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from fleetbot.domain.model import AgentName, RunId
 from fleetbot.store import identities, outbox
-from fleetbot.store.database import Database, Source
+from fleetbot.store.archive.archiving import Archived, archive
+from fleetbot.store.database import Database, Source, Statement
 from fleetbot.store.identities import Person
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.journal import Journal
@@ -142,6 +144,14 @@ class JournalStore(Queries, ABC):
         await writer.submit(partial(Journal.prune_anchors, before=before))
         await writer.submit(partial(Journal.prune_posted, before=before))
         return lines
+
+    async def archive(self, folder: Path, before: int, now: int, least: int) -> Archived:
+        return await archive(self, folder, before, now, least=least)
+
+    async def change(self, statements: Sequence[Statement]) -> list[int]:
+        work = partial(Journal.change, statements=statements)
+        changed: list[int] = await self._loaded_writer().submit(work)
+        return changed
 
     async def revive(self, letter: int | None, now: int) -> int:
         def revive(journal: Journal) -> int:

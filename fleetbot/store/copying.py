@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fleetbot.store.audit import Damage, JournalDamaged, Problem, Progress, examine, in_silence
+from fleetbot.store.audit import examine
 from fleetbot.store.auditable import Row
+from fleetbot.store.damage import Damage, JournalDamaged, Problem, Progress, in_silence
 from fleetbot.store.records import Head
 from fleetbot.store.vault import Table, Vault
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from fleetbot.store.insert import Insert, Row
 
 Values = Sequence[object] | Mapping[str, object]
+Statement = tuple[str, Sequence[object]]
 
 
 class Rows(Protocol):

@@ -75,6 +75,7 @@ def _writing(place: Place) -> AbstractAsyncContextManager[Vault]:
 
 async def _check(place: Place, vault: Vault, outdated: bool) -> None:
     tables = await vault.tables()
+    vault.knows_archive = "archived" in tables
     if not tables:
         raise Bare(f"{place} holds no journal: there is nothing in it")
     if "events" not in tables:
@@ -83,6 +84,7 @@ async def _check(place: Place, vault: Vault, outdated: bool) -> None:
         return
     needed = {"events": {"schema"}, **{table: set(view.columns) for table, view in VIEWS.items()}}
     needed["runs"].add("took")
+    needed["archived"] = {"stream"}
     for table, columns in needed.items():
         if table not in tables or columns - set(tables[table].columns):
             raise Outdated(

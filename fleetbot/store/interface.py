@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from fleetbot.domain.errors import Conflict, Invalid
@@ -20,6 +21,8 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.store.archive.archiving import Archived
+from fleetbot.store.archive.segments import Segment
 from fleetbot.store.identities import Claim, Enrolment
 from fleetbot.store.records import (
     Acknowledged,
@@ -37,6 +40,7 @@ from fleetbot.store.records import (
     Posted,
     PostKind,
     QueueTrouble,
+    Shelved,
     Snapshot,
     Standing,
     UsageBy,
@@ -124,6 +128,10 @@ class Store(Protocol):
         Also what was remembered of these runs, of tasks that ended before, and of forgotten agents.
         """
 
+    async def archive(self, folder: Path, before: int, now: int, least: int) -> Archived:
+        """Moves the lines of tasks that were over before (epoch ms) to segments of at least so many
+        lines in the folder, while others append. Raises `ArchiveRefused`, `JournalDamaged`."""
+
     async def size(self) -> int:
         """How much room all of it takes on the disk, in bytes."""
 
@@ -208,6 +216,9 @@ class Store(Protocol):
 
         Raises `Unreadable` for one that is damaged.
         """
+
+    async def shelved(self, stream: str) -> Shelved | None:
+        """Where the beginning of a stream is; None where `events` has it."""
 
     async def arrival(self, key: str) -> Arrival | None: ...
 
@@ -311,6 +322,19 @@ class Store(Protocol):
         self, prefix: str, after: tuple[str, int], limit: int
     ) -> list[JournalLine]:
         """As kept: streams that begin with `prefix`, one by one, behind a stream and version."""
+
+    async def segments(self) -> list[Segment]:
+        """What the archive consists of, in its order."""
+
+    async def gaps(self, after: int, last: int) -> Mapping[int, Head]:
+        """The last line of each gap before lines with numbers behind `after`, to `last`, that the
+        archive has left; by its number."""
+
+    async def archived(self, first: str, last: str) -> Mapping[str, int]:
+        """Of the streams from `first` to `last`: of how many lines each is the archive alone."""
+
+    async def away(self) -> int:
+        """How many lines only the archive has."""
 
     async def model_rows(
         self, view: str, columns: Sequence[str], by: str, after: str, last: str

@@ -20,7 +20,7 @@ from fleetbot.domain.events import (
 from fleetbot.domain.model import RunId
 from fleetbot.domain.upcasts import SCHEMA
 from fleetbot.store import identities, outcomes, retention
-from fleetbot.store.database import Database
+from fleetbot.store.database import Database, Statement
 from fleetbot.store.identities import Claim, Enrolment, Identity, Person
 from fleetbot.store.insert import Insert, Row, upsert
 from fleetbot.store.interface import LogGap
@@ -256,6 +256,10 @@ class Journal:
                 self._logs.clear()
             self._logs[run] = self._db.execute(LOG_EXTENT, (LINE_BYTES, run)).fetchone()
         return self._logs[run]
+
+    def change(self, statements: Sequence[Statement]) -> list[int]:
+        """How many rows each has changed. None adds a line: those are counted."""
+        return [self._db.execute(text, values).rowcount for text, values in statements]
 
     def prune(self, before: int, limit: int) -> int:
         """Deletes up to `limit` effects and as many arrivals; returns how many it were."""

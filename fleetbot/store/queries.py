@@ -38,6 +38,7 @@ from fleetbot.store.records import (
     Posted,
     PostKind,
     QueueTrouble,
+    Shelved,
     Standing,
     UsageBy,
     UsageSum,
@@ -64,6 +65,11 @@ LEFT JOIN receipts c ON c.id = t.receipt
 LEFT JOIN repos p ON p.id = CAST(t.repo_id AS TEXT)
 """
 _ALL = 2**63 - 1
+_SHELVED = """
+SELECT a.version, s.name FROM archived a
+JOIN segments s ON s.first <= a.last_seq AND s.last >= a.last_seq
+WHERE a.stream = ?
+"""
 _POSTED = "SELECT room, event, kind, subject, at FROM posted"
 STANDING = f"{_STANDING.format(index='')} WHERE t.id = ?"
 ENDED = f"""{_STANDING.format(index="INDEXED BY tasks_ended")}
@@ -220,6 +226,10 @@ class Queries(Auditable):
             query = f"{EVENTS} WHERE stream = ? AND seq > ? ORDER BY version LIMIT ?"
             rows = await self._reads.rows(query, stream, after, limit)
         return list(map(_line, rows))
+
+    async def shelved(self, stream: str) -> Shelved | None:
+        rows = await self._reads.rows(_SHELVED, stream)
+        return Shelved(lines=rows[0][0], file=rows[0][1]) if rows else None
 
     async def arrival(self, key: str) -> Arrival | None:
         rows = await self._reads.rows(f"{ARRIVALS} WHERE key = ?", key)

@@ -269,6 +269,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     released: tuple[str, ...] = ()
 
 
+class Shelved(Row, frozen=True):
+    """How many `lines` of a stream are in the archive only, the last of them in that file."""
+
+    lines: int
+    file: str
+
+
 class BadRow(Row, frozen=True):
     """A row that cannot be read; `stream`: the events it follows from. `tasks`: the issues whose
     tasks are left out with an agent's."""

@@ -11,16 +11,10 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetbot.store import existing
-from fleetbot.store.audit import (
-    Damage,
-    JournalDamaged,
-    Progress,
-    examine,
-    in_silence,
-    rebuild,
-)
+from fleetbot.store.audit import examine, rebuild
 from fleetbot.store.backup import BackupRefused, alone, copy_file, errors
 from fleetbot.store.copying import copy
+from fleetbot.store.damage import Damage, JournalDamaged, Progress, in_silence
 from fleetbot.store.emerging import emerging
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import ProcessLock

@@ -37,8 +37,8 @@ class SqliteVault(Vault):
     async def rows(self, query: str, *values: object) -> list[Row]:
         return self._db.execute(query, values).fetchall()
 
-    async def execute(self, statement: str) -> None:
-        self._db.execute(statement)
+    async def execute(self, statement: str, *values: object) -> int:
+        return self._db.execute(statement, values).rowcount
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         marks = ", ".join("?" * len(columns))

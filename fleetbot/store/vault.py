@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fleetbot.store.auditable import Auditable, Row
+from fleetbot.store.database import Statement
 
 _FIRST = 64  # rows of a page; it grows as long as they are short
 _MOST = 4096
@@ -29,7 +30,8 @@ class Vault(Auditable):
     """One transaction; nothing of it stays unless its end is reached."""
 
     @abstractmethod
-    async def execute(self, statement: str) -> None: ...
+    async def execute(self, statement: str, *values: object) -> int:
+        """How many rows it has changed."""
 
     @abstractmethod
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None: ...
@@ -46,6 +48,9 @@ class Vault(Auditable):
     def holds_zero(self) -> bool:
         """Whether text may have zero bytes in it."""
         return True
+
+    async def change(self, statements: Sequence[Statement]) -> list[int]:
+        return [await self.execute(statement, *values) for statement, values in statements]
 
     async def count(self, table: str) -> int:
         return int((await self.rows(f"SELECT count(*) FROM {table}"))[0][0])

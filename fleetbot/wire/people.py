@@ -287,8 +287,13 @@ class EventView(Answer, frozen=True):
 
 
 class EventList(Answer, frozen=True):
+    """`archived`: how many events of the task, its first ones, are in the archive only; the last of
+    them in its file `archive`."""
+
     events: tuple[EventView, ...]
     next: int | None = None
+    archived: int = 0
+    archive: str = ""
 
 
 class DeadLetterView(Answer, frozen=True):

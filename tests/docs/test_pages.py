@@ -39,7 +39,7 @@ _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SETTING = re.compile(
-    r"`((?:forge|labels|auth|rooms|runs|retry|keep|verify|budget|outbox|notify|chat|orchestrator"
+    r"`((?:forge|labels|auth|rooms|runs|retry|keep|journal|verify|budget|outbox|notify|chat|orchestrator"
     r"|runner|workspace|limits)\.[a-z_]+)`"
 )
 _CHAT = re.compile(r"!fleet ([a-z]+)")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fleetbot.domain.events import RepoKnown
-from fleetbot.store.audit import Damage, JournalDamaged, Problem, examine
+from fleetbot.store.audit import examine
+from fleetbot.store.damage import Damage, JournalDamaged, Problem
 from fleetbot.store.interface import Store, Unreadable
 from tests.store.backend import Backend
 from tests.store.history import AGENT, REPO, History

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetbot.store.audit import JournalDamaged, examine, rebuild
+from fleetbot.store.audit import examine, rebuild
 from fleetbot.store.backup import BackupRefused, back_up
+from fleetbot.store.damage import JournalDamaged
 from fleetbot.store.existing import reading, writing
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse

@@ -210,7 +210,7 @@ def test_on_postgres_a_migration_that_fails_leaves_nothing_behind(schema: Postgr
 
     assert schema.ask("SELECT to_regclass('events')") == [(None,)]
     schema.tamper("DROP TABLE outbox")
-    assert migrate_postgres(schema.url, schema.schema) == ["0001-journal"]
+    assert "0001-journal" in migrate_postgres(schema.url, schema.schema)
 
 
 async def test_on_postgres_nothing_is_migrated_while_another_works(

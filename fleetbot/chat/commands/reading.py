@@ -120,8 +120,10 @@ class Reading:
 
     async def why(self, command: spec.Why, said: Said) -> Post:
         fleet, task = self._fleet, await self._desk.find(command.issue, said)
-        lines = await self._journal(task)
-        body = answers.told_why(task, lines, fleet.state, fleet.clock(), fleet.policy)
+        lines, shelved = await self._journal(task), None
+        if not lines or lines[0].version > 1:
+            shelved = await fleet.store.shelved(task_stream(task.id))
+        body = answers.told_why(task, lines, fleet.state, fleet.clock(), fleet.policy, shelved)
         return Post(body, about=_about(task))
 
     async def _journal(self, task: Task) -> Sequence[Recorded]:

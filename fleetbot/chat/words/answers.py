@@ -12,6 +12,7 @@ from fleetbot.chat.words.rich import (
     Rich,
     bold,
     bullets,
+    code,
     one_line,
     preformatted,
     prose,
@@ -35,6 +36,7 @@ from fleetbot.domain.standing import in_round, in_short
 from fleetbot.domain.state import FleetState
 from fleetbot.domain.usage import add_usage
 from fleetbot.domain.wording import STATE_WORDS, count, span
+from fleetbot.store.records import Shelved
 
 AT_MOST = 15
 _RUNS = 6
@@ -146,7 +148,12 @@ def moved(emoji: str, its: Task, says: str, *further: Part) -> Rich:
 
 
 def told_why(
-    its: Task, lines: Sequence[Recorded], state: FleetState, now: int, policy: Policy
+    its: Task,
+    lines: Sequence[Recorded],
+    state: FleetState,
+    now: int,
+    policy: Policy,
+    shelved: Shelved | None = None,
 ) -> Rich:
     """Where a task is and why, how it came there, and what would move it."""
     known = explained(state, its, now, policy)
@@ -155,6 +162,12 @@ def told_why(
         bold(state_of(its)),
         *known.because,
         "📖 How it came there:",
+        *([_on_the_shelf(shelved)] if shelved else []),
         story(its, lines, now),
         *(say("👉 ", part) for part in known.moves),
     )
+
+
+def _on_the_shelf(its: Shelved) -> Rich:
+    first = "Its first event is" if its.lines == 1 else f"Its first {its.lines} events are"
+    return say(f"🗄️ {first} in the journal's archive, up to the file ", code(its.file), ".")

@@ -50,8 +50,9 @@ class PostgresVault(Vault):
     async def rows(self, query: str, *values: object) -> list[Row]:
         return list(map(tuple, await self._connection.fetch(translate(query).text, *values)))
 
-    async def execute(self, statement: str) -> None:
-        await self._connection.execute(statement)
+    async def execute(self, statement: str, *values: object) -> int:
+        done: str = await self._connection.execute(translate(statement).text, *values)
+        return int(done.rpartition(" ")[2])  # such as DELETE 5
 
     async def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         await self._connection.copy_records_to_table(

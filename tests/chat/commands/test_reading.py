@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from pathlib import Path
 
 import pytest
 
@@ -357,3 +358,30 @@ async def test_every_answer_fits_into_an_event_however_large_the_fleet_is(chat: 
     for command in ("status", "tasks", "tasks all", "agents", "task #1", "why #1", "cost", "stats"):
         await chat.says("bob", f"!fleet {command}")
         assert "too long for a message" not in chat.new[0].text, command
+
+
+async def test_of_a_task_in_the_archive_is_said_where_its_story_is(
+    chat: Dialogue, tmp_path: Path
+) -> None:
+    stage = chat.stage
+    await failed(stage)
+    await stage.fleet.commit(cmd.CancelTask((await stage.task(1)).id), TEST)
+    await stage.issue("Another")
+    await stage.settle()
+    await chat.bots.courier.tick()
+    stage.clock.advance(60)
+    now = stage.clock()
+    done = await stage.store.archive(tmp_path, now, now, 1)
+    assert done.tasks == 1
+
+    await chat.says("bob", "!fleet why #1")
+
+    (said,) = chat.new
+    where = f"🗄️ Its first {done.lines} events are in the journal's archive, up to the file"
+    assert f"{where} journal-000000000001.jsonl.gz." in said.text
+    assert "It ended" in said.text
+
+    await stage.fleet.commit(cmd.RetryTask((await stage.task(1)).id), TEST)
+    await chat.says("bob", "!fleet why #1")
+    (said,) = chat.new
+    assert where in said.text
