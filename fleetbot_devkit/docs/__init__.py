@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from fleetbot_devkit.docs import chat, http, lifecycle, people, settings
+from fleetbot_devkit.docs import chat, http, lifecycle, monitoring, people, settings
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -30,6 +30,7 @@ def pages() -> dict[str, str]:
         "configuration-plugin.md": settings.plugin(base_config),
         "configuration-runner.md": settings.runner(example),
         "http.md": http.http(),
+        "metrics.md": monitoring.metrics(),
         "openapi.json": http.openapi(),
     }
 
