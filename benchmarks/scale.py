@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import logging
 import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -24,15 +25,20 @@ from benchmarks.lives import lives, peers
 from benchmarks.pairs import Comparison, in_turn
 from benchmarks.table import Line, against, alone, arguments, show
 from fleetbot.domain import commands as cmd
-from fleetbot.domain.model import AgentName, ReceiptId, Run, RunId, RunState, TaskId
+from fleetbot.domain.model import AgentName, Blocker, ReceiptId, Run, RunId, RunState, TaskId
 from fleetbot.domain.patience import with_outbox
 from fleetbot.domain.usage import Usage
+from fleetbot.forge.client import ForgeClient
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.outbox import Courier
+from fleetbot.services.probe import ForgeProbe
+from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
 from fleetbot.services.timers import Timers
 from fleetbot.services.wakeups import Wakeups
+from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.records import Change, Due, OutboxEntry, UsageBy
+from fleetbot.web.metrics import Metrics, Sources
 
 CALLERS = 64
 
@@ -282,6 +288,61 @@ async def _report(yard: Yard) -> None:
         await yard.store.usage()
 
 
+# metrics
+
+
+async def scrape(size: Size) -> list[Line]:
+    """Of many open tasks, a tenth of them blocked, in a thousand lanes, and of many runs."""
+    tasks, runs = size.of(100_000), size.of(200_000)
+    async with Yard.open() as yard:
+        for first in range(0, runs, 5000):
+            await yard.store.append(Change(runs=tuple(map(_ended, range(first, first + 5000)))))
+        await yard.create_many(tasks // 10 * 9, needs=("skill",))
+        blocked = Blocker(repo="acme/shop", issue=1)
+        for number in range(tasks // 10 * 9, tasks):
+            await yard.create(number + 1, needs=(f"skill-{number % 1000}",))
+            await yard.commit(cmd.SetBlockers(TaskId(f"task-{number + 1}"), (blocked,)))
+        gc.collect()
+        metrics = Metrics(_sources(yard))
+        cold, warm, stall = await _scraped(metrics, size.rounds)
+        text = await metrics.expose()
+    what = f"{tasks:,} open tasks, {runs:,} runs"
+    return [
+        alone(f"first scrape, {what}", cold, "ms", at_most=3000),
+        alone("a scrape after that", warm, "ms", at_most=300),
+        alone("its longest stall of the event loop", stall, "ms", at_most=100),
+        alone("its size", len(text) / 1024, "KiB"),
+    ]
+
+
+def _sources(yard: Yard) -> Sources:
+    client = ForgeClient("http://forge.example", "token")
+    webhooks = Webhooks(yard.fleet, Repositories(yard.fleet, client, ()))
+    probe = ForgeProbe(yard.fleet, client, (), logging.getLogger("benchmark"))
+    return Sources(
+        fleet=yard.fleet,
+        probe=probe,
+        webhooks=webhooks,
+        version="0",
+        claims_waiting=lambda: 0,
+        loops=lambda: (),
+    )
+
+
+async def _scraped(metrics: Metrics, rounds: int) -> tuple[float, float, float]:
+    """Milliseconds: of the first, the median of later ones, the longest stall of these."""
+    times = []
+    for _ in range(rounds + 1):
+        stalls = asyncio.create_task(_longest_stall())
+        started = time.perf_counter()
+        await metrics.expose()
+        took = 1000 * (time.perf_counter() - started)
+        stalls.cancel()
+        times.append((took, 1000 * await stalls))
+    first, *later = times
+    return first[0], statistics.median(t for t, _ in later), max(s for _, s in times)
+
+
 # whole lives
 
 
@@ -349,6 +410,7 @@ CASES: Mapping[str, Case] = {
     "start": start,
     "claims": claims,
     "depth": depth,
+    "scrape": scrape,
     "life": life,
     "memory": memory,
     "tick": tick,

@@ -23,6 +23,7 @@ from fleetbot.interrupts import Interrupts
 from fleetbot.leading import NO_SEAT, Leading, leader_of, words
 from fleetbot.orchestrator import now_ms
 from fleetbot.runtime import Runtime
+from fleetbot.services.access import Access
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError
 from fleetbot.store.seat import FileSeat, Seat, on_postgres
@@ -221,8 +222,14 @@ class FleetBot(Plugin):
 
     async def _stand_by(self, why: Exception) -> None:
         told = self._leading.stands_by(why)
-        self._serve(standby_routes(told, leader_of(why), __version__))
+        self._serve(standby_routes(told, leader_of(why), __version__, self._may_read))
         await self._leading.leave()
+
+    def _may_read(self, token: str) -> bool:
+        its = self._settings
+        return isinstance(its, Settings) and Access(self._seat.store, its.auth.token_sets).may_read(
+            token
+        )
 
     async def _attempt(self) -> None:
         """Lead, if nobody else does any more, with the settings that were kept."""
@@ -243,7 +250,8 @@ class FleetBot(Plugin):
         """Another leads: end all work at once, and wait for our turn."""
         async with self._turn:
             if self._is_open and self._seat.is_taken:
-                self._serve(standby_routes(words(why), leader_of(why), __version__))
+                told = words(why)
+                self._serve(standby_routes(told, leader_of(why), __version__, self._may_read))
                 await self._halt()
                 await self._stand_by(why)
 

@@ -37,6 +37,7 @@ from fleetbot.loops import Loop, Tick, told
 from fleetbot.orchestrator import Orchestrator, new_id, now_ms
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
+from fleetbot.services.delays import Delays
 from fleetbot.services.findings import Finding
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.health import HealthReport
@@ -86,6 +87,7 @@ class Runtime:
         self._is_shared = is_shared
         self._leads = leads
         self._follows = follows
+        self._delays = Delays()
         self._its = Orchestrator(settings, store, log, self._route, self._wake, proven_told, leads)
         self.fleet = self._its.fleet
         self._build_upkeep()
@@ -174,6 +176,7 @@ class Runtime:
             on_kept=self._deliver_now,
             on_admitted=self._speak_again,
             on_looked_at=self._look_at,
+            on_heard=self._delays.note_heard,
             is_shared=self._is_shared,
             describes=self._settings.chat.command_state,
         )
@@ -210,6 +213,7 @@ class Runtime:
             now_ms,
             settings.outbox.patience,
             on_given_up=its.dead_letters.note,
+            on_sent=self._delays.note_sent,
         )
         self.fleet.listen_for_effects(self._deliver_now)
 
@@ -249,6 +253,9 @@ class Runtime:
                 claims_waiting=lambda: its.dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 sending=self._link.pace.report,
+                synced_at=lambda: self._ears.listening.synced_at,
+                delays=self._delays,
+                database=self._database,
                 version=__version__,
                 leads=self._leads,
             )

@@ -85,6 +85,18 @@ async def test_the_second_stands_by_names_the_leader_and_acknowledges_nothing(pa
         assert response.headers["Retry-After"] == "1"
 
 
+async def test_both_tell_prometheus_who_leads_and_only_who_shows_a_token(pair: Pair) -> None:
+    for name, leader in (("a", 1), ("b", 0)):
+        _, http = await pair.start(name)
+        async with http.get("/metrics", headers=READ) as response:
+            assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+            text = await response.text()
+        assert f"\nfleetbot_leader {leader}.0\n" in text
+        assert ("fleetbot_tasks" in text) is bool(leader)
+        async with http.get("/metrics") as response:
+            assert (response.status, (await response.json())["code"]) == (401, "unauthorized")
+
+
 async def test_it_says_nothing_in_rooms(pair: Pair) -> None:
     await pair.start("a")
     second, _ = await pair.start("b")

@@ -92,6 +92,22 @@ class Verdict(StrEnum):
     REFUTED = "refuted"
 
 
+class ReceiptCheck(StrEnum):
+    """What is looked at of a receipt, for who counts what receipts fail by."""
+
+    PULL = "pull"
+    NEW = "new"
+    AUTHOR = "author"
+    COMMITS = "commits"
+    TREE = "tree"
+    FILES = "files"
+    LINKS = "links"
+    REVIEWS = "reviews"
+    CI = "ci"
+    ISSUE = "issue"  # what the task is about cannot be read
+    BROKEN = "broken"  # a bug
+
+
 class Ask(Value, frozen=True, kw_only=True):
     """A question of a run to a person; `title`, `options` and `always` only while it waits for one.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Container, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
-from fleetbot.domain.model import Agent, AgentName, Task, TaskId
+from fleetbot.domain.model import Agent, AgentName, Task, TaskId, TaskState
 
 
 class Lane(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +67,7 @@ class ReadyQueue:
         self._shelves: dict[Shelf, dict[Lane, None]] = {}
         self._places: dict[TaskId, tuple[Lane, Entry]] = {}
         self._later: list[tuple[int, TaskId]] = []
+        self._aside: dict[TaskId, None] = {}
 
     def keep(self, task: Task, now: int) -> None:
         """Queue a waiting task, or move it; one that no longer waits is taken out.
@@ -74,12 +75,16 @@ class ReadyQueue:
         Before its `not_before` it waits aside. Times in epoch milliseconds.
         """
         self._take_out(task.id)
-        if not task.is_ready:
-            return
-        if task.rests(now):
-            heapq.heappush(self._later, (task.not_before, task.id))
-        else:
+        if task.is_ready and not task.rests(now):
+            self._aside.pop(task.id, None)
             self._put(lane_of(task), entry_of(task))
+            return
+        if task.is_ready:
+            heapq.heappush(self._later, (task.not_before, task.id))
+        if task.state is TaskState.CREATED:
+            self._aside[task.id] = None
+        else:
+            self._aside.pop(task.id, None)
 
     def _put(self, lane: Lane, entry: Entry) -> None:
         if lane not in self._lanes:
@@ -129,6 +134,25 @@ class ReadyQueue:
     def lanes(self) -> Collection[Lane]:
         return self._lanes.keys()
 
+    def aside(self) -> Collection[TaskId]:
+        """Tasks that nobody has, and that stand in no lane: they cannot be given to anybody yet."""
+        return self._aside.keys()
+
+    def depth(self, lane: Lane) -> int:
+        return len(self._lanes.get(lane, ()))
+
+    def oldest(self, lane: Lane) -> int | None:
+        """Since when the oldest task of the lane waits, wherever it stands; None where none does.
+
+        Entries of the same rank are in the order of their age: a leap from rank to rank sees all.
+        """
+        entries, place, found = self._lanes.get(lane, []), 0, []
+        while place < len(entries):
+            first = entries[place]
+            found.append(first.queued_at)
+            place = bisect_right(entries, _rank(first), lo=place, key=_rank)
+        return min(found, default=None)
+
     def lane(self, task: TaskId) -> Lane | None:
         """Where the task waits; None if it does not, or its time has not come."""
         place = self._places.get(task)
@@ -161,6 +185,10 @@ class ReadyQueue:
         own = entry_of(task)
         lanes = {lane for agent in agents for lane in self.lanes_for(agent)}
         return sum(bisect_left(self._lanes[lane], own) for lane in lanes)
+
+
+def _rank(entry: Entry) -> tuple[bool, int]:
+    return entry.unpinned, entry.minus_priority
 
 
 def _shelf(lane: Lane) -> Shelf:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fleetbot.domain.ci import CiFinding, CiRules, CiState, judge, switches_off
 from fleetbot.domain.evidence import evidence
 from fleetbot.domain.facts import CommitFact, Facts, PullFacts, Unread
 from fleetbot.domain.forbidden import name_forbidden, some_of
-from fleetbot.domain.model import Evidence, Receipt, same_name
+from fleetbot.domain.model import Evidence, Receipt, ReceiptCheck, same_name
 from fleetbot.domain.pulls import RoundKind, words_suffice
 from fleetbot.domain.values import Value
 
@@ -72,19 +72,21 @@ class Verified(Value, frozen=True):
 
 class Refuted(Value, frozen=True):
     """Each reason tells the agent what to mend. `own_head`: the receipt's commit is the head of the
-    run's own pull request, so that a status may be set on it."""
+    run's own pull request, so that a status may be set on it. `checks`: those that say no."""
 
     reasons: tuple[str, ...]
     own_head: bool = False
+    checks: tuple[ReceiptCheck, ...] = ()
 
 
 class Unknown(Value, frozen=True):
     """What could not be read, or is not decided yet; `soon` where all of it is about to be.
-    `own_head` as in `Refuted`."""
+    `own_head` as in `Refuted`; `checks`: those that could not be made."""
 
     unread: tuple[str, ...]
     soon: bool = False
     own_head: bool = False
+    checks: tuple[ReceiptCheck, ...] = ()
 
 
 Finding = Verified | Refuted | Unknown
@@ -94,33 +96,45 @@ def verify(receipt: Receipt, expected: Expectation, facts: Facts, rules: Rules) 
     """A refutation that is certain stands even where other facts could not be read."""
     pull = facts.pull
     if isinstance(pull, Unread):
-        return Unknown(unread=(pull.why,), soon=pull.soon)
+        return Unknown(unread=(pull.why,), soon=pull.soon, checks=(ReceiptCheck.PULL,))
     if pull is None:
-        return Refuted(
-            reasons=(f"There is no pull request {expected.repo}#{receipt.pull_request}.",)
-        )
+        missing = f"There is no pull request {expected.repo}#{receipt.pull_request}."
+        return Refuted(reasons=(missing,), checks=(ReceiptCheck.PULL,))
     if pull.base_gone and pull.base == expected.base:
-        return Unknown(unread=(_without_base(pull),))
-    checks = (
-        _pull_fits(receipt, expected, pull),
-        _is_new(expected, pull, rules),
-        _author_fits(facts, pull, rules),
-        _commits_fit(receipt, expected, pull, facts),
-        _is_another_tree(receipt, expected, facts),
-        _files_fit(receipt, facts, rules),
-        _links_fit(facts),
-        _reviews_fit(receipt, expected, facts, pull),
-        _ci_fits(receipt, facts, pull, rules),
-    )
-    found = [finding for check in checks for finding in check]
+        return Unknown(unread=(_without_base(pull),), checks=(ReceiptCheck.PULL,))
+    found = [
+        (check, one)
+        for check, ones in _checks(receipt, expected, facts, pull, rules)
+        for one in ones
+    ]
     own_head = _is_own_head(receipt, expected, pull, facts)
-    if reasons := tuple(text for text in found if isinstance(text, str)):
-        return Refuted(reasons=reasons, own_head=own_head)
-    if gaps := [gap for gap in found if isinstance(gap, Unread)]:
-        unread = tuple(dict.fromkeys(gap.why for gap in gaps))
-        return Unknown(unread=unread, soon=all(gap.soon for gap in gaps), own_head=own_head)
+    if noes := [(check, text) for check, text in found if isinstance(text, str)]:
+        reasons = tuple(text for _, text in noes)
+        return Refuted(reasons=reasons, own_head=own_head, checks=_named(noes))
+    if gaps := [(check, gap) for check, gap in found if isinstance(gap, Unread)]:
+        unread = tuple(dict.fromkeys(gap.why for _, gap in gaps))
+        soon = all(gap.soon for _, gap in gaps)
+        return Unknown(unread=unread, soon=soon, own_head=own_head, checks=_named(gaps))
     seen = evidence(pull, facts, rules.ci, required=rules.require_ci)
     return Verified(evidence=seen)
+
+
+def _checks(
+    receipt: Receipt, expected: Expectation, facts: Facts, pull: PullFacts, rules: Rules
+) -> Iterator[tuple[ReceiptCheck, Iterator[str | Unread]]]:
+    yield ReceiptCheck.PULL, _pull_fits(receipt, expected, pull)
+    yield ReceiptCheck.NEW, _is_new(expected, pull, rules)
+    yield ReceiptCheck.AUTHOR, _author_fits(facts, pull, rules)
+    yield ReceiptCheck.COMMITS, _commits_fit(receipt, expected, pull, facts)
+    yield ReceiptCheck.TREE, _is_another_tree(receipt, expected, facts)
+    yield ReceiptCheck.FILES, _files_fit(receipt, facts, rules)
+    yield ReceiptCheck.LINKS, _links_fit(facts)
+    yield ReceiptCheck.REVIEWS, _reviews_fit(receipt, expected, facts, pull)
+    yield ReceiptCheck.CI, _ci_fits(receipt, facts, pull, rules)
+
+
+def _named(found: Iterable[tuple[ReceiptCheck, object]]) -> tuple[ReceiptCheck, ...]:
+    return tuple(dict.fromkeys(check for check, _ in found))
 
 
 def _is_own_head(receipt: Receipt, expected: Expectation, pull: PullFacts, facts: Facts) -> bool:
@@ -146,7 +160,7 @@ def _head_commit(receipt: Receipt, facts: Facts) -> CommitFact | None:
     return next((commit for commit in commits if commit.sha == receipt.head), None)
 
 
-def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iterator[str]:
+def _pull_fits(receipt: Receipt, expected: Expectation, pull: PullFacts) -> Iterator[str | Unread]:
     name = f"Pull request #{pull.number}"
     if pull.state != "open" and not pull.merged:
         yield f"{name} is closed without being merged: reopen it or open a new one."

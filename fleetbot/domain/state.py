@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from msgspec.structs import replace
@@ -89,6 +89,7 @@ class FleetState:
         self.receipts: dict[ReceiptId, FiledReceipt] = {}
         self.places = Places()
         self.by_issue: dict[tuple[int | str, int], TaskId] = {}  # as of `Task.place`
+        self.by_state: Counter[TaskState] = Counter()  # how many of `tasks`
         self.queue = ReadyQueue()
         self.stuck: dict[tuple[WaitReason, str], dict[TaskId, None]] = {}  # by what they wait for
         self.blocked: dict[tuple[int | str, int], dict[TaskId, None]] = {}  # open tasks, by issue
@@ -219,6 +220,7 @@ class FleetState:
         """Let go of closed tasks; the store keeps them."""
         for task in tasks:
             old = self.tasks.pop(task)
+            self.by_state[old.state] -= 1
             self._unlist(old)
             for run in self._runs_of.pop(task, ()):
                 del self.runs[run]
@@ -267,8 +269,12 @@ class FleetState:
             self._in_repo[place] = self._in_repo.get(place, 0) + 1
 
     def _keep_task(self, task: Task) -> None:
-        self._note_stuck(self.tasks.get(task.id), task)
-        self._note_blockers(self.tasks.get(task.id), task)
+        old = self.tasks.get(task.id)
+        if old:
+            self.by_state[old.state] -= 1
+        self.by_state[task.state] += 1
+        self._note_stuck(old, task)
+        self._note_blockers(old, task)
         if task.behind and task.state is TaskState.CREATED:
             self.behind[task.id] = task.behind.task
         else:

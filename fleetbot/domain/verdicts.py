@@ -65,6 +65,7 @@ def _leave_open(
         unread=finding.unread,
         check_at=min(now + wait, max(now, deadline)),
         own_head=finding.own_head and not filed.own_head,
+        checks=finding.checks,
     )
     if now < deadline:
         return (Draft(stream, unknown),)
@@ -92,6 +93,7 @@ def _refute(
         reasons=finding.reasons,
         final=final,
         own_head=finding.own_head or filed.own_head,
+        checks=finding.checks,
     )
     draft = Draft(task_stream(run.task), refuted)
     agent = state.agents[run.agent]

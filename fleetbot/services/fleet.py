@@ -127,6 +127,11 @@ class Fleet:
         """Whether memory is what the disk says; commits make it so before they decide."""
         return not self._stale and self.store.loaded
 
+    @property
+    def closed(self) -> Collection[TaskId]:
+        """Those of the tasks in memory that are completed or cancelled."""
+        return self._closed.keys()
+
     def listen(self, listener: Listener) -> None:
         """Have `listener` called with the lines of every commit once they are durable."""
         self._listeners.append(listener)

@@ -63,7 +63,8 @@ class Courier:
     `senders` go by what stands before the first colon of a destination; each is asked for its own
     and has at most `each` effects in hand, so that one that hangs leaves the others room. A sender
     may be called twice for the same effect (a crash after sending), so it must recognise what it
-    has done. `clock` gives epoch milliseconds; `on_given_up` hears of every dead letter.
+    has done. `clock` gives epoch milliseconds; `on_given_up` hears of every dead letter,
+    `on_sent` of who has delivered something, and how long after it was due (ms).
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Courier:
         *,
         each: int = 4,
         on_given_up: Callable[[], None] = lambda: None,
+        on_sent: Callable[[str, int], None] = lambda sender, ms: None,
     ) -> None:
         self._store = store
         self._senders = senders
@@ -82,6 +84,7 @@ class Courier:
         self._patience = patience
         self._each = each
         self._on_given_up = on_given_up
+        self._on_sent = on_sent
         self._busy: dict[str, str] = {}  # destination -> sender, over all ticks
         self._quiet: dict[str, int] = {}  # sender -> until when it says nothing, epoch ms
         self._told_off: Counter[str] = Counter()  # sender -> how often in a row
@@ -174,6 +177,7 @@ class Courier:
             return self._refused(due, f"it broke: {type(error).__name__}")
         self._told_off.pop(sender, None)
         done = Acknowledged(id=due.entry.id, at=self._clock(), result=result)
+        self._on_sent(sender, done.at - due.entry.due_at)
         return Change(acknowledged=(done,))
 
     def _later(self, due: Due, error: RetryLater) -> Change:

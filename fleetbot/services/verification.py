@@ -10,7 +10,7 @@ from functools import partial
 from msgspec.structs import replace
 
 from fleetbot.domain.commands import Conclude
-from fleetbot.domain.model import FiledReceipt, ReceiptId, Task, Verdict
+from fleetbot.domain.model import FiledReceipt, ReceiptCheck, ReceiptId, Task, Verdict
 from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
@@ -130,10 +130,12 @@ class Verifier:
         except StoreUnavailable:
             raise
         except ForgeError as error:
-            return Unknown(unread=(f"The issue could not be read: {error}.",))
+            unread = f"The issue could not be read: {error}."
+            return Unknown(unread=(unread,), checks=(ReceiptCheck.ISSUE,))
         except Exception as error:
             log.exception("the check of receipt %s broke", filed.receipt.id)
-            return Unknown(unread=(f"The check broke: {type(error).__name__}.",))
+            unread = f"The check broke: {type(error).__name__}."
+            return Unknown(unread=(unread,), checks=(ReceiptCheck.BROKEN,))
 
     async def _rules_for(self, task: Task) -> Rules:
         forbidden = await off_limits(self._fleet, task, self._rules.forbidden_paths)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from fleetbot.domain.model import AgentName, RunId
+from fleetbot.spread import QUICK, Spread
 from fleetbot.store import identities, outbox
 from fleetbot.store.archive.archiving import Archived, archive
 from fleetbot.store.database import Database, Source, Statement
@@ -35,6 +36,7 @@ class JournalStore(Queries, ABC):
         self._source = source
         self._writer: Writer | None = None
         self._untaken = Untaken()
+        self.commit_times = Spread(QUICK)
         self._loaded = False
         self._tokens: dict[AgentName, bytes] = {}  # asked with every request, changed rarely
         self._holders: dict[bytes, AgentName] = {}
@@ -45,7 +47,7 @@ class JournalStore(Queries, ABC):
         self._reads.open()
         self._reports.open()
         self._untaken = Untaken()
-        self._writer = Writer(self._source, self._untaken)
+        self._writer = Writer(self._source, self._untaken, self.commit_times)
         await self._writer.start()
 
     async def load(self) -> Snapshot:

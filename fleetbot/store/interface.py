@@ -21,6 +21,7 @@ from fleetbot.domain.model import (
     TaskId,
     TaskState,
 )
+from fleetbot.spread import Spread
 from fleetbot.store.archive.archiving import Archived
 from fleetbot.store.archive.segments import Segment
 from fleetbot.store.identities import Claim, Enrolment
@@ -40,6 +41,7 @@ from fleetbot.store.records import (
     Posted,
     PostKind,
     QueueTrouble,
+    RunTotals,
     Shelved,
     Snapshot,
     Standing,
@@ -196,6 +198,15 @@ class Store(Protocol):
         """What runs that ended from `since` on and before `until` have led to, by spans of time
         from `since` on; those in which nothing ended are left out."""
 
+    async def run_totals(
+        self, since: int, until: int | None, bounds_ms: Sequence[int]
+    ) -> list[RunTotals]:
+        """Of runs that ended from `since` on and before `until`, by what they ended with."""
+
+    @property
+    def commit_times(self) -> Spread:
+        """How long transactions take, since the process began."""
+
     async def took(
         self, since: int, until: int, repos: Repos = None
     ) -> tuple[int | None, int | None]:
@@ -239,7 +250,7 @@ class Store(Protocol):
         """When `due` will have something, which may be in the past; None when nothing waits."""
 
     async def backlog(self) -> list[Backlog]:
-        """What waits, by sender; those for whom nothing waits are left out. Counts it all."""
+        """What waits, by sender and kind; where nothing waits is left out. Counts it all."""
 
     async def troubles(self, sender: str, limit: int) -> list[QueueTrouble]:
         """The queues that fail, those first that have failed longest."""

@@ -166,9 +166,9 @@ WHERE sender = ? AND attempts > 0 ORDER BY since LIMIT ?
 """
 
 BACKLOG = """
-SELECT q.sender, count(*), min(o.due_at)
+SELECT q.sender, o.kind, count(*), min(o.due_at)
 FROM queues q CROSS JOIN outbox o WHERE o.queue = q.name AND o.state = 'pending'
-GROUP BY q.sender ORDER BY q.sender
+GROUP BY q.sender, o.kind ORDER BY q.sender, o.kind
 """
 
 DEAD = """
@@ -334,8 +334,8 @@ def trouble(row: tuple[Any, ...]) -> QueueTrouble:
 
 
 def backlog(row: tuple[Any, ...]) -> Backlog:
-    sender, pending, oldest = row
-    return Backlog(sender=sender, pending=pending, oldest=oldest)
+    sender, kind, pending, oldest = row
+    return Backlog(sender=sender, kind=kind, pending=pending, oldest=oldest)
 
 
 def dead_letter(row: tuple[Any, ...]) -> DeadLetter:

@@ -18,7 +18,7 @@ WHERE ended_at > 0
 # An index alone answers for all repositories (`runs_ended`). The verified runs are sorted once, by
 # span and by how long they took: `wanted` are the places at which the nearest ranks of one half and
 # of nine tenths of each span stand in that order.
-_ENDED = "ended_at > 0 AND ended_at >= :since AND ended_at < :until {of_repos}"
+_ENDED = "ended_at >= :since AND ended_at > 0 AND ended_at < :until {of_repos}"
 _OUTCOMES = f"""
 WITH sums AS (
     SELECT

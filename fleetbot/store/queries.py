@@ -21,7 +21,7 @@ from fleetbot.domain.model import (
     TaskState,
 )
 from fleetbot.domain.repositories import at_home
-from fleetbot.store import identities, outbox, outcomes, spending
+from fleetbot.store import identities, outbox, outcomes, spending, totals
 from fleetbot.store.auditable import Auditable, Row
 from fleetbot.store.database import Source
 from fleetbot.store.identities import Claim, Enrolment, Identity
@@ -38,6 +38,7 @@ from fleetbot.store.records import (
     Posted,
     PostKind,
     QueueTrouble,
+    RunTotals,
     Shelved,
     Standing,
     UsageBy,
@@ -196,6 +197,12 @@ class Queries(Auditable):
         query, values = outcomes.outcomes(since, until, span_ms, repos)
         rows = await self._reports.run(lambda database: database.execute(query, values).fetchall())
         return [outcomes.outcome(row, since, span_ms) for row in rows]
+
+    async def run_totals(
+        self, since: int, until: int | None, bounds_ms: Sequence[int]
+    ) -> list[RunTotals]:
+        query, values = totals.totals(since, until, bounds_ms)
+        return [totals.total(row) for row in await self._reports.rows(query, *values)]
 
     async def took(
         self, since: int, until: int, repos: Repos = None

@@ -159,9 +159,10 @@ class QueueTrouble(Row, frozen=True):
 
 
 class Backlog(Row, frozen=True):
-    """What waits for one sender: `oldest` is the least `due_at`."""
+    """What of one kind waits for one sender: `oldest` is the least `due_at`."""
 
     sender: str
+    kind: str
     pending: int
     oldest: int
 
@@ -326,6 +327,23 @@ class UsageSum(Row, frozen=True):
 
     key: str
     runs: int
+    usage: Usage
+    untold: int = 0
+
+
+class RunTotals(Row, frozen=True):
+    """What runs of one `outcome`, a reason code or `verified`, come to together.
+
+    Of those that began, `begun`, took `took_ms` together, and `within[n]` of them no longer than
+    the n-th of the bounds that were asked for. `first_try`, `untold`: as of `Outcomes`.
+    """
+
+    outcome: str
+    runs: int
+    first_try: int
+    begun: int
+    took_ms: int
+    within: tuple[int, ...]
     usage: Usage
     untold: int = 0
 

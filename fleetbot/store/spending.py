@@ -13,10 +13,10 @@ from fleetbot.store.scope import Repos, of_repos
 Query = tuple[str, tuple[object, ...]]
 
 # In floats: where the sum of many large numbers would fail, it is only less exact.
-_TOTAL = "coalesce(sum(CAST({} AS DOUBLE PRECISION)), 0)"
-_FRESH, _OUT, _CACHED = map(_TOTAL.format, ("input_tokens", "output_tokens", "cached_tokens"))
+TOTAL = "coalesce(sum(CAST({} AS DOUBLE PRECISION)), 0)"
+_FRESH, _OUT, _CACHED = map(TOTAL.format, ("input_tokens", "output_tokens", "cached_tokens"))
 _SUMS = f"count(*), {_FRESH}, {_OUT}, {_CACHED}, sum(cost_usd), count(*) - count(cost_usd)"
-_MOST = 2**63 - 1
+MOST = 2**63 - 1
 _RUNS = "FROM runs"
 _RUNS_OF_REPOS = """
     FROM runs JOIN tasks ON tasks.id = runs.task LEFT JOIN repos
@@ -45,8 +45,11 @@ def by(part: UsageBy, since: int, until: int | None, repos: Repos, limit: int) -
 
 
 def _source(since: int, until: int | None, repos: Repos, joined: str) -> Query:
-    """The runs that ended from `since` on, where an index leads to them; and what to fill in."""
-    query, values = "WHERE ended_at > 0 AND ended_at >= ?", [since]
+    """The runs that ended from `since` on, where an index leads to them; and what to fill in.
+
+    SQLite begins to walk it where the first condition says.
+    """
+    query, values = "WHERE ended_at >= ? AND ended_at > 0", [since]
     if until is not None:
         query, values = f"{query} AND ended_at < ?", [*values, until]
     if repos is None:
@@ -59,7 +62,7 @@ def summed(row: tuple[Any, ...], part: UsageBy | None = None) -> UsageSum:
     key, runs, fresh, out, cached, cost, untold = row
     if part is UsageBy.DAY:
         key = f"{datetime.fromtimestamp(key * DAY_MS / 1000, UTC):%Y-%m-%d}"
-    tokens = [min(int(total), _MOST) for total in (fresh, out, cached)]
+    tokens = [min(int(total), MOST) for total in (fresh, out, cached)]
     usage = Usage(
         input_tokens=tokens[0], output_tokens=tokens[1], cached_tokens=tokens[2], cost_usd=cost
     )

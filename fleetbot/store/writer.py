@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from queue import SimpleQueue
@@ -12,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
+from fleetbot.spread import Spread
 from fleetbot.store.causes import meaning
 from fleetbot.store.database import Database, Source
 from fleetbot.store.interface import Deposed, StoreUnavailable, Unwritable
@@ -34,9 +36,10 @@ class Writer:
     methods are for the event loop's thread.
     """
 
-    def __init__(self, source: Source, untaken: Untaken) -> None:
+    def __init__(self, source: Source, untaken: Untaken, times: Spread) -> None:
         self._source = source
         self._untaken = untaken
+        self._times = times
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
         self._coming: list[Item] = []
@@ -87,7 +90,9 @@ class Writer:
                 self._tell(_resolve, self._opened)
                 while self._gather():
                     batch = self._taken
+                    begun = time.monotonic()
                     results = _transact(database, journal, batch, self._untaken.lock)
+                    self._times.note(time.monotonic() - begun)
                     self._tell(_settle, batch, results)
         except (DatabaseInUse, Deposed) as refusal:
             error = refusal

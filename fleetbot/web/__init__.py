@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.delays import Delays
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
@@ -33,7 +35,7 @@ from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Call
 from fleetbot.web.events import EventCalls
 from fleetbot.web.guard import Guard, Handler
 from fleetbot.web.meta import MetaCalls
-from fleetbot.web.metrics import Metrics
+from fleetbot.web.metrics import Metrics, Sources
 from fleetbot.web.outbox import OutboxCalls
 from fleetbot.web.pauses import PauseCalls
 from fleetbot.web.problems import Code, problem, respond
@@ -50,8 +52,9 @@ class Parts:
     """What the interface stands on.
 
     `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on;
-    `sending`: how it goes with what is sent to rooms. Nothing is answered from memory unless
-    `leads`.
+    `sending`: how it goes with what is sent to rooms; `synced_at`: when the homeserver last told
+    anything (epoch ms); `database`: the journal's file, if it is one. Nothing is answered from
+    memory unless `leads`.
     """
 
     fleet: Fleet
@@ -73,6 +76,9 @@ class Parts:
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
     sending: Callable[[], Sending] = Sending
+    synced_at: Callable[[], int | None] = lambda: None
+    delays: Delays = field(default_factory=Delays)
+    database: Path | None = None
     leads: Leads = always
 
 
@@ -81,19 +87,26 @@ class WebApi:
 
     def __init__(self, parts: Parts) -> None:
         metrics = Metrics(
-            parts.fleet,
-            parts.claims_waiting,
-            parts.loops,
-            parts.probe,
-            parts.webhooks,
-            parts.sending,
+            Sources(
+                fleet=parts.fleet,
+                probe=parts.probe,
+                webhooks=parts.webhooks,
+                version=parts.version,
+                claims_waiting=parts.claims_waiting,
+                loops=parts.loops,
+                sending=parts.sending,
+                synced_at=parts.synced_at,
+                delays=parts.delays,
+                database=parts.database,
+                leads=parts.leads,
+            )
         )
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
         self._guard = Guard(
             parts.access,
             parts.webhook_secret,
-            metrics.count_request,
+            metrics.counts.request,
             parts.webhooks.refused,
             parts.leads,
         )
@@ -107,7 +120,7 @@ class WebApi:
         )
         self.endpoints: tuple[AnyEndpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
-            *WebhookCalls(parts.intake).endpoints(),
+            *WebhookCalls(parts.intake, metrics.counts.delivery).endpoints(),
             *UsageCalls(parts.fleet).endpoints(),
             *OutboxCalls(parts.dead_letters).endpoints(),
             *DoctorCalls(parts.doctor).endpoints(),

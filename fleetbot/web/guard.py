@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
+from fleetbot import wire
 from fleetbot.domain.model import AgentName
 from fleetbot.fence import Leads, always
 from fleetbot.forge.payloads import looks_signed, verify_signature
@@ -27,7 +28,9 @@ from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
 log = logging.getLogger("fleetbot.web")
 
-ALIVE = "/healthz"
+METRICS = "/metrics"
+ALWAYS = ("/healthz", METRICS)
+"""What also one answers that does not lead."""
 LOOK_SECONDS = 5.0
 """How soon it is noticed that nobody waits for an answer any more: aiohttp does not tell."""
 MOST_REQUESTS = 512
@@ -36,7 +39,7 @@ polls for each."""
 _PATH_PART = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Count = Callable[[str, str, int], None]
+Count = Callable[[str, str, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,8 @@ _NOBODY = _Caller()
 
 class Guard:
     """`webhook_secret` signs Forgejo's deliveries; `count` hears of every answer: method, path
-    template, status; `on_unsigned` of deliveries whose signature is missing or wrong. Only
-    `/healthz` answers unless `leads`.
+    template, status, and the code of the problem that it was; `on_unsigned` of deliveries whose
+    signature is missing or wrong. Only what is in `ALWAYS` answers unless `leads`.
     """
 
     def __init__(
@@ -103,23 +106,25 @@ class Guard:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             self._begin()
+            code = ""
             try:
                 self._check_lead(endpoint)
                 response = await self._serve(endpoint, request)
                 if not response.prepared:  # it may have been long on its way
                     self._check_lead(endpoint)
             except Exception as error:  # also a bug has to be answered, and must not say more
-                response = _answer_error(error, endpoint)
+                found = _explained(error, endpoint)
+                response, code = respond(found), found.code
                 await _leave_packed(request, response)
             finally:
                 self._end()
-            self._count(endpoint.method, endpoint.path, response.status)
+            self._count(endpoint.method, endpoint.path, response.status, code)
             return response
 
         return handle
 
     def _check_lead(self, endpoint: AnyEndpoint) -> None:
-        if endpoint.path != ALIVE and not self._leads():
+        if endpoint.path not in ALWAYS and not self._leads():
             raise Refusal(Code.STANDBY, "Another orchestrator may lead by now: try again shortly.")
 
     def _begin(self) -> None:
@@ -172,7 +177,7 @@ class Guard:
     async def _authenticate(self, who: Who, request: web.Request) -> _Caller:
         if who is Who.FORGE:
             return _NOBODY  # the signature says who it is, once the body is there
-        token = _bearer(request)
+        token = bearer(request)
         if who is Who.ANYONE:
             return _Caller(reads=bool(token) and self._access.may_read(token))
         if not token:
@@ -241,7 +246,7 @@ async def _leave_packed(request: web.Request, response: web.Response) -> None:
         request.protocol.force_close()
 
 
-def _bearer(request: web.Request) -> str:
+def bearer(request: web.Request) -> str:
     """The token shown; empty if there is none that could be one of ours."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" and token.isascii() else ""
@@ -294,9 +299,9 @@ def _respond(endpoint: AnyEndpoint, answer: object) -> web.StreamResponse:
     return web.Response(body=body, status=endpoint.status, headers=_ANSWERED.copy())
 
 
-def _answer_error(error: Exception, endpoint: AnyEndpoint) -> web.Response:
+def _explained(error: Exception, endpoint: AnyEndpoint) -> wire.Problem:
     found = explain(error)
     if found is None:
         log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)
         found = problem(Code.INTERNAL, "fleetbot failed at this; its log says why.")
-    return respond(found)
+    return found

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.guard import METRICS
 from fleetbot.web.metrics import Metrics
 from fleetbot.web.openapi import describe
 from fleetbot.web.problems import Code, Refusal
@@ -75,7 +76,7 @@ class MetaCalls:
             ),
             Endpoint(
                 method="GET",
-                path="/metrics",
+                path=METRICS,
                 who=Who.READER,
                 summary="Numbers for Prometheus.",
                 body=NoBody,
@@ -115,13 +116,16 @@ class MetaCalls:
         return LeadAnswer(version=self._version)
 
     async def metrics(self, call: Call[NoBody, NoQuery]) -> web.Response:
-        body = await self._metrics.expose()
-        return web.Response(
-            body=body, headers={"Content-Type": f"{METRICS_TYPE}; version=0.0.4; charset=utf-8"}
-        )
+        return exposed(await self._metrics.expose())
 
     async def openapi(self, call: Call[NoBody, NoQuery]) -> web.Response:
         return web.Response(body=self._description, content_type="application/json")
+
+
+def exposed(body: bytes) -> web.Response:
+    """Numbers as Prometheus reads them."""
+    media = f"{METRICS_TYPE}; version=0.0.4; charset=utf-8"
+    return web.Response(body=body, headers={"Content-Type": media})
 
 
 def _without_details(checks: dict[str, str]) -> dict[str, str]:

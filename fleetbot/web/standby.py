@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,6 +10,10 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.domain.leadership import Holder
+from fleetbot.web.endpoint import Who
+from fleetbot.web.guard import METRICS, bearer
+from fleetbot.web.meta import exposed
+from fleetbot.web.metrics import standing_by
 from fleetbot.web.problems import Code, problem, respond
 
 _SECONDS = "1"  # the other one is there already: whoever knows it need not wait
@@ -28,8 +33,11 @@ class StandbyProblem(wire.Problem, frozen=True):
     leader: LeaderView | None = None
 
 
-def standby_routes(why: str, leader: Holder | None, version: str) -> list[web.RouteDef]:
-    """While another leads, or nobody can: `why` says it to people."""
+def standby_routes(
+    why: str, leader: Holder | None, version: str, may_read: Callable[[str], bool]
+) -> list[web.RouteDef]:
+    """While another leads, or nobody can: `why` says it to people. `may_read`: whether a token may
+    see the numbers."""
     health = wire.Health(status="standby", checks={"leadership": why}, version=version)
     told = standby_problem(why, leader)
 
@@ -39,7 +47,14 @@ def standby_routes(why: str, leader: Holder | None, version: str) -> list[web.Ro
     async def refuse(request: web.Request) -> web.Response:
         return respond(told, {"Retry-After": _SECONDS})
 
-    return [web.get("/healthz", healthz), web.route("*", r"/{tail:[\s\S]*}", refuse)]
+    async def metrics(request: web.Request) -> web.Response:
+        if may_read(bearer(request)):
+            return exposed(standing_by(version))
+        detail = f"Show {Who.READER.value}, as `Authorization: Bearer <token>`."
+        return respond(problem(Code.UNAUTHORIZED, detail, field="Authorization"))
+
+    numbers = web.get(METRICS, metrics)
+    return [web.get("/healthz", healthz), numbers, web.route("*", r"/{tail:[\s\S]*}", refuse)]
 
 
 def standby_problem(why: str, leader: Holder | None) -> StandbyProblem:

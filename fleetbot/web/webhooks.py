@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from fleetbot import wire
 from fleetbot.forge.payloads import MalformedDelivery, parse_delivery
@@ -24,8 +25,11 @@ class DeliveryAnswer(wire.Answer, frozen=True):
 
 
 class WebhookCalls:
-    def __init__(self, intake: Intake) -> None:
+    """`count` hears of each that was taken, and whether it was known."""
+
+    def __init__(self, intake: Intake, count: Callable[[bool], None] = lambda known: None) -> None:
         self._intake = intake
+        self._count = count
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (
@@ -54,4 +58,5 @@ class WebhookCalls:
                 detail = f"{field} must be 1 to 200 printable ASCII characters."
                 raise Refusal(Code.MALFORMED, detail, field=field)
         new = await self._intake.receive(delivery, call.body)
+        self._count(not new)
         return DeliveryAnswer(delivery=delivery.id, known=not new)

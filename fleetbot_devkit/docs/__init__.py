@@ -1,6 +1,7 @@
 """The generated pages of the reference: whatever the code knows best is not written by hand.
 
-`python -m fleetbot_devkit.docs`, or `make docs`, writes them; a test compares them.
+`python -m fleetbot_devkit.docs`, or `make docs`, writes them, and the dashboard; tests compare
+them.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from fleetbot_devkit.docs import chat, http, lifecycle, people, settings
+from fleetbot_devkit.docs import chat, dashboard, http, lifecycle, monitoring, people, settings
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
+DASHBOARD = ROOT / "deploy" / "monitoring" / "grafana-dashboard.json"
 
 
 def pages() -> dict[str, str]:
@@ -30,6 +32,7 @@ def pages() -> dict[str, str]:
         "configuration-plugin.md": settings.plugin(base_config),
         "configuration-runner.md": settings.runner(example),
         "http.md": http.http(),
+        "metrics.md": monitoring.metrics(),
         "openapi.json": http.openapi(),
     }
 
@@ -37,3 +40,4 @@ def pages() -> dict[str, str]:
 def write() -> None:
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, "utf-8")
+    DASHBOARD.write_text(dashboard.dashboard(), "utf-8")

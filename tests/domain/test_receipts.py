@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from fleetbot.domain.ci import CiFacts, StatusFact
 from fleetbot.domain.facts import CommitFact, Facts, LinkFact, PullFacts, ReviewFact, Unread
-from fleetbot.domain.model import ContextState
+from fleetbot.domain.model import ContextState, ReceiptCheck
 from fleetbot.domain.pulls import Answer, Reply, RoundKind
 from fleetbot.domain.receipts import (
     Earlier,
@@ -199,7 +199,8 @@ def test_claims_that_forgejo_does_not_bear_out(claimed: dict[str, Any], reason: 
 
 def test_a_pull_request_that_does_not_exist_is_all_there_is_to_say() -> None:
     facts = Facts(pull=None, files=AWAY, commits=AWAY)
-    assert found(facts) == Refuted(reasons=("There is no pull request team/app#7.",))
+    missing = "There is no pull request team/app#7."
+    assert found(facts) == Refuted(reasons=(missing,), checks=(ReceiptCheck.PULL,))
 
 
 def test_long_lists_of_files_are_cut() -> None:
@@ -313,7 +314,8 @@ def _reasons(facts: Facts) -> tuple[str, ...]:
 
 
 def test_without_the_pull_request_nothing_is_known() -> None:
-    assert found(with_facts(FACTS, pull=AWAY, files=())) == Unknown(unread=("Forgejo is away.",))
+    unknown = Unknown(unread=("Forgejo is away.",), checks=(ReceiptCheck.PULL,))
+    assert found(with_facts(FACTS, pull=AWAY, files=())) == unknown
 
 
 @pytest.mark.parametrize("shown", [(), (OTHER,)], ids=["none", "old ones"])
@@ -322,13 +324,15 @@ def test_the_head_of_an_open_pull_request_that_is_no_commit_of_it_yet_will_be_so
 ) -> None:
     yet = "Forgejo does not show the changes of commit 5eb63bbbe01e yet."
     commits = tuple(CommitFact(sha=sha) for sha in shown)
-    assert found(with_facts(FACTS, commits=commits)) == Unknown(unread=(yet,), soon=True)
+    unknown = Unknown(unread=(yet,), soon=True, checks=(ReceiptCheck.COMMITS,))
+    assert found(with_facts(FACTS, commits=commits)) == unknown
 
 
 def test_a_reason_that_covers_several_facts_is_given_once() -> None:
     late = Unread("Not yet.", soon=True)
     facts = with_facts(FACTS, files=late, commits=late)
-    assert found(facts) == Unknown(unread=("Not yet.",), soon=True)
+    both = (ReceiptCheck.COMMITS, ReceiptCheck.FILES)
+    assert found(facts) == Unknown(unread=("Not yet.",), soon=True, checks=both)
 
 
 def test_a_reviewer_of_whom_it_is_not_known_whether_they_may_write_is_asked_about() -> None:

@@ -22,6 +22,7 @@ from fleetbot.store.postgres.dialect import translate
         ),
         ("json_group_array(DISTINCT older.queue)", "json_agg(DISTINCT older.queue)"),
         ("instr(queue, ':') - 1", "strpos(queue, ':') - 1"),
+        ("json_extract(data, '$.reason') = ?", "(CAST(data AS JSON) ->> 'reason') = $1"),
         ("sum(length(CAST(text AS BLOB)) + ?)", "sum(octet_length(text) + $1)"),
     ],
 )

@@ -252,8 +252,8 @@ async def test_the_backlog_tells_what_waits_for_whom(store: Store) -> None:
     await put(store, entry("a", due_at=3), entry("b", due_at=7), entry("f", FORGE, due_at=5))
 
     assert await store.backlog() == [
-        Backlog(sender="forgejo", pending=1, oldest=5),
-        Backlog(sender="matrix", pending=2, oldest=3),
+        Backlog(sender="forgejo", kind="notice", pending=1, oldest=5),
+        Backlog(sender="matrix", kind="notice", pending=2, oldest=3),
     ]
 
 

@@ -48,6 +48,17 @@ async def past(store: Store, history: History) -> None:
 
 
 @pytest.mark.usefixtures("past")
+async def test_all_runs_are_summed_up_by_what_they_ended_with(store: Store) -> None:
+    failed, verified = await store.run_totals(0, None, (2, 1000))
+
+    assert (failed.outcome, failed.runs, failed.usage.cost_usd) == ("no_changes", 2, 2.5)
+    assert failed.begun == 0  # they were given to somebody, and never begun
+    assert (verified.outcome, verified.runs, verified.first_try) == ("verified", 2, 2)
+    assert (verified.begun, verified.within, verified.untold) == (2, (0, 2), 2)
+    assert await store.run_totals(LATER, None, ()) == await store.run_totals(0, 0, ()) == []
+
+
+@pytest.mark.usefixtures("past")
 async def test_a_span_tells_what_was_verified_and_what_failed_and_the_cost(store: Store) -> None:
     assert await store.outcomes(0, LATER, LATER) == [
         Outcomes(

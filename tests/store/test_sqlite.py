@@ -7,10 +7,11 @@ import sqlite3
 import struct
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fleetbot.store import outbox
+from fleetbot.store import outbox, outcomes, spending, totals
 from fleetbot.store.audit import examine
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
@@ -110,6 +111,28 @@ def test_what_is_asked_of_the_outbox_walks_through_no_history(
         plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
     walks = [step for step in plan if step.startswith(("SCAN o", "SCAN t", "SCAN queues"))]
     assert [step for step in walks if "outbox_dead" not in step] == []
+
+
+SUMS = {
+    "usage": spending.total(5_000, None, None),
+    "totals": totals.totals(5_000, None, (1,)),
+    "outcomes": outcomes.outcomes(5_000, 9_000, 1_000, None),
+}
+
+
+@pytest.mark.parametrize(("query", "values"), SUMS.values(), ids=SUMS)
+def test_what_is_asked_of_the_last_runs_walks_through_none_of_the_others(
+    tmp_path: Path, query: str, values: Any
+) -> None:
+    migrate_sqlite(tmp_path / "fleet.db")
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as database:
+        runs = [(f"r{number}", number) for number in range(1, 4000)]
+        insert = "INSERT INTO runs (id, task, agent, assigned_at, ended_at, data) "
+        database.executemany(f"{insert} VALUES (?, 't', 'a', 1, ?, '{{}}')", runs)
+        steps: list[None] = []
+        database.set_progress_handler(lambda: steps.append(None), 1000)
+        database.execute(query, values).fetchall()
+    assert len(steps) < 4  # thousand steps; it is six for each run
 
 
 def test_what_is_superseded_is_looked_for_among_what_may_still_go_out(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from fleetbot.loops import Loop
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
 from fleetbot.services.dead_letters import DeadLetters
+from fleetbot.services.delays import Delays
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.doctor import Doctor
 from fleetbot.services.enrolments import Enrolments
@@ -48,6 +49,7 @@ from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.runs import Runs
+from fleetbot.services.sending import Sending
 from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.verification import Verifier
@@ -55,6 +57,7 @@ from fleetbot.services.wakeups import Wakeups
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.sqlite import SqliteStore
 from fleetbot.web import Parts, WebApi
+from fleetbot.web.metrics.history import History
 from tests.store.template import migrated
 from tests.web.description import PROBLEM, Description
 
@@ -173,6 +176,8 @@ class Site:
         priorities = Priorities(fleet, client, issues, LabelMaps(), known)
         self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
+        self.delays = Delays()
+        self.history = History(store, lambda: self.now)
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
         overlaps = self.overlaps = Overlaps(fleet, (), lambda: None)
         runs = Runs(
@@ -203,6 +208,10 @@ class Site:
                 claims_waiting=lambda: self.dispatcher.waiting,
                 loops=lambda: (self.loop.health(),),
                 version="0.0.0",
+                synced_at=lambda: self.now - 1000,
+                delays=self.delays,
+                sending=lambda: Sending({"card": 0}),
+                database=store.path,
             )
         )
         self.url = ""

@@ -107,9 +107,9 @@ async def test_the_numbers_tell_what_waits_in_the_outbox(site: Site) -> None:
 
     after = await numbers(site)
 
-    assert before["fleetbot_outbox_entries matrix"] == 0
-    assert after["fleetbot_outbox_entries matrix"] == 2
-    assert after["fleetbot_outbox_oldest_seconds matrix"] == 9
+    assert before["fleetbot_outbox_entries  matrix"] == 0
+    assert after["fleetbot_outbox_entries notice matrix"] == 2
+    assert after["fleetbot_outbox_oldest_seconds notice matrix"] == 9
 
 
 async def test_paths_of_requests_are_counted_as_templates(site: Site) -> None:

@@ -48,11 +48,12 @@ def ears_of(
     on_kept: Callable[[], None],
     on_admitted: Callable[[], None],
     on_looked_at: LookedAt = nobody_looks,
+    on_heard: Callable[[int], None] = lambda ms: None,
     is_shared: Callable[[], bool] = lambda: False,
     describes: bool = False,
 ) -> Ears:
     """`wake` runs the listening's `tick` soon; `on_kept` is called when the outbox has got words to
-    deliver, `on_admitted` when a room can be used again. `on_looked_at`: see `Obeying`;
+    deliver, `on_admitted` when a room can be used again. `on_looked_at`, `on_heard`: see `Obeying`;
     `is_shared`: see `Visits`; `describes`: rooms are told of the commands by their state."""
     names = Names(link, client.mxid)
     visits = Visits(link, rooms, store, clock, is_shared=is_shared)
@@ -66,6 +67,7 @@ def ears_of(
         clock,
         on_kept=on_kept,
         on_looked_at=on_looked_at,
+        on_heard=on_heard,
     )
     inbound = Inbound(obeying, rooms, store, on_missed=wake)
     sealed = Sealed(client, link, inbound, rooms, store, clock, on_kept=on_kept)

@@ -50,7 +50,8 @@ async def nobody_looks(room: str, event: str) -> None:
 
 class Obeying:
     """`us` tells who we are in a room, `clock` gives epoch milliseconds; `on_kept` is called when
-    the outbox has got words to deliver."""
+    the outbox has got words to deliver, `on_heard` with how long ago (ms) it was said, for what is
+    heard for the first time."""
 
     def __init__(
         self,
@@ -64,9 +65,11 @@ class Obeying:
         *,
         on_kept: Callable[[], None],
         on_looked_at: LookedAt = nobody_looks,
+        on_heard: Callable[[int], None] = lambda ms: None,
     ) -> None:
         self._chat = chat
         self._on_looked_at = on_looked_at
+        self._on_heard = on_heard
         self._sender = sender
         self._rooms = rooms
         self._visits = visits
@@ -139,6 +142,8 @@ class Obeying:
             return None
         if said.edits and await self._was_obeyed(said):
             return None
+        if arrival is None:
+            self._on_heard(self._clock() - said.at)
         if arrival is None and self._clock() - said.at > TOO_OLD_MS:
             return said if parsed is not None or await self._chat.concerns(said) else None
         answer = await self._answer(said, parsed)

@@ -26,6 +26,7 @@ from fleetbot.domain.model import (
     Blocker,
     Evidence,
     Receipt,
+    ReceiptCheck,
     ReceiptId,
     RunId,
     Taken,
@@ -148,24 +149,27 @@ class ReceiptVerified(Event, frozen=True, tag="receipt.verified"):
 
 class ReceiptRefuted(Event, frozen=True, tag="receipt.refuted"):
     """`final`: the run's last chance is gone. `own_head`: its commit is or was the head of the
-    run's own pull request."""
+    run's own pull request. `checks`: those that say no; none in lines of before they were kept."""
 
     run: RunId
     receipt: ReceiptId
     reasons: tuple[str, ...]
     final: bool = False
     own_head: bool = False
+    checks: tuple[ReceiptCheck, ...] = ()
 
 
 class ReceiptUnknown(Event, frozen=True, tag="receipt.unknown"):
     """A check could not be made; it is tried again at `check_at`. `own_head`: it was found, for the
-    first time, that its commit is the head of the run's own pull request."""
+    first time, that its commit is the head of the run's own pull request. `checks`: those that
+    could not be made; none in lines of before they were kept."""
 
     run: RunId
     receipt: ReceiptId
     unread: tuple[str, ...]
     check_at: int
     own_head: bool = False
+    checks: tuple[ReceiptCheck, ...] = ()
 
 
 class RunAsked(Event, frozen=True, tag="run.asked"):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _LITERAL = re.compile(r"('(?:[^']|'')*')")
+_FIELD = re.compile(r"\bjson_extract\((\w+), '\$\.(\w+)'\)")  # of a text that holds JSON
 _PARAMETER = re.compile(r"\?(\d+)|\?|:([a-z]\w*)")
 
 # A list comes as JSON, and its members as text.
@@ -46,7 +47,7 @@ def translate(statement: str) -> Statement:
         marks += 1
         return f"${given or marks}"
 
-    parts = _LITERAL.split(statement)
+    parts = _LITERAL.split(_FIELD.sub(r"(CAST(\1 AS JSON) ->> '\2')", statement))
     for place in range(0, len(parts), 2):
         for pattern, likeness in _LIKENESS:
             parts[place] = pattern.sub(likeness, parts[place])
