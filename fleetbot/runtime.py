@@ -250,6 +250,7 @@ class Runtime:
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 sending=self._link.pace.report,
                 version=__version__,
+                address=self._address,
                 leads=self._leads,
             )
         )

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 PROJECT = Path(__file__).resolve().parents[1]
 
 # An orchestrator has no use for these, and nothing in it imports them.
-_NOT_OF_THE_PLUGIN = {"__main__.py", "cli.py", "runner", "testing.py"}
+_NOT_OF_THE_PLUGIN = {"__main__.py", "cli.py", "installing", "runner", "setup_cli.py", "testing.py"}
 
 
 class BuildFailed(Exception):

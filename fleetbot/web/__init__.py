@@ -49,9 +49,9 @@ from fleetbot.web.webhooks import WebhookCalls
 class Parts:
     """What the interface stands on.
 
-    `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on;
-    `sending`: how it goes with what is sent to rooms. Nothing is answered from memory unless
-    `leads`.
+    `address`: where it is found. `claims_waiting`: how many claims wait at this moment; `loops`:
+    how the loops are getting on; `sending`: how it goes with what is sent to rooms. Nothing is
+    answered from memory unless `leads`.
     """
 
     fleet: Fleet
@@ -72,6 +72,7 @@ class Parts:
     claims_waiting: Callable[[], int]
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
+    address: str = ""
     sending: Callable[[], Sending] = Sending
     leads: Leads = always
 
@@ -107,7 +108,7 @@ class WebApi:
         )
         self.endpoints: tuple[AnyEndpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
-            *WebhookCalls(parts.intake).endpoints(),
+            *WebhookCalls(parts.intake, parts.webhooks, parts.address).endpoints(),
             *UsageCalls(parts.fleet).endpoints(),
             *OutboxCalls(parts.dead_letters).endpoints(),
             *DoctorCalls(parts.doctor).endpoints(),

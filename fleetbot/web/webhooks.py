@@ -1,4 +1,5 @@
-"""Forgejo's webhook: answered once the delivery is durable, acted on afterwards."""
+"""Forgejo's webhook: answered once the delivery is durable, acted on afterwards; and whether they
+come."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ import re
 from fleetbot import wire
 from fleetbot.forge.payloads import MalformedDelivery, parse_delivery
 from fleetbot.services.intake import Intake
-from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoQuery, Who
+from fleetbot.services.webhooks import Webhooks
+from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
 from fleetbot.web.problems import Code, Refusal
 
 LARGEST_DELIVERY = 2 * MEBIBYTE
@@ -24,8 +26,12 @@ class DeliveryAnswer(wire.Answer, frozen=True):
 
 
 class WebhookCalls:
-    def __init__(self, intake: Intake) -> None:
+    """`address`: where we are found over HTTP."""
+
+    def __init__(self, intake: Intake, webhooks: Webhooks, address: str) -> None:
         self._intake = intake
+        self._webhooks = webhooks
+        self._address = address
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (
@@ -40,6 +46,28 @@ class WebhookCalls:
                 handler=self.receive,
                 status=202,
                 limit=LARGEST_DELIVERY,
+            ),
+            Endpoint(
+                method="GET",
+                path=f"/{wire.API}/webhooks",
+                who=Who.READER,
+                summary="Where deliveries go, and when the last of each repository came.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.WebhookList,
+                handler=self.known,
+            ),
+        )
+
+    async def known(self, call: Call[NoBody, NoQuery]) -> wire.WebhookList:
+        return wire.WebhookList(
+            url=f"{self._address}{WEBHOOK_PATH}",
+            refusing=self._webhooks.is_refusing,
+            webhooks=tuple(
+                wire.WebhookView(
+                    repo=repo.name, repo_id=repo.id, heard_at=its.at, missed=its.missed
+                )
+                for repo, its in self._webhooks.known()
             ),
         )
 
