@@ -18,6 +18,7 @@ import click
 from fleetbot import __version__
 from fleetbot.complaints import needs, told
 from fleetbot.db_cli import db
+from fleetbot.setup_cli import setup
 
 _MOST_READ = 100_000
 _config = click.option(
@@ -108,6 +109,7 @@ def reply(thread: str, answer: str, text: tuple[str, ...], commit: str) -> None:
 
 
 main.add_command(db)
+main.add_command(setup)
 
 
 def _say(who: str, text: str) -> None:

@@ -257,6 +257,7 @@ class Runtime:
                 delays=self._delays,
                 database=self._database,
                 version=__version__,
+                address=self._address,
                 leads=self._leads,
             )
         )

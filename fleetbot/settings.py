@@ -19,6 +19,7 @@ from fleetbot.services.access import TokenSets
 from fleetbot.services.agents import Rhythm
 from fleetbot.services.daily import Daily, parse_daily
 from fleetbot.services.labels import LabelMaps
+from fleetbot.services.setup.facts import Place
 
 _YEAR = 31_536_000  # seconds; what is longer, or `.inf`, is a slip, and moments get out of range
 Seconds = Annotated[float, Meta(gt=0, le=_YEAR)]
@@ -265,6 +266,15 @@ class Settings(Section, frozen=True):
 
     landing: LandingSettings = LandingSettings()
     leadership: LeadershipSettings = LeadershipSettings()
+
+    def place(self, room: str, repo: str, same: Callable[[str, str], bool] = same_name) -> Place:
+        """What these settings say of a repository and a room."""
+        its = self.rooms.get(room)
+        return Place(
+            is_listed=any(same(name, repo) for name in self.forge.repositories),
+            is_heard=its is not None and its.hears(repo, same),
+            default_repo=its.default_repo if its else None,
+        )
 
     def mask(self, text: str) -> str:
         """The text without any secret of ours, should one have got into it, also over lines."""

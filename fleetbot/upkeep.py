@@ -11,6 +11,7 @@ from maubot import __version__ as maubot_version
 from fleetbot.advice import advice
 from fleetbot.domain.errors import Invalid
 from fleetbot.forge.client import ForgeClient
+from fleetbot.forge.models import Repository
 from fleetbot.services.doctor import CheckHealth, Doctor, Examine
 from fleetbot.services.examinations import OfAgents, OfRepositories, OfTheHost
 from fleetbot.services.findings import Finding
@@ -18,7 +19,7 @@ from fleetbot.services.fleet import Fleet
 from fleetbot.services.machines import OfMachines
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.setup.deeds import Deeds
-from fleetbot.services.setup.facts import Place, Survey
+from fleetbot.services.setup.facts import Heard, Place, Survey
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.services.setup.walks import Walks
 from fleetbot.services.webhooks import Webhooks
@@ -46,7 +47,7 @@ class Upkeep:
 
     def walks(self) -> Walks:
         secret = self.settings.forge.webhook_secret
-        deeds = Deeds(self.forge, self.webhooks, self._amend, self.hook_url, secret)
+        deeds = Deeds(self.forge, self.webhooks.next_of, self._amend, self.hook_url, secret)
         return Walks(self.fleet.store, self._survey(), deeds)
 
     def doctor(
@@ -73,10 +74,9 @@ class Upkeep:
         forge, verify = self.settings.forge, self.settings.verify
         return Survey(
             self.forge,
-            self.repositories,
-            self.webhooks,
             self.settings.labels,
             self._place,
+            self._hear,
             self.fleet.clock,
             hook_url=self.hook_url,
             accounts=[*forge.accounts.values(), *verify.authors],
@@ -84,14 +84,14 @@ class Upkeep:
         )
 
     def _place(self, room: str, repo: str) -> Place:
-        same, its = self.fleet.state.places.same, self.settings.rooms.get(room)
-        return Place(
-            is_listed=any(same(name, repo) for name in self.settings.forge.repositories),
-            is_heard=its is not None and its.hears(repo, same),
-            default_repo=its.default_repo if its else None,
-        )
+        return self.settings.place(room, repo, self.fleet.state.places.same)
 
-    def _amend(self, edit: Edit) -> None:
+    async def _hear(self, repo: Repository, is_listed: bool) -> Heard:
+        if is_listed:
+            await self.repositories.look(repo.full_name)  # so that its deliveries count
+        return Heard(self.webhooks.heard_at(repo.id), self.webhooks.is_refusing)
+
+    async def _amend(self, edit: Edit) -> None:
         try:
             self.amend(edit)
         except SettingsError as error:

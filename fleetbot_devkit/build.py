@@ -18,7 +18,16 @@ from typing import NamedTuple
 PROJECT = Path(__file__).resolve().parents[1]
 
 # An orchestrator has no use for these, and nothing in it imports them.
-_NOT_OF_THE_PLUGIN = {"__main__.py", "cli.py", "complaints.py", "db_cli.py", "runner", "testing.py"}
+_NOT_OF_THE_PLUGIN = {
+    "__main__.py",
+    "cli.py",
+    "complaints.py",
+    "db_cli.py",
+    "installing",
+    "runner",
+    "setup_cli.py",
+    "testing.py",
+}
 _EARLIEST = 315532800  # 1980, where the time of zip archives begins
 _VERSION = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 _VERSION_LINE = re.compile(r"^version:.*$", re.MULTILINE)

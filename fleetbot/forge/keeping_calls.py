@@ -75,6 +75,17 @@ class KeepingCalls(Calls):
         an empty repository (``ForgeNotFound``)."""
         await self._http.send("POST", repo_path(repo) + path_of("/hooks/{}/tests", hook_id))
 
+    # -- who may write
+
+    async def add_collaborator(self, repo: str, login: str, permission: str) -> None:
+        """``read``, ``write`` or ``admin``; what they were before is gone."""
+        path = repo_path(repo) + path_of("/collaborators/{}", login)
+        await self._http.send("PUT", path, json={"permission": permission})
+
+    async def remove_collaborator(self, repo: str, login: str) -> None:
+        """Whoever is none already stays that."""
+        await self._http.send("DELETE", repo_path(repo) + path_of("/collaborators/{}", login))
+
     # -- branch protection
 
     async def protection(self, repo: str, rule: str) -> Protection | None:

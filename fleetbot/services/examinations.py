@@ -27,12 +27,12 @@ _SILENT_MS = 7 * 86_400_000  # without a webhook; it may be that nothing happene
 _LOW = 1 << 30  # bytes
 _MEBIBYTE = 1 << 20
 _ASK_ITS_MACHINE = "`fleetbot check` on its machine says what to do"
-_OF_FORGEJO = (Step.ACCOUNT, Step.BRANCH)
+_OF_FORGEJO = (Step.ACCOUNT, Step.LABELS, Step.BRANCH)
 
 
 class OfRepositories:
-    """What Forgejo shows of the repositories: the bot's rights and scopes, the base's protection;
-    and when their webhooks last came."""
+    """What Forgejo shows of the repositories: the bot's rights and scopes, labels, the base's
+    protection; and when their webhooks last came."""
 
     def __init__(
         self, fleet: Fleet, repositories: Repositories, webhooks: Webhooks, survey: Survey

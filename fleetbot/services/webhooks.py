@@ -95,6 +95,12 @@ class Webhooks:
         """When the last delivery of a repository came (epoch ms), 0 if none has."""
         return self._heard.get(repo_id, Heard()).at
 
+    def known(self) -> list[tuple[Repo, Heard]]:
+        """Of each repository that the settings name and Forgejo has shown."""
+        repos = self._fleet.state.places.repos
+        listed = [repo for id, repo in sorted(repos.items()) if self._repositories.lists(repo)]
+        return [(repo, self._heard.get(repo.id, Heard())) for repo in listed]
+
     def silent(self, hears: Callable[[str], bool] = lambda repo: True) -> dict[str, Heard]:
         """The repositories whose webhooks do not arrive, by name."""
         repos = self._fleet.state.places.repos

@@ -51,10 +51,10 @@ from fleetbot.web.webhooks import WebhookCalls
 class Parts:
     """What the interface stands on.
 
-    `claims_waiting`: how many claims wait at this moment; `loops`: how the loops are getting on;
-    `sending`: how it goes with what is sent to rooms; `synced_at`: when the homeserver last told
-    anything (epoch ms); `database`: the journal's file, if it is one. Nothing is answered from
-    memory unless `leads`.
+    `address`: where it is found. `claims_waiting`: how many claims wait at this moment; `loops`:
+    how the loops are getting on; `sending`: how it goes with what is sent to rooms; `synced_at`:
+    when the homeserver last told anything (epoch ms); `database`: the journal's file, if it is one.
+    Nothing is answered from memory unless `leads`.
     """
 
     fleet: Fleet
@@ -75,6 +75,7 @@ class Parts:
     claims_waiting: Callable[[], int]
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
+    address: str = ""
     sending: Callable[[], Sending] = Sending
     synced_at: Callable[[], int | None] = lambda: None
     delays: Delays = field(default_factory=Delays)
@@ -120,7 +121,9 @@ class WebApi:
         )
         self.endpoints: tuple[AnyEndpoint, ...] = (
             *(_once_durable(parts.fleet, endpoint) for endpoint in of_memory),
-            *WebhookCalls(parts.intake, metrics.counts.delivery).endpoints(),
+            *WebhookCalls(
+                parts.intake, parts.webhooks, parts.address, metrics.counts.delivery
+            ).endpoints(),
             *UsageCalls(parts.fleet).endpoints(),
             *OutboxCalls(parts.dead_letters).endpoints(),
             *DoctorCalls(parts.doctor).endpoints(),

@@ -1,4 +1,5 @@
-"""Forgejo's webhook: answered once the delivery is durable, acted on afterwards."""
+"""Forgejo's webhook: answered once the delivery is durable, acted on afterwards; and whether they
+come."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from collections.abc import Callable
 from fleetbot import wire
 from fleetbot.forge.payloads import MalformedDelivery, parse_delivery
 from fleetbot.services.intake import Intake
-from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoQuery, Who
+from fleetbot.services.webhooks import Webhooks
+from fleetbot.web.endpoint import MEBIBYTE, AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
 from fleetbot.web.problems import Code, Refusal
 
 LARGEST_DELIVERY = 2 * MEBIBYTE
@@ -25,10 +27,19 @@ class DeliveryAnswer(wire.Answer, frozen=True):
 
 
 class WebhookCalls:
-    """`count` hears of each that was taken, and whether it was known."""
+    """`address`: where we are found over HTTP; `count` hears of each that was taken, and whether it
+    was known."""
 
-    def __init__(self, intake: Intake, count: Callable[[bool], None] = lambda known: None) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        webhooks: Webhooks,
+        address: str,
+        count: Callable[[bool], None] = lambda known: None,
+    ) -> None:
         self._intake = intake
+        self._webhooks = webhooks
+        self._address = address
         self._count = count
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
@@ -44,6 +55,28 @@ class WebhookCalls:
                 handler=self.receive,
                 status=202,
                 limit=LARGEST_DELIVERY,
+            ),
+            Endpoint(
+                method="GET",
+                path=f"/{wire.API}/webhooks",
+                who=Who.READER,
+                summary="Where deliveries go, and when the last of each repository came.",
+                body=NoBody,
+                query=NoQuery,
+                answer=wire.WebhookList,
+                handler=self.known,
+            ),
+        )
+
+    async def known(self, call: Call[NoBody, NoQuery]) -> wire.WebhookList:
+        return wire.WebhookList(
+            url=f"{self._address}{WEBHOOK_PATH}",
+            refusing=self._webhooks.is_refusing,
+            webhooks=tuple(
+                wire.WebhookView(
+                    repo=repo.name, repo_id=repo.id, heard_at=its.at, missed=its.missed
+                )
+                for repo, its in self._webhooks.known()
             ),
         )
 

@@ -81,6 +81,8 @@ from fleetbot.wire.people import (
     UsageAnswer,
     UsageRow,
     WaitingView,
+    WebhookList,
+    WebhookView,
 )
 from fleetbot.wire.rounds import FailedCheck, ReplyClaim, ReviewThread, RoundBrief, SaidWords
 from fleetbot.wire.usage import UsageReport, UsageView
@@ -163,5 +165,7 @@ __all__ = [
     "UsageRow",
     "UsageView",
     "WaitingView",
+    "WebhookList",
+    "WebhookView",
     "priority_name",
 ]

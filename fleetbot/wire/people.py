@@ -339,3 +339,23 @@ class DoctorAnswer(Answer, frozen=True):
     """`GET doctor`: the worst first. Whatever `healthz` complains of is among them."""
 
     findings: tuple[FindingView, ...]
+
+
+class WebhookView(Answer, frozen=True):
+    """Of a repository: when its last delivery came (epoch ms, 0: none has since the fleet knows of
+    it), and how many changes since then were found only by looking."""
+
+    repo: str
+    repo_id: int
+    heard_at: int
+    missed: int = 0
+
+
+class WebhookList(Answer, frozen=True):
+    """`GET webhooks`: of the repositories that the fleet works on and has found. `url`: where
+    deliveries go, by the address that maubot gives itself. `refusing`: the last that came had no
+    right signature."""
+
+    url: str
+    refusing: bool
+    webhooks: tuple[WebhookView, ...]

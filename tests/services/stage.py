@@ -33,7 +33,7 @@ from fleetbot.domain.model import (
 from fleetbot.domain.patience import with_outbox
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
-from fleetbot.forge.models import Comment, Issue, PullRequest
+from fleetbot.forge.models import Comment, Issue, PullRequest, Repository
 from fleetbot.forge.payloads import parse_delivery, verify_signature
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.doctor import Doctor, Examine
@@ -63,7 +63,7 @@ from fleetbot.services.references import References
 from fleetbot.services.repairs import Repairs
 from fleetbot.services.repositories import Repositories
 from fleetbot.services.setup.deeds import Deeds
-from fleetbot.services.setup.facts import Place, Survey
+from fleetbot.services.setup.facts import Heard, Place, Survey
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.services.setup.walks import Walks
 from fleetbot.services.talks import Talks
@@ -256,16 +256,15 @@ class Stage:
     def prepare_setup(self) -> None:
         survey = Survey(
             self.client,
-            self.known,
-            self.webhooks,
             self.labels,
             self._place,
+            self._hear,
             self.clock,
             hook_url=self.hook_url,
             accounts=[],
             token_end=self.bot_token[-8:],
         )
-        deeds = Deeds(self.client, self.webhooks, self._amend, self.hook_url, SECRET)
+        deeds = Deeds(self.client, self.webhooks.next_of, self._amend, self.hook_url, SECRET)
         self.walks = Walks(self.store, survey, deeds)
         repositories = OfRepositories(self.fleet, self.known, self.webhooks, survey)
         host = OfTheHost(self.root / "fleet.db", self.fleet.store, self.client, {})
@@ -279,7 +278,12 @@ class Stage:
         }
         self.doctor = Doctor(self.health.check, self.exams)
 
-    def _amend(self, edit: Edit) -> None:
+    async def _hear(self, repo: Repository, is_listed: bool) -> Heard:
+        if is_listed:
+            await self.known.look(repo.full_name)
+        return Heard(self.webhooks.heard_at(repo.id), self.webhooks.is_refusing)
+
+    async def _amend(self, edit: Edit) -> None:
         """At once; the plugin makes its services anew then, after it has answered."""
         changed = copy.deepcopy(self.config)
         edit(changed)

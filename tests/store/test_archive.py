@@ -22,8 +22,8 @@ from fleetbot.store.archive.archiving import Archived, archive
 from fleetbot.store.archive.segments import ArchiveRefused, Folder, Segment
 from fleetbot.store.archive.whole import whole
 from fleetbot.store.audit import examine, rebuild
-from fleetbot.store.base import JournalStore
 from fleetbot.store.backup import back_up
+from fleetbot.store.base import JournalStore
 from fleetbot.store.damage import Damage, JournalDamaged, Problem
 from fleetbot.store.database import Statement
 from fleetbot.store.existing import reading, writing

@@ -69,6 +69,9 @@ async def test_what_comes_is_remembered_of_its_repository_whatever_it_tells(site
 
     assert answer.status == 202
     assert site.webhooks.last(lambda name: name == REPO) == site.now
+    told = (await site.reader.get("/api/v1/webhooks")).body
+    assert told["url"].endswith("/api/v1/webhooks/forgejo")
+    assert told["webhooks"] == [{"repo": REPO, "repo_id": 7, "heard_at": site.now, "missed": 0}]
 
 
 async def test_what_is_refused_is_remembered(site: Site) -> None:

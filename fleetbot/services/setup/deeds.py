@@ -14,18 +14,22 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.services.setup.facts import Facts
 from fleetbot.services.setup.mapping import Config, Edit, Written, delist, enlist, written
 from fleetbot.services.setup.steps import EVENTS, Step, is_sound, our_hooks
-from fleetbot.services.webhooks import Webhooks
 
 _ARRIVES_WITHIN = 5.0  # seconds; Forgejo delivers from a queue
 
 # Has the configuration changed soon. Raises FleetError where it would not be valid; then, nothing.
-Amend = Callable[[Edit], None]
+Amend = Callable[[Edit], Awaitable[None]]
+
+# Waits for a delivery of a repository, by its id, for so many seconds.
+Arrives = Callable[[int, float], Awaitable[object]]
 
 
 class Made(msgspec.Struct, frozen=True, omit_defaults=True):
     """What setup has made, so that it alone is taken back: the ids of labels by name, the id of a
-    hook, the name of a rule, that of the rule with our context, and what it has written."""
+    hook, the name of a rule, that of the rule with our context, and what it has written; the logins
+    of collaborators."""
 
+    members: tuple[str, ...] = ()
     labels: dict[str, int] = {}
     hook: int = 0
     rule: str = ""
@@ -35,6 +39,9 @@ class Made(msgspec.Struct, frozen=True, omit_defaults=True):
     def of(self, step: Step) -> str:
         """What there is to take back of a step, in words; "" for nothing."""
         match step:
+            case Step.ACCOUNT if self.members:
+                names = ", ".join(f"`{login}`" for login in self.members)
+                return f"take {names} off the collaborators"
             case Step.LABELS if self.labels:
                 names = ", ".join(f"`{name}`" for name in self.labels)
                 return f"delete the labels {names}, from issues that carry them, too"
@@ -57,20 +64,22 @@ class Deeds:
     given to `keep`, so that it can be taken back."""
 
     def __init__(
-        self, client: ForgeClient, webhooks: Webhooks, amend: Amend, hook_url: str, secret: str
+        self, client: ForgeClient, arrives: Arrives, amend: Amend, hook_url: str, secret: str
     ) -> None:
         self._client = client
-        self._webhooks = webhooks
+        self._arrives = arrives
         self._amend = amend
         self._hook_url = hook_url
         self._secret = secret
 
     async def do(self, step: Step, facts: Facts, room: str, made: Made, keep: Keep) -> Made:
         match step:
+            case Step.ACCOUNT:
+                return await self._invited(facts, made, keep)
             case Step.LABELS:
                 return await self._labelled(facts, made, keep)
             case Step.ROOM:
-                return replace(made, written=self._enlisted(room, facts.name))
+                return replace(made, written=await self._enlisted(room, facts.name))
             case Step.WEBHOOK:
                 return await self._hooked(facts, made, keep)
             case Step.BRANCH:
@@ -83,10 +92,12 @@ class Deeds:
 
     async def undo(self, step: Step, facts: Facts, room: str, made: Made, keep: Keep) -> Made:
         match step:
+            case Step.ACCOUNT:
+                return await self._uninvited(facts, made, keep)
             case Step.LABELS:
                 return await self._unlabelled(facts, made, keep)
             case Step.ROOM:
-                self._amend(partial(delist, room=room, repo=facts.name, what=made.written))
+                await self._amend(partial(delist, room=room, repo=facts.name, what=made.written))
                 return replace(made, written=Written())
             case Step.WEBHOOK:
                 await self._client.delete_hook(facts.name, made.hook)
@@ -98,6 +109,20 @@ class Deeds:
                 await self._freed(facts, made.receipt)
                 return replace(made, receipt="")
         raise Conflict("There is nothing to take back.")
+
+    async def _invited(self, facts: Facts, made: Made, keep: Keep) -> Made:
+        for login in facts.strangers:
+            await self._client.add_collaborator(facts.name, login, "write")
+            made = replace(made, members=(*made.members, login))
+            await keep(made)
+        return made
+
+    async def _uninvited(self, facts: Facts, made: Made, keep: Keep) -> Made:
+        for login in made.members:
+            await self._client.remove_collaborator(facts.name, login)
+            made = replace(made, members=tuple(one for one in made.members if one != login))
+            await keep(made)
+        return made
 
     async def _labelled(self, facts: Facts, made: Made, keep: Keep) -> Made:
         for spec in facts.labels:
@@ -114,14 +139,14 @@ class Deeds:
             await keep(made)
         return made
 
-    def _enlisted(self, room: str, repo: str) -> Written:
+    async def _enlisted(self, room: str, repo: str) -> Written:
         new: list[Written] = []
 
         def edit(config: Config) -> None:
             new.append(written(config, room, repo))
             enlist(config, room, repo)
 
-        self._amend(edit)
+        await self._amend(edit)
         return new[0]
 
     async def _hooked(self, facts: Facts, made: Made, keep: Keep) -> Made:
@@ -135,7 +160,7 @@ class Deeds:
         tried = made.hook if not is_sound(facts) else our_hooks(facts)[0].id
         await self._client.test_hook(facts.name, tried)
         if facts.repo:
-            await self._webhooks.next_of(facts.repo.id, _ARRIVES_WITHIN)
+            await self._arrives(facts.repo.id, _ARRIVES_WITHIN)
         return made
 
     async def _required(self, facts: Facts) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fleetbot.domain.model import TaskState
 from fleetbot.forge import errors as forge
@@ -14,8 +14,6 @@ from fleetbot.forge.keeping_calls import AccessToken, Hook, Protection
 from fleetbot.forge.label_calls import LabelSpec
 from fleetbot.forge.models import Branch, Repository
 from fleetbot.services.labels import LabelMaps, priority_label, state_label, trigger_label
-from fleetbot.services.repositories import Repositories
-from fleetbot.services.webhooks import Webhooks
 
 
 class Place(NamedTuple):
@@ -30,6 +28,18 @@ class Place(NamedTuple):
 PlaceOf = Callable[[str, str], Place]  # of a room and a repository
 
 
+class Heard(NamedTuple):
+    """When the last delivery of a repository came (epoch ms), 0 if none has; and whether the last
+    that came at all had no right signature."""
+
+    at: int = 0
+    is_refusing: bool = False
+
+
+Hear = Callable[[Repository, bool], Awaitable[Heard]]
+"""Of a repository, and whether the fleet works on it, so that its deliveries count."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """`repo` None: Forgejo does not show it, for the reason `denied`; nothing else is known then.
@@ -37,7 +47,9 @@ class Facts:
     `scopes` None: not told. `hooks` None: only an administrator may see them; so is `rule`.
     `has_run_events`: its hooks can tell of runs of Actions. `labels` are those that are wanted and
     missing. `heard_at`: when the last delivery came (epoch
-    ms), 0 if none has. `accounts`: the fleet's own.
+    ms), 0 if none has. `accounts`: the fleet's own. `is_admin`: whoever does the steps administers
+    the repository. `strangers`: the accounts that must write there and may not, as far as it is
+    told.
     """
 
     name: str
@@ -57,38 +69,39 @@ class Facts:
     is_refusing: bool = False
     branch: Branch | None = None
     rule: Protection | None = None
-
-    @property
-    def is_admin(self) -> bool:
-        return bool(self.repo and self.repo.permissions and self.repo.permissions.admin)
+    is_admin: bool = False
+    strangers: Sequence[str] = ()
 
 
 class Survey:
     """`place` says what the settings in force have; `accounts` are the logins of the fleet beside
-    the bot's; `token_end`: the last eight characters of the bot's token."""
+    the bot's; `token_end`: the last eight characters of the bot's token. `actor` does the steps:
+    the bot itself, unless an administrator does them. `members` beside the bot must write."""
 
     def __init__(
         self,
         client: ForgeClient,
-        repositories: Repositories,
-        webhooks: Webhooks,
         labels: LabelMaps,
         place: PlaceOf,
+        hear: Hear,
         clock: Callable[[], int],
         *,
         hook_url: str,
         accounts: Sequence[str],
         token_end: str,
+        actor: ForgeClient | None = None,
+        members: Sequence[str] = (),
     ) -> None:
         self._client = client
-        self._repositories = repositories
-        self._webhooks = webhooks
+        self._actor = actor or client
         self._labels = labels
         self._place = place
+        self._hear = hear
         self._clock = clock
         self._hook_url = hook_url
         self._accounts = accounts
         self._token_end = token_end
+        self._members = members
 
     async def facts(self, room: str, name: str) -> Facts:
         """Raises `ForgeUnavailable`, and `StoreUnavailable`."""
@@ -103,16 +116,32 @@ class Survey:
         )
         try:
             facts = replace(facts, bot=await self._client.login())
-            repo = await self._client.repo(name)
+            facts = replace(facts, **await self._shown(facts, name))
+            repo = facts.repo
+            assert repo is not None  # it was shown
         except (forge.Unauthorized, forge.ForgeForbidden, forge.ForgeNotFound) as error:
             return replace(facts, denied=error)
-        if facts.place.is_listed:
-            await self._repositories.look(name)  # so that its deliveries count
-        facts = replace(facts, name=repo.full_name, repo=repo, scopes=await self._scopes(facts.bot))
+        heard = await self._hear(repo, facts.place.is_listed)
+        facts = replace(facts, heard_at=heard.at, is_refusing=heard.is_refusing)
+        facts = replace(facts, name=repo.full_name, scopes=await self._scopes(facts.bot))
         try:
             return await self._rest(facts, repo)
         except forge.ForgeForbidden as error:
             return replace(facts, denied=error)
+
+    async def _shown(self, facts: Facts, name: str) -> dict[str, Any]:
+        """The repository as the bot sees it, or where it does not, as an administrator does."""
+        if self._actor is self._client:
+            repo = await self._client.repo(name)
+            return {"repo": repo, "is_admin": _administers(repo)}
+        theirs = await self._actor.repo(name)
+        strangers = []
+        if _administers(theirs):
+            wanted = list(dict.fromkeys([facts.bot, *self._members]))
+            writers = await self._actor.writers(theirs.full_name, wanted)
+            strangers = [login for login in wanted if not writers.may_write(login)]
+        seen = theirs if strangers else await self._client.repo(name)
+        return {"repo": seen, "is_admin": _administers(theirs), "strangers": strangers}
 
     async def is_of_others(self, room: str, name: str) -> bool:
         """Whether the fleet works on the repository, by whatever name, and the room does not hear
@@ -124,23 +153,21 @@ class Survey:
 
     async def _rest(self, facts: Facts, repo: Repository) -> Facts:
         name = repo.full_name
-        branch = await self._client.branch(name, repo.default_branch)
+        branch = await self._actor.branch(name, repo.default_branch)
         rule = branch.effective_branch_protection_name if branch else ""
         return replace(
             facts,
             labels=await self._missing(name),
             hooks=await self._hooks(name) if facts.is_admin else None,
-            has_run_events=facts.is_admin and (await self._client.version()).has_run_events,
-            heard_at=self._webhooks.heard_at(repo.id),
-            is_refusing=self._webhooks.is_refusing,
+            has_run_events=facts.is_admin and (await self._actor.version()).has_run_events,
             branch=branch,
-            rule=await self._client.protection(name, rule) if rule else None,
+            rule=await self._actor.protection(name, rule) if rule else None,
         )
 
     async def _hooks(self, name: str) -> Sequence[Hook] | None:
         """A token that is restricted to repositories may not see them, whoever it is of."""
         try:
-            return await self._client.hooks(name)
+            return await self._actor.hooks(name)
         except forge.ForgeForbidden:
             return None
 
@@ -154,9 +181,13 @@ class Survey:
         return frozenset(own[0].scopes) if len(own) == 1 else None
 
     async def _missing(self, name: str) -> Sequence[LabelSpec]:
-        there = await self._client.repo_labels(name)
-        known = {label.name for label in [*there, *await self._client.org_labels(name)]}
+        there = await self._actor.repo_labels(name)
+        known = {label.name for label in [*there, *await self._actor.org_labels(name)]}
         return [spec for spec in wanted_labels(self._labels) if spec.name not in known]
+
+
+def _administers(repo: Repository) -> bool:
+    return bool(repo.permissions and repo.permissions.admin)
 
 
 def wanted_labels(maps: LabelMaps) -> list[LabelSpec]:

@@ -66,6 +66,8 @@ def _account(facts: Facts) -> Finding:
     if facts.denied or facts.repo is None:
         return _bad(Step.ACCOUNT, *_denied(facts))
     rights = facts.repo.permissions
+    if facts.strangers:
+        return _to_invite(facts)
     if facts.repo.archived:
         return _bad(Step.ACCOUNT, "the repository is archived", f"{_page(facts)}/settings")
     if not facts.repo.has_issues:
@@ -73,8 +75,14 @@ def _account(facts: Facts) -> Finding:
         return _bad(Step.ACCOUNT, says, f"Switch them on: {_page(facts)}/settings")
     if rights is None or not rights.push:
         return _bad(Step.ACCOUNT, f"`{facts.bot}` may read it, and must write", _invite(facts))
-    as_what = "is its administrator" if facts.is_admin else "may write"
+    as_what = "is its administrator" if rights.admin else "may write"
     return _well(Step.ACCOUNT, f"`{facts.bot}` {as_what}")
+
+
+def _to_invite(facts: Facts) -> Finding:
+    names = _codes(facts.strangers)
+    says = f"{names} must write there, and may not"
+    return Finding(Step.ACCOUNT, Mark.BAD, says, offer=f"add {names} as collaborators, to write")
 
 
 def _denied(facts: Facts) -> tuple[str, str]:

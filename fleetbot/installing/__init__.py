@@ -1,0 +1,1 @@
+"""`fleetbot setup`: from three servers to a working fleet, and back again."""

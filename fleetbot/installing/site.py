@@ -1,0 +1,161 @@
+"""What all stages stand on: the servers, what was answered and given, what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fleetbot.forge.client import ForgeClient
+from fleetbot.installing import yaml
+from fleetbot.installing.answers import Answers
+from fleetbot.installing.fleet import Orchestrator
+from fleetbot.installing.forgejo import Accounts
+from fleetbot.installing.given import Given, ways_of
+from fleetbot.installing.matrix import Matrix
+from fleetbot.installing.maubot import Maubot
+from fleetbot.installing.servers import Refused, Server
+from fleetbot.installing.state import Kept
+from fleetbot.network import open_session
+from fleetbot.services.findings import Finding
+from fleetbot.services.setup.mapping import Edit
+from fleetbot.settings import Settings, SettingsError, parse
+
+PLUGIN = "dev.fleetbot"
+
+
+class Stage:
+    """One thing that setup sees to: how it is, how it is made so, how that is taken back.
+
+    All may be asked for twice. A finding with an `offer` is what `do` would do. `is_needed`: where
+    it is bad, what follows makes no sense. Raises the errors of the servers.
+    """
+
+    is_needed = True
+
+    async def look(self) -> Sequence[Finding]:
+        raise NotImplementedError
+
+    async def do(self) -> None:
+        """Nothing is offered where there is nothing to do."""
+
+    def made(self) -> str:
+        """What there is to take back, in words; "" for nothing."""
+        return ""
+
+    async def undo(self) -> None:
+        """Of what was made only that is taken back."""
+
+
+@dataclass
+class Site:
+    """`forge` is the administrator's. `tokens`: of Forgejo's accounts, those that are known to
+    work. `archive`: the plugin's, None where it was not given."""
+
+    answers: Answers
+    given: Given
+    kept: Kept
+    maubot: Maubot
+    matrix: Matrix
+    accounts: Accounts
+    forge: ForgeClient
+    archive: bytes | None
+    stack: AsyncExitStack
+    tokens: dict[str, str] = field(default_factory=dict)
+    secret: Callable[[], str] = lambda: secrets.token_urlsafe(32)
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, answers: Answers, given: Given, kept: Kept, archive: bytes | None = None
+    ) -> AsyncIterator[Site]:
+        """Raises Refused where maubot does not take the password."""
+        async with AsyncExitStack() as stack:
+            servers = _Servers(stack, given)
+            forge_token = given.get("forge-token")
+            session = await servers.session(answers.forge)
+            yield cls(
+                answers,
+                given,
+                kept,
+                Maubot(await servers.of("maubot", answers.maubot, await servers.maubot(answers))),
+                Matrix(await servers.of("the homeserver", answers.homeserver)),
+                Accounts(await servers.of("Forgejo", answers.forge, f"token {forge_token}")),
+                ForgeClient(answers.forge, forge_token, session=session),
+                archive,
+                stack,
+            )
+
+    async def bot_token(self) -> str:
+        """Of the bot's Matrix account; "" where nobody has one."""
+        if self.kept.state.login is not None:
+            return self.kept.state.login.token
+        client = await self.maubot.client(self.answers.bot)
+        return str(client["access_token"]) if client else ""
+
+    async def config(self) -> dict[str, Any] | None:
+        """The instance's configuration, None where there is no instance."""
+        instance = await self.maubot.instance(self.answers.instance)
+        return None if instance is None else yaml.load(instance["config"])
+
+    async def settings(self) -> Settings | None:
+        """The same as values; None where it is not complete."""
+        try:
+            return parse(yaml.plain(await self.config() or {}))
+        except SettingsError:
+            return None
+
+    async def amend(self, edit: Edit) -> None:
+        """Have the instance's configuration changed, and in force. Raises Refused."""
+        config = await self.config() or {}
+        edit(config)
+        await self.maubot.put_instance(self.answers.instance, config=yaml.dump(config))
+        await (await self.orchestrator()).up()
+
+    async def orchestrator(self) -> Orchestrator:
+        """The instance, where maubot has it, with its own operator's token."""
+        tokens = (await self.config() or {}).get("auth", {}).get("operator_tokens") or [""]
+        url = self.maubot.plugin_url(self.answers.instance)
+        servers = _Servers(self.stack, self.given)
+        server = await servers.of("fleetbot", url, f"Bearer {tokens[0]}")
+        return Orchestrator(server, self.sleep)
+
+    async def address(self) -> str:
+        """Where Forgejo and runners find the instance; "" while only it could tell."""
+        if self.answers.public:
+            return f"{self.answers.public}/_matrix/maubot/plugin/{self.answers.instance}"
+        if await self.settings() is None:
+            return ""
+        told = (await (await self.orchestrator()).webhooks()).url
+        return told.partition("/api/")[0]
+
+
+@dataclass
+class _Servers:
+    stack: AsyncExitStack
+    given: Given
+
+    async def session(self, url: str) -> Any:
+        return await self.stack.enter_async_context(open_session("", url))
+
+    async def of(self, name: str, url: str, authorization: str = "") -> Server:
+        session = await self.session(url)
+        return Server(name, url, session, authorization, masked=self.given.values)
+
+    async def maubot(self, answers: Answers) -> str:
+        """The header of an administrator. Raises Refused."""
+        if token := self.given.get("maubot-token"):
+            return f"Bearer {token}"
+        user, _, password = self.given.get("maubot-password").rpartition(":")
+        if not password:
+            text = "maubot: nobody said who asks"
+            ways = (ways_of("maubot-token"), ways_of("maubot-password"))
+            raise Refused(text, 0, "", *ways)
+        server = await self.of("maubot", answers.maubot)
+        body = {"username": user or "admin", "password": password}
+        said = await server.call("POST", "/_matrix/maubot/v1/auth/login", body)
+        return f"Bearer {said['token']}"
