@@ -48,6 +48,10 @@ class MaubotAdmin:
         params = {"allow_override": "true"}
         return str((await self._call("POST", "/plugins/upload", data=content, params=params))["id"])
 
+    async def plugins(self) -> list[dict[str, Any]]:
+        """What is installed: `id`, `version`, `instances`."""
+        return list(await self._call("GET", "/plugins"))
+
     async def put_client(
         self,
         user: MatrixUser,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -15,49 +12,15 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeUnavailable
 from fleetbot.network import open_session, proxy_of
 from fleetbot.runner.network import child_env
+from tests.certificate import tls, write_certificate
 from tests.runner.front import Front, Tunnels
 from tests.runner.scene import WRITES_A_FILE, Scene
 from tests.runner.test_health import bad, findings
 
-x509 = pytest.importorskip("cryptography.x509", reason="certificates are made with it")
-
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Key and certificate of 127.0.0.1, signed by itself: nobody trusts it unless told to."""
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a forge at home")])
-    now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = tmp_path / "forge.pem"
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    return context
+    return write_certificate(tmp_path / "forge.pem")
 
 
 @pytest.fixture
