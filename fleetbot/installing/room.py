@@ -81,7 +81,7 @@ class Room(Stage):
 
     def made(self) -> str:
         state = self._site.kept.state
-        if state.room_joined:
+        if state.room and not state.room_made and (state.room_joined or state.account):
             return f"leave {state.room}"
         if not state.room_made:
             return ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fleetbot.forge.client import ForgeClient
 from fleetbot.installing import yaml
@@ -50,6 +50,23 @@ class Stage:
         """Of what was made only that is taken back."""
 
 
+class Read(NamedTuple):
+    """A configuration as text, parsed, and as values where it is complete."""
+
+    text: str | None
+    config: dict[str, Any] | None
+    settings: Settings | None
+
+    @classmethod
+    def of(cls, text: str | None) -> Read:
+        """Raises Refused where it is no YAML."""
+        config = None if text is None else yaml.plain(yaml.load(text))
+        try:
+            return cls(text, config, parse(config or {}))
+        except SettingsError:
+            return cls(text, config, None)
+
+
 @dataclass
 class Site:
     """`forge` is the administrator's. `tokens`: of Forgejo's accounts, those that are known to
@@ -67,6 +84,7 @@ class Site:
     tokens: dict[str, str] = field(default_factory=dict)
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    _was_read: Read | None = None
 
     @classmethod
     @asynccontextmanager
@@ -97,21 +115,26 @@ class Site:
         client = await self.maubot.client(self.answers.bot)
         return str(client["access_token"]) if client else ""
 
-    async def config(self) -> dict[str, Any] | None:
-        """The instance's configuration, None where there is no instance."""
-        instance = await self.maubot.instance(self.answers.instance)
-        return None if instance is None else yaml.load(instance["config"])
+    async def config(self) -> Mapping[str, Any] | None:
+        """The instance's configuration, to be read only; None where there is no instance."""
+        return (await self._read()).config
 
     async def settings(self) -> Settings | None:
         """The same as values; None where it is not complete."""
-        try:
-            return parse(yaml.plain(await self.config() or {}))
-        except SettingsError:
-            return None
+        return (await self._read()).settings
+
+    async def _read(self) -> Read:
+        """Parsed once as long as it is the same: comments that stay cost a tenth of a second."""
+        instance = await self.maubot.instance(self.answers.instance)
+        text = None if instance is None else str(instance["config"])
+        if self._was_read is None or self._was_read.text != text:
+            self._was_read = Read.of(text)
+        return self._was_read
 
     async def amend(self, edit: Edit) -> None:
         """Have the instance's configuration changed, and in force. Raises Refused."""
-        config = await self.config() or {}
+        instance = await self.maubot.instance(self.answers.instance)
+        config = yaml.load(instance["config"]) if instance else {}
         edit(config)
         await self.maubot.put_instance(self.answers.instance, config=yaml.dump(config))
         await (await self.orchestrator()).up()
@@ -152,9 +175,8 @@ class _Servers:
             return f"Bearer {token}"
         user, _, password = self.given.get("maubot-password").rpartition(":")
         if not password:
-            text = "maubot: nobody said who asks"
-            ways = (ways_of("maubot-token"), ways_of("maubot-password"))
-            raise Refused(text, 0, "", *ways)
+            ways = f"{ways_of('maubot-password')}; or {ways_of('maubot-token')}"
+            raise Refused(f"maubot: nobody said who asks; give {ways}")
         server = await self.of("maubot", answers.maubot)
         body = {"username": user or "admin", "password": password}
         said = await server.call("POST", "/_matrix/maubot/v1/auth/login", body)
