@@ -115,7 +115,7 @@ def setup(
 
     The exit status is 0 if all is well, 1 if something is left to do, and 2 if it could not begin.
     """
-    with needs("setup"):
+    with needs("pip install 'fleetbot[setup]'"):
         import ruamel.yaml  # noqa: F401  # what the extra brings
 
         from fleetbot.installing.answers import AnswerRefused

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fleetbot.installing.fleet import Orchestrator
 from fleetbot.installing.servers import Refused, Server
-from fleetbot.installing.site import Site, Stage
-from fleetbot.runner.network import open_session
+from fleetbot.installing.stage import Stage
+from fleetbot.network import open_session
 from fleetbot.services.findings import Finding, Mark
+
+if TYPE_CHECKING:
+    from fleetbot.installing.site import Site  # with what reads YAML, which a runner has not
 
 _NEEDS = "An operator's token shows all: one of `auth.operator_tokens` of the plugin's settings"
 _TOLD_BEFORE = ("account", "labels", "branch", "webhook")  # of each repository

@@ -10,7 +10,8 @@ from fleetbot import __version__
 from fleetbot.installing import yaml
 from fleetbot.installing.archive import order_of, version_of
 from fleetbot.installing.servers import Refused, Server
-from fleetbot.installing.site import PLUGIN, Site, Stage
+from fleetbot.installing.site import PLUGIN, Site
+from fleetbot.installing.stage import Stage
 from fleetbot.network import open_session
 from fleetbot.services.findings import Finding, Mark
 

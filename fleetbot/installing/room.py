@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding, Mark
 
 _NAME = "Fleet"

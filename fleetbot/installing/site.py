@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+import aiohttp
 
 from fleetbot.forge.client import ForgeClient
 from fleetbot.installing import yaml
@@ -20,34 +22,10 @@ from fleetbot.installing.maubot import Maubot
 from fleetbot.installing.servers import Refused, Server
 from fleetbot.installing.state import Kept
 from fleetbot.network import open_session
-from fleetbot.services.findings import Finding
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError, parse
 
 PLUGIN = "dev.fleetbot"
-
-
-class Stage:
-    """One thing that setup sees to: how it is, how it is made so, how that is taken back.
-
-    All may be asked for twice. A finding with an `offer` is what `do` would do. `is_needed`: where
-    it is bad, what follows makes no sense. Raises the errors of the servers.
-    """
-
-    is_needed = True
-
-    async def look(self) -> Sequence[Finding]:
-        raise NotImplementedError
-
-    async def do(self) -> None:
-        """Nothing is offered where there is nothing to do."""
-
-    def made(self) -> str:
-        """What there is to take back, in words; "" for nothing."""
-        return ""
-
-    async def undo(self) -> None:
-        """Of what was made only that is taken back."""
 
 
 class Read(NamedTuple):
@@ -79,6 +57,7 @@ class Site:
     matrix: Matrix
     accounts: Accounts
     forge: ForgeClient
+    to_forge: aiohttp.ClientSession
     archive: bytes | None
     stack: AsyncExitStack
     tokens: dict[str, str] = field(default_factory=dict)
@@ -104,9 +83,15 @@ class Site:
                 Matrix(await servers.of("the homeserver", answers.homeserver)),
                 Accounts(await servers.of("Forgejo", answers.forge, f"token {forge_token}")),
                 ForgeClient(answers.forge, forge_token, session=session),
+                session,
                 archive,
                 stack,
             )
+
+    def forge_as(self, token: str, login: str | None = None) -> ForgeClient:
+        """A client of another account's."""
+        url, session = self.answers.forge, self.to_forge
+        return ForgeClient(url, token, login=login, session=session, delays=())
 
     async def bot_token(self) -> str:
         """Of the bot's Matrix account; "" where nobody has one."""
@@ -162,7 +147,7 @@ class _Servers:
     stack: AsyncExitStack
     given: Given
 
-    async def session(self, url: str) -> Any:
+    async def session(self, url: str) -> aiohttp.ClientSession:
         return await self.stack.enter_async_context(open_session("", url))
 
     async def of(self, name: str, url: str, authorization: str = "") -> Server:
