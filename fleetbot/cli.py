@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -59,22 +60,59 @@ def runner(path: Path) -> None:
 
 @main.command()
 @_config
-def check(path: Path) -> None:
-    """Find out whether the agents of a configuration could work, and say what to do if not."""
+@click.option("--orchestrator", "url", help="The plugin's address: look at the fleet as a whole.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With an operator's token for that; else FLEETBOT_TOKEN has it.",
+)
+def check(path: Path, url: str | None, token_file: Path | None) -> None:
+    """Find out whether the agents of a configuration could work, and say what to do if not.
+
+    With --orchestrator the fleet as well: settings, Forgejo with the bot's scopes and rights,
+    labels, webhooks, rooms, agents, versions. Where there is no configuration here, that alone.
+    """
+    from fleetbot.installing.given import SecretUnreadable, content
+    from fleetbot.runner.config import ConfigError
+
+    with told(ConfigError, SecretUnreadable):
+        token = content(token_file) if token_file else os.environ.get("FLEETBOT_TOKEN", "").strip()
+        well = not url or asyncio.run(_check_fleet(url.rstrip("/"), token))
+        if not url or path.exists():
+            well = asyncio.run(_check_runner(path)) and well
+    sys.exit(0 if well else 1)
+
+
+async def _check_runner(path: Path) -> bool:
     from fleetbot.runner import health
-    from fleetbot.runner.config import ConfigError, examine
+    from fleetbot.runner.config import examine
 
-    async def look() -> bool:
-        well = True
-        async for who, line in health.check(*examine(path)):
-            well = well and line.ok
-            mark = click.style("ok", fg="green") if line.ok else click.style("✗ ", fg="red")
-            remedy = "" if line.ok or not line.remedy else f"\n{' ' * 30}{line.remedy}"
-            click.echo(f"{mark}  {who:<12} {line.name:<13} {line.detail}{remedy}")
-        return well
+    well = True
+    async for who, line in health.check(*examine(path)):
+        well = well and line.ok
+        remedy = [line.remedy] if line.remedy and not line.ok else []
+        _show("ok" if line.ok else "bad", who, line.name, line.detail, remedy)
+    return well
 
-    with told(ConfigError):
-        sys.exit(0 if asyncio.run(look()) else 1)
+
+async def _check_fleet(url: str, token: str) -> bool:
+    from fleetbot.installing import checking
+
+    marks = {"well": "ok", "warn": "warn", "bad": "bad"}
+    findings = await checking.look_at(url, token)
+    for one in findings:
+        name, _, of = one.name.partition(" ")
+        says = f"{of}: {one.says}" if of else one.says
+        _show(marks[one.mark], "fleet", name, says, one.remedy)
+    return all(one.mark != "bad" for one in findings)
+
+
+def _show(mark: str, who: str, name: str, says: str, remedy: Sequence[str]) -> None:
+    shown = {"ok": ("ok", "green"), "warn": ("! ", "yellow"), "bad": ("✗ ", "red")}
+    word, color = shown[mark]
+    click.echo(f"{click.style(word, fg=color)}  {who:<12} {name:<13} {says}".replace("`", ""))
+    for line in remedy:
+        click.echo(f"{' ' * 30}{line}".replace("`", ""))
 
 
 @main.command()

@@ -115,7 +115,7 @@ def setup(
 
     The exit status is 0 if all is well, 1 if something is left to do, and 2 if it could not begin.
     """
-    with needs("setup"):
+    with needs("pip install 'fleetbot[setup]'"):
         import ruamel.yaml  # noqa: F401  # what the extra brings
 
         from fleetbot.installing.answers import AnswerRefused
@@ -149,17 +149,20 @@ class _Run:
         """By flags and variables, by what was answered before, by asking. Raises AnswerRefused."""
         from fleetbot.installing.answers import checked
 
-        before = self._kept(dry=True).state.answers
+        state = self._kept(dry=True).state
+        before = state.answers
         said = {key: value for key, value in given.items() if value not in (None, ())}
         if "command" in said:
             said["command"] = tuple(shlex.split(said["command"]))
         answers: Answers = msgspec.structs.replace(before, **said)
         if self._asks:
             answers = _asked(answers)
-            self._ask_secrets(answers)
+            if not before.forge:
+                answers = _offered(answers, said)
+            self._ask_secrets(answers, knows_bot=bool(state.password))
         self._answers = checked(answers)
 
-    def _ask_secrets(self, answers: Answers) -> None:
+    def _ask_secrets(self, answers: Answers, *, knows_bot: bool) -> None:
         if not self._given.any("maubot-token", "maubot-password"):
             user = click.prompt("An administrator of maubot", default="admin", err=True)
             password = click.prompt("  their password", hide_input=True, err=True)
@@ -168,7 +171,8 @@ class _Run:
             page = f"{answers.forge.rstrip('/')}/user/settings/applications"
             click.echo(f"A token of a Forgejo administrator, scope all: {page}", err=True)
             self._given.type("forge-token", click.prompt("  token", hide_input=True, err=True))
-        if not self._given.any("matrix-secret", "matrix-token", "bot-password", "bot-token"):
+        ways_in = ("matrix-secret", "matrix-token", "bot-password", "bot-token")
+        if not knows_bot and not self._given.any(*ways_in):
             self._ask_way_in(answers)
 
     def _ask_way_in(self, answers: Answers) -> None:
@@ -277,6 +281,23 @@ def _asked(answers: Answers) -> Answers:
         host = server or urlsplit(answers.homeserver).hostname or ""
         bot = _ask("The bot's Matrix id", f"@fleetbot:{host}")
         answers = msgspec.structs.replace(answers, bot=bot)
+    return answers
+
+
+def _offered(answers: Answers, said: dict[str, Any]) -> Answers:
+    """What is asked the first time only."""
+    if "adapter" not in said and answers.folder:
+        choice = click.Choice(["claude-code", "codex", "command"])
+        words = "What does the work? command is a demonstration that costs nothing"
+        adapter = click.prompt(words, default="command", type=choice, err=True)
+        answers = msgspec.structs.replace(answers, adapter=adapter)
+    if "protect" not in said:
+        words = (
+            "Protect the default branches? Then nobody pushes to them any more, people neither: all"
+            " goes through pull requests"
+        )
+        protect = click.confirm(words, default=False, err=True)
+        answers = msgspec.structs.replace(answers, protect=protect)
     return answers
 
 

@@ -250,7 +250,7 @@ class World:
         config.write_text(self.runner_config(root, agents))
         config.chmod(0o600)
         argv = [sys.executable, "-m", "fleetbot", "runner", "-c", str(config)]
-        runner = RunnerProcess(argv, root / "runner.log", {**_base_env(root), **(env or {})})
+        runner = RunnerProcess(argv, root / "runner.log", {**base_env(root), **(env or {})})
         self.runners.append(runner)
         runner.start()
         return runner
@@ -267,7 +267,7 @@ class World:
         )
 
 
-def _base_env(home: Path) -> dict[str, str]:
+def base_env(home: Path) -> dict[str, str]:
     """Nothing of the person's own environment but what programs need to be found and to speak."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
     project = str(Path(__file__).resolve().parents[1])

@@ -45,7 +45,7 @@ class Given:
         assert name in SECRETS
         for folder in self._folders:
             if (folder / name).exists():
-                return _content(folder / name)
+                return content(folder / name)
         return self._env.get(variable_of(name), "").strip() or self._typed.get(name, "")
 
     def any(self, *names: str) -> bool:
@@ -61,7 +61,8 @@ def ways_of(name: str) -> str:
     return f"{SECRETS[name]}: the file `{name}` in `--secrets DIR`, or {variable_of(name)}"
 
 
-def _content(path: Path) -> str:
+def content(path: Path) -> str:
+    """Raises SecretUnreadable."""
     try:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as problem:

@@ -9,7 +9,8 @@ from fleetbot.installing.reach import Reach
 from fleetbot.installing.repository import steps_of
 from fleetbot.installing.room import Room
 from fleetbot.installing.runner_files import RunnerFiles
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.installing.tokens import forge_accounts
 
 

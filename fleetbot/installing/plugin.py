@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleetbot import __version__
 from fleetbot.installing import yaml
 from fleetbot.installing.archive import order_of, version_of
 from fleetbot.installing.servers import Refused, Server
-from fleetbot.installing.site import PLUGIN, Site, Stage
+from fleetbot.installing.site import PLUGIN, Site
+from fleetbot.installing.stage import Stage
 from fleetbot.network import open_session
 from fleetbot.services.findings import Finding, Mark
 
@@ -128,7 +129,7 @@ class Instance(Stage):
     def _forge_bot(self) -> str:
         return self._site.answers.forge_bot
 
-    def _missing(self, config: dict[str, Any]) -> list[str]:
+    def _missing(self, config: Mapping[str, Any]) -> list[str]:
         return list(self._wanted(config))
 
     def _fill(self, config: dict[str, Any]) -> dict[str, str]:
@@ -142,7 +143,7 @@ class Instance(Stage):
             filled[name] = digest(value)
         return filled
 
-    def _wanted(self, config: dict[str, Any]) -> dict[str, Any]:
+    def _wanted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What has to be put in, as it would be."""
         site, answers = self._site, self._site.answers
         token = site.tokens.get(answers.forge_bot, "")
@@ -170,7 +171,8 @@ class Instance(Stage):
         site = self._site
         if site.kept.state.instance:
             await site.maubot.delete_instance(self._id)
-        elif config := await site.config():
+        elif instance := await site.maubot.instance(self._id):
+            config = yaml.load(instance["config"])
             for name, its in site.kept.state.settings.items():
                 section, _, key = name.partition(".")
                 if digest(_at(config, name)) == its:
@@ -185,7 +187,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(said.encode()).hexdigest()
 
 
-def _at(config: dict[str, Any], name: str) -> Any:
+def _at(config: Mapping[str, Any], name: str) -> Any:
     section, _, key = name.partition(".")
     return (config.get(section) or {}).get(key)
 

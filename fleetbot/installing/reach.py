@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from fleetbot.forge.errors import ForgeError
 from fleetbot.installing.given import ways_of
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding, Mark
 
 _OLDEST_FORGEJO = 11

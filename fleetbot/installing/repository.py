@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import msgspec
 
-from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.models import Repository
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.setup.deeds import Deeds, Made
@@ -105,26 +105,20 @@ class RepositoryStep(Stage):
     async def _facts(self) -> Facts:
         site, settings = self._site, await self._site.settings()
         answers, token = site.answers, site.tokens.get(site.answers.forge_bot, "")
-        bot = ForgeClient(
-            answers.forge,
-            token or site.given.get("forge-token"),
-            login=answers.forge_bot,
-            delays=(),
+        bot = site.forge_as(token or site.given.get("forge-token"), answers.forge_bot)
+        survey = Survey(
+            bot,
+            settings.labels if settings else LabelMaps(),
+            lambda room, repo: self._place(settings, room, repo),
+            self._hear,
+            lambda: int(time.time() * 1000),
+            hook_url=await self._hook_url(),
+            accounts=[answers.forge_runner] if answers.folder else [],
+            token_end=token[-8:],
+            actor=site.forge,
+            members=[answers.forge_runner] if answers.folder else [],
         )
-        async with bot:
-            survey = Survey(
-                bot,
-                settings.labels if settings else LabelMaps(),
-                lambda room, repo: self._place(settings, room, repo),
-                self._hear,
-                lambda: int(time.time() * 1000),
-                hook_url=await self._hook_url(),
-                accounts=[answers.forge_runner] if answers.folder else [],
-                token_end=token[-8:],
-                actor=site.forge,
-                members=[answers.forge_runner] if answers.folder else [],
-            )
-            return await survey.facts(self._room, self._repo)
+        return await survey.facts(self._room, self._repo)
 
     def _place(self, settings: Settings | None, room: str, repo: str) -> Place:
         """Before there is an instance, what follows is shown as it will be with one."""

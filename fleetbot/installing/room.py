@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding, Mark
 
 _NAME = "Fleet"
@@ -81,7 +82,7 @@ class Room(Stage):
 
     def made(self) -> str:
         state = self._site.kept.state
-        if state.room_joined:
+        if state.room and not state.room_made and (state.room_joined or state.account):
             return f"leave {state.room}"
         if not state.room_made:
             return ""

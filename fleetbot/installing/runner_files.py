@@ -11,7 +11,8 @@ from fleetbot.installing.answers import Answers
 from fleetbot.installing.forgejo import address_of
 from fleetbot.installing.plugin import digest
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding, Mark
 
 _CONFIG, _FORGE, _ENROL = "config.toml", "forge-token", "enrolment-token"

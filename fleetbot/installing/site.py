@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+
+import aiohttp
 
 from fleetbot.forge.client import ForgeClient
 from fleetbot.installing import yaml
@@ -20,34 +22,27 @@ from fleetbot.installing.maubot import Maubot
 from fleetbot.installing.servers import Refused, Server
 from fleetbot.installing.state import Kept
 from fleetbot.network import open_session
-from fleetbot.services.findings import Finding
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.settings import Settings, SettingsError, parse
 
 PLUGIN = "dev.fleetbot"
 
 
-class Stage:
-    """One thing that setup sees to: how it is, how it is made so, how that is taken back.
+class Read(NamedTuple):
+    """A configuration as text, parsed, and as values where it is complete."""
 
-    All may be asked for twice. A finding with an `offer` is what `do` would do. `is_needed`: where
-    it is bad, what follows makes no sense. Raises the errors of the servers.
-    """
+    text: str | None
+    config: dict[str, Any] | None
+    settings: Settings | None
 
-    is_needed = True
-
-    async def look(self) -> Sequence[Finding]:
-        raise NotImplementedError
-
-    async def do(self) -> None:
-        """Nothing is offered where there is nothing to do."""
-
-    def made(self) -> str:
-        """What there is to take back, in words; "" for nothing."""
-        return ""
-
-    async def undo(self) -> None:
-        """Of what was made only that is taken back."""
+    @classmethod
+    def of(cls, text: str | None) -> Read:
+        """Raises Refused where it is no YAML."""
+        config = None if text is None else yaml.plain(yaml.load(text))
+        try:
+            return cls(text, config, parse(config or {}))
+        except SettingsError:
+            return cls(text, config, None)
 
 
 @dataclass
@@ -62,11 +57,13 @@ class Site:
     matrix: Matrix
     accounts: Accounts
     forge: ForgeClient
+    to_forge: aiohttp.ClientSession
     archive: bytes | None
     stack: AsyncExitStack
     tokens: dict[str, str] = field(default_factory=dict)
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+    _was_read: Read | None = None
 
     @classmethod
     @asynccontextmanager
@@ -86,9 +83,15 @@ class Site:
                 Matrix(await servers.of("the homeserver", answers.homeserver)),
                 Accounts(await servers.of("Forgejo", answers.forge, f"token {forge_token}")),
                 ForgeClient(answers.forge, forge_token, session=session),
+                session,
                 archive,
                 stack,
             )
+
+    def forge_as(self, token: str, login: str | None = None) -> ForgeClient:
+        """A client of another account's."""
+        url, session = self.answers.forge, self.to_forge
+        return ForgeClient(url, token, login=login, session=session, delays=())
 
     async def bot_token(self) -> str:
         """Of the bot's Matrix account; "" where nobody has one."""
@@ -97,21 +100,26 @@ class Site:
         client = await self.maubot.client(self.answers.bot)
         return str(client["access_token"]) if client else ""
 
-    async def config(self) -> dict[str, Any] | None:
-        """The instance's configuration, None where there is no instance."""
-        instance = await self.maubot.instance(self.answers.instance)
-        return None if instance is None else yaml.load(instance["config"])
+    async def config(self) -> Mapping[str, Any] | None:
+        """The instance's configuration, to be read only; None where there is no instance."""
+        return (await self._read()).config
 
     async def settings(self) -> Settings | None:
         """The same as values; None where it is not complete."""
-        try:
-            return parse(yaml.plain(await self.config() or {}))
-        except SettingsError:
-            return None
+        return (await self._read()).settings
+
+    async def _read(self) -> Read:
+        """Parsed once as long as it is the same: comments that stay cost a tenth of a second."""
+        instance = await self.maubot.instance(self.answers.instance)
+        text = None if instance is None else str(instance["config"])
+        if self._was_read is None or self._was_read.text != text:
+            self._was_read = Read.of(text)
+        return self._was_read
 
     async def amend(self, edit: Edit) -> None:
         """Have the instance's configuration changed, and in force. Raises Refused."""
-        config = await self.config() or {}
+        instance = await self.maubot.instance(self.answers.instance)
+        config = yaml.load(instance["config"]) if instance else {}
         edit(config)
         await self.maubot.put_instance(self.answers.instance, config=yaml.dump(config))
         await (await self.orchestrator()).up()
@@ -139,7 +147,7 @@ class _Servers:
     stack: AsyncExitStack
     given: Given
 
-    async def session(self, url: str) -> Any:
+    async def session(self, url: str) -> aiohttp.ClientSession:
         return await self.stack.enter_async_context(open_session("", url))
 
     async def of(self, name: str, url: str, authorization: str = "") -> Server:
@@ -152,9 +160,8 @@ class _Servers:
             return f"Bearer {token}"
         user, _, password = self.given.get("maubot-password").rpartition(":")
         if not password:
-            text = "maubot: nobody said who asks"
-            ways = (ways_of("maubot-token"), ways_of("maubot-password"))
-            raise Refused(text, 0, "", *ways)
+            ways = f"{ways_of('maubot-password')}; or {ways_of('maubot-token')}"
+            raise Refused(f"maubot: nobody said who asks; give {ways}")
         server = await self.of("maubot", answers.maubot)
         body = {"username": user or "admin", "password": password}
         said = await server.call("POST", "/_matrix/maubot/v1/auth/login", body)

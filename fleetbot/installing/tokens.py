@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
-from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeForbidden, ForgeNotFound, Unauthorized
 from fleetbot.installing.given import ways_of
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Site, Stage
+from fleetbot.installing.site import Site
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding, Mark
 from fleetbot.services.setup.steps import SCOPES
 
@@ -48,33 +48,25 @@ class ForgeAccount(Stage):
         return [self._site.kept.state.tokens.get(self._login, ""), await self._find()]
 
     async def _works(self, token: str) -> bool:
-        async with self._client(token) as client:
-            try:
-                who = (await client.current_user()).login
-            except (Unauthorized, ForgeForbidden):
-                return False
+        try:
+            who = (await self._site.forge_as(token).current_user()).login
+        except (Unauthorized, ForgeForbidden):
+            return False
         if who.lower() != self._login.lower() and token == self._site.given.get(self._secret):
             raise Refused(f"{self._secret} is of {who}, not of {self._login}")
         return who.lower() == self._login.lower()
 
     async def _of(self, token: str) -> Finding:
-        async with self._client(token) as client:
-            try:
-                its = [one for one in await client.tokens(self._login) if one.token_last_eight]
-            except (ForgeForbidden, ForgeNotFound):
-                its = []
-        scopes = {
-            scope for one in its if token.endswith(one.token_last_eight) for scope in one.scopes
-        }
-        if "all" in scopes:
+        try:
+            known = await self._site.forge_as(token).tokens(self._login)
+        except (ForgeForbidden, ForgeNotFound):
+            known = []
+        own = [one for one in known if one.token_last_eight == token[-8:]]
+        if any("all" in one.scopes for one in own):
+            says = f"the token of `{self._login}` may do all"
             remedy = (f"One that may {_may(self._scopes)} is enough",)
-            return Finding(
-                self._role, Mark.WARN, f"the token of `{self._login}` may do all", remedy
-            )
+            return Finding(self._role, Mark.WARN, says, remedy)
         return Finding(self._role, Mark.WELL, f"`{self._login}` has a token that works")
-
-    def _client(self, token: str) -> ForgeClient:
-        return ForgeClient(self._site.answers.forge, token, delays=())
 
     def _not_ours(self) -> Finding:
         page = f"{self._site.answers.forge}/user/settings/applications"

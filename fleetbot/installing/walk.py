@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from fleetbot.domain.errors import FleetError
 from fleetbot.forge.errors import ForgeError
 from fleetbot.installing.servers import Refused
-from fleetbot.installing.site import Stage
+from fleetbot.installing.stage import Stage
 from fleetbot.services.findings import Finding, Mark
 
 

@@ -16,6 +16,7 @@ from fleetbot_devkit.forge.state import Repo, World
 
 VERSION = "15.0.3-devforge+gitea-1.22.0"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _STYLES = {
     "allow_merge_commits": "merge",
     "allow_rebase": "rebase",
@@ -53,6 +54,8 @@ async def admin_create_user(call: Call) -> web.Response:
     if not call.user.is_admin:
         raise ApiError(403)
     login, password = call.required("username"), call.required("password")
+    if not _EMAIL.fullmatch(call.required("email")):
+        raise ApiError(422, "[Email]: Email")
     if call.world.account(login):
         raise ApiError(422, f"user already exists [name: {login}]")
     return answer(shapes.user(call.world, new_account(call.world, login, password)), 201)

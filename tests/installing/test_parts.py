@@ -1,0 +1,135 @@
+"""Small parts of setup: the state's file, secrets, archives, a server's words."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from msgspec.structs import replace
+
+from fleetbot.installing.answers import AnswerRefused, Answers, checked
+from fleetbot.installing.given import Given, SecretUnreadable
+from fleetbot.installing.runner_files import config
+from fleetbot.installing.servers import Refused, Server
+from fleetbot.installing.state import Kept, StateRefused
+from fleetbot.runner.config import decode
+from fleetbot_devkit.process import free_port
+
+GOOD = Answers(
+    homeserver="https://matrix.example.org/",
+    maubot="https://matrix.example.org",
+    forge="https://forge.example.org",
+    bot="@fleetbot:example.org",
+    repos=("acme/shop",),
+)
+
+
+def test_the_state_is_its_owners_only_and_never_half_written(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    (tmp_path / ".state.json.new").write_text("left by one that was killed")
+    kept = Kept(path)
+
+    kept.keep(password="word")
+    Kept(path, is_dry=True).keep(password="other")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert Kept(path).state.password == "word"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_is_no_state_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text('{"answers": 3}')
+
+    with pytest.raises(StateRefused, match="name another with --state"):
+        Kept(path)
+
+
+def test_secrets_come_from_a_folder_before_systemds_before_a_variable(tmp_path: Path) -> None:
+    own, systemd = tmp_path / "own", tmp_path / "systemd"
+    for folder in (own, systemd):
+        folder.mkdir()
+        (folder / "forge-token").write_text(f"{folder.name}\n")
+    env = {"FLEETBOT_FORGE_TOKEN": "variable", "FLEETBOT_BOT_TOKEN": "variable"}
+
+    assert Given([own, systemd], env).get("forge-token") == "own"
+    assert Given([systemd], env).get("forge-token") == "systemd"
+    assert Given([systemd], env).get("bot-token") == "variable"
+    (own / "matrix-secret").mkdir()
+    with pytest.raises(SecretUnreadable, match="matrix-secret cannot be read"):
+        Given([own], env).get("matrix-secret")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"forge": "forge.example.org"}, "--forge: 'forge.example.org' is not an address"),
+        ({"bot": "fleetbot"}, "--bot: 'fleetbot' is not a Matrix id"),
+        ({"repos": ("shop",)}, "--repo: 'shop' is not a repository as owner/name"),
+        ({"repos": ()}, "--repo: name at least one"),
+        ({"people": ("alice",)}, "--person: 'alice' is not a Matrix id"),
+        ({"room": "Fleet"}, "--room: 'Fleet' is not a room's id"),
+        ({"instance": "Fleet Bot"}, "--instance: 'Fleet Bot' is not small letters"),
+    ],
+)
+def test_a_wrong_answer_is_refused_by_its_option(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(AnswerRefused, match=said.replace("(", r"\(")):
+        checked(replace(GOOD, **changed))
+
+
+def test_addresses_lose_the_slash_at_their_end() -> None:
+    assert checked(GOOD).homeserver == "https://matrix.example.org"
+
+
+@pytest.mark.parametrize("adapter", ["command", "claude-code", "codex"])
+def test_the_runners_configuration_is_short_and_one(adapter: str) -> None:
+    said = replace(GOOD, adapter=adapter, command=("sh", "-c", 'echo "\\"'))
+
+    text = config(said, "https://matrix.example.org/_matrix/maubot/plugin/fleetbot")
+
+    file = decode(text)
+    assert [agent.adapter for agent in file.agents] == [adapter]
+    assert file.forge.author_email == "fleet-runner@noreply.forge.example.org"
+    if adapter == "command":
+        assert tomllib.loads(text)["agents"][0]["command"]["argv"] == ["sh", "-c", 'echo "\\"']
+    assert len(text.splitlines()) < 20
+
+
+async def test_a_server_is_given_the_time_it_asks_for_and_its_words_are_masked() -> None:
+    asked, rests = [], []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        match request.path:
+            case "/busy" if len(asked) == 1:
+                said = {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}
+                return web.json_response(said, status=429)
+            case "/no":
+                return web.json_response({"message": "token word-of-mouth is unknown"}, status=401)
+            case "/page":
+                return web.Response(text="<html>", content_type="text/html")
+        return web.json_response({"well": True})
+
+    async def sleep(seconds: float) -> None:
+        rests.append(seconds)
+
+    app, port = web.Application(), free_port()
+    app.router.add_get("/{tail:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{port}"
+        server = Server("it", url, session, masked=lambda: ["word-of-mouth"], sleep=sleep)
+        assert await server.call("GET", "/busy") == {"well": True}
+        with pytest.raises(Refused, match="it answered 401 to GET /no: token … is unknown"):
+            await server.call("GET", "/no")
+        with pytest.raises(Refused, match="is this its address"):
+            await server.call("GET", "/page")
+    await runner.cleanup()
+    assert rests == [2.5]
