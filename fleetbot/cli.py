@@ -19,6 +19,7 @@ import click
 from fleetbot import __version__
 from fleetbot.complaints import needs, told
 from fleetbot.db_cli import db
+from fleetbot.export_cli import export, import_
 from fleetbot.setup_cli import setup
 
 _MOST_READ = 100_000
@@ -146,8 +147,8 @@ def reply(thread: str, answer: str, text: tuple[str, ...], commit: str) -> None:
     click.echo(f"Noted: thread {thread} {answer}.")
 
 
-main.add_command(db)
-main.add_command(setup)
+for command in (db, export, import_, setup):
+    main.add_command(command)
 
 
 def _say(who: str, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -231,6 +232,49 @@ def test_what_is_long_over_moves_to_an_archive_and_is_proven_with_it(database: P
     (folder / "journal-000000000001.jsonl.gz").unlink()
     lost = db("verify", database, "--archive", folder)
     assert (lost.exit_code, "take it from a backup" in lost.output) == (2, True)
+
+
+def fleetbot(*arguments: object) -> Result:
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_a_fleet_is_exported_and_imported(database: Path) -> None:
+    file, new = database.with_name("fleet.jsonl"), database.with_name("new.db")
+
+    with ProcessLock(database):
+        assert fleetbot("export", database, "-o", file).output == ""
+    assert file.stat().st_mode & 0o077 == 0
+    assert fleetbot("export", database).stdout_bytes == file.read_bytes()
+    again = fleetbot("export", database, "-o", file)
+    assert (again.exit_code, "is there already" in again.output) == (2, True)
+
+    done = fleetbot("import", file, new)
+    assert (done.exit_code, done.output.splitlines()[0]) == (
+        0,
+        f"{new} holds the 7 events of {file}, and is whole.",
+    )
+    assert db("verify", new).exit_code == 0
+    refused = fleetbot("import", file, new)
+    assert (refused.exit_code, "give an empty one" in refused.output) == (2, True)
+    file.write_bytes(file.read_bytes()[:-200])
+    other = database.with_name("other.db")
+    torn = fleetbot("import", file, other)
+    assert (torn.exit_code, f"{file}, line 7: no line of a journal" in torn.output) == (2, True)
+    assert not other.exists()
+
+
+def test_rows_are_exported_for_counting(database: Path) -> None:
+    (task,) = fleetbot("export", database, "--what", "tasks").output.splitlines()
+    assert json.loads(task)["state"] == "completed"
+    assert fleetbot("export", database, "--what", "runs", "--since", "2026-11-26").output == ""
+    runs = fleetbot("export", database, "--what", "runs", "--since", "1970-01-01T00:00")
+    assert json.loads(runs.output)["verified"] is True
+    unknown = fleetbot("export", database, "--repo", "ann/none")
+    assert "the fleet knows no repository ann/none; it knows: none" in unknown.output
+    odd = fleetbot("export", database, "--since", "yesterday")
+    assert (odd.exit_code, "it is a day or a moment" in odd.output) == (2, True)
+    wrong = fleetbot("export", database, "--what", "runs", "--archive", database.parent)
+    assert (wrong.exit_code, "it is for the journal" in wrong.output) == (2, True)
 
 
 def test_a_backup_is_put_back(database: Path) -> None:

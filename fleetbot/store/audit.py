@@ -112,7 +112,7 @@ class _Walk:
             self._away += self.chain.leap(gap)
             self._compare()
         self.chain.follow(line)
-        _check_type(line)
+        check_type(line)
         self._compare()
 
     def _refuse_hidden(self, gap: Head) -> None:
@@ -301,7 +301,7 @@ class _Newer(ChainBroken):
     """A line that nobody has changed, and that is not for this fleetbot to read."""
 
 
-def _check_type(line: JournalLine) -> None:
+def check_type(line: JournalLine) -> None:
     """Raises `ChainBroken`."""
     event = _decoded(line)
     if line.type != event_type(event):

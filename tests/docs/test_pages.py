@@ -17,6 +17,7 @@ from fleetbot.domain.waits import WaitReason
 from fleetbot.runner.adapters import claude_code, codex
 from fleetbot.runner.config import decode
 from fleetbot.settings import parse
+from fleetbot.store import flat
 from fleetbot_devkit.docs import ROOT
 from fleetbot_devkit.docs.settings import read_toml, read_yaml
 from tests.docs.blocks import PAGES, WRITTEN, blocks, name
@@ -203,3 +204,11 @@ def _tests_in(folder: str) -> set[str]:
     files = (ROOT / "tests" / folder).rglob("test_*.py")
     suite = "".join(path.read_text("utf-8") for path in files)
     return set(re.findall(r"^(?:async )?def (test_\w+)\(", suite, re.MULTILINE))
+
+
+def test_the_fields_of_exported_rows_are_those_that_the_page_names() -> None:
+    page = (ROOT / "docs" / "howto" / "export-and-import.md").read_text("utf-8")
+    rows = {"tasks": flat.TaskRow, "runs": flat.RunRow, "receipts": flat.ReceiptRow}
+    for what, row in rows.items():
+        (line,) = re.findall(rf"^\| `{what}` \|.*$", page, re.MULTILINE)
+        assert set(re.findall(r"`(\w+)`", line)) - {what} == set(row.__struct_fields__) - {what}
