@@ -50,7 +50,7 @@ INCIDENT ?=
 MUTANTS ?=
 ARGS ?=
 
-.PHONY: help demo test collected test-fast check torture plugin packages docs site clean
+.PHONY: help demo test tests collected test-fast check torture plugin packages docs site clean
 
 help:
 	@sed -n 's/^# \{0,1\}//; 3,13p' Makefile
@@ -58,9 +58,13 @@ help:
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
 
+# The types are checked on one core, so the tests begin meanwhile; they are not to take what they
+# start for a part of this make.
 test: $(INSTALLED)
-	@$(MAKE) --no-print-directory -j2 check collected
-	$(PYTEST) $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory -j2 check tests
+
+tests: collected
+	env -u MAKEFLAGS -u MAKELEVEL $(PYTEST) $(PYTEST_ARGS)
 
 # pytest rewrites each module for its assertions: once here, instead of by every worker. What is
 # wrong with a module the tests will tell.

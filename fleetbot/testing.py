@@ -83,10 +83,7 @@ class AdapterContract(ABC):
         last = await the_end(session)
         assert (last.outcome, last.reason) == ("done", None), last
         assert last.summary
-
-    async def test_after_the_end_nothing_can_be_said(self) -> None:
-        session = await self.stage("done")
-        await the_end(session)
+        # After the end nothing can be said.
         assert await session.steer("too late") == "kept"
         assert await session.answer("unknown", Answer("allow")) is False
         await session.stop(ReasonCode.CANCELLED_BY_USER)

@@ -23,11 +23,14 @@ from tests.runner.adapters.harness import KEY
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIVE = ("claude-live", "codex-live")
-PLAIN = ("claude-plain", "codex-plain")
-everywhere = pytest.mark.parametrize("name", [*LIVE, *PLAIN])
-where_live = pytest.mark.parametrize("name", LIVE)
-where_plain = pytest.mark.parametrize("name", PLAIN)
-where_asked = pytest.mark.parametrize("name", ["claude-asks", "codex-asks"])
+
+
+def with_(*names: str) -> pytest.MarkDecorator:
+    """The agents of a story: it has both programs where they differ in it. How each of them does
+    what it does in each mode, the tests of the adapters show."""
+    return pytest.mark.parametrize("name", names)
+
+
 SECONDS = 50.0
 
 
@@ -55,7 +58,7 @@ async def completed(fleet: Programs, issue: int) -> None:
     await until_state(fleet.world, issue, "completed", SECONDS)
 
 
-@everywhere
+@with_("claude-live", "codex-plain")
 async def test_an_issue_becomes_a_verified_task(fleet: Programs, name: str) -> None:
     fleet.told(fleet[name].shell(committing("hello.txt")), DONE)
 
@@ -71,7 +74,7 @@ async def test_an_issue_becomes_a_verified_task(fleet: Programs, name: str) -> N
     assert KEY not in fleet.runner.output()
 
 
-@where_asked
+@with_("claude-asks", "codex-asks")
 async def test_a_person_says_no_to_one_thing_and_yes_to_another(fleet: Programs, name: str) -> None:
     escalated = {} if "claude" in name else {"sandbox_permissions": "require_escalated"}
 
@@ -104,7 +107,7 @@ async def test_a_person_says_no_to_one_thing_and_yes_to_another(fleet: Programs,
     assert [receipt["files"] for receipt in await fleet.receipts(issue)] == [["yes.txt"]]
 
 
-@where_asked
+@with_("codex-asks")
 async def test_the_program_hears_a_persons_answer(fleet: Programs, name: str) -> None:
     fleet.told(fleet[name].asks(), Reply(text="Blue it is, but there is nothing to do."))
     issue = await fleet.issue_for(name, "Paint it")
@@ -124,7 +127,7 @@ async def test_the_program_hears_a_persons_answer(fleet: Programs, name: str) ->
     assert task["reason"] == "no_changes"
 
 
-@where_asked
+@with_("codex-asks")
 async def test_a_person_allows_a_command_by_a_reaction(fleet: Programs, name: str) -> None:
     fleet.told(fleet.escalating(name, committing("pressed.txt")), DONE)
     issue = await fleet.issue_for(name, "Ask the room")
@@ -137,7 +140,7 @@ async def test_a_person_allows_a_command_by_a_reaction(fleet: Programs, name: st
     await completed(fleet, issue)
 
 
-@where_asked
+@with_("codex-asks")
 async def test_what_a_person_always_allows_is_asked_once_in_a_run(
     fleet: Programs, name: str
 ) -> None:
@@ -153,7 +156,7 @@ async def test_what_a_person_always_allows_is_asked_once_in_a_run(
     assert len(await fleet.lines(issue, "run.asked")) == 1
 
 
-@where_asked
+@with_("claude-asks")
 async def test_a_person_answers_a_question_in_the_room(fleet: Programs, name: str) -> None:
     fleet.told(fleet[name].asks(), Reply(text="Blue it is, but there is nothing to do."))
     issue = await fleet.issue_for(name, "Paint the door")
@@ -166,7 +169,7 @@ async def test_a_person_answers_a_question_in_the_room(fleet: Programs, name: st
     assert "Blue" in fleet.model.requests[1].text.rpartition("Which color?")[2]
 
 
-@where_live
+@with_("codex-live")
 async def test_words_in_the_thread_reach_the_model_while_it_works(
     fleet: Programs, name: str, tmp_path: Path
 ) -> None:
@@ -185,7 +188,7 @@ async def test_words_in_the_thread_reach_the_model_while_it_works(
     assert "Use tabs, please" in fleet.model.requests[1].text
 
 
-@where_plain
+@with_("codex-plain")
 async def test_a_message_is_kept_for_the_next_attempt_and_the_sender_sees_that(
     fleet: Programs, name: str
 ) -> None:
@@ -227,7 +230,7 @@ async def test_a_usage_limit_parks_the_account_and_another_one_goes_on(fleet: Pr
     assert rest == {f"{program}-{mode}" for mode in ("live", "plain", "asks")}
 
 
-@where_live
+@with_("codex-live")
 async def test_after_the_reset_the_task_goes_on_with_its_own_agent(
     fleet: Programs, name: str
 ) -> None:
@@ -243,7 +246,7 @@ async def test_after_the_reset_the_task_goes_on_with_its_own_agent(
     assert second["attempt"] == 1  # a limit is nobody's failure
 
 
-@where_live
+@with_("codex-live")
 async def test_a_runner_killed_in_mid_run_goes_on_with_the_session(
     fleet: Programs, name: str
 ) -> None:
@@ -272,7 +275,7 @@ async def test_a_runner_killed_in_mid_run_goes_on_with_the_session(
     assert receipt["usage"]["input_tokens"] == 2000  # and nothing of that again
 
 
-@pytest.mark.parametrize("name", ["claude-live", "codex-plain"])
+@with_("claude-live")
 async def test_why_the_work_was_not_pushed_is_in_the_next_prompt(
     fleet: Programs, name: str
 ) -> None:

@@ -121,6 +121,7 @@ class Git:
                 given=given,
                 watch=watch,
                 patient=patient,
+                is_git=True,
             )
         except TimeoutError:
             late = "nothing more came for" if patient else "timed out after"

@@ -38,17 +38,21 @@ async def complete(
     watch: Watch | None = None,
     patient: bool = False,
     quota: Quota | None = None,
+    is_git: bool = False,
 ) -> Completed:
     """Run a program to its end. Cancelled or late, it and all it started are ended.
 
     It reads what is `given`. What it writes to stdout is kept, or shown to `watch` bit by bit.
     Of more than 32 MB of output the rest is dropped: the program may be of an agent's making.
-    `patient`: the `timeout` counts from the last time that it wrote to stderr.
+    `patient`: the `timeout` counts from the last time that it wrote to stderr. `is_git` is as in
+    `Process.start`.
     Its exit is its end, and that of whatever it started: a service it left does not keep it open.
     Raises OSError if it cannot be started, SandboxUnavailable if the `quota` cannot be kept,
     TimeoutError after `timeout` seconds.
     """
-    process = await Process.start(argv, cwd=cwd, env=env, stdin=bool(given), quota=quota)
+    process = await Process.start(
+        argv, cwd=cwd, env=env, stdin=bool(given), quota=quota, is_git=is_git
+    )
     stdout, stderr = bytearray(), bytearray()
     clock = asyncio.timeout(timeout)
 

@@ -13,9 +13,11 @@ child's keeper, is what makes the promise:
   the kernel kills as a whole.
 
 Should a keeper itself be killed, what it kept falls to this program, a subreaper too, which ends
-it. Forking this small process costs a millisecond; starting Python for each child, a hundred times
-as much. Nothing of fleetbot is imported, for the same reason. Without prctl (macOS) only the
-child's process group is killed.
+it. Forking this small process costs two milliseconds; starting Python for each child, fifty times
+as much. Nothing of fleetbot is imported, for the same reason. A keeper whose child was git, which
+left nothing, has the next one of that kind: a run asks git thirty times. What an agent's program
+might have touched keeps nothing else. Without prctl (macOS) only the child's process group is
+killed.
 """
 
 from __future__ import annotations
@@ -39,8 +41,9 @@ REPORT = struct.Struct("!ci")
 
 The code is negative for a signal."""
 STARTED, FAILED, EXITED = b"s", b"f", b"x"
-SIZE = struct.Struct("!I")
-"""A request: its size with the descriptors, then JSON: argv, cwd, env, cgroup, bounds."""
+HEAD = struct.Struct("!I?")
+"""A request: its size and whether it is for git, with the descriptors, then JSON: argv, cwd, env,
+cgroup, bounds."""
 DESCRIPTORS = 5
 """stdin, stdout, stderr of the child; orders from the runner (read); reports to it (write).
 
@@ -51,45 +54,125 @@ HOME = "runner"
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _STUCK_SECONDS = 5.0  # for processes that do not die: of another user, or stuck in the kernel
 _PAUSE = 0.05
+_MOST_IDLE = 4  # keepers that wait for another child
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a terminal or a service manager sends to everybody: this program ends with the runner."""
 _RESTORED = (*_DEAF_TO, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork a keeper for each request, until the runner is gone."""
+    """Have a keeper for each request, until the runner is gone."""
     _adopt_orphans()
     news = _wake_on_child()
     keepers: set[int] = set()
+    doors = Doors()
     while True:
-        ready, _, _ = select.select([requests.fileno(), news], [], [])
+        heard: list[Any] = [requests, news, *doors.all]
+        ready, _, _ = select.select(heard, [], [])
         if news in ready:
             os.read(news, 4096)
             if _bury(keepers):
                 _end_strangers(keepers)
-        if requests.fileno() in ready and not _take_request(requests, keepers):
-            return
+        doors.listen(ready)
+        if requests in ready:
+            if (request := Request.of(requests)) is None:
+                return
+            if not (request.is_git and doors.take(request)):
+                keepers.add(_fork(request, [requests, *doors.all], doors))
+            request.close()
 
 
-def _take_request(requests: socket.socket, keepers: set[int]) -> bool:
-    """Fork a keeper for the next request; False if the runner is gone."""
-    head, given, _, _ = socket.recv_fds(requests, SIZE.size, DESCRIPTORS)
-    if len(head) < SIZE.size:
+class Request:
+    """A child that is wanted, with its descriptors."""
+
+    def __init__(self, head: bytes, given: list[int], text: bytes) -> None:
+        self.head, self.given, self.text = head, given, text
+        self.is_git: bool = HEAD.unpack(head)[1]
+
+    @classmethod
+    def of(cls, requests: socket.socket) -> Request | None:
+        """The next one; None if there are no more."""
+        head, given, _, _ = socket.recv_fds(requests, HEAD.size, DESCRIPTORS)
+        if len(head) < HEAD.size:
+            return None
+        for descriptor in given:
+            os.set_inheritable(descriptor, False)
+        return cls(head, given, _read(requests, HEAD.unpack(head)[0]))
+
+    def close(self) -> None:
+        for descriptor in self.given:
+            os.close(descriptor)
+
+
+class Doors:
+    """The sockets to keepers that may have another child: by them they say that they are idle."""
+
+    def __init__(self) -> None:
+        self.all: list[socket.socket] = []
+        self._idle: list[socket.socket] = []
+
+    def listen(self, ready: Collection[Any]) -> None:
+        for door in [door for door in self.all if door in ready]:
+            if _is_idle(door) and len(self._idle) < _MOST_IDLE:
+                self._idle.append(door)
+            else:
+                self._shut(door)
+
+    def take(self, request: Request) -> bool:
+        """Give it to a keeper that is idle, if there is one."""
+        while self._idle:
+            door = self._idle.pop()
+            try:
+                socket.send_fds(door, [request.head], request.given)
+                door.sendall(request.text)
+                return True
+            except OSError:  # somebody has killed it
+                self._shut(door)
         return False
-    for descriptor in given:
-        os.set_inheritable(descriptor, False)
-    wanted = json.loads(_read(requests, SIZE.unpack(head)[0]))
+
+    def _shut(self, door: socket.socket) -> None:
+        self.all.remove(door)
+        if door in self._idle:
+            self._idle.remove(door)
+        door.close()
+
+
+def _is_idle(door: socket.socket) -> bool:
+    """Whether a keeper that can be heard is not dead."""
+    try:
+        return bool(door.recv(1))
+    except OSError:
+        return False
+
+
+def _fork(request: Request, ours: Sequence[socket.socket], doors: Doors) -> int:
+    """A new keeper for it; `ours` is none of its business."""
+    door, inside = socket.socketpair()
     if (pid := os.fork()) == 0:
         try:
-            requests.close()
-            Keeper(wanted, given).keep()
+            for its in (*ours, door):
+                its.close()
+            _keep_all(request, inside)
             os._exit(0)
         finally:
             os._exit(1)
-    keepers.add(pid)
-    for descriptor in given:
-        os.close(descriptor)
-    return True
+    inside.close()
+    if request.is_git:
+        doors.all.append(door)
+    else:
+        door.close()
+    return pid
+
+
+def _keep_all(request: Request | None, door: socket.socket) -> None:
+    """The work of a keeper: one child, and while these are git's and leave nothing, the next."""
+    news = _wake_on_child()
+    _adopt_orphans()
+    while request is not None:
+        if not Keeper(request, news).keep(door):
+            return
+        os.chdir("/")  # where the child was may go
+        request = Request.of(door)
 
 
 def _read(requests: socket.socket, size: int) -> bytes:
@@ -121,30 +204,39 @@ def _end_strangers(keepers: set[int]) -> None:
 class Keeper:
     """Keeps one child."""
 
-    def __init__(self, wanted: dict[str, Any], given: Sequence[int]) -> None:
-        self._wanted = wanted
-        *self._streams, self._orders, self._reports = given
-        self._cgroup = Cgroup(wanted["cgroup"], wanted["bounds"]) if wanted["cgroup"] else None
+    def __init__(self, request: Request, news: int) -> None:
+        self._request = request
+        self._wanted: dict[str, Any] = json.loads(request.text)
+        *self._streams, self._orders, self._reports = request.given
+        cgroup = self._wanted["cgroup"]
+        self._cgroup = Cgroup(cgroup, self._wanted["bounds"]) if cgroup else None
+        self._news = news
         self._child = 0
 
-    def keep(self) -> None:
-        """Start the child, follow it to its end, end the rest, report."""
-        news = _wake_on_child()
-        _adopt_orphans()
+    def keep(self, door: socket.socket) -> bool:
+        """Start the child, follow it to its end, end the rest, report; False if it cannot have
+        another. That it can is said before its end is: the next request may follow at once."""
         try:
             if self._cgroup is not None:
                 self._cgroup.make()
             self._start()
         except OSError as problem:
-            self._end_rest(news)
+            self._end_rest()
             self._report(FAILED, problem.errno or 0)
-            return
+            return False
         for stream in self._streams:
             os.close(stream)
         self._report(STARTED, self._child)
-        code = self._follow(news)
-        rest = self._end_rest(news)
+        code = self._follow()
+        rest = self._end_rest()
+        idle = self._request.is_git and not _has_children()
+        if idle:
+            with contextlib.suppress(OSError):  # this program's parent may be gone
+                door.send(b"i")
         self._report(EXITED, rest if code is None else code)
+        os.close(self._orders)
+        os.close(self._reports)
+        return idle
 
     def _report(self, what: bytes, number: int) -> None:
         with contextlib.suppress(OSError):  # the runner may be gone
@@ -164,12 +256,12 @@ class Keeper:
             except ValueError as problem:  # a NUL in an argument or a variable
                 raise OSError(errno.EINVAL, str(problem)) from None
 
-    def _follow(self, news: int) -> int | None:
+    def _follow(self) -> int | None:
         """The child's exit code; None if it is to be ended before it exits."""
         while True:
-            ready, _, _ = select.select([self._orders, news], [], [])
-            if news in ready:
-                os.read(news, 4096)
+            ready, _, _ = select.select([self._orders, self._news], [], [])
+            if self._news in ready:
+                os.read(self._news, 4096)
                 if (code := self._reap()) is not None:
                     return code
             if self._orders in ready:
@@ -192,7 +284,7 @@ class Keeper:
                     code = os.waitstatus_to_exitcode(found[1])
         return code
 
-    def _end_rest(self, news: int) -> int:
+    def _end_rest(self) -> int:
         """Kill everything below the keeper; the child's exit code, if it was still there."""
         code = -signal.SIGKILL
         until = time.monotonic() + _STUCK_SECONDS
@@ -200,7 +292,7 @@ class Keeper:
             if self._cgroup is not None:
                 self._cgroup.kill()
             _kill(descendants(os.getpid()) if _CAN_ADOPT else [-self._child])
-            select.select([news], [], [], _PAUSE)
+            select.select([self._news], [], [], _PAUSE)
             code = found if (found := self._reap()) is not None else code
         if not _CAN_ADOPT:
             self._signal(signal.SIGKILL)

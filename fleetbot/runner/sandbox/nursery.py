@@ -27,25 +27,28 @@ class Nursery:
         self._pid = 0
         self._owner = 0
 
-    def spawn(self, wanted: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-        """Ask for a child, as keeper.SIZE and keeper.DESCRIPTORS describe it.
+    def spawn(
+        self, wanted: Mapping[str, Any], descriptors: Sequence[int], *, is_git: bool = False
+    ) -> None:
+        """Ask for a child, as keeper.HEAD and keeper.DESCRIPTORS describe it.
 
         Whether it could be started is told by its reports. Raises OSError if nobody can be asked.
         """
-        request = json.dumps(wanted).encode()
+        text = json.dumps(wanted).encode()
+        head = keeper.HEAD.pack(len(text), is_git)
         with self._lock:
             if self._requests is None or self._owner != os.getpid():
                 self._open()
             try:
-                self._send(request, descriptors)
+                self._send(head, text, descriptors)
             except ConnectionError:  # somebody has ended it
                 self._open()
-                self._send(request, descriptors)
+                self._send(head, text, descriptors)
 
-    def _send(self, request: bytes, descriptors: Sequence[int]) -> None:
+    def _send(self, head: bytes, text: bytes, descriptors: Sequence[int]) -> None:
         assert self._requests is not None  # the caller has opened it
-        socket.send_fds(self._requests, [keeper.SIZE.pack(len(request))], descriptors)
-        self._requests.sendall(request)
+        socket.send_fds(self._requests, [head], descriptors)
+        self._requests.sendall(text)
 
     def _open(self) -> None:
         self._bury()

@@ -51,8 +51,11 @@ class Process:
         env: Mapping[str, str],
         stdin: bool = False,
         quota: Quota | None = None,
+        is_git: bool = False,
     ) -> Process:
         """Start `argv` in a session of its own; `stdin` is /dev/null unless a pipe is asked for.
+
+        `is_git`: the runner's own git, which leaves nothing; its keeper may be used again.
 
         Raises OSError if the program cannot be executed, SandboxUnavailable if the `quota`
         cannot be kept here.
@@ -68,7 +71,7 @@ class Process:
         }
         pipes = _Pipes(stdin)
         try:
-            NURSERY.spawn(wanted, pipes.theirs)
+            NURSERY.spawn(wanted, pipes.theirs, is_git=is_git)
         except BaseException:
             pipes.close_all()
             raise

@@ -110,15 +110,16 @@ async def test_a_prompt_that_looks_like_a_command_is_words(
 
     assert last.summary == "Done."
     assert "/clear the cache of the server" in model.requests[0].text
+    assert "Co-Authored-By" not in json.dumps(model.requests[0].body)  # nor does it advertise
 
 
-@pytest.mark.parametrize("mode", ["live", "plain"])
 @pytest.mark.parametrize(
-    ("stop", "reason"),
+    ("mode", "stop", "reason"),
     [
-        ("refusal", ReasonCode.MODEL_REFUSED),
-        ("max_tokens", ReasonCode.CONTEXT_TOO_LONG),
-        ("model_context_window_exceeded", ReasonCode.CONTEXT_TOO_LONG),
+        ("live", "refusal", ReasonCode.MODEL_REFUSED),
+        ("live", "max_tokens", ReasonCode.CONTEXT_TOO_LONG),
+        ("live", "model_context_window_exceeded", ReasonCode.CONTEXT_TOO_LONG),
+        ("plain", "refusal", ReasonCode.MODEL_REFUSED),
     ],
 )
 async def test_an_answer_that_ends_before_its_end_is_not_the_providers_fault(
@@ -162,14 +163,6 @@ async def test_where_nobody_may_be_asked_the_model_is_told(agent: Agent, place: 
     assert "may not ask for permissions" in agent.model.requests[1].text
     assert "Nobody can be asked" in agent.model.requests[2].text
     assert place.log() == ["init"]
-
-
-async def test_commits_carry_no_advertisement(agent: Agent, place: Place) -> None:
-    agent.model.then(DONE)
-
-    await collect(await agent.adapter().launch(place.spec(env=agent.env)))
-
-    assert "Co-Authored-By" not in json.dumps(agent.model.requests[0].body)
 
 
 @pytest.mark.parametrize(
@@ -236,13 +229,13 @@ async def test_a_run_without_a_login_fails_for_that_reason(
     assert "Not logged in" in last.detail
 
 
-@pytest.mark.parametrize("mode", ["live", "plain"])
 @pytest.mark.parametrize(
-    ("message", "reason"),
+    ("mode", "message", "reason"),
     [
-        ("Your credit balance is too low to access the Anthropic API.", ReasonCode.BILLING),
-        ("prompt is too long: 300000 tokens > 200000 maximum", ReasonCode.CONTEXT_TOO_LONG),
-        ("messages.1: `tool_use` ids without `tool_result` blocks", ReasonCode.AGENT_FAILED),
+        ("live", "Your credit balance is too low to access the Anthropic API.", ReasonCode.BILLING),
+        ("live", "prompt is too long: 300000 tokens > 200000 maximum", ReasonCode.CONTEXT_TOO_LONG),
+        ("live", "messages.1: `tool_use` ids without `tool_result`", ReasonCode.AGENT_FAILED),
+        ("plain", "Your credit balance is too low to use the API.", ReasonCode.BILLING),
     ],
 )
 async def test_a_bad_request_has_the_reason_of_its_words(

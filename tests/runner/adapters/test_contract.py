@@ -53,16 +53,24 @@ class TestCommand(AdapterContract):
 
 
 class ProgramContract(AdapterContract):
-    """Claude Code and Codex in their live modes; stand-ins for what they would never do."""
+    """Claude Code and Codex in their live modes; stand-ins for what they would never do, and where
+    it is the session's clocks and stops that are shown."""
 
     agent: Agent
     place: Place
     stand_ins: Path
 
     VERSION = ""
+    BEGUN: ClassVar[str]
+    """What a stand-in says up to its first words, as lines of shell."""
+    ASKS: ClassVar[str]
+    """A question, and the answer to it."""
     DONE: ClassVar[str]
-    """What a stand-in says up to the end of its work, as lines of shell."""
+    """And what it says at the end of its work."""
     BODIES: ClassVar = {
+        "busy": "{begun}\nsetsid tail -f /dev/null &\nexec tail -f /dev/null",
+        "stall": "{begun}\nexec tail -f /dev/null",
+        "question": "{begun}{asks}{end}",
         "mute": "exec tail -f /dev/null",
         "crash": "echo oops >&2; exit 3",
         "garbage": "head -c 100000 /dev/urandom; echo",
@@ -75,24 +83,17 @@ class ProgramContract(AdapterContract):
 
     async def launch(self, scenario: Scenario, limits: Limits) -> Session | None:
         if body := self.BODIES.get(scenario):
-            text = body.replace("{done}", self.DONE)
-            program = stand_in(self.stand_ins / "program", self.VERSION, text)
-            return await self._start(limits, program=program)
+            program = stand_in(self.stand_ins / "program", self.VERSION, self._lines(body))
+            permissions = "ask" if scenario == "question" else "bypass"
+            return await self._start(limits, permissions, program=program)
         model, agent = self.agent.model, self.agent
         match scenario:
             case "done":
                 model.then(agent.shell("echo hi > hello.txt"), DONE)
-            case "busy":
-                model.always(agent.shell("setsid tail -f /dev/null"))
             case "steered":
                 model.always(lambda asked: self._until("a message", asked))
             case "commanded":
                 model.always(lambda asked: self._until("/stop and listen", asked))
-            case "stall":
-                model.always(agent.shell("tail -f /dev/null"))
-            case "question":
-                model.then(agent.asks(), DONE)
-                return await self._start(limits, permissions="ask")
             case "limit":
                 model.always(agent.usage_limit(int(time.time()) + 3600))
             case "echo":
@@ -109,6 +110,13 @@ class ProgramContract(AdapterContract):
             case _:
                 return None
         return await self._start(limits)
+
+    def _lines(self, body: str) -> str:
+        parts = {"begun": self.BEGUN, "asks": self.ASKS, "end": self.DONE}
+        parts["done"] = self.BEGUN + self.DONE
+        for name, part in parts.items():
+            body = body.replace(f"{{{name}}}", part)
+        return body
 
     def _echo(self, request: Request) -> Reply:
         whole = request.text.count("word ") >= PROMPT.count("word ")
@@ -128,9 +136,16 @@ class ProgramContract(AdapterContract):
 
 class TestClaudeCode(ProgramContract):
     VERSION = "2.1.330"
-    DONE = """
+    BEGUN = """
 echo '{"type": "system", "subtype": "init", "session_id": "s"}'
-echo '{"type": "assistant", "message": {"content": [{"type": "text", "text": "x"}]}}'
+echo '{"type": "assistant", "message": {"content": [{"type": "text", "text": "x"}]}}'"""
+    ASKS = """
+questions='[{"question": "Which color?", "options": [{"label": "Red"}]}]'
+asks='"subtype": "can_use_tool", "tool_name": "AskUserQuestion", "input": '
+asks="$asks"'{"questions": '"$questions"'}'
+echo '{"type": "control_request", "request_id": "q", "request": {'"$asks"'}}'
+while read -r line; do case "$line" in *control_response*) break ;; esac; done"""
+    DONE = """
 echo '{"type": "result", "subtype": "success", "result": "main", "session_id": "s"}'"""
 
     @pytest.fixture(autouse=True)
@@ -143,14 +158,20 @@ class TestCodex(ProgramContract):
     VERSION = "codex-cli 0.163.0"
     # Codex itself does not take half a character from its model.
     BODIES: ClassVar = {**ProgramContract.BODIES, "odd text": "{done}"}
-    DONE = """
+    BEGUN = """
 say() { read -r x; echo "$1"; }
 say '{"id": 1, "result": {}}'
 read -r initialized
 say '{"id": 2, "result": {"thread": {"id": "t"}}}'
 say '{"id": 3, "result": {"turn": {"id": "u"}}}'
 text='{"id": "i", "type": "agentMessage", "text": "ODD \\ud83d \\u0000"}'
-echo '{"method": "item/completed", "params": {"threadId": "t", "item": '"$text"'}}'
+echo '{"method": "item/completed", "params": {"threadId": "t", "item": '"$text"'}}'"""
+    ASKS = """
+questions='[{"id": "c", "question": "Which color?", "options": [{"label": "Red"}]}]'
+asks='"params": {"threadId": "t", "questions": '"$questions"'}'
+echo '{"id": 77, "method": "item/tool/requestUserInput", '"$asks"'}'
+while read -r line; do case "$line" in *77*) break ;; esac; done"""
+    DONE = """
 turn='{"id": "u", "status": "completed"}'
 echo '{"method": "turn/completed", "params": {"threadId": "t", "turn": '"$turn"'}}'"""
 

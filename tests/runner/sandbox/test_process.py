@@ -70,6 +70,54 @@ async def lines_of(stream: asyncio.StreamReader, limit: int = 1000) -> list[str]
     return [line async for line in read_lines(stream, limit)]
 
 
+async def keeper_of(tmp_path: Path, script: str = "", *, is_git: bool = True) -> int:
+    """The keeper that a child has, which runs the script."""
+    said = await complete(
+        ["sh", "-c", f"echo $PPID; {script}"],
+        cwd=tmp_path,
+        env=env(tmp_path),
+        timeout=20,
+        is_git=is_git,
+    )
+    return int(said.stdout)
+
+
+async def test_gits_keeper_has_the_next_git_too_and_an_agents_keeper_nothing_else(
+    tmp_path: Path,
+) -> None:
+    first = await keeper_of(tmp_path)
+
+    assert await keeper_of(tmp_path) == first
+    others = [await keeper_of(tmp_path, is_git=False) for _ in range(2)]
+    assert len({first, *others}) == 3
+
+
+async def test_a_keeper_is_used_again_only_when_nothing_of_the_last_child_is_left(
+    tmp_path: Path,
+) -> None:
+    first = await keeper_of(tmp_path, "env -i setsid sleep 600 & echo $! > pid; exit 3")
+
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    assert await keeper_of(tmp_path) == first
+
+
+async def test_a_keeper_that_was_killed_while_it_was_idle_is_not_missed(tmp_path: Path) -> None:
+    first = await keeper_of(tmp_path)
+    end = Exit(first)
+    os.kill(first, signal.SIGKILL)
+    await end.comes()
+    end.close()
+
+    assert await keeper_of(tmp_path) != first
+
+
+async def test_several_gits_at_once_have_a_keeper_each(tmp_path: Path) -> None:
+    keepers = await asyncio.gather(*(keeper_of(tmp_path, "sleep 0.3") for _ in range(6)))
+
+    assert len(set(keepers)) == 6
+    assert await keeper_of(tmp_path) in keepers
+
+
 async def test_stdout_and_stderr_come_apart_and_stdin_is_empty(tmp_path: Path) -> None:
     process = await start(tmp_path, "sh", "-c", "cat; echo out; echo err >&2; exit 7")
 
