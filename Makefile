@@ -3,6 +3,7 @@
 #   make demo                       the whole story on real servers, then a chat prompt
 #   make demo ONCE=1 AGENT=command  the story only; exit status 0 if it ends well
 #   make demo AGENT=claude          with your own Claude Code (or codex) and its login: costs money
+#   make dev                        the same servers; changed code is in force at once
 #   make test PYTEST_ARGS='-k word' checks, then the tests; with '-n0 -k word' in one process
 #   make test-fast                  the tests that need no servers and no agents: under a minute
 #   make check                      linters and types
@@ -50,16 +51,19 @@ INCIDENT ?=
 MUTANTS ?=
 ARGS ?=
 
-.PHONY: help demo test tests collected test-fast check torture plugin packages docs site clean
+.PHONY: help demo dev test tests collected test-fast check torture plugin packages docs site clean
 
 help:
-	@sed -n 's/^# \{0,1\}//; 3,13p' Makefile
+	@sed -n 's/^# \{0,1\}//; 3,15p' Makefile
 
 demo: $(INSTALLED)
 	exec $(BIN)/fleetbot demo --agent '$(AGENT)' $(if $(ONCE),--once)
 
 # The types are checked on one core, so the tests begin meanwhile; they are not to take what they
 # start for a part of this make.
+dev: $(INSTALLED)
+	exec $(BIN)/python -m fleetbot_devkit.dev --agent '$(AGENT)'
+
 test: $(INSTALLED)
 	@$(MAKE) --no-print-directory -j2 check tests
 

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import textwrap
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 
 import click
@@ -35,13 +36,17 @@ class Teller:
     def __call__(self, step: Step) -> None:
         stamp = click.style(f"{time.monotonic() - self._start:7.2f} s", dim=True)
         name = click.style(f"{step.name:<13}", fg=_COLOURS.get(step.name, "cyan"), bold=True)
-        click.echo(f"{stamp}  {name} {textwrap.shorten(step.text, 140, placeholder=' …')}")
+        first, _, rest = step.text.partition("\n")
+        click.echo(f"{stamp}  {name} {textwrap.shorten(first, 140, placeholder=' …')}")
+        if rest:
+            click.echo(textwrap.indent(rest, " " * 11))
 
 
 _COLOURS = {
     "verified": "green",
     "completed": "green",
     "failed": "red",
+    "plugin": "green",
     "refuted": "red",
     "agent lost": "red",
     "matrix": "magenta",
@@ -59,15 +64,19 @@ _COLOURS = {
 
 def main(agent: str, once: bool) -> int:
     """Run the demo; the exit status says whether the story ended well."""
+    return until_interrupted(_demo(agent, once))
+
+
+def until_interrupted(show: Coroutine[None, None, int]) -> int:
+    """Ctrl-C and SIGTERM end the show in order: every server is stopped."""
     try:
-        return asyncio.run(_until_interrupted(agent, once))
+        return asyncio.run(_until_interrupted(show))
     except KeyboardInterrupt:
         return 130
 
 
-async def _until_interrupted(agent: str, once: bool) -> int:
-    """Ctrl-C and SIGTERM end the demo in order: every server is stopped."""
-    task = asyncio.create_task(_demo(agent, once))
+async def _until_interrupted(show: Coroutine[None, None, int]) -> int:
+    task = asyncio.create_task(show)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, task.cancel)
@@ -98,7 +107,7 @@ async def _demo(name: str, once: bool) -> int:
             if once:
                 return 0
             _mark_told()
-            _show_addresses(world)
+            show_addresses(world)
             await ChatPrompt(world).run()
     return 0
 
@@ -146,7 +155,7 @@ def _tail(text: str, lines: int = 30) -> str:
     return "\n".join(text.splitlines()[-lines:])
 
 
-def _show_addresses(world: World) -> None:
+def show_addresses(world: World) -> None:
     rows = [
         ("Matrix client", f"{world.homeserver.url}  {world.alice.user_id}"),
         ("", f"password {world.alice_password}"),

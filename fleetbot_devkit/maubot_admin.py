@@ -123,6 +123,13 @@ class MaubotAdmin:
         text = (await self.instance(instance))["config"]
         return dict(YAML(typ="safe").load(text) or {})
 
+    async def start_instance(self, instance: str) -> None:
+        """Also where maubot has disabled it; nothing where it runs. Raises InstanceNotStarted."""
+        settings = {"enabled": True, "started": True}
+        answer = await self._dict("PUT", f"/instance/{quote(instance)}", json=settings)
+        if not answer["started"]:
+            raise InstanceNotStarted(f"{instance} did not start:\n{await self._log_of(instance)}")
+
     async def stop_instance(self, instance: str) -> None:
         """Until it is started, maubot is, or another version of its plugin is uploaded."""
         await self._call("PUT", f"/instance/{quote(instance)}", json={"started": False})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from fleetbot import __version__
 from fleetbot_devkit.bot_server import BotServer
 from fleetbot_devkit.build import BuildFailed, build_plugin
 from fleetbot_devkit.maubot_admin import InstanceNotStarted
+from fleetbot_devkit.reloading import Reloader
 from fleetbot_devkit.rest import CallFailed, call
 from tests.conftest import Register, StartBotServer
 
@@ -163,6 +167,48 @@ async def test_an_upload_replaces_the_running_version(
     await server.admin.upload(echo_archive)
     assert (await server.admin.instance("echo"))["started"]
     assert await call("GET", server.admin.instance_url("echo") + "prefix") == "echo: "
+
+
+async def test_changed_sources_are_in_force_at_once_and_broken_ones_are_told(
+    start_bot_server: StartBotServer, register: Register, echo_source: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "echo"
+    shutil.copytree(echo_source, source)
+    server = await start_bot_server()
+    await _echo_instance(server, build_plugin(tmp_path / "dist", source=source), register)
+    told: list[tuple[bool, str]] = []
+    admin, out = server.admin, tmp_path / "dist"
+    reloader = Reloader(admin, "echo", source, out, lambda *words: told.append(words))
+    code = (source / "echo" / "plugin.py").read_text()
+
+    async def change(old: str, new: str) -> tuple[bool, str]:
+        assert old in code
+        (source / "echo" / "plugin.py").write_text(code.replace(old, new))
+        assert await reloader.tick() == [Path("echo/plugin.py")]
+        return told[-1]
+
+    async def answers() -> Any:
+        return await call("GET", server.admin.instance_url("echo") + "prefix")
+
+    assert await reloader.tick() == [], "nothing has changed"
+    well, text = await change('(self.config["prefix"])', '("changed")')
+    assert well, text
+    assert re.fullmatch(r"reloaded in \d\.\d s: echo/plugin.py", text)
+    assert await answers() == "changed"
+
+    well, text = await change("async def start(self):", "async def start(self:")
+    assert not well
+    assert re.fullmatch(r"echo/plugin.py:\d+: '\(' was never closed; the old one goes on", text)
+    well, text = await change("class EchoBot", "import no_such_module\nclass EchoBot")
+    assert not well
+    assert "No module named 'no_such_module'" in text
+    assert await answers() == "changed"
+
+    well, text = await change("self.on_external_config_update()", "raise ValueError('not now')")
+    assert not well
+    assert "ValueError: not now" in text
+    assert (await change("echo is listening", "echo listens again"))[0], "it is enabled again"
+    assert await answers() == "echo: "
 
 
 def test_the_archive_holds_sources_and_no_caches(echo_source: Path, tmp_path: Path) -> None:
