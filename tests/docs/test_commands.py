@@ -40,7 +40,9 @@ NEEDS = {
     "an agent's program",
     "Forgejo",
     "Postgres",
+    "Prometheus",
     "cron",
+    "jq",
     "systemd",
     "the network",
 }
