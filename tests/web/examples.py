@@ -270,6 +270,7 @@ async def _service(scene: Scene) -> None:
     --data-binary @delivery.json "$FLEETBOT/api/v1/webhooks/forgejo\"""",
         "`$SIGNATURE` is the HMAC-SHA256 of the body with the webhook's secret, in hex.",
     )
+    await scene.shows("GET webhooks", get("webhooks"))
     for call in ("retry", "dismiss"):
         scene.variables["LETTER"] = await _letter(scene)
         if call == "retry":
