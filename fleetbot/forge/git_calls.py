@@ -94,12 +94,16 @@ class GitCalls(Calls):
             return None
 
     async def delete_branch(self, repo: str, name: str) -> bool:
-        """False where there is none. ``ForgeForbidden`` for one that is protected or the default.
-        Forgejo closes the pull requests that come from it."""
+        """False where there is none, which is a 500 in v15. ``ForgeForbidden`` for one that is
+        protected or the default. Forgejo closes the pull requests that come from it."""
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:
             await self._http.send("DELETE", path)
         except ForgeNotFound:
+            return False
+        except ForgeUnavailable as error:
+            if error.status != 500 or await self.branch(repo, name):
+                raise
             return False
         return True
 
