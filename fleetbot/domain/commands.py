@@ -337,7 +337,7 @@ class Land:
 
 @dataclass(frozen=True, slots=True)
 class NoteUpdate:
-    """Forgejo has merged the base into `was`; `head` is that merge and nothing else."""
+    """`head` is what was verified as `was`, brought up to date with the base, and nothing else."""
 
     task: TaskId
     head: str

@@ -1,7 +1,7 @@
 """Whether a task's pull request may be merged, and what is recorded of its landing.
 
-Pure. What is merged is always the commit that was verified: its own, or Forgejo's merge of the base
-into it that we have asked for. What branch protection wants is Forgejo's to say.
+Pure. What is merged is always the commit that was verified: its own, or the same work brought up to
+date with the base. What branch protection wants is Forgejo's to say.
 """
 
 from __future__ import annotations
@@ -135,8 +135,10 @@ def land(state: FleetState, command: cmd.Land, policy: Policy) -> Drafts:
 def note_update(state: FleetState, command: cmd.NoteUpdate) -> Drafts:
     task = the_task(state, command.task)
     watch = task.pull
-    if watch is None or watch.landing is None or watch.head != command.was:
+    if watch is None or watch.state is not PullState.OPEN or watch.head != command.was:
         return ()
+    if task.state is not TaskState.COMPLETED:
+        return ()  # what is at work on it is verified when that is done
     updated = ev.PullUpdated(head=command.head, was=command.was)
     return (Draft(task_stream(task.id), updated),)
 

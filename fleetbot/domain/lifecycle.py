@@ -128,7 +128,7 @@ TABLE: tuple[Rule, ...] = (
     Rule(tuple(S), ev.PullLeft, None, "its pull request was closed long ago"),
     Rule(tuple(S), ev.PullReopened, None, "its pull request was closed, and is open again"),
     Rule(tuple(S), ev.PullLanding, None, "it is to be merged"),
-    Rule(tuple(S), ev.PullUpdated, None, "its base was merged into its pull request"),
+    Rule(tuple(S), ev.PullUpdated, None, "its pull request was brought up to date with its base"),
     Rule(tuple(S), ev.PullNotLanded, None, "it was to be merged, and is not"),
     Rule(tuple(S), ev.TaskBlocked, None, "what it depends on has changed"),
     Rule(tuple(S), ev.TaskOverlaps, None, "its work changes files that another's changes too"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Literal
 
-from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable, UnexpectedAnswer
+from fleetbot.forge.errors import ForgeNotFound, ForgeUnavailable, TooLarge, UnexpectedAnswer
 from fleetbot.forge.models import (
+    Blob,
     Branch,
     CombinedStatus,
     Commit,
@@ -33,8 +35,9 @@ class GitCalls(Calls):
         return await self._http.get(Commit, path, params)
 
     async def root_entries(self, repo: str, sha: str) -> tuple[TreeEntry, ...]:
-        """What is in the root of a commit. All its files are told by it: a folder's entry has the
-        id of what is in it. A commit's own ``tree`` tells nothing: Forgejo puts the commit there.
+        """What is in the root of a commit, or in a folder by its id. All its files are told by it:
+        a folder's entry has the id of what is in it. A commit's own ``tree`` tells nothing: Forgejo
+        puts the commit there.
         """
         path = repo_path(repo) + path_of("/git/trees/{}", sha)
         entries: dict[str, TreeEntry] = {}
@@ -44,6 +47,14 @@ class GitCalls(Calls):
             if not found.tree or len(entries) >= found.total_count:
                 return tuple(entries.values())
         raise UnexpectedAnswer(200, "GET", path, "its pages do not end")
+
+    async def blob(self, repo: str, sha: str) -> bytes:
+        """What is in a file. ``TooLarge`` where Forgejo does not give it away."""
+        path = repo_path(repo) + path_of("/git/blobs/{}", sha)
+        found = await self._http.get(Blob, path)
+        if found.content is None:
+            raise TooLarge(200, "GET", path, "it is larger than Forgejo answers")
+        return base64.b64decode(found.content)
 
     async def recent_commits(self, repo: str, ref: str, most: int) -> tuple[Commit, ...]:
         """The newest commits of a branch, its head first; without their files."""
@@ -83,12 +94,16 @@ class GitCalls(Calls):
             return None
 
     async def delete_branch(self, repo: str, name: str) -> bool:
-        """False where there is none. ``ForgeForbidden`` for one that is protected or the default.
-        Forgejo closes the pull requests that come from it."""
+        """False where there is none, which is a 500 in v15. ``ForgeForbidden`` for one that is
+        protected or the default. Forgejo closes the pull requests that come from it."""
         path = repo_path(repo) + path_of("/branches/{}", name)
         try:
             await self._http.send("DELETE", path)
         except ForgeNotFound:
+            return False
+        except ForgeUnavailable as error:
+            if error.status != 500 or await self.branch(repo, name):
+                raise
             return False
         return True
 

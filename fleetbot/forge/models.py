@@ -298,6 +298,13 @@ class Tree(Object, frozen=True):
     total_count: int = 0
 
 
+class Blob(Object, frozen=True):
+    """``content`` in base64; None for one that is too large."""
+
+    sha: str = ""
+    content: str | None = None
+
+
 class Commit(Object, frozen=True):
     sha: str
     html_url: str = ""

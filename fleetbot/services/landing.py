@@ -17,16 +17,17 @@ from fleetbot.domain.errors import Conflict, Forbidden
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.landing import Hindrance, hindrance
 from fleetbot.domain.model import Task, TaskId, same_name
-from fleetbot.domain.pulls import LANDING, Landing, LandingStep, PullState, Watch
+from fleetbot.domain.pulls import LANDING, Landing, LandingStep, PullState, PullView, Watch
 from fleetbot.domain.wording import nickname
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.merging import MergeAnswer, Outcome, Updated, reason_of
-from fleetbot.forge.models import PullRequest, Repository
+from fleetbot.forge.models import Repository
 from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
 from fleetbot.services.followups import Followups
 from fleetbot.services.outbox import RetryLater
 from fleetbot.services.people import People
+from fleetbot.services.updates import Updates
 from fleetbot.services.watching import watched
 
 _SOON = 15.0  # seconds, until what may pass by itself is tried again
@@ -61,6 +62,7 @@ class Landings:
         self._client = client
         self._followups = followups
         self._people = people
+        self._updates = Updates(fleet, client)
         self._lands_itself = lands_itself
         followups.after_look(self.consider)
         fleet.listen(self._heard)
@@ -83,11 +85,17 @@ class Landings:
     ) -> bool:
         """The same, as the wish of who has this account on Forgejo."""
         await self._must_write(task, login)
-        view = await self._followups.look(task.id)
+        view = await self._look(task.id)
         if view is not None and view.unread:
             raise Conflict(f"{view.unread[0]} Try again in a moment.", field="issue")
         command = Land(task.id, by=login, pusher=await self._pusher(task.id))
         return bool(await self._fleet.commit(command, context, beside))
+
+    async def _look(self, task: TaskId) -> PullView | None:
+        """As it is now; brought up to date it is what was verified."""
+        view = await self._followups.look(task)
+        await self._updates.recognise(task)
+        return view
 
     async def _must_write(self, task: Task, login: str) -> None:
         """A person's account, to the task's repository."""
@@ -126,7 +134,7 @@ class Landings:
             return "not owed any more"
         if effect.step is LandingStep.UPDATE:
             return await self._bring_up_to_date(owed)
-        view = await self._followups.look(effect.task)  # a merge is bound to no base
+        view = await self._look(effect.task)  # a merge is bound to no base
         owed = await self._owed(effect)
         if owed is None:
             return "not owed any more"
@@ -190,27 +198,13 @@ class Landings:
             pull = await self._client.pull(repo, number)
         if pull.head.sha == owed.landing.head:
             raise RetryLater(1.0, "Forgejo does not show yet what was updated")
-        if not await self._is_update(owed, pull):
+        was = owed.landing.head
+        if not await self._updates.is_update(repo, pull.base.ref, was, pull.head.sha):
             text = "Something else than the base was pushed to it while it was brought up to date."
             return await self._held(owed, Hindrance("head_moved", text))
-        note = NoteUpdate(owed.task.id, pull.head.sha, owed.landing.head)
+        note = NoteUpdate(owed.task.id, pull.head.sha, was)
         await self._fleet.commit(note, _CONTEXT)
         return f"updated to {pull.head.sha[:12]}"
-
-    async def _is_update(self, owed: _Owed, pull: PullRequest) -> bool:
-        """Whether its head is a merge of what was verified and a commit of the base, and changes no
-        file that the work has not changed."""
-        repo, was = owed.repo.full_name, owed.landing.head
-        commit = await self._client.commit(repo, pull.head.sha)
-        parents = [parent.sha for parent in commit.parents]
-        if len(parents) != 2 or parents[0] != was:
-            return False
-        beyond = await self._client.compare(repo, pull.base.ref, parents[1])
-        if beyond.total_commits:
-            return False
-        work = {file.filename for file in (await self._client.compare(repo, parents[1], was)).files}
-        changed = {file.filename for file in await self._client.pull_files(repo, pull.number)}
-        return changed <= work
 
     # -- by itself
 
@@ -219,7 +213,7 @@ class Landings:
         for line in lines:
             if isinstance(line.event, _MOVING):
                 task = self._fleet.state.tasks.get(TaskId(line.stream.removeprefix("task:")))
-                if task and self._is_auto(task):
+                if task and (self._is_auto(task) or isinstance(line.event, ev.PullUpdated)):
                     self._followups.poke_all(task.repo_id)
 
     def _is_auto(self, task: Task) -> bool:
@@ -227,23 +221,26 @@ class Landings:
 
     async def consider(self, task_id: TaskId) -> None:
         """Have it merged if its repository wants that, and it is its turn; what it waits for then
-        is looked at here as well. Raises the client's errors."""
+        is looked at here as well, and what a person's wish does. Raises the client's errors."""
+        await self._updates.recognise(task_id)
         task = self._fleet.state.tasks.get(task_id)
         watch = task.pull if task else None
         if task is None or watch is None or watch.state is not PullState.OPEN:
             return
         landing = watch.landing
-        is_with_outbox = landing is not None and landing.step is not LandingStep.CI
-        if is_with_outbox or not self._is_auto(task):
+        if landing is None and not self._is_auto(task):
             return
+        if landing is not None and landing.step is not LandingStep.CI:
+            return  # it is with the outbox
         if held := await self._hindrance(task, watch):
             if landing and not (held.passes and self._may_wait(landing)):
                 await self._give_up(task.id, landing, held)
             return
         if landing or (self._may_try(task, watch) and await self._is_next(task, watch)):
-            is_near = await self._is_up_to_date(task, watch)
+            by = landing.by if landing else ""
+            is_near = bool(by) or await self._is_up_to_date(task, watch)
             step = LandingStep.MERGE if is_near else LandingStep.UPDATE
-            await self._fleet.commit(Land(task.id, step=step), _CONTEXT)
+            await self._fleet.commit(Land(task.id, by=by, step=step), _CONTEXT)
 
     def _may_wait(self, landing: Landing) -> bool:
         """CI that never says anything does not keep a base for ever."""
@@ -257,6 +254,8 @@ class Landings:
     async def _hindrance(self, task: Task, watch: Watch) -> Hindrance | None:
         if held := hindrance(self._fleet.state, task, self._fleet.policy):
             return held
+        if watch.landing and watch.landing.by:
+            return None  # how many approvals that takes is Forgejo's to say
         wanted, given = await self._approvals(task, watch), len(watch.standing.approved_by)
         if given >= wanted:
             return None

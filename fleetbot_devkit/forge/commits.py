@@ -58,14 +58,15 @@ async def get_branch(call: Call) -> web.Response:
 
 
 async def delete_branch(call: Call) -> web.Response:
+    """One that is not there is a 500, in v15."""
     name, repo = call.part("branch"), call.repo
     async with repo.lock:
-        if repo.branch(name) is None:
-            raise ApiError(404, NOT_FOUND)
         if name == repo.default_branch:
             raise ApiError(403, "can not delete default branch")
         if repo.protection(name):
             raise ApiError(403, "branch protected")
+        if repo.branch(name) is None:
+            raise ApiError(500, "object does not exist")
         await repo.git.delete_ref(f"refs/heads/{name}")
         await refs_changed(call.world, call.notify, repo, call.user)
     return nothing()

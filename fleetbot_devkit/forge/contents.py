@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -11,6 +13,7 @@ from fleetbot_devkit.forge.git import TreeEntry
 from fleetbot_devkit.forge.shapes import Json
 
 _TREE_PAGE = 1000
+_WHOLE = re.compile(r"[0-9a-f]{40}\Z")
 _LINK = "160000"
 _KINDS = {"040000": "tree", "160000": "commit"}
 _TYPES = {"040000": "dir", "120000": "symlink", "160000": "submodule"}
@@ -33,8 +36,9 @@ async def get_contents(call: Call) -> web.Response:
 
 
 async def get_tree(call: Call) -> web.Response:
-    """The root of a commit; its ``sha`` is the commit's, as Forgejo has it."""
-    sha = await call.repo.git.resolve(call.part("sha"))
+    """The root of a commit, whose ``sha`` is the commit's, as Forgejo has it; or a folder's."""
+    wanted = call.part("sha")
+    sha = await call.repo.git.resolve(wanted) or (wanted if _WHOLE.match(wanted) else None)
     entries = await call.repo.git.entries(sha, "") if sha else None
     if entries is None:
         raise ApiError(400, f"sha not found: {call.part('sha')}")
@@ -64,6 +68,22 @@ async def get_tree(call: Call) -> web.Response:
     )
 
 
+async def get_blob(call: Call) -> web.Response:
+    sha = call.part("sha")
+    content = await call.repo.git.blob(sha) if _WHOLE.match(sha) else None
+    if content is None:
+        raise ApiError(404, NOT_FOUND)
+    return answer(
+        {
+            "content": base64.b64encode(content).decode(),
+            "encoding": "base64",
+            "url": f"{call.world.url}/api/v1/repos/{call.repo.full_name}/git/blobs/{sha}",
+            "sha": sha,
+            "size": len(content),
+        }
+    )
+
+
 def _shape(folder: str, entry: TreeEntry, modules: Mapping[str, str]) -> Json:
     path = f"{folder}/{entry.name}" if folder else entry.name
     return {
@@ -79,5 +99,6 @@ _R = "/repos/{owner}/{repo}"
 ROUTES = (
     Route("GET", f"{_R}/contents", get_contents),
     Route("GET", f"{_R}/git/trees/{{sha}}", get_tree),
+    Route("GET", f"{_R}/git/blobs/{{sha}}", get_blob),
     Route("GET", f"{_R}/contents/{{path:.+}}", get_contents),
 )

@@ -181,6 +181,12 @@ class GitRepository:
         parts = [(meta.split(" "), name) for meta, _, name in rows]
         return [TreeEntry(name, mode, found) for (mode, _, found), name in parts]
 
+    async def blob(self, sha: str) -> bytes | None:
+        try:
+            return await run_git(self.path, "cat-file", "blob", sha)
+        except GitError:
+            return None
+
     async def submodules(self, sha: str) -> dict[str, str]:
         """The addresses that a commit's ``.gitmodules`` gives, by path."""
         settings = ("config", "--null", "--blob", f"{sha}:.gitmodules", "--list")

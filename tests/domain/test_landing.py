@@ -127,8 +127,10 @@ def test_a_merge_of_the_base_is_verified_as_what_it_was_merged_into() -> None:
     assert world.when(cmd.NoteUpdate(T1, "c" * 40, was=HEAD)) == (), "of another commit"
 
 
-def test_an_update_that_nobody_asked_for_counts_for_nothing() -> None:
-    assert shown().when(cmd.NoteUpdate(T1, OTHER, was=HEAD)) == ()
+def test_people_may_bring_it_up_to_date_unasked_but_not_under_a_round() -> None:
+    assert names(shown().when(cmd.NoteUpdate(T1, OTHER, was=HEAD))) == ["pull.updated"]
+    at_work = shown(a_review())
+    assert at_work.when(cmd.NoteUpdate(T1, OTHER, was=HEAD)) == ()
 
 
 def given_up(why: str = "not_ready") -> cmd.GiveUpLanding:

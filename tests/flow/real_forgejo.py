@@ -30,8 +30,8 @@ only_where_there_is_one = pytest.mark.skipif(
 class RealForgeWorld(World):
     """As `World`, with accounts and a repository of its own on a server that others use too."""
 
-    def __init__(self, root: Path, *, encrypted: bool = False) -> None:
-        super().__init__(root, encrypted=encrypted)
+    def __init__(self, root: Path, *, encrypted: bool = False, postgres: str = "") -> None:
+        super().__init__(root, encrypted=encrypted, postgres=postgres)
         self._mark = secrets.token_hex(4)
         self.repo = f"alice-{self._mark}/shop"
         self.people = {who: f"{who}-{self._mark}" for who in ("alice", "fleetbot", "runner")}

@@ -186,6 +186,27 @@ async def test_what_a_merge_of_others_brings_into_conflict_is_merged(
     assert (await journal_of(world, issue)).count("task.started") == 2
 
 
+@pytest.mark.parametrize("style", ["merge", "rebase"])
+async def test_what_a_person_brings_up_to_date_stays_verified(
+    world: RealForgeWorld, style: str
+) -> None:
+    issue, number = await given_done(world)
+    was = (await pulls(world, f"/{number}"))["head"]["sha"]
+    elsewhere = {"content": "bW9yZQo=", "message": "More", "branch": "main"}
+    path = f"/repos/{world.repo}/contents/more-{issue}.txt"
+    await world.forge_api("alice", "POST", path, elsewhere)
+
+    await pulls(world, f"/{number}/update?style={style}", {})
+
+    await until_told(world, issue, "pull.updated")
+    head = (await pulls(world, f"/{number}"))["head"]["sha"]
+    assert head != was
+    path = f"/repos/{world.repo}/commits/{head}/status"
+    status = await world.forge_api("alice", "GET", path)
+    assert {row["context"] for row in status["statuses"]} >= {"fleetbot/receipt"}
+    assert (await journal_of(world, issue)).count("task.started") == 1
+
+
 async def test_what_waits_for_another_starts_from_the_merge_of_that(world: RealForgeWorld) -> None:
     floor = await world.open_issue("Lay the floor")
     chair = await world.open_issue("Put the chair on it", f"Stand on #{floor}.", labels=())

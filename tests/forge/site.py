@@ -108,6 +108,7 @@ class Site:
             if content is None:
                 await self.git(work, "rm", "-q", name)
             else:
+                (work / name).parent.mkdir(parents=True, exist_ok=True)
                 (work / name).write_text(content)
         await self.git(work, "add", "--all")
         await self.git(work, "commit", "-q", "--allow-empty", "-m", message)

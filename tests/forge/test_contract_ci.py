@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from fleetbot.forge.errors import ForgeError
+from fleetbot.forge.errors import ForgeError, ForgeNotFound
 from fleetbot.forge.people import Writers
 from tests.forge.site import Person, Site
 
@@ -108,6 +108,16 @@ async def test_an_empty_commit_has_the_root_of_the_one_before_it(
     roots = [await bot.forge.root_entries(repo, sha) for sha in (first, empty, second)]
     assert {entry.path for entry in roots[0]} == {"README.md", "a.txt"}
     assert roots[0] == roots[1] != roots[2]
+
+
+async def test_folders_and_files_are_read_by_their_ids(site: Site, repo: str, bot: Person) -> None:
+    sha = await site.push(repo, bot, BRANCH, {"deep/a.txt": "a\n"}, "Deep")
+    root = {entry.path: entry for entry in await bot.forge.root_entries(repo, sha)}
+    (inside,) = await bot.forge.root_entries(repo, root["deep"].sha)
+    assert (inside.path, inside.mode) == ("a.txt", "100644")
+    assert await bot.forge.blob(repo, inside.sha) == b"a\n"
+    with pytest.raises(ForgeNotFound):
+        await bot.forge.blob(repo, "0" * 40)
 
 
 # who may write

@@ -70,7 +70,7 @@ def of_pull(event: OfPull) -> Rich:
             wish = f", as {one_line(by, 60)} wants" if by else ""
             return say("is to be merged: ", code(head[:12]), wish)
         case ev.PullUpdated(head=head):
-            return say("its base was merged into it: ", code(head[:12]))
+            return say("it was brought up to date with its base: ", code(head[:12]))
         case ev.PullNotLanded(text=text):
             return say("it was not merged", quoted(text))
         case _:

@@ -65,8 +65,9 @@ class PullLanding(Event, frozen=True, tag="pull.landing"):
 
 
 class PullUpdated(Event, frozen=True, tag="pull.updated"):
-    """Forgejo has merged the base into commit `was`, which was verified, as we asked it to; that
-    merge, `head`, and nothing else, is what counts as verified from then on."""
+    """Commit `was`, which was verified, was brought up to date with its base, by us or by people:
+    `head` has its files and those of the base, put together without a conflict, and no other. It is
+    what counts as verified from then on."""
 
     head: str
     was: str
