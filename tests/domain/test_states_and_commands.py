@@ -12,6 +12,7 @@ from fleetbot.domain.errors import Conflict, FleetError, NotFound, Superseded
 from fleetbot.domain.model import Blocker, TaskState, Traits
 from fleetbot.domain.pulls import PullState
 from fleetbot.domain.reasons import ReasonCode
+from tests.cases import case
 from tests.domain.builders import (
     A1,
     HEAD,
@@ -281,9 +282,14 @@ def test_every_state_is_tried() -> None:
     assert {make().task().state for make in SITUATIONS.values()} == set(TaskState)
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_a_command_leads_to(name: str, situation: str) -> None:
+def test_what_a_command_leads_to(name: str) -> None:
+    for situation in SITUATIONS:
+        with case(situation):
+            leads_to_what_is_expected(name, situation)
+
+
+def leads_to_what_is_expected(name: str, situation: str) -> None:
     world = SITUATIONS[situation]()
     if name.endswith("later"):
         world.now += HOUR  # the agent itself is heard of; its back-off has not been looked at

@@ -62,7 +62,7 @@ async def leader(pair: Pair) -> AsyncIterator[Bot]:
         bot.wake()
 
 
-async def under_way(pair: Pair, count: int = 3) -> list[int]:
+async def under_way(pair: Pair, count: int = 2) -> list[int]:
     """Issues that have just been opened, at least one of which is worked on."""
     issues = [await pair.open_issue(f"Work {n}") for n in range(count)]
     await until_any(pair, issues)

@@ -232,8 +232,7 @@ async def merged_meanwhile(
     return order, pull
 
 
-@pytest.mark.parametrize("style", ["merge", "squash"])
-@pytest.mark.parametrize("delete", [True, False])
+@pytest.mark.parametrize(("style", "delete"), [("merge", True), ("squash", False)])
 async def test_a_pull_request_merged_meanwhile_is_told_where_nothing_was_added(
     scene: Scene, paused: Paused, style: str, delete: bool
 ) -> None:
@@ -245,8 +244,7 @@ async def test_a_pull_request_merged_meanwhile_is_told_where_nothing_was_added(
     assert len(await scene.pulls()) == 1
 
 
-@pytest.mark.parametrize("style", ["merge", "squash"])
-@pytest.mark.parametrize("delete", [True, False])
+@pytest.mark.parametrize(("style", "delete"), [("merge", False), ("squash", True)])
 async def test_what_was_added_to_one_that_was_merged_meanwhile_gets_another(
     scene: Scene, paused: Paused, style: str, delete: bool
 ) -> None:
