@@ -28,7 +28,9 @@ from fleetbot.chat.speaking.persons import Persons
 from fleetbot.chat.speaking.quoting import Quoting
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.speaking.widgets import Widgets
 from fleetbot.chat.threads.log import ThreadLog
+from fleetbot.chat.words.story import steps
 from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId
@@ -37,11 +39,13 @@ from fleetbot.loops import Loop, Tick, told
 from fleetbot.orchestrator import Orchestrator, new_id, now_ms
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
+from fleetbot.services.board.board import Board
 from fleetbot.services.delays import Delays
 from fleetbot.services.findings import Finding
 from fleetbot.services.forge_effects import ForgeSender
 from fleetbot.services.health import HealthReport
 from fleetbot.services.outbox import Courier
+from fleetbot.services.passes import Passes
 from fleetbot.services.runs import Runs
 from fleetbot.services.setup.mapping import Edit
 from fleetbot.services.wishes import Wishes
@@ -97,7 +101,7 @@ class Runtime:
         self._build_voices()
         self._build_courier(store)
         self._build_health()
-        self._build_web(store)
+        self._build_web()
         self._build_loops()
         self.fleet.listen(self._on_lines)
         self.fleet.listen_for_deposition(on_deposed)
@@ -129,6 +133,17 @@ class Runtime:
         self._audience = Audience(self._rooms, self.fleet)
         self._sender = RoomSender(self._link, store, now_ms, self._rooms.where)
         self._direct = Direct(self._link, store)
+        self._widgets = Widgets(
+            self._link.set_state, self._link.power_then, self._link.own_id, self._address
+        )
+        self._access = Access(store, self._settings.auth.token_sets)
+        self._passes = Passes(
+            self.fleet,
+            self._access,
+            self._settings.board.links_ms,
+            self._settings.board.sessions_ms,
+            self._is_in,
+        )
         self._token_messages = TokenMessages(self._its.enrolments, self._direct.take_back)
 
     def _build_commands(self) -> None:
@@ -157,6 +172,9 @@ class Runtime:
                 setting_up=self._setting_up,
                 doctor=self._doctor,
                 dead_letters=its.dead_letters,
+                passes=self._passes,
+                widgets=self._widgets,
+                is_framed=bool(settings.board.frames),
                 address=self._address,
                 trigger=trigger,
                 thread_per_task=settings.chat.threads == "task",
@@ -231,12 +249,12 @@ class Runtime:
             self._leads,
         )
 
-    def _build_web(self, store: Store) -> None:
+    def _build_web(self) -> None:
         settings, its = self._settings, self._its
         self._web = WebApi(
             Parts(
                 fleet=self.fleet,
-                access=Access(store, settings.auth.token_sets),
+                access=self._access,
                 agents=Agents(self.fleet, settings.runs.rhythm, its.overlaps),
                 enrolments=its.enrolments,
                 runs=self._runs(),
@@ -250,6 +268,7 @@ class Runtime:
                 webhook_secret=settings.forge.webhook_secret,
                 health=self._health.check,
                 doctor=self._doctor,
+                board=self._board(),
                 claims_waiting=lambda: its.dispatcher.waiting,
                 loops=lambda: [loop.health() for loop in self._loops.values()],
                 sending=self._link.pace.report,
@@ -261,6 +280,25 @@ class Runtime:
                 leads=self._leads,
             )
         )
+
+    def _board(self) -> Board:
+        settings = self._settings
+        return Board(
+            self.fleet,
+            self._passes,
+            self._audience.hears,
+            steps,
+            self._health.check,
+            settings.forge.url,
+            __version__,
+            settings.board.frames,
+        )
+
+    async def _is_in(self, room: str, user: str) -> bool:
+        """Whether somebody is in a room of the settings, under whatever id it goes on now."""
+        if room not in self._settings.rooms:
+            return False
+        return await self._link.is_member(await self._rooms.where(room), user)
 
     def _runs(self) -> Runs:
         its = self._its

@@ -26,6 +26,7 @@ Seconds = Annotated[float, Meta(gt=0, le=_YEAR)]
 Count = Annotated[int, Meta(ge=0)]
 # Spaces and commas are slips; what else a homeserver lets an old account be called is its business.
 _MATRIX_ID = re.compile(r"@[^\s,:]+:[^\s,/]+\Z")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.\[\]:-]+\Z", re.IGNORECASE)
 Token = Annotated[str, Meta(min_length=16)]
 
 
@@ -247,6 +248,23 @@ class ChatSettings(Section, frozen=True):
         return parse_daily(self.digest) if self.digest else None
 
 
+class BoardSettings(Section, frozen=True):
+    """`link_minutes`: for how long a link to the board is good; `session_hours`: for how long who
+    has used one may look; `frames`: pages that may show the board inside them, by their origin."""
+
+    link_minutes: Annotated[float, Meta(gt=0, le=1440)] = 15
+    session_hours: Annotated[float, Meta(gt=0, le=720)] = 12
+    frames: tuple[str, ...] = ()
+
+    @property
+    def links_ms(self) -> int:
+        return _ms(self.link_minutes * 60)
+
+    @property
+    def sessions_ms(self) -> int:
+        return _ms(self.session_hours * 3600)
+
+
 class Settings(Section, frozen=True):
     forge: ForgeSettings
     labels: LabelMaps = LabelMaps()
@@ -266,6 +284,7 @@ class Settings(Section, frozen=True):
 
     landing: LandingSettings = LandingSettings()
     leadership: LeadershipSettings = LeadershipSettings()
+    board: BoardSettings = BoardSettings()
 
     def place(self, room: str, repo: str, same: Callable[[str, str], bool] = same_name) -> Place:
         """What these settings say of a repository and a room."""
@@ -352,6 +371,7 @@ def parse(data: Mapping[str, Any]) -> Settings:
     _check_people(settings)
     _check_verify(settings.verify)
     _check_chat(settings.chat)
+    _check_board(settings.board)
     if settings.runs.lease_seconds <= settings.runs.heartbeat_seconds:
         raise SettingsError("runs.lease_seconds must be longer than runs.heartbeat_seconds.")
     return settings
@@ -374,6 +394,15 @@ def _check_chat(chat: ChatSettings) -> None:
         _ = chat.daily
     except ValueError as problem:
         raise SettingsError(f"chat.digest: {problem}.") from None
+
+
+def _check_board(board: BoardSettings) -> None:
+    """What is no origin would open the policy that goes to browsers, or close it."""
+    for origin in board.frames:
+        if not _ORIGIN.match(origin):
+            raise SettingsError(
+                f"board.frames: {origin!r} is not an origin like https://app.element.io."
+            )
 
 
 def _check_verify(verify: VerifySettings) -> None:
@@ -480,4 +509,5 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "followup": FollowupSettings,
     "landing": LandingSettings,
     "leadership": LeadershipSettings,
+    "board": BoardSettings,
 }

@@ -14,6 +14,7 @@ SECRET = re.compile(r"token|secret|signature|password|credential|digest|claim\.c
 CONSTANT_TIME = {
     "forge/payloads.py": "the webhook's signature",
     "services/access.py": "tokens",
+    "services/passes.py": "links to the board, and sessions",
     "services/proofs.py": "codes that prove who somebody is",
 }
 HARMLESS = {

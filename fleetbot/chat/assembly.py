@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from fleetbot.chat.cards.cards import Cards
 from fleetbot.chat.commands.answering import Answering
+from fleetbot.chat.commands.boarding import Boarding
 from fleetbot.chat.commands.buttons import Buttons
 from fleetbot.chat.commands.changing import Changing
 from fleetbot.chat.commands.desk import Desk
@@ -40,6 +41,7 @@ from fleetbot.chat.speaking.quiet import Quiet
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.runs import run_in_thread
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.speaking.widgets import Widgets
 from fleetbot.chat.talks.fates import Fates
 from fleetbot.chat.talks.questions import Questions
 from fleetbot.chat.words.post import Answer
@@ -50,6 +52,7 @@ from fleetbot.services.enrolments import Enrolments
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.landing import Landings
 from fleetbot.services.outbox import Sender
+from fleetbot.services.passes import Passes
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
@@ -66,7 +69,8 @@ S = TypeVar("S", bound=Said)
 @dataclass(frozen=True, slots=True)
 class Services:
     """What commands use. The homeserver is asked for `power_level`, `message`, `upload_limit`;
-    `tell` tells a person alone; `address` is where runners find us."""
+    `tell` tells a person alone; `address` is where runners find us; `is_framed`: whether any page
+    may show the board inside it."""
 
     fleet: Fleet
     tasks: Tasks
@@ -86,10 +90,13 @@ class Services:
     tell: Tell
     setting_up: SettingUp
     doctor: Doctor
+    passes: Passes
+    widgets: Widgets
     dead_letters: DeadLetters
     trigger: str
     address: str
     thread_per_task: bool = False
+    is_framed: bool = False
 
 
 def chat_of(services: Services) -> Chat:
@@ -112,6 +119,14 @@ def chat_of(services: Services) -> Chat:
         **Rounds(desk, steering).handlers,
         **talking.handlers,
         **services.setting_up.handlers,
+        **Boarding(
+            desk,
+            services.passes,
+            services.widgets,
+            services.tell,
+            admit,
+            is_framed=services.is_framed,
+        ).handlers,
         **Doctoring(services.doctor, services.dead_letters).handlers,
     }
     buttons = Buttons(desk, handlers, answering, admit, drafts.decide)

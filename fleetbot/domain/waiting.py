@@ -62,9 +62,11 @@ def waiting(
             return None
 
 
-def waiting_in_turn(state: FleetState, task: Task, now: int, policy: Policy) -> Waiting | None:
+def waiting_in_turn(
+    state: FleetState, task: Task, now: int, policy: Policy, looks: Looks | None = None
+) -> Waiting | None:
     """`waiting`, with how many are before it in the queue: that costs a look at all of it."""
-    its = waiting(state, task, now, policy)
+    its = waiting(state, task, now, policy, looks)
     if its is None or its.reason not in FLOW or not task.is_ready:
         return its
     before = state.queue.ahead(task, able_agents(state, task)[:_ASKED])

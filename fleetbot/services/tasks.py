@@ -226,7 +226,7 @@ def task_view(
         wanted_agent=task.wanted_agent,
         receipt=task.receipt,
         spent=wire.UsageView.of(task.spent),
-        waiting=_waiting_view(waits) if waits else None,
+        waiting=waiting_view(waits) if waits else None,
         flags=flags,
         pull=_pull_view(task, task.pull) if task.pull else None,
     )
@@ -257,7 +257,7 @@ def _pull_view(task: Task, pull: Watch) -> wire.PullRequestView:
     )
 
 
-def _waiting_view(its: Waiting) -> wire.WaitingView:
+def waiting_view(its: Waiting) -> wire.WaitingView:
     return wire.WaitingView(
         reason=its.reason,
         text=its.text,

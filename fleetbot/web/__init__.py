@@ -16,6 +16,7 @@ from fleetbot.fence import Leads, always
 from fleetbot.loops import LoopHealth
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
+from fleetbot.services.board.board import Board
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.delays import Delays
 from fleetbot.services.doctor import Doctor
@@ -30,6 +31,7 @@ from fleetbot.services.talks import Talks
 from fleetbot.services.tasks import Tasks
 from fleetbot.services.webhooks import Webhooks
 from fleetbot.web.agents import AgentCalls
+from fleetbot.web.board import BoardCalls
 from fleetbot.web.doctor import DoctorCalls
 from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Call
 from fleetbot.web.events import EventCalls
@@ -72,6 +74,7 @@ class Parts:
     webhook_secret: str
     health: Callable[[], Awaitable[wire.Health]]
     doctor: Doctor
+    board: Board
     claims_waiting: Callable[[], int]
     loops: Callable[[], Sequence[LoopHealth]]
     version: str
@@ -104,12 +107,14 @@ class WebApi:
         )
         meta = MetaCalls(parts.health, metrics, parts.version)
         self._events = EventCalls(parts.fleet)
+        self._board = BoardCalls(parts.board)
         self._guard = Guard(
             parts.access,
             parts.webhook_secret,
             metrics.counts.request,
             parts.webhooks.refused,
             parts.leads,
+            parts.board.passes,
         )
         of_memory = (
             *AgentCalls(parts.agents, parts.enrolments).endpoints(),
@@ -128,6 +133,7 @@ class WebApi:
             *OutboxCalls(parts.dead_letters).endpoints(),
             *DoctorCalls(parts.doctor).endpoints(),
             *self._events.endpoints(),
+            *self._board.endpoints(),
             *meta.endpoints(),
         )
         meta.describe(self.endpoints)
@@ -158,6 +164,7 @@ class WebApi:
     def close(self) -> None:
         """End the streams; what else waits belongs to the services."""
         self._events.close()
+        self._board.close()
 
     async def finished(self, seconds: float) -> bool:
         """Wait for what is under way to be answered; False if that takes longer."""

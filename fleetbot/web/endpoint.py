@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from fleetbot import wire
 from fleetbot.domain.model import AgentName
+from fleetbot.services.passes import Viewer
 from fleetbot.store.identities import Enrolment
 from fleetbot.web.decoding import fields
 from fleetbot.web.problems import Code
@@ -25,6 +26,8 @@ JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 MEBIBYTE = 1024 * 1024
 OPERATOR = "api:operator"  # the actor in the journal: operators share tokens
+
+NOBODY = Viewer()
 
 Body = TypeVar("Body")
 Params = TypeVar("Params")
@@ -38,6 +41,7 @@ class Who(Enum):
     AGENT = "an agent's token"
     ENROLLER = "an enrolment token, or the agent's own token"
     READER = "a reader's or an operator's token"
+    VIEWER = "the board's session, or a reader's token"
     OPERATOR = "an operator's token"
     FORGE = "Forgejo's signature"
 
@@ -80,8 +84,8 @@ class Call(msgspec.Struct, Generic[Body, Params], frozen=True, kw_only=True):
     """A request that has passed the guard.
 
     `agent` is whose token was shown, if it is an agent's; `enrolment` what it was made for, if one
-    agent may enrol with it; `reads`: whether it was a token to read with; `headers` holds those
-    that the endpoint declares and the request has.
+    agent may enrol with it; `reads`: whether it was a token to read with; `viewer`: who looks at
+    the board; `headers` holds those that the endpoint declares and the request has.
     """
 
     request: web.Request
@@ -91,6 +95,7 @@ class Call(msgspec.Struct, Generic[Body, Params], frozen=True, kw_only=True):
     body: Body
     query: Params
     headers: Mapping[str, str]
+    viewer: Viewer = NOBODY
 
     @property
     def speaker(self) -> AgentName:
@@ -112,8 +117,10 @@ class Call(msgspec.Struct, Generic[Body, Params], frozen=True, kw_only=True):
 class Endpoint(Generic[Body, Params, Reply]):
     """`answer` is what is sent as `media`; a handler that makes the response itself sends the same.
 
-    `empty` says when there is no answer (204). `refusals` are the codes of its own problems, beside
-    those that follow from the rest. A `body` of type bytes is handed on as it came.
+    `empty` says when there is no answer (204); `kept`, when what the caller has is still good
+    (304), of one that gives its answers an ETag; `moved`, where it is found instead (308).
+    `refusals` are the codes of its own problems, beside those that follow from the rest. A `body`
+    of type bytes is handed on as it came.
     """
 
     method: str
@@ -127,6 +134,8 @@ class Endpoint(Generic[Body, Params, Reply]):
     status: int = 200
     media: str = JSON
     empty: str = ""
+    kept: str = ""
+    moved: str = ""
     headers: tuple[Header, ...] = ()
     refusals: tuple[Code, ...] = ()
     limit: int = MEBIBYTE

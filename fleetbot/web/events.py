@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,21 +49,21 @@ class FeedQuery(Query, frozen=True):
     after: Seq | None = None
 
 
-class EventCalls:
-    """`quiet_seconds`: after so much silence a comment is sent, so that proxies keep the line.
+Tell = Callable[[Recorded], Awaitable[bytes | None]]
+Lasts = Callable[[], Awaitable[bool]]
 
-    `write_seconds`: how long a reader may take nothing.
-    """
+
+async def _for_ever() -> bool:
+    return True
+
+
+class EventCalls:
+    """The journal as programs read it. `quiet_seconds`, `write_seconds` as of `Streams`."""
 
     def __init__(
         self, fleet: Fleet, quiet_seconds: float = 15, write_seconds: float = WRITE_SECONDS
     ) -> None:
-        self._fleet = fleet
-        self._quiet = quiet_seconds
-        self._patience = write_seconds
-        self._readers: set[_Reader] = set()
-        self._closed = False
-        fleet.listen(self._on_lines)
+        self._streams = Streams(fleet, quiet_seconds, write_seconds)
 
     def endpoints(self) -> tuple[AnyEndpoint, ...]:
         return (
@@ -83,6 +83,34 @@ class EventCalls:
         )
 
     def close(self) -> None:
+        self._streams.close()
+
+    async def follow(self, call: Call[NoBody, FeedQuery]) -> web.StreamResponse:
+        return await self._streams.follow(call, _told)
+
+
+class Streams:
+    """Streams of the journal, to so many readers at most. `quiet_seconds`: after so much silence a
+    comment is sent, so that proxies keep the line. `write_seconds`: how long a reader may take
+    nothing.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        quiet_seconds: float = 15,
+        write_seconds: float = WRITE_SECONDS,
+        most: int = MOST_STREAMS,
+    ) -> None:
+        self._fleet = fleet
+        self._quiet = quiet_seconds
+        self._patience = write_seconds
+        self._most = most
+        self._readers: set[_Reader] = set()
+        self._closed = False
+        fleet.listen(self._on_lines)
+
+    def close(self) -> None:
         """End all streams; their readers come back to whoever answers next."""
         self._closed = True
         for reader in self._readers:
@@ -92,13 +120,18 @@ class EventCalls:
         for reader in self._readers:
             reader.news.set()
 
-    async def follow(self, call: Call[NoBody, FeedQuery]) -> web.StreamResponse:
-        if len(self._readers) >= MOST_STREAMS:
-            raise Refusal(Code.BUSY, f"{MOST_STREAMS} streams are open: close one, or try later.")
+    async def follow(
+        self, call: Call[NoBody, FeedQuery], tell: Tell, lasts: Lasts = _for_ever
+    ) -> web.StreamResponse:
+        """`tell` has the message for a line, None where the reader is not to have it; the stream
+        ends when it `lasts` no longer."""
+        if len(self._readers) >= self._most:
+            raise Refusal(Code.BUSY, f"{self._most} streams are open: close one, or try later.")
         reader = _Reader(call.request, self._patience)
         self._readers.add(reader)
         try:
-            return await self._stream(call, await self._beginning(call), reader)
+            after = await self._beginning(call)
+            return await self._stream(call, after, reader, tell, lasts)
         finally:
             self._readers.discard(reader)
 
@@ -111,26 +144,36 @@ class EventCalls:
         return self._fleet.state.seq
 
     async def _stream(
-        self, call: Call[NoBody, FeedQuery], after: int, reader: _Reader
+        self,
+        call: Call[NoBody, FeedQuery],
+        after: int,
+        reader: _Reader,
+        tell: Tell,
+        lasts: Lasts,
     ) -> web.StreamResponse:
         try:
             await reader.begin()
             with _told_in_the_log():
-                await self._tell(call, after, reader)
+                while call.alive() and not self._closed and await lasts():
+                    after = await self._tell(after, reader, tell)
             await reader.finish()
         except ConnectionError:
             pass  # the reader has gone; it says how far it got when it comes back
         return reader.response
 
-    async def _tell(self, call: Call[NoBody, FeedQuery], after: int, reader: _Reader) -> None:
-        while call.alive() and not self._closed:
-            reader.news.clear()
-            lines = await self._fleet.store.events(after=after, limit=_BATCH)
-            if lines:
-                await reader.send(b"".join(map(_message, lines)))
-                after = lines[-1].seq
-            elif not await self._woken(reader.news):
+    async def _tell(self, after: int, reader: _Reader, tell: Tell) -> int:
+        """Tell what has come after that event, or wait for more; answers the last one told."""
+        reader.news.clear()
+        lines = await self._fleet.store.events(after=after, limit=_BATCH)
+        if not lines:
+            if not await self._woken(reader.news):
                 await reader.send(b": still here\n\n")
+            return after
+        told = [(line.seq, await tell(line)) for line in lines]
+        if told[-1][1] is None:  # nothing was missed that is theirs
+            told[-1] = told[-1][0], b"id: %d\n\n" % told[-1][0]
+        await reader.send(b"".join(message for _, message in told if message is not None))
+        return lines[-1].seq
 
     async def _woken(self, news: asyncio.Event) -> bool:
         try:
@@ -199,7 +242,10 @@ class _Reader:
             self._request.transport.abort()
 
 
-def _message(line: Recorded) -> bytes:
+async def _told(line: Recorded) -> bytes:
     view = event_view(line)
-    data = msgspec.json.encode(view)
-    return b"id: %d\nevent: %s\ndata: %s\n\n" % (line.seq, view.type.encode(), data)
+    return message(line.seq, view.type, msgspec.json.encode(view))
+
+
+def message(seq: int, kind: str, data: bytes) -> bytes:
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (seq, kind.encode(), data)

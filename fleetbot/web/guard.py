@@ -19,15 +19,17 @@ from fleetbot.domain.model import AgentName
 from fleetbot.fence import Leads, always
 from fleetbot.forge.payloads import looks_signed, verify_signature
 from fleetbot.services.access import Access
+from fleetbot.services.passes import Passes, Viewer
 from fleetbot.store.identities import Enrolment
 from fleetbot.web.bodies import Bodies, check_encoding
 from fleetbot.web.crowd import Crowd
 from fleetbot.web.decoding import decode_json, decode_query
-from fleetbot.web.endpoint import JSON, AnyCall, AnyEndpoint, Call, NoBody, WaitQuery, Who
+from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, AnyEndpoint, Call, NoBody, WaitQuery, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
 log = logging.getLogger("fleetbot.web")
 
+SESSION_COOKIE = "fleetbot_board"
 METRICS = "/metrics"
 ALWAYS = ("/healthz", METRICS)
 """What also one answers that does not lead."""
@@ -51,10 +53,13 @@ class _Caller:
     enrols: bool = False
     reads: bool = False
     operates: bool = False
+    viewer: Viewer | None = None
 
     @property
     def name(self) -> str:
         """Whose token it is, as far as can be told: those of the settings are shared."""
+        if self.viewer is not None:
+            return self.viewer.caller
         if self.agent is not None:
             return f"agent:{self.agent}"
         return "operator" if self.operates else "reader" if self.reads else "enrolment"
@@ -67,6 +72,8 @@ class _Caller:
                 return self.agent is not None or self.enrolment is not None or self.enrols
             case Who.READER:
                 return self.reads
+            case Who.VIEWER:
+                return self.reads or self.viewer is not None
             case Who.OPERATOR:
                 return self.operates
             case Who.ANYONE | Who.FORGE:
@@ -79,7 +86,8 @@ _NOBODY = _Caller()
 class Guard:
     """`webhook_secret` signs Forgejo's deliveries; `count` hears of every answer: method, path
     template, status, and the code of the problem that it was; `on_unsigned` of deliveries whose
-    signature is missing or wrong. Only what is in `ALWAYS` answers unless `leads`.
+    signature is missing or wrong. Only what is in `ALWAYS` answers unless `leads`. `passes` knows
+    whose a session of the board is.
     """
 
     def __init__(
@@ -89,7 +97,9 @@ class Guard:
         count: Count,
         on_unsigned: Callable[[], None] = lambda: None,
         leads: Leads = always,
+        passes: Passes | None = None,
     ) -> None:
+        self._passes = passes
         self._access = access
         self._secret = webhook_secret
         self._count = count
@@ -166,6 +176,7 @@ class Guard:
             body=_body(endpoint, raw),
             query=query,
             headers=headers,
+            viewer=caller.viewer or NOBODY,
         )
         answering = endpoint.handler(call)
         if issubclass(endpoint.query, WaitQuery):
@@ -180,6 +191,9 @@ class Guard:
         token = bearer(request)
         if who is Who.ANYONE:
             return _Caller(reads=bool(token) and self._access.may_read(token))
+        if who is Who.VIEWER and not token and self._passes is not None:
+            kept = request.cookies.get(SESSION_COOKIE, "")
+            return _Caller(viewer=await self._passes.viewer(kept))
         if not token:
             detail = f"Show {who.value}, as `Authorization: Bearer <token>`."
             raise Refusal(Code.UNAUTHORIZED, detail, field="Authorization")
@@ -202,6 +216,8 @@ class Guard:
     async def _read(self, endpoint: AnyEndpoint, request: web.Request, caller: _Caller) -> bytes:
         """The body. Forgejo's proves itself: what could not is not read."""
         check_encoding(request)
+        if endpoint.who is Who.ANYONE:
+            return await self._bodies.unproven(request, endpoint.limit)
         if endpoint.who is not Who.FORGE:
             return await self._bodies.of_known(request, endpoint.limit, caller.name)
         if not looks_signed(request.headers):

@@ -12,6 +12,7 @@ import msgspec
 from fleetbot import wire
 from fleetbot.web.decoding import fields, json_schemas
 from fleetbot.web.endpoint import EVENT_STREAM, JSON, AnyEndpoint, Who
+from fleetbot.web.guard import SESSION_COOKIE
 from fleetbot.web.problems import PROBLEM_JSON, STATUS, Code, LogGapProblem
 
 Shape = dict[str, Any]
@@ -21,6 +22,7 @@ _BEARER: Mapping[Who, Sequence[str]] = {
     Who.AGENT: ("agent",),
     Who.ENROLLER: ("enrolment", "agent"),
     Who.READER: ("reader", "operator"),
+    Who.VIEWER: ("board", "reader", "operator"),
     Who.OPERATOR: ("operator",),
     Who.FORGE: ("forgejo",),
 }
@@ -45,6 +47,13 @@ _SECURITY: Shape = {
         "scheme": "bearer",
         "description": "One of `auth.operator_tokens`: for looking and changing.",
     },
+    "board": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": SESSION_COOKIE,
+        "description": "A session of the board, from `POST board/session`. It reads, and sees what"
+        " the room sees in which its link was asked for.",
+    },
     "forgejo": {
         "type": "apiKey",
         "in": "header",
@@ -54,6 +63,7 @@ _SECURITY: Shape = {
 }
 _IN_PATHS: Mapping[str, str] = {
     "agent": "an agent's name",
+    "file": "a file's name, as the page gives it",
     "ask": "a question's `id`, as the agent has named it",
     "letter": "the `id` of what was given up",
     "message": "a message's `id`",
@@ -121,6 +131,8 @@ def _operation(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
 
 def _tag(endpoint: AnyEndpoint) -> str:
     inner = endpoint.path.removeprefix(f"/{wire.API}/")
+    if endpoint.path.startswith("/board"):
+        return "board"
     return "service" if inner == endpoint.path else inner.split("/")[0]
 
 
@@ -168,6 +180,10 @@ def _responses(endpoint: AnyEndpoint, schemas: _Schemas) -> Shape:
             "description": HTTPStatus(endpoint.status).phrase,
             "content": {endpoint.media: {"schema": _answer(endpoint, schemas)}},
         }
+    if endpoint.moved:
+        responses["308"] = {"description": endpoint.moved}
+    if endpoint.kept:
+        responses["304"] = {"description": endpoint.kept}
     if endpoint.empty:
         responses["204"] = {"description": endpoint.empty}
     by_status: dict[HTTPStatus, list[Code]] = {}

@@ -61,6 +61,11 @@ _GROUPS = {
         "Comments, labels and messages that were given up: [dead letters]"
         "(../howto/when-something-is-stuck.md#the-issue-or-the-room-shows-something-old).",
     ),
+    "board": (
+        "The board",
+        "The page that `!fleet board` leads to, and what it shows: the same for programs, but in "
+        "words. A reader's token sees everything; a session, what the room of its link hears of.",
+    ),
     "events": ("Events", "The journal as it is written, for programs that follow along."),
     "service": ("The service itself", "For proxies, monitoring and tools."),
 }
@@ -112,7 +117,7 @@ def _parameter(shape: Shape) -> tuple[str, str, str]:
 
 def _answers(endpoint: AnyEndpoint, operation: Shape) -> Iterator[tuple[str, str]]:
     for status, response in operation["responses"].items():
-        if int(status) < 300:
+        if int(status) < 400:
             for media, its in response.get("content", {}).items():
                 kind = "" if media == "application/json" else f" as `{media}`"
                 yield status, words(_carried(its["schema"])) + kind

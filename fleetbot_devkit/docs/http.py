@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 from fleetbot import __version__, wire
+from fleetbot.chat.words.story import steps
 from fleetbot.domain.model import Policy, ReceiptId, RunId, Task, TaskId
 from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.board.board import Board
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.dispatcher import Dispatcher
 from fleetbot.services.doctor import Doctor
@@ -25,6 +27,7 @@ from fleetbot.services.issues import Issues
 from fleetbot.services.labels import LabelMaps
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.overlaps import Overlaps
+from fleetbot.services.passes import Passes
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.priorities import Priorities
 from fleetbot.services.probe import ForgeProbe
@@ -66,9 +69,11 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         _ignore,
         Gate(fleet, known, issues, overlaps).admits,
     )
+    access = Access(store, TokenSets())
+    passes = Passes(fleet, access, 1, 1, _in_no_room)
     parts = Parts(
         fleet=fleet,
-        access=Access(store, TokenSets()),
+        access=access,
         agents=Agents(fleet, Rhythm(heartbeat=1, lease=1, claim_wait=1), overlaps),
         enrolments=Enrolments(fleet),
         runs=runs,
@@ -87,6 +92,7 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
         webhook_secret="unused",
         health=_no_health,
         doctor=Doctor(_no_health, {}),
+        board=Board(fleet, passes, lambda room, repo: False, steps, _no_health, "unused", "0"),
         claims_waiting=lambda: 0,
         loops=lambda: (),
         version=__version__,
@@ -96,6 +102,10 @@ def endpoints() -> tuple[AnyEndpoint, ...]:
 
 async def _ignore(run: RunId) -> None:
     return None
+
+
+async def _in_no_room(room: str, user: str) -> bool:
+    return False
 
 
 async def _no_landing(task: Task, login: str, context: Context) -> bool:

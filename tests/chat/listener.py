@@ -23,9 +23,12 @@ from fleetbot.chat.speaking.direct import Begun, Direct, Tell, Told
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.pace import Pace
 from fleetbot.chat.speaking.persons import Persons
+from fleetbot.chat.speaking.power import Power
 from fleetbot.chat.speaking.quoting import Quoting
+from fleetbot.chat.speaking.requests import Content
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender
+from fleetbot.chat.speaking.widgets import Widgets
 from fleetbot.chat.words.rich import Rich
 from fleetbot.domain.patience import with_outbox
 from fleetbot.services.outbox import Courier, RetryLater
@@ -41,6 +44,14 @@ async def _untold(user: str, words: Rich, named: str, begun: Begun) -> Told:
     raise RetryLater(None, "there is no homeserver")
 
 
+async def _no_state(room: str, kind: str, key: str, content: Content) -> None:
+    raise RetryLater(None, "there is no homeserver")
+
+
+async def _no_power(room: str, event: str) -> Power:
+    raise RetryLater(None, "there is no homeserver")
+
+
 def setting_up_of(stage: Stage, levels: PowerLevel, operators: Collection[str] = ()) -> SettingUp:
     return SettingUp(stage.fleet, stage.walks, Rights(levels), operators, stage.labels.trigger)
 
@@ -52,6 +63,7 @@ def chat_of(
     tell: Tell = _untold,
     setting_up: SettingUp | None = None,
     limit: UploadLimit = no_limit,
+    widgets: Widgets | None = None,
 ) -> Chat:
     """The commands as the plugin wires them; `message` reads what was said in a room, `tell` tells
     a person alone."""
@@ -76,6 +88,9 @@ def chat_of(
             setting_up=setting_up or setting_up_of(stage, levels),
             doctor=stage.doctor,
             dead_letters=stage.dead_letters,
+            passes=stage.passes,
+            widgets=widgets or Widgets(_no_state, _no_power, "@bot:hs", "https://fleet.example"),
+            is_framed=True,
             address="https://fleet.example",
             trigger=stage.labels.trigger,
             thread_per_task=stage.threads == "task",

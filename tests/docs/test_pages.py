@@ -34,7 +34,7 @@ AGENT = '[[agents]]\nname = "other"\nadapter = "codex"\n'
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 _SETTING = re.compile(
-    r"`((?:forge|labels|auth|rooms|runs|retry|keep|journal|verify|budget|outbox|notify|chat|orchestrator"
+    r"`((?:forge|labels|auth|rooms|runs|retry|keep|journal|verify|budget|outbox|notify|chat|board|orchestrator"
     r"|runner|workspace|limits)\.[a-z_]+)`"
 )
 _CHAT = re.compile(r"!fleet ([a-z]+)")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
-from fleetbot_devkit.matrix_user import RoomEvent
+from fleetbot_devkit.matrix_user import MatrixUser, RoomEvent
 from fleetbot_devkit.rest import call
 from fleetbot_devkit.story import until
 from fleetbot_devkit.world import REPO, World
@@ -352,7 +354,7 @@ async def test_an_agent_is_enrolled_by_a_direct_message(world: World) -> None:
     said = await world.alice.send(world.room, "!fleet enrol newcomer")
     answer = await world.alice.wait_for(answer_to(said))
     assert answer.text.startswith("🔑 I have sent you a direct message with a token for newcomer.")
-    room = await invitation(world)
+    room = await invitation(world.alice)
     await world.alice.join(room)
     told = await world.alice.wait_for(lambda e: e.room_id == room and "newcomer" in e.text)
     url, token = (told.text.partition(f'{name} = "')[2].partition('"')[0] for name in NAMES)
@@ -366,6 +368,36 @@ async def test_an_agent_is_enrolled_by_a_direct_message(world: World) -> None:
     assert not (await said_with(world, token))
 
 
+async def test_a_link_leads_to_the_board_of_the_room(world: World) -> None:
+    """All of it comes out of the plugin's archive."""
+    said = await world.bob.send(world.room, "!fleet board")
+    answer = await world.bob.wait_for(answer_to(said))
+    assert answer.text.startswith("🗺️ I have sent you a direct message with a link to the board.")
+    room = await invitation(world.bob)
+    await world.bob.join(room)
+    told = await world.bob.wait_for(lambda e: e.room_id == room and "#key=" in e.text)
+    page, _, key = told.text.split()[-1].partition("#key=")
+    assert page == f"{world.instance_url}board/"
+
+    jar = aiohttp.CookieJar(unsafe=True)  # which takes those of an address without a name
+    async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+        async with browser.get(page) as response:
+            assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+            parts = re.findall(r'(?:href|src)="([\w.]+)"', await response.text())
+        for part in parts:
+            async with browser.get(f"{page}{part}") as response:
+                assert (response.status, part) == (200, part)
+        letting_in = browser.post(f"{world.api}/board/session", json={"key": key})
+        async with letting_in as response:
+            assert response.status == 200, await response.text()
+        async with browser.get(f"{world.api}/board") as response:
+            seen = await response.json()
+    assert {"board.css", "board.js", "icon.svg"} <= set(parts)
+    assert seen["viewer"]["repos"] == [REPO]
+    assert {"smith", "jones"} <= {agent["name"] for agent in seen["agents"]}
+    assert not (await said_with(world, key))
+
+
 NAMES = ("url", "enrolment_token")
 
 
@@ -374,9 +406,9 @@ async def said_with(world: World, word: str) -> list[RoomEvent]:
     return [e for e in await world.alice.messages(world.room, limit=500) if word in e.text]
 
 
-async def invitation(world: World) -> str:
-    """The room that Alice was invited to by the bot."""
-    rooms = (await world.alice._call("GET", "/sync"))["rooms"]["invite"]
+async def invitation(person: MatrixUser) -> str:
+    """The room that they were invited to by the bot."""
+    rooms = (await person._call("GET", "/sync"))["rooms"]["invite"]
     (room,) = rooms
     return str(room)
 

@@ -35,6 +35,7 @@ from fleetbot.domain.receipts import Rules
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Comment, Issue, PullRequest, Repository
 from fleetbot.forge.payloads import parse_delivery, verify_signature
+from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.doctor import Doctor, Examine
 from fleetbot.services.enrolments import Enrolments
@@ -52,6 +53,7 @@ from fleetbot.services.machines import OfMachines
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.outbox import Courier
 from fleetbot.services.overlaps import Overlaps
+from fleetbot.services.passes import Passes
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
@@ -201,6 +203,8 @@ class Stage:
         self.references = References(self.fleet, self.client, self.known)
         self.pauses = Pauses(self.fleet, self.known)
         self.enrolments = Enrolments(self.fleet)
+        access = Access(self.store, TokenSets())
+        self.passes = Passes(self.fleet, access, 900_000, 43_200_000, self._is_in)
         self.talks = Talks(self.fleet, Wakeups(self.fleet), lambda: f"said-{next(self._ids)}")
         self.sender = ForgeSender(
             self.client,
@@ -217,6 +221,9 @@ class Stage:
             with_outbox(PATIENCE_DAYS),
             on_given_up=self.dead_letters.note,
         )
+
+    async def _is_in(self, room: str, user: str) -> bool:
+        return True
 
     def _guard(self) -> Guard | None:
         """Most stories are not about protection."""

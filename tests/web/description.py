@@ -33,6 +33,7 @@ class Description:
         if not content:
             assert not body, f"{method} {path} {status} has a body and should have none"
             return
+        media = "*/*" if "*/*" in content else media
         assert media in content, f"{method} {path} {status} is described as {list(content)}"
         self._validate(content[media]["schema"], body)
 

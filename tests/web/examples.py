@@ -64,15 +64,15 @@ class Scene:
     def has_token(self, name: str, token: str) -> None:
         self.files[name] = f"Authorization: Bearer {token}"
 
-    async def shows(self, call: str, command: str, text: str = "") -> Any:
-        """Answer the command, and keep it as an example of that call."""
+    async def shows(self, call: str, command: str, text: str = "", most: int = LONGEST) -> Any:
+        """Answer the command, and keep it as an example of that call; `most`: lines of it."""
         status, body = await self._answer(read(command, self.variables, self.files))
-        told = self._told(body)
+        told = self._told(body, most)
         self.shown.append(Example(call, command, text, status, told))
         return body
 
     async def _answer(self, asked: Request) -> tuple[int, Any]:
-        if URL(asked.url).path == "/api/v1/events":
+        if URL(asked.url).path in ("/api/v1/events", "/api/v1/board/events"):
             return await self._first_event(asked)
         answer = await self.site.nobody.call(
             asked.method, asked.url, data=asked.data, headers=asked.headers
@@ -85,11 +85,11 @@ class Scene:
             lines = [(await response.content.readline()).decode() for _ in range(5)]
         return response.status, "".join(lines)
 
-    def _told(self, body: Any) -> str:
+    def _told(self, body: Any, most: int) -> str:
         """Without what is another each time."""
         text = body if isinstance(body, str) else json.dumps(body, indent=2, ensure_ascii=False)
         lines = _TOKENS.sub(r"\1…", text.replace(self._forge_url, ADDRESS)).splitlines()
-        return "\n".join(lines if len(lines) < LONGEST else [*lines[:3], "…"])
+        return "\n".join(lines if len(lines) < most else [*lines[:3], "…"])
 
 
 async def play(folder: Path) -> list[Example]:
@@ -103,7 +103,7 @@ async def play(folder: Path) -> list[Example]:
                 await client.create_issue(REPO, title)
         async with Site.start(folder, forge.url, token, repo=REPO) as site:
             scene = Scene(site, forge.url)
-            for chapter in (_agents, _tasks, _a_run, _talks, _receipts, _people, _service):
+            for chapter in (_agents, _tasks, _a_run, _talks, _receipts, _people, _board, _service):
                 await chapter(scene)
             return scene.shown
 
@@ -260,6 +260,25 @@ async def _people(scene: Scene) -> None:
             f"POST agents/{{agent}}/{call}", post("operator", f"agents/codex-1/{call}")
         )
     await scene.shows("POST agents/deregister", post("agent", "agents/deregister"))
+
+
+async def _board(scene: Scene) -> None:
+    scene.files["key.json"] = json.dumps({"key": READER})
+    address = '"$FLEETBOT/api/v1/board'
+    await scene.shows("GET /board", 'curl "$FLEETBOT/board"', "A browser goes on by itself.")
+    for name in ("", "board.js"):
+        call = "GET /board/{file}" if name else "GET /board/"
+        await scene.shows(call, f'curl "$FLEETBOT/board/{name}"', most=4)
+    await scene.shows(
+        "POST board/session",
+        f'curl --data-binary @key.json {address}/session"',
+        'In `key.json` stands `{"key": "<token>"}`. A browser keeps the cookie that comes with it.',
+    )
+    await scene.shows("DELETE board/session", f'curl -X DELETE {address}/session"')
+    await scene.shows("GET board", f'curl -H @reader {address}"')
+    await scene.shows("GET board/tasks", f'curl -H @reader {address}/tasks?list=queued"')
+    await scene.shows("GET board/tasks/{task}", f'curl -H @reader {address}/tasks/$TASK"')
+    await scene.shows("GET board/events", f'curl -N -H @reader {address}/events?after=0"')
 
 
 async def _service(scene: Scene) -> None:

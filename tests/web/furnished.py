@@ -51,6 +51,7 @@ class Furnished:
         said = await self.site.operator.post(f"/api/v1/runs/{run}/messages", {"text": "Hello."})
         letter = await self._letter(f"letter-{number}")
         self.place = {"agent": name, "run": run, "task": task, "receipt": receipt, "letter": letter}
+        self.place["file"] = "board.js"
         self.place |= {"ask": QUESTION["id"], "message": said.body["id"]}
         self.own = agent.token
         return agent.token
@@ -87,6 +88,8 @@ class Furnished:
         found["used"] = await self._enrolment("used")
         await self._registers(found["used"], "used")
         found["once"] = await self._enrolment("once")
+        link = await self.site.passes.link("@ada:hs", "!all:hs")
+        found["session"] = (await self.site.passes.open(link)).text
         return found | {"enrol": ENROL, "reader": READER, "operator": OPERATOR}
 
     async def _enrolment(self, name: str) -> str:

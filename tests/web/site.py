@@ -22,6 +22,7 @@ from maubot.plugin_server import PluginWebApp
 from yarl import URL
 
 from fleetbot import wire
+from fleetbot.chat.words.story import steps
 from fleetbot.domain.commands import CreateTask
 from fleetbot.domain.model import AgentName, Policy, ReceiptId, RunId, TaskId, Traits
 from fleetbot.domain.receipts import Rules
@@ -29,6 +30,7 @@ from fleetbot.forge.client import ForgeClient
 from fleetbot.loops import Loop
 from fleetbot.services.access import Access, TokenSets
 from fleetbot.services.agents import Agents, Rhythm
+from fleetbot.services.board.board import Board
 from fleetbot.services.dead_letters import DeadLetters
 from fleetbot.services.delays import Delays
 from fleetbot.services.dispatcher import Dispatcher
@@ -43,6 +45,7 @@ from fleetbot.services.labels import LabelMaps
 from fleetbot.services.landing import Landings
 from fleetbot.services.newtasks import NewTasks
 from fleetbot.services.overlaps import Overlaps
+from fleetbot.services.passes import Passes
 from fleetbot.services.pauses import Pauses
 from fleetbot.services.people import People
 from fleetbot.services.priorities import Priorities
@@ -123,6 +126,7 @@ class Caller:
             data=io.BytesIO(data or b""),
             params=query,
             headers=sent,
+            allow_redirects=False,
         ) as response:
             raw = await response.read()
             media = response.content_type
@@ -154,7 +158,8 @@ class WatchedDispatcher(Dispatcher):
 
 
 class Site:
-    """`now` is the fleet's clock, in epoch milliseconds."""
+    """`now` is the fleet's clock, in epoch milliseconds. `rooms`: of which repositories they hear,
+    of all where that is empty; `away`: who has left them."""
 
     def __init__(self, store: SqliteStore, client: ForgeClient, repo: str = REPO) -> None:
         self.now = 1_700_000_000_000
@@ -175,10 +180,24 @@ class Site:
         new_tasks = NewTasks(fleet, client, issues, LabelMaps(), known)
         priorities = Priorities(fleet, client, issues, LabelMaps(), known)
         self.loop = Loop("deliver", self.intake.tick, 30, logging.getLogger("site"))
+        self.rooms: dict[str, set[str]] = {"!all:hs": set(), "!team:hs": {REPO}}
+        self.away: set[str] = set()
         tokens = TokenSets(enrolment=(ENROL,), reader=(READER,), operator=(OPERATOR,))
         self.delays = Delays()
         self.history = History(store, lambda: self.now)
         self.health = wire.Health(status="ok", checks={"journal": "ok"}, version="0")
+        access = Access(store, tokens)
+        self.passes = Passes(fleet, access, 900_000, 43_200_000, self._is_in)
+        self.board = Board(
+            fleet,
+            self.passes,
+            self._hears,
+            steps,
+            self._check_health,
+            "https://forge.example",
+            "0.0.0",
+            ("https://chat.example",),
+        )
         overlaps = self.overlaps = Overlaps(fleet, (), lambda: None)
         runs = Runs(
             fleet,
@@ -191,7 +210,7 @@ class Site:
         self.api = WebApi(
             Parts(
                 fleet=fleet,
-                access=Access(store, tokens),
+                access=access,
                 agents=Agents(fleet, Rhythm(heartbeat=20, lease=90, claim_wait=25), overlaps),
                 enrolments=Enrolments(fleet),
                 runs=runs,
@@ -205,6 +224,7 @@ class Site:
                 webhook_secret=SECRET,
                 health=self._check_health,
                 doctor=Doctor(self._check_health, {}),
+                board=self.board,
                 claims_waiting=lambda: self.dispatcher.waiting,
                 loops=lambda: (self.loop.health(),),
                 version="0.0.0",
@@ -216,6 +236,12 @@ class Site:
         )
         self.url = ""
         self._description: Description | None = None
+
+    def _hears(self, room: str, repo: str) -> bool:
+        return room in self.rooms and (not self.rooms[room] or repo in self.rooms[room])
+
+    async def _is_in(self, room: str, user: str) -> bool:
+        return room in self.rooms and user not in self.away
 
     async def _check_health(self) -> wire.Health:
         return self.health

@@ -11,20 +11,23 @@ from typing import Any
 
 import pytest
 
+from fleetbot.services.passes import SESSION_PREFIX
 from fleetbot.web.endpoint import EVENT_STREAM, AnyEndpoint, Who
+from fleetbot.web.guard import SESSION_COOKIE
 from tests.web.furnished import QUESTION, Furnished
 from tests.web.site import HEAD, READER, Site
 
 # The statuses that endpoints answer with, of what is one agent's: `own` is its token, `other` and
 # all before are others'. `secret` is the webhook's, shown as a token; `expired`, `used` and `once`
-# are tokens for one agent to enrol with, `once` one that is still good. What is neither 401 nor 403
-# has passed; the forge that is asked then has no repository. Landing is refused to whom the
-# operator speaks for: the forge does not say that they may write.
+# are tokens for one agent to enrol with, `once` one that is still good; `session` is one of the
+# board, a cookie. What is neither 401 nor 403 has passed; the forge that is asked then has no
+# repository. Landing is refused to whom the operator speaks for: the forge does not say that they
+# may write.
 EXPECTED = Path(__file__).parents[1] / "data" / "authorisation.txt"
 
 WIDTH = 41
 KINDS = ["none", "wrong", "secret", "revoked", "forgotten", "expired", "used", "once"]
-KINDS += ["enrol", "other", "own", "reader", "operator"]
+KINDS += ["session", "enrol", "other", "own", "reader", "operator"]
 BODIES: dict[str, dict[str, Any]] = {
     "POST agents/register": {"adapter": "command"},
     "POST agents/claim": {"wait": 0},
@@ -35,6 +38,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST runs/{run}/messages": {"text": "Hello."},
     "POST runs/{run}/messages/{message}/taken": {"taken": "delivered"},
     "POST receipts": {"pull_request": 7, "branch": "fleet/1", "head": HEAD},
+    "POST board/session": {"key": READER},
     "POST tasks": {"repo": "other/repo", "issue": 1},
     "POST tasks/{task}/land": {"by": "ann"},
     "POST tasks/{task}/queue": {"behind": None},
@@ -56,7 +60,10 @@ async def status(scene: Furnished, endpoint: AnyEndpoint, token: str, method: st
         body["name"] = place["agent"]
     if name == "POST receipts":
         body["run"] = place["run"]
-    headers = {"Idempotency-Key": "k", "Authorization": f"Bearer {token}"}
+    shown = {"Authorization": f"Bearer {token}"}
+    if token.startswith(SESSION_PREFIX):
+        shown = {"Cookie": f"{SESSION_COOKIE}={token}"}
+    headers = {"Idempotency-Key": "k", **shown}
     async with scene.site.http.request(
         method or endpoint.method,
         endpoint.path.format(**place),

@@ -13,6 +13,7 @@ OTHER_WORDS: Mapping[str, str] = {
     "continue": "resume",
     "costs": "cost",
     "create": "new",
+    "dashboard": "board",
     "enroll": "enrol",
     "explain": "why",
     "give": "assign",

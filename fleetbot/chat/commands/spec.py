@@ -157,6 +157,13 @@ class Iam:
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """`word`: what else than a link: `widget`, `remove` or `withdraw`."""
+
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Doctor:
     word: str = ""
 
@@ -199,6 +206,7 @@ Command = (
     | Enrol
     | Revoke
     | Iam
+    | Board
     | Doctor
     | Setup
     | Help

@@ -232,6 +232,13 @@ COMMANDS: Mapping[str, Usage] = {
         example="iam alice",
         changes=True,
     ),
+    "board": Usage(
+        "a link to the page that shows the fleet, in a direct message; `widget` adds that page to"
+        " the room, `remove` takes it off, `withdraw` ends all links and sessions",
+        (Parameter("word", Kind.WORD, "widget, remove or withdraw", needed=False),),
+        example="board",
+        changes=True,
+    ),
     "doctor": Usage(
         "whether everything around the fleet is well, and what to do where it is not",
         (Parameter("word", Kind.WORD, "retry", needed=False),),
@@ -255,7 +262,7 @@ COMMANDS: Mapping[str, Usage] = {
 
 # How the help shows them.
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats"),
+    "To know": ("status", "tasks", "task", "why", "agents", "log", "cost", "stats", "board"),
     "To have work done": (
         *("new", "assign", "retry", "again", "cancel", "land"),
         *("priority", "queue", "tell", "answer"),
@@ -290,6 +297,7 @@ NAMES: Mapping[type, str] = {
     spec.Enrol: "enrol",
     spec.Revoke: "revoke",
     spec.Iam: "iam",
+    spec.Board: "board",
     spec.Doctor: "doctor",
     spec.Setup: "setup",
     spec.Help: "help",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import NamedTuple, assert_never
 
 from fleetbot.chat.words.notices import reason_text
@@ -16,6 +17,7 @@ from fleetbot.domain.pulls import Brief
 from fleetbot.domain.standing import replied
 from fleetbot.domain.waits import WaitReason
 from fleetbot.domain.wording import count, person, span
+from fleetbot.services.stories import Step
 
 _FIRST, _LAST, _HINGES = 4, 8, 12  # steps that are told of a long story
 
@@ -48,7 +50,7 @@ _OfTalk = (
 )
 
 
-class Step(NamedTuple):
+class _Step(NamedTuple):
     """Lines that tell the same, the last of them, and how many they are."""
 
     line: ev.Recorded
@@ -65,7 +67,15 @@ def story(task: Task, lines: Sequence[ev.Recorded], now: int) -> Rich:
     return bullets(_shortened(steps, told))
 
 
-def _shortened(steps: Sequence[Step], told: Sequence[Rich]) -> Iterator[Rich]:
+def steps(
+    task: Task, lines: Sequence[ev.Recorded], agents: Mapping[RunId, AgentName], now: int
+) -> list[Step]:
+    """The same, step by step and none left out; `agents`: whose runs are."""
+    telling = _Telling(task, now, agents)
+    return [Step(line, times, telling.says(line).text, by(line)) for line, times in _steps(lines)]
+
+
+def _shortened(steps: Sequence[_Step], told: Sequence[Rich]) -> Iterator[Rich]:
     last = len(told) - _LAST
     hinges = [place for place in range(_FIRST, last) if _is_hinge(steps[place].line.event)]
     kept = {*range(_FIRST), *hinges[-_HINGES:], *range(last, len(told))}
@@ -87,11 +97,11 @@ def _is_hinge(event: ev.AnyEvent) -> bool:
             return isinstance(event, ev.PullAsked | ev.PullClosed)
 
 
-def _steps(lines: Sequence[ev.Recorded]) -> Iterator[Step]:
+def _steps(lines: Sequence[ev.Recorded]) -> Iterator[_Step]:
     """A receipt that is checked again and again is one step."""
     for _, alike in groupby(lines, lambda line: 0 if _is_repeated(line) else line.seq):
         *before, last = alike
-        yield Step(last, len(before) + 1)
+        yield _Step(last, len(before) + 1)
 
 
 def _is_repeated(line: ev.Recorded) -> bool:
@@ -101,26 +111,32 @@ def _is_repeated(line: ev.Recorded) -> bool:
 class _Telling:
     """Knows whose a run is while it goes through the lines."""
 
-    def __init__(self, task: Task, now: int) -> None:
+    def __init__(
+        self, task: Task, now: int, agents: Mapping[RunId, AgentName] = MappingProxyType({})
+    ) -> None:
         self._task = task
         self._now = now
-        self._agents: dict[RunId, AgentName] = {}
+        self._agents = dict(agents)
         self._rounds = 0
 
-    def told(self, steps: Sequence[Step]) -> list[Rich]:
+    def told(self, steps: Sequence[_Step]) -> list[Rich]:
         told: list[Rich] = []
         before = 0
         for line, times in steps:
-            event = line.event
-            assert isinstance(event, ev.TaskEvent)  # as it is of a task's stream
-            if isinstance(event, ev.TaskAssigned):
-                self._agents[event.run] = event.agent
             again = f", {times} times" if times > 1 else ""
-            parts: list[Part] = [say(self._sentence(event), again)]
+            parts: list[Part] = [say(self.says(line), again)]
             parts += filter(None, [by(line)])
             told.append(say(_dotted(parts), " · ", self._when(line.at, before)))
             before = line.at
         return told
+
+    def says(self, line: ev.Recorded) -> Rich:
+        """What happened; lines come in their order."""
+        event = line.event
+        assert isinstance(event, ev.TaskEvent)  # as it is of a task's stream
+        if isinstance(event, ev.TaskAssigned):
+            self._agents[event.run] = event.agent
+        return self._sentence(event)
 
     def _when(self, at: int, before: int) -> Rich:
         if not before:

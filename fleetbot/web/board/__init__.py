@@ -1,0 +1,147 @@
+"""The board: a page, and what it shows, for whoever has a link, a session or a reader's token."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from fleetbot import wire
+from fleetbot.domain.events import Recorded
+from fleetbot.domain.model import TaskId
+from fleetbot.services.board.board import Board, Shelf
+from fleetbot.web.board.pages import Pages
+from fleetbot.web.board.sessions import SessionCalls
+from fleetbot.web.crowd import Crowd
+from fleetbot.web.endpoint import (
+    EVENT_STREAM,
+    JSON,
+    AnyEndpoint,
+    Call,
+    Endpoint,
+    NoBody,
+    NoQuery,
+    Query,
+    Who,
+)
+from fleetbot.web.events import LAST_EVENT_ID, FeedQuery, Streams, message
+from fleetbot.web.problems import Code
+from fleetbot.web.tasks import Limit, RepoText
+
+BOARD = f"/{wire.API}/board"
+KEPT = "It is as it was when the caller got the ETag of its `If-None-Match`."
+MOST_STREAMS = 8
+"""Of one viewer: who has so many pages open does not take the places of others."""
+
+
+class ListQuery(Query, frozen=True):
+    """`issue`: the tasks of that number alone, whatever list they are in."""
+
+    list: Shelf = Shelf.WORKING
+    repo: RepoText | None = None
+    issue: wire.Number | None = None
+    after: str = ""
+    limit: Limit = 50
+
+
+class BoardCalls:
+    """`quiet_seconds` as of `Streams`."""
+
+    def __init__(self, board: Board, quiet_seconds: float = 15) -> None:
+        self._board = board
+        self._pages = Pages(board.frames)
+        self._sessions = SessionCalls(board)
+        self._streams = Streams(board.fleet, quiet_seconds)
+        self._crowd = Crowd(MOST_STREAMS, "streams of the board")
+
+    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        read = partial(self._reading, body=NoBody, who=Who.VIEWER, kept=KEPT)
+        return (
+            *self._pages.endpoints(),
+            *self._sessions.endpoints(),
+            read(
+                path=BOARD,
+                summary="The fleet at a glance, as the board shows it.",
+                query=NoQuery,
+                answer=wire.BoardFleet,
+                handler=self.glance,
+            ),
+            read(
+                path=f"{BOARD}/tasks",
+                summary="A page of one of the board's lists.",
+                query=ListQuery,
+                answer=wire.BoardTasks,
+                handler=self.tasks,
+            ),
+            read(
+                path=f"{BOARD}/tasks/{{task}}",
+                summary="A task's whole story, and what verified it.",
+                query=NoQuery,
+                answer=wire.BoardStory,
+                handler=self.story,
+                refusals=(Code.NOT_FOUND,),
+            ),
+            Endpoint(
+                method="GET",
+                path=f"{BOARD}/events",
+                who=Who.VIEWER,
+                summary="Follow what happens, in words; resumable as `GET events` is.",
+                body=NoBody,
+                query=FeedQuery,
+                answer=wire.BoardEvent,
+                handler=self.follow,
+                media=EVENT_STREAM,
+                headers=(LAST_EVENT_ID,),
+                refusals=(Code.BUSY,),
+            ),
+        )
+
+    def _reading(self, **fields: Any) -> AnyEndpoint:
+        return Endpoint(method="GET", **fields)
+
+    def close(self) -> None:
+        self._streams.close()
+
+    async def glance(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return _revalidated(call, await self._board.at_a_glance(call.viewer))
+
+    async def tasks(self, call: Call[NoBody, ListQuery]) -> web.Response:
+        query, repo = call.query, call.query.repo or ""
+        if query.issue is not None:
+            found = await self._board.of_issue(call.viewer, repo, query.issue)
+        else:
+            found = await self._board.tasks(call.viewer, query.list, repo, query.after, query.limit)
+        return _revalidated(call, found)
+
+    async def story(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        told = await self._board.story(call.viewer, TaskId(call.part("task")))
+        return _revalidated(call, told)
+
+    async def follow(self, call: Call[NoBody, FeedQuery]) -> web.StreamResponse:
+        viewer = call.viewer
+
+        async def tell(line: Recorded) -> bytes | None:
+            event = await self._board.event(viewer, line)
+            return message(line.seq, "news", msgspec.json.encode(event)) if event else None
+
+        passes, begun = self._board.passes, self._board.passes.withdrawals
+
+        async def lasts() -> bool:
+            return passes.withdrawals == begun and await passes.lasts(viewer)
+
+        with self._crowd.one_of(viewer.caller):
+            return await self._streams.follow(call, tell, lasts)
+
+
+def _revalidated(call: Call[Any, Any], answer: wire.Answer) -> web.Response:
+    """The answer, or that it is what the caller has."""
+    body = msgspec.json.encode(answer)
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
+    if call.request.headers.get("If-None-Match") == tag:
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return web.Response(body=body, content_type=JSON, headers=headers)

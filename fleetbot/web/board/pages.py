@@ -1,0 +1,137 @@
+"""The board's page, its style and its scripts, as they are in the package or the plugin's archive.
+
+Nothing of it comes from anywhere else, and nothing may: the policy that goes with the page says so
+to the browser (Content Security Policy Level 3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from http import HTTPStatus
+from importlib import resources
+from typing import NamedTuple
+
+from aiohttp import web
+
+from fleetbot.web.endpoint import AnyEndpoint, Call, Endpoint, NoBody, NoQuery, Who
+from fleetbot.web.problems import Code, Refusal
+
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_INDEX = "index.html"
+_KEPT = "It is what the caller has, by its ETag."
+
+
+class _File(NamedTuple):
+    body: bytes
+    media: str
+    tag: str
+
+
+class Pages:
+    """`frames`: the origins of pages that may show the board inside them; none where empty."""
+
+    def __init__(self, frames: Sequence[str]) -> None:
+        self._policy = _policy(frames)
+
+    def endpoints(self) -> tuple[AnyEndpoint, ...]:
+        return (
+            Endpoint(
+                method="GET",
+                path="/board",
+                who=Who.ANYONE,
+                summary="Leads to the board's page.",
+                body=NoBody,
+                query=NoQuery,
+                answer=type(None),
+                handler=self.lead,
+                moved="To `board/`.",
+            ),
+            Endpoint(
+                method="GET",
+                path="/board/",
+                who=Who.ANYONE,
+                summary="The board's page, for browsers.",
+                body=NoBody,
+                query=NoQuery,
+                answer=str,
+                handler=self.index,
+                media="text/html",
+                kept=_KEPT,
+            ),
+            Endpoint(
+                method="GET",
+                path="/board/{file}",
+                who=Who.ANYONE,
+                summary="What the board's page is made of.",
+                body=NoBody,
+                query=NoQuery,
+                answer=str,
+                handler=self.file,
+                media="*/*",
+                kept=_KEPT,
+                refusals=(Code.NOT_FOUND,),
+            ),
+        )
+
+    async def lead(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        """Relative, as only the browser knows what stands before it."""
+        headers = {"Location": "board/", "Content-Security-Policy": self._policy}
+        return web.Response(status=HTTPStatus.PERMANENT_REDIRECT, headers=headers)
+
+    async def index(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return self._answer(call, _INDEX)
+
+    async def file(self, call: Call[NoBody, NoQuery]) -> web.Response:
+        return self._answer(call, call.part("file"))
+
+    def _answer(self, call: Call[NoBody, NoQuery], name: str) -> web.Response:
+        found = self._files.get(name)
+        if found is None:
+            raise Refusal(Code.NOT_FOUND, f"The board has no {name}.", field="file")
+        headers = {
+            "ETag": found.tag,
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": self._policy,
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+        }
+        if call.request.headers.get("If-None-Match") == found.tag:
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return web.Response(
+            body=found.body, content_type=found.media, charset="utf-8", headers=headers
+        )
+
+    @cached_property
+    def _files(self) -> dict[str, _File]:
+        """All of them, read when the first is asked for."""
+        folder = resources.files("fleetbot.web.board") / "static"
+        return {file.name: _file(file.name, file.read_bytes()) for file in folder.iterdir()}
+
+
+def _file(name: str, body: bytes) -> _File:
+    suffix = name[name.rindex(".") :]
+    return _File(body, _TYPES[suffix], f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+def _policy(frames: Sequence[str]) -> str:
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self'",
+            "connect-src 'self'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            f"frame-ancestors {' '.join(frames) or chr(39) + 'none' + chr(39)}",
+        )
+    )
