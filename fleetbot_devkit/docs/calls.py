@@ -27,11 +27,6 @@ _GROUPS = {
         "`heartbeat_seconds`, and asks for work in a long poll. The other calls are what an "
         "operator may do to one.",
     ),
-    "board": (
-        "The board",
-        "What the pages of the [board](../howto/watch-the-board.md) ask for, with a session that a "
-        "link of the bot's has begun, or a reader's token. All of it only reads.",
-    ),
     "runs": (
         "Runs",
         "What an agent says of the run that it has been given, and what people say to it. Only the "
