@@ -131,7 +131,7 @@ def setup(
             sys.exit(0 if run.undo(dry=dry_run) else 1)
         outcome = run.forwards(dry=dry_run or is_check)
         is_well = outcome == Outcome.WELL or (dry_run and outcome == Outcome.TO_DO)
-        if is_well and not dry_run and not is_check:
+        if is_well and run.has_done:
             click.echo(run.next())
     sys.exit(0 if is_well else 1)
 
@@ -142,6 +142,7 @@ class _Run:
         self._mbp = mbp
         self._asks = asks
         self._given = _given(folder)
+        self.has_done = False
 
     # what is asked
 
@@ -206,7 +207,7 @@ class _Run:
         from fleetbot.installing import plan, walk
 
         async with self._site(self._kept(dry=dry)) as site:
-            return await walk.forwards(plan.stages_of(site), show, is_dry=dry)
+            return await walk.forwards(plan.stages_of(site), self._show, is_dry=dry)
 
     async def _backwards(self, *, dry: bool) -> bool:
         from fleetbot.installing import plan, walk
@@ -225,6 +226,10 @@ class _Run:
         kept.keep(answers=self._answers)
         content = archive.read(self._mbp) if self._mbp else None
         return Site.open(self._answers, self._given, kept, content)
+
+    def _show(self, line: Line) -> None:
+        self.has_done = self.has_done or line.told == "done"
+        show(line)
 
     def next(self) -> str:
         """What is left to people."""
@@ -267,11 +272,13 @@ def _given(folder: Path | None) -> Given:
 def _asked(answers: Answers) -> Answers:
     """What nobody has said yet."""
     ask: dict[str, Callable[[], Any]] = {
-        "homeserver": lambda: _ask("The homeserver's address", "http://127.0.0.1:8008"),
-        "maubot": lambda: _ask("maubot's address", "http://127.0.0.1:29316"),
-        "forge": lambda: _ask("Forgejo's address"),
-        "people": lambda: (_ask("Your Matrix id, as @alice:example.org"),),
-        "repos": lambda: tuple(_ask("The repositories, as owner/name").split()),
+        "homeserver": lambda: _ask(
+            "homeserver", "The homeserver's address", "http://127.0.0.1:8008"
+        ),
+        "maubot": lambda: _ask("maubot", "maubot's address", "http://127.0.0.1:29316"),
+        "forge": lambda: _ask("forge", "Forgejo's address"),
+        "people": lambda: (_ask("person", "Your Matrix id, as @alice:example.org"),),
+        "repos": lambda: _all("repo", "The repositories, as owner/name"),
     }
     for name, prompt in ask.items():
         if not getattr(answers, name):
@@ -279,7 +286,7 @@ def _asked(answers: Answers) -> Answers:
     if not answers.bot:
         server = answers.people[0].partition(":")[2] if answers.people else ""
         host = server or urlsplit(answers.homeserver).hostname or ""
-        bot = _ask("The bot's Matrix id", f"@fleetbot:{host}")
+        bot = _ask("bot", "The bot's Matrix id", f"@fleetbot:{host}")
         answers = msgspec.structs.replace(answers, bot=bot)
     return answers
 
@@ -301,8 +308,23 @@ def _offered(answers: Answers, said: dict[str, Any]) -> Answers:
     return answers
 
 
-def _ask(words: str, default: str | None = None) -> str:
-    return str(click.prompt(words, default=default, err=True)).strip()
+def _ask(name: str, words: str, default: str | None = None) -> str:
+    """Again, until it can be."""
+    return " ".join(_all(name, words, default))
+
+
+def _all(name: str, words: str, default: str | None = None) -> tuple[str, ...]:
+    """One word or several."""
+    from fleetbot.installing.answers import flaw_of
+
+    def read(text: str) -> tuple[str, ...]:
+        for word in (said := tuple(text.split())):
+            if flaw := flaw_of(name, word):
+                raise click.BadParameter(flaw)
+        return said
+
+    found: tuple[str, ...] = click.prompt(words, default=default, value_proc=read, err=True)
+    return found
 
 
 def show(line: Line) -> None:

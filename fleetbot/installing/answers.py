@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -59,25 +60,34 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.bot.partition(":")[0].removeprefix("@")
 
 
+_ADDRESSES = ("homeserver", "maubot", "forge", "public")
+_NEEDED = frozenset({"homeserver", "maubot", "forge", "bot", "instance"})
+_SHAPES: Mapping[str, tuple[re.Pattern[str], str]] = {
+    **dict.fromkeys(_ADDRESSES, (_ADDRESS, "an address like https://example.org")),
+    "bot": (_PERSON, "a Matrix id like @fleetbot:example.org"),
+    "instance": (_INSTANCE, "small letters, digits, - and _"),
+    "room": (_ROOM, "a room's id (!…) or address (#…)"),
+    "repo": (REPO, "a repository as owner/name"),
+    "person": (_PERSON, "a Matrix id like @alice:example.org"),
+}
+
+
+def flaw_of(name: str, value: str) -> str:
+    """What is wrong with the value of an option, in words; "" for nothing."""
+    shape, like = _SHAPES[name]
+    is_right = shape.match(value) if value else name not in _NEEDED
+    return "" if is_right else f"{value!r} is not {like}."
+
+
 def checked(answers: Answers) -> Answers:
     """The same, addresses without a slash at their end. Raises AnswerRefused."""
-    addresses = ("homeserver", "maubot", "forge", "public")
-    for name in addresses:
-        _must(name, getattr(answers, name), _ADDRESS, "an address like https://example.org")
-    _must("bot", answers.bot, _PERSON, "a Matrix id like @fleetbot:example.org")
-    _must("instance", answers.instance, _INSTANCE, "small letters, digits, - and _")
-    _must("room", answers.room, _ROOM, "a room's id (!…) or address (#…)")
-    for repo in answers.repos:
-        _must("repo", repo, REPO, "a repository as owner/name")
-    for person in answers.people:
-        _must("person", person, _PERSON, "a Matrix id like @alice:example.org")
+    given = [(name, getattr(answers, name)) for name in (*_ADDRESSES, "bot", "instance", "room")]
+    given += [("repo", repo) for repo in answers.repos]
+    given += [("person", person) for person in answers.people]
+    for name, value in given:
+        if flaw := flaw_of(name, value):
+            raise AnswerRefused(f"--{name}: {flaw}")
     if not answers.repos:
         raise AnswerRefused("--repo: name at least one repository, as owner/name.")
-    trimmed = {name: getattr(answers, name).rstrip("/") for name in addresses}
+    trimmed = {name: getattr(answers, name).rstrip("/") for name in _ADDRESSES}
     return msgspec.structs.replace(answers, **trimmed)
-
-
-def _must(name: str, value: str, shape: re.Pattern[str], like: str) -> None:
-    missing = not value and name in ("homeserver", "maubot", "forge", "bot", "instance")
-    if missing or (value and not shape.match(value)):
-        raise AnswerRefused(f"--{name}: {value!r} is not {like}.")

@@ -18,6 +18,9 @@ from fleetbot.services.findings import Finding, Mark
 _LOG = (
     "maubot's log has the reason; a module that is missing: `pip install 'fleetbot[plugin]'` there"
 )
+_STALE = (
+    "Where this version was uploaded before, in another build: restart maubot, and run this again"
+)
 _LISTS = frozenset({"enrolment_tokens", "reader_tokens", "operator_tokens", "operators"})
 
 
@@ -117,13 +120,21 @@ class Instance(Stage):
             fields |= {"type": PLUGIN, "primary_user": site.answers.bot}
         elif not site.kept.state.instance:
             site.kept.keep(settings={**site.kept.state.settings, **filled})
-        await site.maubot.put_instance(self._id, **fields, enabled=True, started=True)
+        await self._put(fields)
         there = await site.maubot.instance(self._id) or {}
         if not there.get("started"):
             raise Refused(f"maubot could not start the instance `{self._id}`", 0, "", _LOG)
         await (await site.orchestrator()).up()
         tokens = site.kept.state.tokens
         site.kept.keep(tokens={who: its for who, its in tokens.items() if who != self._forge_bot})
+
+    async def _put(self, fields: Mapping[str, object]) -> None:
+        try:
+            await self._site.maubot.put_instance(self._id, **fields, enabled=True, started=True)
+        except Refused as refused:
+            if refused.status < 500:
+                raise
+            raise Refused(str(refused), refused.status, refused.code, _LOG, _STALE) from None
 
     @property
     def _forge_bot(self) -> str:

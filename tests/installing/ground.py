@@ -102,7 +102,7 @@ class Place:
             if value:
                 (folder / name).write_text(f"{value}\n")
         argv = ["setup", "--yes", "--secrets", str(folder), "--state", str(self.state)]
-        argv += [*self._addresses(), *(["--mbp", str(self.ground.archive)] if mbp else [])]
+        argv += [*self.addresses(), *(["--mbp", str(self.ground.archive)] if mbp else [])]
         return await self.run([*argv, *options])
 
     async def run(self, argv: list[str], env: Mapping[str, str] | None = None) -> Said:
@@ -111,7 +111,7 @@ class Place:
             raise result.exception
         return Said(result.exit_code, result.output)
 
-    def _addresses(self) -> Iterator[str]:
+    def addresses(self) -> Iterator[str]:
         ground = self.ground
         given = {
             "--homeserver": ground.homeserver.url,

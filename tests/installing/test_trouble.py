@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from fleetbot.installing import yaml
 from tests.installing.ground import BAD, DONE, FOUND, WARN, Ground, Place, Said
+from tests.installing.terminal import talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -29,11 +31,46 @@ async def test_what_is_not_given_is_said_with_all_the_ways_to_give_it(place: Pla
     assert "FLEETBOT_MAUBOT_PASSWORD" in nobody.output
 
     wrong = await place.setup(maubot_password="admin:wrong")
+    folder = str(place.root / "secrets")  # and so does systemd
+    argv = ["setup", "--yes", "--state", str(place.state), *place.addresses()]
+    its = await place.run(argv, env={"CREDENTIALS_DIRECTORY": folder})
+    assert its.output == wrong.output
     assert "maubot answered 401 to POST /_matrix/maubot/v1/auth/login" in wrong.output
 
     no_repo = await place.run(["setup", "--yes", "--state", str(place.root / "other.json")])
     assert no_repo.status == 2
     assert "--homeserver: '' is not an address like https://example.org" in no_repo.output
+
+
+async def test_somebody_at_a_terminal_is_asked_and_shown_before_anything_is_done(
+    place: Place,
+) -> None:
+    ground = place.ground
+    answers = [
+        ("The homeserver's address", ground.homeserver.url),
+        ("maubot's address", ground.bots.url),
+        ("Forgejo's address", ground.forge.url),
+        ("Your Matrix id", "alice"),
+        ("'alice' is not a Matrix id", f"@alice:{ground.homeserver.server_name}"),
+        ("The repositories", place.repo),
+        (f"[@fleetbot:{ground.homeserver.server_name}]", place.bot),
+        ("What does the work?", "codex"),
+        ("Protect the default branches?", "y"),
+        ("An administrator of maubot", ""),
+        ("their password", ground.bots.admin_password),
+        ("token:", ground.admin_token),
+        ("registration_shared_secret", ground.homeserver.registration_secret),
+        ("Shall I do this?", "n"),
+    ]
+    argv = ["setup", "--instance", place.instance, "--mbp", str(ground.archive)]
+    status, seen = await asyncio.to_thread(talk, argv, place.root, answers)
+
+    assert status == 1
+    assert f"make the account {place.bot}, and log it in" in seen
+    assert "protect main: what comes there is merged, not pushed" in seen
+    for secret in (ground.bots.admin_password, ground.admin_token):
+        assert secret not in seen
+    assert [file.name for file in place.root.iterdir()] == []
 
 
 async def test_a_name_that_somebody_has_on_the_homeserver_is_not_taken(place: Place) -> None:
