@@ -42,18 +42,29 @@ def main() -> None:
 
 @main.command()
 @_config
-def runner(path: Path) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: each line an object, with agent, run, task and repository.",
+)
+def runner(path: Path, log_format: str) -> None:
     """Host the agents of a configuration on this machine."""
+    from fleetbot.logs import JsonLines
     from fleetbot.runner import app
     from fleetbot.runner.config import ConfigError, load
     from fleetbot.runner.sandbox import cgroup
 
     async def serve() -> bool:
         stop = app.Stop()
-        with app.signals(stop, _say):
-            return await app.run(load(path), _say, stop)
+        with app.signals(stop, say):
+            return await app.run(load(path), say, stop)
 
+    say = _say_as_json if log_format == "json" else _say
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    if log_format == "json":
+        logging.getLogger().handlers[0].setFormatter(JsonLines())
     cgroup.use(cgroup.take_over(cgroup.find_own()))
     with told(ConfigError):
         sys.exit(0 if asyncio.run(serve()) else 1)
@@ -152,8 +163,22 @@ for command in (db, export, import_, setup):
 
 
 def _say(who: str, text: str) -> None:
+    _echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
+
+
+def _say_as_json(who: str, text: str) -> None:
+    from fleetbot.logs import line, subject
+
+    _echo(
+        line(
+            "info", "fleetbot.runner", text, {"agent": who, **subject()} if who != "runner" else {}
+        )
+    )
+
+
+def _echo(line: str) -> None:
     try:
-        click.echo(f"{datetime.now():%H:%M:%S}  {who:<12} {' '.join(text.split())}")
+        click.echo(line)
     except BrokenPipeError:
         # Nobody reads any more. What is still in the buffer must not fail the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from fleetbot.domain.leadership import Holder
+from fleetbot.logs import Log
 from fleetbot.loops import Loop
 from fleetbot.store.interface import Deposed, StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
@@ -35,7 +36,7 @@ class Leading:
         step_down: Callable[[Exception], Awaitable[None]],
     ) -> None:
         self._seat = seat
-        self._log = log
+        self._log = Log(log, {})
         self._attempt = attempt
         self._step_down = step_down
         self._lost: Exception | None = None

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from fleetbot.logs import Log, about
+
 Tick = Callable[[], Awaitable[float | None]]
 
 _running: ContextVar[Loop | None] = ContextVar("fleetbot_loop", default=None)
@@ -57,7 +59,7 @@ class Loop:
         self._clock = clock
         self._tick = tick
         self._interval = interval
-        self._log = log
+        self._log = Log(log, {})
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._failing: BaseException | None = None
@@ -95,6 +97,10 @@ class Loop:
 
     async def _run(self) -> None:
         _running.set(self)  # for this task and those that it makes
+        with about(loop=self.name):
+            await self._go_on()
+
+    async def _go_on(self) -> None:
         while True:
             self._wake.clear()
             delay = await self._attempt()

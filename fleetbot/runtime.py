@@ -35,6 +35,7 @@ from fleetbot.domain import effects as fx
 from fleetbot.domain.events import AgentRegistered, Recorded
 from fleetbot.domain.model import ReceiptId
 from fleetbot.fence import Leads, always
+from fleetbot.logs import OwnLines
 from fleetbot.loops import Loop, Tick, told
 from fleetbot.orchestrator import Orchestrator, new_id, now_ms
 from fleetbot.services.access import Access
@@ -87,6 +88,7 @@ class Runtime:
         self._amend = amend
         self._database = database
         self._log = log
+        self._lines = OwnLines()
         self._matrix = matrix
         self._is_shared = is_shared
         self._leads = leads
@@ -365,6 +367,8 @@ class Runtime:
 
         Raises `Deposed` where it is another's.
         """
+        if self._settings.logs.format == "json":
+            self._lines = OwnLines(logging.getLogger("fleetbot"), self._log)
         try:
             await self.fleet.start()
             self._log.info("The journal ends at %s", await self.fleet.store.head())
@@ -388,6 +392,7 @@ class Runtime:
             self._log.warning("Stopping, though some requests are not answered yet")
         await self.fleet.close()
         await self._its.forge.close()
+        self._lines.off()
 
     async def answered(self, seconds: float) -> None:
         """Wait, for so long at most, until what people are saying has its answers."""

@@ -228,6 +228,12 @@ class NotifySettings(Section, frozen=True):
     stuck_minutes: Annotated[float, Meta(ge=0, le=_YEAR / 60)] = 60
 
 
+class LogSettings(Section, frozen=True):
+    """`format`: `text` leaves the lines to maubot, `json` writes them to standard output."""
+
+    format: Literal["text", "json"] = "text"
+
+
 class ChatSettings(Section, frozen=True):
     """`operators`: the Matrix ids of those who look after the fleet; `people`: Forgejo login ->
     Matrix id.
@@ -279,6 +285,7 @@ class Settings(Section, frozen=True):
     outbox: OutboxSettings = OutboxSettings()
     notify: NotifySettings = NotifySettings()
     chat: ChatSettings = ChatSettings()
+    logs: LogSettings = LogSettings()
     followup: FollowupSettings = FollowupSettings()
     overlap: OverlapSettings = OverlapSettings()
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -36,10 +35,11 @@ from fleetbot.forge.errors import (
     UnexpectedAnswer,
     error_for,
 )
+from fleetbot.logs import log_of
 from fleetbot.network import hindrance, open_session
 from fleetbot.wire.retry_after import retry_after
 
-log = logging.getLogger("fleetbot.forge")
+log = log_of("fleetbot.forge")
 
 T = TypeVar("T")
 Params = Mapping[str, str | int | bool | None]

@@ -9,6 +9,7 @@ import aiohttp
 
 from fleetbot import wire
 from fleetbot.domain.patience import Patience
+from fleetbot.logs import about
 from fleetbot.runner import health
 from fleetbot.runner.claims import Claims
 from fleetbot.runner.concurrency import cancelled
@@ -69,7 +70,8 @@ class Host:
 
     async def serve(self, drain: asyncio.Event, halt: asyncio.Event) -> bool:
         """Until `drain` and the runs' end, or `halt`; False if the agent was turned away."""
-        serving = asyncio.create_task(self._serve_on())
+        with about(agent=self.name):
+            serving = asyncio.create_task(self._serve_on())
         leaving = asyncio.create_task(drain.wait())
         await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
         await cancelled(leaving)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from pathlib import Path
 
 from fleetbot.domain.errors import Conflict
+from fleetbot.logs import log_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.archive.segments import ArchiveRefused
 
 _LEAST = 10_000  # lines for which a file is begun
 
-log = logging.getLogger("fleetbot.archive")
+log = log_of("fleetbot.archive")
 
 
 class NowhereToArchive(Conflict):

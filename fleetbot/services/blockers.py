@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import NamedTuple
 
 from fleetbot.domain.commands import SetBlockers
@@ -11,9 +10,10 @@ from fleetbot.domain.model import Blocker, Repo, Task
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeForbidden, ForgeNotFound
 from fleetbot.forge.models import Issue
+from fleetbot.logs import log_of
 from fleetbot.services.fleet import Context, Fleet
 
-log = logging.getLogger("fleetbot.blockers")
+log = log_of("fleetbot.blockers")
 
 _KEPT = 50  # of an issue; it waits for the others when these are closed
 _SECONDS = 5.0  # that a person waits at most for what is read again when the task is given out

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from fleetbot import wire
+from fleetbot.logs import log_of
 from fleetbot.services.findings import Finding, Mark
 
-log = logging.getLogger("fleetbot.doctor")
+log = log_of("fleetbot.doctor")
 
 CheckHealth = Callable[[], Awaitable[wire.Health]]
 Examine = Callable[[], Awaitable[Sequence[Finding]]]

@@ -7,7 +7,6 @@ Forgejo tells of no status, no dismissal and no reply by webhook.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -25,13 +24,15 @@ from fleetbot.domain.reruns import WAIT_MS
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import PullRequest
+from fleetbot.logs import about, log_of
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.pull_views import read_view
+from fleetbot.services.subjects import of_task
 from fleetbot.services.watching import watched
 from fleetbot.store.interface import StoreUnavailable
 
-log = logging.getLogger("fleetbot.followups")
+log = log_of("fleetbot.followups")
 
 _NEVER = 2**62
 _NET_MS = 3_600_000  # each is looked at so often, whatever nobody told of it
@@ -228,6 +229,10 @@ class Followups:
         known = self._watched.get(task)
         if known is None:
             return  # merged since it was taken
+        with about(**of_task(self._fleet.state, task)):
+            await self._look_at(task, known)
+
+    async def _look_at(self, task: TaskId, known: _Watched) -> None:
         try:
             view = await self._follow(task, self._causes.pop(task, ""))
             await self._after(task)

@@ -6,7 +6,6 @@ Everything is set, not toggled, so that an effect may be delivered twice.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import cast
 
@@ -28,6 +27,7 @@ from fleetbot.forge.errors import (
 from fleetbot.forge.git_calls import StatusState
 from fleetbot.forge.label_calls import UnknownLabel
 from fleetbot.forge.models import Issue
+from fleetbot.logs import log_of
 from fleetbot.services.briefs import brief_at
 from fleetbot.services.comments import receipt_comment, status_comment
 from fleetbot.services.labels import LabelMaps, state_label, state_labels_after
@@ -38,7 +38,7 @@ from fleetbot.services.tidying import tidy
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, Due, Standing
 
-log = logging.getLogger("fleetbot.forge")
+log = log_of("fleetbot.forge")
 
 _WORKING = frozenset({TaskState.ASSIGNED, TaskState.RUNNING, TaskState.COMPLETED})
 _NO_ACCOUNTS: Mapping[AgentName, str] = {}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 
 from fleetbot.domain.commands import TakeBack
 from fleetbot.domain.model import Run, RunId, RunState, Task
 from fleetbot.forge.errors import ForgeError, ForgeNotFound
+from fleetbot.logs import log_of
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
 from fleetbot.services.overlaps import Overlaps
 from fleetbot.services.repositories import Repositories
 from fleetbot.store.interface import Unreadable
 
-log = logging.getLogger("fleetbot.gate")
+log = log_of("fleetbot.gate")
 
 _SECONDS = 5.0  # an agent must acknowledge soon after it was chosen
 _CONTEXT = Context(actor="gate", cause="claim")

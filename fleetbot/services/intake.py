@@ -27,6 +27,7 @@ from fleetbot.forge.payloads import (
     RepositoryEvent,
     parse_delivery,
 )
+from fleetbot.logs import about, log_of
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.fleet import Beside, Context, Fleet
 from fleetbot.services.followups import Followups
@@ -38,7 +39,7 @@ from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled, PutOff
 
-log = logging.getLogger("fleetbot.intake")
+log = log_of("fleetbot.intake")
 
 _KIND = "webhook"
 _LOOK = 500  # arrivals read at once
@@ -158,6 +159,11 @@ class Intake:
 
     async def _handle(self, seen: Sequence[_Seen]) -> None:
         """One look for all deliveries about an issue: what counts is what Forgejo shows now."""
+        repo = seen[-1].event.repository.full_name
+        with about(delivery=seen[-1].arrival.key.removeprefix("delivery:"), repository=repo):
+            await self._handle_together(seen)
+
+    async def _handle_together(self, seen: Sequence[_Seen]) -> None:
         arrivals = [one.arrival for one in seen]
         try:
             async with self._slots:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from weakref import WeakValueDictionary
@@ -25,13 +24,14 @@ from fleetbot.domain.repositories import is_astray
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Issue, TimelineEntry
+from fleetbot.logs import log_of
 from fleetbot.services.bases import base_of
 from fleetbot.services.blockers import Blockers, Subject
 from fleetbot.services.fleet import ALONE, Beside, Context, Fleet
 from fleetbot.services.labels import LabelMaps, still_wants_fleet, traits_of, wants_fleet
 from fleetbot.services.repositories import Repositories
 
-log = logging.getLogger("fleetbot.issues")
+log = log_of("fleetbot.issues")
 
 DELETED = "deleted"  # a state that Forgejo has no word for
 _PASSING = (ReasonCode.ISSUE_CLOSED, ReasonCode.TRIGGER_REMOVED)

@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from fleetbot.domain.patience import Patience
+from fleetbot.logs import about, log_of
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.store.interface import Store, Unwritable
 from fleetbot.store.records import Acknowledged, Change, Deferred, Due, GivenUp
 
-log = logging.getLogger("fleetbot.outbox")
+log = log_of("fleetbot.outbox")
 
 Sender = Callable[[Due], Awaitable[str]]
 
@@ -146,6 +147,10 @@ class Courier:
         return now
 
     async def _deliver(self, due: Due) -> None:
+        with about(task=_task_of(due.entry.destination)):
+            await self._deliver_one(due)
+
+    async def _deliver_one(self, due: Due) -> None:
         change = await self._attempt(due)
         try:
             await self._store.append(change)
@@ -227,6 +232,11 @@ class Courier:
         entry = due.entry
         log.error("%s to %s is given up: %s", entry.kind, entry.destination, error)
         return Change(given_up=(GivenUp(id=entry.id, at=self._clock(), error=error),))
+
+
+def _task_of(destination: str) -> str:
+    """Where that is an issue's; what goes to rooms says itself what it is about."""
+    return destination.removeprefix("forgejo:task/") if "forgejo:task/" in destination else ""
 
 
 def _sender_of(due: Due) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from fleetbot.domain.effects import FleetNotice, NoticeKind
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeUnavailable, Unauthorized
+from fleetbot.logs import Log
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.notices import tell_trouble
 
@@ -36,7 +37,7 @@ class ForgeProbe:
         self._fleet = fleet
         self._client = client
         self._repositories = repositories
-        self._log = log
+        self._log = Log(log, {})
         self._on_doubt = on_doubt
         self._reported: str | None = "not asked yet"
         self.login: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -13,11 +12,12 @@ from fleetbot.forge.errors import ForgeError, ForgeForbidden
 from fleetbot.forge.exposure import exposed, remedy
 from fleetbot.forge.keeping_calls import Protection
 from fleetbot.forge.models import Branch, Repository
+from fleetbot.logs import log_of
 from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.records import Anchor, Change
 
-log = logging.getLogger("fleetbot.protection")
+log = log_of("fleetbot.protection")
 
 _HOLDS_MS = 300_000  # what was read of a repository is good for so long
 _MOST = 10  # branches of a repository

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from fleetbot.domain.model import OPEN_STATES, Repo, Task, TaskState
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
 from fleetbot.forge.models import Issue
+from fleetbot.logs import about, log_of
 from fleetbot.loops import progress
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.issues import Issues
@@ -20,7 +20,7 @@ from fleetbot.services.webhooks import Webhooks
 from fleetbot.store.interface import StoreUnavailable, Unreadable
 from fleetbot.store.records import Anchor, Change
 
-log = logging.getLogger("fleetbot.reconcile")
+log = log_of("fleetbot.reconcile")
 
 _OVERLAP = timedelta(minutes=2)  # for clocks that step back and transactions that land late
 _SWEEP_MS = 3_600_000
@@ -61,7 +61,8 @@ class Reconciler:
         self._swept = {repo.id: self._swept[repo.id] for repo in shown if repo.id in self._swept}
         for repo in shown:
             try:
-                await self._reconcile(repo)
+                with about(repository=repo.name):
+                    await self._reconcile(repo)
             except (ForgeError, Unreadable) as error:
                 self._complain(repo, str(error))
             else:

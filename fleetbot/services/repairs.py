@@ -6,7 +6,6 @@ mended once for each version of the task: Forgejo may refuse it, and a person ma
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +15,7 @@ from fleetbot.domain.model import OPEN_STATES, AgentName, FiledReceipt, Repo, Ta
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError, ForgeUnavailable
 from fleetbot.forge.models import Issue
+from fleetbot.logs import log_of
 from fleetbot.services.entries import entry_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.forge_effects import assignees_after
@@ -24,7 +24,7 @@ from fleetbot.services.repeats import remove_repeats
 from fleetbot.services.tidying import tidy_all_kept
 from fleetbot.store.records import Change, OutboxEntry, Standing
 
-log = logging.getLogger("fleetbot.repairs")
+log = log_of("fleetbot.repairs")
 
 _LATELY_MS = 14 * 24 * 3_600_000  # as long as the outbox remembers what it has delivered
 _JUST_NOW_MS = 24 * 3_600_000

@@ -6,15 +6,15 @@ sender was frozen, or died, may arrive after the next one has looked.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 
 from fleetbot.domain.model import same_name
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeNotFound
 from fleetbot.forge.issue_calls import marker_of
+from fleetbot.logs import log_of
 
-log = logging.getLogger("fleetbot.forge")
+log = log_of("fleetbot.forge")
 
 
 async def remove_repeats(client: ForgeClient, repo: str, number: int) -> int:

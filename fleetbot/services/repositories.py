@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
 from fleetbot.domain.commands import HoldRepo, MoveTasks, NoteRepo, ReleaseRepo
@@ -16,12 +15,13 @@ from fleetbot.domain.repositories import is_astray, worth_keeping
 from fleetbot.forge import errors as forge
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.models import Repository
+from fleetbot.logs import log_of
 from fleetbot.loops import progress
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.protection import Guard
 from fleetbot.store.interface import Unreadable
 
-log = logging.getLogger("fleetbot.repositories")
+log = log_of("fleetbot.repositories")
 
 _SLICE = 10_000  # tasks that are looked at before others get their turn
 _AT_ONCE = 100  # tasks that follow their repository in one commit

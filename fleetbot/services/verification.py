@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -14,14 +13,16 @@ from fleetbot.domain.model import FiledReceipt, ReceiptCheck, ReceiptId, Task, V
 from fleetbot.domain.receipts import Earlier, Expectation, Finding, Rules, Unknown, verify
 from fleetbot.forge.client import ForgeClient
 from fleetbot.forge.errors import ForgeError
+from fleetbot.logs import about, log_of
 from fleetbot.services.abreast import Piece, abreast
 from fleetbot.services.briefs import kept_brief
 from fleetbot.services.facts import gather
 from fleetbot.services.fleet import Context, Fleet
 from fleetbot.services.off_limits import off_limits
+from fleetbot.services.subjects import of_run
 from fleetbot.store.interface import StoreUnavailable
 
-log = logging.getLogger("fleetbot.verification")
+log = log_of("fleetbot.verification")
 
 Look = Callable[[Task], Awaitable[object]]
 
@@ -115,9 +116,10 @@ class Verifier:
     async def _check(self, filed: FiledReceipt) -> None:
         receipt = filed.receipt.id
         self._poked.discard(receipt)
-        finding = await self._find(filed)
-        context = Context(actor="verifier", cause=f"receipt:{receipt}")
-        await self._fleet.commit(Conclude(receipt, finding), context)
+        with about(**of_run(self._fleet.state, filed.run)):
+            finding = await self._find(filed)
+            context = Context(actor="verifier", cause=f"receipt:{receipt}")
+            await self._fleet.commit(Conclude(receipt, finding), context)
 
     async def _find(self, filed: FiledReceipt) -> Finding:
         """The finding; an error of ours is no verdict, it is not knowing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -10,10 +9,11 @@ from msgspec.structs import replace
 
 from fleetbot.domain.model import Run, RunState, Task, TaskId
 from fleetbot.domain.state import FLEET_STREAM, FleetState, agent_stream, task_stream
+from fleetbot.logs import log_of
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import BadRow, Change, Snapshot
 
-log = logging.getLogger("fleetbot.store")
+log = log_of("fleetbot.store")
 
 _PAGE = 1000
 

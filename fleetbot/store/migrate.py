@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,11 +14,12 @@ from typing import Any
 from urllib.parse import quote
 
 from fleetbot.domain.upcasts import SCHEMA
+from fleetbot.logs import log_of
 from fleetbot.store import sqlite
 from fleetbot.store.causes import meaning
 from fleetbot.store.lock import ProcessLock
 
-log = logging.getLogger("fleetbot.store")
+log = log_of("fleetbot.store")
 
 
 class MigrationError(Exception):

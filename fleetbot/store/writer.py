@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 from fleetbot.domain.errors import FleetError
+from fleetbot.logs import log_of
 from fleetbot.spread import Spread
 from fleetbot.store.causes import meaning
 from fleetbot.store.database import Database, Source
@@ -22,7 +22,7 @@ from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.records import Arrival, Change
 from fleetbot.store.untaken import Untaken
 
-log = logging.getLogger("fleetbot.store")
+log = log_of("fleetbot.store")
 
 # A change, something that came in and is kept, or what runs within the transaction for a result.
 Work = Change | Arrival | Callable[[Journal], Any]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from aiohttp import web
 from fleetbot import wire
 from fleetbot.fence import Leads, always
 from fleetbot.loops import LoopHealth
+from fleetbot.services import subjects
 from fleetbot.services.access import Access
 from fleetbot.services.agents import Agents
 from fleetbot.services.board.board import Board
@@ -115,6 +116,7 @@ class WebApi:
             parts.webhooks.refused,
             parts.leads,
             parts.board.passes,
+            partial(_subject, parts.fleet),
         )
         of_memory = (
             *AgentCalls(parts.agents, parts.enrolments).endpoints(),
@@ -169,6 +171,15 @@ class WebApi:
     async def finished(self, seconds: float) -> bool:
         """Wait for what is under way to be answered; False if that takes longer."""
         return await self._guard.finished(seconds)
+
+
+def _subject(fleet: Fleet, names: Mapping[str, str]) -> Mapping[str, str]:
+    """Of a request with these names in its path."""
+    if run := names.get("run"):
+        return subjects.of_run(fleet.state, run)
+    if task := names.get("task"):
+        return subjects.of_task(fleet.state, task)
+    return {"agent": names["agent"]} if "agent" in names else {}
 
 
 def _once_durable(fleet: Fleet, endpoint: AnyEndpoint) -> AnyEndpoint:

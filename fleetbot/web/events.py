@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from fleetbot import wire
 from fleetbot.domain.events import Recorded
+from fleetbot.logs import log_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.tasks import event_view
 from fleetbot.store.interface import StoreUnavailable, Unreadable
@@ -29,7 +29,7 @@ from fleetbot.web.endpoint import (
 from fleetbot.web.problems import Code, Refusal
 from fleetbot.web.tasks import Seq
 
-log = logging.getLogger("fleetbot.web")
+log = log_of("fleetbot.web")
 
 MOST_STREAMS = 64
 RECONNECT_MS = 3000

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -18,6 +18,7 @@ from fleetbot import wire
 from fleetbot.domain.model import AgentName
 from fleetbot.fence import Leads, always
 from fleetbot.forge.payloads import looks_signed, verify_signature
+from fleetbot.logs import about, also, log_of, subject
 from fleetbot.services.access import Access
 from fleetbot.services.passes import Passes, Viewer
 from fleetbot.store.identities import Enrolment
@@ -27,7 +28,7 @@ from fleetbot.web.decoding import decode_json, decode_query
 from fleetbot.web.endpoint import JSON, NOBODY, AnyCall, AnyEndpoint, Call, NoBody, WaitQuery, Who
 from fleetbot.web.problems import Code, Refusal, explain, problem, respond
 
-log = logging.getLogger("fleetbot.web")
+log = log_of("fleetbot.web")
 
 SESSION_COOKIE = "fleetbot_board"
 METRICS = "/metrics"
@@ -38,9 +39,11 @@ LOOK_SECONDS = 5.0
 MOST_REQUESTS = 512
 """Of one caller at once. An agent with all its runs makes fewer: two waiting claims and some long
 polls for each."""
+_REQUEST_ID = re.compile(r"[\w.:-]{1,64}\Z", re.ASCII)
 _PATH_PART = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Subject = Callable[[Mapping[str, str]], Mapping[str, str]]
 Count = Callable[[str, str, int, str], None]
 
 
@@ -87,7 +90,8 @@ class Guard:
     """`webhook_secret` signs Forgejo's deliveries; `count` hears of every answer: method, path
     template, status, and the code of the problem that it was; `on_unsigned` of deliveries whose
     signature is missing or wrong. Only what is in `ALWAYS` answers unless `leads`. `passes` knows
-    whose a session of the board is.
+    whose a session of the board is; `subject` tells what a request with these names in its path is
+    about.
     """
 
     def __init__(
@@ -98,9 +102,11 @@ class Guard:
         on_unsigned: Callable[[], None] = lambda: None,
         leads: Leads = always,
         passes: Passes | None = None,
+        subject: Subject = lambda names: {},
     ) -> None:
         self._passes = passes
         self._access = access
+        self._subject = subject
         self._secret = webhook_secret
         self._count = count
         self._on_unsigned = on_unsigned
@@ -115,6 +121,10 @@ class Guard:
         """The endpoint as aiohttp calls it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            with about(request=_request_id(request), **self._subject(request.match_info)):
+                return await answer(request)
+
+        async def answer(request: web.Request) -> web.StreamResponse:
             self._begin()
             code = ""
             try:
@@ -158,6 +168,7 @@ class Guard:
         caller = await self._authenticate(endpoint.who, request)
         if endpoint.who in (Who.ANYONE, Who.FORGE):
             return await self._let_in(endpoint, request, caller)
+        also(agent=caller.agent)
         with self._requests.one_of(caller.name):
             return await self._let_in(endpoint, request, caller)
 
@@ -237,6 +248,11 @@ class Guard:
         )
 
 
+def _where() -> str:
+    its = subject().get("request")
+    return f", at request={its}" if its else ""
+
+
 async def _while_awaited(call: AnyCall, answering: Awaitable[Any]) -> Any:
     """What only looks and waits is not kept waiting for nobody."""
     task = asyncio.ensure_future(answering)
@@ -260,6 +276,12 @@ async def _leave_packed(request: web.Request, response: web.Response) -> None:
         await response.prepare(request)
         await response.write_eof()
         request.protocol.force_close()
+
+
+def _request_id(request: web.Request) -> str:
+    """That of the proxy before us, where it gives one; it finds the lines of the log."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.match(given) else secrets.token_hex(4)
 
 
 def bearer(request: web.Request) -> str:
@@ -319,5 +341,5 @@ def _explained(error: Exception, endpoint: AnyEndpoint) -> wire.Problem:
     found = explain(error)
     if found is None:
         log.error("%s %s failed", endpoint.method, endpoint.path, exc_info=error)
-        found = problem(Code.INTERNAL, "fleetbot failed at this; its log says why.")
+        found = problem(Code.INTERNAL, f"fleetbot failed at this; its log says why{_where()}.")
     return found

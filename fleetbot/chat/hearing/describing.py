@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,12 @@ import msgspec
 from fleetbot.chat.commands.described import KIND, descriptions
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.requests import NotAdmitted
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import Refused
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 _told = msgspec.json.Decoder(dict[str, dict[str, Any]])
 

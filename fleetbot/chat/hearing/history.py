@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, NamedTuple
 
 from mautrix.client import Client
@@ -12,8 +11,9 @@ from fleetbot.chat.hearing.heard import Heard
 from fleetbot.chat.hearing.opening import Closed, opened
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.place import Mark
+from fleetbot.logs import log_of
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 MOST_EVENTS = 500
 MOST_PAGES = 20

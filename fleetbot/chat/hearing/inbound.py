@@ -7,7 +7,6 @@ same door.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -16,10 +15,11 @@ from fleetbot.chat.hearing.history import Past
 from fleetbot.chat.hearing.obeying import Obeying
 from fleetbot.chat.speaking.place import Place, mark_of
 from fleetbot.chat.speaking.rooms import Rooms
+from fleetbot.logs import log_of
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Change
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 
 class Inbound:

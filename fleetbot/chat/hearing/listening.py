@@ -9,7 +9,6 @@ something out, when we come into the room, and again and again while syncs do no
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -30,11 +29,12 @@ from fleetbot.chat.speaking.place import Mark, Place, mark_key, read_mark
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.words.wording import ago
 from fleetbot.domain.wording import count
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import RetryLater
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Change
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 QUIET_MS = 60_000  # a sync is answered within 30 s; without one for so long there is trouble
 _SOON, _LATER = 10.0, 60.0  # seconds

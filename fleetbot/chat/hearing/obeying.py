@@ -7,7 +7,6 @@ answer. So whatever is cut off in between is taken up again, and nothing is done
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -29,12 +28,13 @@ from fleetbot.chat.speaking.pace import Urgency
 from fleetbot.chat.speaking.rooms import Rooms
 from fleetbot.chat.speaking.sender import RoomSender, kept, kept_nod
 from fleetbot.chat.words.post import Answer, Nod, Post
+from fleetbot.logs import about, log_of
 from fleetbot.services.entries import entry_of
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store, StoreUnavailable
 from fleetbot.store.records import Arrival, Change, Handled, OutboxEntry
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 # Who has waited that long for an answer has helped themselves: to obey now could undo it.
 TOO_OLD_MS = 10 * 60_000
@@ -90,6 +90,10 @@ class Obeying:
 
         Raises `StoreUnavailable` only: an event that we choke on must not keep us from the others.
         """
+        with about(room=event.room_id, event=event.event_id):
+            return await self._deal_with(event)
+
+    async def _deal_with(self, event: Heard) -> Said | None:
         try:
             match self._read(event):
                 case Said() as said:

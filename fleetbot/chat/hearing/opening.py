@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 from mautrix.client import Client
@@ -10,8 +9,9 @@ from mautrix.errors import DecryptionError, DuplicateMessageIndex, SessionNotFou
 from mautrix.types import EncryptedEvent, MessageEvent, ReactionEvent
 
 from fleetbot.chat.hearing.heard import Heard
+from fleetbot.logs import log_of
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 
 class Closed(NamedTuple):

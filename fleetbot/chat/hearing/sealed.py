@@ -7,7 +7,6 @@ maubot reads them, too, but gives up where the key comes with the message or lat
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -27,11 +26,12 @@ from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.sealed import cannot_read
 from fleetbot.chat.words.wording import ago
 from fleetbot.domain.wording import count
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Change
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 _GRACE_MS = 60_000  # a key that is on its way is here by then
 _QUIET_MS = 30 * 60_000  # between two words about it in one room

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from mautrix.client import Client
 from mautrix.types import EventType, MessageEvent
 
@@ -13,9 +11,10 @@ from fleetbot.chat.hearing import heard
 from fleetbot.chat.hearing.addressed import Us
 from fleetbot.chat.speaking.content import content, in_reply
 from fleetbot.chat.speaking.link import Link, transaction
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import Refused, RetryLater
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 
 class Unconfigured:

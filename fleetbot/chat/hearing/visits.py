@@ -6,7 +6,6 @@ are somebody's affair.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -15,11 +14,12 @@ import msgspec
 from fleetbot.chat.speaking.link import Link
 from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.speaking.rooms import Rooms
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import Refused
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 STAY_MS = 3_600_000
 _KEY = "visits"

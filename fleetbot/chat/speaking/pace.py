@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from fleetbot.chat.speaking.allowance import Allowance
 from fleetbot.domain.patience import Patience
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import RetryLater, TooSoon
 from fleetbot.services.sending import Sending
 
@@ -33,7 +33,7 @@ class Urgency(IntEnum):
     LOG = 4
 
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 # How much of a burst is left to what is more urgent.
 _SPARED: Mapping[Urgency, float] = {Urgency.NOTICE: 0.1, Urgency.CARD: 0.2, Urgency.LOG: 0.5}

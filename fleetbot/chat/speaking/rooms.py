@@ -8,7 +8,6 @@ one, as its name there stays that of the settings.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -21,12 +20,13 @@ from fleetbot.chat.speaking.requests import NotAdmitted
 from fleetbot.chat.speaking.sender import kept
 from fleetbot.chat.words.post import Post
 from fleetbot.chat.words.rich import code, rows, say
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import Refused, RetryLater
 from fleetbot.settings import RoomSettings
 from fleetbot.store.interface import Store
 from fleetbot.store.records import Anchor, Change, OutboxEntry
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 _MOST_UPGRADES = 20  # of one room; more is a circle
 _TOMBSTONE = "m.room.tombstone"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -17,10 +16,11 @@ from fleetbot.chat.threads.pages import Page
 from fleetbot.chat.words.post import File
 from fleetbot.chat.words.rich import say
 from fleetbot.domain.model import Run, RunId
+from fleetbot.logs import log_of
 from fleetbot.services.outbox import Refused
 from fleetbot.store.records import LogLine
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 _SMALL = 900_000  # bytes: proxies take no more than a megabyte if nobody told them to
 

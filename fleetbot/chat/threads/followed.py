@@ -8,7 +8,6 @@ with the line of the journal up to which it knows them; a restart reads on from 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 
 import msgspec
@@ -16,11 +15,12 @@ import msgspec
 from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, Run, RunId
+from fleetbot.logs import log_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.store.interface import Unreadable
 from fleetbot.store.records import Anchor, Change
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 MOST_FOLLOWED = 100  # runs of an agent that wait for a room; of more the oldest are left out
 _SEQ_STEP = 1_000  # lines of the journal that a restart may have to read again

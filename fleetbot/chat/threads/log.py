@@ -5,7 +5,6 @@ What has been written is kept on disk, so that a restart neither repeats nor los
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from msgspec.structs import replace
@@ -22,11 +21,12 @@ from fleetbot.domain import events as ev
 from fleetbot.domain.events import Recorded
 from fleetbot.domain.model import AgentName, Run, RunId, RunState, TaskId
 from fleetbot.domain.patience import Patience
+from fleetbot.logs import log_of
 from fleetbot.services.fleet import Fleet
 from fleetbot.services.outbox import Refused, RetryLater, TooSoon
 from fleetbot.store.records import PostKind
 
-log = logging.getLogger("fleetbot.chat")
+log = log_of("fleetbot.chat")
 
 PACE_MS = 5_000
 LAST_LINES_MS = 2_000  # a runner hands in the end of the log after the receipt

@@ -6,13 +6,13 @@ prepare → launch → stream → collect → push → pull request → receipt 
 from __future__ import annotations
 
 import asyncio
-import logging
 import traceback
 from collections.abc import Callable
 
 from fleetbot.domain.model import Verdict
 from fleetbot.domain.reasons import REASONS, ReasonCode
 from fleetbot.domain.usage import Usage
+from fleetbot.logs import about, log_of
 from fleetbot.runner.concurrency import cancelled, is_being_cancelled
 from fleetbot.runner.failure import RunFailed, unexpected
 from fleetbot.runner.link import LinkError, Refused, Superseded, Unauthorized
@@ -29,7 +29,7 @@ from fleetbot.runner.run.spool import (
 )
 from fleetbot.wire import SUPERSEDED, FailRequest, LineKind, ReceiptAnswer, UsageReport
 
-_LOGGER = logging.getLogger(__name__)
+_LOGGER = log_of(__name__)
 _DETAIL_LIMIT = 10_000
 
 
@@ -81,13 +81,21 @@ class Worker:
         """What its worktree has changed since the run began, when that was last looked at."""
         return self._attempt.changed.files
 
+    @property
+    def _subject(self) -> dict[str, object]:
+        order = self._order
+        its = {"agent": self._setup.agent.name, "run": order.run, "task": order.task}
+        return {**its, "repository": order.repo, "issue": order.issue}
+
     async def work(self) -> None:
         """A new run."""
-        await self._carry_out(self._begin)
+        with about(**self._subject):
+            await self._carry_out(self._begin)
 
     async def resume(self) -> None:
         """A run that an earlier runner left: report what it came to; guess nothing."""
-        await self._carry_out(self._report_what_was_left)
+        with about(**self._subject):
+            await self._carry_out(self._report_what_was_left)
 
     def cancel(self, reason: str) -> None:
         """The orchestrator takes the run away. While it is being settled, the answer says so."""

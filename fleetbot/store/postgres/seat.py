@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 from fleetbot.domain.leadership import LOOKS, RENEWALS, Tenure, Vigil
+from fleetbot.logs import log_of
 from fleetbot.store.interface import Deposed, StoreUnavailable
 from fleetbot.store.lock import DatabaseInUse
 from fleetbot.store.migrate import migrate_postgres
@@ -20,7 +20,7 @@ from fleetbot.store.postgres.leadership import Candidate
 from fleetbot.store.postgres.store import PostgresStore
 from fleetbot.store.postgres.watch import Sight, Watch
 
-log = logging.getLogger("fleetbot.store")
+log = log_of("fleetbot.store")
 
 T = TypeVar("T")
 

@@ -1,0 +1,120 @@
+"""What lines of a log are about, said once where it begins and written on every line below.
+
+A subject goes along with the code that runs, also into the tasks that it makes. In a plain log it
+stands behind the message, in brackets; as JSON each part of it is a field.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+_MOST = 200  # characters of a value: it may be anybody's
+_subject: ContextVar[Mapping[str, str] | None] = ContextVar("fleetbot_subject", default=None)
+
+
+def subject() -> Mapping[str, str]:
+    """What is being dealt with here, by name: `task`, `run`, `agent`, `repository`, `request`, …"""
+    return _subject.get() or {}
+
+
+@contextmanager
+def about(**parts: object) -> Iterator[None]:
+    """Within it, lines are about these, too; what is empty says nothing."""
+    token = _subject.set(subject())
+    also(**parts)
+    try:
+        yield
+    finally:
+        _subject.reset(token)
+
+
+def also(**parts: object) -> None:
+    """Lines are about these, too, from now on and to the end of the `about` that this is within."""
+    known = {name: _clean(str(value)) for name, value in parts.items() if value}
+    _subject.set({**subject(), **known})
+
+
+def _clean(value: str) -> str:
+    """Nothing in it can begin a line, end the brackets, or be taken for a place to fill in."""
+    kept = (sign if sign.isprintable() and sign not in " %[]" else "_" for sign in value[:_MOST])
+    return "".join(kept)
+
+
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose lines say what they are about."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        its = subject()
+        if not its:
+            return msg, kwargs
+        told = " ".join(f"{name}={value}" for name, value in its.items())
+        extra = {**(kwargs.get("extra") or {}), "plain": msg, "subject": its}
+        return f"{msg} [{told}]", {**kwargs, "extra": extra}
+
+
+def log_of(name: str) -> Log:
+    return Log(logging.getLogger(name), {})
+
+
+class JsonLines(logging.Formatter):
+    """Each record as one line of JSON: `at` (UTC), `level`, `logger`, `message`, what it is about,
+    and `error`, a traceback, where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        msg = getattr(record, "plain", record.msg)
+        message = str(msg) % record.args if record.args else str(msg)
+        error = self.formatException(record.exc_info) if record.exc_info else ""
+        its = getattr(record, "subject", {})
+        return line(record.levelname.lower(), record.name, message, its, error, record.created)
+
+
+def line(
+    level: str,
+    logger: str,
+    message: str,
+    its: Mapping[str, str],
+    error: str = "",
+    at: float | None = None,
+) -> str:
+    """`at`: seconds of the epoch, now where it is None."""
+    when = datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC)
+    said = {
+        "at": when.isoformat(timespec="milliseconds"),
+        "level": level,
+        "logger": logger,
+        "message": message,
+        **{name: value for name, value in its.items() if name not in _OWN},
+        **({"error": error} if error else {}),
+    }
+    return msgspec.json.encode(said).decode()
+
+
+_OWN = ("at", "level", "logger", "message", "error")
+
+
+class OwnLines:
+    """While it is on, the lines of these loggers go to standard output as JSON, nowhere else."""
+
+    def __init__(self, *loggers: logging.Logger) -> None:
+        self._handler = logging.StreamHandler(sys.stdout)
+        self._handler.setFormatter(JsonLines())
+        self._before = [(logger, logger.propagate) for logger in loggers]
+        for logger in loggers:
+            logger.addHandler(self._handler)
+            logger.propagate = False
+
+    def off(self) -> None:
+        for logger, propagates in self._before:
+            logger.removeHandler(self._handler)
+            logger.propagate = propagates
+        self._before = []
