@@ -114,10 +114,10 @@ def test_a_thousand_that_wait_cost_an_agent_nothing() -> None:
     for task in many:
         world.given(a_task(task, priority=Priority.URGENT), depends(task, T1))
     world.heard(A1)
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(1000):
         assert choose(world.state, world.agent(), world.now, world.policy) == world.task(T1)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
     assert [task.id for task in world.state.blocked_by(world.task(T1))] == many
 
 
@@ -331,9 +331,9 @@ def test_a_long_circle_is_found_and_not_told_whole() -> None:
 
 def test_a_long_chain_costs_a_look_at_all_of_it_only_once() -> None:
     world = in_a_circle(1000).given(depends(TaskId("t1000"))).later(HOUR)
-    began = time.perf_counter()
+    began = time.thread_time()
     world.given(LOOK)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
     assert (WaitReason.BLOCKED, "team/app") in world.state.stuck
 
 

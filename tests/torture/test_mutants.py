@@ -27,7 +27,7 @@ _CONFIG = {
     "forge": {"reconcile_seconds": 2},
     "runs": {
         "heartbeat_seconds": 1,
-        "lease_seconds": 2,
+        "lease_seconds": 4,
         "ack_seconds": 4,
         "claim_wait_seconds": 5,
         "max_refutations": 0,

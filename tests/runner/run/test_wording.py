@@ -162,12 +162,12 @@ def test_a_title_reads_as_it_was_meant(said: str, title: str) -> None:
 def test_no_text_takes_long(piece: str) -> None:
     """An event loop that must also heartbeat does it."""
     text = piece * (100_000 // len(piece))
-    began = time.perf_counter()
+    began = time.thread_time()
 
     inert(text)
     title_of(text, 7)
 
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 def test_a_long_title_is_cut_between_words() -> None:
