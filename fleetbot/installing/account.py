@@ -17,8 +17,6 @@ _DISPLAYED = "fleetbot"
 
 
 class Account(Stage):
-    """`registers`: whether maubot knows the homeserver, and so maybe its registration secret."""
-
     def __init__(self, site: Site) -> None:
         self._site = site
         self._bot = site.answers.bot
@@ -189,7 +187,11 @@ class Client(Stage):
         self._site.kept.keep(login=None)
 
     async def _put(self, token: str, device: str) -> None:
-        access = {"homeserver": self._site.answers.homeserver, "access_token": token}
+        """maubot may reach the homeserver by another way than we do."""
+        answers = self._site.answers
+        known = await self._site.maubot.homeservers()
+        address = known.get(answers.server_name, answers.homeserver)
+        access = {"homeserver": address, "access_token": token}
         flags = {"enabled": True, "sync": True, "autojoin": True}
         await self._site.maubot.put_client(self._bot, **access, device_id=device, **flags)
 
