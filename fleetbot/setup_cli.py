@@ -82,6 +82,7 @@ _WAYS_IN = (
 @click.option("--dry-run", is_flag=True, help="Show what it would do.")
 @click.option("--check", "is_check", is_flag=True, help="The same; the status says if all is well.")
 @click.option("--undo", is_flag=True, help="Take back what was made, and nothing else.")
+@click.option("--deactivate", is_flag=True, help="With --undo: the bot's account, too, for good.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def setup(
     folder_of_secrets: Path | None,
@@ -90,6 +91,7 @@ def setup(
     dry_run: bool,
     is_check: bool,
     undo: bool,
+    deactivate: bool,
     yes: bool,
     **given: Any,
 ) -> None:
@@ -128,7 +130,7 @@ def setup(
         run = _Run(state, folder_of_secrets, mbp, asks=not yes and sys.stdin.isatty())
         run.answer(given)
         if undo:
-            sys.exit(0 if run.undo(dry=dry_run) else 1)
+            sys.exit(0 if run.undo(dry=dry_run, deactivates=deactivate) else 1)
         outcome = run.forwards(dry=dry_run or is_check)
         is_well = outcome == Outcome.WELL or (dry_run and outcome == Outcome.TO_DO)
         if is_well and run.has_done:
@@ -197,11 +199,11 @@ class _Run:
             click.confirm("Shall I do this?", abort=True, err=True)
         return asyncio.run(self._forwards(dry=dry))
 
-    def undo(self, *, dry: bool) -> bool:
+    def undo(self, *, dry: bool, deactivates: bool) -> bool:
         if self._asks and not dry:
-            asyncio.run(self._backwards(dry=True))
+            asyncio.run(self._backwards(deactivates, dry=True))
             click.confirm("Shall I take this back?", abort=True, err=True)
-        return asyncio.run(self._backwards(dry=dry))
+        return asyncio.run(self._backwards(deactivates, dry=dry))
 
     async def _forwards(self, *, dry: bool) -> Outcome:
         from fleetbot.installing import plan, walk
@@ -209,11 +211,12 @@ class _Run:
         async with self._site(self._kept(dry=dry)) as site:
             return await walk.forwards(plan.stages_of(site), self._show, is_dry=dry)
 
-    async def _backwards(self, *, dry: bool) -> bool:
+    async def _backwards(self, deactivates: bool, *, dry: bool) -> bool:
         from fleetbot.installing import plan, walk
 
         kept = self._kept(dry=dry)
         async with self._site(kept) as site:
+            site.deactivates = deactivates
             well = await walk.backwards(plan.stages_of(site), show, is_dry=dry)
         if well and not dry:
             self._forget(kept)

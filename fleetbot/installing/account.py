@@ -17,8 +17,6 @@ _DISPLAYED = "fleetbot"
 
 
 class Account(Stage):
-    """`registers`: whether maubot knows the homeserver, and so maybe its registration secret."""
-
     def __init__(self, site: Site) -> None:
         self._site = site
         self._bot = site.answers.bot
@@ -94,14 +92,21 @@ class Account(Stage):
 
     def made(self) -> str:
         state = self._site.kept.state
+        if state.account and self._site.deactivates:
+            return f"deactivate `{self._bot}`, so that nobody can ever have that name again"
         return f"log `{self._bot}` out" if state.device else ""
 
     async def undo(self) -> None:
-        """The account cannot be unmade: it stays, and its password with us."""
-        state = self._site.kept.state
-        if state.login is not None:
-            await self._site.matrix.logout(state.login.token)
-        self._site.kept.keep(login=None, device="")
+        """The account cannot be unmade: it stays, and its password with us, or is nobody's."""
+        matrix, kept = self._site.matrix, self._site.kept
+        login, password = kept.state.login, kept.state.password
+        if kept.state.account and self._site.deactivates:
+            login = login or await matrix.login(self._bot, password, "fleetbot_end")
+            await matrix.deactivate(login.token, self._bot, password)
+            kept.keep(account=False, password="")
+        elif login is not None:
+            await matrix.logout(login.token)
+        kept.keep(login=None, device="")
 
 
 class Limits(Stage):
@@ -182,7 +187,11 @@ class Client(Stage):
         self._site.kept.keep(login=None)
 
     async def _put(self, token: str, device: str) -> None:
-        access = {"homeserver": self._site.answers.homeserver, "access_token": token}
+        """maubot may reach the homeserver by another way than we do."""
+        answers = self._site.answers
+        known = await self._site.maubot.homeservers()
+        address = known.get(answers.server_name, answers.homeserver)
+        access = {"homeserver": address, "access_token": token}
         flags = {"enabled": True, "sync": True, "autojoin": True}
         await self._site.maubot.put_client(self._bot, **access, device_id=device, **flags)
 

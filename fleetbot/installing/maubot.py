@@ -39,9 +39,9 @@ class Maubot:
     async def delete_client(self, user: str) -> None:
         await self._gone(f"/client/{quote(user)}")
 
-    async def homeservers(self) -> list[str]:
-        """The names of those that its own configuration has (`homeservers`)."""
-        return list(await self._call("GET", "/client/auth/servers"))
+    async def homeservers(self) -> dict[str, str]:
+        """The addresses, by their names, of those that its own configuration has."""
+        return dict(await self._call("GET", "/client/auth/servers"))
 
     async def register(self, server: str, username: str, password: str) -> None:
         """Make an account there, with the secret of maubot's configuration."""

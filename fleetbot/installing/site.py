@@ -48,7 +48,8 @@ class Read(NamedTuple):
 @dataclass
 class Site:
     """`forge` is the administrator's. `tokens`: of Forgejo's accounts, those that are known to
-    work. `archive`: the plugin's, None where it was not given."""
+    work. `archive`: the plugin's, None where it was not given. `deactivates`: with all else that is
+    taken back, the bot's account goes for good."""
 
     answers: Answers
     given: Given
@@ -61,6 +62,7 @@ class Site:
     archive: bytes | None
     stack: AsyncExitStack
     tokens: dict[str, str] = field(default_factory=dict)
+    deactivates: bool = False
     secret: Callable[[], str] = lambda: secrets.token_urlsafe(32)
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     _was_read: Read | None = None

@@ -133,3 +133,6 @@ async def _is_gone(place: Place, maubot: MaubotAdmin) -> None:
     assert (repo.hooks, repo.labels, repo.collaborators) == ({}, {}, {})
     assert not place.folder.exists()
     assert place.kept.keys() == {"answers", "password", "account"}
+    ended = await place.setup("--undo", "--deactivate")
+    assert ended.lines(DONE)[0].startswith(f"undo deactivate {place.bot}")
+    assert not place.state.exists()

@@ -120,7 +120,10 @@ class Lookup:
         try:
             token = path.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as problem:
-            self._problems.append(f"{field}_file: cannot read {path}: {problem}")
+            said = problem.strerror if isinstance(problem, OSError) else problem
+            self._problems.append(
+                f"{field}_file: cannot read {path}: {said}; write the token into it, chmod 600"
+            )
             return ""
         if not token:
             self._problems.append(f"{field}_file: {path} is empty; write the token into it")
